@@ -1,0 +1,1 @@
+"""From lines of text to graphs: reading, naming, finding and checking data sets."""

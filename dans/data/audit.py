@@ -1,0 +1,224 @@
+"""What is odd about a data set, in numbers and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dans.data.readers import Split
+from dans.known import KnownFacts
+
+
+@dataclass(frozen=True)
+class SplitAudit:
+    """What one split holds, and what of it train has seen.
+
+    A *line* is a triple and whether it is said to hold; a *fact* is a line that does. Where lines
+    carry no labels the two are the same.
+    """
+
+    #: lines of the file
+    lines: int
+    #: lines that say of a triple that it does not hold
+    negatives: int
+    #: lines that repeat an earlier one
+    repeats: int
+    #: triples that one line affirms and another denies
+    contradictions: int
+    #: lines whose head is their tail
+    self_loops: int
+    #: distinct relations in use
+    relations: int
+    #: distinct entities that train lacks
+    unseen_entities: int
+    #: lines that hold such an entity
+    lines_unseen: int
+    #: facts that hold such an entity
+    facts_unseen: int
+    #: distinct relations that train lacks
+    unseen_relations: int
+    #: facts that are in train too (of train itself: all)
+    in_train: int
+    #: negatives that train holds to be true
+    negatives_in_train: int
+    #: facts (h, r, t) with (t, r, h) in train, self-loops not counted
+    reversed_in_train: int
+    #: facts whose head train links to their tail, by whatever relation
+    linked_in_train: int
+    #: facts whose tail train links to their head, by whatever relation
+    linked_back_in_train: int
+
+    @property
+    def facts(self) -> int:
+        """Lines that hold."""
+        return self.lines - self.negatives
+
+
+@dataclass(frozen=True)
+class Audit:
+    r"""What a reader of results should know about the data behind them.
+
+    Example:
+        >>> from dans.data.graph import KnowledgeGraph
+        >>> facts = [("ada", "knows", "bob"), ("ada", "knows", "bob")]
+        >>> audit = KnowledgeGraph.of(facts, test=[("bob", "knows", "ada")], name="toy").audit()
+        >>> audit.splits["train"].repeats, audit.splits["test"].reversed_in_train
+        (1, 1)
+        >>> print(*audit.lines(), sep="\n")
+        toy: 2 entities and 1 relation, of which train holds 2 and 1
+        train: 2 facts of 1 relation; 1 line repeats an earlier one
+        valid: empty
+        test: 1 fact of 1 relation; 1 (100.0 %) is in train with head and tail exchanged
+    """
+
+    name: str
+    entities: int
+    relations: int
+    #: distinct entities in train
+    entities_in_train: int
+    splits: Mapping[Split, SplitAudit]
+    #: distinct triples in both valid and test, whatever their labels
+    in_valid_and_test: int
+    #: distinct facts in both valid and test
+    facts_in_valid_and_test: int
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        num_entities: int,
+        num_relations: int,
+        lines: Mapping[Split, tuple[Tensor, Tensor]],
+    ) -> Audit:
+        """Count.
+
+        Args:
+            name: of the data set.
+            num_entities: n.
+            num_relations: m.
+            lines: of each split all lines, (·, 3) int64, and whether they hold, (·,) bool.
+        """
+        triples, holds = lines["train"]
+        train = _Train(triples[holds], num_entities, num_relations)
+        (valid, valid_holds), (test, test_holds) = lines["valid"], lines["test"]
+        return cls(
+            name,
+            num_entities,
+            num_relations,
+            int(train.entities.sum()),
+            {split: train.audit(*given) for split, given in lines.items()},
+            train.shared(valid, test),
+            train.shared(valid[valid_holds], test[test_holds]),
+        )
+
+    def lines(self) -> list[str]:
+        """One sentence for the whole and one for each split; what there is none of is left out."""
+        train = self.splits["train"]
+        whole = (
+            f"{self.name}: {_count(self.entities, 'entity')} and"
+            f" {_count(self.relations, 'relation')}, of which train holds"
+            f" {self.entities_in_train:,} and {train.relations:,}"
+        )
+        sentences = [whole, *(_sentence(name, split) for name, split in self.splits.items())]
+        if self.in_valid_and_test:
+            both = _count(self.in_valid_and_test, "triple")
+            sentences.append(f"valid and test share {both}")
+        return sentences
+
+
+class _Train:
+    """The facts of train, as questions one can ask of other facts."""
+
+    def __init__(self, facts: Tensor, num_entities: int, num_relations: int) -> None:
+        self.sizes = num_entities, num_relations
+        self.known = KnownFacts(facts, num_entities, num_relations)
+        self.links = KnownFacts(_unnamed(facts), num_entities, 1)
+        self.entities = torch.zeros(num_entities, dtype=torch.bool)
+        self.entities[facts[:, [0, 2]].flatten()] = True
+        self.relations = torch.zeros(num_relations, dtype=torch.bool)
+        self.relations[facts[:, 1]] = True
+
+    def audit(self, lines: Tensor, holds: Tensor) -> SplitAudit:
+        facts, negatives = lines[holds], lines[~holds]
+        ends = lines[:, [0, 2]]
+        distinct = torch.cat((lines, holds[:, None].long()), dim=1).unique(dim=0)
+        back = facts.flip(1)
+        unseen = ~self.entities[ends].all(dim=1)
+        relations = lines[:, 1].unique()
+        return SplitAudit(
+            lines=len(lines),
+            negatives=len(negatives),
+            repeats=len(lines) - len(distinct),
+            # Sorted by triple, then label: a triple with both labels fills two adjacent rows.
+            contradictions=int((distinct[1:, :3] == distinct[:-1, :3]).all(dim=1).sum()),
+            self_loops=int((ends[:, 0] == ends[:, 1]).sum()),
+            relations=len(relations),
+            unseen_entities=int((~self.entities[ends.unique()]).sum()),
+            lines_unseen=int(unseen.sum()),
+            facts_unseen=int(unseen[holds].sum()),
+            unseen_relations=int((~self.relations[relations]).sum()),
+            in_train=int(self.known.contains(facts).sum()),
+            negatives_in_train=int(self.known.contains(negatives).sum()),
+            reversed_in_train=int((self.known.contains(back) & (back[:, 0] != back[:, 2])).sum()),
+            linked_in_train=int(self.links.contains(_unnamed(facts)).sum()),
+            linked_back_in_train=int(self.links.contains(_unnamed(back)).sum()),
+        )
+
+    def shared(self, some: Tensor, others: Tensor) -> int:
+        """How many distinct triples two splits have in common."""
+        return int(KnownFacts(others, *self.sizes).contains(some.unique(dim=0)).sum())
+
+
+def _unnamed(facts: Tensor) -> Tensor:
+    """The facts with their relation forgotten."""
+    return facts * torch.tensor([1, 0, 1])
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun.removesuffix('y') + 'ies' if noun.endswith('y') else noun + 's'}"
+
+
+def _sentence(name: Split, split: SplitAudit) -> str:
+    if not split.lines:
+        return f"{name}: empty"
+    parts = [f"{_count(split.facts, 'fact')} of {_count(split.relations, 'relation')}"]
+    if split.negatives:
+        parts[0] += f", and {_count(split.negatives, 'line')} denied"
+
+    def say(number: int, singular: str, plural: str) -> None:
+        if number:
+            parts.append(f"{number:,} {singular if number == 1 else plural}")
+
+    say(split.repeats, "line repeats an earlier one", "lines repeat an earlier one")
+    say(
+        split.contradictions,
+        "triple is both affirmed and denied",
+        "triples are both affirmed and denied",
+    )
+    say(split.self_loops, "self-loop", "self-loops")
+    if name == "train":
+        return f"{name}: {'; '.join(parts)}"
+    say(split.in_train, "fact is in train too", "facts are in train too")
+    say(
+        split.negatives_in_train,
+        "denied line is a fact of train",
+        "denied lines are facts of train",
+    )
+    if split.unseen_entities:
+        named = _count(split.unseen_entities, "entity")
+        share = _share(split.lines_unseen, split.lines)
+        parts.append(f"{named} unseen in train, in {_count(split.lines_unseen, 'line')} ({share})")
+    say(split.unseen_relations, "relation unseen in train", "relations unseen in train")
+    share = _share(split.reversed_in_train, split.facts)
+    exchanged = "in train with head and tail exchanged"
+    say(split.reversed_in_train, f"({share}) is {exchanged}", f"({share}) are {exchanged}")
+    return f"{name}: {'; '.join(parts)}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"

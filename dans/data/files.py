@@ -1,0 +1,246 @@
+"""From a card to files on this machine, each verified by the digest of its uncompressed text.
+
+A file is looked for in the cache, then in the folders named in ``DANS_DATASETS``, then in an
+installed distribution that carries it; then it is derived from another data set or downloaded, into
+the cache.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.metadata
+import logging
+import os
+import posixpath
+import sys
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pooch
+import requests
+
+from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
+from dans.data.readers import SPLITS, Split, read, split_file
+from dans.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_TABLES = (".tsv", ".txt")
+_RETRIES = 2
+_CHUNK = 1 << 20
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``DANS_CACHE``, or the place the platform has for caches."""
+    return Path(os.environ.get("DANS_CACHE") or pooch.os_cache("dans"))
+
+
+def fetch(card: DatasetCard) -> dict[Split, Path]:
+    """Bring the files of a data set here, or find them where they are.
+
+    Returns:
+        For each split a file that holds, uncompressed, exactly the bytes its card names.
+
+    Raises:
+        InputError: a file in a folder of ``DANS_DATASETS`` is another one than the card names, or
+            no source has the file; the message says what was tried.
+    """
+    found = {split: local(card, split)[0] for split in SPLITS}
+    if card.derived and None in found.values():
+        parents = fetch(_parent(card))
+        for split in SPLITS:
+            found[split] = found[split] or _derive(card, split, parents)
+    return {split: found[split] or _download(card, split) for split in SPLITS}
+
+
+def whereabouts(card: DatasetCard) -> str:
+    """Where the files of a data set would come from now, in a few words; downloads nothing."""
+    try:
+        places = {local(card, split)[1] for split in SPLITS}
+    except InputError as error:
+        return str(error)
+    if "" not in places:
+        return ", ".join(sorted(places))
+    if card.derived:
+        return f"derived from {card.derived.parent} ({whereabouts(_parent(card))})"
+    return "download"
+
+
+def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
+    """A verified file of one split that is here already, and in words where; or None and "".
+
+    Raises:
+        InputError: a folder of ``DANS_DATASETS`` has a file of that name, and it is another one.
+    """
+    file = card.splits[split]
+    cached = _cached(card, split)
+    if cached.is_file():
+        if sha256(cached) == file.sha256:
+            return cached, "cache"
+        log.warning("%s: not what its checksum says; removed", cached)
+        cached.unlink()
+    for folder in _folders():
+        path = split_file(folder / card.name, split, _TABLES)
+        if path is not None:
+            _verify(path, file.sha256, card)
+            return path, str(folder)
+    return _installed(file)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's text, uncompressed where its name ends in ``.gz``.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for chunk in _chunks(cast(BinaryIO, file)):
+                digest.update(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    return digest.hexdigest()
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
+def _folders() -> list[Path]:
+    named = os.environ.get("DANS_DATASETS", "").split(os.pathsep)
+    folders = [Path(name) for name in named if name]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"DANS_DATASETS: {folder}: no such folder")
+    return folders
+
+
+def _verify(path: Path, expected: str, card: DatasetCard) -> None:
+    got = sha256(path)
+    if got != expected:
+        raise InputError(
+            f"{path}: not the file that {card.path.name} names: its sha256 is {got},"
+            f" expected {expected}"
+        )
+
+
+def _installed(file: SplitFile) -> tuple[Path | None, str]:
+    if file.installed is None:
+        return None, ""
+    try:
+        distribution = importlib.metadata.distribution(file.installed.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None, ""
+    for member in distribution.files or ():
+        if str(member) == file.installed.file:
+            path = Path(str(member.locate()))
+            # Another release may carry another split; then it is not the one wanted.
+            if path.is_file() and sha256(path) == file.sha256:
+                return path, f"{file.installed.distribution} {distribution.version}"
+    return None, ""
+
+
+def _cached(card: DatasetCard, split: Split) -> Path:
+    return cache_folder() / card.name / f"{split}.tsv"
+
+
+def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
+    """Verify the text of a split and put it into the cache, whole or not at all."""
+    got, expected = hashlib.sha256(data).hexdigest(), card.splits[split].sha256
+    if got != expected:
+        raise InputError(f"{card.path}: {split}.sha256 = {expected}, but {origin} gives {got}")
+    path = _cached(card, split)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        return part.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another place"
+        ) from error
+
+
+def _parent(card: DatasetCard) -> DatasetCard:
+    known = cards()
+    if card.derived is None or card.derived.parent not in known:
+        raise InputError(f"{card.path}: derived.from: no such data set; known: {', '.join(known)}")
+    return DatasetCard.read(known[card.derived.parent])
+
+
+def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path:
+    """Keep the lines of valid and test whose entities are both in train; train stays as it is."""
+    if split == "train":
+        _verify(parents[split], card.splits[split].sha256, card)
+        return parents[split]
+    seen = {name for head, _, tail, _ in read(parents["train"]) for name in (head, tail)}
+    lines = (line[:3] for line in read(parents[split]) if line[0] in seen and line[2] in seen)
+    data = "".join("\t".join(line) + "\n" for line in lines).encode()
+    return _keep(data, card, split, f"the {split} split of {parents[split].parent.name}")
+
+
+def _download(card: DatasetCard, split: Split) -> Path:
+    """Try the addresses of a split in turn.
+
+    Raises:
+        InputError: none of them gave the file.
+    """
+    failures = []
+    for download in card.splits[split].downloads:
+        try:
+            return _keep(_content(download), card, split, download.url)
+        except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+            failures.append(f"{download.url} failed ({_reason(error)})")
+    tried = "; ".join(failures) or "its card names no address"
+    raise InputError(
+        f"{card.name}: the {split} split is not on this machine and could not be downloaded:"
+        f" {tried}; put it at {card.name}/{split}.tsv in a folder named in DANS_DATASETS"
+    )
+
+
+def _content(download: Download) -> bytes:
+    path = _retrieve(download)
+    if download.member is None:
+        data = path.read_bytes()
+        path.unlink()
+    else:
+        data = _member(path, download.member)
+    return TRANSFORMS[download.transform](data) if download.transform else data
+
+
+def _retrieve(download: Download) -> Path:
+    """Download a file whose digest is known; one with another digest is deleted by pooch."""
+    name = f"{download.sha256}-{posixpath.basename(download.url)}"
+    shelf = pooch.create(
+        cache_folder() / "downloads",
+        base_url="",
+        registry={name: f"sha256:{download.sha256}"},
+        urls={name: download.url},
+        retry_if_failed=_RETRIES,
+    )
+    on_terminal = sys.stderr.isatty()
+    pooch.get_logger().setLevel("INFO" if on_terminal else "ERROR")
+    return Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+
+
+def _member(path: Path, name: str) -> bytes:
+    """One member of a .tar.gz archive, read by its name and never unpacked."""
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            if member.isfile() and posixpath.normpath(member.name) == name:
+                content = archive.extractfile(member)
+                if content is not None:
+                    return content.read()
+    raise KeyError(f"the archive has no member {name}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error.args[0] if error.args else error).splitlines()[0]

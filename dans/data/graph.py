@@ -1,0 +1,362 @@
+"""Facts as ids, the names behind the ids, and the views that models take of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dans.data.audit import Audit
+from dans.data.cards import DatasetCard, find_card
+from dans.data.files import fetch
+from dans.data.messages import MessageGraph, Norm
+from dans.data.readers import SPLITS, Line, Split, read, split_files
+from dans.errors import InputError
+from dans.known import KnownFacts
+
+if TYPE_CHECKING:
+    from dans.data._dgl import dgl
+
+__all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names, each at the position that is its id.
+
+    Raises:
+        InputError: a name occurs twice.
+
+    Example:
+        >>> entities = Vocabulary(("ada", "bob"))
+        >>> entities.index("bob"), entities[0], len(entities)
+        (1, 'ada', 2)
+        >>> entities.index("bop")
+        Traceback (most recent call last):
+        dans.errors.InputError: unknown name 'bop'; did you mean 'bob'?
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse two ids for one name."""
+        if len(self._ids) != len(self.names):
+            twice = next(name for i, name in enumerate(self.names) if self._ids[name] != i)
+            raise InputError(f"{twice!r}: the name occurs twice")
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """The id of a name.
+
+        Raises:
+            InputError: no such name; the message offers near spellings.
+        """
+        if name not in self._ids:
+            near = get_close_matches(name, self.names, n=3)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise InputError(f"unknown name {name!r}{hint}")
+        return self._ids[name]
+
+    def __len__(self) -> int:
+        """How many names."""
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> str:
+        """The name of an id."""
+        return self.names[i]
+
+
+@dataclass(frozen=True, eq=False)
+class KnowledgeGraph:
+    """Facts in three splits, with the names behind their ids.
+
+    Ids count names by first appearance, in train, then valid, then test. Repeated lines stay: the
+    sizes are those of the files, and `audit` says how many repeats there are.
+
+    The DGL view has one node type and one edge type per relation, named by its zero-padded id: DGL
+    sorts edge types by name, so an unpadded "r10" would come before "r2" and take its parameters.
+
+    Args:
+        name: of the data set.
+        entities: names of the n entities.
+        relations: names of the m relations.
+        train: (·, 3) int64 ids of head, relation and tail; facts that hold.
+        valid: (·, 3) likewise.
+        test: (·, 3) likewise.
+        labelled: for the splits whose lines say whether they hold: all lines, (·, 3), and their
+            labels, (·,) bool. Of these the three tensors above keep what holds.
+
+    Raises:
+        InputError: a split is not (·, 3) int64, or holds an id without a name.
+
+    Example:
+        >>> kg = KnowledgeGraph.of(train=[("ada", "knows", "bob"), ("bob", "likes", "tea")])
+        >>> kg
+        KnowledgeGraph(entities=3, relations=2, train=2, valid=0, test=0)
+        >>> kg.heterograph().num_edges("000001")
+        1
+        >>> kg.messages().etype.tolist()    # sorted; the inverse of r is r + m
+        [0, 1, 2, 3]
+    """
+
+    name: str
+    entities: Vocabulary
+    relations: Vocabulary
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+    labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _known: dict[tuple[Split, ...], KnownFacts] = field(default_factory=dict, init=False)
+    _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        """Check what every model downstream takes for granted."""
+        limits = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
+        for name in SPLITS:
+            facts = self.split(name)
+            if facts.dtype != torch.int64 or facts.ndim != 2 or facts.shape[1] != 3:
+                raise InputError(
+                    f"{name}: expected (·, 3) int64 ids, got {tuple(facts.shape)} {facts.dtype}"
+                )
+            if bool(((facts < 0) | (facts >= limits)).any()):
+                raise InputError(
+                    f"{name}: holds an id outside of {self.num_entities} entities and"
+                    f" {self.num_relations} relations"
+                )
+
+    @classmethod
+    def of(
+        cls,
+        train: Iterable[tuple[str, str, str]],
+        valid: Iterable[tuple[str, str, str]] = (),
+        test: Iterable[tuple[str, str, str]] = (),
+        *,
+        name: str = "unnamed",
+    ) -> KnowledgeGraph:
+        """A graph of facts given by name, each as head, relation, tail.
+
+        Raises:
+            InputError: a fact is not three names that are not empty.
+        """
+        given: dict[Split, Iterable[tuple[str, str, str]]]
+        given = {"train": train, "valid": valid, "test": test}
+        return cls._collect(
+            name, {split: _checked(split, facts) for split, facts in given.items()}, ()
+        )
+
+    @classmethod
+    def load(cls, where: str | Path, *, labelled: Sequence[Split] = ()) -> KnowledgeGraph:
+        """Read a graph from a data set's card, or from a folder of the user's own.
+
+        Args:
+            where: the name of a card, such as ``"umls"``; the path of a card; or a folder that
+                holds train, valid and test as ``.tsv``, ``.txt`` or ``.nt``, plain or ``.gz``. A
+                folder named like a card is meant by ``"./umls"``.
+            labelled: of a folder, the splits whose lines carry a fourth column, 1 or -1. A card
+                says so itself.
+
+        Raises:
+            InputError: neither card nor folder; or a file that is missing, is not what its checksum
+                says, or cannot be read.
+        """
+        card = find_card(where)
+        for split in labelled:
+            if split not in SPLITS:
+                raise InputError(f"labelled: unknown name {split!r}; known: {', '.join(SPLITS)}")
+        if card is None:
+            folder = Path(where)
+            lines = {
+                split: read(path, labelled=split in labelled)
+                for split, path in split_files(folder).items()
+            }
+            return cls._collect(folder.resolve().name, lines, labelled)
+        if labelled:
+            raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
+        return cls._from_card(card)
+
+    @classmethod
+    def _from_card(cls, card: DatasetCard) -> KnowledgeGraph:
+        lines = {
+            split: read(path, labelled=split in card.labelled)
+            for split, path in fetch(card).items()
+        }
+        graph = cls._collect(card.name, lines, card.labelled)
+        counts = {"entities": card.entities, "relations": card.relations}
+        for name, expected in counts.items():
+            if len(getattr(graph, name)) != expected:
+                raise InputError(
+                    f"{card.path}: {name} = {expected}, but its files hold"
+                    f" {len(getattr(graph, name))}"
+                )
+        for split, file in card.splits.items():
+            read_lines = len(graph.lines(split)[0])
+            if read_lines != file.lines:
+                raise InputError(
+                    f"{card.path}: {split}.lines = {file.lines}, but its file holds {read_lines}"
+                )
+        return graph
+
+    @classmethod
+    def _collect(
+        cls, name: str, lines: Mapping[Split, Iterable[Line]], labelled: Sequence[Split]
+    ) -> KnowledgeGraph:
+        entities: dict[str, int] = {}
+        relations: dict[str, int] = {}
+        facts, labels = {}, {}
+        for split in SPLITS:
+            ids, holds = array("q"), bytearray()
+            for head, relation, tail, label in lines[split]:
+                ids.append(entities.setdefault(head, len(entities)))
+                ids.append(relations.setdefault(relation, len(relations)))
+                ids.append(entities.setdefault(tail, len(entities)))
+                holds.append(label)
+            facts[split] = torch.tensor(ids, dtype=torch.int64).view(-1, 3)
+            labels[split] = torch.tensor(holds, dtype=torch.bool)
+        return cls(
+            name,
+            Vocabulary(tuple(entities)),
+            Vocabulary(tuple(relations)),
+            train=facts["train"][labels["train"]],
+            valid=facts["valid"][labels["valid"]],
+            test=facts["test"][labels["test"]],
+            labelled={
+                split: (facts[split], labels[split]) for split in SPLITS if split in labelled
+            },
+        )
+
+    def __repr__(self) -> str:
+        """Sizes; the facts themselves would fill the screen."""
+        sizes = ", ".join(f"{split}={len(self.split(split))}" for split in SPLITS)
+        return (
+            f"KnowledgeGraph(entities={self.num_entities}, relations={self.num_relations}, {sizes})"
+        )
+
+    @property
+    def num_entities(self) -> int:
+        """How many entities, n, over all splits."""
+        return len(self.entities)
+
+    @property
+    def num_relations(self) -> int:
+        """How many relations, m, inverses not counted."""
+        return len(self.relations)
+
+    def split(self, name: Split) -> Tensor:
+        """The facts of one split, (·, 3).
+
+        Raises:
+            InputError: no such split.
+        """
+        if name not in SPLITS:
+            raise InputError(f"split: unknown name {name!r}; known: {', '.join(SPLITS)}")
+        facts: Tensor = getattr(self, name)
+        return facts
+
+    def lines(self, name: Split) -> tuple[Tensor, Tensor]:
+        """All lines of one split, (·, 3), and whether each holds, (·,) bool."""
+        facts = self.split(name)
+        return self.labelled.get(name, (facts, torch.ones(len(facts), dtype=torch.bool)))
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 over all names and facts, in order; equal graphs have equal digests."""
+        names = json.dumps([self.entities.names, self.relations.names, sorted(self.labelled)])
+        digest = hashlib.sha256(names.encode())
+        for split in SPLITS:
+            facts, labels = self.lines(split)
+            digest.update(len(facts).to_bytes(8, "little"))
+            digest.update(facts.numpy().astype("<i8").tobytes())
+            digest.update(labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """(n,) bool: does the entity occur in train?"""
+        seen = torch.zeros(self.num_entities, dtype=torch.bool)
+        seen[self.train[:, [0, 2]].flatten()] = True
+        return seen
+
+    def heterograph(self, split: Split = "train") -> dgl.DGLGraph:
+        """The facts of a split as a DGL graph: node type "entity", an edge type for each relation.
+
+        Edge types are named by zero-padded relation ids, so that DGL's order of them is ours, and
+        each has the edge data ``fact``: the row of the split an edge stands for.
+
+        Raises:
+            InputError: no such split.
+        """
+        # DGL takes seconds to import; reading, sampling and ranking need none of it.
+        from dans.data._dgl import dgl
+
+        facts = self.split(split)
+        order = torch.argsort(facts[:, 1], stable=True)
+        counts = torch.bincount(facts[:, 1], minlength=self.num_relations).tolist()
+        width = max(6, len(str(self.num_relations)))
+        etypes = [("entity", f"{r:0{width}}", "entity") for r in range(self.num_relations)]
+        edges = {
+            etype: (rows[:, 0], rows[:, 2])
+            for etype, rows in zip(etypes, facts[order].split(counts), strict=True)
+        }
+        graph = dgl.heterograph(edges, {"entity": self.num_entities}, idtype=torch.int64)
+        for etype, rows in zip(etypes, order.split(counts), strict=True):
+            graph.edges[etype].data["fact"] = rows
+        return graph
+
+    def messages(self, norm: Norm = "relation") -> MessageGraph:
+        """The training facts as messages in both directions, taken from the DGL graph.
+
+        Args:
+            norm: what divides a message; see `MessageGraph`.
+
+        Raises:
+            InputError: no such normaliser.
+        """
+        if norm not in self._messages:
+            graph = self.heterograph()
+            triples, facts = [], []
+            for r, etype in enumerate(graph.canonical_etypes):
+                heads, tails = graph.edges(etype=etype, order="eid")
+                triples.append(torch.stack((heads, torch.full_like(heads, r), tails), dim=1))
+                facts.append(graph.edges[etype].data["fact"])
+            self._messages[norm] = MessageGraph.of(
+                torch.cat(triples),
+                self.num_entities,
+                self.num_relations,
+                norm,
+                facts=torch.cat(facts),
+            )
+        return self._messages[norm]
+
+    def known(self, splits: Sequence[Split] = SPLITS) -> KnownFacts:
+        """Every fact that holds in some splits, for filters to ask about."""
+        key = tuple(split for split in SPLITS if split in splits)
+        if key not in self._known:
+            facts = torch.cat([self.split(split) for split in splits])
+            self._known[key] = KnownFacts(facts, self.num_entities, self.num_relations)
+        return self._known[key]
+
+    def audit(self) -> Audit:
+        """What is odd here: repeats, overlap, unseen names, self-loops, reversed pairs."""
+        lines = {split: self.lines(split) for split in SPLITS}
+        return Audit.of(self.name, self.num_entities, self.num_relations, lines)
+
+
+def _checked(split: Split, facts: Iterable[tuple[str, str, str]]) -> Iterable[Line]:
+    for i, fact in enumerate(facts):
+        if len(fact) != 3 or not all(isinstance(name, str) and name.strip() for name in fact):
+            raise InputError(
+                f"{split}[{i}]: expected three names, head, relation, tail, got {fact!r}"
+            )
+        yield *fact, True

@@ -1,0 +1,241 @@
+"""Lines to names: tab-separated and N-Triples files, plain or gzipped, one line at a time.
+
+Every refusal names the file and the line, counted from 1. Names are text and stay as they are:
+``007``, ``NA`` and ``null`` are names, and only a tab separates columns.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from dans.errors import InputError
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+#: head, relation, tail, and whether the line says that they hold
+Line = tuple[str, str, str, bool]
+
+_BOM = "\ufeff"
+_LABELS = {"1": True, "-1": False}
+_TABLES = (".tsv", ".txt")
+_SUFFIXES = (*_TABLES, ".nt")
+
+
+def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
+    r"""Read the facts of one file, in order, holding one line at a time.
+
+    ``.tsv`` and ``.txt`` files hold head, relation and tail, separated by tabs; ``.nt`` files hold
+    RDF 1.1 N-Triples (https://www.w3.org/TR/n-triples/). A further ``.gz`` means gzip. CRLF and a
+    leading byte order mark are accepted.
+
+    An IRI is named by itself, without its brackets; a blank node by its label, which is taken to
+    mean the same node in every file; a literal by its canonical form, quotes, language and datatype
+    included, so that two spellings of one literal are one name and no name holds a tab or a line
+    end.
+
+    Args:
+        path: the file; its suffixes say how to read it.
+        labelled: whether a fourth column says ``1``, the fact holds, or ``-1``, it does not.
+
+    Raises:
+        InputError: a wrong number of columns, an empty name, a label other than 1 and -1, bytes
+            that are not UTF-8, NUL, a byte order mark or carriage return inside the file, a line
+            that is no N-Triples statement, a truncated or corrupt gzip stream, a file without any
+            fact.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "train.tsv")
+        >>> _ = path.write_text("ada\tknows\tbob\nbob\tlikes\tgreen tea\n")
+        >>> list(read(path))
+        [('ada', 'knows', 'bob', True), ('bob', 'likes', 'green tea', True)]
+        >>> next(read(path, labelled=True))
+        Traceback (most recent call last):
+        dans.errors.InputError: ...train.tsv:1: found 3 columns, expected 4: head, relation, ...
+    """
+    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if kind not in _SUFFIXES:
+        raise InputError(
+            f"{path}: unknown kind of file; known: {', '.join(_SUFFIXES)}, each also .gz"
+        )
+    if kind in _TABLES:
+        facts = _table(path, labelled)
+    elif labelled:
+        raise InputError(f"{path}: N-Triples carry no labels; labelled facts need .tsv or .txt")
+    else:
+        facts = _n_triples(path)
+    line = None
+    for line in facts:
+        yield line
+    if line is None:
+        raise InputError(f"{path}: the file holds no fact; a split needs at least one")
+
+
+def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
+    """The file of one split in a folder, or None where there is none.
+
+    Args:
+        folder: where to look for ``train.tsv``, ``train.tsv.gz``, ``train.txt`` and so on.
+        split: which of the three.
+        kinds: the suffixes allowed, each with or without ``.gz``.
+
+    Raises:
+        InputError: more than one file claims to be that split.
+    """
+    names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if len(found) > 1:
+        both = " and ".join(path.name for path in found)
+        raise InputError(f"{folder}: {both} both claim to be the {split} split; keep one")
+    return found[0] if found else None
+
+
+def split_files(folder: Path) -> dict[Split, Path]:
+    """The three files of a user's own folder.
+
+    Raises:
+        InputError: no such folder, a split without a file, or one with several.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found = {split: split_file(folder, split) for split in SPLITS}
+    missing = [split for split, path in found.items() if path is None]
+    if missing:
+        raise InputError(
+            f"{folder}: no file for {' and '.join(missing)}; expected {missing[0]}.tsv,"
+            f" {missing[0]}.txt or {missing[0]}.nt, plain or .gz"
+        )
+    return {split: path for split, path in found.items() if path is not None}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Decoded lines without their ends, numbered from 1."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode().removesuffix("\n").removesuffix("\r")
+                if number == 1:
+                    line = line.removeprefix(_BOM)
+                if "\0" in line or _BOM in line or "\r" in line:
+                    raise InputError(f"{path}:{number}: {_intruder(line)}")
+                yield number, line
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise InputError(
+            f"{path}:{number}: byte {error.start + 1} of the line, 0x{byte:02x}, is not UTF-8"
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path}:{number + 1}: the gzip stream is truncated or corrupt: {error}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _intruder(line: str) -> str:
+    if "\0" in line:
+        return "a NUL character; is this a text file in UTF-8?"
+    if _BOM in line:
+        return "a byte order mark inside the file; were two files joined?"
+    return "a carriage return inside the line; lines end with LF or CRLF"
+
+
+def _table(path: Path, labelled: bool) -> Iterator[Line]:
+    expected = ("head", "relation", "tail", "label") if labelled else ("head", "relation", "tail")
+    label = True
+    for number, line in _lines(path):
+        columns = line.split("\t")
+        if len(columns) != len(expected):
+            count = len(columns) if line else 0
+            found = f"{count} column{'s' * (count != 1)}{' (a blank line)' * (not line)}"
+            raise InputError(
+                f"{path}:{number}: found {found}, expected {len(expected)}: {', '.join(expected)}"
+            )
+        head, relation, tail = columns[:3]
+        if not (head.strip() and relation.strip() and tail.strip()):
+            blank = [name for name, text in zip(expected, columns, strict=True) if not text.strip()]
+            raise InputError(f"{path}:{number}: the {blank[0]} is empty")
+        if labelled:
+            if columns[3] not in _LABELS:
+                raise InputError(f"{path}:{number}: label {columns[3]!r}; expected 1 or -1")
+            label = _LABELS[columns[3]]
+        yield head, relation, tail, label
+
+
+_UCHAR = r"\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}"
+_NOT_IN_IRI = r"\x00-\x20<>\"{}|^`\\"
+_IRI = rf"<[^{_NOT_IN_IRI}]*(?:(?:{_UCHAR})[^{_NOT_IN_IRI}]*)*>"
+_LETTER = (
+    r"A-Za-z\u00C0-\u00D6\u00D8-\u00F6\u00F8-\u02FF\u0370-\u037D\u037F-\u1FFF\u200C\u200D\u2070-\u218F"
+    r"\u2C00-\u2FEF\u3001-\uD7FF\uF900-\uFDCF\uFDF0-\uFFFD\U00010000-\U000EFFFF_:0-9"
+)
+_INNER = rf"{_LETTER}\-\u00B7\u0300-\u036F\u203F\u2040"
+_BLANK = rf"_:[{_LETTER}](?:[{_INNER}.]*[{_INNER}])?"
+_STRING = rf'"[^"\\]*(?:(?:\\[tbnrf"\'\\]|{_UCHAR})[^"\\]*)*"'
+_LITERAL = rf"{_STRING}(?:\^\^{_IRI}|@[A-Za-z]+(?:-[A-Za-z0-9]+)*)?"
+_STATEMENT = re.compile(
+    rf"[ \t]*({_IRI}|{_BLANK})[ \t]*({_IRI})[ \t]*({_IRI}|{_BLANK}|{_LITERAL})[ \t]*\."
+    r"[ \t]*(?:#.*)?"
+)
+_IDLE = re.compile(r"[ \t]*(?:#.*)?")
+_ESCAPE = re.compile(rf"{_UCHAR}|\\.")
+_ABSOLUTE = re.compile(rf"[A-Za-z][A-Za-z0-9+.\-]*:[^{_NOT_IN_IRI}]*")
+_CHARACTERS = dict(zip("tbnrf\"'\\", "\t\b\n\r\f\"'\\", strict=True))
+_CANONICAL = str.maketrans({value: f"\\{key}" for key, value in _CHARACTERS.items() if key != "'"})
+_PLAIN_STRING = "^^<http://www.w3.org/2001/XMLSchema#string>"
+
+
+def _n_triples(path: Path) -> Iterator[Line]:
+    for number, line in _lines(path):
+        statement = _STATEMENT.fullmatch(line)
+        if statement is None:
+            if _IDLE.fullmatch(line):
+                continue
+            raise InputError(
+                f"{path}:{number}: not an N-Triples statement; expected 3 terms and a full stop,"
+                f" '<subject> <predicate> <object> .', found {line[:60]!r}"
+            )
+        try:
+            subject, predicate, value = (_name(term) for term in statement.groups())
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+        yield subject, predicate, value, True
+
+
+@lru_cache(maxsize=1 << 16)
+def _name(term: str) -> str:
+    """The name of a term: the same for every spelling of it, and different for different terms."""
+    if term[0] == "<":
+        name = _unescaped(term[1:-1])
+        if not _ABSOLUTE.fullmatch(name):
+            raise ValueError(f"{term} is not an absolute IRI such as <http://example.org/ada>")
+        return name
+    if term[0] == "_":
+        return term
+    end = term.rindex('"')
+    text, suffix = _unescaped(term[1:end]), term[end + 1 :]
+    if suffix.startswith("^^"):
+        suffix = f"^^<{_name(suffix[2:])}>"
+    elif suffix:
+        suffix = suffix.lower()
+    return f'"{text.translate(_CANONICAL)}"{"" if suffix == _PLAIN_STRING else suffix}'
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(_character, text) if "\\" in text else text
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = escape[0][1:]
+    if code[0] not in "uU":
+        return _CHARACTERS[code]
+    point = int(code[1:], 16)
+    if point == 0 or 0xD800 <= point < 0xE000 or point > 0x10FFFF:
+        raise ValueError(f"{escape[0]} stands for no character that a name may hold")
+    return chr(point)

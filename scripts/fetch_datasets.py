@@ -1,0 +1,47 @@
+"""Find or download data sets, and check them against their cards.
+
+A file is taken from the cache (DANS_CACHE, or the platform's place for it), from the folders named
+in DANS_DATASETS, or from an installed PyKEEN that carries it; only then is it downloaded into the
+cache.
+
+    python scripts/fetch_datasets.py                    # umls
+    python scripts/fetch_datasets.py wn18rr fb15k-237
+    python scripts/fetch_datasets.py --list             # what there is, and where it would come
+    from
+"""
+
+from dans.cli import parser, run_main
+from dans.data.cards import DatasetCard, cards, find_card
+from dans.data.files import whereabouts
+from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.errors import InputError
+
+ROW = "{:<18} {:>9} {:>9} {:>9} {:>7} {:>7}  {}"
+
+
+def main() -> None:
+    """Fetch what the command line names, or list what it could name."""
+    options = parser(__doc__)
+    options.add_argument(
+        "names", nargs="*", metavar="NAME", help="data sets to fetch (default: umls; --list: all)"
+    )
+    options.add_argument("--list", action="store_true", help="fetch nothing; print a table")
+    args = options.parse_args()
+    if args.list:
+        print(ROW.format("name", "entities", "relations", *SPLITS, "found in"))
+    for name in args.names or (cards() if args.list else ["umls"]):
+        card = find_card(name)
+        if card is None:
+            raise InputError(f"{name!r}: a folder of your own needs no fetching")
+        print(row(card) if args.list else "\n".join(KnowledgeGraph.load(name).audit().lines()))
+
+
+def row(card: DatasetCard) -> str:
+    """One line of the table."""
+    sizes = [f"{card.splits[split].lines:,}" for split in SPLITS]
+    counts = f"{card.entities:,}", f"{card.relations:,}"
+    return ROW.format(card.name, *counts, *sizes, whereabouts(card))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,448 @@
+import gzip
+import hashlib
+import io
+import logging
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+import dans.data.cards
+from dans.data.cards import DatasetCard, cards
+from dans.data.files import cache_folder, fetch, sha256, whereabouts
+from dans.data.readers import SPLITS, Split
+from dans.errors import InputError
+
+TEXTS: dict[Split, bytes] = {
+    "train": b"ada\tknows\tbob\nbob\tlikes\ttea\n",
+    "valid": b"ada\tlikes\ttea\ncat\tlikes\tbob\n",
+    "test": b"bob\tknows\tcat\nbob\tknows\tada\n",
+}
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, no folders, no cards but the test's own, and retries without waiting."""
+    monkeypatch.setenv("DANS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DANS_DATASETS", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    (tmp_path / "cards").mkdir()
+    monkeypatch.setattr(dans.data.cards, "card_folder", lambda: tmp_path / "cards")
+
+
+def card(tmp_path: Path, extra: str = "", name: str = "toy", **splits: str) -> DatasetCard:
+    """The card of the texts above; ``splits`` adds lines to the section of a split."""
+    text = f'name = "{name}"\ntitle = "t"\nsource = "s"\npaper = "p"\nlicence = "l"\n'
+    text += f"entities = 4\nrelations = 2\n{extra}\n"
+    for split in SPLITS:
+        text += (
+            f'[{split}]\nlines = 2\nsha256 = "{digest(TEXTS[split])}"\n{splits.get(split, "")}\n'
+        )
+    path = tmp_path / "cards" / f"{name}.toml"
+    path.write_text(text)
+    return DatasetCard.read(path)
+
+
+def shelve(folder: Path, name: str = "toy", suffix: str = ".tsv", *splits: Split) -> Path:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for split in splits or SPLITS:
+        data = TEXTS[split]
+        packed = gzip.compress(data) if suffix.endswith(".gz") else data
+        (folder / name / f"{split}{suffix}").write_bytes(packed)
+    return folder
+
+
+def contents(files: dict[Split, Path]) -> dict[Split, bytes]:
+    return {
+        split: gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for split, path in files.items()
+    }
+
+
+class Mirror:
+    """A server on this machine: answers by path, or with 500 as often as told to."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        self.failures = 0
+        self.asked: list[str] = []
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                mirror.asked.append(self.path)
+                known = self.path in mirror.answers and not mirror.failures
+                mirror.failures = max(0, mirror.failures - 1)
+                self.send_response(200 if known else 500)
+                self.end_headers()
+                self.wfile.write(mirror.answers.get(self.path, b"") if known else b"")
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def offer(self, path: str, data: bytes, options: str = "", claimed: bytes | None = None) -> str:
+        """Answer with some bytes; the section of a card that names them, or claims others."""
+        self.answers[path] = data
+        sha = digest(data if claimed is None else claimed)
+        return f'{{ url = "{self.url}{path}", sha256 = "{sha}"{options} }}'
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    mirror = Mirror()
+    thread = threading.Thread(target=mirror.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield mirror
+    mirror.server.shutdown()
+    thread.join()
+    mirror.server.server_close()
+
+
+def offered(mirror: Mirror) -> dict[str, str]:
+    """Every split of the toy as a plain download."""
+    return {
+        split: f"download = [{mirror.offer(f'/{split}.txt', TEXTS[split])}]" for split in SPLITS
+    }
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".txt", ".tsv.gz", ".txt.gz"])
+def test_files_are_found_in_the_folders_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    folder = shelve(tmp_path / "data", "toy", suffix)
+    monkeypatch.setenv("DANS_DATASETS", f"{tmp_path / 'empty'}{os.pathsep}{folder}")
+    files = fetch(card(tmp_path))
+    assert files == {split: folder / "toy" / f"{split}{suffix}" for split in SPLITS}
+    assert whereabouts(card(tmp_path)) == str(folder)
+    assert not cache_folder().exists()
+
+
+def test_the_first_folder_that_has_a_file_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shelve(tmp_path / "first", "toy", ".tsv", "train")
+    second = shelve(tmp_path / "second")
+    monkeypatch.setenv("DANS_DATASETS", f"{first}{os.pathsep}{second}")
+    files = fetch(card(tmp_path))
+    assert files["train"].is_relative_to(first)
+    assert files["valid"].is_relative_to(second)
+
+
+def test_another_file_in_a_folder_is_an_error_with_both_digests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: Mirror
+) -> None:
+    folder = shelve(tmp_path / "data")
+    other = TEXTS["valid"] + b"\n"
+    path = folder / "toy" / "valid.tsv"
+    path.write_bytes(other)
+    monkeypatch.setenv("DANS_DATASETS", str(folder))
+    with pytest.raises(InputError) as caught:
+        fetch(card(tmp_path, **offered(mirror)))
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert digest(other) in message
+    assert digest(TEXTS["valid"]) in message
+    assert path.exists()
+    assert not mirror.asked
+    assert whereabouts(card(tmp_path)) == message
+
+
+def test_a_folder_that_is_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DANS_DATASETS", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"DANS_DATASETS: .*nowhere: no such folder"):
+        fetch(card(tmp_path))
+
+
+def test_two_files_for_one_split_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelve(tmp_path / "data")
+    folder = shelve(tmp_path / "data", "toy", ".txt.gz", "test")
+    monkeypatch.setenv("DANS_DATASETS", str(folder))
+    with pytest.raises(InputError, match=r"test\.tsv and test\.txt\.gz both"):
+        fetch(card(tmp_path))
+
+
+def test_a_damaged_archive_in_a_folder_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shelve(tmp_path / "data", "toy", ".tsv.gz")
+    path = folder / "toy" / "train.tsv.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    monkeypatch.setenv("DANS_DATASETS", str(folder))
+    with pytest.raises(InputError, match=r"train.tsv.gz: cannot be read"):
+        fetch(card(tmp_path))
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A distribution that carries the toy and cannot be imported."""
+    shelve(folder / "carrier", "toy", ".txt")
+    (folder / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
+    metadata = folder / "carrier-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: carrier\nVersion: 1.2\n")
+    listed = "".join(f"carrier/toy/{split}.txt,,\n" for split in SPLITS)
+    (metadata / "RECORD").write_text(listed)
+    monkeypatch.syspath_prepend(folder)
+    return {
+        split: f'installed = {{ distribution = "carrier", file = "carrier/toy/{split}.txt" }}'
+        for split in SPLITS
+    }
+
+
+def test_files_are_read_from_a_distribution_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = card(tmp_path, **install(tmp_path / "site", monkeypatch))
+    assert whereabouts(toy) == "carrier 1.2"
+    assert contents(fetch(toy)) == TEXTS
+
+
+def test_folders_come_before_distributions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = card(tmp_path, **install(tmp_path / "site", monkeypatch))
+    folder = shelve(tmp_path / "data", "toy", ".tsv", "valid")
+    monkeypatch.setenv("DANS_DATASETS", str(folder))
+    files = fetch(toy)
+    assert files["valid"].is_relative_to(folder)
+    assert files["train"].is_relative_to(tmp_path / "site")
+
+
+def test_a_distribution_with_other_files_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: Mirror
+) -> None:
+    sections = install(tmp_path / "site", monkeypatch)
+    (tmp_path / "site" / "carrier" / "toy" / "test.txt").write_bytes(b"another\trelease\there\n")
+    downloads = offered(mirror)
+    toy = card(tmp_path, **{split: f"{sections[split]}\n{downloads[split]}" for split in SPLITS})
+    assert contents(fetch(toy)) == TEXTS
+    assert mirror.asked == ["/test.txt"]
+
+
+@pytest.mark.parametrize("name", ["umls", "nations", "kinship"])
+def test_pykeen_carries_three_sets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        distribution("pykeen")
+    except PackageNotFoundError:
+        pytest.skip("PyKEEN is not installed")
+    monkeypatch.undo()
+    path = cards()[name]
+    monkeypatch.delenv("DANS_DATASETS", raising=False)
+    monkeypatch.setenv("DANS_CACHE", os.devnull)
+    found = DatasetCard.read(path)
+    assert whereabouts(found).startswith("pykeen ")
+    for split, file in fetch(found).items():
+        assert "pykeen" in file.parts
+        assert sha256(file) == found.splits[split].sha256
+
+
+def test_downloads_are_verified_and_kept(tmp_path: Path, mirror: Mirror) -> None:
+    toy = card(tmp_path, **offered(mirror))
+    assert whereabouts(toy) == "download"
+    assert not mirror.asked
+    files = fetch(toy)
+    assert contents(files) == TEXTS
+    assert files["train"] == tmp_path / "cache" / "toy" / "train.tsv"
+    assert whereabouts(toy) == "cache"
+    assert fetch(toy) == files
+    assert mirror.asked == ["/train.txt", "/valid.txt", "/test.txt"]
+
+
+def test_the_cache_comes_before_the_folders(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = card(tmp_path, **offered(mirror))
+    files = fetch(toy)
+    monkeypatch.setenv("DANS_DATASETS", str(shelve(tmp_path / "data")))
+    assert fetch(toy) == files
+
+
+def test_a_damaged_cache_is_replaced_and_said_so(
+    tmp_path: Path, mirror: Mirror, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = card(tmp_path, **offered(mirror))
+    path = fetch(toy)["valid"]
+    path.write_bytes(TEXTS["train"])
+    with caplog.at_level(logging.WARNING):
+        assert contents(fetch(toy)) == TEXTS
+    assert str(path) in caplog.text
+    assert mirror.asked[3:] == ["/valid.txt"]
+
+
+def test_a_failing_server_is_asked_again(tmp_path: Path, mirror: Mirror) -> None:
+    toy = card(tmp_path, **offered(mirror))
+    mirror.failures = 1
+    assert contents(fetch(toy)) == TEXTS
+    assert mirror.asked[:2] == ["/train.txt", "/train.txt"]
+
+
+def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, mirror: Mirror) -> None:
+    sections = offered(mirror)
+    gone = f'{{ url = "{mirror.url}/gone", sha256 = "{digest(b"")}" }}'
+    sections["train"] = sections["train"].replace("[", f"[{gone}, ")
+    assert contents(fetch(card(tmp_path, **sections))) == TEXTS
+    assert "/gone" in mirror.asked
+
+
+def test_a_download_with_a_wrong_checksum_is_deleted_and_reported(
+    tmp_path: Path, mirror: Mirror
+) -> None:
+    sections = offered(mirror)
+    bad = mirror.offer("/bad.txt", b"something else\n", claimed=TEXTS["train"])
+    sections["train"] = f"download = [{bad}]"
+    with pytest.raises(InputError) as caught:
+        fetch(card(tmp_path, **sections))
+    message = str(caught.value)
+    assert "toy: the train split" in message
+    assert f"{mirror.url}/bad.txt" in message
+    assert digest(b"something else\n") in message
+    assert digest(TEXTS["train"]) in message
+    assert "\n" not in message
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_download_that_is_not_the_split_is_reported(tmp_path: Path, mirror: Mirror) -> None:
+    sections = offered(mirror)
+    sections["train"] = f"download = [{mirror.offer('/other.txt', TEXTS['test'])}]"
+    with pytest.raises(InputError, match=f"other.txt gives {digest(TEXTS['test'])}"):
+        fetch(card(tmp_path, **sections))
+    assert not (tmp_path / "cache" / "toy").exists()
+
+
+def test_no_connection_is_one_sentence(tmp_path: Path, mirror: Mirror) -> None:
+    sections = offered(mirror)
+    mirror.server.socket.close()
+    with pytest.raises(
+        InputError, match=r"train\.txt failed \(no connection\); put it at toy/train"
+    ):
+        fetch(card(tmp_path, **sections))
+
+
+def test_no_address_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its card names no address; put it at toy/train.tsv in"):
+        fetch(card(tmp_path))
+
+
+def test_line_ends_are_changed_where_the_card_says_so(tmp_path: Path, mirror: Mirror) -> None:
+    dos = {split: text.replace(b"\n", b"\r\n") for split, text in TEXTS.items()}
+    sections = {
+        split: "download = [" + mirror.offer(f"/{split}", data, ', transform = "crlf-to-lf"') + "]"
+        for split, data in dos.items()
+    }
+    assert contents(fetch(card(tmp_path, **sections))) == TEXTS
+
+
+def packed(prefix: str = "") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for split, data in TEXTS.items():
+            info = tarfile.TarInfo(f"{prefix}{split}.txt")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        decoy = tarfile.TarInfo("../train.txt")
+        decoy.size = 5
+        archive.addfile(decoy, io.BytesIO(b"decoy"))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_members_are_read_from_one_archive_and_never_unpacked(
+    tmp_path: Path, mirror: Mirror, prefix: str
+) -> None:
+    data = packed(prefix)
+    sections = {
+        split: "download = [" + mirror.offer("/toy.tar.gz", data, f', member = "{split}.txt"') + "]"
+        for split in SPLITS
+    }
+    assert contents(fetch(card(tmp_path, **sections))) == TEXTS
+    assert mirror.asked == ["/toy.tar.gz"]
+    assert not list(tmp_path.rglob("*.txt"))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [(packed(), "the archive has no member train.tsv"), (b"plain", "not a gzip")]
+)
+def test_an_archive_without_the_member_is_reported(
+    tmp_path: Path, mirror: Mirror, data: bytes, why: str
+) -> None:
+    address = mirror.offer("/toy.tar.gz", data, ', member = "train.tsv"')
+    with pytest.raises(InputError, match=why):
+        fetch(card(tmp_path, train=f"download = [{address}]"))
+
+
+DERIVED: dict[Split, bytes] = {"valid": b"ada\tlikes\ttea\n", "test": b"bob\tknows\tada\n"}
+
+
+def child(tmp_path: Path, valid: bytes = DERIVED["valid"], parent: str = "toy") -> DatasetCard:
+    made = card(tmp_path, f'derived = {{ from = "{parent}", rule = "drop-unseen" }}', "child").path
+    text = made.read_text()
+    text = text.replace(digest(TEXTS["valid"]), digest(valid))
+    text = text.replace(digest(TEXTS["test"]), digest(DERIVED["test"]))
+    made.write_text(text)
+    return DatasetCard.read(made)
+
+
+def test_derived_sets_drop_lines_with_an_unseen_entity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shelve(tmp_path / "data", "toy", ".tsv.gz")
+    monkeypatch.setenv("DANS_DATASETS", str(folder))
+    card(tmp_path)
+    derived = child(tmp_path)
+    assert whereabouts(derived) == f"derived from toy ({folder})"
+    files = fetch(derived)
+    assert contents(files) == {"train": TEXTS["train"], **DERIVED}
+    assert files["train"] == folder / "toy" / "train.tsv.gz"
+    assert files["valid"] == tmp_path / "cache" / "child" / "valid.tsv"
+
+
+def test_derived_sets_download_their_parent(tmp_path: Path, mirror: Mirror) -> None:
+    card(tmp_path, **offered(mirror))
+    derived = child(tmp_path)
+    assert whereabouts(derived) == "derived from toy (download)"
+    assert contents(fetch(derived)) == {"train": TEXTS["train"], **DERIVED}
+
+
+def test_a_derived_set_that_misses_its_checksum_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DANS_DATASETS", str(shelve(tmp_path / "data")))
+    card(tmp_path)
+    with pytest.raises(InputError, match=r"child\.toml: valid\.sha256 = .* gives"):
+        fetch(child(tmp_path, valid=b"other"))
+    assert not (tmp_path / "cache" / "child" / "valid.tsv").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DANS_DATASETS", str(shelve(tmp_path / "data")))
+    monkeypatch.setenv("DANS_CACHE", str(tmp_path / "data" / "toy" / "train.tsv"))
+    card(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be written: .*; DANS_CACHE names another place"):
+        fetch(child(tmp_path))
+
+
+def test_a_derived_set_without_a_parent_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"derived\.from: no such data set; known: child"):
+        fetch(child(tmp_path, parent="nobody"))
+
+
+def test_the_cache_has_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DANS_CACHE")
+    assert "dans" in cache_folder().parts

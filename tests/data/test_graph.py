@@ -1,0 +1,304 @@
+import gzip
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import dans.data.cards
+from dans.data.cards import cards
+from dans.data.files import sha256
+from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
+from dans.data.messages import MessageGraph, Norm
+from dans.errors import InputError
+from tests.data.conftest import Shipped
+
+Names = tuple[str, str, str]
+
+TRAIN = [
+    ("ada", "knows", "bob"),
+    ("bob", "likes", "tea"),
+    ("ada", "knows", "cat"),
+    ("ada", "knows", "bob"),
+    ("cat", "likes", "cat"),
+]
+VALID = [("dan", "likes", "tea")]
+TEST = [("tea", "owns", "eve"), ("bob", "knows", "ada")]
+
+
+@pytest.fixture
+def kg() -> KnowledgeGraph:
+    return KnowledgeGraph.of(TRAIN, VALID, TEST, name="toy")
+
+
+def named(kg: KnowledgeGraph, split: Split) -> list[Names]:
+    return [
+        (kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.split(split).tolist()
+    ]
+
+
+def wrote(folder: Path, suffix: str = ".tsv", **splits: list[Names]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for split, facts in splits.items():
+        line = "<x:{}> <x:{}> <x:{}> .\n" if ".nt" in suffix else "{}\t{}\t{}\n"
+        data = "".join(line.format(*fact) for fact in facts).encode()
+        packed = gzip.compress(data) if suffix.endswith(".gz") else data
+        (folder / f"{split}{suffix}").write_bytes(packed)
+    return folder
+
+
+def test_names_and_ids_are_each_others_inverse() -> None:
+    names = Vocabulary(("ada", "bob", "cat"))
+    assert [names.index(names[i]) for i in range(len(names))] == [0, 1, 2]
+
+
+def test_an_unknown_name_is_refused_with_near_spellings() -> None:
+    names = Vocabulary(("concept:bird", "concept:birds", "fish"))
+    with pytest.raises(
+        InputError, match="unknown name 'concept:brid'; did you mean 'concept:bird'"
+    ):
+        names.index("concept:brid")
+    with pytest.raises(InputError, match=r"unknown name 'zzz'$"):
+        names.index("zzz")
+
+
+def test_a_name_has_one_id() -> None:
+    with pytest.raises(InputError, match="'ada': the name occurs twice"):
+        Vocabulary(("ada", "bob", "ada"))
+
+
+def test_vocabularies_are_equal_by_their_names() -> None:
+    assert Vocabulary(("ada",)) == Vocabulary(("ada",)) != Vocabulary(("bob",))
+
+
+def test_ids_count_first_appearances_through_all_splits(kg: KnowledgeGraph) -> None:
+    assert kg.entities.names == ("ada", "bob", "tea", "cat", "dan", "eve")
+    assert kg.relations.names == ("knows", "likes", "owns")
+    assert (kg.num_entities, kg.num_relations) == (6, 3)
+
+
+def test_facts_come_out_as_they_went_in(kg: KnowledgeGraph) -> None:
+    assert [named(kg, split) for split in SPLITS] == [TRAIN, VALID, TEST]
+    assert {kg.split(split).dtype for split in SPLITS} == {torch.int64}
+
+
+def test_empty_splits_are_empty_tensors() -> None:
+    kg = KnowledgeGraph.of(TRAIN)
+    assert kg.valid.shape == kg.test.shape == (0, 3)
+
+
+@pytest.mark.parametrize("fact", [("ada", "knows"), ("ada", "", "bob"), ("ada", "knows", 7)])
+def test_what_is_no_fact_is_refused_by_position(fact: Names) -> None:
+    with pytest.raises(InputError, match=r"valid\[1\]: expected three names"):
+        KnowledgeGraph.of(TRAIN, [TRAIN[0], fact])
+
+
+def test_an_unknown_split_is_refused(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="split: unknown name 'dev'; known: train, valid, test"):
+        kg.split("dev")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="split: unknown name 'dev'"):
+        kg.known(("train", "dev"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        (torch.tensor([[0, 0, 6]]), "holds an id outside of 6 entities and 3 relations"),
+        (torch.tensor([[0, 3, 0]]), "holds an id outside"),
+        (torch.tensor([[-1, 0, 0]]), "holds an id outside"),
+        (torch.tensor([[0, 0]]), r"expected \(·, 3\) int64 ids, got \(1, 2\)"),
+        (torch.tensor([[0.0, 0, 0]]), r"expected \(·, 3\) int64 ids, got \(1, 3\) torch.float32"),
+    ],
+)
+def test_ids_without_a_name_are_refused(kg: KnowledgeGraph, facts: torch.Tensor, why: str) -> None:
+    with pytest.raises(InputError, match=f"test: {why}"):
+        replace(kg, test=facts)
+
+
+def test_seen_marks_the_entities_of_train(kg: KnowledgeGraph) -> None:
+    seen = [name for name, known in zip(kg.entities.names, kg.seen.tolist(), strict=True) if known]
+    assert seen == ["ada", "bob", "tea", "cat"]
+
+
+def test_known_answers_for_the_splits_it_is_asked_for(kg: KnowledgeGraph) -> None:
+    facts = torch.cat((kg.train, kg.valid, kg.test))
+    assert bool(kg.known().contains(facts).all())
+    assert kg.known(("train",)).contains(facts).tolist() == [True] * 5 + [False] * 3
+    assert kg.known(("valid", "test")).contains(facts).tolist() == [False] * 5 + [True] * 3
+    assert kg.known(("test", "valid")) is kg.known(("valid", "test"))
+
+
+def test_digests_differ_where_graphs_differ(kg: KnowledgeGraph) -> None:
+    again = KnowledgeGraph.of(TRAIN, VALID, TEST, name="another name")
+    assert kg.digest == again.digest
+    assert len(bytes.fromhex(kg.digest)) == 32
+    labelled: dict[Split, tuple[torch.Tensor, torch.Tensor]] = {
+        "test": (kg.test, torch.tensor([True, True]))
+    }
+    others = [
+        KnowledgeGraph.of(TRAIN[::-1], VALID, TEST),
+        KnowledgeGraph.of(TRAIN, TEST, VALID),
+        KnowledgeGraph.of(TRAIN + VALID, [], TEST),
+        KnowledgeGraph.of([(h.upper(), r, t) for h, r, t in TRAIN], VALID, TEST),
+        replace(kg, labelled=labelled),
+        replace(kg, labelled={"test": (kg.test, torch.tensor([True, False]))}),
+    ]
+    assert len({other.digest for other in [kg, *others]}) == len(others) + 1
+
+
+def test_names_cannot_run_together_in_the_digest() -> None:
+    one = KnowledgeGraph.of([("a", "r", "b"), ("a, b", "r", "c")])
+    other = KnowledgeGraph.of([("a", "r", "b, a"), ("b", "r", "c")])
+    assert one.digest != other.digest
+
+
+def many(relations: int) -> KnowledgeGraph:
+    """A fact and a half for each relation, in an order that sorting by name would change."""
+    facts = [(f"e{r % 7}", f"r{r}", f"e{r * r % 11}") for r in range(relations)]
+    return KnowledgeGraph.of(facts + facts[::-2], name="many")
+
+
+def test_edges_of_the_heterograph_are_the_facts_they_name() -> None:
+    kg = many(23)
+    graph = kg.heterograph()
+    assert graph.ntypes == ["entity"]
+    assert graph.num_nodes() == kg.num_entities
+    assert len(graph.etypes) == kg.num_relations
+    seen = []
+    for etype in graph.canonical_etypes:
+        heads, tails = graph.edges(etype=etype, order="eid")
+        rows = graph.edges[etype].data["fact"]
+        assert torch.equal(kg.train[rows, 0], heads)
+        assert torch.equal(kg.train[rows, 2], tails)
+        assert set(kg.train[rows, 1].tolist()) == {int(etype[1])}
+        assert rows.tolist() == sorted(rows.tolist())
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(len(kg.train)))
+
+
+def test_edge_types_are_in_the_order_of_relation_ids() -> None:
+    graph = many(1201).heterograph()
+    assert graph.etypes == [f"{r:06d}" for r in range(1201)]
+
+
+def test_relations_of_other_splits_are_empty_edge_types(kg: KnowledgeGraph) -> None:
+    sizes = {
+        split: [kg.heterograph(split).num_edges(f"{r:06d}") for r in range(3)] for split in SPLITS
+    }
+    assert sizes == {"train": [3, 2, 0], "valid": [0, 1, 0], "test": [1, 0, 1]}
+
+
+@pytest.mark.parametrize("norm", ["relation", "node", "code"])
+def test_messages_are_the_training_facts_in_both_directions(norm: Norm) -> None:
+    kg = many(23)
+    messages, m = kg.messages(norm), kg.num_relations
+    assert messages.norm == norm
+    heads, relations, tails = kg.train[messages.facts].unbind(1)
+    back = messages.etype >= m
+    assert torch.equal(messages.sources, torch.where(back, tails, heads))
+    assert torch.equal(messages.targets, torch.where(back, heads, tails))
+    assert torch.equal(messages.etype, torch.where(back, relations + m, relations))
+    assert Counter(messages.facts.tolist()) == dict.fromkeys(range(len(kg.train)), 2)
+    plain = MessageGraph.of(kg.train, kg.num_entities, m, norm)
+    rows = ("etype", "targets", "sources", "facts", "weight")
+    assert set(zip(*(getattr(messages, row).tolist() for row in rows), strict=True)) == set(
+        zip(*(getattr(plain, row).tolist() for row in rows), strict=True)
+    )
+
+
+def test_messages_are_kept_by_norm(kg: KnowledgeGraph) -> None:
+    assert kg.messages() is kg.messages("relation") is not kg.messages("node")
+    with pytest.raises(InputError, match="known: relation, node, code"):
+        kg.messages("none")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".txt.gz"])
+def test_a_folder_is_read_as_it_is(tmp_path: Path, kg: KnowledgeGraph, suffix: str) -> None:
+    folder = wrote(tmp_path / "mine", suffix, train=TRAIN, valid=VALID, test=TEST)
+    for where in (folder, str(folder)):
+        loaded = KnowledgeGraph.load(where)
+        assert (loaded.name, loaded.digest) == ("mine", kg.digest)
+
+
+def test_a_folder_may_mix_kinds_of_files(tmp_path: Path) -> None:
+    wrote(tmp_path, ".nt.gz", train=TRAIN)
+    wrote(tmp_path, ".tsv", valid=[("x:dan", "x:likes", "x:tea")], test=[("x:ada", "r", "x:bob")])
+    kg = KnowledgeGraph.load(tmp_path)
+    assert kg.entities.names == ("x:ada", "x:bob", "x:tea", "x:cat", "x:dan")
+
+
+def test_labelled_lines_are_kept_and_those_that_hold_are_facts(tmp_path: Path) -> None:
+    wrote(tmp_path, train=TRAIN, valid=VALID)
+    (tmp_path / "test.tsv").write_text("ada\tknows\teve\t-1\nbob\tlikes\tcat\t1\n")
+    kg = KnowledgeGraph.load(tmp_path, labelled=["test"])
+    assert named(kg, "test") == [("bob", "likes", "cat")]
+    lines, holds = kg.labelled["test"]
+    assert holds.tolist() == [False, True]
+    assert lines[:, 2].tolist() == [kg.entities.index("eve"), kg.entities.index("cat")]
+    assert list(kg.labelled) == ["test"]
+    with pytest.raises(InputError, match=r"test\.tsv:1: found 4 columns"):
+        KnowledgeGraph.load(tmp_path)
+
+
+def test_only_a_folder_is_told_its_labels(tmp_path: Path) -> None:
+    wrote(tmp_path, train=TRAIN, valid=VALID, test=TEST)
+    with pytest.raises(InputError, match="labelled: unknown name 'dev'; known: train, valid, test"):
+        KnowledgeGraph.load(tmp_path, labelled=["dev"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="labelled: only for a folder; the card of umls"):
+        KnowledgeGraph.load("umls", labelled=["test"])
+
+
+def test_neither_card_nor_folder_is_refused() -> None:
+    with pytest.raises(
+        InputError, match="'ulms': neither a data set nor a folder; did you mean umls"
+    ):
+        KnowledgeGraph.load("ulms")
+
+
+@pytest.fixture
+def carded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of a card named toy, with its files in a folder of DANS_DATASETS."""
+    folder = wrote(tmp_path / "toy", train=TRAIN, valid=VALID, test=TEST)
+    text = 'name = "toy"\ntitle = "t"\nsource = "s"\npaper = "p"\nlicence = "l"\n'
+    text += "entities = 6\nrelations = 3\n"
+    for split, facts in zip(SPLITS, (TRAIN, VALID, TEST), strict=True):
+        digest = sha256(folder / f"{split}.tsv")
+        text += f'[{split}]\nlines = {len(facts)}\nsha256 = "{digest}"\n'
+    (tmp_path / "toy.toml").write_text(text)
+    monkeypatch.setenv("DANS_DATASETS", str(tmp_path))
+    monkeypatch.setattr(dans.data.cards, "card_folder", lambda: tmp_path)
+    return tmp_path / "toy.toml"
+
+
+def test_a_card_is_loaded_by_name_and_by_path(carded: Path, kg: KnowledgeGraph) -> None:
+    for where in ("toy", carded, str(carded)):
+        loaded = KnowledgeGraph.load(where)
+        assert (loaded.name, loaded.digest) == ("toy", kg.digest)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("entities = 6", "entities = 7", "entities = 7, but its files hold 6"),
+        ("relations = 3", "relations = 2", "relations = 2, but its files hold 3"),
+        ("lines = 5", "lines = 4", r"train\.lines = 4, but its file holds 5"),
+    ],
+)
+def test_a_card_that_miscounts_is_refused(carded: Path, old: str, new: str, why: str) -> None:
+    carded.write_text(carded.read_text().replace(old, new))
+    with pytest.raises(InputError, match=rf"toy\.toml: {why}"):
+        KnowledgeGraph.load("toy")
+
+
+def test_sizes_are_shown_and_facts_are_not(kg: KnowledgeGraph) -> None:
+    assert repr(kg) == "KnowledgeGraph(entities=6, relations=3, train=5, valid=1, test=2)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(cards()))
+def test_published_sets_load_with_the_counts_of_their_cards(name: str, shipped: Shipped) -> None:
+    kg = shipped(name)
+    assert kg.name == name
+    assert len(kg.messages()) == 2 * len(kg.train)
+    assert kg.heterograph().num_edges() == len(kg.train)

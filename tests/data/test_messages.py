@@ -1,0 +1,121 @@
+"""The messages of a graph: who tells whom what, and how much it weighs."""
+
+import pytest
+import torch
+
+from dans.data.messages import MessageGraph, reverse
+from dans.errors import InputError
+from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY, directed, normaliser
+
+NORMS = ("relation", "node", "code")
+
+
+def toy(norm="relation"):
+    return MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, norm)
+
+
+def edges(graph):
+    return list(
+        zip(graph.sources.tolist(), graph.etype.tolist(), graph.targets.tolist(), strict=True)
+    )
+
+
+def test_every_fact_sends_one_message_each_way():
+    assert sorted(edges(toy())) == sorted(directed(TOY, NUM_RELATIONS))
+
+
+def test_a_message_knows_its_fact():
+    graph = toy()
+    for (source, etype, target), fact in zip(edges(graph), graph.facts.tolist(), strict=True):
+        head, relation, tail = TOY[fact].tolist()
+        forth = (head, relation, tail)
+        back = (tail, relation + NUM_RELATIONS, head)
+        assert (source, etype, target) in (forth, back)
+
+
+def test_facts_keep_the_names_they_are_given():
+    names = torch.arange(len(TOY)).flip(0) + 100
+    graph = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, facts=names)
+    assert torch.equal(graph.facts, 100 + len(TOY) - 1 - toy().facts)
+
+
+def test_messages_are_sorted_by_type_then_target():
+    graph = toy()
+    key = (graph.etype * NUM_ENTITIES + graph.targets).tolist()
+    assert key == sorted(key)
+    assert (graph.etype[: len(TOY)] < NUM_RELATIONS).all()
+    assert (graph.etype[len(TOY) :] >= NUM_RELATIONS).all()
+
+
+@pytest.mark.parametrize(
+    ("norm", "expected"),
+    [
+        # i hears by one type: 1 twice by r, 2 once by r and once by its inverse, 0 twice by the inverse
+        ("relation", [1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1]),
+        # every i hears twice
+        ("node", [1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2]),
+        # and by r, 0 sends twice and 2 once; by the inverse, 1 sends twice and 2 once
+        ("code", [1 / 4, 1 / 2, 1 / 4, 1 / 4, 1 / 2, 1 / 4]),
+    ],
+)
+def test_normalisers_on_three_nodes_by_hand(norm, expected):
+    graph = MessageGraph.of(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 2]]), 3, 1, norm)
+    assert edges(graph) == [(0, 0, 1), (2, 0, 1), (0, 0, 2), (1, 1, 0), (2, 1, 0), (1, 1, 2)]
+    assert graph.weight.tolist() == expected
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_normalisers_follow_their_definitions(norm):
+    graph = toy(norm)
+    expected = [normaliser(edges(graph), edge, norm) for edge in edges(graph)]
+    torch.testing.assert_close(graph.weight, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_restricting_is_building_from_the_kept_facts(norm):
+    keep = torch.tensor([i % 3 != 1 for i in range(len(TOY))])
+    restricted = toy(norm).restrict(keep)
+    built = MessageGraph.of(
+        TOY[keep], NUM_ENTITIES, NUM_RELATIONS, norm, facts=keep.nonzero().squeeze(1)
+    )
+    for name in ("sources", "targets", "etype", "facts", "weight"):
+        assert torch.equal(getattr(restricted, name), getattr(built, name)), name
+
+
+def test_restricting_twice_is_restricting_by_both():
+    keep = torch.arange(len(TOY)) % 2 == 0
+    also = torch.arange(len(TOY)) > 3
+    twice = toy("code").restrict(keep).restrict(also)
+    once = toy("code").restrict(keep & also)
+    assert torch.equal(twice.facts, once.facts)
+    assert torch.equal(twice.weight, once.weight)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_restricting_to_nothing_leaves_nothing(norm):
+    assert len(toy(norm).restrict(torch.zeros(len(TOY), dtype=torch.bool))) == 0
+
+
+def test_what_was_derived_does_not_outlive_a_restriction():
+    graph = toy()
+    graph.kept["something"] = 1
+    assert graph.restrict(torch.ones(len(TOY), dtype=torch.bool)).kept == {}
+
+
+def test_the_opposite_of_a_message_runs_the_other_way():
+    graph = toy()
+    opposite = reverse(graph.facts)
+    assert torch.equal(graph.sources[opposite], graph.targets)
+    assert torch.equal(graph.targets[opposite], graph.sources)
+    assert torch.equal((graph.etype[opposite] - graph.etype).abs(), torch.full((22,), 4))
+    assert torch.equal(opposite[opposite], torch.arange(22))
+
+
+def test_staying_on_the_device_copies_nothing():
+    graph = toy()
+    assert graph.to("cpu") is graph
+
+
+def test_an_unknown_normaliser_is_refused_by_name():
+    with pytest.raises(InputError, match=r"norm: unknown name 'degree'; known: relation, node"):
+        toy("degree")
