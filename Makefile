@@ -1,0 +1,80 @@
+# make demo    train on UMLS, with and without DANS, judge it, see it
+# make test    linters, types, all tests
+# make lint    linters and types alone
+# make bench   our times and memory beside other libraries'
+# make clean   remove what the above made, downloaded data and runs excepted
+#
+# PYTHON=python3.10 picks an interpreter, TORCH='torch==2.9.1' another torch; a build for your GPU can also be
+# put into .venv by hand.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+TORCH  ?= torch==2.13.0
+VENV   ?= .venv
+PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+py  := $(VENV)/bin/python
+pip := $(py) -m pip --disable-pip-version-check install --quiet
+
+# One thread each: the tests' graphs are tiny, and the cores are taken by other tests.
+test: export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@sed -n '/^$$/q; s/^# \{0,1\}//p; s/^\#$$//p' Makefile
+
+$(py):
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+		2>/dev/null || { echo "dans needs Python 3.10, 3.11 or 3.12, and" \
+		"$(or $(PYTHON:%='%' is none of them),none was found):" \
+		"name one with 'make PYTHON=python3.11'." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first, so that no other package chooses its build.
+$(VENV)/torch.stamp: $(py)
+	$(pip) '$(TORCH)'
+	@touch $@
+
+$(VENV)/%.stamp: pyproject.toml $(VENV)/torch.stamp
+	$(pip) -e '.[$(extras)]'
+	@touch $@
+
+$(VENV)/demo.stamp:  extras := zoo,plots
+$(VENV)/test.stamp:  extras := dev,zoo
+$(VENV)/bench.stamp: extras := bench
+
+lint: $(VENV)/test.stamp
+	$(py) -m ruff check .
+	$(py) -m ruff format --check .
+	$(py) -m mypy
+
+test: lint
+	$(py) -m pytest -n auto --maxprocesses 4
+
+bench: $(VENV)/bench.stamp
+	$(py) scripts/benchmark.py
+
+# What has been trained already is kept: --resume finds nothing left to do.
+demo: pretrained := runs/pretrain/umls-distmult/seed0
+demo: trained    := runs/dans/umls-distmult/seed0
+demo: $(VENV)/demo.stamp
+	$(py) scripts/fetch_datasets.py umls
+	$(py) scripts/pretrain_rgcn.py --recipe umls-distmult --resume
+	$(py) scripts/evaluate.py $(pretrained)
+	$(py) scripts/train_dans.py --recipe umls-distmult --resume
+	$(py) scripts/evaluate.py $(trained)
+	$(py) scripts/plot_diversity.py $(trained)
+	@echo
+	@echo "the report:   $(trained)/report.json (before DANS: $(pretrained)/report.json)"
+	@echo "the picture:  $(trained)/tsne.png"
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,261 @@
+"""The borders: imports point downhill, DGL stays in its room, scripts stay thin."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Which layer a module is on; the longest matching prefix decides. Imports point strictly downhill,
+#: or stay within one prefix.
+LAYERS = {
+    "scripts": 6,
+    "baselines": 5,
+    "dans.assembly": 4,
+    "dans.cli": 4,
+    "dans.predict": 4,
+    "dans.training": 3,
+    "dans.analysis": 3,
+    "dans.adapters": 3,
+    "dans.objectives": 2,
+    "dans.evaluation": 2,
+    "dans.data": 1,
+    "dans.models": 1,
+    "dans.samplers": 1,
+    "dans.batch": 0,
+    "dans.config": 0,
+    "dans.errors": 0,
+    "dans.known": 0,
+    "dans.losses": 0,
+    "dans.ranking": 0,
+    "dans.registry": 0,
+    "dans.regularizers": 0,
+    "dans.seeding": 0,
+}
+#: Sideways, and allowed: an encoder reads a message graph; doors and questions need what they open.
+SIDEWAYS = {
+    ("dans.models", "dans.data"),
+    ("dans.predict", "dans.assembly"),
+    ("dans.cli", "dans.assembly"),
+    ("dans.cli", "dans.predict"),
+}
+#: Below everything: what every module may raise.
+GROUND = "dans.errors"
+
+#: The one module that imports DGL, and those that may import it from there.
+DGL_DOOR = "dans.data._dgl"
+DGL_ROOMS = ("dans.data.graph", "dans.adapters")
+
+#: Modules whose tests stand elsewhere than a file or a package of the same name.
+TESTED_BY = {
+    "dans.cli": "test_scripts.py",
+    "dans.errors": "test_registry.py",
+}
+
+
+def files(*rooms: str) -> list[Path]:
+    """Every Python file in some folders of the repository, in a stable order."""
+    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    """A file's name relative to the repository, for messages and test ids."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module(path: Path) -> str:
+    """``dans/models/__init__.py`` to ``dans.models``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, at any depth; ``from a import b`` yields ``a`` and ``a.b``."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{named(path)}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(name: str) -> str | None:
+    """The longest prefix of a module's name in the table of layers."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in LAYERS), None)
+
+
+def uphill(source: str, target: str) -> bool:
+    """May ``source`` not import ``target``?
+
+    Both are names of modules; a target outside the table is somebody else's library.
+    """
+    here, there = room(source), room(target)
+    if here is None or there is None or here == there or (here, there) in SIDEWAYS:
+        return False
+    return there != GROUND and LAYERS[there] >= LAYERS[here]
+
+
+def fresh(code: str) -> str:
+    """What a new interpreter prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    ).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "forbidden"),
+    [
+        ("dans.batch", "dans.samplers.base", True),
+        ("dans.samplers.dans", "dans.models.decoders", True),
+        ("dans.data.graph", "dans.models", True),
+        ("dans.models.rgcn", "dans.data.messages", False),
+        ("dans.training.trainer", "dans.evaluation", False),
+        ("dans.training.trainer", "baselines", True),
+        ("dans.analysis.diversity", "dans.training.run", True),
+        ("dans.samplers.mixture", "dans.samplers.base", False),
+        ("baselines.softmax", "dans.objectives", False),
+        ("dans.registry", "dans.errors", False),
+        ("dans.errors", "dans.registry", True),
+        ("dans.losses", "dans.batch", True),
+        ("dans.batch", "torch", False),
+    ],
+)
+def test_the_table_of_layers_tells_uphill_from_downhill(
+    source: str, target: str, forbidden: bool
+) -> None:
+    assert uphill(source, target) is forbidden
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines", "scripts"), ids=named)
+def test_imports_point_downhill(path: Path) -> None:
+    against = sorted({name for name in imports(path) if uphill(module(path), name)})
+    assert not against, f"{named(path)} must not import {', '.join(against)}"
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_every_module_has_a_layer(path: Path) -> None:
+    assert module(path) == "dans" or room(module(path)) is not None
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_dgl_is_imported_behind_one_door(path: Path) -> None:
+    name, imported = module(path), set(imports(path))
+    if name != DGL_DOOR:
+        assert not any(target.split(".")[0] == "dgl" for target in imported)
+    if not name.startswith(DGL_ROOMS):
+        assert DGL_DOOR not in imported
+
+
+@pytest.mark.parametrize("name", ["dans", "dans.samplers", "dans.models.decoders"])
+def test_import_never_loads_dgl(name: str) -> None:
+    assert fresh(f"import sys, {name}; print('dgl' in sys.modules)") == "False"
+
+
+def test_dgl_comes_up_in_silence_and_writes_nothing_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DGLBACKEND", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fresh("from dans.data._dgl import dgl; print(dgl.__version__)") == version("dgl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_the_package_alone_is_free() -> None:
+    heavy = {"torch", "numpy", "dgl", "scipy", "pandas"}
+    loaded = fresh("import sys, dans; print(*sys.modules)").split()
+    assert not heavy.intersection(loaded)
+
+
+def test_config_needs_no_torch() -> None:
+    assert fresh("import sys, dans.config; print('torch' in sys.modules)") == "False"
+
+
+def test_openmp_waits_passively_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    show = "import dans, os; print(os.environ['OMP_WAIT_POLICY'])"
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert fresh(show) == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert fresh(show) == "ACTIVE"
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_chance_has_one_source(path: Path) -> None:
+    elsewhere = {"random", "numpy.random", "secrets", "dgl.random"}
+    assert not elsewhere.intersection(imports(path))
+    reached = {
+        ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)
+    }
+    assert not {name for name in reached if re.match(r"(np|numpy)\.random\b", name)}
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines", "scripts"), ids=named)
+def test_devices_have_one_owner(path: Path) -> None:
+    if module(path) not in ("dans.config", "dans.seeding"):
+        assert "cuda" not in path.read_text(encoding="utf-8").lower()
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_the_library_neither_prints_nor_asserts(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        assert not isinstance(node, ast.Assert), f"{named(path)}:{node.lineno}"
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) != "print", f"{named(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_freezing_is_not_done_by_flipping_flags(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                flips = isinstance(target, ast.Attribute) and target.attr == "requires_grad"
+                assert not flips, f"{named(path)}:{node.lineno}"
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"util", "utils", "misc", "common", "helpers"}
+    assert not [named(path) for path in files("dans", "baselines") if path.stem in drawers]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=named)
+def test_a_script_is_a_door_not_a_room(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 50
+    assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("folder", ["datasets", "scripts"])
+def test_a_folder_that_is_no_package_has_no_init(folder: str) -> None:
+    assert not list((ROOT / folder).rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("path", files("dans", "baselines"), ids=named)
+def test_every_module_has_its_tests(path: Path) -> None:
+    """A file of its own, or its package's: ``tests/models/test_decoders.py`` for every decoder."""
+    if path.stem == "__init__":
+        return
+    name = module(path)
+    parts = name.removeprefix("dans.").split(".")
+    places = [Path(*parts[:-1], f"test_{parts[-1].lstrip('_')}.py")]
+    for end in range(1, len(parts)):
+        package = f"test_{parts[end - 1]}.py"
+        places += [Path(*parts[: end - 1], package), Path(*parts[:end], package)]
+    if name in TESTED_BY:
+        places = [Path(TESTED_BY[name])]
+    assert any((ROOT / "tests" / place).is_file() for place in places), f"expected {places[0]}"

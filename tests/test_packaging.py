@@ -1,0 +1,130 @@
+"""What a user installs: all of the library, and nothing but the library."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+import dans
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a wheel and a source archive, both made from the working tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def contents(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def sources(folder: str) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")}
+
+
+def test_wheel_holds_every_module(contents: set[str]) -> None:
+    assert sources("dans") | sources("baselines") <= contents
+
+
+def test_wheel_says_that_it_is_typed(contents: set[str]) -> None:
+    assert {"dans/py.typed", "baselines/py.typed"} <= contents
+
+
+def test_wheel_holds_every_card(contents: set[str]) -> None:
+    cards = {f"dans/data/cards/{path.name}" for path in (ROOT / "datasets").glob("*.toml")}
+    assert cards
+    assert {name for name in contents if name.endswith(".toml")} == cards
+
+
+def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
+    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
+    assert {PurePosixPath(name).suffix for name in contents if not name.startswith(info)} == {
+        ".py",
+        ".toml",
+        ".typed",
+    }
+
+
+def test_wheel_carries_the_license(contents: set[str]) -> None:
+    assert [name for name in contents if name.endswith(".dist-info/licenses/LICENSE")]
+
+
+def test_version_is_said_once(metadata: Message) -> None:
+    assert metadata["Version"] == dans.__version__
+
+
+def test_wheel_says_which_pythons_it_is_for(metadata: Message) -> None:
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
+
+
+def test_each_python_gets_one_dgl(metadata: Message) -> None:
+    from packaging.requirements import Requirement
+
+    needs = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
+    plain = {"extra": ""}
+    for python, release in [("3.10", "1.1.3"), ("3.11", "1.1.3"), ("3.12", "2.1.0")]:
+        chosen = [
+            str(need.specifier)
+            for need in needs
+            if need.name == "dgl"
+            and (need.marker is None or need.marker.evaluate(plain | {"python_version": python}))
+        ]
+        assert chosen == [f"=={release}"]
+
+
+def test_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = "import dans, baselines, dans.samplers; print(dans.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+
+
+def test_source_archive_can_be_built_and_tested(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {
+            PurePosixPath(*PurePosixPath(name).parts[1:]).as_posix() for name in archive.getnames()
+        }
+    rooms = ("dans", "baselines", "scripts", "tests")
+    assert set().union(*map(sources, rooms)) <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "Makefile"} <= names
+    assert not [name for name in names if name.endswith((".gz", ".tsv", ".pt", ".safetensors"))]
