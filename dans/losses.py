@@ -1,0 +1,134 @@
+"""Losses: scores of facts and of their rivals in, a scalar out.
+
+Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k) and ``valid`` (b, k) or None, and
+averages over facts. Rivals marked invalid do not count.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dans.errors import InputError
+
+#: How facts are weighed against their rivals.
+Balance = Literal["terms", "facts", "sum"]
+
+
+def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean over the last axis of what is valid; 0 where nothing is.
+
+    Example:
+        >>> masked_mean(torch.tensor([[1., 3.], [5., 7.]]), torch.tensor([[True, False], [False, False]]))
+        tensor([1., 0.])
+    """
+    if valid is None:
+        return values.mean(-1)
+    return (values * valid).sum(-1) / valid.sum(-1).clamp(min=1)
+
+
+class Loss(nn.Module, ABC):
+    """Compares the scores of facts with those of their rivals."""
+
+    @abstractmethod
+    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+        """(b, 1 or k), (b, k), (b, k) or None → ()."""
+
+
+class Logistic(Loss):
+    """Binary cross-entropy on logits: softplus(−f⁺) and softplus(f⁻).
+
+    Source: DANS Eq. 2.
+
+    Args:
+        balance: ``terms`` averages over all 1 + k terms of a fact, as RGCN programs do, so a fact
+            weighs 1 / (1 + k); ``facts`` gives the fact and its rivals one half each; ``sum`` adds
+            all terms of a fact, which is Eq. 2 to the letter.
+
+    Example:
+        >>> loss = Logistic(balance="facts")
+        >>> loss(torch.tensor([[0.]]), torch.tensor([[0., 0.]]))
+        tensor(0.6931)
+    """
+
+    def __init__(self, *, balance: Balance = "terms") -> None:
+        super().__init__()
+        if balance not in ("terms", "facts", "sum"):
+            raise InputError(f"balance: known: terms, facts, sum; got {balance!r}")
+        self.balance = balance
+
+    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+        """See ``Loss``."""
+        fact = F.softplus(-positive).mean(-1)
+        rivals = masked_mean(F.softplus(negative), valid)
+        return self.weigh(fact, rivals, negative, valid).mean()
+
+    def weigh(
+        self, fact: Tensor, rivals: Tensor, negative: Tensor, valid: Tensor | None
+    ) -> Tensor:
+        """Join a fact's term and its rivals' mean, (b,) each."""
+        if self.balance == "facts":
+            return (fact + rivals) / 2
+        count = negative.shape[1] if valid is None else valid.sum(-1)
+        total = fact + count * rivals
+        return total if self.balance == "sum" else total / (1 + count)
+
+
+class SelfAdversarial(Logistic):
+    """The logistic loss, with the harder rivals of a fact weighing more.
+
+    Σ_i w_i softplus(f_i) in place of the mean, w = softmax(α f) over the rivals of one fact, detached.
+
+    Source: Sun et al. 2019, arXiv:1902.10197, Eq. 5–6.
+
+    Args:
+        temperature: α, an inverse temperature; 0 is the plain mean.
+        balance: as for ``Logistic``. ``terms`` keeps the rivals' total weight at k, so that only its
+            spread over them differs from plain cross-entropy; ``facts`` is the form of the source.
+    """
+
+    def __init__(self, *, temperature: float = 1.0, balance: Balance = "terms") -> None:
+        super().__init__(balance=balance)
+        self.temperature = temperature
+
+    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+        """See ``Loss``."""
+        logits = self.temperature * negative.detach()
+        if valid is not None:
+            logits = logits.masked_fill(~valid, torch.finfo(logits.dtype).min)
+        weights = logits.softmax(-1)
+        if valid is not None:
+            weights = weights * valid
+        fact = F.softplus(-positive).mean(-1)
+        return self.weigh(fact, (weights * F.softplus(negative)).sum(-1), negative, valid).mean()
+
+
+class Margin(Loss):
+    """A hinge on the gap: max(0, γ − f⁺ + f⁻), mean over rivals.
+
+    Source: Bordes et al. 2013 (TransE).
+
+    Args:
+        margin: γ.
+
+    Example:
+        >>> Margin(margin=1.0)(torch.tensor([[2.]]), torch.tensor([[0., 2.]]))
+        tensor(0.5000)
+    """
+
+    def __init__(self, *, margin: float = 1.0) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+        """See ``Loss``."""
+        return masked_mean(F.relu(self.margin - positive + negative), valid).mean()
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "logistic": Logistic,
+    "margin": Margin,
+    "self_adversarial": SelfAdversarial,
+}

@@ -1,0 +1,76 @@
+"""What a sampler does about a rival that is itself a known fact, and which side it replaces."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dans.batch import corrupted
+from dans.errors import InputError
+from dans.known import KnownFacts
+
+#: ``none`` offers it all the same; ``mask`` marks it invalid; ``resample`` draws another instead.
+Filter = Literal["none", "mask", "resample"]
+
+#: The policies of a sampler that has nothing else to draw.
+Mask = Literal["none", "mask"]
+
+#: A fair coin for each rival, or always the same side.
+Side = Literal["coin", "head", "tail"]
+
+
+def one_of(option: str, value: object, accepted: tuple[str, ...]) -> None:
+    """Check an option that names a choice.
+
+    Raises:
+        InputError: the value is not among those accepted.
+
+    Example:
+        >>> one_of("side", "tail", ("coin", "head", "tail"))
+    """
+    if value not in accepted:
+        raise InputError(f"{option}: known: {', '.join(accepted)}; got {value!r}")
+
+
+def positive(option: str, value: int) -> None:
+    """Check an option that counts something.
+
+    Raises:
+        InputError: the value is less than 1.
+    """
+    if value < 1:
+        raise InputError(f"{option}: must be at least 1, got {value}")
+
+
+def requires_known(policy: Filter, known: KnownFacts | None) -> None:
+    """Check that a filter has something to filter by.
+
+    Raises:
+        InputError: the policy is to filter, and there are no known facts.
+    """
+    if policy != "none" and known is None:
+        raise InputError(f"filter: {policy} needs the known facts; without them only none works")
+
+
+def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
+    """Which rivals replace the head: (b, k) bool.
+
+    Example:
+        >>> sides("head", 1, 2, torch.device("cpu"))
+        tensor([[True, True]])
+    """
+    if side == "coin":
+        return torch.rand(b, k, device=device) < 0.5
+    return torch.full((b, k), side == "head", device=device)
+
+
+def unknown(known: KnownFacts, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    """Which corrupted facts are not known: (b, k) bool.
+
+    Args:
+        known: the facts that are.
+        positives: (b, 3).
+        ids: (b, k) entities put in the place of one side.
+        replaces_head: (b, k) bool.
+    """
+    return ~known.contains(corrupted(positives, ids, replaces_head))

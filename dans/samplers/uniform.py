@@ -1,0 +1,267 @@
+"""Rivals that are entities, drawn without a look at the model: uniform, or by counts of facts."""
+
+import torch
+from torch import Tensor
+
+from dans.batch import Negatives, Positives
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.samplers.base import NegativeSampler
+from dans.samplers.filters import Filter, Side, one_of, positive, requires_known, sides, unknown
+
+
+class Uniform(NegativeSampler):
+    """Any other entity, with equal probability.
+
+    u ~ U{0, …, n − 2};  e′ = u + [u ≥ e],  e being the entity replaced.
+
+    Args:
+        k: rivals per fact.
+        side: a fair coin for each rival, or always the same side.
+        exclude_true: never draw the entity replaced. The RGCN programs draw from all n, and so may
+            hold a fact against itself (DANS reference, C11).
+        filter: what to do about a rival that is a known fact: nothing, mark it invalid, or draw
+            again. Drawing again is given up after ``rounds``: in a dense graph there may be nothing
+            left to draw, and what is still known then is marked invalid.
+        known: the facts to filter by.
+        rounds: how often to draw again.
+
+    Raises:
+        InputError: an unknown choice, a count below 1, or a filter without known facts.
+
+    Example:
+        >>> entities = torch.eye(4)
+        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> h, t = entities[[0, 2]], entities[[1, 3]]
+        >>> positives = Positives(facts, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
+        >>> rivals = Uniform(k=3, side="tail")(positives)
+        >>> rivals.vectors.shape
+        torch.Size([2, 3, 4])
+        >>> bool((rivals.ids == facts[:, 2:]).any())
+        False
+    """
+
+    def __init__(
+        self,
+        k: int = 20,
+        *,
+        side: Side = "coin",
+        exclude_true: bool = True,
+        filter: Filter = "none",
+        known: KnownFacts | None = None,
+        rounds: int = 20,
+    ) -> None:
+        super().__init__()
+        positive("k", k)
+        positive("rounds", rounds)
+        one_of("side", side, ("coin", "head", "tail"))
+        one_of("filter", filter, ("none", "mask", "resample"))
+        requires_known(filter, known)
+        self.k = k
+        self.side: Side = side
+        self.exclude_true = exclude_true
+        self.filter: Filter = filter
+        self.known = known
+        self.rounds = rounds
+
+    def sides(self, positives: Positives) -> Tensor:
+        """Which rivals replace the head: (b, k) bool."""
+        return sides(self.side, len(positives), self.k, positives.triples.device)
+
+    def draw(self, true: Tensor, n: int) -> Tensor:
+        """Entities to put in the place of others.
+
+        Args:
+            true: (...) the entities replaced.
+            n: how many entities there are.
+
+        Returns:
+            (...) ids below n.
+
+        Raises:
+            InputError: there is no other entity to draw.
+        """
+        if not self.exclude_true:
+            return torch.randint(n, true.shape, device=true.device)
+        if n < 2:
+            raise InputError(f"entities: a rival must be another entity, and there is only {n}")
+        drawn = torch.randint(n - 1, true.shape, device=true.device)
+        return drawn + (drawn >= true)
+
+    def forward(self, positives: Positives) -> Negatives:
+        """See ``NegativeSampler``; ids are always given."""
+        replaces_head = self.sides(positives)
+        heads, _, tails = positives.triples.unsqueeze(1).unbind(-1)
+        true = torch.where(replaces_head, heads, tails)
+        ids = self.draw(true, len(positives.entities))
+        if self.filter == "none" or self.known is None:
+            return Negatives.of(positives.entities, ids, replaces_head)
+        valid = unknown(self.known, positives.triples, ids, replaces_head)
+        if self.filter == "resample":
+            ids, valid = self.redraw(self.known, positives, ids, replaces_head, valid)
+        return Negatives.of(positives.entities, ids, replaces_head, valid)
+
+    def redraw(
+        self,
+        known: KnownFacts,
+        positives: Positives,
+        ids: Tensor,
+        replaces_head: Tensor,
+        valid: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
+        rows, slots = (~valid).nonzero(as_tuple=True)
+        facts, heads_replaced = positives.triples[rows], replaces_head[rows, slots]
+        true = torch.where(heads_replaced, facts[:, 0], facts[:, 2])
+        fresh = ids[rows, slots]
+        bad = torch.ones_like(heads_replaced)
+        for _ in range(self.rounds):
+            if not bool(bad.any()):
+                break
+            again = bad.nonzero().squeeze(1)
+            drawn = self.draw(true[again], len(positives.entities))
+            clean = unknown(
+                known, facts[again], drawn.unsqueeze(1), heads_replaced[again].unsqueeze(1)
+            )
+            fresh = fresh.index_copy(0, again, drawn)
+            bad = bad.index_copy(0, again, ~clean.squeeze(1))
+        return ids.index_put((rows, slots), fresh), valid.index_put((rows, slots), ~bad)
+
+
+class Bernoulli(Uniform):
+    """Uniform, with the side chosen so that fewer rivals are facts nobody wrote down.
+
+    Replaces the head with probability tph / (tph + hpt): tails per (h, r) and heads per (r, t),
+    each a mean over the distinct facts of a relation. One-to-many relations lose their heads,
+    many-to-one their tails.
+
+    Source: Wang et al. 2014 (TransH), §"Reducing false negative labels".
+
+    Args:
+        k: rivals per fact.
+        facts: (f, 3) the training facts; duplicates do not count.
+        num_relations: m. A relation without facts gets a fair coin.
+        exclude_true: as for ``Uniform``; so are the rest.
+        filter: see ``Uniform``.
+        known: see ``Uniform``.
+        rounds: see ``Uniform``.
+
+    Example:
+        >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
+        >>> Bernoulli(facts=one_to_many, num_relations=2).head_probability
+        tensor([0.7500, 0.5000])
+    """
+
+    #: (m,) how often the head is the side replaced
+    head_probability: Tensor
+
+    def __init__(
+        self,
+        k: int = 20,
+        *,
+        facts: Tensor,
+        num_relations: int,
+        exclude_true: bool = True,
+        filter: Filter = "none",
+        known: KnownFacts | None = None,
+        rounds: int = 20,
+    ) -> None:
+        super().__init__(k, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds)
+        self.register_buffer(
+            "head_probability", head_probability(facts, num_relations), persistent=False
+        )
+
+    def sides(self, positives: Positives) -> Tensor:
+        """Which rivals replace the head: (b, k) bool."""
+        probability = self.head_probability[positives.triples[:, 1]].unsqueeze(1)
+        return torch.rand(len(positives), self.k, device=probability.device) < probability
+
+
+def head_probability(facts: Tensor, num_relations: int) -> Tensor:
+    """tph / (tph + hpt) of every relation.
+
+    With F distinct facts of a relation, over H distinct heads and T distinct tails, tph = F / H and
+    hpt = F / T; F cancels, and T / (H + T) is left.
+
+    Args:
+        facts: (f, 3).
+        num_relations: m.
+
+    Returns:
+        (m,) floats; ½ for a relation without facts.
+    """
+
+    def distinct(column: int) -> Tensor:
+        pairs = torch.unique(facts[:, [1, column]], dim=0)
+        return torch.bincount(pairs[:, 0], minlength=num_relations)
+
+    heads, tails = distinct(0), distinct(2)
+    unseen = heads == 0
+    return torch.where(unseen, 0.5, tails / (heads + tails).clamp(min=1)).float()
+
+
+class Popularity(Uniform):
+    """Entities as often as facts mention them: q(e) ∝ (c(e) + smoothing)^exponent.
+
+    Args:
+        k: rivals per fact.
+        facts: (f, 3) the training facts; c counts mentions as head or tail.
+        num_entities: n.
+        exponent: 0 is uniform, 1 the unigram distribution, ¾ word2vec's.
+        smoothing: added to every count. At 0 an entity no fact mentions is never a rival, and
+            drifts up in rank unopposed.
+        side: as for ``Uniform``; so are the rest.
+        exclude_true: see ``Uniform``.
+        filter: see ``Uniform``.
+        known: see ``Uniform``.
+        rounds: see ``Uniform``.
+
+    Raises:
+        InputError: a negative smoothing, or fewer than two entities that can be drawn.
+    """
+
+    #: (n,) the running total of the entities' weights, float64
+    cumulative: Tensor
+
+    def __init__(
+        self,
+        k: int = 20,
+        *,
+        facts: Tensor,
+        num_entities: int,
+        exponent: float = 0.75,
+        smoothing: float = 1.0,
+        side: Side = "coin",
+        exclude_true: bool = True,
+        filter: Filter = "none",
+        known: KnownFacts | None = None,
+        rounds: int = 20,
+    ) -> None:
+        super().__init__(
+            k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
+        )
+        if smoothing < 0:
+            raise InputError(f"smoothing: must not be negative, got {smoothing}")
+        counts = torch.bincount(facts[:, [0, 2]].flatten(), minlength=num_entities).double()
+        # 0⁰ = 1 would let exponent 0 bring back entities that smoothing 0 rules out.
+        weights = (counts + smoothing).pow(exponent) * (counts + smoothing > 0)
+        if int((weights > 0).sum()) < 2:
+            raise InputError("smoothing: fewer than two entities can be drawn; raise it above 0")
+        self.register_buffer("cumulative", weights.cumsum(0), persistent=False)
+
+    def draw(self, true: Tensor, n: int) -> Tensor:
+        """Entities by weight; to exclude the true one, its stretch of the total is skipped."""
+        ends = self.cumulative
+        if n != len(ends):
+            raise InputError(f"num_entities: counts are of {len(ends)} entities, not {n}")
+        uniform = torch.rand(true.shape, dtype=ends.dtype, device=true.device)
+        if self.exclude_true:
+            starts = torch.cat((ends.new_zeros(1), ends[:-1]))
+            start, end = starts[true], ends[true]
+            point = uniform * (start + (ends[-1] - end))
+            point = torch.where(point < start, point, torch.maximum(point + (end - start), end))
+        else:
+            point = uniform * ends[-1]
+        # Rounding may carry a point to the very end of the total, where no entity lies.
+        below = torch.nextafter(ends[-1], torch.zeros_like(ends[-1]))
+        return torch.searchsorted(ends, torch.minimum(point, below), right=True)

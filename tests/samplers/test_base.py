@@ -1,0 +1,67 @@
+"""Every sampler against the suite, and mixtures of them."""
+
+import pytest
+import torch
+
+from dans.data.graph import KnowledgeGraph
+from dans.samplers import DANS, SAMPLERS, Kept, Mixture, Uniform
+from tests.suites.samplers import CASES, DIM, SamplerSuite, facts_as_vectors, make
+
+
+class TestEverySampler(SamplerSuite):
+    """All of the table, and the settings that matter."""
+
+
+def test_no_sampler_escapes_the_suite() -> None:
+    assert {name for name, _ in CASES.values()} == set(SAMPLERS)
+
+
+def test_a_mixture_sets_rivals_side_by_side(kg: KnowledgeGraph) -> None:
+    positives, table, _ = facts_as_vectors(kg)
+    mixture = Mixture(Uniform(k=3), Kept(k=2))
+    rivals = mixture(positives)
+    assert mixture.k == 5
+    assert rivals.ids is not None
+    assert rivals.valid is None
+    assert torch.equal(rivals.vectors, table[rivals.ids])
+    kept = torch.where(rivals.replaces_head, kg.train[:, 2:], kg.train[:, :1])
+    assert torch.equal(rivals.ids[:, 3:], kept[:, 3:])
+
+
+def test_a_mixture_with_generated_rivals_has_no_ids(kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg)
+    rivals = Mixture(Uniform(k=3), DANS(DIM, k=1))(positives)
+    assert rivals.vectors.shape == (len(positives), 5, DIM)
+    assert rivals.ids is None
+
+
+def test_a_mixture_masks_the_rivals_of_the_member_that_does(kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg)
+    known = kg.known(("train",))
+    rivals = Mixture(Kept(k=2), Uniform(k=20, filter="mask", known=known))(positives)
+    assert rivals.valid is not None
+    assert rivals.valid[:, :2].all()
+    assert not rivals.valid[:, 2:].all()
+
+
+def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg)
+    mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
+    assert [phase.name for phase in mixture.phases()] == ["entity_way", "relation_way", "critic"]
+    assert "critic_auc" in mixture.diagnose(positives)
+    assert set(mixture.origins(positives)) == {"uniform", "entity way", "relation way"}
+
+
+def test_a_mixture_refuses_two_phases_of_one_name() -> None:
+    with pytest.raises(ValueError, match="share a phase name"):
+        Mixture(DANS(DIM), DANS(DIM)).phases()
+
+
+def test_a_mixture_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Mixture()
+
+
+def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) -> None:
+    assert isinstance(make("uniform", kg, k=7), Uniform)
+    assert make("dans-code", kg, k=3).k == 6

@@ -1,0 +1,50 @@
+"""Sides, and rivals that are known facts."""
+
+import pytest
+import torch
+
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.samplers.filters import one_of, positive, requires_known, sides, unknown
+
+CPU = torch.device("cpu")
+
+
+def test_each_rival_has_its_own_coin() -> None:
+    torch.manual_seed(0)
+    tossed = sides("coin", 40, 30, CPU)
+    assert tossed.shape == (40, 30)
+    assert tossed.any(0).all()
+    assert tossed.any(1).all()
+    assert not tossed.all(0).any()
+    assert not tossed.all(1).any()
+
+
+@pytest.mark.parametrize(("side", "head"), [("head", True), ("tail", False)])
+def test_a_fixed_side_tosses_no_coin(side: str, head: bool) -> None:
+    before = torch.get_rng_state()
+    assert sides(side, 3, 2, CPU).eq(head).all()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_corrupted_fact_is_looked_up_on_the_side_it_was_corrupted() -> None:
+    known = KnownFacts(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 3]]), 4, 1)
+    facts, ids = torch.tensor([[0, 0, 1]]), torch.tensor([[2, 3, 3, 2]])
+    side = torch.tensor([[True, True, False, False]])
+    assert unknown(known, facts, ids, side).tolist() == [[False, True, False, True]]
+
+
+def test_options_are_refused_in_the_users_words() -> None:
+    with pytest.raises(InputError, match="film: known: a, b; got 'c'"):
+        one_of("film", "c", ("a", "b"))
+    with pytest.raises(InputError, match="k: must be at least 1, got -2"):
+        positive("k", -2)
+    with pytest.raises(InputError, match="filter: resample needs the known facts"):
+        requires_known("resample", None)
+
+
+def test_what_is_right_passes() -> None:
+    one_of("film", "b", ("a", "b"))
+    positive("k", 1)
+    requires_known("none", None)
+    requires_known("mask", KnownFacts(torch.tensor([[0, 0, 1]]), 2, 1))

@@ -1,0 +1,292 @@
+"""Promises that every negative sampler keeps, whoever wrote it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.losses import Logistic
+from dans.models.decoders import DECODERS, Decoder
+from dans.registry import build
+from dans.samplers import DANS, SAMPLERS, NegativeSampler, Phase
+from dans.samplers.dans import PRESETS
+
+DIM = 8
+
+#: Every sampler as it comes, and the settings under which one becomes another.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in SAMPLERS},
+    **{f"dans-{preset}": ("dans", given) for preset, given in PRESETS.items()},
+    "uniform-masked": ("uniform", {"filter": "mask"}),
+    "uniform-resampled": ("uniform", {"filter": "resample"}),
+    "dans-entity": ("dans", {"ways": "entity"}),
+    "dans-relation": ("dans", {"ways": "relation"}),
+    "dans-plain": ("dans", {"film": "none", "norm": "none", "auxiliary": "none"}),
+    "dans-batch": ("dans", {"norm": "batch", "film_penalty": "norm", "output": "linear"}),
+    "dans-inverse": ("dans", {"head_query": "learned", "sides": "bit", "aux_in_generator": 0.1}),
+    "dans-filtered": ("dans", {"decode": "nearest_other", "filter": "mask"}),
+}
+
+
+def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
+    """Build a case as an application does, always from the same seed."""
+    name, options = CASES[case]
+    torch.manual_seed(0)
+    return build(
+        SAMPLERS,
+        name,
+        given={**options, **given},
+        dim=DIM,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        facts=kg.train,
+        known=kg.known(("train",)),
+    )
+
+
+def facts_as_vectors(
+    kg: KnowledgeGraph, decoder: str = "distmult", *, dim: int = DIM, seed: int = 0
+) -> tuple[Positives, Tensor, Decoder]:
+    """The training facts over a table of free vectors: facts, table, decoder."""
+    torch.manual_seed(seed)
+    table = torch.randn(kg.num_entities, dim, requires_grad=True)
+    scorer = build(DECODERS, decoder, num_relations=kg.num_relations, dim=dim)
+    heads, relations, tails = kg.train.unbind(-1)
+    h, t = table[heads], table[tails]
+    positives = Positives(
+        kg.train,
+        h=h,
+        r=scorer.relation(relations),
+        t=t,
+        tail_query=scorer.ask_tails(h, relations),
+        head_query=scorer.ask_heads(relations, t),
+        entities=table,
+        match=scorer.match,
+    )
+    return positives, table, scorer
+
+
+def changed(positives: Positives, change: Callable[[Tensor], Tensor]) -> Positives:
+    """The same facts with other vectors, each changed alike."""
+    names = ("h", "r", "t", "tail_query", "head_query", "entities")
+    vectors = {name: change(getattr(positives, name).detach()) for name in names}
+    return replace(positives, **vectors)
+
+
+def move(phase: Phase, positives: Positives, *, times: int = 1, lr: float = 0.01) -> None:
+    """Update a phase's parameters as a trainer does."""
+    optimizer = torch.optim.Adam(phase.parameters, lr=lr)
+    for _ in range(times):
+        optimizer.zero_grad()
+        phase.loss(positives.detach()).backward(inputs=list(phase.parameters))
+        optimizer.step()
+
+
+def snapshot(sampler: NegativeSampler) -> dict[str, int]:
+    """A hash of every parameter's bytes."""
+    return {
+        name: hash(parameter.detach().numpy().tobytes())
+        for name, parameter in sampler.named_parameters()
+    }
+
+
+def seeded(**given: Any) -> DANS:
+    """DANS, always with the same weights."""
+    torch.manual_seed(0)
+    return DANS(DIM, **given)
+
+
+def named(sampler: DANS, name: str) -> Phase:
+    """One of its phases."""
+    return next(phase for phase in sampler.phases() if phase.name == name)
+
+
+def offering(monkeypatch: pytest.MonkeyPatch, sampler: DANS, fakes: dict[str, Any]) -> None:
+    """Let each way give what it is told, whatever the facts."""
+    for name, way in sampler.ways.items():
+
+        def forward(_: Positives, side: Tensor, given: Any = fakes[name]) -> tuple[Tensor, None]:
+            if isinstance(given, Tensor):
+                return given.view(*side.shape, -1), None
+            return torch.full((*side.shape, DIM), float(given)), None
+
+        monkeypatch.setattr(way, "forward", forward)
+
+
+def gradient(loss: Tensor, parameters: Any) -> Tensor:
+    """All parameters' gradients, end to end; zero for those the loss does not touch."""
+    found = torch.autograd.grad(loss, list(parameters), allow_unused=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in found])
+
+
+def base_loss(sampler: DANS, positives: Positives) -> Tensor:
+    """What the model minimises with its rivals alone."""
+    rivals = sampler(positives)
+    loss: Tensor = Logistic()(positives.scores(), rivals.scores(positives), rivals.valid)
+    return loss
+
+
+class SamplerSuite:
+    """Subclass it in a test module, and every case is held to every promise."""
+
+    @pytest.fixture(params=sorted(CASES))
+    def case(self, request: pytest.FixtureRequest) -> str:
+        case: str = request.param
+        return case
+
+    def test_rivals_have_the_shapes_promised(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        rivals = sampler(positives)
+        assert rivals.vectors.shape == (len(kg.train), sampler.k, DIM)
+        assert rivals.replaces_head.dtype == torch.bool
+        assert rivals.ids is None or rivals.ids.dtype == torch.int64
+        assert rivals.valid is None or rivals.valid.dtype == torch.bool
+
+    def test_one_fact_is_a_batch(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        one = positives.slice(3, 4)
+        assert sampler(one).vectors.isfinite().all()
+        for phase in sampler.phases():
+            move(phase, one)
+        assert sampler(one).vectors.isfinite().all()
+
+    def test_only_the_side_replaced_changes(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        rivals = sampler(positives)
+        h, t = rivals.corrupt(positives.h, positives.t)
+        side = rivals.replaces_head
+        assert torch.equal(h[side], rivals.vectors[side])
+        assert torch.equal(t[~side], rivals.vectors[~side])
+        assert torch.equal(h[~side], positives.h.unsqueeze(1).expand_as(h)[~side])
+        assert torch.equal(t[side], positives.t.unsqueeze(1).expand_as(t)[side])
+
+    def test_ids_name_the_vectors_and_the_relation_stays(
+        self, case: str, kg: KnowledgeGraph
+    ) -> None:
+        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
+        rivals = sampler(positives)
+        if rivals.ids is None:
+            with pytest.raises(ValueError, match="generated"):
+                rivals.triples(kg.train)
+            return
+        assert torch.equal(rivals.vectors, table[rivals.ids])
+        triples = rivals.triples(kg.train)
+        facts = kg.train.unsqueeze(1).expand_as(triples)
+        side = rivals.replaces_head
+        assert torch.equal(triples[..., 1], facts[..., 1])
+        assert torch.equal(triples[..., 2][side], facts[..., 2][side])
+        assert torch.equal(triples[..., 0][~side], facts[..., 0][~side])
+
+    def test_both_sides_are_replaced(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        share = sampler(positives).replaces_head.double().mean()
+        assert 0.2 < share < 0.8
+
+    def test_gradient_reaches_the_entities_named_and_no_generator_is_in_its_way(
+        self, case: str, kg: KnowledgeGraph
+    ) -> None:
+        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
+        if not getattr(sampler, "detach", True):
+            assert sampler(positives).vectors.requires_grad
+            return
+        rivals = sampler(positives)
+        if rivals.ids is None:
+            assert not rivals.vectors.requires_grad
+            return
+        rivals.vectors.sum().backward()
+        assert table.grad is not None
+        moved = table.grad.abs().sum(-1).nonzero().squeeze(1)
+        assert torch.equal(moved, rivals.ids.unique())
+
+    def test_dtype_is_kept(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        double = changed(positives, Tensor.double)
+        assert sampler.double()(double).vectors.dtype == torch.float64
+
+    def test_a_seed_decides_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        drawn = []
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            rivals = sampler(positives)
+            drawn.append(rivals.vectors.detach() + 2.0 * rivals.replaces_head.unsqueeze(-1))
+        assert torch.equal(drawn[0], drawn[1])
+        assert not torch.equal(drawn[0], drawn[2])
+
+    def test_state_brings_it_back(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        for phase in sampler.phases():
+            move(phase, positives)
+        sampler(positives)
+        other = make(case, kg)
+        other.load_state_dict(sampler.state_dict())
+        drawn = []
+        for which in (sampler, other):
+            torch.manual_seed(5)
+            drawn.append(which(positives).vectors.detach())
+        assert torch.equal(*drawn)
+
+    def test_phases_share_no_parameter_and_leave_none_out(
+        self, case: str, kg: KnowledgeGraph
+    ) -> None:
+        sampler = make(case, kg)
+        owned = [id(p) for phase in sampler.phases() for p in phase.parameters]
+        assert len(owned) == len(set(owned))
+        assert set(owned) == {id(p) for p in sampler.parameters()}
+        names = [phase.name for phase in sampler.phases()]
+        assert len(names) == len(set(names))
+
+    def test_a_phase_moves_all_of_its_own_and_no_other(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
+        named = {id(p): name for name, p in sampler.named_parameters()}
+        for phase in sampler.phases():
+            before = snapshot(sampler)
+            # The layer before one that starts at zero moves from the second time on.
+            move(phase, positives, times=2)
+            after = snapshot(sampler)
+            moved = {name for name in before if before[name] != after[name]}
+            assert moved == {named[id(p)] for p in phase.parameters}
+        assert table.grad is None
+
+    def test_diagnosis_is_finite_and_leaves_no_trace(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler(positives)
+        before, random = sampler.state_dict(), torch.get_rng_state()
+        before = {name: value.clone() for name, value in before.items()}
+        numbers = sampler.diagnose(positives)
+        assert torch.equal(torch.get_rng_state(), random)
+        assert sampler.training
+        for name, value in sampler.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        assert torch.tensor(list(numbers.values())).isfinite().all()
+
+    @pytest.mark.parametrize("decoder", sorted(DECODERS))
+    def test_works_with_every_decoder(self, case: str, decoder: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg, decoder)
+        for phase in sampler.phases():
+            move(phase, positives)
+        assert sampler(positives).scores(positives).isfinite().all()
+
+    def test_origins_are_named_rivals(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        origins = sampler.eval().origins(positives)
+        assert origins
+        assert all(len(rivals.vectors) == len(positives) for rivals in origins.values())
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_everything_stays_on_the_device_given(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, scorer) = make(case, kg), facts_as_vectors(kg)
+        scorer.cuda()
+        moved = replace(changed(positives, Tensor.cuda), triples=kg.train.cuda())
+        sampler = sampler.cuda()
+        for phase in sampler.phases():
+            move(phase, moved)
+        rivals = sampler(moved)
+        assert rivals.vectors.is_cuda
+        assert rivals.replaces_head.is_cuda
+        sampler.diagnose(moved)

@@ -1,0 +1,98 @@
+"""Facts and rivals: one side is replaced, the other kept, scores asked the right way."""
+
+import pytest
+import torch
+
+from dans.batch import Negatives, Positives, corrupted
+from dans.models.decoders import DECODERS
+from dans.models.decoders.base import Decoder
+
+
+def batch(decoder: Decoder, entities: torch.Tensor, triples: torch.Tensor) -> Positives:
+    heads, relations, tails = triples.unbind(-1)
+    h, t = entities[heads], entities[tails]
+    return Positives(
+        triples,
+        h=h,
+        r=decoder.relation(relations),
+        t=t,
+        tail_query=decoder.ask_tails(h, relations),
+        head_query=decoder.ask_heads(relations, t),
+        entities=entities,
+        match=decoder.match,
+        reciprocal=decoder.reciprocal,
+    )
+
+
+TRIPLES = torch.tensor([[0, 1, 2], [3, 0, 4]])
+IDS = torch.tensor([[5, 1, 0], [2, 2, 1]])
+SIDES = torch.tensor([[True, False, True], [False, True, False]])
+
+
+@pytest.mark.parametrize("name", sorted(DECODERS))
+def test_scores_of_rivals_are_scores_of_the_corrupted_facts(name: str) -> None:
+    decoder = DECODERS[name](2, 6)  # type: ignore[call-arg]
+    entities = torch.randn(6, 6)
+    positives = batch(decoder, entities, TRIPLES)
+    rivals = Negatives.of(entities, IDS, SIDES)
+    heads, relations, tails = rivals.triples(TRIPLES).unbind(-1)
+    expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
+    torch.testing.assert_close(rivals.scores(positives), expected)
+    new_h, new_t = rivals.corrupt(positives.h, positives.t)
+    torch.testing.assert_close(new_h, entities[heads])
+    torch.testing.assert_close(new_t, entities[tails])
+
+
+def test_reciprocal_facts_are_asked_the_way_their_rivals_are() -> None:
+    decoder = DECODERS["distmult"](2, 6, reciprocal=True)  # type: ignore[call-arg]
+    entities = torch.randn(6, 6)
+    positives = batch(decoder, entities, TRIPLES)
+    h, t = entities[TRIPLES[:, 0]], entities[TRIPLES[:, 2]]
+    as_tail = decoder.score(h, decoder.relation(TRIPLES[:, 1]), t)
+    as_head = decoder.score(t, decoder.relation(TRIPLES[:, 1] + 2), h)
+    expected = torch.where(SIDES, as_head.unsqueeze(1), as_tail.unsqueeze(1))
+    torch.testing.assert_close(positives.scores(SIDES), expected)
+
+
+def test_only_one_side_changes_and_the_relation_never() -> None:
+    triples = corrupted(TRIPLES, IDS, SIDES)
+    assert bool((triples[..., 1] == TRIPLES[:, 1:2]).all())
+    assert bool((triples[..., 0] == torch.where(SIDES, IDS, TRIPLES[:, :1])).all())
+    assert bool((triples[..., 2] == torch.where(SIDES, TRIPLES[:, 2:], IDS)).all())
+
+
+def test_gradient_flows_into_the_rows_of_id_rivals() -> None:
+    entities = torch.randn(6, 4, requires_grad=True)
+    Negatives.of(entities, torch.tensor([[5]]), torch.tensor([[True]])).vectors.sum().backward()  # type: ignore[no-untyped-call]
+    assert entities.grad is not None
+    assert entities.grad.sum(1).nonzero().flatten().tolist() == [5]
+
+
+def test_generated_rivals_have_no_triples() -> None:
+    rivals = Negatives(torch.zeros(2, 3, 4), SIDES)
+    with pytest.raises(ValueError, match="no ids"):
+        rivals.triples(TRIPLES)
+
+
+def test_shapes_are_checked_at_the_border() -> None:
+    with pytest.raises(ValueError, match=r"ids: expected \(2, 3\), got \(2, 2\)"):
+        Negatives(torch.zeros(2, 3, 4), SIDES, IDS[:, :2])
+    decoder = DECODERS["distmult"](2, 4)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="triples: expected"):
+        batch(decoder, torch.zeros(6, 4), TRIPLES).__class__(
+            TRIPLES[:, :2], *[torch.zeros(2, 4)] * 6, match=decoder.match
+        )
+
+
+def test_detached_facts_cannot_move_the_model() -> None:
+    decoder = DECODERS["distmult"](2, 4)  # type: ignore[call-arg]
+    positives = batch(decoder, torch.randn(6, 4, requires_grad=True), TRIPLES).detach()
+    assert not positives.scores().requires_grad
+    assert not positives.entities.requires_grad
+
+
+def test_slices_cover_the_batch() -> None:
+    decoder = DECODERS["distmult"](2, 4)  # type: ignore[call-arg]
+    positives = batch(decoder, torch.randn(6, 4), TRIPLES)
+    assert torch.equal(positives.slice(1, 9).triples, TRIPLES[1:])
+    assert len(positives.slice(0, 1)) == 1

@@ -1,0 +1,111 @@
+"""Losses: values by hand, gradients the right way, masks respected."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans.errors import InputError
+from dans.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, masked_mean
+
+POSITIVE = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
+NEGATIVE = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], dtype=torch.float64)
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+@pytest.mark.parametrize("balance", ["terms", "facts", "sum"])
+def test_logistic_equals_its_formula(balance: str) -> None:
+    total = 0.0
+    for (positive,), negatives in zip(POSITIVE.tolist(), NEGATIVE.tolist(), strict=True):
+        fact, rivals = softplus(-positive), [softplus(f) for f in negatives]
+        total += {
+            "terms": (fact + sum(rivals)) / 4,
+            "facts": (fact + sum(rivals) / 3) / 2,
+            "sum": fact + sum(rivals),
+        }[balance]
+    got = Logistic(balance=balance)(POSITIVE, NEGATIVE)  # type: ignore[arg-type]
+    assert got.item() == pytest.approx(total / 2, rel=1e-12)
+
+
+def test_self_adversarial_equals_its_formula_and_detaches_its_weights() -> None:
+    negative = NEGATIVE.clone().requires_grad_()
+    loss = SelfAdversarial(temperature=0.7, balance="facts")(POSITIVE, negative)
+    weights = (0.7 * NEGATIVE).softmax(-1)
+    expected = torch.nn.functional.softplus(-POSITIVE).mean(-1) + (
+        weights * torch.nn.functional.softplus(NEGATIVE)
+    ).sum(-1)
+    assert loss.item() == pytest.approx((expected / 2).mean().item(), rel=1e-12)
+    (gradient,) = torch.autograd.grad(loss, negative)
+    torch.testing.assert_close(gradient, weights * NEGATIVE.sigmoid() / 4)
+
+
+def test_self_adversarial_at_zero_temperature_is_logistic() -> None:
+    torch.testing.assert_close(
+        SelfAdversarial(temperature=0.0)(POSITIVE, NEGATIVE), Logistic()(POSITIVE, NEGATIVE)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_step_widens_the_gap(name: str) -> None:
+    loss: Loss = LOSSES[name]()
+    positive = torch.zeros(4, 1, requires_grad=True)
+    negative = torch.zeros(4, 3, requires_grad=True)
+    for_positive, for_negative = torch.autograd.grad(loss(positive, negative), (positive, negative))
+    assert bool((for_positive < 0).all())
+    assert bool((for_negative > 0).all())
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_invalid_rivals_do_not_count(name: str) -> None:
+    loss: Loss = LOSSES[name]()
+    valid = torch.tensor([[True, True, False], [True, True, False]])
+    wild = NEGATIVE.clone()
+    wild[:, 2] = 1e3
+    torch.testing.assert_close(
+        loss(POSITIVE, wild, valid), loss(POSITIVE, NEGATIVE[:, :2], valid[:, :2])
+    )
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_fact_without_a_valid_rival_has_a_finite_loss(name: str) -> None:
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    negative = NEGATIVE.clone().requires_grad_()
+    loss = LOSSES[name]()(POSITIVE, negative, none)
+    (gradient,) = torch.autograd.grad(loss, negative, allow_unused=True, materialize_grads=True)
+    assert math.isfinite(loss.item())
+    assert bool((gradient == 0).all())
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_huge_scores_have_finite_losses_and_gradients(name: str) -> None:
+    positive = torch.tensor([[-1e9]], requires_grad=True)
+    negative = torch.tensor([[1e9, -1e9]], requires_grad=True)
+    loss: Tensor = LOSSES[name]()(positive, negative)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert bool(torch.isfinite(loss))
+    assert positive.grad is not None
+    assert bool(torch.isfinite(positive.grad).all())
+
+
+def test_positive_scores_may_differ_by_rival() -> None:
+    torch.testing.assert_close(
+        Logistic()(POSITIVE.expand(2, 3), NEGATIVE), Logistic()(POSITIVE, NEGATIVE)
+    )
+
+
+def test_margin_changes_the_hinge() -> None:
+    losses = [Margin(margin=m)(POSITIVE, NEGATIVE).item() for m in (0.5, 1.0)]
+    assert losses[0] < losses[1]
+
+
+def test_unknown_balance_is_refused() -> None:
+    with pytest.raises(InputError, match="balance: known: terms, facts, sum"):
+        Logistic(balance="half")  # type: ignore[arg-type]
+
+
+def test_masked_mean_of_nothing_is_zero() -> None:
+    assert masked_mean(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool)).item() == 0

@@ -1,0 +1,50 @@
+"""Names are looked up in dicts, options are checked against constructors."""
+
+import pytest
+
+from dans.errors import InputError
+from dans.registry import build, choose
+
+
+class Part:
+    """A constructor with one option."""
+
+    def __init__(self, size: int, *, bias: bool = True) -> None:
+        if size < 0:
+            raise InputError(f"size: expected 0 or more, got {size}")
+        self.size, self.bias = size, bias
+
+
+TABLE = {"part": Part}
+
+
+def test_caller_supplies_only_what_is_asked_for() -> None:
+    part = build(TABLE, "part", given={"bias": False}, size=3, colour="red")
+    assert (part.size, part.bias) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("prat", {}, "x.name: unknown name 'prat'; known: part; did you mean 'part'"),
+        ("part", {"biass": 1}, "x.biass: unknown option of part; known: bias"),
+        ("part", {"size": 4}, "x.size: unknown option of part; known: bias"),
+    ],
+)
+def test_mistakes_are_named(name: str, given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(TABLE, name, where="x", given=given, size=3)
+
+
+def test_refusals_of_the_constructor_carry_the_section() -> None:
+    with pytest.raises(InputError, match="x.size: expected 0 or more, got -1"):
+        build(TABLE, "part", where="x", size=-1)
+
+
+def test_missing_option_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="x: part cannot be built"):
+        build(TABLE, "part", where="x")
+
+
+def test_choose_returns_the_value() -> None:
+    assert choose(TABLE, "part", where="x") is Part
