@@ -31,6 +31,8 @@ LAYERS = {
     "dans.batch": 0,
     "dans.config": 0,
     "dans.errors": 0,
+    "dans.allocator": 0,
+    "dans.classification": 0,
     "dans.known": 0,
     "dans.losses": 0,
     "dans.ranking": 0,

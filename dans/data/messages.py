@@ -157,7 +157,7 @@ def _weight(targets: Tensor, etype: Tensor, facts: Tensor, num_entities: int, no
 
 def _per_relation(targets: Tensor, etype: Tensor, num_entities: int) -> Tensor:
     """1/|N_i^r|, (e,): messages of one target and type stand side by side."""
-    _, run, counts = torch.unique_consecutive(
-        etype * num_entities + targets, return_inverse=True, return_counts=True
-    )
-    return counts.float().reciprocal().index_select(0, run)
+    key = etype * num_entities + targets
+    _, run, counts = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
+    weight: Tensor = counts.float().reciprocal()[run]
+    return weight

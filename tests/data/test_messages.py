@@ -50,7 +50,7 @@ def test_messages_are_sorted_by_type_then_target():
 @pytest.mark.parametrize(
     ("norm", "expected"),
     [
-        # i hears by one type: 1 twice by r, 2 once by r and once by its inverse, 0 twice by the inverse
+        # by r, 1 hears twice and 2 once; by the inverse, 0 hears twice and 2 once
         ("relation", [1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1]),
         # every i hears twice
         ("node", [1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2]),

@@ -1,0 +1,154 @@
+"""How spread negatives are, how near the truth, how alike: the numbers behind the picture of RQ4."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dans.data.graph import KnowledgeGraph
+from dans.models.model import Model
+from dans.samplers.base import NegativeSampler
+
+#: The group every other one is compared with.
+TRUTH = "true tails"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points of one origin.
+
+    Args:
+        vectors: (p, d).
+        queries: (p,) the question each point answers; equal numbers, same question.
+        names: (p,) names of the entities, empty for generated vectors.
+    """
+
+    vectors: Tensor
+    queries: Tensor
+    names: tuple[str, ...]
+
+
+@torch.no_grad()
+def gather(
+    kg: KnowledgeGraph,
+    model: Model,
+    sampler: NegativeSampler,
+    entities: Tensor,
+    relation: int,
+    *,
+    queries: int = 60,
+) -> dict[str, Group]:
+    """The true tails of a relation, and what a sampler offers against them.
+
+    Args:
+        kg: the facts.
+        model: turns them into vectors.
+        sampler: whose rivals.
+        entities: (n, d).
+        relation: its id.
+        queries: facts of the relation for which rivals are drawn, evenly spread over its training
+            facts; more than there are means all of them. The true tails are those of all.
+    """
+    facts = kg.train[kg.train[:, 1] == relation].to(entities.device)
+    truth = facts[:, 2].unique()
+    if len(facts) > queries:
+        facts = facts[torch.linspace(0, len(facts) - 1, queries, device=facts.device).long()]
+    positives = model.positives(facts, entities)
+    sampler.eval()
+    groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
+    for origin, rivals in sampler.origins(positives).items():
+        chosen = ~rivals.replaces_head
+        rows = torch.arange(len(facts), device=facts.device).unsqueeze(1).expand_as(chosen)[chosen]
+        ids = None if rivals.ids is None else rivals.ids[chosen]
+        groups[origin] = Group(rivals.vectors[chosen], rows, _names(kg, ids))
+    return groups
+
+
+def _names(kg: KnowledgeGraph, ids: Tensor | None) -> tuple[str, ...]:
+    return () if ids is None else tuple(kg.entities[i] for i in ids.tolist())
+
+
+def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float]]:
+    """Spread, nearness and separability of groups of points.
+
+    Returns:
+        For each group: ``points``; ``distinct``, the share of points that differ from all others;
+        ``spread``, the mean distance between two points; ``spread_within_query``, the same for points
+        of one question; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how well a
+        linear probe tells the group from another one (area under ROC, five-fold; .5 is not at all).
+    """
+    truth = groups[TRUTH].vectors
+    numbers: dict[str, dict[str, float]] = {}
+    for name, group in groups.items():
+        numbers[name] = {
+            "points": float(len(group.vectors)),
+            "distinct": len(group.vectors.unique(dim=0)) / max(len(group.vectors), 1),
+            "spread": spread(group.vectors),
+            "spread_within_query": spread_within(group),
+            "to_nearest_true_tail": float(torch.cdist(group.vectors, truth).amin(1).mean()),
+        }
+    for one, other in combinations(groups, 2):
+        auc = separability(groups[one].vectors, groups[other].vectors)
+        numbers[one][f"auc_{other}"] = numbers[other][f"auc_{one}"] = auc
+    return numbers
+
+
+def spread(vectors: Tensor) -> float:
+    """Mean distance between two different points; 0 for fewer than two.
+
+    Example:
+        >>> spread(torch.tensor([[0., 0.], [3., 4.]]))
+        5.0
+    """
+    return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else 0.0
+
+
+def spread_within(group: Group) -> float:
+    """Mean distance between two points of the same question; 0 where no question has two."""
+    distances = torch.cdist(group.vectors, group.vectors)
+    same = group.queries.unsqueeze(0) == group.queries.unsqueeze(1)
+    same.fill_diagonal_(False)
+    return float(distances[same].mean()) if bool(same.any()) else 0.0
+
+
+def separability(one: Tensor, other: Tensor) -> float:
+    """Area under ROC of a linear probe between two groups of points, five-fold.
+
+    Needs scikit-learn (``pip install 'dans[plots]'``). Fewer than five points on a side: .5.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if min(len(one), len(other)) < 5:
+        return 0.5
+    points = torch.cat((one, other)).double().cpu().numpy()
+    labels = np.repeat((0, 1), (len(one), len(other)))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    chances = cross_val_predict(probe, points, labels, cv=folds, method="predict_proba")[:, 1]
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, chances))
+
+
+def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+    """Joint t-SNE coordinates of all groups, (p, 2) each.
+
+    Needs scikit-learn (``pip install 'dans[plots]'``).
+    """
+    from sklearn.manifold import TSNE
+
+    points = torch.cat([group.vectors for group in groups.values()]).double().cpu().numpy()
+    perplexity = min(30.0, max(2.0, (len(points) - 1) / 4))
+    tsne = TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
+    places = tsne.fit_transform(points)
+    ends = np.cumsum([len(group.vectors) for group in groups.values()])[:-1]
+    return dict(zip(groups, np.split(places, ends), strict=True))
+
+

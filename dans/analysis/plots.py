@@ -1,0 +1,98 @@
+"""Pictures. Needs matplotlib (``pip install 'dans[plots]'``)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dans.analysis.diversity import TRUTH, Group
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Colours that stay apart for colour-blind eyes (Okabe and Ito), by origin; others take what is left.
+COLOURS = {TRUTH: "#000000", "entity way": "#D55E00", "relation way": "#0072B2", "uniform": "#999999"}
+SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = {TRUTH: "*", "entity way": "o", "relation way": "^", "uniform": "."}
+SIZES = {TRUTH: 150, "uniform": 22}
+
+
+def diversity_picture(
+    path: Path,
+    groups: Mapping[str, Group],
+    places: Mapping[str, NDArray[np.float64]],
+    numbers: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+) -> None:
+    """Draw where true tails and negatives lie, with the numbers beside.
+
+    Args:
+        path: the PNG to write.
+        groups: points by origin.
+        places: their coordinates in the plane, (p, 2) each.
+        numbers: what ``measure`` said of them.
+        title: above the picture.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    picture, table = figure.subplots(1, 2, width_ratios=(1.75, 1))
+    spare = iter(SPARE * len(groups))
+    # The truth goes on top of what it is compared with.
+    for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
+        colour = COLOURS.get(name) or next(spare)
+        scatter(picture, name, places[name], colour)
+    picture.set_title(title, loc="left", fontsize=13)
+    picture.set_xticks([])
+    picture.set_yticks([])
+    picture.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False)
+    write_numbers(table, numbers)
+    figure.savefig(path, dpi=150)
+
+
+def scatter(axes: "Axes", name: str, points: NDArray[np.float64], colour: str) -> None:
+    """One group's points."""
+    axes.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=SIZES.get(name, 34),
+        marker=MARKERS.get(name, "s"),
+        c=colour,
+        alpha=1.0 if name == TRUTH else 0.6,
+        edgecolors="white" if name != "uniform" else "none",
+        linewidths=0.6,
+        label=f"{name} ({len(points)})",
+    )
+
+
+def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> None:
+    """The measurements as a table a person can compare row by row."""
+    rows = {
+        "distinct points": "distinct",
+        "spread": "spread",
+        "spread within a query": "spread_within_query",
+        "to nearest true tail": "to_nearest_true_tail",
+        "probe AUC vs true tails": f"auc_{TRUTH}",
+        "probe AUC vs uniform": "auc_uniform",
+    }
+    cells = [
+        ["–" if key not in group else f"{group[key]:.2f}" for group in numbers.values()]
+        for key in rows.values()
+    ]
+    axes.axis("off")
+    table = axes.table(
+        cells,
+        rowLabels=list(rows),
+        colLabels=[name.replace(" ", "\n") for name in numbers],
+        loc="center",
+        cellLoc="center",
+        edges="horizontal",
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(9)
+    table.scale(1.0, 1.9)

@@ -1,0 +1,267 @@
+"""Configurations to objects: the only module that knows all the others."""
+
+import dataclasses
+import logging
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dans
+from dans.config import Component, RunConfig, override, read_recipe
+from dans.data.graph import KnowledgeGraph, Split
+from dans.errors import InputError
+from dans.evaluation import Evaluator, Report
+from dans.losses import LOSSES
+from dans.models import ENCODERS
+from dans.models.decoders import DECODERS
+from dans.models.model import Model
+from dans.objectives import NegativeSampling, Objective
+from dans.registry import build
+from dans.samplers import SAMPLERS, Mixture, NegativeSampler
+try:
+    from dans.samplers.dans import PRESETS
+except ImportError:
+    PRESETS = {}
+from dans.seeding import device, seed_everything
+from dans.training.run import Run, Which
+from dans.training.sources import WholeGraph
+from dans.training.trainer import Trainer, check_digest
+
+log = logging.getLogger(__name__)
+
+#: Where runs go unless they are told otherwise, by kind, recipe and seed.
+RUNS = Path("runs")
+
+
+def folder(name: str, seed: int) -> Path:
+    """The folder of a run by its name, such as ``pretrain/umls-distmult``."""
+    return RUNS / name / f"seed{seed}"
+
+
+def configure(recipe: Path, assignments: list[str]) -> RunConfig:
+    """A recipe and its overrides as a configuration.
+
+    A recipe that starts from another run takes over that run's data, graph, encoder and decoder.
+
+    Args:
+        recipe: a TOML file.
+        assignments: ``section.option=value``, applied last.
+
+    Raises:
+        InputError: the recipe, an override, or the run to start from cannot be used.
+    """
+    plain = override(read_recipe(recipe), assignments)
+    if start := plain.get("start"):
+        seed = plain.get("train", {}).get("seed", 0)
+        before = starting_run(str(start), seed).config().plain()
+        for key in RunConfig.INHERITED:
+            if plain.setdefault(key, before.get(key)) != before.get(key):
+                raise InputError(
+                    f"{recipe}: {key}: the run it starts from, {start}, has another; leave it out"
+                )
+    return RunConfig.parse(plain, where=str(recipe))
+
+
+def starting_run(start: str, seed: int) -> Run:
+    """The run whose weights another one starts from: a name under ``runs``, or a folder.
+
+    Raises:
+        InputError: it has not been made; the message says how to.
+    """
+    run = Run(Path(start)) if (Path(start) / "config.json").exists() else Run(folder(start, seed))
+    if not run.file("best").exists():
+        recipe = Path(start).name
+        raise InputError(
+            f"{run.path}: the run to start from is not there; make it with: "
+            f"python scripts/pretrain_rgcn.py --recipe {recipe} --seed {seed}"
+        )
+    return run
+
+
+def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
+    """Encoder and decoder for some facts."""
+    encoder = build(
+        ENCODERS,
+        config.encoder.name,
+        where="encoder",
+        given=config.encoder.options,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+    )
+    decoder = build(
+        DECODERS,
+        config.decoder.name,
+        where="decoder",
+        given=config.decoder.options,
+        num_relations=kg.num_relations,
+        dim=encoder.dim,
+    )
+    return Model(encoder, decoder)
+
+
+def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSampler:
+    """The samplers of a recipe, side by side."""
+    members = [
+        build(
+            SAMPLERS,
+            part.name,
+            where=f"sampler.{i}",
+            given=with_preset(part, f"sampler.{i}"),
+            dim=dim,
+            num_entities=kg.num_entities,
+            num_relations=kg.num_relations,
+            facts=kg.train,
+            known=kg.known(("train",)),
+        )
+        for i, part in enumerate(config.sampler)
+    ]
+    return members[0] if len(members) == 1 else Mixture(*members)
+
+
+def with_preset(part: Component, where: str) -> dict[str, Any]:
+    """A sampler's options, with those of the preset it names underneath."""
+    given = dict(part.options)
+    if part.name != "dans" or "preset" not in given:
+        return given
+    preset = given.pop("preset")
+    if preset not in PRESETS:
+        raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
+    return {**PRESETS[preset], **given}
+
+
+def build_objective(config: RunConfig, kg: KnowledgeGraph, dim: int) -> Objective:
+    """Sampler and loss of a recipe."""
+    return NegativeSampling(
+        build_sampler(config, kg, dim),
+        build(LOSSES, config.loss.name, where="loss", given=config.loss.options),
+        l2=config.train.l2,
+    )
+
+
+def build_trainer(config: RunConfig, kg: KnowledgeGraph, run: Run | None) -> Trainer:
+    """All of a run, seeded; weights are those of ``config.start`` where it names a run."""
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    place = device(config.train.device)
+    seed_everything(config.train.seed)
+    model = build_model(config, kg)
+    if config.start:
+        start_from(model, kg, starting_run(config.start, config.train.seed))
+    model.to(place)
+    return Trainer(
+        kg,
+        model,
+        build_objective(config, kg, model.encoder.dim).to(place),
+        config=config.train,
+        source=WholeGraph(
+            kg.train.to(place),
+            kg.messages(config.graph.norm).to(place),
+            sample=config.graph.sample,
+            hold_out=config.graph.hold_out,
+        ),
+        phases=config.phase,
+        evaluator=Evaluator(kg, "valid") if len(kg.valid) else None,
+        run=run,
+    )
+
+
+def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
+    """Give a model the best weights of another run."""
+    state = run.load("best")
+    check_digest(state, kg)
+    model.load_state_dict(state["model"])
+
+
+def train(config: RunConfig, where: Path, *, resume: bool = False) -> Report | None:
+    """Train a run in a folder, or go on with it.
+
+    Returns:
+        The last validation.
+
+    Raises:
+        InputError: the configuration or the folder cannot be used.
+    """
+    kg = KnowledgeGraph.load(config.data)
+    run = Run(where)
+    trainer = build_trainer(config, kg, run)
+    run.begin(config, resume=resume)
+    if resume and run.file("last").exists():
+        trainer.restore(run.load("last"))
+        run.rewind(trainer.done)
+    run.write_json("environment.json", environment())
+    try:
+        report = trainer.fit(config.train.steps)
+    finally:
+        run.close()
+    return report
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run brought back: its facts, its model with weights, and every entity's vector."""
+
+    config: RunConfig
+    kg: KnowledgeGraph
+    model: Model
+    sampler: NegativeSampler
+    entities: torch.Tensor
+    step: int
+
+
+def load(where: Path, *, which: Which = "best") -> Trained:
+    """Bring a trained run back.
+
+    Args:
+        where: its folder.
+        which: its best or its last checkpoint.
+
+    Raises:
+        InputError: there is no such run, or it belongs to other facts.
+    """
+    run = Run(where)
+    config = run.config()
+    kg = KnowledgeGraph.load(config.data)
+    state = run.load(which)
+    trainer = build_trainer(dataclasses.replace(config, start=""), kg, None)
+    trainer.restore(state)
+    if not isinstance(trainer.objective, NegativeSampling):
+        raise InputError(f"{where}: trained without negatives")
+    return Trained(
+        config,
+        kg,
+        trainer.model,
+        trainer.objective.sampler,
+        trainer.source.entities(trainer.model),
+        trainer.done,
+    )
+
+
+def judge(where: Path, *, split: Split = "test", which: Which = "best") -> Report:
+    """Evaluate a run on a split and keep the report in its folder.
+
+    ``report.json`` is the best model on the test split; any other choice is in the file's name.
+    """
+    trained = load(where, which=which)
+    if not len(trained.kg.split(split)):
+        raise InputError(f"{trained.kg.name}: has no {split} facts")
+    report = Evaluator(trained.kg, split)(trained.model.decoder, trained.entities)
+    names = ["report", *([split] if split != "test" else []), *([which] if which != "best" else [])]
+    content = {"model": which, "step": trained.step, "seed": trained.config.train.seed}
+    Run(where).write_json(f"{'.'.join(names)}.json", {**report.to_json(), **content})
+    return report
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made with, for its folder."""
+    return {
+        "dans": dans.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }

@@ -1,0 +1,102 @@
+"""What the scripts share: options, logging, and errors a person can read."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dans.allocator import keep_freed_memory
+from dans.assembly import configure, folder, train
+from dans.config import RunConfig
+from dans.errors import InputError
+from dans.evaluation import Report
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+#: Where recipes lie, by kind.
+RECIPES = SCRIPTS / "recipes"
+
+# Python puts a script's own folder first on its path, where tabulate.py would stand in for the
+# package of that name, which torch looks for.
+sys.path[:] = [path for path in sys.path if Path(path).resolve() != SCRIPTS]
+
+
+def parser(description: str | None, **epilog: str) -> argparse.ArgumentParser:
+    """A parser that shows the script's own docstring."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **epilog
+    )
+
+
+def run_main(main: Callable[[], object]) -> None:
+    """Run a script; a mistake of the user's ends in one sentence and status 2."""
+    keep_freed_memory()
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("dans").setLevel(logging.INFO)
+    try:
+        main()
+    except InputError as error:
+        sys.exit(_refuse(str(error)))
+    except FloatingPointError as error:
+        sys.exit(_refuse(f"training diverged: {error}"))
+    except KeyboardInterrupt:
+        sys.exit(_refuse("interrupted; --resume goes on from the last checkpoint", status=130))
+
+
+def _refuse(sentence: str, *, status: int = 2) -> int:
+    sys.stderr.write(f"error: {sentence}\n")
+    return status
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:
+    """The options of every script that trains."""
+    known = ", ".join(sorted(path.stem for path in (RECIPES / kind).glob("*.toml")))
+    parser.add_argument(
+        "--recipe",
+        default=recipe,
+        metavar="NAME|FILE",
+        help=f"what to train: a TOML file, or one of: {known} (default: {recipe})",
+    )
+    parser.add_argument("--seed", type=int, help="random seed (default: the recipe's, or 0)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one option of the recipe, such as train.steps=500; may be repeated",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"folder of the run (default: runs/{kind}/NAME/seedN)"
+    )
+    parser.add_argument(
+        "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in the folder, if there is one"
+    )
+
+
+def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
+    """The configuration and the folder that training options ask for."""
+    recipe = Path(args.recipe)
+    if recipe.suffix != ".toml":
+        recipe = RECIPES / kind / f"{args.recipe}.toml"
+    chosen = {"train.seed": args.seed, "train.device": args.device}
+    assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    config = configure(recipe, [*args.set, *assignments])
+    return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def train_and_tell(args: argparse.Namespace, *, kind: str) -> str:
+    """Train what the options ask for; the sentence to end with."""
+    config, where = training(args, kind=kind)
+    report = train(config, where, resume=args.resume)
+    return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
+
+
+def summary(report: Report | None) -> str:
+    """A report in half a line."""
+    if report is None:
+        return "trained, without validation facts"
+    return f"{report.split} MRR {report.both['mrr']:.4f}, Hits@1 {report.both['hits@1']:.4f}"

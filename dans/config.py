@@ -1,0 +1,298 @@
+"""What a run is, as data: frozen, parsed strictly, and without torch.
+
+A recipe is a TOML file. ``RunConfig.parse`` turns it into the dataclasses below and refuses every key
+it does not know; ``RunConfig.plain`` turns it back. Options of a component (an encoder, a loss, …) are
+checked later, by the component's own constructor: see ``dans.registry.build``.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from dans.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+#: How the learning rate moves over a run.
+Schedule = Literal["constant", "cosine", "linear"]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A class chosen by name, and what its constructor is given."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GraphConfig:
+    """How facts become the messages of an encoder."""
+
+    #: the normaliser: ``relation`` (Eq. 1 of DANS), ``node`` (DGL's example) or ``code`` (published program)
+    norm: Literal["relation", "node", "code"] = "relation"
+    #: share of the training facts that carry messages in each training step, drawn afresh
+    sample: float = 1.0
+    #: leave the facts being scored out of the messages
+    hold_out: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How parameters move."""
+
+    steps: int = 1000
+    #: facts per step; more than there are means all of them
+    batch: int = 1000
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Schedule = "constant"
+    #: largest norm of the gradient of the model; 0 turns clipping off
+    clip: float = 1.0
+    #: weight of mean e² + mean r² over the encoder's output and the relation table
+    l2: float = 0.0
+    seed: int = 0
+    #: steps between validations; each writes a checkpoint
+    validate_every: int = 100
+    #: validations without a better MRR before stopping; 0 never stops early
+    patience: int = 0
+    #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
+    threads: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """How the parameters of one phase of a sampler move."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.5, 0.999)
+    #: facts per inner move, the first of the batch; 0 takes all of it
+    batch: int = 0
+    #: move on every part of the batch before the model's one step, not on the first alone; the
+    #: published DANS program nests its loops so
+    sweep: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run computes."""
+
+    data: str
+    encoder: Component
+    decoder: Component
+    loss: Component
+    sampler: tuple[Component, ...]
+    graph: GraphConfig = GraphConfig()
+    train: TrainConfig = TrainConfig()
+    phase: dict[str, PhaseConfig] = field(default_factory=dict)
+    #: the run whose weights this one starts from, as ``pretrain/umls-distmult``; empty: from scratch
+    start: str = ""
+
+    #: What a run that starts from another one takes over from it.
+    INHERITED = ("data", "graph", "encoder", "decoder")
+
+    @classmethod
+    def parse(cls, plain: Mapping[str, Any], *, where: str = "") -> "RunConfig":
+        """Read nested plain data, as a recipe or ``config.json`` holds it.
+
+        Args:
+            plain: sections to options.
+            where: the file it came from; opens every error.
+
+        Raises:
+            InputError: an unknown key, a missing one, or a value of the wrong kind.
+
+        Example:
+            >>> RunConfig.parse({"train": {"learning_rate": 0.001}})
+            Traceback (most recent call last):
+            dans.errors.InputError: train.learning_rate: unknown option; known: steps, batch, lr, ...
+        """
+        plain = {key: value for key, value in plain.items() if key != "expected"}
+        try:
+            return _parse(cls, plain, "")
+        except InputError as error:
+            raise InputError(f"{where}: {error}" if where else str(error)) from None
+
+    def plain(self) -> dict[str, Any]:
+        """The same as nested plain data: ``parse(plain())`` is this config."""
+        sections = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {key: value for key, value in sections.items() if value not in ("", {})}
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """A copy with some options of ``train`` changed."""
+        return dataclasses.replace(self, train=dataclasses.replace(self.train, **changes))
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A TOML file as plain data.
+
+    Raises:
+        InputError: no such file, or not TOML; the message names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        near = sorted(other.stem for other in path.parent.glob("*.toml"))
+        raise InputError(
+            f"{path}: no such recipe; known: {', '.join(near) or 'none in that folder'}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from None
+
+
+def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply ``key.path=value`` assignments to plain data; the original stays as it was.
+
+    Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number. A
+    component given by its name alone becomes a section when an option of it is set.
+
+    Raises:
+        InputError: an assignment without ``=``, or through something that is not a section.
+
+    Example:
+        >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
+        {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
+    """
+    changed = _copy(plain)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise InputError(f"--set {assignment}: expected section.option=value")
+        here = changed
+        for depth, key in enumerate(keys[:-1]):
+            here = _descend(here, key, f"--set {'.'.join(keys[: depth + 1])}")
+        _put(here, keys[-1], _value(text.strip()), f"--set {path}")
+    return changed
+
+
+def _descend(here: Any, key: str, where: str) -> Any:
+    if isinstance(here, list):
+        return here[_number(here, key, where)]
+    if isinstance(here.get(key), str):
+        here[key] = {"name": here[key]}
+    if not isinstance(here.setdefault(key, {}), (dict, list)):
+        raise InputError(f"{where}: is a value, not a section")
+    return here[key]
+
+
+def _put(here: Any, key: str, value: Any, where: str) -> None:
+    if isinstance(here, list):
+        here[_number(here, key, where)] = value
+    else:
+        here[key] = value
+
+
+def _number(here: list[Any], key: str, where: str) -> int:
+    if not key.isdecimal() or int(key) >= len(here):
+        raise InputError(f"{where}: expected a number below {len(here)}, got {key!r}")
+    return int(key)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Component):
+        return {"name": value.name, **_copy(value.options)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _parse(kind: Any, plain: Any, path: str) -> Any:
+    """Plain data as an instance of a type hint."""
+    origin = get_origin(kind)
+    if kind is Component:
+        return _component(plain, path)
+    if dataclasses.is_dataclass(kind):
+        return _section(kind, plain, path)
+    if origin in (Union, UnionType):
+        return None if plain is None else _parse(get_args(kind)[0], plain, path)
+    if origin is Literal:
+        if plain not in get_args(kind):
+            raise InputError(f"{path}: known: {', '.join(map(str, get_args(kind)))}; got {plain!r}")
+        return plain
+    if origin is tuple:
+        return _sequence(get_args(kind), plain, path)
+    if origin is dict:
+        _expect(isinstance(plain, Mapping), path, "a section", plain)
+        return {key: _parse(get_args(kind)[1], item, f"{path}.{key}") for key, item in plain.items()}
+    return _scalar(kind, plain, path)
+
+
+def _section(kind: type[T], plain: Any, path: str) -> T:
+    _expect(isinstance(plain, Mapping), path or "recipe", "a section", plain)
+    hints = {f.name: get_type_hints(kind)[f.name] for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    dot = f"{path}." if path else ""
+    for key in plain:
+        if key not in hints:
+            near = get_close_matches(str(key), hints, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{dot}{key}: unknown option; known: {', '.join(hints)}{hint}")
+    given = {key: _parse(hints[key], plain[key], f"{dot}{key}") for key in plain}
+    required = [
+        f.name
+        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    for key in required:
+        if key not in given:
+            raise InputError(f"{dot}{key}: missing")
+    return kind(**given)
+
+
+def _component(plain: Any, path: str) -> Component:
+    if isinstance(plain, str):
+        return Component(plain)
+    _expect(isinstance(plain, Mapping), path, "a name or a section", plain)
+    if not isinstance(plain.get("name"), str):
+        raise InputError(f"{path}.name: missing")
+    return Component(plain["name"], {k: _copy(v) for k, v in plain.items() if k != "name"})
+
+
+def _sequence(kinds: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
+    _expect(isinstance(plain, (list, tuple)), path, "a list", plain)
+    if kinds[-1] is Ellipsis:
+        _expect(len(plain) > 0, path, "at least one", plain)
+        kinds = (kinds[0],) * len(plain)
+    _expect(len(plain) == len(kinds), path, f"{len(kinds)} values", plain)
+    return tuple(
+        _parse(k, item, f"{path}.{i}") for i, (k, item) in enumerate(zip(kinds, plain, strict=True))
+    )
+
+
+def _scalar(kind: type, plain: Any, path: str) -> Any:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
+        return float(plain)
+    _expect(type(plain) is kind, path, words[kind], plain)
+    return plain
+
+
+def _expect(holds: bool, path: str, what: str, got: Any) -> None:
+    if not holds:
+        raise InputError(f"{path}: expected {what}, got {got!r}")

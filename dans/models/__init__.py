@@ -1,0 +1,7 @@
+"""Encoders, decoders, and the model that joins one of each."""
+
+from dans.models.encoders import Encoder, Lookup
+from dans.models.rgcn import RGCN, FrozenRGCN
+
+#: encoders by the name recipes use
+ENCODERS: dict[str, type[Encoder]] = {"lookup": Lookup, "rgcn": RGCN, "rgcn_frozen": FrozenRGCN}

@@ -1,0 +1,39 @@
+"""DistMult."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from dans.models.decoders.base import Decoder
+
+
+class DistMult(Decoder):
+    """A trilinear product: f(h, r, t) = Σ_k h_k r_k t_k.
+
+    Source: Yang et al. 2015, arXiv:1412.6575. Cannot tell (h, r, t) from (t, r, h).
+
+    Args:
+        num_relations: m.
+        dim: d.
+        reciprocal: learn a vector for the inverse of each relation too.
+
+    Example:
+        >>> import torch
+        >>> decoder = DistMult(num_relations=2, dim=3)
+        >>> h, r, t = torch.tensor([1., 2., 3.]), torch.tensor([1., 0., -1.]), torch.tensor([4., 5., 6.])
+        >>> decoder.score(h, r, t)
+        tensor(-14.)
+    """
+
+    symmetric: ClassVar[bool] = True
+
+    def __init__(self, num_relations: int, dim: int, *, reciprocal: bool = False) -> None:
+        super().__init__(num_relations, dim, dim, reciprocal=reciprocal)
+
+    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+        """h ⊗ r."""
+        return h * r
+
+    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+        """t ⊗ r."""
+        return t * r

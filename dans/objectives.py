@@ -1,0 +1,63 @@
+"""Objectives: which scores to ask for, and which loss to give them to."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from dans.batch import Positives
+from dans.losses import Loss
+from dans.models.decoders import Decoder
+from dans.regularizers import l2
+from dans.samplers.base import NegativeSampler, Phase
+
+
+class Objective(nn.Module, ABC):
+    """What a trainer minimises: the sum of named terms."""
+
+    @abstractmethod
+    def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
+        """Named scalar terms for a batch of facts."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Inner moves made before each step of the model."""
+        return ()
+
+    def diagnose(self, positives: Positives) -> dict[str, float]:
+        """Numbers worth watching at each validation."""
+        return {}
+
+
+class NegativeSampling(Objective):
+    """Facts against the rivals of a sampler.
+
+    Args:
+        sampler: whose rivals.
+        loss: compares the scores.
+        l2: weight of mean e² + mean r², over all entities' vectors and the relation table.
+    """
+
+    def __init__(self, sampler: NegativeSampler, loss: Loss, *, l2: float = 0.0) -> None:
+        super().__init__()
+        self.sampler = sampler
+        self.loss = loss
+        self.l2 = l2
+
+    def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
+        """``loss``, and ``l2`` where it has a weight."""
+        rivals = self.sampler(positives)
+        terms: dict[str, Tensor] = {
+            "loss": self.loss(
+                positives.scores(rivals.replaces_head), rivals.scores(positives), rivals.valid
+            )
+        }
+        if self.l2:
+            terms["l2"] = self.l2 * l2(positives.entities, decoder.relation.weight)
+        return terms
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The sampler's."""
+        return self.sampler.phases()
+
+    def diagnose(self, positives: Positives) -> dict[str, float]:
+        """The sampler's numbers."""
+        return self.sampler.diagnose(positives)

@@ -1,0 +1,1 @@
+"""Training: the loop, and the folder a run lives in."""

@@ -1,0 +1,169 @@
+"""The folder a run lives in."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dans.config import RunConfig
+from dans.errors import InputError
+from dans.training.checkpoint import load_state, save_state, write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger(__name__)
+
+#: Which of a run's two checkpoints: the best by validation MRR, or the newest.
+Which = Literal["best", "last"]
+
+
+class Run:
+    """One run: ``config.json``, ``metrics.jsonl``, two checkpoints, reports, TensorBoard events.
+
+    Args:
+        path: the folder; made when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._events: SummaryWriter | None = None
+
+    def __repr__(self) -> str:
+        """``Run(path)``."""
+        return f"Run({self.path})"
+
+    @property
+    def exists(self) -> bool:
+        """Has anything been trained here?"""
+        return (self.path / "config.json").exists()
+
+    def file(self, which: Which) -> Path:
+        """Where a checkpoint lies."""
+        return self.path / f"{which}.safetensors"
+
+    def begin(self, config: RunConfig, *, resume: bool) -> None:
+        """Take possession of the folder.
+
+        Args:
+            config: what is about to be trained.
+            resume: go on from the newest checkpoint, where there is one.
+
+        Raises:
+            InputError: the folder holds a run and ``resume`` was not asked for, or holds a run of
+                another configuration. More ``train.steps`` than before is no other configuration.
+        """
+        if self.exists and not resume:
+            raise InputError(
+                f"{self.path}: already holds a run; --resume goes on with it, --out names another folder"
+            )
+        if self.exists:
+            before = self.config()
+            if before.replace(steps=config.train.steps) != config:
+                raise InputError(
+                    f"{self.path}/config.json: this run was made with another configuration "
+                    f"({_difference(before.plain(), config.plain())}); --out names another folder"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json("config.json", config.plain())
+
+    def config(self) -> RunConfig:
+        """What the run was made with.
+
+        Raises:
+            InputError: there is no run here, or its ``config.json`` cannot be read.
+        """
+        return RunConfig.parse(self.read_json("config.json"), where=str(self.path / "config.json"))
+
+    def save(self, which: Which, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint."""
+        save_state(self.file(which), state)
+
+    def load(self, which: Which) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        return load_state(self.file(which))
+
+    def record(self, step: int, event: str, numbers: Mapping[str, Any]) -> None:
+        """Append a line to ``metrics.jsonl``, and its numbers to TensorBoard."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "event": event, **numbers}) + "\n")
+        for name, value in _flat(numbers, event):
+            self.events.add_scalar(name, value, step)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; one cut short by a kill is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text("utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def rewind(self, step: int) -> None:
+        """Forget metrics after a step: the run goes on from there."""
+        kept = [json.dumps(line) for line in self.metrics() if line["step"] <= step]
+        write_atomically(
+            self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode("utf-8")
+        )
+
+    @property
+    def events(self) -> "SummaryWriter":
+        """TensorBoard's writer, opened on first use: importing it takes longer than ``dans``."""
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(self.path / "tensorboard"))
+        return self._events
+
+    def close(self) -> None:
+        """Flush what is buffered."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file into the folder, whole or not at all."""
+        path = self.path / name
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode("utf-8"))
+        return path
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder.
+
+        Raises:
+            InputError: it is missing or not JSON.
+        """
+        path = self.path / name
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{path}: not there, so {self.path} is not the folder of a run") from None
+        except ValueError as error:
+            raise InputError(f"{path}: not a JSON file: {error}") from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: expected an object, got {type(content).__name__}")
+        return content
+
+
+def _flat(numbers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    for key, value in numbers.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}/{key}")
+        elif isinstance(value, (int, float)):
+            yield f"{prefix}/{key}", float(value)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:
+    """The first option in which two configurations differ, in words."""
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if old == new or f"{path}{key}" == "train.steps":
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            return _difference(old, new, f"{path}{key}.")
+        return f"{path}{key}: {old!r} then, {new!r} now"
+    return "no option differs"

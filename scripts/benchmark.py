@@ -1,0 +1,52 @@
+"""Time our work beside that of other libraries: ratios of one run, with the memory each took.
+
+Contenders take turns, each in a process of its own, and do the same work. A ratio says how many
+times longer another one takes than ours. The peers need the extra: pip install 'dans[bench]'.
+
+  python scripts/benchmark.py
+  python scripts/benchmark.py --only ranking --threads 2 --json scripts/results/benchmark.json
+"""
+
+import json
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from dans import cli
+from dans.data.graph import KnowledgeGraph
+from scripts.benchmarks import encoder, measure, ranking, steps
+
+FAMILIES = {
+    "encoder": lambda: [
+        *encoder.rows(KnowledgeGraph.load("fb15k-237"), layers=1),
+        *encoder.rows(KnowledgeGraph.load("fb15k-237"), sample=30_000),
+        *encoder.rows(KnowledgeGraph.load("wn18rr")),
+    ],
+    "ranking": lambda: [
+        row
+        for decoder in ("distmult", "complex", "rotate")
+        for row in ranking.rows(KnowledgeGraph.load("fb15k-237"), decoder, sample=1024)
+    ],
+    "step": lambda: [row for name in ("umls", "wn18rr") for row in steps.rows(KnowledgeGraph.load(name))],
+}
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--only", choices=FAMILIES, action="append", help="a family; may be repeated")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each (default: 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows here too")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows = [row for family in args.only or FAMILIES for row in FAMILIES[family]()]
+    for work, group in groupby(rows, lambda row: row.work):
+        print(f"\n{work}\n" + "\n".join(measure.lines(list(group))))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

@@ -1,0 +1,163 @@
+"""RGCN, forward and backward: ours beside DGL's ``RelGraphConv`` and PyG's ``RGCNConv``.
+
+All have the same weights, the same normaliser (1/|N_i^r|) and no dropout; `agree` checks that they
+compute the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dans.data.graph import KnowledgeGraph
+from dans.data.messages import MessageGraph
+from dans.models.rgcn import RGCN, RGCNLayer
+from scripts.benchmarks.measure import Row, compete
+
+WIDTH, BASES = 100, 4
+
+
+class RelGraphConvs(nn.Module):
+    """DGL's layer, stacked; it takes the messages presorted, as it prefers them."""
+
+    def __init__(self, encoder: RGCN) -> None:
+        super().__init__()
+        from dans.data._dgl import dgl
+
+        self.graph = dgl.graph
+        self.entities = encoder.entities
+        self.convs = nn.ModuleList()
+        for layer in _layers(encoder):
+            etypes, bases = _of(layer.coefficients).shape
+            conv = dgl.nn.RelGraphConv(WIDTH, WIDTH, etypes, "basis", bases)
+            conv.linear_r.W, conv.linear_r.coeff = _flat(layer.matrices), layer.coefficients
+            conv.loop_weight, conv.h_bias = layer.self_loop, layer.bias
+            self.convs.append(conv)
+
+    def forward(self, messages: MessageGraph) -> Tensor:
+        """The vectors of all entities, (n, d)."""
+        if "dgl" not in messages.kept:
+            ends = (messages.sources, messages.targets)
+            messages.kept["dgl"] = self.graph(ends, num_nodes=messages.num_entities)
+        x, weight = self.entities.weight, messages.weight[:, None]
+        for depth, conv in enumerate(self.convs):
+            x = conv(messages.kept["dgl"], x, messages.etype, weight, presorted=True)
+            x = F.relu(x) if depth + 1 < len(self.convs) else x
+        return x
+
+
+class RGCNConvs(nn.Module):
+    """PyG's layer, stacked; its mean per relation is our normaliser."""
+
+    def __init__(self, encoder: RGCN) -> None:
+        super().__init__()
+        from torch_geometric.nn import RGCNConv  # type: ignore[import-untyped,unused-ignore]
+
+        self.entities = encoder.entities
+        self.convs = nn.ModuleList()
+        for layer in _layers(encoder):
+            etypes, bases = _of(layer.coefficients).shape
+            conv = RGCNConv(WIDTH, WIDTH, etypes, num_bases=bases)
+            conv.weight, conv.comp = _flat(layer.matrices), layer.coefficients
+            conv.root, conv.bias = layer.self_loop, layer.bias
+            self.convs.append(conv)
+
+    def forward(self, messages: MessageGraph) -> Tensor:
+        """The vectors of all entities, (n, d)."""
+        x, edges = self.entities.weight, torch.stack((messages.sources, messages.targets))
+        for depth, conv in enumerate(self.convs):
+            x = conv(x, edges, messages.etype)
+            x = F.relu(x) if depth + 1 < len(self.convs) else x
+        return x
+
+
+CONTENDERS: dict[str, Callable[[RGCN], nn.Module]] = {
+    "dans": lambda encoder: encoder,
+    "DGL RelGraphConv": RelGraphConvs,
+    "PyG RGCNConv": RGCNConvs,
+}
+PACKAGES = {"dans": "dans", "DGL RelGraphConv": "dgl", "PyG RGCNConv": "torch_geometric"}
+
+
+def rows(
+    kg: KnowledgeGraph,
+    *,
+    sample: int | None = None,
+    layers: int = 2,
+    rounds: int = 3,
+    limit: int | None = None,
+) -> list[Row]:
+    """One row for each contender that is installed.
+
+    Args:
+        kg: its training graph is what is encoded.
+        sample: encode this many facts, taken from the whole graph anew in every round, and all
+            that is prepared for them with it; otherwise the whole graph, prepared once.
+        layers: rounds of messages.
+        rounds: timed rounds of each contender.
+        limit: see `compete`. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
+    """
+    facts = "full graph" if sample is None else f"{sample:,} sampled facts"
+    work = f"RGCN {layers} layers d={WIDTH} B={BASES} fwd+bwd, {kg.name}, {facts}"
+    installed = [name for name, package in PACKAGES.items() if find_spec(package)]
+    sizes = (kg.num_entities, kg.num_relations, sample, layers)
+    return compete(work, installed, make_step, kg.train, *sizes, rounds=rounds, limit=limit)
+
+
+def make_step(
+    name: str,
+    train: Tensor,
+    num_entities: int,
+    num_relations: int,
+    sample: int | None,
+    layers: int,
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """A contender's piece of work; returns the vectors, and the gradient of the input vectors."""
+    torch.manual_seed(0)
+    encoder = RGCN(num_entities, num_relations, WIDTH, layers=layers, bases=BASES, dropout=0.0)
+    direction = torch.randn(num_entities, WIDTH)
+    keep = torch.zeros(len(train), dtype=torch.bool)
+    keep[torch.randperm(len(train))[:sample]] = True
+    whole = MessageGraph.of(train, num_entities, num_relations)
+    contender = CONTENDERS[name](encoder)
+
+    def step() -> tuple[Tensor, Tensor]:
+        contender.zero_grad()
+        vectors = contender(whole if sample is None else whole.restrict(keep))
+        vectors.backward(direction)
+        return vectors.detach(), _of(encoder.entities.weight.grad)
+
+    return step
+
+
+def agree(train: Tensor, num_entities: int, num_relations: int) -> None:
+    """Compare what the installed contenders compute, vectors and gradients.
+
+    Raises:
+        AssertionError: they do not agree.
+    """
+    sizes = (train, num_entities, num_relations, None, 2)
+    ours = make_step("dans", *sizes)()
+    for name, package in PACKAGES.items():
+        if find_spec(package):
+            for one, other in zip(make_step(name, *sizes)(), ours, strict=True):
+                scale = float(other.abs().max())
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * scale)
+
+
+def _layers(encoder: RGCN) -> list[RGCNLayer]:
+    return [layer for layer in encoder.layers if isinstance(layer, RGCNLayer)]
+
+
+def _flat(bases: nn.Parameter) -> nn.Parameter:
+    return nn.Parameter(bases.detach().squeeze(1))
+
+
+def _of(tensor: Tensor | None) -> Tensor:
+    if tensor is None:
+        raise TypeError("the benchmark's RGCN has coefficients, and its table a gradient")
+    return tensor

@@ -1,0 +1,165 @@
+"""Times and memory of programs that do the same work, taken so that their ratios mean something."""
+
+from __future__ import annotations
+
+import gc
+import math
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One program at one piece of work."""
+
+    #: what is done
+    work: str
+    #: by which program; ours is ``dans``
+    contender: str
+    #: the shortest of several rounds; infinite for a program stopped because it grew too much
+    seconds: float
+    #: bytes by which its process grew at most; None: not measured
+    peak: int | None = None
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The shortest time of each, all in this process and in turns.
+
+    Args:
+        contenders: by name; each is called once more than ``rounds``, the first time to warm up.
+        rounds: timed calls of each.
+    """
+    for run in contenders.values():
+        run()
+    seconds = dict.fromkeys(contenders, math.inf)
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            gc.collect()
+            start = time.perf_counter()
+            run()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds
+
+
+def peak(make: Callable[..., Callable[[], object]], *arguments: object) -> int:
+    """Bytes by which a process of its own grows at most over two rounds of a piece of work.
+
+    Args:
+        make: a function of a module; makes the round, in the new process.
+        arguments: for ``make``.
+    """
+    row, *_ = compete("", [""], _Nameless(make), *arguments, rounds=1)
+    return row.peak or 0
+
+
+class _Nameless:
+    """``make`` for a contender that needs no name."""
+
+    def __init__(self, make: Callable[..., Callable[[], object]]) -> None:
+        self.make = make
+
+    def __call__(self, name: str, *arguments: object) -> Callable[[], object]:
+        return self.make(*arguments)
+
+
+def compete(
+    work: str,
+    contenders: Iterable[str],
+    make: Callable[..., Callable[[], object]],
+    *arguments: object,
+    rounds: int = 3,
+    limit: int | None = None,
+) -> list[Row]:
+    """Let programs do the same work in turns, each in a process of its own.
+
+    They alternate, so that whatever else the machine does hits them alike, and none works while
+    another does.
+
+    Args:
+        work: what is done.
+        contenders: their names.
+        make: a function of a module; from a name and ``arguments`` it makes the round to be timed.
+        arguments: for ``make``.
+        rounds: timed rounds, after one that warms up.
+        limit: bytes by which a process may grow before it is stopped; half of what is free unless
+            given.
+    """
+    if limit is None:
+        limit = psutil.virtual_memory().available // 2
+    context = multiprocessing.get_context("spawn")
+    calls: dict[str, Connection] = {}
+    for name in contenders:
+        calls[name], theirs = context.Pipe()
+        setting = (theirs, torch.get_num_threads(), limit, make, name, arguments)
+        context.Process(target=_serve, args=setting, daemon=True).start()
+        theirs.close()
+    seconds, grown = dict.fromkeys(calls, math.inf), dict.fromkeys(calls, 0)
+    running = list(calls)
+    for turn in range(rounds + 1):
+        for name in tuple(running):
+            calls[name].send("go")
+            try:
+                taken, grown[name] = calls[name].recv()
+            except EOFError:
+                seconds[name], grown[name] = math.inf, limit
+                running.remove(name)
+                continue
+            if turn:
+                seconds[name] = min(seconds[name], taken)
+    for name in running:
+        calls[name].close()
+    return [Row(work, name, seconds[name], grown[name]) for name in calls]
+
+
+def _serve(
+    calls: Connection,
+    threads: int,
+    limit: int,
+    make: Callable[..., Callable[[], object]],
+    name: str,
+    arguments: tuple[object, ...],
+) -> None:
+    """In a contender's process: a round for every call, until there are no more."""
+    torch.set_num_threads(threads)
+    run = make(name, *arguments)
+    gc.collect()
+    process = psutil.Process()
+    before = highest = process.memory_info().rss
+
+    def look() -> None:
+        nonlocal highest
+        while True:
+            highest = max(highest, process.memory_info().rss)
+            if highest - before > limit:
+                os._exit(1)
+            time.sleep(0.002)
+
+    threading.Thread(target=look, daemon=True).start()
+    while True:
+        try:
+            calls.recv()
+        except EOFError:
+            return
+        start = time.perf_counter()
+        run()
+        calls.send((time.perf_counter() - start, highest - before))
+        gc.collect()
+
+
+def lines(rows: list[Row]) -> list[str]:
+    """The rows of one piece of work, to print: the first is ours, and what others are held to."""
+    printed = []
+    for row in rows:
+        peak = "–" if row.peak is None else f"{row.peak / 2**20:,.0f} MB"
+        took = "out of memory" if math.isinf(row.seconds) else f"{row.seconds * 1000:,.1f} ms"
+        ratio = "" if math.isinf(row.seconds) else f"{row.seconds / rows[0].seconds:,.1f} x"
+        printed.append(f"  {row.contender:<34}{took:>16}{ratio:>12}{peak:>14}")
+    return printed

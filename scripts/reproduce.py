@@ -1,0 +1,40 @@
+"""Train and judge every recipe of a kind over several seeds; go on where it was stopped.
+
+What is judged already is left alone. Several of these may share the work, each with its own pattern.
+
+  python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
+  python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
+  python scripts/tabulate.py runs/dans
+"""
+
+from fnmatch import fnmatch
+
+from dans import cli
+from dans.assembly import folder, judge, train
+
+
+def main() -> None:
+    """Parse, then train and judge one run after the other."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("kind", choices=sorted(path.name for path in cli.RECIPES.iterdir()))
+    parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for the training scripts"
+    )
+    args = parser.parse_args()
+    for recipe in sorted((cli.RECIPES / args.kind).glob("*.toml")):
+        if not fnmatch(recipe.stem, args.match):
+            continue
+        for seed in range(args.seeds):
+            where = folder(f"{args.kind}/{recipe.stem}", seed)
+            if not (where / "report.last.json").exists():
+                config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
+                train(config, where, resume=True)
+                judge(where)
+                judge(where, which="last")
+            print(where, flush=True)
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

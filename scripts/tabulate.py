@@ -1,0 +1,42 @@
+"""Tabulate judged runs: mean ± standard deviation over seeds, differences paired by seed.
+
+  python scripts/tabulate.py runs/dans
+  python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
+  python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
+  python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
+"""
+
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+
+from dans import cli
+from dans.analysis.tables import collect, markdown, replace_between, summarise
+from dans.errors import InputError
+
+
+def main() -> None:
+    """Parse, collect, print."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("runs", type=Path, help="a folder of runs: RECIPE/seedN/report.json below it")
+    parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
+    parser.add_argument("--reference", help="the recipe that differences are taken to")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
+    parser.add_argument("--mark", default="results", help="between these marks (default: results)")
+    args = parser.parse_args()
+    results = {k: v for k, v in collect(args.runs).items() if fnmatch(k, args.match)}
+    if args.reference and args.reference not in results:
+        raise InputError(f"--reference {args.reference}: known: {', '.join(results)}")
+    table = markdown(results, reference=args.reference)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(summarise(results), indent=1) + "\n", "utf-8")
+    if args.write:
+        text = args.write.read_text("utf-8")
+        args.write.write_text(replace_between(text, args.mark, table), "utf-8")
+    print(table)
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

@@ -1,0 +1,81 @@
+"""The numbers of the diversity picture, on points where they are known."""
+
+import math
+
+import pytest
+import torch
+
+from dans.analysis.diversity import TRUTH, Group, gather, measure, project, separability, spread
+from dans.analysis.diversity import spread_within as within
+from dans.data.graph import KnowledgeGraph
+from dans.models import ENCODERS
+from dans.models.decoders import DistMult
+from dans.models.model import Model
+from dans.samplers import Mixture, Uniform
+from dans.samplers.dans import DANS
+
+
+def group(points: torch.Tensor, queries: list[int] | None = None) -> Group:
+    return Group(points, torch.tensor(queries or list(range(len(points)))), ())
+
+
+def test_spread_is_the_mean_distance() -> None:
+    points = torch.tensor([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]])
+    assert spread(points) == pytest.approx((3 + 4 + 5) / 3)
+    assert spread(points[:1]) == 0
+
+
+def test_spread_within_looks_at_one_question_at_a_time() -> None:
+    points = torch.tensor([[0.0], [1.0], [100.0], [103.0], [7.0]])
+    assert within(group(points, [0, 0, 1, 1, 2])) == pytest.approx(2.0)
+    assert within(group(points)) == 0
+
+
+def test_collapsed_group_is_told_from_a_diverse_one() -> None:
+    torch.manual_seed(0)
+    truth = torch.randn(30, 4)
+    groups = {
+        TRUTH: group(truth),
+        "collapsed": group(torch.full((40, 4), 9.0)),
+        "diverse": group(torch.randn(40, 4)),
+    }
+    numbers = measure(groups)
+    assert numbers["collapsed"]["distinct"] == 1 / 40
+    assert numbers["collapsed"]["spread"] == 0
+    assert numbers["diverse"]["distinct"] == 1
+    assert numbers["diverse"]["spread"] > 1
+    assert numbers[TRUTH]["to_nearest_true_tail"] == pytest.approx(0, abs=1e-3)
+    assert numbers["collapsed"]["to_nearest_true_tail"] > 3 * numbers["diverse"]["to_nearest_true_tail"]
+    assert numbers["collapsed"][f"auc_{TRUTH}"] == pytest.approx(1.0)
+    assert numbers["diverse"][f"auc_{TRUTH}"] < 0.75
+    assert numbers["diverse"]["auc_collapsed"] == numbers["collapsed"]["auc_diverse"]
+
+
+def test_probe_needs_five_points() -> None:
+    assert separability(torch.zeros(3, 2), torch.ones(50, 2)) == 0.5
+
+
+def test_projection_keeps_groups_and_counts() -> None:
+    torch.manual_seed(0)
+    groups = {TRUTH: group(torch.randn(12, 5)), "far": group(torch.randn(9, 5) + 50)}
+    places = project(groups)
+    assert {name: place.shape for name, place in places.items()} == {TRUTH: (12, 2), "far": (9, 2)}
+    assert all(math.isfinite(x) for place in places.values() for x in place.flatten())
+
+
+def test_gathered_groups_are_tails_of_the_relation(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    model = Model(ENCODERS["lookup"](kg.num_entities, 6), DistMult(kg.num_relations, 6))
+    entities = model.vectors(kg.messages("relation"))
+    sampler = Mixture(DANS(6, k=3), Uniform(k=4))
+    relation = int(kg.train[0, 1])
+    facts = kg.train[kg.train[:, 1] == relation]
+    groups = gather(kg, model, sampler, entities, relation, queries=2)
+    assert groups.keys() == {TRUTH, "entity way", "relation way", "uniform"}
+    truth = facts[:, 2].unique()
+    assert torch.equal(groups[TRUTH].vectors, entities[truth])
+    assert groups[TRUTH].names == tuple(kg.entities[i] for i in truth.tolist())
+    assert groups["entity way"].names == ()
+    assert all(set(g.queries.tolist()) <= {0, 1} for name, g in groups.items() if name != TRUTH)
+    for name, vector in zip(groups["uniform"].names, groups["uniform"].vectors, strict=True):
+        assert torch.equal(entities[kg.entities.index(name)], vector)

@@ -1,0 +1,76 @@
+"""Tables: means, deviations and paired differences by hand; nothing made up."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from dans.analysis.tables import Results, collect, compare, gap, markdown, summarise
+from dans.errors import InputError
+
+
+def results(values: dict[int, float]) -> Results:
+    reports = {
+        s: {"mrr": v, "hits@1": v, "hits@3": v, "hits@10": v, "ndcg@5": v} for s, v in values.items()
+    }
+    return Results(reports, {}, dict.fromkeys(values, 2.0))
+
+
+def keep(root: Path, recipe: str, seed: int, mrr: float, *, last: float | None = None) -> None:
+    folder = root / recipe / f"seed{seed}"
+    folder.mkdir(parents=True)
+    both = {"mrr": mrr, "hits@1": 0.1, "hits@3": 0.2, "hits@10": 0.3, "ndcg@5": 0.15}
+    (folder / "report.json").write_text(json.dumps({"seed": seed, "both": both}))
+    (folder / "metrics.jsonl").write_text('{"step": 1, "seconds": 4.0}\n')
+    if last is not None:
+        (folder / "report.last.json").write_text(json.dumps({"both": {**both, "mrr": last}}))
+
+
+def test_differences_are_paired_by_seed() -> None:
+    ours, theirs = results({0: 0.5, 1: 0.7, 2: 0.6}), results({2: 0.5, 0: 0.4, 1: 0.5, 9: 0.0})
+    difference = compare(ours, theirs, "mrr")
+    assert difference.seeds == 3
+    assert difference.mean == pytest.approx((0.1 + 0.2 + 0.1) / 3)
+    assert difference.error == pytest.approx(math.sqrt(0.01 / 3) / math.sqrt(3))
+    # t = .13333 / .03333 = 4 with two degrees of freedom
+    assert difference.p == pytest.approx(0.0572, abs=1e-4)
+
+
+def test_one_seed_has_no_p_value() -> None:
+    difference = compare(results({0: 0.5}), results({0: 0.4}), "mrr")
+    assert math.isnan(difference.p)
+    assert gap(difference) == "+.100"
+
+
+def test_equal_runs_do_not_differ() -> None:
+    difference = compare(results({0: 0.5, 1: 0.6}), results({0: 0.5, 1: 0.6}), "mrr")
+    assert (difference.mean, difference.p) == (0.0, 1.0)
+
+
+def test_no_seed_in_common_is_refused() -> None:
+    with pytest.raises(InputError, match="no seed in common"):
+        compare(results({0: 0.5}), results({1: 0.5}), "mrr")
+
+
+def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.5, last=0.4)
+    keep(tmp_path, "one", 1, 0.7, last=0.6)
+    keep(tmp_path, "two", 0, 0.6)
+    (tmp_path / "unjudged" / "seed0").mkdir(parents=True)
+    found = collect(tmp_path)
+    assert found.keys() == {"one", "two"}
+    table = markdown(found, reference="two")
+    assert "| one | .600 ± .141 | .500 ± .141 |" in table
+    assert "| two | .600 ± .000 | – |" in table
+    assert "−.100" in table
+    plain = summarise(found)
+    assert plain["one"]["best"]["mrr"] == {"mean": 0.6, "std": 0.1414, "values": [0.5, 0.7]}
+    assert plain["one"]["last"]["mrr"]["mean"] == 0.5
+    assert "last" in plain["two"]
+    assert plain["two"]["last"] == {}
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no judged run"):
+        collect(tmp_path)

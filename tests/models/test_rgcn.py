@@ -1,0 +1,193 @@
+"""RGCN: its formula, its options, and that DGL's layer agrees."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dans.data.messages import MessageGraph
+from dans.errors import InputError
+from dans.models.rgcn import RGCN, FrozenRGCN, RGCNLayer
+from tests import oracles_rgcn as oracle
+from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY
+
+
+def toy(norm="relation"):
+    return MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, norm)
+
+
+def make(seed=0, cls=RGCN, dim=6, **options):
+    torch.manual_seed(seed)
+    return cls(NUM_ENTITIES, NUM_RELATIONS, dim, **options).eval()
+
+
+def slow(encoder, norm):
+    """Eq. 1, layer after layer, in double precision."""
+    x = encoder.entities.weight.double()
+    for depth, layer in enumerate(encoder.layers):
+        coefficients = None if layer.coefficients is None else layer.coefficients.double()
+        heard = oracle.propagate(x, TOY, NUM_RELATIONS, norm, layer.matrices.double(), coefficients)
+        itself = 0 if layer.self_loop is None else x @ layer.self_loop.double()
+        x = heard + itself + layer.bias.double()
+        if depth + 1 < len(encoder.layers) or encoder.last_relu:
+            x = F.relu(x)
+    return x
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layers": 1},
+        {"layers": 3, "bases": 2},
+        {"bases": 1},
+        {"bases": 0},
+        {"blocks": 1},
+        {"blocks": 3},
+        {"self_loop": False},
+        {"last_relu": True},
+    ],
+    ids=str,
+)
+def test_vectors_and_gradients_are_those_of_the_equation(options):
+    encoder = make(**options)
+    direction = torch.randn(NUM_ENTITIES, 6)
+    found, expected = encoder(toy("code")), slow(encoder, "code")
+    torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-5)
+    parameters = list(encoder.parameters())
+    ours = torch.autograd.grad(found, parameters, direction)
+    theirs = torch.autograd.grad(expected, parameters, direction.double())
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "regularizer", "num_bases"),
+    [
+        ({"bases": 3}, "basis", 3),
+        ({"blocks": 2}, "bdd", 2),
+        ({"bases": 0}, None, None),
+    ],
+    ids=["bases", "blocks", "full"],
+)
+@pytest.mark.parametrize("norm", ["relation", "node", "code"])
+def test_a_layer_is_dgls_relgraphconv(options, regularizer, num_bases, norm):
+    from dans.data._dgl import dgl
+
+    torch.manual_seed(0)
+    messages = toy(norm)
+    ours = RGCNLayer(2 * NUM_RELATIONS, 6, 4, **options)
+    theirs = dgl.nn.RelGraphConv(6, 4, 2 * NUM_RELATIONS, regularizer, num_bases)
+    with torch.no_grad():
+        theirs.linear_r.W.copy_(ours.matrices.view_as(theirs.linear_r.W))
+        if ours.coefficients is not None:
+            theirs.linear_r.coeff.copy_(ours.coefficients)
+        theirs.loop_weight.copy_(ours.self_loop)
+        theirs.h_bias.copy_(ours.bias)
+    graph = dgl.graph((messages.sources, messages.targets), num_nodes=NUM_ENTITIES)
+    x = torch.randn(NUM_ENTITIES, 6, requires_grad=True)
+    # DGL multiplies the messages, (e, d_out), by the normaliser, which must therefore be (e, 1)
+    expected = theirs(graph, x, messages.etype, messages.weight[:, None], presorted=True)
+    found = ours(x, messages)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(found)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (x, ours.matrices), direction)[1].flatten(),
+        torch.autograd.grad(expected, (x, theirs.linear_r.W), direction)[1].flatten(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_umls_has_the_published_number_of_parameters():
+    n, m, d = 135, 46, 100
+    encoder = RGCN(n, m, d, bases=4)
+    number = sum(parameter.numel() for parameter in encoder.parameters())
+    assert number == n * d + 2 * (4 * d**2 + 2 * m * 4 + d**2 + d)
+    assert number + m * d == 119_036  # with DistMult's relation table
+
+
+@pytest.mark.parametrize(
+    ("options", "fan"),
+    [({"bases": 4}, 4 * 60), ({"bases": 0}, 60), ({"blocks": 6}, 60)],
+    ids=["bases", "full", "blocks"],
+)
+def test_weights_start_uniform_within_the_published_bound(options, fan):
+    layer = make(dim=60, **options).layers[0]
+    bound = 1 / math.sqrt(fan)
+    for weights in layer.parameters():
+        assert weights.abs().max() <= bound
+    assert layer.matrices.abs().max() > 0.99 * bound
+    assert abs(layer.matrices.mean()) < 0.05 * bound
+
+
+def test_the_table_starts_standard_normal():
+    table = RGCN(2000, 1, 50).entities.weight
+    assert abs(table.mean()) < 0.02
+    assert abs(table.std() - 1) < 0.02
+
+
+def test_the_last_layer_may_give_negative_numbers_unless_told():
+    assert (make()(toy()) < 0).any()
+    assert (make(last_relu=True)(toy()) >= 0).all()
+
+
+def test_dropout_acts_between_layers_and_in_training_alone():
+    encoder = make(dropout=0.5)
+    assert torch.equal(encoder(toy()), encoder(toy()))
+    encoder.train()
+    assert not torch.equal(encoder(toy()), encoder(toy()))
+    alone = make(dropout=0.5, layers=1).train()
+    assert torch.equal(alone(toy()), alone(toy()))
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share():
+    from dans.models.rgcn import dropout
+
+    torch.manual_seed(0)
+    dropped = dropout(torch.ones(400, 500), 0.2)
+    assert set(dropped.unique().tolist()) == {0.0, 1.25}
+    assert abs((dropped == 0).float().mean() - 0.2) < 0.005
+
+
+def test_an_isolated_entity_hears_only_itself():
+    encoder, messages = make(layers=1), toy()
+    layer = encoder.layers[0]
+    alone = encoder.entities.weight[7] @ layer.self_loop + layer.bias
+    torch.testing.assert_close(encoder(messages)[7], alone)
+
+
+def test_without_messages_every_entity_is_isolated():
+    nothing = toy().restrict(torch.zeros(len(TOY), dtype=torch.bool))
+    encoder = make(layers=1)
+    layer = encoder.layers[0]
+    expected = encoder.entities.weight @ layer.self_loop + layer.bias
+    torch.testing.assert_close(encoder(nothing), expected)
+
+
+def test_double_precision_is_kept():
+    assert make().double()(toy()).dtype == torch.float64
+
+
+def test_a_frozen_rgcn_is_an_rgcn_that_no_optimizer_can_find():
+    frozen, trained = make(cls=FrozenRGCN, blocks=2), make(blocks=2)
+    assert list(frozen.parameters()) == []
+    assert frozen.state_dict().keys() == trained.state_dict().keys()
+    assert torch.equal(frozen(toy()), trained(toy()))
+    assert not frozen(toy()).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 0}, "layers: expected at least 1, got 0"),
+        ({"bases": 4, "blocks": 2}, "blocks: cannot be combined with bases"),
+        ({"bases": -1}, "bases: expected 0 or more, got -1"),
+        ({"blocks": 4}, "blocks: expected a divisor of dim = 6, got 4"),
+        ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1.0"),
+    ],
+)
+def test_an_option_out_of_range_is_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        make(**options)

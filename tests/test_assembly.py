@@ -1,0 +1,136 @@
+"""Configurations become objects; runs become models again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.assembly import configure, judge, load, train
+from dans.config import RunConfig
+from dans.errors import InputError
+from dans.samplers import Mixture, Uniform
+
+FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
+
+RECIPE = """
+data = "{data}"
+encoder = {{ name = "rgcn", dim = 8 }}
+decoder = "complex"
+loss = "logistic"
+[[sampler]]
+name = "uniform"
+k = 3
+[train]
+steps = 4
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A user's own graph and a recipe for it."""
+    facts = tmp_path / "facts"
+    facts.mkdir()
+    (facts / "train.tsv").write_text(FACTS)
+    (facts / "valid.tsv").write_text("e0\tr0\te4\n")
+    (facts / "test.tsv").write_text("e2\tr0\te6\n")
+    path = tmp_path / "own.toml"
+    path.write_text(RECIPE.format(data=facts))
+    return path
+
+
+def test_trained_run_comes_back_with_its_vectors(recipe: Path, tmp_path: Path) -> None:
+    config = configure(recipe, [])
+    train(config, tmp_path / "run")
+    once, again = load(tmp_path / "run"), load(tmp_path / "run")
+    assert once.config == config
+    assert torch.equal(once.entities, again.entities)
+    assert once.entities.shape == (7, 8)
+    assert load(tmp_path / "run", which="last").step == 4
+
+
+def test_report_is_kept_beside_the_run_and_repeats(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "run")
+    report = judge(tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert kept["both"] == report.both
+    assert (kept["model"], kept["seed"], kept["split"]) == ("best", 0, "test")
+    judge(tmp_path / "run", split="valid", which="last")
+    other = json.loads((tmp_path / "run" / "report.valid.last.json").read_text())
+    assert (other["split"], other["step"]) == ("valid", 4)
+    assert judge(tmp_path / "run") == report
+
+
+def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "base")
+    then = tmp_path / "then.toml"
+    sampler = '[[sampler]]\nname = "dans"\npreset = "paper"\nk = 2\n'
+    then.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\n{sampler}[train]\nsteps = 0\n')
+    config = configure(then, [])
+    base = load(tmp_path / "base").config
+    assert (config.data, config.encoder, config.decoder) == (base.data, base.encoder, base.decoder)
+    train(config, tmp_path / "run")
+    assert torch.equal(load(tmp_path / "run").entities, load(tmp_path / "base").entities)
+
+
+def test_run_that_starts_from_another_cannot_change_the_model(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "base")
+    then = tmp_path / "then.toml"
+    then.write_text(
+        f'start = "{tmp_path / "base"}"\ndecoder = "rotate"\nloss = "logistic"\nsampler = ["kept"]\n'
+    )
+    with pytest.raises(InputError, match="decoder: the run it starts from, .* has another"):
+        configure(then, [])
+
+
+def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
+    with pytest.raises(InputError, match="make it with: python scripts/pretrain_rgcn.py --recipe far"):
+        configure(recipe, ["start=pretrain/far"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("encoder.name=rcgn", "encoder.name: unknown name 'rcgn'; known: .*; did you mean 'rgcn'"),
+        ("encoder.dims=3", "encoder.dims: unknown option of rgcn"),
+        ("encoder.num_entities=3", "encoder.num_entities: unknown option of rgcn"),
+        ("decoder.gamma=3", "decoder.gamma: unknown option of complex"),
+        ("encoder.dim=7", "decoder.dim: complex needs an even number, got 7"),
+        ("loss.name=logit", "loss.name: unknown name 'logit'"),
+        ("sampler.0.name=unifrom", "sampler.0.name: unknown name 'unifrom'"),
+        ("sampler.0.n=3", "sampler.0.n: unknown option of uniform"),
+        ("sampler.0.k=0", "sampler.0.k"),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(
+    recipe: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(configure(recipe, [change]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_preset_is_refused(recipe: Path, tmp_path: Path) -> None:
+    changes = ["sampler.0.name=dans", "sampler.0.preset=best"]
+    with pytest.raises(InputError, match=r"sampler\.0\.preset: known: paper, code, dans; got 'best'"):
+        train(configure(recipe, changes), tmp_path / "run")
+
+
+def test_options_win_over_their_preset(recipe: Path, tmp_path: Path) -> None:
+    changes = ["sampler.0.name=dans", "sampler.0.preset=dans", "sampler.0.decode=vector"]
+    train(configure(recipe, [*changes, "train.steps=1"]), tmp_path / "run")
+    assert load(tmp_path / "run").sampler.decode == "vector"
+
+
+def test_several_samplers_are_mixed(recipe: Path, tmp_path: Path) -> None:
+    config = configure(recipe, [])
+    plain = config.plain()
+    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "kept", "k": 1}]
+    train(RunConfig.parse(plain), tmp_path / "run")
+    sampler = load(tmp_path / "run").sampler
+    assert isinstance(sampler, Mixture)
+    assert isinstance(sampler.samplers[0], Uniform)
+    assert sampler.k == 3

@@ -1,0 +1,96 @@
+"""Recipes are read strictly, and a mistake is named by its key."""
+
+from pathlib import Path
+
+import pytest
+
+from dans.config import RunConfig, override, read_recipe
+from dans.errors import InputError
+
+PLAIN = {
+    "data": "umls",
+    "encoder": {"name": "rgcn", "dim": 8},
+    "decoder": "distmult",
+    "loss": {"name": "logistic"},
+    "sampler": [{"name": "uniform", "k": 2}],
+}
+
+
+def test_parse_and_plain_are_inverse() -> None:
+    config = RunConfig.parse({**PLAIN, "train": {"steps": 3, "lr": 1}, "phase": {"critic": {}}})
+    assert RunConfig.parse(config.plain()) == config
+    assert config.train.lr == 1.0
+    assert config.encoder.options == {"dim": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trian": {}}, "trian: unknown option; known: data, .*did you mean train"),
+        ({"train": {"learning_rate": 1}}, "train.learning_rate: unknown option; known: steps"),
+        ({"train": {"steps": 1.5}}, "train.steps: expected a whole number, got 1.5"),
+        ({"train": {"steps": True}}, "train.steps: expected a whole number, got True"),
+        ({"train": {"betas": [0.9]}}, "train.betas: expected 2 values"),
+        ({"train": {"schedule": "step"}}, "train.schedule: known: constant, cosine, linear"),
+        ({"train": 3}, "train: expected a section, got 3"),
+        ({"graph": {"norm": "degree"}}, "graph.norm: known: relation, node, code; got 'degree'"),
+        ({"encoder": {"dim": 8}}, "encoder.name: missing"),
+        ({"encoder": 7}, "encoder: expected a name or a section"),
+        ({"sampler": []}, "sampler: expected at least one"),
+        ({"sampler": {"name": "uniform"}}, "sampler: expected a list"),
+        ({"phase": {"critic": {"rate": 1}}}, "phase.critic.rate: unknown option"),
+        ({"data": 3}, "data: expected a string"),
+    ],
+)
+def test_mistakes_are_named_by_their_key(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        RunConfig.parse({**PLAIN, **change})
+
+
+def test_missing_section_is_named() -> None:
+    with pytest.raises(InputError, match=r"recipe.toml: loss: missing"):
+        RunConfig.parse({k: v for k, v in PLAIN.items() if k != "loss"}, where="recipe.toml")
+
+
+def test_expected_results_are_no_part_of_a_configuration() -> None:
+    assert RunConfig.parse({**PLAIN, "expected": {"mrr": 1}}) == RunConfig.parse(PLAIN)
+
+
+def test_override_leaves_the_original_alone_and_reaches_lists() -> None:
+    changed = override(PLAIN, ["sampler.0.k=5", "train.schedule=cosine", "decoder=rotate"])
+    assert changed["sampler"] == [{"name": "uniform", "k": 5}]
+    assert changed["train"] == {"schedule": "cosine"}
+    assert PLAIN["sampler"] == [{"name": "uniform", "k": 2}]
+
+
+def test_component_given_by_name_takes_options() -> None:
+    changed = override(PLAIN, ["decoder.gamma=2.5"])
+    assert changed["decoder"] == {"name": "distmult", "gamma": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.steps", "expected section.option=value"),
+        ("=3", "expected section.option=value"),
+        ("train..steps=3", "expected section.option=value"),
+        ("sampler.1.k=3", "expected a number below 1, got '1'"),
+        ("sampler.first.k=3", "expected a number below 1, got 'first'"),
+        ("train.steps.most=3", "--set train.steps: is a value, not a section"),
+    ],
+)
+def test_bad_overrides_are_refused(assignment: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        override({**PLAIN, "train": {"steps": 3}}, [assignment])
+
+
+def test_unknown_recipe_lists_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "near.toml").write_text("")
+    with pytest.raises(InputError, match="no such recipe; known: near"):
+        read_recipe(tmp_path / "far.toml")
+
+
+def test_broken_recipe_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[train]\nsteps =\n")
+    with pytest.raises(InputError, match=r"bad\.toml: not a TOML file: .*line 2"):
+        read_recipe(tmp_path / "bad.toml")

@@ -1,0 +1,385 @@
+"""Filtered ranking, against a slow version written from the definition."""
+
+import json
+import weakref
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans import evaluation
+from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.errors import InputError
+from dans.evaluation import Evaluator, Ranks, Report
+from dans.models.decoders import DECODERS, Decoder, DistMult
+from dans.ranking import rank
+from dans.registry import build
+
+DIM = 6
+
+
+def model(
+    kg: KnowledgeGraph, name: str, reciprocal: bool = False, dtype: torch.dtype = torch.float64
+) -> tuple[Decoder, Tensor]:
+    torch.manual_seed(1)
+    decoder = build(
+        DECODERS, name, given={"reciprocal": reciprocal}, num_relations=kg.num_relations, dim=DIM
+    )
+    return decoder.to(dtype), torch.randn(kg.num_entities, DIM, dtype=dtype)
+
+
+def facts(kg: KnowledgeGraph, splits: Iterable[str]) -> set[tuple[int, ...]]:
+    return {tuple(fact) for split in splits for fact in kg.split(split).tolist()}
+
+
+@torch.no_grad()
+def brute_force(
+    kg: KnowledgeGraph, split: str, decoder: Decoder, entities: Tensor
+) -> list[tuple[float, float, int, int]]:
+    """Per fact: rank of head, rank of tail, candidates of each; one triple of vectors at a time."""
+    known = facts(kg, SPLITS)
+    rows = []
+    for h, r, t in kg.split(split).tolist():
+        ranks, sizes = [], []
+        for side, gold in ((0, h), (2, t)):
+            scores = {}
+            for entity in range(kg.num_entities):
+                fact = (entity, r, t) if side == 0 else (h, r, entity)
+                if fact in known and entity != gold:
+                    continue
+                if side == 0 and decoder.reciprocal:
+                    inverse = decoder.relation.weight[r + kg.num_relations]
+                    scores[entity] = decoder.score(entities[t], inverse, entities[entity]).item()
+                else:
+                    vectors = entities[fact[0]], decoder.relation.weight[r], entities[fact[2]]
+                    scores[entity] = decoder.score(*vectors).item()
+            better = sum(s > scores[gold] + 1e-9 for s in scores.values())
+            equal = sum(abs(s - scores[gold]) <= 1e-9 for s in scores.values()) - 1
+            ranks.append(1 + better + equal / 2)
+            sizes.append(len(scores))
+        rows.append((*ranks, *sizes))
+    return rows
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize("name", DECODERS)
+def test_ranks_are_those_of_the_definition(
+    kg: KnowledgeGraph, name: str, reciprocal: bool, split: str
+) -> None:
+    decoder, entities = model(kg, name, reciprocal)
+    ranks = Evaluator(kg, split)(decoder, entities), Evaluator(kg, split).ranks(decoder, entities)
+    expected = torch.tensor(brute_force(kg, split, decoder, entities), dtype=torch.float64)
+    assert torch.equal(ranks[1].heads, expected[:, 0])
+    assert torch.equal(ranks[1].tails, expected[:, 1])
+    assert torch.equal(ranks[1].candidates.double(), expected[:, 2:])
+    assert ranks[0].both["mrr"] == pytest.approx((1 / expected[:, :2]).mean().item())
+
+
+@pytest.fixture
+def busy() -> KnowledgeGraph:
+    """Questions with one answer in test, with a few, and with more than `MANY`."""
+    generator = torch.Generator().manual_seed(0)
+    n = 40
+    facts = torch.randint(n, (300, 3), generator=generator)
+    facts[:, 1] %= 2
+    facts[:60, :2] = torch.tensor([0, 1])
+    facts[60:120, 1:] = torch.tensor([0, 3])
+    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in facts.unique(dim=0).tolist()]
+    order = torch.randperm(len(names), generator=generator).tolist()
+    names = [names[i] for i in order]
+    return KnowledgeGraph.of(names[:30], names[30:60], names[60:])
+
+
+class Table(DistMult):
+    """A decoder whose scores are rounded, so that ties abound."""
+
+    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        return super().match_all(queries, entities).round()
+
+
+class Contiguous(DistMult):
+    """The same scores as DistMult, laid out question by question."""
+
+    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        return super().match_all(queries, entities).contiguous()
+
+
+def placed(ranks: Ranks) -> list[Tensor]:
+    return [ranks.optimistic, ranks.pessimistic, ranks.candidates]
+
+
+def same(one: Ranks, other: Ranks) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(placed(one), placed(other), strict=True))
+
+
+@pytest.mark.parametrize("max_bytes", [1, 2000, 10**6])
+def test_questions_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, max_bytes: int) -> None:
+    decoder, entities = model(busy, "distmult")
+    counts = busy.test[:, :2].unique(dim=0, return_counts=True)[1]
+    assert counts.max() > evaluation.MANY
+    assert counts.min() == 1
+    ranks = Evaluator(busy, "test", max_bytes=max_bytes).ranks(decoder, entities)
+    expected = torch.tensor(brute_force(busy, "test", decoder, entities), dtype=torch.float64)
+    assert torch.equal(ranks.realistic, expected[:, :2])
+    assert torch.equal(ranks.candidates.double(), expected[:, 2:])
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_neither_chunk_nor_tile_changes_a_rank(
+    busy: KnowledgeGraph, name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, entities = model(busy, name, dtype=dtype)
+    whole = Evaluator(busy, "test", max_bytes=10**9).ranks(decoder, entities)
+    for max_bytes in (1, 500, 3000):
+        assert same(Evaluator(busy, "test", max_bytes=max_bytes).ranks(decoder, entities), whole)
+    monkeypatch.setattr(evaluation, "TILE", 16)
+    assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
+
+
+def test_layout_of_the_scores_changes_no_rank(busy: KnowledgeGraph) -> None:
+    decoder, entities = model(busy, "distmult")
+    other = Contiguous(busy.num_relations, DIM).double()
+    other.load_state_dict(decoder.state_dict())
+    evaluator = Evaluator(busy, "test")
+    assert same(evaluator.ranks(other, entities), evaluator.ranks(decoder, entities))
+
+
+def test_ties_count_half_and_are_reported(busy: KnowledgeGraph) -> None:
+    _, entities = model(busy, "distmult")
+    decoder = Table(busy.num_relations, DIM).double()
+    evaluator = Evaluator(busy, "test")
+    ranks = evaluator.ranks(decoder, entities)
+    expected = torch.tensor(rounded_ranks(busy, decoder, entities), dtype=torch.float64)
+    assert torch.equal(ranks.realistic, expected)
+    tied = (ranks.optimistic != ranks.pessimistic).double().mean()
+    assert 0 < evaluator(decoder, entities).tie_rate == tied < 1
+
+
+@torch.no_grad()
+def rounded_ranks(kg: KnowledgeGraph, decoder: Decoder, entities: Tensor) -> list[list[float]]:
+    """By the pure function, a question at a time."""
+    known, n = facts(kg, SPLITS), kg.num_entities
+    rows = []
+    for h, r, t in kg.test.tolist():
+        heads = decoder.match_all(decoder.ask_heads(torch.tensor([r]), entities[t, None]), entities)
+        tails = decoder.match_all(decoder.ask_tails(entities[h, None], torch.tensor([r])), entities)
+        rows.append(
+            [
+                rank(
+                    heads, torch.tensor([h]), torch.tensor([[(e, r, t) in known for e in range(n)]])
+                ),
+                rank(
+                    tails, torch.tensor([t]), torch.tensor([[(h, r, e) in known for e in range(n)]])
+                ),
+            ]
+        )
+    return [[float(x) for x in row] for row in rows]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_constant_model_is_in_the_middle(kg: KnowledgeGraph, dtype: torch.dtype) -> None:
+    decoder, entities = model(kg, "distmult", dtype=dtype)
+    evaluator = Evaluator(kg, "test")
+    report = evaluator(decoder, torch.zeros_like(entities))
+    candidates = evaluator.ranks(decoder, entities).candidates
+    assert report.both["amri"] == pytest.approx(0)
+    assert report.both["mean_rank"] == pytest.approx(((candidates + 1) / 2).mean().item())
+    assert report.both["mrr"] == pytest.approx((2 / (candidates + 1)).mean().item())
+    assert report.tie_rate == 1
+
+
+def test_names_of_the_ids_change_nothing(kg: KnowledgeGraph) -> None:
+    decoder, entities = model(kg, "complex")
+    order = torch.randperm(kg.num_entities)
+    back = order.argsort()
+
+    def renamed(triples: Tensor) -> Tensor:
+        return torch.stack((back[triples[:, 0]], triples[:, 1], back[triples[:, 2]]), 1)
+
+    moved = replace(kg, **{split: renamed(kg.split(split)) for split in SPLITS})
+    report = Evaluator(moved, "test")(decoder, entities[order])
+    assert report == Evaluator(kg, "test")(decoder, entities)
+
+
+def test_order_relations_hold(busy: KnowledgeGraph) -> None:
+    decoder, entities = model(busy, "rotate")
+    evaluator = Evaluator(busy, "test", ks=(1, 5))
+    report, ranks = evaluator(decoder, entities), evaluator.ranks(decoder, entities)
+    for side in (report.both, report.heads, report.tails):
+        assert side["hits@1"] <= side["ndcg@5"] <= side["hits@5"]
+        assert side["hits@1"] <= side["mrr"]
+    assert (ranks.optimistic <= ranks.realistic).all()
+    assert (ranks.realistic <= ranks.pessimistic).all()
+    assert (ranks.pessimistic <= ranks.candidates).all()
+    assert report.both["queries"] == 2 * len(busy.test)
+    halves = (report.heads["mrr"] + report.tails["mrr"]) / 2
+    assert report.both["mrr"] == pytest.approx(halves)
+
+
+class Given(DistMult):
+    """Scores that are given: (n, n), by the id in the last place of a query."""
+
+    def __init__(self, kg: KnowledgeGraph, scores: Tensor) -> None:
+        super().__init__(kg.num_relations, 1)
+        self.scores = scores
+
+    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+        return h
+
+    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+        return t
+
+    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        return self.scores[queries[:, 0].long()]
+
+
+def ids(kg: KnowledgeGraph) -> Tensor:
+    return torch.arange(kg.num_entities)[:, None].float()
+
+
+def test_infinite_scores_have_ranks(kg: KnowledgeGraph) -> None:
+    n = kg.num_entities
+    generator = torch.Generator().manual_seed(0)
+    levels = torch.tensor([-torch.inf, -1e9, 0, 1e9, torch.inf])
+    scores = levels[torch.randint(5, (n, n), generator=generator)]
+    decoder = Given(kg, scores)
+    ranks = Evaluator(kg, "test").ranks(decoder, ids(kg))
+    assert ranks.realistic.tolist() == rounded_ranks(kg, decoder, ids(kg))
+
+
+def test_rivals_at_minus_infinity_are_still_rivals(kg: KnowledgeGraph) -> None:
+    scores = torch.full((kg.num_entities, kg.num_entities), -torch.inf)
+    ranks = Evaluator(kg, "test").ranks(Given(kg, scores), ids(kg))
+    assert torch.equal(ranks.optimistic, torch.ones_like(ranks.optimistic))
+    assert torch.equal(ranks.pessimistic, ranks.candidates)
+
+
+@pytest.mark.parametrize("entity", range(8))
+def test_nan_is_refused_wherever_it_is(kg: KnowledgeGraph, entity: int) -> None:
+    decoder, entities = model(kg, "distmult")
+    entities[entity, 0] = torch.nan
+    with pytest.raises(
+        FloatingPointError, match=r"relation '\w+': the score of entity '\w+' is NaN"
+    ):
+        Evaluator(kg, "test")(decoder, entities)
+
+
+def test_the_message_names_the_entity_that_is_nan(kg: KnowledgeGraph) -> None:
+    scores = torch.randn(kg.num_entities, kg.num_entities)
+    cup = kg.entities.index("cup")
+    scores[:, cup] = torch.nan
+    with pytest.raises(FloatingPointError, match="entity 'cup' is NaN"):
+        Evaluator(kg, "valid")(Given(kg, scores), ids(kg))
+
+
+def test_facts_with_unseen_entities_are_ranked_or_dropped(kg: KnowledgeGraph) -> None:
+    decoder, entities = model(kg, "distmult")
+    ranked = Evaluator(kg, "test").ranks(decoder, entities)
+    dropping = Evaluator(kg, "test", unseen="drop")
+    dropped = dropping.ranks(decoder, entities)
+    seen = (kg.test != kg.entities.index("gus"))[:, [0, 2]].all(1)
+    assert 0 < seen.sum() < len(seen)
+    assert torch.equal(dropped.facts, kg.test[seen])
+    assert torch.equal(dropped.realistic, ranked.realistic[seen])
+    assert dropping(decoder, entities).protocol["unseen_entities"] == "dropped"
+
+
+def test_only_one_chunk_of_scores_exists_and_none_is_larger_than_allowed(
+    busy: KnowledgeGraph,
+) -> None:
+    sizes: list[int] = []
+    last: list[weakref.ref[Tensor]] = []
+
+    class Watched(DistMult):
+        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+            assert not last or last[-1]() is None
+            scores = super().match_all(queries, entities).contiguous()
+            sizes.append(scores.numel() * scores.element_size())
+            last.append(weakref.ref(scores))
+            return scores
+
+    limit = 7 * 4 * busy.num_entities + 5
+    _, entities = model(busy, "distmult", dtype=torch.float32)
+    Evaluator(busy, "test", max_bytes=limit)(Watched(busy.num_relations, DIM), entities)
+    assert len(sizes) > 3
+    assert limit / 2 < max(sizes) <= limit
+
+
+def test_equal_questions_are_scored_once(busy: KnowledgeGraph) -> None:
+    asked: list[int] = []
+
+    class Watched(DistMult):
+        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+            asked.append(len(queries))
+            return super().match_all(queries, entities)
+
+    _, entities = model(busy, "distmult", dtype=torch.float32)
+    Evaluator(busy, "test")(Watched(busy.num_relations, DIM), entities)
+    distinct = len(busy.test[:, :2].unique(dim=0)) + len(busy.test[:, 1:].unique(dim=0))
+    assert sum(asked) == distinct < 2 * len(busy.test)
+
+
+def test_nothing_is_learnt_and_nothing_overwritten(kg: KnowledgeGraph) -> None:
+    decoder, entities = model(kg, "rotate")
+    entities.requires_grad_()
+    before = entities.detach().clone(), decoder.relation.weight.detach().clone()
+    report = Evaluator(kg, "test")(decoder, entities)
+    assert entities.grad is None
+    assert torch.equal(entities, before[0])
+    assert torch.equal(decoder.relation.weight, before[1])
+    assert Evaluator(kg, "test")(decoder, entities) == report
+
+
+def test_a_report_survives_json(kg: KnowledgeGraph) -> None:
+    report = Evaluator(kg, "valid")(*model(kg, "complex"))
+    again = Report.from_json(json.loads(json.dumps(report.to_json())))
+    assert again == report
+    assert report.protocol == {
+        "filter": ["train", "valid", "test"],
+        "ties": "realistic",
+        "unseen_entities": "ranked",
+    }
+    names = ["mrr", "mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5", "amri", "queries"]
+    assert list(report.both) == list(report.heads) == list(report.tails) == names
+    with pytest.raises(InputError, match="tie_rate"):
+        Report.from_json({k: v for k, v in report.to_json().items() if k != "tie_rate"})
+
+
+def test_the_table_has_a_line_for_each_side(kg: KnowledgeGraph) -> None:
+    report = Evaluator(kg, "valid")(*model(kg, "complex"))
+    lines = report.table()
+    assert [line.split()[0] for line in lines] == ["valid", "both", "heads", "tails"]
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split()[1:] == list(report.both)
+    assert lines[1].split()[1] == f"{report.both['mrr']:.4f}"
+    assert lines[1].split()[-1] == "6"
+
+
+def test_what_cannot_be_ranked_is_refused(kg: KnowledgeGraph) -> None:
+    empty = KnowledgeGraph.of(train=[("a", "r", "b")], test=[("a", "r", "c")])
+    with pytest.raises(InputError, match="valid: the split has no fact"):
+        Evaluator(empty, "valid")
+    with pytest.raises(InputError, match="test: the split has no fact"):
+        Evaluator(empty, "test", unseen="drop")
+    with pytest.raises(InputError, match="unseen: expected"):
+        Evaluator(kg, "test", unseen="forget")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="max_bytes"):
+        Evaluator(kg, "test", max_bytes=0)
+    with pytest.raises(InputError, match="ks"):
+        Evaluator(kg, "test", ks=(0, 1))
+    decoder, entities = model(kg, "distmult")
+    with pytest.raises(ValueError, match="expected 8 rows, got 7"):
+        Evaluator(kg, "test")(decoder, entities[:-1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", DECODERS)
+def test_cuda_agrees_with_cpu(busy: KnowledgeGraph, name: str) -> None:
+    decoder, entities = model(busy, name)
+    evaluator = Evaluator(busy, "test")
+    expected = evaluator.ranks(decoder, entities)
+    assert same(evaluator.ranks(decoder.cuda(), entities.cuda()), expected)

@@ -1,0 +1,43 @@
+"""Every recipe parses, builds on the toy graph, and says what it is expected to give."""
+
+from pathlib import Path
+
+import pytest
+
+from dans.assembly import build_model, build_objective
+from dans.cli import RECIPES
+from dans.config import RunConfig, read_recipe
+from dans.data.graph import KnowledgeGraph
+
+ALL = sorted(RECIPES.rglob("*.toml"))
+
+
+def whole(recipe: Path) -> RunConfig:
+    """A recipe with what it inherits from the recipe of the run it starts from."""
+    plain = read_recipe(recipe)
+    if start := plain.get("start"):
+        before = read_recipe(RECIPES / f"{start}.toml")
+        plain = {**{key: before[key] for key in RunConfig.INHERITED if key in before}, **plain}
+    return RunConfig.parse(plain, where=str(recipe))
+
+
+def test_recipes_are_found() -> None:
+    assert {path.parent.name for path in ALL} >= {"pretrain", "dans"}
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipe_builds(recipe: Path, kg: KnowledgeGraph) -> None:
+    config = whole(recipe)
+    model = build_model(config, kg)
+    objective = build_objective(config, kg, model.encoder.dim)
+    phases = {phase.name for phase in objective.phases()}
+    assert set(config.phase) <= phases
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_recipe_says_what_it_gives(recipe: Path) -> None:
+    expected = read_recipe(recipe)["expected"]
+    assert expected.keys() == {"metric", "split", "value", "tolerance", "seeds", "commit"}
+    assert 0 < expected["tolerance"] <= 0.05
+    assert 0 < expected["value"] <= 1
+    assert expected["seeds"] >= 1

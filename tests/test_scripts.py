@@ -1,0 +1,141 @@
+"""The doors: they open, they say what they take, and they refuse in one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
+
+FACTS = {
+    "train": [f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)],
+    "valid": ["e0\tr0\te4", "e1\tr1\te5"],
+    "test": ["e2\tr0\te6", "e3\tr2\te1"],
+}
+
+RECIPE = """
+data = "{data}"
+encoder = {{ name = "rgcn", dim = 8 }}
+decoder = "distmult"
+loss = "logistic"
+[[sampler]]
+name = "uniform"
+k = 3
+[train]
+steps = 4
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
+TRAIN_DANS = """
+start = "{start}"
+loss = "logistic"
+[[sampler]]
+name = "dans"
+preset = "dans"
+k = 2
+[[sampler]]
+name = "uniform"
+k = 2
+[train]
+steps = 2
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
+
+def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(cwd)},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own graph, a recipe for it and a trained run."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "facts").mkdir()
+    for split, lines in FACTS.items():
+        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts"))
+    done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "valid MRR" in done.stdout
+    assert done.stderr == "", "quiet when not on a terminal"
+    return folder
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_tells_what_a_script_is_for(door: str, tmp_path: Path) -> None:
+    done = run(door, "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "python scripts/" in done.stdout, "an example"
+    assert "options:" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_main_job_end_to_end(folder: Path) -> None:
+    (folder / "dans.toml").write_text(TRAIN_DANS.format(start=folder / "base"))
+    done = run("train_dans.py", "--recipe", "dans.toml", "--out", "dans", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = run("evaluate.py", "dans", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "dans" / "report.json").read_text())
+    assert report["split"] == "test"
+    assert {"filter", "ties", "unseen_entities"} <= report["protocol"].keys()
+    for side, queries in {"both": 4, "heads": 2, "tails": 2}.items():
+        assert report[side]["queries"] == queries
+        assert 0 < report[side]["mrr"] <= 1
+        assert {"mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5"} <= report[side].keys()
+    assert f"{report['both']['mrr']:.3f}"[1:] in done.stdout
+    done = run("plot_diversity.py", "dans", "--relation", "r0", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
+    groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
+    assert {"true tails", "entity way", "relation way", "uniform"} == groups.keys()
+
+
+@pytest.mark.slow
+def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
+    options = ["--recipe", "own.toml", "--out", "longer"]
+    assert run("pretrain_rgcn.py", *options, cwd=folder).returncode == 0
+    done = run("pretrain_rgcn.py", *options, "--resume", "--set", "train.steps=6", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = (folder / "longer" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pretrain_rgcn.py", "--recipe", "umsl"], "umsl.toml: no such recipe; known: "),
+        (["pretrain_rgcn.py", "--set", "train.step=5"], "train.step: unknown option; known: steps"),
+        (["pretrain_rgcn.py", "--set", "encoder.dims=5"], "encoder.dims: unknown option of rgcn"),
+        (["pretrain_rgcn.py", "--set", "data=umsl"], "umsl"),
+        (["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base"], "already holds a run"),
+        (["pretrain_rgcn.py", "--device", "abacus", "--out", "x"], "train.device: 'abacus'"),
+        (["train_dans.py"], "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0"),
+        (["evaluate.py", "nowhere"], "nowhere is not the folder of a run"),
+        (["plot_diversity.py", "base", "--relation", "r9"], "r9"),
+        (["tabulate.py", "nowhere"], "nowhere: no judged run"),
+        (["fetch_datasets.py", "umsl"], "umsl"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(folder: Path, arguments: list[str], sentence: str) -> None:
+    done = run(*arguments, cwd=folder)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (folder / "x").exists()

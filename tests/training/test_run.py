@@ -1,0 +1,88 @@
+"""The folder of a run: never overwritten by accident, metrics rewound with the checkpoint."""
+
+from pathlib import Path
+
+import pytest
+
+from dans.config import RunConfig
+from dans.errors import InputError
+from dans.training.run import Run
+
+CONFIG = RunConfig.parse(
+    {
+        "data": "umls",
+        "encoder": "rgcn",
+        "decoder": "distmult",
+        "loss": "logistic",
+        "sampler": ["uniform"],
+        "train": {"steps": 5},
+    }
+)
+
+
+def test_configuration_comes_back(tmp_path: Path) -> None:
+    run = Run(tmp_path / "a")
+    assert not run.exists
+    run.begin(CONFIG, resume=False)
+    assert run.exists
+    assert run.config() == CONFIG
+
+
+def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG, resume=False)
+    with pytest.raises(InputError, match="already holds a run; --resume goes on"):
+        Run(tmp_path).begin(CONFIG, resume=False)
+
+
+def test_resuming_with_more_steps_is_allowed(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG, resume=False)
+    Run(tmp_path).begin(CONFIG.replace(steps=9), resume=True)
+    assert Run(tmp_path).config().train.steps == 9
+
+
+def test_resuming_with_another_option_is_refused_by_name(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG, resume=False)
+    with pytest.raises(InputError, match=r"train.lr: 0.001 then, 0.5 now"):
+        Run(tmp_path).begin(CONFIG.replace(lr=0.5, steps=9), resume=True)
+
+
+def test_metrics_are_rewound_to_a_step(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for step in (0, 5, 10):
+        run.record(step, "valid", {"both": {"mrr": step / 10}, "note": "kept"})
+    run.rewind(5)
+    run.close()
+    assert [line["step"] for line in run.metrics()] == [0, 5]
+    assert run.metrics()[1]["both"] == {"mrr": 0.5}
+
+
+def test_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "bo')
+    assert Run(tmp_path).metrics() == [{"step": 1}]
+
+
+def test_numbers_reach_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = Run(tmp_path)
+    run.record(7, "valid", {"both": {"mrr": 0.5}, "seconds": 2.0})
+    run.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["scalars"] == ["valid/both/mrr", "valid/seconds"]
+    assert events.Scalars("valid/both/mrr")[0].step == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "not a JSON file"), ("[1]", "expected an object, got list")],
+)
+def test_damaged_configuration_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        Run(tmp_path).config()
+
+
+def test_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not the folder of a run"):
+        Run(tmp_path).config()

@@ -1,0 +1,190 @@
+"""The trainer: who moves when, to the bit after a resume, and never past a NaN."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.assembly import build_trainer
+from dans.batch import Positives
+from dans.config import RunConfig, override
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.samplers.base import Phase
+from dans.training.checkpoint import states_equal
+from dans.training.run import Run
+from dans.training.trainer import Trainer, factor
+
+PLAIN = {
+    "data": "toy",
+    "graph": {"sample": 0.7},
+    "encoder": {"name": "rgcn", "dim": 6, "bases": 2},
+    "decoder": {"name": "complex"},
+    "loss": {"name": "self_adversarial"},
+    "sampler": [{"name": "dans", "preset": "paper", "k": 2}, {"name": "uniform", "k": 3}],
+    "train": {"steps": 6, "batch": 5, "validate_every": 3, "l2": 0.01, "threads": 1},
+}
+
+
+def trainer(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, run)
+
+
+def without_clock(state: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in state.items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("preset", ["paper", "code", "dans"])
+@pytest.mark.parametrize("decoder", ["distmult", "complex", "rotate"])
+def test_resumed_run_equals_one_never_stopped(
+    kg: KnowledgeGraph, tmp_path: Path, preset: str, decoder: str
+) -> None:
+    changes = [f"sampler.0.preset={preset}", f"decoder.name={decoder}"]
+    whole = trainer(kg, *changes)
+    whole.fit(6)
+
+    first = trainer(kg, *changes, run=Run(tmp_path))
+    first.fit(3)
+    torch.manual_seed(12345)
+    second = trainer(kg, *changes)
+    second.restore(Run(tmp_path).load("last"))
+    second.fit(6)
+
+    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+
+
+def test_two_seeds_differ(kg: KnowledgeGraph) -> None:
+    one, two = trainer(kg), trainer(kg, "train.seed=1")
+    one.fit(2)
+    two.fit(2)
+    assert not states_equal(one.model.state_dict(), two.model.state_dict())
+
+
+def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg)
+    positives = moving.source.positives(moving.model, moving.batches.next()).detach()
+    for phase in moving.phases:
+        before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
+        base = {k: v.clone() for k, v in moving.model.state_dict().items()}
+        # Twice: a last layer that starts at zero holds back the gradient of the first for one move.
+        moving.move(phase, positives)
+        moving.move(phase, positives)
+        own = {id(p) for p in phase.parameters}
+        for name, parameter in moving.objective.named_parameters():
+            changed = not torch.equal(parameter, before[name])
+            assert changed == (id(parameter) in own), (phase.name, name)
+        assert states_equal(moving.model.state_dict(), base)
+
+
+def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg, "sampler.0.preset=code")
+    moving.phases = ()
+    before = {k: v.clone() for k, v in moving.objective.named_parameters()}
+    base = {k: v.clone() for k, v in moving.model.named_parameters()}
+    moving.step()
+    for name, parameter in moving.objective.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+    moved = [name for name, p in moving.model.named_parameters() if not torch.equal(p, base[name])]
+    assert len(moved) == len(base)
+
+
+def moves_of(moving: Trainer) -> list[tuple[str, int]]:
+    """Phase and number of facts of every inner move of one step."""
+    seen: list[tuple[str, int]] = []
+    move = moving.move
+
+    def noted(phase: Phase, part: Positives) -> torch.Tensor:
+        seen.append((phase.name, len(part)))
+        return move(phase, part)
+
+    moving.move = noted  # type: ignore[method-assign]
+    moving.step()
+    return seen
+
+
+def test_phases_move_on_the_first_part_of_a_batch(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg, "phase.critic.batch=2", "train.batch=5")
+    assert moves_of(moving) == [("entity_way", 5)] * 5 + [("relation_way", 5)] * 5 + [("critic", 2)]
+
+
+def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGraph) -> None:
+    names = ("entity_way", "relation_way", "critic")
+    sweep = [f"phase.{name}.{option}" for name in names for option in ("batch=2", "sweep=true")]
+    moving = trainer(kg, "sampler.0.preset=code", "sampler.0.critic_repeats=2", *sweep)
+    rounds = [[("entity_way", n), ("relation_way", n), *[("critic", n)] * 2] for n in (2, 2, 1)]
+    assert moves_of(moving) == [move for moves in rounds for move in moves]
+
+
+def test_unknown_phase_is_refused(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="phase.critique: .* known: entity_way, relation_way, critic"):
+        trainer(kg, "phase.critique.lr=0.1")
+    with pytest.raises(InputError, match="known: none"):
+        build_trainer(
+            RunConfig.parse({**PLAIN, "sampler": ["uniform"], "phase": {"critic": {}}}), kg, None
+        )
+
+
+def test_infinite_loss_stops_before_it_spoils_a_parameter(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg)
+    before = {k: v.clone() for k, v in moving.model.state_dict().items()}
+    bad = torch.tensor(float("nan"), requires_grad=True)
+    moving.objective.forward = lambda decoder, positives: {"loss": bad}  # type: ignore[method-assign]
+    with pytest.raises(FloatingPointError, match="step 1: loss is nan"):
+        moving.step()
+    assert states_equal(moving.model.state_dict(), before)
+
+
+def test_checkpoint_of_other_facts_is_refused(kg: KnowledgeGraph) -> None:
+    other = KnowledgeGraph.of(train=[("a", "r", "b")] * 3, name="other")
+    state = trainer(kg).state()
+    with pytest.raises(InputError, match="made for other facts"):
+        trainer(other).restore(state)
+
+
+def test_validation_does_not_disturb_chance(kg: KnowledgeGraph) -> None:
+    often = trainer(kg, "train.validate_every=1")
+    often.fit(6)
+    seldom = trainer(kg, "train.validate_every=6")
+    seldom.fit(6)
+    assert states_equal(often.model.state_dict(), seldom.model.state_dict())
+
+
+def test_patience_stops_a_run_that_does_not_improve(kg: KnowledgeGraph) -> None:
+    still = trainer(kg, "train.lr=0.0", "train.patience=2", "train.validate_every=1")
+    still.fit(6)
+    assert still.done == 2
+
+
+def test_steps_are_counted_and_the_best_is_kept(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    done = trainer(kg, run=run)
+    done.fit(6)
+    run.close()
+    lines = run.metrics()
+    assert [line["step"] for line in lines] == [0, 3, 6]
+    assert run.load("last")["step"] == 6
+    best = max(lines, key=lambda line: line["both"]["mrr"])
+    assert run.load("best")["step"] == done.best_step == best["step"]
+    assert {"entity_way", "relation_way", "critic", "loss", "l2"} <= lines[-1]["train"].keys()
+    assert lines[-1]["sampler"]
+
+
+def test_learning_rate_follows_its_schedule(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg, "train.schedule=linear", "train.lr=0.5")
+    moving.fit(3)
+    assert moving.optimizers["model"].param_groups[0]["lr"] == pytest.approx(0.5 * (1 - 2 / 6))
+    assert factor("constant", 5, 6) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_cpu_and_cuda_agree(kg: KnowledgeGraph) -> None:
+    on_cpu, on_gpu = trainer(kg), trainer(kg, "train.device=cuda")
+    on_gpu.model.load_state_dict(on_cpu.model.state_dict())
+    rows = torch.arange(5)
+    whole = kg.messages("relation")
+    on_cpu.source.messages_for = lambda _: whole  # type: ignore[method-assign]
+    on_gpu.source.messages_for = lambda _: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
+    scores = [
+        side.source.positives(side.model.eval(), rows).scores().cpu() for side in (on_cpu, on_gpu)
+    ]
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-4, atol=1e-5)
