@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
     """Let glibc keep what is freed, up to the peak, instead of returning it.
 
     A training step allocates and frees the same few blocks of megabytes; by default each comes from
-    the kernel anew, page by page. On UMLS that is half of the processor time of a step. Scripts call
-    this; a library that is imported leaves its process as it found it.
+    the kernel anew, page by page. On UMLS that is half of the processor time of a step. Scripts
+    call this; a library that is imported leaves its process as it found it.
 
     Returns:
         Was there a glibc to tell?

@@ -16,8 +16,8 @@ class Positives:
     """A batch of facts, and the vectors a model has for them now.
 
     A decoder asks two questions of each fact, (h, r, ?) and (?, r, t), and turns each into a *query
-    vector*; ``match`` compares a query with any entity vector. Samplers and losses need no more than
-    that, so none of them imports a decoder.
+    vector*; ``match`` compares a query with any entity vector. Samplers and losses need no more
+    than that, so none of them imports a decoder.
 
     Args:
         triples: (b, 3) int64 ids; they index the rows of ``entities``.
@@ -174,7 +174,8 @@ def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
         (b, k, 3).
 
     Example:
-        >>> corrupted(torch.tensor([[0, 7, 1]]), torch.tensor([[5, 6]]), torch.tensor([[True, False]]))
+        >>> replaces_head = torch.tensor([[True, False]])
+        >>> corrupted(torch.tensor([[0, 7, 1]]), torch.tensor([[5, 6]]), replaces_head)
         tensor([[[5, 7, 1],
                  [0, 7, 6]]])
     """

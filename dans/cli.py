@@ -22,10 +22,10 @@ RECIPES = SCRIPTS / "recipes"
 sys.path[:] = [path for path in sys.path if Path(path).resolve() != SCRIPTS]
 
 
-def parser(description: str | None, **epilog: str) -> argparse.ArgumentParser:
+def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows the script's own docstring."""
     return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **epilog
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
@@ -67,7 +67,10 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         help="change one option of the recipe, such as train.steps=500; may be repeated",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"folder of the run (default: runs/{kind}/NAME/seedN)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the run (default: runs/{kind}/NAME/seedN)",
     )
     parser.add_argument(
         "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"

@@ -1,8 +1,8 @@
 """What a run is, as data: frozen, parsed strictly, and without torch.
 
-A recipe is a TOML file. ``RunConfig.parse`` turns it into the dataclasses below and refuses every key
-it does not know; ``RunConfig.plain`` turns it back. Options of a component (an encoder, a loss, …) are
-checked later, by the component's own constructor: see ``dans.registry.build``.
+A recipe is a TOML file. ``RunConfig.parse`` turns it into the dataclasses below and refuses every
+key it does not know; ``RunConfig.plain`` turns it back. Options of a component (an encoder, a loss,
+…) are checked later, by the component's own constructor: see ``dans.registry.build``.
 """
 
 import dataclasses
@@ -39,7 +39,8 @@ class Component:
 class GraphConfig:
     """How facts become the messages of an encoder."""
 
-    #: the normaliser: ``relation`` (Eq. 1 of DANS), ``node`` (DGL's example) or ``code`` (published program)
+    #: the normaliser: ``relation`` (Eq. 1 of DANS), ``node`` (DGL's example) or ``code`` (the
+    #: published program)
     norm: Literal["relation", "node", "code"] = "relation"
     #: share of the training facts that carry messages in each training step, drawn afresh
     sample: float = 1.0
@@ -96,7 +97,8 @@ class RunConfig:
     graph: GraphConfig = GraphConfig()
     train: TrainConfig = TrainConfig()
     phase: dict[str, PhaseConfig] = field(default_factory=dict)
-    #: the run whose weights this one starts from, as ``pretrain/umls-distmult``; empty: from scratch
+    #: the run whose weights this one starts from, as ``pretrain/umls-distmult``; empty: from
+    #: scratch
     start: str = ""
 
     #: What a run that starts from another one takes over from it.
@@ -116,11 +118,11 @@ class RunConfig:
         Example:
             >>> RunConfig.parse({"train": {"learning_rate": 0.001}})
             Traceback (most recent call last):
-            dans.errors.InputError: train.learning_rate: unknown option; known: steps, batch, lr, ...
+            dans.errors.InputError: train.learning_rate: unknown option; known: steps, ...
         """
         plain = {key: value for key, value in plain.items() if key != "expected"}
         try:
-            return _parse(cls, plain, "")
+            return _section(cls, plain, "")
         except InputError as error:
             raise InputError(f"{where}: {error}" if where else str(error)) from None
 
@@ -154,8 +156,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
 def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Apply ``key.path=value`` assignments to plain data; the original stays as it was.
 
-    Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number. A
-    component given by its name alone becomes a section when an option of it is set.
+    Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number.
+    A component given by its name alone becomes a section when an option of it is set.
 
     Raises:
         InputError: an assignment without ``=``, or through something that is not a section.
@@ -164,7 +166,7 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
         {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
     """
-    changed = _copy(plain)
+    changed: dict[str, Any] = _copy(plain)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = path.strip().split(".")
@@ -228,7 +230,7 @@ def _parse(kind: Any, plain: Any, path: str) -> Any:
     origin = get_origin(kind)
     if kind is Component:
         return _component(plain, path)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _section(kind, plain, path)
     if origin in (Union, UnionType):
         return None if plain is None else _parse(get_args(kind)[0], plain, path)
@@ -240,7 +242,9 @@ def _parse(kind: Any, plain: Any, path: str) -> Any:
         return _sequence(get_args(kind), plain, path)
     if origin is dict:
         _expect(isinstance(plain, Mapping), path, "a section", plain)
-        return {key: _parse(get_args(kind)[1], item, f"{path}.{key}") for key, item in plain.items()}
+        return {
+            key: _parse(get_args(kind)[1], item, f"{path}.{key}") for key, item in plain.items()
+        }
     return _scalar(kind, plain, path)
 
 

@@ -1,7 +1,7 @@
 """Losses: scores of facts and of their rivals in, a scalar out.
 
-Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k) and ``valid`` (b, k) or None, and
-averages over facts. Rivals marked invalid do not count.
+Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k) and ``valid`` (b, k) or None,
+and averages over facts. Rivals marked invalid do not count.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,8 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
     """Mean over the last axis of what is valid; 0 where nothing is.
 
     Example:
-        >>> masked_mean(torch.tensor([[1., 3.], [5., 7.]]), torch.tensor([[True, False], [False, False]]))
+        >>> valid = torch.tensor([[True, False], [False, False]])
+        >>> masked_mean(torch.tensor([[1., 3.], [5., 7.]]), valid)
         tensor([1., 0.])
     """
     if valid is None:
@@ -65,9 +66,7 @@ class Logistic(Loss):
         rivals = masked_mean(F.softplus(negative), valid)
         return self.weigh(fact, rivals, negative, valid).mean()
 
-    def weigh(
-        self, fact: Tensor, rivals: Tensor, negative: Tensor, valid: Tensor | None
-    ) -> Tensor:
+    def weigh(self, fact: Tensor, rivals: Tensor, negative: Tensor, valid: Tensor | None) -> Tensor:
         """Join a fact's term and its rivals' mean, (b,) each."""
         if self.balance == "facts":
             return (fact + rivals) / 2
@@ -79,14 +78,15 @@ class Logistic(Loss):
 class SelfAdversarial(Logistic):
     """The logistic loss, with the harder rivals of a fact weighing more.
 
-    Σ_i w_i softplus(f_i) in place of the mean, w = softmax(α f) over the rivals of one fact, detached.
+    Σ_i w_i softplus(f_i) in place of the mean, w = softmax(α f) over the rivals of one fact,
+    detached.
 
     Source: Sun et al. 2019, arXiv:1902.10197, Eq. 5–6.
 
     Args:
         temperature: α, an inverse temperature; 0 is the plain mean.
-        balance: as for ``Logistic``. ``terms`` keeps the rivals' total weight at k, so that only its
-            spread over them differs from plain cross-entropy; ``facts`` is the form of the source.
+        balance: as for ``Logistic``. ``terms`` keeps the rivals' total weight at k, so that only
+            its spread over them differs from plain cross-entropy; ``facts`` is the source's form.
     """
 
     def __init__(self, *, temperature: float = 1.0, balance: Balance = "terms") -> None:

@@ -59,8 +59,8 @@ def build(
         InputError: an unknown name, an unknown option, or an option the constructor refuses.
 
     Example:
-        >>> build({"fraction": __import__("fractions").Fraction}, "fraction", given={"numerator": 3})
-        Fraction(3, 1)
+        >>> build({"complex": complex}, "complex", given={"imag": 2.0}, real=1.0, colour="red")
+        (1+2j)
     """
     factory = choose(table, name, where=f"{where}.name")
     accepted = options(factory)

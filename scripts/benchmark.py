@@ -29,14 +29,18 @@ FAMILIES = {
         for decoder in ("distmult", "complex", "rotate")
         for row in ranking.rows(KnowledgeGraph.load("fb15k-237"), decoder, sample=1024)
     ],
-    "step": lambda: [row for name in ("umls", "wn18rr") for row in steps.rows(KnowledgeGraph.load(name))],
+    "step": lambda: [
+        row for name in ("umls", "wn18rr") for row in steps.rows(KnowledgeGraph.load(name))
+    ],
 }
 
 
 def main() -> None:
     """Parse, run, print."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--only", choices=FAMILIES, action="append", help="a family; may be repeated")
+    parser.add_argument(
+        "--only", choices=FAMILIES, action="append", help="a family; may be repeated"
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads of each (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows here too")
     args = parser.parse_args()

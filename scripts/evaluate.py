@@ -1,7 +1,7 @@
 """Judge a trained run: filtered ranking of heads and tails, written to report.json in its folder.
 
-  python scripts/evaluate.py runs/dans/umls-distmult/seed0
-  python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
+python scripts/evaluate.py runs/dans/umls-distmult/seed0
+python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
 """
 
 from pathlib import Path

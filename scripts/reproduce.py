@@ -1,6 +1,7 @@
 """Train and judge every recipe of a kind over several seeds; go on where it was stopped.
 
-What is judged already is left alone. Several of these may share the work, each with its own pattern.
+What is judged already is left alone. Several of these may share the work, each with its own
+pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
   python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
@@ -20,7 +21,11 @@ def main() -> None:
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for the training scripts"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="as for the training scripts",
     )
     args = parser.parse_args()
     for recipe in sorted((cli.RECIPES / args.kind).glob("*.toml")):

@@ -1,9 +1,9 @@
 """Tabulate judged runs: mean ± standard deviation over seeds, differences paired by seed.
 
-  python scripts/tabulate.py runs/dans
-  python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
-  python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
-  python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
+python scripts/tabulate.py runs/dans
+python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
+python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
+python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
 """
 
 import json
@@ -18,7 +18,9 @@ from dans.errors import InputError
 def main() -> None:
     """Parse, collect, print."""
     parser = cli.parser(__doc__)
-    parser.add_argument("runs", type=Path, help="a folder of runs: RECIPE/seedN/report.json below it")
+    parser.add_argument(
+        "runs", type=Path, help="a folder of runs: RECIPE/seedN/report.json below it"
+    )
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--reference", help="the recipe that differences are taken to")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")

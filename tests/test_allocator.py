@@ -21,7 +21,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def faults(keep: str) -> int:
     """Pages faulted in by twenty steps that free what they allocate."""
     script = STEPS.format(keep=keep)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 

@@ -68,7 +68,9 @@ def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_p
     train(configure(recipe, []), tmp_path / "base")
     then = tmp_path / "then.toml"
     sampler = '[[sampler]]\nname = "dans"\npreset = "paper"\nk = 2\n'
-    then.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\n{sampler}[train]\nsteps = 0\n')
+    then.write_text(
+        f'start = "{tmp_path / "base"}"\nloss = "logistic"\n{sampler}[train]\nsteps = 0\n'
+    )
     config = configure(then, [])
     base = load(tmp_path / "base").config
     assert (config.data, config.encoder, config.decoder) == (base.data, base.encoder, base.decoder)
@@ -80,14 +82,17 @@ def test_run_that_starts_from_another_cannot_change_the_model(recipe: Path, tmp_
     train(configure(recipe, []), tmp_path / "base")
     then = tmp_path / "then.toml"
     then.write_text(
-        f'start = "{tmp_path / "base"}"\ndecoder = "rotate"\nloss = "logistic"\nsampler = ["kept"]\n'
+        f'start = "{tmp_path / "base"}"\ndecoder = "rotate"\nloss = "logistic"\n'
+        'sampler = ["kept"]\n'
     )
-    with pytest.raises(InputError, match="decoder: the run it starts from, .* has another"):
+    with pytest.raises(InputError, match=r"decoder: the run it starts from, .* has another"):
         configure(then, [])
 
 
 def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
-    with pytest.raises(InputError, match="make it with: python scripts/pretrain_rgcn.py --recipe far"):
+    with pytest.raises(
+        InputError, match=r"make it with: python scripts/pretrain_rgcn.py --recipe far"
+    ):
         configure(recipe, ["start=pretrain/far"])
 
 
@@ -115,7 +120,9 @@ def test_mistakes_are_named_and_nothing_is_written(
 
 def test_unknown_preset_is_refused(recipe: Path, tmp_path: Path) -> None:
     changes = ["sampler.0.name=dans", "sampler.0.preset=best"]
-    with pytest.raises(InputError, match=r"sampler\.0\.preset: known: paper, code, dans; got 'best'"):
+    with pytest.raises(
+        InputError, match=r"sampler\.0\.preset: known: paper, code, dans; got 'best'"
+    ):
         train(configure(recipe, changes), tmp_path / "run")
 
 

@@ -37,7 +37,7 @@ def test_mistakes_are_named(name: str, given: dict[str, object], message: str) -
 
 
 def test_refusals_of_the_constructor_carry_the_section() -> None:
-    with pytest.raises(InputError, match="x.size: expected 0 or more, got -1"):
+    with pytest.raises(InputError, match=r"x.size: expected 0 or more, got -1"):
         build(TABLE, "part", where="x", size=-1)
 
 

@@ -25,5 +25,5 @@ def test_state_is_put_back() -> None:
 
 def test_missing_device_is_refused() -> None:
     assert device("cpu").type == "cpu"
-    with pytest.raises(InputError, match="train.device: 'abacus' cannot be used here; known: cpu"):
+    with pytest.raises(InputError, match=r"train.device: 'abacus' cannot be used here; known: cpu"):
         device("abacus")

@@ -1,4 +1,4 @@
-"""How spread negatives are, how near the truth, how alike: the numbers behind the picture of RQ4."""
+"""How spread negatives are, how near the truth, how alike: the numbers beside the picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,9 +77,10 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float]]:
 
     Returns:
         For each group: ``points``; ``distinct``, the share of points that differ from all others;
-        ``spread``, the mean distance between two points; ``spread_within_query``, the same for points
-        of one question; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how well a
-        linear probe tells the group from another one (area under ROC, five-fold; .5 is not at all).
+        ``spread``, the mean distance between two points; ``spread_within_query``, the same for
+        points of one question; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how
+        well a linear probe tells the group from another one (area under ROC, five-fold; .5 is not
+        at all).
     """
     truth = groups[TRUTH].vectors
     numbers: dict[str, dict[str, float]] = {}
@@ -150,5 +151,3 @@ def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[
     places = tsne.fit_transform(points)
     ends = np.cumsum([len(group.vectors) for group in groups.values()])[:-1]
     return dict(zip(groups, np.split(places, ends), strict=True))
-
-

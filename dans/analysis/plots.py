@@ -12,8 +12,14 @@ from dans.analysis.diversity import TRUTH, Group
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Colours that stay apart for colour-blind eyes (Okabe and Ito), by origin; others take what is left.
-COLOURS = {TRUTH: "#000000", "entity way": "#D55E00", "relation way": "#0072B2", "uniform": "#999999"}
+#: Colours that stay apart for colour-blind eyes (Okabe and Ito), by origin; others take what is
+#: left.
+COLOURS = {
+    TRUTH: "#000000",
+    "entity way": "#D55E00",
+    "relation way": "#0072B2",
+    "uniform": "#999999",
+}
 SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = {TRUTH: "*", "entity way": "o", "relation way": "^", "uniform": "."}
 SIZES = {TRUTH: 150, "uniform": 22}

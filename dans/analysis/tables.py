@@ -75,7 +75,9 @@ def collect(root: Path) -> dict[str, Results]:
         if best:
             found[recipe.name] = Results(best, last, seconds)
     if not found:
-        raise InputError(f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR")
+        raise InputError(
+            f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR"
+        )
     return found
 
 
@@ -155,7 +157,9 @@ def markdown(
             f"{statistics.fmean(result.seconds.values()):.0f}",
         ]
         if reference:
-            cells.append("" if recipe == reference else gap(compare(result, results[reference], "mrr")))
+            cells.append(
+                "" if recipe == reference else gap(compare(result, results[reference], "mrr"))
+            )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -115,7 +115,7 @@ def basis_first_sparse(
 def estimate(
     messages: MessageGraph, bases: int, width: int, width_out: int
 ) -> dict[Callable[[Tensor, MessageGraph, Tensor, Tensor], Tensor], float]:
-    """What each order of work would cost, as fitted to times on two CPU cores."""
+    """What each order of work would cost, as fitted to times on one CPU core."""
     n, e, types = messages.num_entities, len(messages), messages.num_etypes
     rows = 2 * int(_receivers(messages)[1].amin(0).sum())
     square = width * width_out

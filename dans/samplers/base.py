@@ -1,4 +1,4 @@
-"""What a negative sampler is: a callable from facts to rivals, with the moves by which it learns."""
+"""What a negative sampler is: from facts to rivals, with the moves by which it learns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from dans.errors import InputError
 
-#: Marks, in the JSON header, where a tensor stood and where a dictionary had keys that are no strings.
+#: Marks, in the JSON header, where a tensor stood and where a dictionary had keys that are no
+#: strings.
 TENSOR, ITEMS = "__tensor__", "__items__"
 
 

@@ -56,7 +56,8 @@ class Run:
         """
         if self.exists and not resume:
             raise InputError(
-                f"{self.path}: already holds a run; --resume goes on with it, --out names another folder"
+                f"{self.path}: already holds a run; --resume goes on with it, "
+                "--out names another folder"
             )
         if self.exists:
             before = self.config()
@@ -141,7 +142,9 @@ class Run:
         try:
             content = json.loads(path.read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{path}: not there, so {self.path} is not the folder of a run") from None
+            raise InputError(
+                f"{path}: not there, so {self.path} is not the folder of a run"
+            ) from None
         except ValueError as error:
             raise InputError(f"{path}: not a JSON file: {error}") from None
         if not isinstance(content, dict):

@@ -41,9 +41,9 @@ class Batches:
 class WholeGraph:
     """Encodes all entities at every step, from all messages or a fresh share of them.
 
-    This is one *strategy*: it answers what a batch of facts looks like as vectors. Encoding only the
-    neighbourhood of a batch, or one part of a graph spread over machines, would be others, and the
-    trainer would not notice.
+    This is one *strategy*: it answers what a batch of facts looks like as vectors. Encoding only
+    the neighbourhood of a batch, or one part of a graph spread over machines, would be others, and
+    the trainer would not notice.
 
     Args:
         train: (f, 3) the training facts, on the device of the model.

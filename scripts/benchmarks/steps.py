@@ -1,7 +1,7 @@
-"""A DANS training step: ours beside the same step on a layer that gathers a matrix for every message.
+"""A DANS training step: ours beside one wired like the published program's.
 
-The published program cannot be a dependency, so its place is taken by our own ``code`` preset, which
-does what it does, on the layer that it and JinheonBaek/RGCN use: a (d, d) matrix gathered per edge.
+That program cannot be a dependency. Its place is taken by our own ``code`` preset, nested as it
+nests its loops, on the layer that it and JinheonBaek/RGCN use: a (d, d) matrix for every message.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from scripts.benchmarks.measure import Row, compete
 #: Messages whose matrices are gathered at a time: all of WN18RR's would be 7 GB for one layer.
 GATHERED = 20_000
 
-#: What the published program trains with: every fact of a step a positive, half of them messages, and
-#: its networks moved on each thousand of them before the model's one step.
+#: What the published program trains with: every fact of a step a positive, half of them messages,
+#: and its networks moved on each thousand of them before the model's one step.
 PUBLISHED = {
     "graph": {"norm": "code", "sample": 0.5, "hold_out": False},
     "sampler": [
@@ -48,9 +48,7 @@ COMMON = {
 }
 
 
-def per_edge(
-    x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor
-) -> Tensor:
+def per_edge(x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor) -> Tensor:
     """Σ_r A_r X W_r as the published programs sum it: a matrix for every message."""
     by_type = torch.einsum("tb,bij->tij", coefficients, matrices.squeeze(1))
     out = x.new_zeros(len(x), matrices.shape[-1])

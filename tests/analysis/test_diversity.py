@@ -45,7 +45,10 @@ def test_collapsed_group_is_told_from_a_diverse_one() -> None:
     assert numbers["diverse"]["distinct"] == 1
     assert numbers["diverse"]["spread"] > 1
     assert numbers[TRUTH]["to_nearest_true_tail"] == pytest.approx(0, abs=1e-3)
-    assert numbers["collapsed"]["to_nearest_true_tail"] > 3 * numbers["diverse"]["to_nearest_true_tail"]
+    assert (
+        numbers["collapsed"]["to_nearest_true_tail"]
+        > 3 * numbers["diverse"]["to_nearest_true_tail"]
+    )
     assert numbers["collapsed"][f"auc_{TRUTH}"] == pytest.approx(1.0)
     assert numbers["diverse"][f"auc_{TRUTH}"] < 0.75
     assert numbers["diverse"]["auc_collapsed"] == numbers["collapsed"]["auc_diverse"]

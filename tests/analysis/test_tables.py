@@ -12,7 +12,8 @@ from dans.errors import InputError
 
 def results(values: dict[int, float]) -> Results:
     reports = {
-        s: {"mrr": v, "hits@1": v, "hits@3": v, "hits@10": v, "ndcg@5": v} for s, v in values.items()
+        s: {"mrr": v, "hits@1": v, "hits@3": v, "hits@10": v, "ndcg@5": v}
+        for s, v in values.items()
     }
     return Results(reports, {}, dict.fromkeys(values, 2.0))
 

@@ -75,7 +75,7 @@ def test_cut_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere.safetensors: no such checkpoint"):
+    with pytest.raises(InputError, match=r"nowhere.safetensors: no such checkpoint"):
         load_state(tmp_path / "nowhere.safetensors")
 
 

@@ -116,7 +116,9 @@ def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGrap
 
 
 def test_unknown_phase_is_refused(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match="phase.critique: .* known: entity_way, relation_way, critic"):
+    with pytest.raises(
+        InputError, match=r"phase.critique: .* known: entity_way, relation_way, critic"
+    ):
         trainer(kg, "phase.critique.lr=0.1")
     with pytest.raises(InputError, match="known: none"):
         build_trainer(

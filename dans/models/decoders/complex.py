@@ -25,8 +25,8 @@ def conjugate(x: Tensor) -> Tensor:
 class ComplEx(Decoder):
     """A trilinear product over complex vectors: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
 
-    Source: Trouillon et al. 2016, arXiv:1606.06357. Vectors are packed as [real | imaginary], so the
-    score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩.
+    Source: Trouillon et al. 2016, arXiv:1606.06357. Vectors are packed as [real | imaginary], so
+    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩.
 
     Args:
         num_relations: m.

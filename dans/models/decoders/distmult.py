@@ -20,7 +20,7 @@ class DistMult(Decoder):
     Example:
         >>> import torch
         >>> decoder = DistMult(num_relations=2, dim=3)
-        >>> h, r, t = torch.tensor([1., 2., 3.]), torch.tensor([1., 0., -1.]), torch.tensor([4., 5., 6.])
+        >>> h, r, t = torch.tensor([[1., 2., 3.], [1., 0., -1.], [4., 5., 6.]])
         >>> decoder.score(h, r, t)
         tensor(-14.)
     """
