@@ -22,11 +22,7 @@ from dans.models.model import Model
 from dans.objectives import NegativeSampling, Objective
 from dans.registry import build
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
-
-try:
-    from dans.samplers.dans import PRESETS
-except ImportError:
-    PRESETS = {}
+from dans.samplers.dans import PRESETS
 from dans.seeding import device, seed_everything
 from dans.training.run import Run, Which
 from dans.training.sources import WholeGraph

@@ -55,14 +55,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "detach": False,
     },
     "dans": {
-        "noise": 0.5,
+        "noise": 0.25,
         "noise_scale": "relative",
         "output": "residual",
         "init": "orthogonal",
         "generator_repeats": 1,
         "decode": "nearest",
         "r1": 0.1,
-        "warmup": 60,
     },
 }
 
