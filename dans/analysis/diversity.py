@@ -62,6 +62,8 @@ def gather(
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
     for origin, rivals in sampler.origins(positives).items():
         chosen = ~rivals.replaces_head
+        if rivals.valid is not None:
+            chosen = chosen & rivals.valid
         rows = torch.arange(len(facts), device=facts.device).unsqueeze(1).expand_as(chosen)[chosen]
         ids = None if rivals.ids is None else rivals.ids[chosen]
         groups[origin] = Group(rivals.vectors[chosen], rows, _names(kg, ids))

@@ -45,9 +45,12 @@ def diversity_picture(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    figure = Figure(figsize=(11, 6.4))
     FigureCanvasAgg(figure)
-    picture, table = figure.subplots(1, 2, width_ratios=(1.75, 1))
+    picture, table = (
+        figure.add_axes((0.02, 0.1, 0.56, 0.83)),
+        figure.add_axes((0.6, 0.1, 0.39, 0.83)),
+    )
     spare = iter(SPARE * len(groups))
     # The truth goes on top of what it is compared with.
     for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
@@ -56,7 +59,14 @@ def diversity_picture(
     picture.set_title(title, loc="left", fontsize=13)
     picture.set_xticks([])
     picture.set_yticks([])
-    picture.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, frameon=False)
+    picture.legend(
+        loc="upper left",
+        bbox_to_anchor=(-0.01, 0.0),
+        ncols=len(groups),
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=1.5,
+    )
     write_numbers(table, numbers)
     figure.savefig(path, dpi=150)
 
@@ -78,6 +88,8 @@ def scatter(axes: "Axes", name: str, points: NDArray[np.float64], colour: str) -
 
 def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> None:
     """The measurements as a table a person can compare row by row."""
+    from matplotlib.transforms import Bbox
+
     rows = {
         "distinct points": "distinct",
         "spread": "spread",
@@ -87,18 +99,20 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> N
         "probe AUC vs uniform": "auc_uniform",
     }
     cells = [
-        ["–" if key not in group else f"{group[key]:.2f}" for group in numbers.values()]
-        for key in rows.values()
+        [label, *("–" if key not in group else f"{group[key]:.2f}" for group in numbers.values())]
+        for label, key in rows.items()
     ]
     axes.axis("off")
+    width = 0.6 / len(numbers)
     table = axes.table(
         cells,
-        rowLabels=list(rows),
-        colLabels=[name.replace(" ", "\n") for name in numbers],
-        loc="center",
+        colLabels=["", *(name.replace(" ", "\n") for name in numbers)],
+        colWidths=[0.4, *[width] * len(numbers)],
+        bbox=Bbox.from_bounds(0.0, 0.3, 1.0, 0.5),
         cellLoc="center",
         edges="horizontal",
     )
     table.auto_set_font_size(False)
     table.set_fontsize(9)
-    table.scale(1.0, 1.9)
+    for row in range(1, len(rows) + 1):
+        table[row, 0].set_text_props(ha="left")
