@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dans.allocator import keep_freed_memory
 from dans.assembly import configure, folder, train
-from dans.config import RunConfig
+from dans.config import RunConfig, read_recipe
 from dans.errors import InputError
 from dans.evaluation import Report
 
@@ -89,6 +89,12 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     config = configure(recipe, [*args.set, *assignments])
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def expectations(kind: str) -> dict[str, dict[str, float]]:
+    """What the recipes of a kind expect of themselves, by name."""
+    recipes = {path.stem: read_recipe(path) for path in (RECIPES / kind).glob("*.toml")}
+    return {name: plain["expected"] for name, plain in recipes.items() if "expected" in plain}
 
 
 def train_and_tell(args: argparse.Namespace, *, kind: str) -> str:

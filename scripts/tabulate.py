@@ -1,6 +1,6 @@
 """Tabulate judged runs: mean ± standard deviation over seeds, differences paired by seed.
 
-python scripts/tabulate.py runs/dans
+python scripts/tabulate.py runs/dans --expected
 python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
 python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
 python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
@@ -26,11 +26,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
+    parser.add_argument("--expected", action="store_true", help="hold them to what recipes expect")
     args = parser.parse_args()
     results = {k: v for k, v in collect(args.runs).items() if fnmatch(k, args.match)}
     if args.reference and args.reference not in results:
         raise InputError(f"--reference {args.reference}: known: {', '.join(results)}")
-    table = markdown(results, reference=args.reference)
+    expected = cli.expectations(args.runs.name) if args.expected else None
+    table = markdown(results, reference=args.reference, expected=expected)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(summarise(results), indent=1) + "\n", "utf-8")

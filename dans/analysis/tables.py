@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,21 +132,23 @@ def _numbers(values: Sequence[float]) -> dict[str, Any]:
 
 
 def markdown(
-    results: Mapping[str, Results], *, reference: str | None = None, recipes: Iterable[str] = ()
+    results: Mapping[str, Results],
+    *,
+    reference: str | None = None,
+    expected: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
     """A table of recipes: metrics of the best model, MRR of the last, difference to a reference.
 
     Args:
         results: by recipe.
         reference: the recipe differences are taken to; none: no such column.
-        recipes: which, in this order; all of them if empty.
+        expected: by recipe, the ``value`` of the MRR and its ``tolerance``; none: no such column.
     """
-    chosen = list(recipes) or list(results)
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
     head += [f"MRR − {reference}"] if reference else []
+    head += ["expected"] if expected else []
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for recipe in chosen:
-        result = results[recipe]
+    for recipe, result in results.items():
         cells = [
             recipe,
             _cell(result.values("mrr")),
@@ -160,8 +162,19 @@ def markdown(
             cells.append(
                 "" if recipe == reference else gap(compare(result, results[reference], "mrr"))
             )
+        if expected:
+            cells.append(_held_to(statistics.fmean(result.values("mrr")), expected.get(recipe)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _held_to(value: float, expected: Mapping[str, float] | None) -> str:
+    """What a recipe expects, and whether it was met."""
+    if expected is None:
+        return "–"
+    met = abs(value - expected["value"]) <= expected["tolerance"]
+    wanted = f"{short(expected['value'])} ± {short(expected['tolerance'])}"
+    return wanted if met else f"{wanted}, missed"
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -72,6 +72,16 @@ def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
     assert plain["two"]["last"] == {}
 
 
+def test_rows_are_held_to_what_recipes_expect(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.6)
+    keep(tmp_path, "two", 0, 0.6)
+    found = collect(tmp_path)
+    expected = {"one": {"value": 0.58, "tolerance": 0.03}, "two": {"value": 0.5, "tolerance": 0.03}}
+    table = markdown(found, expected=expected)
+    assert table.count(".580 ± .030 |") == 1
+    assert ".500 ± .030, missed" in table
+
+
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no judged run"):
         collect(tmp_path)
