@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ def configure(recipe: Path, assignments: list[str]) -> RunConfig:
         InputError: the recipe, an override, or the run to start from cannot be used.
     """
     plain = override(read_recipe(recipe), assignments)
+    if not isinstance(plain.get("train", {}), Mapping):
+        raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
     if start := plain.get("start"):
         seed = plain.get("train", {}).get("seed", 0)
         before = starting_run(str(start), seed).config().plain()
@@ -168,8 +171,16 @@ def build_trainer(config: RunConfig, kg: KnowledgeGraph, run: Run | None) -> Tra
 
 def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
     """Give a model the best weights of another run."""
+    last, config = run.load("last"), run.config().train
+    waited = (last["step"] - last["best"]["step"]) // config.validate_every
+    if last["step"] < config.steps and not 0 < config.patience <= waited:
+        raise InputError(
+            f"{run.path}: stopped at step {last['step']} of {config.steps}; "
+            "go on with it first, by --resume"
+        )
     state = run.load("best")
     check_digest(state, kg)
+    log.info("starting from %s, step %d", run.path, state["step"])
     model.load_state_dict(state["model"])
 
 
@@ -184,11 +195,15 @@ def train(config: RunConfig, where: Path, *, resume: bool = False) -> Report | N
     """
     kg = KnowledgeGraph.load(config.data)
     run = Run(where)
-    trainer = build_trainer(config, kg, run)
-    run.begin(config, resume=resume)
-    if resume and run.file("last").exists():
+    goes_on = resume and run.file("last").exists()
+    # A run that goes on has weights of its own.
+    trainer = build_trainer(dataclasses.replace(config, start="") if goes_on else config, kg, run)
+    if goes_on:
         trainer.restore(run.load("last"))
-        run.rewind(trainer.done)
+    if trainer.done > config.train.steps:
+        raise InputError(f"train.steps: {where} is at step {trainer.done} already")
+    run.begin(config, resume=resume)
+    run.rewind(trainer.done if goes_on else -1)
     run.write_json("environment.json", environment())
     try:
         report = trainer.fit(config.train.steps)
@@ -223,7 +238,13 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
     state = run.load(which)
-    trainer = build_trainer(dataclasses.replace(config, start=""), kg, None)
+    here = dataclasses.replace(config, start="")
+    try:
+        device(config.train.device)
+    except InputError:
+        log.warning("%s was trained on %s; going on with the cpu", where, config.train.device)
+        here = here.replace(device="cpu")
+    trainer = build_trainer(here, kg, None)
     trainer.restore(state)
     if not isinstance(trainer.objective, NegativeSampling):
         raise InputError(f"{where}: trained without negatives")

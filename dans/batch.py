@@ -22,8 +22,8 @@ class Positives:
     Args:
         triples: (b, 3) int64 ids; they index the rows of ``entities``.
         h: (b, d) vectors of the heads.
-        t: (b, d) vectors of the tails.
         r: (b, ·) vectors of the relations, as wide as the decoder wants them.
+        t: (b, d) vectors of the tails.
         tail_query: (b, d) the query vectors of (h, r, ?).
         head_query: (b, d) the query vectors of (?, r, t).
         entities: (n, d) every entity a rival may be drawn from.
@@ -144,7 +144,7 @@ class Negatives:
             ValueError: these rivals were generated and have no ids.
         """
         if self.ids is None:
-            raise ValueError("generated rivals have no ids; see dans.analysis.nearest")
+            raise ValueError("generated rivals have no ids; see dans.samplers.nearest")
         return corrupted(positives, self.ids, self.replaces_head)
 
     def scores(self, positives: Positives) -> Tensor:

@@ -38,6 +38,8 @@ def run_main(main: Callable[[], object]) -> None:
         main()
     except InputError as error:
         sys.exit(_refuse(str(error)))
+    except OSError as error:
+        sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
     except FloatingPointError as error:
         sys.exit(_refuse(f"training diverged: {error}"))
     except KeyboardInterrupt:

@@ -27,6 +27,27 @@ T = TypeVar("T")
 Schedule = Literal["constant", "cosine", "linear"]
 
 
+def _within(
+    name: str,
+    value: float,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Refuse a number out of range, in words."""
+    limits = {"at least": least, "above": above, "at most": most, "below": below}
+    words = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+    if (
+        (least is not None and not value >= least)
+        or (above is not None and not value > above)
+        or (most is not None and not value <= most)
+        or (below is not None and not value < below)
+    ):
+        raise InputError(f"{name}: expected {words}, got {value:g}")
+
+
 @dataclass(frozen=True)
 class Component:
     """A class chosen by name, and what its constructor is given."""
@@ -46,6 +67,10 @@ class GraphConfig:
     sample: float = 1.0
     #: leave the facts being scored out of the messages
     hold_out: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _within("sample", self.sample, above=0, most=1)
 
 
 @dataclass(frozen=True)
@@ -71,6 +96,16 @@ class TrainConfig:
     threads: int = 0
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("steps", "lr", "clip", "l2", "seed", "patience", "threads"):
+            _within(name, getattr(self, name), least=0)
+        _within("batch", self.batch, least=1)
+        _within("validate_every", self.validate_every, least=1)
+        _within("seed", self.seed, most=2**63 - 1)
+        for beta in self.betas:
+            _within("betas", beta, least=0, below=1)
+
 
 @dataclass(frozen=True)
 class PhaseConfig:
@@ -83,6 +118,15 @@ class PhaseConfig:
     #: move on every part of the batch before the model's one step, not on the first alone; the
     #: published DANS program nests its loops so
     sweep: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _within("lr", self.lr, least=0)
+        _within("batch", self.batch, least=0)
+        for beta in self.betas:
+            _within("betas", beta, least=0, below=1)
+        if self.sweep and not self.batch:
+            raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 
 
 @dataclass(frozen=True)
@@ -180,13 +224,14 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 
 def _descend(here: Any, key: str, where: str) -> Any:
-    if isinstance(here, list):
-        return here[_number(here, key, where)]
-    if isinstance(here.get(key), str):
-        here[key] = {"name": here[key]}
-    if not isinstance(here.setdefault(key, {}), (dict, list)):
+    place: Any = _number(here, key, where) if isinstance(here, list) else key
+    if isinstance(here, dict):
+        here.setdefault(key, {})
+    if isinstance(here[place], str):
+        here[place] = {"name": here[place]}
+    if not isinstance(here[place], (dict, list)):
         raise InputError(f"{where}: is a value, not a section")
-    return here[key]
+    return here[place]
 
 
 def _put(here: Any, key: str, value: Any, where: str) -> None:
@@ -266,7 +311,10 @@ def _section(kind: type[T], plain: Any, path: str) -> T:
     for key in required:
         if key not in given:
             raise InputError(f"{dot}{key}: missing")
-    return kind(**given)
+    try:
+        return kind(**given)
+    except InputError as error:
+        raise InputError(f"{dot}{error}") from None
 
 
 def _component(plain: Any, path: str) -> Component:

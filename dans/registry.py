@@ -3,11 +3,19 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TypeVar, get_args, get_type_hints
 
 from dans.errors import InputError
 
 T = TypeVar("T")
+
+#: What a user may give for a parameter of a plain type, and how that is said.
+KINDS: dict[object, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a string"),
+}
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
@@ -71,9 +79,34 @@ def build(
             raise InputError(
                 f"{where}.{key}: unknown option of {name}; known: {', '.join(settable) or 'none'}"
             )
+    for key, value in (given or {}).items():
+        _check_kind(f"{where}.{key}", value, hints(factory).get(key))
     try:
         return factory(**supplied, **(given or {}))
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
     except TypeError as error:
         raise InputError(f"{where}: {name} cannot be built: {error}") from error
+
+
+def hints(factory: Callable[..., object]) -> dict[str, object]:
+    """The type of each parameter that a factory's constructor declares."""
+    target = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        return dict(get_type_hints(target))
+    except (NameError, TypeError):
+        return {}
+
+
+def _check_kind(where: str, value: object, kind: object) -> None:
+    """Refuse a value of another kind than a plain parameter is declared to be."""
+    inner = [part for part in get_args(kind) if part is not type(None)]
+    if len(inner) == 1 and type(None) in get_args(kind):
+        if value is None:
+            return
+        kind = inner[0]
+    if kind not in KINDS:
+        return
+    accepted, words = KINDS[kind]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{where}: expected {words}, got {value!r}")

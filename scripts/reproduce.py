@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 
 from dans import cli
 from dans.assembly import folder, judge, train
+from dans.training.run import Run
 
 
 def main() -> None:
@@ -33,8 +34,8 @@ def main() -> None:
             continue
         for seed in range(args.seeds):
             where = folder(f"{args.kind}/{recipe.stem}", seed)
-            if not (where / "report.last.json").exists():
-                config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
+            config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
+            if not (where / "report.last.json").exists() or Run(where).config() != config:
                 train(config, where, resume=True)
                 judge(where)
                 judge(where, which="last")

@@ -6,7 +6,7 @@ import pytest
 
 import dans  # noqa: F401  (sets OpenMP's wait policy before torch is loaded)
 
-pytest.register_assert_rewrite("tests.oracles", "tests.suites")
+pytest.register_assert_rewrite("tests.suites")
 
 
 @pytest.fixture(autouse=True)

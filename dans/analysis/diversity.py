@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.models.model import Model
 from dans.samplers.base import NegativeSampler
 
@@ -41,6 +42,7 @@ def gather(
     relation: int,
     *,
     queries: int = 60,
+    most: int = 400,
 ) -> dict[str, Group]:
     """The true tails of a relation, and what a sampler offers against them.
 
@@ -52,11 +54,16 @@ def gather(
         relation: its id.
         queries: facts of the relation for which rivals are drawn, evenly spread over its training
             facts; more than there are means all of them. The true tails are those of all.
+        most: true tails at the most, likewise spread.
+
+    Raises:
+        InputError: the relation has no training facts.
     """
     facts = kg.train[kg.train[:, 1] == relation].to(entities.device)
-    truth = facts[:, 2].unique()
-    if len(facts) > queries:
-        facts = facts[torch.linspace(0, len(facts) - 1, queries, device=facts.device).long()]
+    if not len(facts):
+        raise InputError(f"--relation {kg.relations[relation]}: has no training facts")
+    truth = _spread_out(facts[:, 2].unique(), most)
+    facts = _spread_out(facts, queries)
     positives = model.positives(facts, entities)
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
@@ -66,15 +73,23 @@ def gather(
             chosen = chosen & rivals.valid
         rows = torch.arange(len(facts), device=facts.device).unsqueeze(1).expand_as(chosen)[chosen]
         ids = None if rivals.ids is None else rivals.ids[chosen]
-        groups[origin] = Group(rivals.vectors[chosen], rows, _names(kg, ids))
+        if len(rows):
+            groups[origin] = Group(rivals.vectors[chosen], rows, _names(kg, ids))
     return groups
+
+
+def _spread_out(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, most, device=rows.device).long()]
 
 
 def _names(kg: KnowledgeGraph, ids: Tensor | None) -> tuple[str, ...]:
     return () if ids is None else tuple(kg.entities[i] for i in ids.tolist())
 
 
-def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float]]:
+def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
     """Spread, nearness and separability of groups of points.
 
     Returns:
@@ -82,10 +97,10 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float]]:
         ``spread``, the mean distance between two points; ``spread_within_query``, the same for
         points of one question; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how
         well a linear probe tells the group from another one (area under ROC, five-fold; .5 is not
-        at all).
+        at all; None where a group has fewer than five).
     """
     truth = groups[TRUTH].vectors
-    numbers: dict[str, dict[str, float]] = {}
+    numbers: dict[str, dict[str, float | None]] = {}
     for name, group in groups.items():
         numbers[name] = {
             "points": float(len(group.vectors)),
@@ -118,25 +133,24 @@ def spread_within(group: Group) -> float:
     return float(distances[same].mean()) if bool(same.any()) else 0.0
 
 
-def separability(one: Tensor, other: Tensor) -> float:
+def separability(one: Tensor, other: Tensor) -> float | None:
     """Area under ROC of a linear probe between two groups of points, five-fold.
 
-    Needs scikit-learn (``pip install 'dans[plots]'``). Fewer than five points on a side: .5.
+    Needs scikit-learn (``pip install 'dans[plots]'``). None with fewer than five points on a side.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if min(len(one), len(other)) < 5:
-        return 0.5
+        return None
     points = torch.cat((one, other)).double().cpu().numpy()
     labels = np.repeat((0, 1), (len(one), len(other)))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     chances = cross_val_predict(probe, points, labels, cv=folds, method="predict_proba")[:, 1]
-    from sklearn.metrics import roc_auc_score
-
     return float(roc_auc_score(labels, chances))
 
 

@@ -29,7 +29,7 @@ def diversity_picture(
     path: Path,
     groups: Mapping[str, Group],
     places: Mapping[str, NDArray[np.float64]],
-    numbers: Mapping[str, Mapping[str, float]],
+    numbers: Mapping[str, Mapping[str, float | None]],
     *,
     title: str,
 ) -> None:
@@ -86,7 +86,7 @@ def scatter(axes: "Axes", name: str, points: NDArray[np.float64], colour: str) -
     )
 
 
-def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> None:
+def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
     """The measurements as a table a person can compare row by row."""
     from matplotlib.transforms import Bbox
 
@@ -99,7 +99,7 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> N
         "probe AUC vs uniform": "auc_uniform",
     }
     cells = [
-        [label, *("–" if key not in group else f"{group[key]:.2f}" for group in numbers.values())]
+        [label, *(_cell(group.get(key)) for group in numbers.values())]
         for label, key in rows.items()
     ]
     axes.axis("off")
@@ -116,3 +116,7 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float]]) -> N
     table.set_fontsize(9)
     for row in range(1, len(rows) + 1):
         table[row, 0].set_text_props(ha="left")
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -107,5 +107,9 @@ class Mixture(NegativeSampler):
         return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The members' rivals, each by its own name."""
-        return {k: v for sampler in self.samplers for k, v in sampler.origins(positives).items()}
+        """The members' rivals, each by its own name; a second one of a name gets a number."""
+        found: dict[str, Negatives] = {}
+        for i, sampler in enumerate(self.samplers, start=1):
+            for name, rivals in sampler.origins(positives).items():
+                found[f"{name} {i}" if name in found else name] = rivals
+        return found

@@ -250,11 +250,8 @@ class DANS(NegativeSampler):
         return Negatives(rivals.vectors, replaces_head, rivals.ids, valid)
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The rivals of each way that offers any."""
-        return {
-            f"{name} way": self.offer(positives, *drawn)
-            for name, drawn in self.draw(positives).items()
-        }
+        """The fakes of each way that offers any, as generated: not the entities nearest to them."""
+        return {f"{name} way": Negatives(*drawn) for name, drawn in self.draw(positives).items()}
 
     def draw(self, positives: Positives) -> dict[str, tuple[Tensor, Tensor]]:
         """Fakes of each way that offers any, with their sides."""

@@ -29,6 +29,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._events: SummaryWriter | None = None
+        self._forgotten: int | None = None
 
     def __repr__(self) -> str:
         """``Run(path)``."""
@@ -52,7 +53,8 @@ class Run:
 
         Raises:
             InputError: the folder holds a run and ``resume`` was not asked for, or holds a run of
-                another configuration. More ``train.steps`` than before is no other configuration.
+                another configuration. More ``train.steps`` than before is no other configuration
+                where the learning rate is constant.
         """
         if self.exists and not resume:
             raise InputError(
@@ -61,6 +63,11 @@ class Run:
             )
         if self.exists:
             before = self.config()
+            if before.train.schedule != "constant" and before.train.steps != config.train.steps:
+                raise InputError(
+                    f"train.steps: {before.train.steps} then, {config.train.steps} now; "
+                    f"the learning rate of {self.path} was scheduled for the former"
+                )
             if before.replace(steps=config.train.steps) != config:
                 raise InputError(
                     f"{self.path}/config.json: this run was made with another configuration "
@@ -106,6 +113,7 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget metrics after a step: the run goes on from there."""
+        self._forgotten = step + 1
         kept = [json.dumps(line) for line in self.metrics() if line["step"] <= step]
         write_atomically(
             self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode("utf-8")
@@ -117,7 +125,8 @@ class Run:
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(self.path / "tensorboard"))
+            folder = str(self.path / "tensorboard")
+            self._events = SummaryWriter(folder, purge_step=self._forgotten)
         return self._events
 
     def close(self) -> None:

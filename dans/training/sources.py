@@ -1,5 +1,7 @@
 """Where a training step gets its facts and its vectors from."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -38,12 +40,22 @@ class Batches:
         self.order = state["order"]
 
 
+class Source(Protocol):
+    """A strategy: what a batch of facts looks like as vectors, and every entity for judging.
+
+    ``WholeGraph`` is one. Encoding only the neighbourhood of a batch, or one part of a graph spread
+    over machines, would be others, and the trainer would not notice.
+    """
+
+    def positives(self, model: Model, rows: Tensor) -> Positives:
+        """Facts by their (b,) row numbers, as vectors the model has for them in this step."""
+
+    def entities(self, model: Model) -> Tensor:
+        """Every entity's vector, (n, d)."""
+
+
 class WholeGraph:
     """Encodes all entities at every step, from all messages or a fresh share of them.
-
-    This is one *strategy*: it answers what a batch of facts looks like as vectors. Encoding only
-    the neighbourhood of a batch, or one part of a graph spread over machines, would be others, and
-    the trainer would not notice.
 
     Args:
         train: (f, 3) the training facts, on the device of the model.

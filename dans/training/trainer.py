@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from dans.samplers.base import Phase
 from dans.samplers.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
 from dans.training.run import Run
-from dans.training.sources import Batches, WholeGraph
+from dans.training.sources import Batches, Source
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Trainer:
         objective: Objective,
         *,
         config: TrainConfig,
-        source: WholeGraph,
+        source: Source,
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | None = None,
         run: Run | None = None,
@@ -105,7 +106,7 @@ class Trainer:
         Raises:
             FloatingPointError: a loss is no longer a number.
         """
-        if self.done >= steps > 0:
+        if self.done and (self.done >= steps or self.exhausted):
             return self.judge(self.source.entities(self.model))
         report = self.validate() if self.done == 0 else None
         bar = tqdm(
@@ -186,8 +187,8 @@ class Trainer:
         for name, term in terms.items():
             if not torch.isfinite(term.detach()):
                 raise FloatingPointError(
-                    f"step {self.done + 1}: {name} is {float(term.detach())}; parameters are "
-                    "as they were after the step before; a lower learning rate may help"
+                    f"step {self.done + 1}: {name} is {float(term.detach())}; the last "
+                    "checkpoint is whole; a lower learning rate may help"
                 )
 
     def validate(self, terms: Mapping[str, float] | None = None) -> Report | None:
@@ -205,9 +206,10 @@ class Trainer:
         if self.run is not None:
             self.run.record(self.done, "valid", numbers)
             state = self.state()
-            self.run.save("last", state)
+            # The best first: a kill in between must not leave a `last` that takes it for written.
             if better or self.evaluator is None:
                 self.run.save("best", state)
+            self.run.save("last", state)
         return report
 
     def judge(self, entities: Tensor) -> Report | None:
@@ -223,9 +225,9 @@ class Trainer:
         numbers = self.objective.diagnose(self.model.positives(facts, entities))
         restore_random_state(before)
         for complaint in warnings(numbers):
-            where, _, _ = complaint.partition(",")
-            if where not in self.complaints:
-                self.complaints.add(where)
+            kind = re.split(r"[,(\d]", complaint)[0]
+            if kind not in self.complaints:
+                self.complaints.add(kind)
                 log.warning("step %d: %s", self.done, complaint)
         return {"sampler": numbers} if numbers else {}
 
