@@ -10,6 +10,7 @@ from dans.assembly import configure, judge, load, train
 from dans.config import RunConfig
 from dans.errors import InputError
 from dans.samplers import Mixture, Uniform
+from dans.training.run import Run
 
 FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
 
@@ -87,6 +88,29 @@ def test_run_that_starts_from_another_cannot_change_the_model(recipe: Path, tmp_
     )
     with pytest.raises(InputError, match=r"decoder: the run it starts from, .* has another"):
         configure(then, [])
+
+
+def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "base"
+    train(configure(recipe, []), run)
+    state = Run(run).load("last")
+    Run(run).save("last", {**state, "step": 3})
+    then = tmp_path / "then.toml"
+    then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["kept"]\n')
+    with pytest.raises(InputError, match=r"stopped at step 3 of 4; go on with it first"):
+        train(configure(then, []), tmp_path / "run")
+
+
+def test_run_cannot_go_back(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "run")
+    with pytest.raises(InputError, match=r"train.steps: .* is at step 4 already"):
+        train(configure(recipe, ["train.steps=2"]), tmp_path / "run", resume=True)
+    assert load(tmp_path / "run").config.train.steps == 4
+
+
+def test_finished_run_resumed_says_where_it_stands(recipe: Path, tmp_path: Path) -> None:
+    first = train(configure(recipe, []), tmp_path / "run")
+    assert train(configure(recipe, []), tmp_path / "run", resume=True) == first
 
 
 def test_missing_start_says_how_to_make_it(recipe: Path) -> None:

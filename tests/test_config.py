@@ -40,6 +40,14 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"sampler": {"name": "uniform"}}, "sampler: expected a list"),
         ({"phase": {"critic": {"rate": 1}}}, "phase.critic.rate: unknown option"),
         ({"data": 3}, "data: expected a string"),
+        ({"train": {"validate_every": 0}}, "train.validate_every: expected at least 1, got 0"),
+        ({"train": {"batch": 0}}, "train.batch: expected at least 1"),
+        ({"train": {"steps": -3}}, "train.steps: expected at least 0, got -3"),
+        ({"train": {"lr": -1}}, "train.lr: expected at least 0"),
+        ({"train": {"lr": float("nan")}}, "train.lr: expected at least 0, got nan"),
+        ({"train": {"betas": [0.9, 2]}}, "train.betas: expected at least 0 and below 1, got 2"),
+        ({"graph": {"sample": 0}}, "graph.sample: expected above 0 and at most 1, got 0"),
+        ({"phase": {"critic": {"sweep": True}}}, "phase.critic.sweep: needs a batch"),
     ],
 )
 def test_mistakes_are_named_by_their_key(change: dict[str, object], message: str) -> None:
@@ -61,6 +69,11 @@ def test_override_leaves_the_original_alone_and_reaches_lists() -> None:
     assert changed["sampler"] == [{"name": "uniform", "k": 5}]
     assert changed["train"] == {"schedule": "cosine"}
     assert PLAIN["sampler"] == [{"name": "uniform", "k": 2}]
+
+
+def test_name_in_a_list_takes_options() -> None:
+    changed = override({"sampler": ["uniform"]}, ["sampler.0.k=2"])
+    assert changed == {"sampler": [{"name": "uniform", "k": 2}]}
 
 
 def test_component_given_by_name_takes_options() -> None:

@@ -41,6 +41,21 @@ def test_refusals_of_the_constructor_carry_the_section() -> None:
         build(TABLE, "part", where="x", size=-1)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bias": "False"}, "x.bias: expected true or false, got 'False'"),
+        ({"bias": 1}, "x.bias: expected true or false, got 1"),
+        ({"size": "3"}, "x.size: expected a whole number, got '3'"),
+        ({"size": True}, "x.size: expected a whole number, got True"),
+        ({"size": 1.5}, "x.size: expected a whole number, got 1.5"),
+    ],
+)
+def test_options_are_of_the_kind_that_is_declared(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(TABLE, "part", where="x", given={"size": 1, **given})
+
+
 def test_missing_option_is_an_input_error() -> None:
     with pytest.raises(InputError, match="x: part cannot be built"):
         build(TABLE, "part", where="x")

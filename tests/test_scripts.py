@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from dans.training.checkpoint import load_state, states_equal
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -98,12 +102,37 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
         assert report[side]["queries"] == queries
         assert 0 < report[side]["mrr"] <= 1
         assert {"mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5"} <= report[side].keys()
-    assert f"{report['both']['mrr']:.3f}"[1:] in done.stdout
+    assert f"{report['both']['mrr']:.4f}" in done.stdout
     done = run("plot_diversity.py", "dans", "--relation", "r0", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
     groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
     assert {"true tails", "entity way", "relation way", "uniform"} == groups.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [1, 4])
+def test_killed_run_ends_equal_to_one_never_killed(folder: Path, lines: int) -> None:
+    options = ["--recipe", "own.toml", "--set", "train.steps=60", "--set", "train.validate_every=5"]
+    whole, killed = folder / f"whole{lines}", folder / f"killed{lines}"
+    assert run("pretrain_rgcn.py", *options, "--out", whole, cwd=folder).returncode == 0
+    command = [sys.executable, str(SCRIPTS / "pretrain_rgcn.py"), *options, "--out", str(killed)]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+        metrics = killed / "metrics.jsonl"
+        while process.poll() is None:
+            if metrics.exists() and len(metrics.read_text().splitlines()) >= lines:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+    done = run("pretrain_rgcn.py", *options, "--out", killed, "--resume", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for name in ("last", "best"):
+        states = [load_state(path / f"{name}.safetensors") for path in (whole, killed)]
+        for state in states:
+            del state["seconds"]
+        assert states_equal(*states), name
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == list(range(0, 61, 5))
 
 
 @pytest.mark.slow
@@ -126,6 +155,10 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
         (["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base"], "already holds a run"),
         (["pretrain_rgcn.py", "--device", "abacus", "--out", "x"], "train.device: 'abacus'"),
         (["train_dans.py"], "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0"),
+        (["pretrain_rgcn.py", "--set", "train.validate_every=0"], "train.validate_every: expected"),
+        (["pretrain_rgcn.py", "--set", "encoder.dim=0", "--out", "x"], "encoder.dim"),
+        (["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "own.toml"], "own.toml"),
+        (["train_dans.py", "--set", "train=5"], "train: expected a section, got 5"),
         (["evaluate.py", "nowhere"], "nowhere is not the folder of a run"),
         (["plot_diversity.py", "base", "--relation", "r9"], "r9"),
         (["tabulate.py", "nowhere"], "nowhere: no judged run"),

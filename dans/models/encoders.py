@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from dans.data.messages import MessageGraph
+from dans.errors import InputError
 
 
 class Encoder(nn.Module, ABC):
@@ -33,6 +34,8 @@ class Lookup(Encoder):
 
     def __init__(self, num_entities: int, dim: int, *, init: float = 1.0) -> None:
         super().__init__()
+        if dim < 1:
+            raise InputError(f"dim: expected at least 1, got {dim}")
         self.dim = dim
         self.init = init
         self.entities = nn.Embedding(num_entities, dim)

@@ -116,6 +116,8 @@ class RGCN(Encoder):
         init: float = 1.0,
     ) -> None:
         super().__init__()
+        if dim < 1:
+            raise InputError(f"dim: expected at least 1, got {dim}")
         if layers < 1:
             raise InputError(f"layers: expected at least 1, got {layers}")
         if bases is not None and blocks is not None:

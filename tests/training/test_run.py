@@ -46,6 +46,13 @@ def test_resuming_with_another_option_is_refused_by_name(tmp_path: Path) -> None
         Run(tmp_path).begin(CONFIG.replace(lr=0.5, steps=9), resume=True)
 
 
+def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG.replace(schedule="cosine"), resume=False)
+    with pytest.raises(InputError, match=r"train.steps: 5 then, 9 now; the learning rate"):
+        Run(tmp_path).begin(CONFIG.replace(schedule="cosine", steps=9), resume=True)
+    assert Run(tmp_path).config().train.steps == 5
+
+
 def test_metrics_are_rewound_to_a_step(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in (0, 5, 10):
