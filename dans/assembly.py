@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 import dans
+from dans.classification import classification
 from dans.config import Component, RunConfig, override, read_recipe
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
-from dans.evaluation import Evaluator, Report
+from dans.evaluation import Evaluator, Report, Unseen
 from dans.losses import LOSSES
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: Where runs go unless they are told otherwise, by kind, recipe and seed.
 RUNS = Path("runs")
+
+#: Lines classified at a time.
+CLASSIFIED = 8192
 
 
 def folder(name: str, seed: int) -> Path:
@@ -258,19 +262,39 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     )
 
 
-def judge(where: Path, *, split: Split = "test", which: Which = "best") -> Report:
+def judge(
+    where: Path, *, split: Split = "test", which: Which = "best", unseen: Unseen = "rank"
+) -> Report:
     """Evaluate a run on a split and keep the report in its folder.
 
-    ``report.json`` is the best model on the test split; any other choice is in the file's name.
+    ``report.json`` is the best model on the test split; any other choice is in the file's name. A
+    split whose lines are labelled true or false is classified too.
     """
     trained = load(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} facts")
-    report = Evaluator(trained.kg, split)(trained.model.decoder, trained.entities)
-    names = ["report", *([split] if split != "test" else []), *([which] if which != "best" else [])]
-    content = {"model": which, "step": trained.step, "seed": trained.config.train.seed}
+    report = Evaluator(trained.kg, split, unseen=unseen)(trained.model.decoder, trained.entities)
+    usual = {"split": "test", "which": "best", "unseen": "rank"}
+    asked = {"split": split, "which": which, "unseen": unseen}
+    names = ["report", *(value for key, value in asked.items() if value != usual[key])]
+    content: dict[str, Any] = {"model": which, "step": trained.step}
+    content["seed"] = trained.config.train.seed
+    if split in trained.kg.labelled:
+        content["classification"] = classify(trained, split)
     Run(where).write_json(f"{'.'.join(names)}.json", {**report.to_json(), **content})
     return report
+
+
+def classify(trained: Trained, split: Split) -> dict[str, float]:
+    """How well a model tells the true lines of a labelled split from the false ones."""
+    lines, holds = trained.kg.lines(split)
+    place = trained.entities.device
+    with torch.no_grad():
+        parts = [
+            trained.model.positives(part, trained.entities).scores().squeeze(1)
+            for part in lines.to(place).split(CLASSIFIED)
+        ]
+    return classification(torch.cat(parts), holds.to(place))
 
 
 def environment() -> dict[str, Any]:

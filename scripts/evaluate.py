@@ -26,8 +26,15 @@ def main() -> None:
         default="best",
         help="the checkpoint best on validation, or the last one (default: best)",
     )
+    parser.add_argument(
+        "--unseen",
+        choices=("rank", "drop"),
+        default="rank",
+        help="facts with an entity that training never saw: rank or drop them (default: rank)",
+    )
     args = parser.parse_args()
-    print("\n".join(judge(args.run, split=args.split, which=args.model).table()))
+    report = judge(args.run, split=args.split, which=args.model, unseen=args.unseen)
+    print("\n".join(report.table()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import torch
 
 from dans.assembly import configure, judge, load, train
 from dans.config import RunConfig
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import Mixture, Uniform
 from dans.training.run import Run
@@ -165,3 +166,22 @@ def test_several_samplers_are_mixed(recipe: Path, tmp_path: Path) -> None:
     assert isinstance(sampler, Mixture)
     assert isinstance(sampler.samplers[0], Uniform)
     assert sampler.k == 3
+
+
+@pytest.mark.slow
+def test_labelled_lines_are_classified(tmp_path: Path) -> None:
+    try:
+        kg = KnowledgeGraph.load("wn11")
+    except InputError as error:
+        pytest.skip(f"WN11 is not here: {error}")
+    recipe = tmp_path / "wn11.toml"
+    recipe.write_text(
+        'data = "wn11"\nencoder = { name = "lookup", dim = 4 }\ndecoder = "distmult"\n'
+        'loss = "logistic"\nsampler = ["kept"]\n[train]\nsteps = 1\n'
+    )
+    train(configure(recipe, []), tmp_path / "run")
+    judge(tmp_path / "run", split="valid")
+    kept = json.loads((tmp_path / "run" / "report.valid.json").read_text())
+    assert kept["classification"]["facts"] == len(kg.lines("valid")[0]) == 5218
+    assert 0 < kept["classification"]["auc"] < 1
+    assert kept["both"]["queries"] == 2 * len(kg.valid)

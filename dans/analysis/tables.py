@@ -141,14 +141,15 @@ def markdown(
 
     Args:
         results: by recipe.
-        reference: the recipe differences are taken to; none: no such column.
+        reference: the recipe differences are taken to, and the first row; none: no such column.
         expected: by recipe, the ``value`` of the MRR and its ``tolerance``; none: no such column.
     """
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
     head += [f"MRR − {reference}"] if reference else []
     head += ["expected"] if expected else []
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for recipe, result in results.items():
+    for recipe in sorted(results, key=lambda recipe: (recipe != reference, recipe)):
+        result = results[recipe]
         cells = [
             recipe,
             _cell(result.values("mrr")),
