@@ -21,11 +21,11 @@ from scripts.benchmarks import encoder, measure, ranking, steps
 load = KnowledgeGraph.load
 FAMILIES = {
     "encoder": lambda: [
-        *encoder.rows(load("fb15k-237"), layers=1, limit=11 * 2**30),
-        *encoder.rows(load("fb15k-237"), sample=30_000, limit=11 * 2**30),
+        *encoder.rows(load("fb15k-237"), layers=1, rounds=1, limit=11 * 2**30),
+        *encoder.rows(load("fb15k-237"), sample=30_000, rounds=2, limit=11 * 2**30),
         *encoder.rows(load("wn18rr")),
     ],
-    "ranking": lambda: ranking.all_rows(load("fb15k-237"), sample=1024),
+    "ranking": lambda: ranking.all_rows(load("fb15k-237"), sample=1024, rounds=2),
     "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
 }
 

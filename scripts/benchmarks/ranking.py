@@ -52,9 +52,10 @@ def rows(
     return compete(work, contenders, make_ranking, kg, decoder, sample, rounds=rounds)
 
 
-def all_rows(kg: KnowledgeGraph, *, sample: int | None = None) -> list[Row]:
-    """``rows`` for every decoder there are widths for."""
-    return [row for decoder in WIDTHS for row in rows(kg, decoder, sample=sample)]
+def all_rows(kg: KnowledgeGraph, *, sample: int | None = None, rounds: int = 3) -> list[Row]:
+    """``rows`` for every decoder there are widths for, and ``filter_rows``."""
+    ranked = [row for name in WIDTHS for row in rows(kg, name, sample=sample, rounds=rounds)]
+    return [*ranked, *filter_rows(kg)]
 
 
 def filter_rows(
