@@ -12,14 +12,8 @@ from dans.config import RunConfig, read_recipe
 from dans.errors import InputError
 from dans.evaluation import Report
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
-
 #: Where recipes lie, by kind.
-RECIPES = SCRIPTS / "recipes"
-
-# Python puts a script's own folder first on its path, where tabulate.py would stand in for the
-# package of that name, which torch looks for.
-sys.path[:] = [path for path in sys.path if Path(path).resolve() != SCRIPTS]
+RECIPES = Path(__file__).resolve().parent.parent / "scripts" / "recipes"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -32,6 +26,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run_main(main: Callable[[], object]) -> None:
     """Run a script; a mistake of the user's ends in one sentence and status 2."""
     keep_freed_memory()
+    # Python puts a script's own folder first on its path, where tabulate.py would stand in for the
+    # package of that name, which torch looks for.
+    own = Path(sys.argv[0]).resolve().parent
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("dans").setLevel(logging.INFO)
     try:
