@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,9 @@ def run_main(main: Callable[[], object]) -> None:
         main()
     except InputError as error:
         sys.exit(_refuse(str(error)))
+    except BrokenPipeError:
+        # Whoever reads our output has read enough, as `head` does; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
     except FloatingPointError as error:

@@ -88,6 +88,12 @@ def test_help_tells_what_a_script_is_for(door: str, tmp_path: Path) -> None:
     assert "options:" in done.stdout
 
 
+def test_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    listing = f"{sys.executable} {SCRIPTS / 'fetch_datasets.py'} --list | true"
+    done = subprocess.run(listing, shell=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_the_main_job_end_to_end(folder: Path) -> None:
     (folder / "dans.toml").write_text(TRAIN_DANS.format(start=folder / "base"))
