@@ -120,6 +120,9 @@ def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSa
             num_relations=kg.num_relations,
             facts=kg.train,
             known=kg.known(("train",)),
+            walks=kg.walks,
+            entity_names=kg.entities,
+            relation_names=kg.relations,
         )
         for i, part in enumerate(config.sampler)
     ]

@@ -43,6 +43,23 @@ class Positives:
     reciprocal: bool = False
     dot: bool = False
 
+    @classmethod
+    def of_ids(cls, triples: Tensor, num_entities: int) -> "Positives":
+        """Facts without vectors: all that a sampler needs which does not look at a model.
+
+        Args:
+            triples: (b, 3) int64 ids.
+            num_entities: n.
+
+        Example:
+            >>> facts = torch.tensor([[0, 0, 1]])
+            >>> Positives.of_ids(facts, 5).entities.shape
+            torch.Size([5, 0])
+        """
+        empty = torch.empty(len(triples), 0, device=triples.device)
+        entities = torch.empty(num_entities, 0, device=triples.device)
+        return cls(triples, empty, empty, empty, empty, empty, entities, _no_vectors)
+
     def __len__(self) -> int:
         """How many facts."""
         return len(self.triples)
@@ -94,17 +111,19 @@ class Negatives:
         replaces_head: (b, k) bool; False where the rival replaces the tail.
         ids: (b, k) rows of the entities whose vectors these are; None for generated ones.
         valid: (b, k) bool; False where a rival is a known fact and must not count. None: all count.
+        weights: (b, k) floats without gradient, by which a loss multiplies each rival's term.
     """
 
     vectors: Tensor
     replaces_head: Tensor
     ids: Tensor | None = None
     valid: Tensor | None = None
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes that cross module borders."""
         expected = self.vectors.shape[:2]
-        for name in ("replaces_head", "ids", "valid"):
+        for name in ("replaces_head", "ids", "valid", "weights"):
             given = getattr(self, name)
             if given is not None and given.shape != expected:
                 raise ValueError(f"{name}: expected {tuple(expected)}, got {tuple(given.shape)}")
@@ -160,6 +179,10 @@ class Negatives:
             positives.tail_query.unsqueeze(1),
         )
         return positives.match(query, self.vectors)
+
+
+def _no_vectors(query: Tensor, entity: Tensor) -> Tensor:
+    raise ValueError("these facts have no vectors to score; see Positives.of_ids")
 
 
 def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Losses: scores of facts and of their rivals in, a scalar out.
 
-Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k) and ``valid`` (b, k) or None,
-and averages over facts. Rivals marked invalid do not count.
+Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k), and ``valid`` and ``weights``,
+each (b, k) or None, and averages over facts. Rivals marked invalid do not count. A weight multiplies
+a rival's term, and terms are counted as if there were none.
 """
 
 from abc import ABC, abstractmethod
@@ -30,12 +31,23 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
     return (values * valid).sum(-1) / valid.sum(-1).clamp(min=1)
 
 
+def weighted(terms: Tensor, weights: Tensor | None) -> Tensor:
+    """Terms by their weights, where there are any."""
+    return terms if weights is None else weights * terms
+
+
 class Loss(nn.Module, ABC):
     """Compares the scores of facts with those of their rivals."""
 
     @abstractmethod
-    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(b, 1 or k), (b, k), (b, k) or None → ()."""
+    def forward(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """(b, 1 or k), (b, k), and twice (b, k) or None → ()."""
 
 
 class Logistic(Loss):
@@ -60,10 +72,16 @@ class Logistic(Loss):
             raise InputError(f"balance: known: terms, facts, sum; got {balance!r}")
         self.balance = balance
 
-    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """See ``Loss``."""
         fact = F.softplus(-positive).mean(-1)
-        rivals = masked_mean(F.softplus(negative), valid)
+        rivals = masked_mean(weighted(F.softplus(negative), weights), valid)
         return self.weigh(fact, rivals, negative, valid).mean()
 
     def weigh(self, fact: Tensor, rivals: Tensor, negative: Tensor, valid: Tensor | None) -> Tensor:
@@ -93,16 +111,23 @@ class SelfAdversarial(Logistic):
         super().__init__(balance=balance)
         self.temperature = temperature
 
-    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """See ``Loss``."""
         logits = self.temperature * negative.detach()
         if valid is not None:
             logits = logits.masked_fill(~valid, torch.finfo(logits.dtype).min)
-        weights = logits.softmax(-1)
+        shares = logits.softmax(-1)
         if valid is not None:
-            weights = weights * valid
+            shares = shares * valid
+        terms = weighted(F.softplus(negative), weights)
         fact = F.softplus(-positive).mean(-1)
-        return self.weigh(fact, (weights * F.softplus(negative)).sum(-1), negative, valid).mean()
+        return self.weigh(fact, (shares * terms).sum(-1), negative, valid).mean()
 
 
 class Margin(Loss):
@@ -122,9 +147,16 @@ class Margin(Loss):
         super().__init__()
         self.margin = margin
 
-    def forward(self, positive: Tensor, negative: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """See ``Loss``."""
-        return masked_mean(F.relu(self.margin - positive + negative), valid).mean()
+        gaps = F.relu(self.margin - positive + negative)
+        return masked_mean(weighted(gaps, weights), valid).mean()
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -43,16 +43,19 @@ class NegativeSampling(Objective):
         self.l2 = l2
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``, and ``l2`` where it has a weight."""
+        """``loss``, ``l2`` where it has a weight, and the sampler's own terms."""
         rivals = self.sampler(positives)
         terms: dict[str, Tensor] = {
             "loss": self.loss(
-                positives.scores(rivals.replaces_head), rivals.scores(positives), rivals.valid
+                positives.scores(rivals.replaces_head),
+                rivals.scores(positives),
+                rivals.valid,
+                rivals.weights,
             )
         }
         if self.l2:
             terms["l2"] = self.l2 * l2(positives.entities, decoder.relation.weight)
-        return terms
+        return terms | self.sampler.terms(positives)
 
     def phases(self) -> tuple[Phase, ...]:
         """The sampler's."""

@@ -96,3 +96,11 @@ def test_slices_cover_the_batch() -> None:
     positives = batch(decoder, torch.randn(6, 4), TRIPLES)
     assert torch.equal(positives.slice(1, 9).triples, TRIPLES[1:])
     assert len(positives.slice(0, 1)) == 1
+
+
+def test_facts_without_vectors_serve_ids_and_refuse_scores() -> None:
+    positives = Positives.of_ids(TRIPLES, 6)
+    rivals = Negatives.of(positives.entities, IDS, SIDES)
+    assert torch.equal(rivals.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
+    with pytest.raises(ValueError, match="no vectors"):
+        rivals.scores(positives)

@@ -109,3 +109,14 @@ def test_unknown_balance_is_refused() -> None:
 
 def test_masked_mean_of_nothing_is_zero() -> None:
     assert masked_mean(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool)).item() == 0
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_weights_multiply_terms_and_count_none(name: str) -> None:
+    loss: Loss = LOSSES[name]()
+    ones = torch.ones_like(NEGATIVE)
+    whole = loss(POSITIVE, NEGATIVE, None, ones)
+    torch.testing.assert_close(whole, loss(POSITIVE, NEGATIVE))
+    nothing = loss(POSITIVE, NEGATIVE, None, 0 * ones)
+    half = loss(POSITIVE, NEGATIVE, None, ones / 2)
+    torch.testing.assert_close(half, (whole + nothing) / 2)

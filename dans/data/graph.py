@@ -339,6 +339,34 @@ class KnowledgeGraph:
             )
         return self._messages[norm]
 
+    def walks(self, starts: Tensor, length: int) -> Tensor:
+        """Random walks over the training facts, by DGL; relations and directions are forgotten.
+
+        A step goes to a neighbour with a chance proportional to the facts between the two. DGL
+        draws from a generator of its own, which is seeded from torch's here; its draws depend on
+        the number of threads too.
+
+        Args:
+            starts: (w,) entities.
+            length: steps of a walk.
+
+        Returns:
+            (w, length + 1) entities, the start first; −1 from where an entity has no neighbour.
+        """
+        from dans.data._dgl import dgl
+
+        dgl.seed(int(torch.randint(2**31 - 1, ())))
+        walks: Tensor = dgl.sampling.random_walk(self._undirected, starts, length=length)[0]
+        return walks
+
+    @cached_property
+    def _undirected(self) -> dgl.DGLGraph:
+        from dans.data._dgl import dgl
+
+        heads, tails = self.train[:, 0], self.train[:, 2]
+        ends = torch.cat((heads, tails)), torch.cat((tails, heads))
+        return dgl.graph(ends, num_nodes=self.num_entities)
+
     def known(self, splits: Sequence[Split] = SPLITS) -> KnownFacts:
         """Every fact that holds in some splits, for filters to ask about."""
         key = tuple(split for split in SPLITS if split in splits)

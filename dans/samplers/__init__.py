@@ -2,6 +2,7 @@
 
 from dans.samplers.base import Mixture, NegativeSampler, Phase
 from dans.samplers.dans import DANS
+from dans.samplers.entity import EntitySampler
 from dans.samplers.kept import Kept
 from dans.samplers.uniform import Bernoulli, Popularity, Uniform
 
@@ -17,6 +18,7 @@ __all__ = [
     "DANS",
     "SAMPLERS",
     "Bernoulli",
+    "EntitySampler",
     "Kept",
     "Mixture",
     "NegativeSampler",

@@ -1,8 +1,9 @@
 """What a negative sampler is: from facts to rivals, with the moves by which it learns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class NegativeSampler(nn.Module, ABC):
     buffers, so that a checkpoint holds it. Chance comes from torch's global generator alone.
     """
 
+    #: does it look at the model? One that does not draws from ``Positives.of_ids`` as well.
+    adaptive: ClassVar[bool] = False
     #: rivals per fact
     k: int
 
@@ -44,6 +47,10 @@ class NegativeSampler(nn.Module, ABC):
     def phases(self) -> tuple[Phase, ...]:
         """The inner moves, in the order they are made before each step of the model."""
         return ()
+
+    def terms(self, positives: Positives) -> dict[str, Tensor]:
+        """Named scalars that the model minimises beside the loss of its rivals."""
+        return {}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """Numbers worth watching at each validation; empty for a sampler that does not learn."""
@@ -77,21 +84,12 @@ class Mixture(NegativeSampler):
         """All members' rivals; ids only if every member has them."""
         drawn = [sampler(positives) for sampler in self.samplers]
         ids = [part.ids for part in drawn if part.ids is not None]
-        masks = [part.valid for part in drawn]
-        valid = None
-        if any(mask is not None for mask in masks):
-            valid = torch.cat(
-                [
-                    torch.ones_like(part.replaces_head) if part.valid is None else part.valid
-                    for part in drawn
-                ],
-                dim=1,
-            )
         return Negatives(
             torch.cat([part.vectors for part in drawn], dim=1),
             torch.cat([part.replaces_head for part in drawn], dim=1),
             torch.cat(ids, dim=1) if len(ids) == len(drawn) else None,
-            valid,
+            _joined([part.valid for part in drawn], drawn, torch.bool),
+            _joined([part.weights for part in drawn], drawn, drawn[0].vectors.dtype),
         )
 
     def phases(self) -> tuple[Phase, ...]:
@@ -101,6 +99,10 @@ class Mixture(NegativeSampler):
         if len(set(names)) != len(names):
             raise ValueError(f"two samplers of a mixture share a phase name: {sorted(names)}")
         return tuple(phases)
+
+    def terms(self, positives: Positives) -> dict[str, Tensor]:
+        """The members' terms, together; names must not clash."""
+        return _united(sampler.terms(positives) for sampler in self.samplers)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """The members' numbers, together."""
@@ -113,3 +115,25 @@ class Mixture(NegativeSampler):
             for name, rivals in sampler.origins(positives).items():
                 found[f"{name} {i}" if name in found else name] = rivals
         return found
+
+
+def _joined(
+    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype
+) -> Tensor | None:
+    """Parts side by side, ones standing in for those not given; None where none is."""
+    if all(part is None for part in parts):
+        return None
+    whole = [
+        torch.ones_like(rivals.replaces_head, dtype=dtype) if part is None else part
+        for part, rivals in zip(parts, drawn, strict=True)
+    ]
+    return torch.cat(whole, dim=1)
+
+
+def _united(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    whole: dict[str, Tensor] = {}
+    for part in parts:
+        if twice := whole.keys() & part.keys():
+            raise ValueError(f"two samplers of a mixture share a term: {sorted(twice)}")
+        whole |= part
+    return whole

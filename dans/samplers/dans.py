@@ -1,6 +1,7 @@
 """DANS: negatives that are generated, diverse and adversarial (arXiv:2410.07592)."""
 
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -104,6 +105,7 @@ class DANS(NegativeSampler):
         ['entity_way', 'relation_way', 'critic']
     """
 
+    adaptive: ClassVar[bool] = True
     #: () steps taken in training
     steps: Tensor
 

@@ -3,28 +3,26 @@
 import torch
 from torch import Tensor
 
-from dans.batch import Negatives, Positives
+from dans.batch import Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
-from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import Filter, Side, one_of, positive, requires_known, sides, unknown
+from dans.samplers.entity import EntitySampler, any_other, replaced
+from dans.samplers.filters import Filter, Side
 
 
-class Uniform(NegativeSampler):
+class Uniform(EntitySampler):
     """Any other entity, with equal probability.
 
     u ~ U{0, …, n − 2};  e′ = u + [u ≥ e],  e being the entity replaced.
 
     Args:
         k: rivals per fact.
-        side: a fair coin for each rival, or always the same side.
+        side: see ``EntitySampler``.
         exclude_true: never draw the entity replaced. The RGCN programs draw from all n, and so may
             hold a fact against itself (DANS reference, C11).
-        filter: what to do about a rival that is a known fact: nothing, mark it invalid, or draw
-            again. Drawing again is given up after ``rounds``: in a dense graph there may be nothing
-            left to draw, and what is still known then is marked invalid.
-        known: the facts to filter by.
-        rounds: how often to draw again.
+        filter: see ``EntitySampler``.
+        known: see ``EntitySampler``.
+        rounds: see ``EntitySampler``.
 
     Raises:
         InputError: an unknown choice, a count below 1, or a filter without known facts.
@@ -51,81 +49,15 @@ class Uniform(NegativeSampler):
         known: KnownFacts | None = None,
         rounds: int = 20,
     ) -> None:
-        super().__init__()
-        positive("k", k)
-        positive("rounds", rounds)
-        one_of("side", side, ("coin", "head", "tail"))
-        one_of("filter", filter, ("none", "mask", "resample"))
-        requires_known(filter, known)
-        self.k = k
-        self.side: Side = side
+        super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         self.exclude_true = exclude_true
-        self.filter: Filter = filter
-        self.known = known
-        self.rounds = rounds
 
-    def sides(self, positives: Positives) -> Tensor:
-        """Which rivals replace the head: (b, k) bool."""
-        return sides(self.side, len(positives), self.k, positives.triples.device)
-
-    def draw(self, true: Tensor, n: int) -> Tensor:
-        """Entities to put in the place of others.
-
-        Args:
-            true: (...) the entities replaced.
-            n: how many entities there are.
-
-        Returns:
-            (...) ids below n.
-
-        Raises:
-            InputError: there is no other entity to draw.
-        """
+    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+        """See ``EntitySampler``."""
+        n = len(positives.entities)
         if not self.exclude_true:
-            return torch.randint(n, true.shape, device=true.device)
-        if n < 2:
-            raise InputError(f"entities: a rival must be another entity, and there is only {n}")
-        drawn = torch.randint(n - 1, true.shape, device=true.device)
-        return drawn + (drawn >= true)
-
-    def forward(self, positives: Positives) -> Negatives:
-        """See ``NegativeSampler``; ids are always given."""
-        replaces_head = self.sides(positives)
-        heads, _, tails = positives.triples.unsqueeze(1).unbind(-1)
-        true = torch.where(replaces_head, heads, tails)
-        ids = self.draw(true, len(positives.entities))
-        if self.filter == "none" or self.known is None:
-            return Negatives.of(positives.entities, ids, replaces_head)
-        valid = unknown(self.known, positives.triples, ids, replaces_head)
-        if self.filter == "resample":
-            ids, valid = self.redraw(self.known, positives, ids, replaces_head, valid)
-        return Negatives.of(positives.entities, ids, replaces_head, valid)
-
-    def redraw(
-        self,
-        known: KnownFacts,
-        positives: Positives,
-        ids: Tensor,
-        replaces_head: Tensor,
-        valid: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
-        rows, slots = (~valid).nonzero(as_tuple=True)
-        facts, heads_replaced = positives.triples[rows], replaces_head[rows, slots]
-        true = torch.where(heads_replaced, facts[:, 0], facts[:, 2])
-        fresh = ids[rows, slots]
-        bad = torch.ones_like(heads_replaced)
-        for _ in range(self.rounds):
-            if not bool(bad.any()):
-                break
-            again = bad.nonzero().squeeze(1)
-            drawn = self.draw(true[again], len(positives.entities))
-            clean = unknown(
-                known, facts[again], drawn.unsqueeze(1), heads_replaced[again].unsqueeze(1)
-            )
-            fresh = fresh.index_copy(0, again, drawn)
-            bad = bad.index_copy(0, again, ~clean.squeeze(1))
-        return ids.index_put((rows, slots), fresh), valid.index_put((rows, slots), ~bad)
+            return torch.randint(n, replaces_head.shape, device=replaces_head.device)
+        return any_other(replaced(positives, rows, replaces_head), n)
 
 
 class Bernoulli(Uniform):
@@ -249,13 +181,14 @@ class Popularity(Uniform):
             raise InputError("smoothing: fewer than two entities can be drawn; raise it above 0")
         self.register_buffer("cumulative", weights.cumsum(0), persistent=False)
 
-    def draw(self, true: Tensor, n: int) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
         """Entities by weight; to exclude the true one, its stretch of the total is skipped."""
-        ends = self.cumulative
+        ends, n = self.cumulative, len(positives.entities)
         if n != len(ends):
             raise InputError(f"num_entities: counts are of {len(ends)} entities, not {n}")
-        uniform = torch.rand(true.shape, dtype=ends.dtype, device=true.device)
+        uniform = torch.rand(replaces_head.shape, dtype=ends.dtype, device=replaces_head.device)
         if self.exclude_true:
+            true = replaced(positives, rows, replaces_head)
             starts = torch.cat((ends.new_zeros(1), ends[:-1]))
             start, end = starts[true], ends[true]
             point = uniform * (start + (ends[-1] - end))

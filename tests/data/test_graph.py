@@ -302,3 +302,24 @@ def test_published_sets_load_with_the_counts_of_their_cards(name: str, shipped: 
     assert kg.name == name
     assert len(kg.messages()) == 2 * len(kg.train)
     assert kg.heterograph().num_edges() == len(kg.train)
+
+
+def test_walks_follow_facts_and_a_seed_decides_them(kg: KnowledgeGraph) -> None:
+    pairs = {frozenset(pair) for pair in kg.train[:, ::2].tolist()}
+    starts = torch.arange(kg.num_entities - 1).repeat(5)
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(kg.walks(starts, 4))
+    walks = drawn[0]
+    assert walks.shape == (len(starts), 5)
+    assert torch.equal(walks[:, 0], starts)
+    for walk in walks.tolist():
+        assert all(frozenset(step) in pairs for step in zip(walk[:-1], walk[1:], strict=True))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_a_walk_from_nowhere_ends_at_once(kg: KnowledgeGraph) -> None:
+    gus = torch.tensor([kg.entities.index("gus")])
+    assert kg.walks(gus, 2).tolist() == [[int(gus), -1, -1]]

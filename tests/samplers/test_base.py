@@ -1,8 +1,11 @@
 """Every sampler against the suite, and mixtures of them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
 from dans.samplers import DANS, SAMPLERS, Kept, Mixture, Uniform
 from tests.suites.samplers import CASES, DIM, SamplerSuite, facts_as_vectors, make
@@ -65,3 +68,25 @@ def test_a_mixture_of_nothing_is_refused() -> None:
 def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) -> None:
     assert isinstance(make("uniform", kg, k=7), Uniform)
     assert make("dans-code", kg, k=3).k == 6
+
+
+class Weighing(Uniform):
+    """Half a weight for each rival, and a term of its own."""
+
+    def forward(self, positives: Positives) -> Negatives:
+        rivals = super().forward(positives)
+        return replace(rivals, weights=torch.full(rivals.replaces_head.shape, 0.5))
+
+    def terms(self, positives: Positives) -> dict[str, torch.Tensor]:
+        return {"own": positives.h.sum()}
+
+
+def test_a_mixture_joins_weights_and_terms(kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg)
+    mixture = Mixture(Uniform(k=2), Weighing(k=1))
+    rivals = mixture(positives)
+    assert rivals.weights is not None
+    assert rivals.weights[0].tolist() == [1.0, 1.0, 0.5]
+    assert mixture.terms(positives).keys() == {"own"}
+    with pytest.raises(ValueError, match="share a term"):
+        Mixture(Weighing(k=1), Weighing(k=1)).terms(positives)

@@ -46,6 +46,9 @@ def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
         num_relations=kg.num_relations,
         facts=kg.train,
         known=kg.known(("train",)),
+        walks=kg.walks,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
     )
 
 

@@ -1,0 +1,132 @@
+"""Samplers whose rivals are entities: sides, draws, and what to do about known facts."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from dans.batch import Negatives, Positives
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.samplers.base import NegativeSampler
+from dans.samplers.filters import Filter, Side, one_of, positive, requires_known, sides, unknown
+
+
+class EntitySampler(NegativeSampler):
+    """Draws rivals by their ids: a subclass says which entity may stand in for another.
+
+    Args:
+        k: rivals per fact.
+        side: a fair coin for each rival, or always the same side.
+        filter: what to do about a rival that is a known fact: nothing, mark it invalid, or draw
+            again. Drawing again is given up after ``rounds``: in a dense graph there may be nothing
+            left to draw, and what is still known then is marked invalid.
+        known: the facts to filter by.
+        rounds: how often to draw again.
+
+    Raises:
+        InputError: an unknown choice, a count below 1, or a filter without known facts.
+    """
+
+    def __init__(
+        self,
+        k: int,
+        *,
+        side: Side = "coin",
+        filter: Filter = "none",
+        known: KnownFacts | None = None,
+        rounds: int = 20,
+    ) -> None:
+        super().__init__()
+        positive("k", k)
+        positive("rounds", rounds)
+        one_of("side", side, ("coin", "head", "tail"))
+        one_of("filter", filter, ("none", "mask", "resample"))
+        requires_known(filter, known)
+        self.k = k
+        self.side: Side = side
+        self.filter: Filter = filter
+        self.known = known
+        self.rounds = rounds
+
+    @abstractmethod
+    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+        """An entity for each of some rivals.
+
+        Args:
+            positives: the batch.
+            rows: which fact of the batch a rival is held against: (...), or what broadcasts to it.
+            replaces_head: (...) bool, which side it replaces.
+
+        Returns:
+            (...) ids.
+        """
+
+    def sides(self, positives: Positives) -> Tensor:
+        """Which rivals replace the head: (b, k) bool."""
+        return sides(self.side, len(positives), self.k, positives.triples.device)
+
+    def forward(self, positives: Positives) -> Negatives:
+        """See ``NegativeSampler``; ids are always given."""
+        replaces_head = self.sides(positives)
+        rows = torch.arange(len(positives), device=replaces_head.device).unsqueeze(1)
+        ids = self.draw(positives, rows, replaces_head)
+        if self.filter == "none" or self.known is None:
+            return Negatives.of(positives.entities, ids, replaces_head)
+        valid = unknown(self.known, positives.triples, ids, replaces_head)
+        if self.filter == "resample":
+            ids, valid = self.redraw(self.known, positives, ids, replaces_head, valid)
+        return Negatives.of(positives.entities, ids, replaces_head, valid)
+
+    def redraw(
+        self,
+        known: KnownFacts,
+        positives: Positives,
+        ids: Tensor,
+        replaces_head: Tensor,
+        valid: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
+        rows, slots = (~valid).nonzero(as_tuple=True)
+        side = replaces_head[rows, slots]
+        fresh = ids[rows, slots]
+        bad = torch.ones_like(side)
+        for _ in range(self.rounds):
+            if not bool(bad.any()):
+                break
+            again = bad.nonzero().squeeze(1)
+            drawn = self.draw(positives, rows[again], side[again])
+            facts = positives.triples[rows[again]]
+            clean = unknown(known, facts, drawn.unsqueeze(1), side[again].unsqueeze(1))
+            fresh = fresh.index_copy(0, again, drawn)
+            bad = bad.index_copy(0, again, ~clean.squeeze(1))
+        return ids.index_put((rows, slots), fresh), valid.index_put((rows, slots), ~bad)
+
+
+def replaced(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    """The entities that rivals stand in for: (...), as ``EntitySampler.draw`` is asked."""
+    heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
+    return torch.where(replaces_head, heads, tails)
+
+
+def kept(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    """The entities at the other side of the facts: (...), as ``EntitySampler.draw`` is asked."""
+    return replaced(positives, rows, ~replaces_head)
+
+
+def any_other(true: Tensor, n: int) -> Tensor:
+    """Any entity but one, with equal probability.
+
+    u ~ U{0, …, n − 2};  e′ = u + [u ≥ e].
+
+    Args:
+        true: (...) the entities left out.
+        n: how many entities there are.
+
+    Raises:
+        InputError: there is no other entity to draw.
+    """
+    if n < 2:
+        raise InputError(f"entities: a rival must be another entity, and there is only {n}")
+    drawn = torch.randint(n - 1, true.shape, device=true.device)
+    return drawn + (drawn >= true)

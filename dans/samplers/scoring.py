@@ -1,0 +1,89 @@
+"""Scores of candidates, for samplers that look at the model."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dans.batch import Positives
+
+#: Numbers held at once in vectors of candidates: 64 MiB of float32.
+ELEMENTS = 2**24
+
+
+class Scorer:
+    """What the model thinks of entities in the place of others, without gradients.
+
+    A fact asks two questions, so there are 2b queries; a candidate is one entity for one of them.
+    Where there are many candidates for few entities, all of a query's scores are computed once, by
+    a matrix product where ``match`` is one, and looked up; otherwise the candidates' vectors are
+    gathered, part by part, in bounded memory.
+
+    Args:
+        positives: the batch.
+        expected: about how many candidates will be scored in all.
+        elements: numbers held at once.
+
+    Example:
+        >>> entities = torch.eye(3)
+        >>> facts = torch.tensor([[0, 0, 1]])
+        >>> h, t = entities[:1], entities[1:2]
+        >>> match = lambda query, entity: (query * entity).sum(-1)
+        >>> positives = Positives(facts, h, h, t, 2 * h, 3 * t, entities, match)
+        >>> scorer = Scorer(positives)
+        >>> scorer(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([False, True]))
+        tensor([2., 3.])
+    """
+
+    def __init__(
+        self, positives: Positives, *, expected: int = 0, elements: int = ELEMENTS
+    ) -> None:
+        self.positives = positives
+        self.elements = elements
+        self.entities = positives.entities.detach()
+        self.queries = torch.cat((positives.tail_query, positives.head_query)).detach()
+        table = len(self.queries) * len(self.entities)
+        self.table: Tensor | None = None
+        if 0 < table <= min(elements, expected):
+            self.table = self.every()
+
+    @torch.no_grad()
+    def __call__(self, rows: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Scores of candidates.
+
+        Args:
+            rows: the facts they are candidates for, (...), or what broadcasts to it.
+            ids: (...) entities.
+            replaces_head: which side they would replace, likewise.
+
+        Returns:
+            (...) scores, detached.
+        """
+        asked = rows + len(self.positives) * replaces_head.long()
+        if self.table is not None:
+            return self.table[asked, ids]
+        asked, ids = torch.broadcast_tensors(asked, ids)
+        width = max(1, self.entities.shape[1])
+        size = max(1, self.elements // (2 * width))
+        scores = [
+            self.match(part, F.embedding(who, self.entities))
+            for part, who in zip(
+                asked.flatten().split(size), ids.flatten().split(size), strict=True
+            )
+        ]
+        return torch.cat(scores).view(ids.shape)
+
+    def match(self, asked: Tensor, vectors: Tensor) -> Tensor:
+        """Scores of (q, d) vectors as answers to queries given by number."""
+        return self.positives.match(F.embedding(asked, self.queries), vectors)
+
+    @torch.no_grad()
+    def every(self) -> Tensor:
+        """All entities' scores for all queries, tails' first: (2b, n)."""
+        if self.positives.dot:
+            return self.queries @ self.entities.T
+        size = max(1, self.elements // max(1, self.entities.numel()))
+        parts = [
+            self.positives.match(part.unsqueeze(1), self.entities)
+            for part in self.queries.split(size)
+        ]
+        return torch.cat(parts)

@@ -1,0 +1,40 @@
+"""Scores of candidates: the same by table, by parts, and one by one."""
+
+import pytest
+import torch
+
+from dans.data.graph import KnowledgeGraph
+from dans.models.decoders import DECODERS
+from dans.samplers.scoring import Scorer
+from tests.suites.samplers import facts_as_vectors
+
+
+@pytest.mark.parametrize("decoder", sorted(DECODERS))
+@pytest.mark.parametrize(
+    ("expected", "elements"), [(0, 2**24), (10**6, 2**24), (0, 1), (10**6, 300)]
+)
+def test_scores_are_those_of_rivals(
+    decoder: str, expected: int, elements: int, kg: KnowledgeGraph
+) -> None:
+    positives, _, _ = facts_as_vectors(kg, decoder)
+    scorer = Scorer(positives, expected=expected, elements=elements)
+    assert (scorer.table is not None) == (expected > 0)
+    torch.manual_seed(1)
+    ids = torch.randint(kg.num_entities, (len(positives), 5))
+    side = torch.rand(ids.shape) < 0.5
+    rows = torch.arange(len(positives)).unsqueeze(1)
+    queries = torch.where(
+        side.unsqueeze(-1), positives.head_query.unsqueeze(1), positives.tail_query.unsqueeze(1)
+    )
+    wanted = positives.match(queries, positives.entities[ids]).detach()
+    scores = scorer(rows, ids, side)
+    torch.testing.assert_close(scores, wanted)
+    assert not scores.requires_grad
+
+
+@pytest.mark.parametrize("decoder", sorted(DECODERS))
+def test_every_score_in_bounded_parts(decoder: str, kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg, decoder)
+    whole, parts = Scorer(positives).every(), Scorer(positives, elements=100).every()
+    assert whole.shape == (2 * len(positives), kg.num_entities)
+    torch.testing.assert_close(whole, parts)
