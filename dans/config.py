@@ -181,11 +181,43 @@ class RunConfig:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """A TOML file as plain data.
+    """A TOML file as plain data, with what it leaves open taken from the recipe it extends.
+
+    ``extends = "umls-distmult-uniform"`` names a recipe in the same folder. Options of plain
+    sections are taken over one by one; a component or a list of them is taken over whole or not at
+    all; what a recipe is expected to give is its own.
 
     Raises:
-        InputError: no such file, or not TOML; the message names the line.
+        InputError: no such file, or not TOML; the message names the line. Or it extends itself.
     """
+    return _extended(path, ())
+
+
+def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
+    plain = _read_toml(path)
+    name = plain.pop("extends", None)
+    if name is None:
+        return plain
+    _expect(isinstance(name, str), f"{path}: extends", "the name of a recipe", name)
+    base = path.with_name(f"{name}.toml")
+    if base in (*heirs, path):
+        raise InputError(f"{path}: extends: {name} extends this recipe")
+    inherited = _extended(base, (*heirs, path))
+    inherited.pop("expected", None)
+    return _merge(inherited, plain)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two recipes as one: plain sections option by option, all else from above where given."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        pair = below[key], above[key]
+        if all(isinstance(part, Mapping) and "name" not in part for part in pair):
+            merged[key] = _merge(*pair)
+    return merged
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -107,3 +107,45 @@ def test_broken_recipe_names_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[train]\nsteps =\n")
     with pytest.raises(InputError, match=r"bad\.toml: not a TOML file: .*line 2"):
         read_recipe(tmp_path / "bad.toml")
+
+
+def test_a_recipe_takes_over_what_it_leaves_open(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        """start = "pretrain/base"
+loss = { name = "logistic", balance = "facts" }
+sampler = [{ name = "uniform", k = 20 }]
+[train]
+steps = 200
+lr = 0.001
+[expected]
+value = 0.5
+"""
+    )
+    (tmp_path / "heir.toml").write_text(
+        """extends = "base"
+loss = { name = "margin" }
+sampler = [{ name = "kept" }]
+[train]
+steps = 100
+"""
+    )
+    assert read_recipe(tmp_path / "heir.toml") == {
+        "start": "pretrain/base",
+        "loss": {"name": "margin"},
+        "sampler": [{"name": "kept"}],
+        "train": {"steps": 100, "lr": 0.001},
+    }
+
+
+@pytest.mark.parametrize(
+    ("extends", "message"),
+    [
+        ('"own"', "own.toml: extends: own extends this recipe"),
+        ('"nobody"', "nobody.toml: no such recipe; known: own"),
+        ("3", "extends: expected the name of a recipe, got 3"),
+    ],
+)
+def test_a_recipe_cannot_extend_everything(tmp_path: Path, extends: str, message: str) -> None:
+    (tmp_path / "own.toml").write_text(f"extends = {extends}")
+    with pytest.raises(InputError, match=message):
+        read_recipe(tmp_path / "own.toml")
