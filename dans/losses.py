@@ -1,8 +1,8 @@
 """Losses: scores of facts and of their rivals in, a scalar out.
 
 Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k), and ``valid`` and ``weights``,
-each (b, k) or None, and averages over facts. Rivals marked invalid do not count. A weight multiplies
-a rival's term, and terms are counted as if there were none.
+each (b, k) or None, and averages over facts. Rivals marked invalid do not count. A weight
+multiplies a rival's term, and terms are counted as if there were none.
 """
 
 from abc import ABC, abstractmethod

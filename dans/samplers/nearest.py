@@ -3,13 +3,20 @@
 import torch
 from torch import Tensor
 
-#: Distances held at once: 64 MiB of float32.
-ELEMENTS = 2**24
+from dans.batch import Negatives
+
+#: Vectors and entities compared at a time: distances stay in a CPU's cache, where a wider tile
+#: would be written to memory and read back, at twice the time; or keep another device busy.
+TILE, WIDE_TILE = (256, 512), (4096, 4096)
 
 
 @torch.no_grad()
 def nearest(
-    vectors: Tensor, entities: Tensor, exclude: Tensor | None = None, *, elements: int = ELEMENTS
+    vectors: Tensor,
+    entities: Tensor,
+    exclude: Tensor | None = None,
+    *,
+    tile: tuple[int, int] | None = None,
 ) -> Tensor:
     """The entity nearest to each vector, by Euclidean distance.
 
@@ -19,7 +26,7 @@ def nearest(
         vectors: (q, d).
         entities: (n, d).
         exclude: (q, ·) entities a vector may not be given.
-        elements: distances held at once, at least one row of them.
+        tile: how many vectors and entities are compared at a time; by default as suits the device.
 
     Returns:
         (q,) rows of the entities.
@@ -31,13 +38,44 @@ def nearest(
         >>> nearest(torch.tensor([[.4, 0.]]), entities, torch.tensor([[0]]))
         tensor([1])
     """
-    sizes = entities.square().sum(-1)
-    rows = max(1, elements // len(entities))
-    found = []
-    for start in range(0, len(vectors), rows):
-        part = slice(start, start + rows)
-        distances = torch.addmm(sizes, vectors[part], entities.T, alpha=-2)
-        if exclude is not None:
-            distances.scatter_(1, exclude[part], torch.inf)
-        found.append(distances.argmin(1))
-    return torch.cat(found) if found else vectors.new_zeros(0, dtype=torch.int64)
+    rows, columns = tile or (TILE if vectors.device.type == "cpu" else WIDE_TILE)
+    sizes = entities.square().sum(-1, keepdim=True)
+    found = vectors.new_zeros(len(vectors), dtype=torch.int64)
+    for top in range(0, len(vectors), rows):
+        part = -2 * vectors[top : top + rows].T.contiguous()
+        banned = None if exclude is None else exclude[top : top + rows]
+        least = part.new_full((part.shape[1],), torch.inf)
+        for left in range(0, len(entities), columns):
+            block = slice(left, left + columns)
+            distances = torch.addmm(sizes[block], entities[block], part)
+            if banned is not None:
+                here = (banned >= left) & (banned < left + columns)
+                who, slot = here.nonzero(as_tuple=True)
+                distances[banned[who, slot] - left, who] = torch.inf
+            distance, place = distances.min(0)
+            closer = distance < least
+            least = torch.where(closer, distance, least)
+            found[top : top + rows] = torch.where(closer, place + left, found[top : top + rows])
+    return found
+
+
+@torch.no_grad()
+def identify(
+    rivals: Negatives, entities: Tensor, part: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
+    """Who rivals are, or who is nearest to them.
+
+    Args:
+        rivals: k for each of b facts.
+        entities: (n, d) those they were drawn from, or made beside.
+        part: which of the facts.
+
+    Returns:
+        (·, k) ids, and (·, k) bool: was the rival generated, so that its vector is nobody's?
+    """
+    if rivals.ids is not None:
+        ids = rivals.ids[part]
+        return ids, torch.zeros_like(ids, dtype=torch.bool)
+    vectors = rivals.vectors[part]
+    ids = nearest(vectors.flatten(0, 1), entities).view(vectors.shape[:2])
+    return ids, (entities[ids] != vectors).any(-1)

@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from dans.batch import Positives
 
-#: Numbers held at once in vectors of candidates: 64 MiB of float32.
-ELEMENTS = 2**24
+#: Scores that a table may hold, 64 MiB of float32; and numbers gathered at a time otherwise. A
+#: larger part leaves a CPU's cache, and takes up to five times as long.
+TABLE, PART = 2**24, 2**20
 
 
 class Scorer:
@@ -21,7 +22,8 @@ class Scorer:
     Args:
         positives: the batch.
         expected: about how many candidates will be scored in all.
-        elements: numbers held at once.
+        table: scores that a table may hold.
+        part: numbers held at once where there is none.
 
     Example:
         >>> entities = torch.eye(3)
@@ -35,16 +37,14 @@ class Scorer:
     """
 
     def __init__(
-        self, positives: Positives, *, expected: int = 0, elements: int = ELEMENTS
+        self, positives: Positives, *, expected: int = 0, table: int = TABLE, part: int = PART
     ) -> None:
         self.positives = positives
-        self.elements = elements
+        self.part = part
         self.entities = positives.entities.detach()
         self.queries = torch.cat((positives.tail_query, positives.head_query)).detach()
-        table = len(self.queries) * len(self.entities)
-        self.table: Tensor | None = None
-        if 0 < table <= min(elements, expected):
-            self.table = self.every()
+        scores = len(self.queries) * len(self.entities)
+        self.table = self.every() if 0 < scores <= min(table, expected) else None
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Scorer:
             return self.table[asked, ids]
         asked, ids = torch.broadcast_tensors(asked, ids)
         width = max(1, self.entities.shape[1])
-        size = max(1, self.elements // (2 * width))
+        size = max(1, self.part // (2 * width))
         scores = [
             self.match(part, F.embedding(who, self.entities))
             for part, who in zip(
@@ -81,7 +81,7 @@ class Scorer:
         """All entities' scores for all queries, tails' first: (2b, n)."""
         if self.positives.dot:
             return self.queries @ self.entities.T
-        size = max(1, self.elements // max(1, self.entities.numel()))
+        size = max(1, self.part // max(1, self.entities.numel()))
         parts = [
             self.positives.match(part.unsqueeze(1), self.entities)
             for part in self.queries.split(size)

@@ -11,13 +11,14 @@ from tests.suites.samplers import facts_as_vectors
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 @pytest.mark.parametrize(
-    ("expected", "elements"), [(0, 2**24), (10**6, 2**24), (0, 1), (10**6, 300)]
+    ("expected", "sizes"),
+    [(0, {}), (10**6, {}), (0, {"part": 1}), (10**6, {"table": 300, "part": 50})],
 )
 def test_scores_are_those_of_rivals(
-    decoder: str, expected: int, elements: int, kg: KnowledgeGraph
+    decoder: str, expected: int, sizes: dict[str, int], kg: KnowledgeGraph
 ) -> None:
     positives, _, _ = facts_as_vectors(kg, decoder)
-    scorer = Scorer(positives, expected=expected, elements=elements)
+    scorer = Scorer(positives, expected=expected, **sizes)
     assert (scorer.table is not None) == (expected > 0)
     torch.manual_seed(1)
     ids = torch.randint(kg.num_entities, (len(positives), 5))
@@ -35,6 +36,14 @@ def test_scores_are_those_of_rivals(
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_score_in_bounded_parts(decoder: str, kg: KnowledgeGraph) -> None:
     positives, _, _ = facts_as_vectors(kg, decoder)
-    whole, parts = Scorer(positives).every(), Scorer(positives, elements=100).every()
+    whole, parts = Scorer(positives).every(), Scorer(positives, part=100).every()
     assert whole.shape == (2 * len(positives), kg.num_entities)
     torch.testing.assert_close(whole, parts)
+
+
+def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(kg: KnowledgeGraph) -> None:
+    positives, _, _ = facts_as_vectors(kg)
+    scores = 2 * len(positives) * kg.num_entities
+    assert Scorer(positives, expected=scores).table is not None
+    assert Scorer(positives, expected=scores - 1).table is None
+    assert Scorer(positives, expected=scores, table=scores - 1).table is None
