@@ -172,14 +172,9 @@ class Popularity(Uniform):
         super().__init__(
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
-        if smoothing < 0:
-            raise InputError(f"smoothing: must not be negative, got {smoothing}")
-        counts = torch.bincount(facts[:, [0, 2]].flatten(), minlength=num_entities).double()
-        # 0⁰ = 1 would let exponent 0 bring back entities that smoothing 0 rules out.
-        weights = (counts + smoothing).pow(exponent) * (counts + smoothing > 0)
-        if int((weights > 0).sum()) < 2:
-            raise InputError("smoothing: fewer than two entities can be drawn; raise it above 0")
-        self.register_buffer("cumulative", weights.cumsum(0), persistent=False)
+        mentions = facts[:, [0, 2]].flatten()
+        ends = running_total(mentions, num_entities, smoothing=smoothing, exponent=exponent)
+        self.register_buffer("cumulative", ends, persistent=False)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
         """Entities by weight; to exclude the true one, its stretch of the total is skipped."""
@@ -187,14 +182,57 @@ class Popularity(Uniform):
         if n != len(ends):
             raise InputError(f"num_entities: counts are of {len(ends)} entities, not {n}")
         uniform = torch.rand(replaces_head.shape, dtype=ends.dtype, device=replaces_head.device)
-        if self.exclude_true:
-            true = replaced(positives, rows, replaces_head)
-            starts = torch.cat((ends.new_zeros(1), ends[:-1]))
-            start, end = starts[true], ends[true]
-            point = uniform * (start + (ends[-1] - end))
-            point = torch.where(point < start, point, torch.maximum(point + (end - start), end))
-        else:
-            point = uniform * ends[-1]
-        # Rounding may carry a point to the very end of the total, where no entity lies.
-        below = torch.nextafter(ends[-1], torch.zeros_like(ends[-1]))
-        return torch.searchsorted(ends, torch.minimum(point, below), right=True)
+        true = replaced(positives, rows, replaces_head) if self.exclude_true else None
+        return by_weight(ends, uniform, true)
+
+
+def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float = 1.0) -> Tensor:
+    """The running total of (c(e) + smoothing)^exponent over the entities.
+
+    Args:
+        mentions: (·,) entities; c counts how often each occurs.
+        n: how many entities there are.
+        smoothing: added to every count.
+        exponent: of the sum.
+
+    Returns:
+        (n,) float64.
+
+    Raises:
+        InputError: a negative smoothing, or fewer than two entities that can be drawn.
+    """
+    if smoothing < 0:
+        raise InputError(f"smoothing: must not be negative, got {smoothing}")
+    counts = torch.bincount(mentions, minlength=n).double()
+    # 0⁰ = 1 would let exponent 0 bring back entities that smoothing 0 rules out.
+    weights = (counts + smoothing).pow(exponent) * (counts + smoothing > 0)
+    if int((weights > 0).sum()) < 2:
+        raise InputError("smoothing: fewer than two entities can be drawn; raise it above 0")
+    return weights.cumsum(0)
+
+
+def by_weight(ends: Tensor, uniform: Tensor, true: Tensor | None = None) -> Tensor:
+    """Entities with chances in proportion to their weights.
+
+    Args:
+        ends: (n,) the running total of the weights.
+        uniform: (...) numbers from [0, 1), of which each becomes an entity.
+        true: (...) entities left out; None leaves out none.
+
+    Returns:
+        (...) ids.
+
+    Example:
+        >>> by_weight(torch.tensor([1., 2., 4.]), torch.tensor([0., .3, .9]))
+        tensor([0, 1, 2])
+    """
+    if true is None:
+        point = uniform * ends[-1]
+    else:
+        starts = torch.cat((ends.new_zeros(1), ends[:-1]))
+        start, end = starts[true], ends[true]
+        point = uniform * (start + (ends[-1] - end))
+        point = torch.where(point < start, point, torch.maximum(point + (end - start), end))
+    # Rounding may carry a point to the very end of the total, where no entity lies.
+    below = torch.nextafter(ends[-1], torch.zeros_like(ends[-1]))
+    return torch.searchsorted(ends, torch.minimum(point, below), right=True)
