@@ -1,0 +1,54 @@
+"""Rows for questions."""
+
+import torch
+
+from dans.data.graph import KnowledgeGraph
+from dans.samplers.questions import Questions, last
+
+
+def test_every_distinct_question_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
+    questions = Questions(kg.train, kg.num_entities, kg.num_relations)
+    numbers = questions(kg.train)
+    by_number: dict[int, set[tuple[str, int, int]]] = {}
+    for (head, relation, tail), (tails, heads) in zip(
+        kg.train.tolist(), numbers.tolist(), strict=True
+    ):
+        by_number.setdefault(tails, set()).add(("tails", head, relation))
+        by_number.setdefault(heads, set()).add(("heads", tail, relation))
+    assert sorted(by_number) == list(range(len(questions)))
+    assert all(len(asked) == 1 for asked in by_number.values())
+
+
+def test_a_question_of_no_fact_gets_the_number_after_the_last(kg: KnowledgeGraph) -> None:
+    questions = Questions(kg.train, kg.num_entities, kg.num_relations)
+    asked = {(head, relation) for head, relation, _ in kg.train.tolist()}
+    answered = {(relation, tail) for _, relation, tail in kg.train.tolist()}
+    every = torch.cartesian_prod(torch.arange(8), torch.arange(3), torch.arange(8))
+    for (head, relation, tail), (tails, heads) in zip(
+        every.tolist(), questions(every).tolist(), strict=True
+    ):
+        assert (tails < len(questions)) == ((head, relation) in asked)
+        assert (heads < len(questions)) == ((relation, tail) in answered)
+
+
+def test_the_two_sides_of_one_entity_and_relation_are_two_questions() -> None:
+    questions = Questions(torch.tensor([[0, 0, 0]]), 1, 1)
+    assert questions(torch.tensor([[0, 0, 0]])).tolist() == [[0, 1]]
+
+
+def test_no_facts_ask_no_questions() -> None:
+    questions = Questions(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
+    assert len(questions) == 0
+    assert questions(torch.tensor([[4, 1, 4]])).tolist() == [[0, 0]]
+
+
+def test_questions_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
+    assert not Questions(kg.train, kg.num_entities, kg.num_relations).state_dict()
+
+
+def test_the_last_of_each_number_is_found_whatever_their_order() -> None:
+    torch.manual_seed(0)
+    rows = torch.randint(20, (500,))
+    places = {row: place for place, row in enumerate(rows.tolist())}
+    assert last(rows).tolist() == [places[row] for row in sorted(places)]
+    assert last(rows[:0]).tolist() == []
