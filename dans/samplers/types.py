@@ -1,0 +1,425 @@
+"""What kind of thing an entity is, what kind a relation is, and sets of entities to draw from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dans.errors import InputError
+from dans.samplers.entity import any_other
+
+#: Entities in one word of a pool.
+WORD = 64
+
+#: Numbers held at once where a whole is made part by part: 64 MiB of float32.
+ELEMENTS = 2**24
+
+#: Numbers held at once in rows of entities: 64 MiB of float32.
+ELEMENTS = 2**24
+
+
+class Names(Protocol):
+    """Names that know their ids."""
+
+    def index(self, name: str) -> int:
+        """The id of a name; an ``InputError`` with near spellings where there is none."""
+
+    def __len__(self) -> int: ...
+
+
+class Concepts(nn.Module):
+    """Which of n entities have which of c concepts: where the ones of an n × c table are.
+
+    State: 16 bytes for each pair of an entity and its concept, and 32 for each entity; the table
+    itself is never written out. Nothing of it goes into checkpoints.
+
+    Args:
+        pairs: (p, 2) int64, an entity and a concept it has; repeats count once.
+        num_entities: n.
+        num_concepts: c.
+
+    Example:
+        >>> concepts = Concepts(torch.tensor([[0, 0], [1, 0], [1, 1]]), 3, 2)
+        >>> concepts.rows(torch.tensor([1, 2]))
+        tensor([[ True,  True],
+                [False, False]])
+        >>> concepts.having(torch.tensor([[False, True]]))
+        tensor([[False,  True, False]])
+    """
+
+    #: (p,) the entities of all pairs, rising
+    entities: Tensor
+    #: (p,) their concepts, rising within an entity
+    concepts: Tensor
+    #: (n + 1,) where an entity's pairs start
+    starts: Tensor
+    #: (n,) a number for each entity's set of concepts; the same set has the same number
+    sets: Tensor
+    #: (s,) the first entity of each set
+    examples: Tensor
+
+    def __init__(self, pairs: Tensor, num_entities: int, num_concepts: int) -> None:
+        super().__init__()
+        keys = torch.unique(pairs[:, 0] * num_concepts + pairs[:, 1])
+        entities, concepts = keys // max(num_concepts, 1), keys % max(num_concepts, 1)
+        counts = torch.bincount(entities, minlength=num_entities)
+        starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        sets, examples = alike(concepts, starts)
+        self.num_concepts = num_concepts
+        for name, value in (
+            ("entities", entities),
+            ("concepts", concepts),
+            ("starts", starts),
+            ("sets", sets),
+            ("examples", examples),
+        ):
+            self.register_buffer(name, value, persistent=False)
+
+    def __len__(self) -> int:
+        """How many entities."""
+        return len(self.sets)
+
+    def of(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The concepts of some entities, as flat pairs.
+
+        Args:
+            ids: (q,).
+
+        Returns:
+            (f,) which of the q, rising, and (f,) a concept it has.
+        """
+        first, count = self.starts[ids], self.starts[ids + 1] - self.starts[ids]
+        rows = torch.repeat_interleave(count)
+        before = count.cumsum(0) - count
+        places = torch.arange(len(rows), device=ids.device) + (first - before)[rows]
+        return rows, self.concepts[places]
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """The table's rows of some entities: (q, c) bool from (q,)."""
+        table = torch.zeros(len(ids), self.num_concepts, dtype=torch.bool, device=ids.device)
+        return table.index_put(self.of(ids), table.new_ones(()))
+
+    def having(self, allowed: Tensor) -> Tensor:
+        """Which entities have at least one of some concepts: (q, n) bool from (q, c) bool.
+
+        4n(q + 1) bytes are held at once.
+        """
+        size = (len(self), self.num_concepts)
+        places = torch.stack((self.entities, self.concepts))
+        ones = torch.ones(len(self.entities), device=places.device)
+        table = torch.sparse_coo_tensor(
+            places, ones, size, is_coalesced=True, check_invariants=False
+        )
+        count: Tensor = torch.sparse.mm(table, allowed.T.float())
+        return count.T > 0
+
+    def seen(self, facts: Tensor, num_relations: int) -> Tensor:
+        """The concepts of what occurs in each slot: (2m, c) bool; see ``slots``."""
+        table = torch.zeros(2 * num_relations, self.num_concepts, dtype=torch.bool)
+        table = table.to(facts.device)
+        s = len(self.examples)
+        for keys in (slots(facts) * s + self.sets[facts[:, [0, 2]]]).unique().split(2**16):
+            rows, concepts = self.of(self.examples[keys % s])
+            table = table.index_put(((keys // s)[rows], concepts), table.new_ones(()))
+        return table
+
+
+def alike(concepts: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the distinct stretches of a list.
+
+    Args:
+        concepts: (p,) int64.
+        starts: (n + 1,) where each stretch starts.
+
+    Returns:
+        (n,) a number for each stretch, counted by first appearance, and (s,) the first of each.
+
+    Example:
+        >>> alike(torch.tensor([4, 5, 7, 4, 5]), torch.tensor([0, 2, 3, 5, 5]))
+        (tensor([0, 1, 0, 2]), tensor([0, 1, 3]))
+    """
+    flat, ends = concepts.cpu().numpy(), starts.tolist()
+    numbers: dict[bytes, int] = {}
+    examples, found = [], []
+    for i in range(len(ends) - 1):
+        stretch = flat[ends[i] : ends[i + 1]].tobytes()
+        if stretch not in numbers:
+            numbers[stretch] = len(numbers)
+            examples.append(i)
+        found.append(numbers[stretch])
+    return (
+        torch.tensor(found, dtype=torch.int64, device=concepts.device),
+        torch.tensor(examples, dtype=torch.int64, device=concepts.device),
+    )
+
+
+def slots(facts: Tensor) -> Tensor:
+    """The slots that a fact's two ends fill: (f, 2), 2r for the head and 2r + 1 for the tail.
+
+    Example:
+        >>> slots(torch.tensor([[7, 3, 8]]))
+        tensor([[6, 7]])
+    """
+    return 2 * facts[:, 1:2] + torch.tensor([0, 1], device=facts.device)
+
+
+def pseudo_types(facts: Tensor, num_entities: int, num_relations: int) -> Concepts:
+    """Concepts where nobody wrote any down: the slots in which an entity occurs.
+
+    concept(e) = {(r, head): e heads a fact of r} ∪ {(r, tail): e ends one},  c = 2m
+
+    Source: the local closed world of Krompaß et al. 2015, arXiv:1508.02593.
+
+    Args:
+        facts: (f, 3) the training facts.
+        num_entities: n.
+        num_relations: m.
+
+    Example:
+        >>> pseudo_types(torch.tensor([[0, 0, 1], [1, 0, 2]]), 3, 1).rows(torch.arange(3))
+        tensor([[ True, False],
+                [ True,  True],
+                [False,  True]])
+    """
+    pairs = torch.stack((facts[:, [0, 2]], slots(facts)), dim=-1).flatten(0, 1)
+    return Concepts(pairs, num_entities, 2 * num_relations)
+
+
+def read_concepts(path: str, names: Names) -> Concepts:
+    r"""Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
+
+    An entity may have several lines, or none.
+
+    Args:
+        path: the file, in UTF-8.
+        names: of the entities.
+
+    Raises:
+        InputError: the file cannot be read or holds no line; a line is not two names that are not
+            empty, or its entity is none of the graph's. The message names file and line.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "concepts.tsv")
+        >>> _ = path.write_text("ada\tperson\nada\tpilot\ntea\tdrink\n", encoding="utf-8")
+        >>> read_concepts(str(path), ("ada", "tea")).rows(torch.arange(2))
+        tensor([[ True,  True, False],
+                [False, False,  True]])
+    """
+    numbers: dict[str, int] = {}
+    pairs = []
+    for line, (entity, concept) in _pairs(path):
+        try:
+            found = names.index(entity)
+        except InputError as error:
+            raise InputError(f"{path}:{line}: expected an entity of the graph: {error}") from error
+        pairs.append((found, numbers.setdefault(concept, len(numbers))))
+    if not pairs:
+        raise InputError(f"{path}: the file holds no line; expected entity, tab, concept")
+    return Concepts(torch.tensor(pairs), len(names), len(numbers))
+
+
+def _pairs(path: str) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The two columns of each line, numbered from 1."""
+    number = 0
+    try:
+        with Path(path).open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                columns = line.split("\t")
+                if len(columns) != 2:
+                    found = f"found {len(columns)} columns, expected 2: entity, concept"
+                    raise InputError(f"{path}:{number}: {found}")
+                entity, concept = columns
+                if not entity or not concept:
+                    missing = "concept" if entity else "entity"
+                    raise InputError(f"{path}:{number}: empty {missing}; expected entity, concept")
+                yield number, (entity, concept)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}:{number}: expected UTF-8: {error.reason}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def concepts_of(
+    path: str | None, names: Names | None, facts: Tensor, num_entities: int, num_relations: int
+) -> Concepts:
+    """Concepts from a file, or pseudo-types where there is none.
+
+    Raises:
+        InputError: see ``read_concepts``; or a file without the names of entities.
+    """
+    if path is None:
+        return pseudo_types(facts, num_entities, num_relations)
+    if names is None:
+        raise InputError(f"entity_names: needed to read {path}")
+    return read_concepts(path, names)
+
+
+def cardinalities(facts: Tensor, num_relations: int, threshold: float = 1.5) -> Tensor:
+    """The class of every relation: 0 for 1-1, 1 for 1-N, 2 for N-1, 3 for N-N.
+
+    N stands on the tail's side where tph, the mean number of tails of a head, reaches the
+    threshold, and on the head's where hpt does; both count distinct facts.
+
+    Source: Wang et al. 2014 (TransH), after Bordes et al. 2013.
+
+    Args:
+        facts: (f, 3).
+        num_relations: m. A relation without facts is taken for 1-1.
+        threshold: between one and many.
+
+    Returns:
+        (m,) int64.
+
+    Example:
+        >>> cardinalities(torch.tensor([[0, 0, 1], [0, 0, 2], [3, 1, 1], [4, 1, 1]]), 3)
+        tensor([1, 2, 0])
+    """
+    heads, relations, tails = facts.unbind(-1)
+    n = 1 + int(facts.max()) if len(facts) else 1
+
+    def distinct(keys: Tensor, size: int) -> Tensor:
+        return torch.bincount(keys.unique() // size, minlength=num_relations)
+
+    number = distinct((relations * n + heads) * n + tails, n * n)
+    of_heads, of_tails = distinct(relations * n + heads, n), distinct(relations * n + tails, n)
+    many_tails = number >= threshold * of_heads.clamp(min=1)
+    many_heads = number >= threshold * of_tails.clamp(min=1)
+    return many_tails.long() + 2 * many_heads.long()
+
+
+class Pools(nn.Module):
+    """Sets of entities, a bit for each entity, whose members can be counted off.
+
+    Beside the bits stands how many members there are up to the end of each word of 64 entities, so
+    the member at a place is found by halving, and drawn without a rejection. State: 3n/16 bytes for
+    each pool, however full, and up to a quarter of spare room; nothing of it in checkpoints.
+
+    Args:
+        num_entities: n.
+
+    Example:
+        >>> pools = Pools(4)
+        >>> pools.append(torch.tensor([[True, False, True, True]]))
+        tensor([0])
+        >>> pools.member(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
+        tensor([0, 2, 3])
+    """
+
+    #: (room, words, 8) uint8
+    bits: Tensor
+    #: (room, words) int32
+    counts: Tensor
+
+    def __init__(self, num_entities: int) -> None:
+        super().__init__()
+        self.num_entities = num_entities
+        self.words = -(-num_entities // WORD)
+        self.filled = 0
+        self.register_buffer(
+            "bits", torch.zeros(0, self.words, 8, dtype=torch.uint8), persistent=False
+        )
+        self.register_buffer(
+            "counts", torch.zeros(0, self.words, dtype=torch.int32), persistent=False
+        )
+
+    def __len__(self) -> int:
+        """How many pools."""
+        return self.filled
+
+    @property
+    def bytes_each(self) -> int:
+        """What a pool takes."""
+        return 12 * self.words
+
+    def clear(self) -> None:
+        """Forget all pools; the next gets number 0."""
+        self.filled = 0
+
+    def append(self, members: Tensor) -> Tensor:
+        """Add pools: (q,) their numbers, from (q, n) bool."""
+        start, stop = self.filled, self.filled + len(members)
+        if stop > len(self.bits):
+            room = max(stop, len(self.bits) * 5 // 4) - len(self.bits)
+            self.bits = torch.cat((self.bits, self.bits.new_zeros(room, *self.bits.shape[1:])))
+            self.counts = torch.cat((self.counts, self.counts.new_zeros(room, self.words)))
+        spare = self.words * WORD - self.num_entities
+        whole = nn.functional.pad(members, (0, spare)).to(torch.uint8)
+        whole = whole.view(len(members), self.words, 8, 8)
+        shifts = torch.arange(8, device=members.device, dtype=torch.uint8)
+        self.bits[start:stop] = (whole << shifts).sum(-1, dtype=torch.uint8)
+        self.counts[start:stop] = whole.sum((-1, -2), dtype=torch.int32).cumsum(-1)
+        self.filled = stop
+        return torch.arange(start, stop, device=members.device)
+
+    def size(self, pools: Tensor) -> Tensor:
+        """How many members: (...) from (...) numbers of pools."""
+        return self.counts[pools, -1].long()
+
+    def word(self, pools: Tensor, words: Tensor) -> Tensor:
+        """Who of a word's entities is a member: (..., 64) of 0 and 1."""
+        shifts = torch.arange(8, device=pools.device, dtype=torch.uint8)
+        return (self.bits[pools, words].unsqueeze(-1) >> shifts & 1).flatten(-2).long()
+
+    def before(self, pools: Tensor, words: Tensor) -> Tensor:
+        """How many members lie before a word: (...)."""
+        return torch.where(words > 0, self.counts[pools, (words - 1).clamp(min=0)].long(), 0)
+
+    def place(self, pools: Tensor, entities: Tensor) -> tuple[Tensor, Tensor]:
+        """Where an entity stands: how many members come before it, and is it one; (...) each."""
+        words, at = entities // WORD, (entities % WORD).unsqueeze(-1)
+        word = self.word(pools, words)
+        mine = word.gather(-1, at).squeeze(-1)
+        upto = word.cumsum(-1).gather(-1, at).squeeze(-1)
+        return self.before(pools, words) + upto - mine, mine.bool()
+
+    def member(self, pools: Tensor, places: Tensor) -> Tensor:
+        """The members at some places: (...) entities; a place is at least 0 and below the size."""
+        words = torch.zeros_like(places)
+        for power in reversed(range(self.words.bit_length())):
+            further = words + (1 << power)
+            here = self.counts[pools, (further - 1).clamp(max=self.words - 1)]
+            words = torch.where((further < self.words) & (here <= places), further, words)
+        left = (places - self.before(pools, words)).unsqueeze(-1)
+        return words * WORD + (self.word(pools, words).cumsum(-1) <= left).sum(-1)
+
+    def others(self, pools: Tensor, true: Tensor) -> Tensor:
+        """How many members there are beside an entity, member or not: (...)."""
+        return self.size(pools) - self.place(pools, true)[1].long()
+
+    def other(self, pools: Tensor, true: Tensor, places: Tensor) -> Tensor:
+        """The members at some places, an entity left out of the count: (...)."""
+        at, mine = self.place(pools, true)
+        return self.member(pools, places + (mine & (places >= at)).long())
+
+    def draw(self, pools: Tensor, true: Tensor) -> Tensor:
+        """Members but one, each with equal probability; any other entity where there is none.
+
+        Args:
+            pools: (...) numbers of pools.
+            true: (...) the entities left out.
+        """
+        count = self.others(pools, true)
+        ids = self.other(pools, true, below(count.clamp(min=1)))
+        return torch.where(count > 0, ids, any_other(true, self.num_entities))
+
+
+def below(limits: Tensor) -> Tensor:
+    """A whole number from 0 to each limit, the limit left out, with equal probability: (...).
+
+    Example:
+        >>> below(torch.tensor([1, 1]))
+        tensor([0, 0])
+    """
+    point = torch.rand(limits.shape, dtype=torch.float64, device=limits.device)
+    # Rounding may carry a point to the limit itself.
+    return torch.minimum((point * limits).long(), limits - 1)
+
+
+def parts(rows: int, width: int) -> Iterator[slice]:
+    """Stretches of rows, so many that ``ELEMENTS`` numbers are held at once."""
+    size = max(1, ELEMENTS // max(1, width))
+    return (slice(start, start + size) for start in range(0, rows, size))

@@ -1,0 +1,234 @@
+"""Rivals by what is known of concepts."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.registry import build
+from dans.samplers import CAKE, SAMPLERS
+from dans.samplers.cake import distinct
+from tests.samplers.test_types import LINES, classes, occurrences, written
+from tests.samplers.test_uniform import p_value
+
+UNIQUE = {"paper": {"head": {0, 1}, "tail": {0, 2}}, "published": {"head": {0, 1}, "tail": {2, 3}}}
+
+
+def cake(kg: KnowledgeGraph, **given: object) -> CAKE:
+    sampler = build(
+        SAMPLERS,
+        "cake",
+        given={"filter": "none", **given},
+        facts=kg.train,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        known=kg.known(("train",)),
+        entity_names=kg.entities,
+    )
+    assert isinstance(sampler, CAKE)
+    return sampler
+
+
+def pool(
+    kg: KnowledgeGraph,
+    concepts: Mapping[int, set[Hashable]],
+    fact: list[int],
+    side: str,
+    rule: str,
+) -> set[int]:
+    """The rule, word by word."""
+    relation, gold = fact[1], fact[0] if side == "head" else fact[2]
+    seen: set[Hashable] = set()
+    for head, r, tail in kg.train.tolist():
+        if r == relation:
+            seen |= concepts[head if side == "head" else tail]
+    unique = classes(kg, 1.5)[relation] in UNIQUE[rule][side]
+    wanted = concepts[gold] if unique and concepts[gold] else seen - concepts[gold]
+    return {e for e in range(kg.num_entities) if e != gold and concepts[e] & wanted}
+
+
+def facts(kg: KnowledgeGraph) -> list[list[int]]:
+    return torch.cat((kg.train, kg.valid, kg.test)).tolist()
+
+
+def concepts_file(folder: Path) -> str:
+    path = folder / "concepts.tsv"
+    path.write_text("".join(f"{entity}\t{concept}\n" for entity, concept in LINES))
+    return str(path)
+
+
+def test_the_toy_graph_has_unique_sides_and_others(kg: KnowledgeGraph) -> None:
+    found = classes(kg, 1.5)
+    for rule in UNIQUE.values():
+        for which in rule.values():
+            assert 0 < sum(c in which for c in found) <= len(found)
+    assert len(set(found)) > 1
+
+
+@pytest.mark.parametrize("source", ["slots", "file"])
+@pytest.mark.parametrize("rule", ["paper", "published"])
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_pools_are_those_of_the_rule(
+    source: str, rule: str, side: str, tmp_path: Path, kg: KnowledgeGraph
+) -> None:
+    given = {"concepts": concepts_file(tmp_path)} if source == "file" else {}
+    concepts = written(kg) if source == "file" else occurrences(kg)
+    sampler = cake(kg, rule=rule, side=side, k=200, **given)
+    ids = sampler(Positives.of_ids(torch.tensor(facts(kg)), kg.num_entities)).ids
+    assert ids is not None
+    for fact, row in zip(facts(kg), ids.tolist(), strict=True):
+        members = pool(kg, concepts, fact, side, rule)
+        # All members are drawn before anyone is a second time.
+        assert set(row[: len(members)]) == members
+        assert fact[0 if side == "head" else 2] not in row
+
+
+def test_the_two_rules_differ_for_tails_alone(kg: KnowledgeGraph) -> None:
+    paper, published = cake(kg), cake(kg, rule="published")
+    different = (paper.unique != published.unique).view(-1, 2)
+    assert not different[:, 0].any()
+    assert different[:, 1].all()
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_rivals_are_uniform_over_the_pool(side: str, kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    sampler = cake(kg, side=side, k=2)
+    for fact in kg.train.tolist():
+        members = pool(kg, occurrences(kg), fact, side, "paper")
+        if len(members) < 2:
+            continue
+        batch = Positives.of_ids(torch.tensor([fact]).expand(10_000, 3), kg.num_entities)
+        ids = sampler(batch).ids
+        assert ids is not None
+        expected = torch.zeros(kg.num_entities)
+        expected[list(members)] = 1
+        assert p_value(ids, expected) > 1e-5
+
+
+def test_rivals_of_a_fact_and_a_side_differ(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    sampler = cake(kg, k=4)
+    for _ in range(20):
+        rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
+        assert rivals.ids is not None
+        sides = rivals.replaces_head.tolist()
+        for fact, row, side in zip(kg.train.tolist(), rivals.ids.tolist(), sides, strict=True):
+            for name, which in (("head", True), ("tail", False)):
+                mine = [e for e, s in zip(row, side, strict=True) if s is which]
+                members = pool(kg, occurrences(kg), fact, name, "paper")
+                inside = mine[: len(members)]
+                assert len(set(inside)) == len(inside)
+                assert set(inside) <= members
+
+
+def test_what_the_pool_cannot_give_is_anyone_else() -> None:
+    torch.manual_seed(0)
+    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    sampler = CAKE(5, facts=facts, num_entities=6, num_relations=1, side="tail", filter="none")
+    ids = sampler(Positives.of_ids(facts[:1].expand(2000, 3), 6)).ids
+    assert ids is not None
+    assert ids[:, 0].eq(3).all()
+    assert p_value(ids[:, 1:], torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
+
+
+def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
+    torch.manual_seed(0)
+    # The tail of (0, r, 1) is unique by the majority; its only fellow, 3, is a fact as well.
+    facts = torch.tensor([[0, 0, 1], [0, 0, 3], [2, 0, 4], [5, 0, 4]])
+    sampler = CAKE(
+        2,
+        facts=facts,
+        num_entities=8,
+        num_relations=1,
+        side="tail",
+        known=KnownFacts(facts, 8, 1),
+    )
+    assert sampler.filter == "resample"
+    assert sampler.unique.tolist() == [True, True]
+    drawn = sampler(Positives.of_ids(facts[:1].expand(5000, 3), 8))
+    assert drawn.valid is not None
+    assert drawn.valid.all()
+    assert drawn.ids is not None
+    seen = Counter(drawn.ids.flatten().tolist())
+    assert set(seen) == {0, 2, 4, 5, 6, 7}
+    # Both members are drawn for each fact; 3 is dropped, and an outsider comes in its place.
+    assert seen[4] > 5000
+    assert max(seen[e] for e in (0, 2, 5, 6, 7)) < 1500
+
+
+def test_places_are_distinct_and_each_set_is_as_likely() -> None:
+    torch.manual_seed(0)
+    side = torch.tensor([[True, False, True, True]]).expand(30_000, 4)
+    sizes = torch.where(side, 5, 1)
+    places = distinct(sizes, side)
+    assert places[:, 1].eq(0).all()
+    chosen = places[:, [0, 2, 3]].sort(dim=1).values
+    assert (chosen.diff(dim=1) > 0).all()
+    sets = (chosen * torch.tensor([25, 5, 1])).sum(1).unique(return_counts=True)[1]
+    assert len(sets) == 10
+    assert p_value(torch.repeat_interleave(torch.arange(10), sets), torch.ones(10)) > 1e-4
+
+
+def test_places_run_out_with_the_members() -> None:
+    side = torch.zeros(50, 5, dtype=torch.bool)
+    places = distinct(torch.full((50, 5), 3), side)
+    assert places[:, 3:].eq(-1).all()
+    assert places[:, :3].sort(dim=1).values.tolist() == [[0, 1, 2]] * 50
+    assert distinct(torch.zeros(2, 3, dtype=torch.int64), side[:2, :3]).eq(-1).all()
+
+
+def test_forgetting_pools_changes_no_draw(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, forgetful = cake(kg, k=3), cake(kg, k=3)
+    batches = [Positives.of_ids(part, kg.num_entities) for part in kg.train.repeat(3, 1).split(4)]
+    drawn = []
+    for sampler, limit in ((kept, 2**28), (forgetful, 40)):
+        monkeypatch.setattr("dans.samplers.cake.KEPT", limit)
+        torch.manual_seed(0)
+        drawn.append([sampler(batch).ids for batch in batches])
+    assert len(forgetful.pools) < len(kept.pools)
+    for a, b in zip(*drawn, strict=True):
+        assert a is not None
+        assert b is not None
+        assert torch.equal(a, b)
+
+
+def test_a_pool_is_made_once(kg: KnowledgeGraph) -> None:
+    sampler, batch = cake(kg, k=50), Positives.of_ids(kg.train, kg.num_entities)
+    sampler(batch)
+    before = len(sampler.pools)
+    sampler(batch)
+    assert len(sampler.pools) == before == len(sampler.keys)
+
+
+def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
+    sampler = cake(kg)
+    sampler(Positives.of_ids(kg.train, kg.num_entities))
+    assert not sampler.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"rule": "code"}, "rule: known: paper, published"),
+        ({"k": 0}, "k: must be at least 1"),
+        ({"concepts": "/nowhere.tsv"}, "nowhere.tsv: cannot be read"),
+    ],
+)
+def test_wrong_options_are_named(
+    given: dict[str, object], sentence: str, kg: KnowledgeGraph
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        cake(kg, **given)
+
+
+def test_two_rivals_are_the_papers_default(kg: KnowledgeGraph) -> None:
+    assert cake(kg).k == 2

@@ -1,0 +1,134 @@
+"""Rivals that may stand where the one replaced does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.registry import build
+from dans.samplers import SAMPLERS, Typed
+from tests.samplers.test_types import LINES, written
+from tests.samplers.test_uniform import p_value
+
+DRAWS = 20_000
+
+
+def typed(kg: KnowledgeGraph, **given: object) -> Typed:
+    sampler = build(
+        SAMPLERS,
+        "typed",
+        given={"k": DRAWS, **given},
+        facts=kg.train,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        known=kg.known(("train",)),
+        entity_names=kg.entities,
+    )
+    assert isinstance(sampler, Typed)
+    return sampler
+
+
+def ranges(kg: KnowledgeGraph) -> dict[tuple[int, str], set[int]]:
+    """Who is seen in each slot, fact by fact."""
+    found: dict[tuple[int, str], set[int]] = {
+        (relation, side): set() for relation in range(kg.num_relations) for side in ("head", "tail")
+    }
+    for head, relation, tail in kg.train.tolist():
+        found[relation, "head"].add(head)
+        found[relation, "tail"].add(tail)
+    return found
+
+
+def drawn_evenly(sampler: Typed, fact: list[int], pool: set[int], n: int) -> bool:
+    """Are a fact's rivals uniform over a pool, or over all where nobody is in it?"""
+    true = fact[0] if sampler.side == "head" else fact[2]
+    expected = torch.zeros(n)
+    expected[list(pool)] = 1
+    expected[true] = 0
+    if not expected.any():
+        expected = torch.ones(n)
+        expected[true] = 0
+    ids = sampler(Positives.of_ids(torch.tensor([fact]), n)).ids
+    assert ids is not None
+    if expected.sum() == 1:
+        return bool(expected[ids].all())
+    return p_value(ids, expected) > 1e-5
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_rivals_are_uniform_over_those_seen_in_the_slot(side: str, kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    sampler, seen = typed(kg, side=side), ranges(kg)
+    for fact in kg.train.tolist():
+        assert drawn_evenly(sampler, fact, seen[fact[1], side], kg.num_entities)
+
+
+def test_a_true_entity_that_was_never_seen_there_costs_no_member(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    gus = [kg.entities.index("gus"), kg.relations.index("knows"), kg.entities.index("bob")]
+    seen = ranges(kg)[gus[1], "head"]
+    assert gus[0] not in seen
+    assert drawn_evenly(typed(kg, side="head"), gus, seen, kg.num_entities)
+
+
+def test_where_nobody_else_was_seen_anyone_else_is_drawn() -> None:
+    torch.manual_seed(0)
+    facts = torch.tensor([[0, 0, 1], [2, 1, 3], [2, 1, 4]])
+    sampler = Typed(DRAWS, facts=facts, num_entities=6, num_relations=3, side="tail")
+    assert drawn_evenly(sampler, [0, 0, 1], {1}, 6)
+    assert drawn_evenly(sampler, [0, 2, 1], set(), 6)
+    assert drawn_evenly(sampler, [2, 1, 3], {3, 4}, 6)
+
+
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_with_a_file_rivals_share_a_type_with_those_seen(
+    side: str, tmp_path: Path, kg: KnowledgeGraph
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "types.tsv"
+    path.write_text("".join(f"{entity}\t{kind}\n" for entity, kind in LINES))
+    sampler, seen, types = typed(kg, side=side, types=str(path)), ranges(kg), written(kg)
+    for fact in kg.train.tolist():
+        fitting = set().union(*(types[e] for e in seen[fact[1], side]))
+        pool = {e for e in range(kg.num_entities) if types[e] & fitting}
+        assert drawn_evenly(sampler, fact, pool, kg.num_entities)
+
+
+def test_a_file_changes_who_is_drawn(tmp_path: Path, kg: KnowledgeGraph) -> None:
+    path = tmp_path / "types.tsv"
+    path.write_text("".join(f"{entity}\tanything\n" for entity, _ in LINES))
+    facts = Positives.of_ids(kg.train, kg.num_entities)
+    everyone = typed(kg, types=str(path), k=500)(facts).ids
+    observed = typed(kg, k=500)(facts).ids
+    assert everyone is not None
+    assert observed is not None
+    fact = kg.train.tolist().index([kg.entities.index("ada"), 1, kg.entities.index("tea")])
+    assert len(everyone[fact].unique()) > len(observed[fact].unique())
+
+
+def test_what_is_wrong_in_the_file_is_said_with_the_option(
+    tmp_path: Path, kg: KnowledgeGraph
+) -> None:
+    path = tmp_path / "types.tsv"
+    path.write_text("bop\tperson\n")
+    with pytest.raises(InputError, match=r"types.tsv:1: .*did you mean 'bob'"):
+        typed(kg, types=str(path))
+
+
+def test_parts_of_the_pools_are_one_whole(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = typed(kg)
+    monkeypatch.setattr("dans.samplers.types.ELEMENTS", 9)
+    parted = typed(kg)
+    slots = 2 * kg.num_relations
+    assert len(whole.pools) == len(parted.pools) == slots
+    assert torch.equal(whole.pools.bits[:slots], parted.pools.bits[:slots])
+    assert torch.equal(whole.pools.counts[:slots], parted.pools.counts[:slots])
+
+
+def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
+    assert not typed(kg).state_dict()

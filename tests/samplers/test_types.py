@@ -1,0 +1,276 @@
+"""Concepts, classes of relations, and sets of entities to draw from."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.samplers import types
+from dans.samplers.types import (
+    Concepts,
+    Pools,
+    alike,
+    below,
+    cardinalities,
+    concepts_of,
+    parts,
+    pseudo_types,
+    read_concepts,
+)
+from tests.samplers.test_uniform import p_value
+
+#: What is what in the toy graph; nobody has said what gus is.
+LINES = [
+    ("ada", "person"),
+    ("ada", "pilot"),
+    ("bob", "person"),
+    ("cy", "pilot"),
+    ("tea", "drink"),
+    ("pot", "thing"),
+    ("cup", "thing"),
+    ("map", "paper"),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "concepts.tsv"
+    file.write_text("".join(f"{entity}\t{concept}\n" for entity, concept in LINES))
+    return str(file)
+
+
+def written(kg: KnowledgeGraph) -> dict[int, set[str]]:
+    """Each entity's concepts, as the file has them."""
+    found: dict[int, set[str]] = {entity: set() for entity in range(kg.num_entities)}
+    for entity, concept in LINES:
+        found[kg.entities.index(entity)].add(concept)
+    return found
+
+
+def occurrences(kg: KnowledgeGraph) -> dict[int, set[tuple[int, int]]]:
+    """Each entity's pseudo-types, counted fact by fact."""
+    found: dict[int, set[tuple[int, int]]] = {entity: set() for entity in range(kg.num_entities)}
+    for head, relation, tail in kg.train.tolist():
+        found[head].add((relation, 0))
+        found[tail].add((relation, 1))
+    return found
+
+
+def test_a_pseudo_type_is_a_slot_that_a_training_fact_fills(kg: KnowledgeGraph) -> None:
+    table = pseudo_types(kg.train, kg.num_entities, kg.num_relations)
+    rows = table.rows(torch.arange(kg.num_entities))
+    for entity, slots in occurrences(kg).items():
+        assert rows[entity].nonzero().flatten().tolist() == sorted(2 * r + s for r, s in slots)
+
+
+def test_concepts_of_a_file_are_those_written(path: str, kg: KnowledgeGraph) -> None:
+    table = read_concepts(path, kg.entities)
+    order = list(dict.fromkeys(concept for _, concept in LINES))
+    rows = table.rows(torch.arange(kg.num_entities))
+    for entity, concepts in written(kg).items():
+        assert {order[c] for c in rows[entity].nonzero().flatten().tolist()} == concepts
+
+
+def test_the_same_concepts_have_the_same_number(kg: KnowledgeGraph) -> None:
+    table = pseudo_types(kg.train, kg.num_entities, kg.num_relations)
+    slots = occurrences(kg)
+    for a in range(kg.num_entities):
+        for b in range(kg.num_entities):
+            assert bool(table.sets[a] == table.sets[b]) is (slots[a] == slots[b])
+    assert torch.equal(table.sets[table.examples], torch.arange(len(table.examples)))
+
+
+def test_having_finds_who_has_any_of_the_concepts() -> None:
+    torch.manual_seed(0)
+    dense = torch.rand(70, 9) < 0.2
+    allowed = torch.rand(30, 9) < 0.2
+    table = Concepts(dense.nonzero(), 70, 9)
+    expected = (allowed.unsqueeze(1) & dense).any(-1)
+    assert torch.equal(table.having(allowed), expected)
+    assert torch.equal(table.rows(torch.arange(70)), dense)
+
+
+def test_what_a_slot_was_seen_with_is_the_union_of_its_entities(
+    path: str, kg: KnowledgeGraph
+) -> None:
+    table = read_concepts(path, kg.entities)
+    seen = table.seen(kg.train, kg.num_relations)
+    rows = table.rows(torch.arange(kg.num_entities))
+    expected = torch.zeros_like(seen)
+    for head, relation, tail in kg.train.tolist():
+        expected[2 * relation] |= rows[head]
+        expected[2 * relation + 1] |= rows[tail]
+    assert torch.equal(seen, expected)
+
+
+def test_no_two_different_stretches_are_taken_for_one() -> None:
+    numbers, examples = alike(torch.tensor([1, 2, 12, 1, 2]), torch.tensor([0, 2, 3, 4, 5, 5]))
+    assert numbers.tolist() == [0, 1, 2, 3, 4]
+    assert examples.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("ada\tperson\nbob person\n", ":2: found 1 columns, expected 2: entity, concept"),
+        ("ada\tperson\tpilot\n", ":1: found 3 columns, expected 2"),
+        ("ada\tperson\n\n", ":2: found 1 columns, expected 2"),
+        ("ada\t\n", ":1: empty concept; expected entity, concept"),
+        ("\tperson\n", ":1: empty entity; expected entity, concept"),
+        ("ada\tperson\nbop\tperson\n", ":2: expected an entity of the graph: .*mean 'bob'"),
+        ("", "holds no line; expected entity, tab, concept"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(
+    text: str, sentence: str, tmp_path: Path, kg: KnowledgeGraph
+) -> None:
+    path = tmp_path / "wrong.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence) as error:
+        read_concepts(str(path), kg.entities)
+    assert str(error.value).startswith(str(path))
+
+
+def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path, kg: KnowledgeGraph) -> None:
+    path = tmp_path / "latin.tsv"
+    path.write_bytes(b"ada\tperson\nbob\tcaf\xe9\n")
+    with pytest.raises(InputError, match=r"latin.tsv:2: expected UTF-8"):
+        read_concepts(str(path), kg.entities)
+
+
+def test_a_missing_file_is_named(tmp_path: Path, kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match=r"none.tsv: cannot be read"):
+        read_concepts(str(tmp_path / "none.tsv"), kg.entities)
+
+
+def test_line_ends_and_byte_order_marks_of_other_systems_are_read(
+    tmp_path: Path, kg: KnowledgeGraph
+) -> None:
+    path = tmp_path / "other.tsv"
+    path.write_bytes("\ufeffada\tperson\r\nbob\tperson\r\n".encode())
+    table = read_concepts(str(path), kg.entities)
+    assert table.num_concepts == 1
+    assert table.having(torch.tensor([[True]])).sum() == 2
+
+
+def test_a_file_needs_the_names_of_entities(path: str, kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="entity_names: needed"):
+        concepts_of(path, None, kg.train, kg.num_entities, kg.num_relations)
+
+
+def classes(kg: KnowledgeGraph, threshold: float) -> list[int]:
+    """Wang et al.'s classes, counted the slow way."""
+    tails, heads = defaultdict(set), defaultdict(set)
+    for head, relation, tail in kg.train.tolist():
+        tails[relation, head].add(tail)
+        heads[relation, tail].add(head)
+    found = []
+    for relation in range(kg.num_relations):
+        of_head = [len(found) for (r, _), found in tails.items() if r == relation]
+        of_tail = [len(found) for (r, _), found in heads.items() if r == relation]
+        tph, hpt = sum(of_head) / len(of_head), sum(of_tail) / len(of_tail)
+        found.append((tph >= threshold) + 2 * (hpt >= threshold))
+    return found
+
+
+@pytest.mark.parametrize("threshold", [1.0, 1.2, 1.5, 2.0, 2.5])
+def test_classes_of_relations_are_those_counted_by_hand(
+    threshold: float, kg: KnowledgeGraph
+) -> None:
+    assert cardinalities(kg.train, kg.num_relations, threshold).tolist() == classes(kg, threshold)
+
+
+def test_each_class_is_told_from_the_others() -> None:
+    facts = torch.tensor(
+        [[0, 0, 1], [0, 1, 1], [0, 1, 2], [0, 2, 2], [1, 2, 2]]
+        + [[h, 3, t] for h in (0, 1) for t in (2, 3)]
+    )
+    assert cardinalities(facts, 5).tolist() == [0, 1, 2, 3, 0]
+
+
+def test_repeated_facts_do_not_change_a_class() -> None:
+    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    assert cardinalities(facts.repeat(5, 1), 1).tolist() == [0]
+
+
+@pytest.fixture
+def sets() -> torch.Tensor:
+    """Sets of 130 entities: an empty one, single ones at the edges of words, and fuller ones."""
+    torch.manual_seed(0)
+    members = torch.zeros(10, 130, dtype=torch.bool)
+    for row, entity in enumerate((0, 63, 64, 127, 128, 129), start=1):
+        members[row, entity] = True
+    members[7] = torch.rand(130) < 0.1
+    members[8] = torch.rand(130) < 0.9
+    members[9] = True
+    return members
+
+
+def test_members_come_out_as_they_went_in(sets: torch.Tensor) -> None:
+    pools = Pools(130)
+    numbers = torch.cat([pools.append(part) for part in sets.split(3)])
+    assert numbers.tolist() == list(range(10))
+    for number, row in zip(numbers, sets, strict=True):
+        size = int(row.sum())
+        assert int(pools.size(number)) == size
+        places = torch.arange(size)
+        found = pools.member(number.expand(size), places)
+        assert found.tolist() == row.nonzero().flatten().tolist()
+        before, inside = pools.place(number.expand(130), torch.arange(130))
+        assert torch.equal(inside, row)
+        assert torch.equal(before, row.long().cumsum(0) - row.long())
+
+
+def test_pools_forgotten_leave_nothing_behind(sets: torch.Tensor) -> None:
+    pools = Pools(130)
+    pools.append(sets)
+    pools.clear()
+    assert len(pools) == 0
+    assert pools.append(sets[7:8]).tolist() == [0]
+    assert int(pools.size(torch.tensor(0))) == int(sets[7].sum())
+
+
+@pytest.mark.parametrize("true", [0, 65, 129])
+def test_each_other_member_is_drawn_equally_often(sets: torch.Tensor, true: int) -> None:
+    pools = Pools(130)
+    pools.append(sets)
+    torch.manual_seed(0)
+    for number in (7, 8, 9):
+        drawn = pools.draw(torch.full((50_000,), number), torch.full((50_000,), true))
+        expected = sets[number].float()
+        expected[true] = 0
+        assert p_value(drawn, expected) > 1e-4
+
+
+def test_a_pool_of_nobody_else_gives_anyone_else(sets: torch.Tensor) -> None:
+    pools = Pools(130)
+    pools.append(sets)
+    torch.manual_seed(0)
+    for number, true in ((0, 5), (6, 129)):
+        drawn = pools.draw(torch.full((50_000,), number), torch.full((50_000,), true))
+        expected = torch.ones(130)
+        expected[true] = 0
+        assert p_value(drawn, expected) > 1e-4
+
+
+def test_a_pool_takes_what_it_says(sets: torch.Tensor) -> None:
+    pools = Pools(130)
+    pools.append(sets)
+    held = pools.bits.numel() + 4 * pools.counts.numel()
+    assert held == len(pools) * pools.bytes_each
+
+
+def test_numbers_below_a_limit_are_drawn_equally_often() -> None:
+    torch.manual_seed(0)
+    assert p_value(below(torch.full((50_000,), 7)), torch.ones(7)) > 1e-4
+
+
+def test_parts_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(types, "ELEMENTS", 10)
+    found = [i for part in parts(11, 3) for i in range(11)[part]]
+    assert found == list(range(11))
+    assert len(list(parts(11, 3))) == 4
+    assert len(list(parts(3, 100))) == 3
