@@ -4,16 +4,19 @@ import dataclasses
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import dans
+from dans.analysis.samplers import Inspection, inspect, members
+from dans.batch import Positives
 from dans.classification import classification
-from dans.config import Component, RunConfig, override, read_recipe
+from dans.config import Component, RunConfig, component, override, read_recipe
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report, Unseen
@@ -22,10 +25,11 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.objectives import NegativeSampling, Objective
-from dans.registry import build
+from dans.registry import build, choose
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans import PRESETS
 from dans.seeding import device, seed_everything
+from dans.training.dump import Dump
 from dans.training.run import Run, Which
 from dans.training.sources import WholeGraph
 from dans.training.trainer import Trainer, check_digest
@@ -110,23 +114,27 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
 def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSampler:
     """The samplers of a recipe, side by side."""
     members = [
-        build(
-            SAMPLERS,
-            part.name,
-            where=f"sampler.{i}",
-            given=with_preset(part, f"sampler.{i}"),
-            dim=dim,
-            num_entities=kg.num_entities,
-            num_relations=kg.num_relations,
-            facts=kg.train,
-            known=kg.known(("train",)),
-            walks=kg.walks,
-            entity_names=kg.entities,
-            relation_names=kg.relations,
-        )
-        for i, part in enumerate(config.sampler)
+        build_member(part, kg, dim, where=f"sampler.{i}") for i, part in enumerate(config.sampler)
     ]
     return members[0] if len(members) == 1 else Mixture(*members)
+
+
+def build_member(part: Component, kg: KnowledgeGraph, dim: int, *, where: str) -> NegativeSampler:
+    """One sampler; ``where`` its options come from opens every error."""
+    return build(
+        SAMPLERS,
+        part.name,
+        where=where,
+        given=with_preset(part, where),
+        dim=dim,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        facts=kg.train,
+        known=kg.known(("train",)),
+        walks=kg.walks,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
+    )
 
 
 def with_preset(part: Component, where: str) -> dict[str, Any]:
@@ -173,6 +181,7 @@ def build_trainer(config: RunConfig, kg: KnowledgeGraph, run: Run | None) -> Tra
         phases=config.phase,
         evaluator=Evaluator(kg, "valid") if len(kg.valid) else None,
         run=run,
+        dump=Dump(run.path / "negatives", kg) if config.train.dump and run is not None else None,
     )
 
 
@@ -230,6 +239,11 @@ class Trained:
     entities: torch.Tensor
     step: int
 
+    def positives(self, triples: torch.Tensor) -> Positives:
+        """Facts by id, (b, 3), as the model's vectors."""
+        self.model.eval()
+        return self.model.positives(triples.to(self.entities.device), self.entities)
+
 
 def load(where: Path, *, which: Which = "best") -> Trained:
     """Bring a trained run back.
@@ -286,6 +300,85 @@ def judge(
         content["classification"] = classify(trained, split)
     Run(where).write_json(f"{'.'.join(names)}.json", {**report.to_json(), **content})
     return report
+
+
+def inspect_run(where: Path, *, which: Which = "best", facts: int = 1000) -> dict[str, Any]:
+    """Look at what a run's sampler offers now, and keep the numbers in its ``sampler.json``.
+
+    Returns:
+        What ``dans.analysis.samplers.inspect`` says of it; the same of its ``members``, where there
+        are several; and ``seconds_per_step`` of the run.
+    """
+    trained = load(where, which=which)
+    parts = members(trained.sampler, [part.name for part in trained.config.sampler])
+    look = partial(inspect, trained.kg, positives=trained.positives, facts=facts)
+    last = Run(where).metrics()[-1]
+    content: dict[str, Any] = {"model": which, "step": trained.step}
+    content |= {"seed": trained.config.train.seed, **look(trained.sampler).numbers}
+    content["seconds_per_step"] = last["seconds"] / last["step"] if last["step"] else None
+    if len(parts) > 1:
+        content["members"] = {name: look(part).numbers for name, part in parts.items()}
+    Run(where).write_json("sampler.json", content)
+    return content
+
+
+def compare_samplers(
+    where: Path, given: Sequence[str], *, which: Which = "best", facts: int = 1000
+) -> dict[str, Inspection]:
+    """Inspect a run's own samplers, as it trained them, beside others made anew.
+
+    Args:
+        where: the run's folder.
+        given: the others, as ``dans.config.component`` reads them.
+        which: the run's best or its last checkpoint.
+        facts: training facts to draw rivals for.
+
+    Raises:
+        InputError: no such run, or a sampler that cannot be built.
+    """
+    trained = load(where, which=which)
+    kg, dim = trained.kg, trained.model.encoder.dim
+    own = members(trained.sampler, [part.name for part in trained.config.sampler])
+    samplers = {f"{name} (run)": sampler for name, sampler in own.items()}
+    for text in given:
+        seed_everything(trained.config.train.seed)
+        made = build_member(component(text), kg, dim, where=f"--sampler {text}")
+        samplers[text] = made.to(trained.entities.device)
+    return {
+        name: inspect(kg, sampler, trained.positives, facts=facts)
+        for name, sampler in samplers.items()
+    }
+
+
+def compare_without_model(
+    data: str, given: Sequence[str], *, facts: int = 1000
+) -> dict[str, Inspection]:
+    """Inspect samplers that look at no model, on facts alone.
+
+    Args:
+        data: a data set, or a folder.
+        given: the samplers, as ``dans.config.component`` reads them.
+        facts: training facts to draw rivals for.
+
+    Raises:
+        InputError: no such data, no sampler, one that cannot be built, or one that needs a model.
+    """
+    kg, found = KnowledgeGraph.load(data), {}
+    blind = sorted(name for name, sampler in SAMPLERS.items() if not sampler.adaptive)
+    if not given:
+        raise InputError(f"--sampler: expected at least one; known: {', '.join(blind)}")
+    for text in given:
+        part, where = component(text), f"--sampler {text}"
+        if choose(SAMPLERS, part.name, where=where).adaptive:
+            raise InputError(
+                f"{where}: looks at the model, so it needs the folder of a run; "
+                f"on facts alone: {', '.join(blind)}"
+            )
+        # No vectors, so no width: one stands in for it where a constructor asks.
+        sampler = build_member(part, kg, 1, where=where)
+        positives = partial(Positives.of_ids, num_entities=kg.num_entities)
+        found[text] = inspect(kg, sampler, positives, facts=facts)
+    return found
 
 
 def classify(trained: Trained, split: Split) -> dict[str, float]:

@@ -95,6 +95,8 @@ class TrainConfig:
     #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
     threads: int = 0
     device: str = "cpu"
+    #: write down the rivals of every step, under ``negatives`` in the folder of the run
+    dump: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -178,6 +180,26 @@ class RunConfig:
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""
         return dataclasses.replace(self, train=dataclasses.replace(self.train, **changes))
+
+
+def component(text: str) -> Component:
+    """A component in one string: its name, and its options after a colon.
+
+    Raises:
+        InputError: an option without a name or a value.
+
+    Example:
+        >>> component("uniform:k=5,filter=mask")
+        Component(name='uniform', options={'k': 5, 'filter': 'mask'})
+    """
+    name, _, given = text.partition(":")
+    options = {}
+    for option in given.split(",") if given else ():
+        key, equals, value = (part.strip() for part in option.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"{text}: expected NAME or NAME:OPTION=VALUE,OPTION=VALUE")
+        options[key] = _value(value)
+    return Component(name.strip(), options)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

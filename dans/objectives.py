@@ -1,10 +1,11 @@
 """Objectives: which scores to ask for, and which loss to give them to."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from dans.batch import Positives
+from dans.batch import Negatives, Positives
 from dans.losses import Loss
 from dans.models.decoders import Decoder
 from dans.regularizers import l2
@@ -13,6 +14,9 @@ from dans.samplers.base import NegativeSampler, Phase
 
 class Objective(nn.Module, ABC):
     """What a trainer minimises: the sum of named terms."""
+
+    #: told, once a step, of the facts and the rivals they are held against; None: nobody is
+    recorder: Callable[[Positives, Negatives], None] | None = None
 
     @abstractmethod
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
@@ -45,6 +49,8 @@ class NegativeSampling(Objective):
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """``loss``, ``l2`` where it has a weight, and the sampler's own terms."""
         rivals = self.sampler(positives)
+        if self.recorder is not None:
+            self.recorder(positives, rivals)
         terms: dict[str, Tensor] = {
             "loss": self.loss(
                 positives.scores(rivals.replaces_head),

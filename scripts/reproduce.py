@@ -1,7 +1,7 @@
-"""Train and judge every recipe of a kind over several seeds; go on where it was stopped.
+"""Train, judge and inspect every recipe of a kind over several seeds; go on where it was stopped.
 
-What is judged already is left alone. Several of these may share the work, each with its own
-pattern.
+What is judged and inspected already is left alone. Several of these may share the work, each with
+its own pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
   python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
@@ -11,12 +11,12 @@ pattern.
 from fnmatch import fnmatch
 
 from dans import cli
-from dans.assembly import folder, judge, train
+from dans.assembly import folder, inspect_run, judge, train
 from dans.training.run import Run
 
 
 def main() -> None:
-    """Parse, then train and judge one run after the other."""
+    """Parse, then train, judge and inspect one run after the other."""
     parser = cli.parser(__doc__)
     parser.add_argument("kind", choices=sorted(path.name for path in cli.RECIPES.iterdir()))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
@@ -35,10 +35,13 @@ def main() -> None:
         for seed in range(args.seeds):
             where = folder(f"{args.kind}/{recipe.stem}", seed)
             config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
-            if not (where / "report.last.json").exists() or Run(where).config() != config:
+            judged = (where / "report.last.json").exists() and Run(where).config() == config
+            if not judged:
                 train(config, where, resume=True)
                 judge(where)
                 judge(where, which="last")
+            if not judged or not (where / "sampler.json").exists():
+                inspect_run(where)
             print(where, flush=True)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import configure, judge, load, train
+from dans.assembly import compare_samplers, configure, inspect_run, judge, load, train
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -166,6 +166,43 @@ def test_several_samplers_are_mixed(recipe: Path, tmp_path: Path) -> None:
     assert isinstance(sampler, Mixture)
     assert isinstance(sampler.samplers[0], Uniform)
     assert sampler.k == 3
+
+
+def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> None:
+    plain = configure(recipe, []).plain()
+    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "kept", "k": 1}]
+    train(RunConfig.parse(plain), tmp_path / "run")
+    content = inspect_run(tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "sampler.json").read_text())
+    assert kept == content
+    assert content["rivals"] == 30 * 3
+    assert (content["model"], content["seed"]) == ("best", 0)
+    assert list(content["members"]) == ["uniform", "kept"]
+    assert content["members"]["kept"]["rivals"] == 30
+    last = Run(tmp_path / "run").metrics()[-1]
+    assert content["seconds_per_step"] == pytest.approx(last["seconds"] / 4)
+
+
+def test_samplers_made_anew_stand_beside_a_run_own(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "run")
+    found = compare_samplers(tmp_path / "run", ["uniform", "dans:k=2", "uniform:k=5"], facts=9)
+    assert list(found) == ["uniform (run)", "uniform", "dans:k=2", "uniform:k=5"]
+    assert [one.numbers["rivals"] for one in found.values()] == [27, 180, 36, 45]
+    assert found["dans:k=2"].numbers["generated"] == 1
+    with pytest.raises(InputError, match=r"--sampler uniform:n=5.n: unknown option of uniform"):
+        compare_samplers(tmp_path / "run", ["uniform:n=5"])
+
+
+def test_rivals_of_a_run_can_be_written_down_and_trained_on(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, ["train.dump=true"]), tmp_path / "run")
+    negatives = tmp_path / "run" / "negatives"
+    assert sorted(path.name for path in negatives.iterdir()) == [
+        "step-000000.tsv.gz",
+        "step-000002.tsv.gz",
+    ]
+    changes = ["sampler.0.name=listed", f"sampler.0.file={negatives}"]
+    train(configure(recipe, changes), tmp_path / "then")
+    assert load(tmp_path / "then").sampler.rivals.numel() > 0
 
 
 @pytest.mark.slow

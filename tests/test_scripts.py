@@ -114,6 +114,42 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
     assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
     groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
     assert {"true tails", "entity way", "relation way", "uniform"} == groups.keys()
+    done = run("inspect_sampler.py", "dans", "--sampler", "kept:k=3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "dans" / "samplers.png").stat().st_size > 10_000
+    samplers = json.loads((folder / "dans" / "samplers.json").read_text())
+    assert list(samplers) == ["dans (run)", "uniform (run)", "kept:k=3"]
+    assert all(name in done.stdout for name in samplers)
+
+
+@pytest.mark.slow
+def test_samplers_are_inspected_on_facts_alone(folder: Path) -> None:
+    options = ["--dataset", folder / "facts", "--sampler", "uniform", "--out", "looked"]
+    done = run("inspect_sampler.py", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((folder / "looked" / "samplers.json").read_text())
+    assert numbers["uniform"]["harder"] is None
+    assert 0 < numbers["uniform"]["false_negatives"]["any"] < 1
+    assert not (folder / "looked" / "samplers.png").exists()
+
+
+@pytest.mark.slow
+def test_reproducing_makes_what_is_missing_and_no_more(folder: Path) -> None:
+    changes = [f"data={folder / 'facts'}", "train.steps=2", "train.validate_every=1"]
+    options = [option for change in changes for option in ("--set", change)]
+    options += ["pretrain", "--match", "umls-distmult", "--seeds", "1"]
+    made = folder / "runs" / "pretrain" / "umls-distmult" / "seed0"
+    assert run("reproduce.py", *options, cwd=folder).returncode == 0
+    report = (made / "report.last.json").stat().st_mtime_ns
+    sampler = made / "sampler.json"
+    assert json.loads(sampler.read_text())["seconds_per_step"] > 0
+    sampler.unlink()
+    assert run("reproduce.py", *options, cwd=folder).returncode == 0
+    assert (made / "report.last.json").stat().st_mtime_ns == report
+    assert sampler.exists()
+    done = run("tabulate.py", "runs/pretrain", "--json", "numbers.json", cwd=folder)
+    assert "harder than the fact" in done.stdout
+    assert "sampler" in json.loads((folder / "numbers.json").read_text())["umls-distmult"]
 
 
 @pytest.mark.slow
@@ -168,6 +204,11 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
         (["evaluate.py", "nowhere"], "nowhere is not the folder of a run"),
         (["plot_diversity.py", "base", "--relation", "r9"], "r9"),
         (["tabulate.py", "nowhere"], "nowhere: no judged run"),
+        (["inspect_sampler.py"], "expected the folder of a run, or --dataset NAME, and not both"),
+        (["inspect_sampler.py", "nowhere"], "nowhere is not the folder of a run"),
+        (["inspect_sampler.py", "base", "--sampler", "unifrom"], "did you mean 'uniform'"),
+        (["inspect_sampler.py", "base", "--sampler", "uniform:k"], "uniform:k: expected NAME or"),
+        (["inspect_sampler.py", "--dataset", "facts", "--sampler", "dans"], "looks at the model"),
         (["fetch_datasets.py", "umsl"], "umsl"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dans.analysis.diversity import TRUTH, Group
+from dans.analysis.samplers import Inspection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,10 @@ COLOURS = {
 SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = {TRUTH: "*", "entity way": "o", "relation way": "^", "uniform": "."}
 SIZES = {TRUTH: 150, "uniform": 22}
+
+#: Of samplers, by their place in a comparison; markers change when the colours are used up.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A6761D", "#56B4E9", "#000000")
+SHAPES = "os^DvP"
 
 
 def diversity_picture(
@@ -120,3 +125,81 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
 
 def _cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) -> Path:
+    """Draw how false rivals are against how hard, and how their scores lie about the facts'.
+
+    Args:
+        path: the PNG to write.
+        found: samplers by name, inspected on one model.
+        title: above the picture.
+
+    Returns:
+        The path.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # The hardest on top in both: one name between the two serves its point and its row.
+    found = dict(sorted(found.items(), key=lambda item: -item[1].numbers["harder"]))
+    figure = Figure(figsize=(12, max(4.8, 1.6 + 0.42 * len(found))), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    places, margins = figure.subplots(1, 2)
+    draw_places(places, found)
+    draw_margins(margins, found)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
+    """A point for each sampler, and its name at the right, with a line between the two."""
+    axes.set_xlabel("rivals that are facts, %")
+    axes.set_ylabel("rivals that score above their fact, %")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(0.06)
+    for row, (name, one) in enumerate(found.items()):
+        colour = PALETTE[row % len(PALETTE)]
+        shape = SHAPES[row // len(PALETTE) % len(SHAPES)]
+        point = 100 * one.numbers["false_negatives"]["any"], 100 * one.numbers["harder"]
+        axes.plot(*point, shape, color=colour, markersize=8, markeredgecolor="white", zorder=3)
+        axes.annotate(
+            name,
+            xy=point,
+            xytext=(1.05, 1 - (row + 0.5) / len(found)),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "alpha": 0.4,
+                "linewidth": 0.8,
+                "relpos": (0, 0.5),
+                "shrinkB": 4,
+            },
+        )
+
+
+def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
+    """How far rivals score from their facts: a row for each sampler, from the first one down."""
+    whole = np.concatenate([one.margins.double().numpy() for one in found.values()])
+    if len(whole):
+        axes.set_xlim(*np.quantile(whole, (0.002, 0.998)) + np.array((-1e-6, 1e-6)))
+    edges = np.linspace(*axes.get_xlim(), 81)
+    middles = (edges[:-1] + edges[1:]) / 2
+    for row, one in enumerate(found.values()):
+        counts, _ = np.histogram(one.margins.double().numpy(), edges)
+        shape = 0.42 * counts / max(counts.max(), 1)
+        colour = PALETTE[row % len(PALETTE)]
+        axes.fill_between(middles, row + shape, row - shape, color=colour, alpha=0.7, linewidth=0)
+        if len(one.margins):
+            axes.plot(one.margins.median(), row, "|", color="#000000", markersize=10)
+    axes.axvline(0, color="#000000", linewidth=0.8, linestyle="--")
+    axes.set_yticks([])
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_xlabel("score of the rival − score of its fact (bar: median)")

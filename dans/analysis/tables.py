@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ from dans.errors import InputError
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
 
+#: What is reported of a sampler, and the column it is in.
+OFFERED = {
+    "seconds_per_step": "s/step",
+    "false_negatives": "false negatives",
+    "harder": "harder than the fact",
+}
+
 
 @dataclass(frozen=True)
 class Results:
@@ -24,16 +31,24 @@ class Results:
         best: the checkpoint best on validation; seed to metrics of both sides.
         last: the last checkpoint, likewise; empty where it was not judged.
         seconds: training time by seed.
+        offered: by seed, of the sampler's inspection what is in ``OFFERED``; empty where it was not
+            inspected.
     """
 
     best: Mapping[int, Mapping[str, float]]
     last: Mapping[int, Mapping[str, float]]
     seconds: Mapping[int, float]
+    offered: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
         """One metric over the seeds, in the order of the seeds."""
         reports = self.last if last else self.best
         return [reports[seed][metric] for seed in sorted(reports)]
+
+    def offers(self, name: str) -> list[float]:
+        """One number of the sampler over the seeds that have it, in the order of the seeds."""
+        seeds = sorted(self.offered)
+        return [self.offered[seed][name] for seed in seeds if name in self.offered[seed]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,7 @@ def collect(root: Path) -> dict[str, Results]:
     """
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
-        best, last, seconds = {}, {}, {}
+        best, last, seconds, offered = {}, {}, {}, {}
         for folder in sorted(recipe.glob("seed*")):
             if not (folder / "report.json").exists():
                 continue
@@ -72,13 +87,22 @@ def collect(root: Path) -> dict[str, Results]:
             seconds[seed] = json.loads(last_line)["seconds"]
             if (folder / "report.last.json").exists():
                 last[seed] = json.loads((folder / "report.last.json").read_text("utf-8"))["both"]
+            if (folder / "sampler.json").exists():
+                offered[seed] = _offered(folder / "sampler.json")
         if best:
-            found[recipe.name] = Results(best, last, seconds)
+            found[recipe.name] = Results(best, last, seconds, offered)
     if not found:
         raise InputError(
             f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR"
         )
     return found
+
+
+def _offered(path: Path) -> dict[str, float]:
+    """What a table says of a sampler, from its inspection; what is not known is left out."""
+    content = json.loads(path.read_text("utf-8"))
+    content["false_negatives"] = content["false_negatives"]["any"]
+    return {name: content[name] for name in OFFERED if content[name] is not None}
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -117,17 +141,25 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
             "best": {m: _numbers(result.values(m)) for m in METRICS},
             "last": {m: _numbers(result.values(m, last=True)) for m in METRICS if result.last},
             "seconds": round(statistics.fmean(result.seconds.values()), 1),
+            **_sampler(result),
         }
         for recipe, result in results.items()
     }
 
 
-def _numbers(values: Sequence[float]) -> dict[str, Any]:
+def _sampler(result: Results) -> dict[str, Any]:
+    """The numbers of the sampler, under one key; nothing where it was not inspected."""
+    offers = {name: result.offers(name) for name in OFFERED}
+    numbers = {name: _numbers(values, digits=6) for name, values in offers.items() if values}
+    return {"sampler": numbers} if numbers else {}
+
+
+def _numbers(values: Sequence[float], *, digits: int = 4) -> dict[str, Any]:
     mean, deviation = mean_and_deviation(values)
     return {
-        "mean": round(mean, 4),
-        "std": round(deviation, 4),
-        "values": [round(value, 4) for value in values],
+        "mean": round(mean, digits),
+        "std": round(deviation, digits),
+        "values": [round(value, digits) for value in values],
     }
 
 
@@ -139,12 +171,17 @@ def markdown(
 ) -> str:
     """A table of recipes: metrics of the best model, MRR of the last, difference to a reference.
 
+    Where samplers were inspected, also the seconds of a step, the share of rivals that are facts of
+    any split, and the share that scores above the fact they are held against.
+
     Args:
         results: by recipe.
         reference: the recipe differences are taken to, and the first row; none: no such column.
         expected: by recipe, the ``value`` of the MRR and its ``tolerance``; none: no such column.
     """
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
+    offered = [name for name in OFFERED if any(result.offers(name) for result in results.values())]
+    head += [OFFERED[name] for name in offered]
     head += [f"MRR − {reference}"] if reference else []
     head += ["expected"] if expected else []
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
@@ -158,6 +195,7 @@ def markdown(
             _cell(result.values("ndcg@5")),
             str(len(result.best)),
             f"{statistics.fmean(result.seconds.values()):.0f}",
+            *(_offer(name, result.offers(name)) for name in offered),
         ]
         if reference:
             cells.append(
@@ -167,6 +205,14 @@ def markdown(
             cells.append(_held_to(statistics.fmean(result.values("mrr")), expected.get(recipe)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _offer(name: str, values: Sequence[float]) -> str:
+    """A mean over seeds: seconds with two digits that count, shares in percent."""
+    if not values:
+        return "–"
+    mean = statistics.fmean(values)
+    return f"{mean:.2g}" if name == "seconds_per_step" else f"{100 * mean:.1f} %"
 
 
 def _held_to(value: float, expected: Mapping[str, float] | None) -> str:

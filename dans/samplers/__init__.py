@@ -1,28 +1,58 @@
 """Negative samplers, and the table they are chosen from."""
 
 from dans.samplers.base import Mixture, NegativeSampler, Phase
+from dans.samplers.cake import CAKE
 from dans.samplers.dans import DANS
 from dans.samplers.entity import EntitySampler
+from dans.samplers.frequency import Frequency
+from dans.samplers.igan import IGAN
+from dans.samplers.kbgan import KBGAN
 from dans.samplers.kept import Kept
+from dans.samplers.listed import Listed
+from dans.samplers.mcns import MCNS
+from dans.samplers.neighbourhood import SANS
+from dans.samplers.nscaching import NSCaching
+from dans.samplers.smile import SMiLE
+from dans.samplers.typed import Typed
 from dans.samplers.uniform import Bernoulli, Popularity, Uniform
 
 SAMPLERS: dict[str, type[NegativeSampler]] = {
     "bernoulli": Bernoulli,
+    "cake": CAKE,
     "dans": DANS,
+    "frequency": Frequency,
+    "igan": IGAN,
+    "kbgan": KBGAN,
     "kept": Kept,
+    "listed": Listed,
+    "mcns": MCNS,
+    "nscaching": NSCaching,
     "popularity": Popularity,
+    "sans": SANS,
+    "smile": SMiLE,
+    "typed": Typed,
     "uniform": Uniform,
 }
 
 __all__ = [
+    "CAKE",
     "DANS",
+    "IGAN",
+    "KBGAN",
+    "MCNS",
     "SAMPLERS",
+    "SANS",
     "Bernoulli",
     "EntitySampler",
+    "Frequency",
     "Kept",
+    "Listed",
     "Mixture",
+    "NSCaching",
     "NegativeSampler",
     "Phase",
     "Popularity",
+    "SMiLE",
+    "Typed",
     "Uniform",
 ]

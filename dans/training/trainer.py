@@ -21,6 +21,7 @@ from dans.objectives import Objective
 from dans.samplers.base import Phase
 from dans.samplers.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
+from dans.training.dump import Dump
 from dans.training.run import Run
 from dans.training.sources import Batches, Source
 
@@ -58,6 +59,7 @@ class Trainer:
         source: turns facts into vectors.
         evaluator: judges validation facts; None trains without validation.
         run: where metrics and checkpoints go; None keeps nothing.
+        dump: where the rivals of every step go; None keeps none.
 
     Raises:
         InputError: ``phases`` names one that the sampler does not have.
@@ -74,9 +76,11 @@ class Trainer:
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | None = None,
         run: Run | None = None,
+        dump: Dump | None = None,
     ) -> None:
         self.kg, self.model, self.objective = kg, model, objective
         self.config, self.source, self.evaluator, self.run = config, source, evaluator, run
+        self.dump = objective.recorder = dump
         self.batches = Batches(len(kg.train), config.batch)
         self.phases = objective.phases()
         names = [phase.name for phase in self.phases]
@@ -108,6 +112,7 @@ class Trainer:
         """
         if self.done and (self.done >= steps or self.exhausted):
             return self.judge(self.source.entities(self.model))
+        self.begin_part()
         report = self.validate() if self.done == 0 else None
         bar = tqdm(
             total=steps, initial=self.done, unit="step", disable=None, desc="train", leave=False
@@ -210,7 +215,13 @@ class Trainer:
             if better or self.evaluator is None:
                 self.run.save("best", state)
             self.run.save("last", state)
+        self.begin_part()
         return report
+
+    def begin_part(self) -> None:
+        """What is dumped from here on belongs to the checkpoint just written, or gone on from."""
+        if self.dump is not None:
+            self.dump.begin(self.done)
 
     def judge(self, entities: Tensor) -> Report | None:
         """Rank the validation facts; None without an evaluator."""

@@ -1,12 +1,23 @@
 """The picture is drawn and shows every group."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from dans.analysis.diversity import TRUTH, Group, measure, project
-from dans.analysis.plots import COLOURS, diversity_picture
+from dans.analysis.plots import (
+    COLOURS,
+    PALETTE,
+    diversity_picture,
+    draw_places,
+    sampler_picture,
+)
+from dans.analysis.samplers import Inspection
 
 
 def test_picture_shows_every_group(tmp_path: Path) -> None:
@@ -25,3 +36,40 @@ def test_picture_shows_every_group(tmp_path: Path) -> None:
         # Markers are translucent: near the colour is enough.
         near = ((picture - wanted).abs().amax(-1) < 0.25).sum()
         assert near > 50, colour
+
+
+def test_every_sampler_has_a_name_a_point_and_a_row(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    found = {
+        f"sampler {i}": Inspection(
+            {"false_negatives": {"any": 0.15}, "harder": 0.1 * (i % 4)},
+            torch.randn(500).sort().values + i,
+        )
+        for i in range(9)
+    }
+    path = tmp_path / "samplers.png"
+    assert sampler_picture(path, found, title="toy") == path
+    picture = torch.from_numpy(imread(path).copy())[..., :3]
+    assert min(picture.shape[:2]) > 600
+    for colour in PALETTE:
+        wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        near = ((picture - wanted).abs().amax(-1) < 0.02).sum()
+        assert near > 50, colour
+
+
+def test_names_of_samplers_do_not_overlap() -> None:
+    figure = Figure(figsize=(12, 5))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    numbers = {"false_negatives": {"any": 0.15}, "harder": 0.5}
+    draw_places(axes, {f"s{i}": Inspection(numbers, torch.zeros(0)) for i in range(12)})
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    heights = sorted((box.y0, box.y1) for box in boxes)
+    assert len(heights) == 12
+    assert all(below[1] < above[0] for below, above in pairwise(heights))
+
+
+def test_sampler_without_any_rival_that_counts_is_drawn(tmp_path: Path) -> None:
+    found = {"none": Inspection({"false_negatives": {"any": 0.0}, "harder": 0.0}, torch.zeros(0))}
+    assert sampler_picture(tmp_path / "samplers.png", found, title="toy").exists()

@@ -85,3 +85,38 @@ def test_rows_are_held_to_what_recipes_expect(tmp_path: Path) -> None:
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no judged run"):
         collect(tmp_path)
+
+
+def test_what_samplers_offer_is_tabulated_where_it_is_known(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.5)
+    keep(tmp_path, "one", 1, 0.7)
+    keep(tmp_path, "two", 0, 0.6)
+    plain = markdown(collect(tmp_path))
+    assert "s/step" not in plain
+    assert all("sampler" not in numbers for numbers in summarise(collect(tmp_path)).values())
+    for seed, (step, false, harder) in enumerate([(0.01, 0.15, 0.3), (0.03, 0.17, 0.5)]):
+        content = {
+            "seconds_per_step": step,
+            "false_negatives": {"train": 0.1, "any": false},
+            "harder": harder,
+        }
+        path = tmp_path / "one" / f"seed{seed}" / "sampler.json"
+        path.write_text(json.dumps(content))
+    table = markdown(collect(tmp_path), reference="two")
+    assert "| seeds | s | s/step | false negatives | harder than the fact | MRR − two |" in table
+    assert "| 2 | 4 | 0.02 | 16.0 % | 40.0 % |" in table
+    assert "| 1 | 4 | – | – | – |" in table
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+    numbers = summarise(collect(tmp_path))
+    assert "sampler" not in numbers["two"]
+    assert numbers["one"]["sampler"]["false_negatives"]["mean"] == 0.16
+    assert numbers["one"]["sampler"]["seconds_per_step"]["values"] == [0.01, 0.03]
+
+
+def test_run_of_no_step_has_no_time_of_a_step(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.5)
+    content = {"seconds_per_step": None, "false_negatives": {"any": 0.0}, "harder": 0.5}
+    (tmp_path / "one" / "seed0" / "sampler.json").write_text(json.dumps(content))
+    table = markdown(collect(tmp_path))
+    assert "s/step" not in table
+    assert "| 0.0 % | 50.0 % |" in table

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,12 +26,28 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"dans-{preset}": ("dans", given) for preset, given in PRESETS.items()},
     "uniform-masked": ("uniform", {"filter": "mask"}),
     "uniform-resampled": ("uniform", {"filter": "resample"}),
+    "frequency-published": ("frequency", {"noise": "published"}),
+    "frequency-weighted": ("frequency", {"noise": "weighted", "filter": "mask"}),
+    "sans-hops": ("sans", {"neighbourhood": "hops", "filter": "none"}),
+    "sans-one-walk": ("sans", {"neighbourhood": "one_walk", "limit": 3}),
+    "mcns-walks": ("mcns", {"neighbours": "walks", "chains": "relation", "filter": "none"}),
+    "mcns-component": ("mcns", {"acceptance": "component", "chains": "random", "pool": 3}),
+    "nscaching-top": ("nscaching", {"update": "top", "size": 3, "fresh": 3, "side": "coin"}),
+    "nscaching-resampled": ("nscaching", {"filter": "resample", "lazy": 1}),
+    "nscaching-unfiltered": ("nscaching", {"filter": "none", "temperature": 2.0}),
+    "cake-published": ("cake", {"rule": "published", "filter": "mask", "k": 20}),
+    "typed-masked": ("typed", {"filter": "mask"}),
+    "smile-few": ("smile", {"clusters": 2, "negatives": 2, "weight": 0.1}),
     "dans-entity": ("dans", {"ways": "entity"}),
     "dans-relation": ("dans", {"ways": "relation"}),
     "dans-plain": ("dans", {"film": "none", "norm": "none", "auxiliary": "none"}),
     "dans-batch": ("dans", {"norm": "batch", "film_penalty": "norm", "output": "linear"}),
     "dans-inverse": ("dans", {"head_query": "learned", "sides": "bit", "aux_in_generator": 0.1}),
     "dans-filtered": ("dans", {"decode": "nearest_other", "filter": "mask"}),
+    "igan-masked": ("igan", {"filter": "mask", "baseline": "batch"}),
+    "igan-pretrained": ("igan", {"pretrain": 100}),
+    "kbgan-epoch": ("kbgan", {"baseline": "epoch", "pretrain": 0}),
+    "kbgan-complex": ("kbgan", {"generator": "complex", "pretrain": 0, "filter": "resample"}),
 }
 
 
@@ -37,19 +55,36 @@ def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
     """Build a case as an application does, always from the same seed."""
     name, options = CASES[case]
     torch.manual_seed(0)
-    return build(
-        SAMPLERS,
-        name,
-        given={**options, **given},
-        dim=DIM,
-        num_entities=kg.num_entities,
-        num_relations=kg.num_relations,
-        facts=kg.train,
-        known=kg.known(("train",)),
-        walks=kg.walks,
-        entity_names=kg.entities,
-        relation_names=kg.relations,
-    )
+    with TemporaryDirectory() as folder:
+        own = {"file": listing(kg, Path(folder))} if name == "listed" else {}
+        return build(
+            SAMPLERS,
+            name,
+            given={**own, **options, **given},
+            dim=DIM,
+            num_entities=kg.num_entities,
+            num_relations=kg.num_relations,
+            facts=kg.train,
+            known=kg.known(("train",)),
+            walks=kg.walks,
+            entity_names=kg.entities,
+            relation_names=kg.relations,
+        )
+
+
+def listing(kg: KnowledgeGraph, folder: Path) -> str:
+    """A file that lists rivals of every training fact, for both sides."""
+    names = [[kg.entities[h], kg.relations[r], kg.entities[t]] for h, r, t in kg.train.tolist()]
+    lines = [
+        "\t".join((*fact, side, rival))
+        for fact in names
+        for side in ("head", "tail")
+        for rival in kg.entities.names
+        if rival not in fact
+    ]
+    path = folder / "rivals.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
 
 
 def facts_as_vectors(
@@ -213,8 +248,10 @@ class SamplerSuite:
 
     def test_a_seed_decides_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        before = {name: value.clone() for name, value in sampler.state_dict().items()}
         drawn = []
         for seed in (1, 1, 2):
+            sampler.load_state_dict(before)
             torch.manual_seed(seed)
             rivals = sampler(positives)
             drawn.append(rivals.vectors.detach() + 2.0 * rivals.replaces_head.unsqueeze(-1))

@@ -1,0 +1,278 @@
+"""What a sampler offers, in numbers: how often false, how hard, how diverse, how fast."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dans.analysis.diversity import spread
+from dans.batch import Negatives, Positives, corrupted
+from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.errors import InputError
+from dans.samplers.base import Mixture, NegativeSampler
+from dans.samplers.nearest import identify
+from dans.seeding import random_state, restore_random_state, seed_everything
+
+#: Facts given to a sampler at a time, at the most.
+FACTS = 512
+
+#: Numbers held at once in rivals' vectors, or in distances between them: 64 MiB of float32.
+ELEMENTS = 2**24
+
+#: Rivals of a fact, evenly spread, between which distances are taken.
+PAIRED = 64
+
+#: Entities, evenly spread, between which distances are taken.
+ENTITIES = 1000
+
+#: Margins kept for a picture, evenly spread over the sorted ones.
+MARGINS = 10_000
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Rivals of f facts, as far as numbers are made of them; all on the CPU.
+
+    Args:
+        triples: (f, 3) the facts.
+        ids: (f, k) the entities drawn, or those nearest to generated vectors.
+        replaces_head: (f, k) bool.
+        valid: (f, k) bool; False where a rival was marked as a known fact and does not count.
+        generated: (f, k) bool; is the rival nobody's vector?
+        margins: (f, k) score of the rival minus that of its fact; None without a model.
+        apart: mean distance between two rivals of one question; None without a model, or where no
+            question has two.
+        seconds: that the drawing took.
+    """
+
+    triples: Tensor
+    ids: Tensor
+    replaces_head: Tensor
+    valid: Tensor
+    generated: Tensor
+    margins: Tensor | None
+    apart: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found out about a sampler.
+
+    Args:
+        numbers: see ``inspect``.
+        margins: (p,) scores of rivals minus those of their facts, rising; empty without a model.
+    """
+
+    numbers: dict[str, Any]
+    margins: Tensor
+
+
+def inspect(
+    kg: KnowledgeGraph,
+    sampler: NegativeSampler,
+    positives: Callable[[Tensor], Positives],
+    *,
+    facts: int = 1000,
+    seed: int = 0,
+) -> Inspection:
+    """Measure a sampler on training facts, and leave no trace in it or in chance.
+
+    Args:
+        kg: the facts.
+        sampler: inspected as in evaluation, so that its state stays what it is.
+        positives: training facts, (b, 3), as a model or ``Positives.of_ids`` gives them.
+        facts: for how many, evenly spread over the training facts, rivals are drawn.
+        seed: of the draws.
+
+    Returns:
+        ``rivals``, how many were drawn; ``masked``, the share of them marked as known facts and
+        left out of what follows; ``generated``, the share that is no entity; ``false_negatives``,
+        the shares that are facts of each split and of ``any``; ``harder``, the share with a score
+        above that of the fact; ``score_gap``, mean score of rivals minus mean score of facts;
+        ``spread_within_query``, mean distance between two rivals of one question over that between
+        two entities; ``distinct``, different entities of a question over its rivals; ``coverage``,
+        the share of entities drawn at all; and ``draws_per_second``. What needs a model is None
+        without one; where rivals are generated, the nearest entity stands for each.
+
+    Raises:
+        InputError: a count below 1, a graph without training facts, or a sampler that looks at a
+            model where there is none.
+    """
+    if facts < 1:
+        raise InputError(f"facts: must be at least 1, got {facts}")
+    if not len(kg.train):
+        raise InputError(f"{kg.name}: has no training facts to draw rivals for")
+    before, training = random_state(), sampler.training
+    sampler.eval()
+    seed_everything(seed)
+    try:
+        draws, entities = _draw(sampler, positives, evenly(kg.train, facts))
+    finally:
+        sampler.train(training)
+        restore_random_state(before)
+    return _summary(kg, draws, entities)
+
+
+def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
+    margins = None if draws.margins is None else draws.margins[draws.valid]
+    typical = spread(evenly(entities, ENTITIES))
+    numbers = {
+        "rivals": draws.ids.numel(),
+        "masked": float((~draws.valid).double().mean()),
+        "generated": float(draws.generated.double().mean()),
+        "false_negatives": false_negatives(kg, draws),
+        "harder": None if margins is None else _share(margins > 0),
+        "score_gap": float(margins.mean()) if margins is not None and len(margins) else None,
+        "spread_within_query": draws.apart / typical
+        if draws.apart is not None and typical
+        else None,
+        "distinct": distinct(draws),
+        "coverage": len(draws.ids[draws.valid].unique()) / kg.num_entities,
+        "draws_per_second": draws.ids.numel() / max(draws.seconds, 1e-9),
+    }
+    kept = torch.zeros(0) if margins is None else evenly(margins.sort().values, MARGINS)
+    return Inspection(numbers, kept)
+
+
+@torch.no_grad()
+def _draw(
+    sampler: NegativeSampler, positives: Callable[[Tensor], Positives], facts: Tensor
+) -> tuple[Draws, Tensor]:
+    """Rivals of some facts, part by part, and the entities they were drawn from."""
+    whole = positives(facts[:1])
+    entities = whole.entities.detach()
+    if sampler.adaptive and not entities.shape[1]:
+        raise InputError(f"{type(sampler).__name__.lower()}: looks at a model, and there is none")
+    sampler(whole)  # what is made at the first draw is no part of the time of the others
+    size = max(1, min(FACTS, ELEMENTS // (sampler.k * max(1, entities.shape[1]))))
+    parts, distances, pairs, seconds = [], 0.0, 0, 0.0
+    for triples in facts.split(size):
+        asked = positives(triples)
+        started = time.perf_counter()
+        rivals = sampler(asked)
+        # Brought here before the clock is read: a device may still be at work.
+        side = rivals.replaces_head.cpu()
+        seconds += time.perf_counter() - started
+        ids, generated = identify(rivals, entities)
+        valid = torch.ones_like(rivals.replaces_head) if rivals.valid is None else rivals.valid
+        margins = ids.new_zeros(0)
+        if entities.shape[1]:
+            margins = rivals.scores(asked) - asked.scores(rivals.replaces_head)
+            total, count = distances_within(rivals, valid)
+            distances, pairs = distances + total, pairs + count
+        parts.append((asked.triples, ids, side, valid, generated, margins))
+    triples, ids, side, valid, generated, margins = (
+        torch.cat(column).cpu() for column in zip(*parts, strict=True)
+    )
+    draws = Draws(
+        triples,
+        ids,
+        side,
+        valid,
+        generated,
+        margins if entities.shape[1] else None,
+        distances / pairs if pairs else None,
+        seconds,
+    )
+    return draws, entities
+
+
+def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
+    """The shares of rivals that are facts: of each split, and of any."""
+    made = corrupted(draws.triples, draws.ids, draws.replaces_head)[draws.valid]
+    splits = {split: kg.known((split,)) for split in SPLITS} | {"any": kg.known()}
+    # Facts that a sampler filters by have gone to its device.
+    return {name: _share(known.contains(made.to(known.device))) for name, known in splits.items()}
+
+
+def distinct(draws: Draws) -> float:
+    """Different entities offered against a question, over its rivals; mean over all rivals."""
+    rows = torch.arange(len(draws.ids)).unsqueeze(1) * 2 + draws.replaces_head
+    pairs = torch.stack((rows, draws.ids), dim=-1)[draws.valid]
+    return len(pairs.unique(dim=0)) / max(len(pairs), 1)
+
+
+def distances_within(rivals: Negatives, valid: Tensor) -> tuple[float, int]:
+    """Distances between rivals of one question: their sum, and how many there are.
+
+    Args:
+        rivals: k for each of b facts; more than ``PAIRED`` are thinned out.
+        valid: (b, k) bool; others are left out.
+    """
+    columns = evenly(torch.arange(valid.shape[1], device=valid.device), PAIRED)
+    vectors, side, counts = (
+        column[:, columns] for column in (rivals.vectors, rivals.replaces_head, valid)
+    )
+    pair = (side.unsqueeze(1) == side.unsqueeze(2)) & counts.unsqueeze(1) & counts.unsqueeze(2)
+    pair = pair & ~torch.eye(len(columns), dtype=torch.bool, device=pair.device)
+    # Through products, equal vectors would be apart by the root of a rounding error.
+    mode = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(vectors, vectors, compute_mode=mode)[pair]
+    return float(distances.double().sum()), len(distances)
+
+
+def evenly(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, evenly spread.
+
+    Example:
+        >>> evenly(torch.arange(9), 3)
+        tensor([0, 4, 8])
+    """
+    if len(rows) <= most:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, most, dtype=torch.double).long().to(rows.device)]
+
+
+def members(sampler: NegativeSampler, names: list[str]) -> dict[str, NegativeSampler]:
+    """The samplers of a mixture, or the one there is, by name; a second of a name gets a number.
+
+    Args:
+        sampler: one, or a mixture of as many as there are names.
+        names: in order.
+    """
+    parts = sampler.samplers if isinstance(sampler, Mixture) else (sampler,)
+    found: dict[str, NegativeSampler] = {}
+    for i, (name, part) in enumerate(zip(names, parts, strict=True), start=1):
+        found[f"{name} {i}" if name in found else name] = part
+    return found
+
+
+def _share(holds: Tensor) -> float:
+    return float(holds.double().mean()) if holds.numel() else 0.0
+
+
+def table(found: Mapping[str, Inspection]) -> list[str]:
+    """The lines to print: one sampler a row, one number a column."""
+    head = ["false %", "train", "valid", "test", "masked %", "harder %", "score gap"]
+    head += ["spread", "distinct", "coverage", "draws/s"]
+    marks = {name: "*" * (one.numbers["generated"] > 0) for name, one in found.items()}
+    width = max(len(name) + len(marks[name]) for name in found)
+    lines = ["".join([" " * width, *(f"{title:>10}" for title in head)])]
+    for name, one in found.items():
+        n = one.numbers
+        rates = n["false_negatives"]
+        cells = [
+            *(_percent(rates[split]) for split in ("any", *SPLITS)),
+            _percent(n["masked"]),
+            _percent(n["harder"]),
+            *(_plain(n[key]) for key in ("score_gap", "spread_within_query")),
+            *(_plain(n[key]) for key in ("distinct", "coverage")),
+            f"{n['draws_per_second']:.2g}",
+        ]
+        lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
+    if any(marks.values()):
+        lines.append("* offers generated vectors: the entity nearest to each stands for it in")
+        lines.append("  false negatives, distinct and coverage")
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,353 @@
+"""Rivals that somebody chose: read from a file, a folder, or what another run wrote down."""
+
+import gzip
+import hashlib
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from dans.batch import Negatives, Positives
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.samplers.base import NegativeSampler
+from dans.samplers.entity import any_other, replaced
+from dans.samplers.filters import Mask, Side, one_of, positive, requires_known, sides, unknown
+
+#: The columns every line has: a fact, the side that is replaced, and by whom.
+CORE = ("head", "relation", "tail", "side", "rival")
+
+#: The further columns of what a run wrote down; see ``dans.training.dump``.
+RECORDED = ("step", "valid", "generated")
+
+#: Lines held before they are merged with those read so far.
+PENDING = 2**21
+
+#: What is done where nothing is listed.
+Missing = Literal["uniform", "refuse"]
+
+
+class Names(Protocol):
+    """Names and their ids, as a graph has them for its entities and its relations."""
+
+    def index(self, name: str) -> int:
+        """The id of a name; refuses an unknown one with near spellings."""
+
+    def __getitem__(self, i: int) -> str:
+        """The name of an id."""
+
+    def __len__(self) -> int:
+        """How many names."""
+
+
+class Listed(NegativeSampler):
+    r"""Rivals from a file that lists them, fact by fact and side by side.
+
+    Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
+    the one replaced) and the rival, all by name. A first line that names these columns is a header.
+    What a run wrote down with ``train.dump`` has three more, and is read as it is; a line of it
+    whose column ``valid`` is 0 was not trained on and is left out.
+
+    Of what is listed for a fact and a side, as many as are wanted are drawn without repeats, all
+    with equal probability; where fewer are listed, each is drawn anew, and may repeat. Lines that
+    repeat count once.
+
+    Cost per batch: O(b k²) for the draws, two binary searches for each fact. State: 8 bytes for
+    each rival listed and 16 for each fact and side, constants and so not in checkpoints; a digest
+    of 32 bytes is, and other content is refused on the way back. Reading holds as many bytes again.
+
+    Args:
+        file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.
+        k: rivals per fact.
+        side: a fair coin for each rival, or always the same side.
+        missing: where nothing is listed for a fact and a side, ``uniform`` draws any other entity;
+            ``refuse`` demands that every training fact has rivals.
+        filter: ``mask`` marks those invalid that are known facts. There is nothing else to draw, so
+            ``resample`` is refused.
+        facts: (f, 3) the training facts.
+        entity_names: of the n entities.
+        relation_names: of the m relations.
+        known: the facts to filter by.
+
+    Raises:
+        InputError: a file that cannot be read, a line that is not as above or has an unknown name,
+            no line for any training fact, an unknown choice, or ids beyond 64-bit keys.
+
+    Example:
+        >>> import tempfile
+        >>> class Few(tuple): pass
+        >>> path = Path(tempfile.mkdtemp(), "rivals.tsv")
+        >>> _ = path.write_text("ada\tknows\tbob\ttail\tcy\nada\tknows\tbob\ttail\ttea\n")
+        >>> facts, names = torch.tensor([[0, 0, 1]]), Few(("ada", "bob", "cy", "tea"))
+        >>> sampler = Listed(str(path), k=2, side="tail", facts=facts, entity_names=names,
+        ...     relation_names=Few(("knows",)))
+        >>> sampler(Positives.of_ids(facts, 4)).ids.sort().values
+        tensor([[2, 3]])
+    """
+
+    #: (q,) keys of the facts and sides that have rivals, rising
+    questions: Tensor
+    #: (q + 1,) where the rivals of each begin, and where the last ones end
+    first: Tensor
+    #: (p,) the rivals
+    rivals: Tensor
+
+    def __init__(
+        self,
+        file: str,
+        k: int = 20,
+        *,
+        side: Side = "coin",
+        missing: Missing = "uniform",
+        filter: Mask = "none",
+        facts: Tensor,
+        entity_names: Names,
+        relation_names: Names,
+        known: KnownFacts | None = None,
+    ) -> None:
+        super().__init__()
+        positive("k", k)
+        one_of("side", side, ("coin", "head", "tail"))
+        one_of("missing", missing, ("uniform", "refuse"))
+        one_of("filter", filter, ("none", "mask"))
+        requires_known(filter, known)
+        self.num_entities, self.num_relations = len(entity_names), len(relation_names)
+        if 2 * self.num_entities**2 * self.num_relations >= 2**63:
+            raise InputError(
+                f"file: {self.num_entities} entities and {self.num_relations} relations need keys "
+                "beyond 64 bits; accepted are 2 · entities² · relations below 2^63"
+            )
+        self.k = k
+        self.side: Side = side
+        self.missing: Missing = missing
+        self.filter: Mask = filter
+        self.known = known
+        keys, rivals = gather(Path(file), entity_names, relation_names)
+        questions, counts = keys.unique_consecutive(return_counts=True)
+        first = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        for name, value in (("questions", questions), ("first", first), ("rivals", rivals)):
+            self.register_buffer(name, value, persistent=False)
+        self._check_coverage(Path(file), facts, entity_names, relation_names)
+
+    def _check_coverage(self, file: Path, facts: Tensor, entities: Names, relations: Names) -> None:
+        """Refuse a list that has nothing to say, or not all that was asked of it."""
+        wanted = ("tail", "head") if self.side == "coin" else (self.side,)
+        keys = question(facts, self.num_entities, self.num_relations)
+        lists = {name: torch.isin(keys + (name == "head"), self.questions) for name in wanted}
+        if not any(bool(found.any()) for found in lists.values()):
+            raise InputError(
+                f"file: {file}: lists no rival of a {' or '.join(wanted)} of any training fact"
+            )
+        for name, found in lists.items():
+            if self.missing == "refuse" and not bool(found.all()):
+                head, relation, tail = facts[int((~found).nonzero()[0])].tolist()
+                fact = f"{entities[head]} {relations[relation]} {entities[tail]}"
+                raise InputError(
+                    f"file: {file}: lists no rival of the {name} for {int((~found).sum())} of "
+                    f"{len(facts)} training facts, the first being: {fact}; "
+                    "missing = uniform draws any other entity there"
+                )
+
+    def forward(self, positives: Positives) -> Negatives:
+        """See ``NegativeSampler``; ids are always given."""
+        replaces_head = sides(self.side, len(positives), self.k, positives.triples.device)
+        ids = self.draw(positives, replaces_head)
+        valid = None
+        if self.filter == "mask" and self.known is not None:
+            valid = unknown(self.known, positives.triples, ids, replaces_head)
+        return Negatives.of(positives.entities, ids, replaces_head, valid)
+
+    def draw(self, positives: Positives, replaces_head: Tensor) -> Tensor:
+        """Rivals of the sides wanted: (b, k) ids.
+
+        Raises:
+            InputError: nothing is listed for one of them, and ``missing`` says to refuse.
+        """
+        tails = question(positives.triples, self.num_entities, self.num_relations)
+        asked = torch.stack((tails, tails + 1), dim=1).flatten()
+        place = torch.searchsorted(self.questions, asked).clamp_(max=len(self.questions) - 1)
+        listed = self.questions[place] == asked
+        start = self.first[place]
+        counts = torch.where(listed, self.first[place + 1] - start, 0)
+        on_side = torch.stack((~replaces_head, replaces_head), dim=1)
+        picks = choose(counts, on_side.sum(-1).flatten(), self.k)
+        # A slot takes the pick of its own number among those of its side.
+        number = (on_side.cumsum(-1) - 1).flatten(0, 1)
+        rows = 2 * torch.arange(len(positives), device=tails.device).unsqueeze(1)
+        rows = rows + replaces_head
+        slots = torch.arange(self.k, device=tails.device)
+        chosen = start[rows] + picks[rows, number[rows, slots]]
+        # Where nothing is listed, the pick means nothing and is replaced below.
+        ids = self.rivals[chosen.clamp(0, len(self.rivals) - 1)]
+        listed = listed[rows]
+        if bool(listed.all()):
+            return ids
+        if self.missing == "refuse":
+            raise InputError("file: lists no rival for some fact; missing = uniform draws others")
+        facts = torch.arange(len(positives), device=tails.device).unsqueeze(1)
+        true = replaced(positives, facts, replaces_head)
+        return torch.where(listed, ids, any_other(true, len(positives.entities)))
+
+    def get_extra_state(self) -> Tensor:
+        """What a checkpoint keeps of the list: the SHA-256 of its content, (32,) bytes."""
+        digest = hashlib.sha256()
+        for part in (self.questions, self.first, self.rivals):
+            digest.update(part.cpu().numpy().tobytes())
+        return torch.tensor(list(digest.digest()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse to go on with another list.
+
+        Raises:
+            InputError: its content is not that of the checkpoint.
+        """
+        if not torch.equal(state.cpu(), self.get_extra_state()):
+            raise InputError("file: lists other rivals than it did when the checkpoint was made")
+
+
+def question(facts: Tensor, num_entities: int, num_relations: int) -> Tensor:
+    """One number for each fact and side: that of the tail, and one more for the head.
+
+    Args:
+        facts: (..., 3).
+        num_entities: n.
+        num_relations: m.
+
+    Returns:
+        (...) keys, 2 · ((h·m + r)·n + t).
+    """
+    heads, relations, tails = facts.unbind(-1)
+    return 2 * ((heads * num_relations + relations) * num_entities + tails)
+
+
+def choose(counts: Tensor, wanted: Tensor, k: int) -> Tensor:
+    """Numbers below a count, without repeats where there are enough; each set equally likely.
+
+    Robert Floyd's algorithm: with w wanted of c, draw for j = c − w, …, c − 1 a number up to j, and
+    take j itself where that one is taken already. Every set of w is equally likely, in an order
+    that is not random.
+
+    Args:
+        counts: (q,) how many there are to choose from.
+        wanted: (q,) how many are wanted, at most k.
+        k: width of the answer.
+
+    Returns:
+        (q, k), of which the first ``wanted`` of each row mean something.
+
+    Example:
+        >>> choose(torch.tensor([3]), torch.tensor([3]), 3).sort().values
+        tensor([[0, 1, 2]])
+    """
+    uniform = torch.rand(len(counts), k, dtype=torch.double, device=counts.device)
+    picks = torch.full_like(uniform, -1, dtype=torch.int64)
+    for i in range(k):
+        last = counts - wanted + i
+        drawn = (uniform[:, i] * (last + 1)).long()
+        taken = (picks[:, :i] == drawn.unsqueeze(1)).any(1)
+        picks[:, i] = torch.where(taken, last, drawn)
+    repeated = (uniform * counts.unsqueeze(1)).long()
+    return torch.where((counts < wanted).unsqueeze(1), repeated, picks)
+
+
+def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tensor]:
+    """All that is listed: keys of facts and sides, rising, and a rival for each, (p,) each.
+
+    Raises:
+        InputError: see ``Listed``.
+    """
+    kept = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    pending = array("q")
+    n, m = len(entities), len(relations)
+    for path in _files(file):
+        for number, (head, relation, tail, side, rival) in _table(path):
+            try:
+                h, r, t = entities.index(head), relations.index(relation), entities.index(tail)
+                e = entities.index(rival)
+            except InputError:
+                given = (("head", head), ("tail", tail), ("rival", rival), ("relation", relation))
+                stranger = _stranger(given, entities, relations)
+                raise InputError(f"file: {path}:{number}: {stranger}") from None
+            pending.extend((2 * ((h * m + r) * n + t) + (side == "head"), e))
+            # Twice what is kept: then all merging costs no more than a few times the last one.
+            if len(pending) >= 2 * max(PENDING, len(kept[0])):
+                kept, pending = merge(kept, pending), array("q")
+    return merge(kept, pending)
+
+
+def merge(kept: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor, Tensor]:
+    """Pairs of key and rival, in order and without repeats."""
+    if not pending:
+        return kept
+    fresh = torch.frombuffer(pending, dtype=torch.int64).view(-1, 2)
+    keys, rivals = torch.cat((kept[0], fresh[:, 0])), torch.cat((kept[1], fresh[:, 1]))
+    for column in (1, 0):
+        order = torch.argsort((keys, rivals)[column], stable=True)
+        keys, rivals = keys[order], rivals[order]
+    new = torch.ones(len(keys), dtype=torch.bool)
+    new[1:] = (keys[1:] != keys[:-1]) | (rivals[1:] != rivals[:-1])
+    return keys[new], rivals[new]
+
+
+def _stranger(given: tuple[tuple[str, str], ...], entities: Names, relations: Names) -> str:
+    """What is wrong with the first name that is not known."""
+    for column, name in given:
+        try:
+            (relations if column == "relation" else entities).index(name)
+        except InputError as error:
+            return f"{column}: {error}"
+    raise ValueError("all names are known")
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those of a folder in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted([*path.glob("*.tsv"), *path.glob("*.tsv.gz")])
+    if not found:
+        raise InputError(f"file: {path}: the folder holds no .tsv and no .tsv.gz file")
+    return found
+
+
+def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Lines by number, from 1, as their five columns; the header and what was invalid left out."""
+    for number, line in _lines(path):
+        columns = line.split("\t")
+        if len(columns) not in (len(CORE), len(CORE) + len(RECORDED)):
+            found = f"{len(columns) if line else 0} columns"
+            raise InputError(
+                f"file: {path}:{number}: found {found}{' (a blank line)' * (not line)}, "
+                f"expected {len(CORE)}: {', '.join(CORE)}"
+                f"; or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
+            )
+        core, recorded = columns[: len(CORE)], columns[len(CORE) :]
+        if number == 1 and tuple(core) == CORE:
+            continue
+        if core[3] not in ("head", "tail"):
+            raise InputError(f"file: {path}:{number}: side: known: head, tail; got {core[3]!r}")
+        if recorded and recorded[1] not in ("0", "1"):
+            raise InputError(f"file: {path}:{number}: valid: known: 0, 1; got {recorded[1]!r}")
+        if not recorded or recorded[1] == "1":
+            yield number, core
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Decoded lines without their ends, numbered from 1, one at a time."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = raw.decode().removesuffix("\n").removesuffix("\r")
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeDecodeError as error:
+        raise InputError(f"file: {path}:{number}: not UTF-8: {error.reason}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"file: {path}:{number + 1}: truncated or corrupt gzip: {error}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"file: {path}: cannot be read: {error.strerror or error}") from error

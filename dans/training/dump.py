@@ -1,0 +1,80 @@
+"""The rivals a run trained on, written down."""
+
+import gzip
+from pathlib import Path
+
+import torch
+
+from dans.batch import Negatives, Positives
+from dans.data.graph import KnowledgeGraph
+from dans.samplers.listed import CORE, RECORDED
+from dans.samplers.nearest import identify
+
+#: Rivals turned into text at once.
+LINES = 2**16
+
+#: Of zlib: rivals hardly compress, so more effort buys little.
+EFFORT = 1
+
+
+class Dump:
+    """Writes every step's rivals to ``step-<N>.tsv.gz``, a part for what follows a checkpoint.
+
+    A line is the fact, the side replaced and the rival, by name; then the step, whether the rival
+    counted in the loss, and whether it was generated. A generated rival is nobody, so the entity
+    nearest to it stands in its place. The sampler ``listed`` reads the folder as it is.
+
+    Every step is a gzip member of its own, so a part can be read while it grows, and a kill spoils
+    no more than its last member. A run that goes on from a checkpoint starts the part anew, and
+    ends with the same files as one never stopped: they hold no clock and no file names.
+
+    Args:
+        folder: where the parts go; made when the first is written.
+        kg: the names.
+    """
+
+    def __init__(self, folder: Path, kg: KnowledgeGraph) -> None:
+        self.folder = folder
+        self.kg = kg
+        self.step = 0
+        self.part = self.folder / "step-000000.tsv.gz"
+
+    def begin(self, step: int) -> None:
+        """Start a part after a step; what was written of later steps is forgotten."""
+        for path in self.folder.glob("step-*.tsv.gz"):
+            if int(path.name.removesuffix(".tsv.gz").removeprefix("step-")) >= step:
+                path.unlink()
+        self.step = step
+        self.part = self.folder / f"step-{step:06}.tsv.gz"
+
+    @torch.no_grad()
+    def __call__(self, positives: Positives, rivals: Negatives) -> None:
+        """Write down the rivals of the next step."""
+        self.step += 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = not self.part.exists()
+        size = max(1, LINES // max(1, rivals.replaces_head.shape[1]))
+        # The time and the name in gzip's header would tell two equal runs apart.
+        with (
+            self.part.open("ab") as file,
+            gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
+        ):
+            if new:
+                packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
+            for start in range(0, len(positives), size):
+                packed.write(self.lines(positives, rivals, slice(start, start + size)).encode())
+
+    def lines(self, positives: Positives, rivals: Negatives, part: slice) -> str:
+        """The lines of some facts of a batch."""
+        entities, relations = self.kg.entities.names, self.kg.relations.names
+        ids, generated = identify(rivals, positives.entities, part)
+        valid = torch.ones_like(generated) if rivals.valid is None else rivals.valid[part]
+        columns = (rivals.replaces_head[part], ids, valid, generated)
+        facts = positives.triples[part].tolist()
+        rows = zip(facts, *(column.tolist() for column in columns), strict=True)
+        return "".join(
+            f"{entities[head]}\t{relations[relation]}\t{entities[tail]}\t"
+            f"{'head' if side else 'tail'}\t{entities[rival]}\t{self.step}\t{counts:d}\t{made:d}\n"
+            for (head, relation, tail), *row in rows
+            for side, rival, counts, made in zip(*row, strict=True)
+        )

@@ -1,0 +1,50 @@
+"""Measure what samplers offer: how often false, how hard, how diverse, how fast.
+
+A run's own samplers, as it trained them, and others made anew on its model; or, on facts alone,
+those that look at no model. Writes samplers.json and, of a run, samplers.png (needs dans[plots]).
+
+  python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler uniform --sampler kept
+  python scripts/inspect_sampler.py --dataset umls --sampler uniform --sampler popularity:exponent=1
+"""
+
+from pathlib import Path
+
+from dans import cli
+from dans.analysis.plots import sampler_picture
+from dans.analysis.samplers import table
+from dans.assembly import compare_samplers, compare_without_model
+from dans.errors import InputError
+from dans.training.run import Run
+
+
+def main() -> None:
+    """Parse, compare, print, draw."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
+    parser.add_argument("--dataset", metavar="NAME", help="instead of a run: facts alone")
+    parser.add_argument(
+        "--sampler",
+        action="append",
+        default=[],
+        help="one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated",
+    )
+    parser.add_argument("--facts", type=int, default=1000, help="to draw for (default: 1000)")
+    parser.add_argument("--model", choices=("best", "last"), default="best")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
+    args = parser.parse_args()
+    if (args.run is None) == (args.dataset is None):
+        raise InputError("expected the folder of a run, or --dataset NAME, and not both")
+    if args.run is None:
+        found = compare_without_model(args.dataset, args.sampler, facts=args.facts)
+    else:
+        found = compare_samplers(args.run, args.sampler, which=args.model, facts=args.facts)
+    print(*table(found), sep="\n")
+    if out := args.out or args.run:
+        out.mkdir(parents=True, exist_ok=True)
+        print(Run(out).write_json("samplers.json", {k: v.numbers for k, v in found.items()}))
+        if args.run:
+            print(sampler_picture(out / "samplers.png", found, title=f"{args.run}"))
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

@@ -1,0 +1,251 @@
+"""What samplers offer: rates known beforehand, numbers worked by hand, and no trace left."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans.analysis import samplers as module
+from dans.analysis.samplers import (
+    Draws,
+    Inspection,
+    distances_within,
+    distinct,
+    evenly,
+    false_negatives,
+    inspect,
+    members,
+    table,
+)
+from dans.batch import Negatives, Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.samplers import DANS, Kept, Mixture, NegativeSampler, Popularity, Uniform
+from tests.suites.samplers import CASES, facts_as_vectors, make
+
+
+def real(name: str) -> KnowledgeGraph:
+    try:
+        return KnowledgeGraph.load(name)
+    except InputError as error:
+        pytest.skip(f"{name} is not here: {error}")
+
+
+def without_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
+    return partial(Positives.of_ids, num_entities=kg.num_entities)
+
+
+def with_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
+    """The toy facts over free vectors."""
+    _, table, decoder = facts_as_vectors(kg)
+    table = table.detach()
+
+    def positives(triples: Tensor) -> Positives:
+        heads, relations, tails = triples.unbind(-1)
+        h, t = table[heads], table[tails]
+        tail_query, head_query = decoder.ask_tails(h, relations), decoder.ask_heads(relations, t)
+        r = decoder.relation(relations)
+        return Positives(triples, h, r, t, tail_query, head_query, table, decoder.match)
+
+    return positives
+
+
+def rate(kg: KnowledgeGraph, sampler: NegativeSampler, facts: int = 6000) -> float:
+    found: float = inspect(kg, sampler, without_model(kg), facts=facts).numbers["false_negatives"][
+        "any"
+    ]
+    return found
+
+
+def expected_rate(kg: KnowledgeGraph, *, exclude_true: bool) -> float:
+    """Of uniform rivals: the answers a question has, over the entities that may be drawn."""
+    known = kg.known()
+    heads, relations, tails = kg.train.unbind(-1)
+    answers = len(known.tails(heads, relations)[0]) + len(known.heads(relations, tails)[0])
+    mean = answers / (2 * len(kg.train))
+    return (mean - 1) / (kg.num_entities - 1) if exclude_true else mean / kg.num_entities
+
+
+@pytest.mark.slow
+def test_uniform_rivals_of_umls_are_facts_as_often_as_counted() -> None:
+    kg = real("umls")
+    assert expected_rate(kg, exclude_true=False) == pytest.approx(0.151, abs=0.0006)
+    assert rate(kg, Uniform(exclude_true=False)) == pytest.approx(0.151, abs=0.004)
+    assert expected_rate(kg, exclude_true=True) == pytest.approx(0.145, abs=0.001)
+    assert rate(kg, Uniform()) == pytest.approx(expected_rate(kg, exclude_true=True), abs=0.004)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("exponent", "expected"), [(1.0, 0.251), (0.75, 0.223)])
+def test_popular_rivals_of_umls_are_facts_as_often_as_counted(
+    exponent: float, expected: float
+) -> None:
+    kg = real("umls")
+    sampler = Popularity(
+        facts=kg.train, num_entities=kg.num_entities, exponent=exponent, exclude_true=False
+    )
+    assert rate(kg, sampler) == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DANS_DATASETS" not in os.environ, reason="no folder of data sets is named")
+def test_uniform_rivals_of_wn18rr_are_hardly_ever_facts() -> None:
+    kg = real("wn18rr")
+    wanted = expected_rate(kg, exclude_true=False)
+    assert wanted == pytest.approx(0.0004, abs=0.00005)
+    assert rate(kg, Uniform(exclude_true=False), 30_000) == pytest.approx(wanted, abs=0.0001)
+
+
+def draws(kg: KnowledgeGraph, ids: list[list[int]], heads: list[list[bool]]) -> Draws:
+    """Rivals of the first training facts."""
+    found = torch.tensor(ids)
+    valid = torch.ones_like(found, dtype=torch.bool)
+    side = torch.tensor(heads)
+    return Draws(kg.train[: len(ids)], found, side, valid, ~valid, None, None, 1.0)
+
+
+def test_false_negatives_are_counted_by_split(kg: KnowledgeGraph) -> None:
+    row = kg.train.tolist().index(
+        [kg.entities.index("ada"), kg.relations.index("owns"), kg.entities.index("tea")]
+    )
+    names = ["pot", "cup", "map", "bob", "gus"]  # train, valid, test, test, no fact
+    given = draws(kg, [[kg.entities.index(n) for n in names]], [[False] * 5])
+    given = Draws(kg.train[row : row + 1], *list(vars(given).values())[1:])
+    shares = false_negatives(kg, given)
+    assert shares == pytest.approx({"train": 0.2, "valid": 0.2, "test": 0.4, "any": 0.8})
+
+
+def test_distinct_counts_by_question(kg: KnowledgeGraph) -> None:
+    # Questions: tails {4, 4}, heads {4}; tails {5}, heads {6, 7}. Five different of six.
+    given = draws(kg, [[4, 4, 4], [5, 6, 7]], [[False, False, True], [False, True, True]])
+    assert distinct(given) == pytest.approx(5 / 6)
+
+
+def test_distances_are_taken_within_a_question() -> None:
+    vectors = torch.tensor([[[0.0], [1.0], [100.0], [103.0], [50.0]]])
+    side = torch.tensor([[False, False, True, True, True]])
+    valid = torch.tensor([[True, True, True, True, False]])
+    total, count = distances_within(Negatives(vectors, side), valid)
+    assert (total, count) == (8.0, 4)
+
+
+def test_hardness_is_that_of_scores_worked_out_one_by_one(kg: KnowledgeGraph) -> None:
+    positives, kept = with_model(kg), Kept(k=2, side="tail")
+    whole = positives(kg.train).detach()
+    gaps = whole.match(whole.tail_query, whole.h) - whole.match(whole.tail_query, whole.t)
+    numbers = inspect(kg, kept, positives).numbers
+    assert numbers["harder"] == pytest.approx(float((gaps > 0).double().mean()))
+    assert numbers["score_gap"] == pytest.approx(float(gaps.mean()), rel=1e-4)
+    assert numbers["spread_within_query"] == 0
+    assert numbers["distinct"] == 0.5
+    assert numbers["coverage"] == len(kg.train[:, 0].unique()) / 8
+    assert numbers["rivals"] == 28
+
+
+def test_uniform_rivals_are_as_spread_as_entities(kg: KnowledgeGraph) -> None:
+    numbers = inspect(kg, Uniform(k=40), with_model(kg)).numbers
+    # A pair of one question is the same entity now and then; entities are compared with others.
+    assert 0.7 < numbers["spread_within_query"] < 1
+    assert numbers["coverage"] == 1
+    assert numbers["draws_per_second"] > 0
+
+
+def test_masked_rivals_do_not_count(kg: KnowledgeGraph) -> None:
+    plain = inspect(kg, Uniform(k=50), without_model(kg)).numbers
+    masked = inspect(kg, Uniform(k=50, filter="mask", known=kg.known()), without_model(kg)).numbers
+    assert plain["masked"] == 0
+    assert plain["false_negatives"]["any"] > 0.1
+    assert masked["masked"] == pytest.approx(plain["false_negatives"]["any"])
+    assert masked["false_negatives"]["any"] == 0
+
+
+def test_generated_rivals_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    numbers = inspect(kg, DANS(8, k=2), with_model(kg)).numbers
+    assert numbers["generated"] == 1
+    assert 0 < numbers["coverage"] <= 1
+    mixed = inspect(kg, Mixture(DANS(8, k=2), Uniform(k=12)), with_model(kg)).numbers
+    assert mixed["generated"] == 0.25
+
+
+def test_parts_of_any_size_give_the_same_shapes_and_rates(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = inspect(kg, Kept(k=3, side="head"), with_model(kg)).numbers
+    monkeypatch.setattr(module, "FACTS", 3)
+    parts = inspect(kg, Kept(k=3, side="head"), with_model(kg)).numbers
+    for name in set(whole) - {"draws_per_second", "false_negatives"}:
+        assert parts[name] == pytest.approx(whole[name]), name
+    assert parts["false_negatives"] == whole["false_negatives"]
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_every_sampler_is_inspected_and_no_trace_is_left(case: str, kg: KnowledgeGraph) -> None:
+    positives, sampler = with_model(kg), make(case, kg)
+    before = {name: value.clone() for name, value in sampler.state_dict().items()}
+    random = torch.get_rng_state()
+    once = inspect(kg, sampler, positives)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert sampler.training
+    for name, value in sampler.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    torch.manual_seed(77)
+    again = inspect(kg, sampler, positives)
+    assert torch.equal(once.margins, again.margins)
+    assert once.numbers["rivals"] == 14 * sampler.k
+
+
+def test_trace_is_left_neither_where_it_fails(kg: KnowledgeGraph) -> None:
+    sampler = DANS(8, k=2)
+    random = torch.get_rng_state()
+    with pytest.raises(InputError, match="dans: looks at a model, and there is none"):
+        inspect(kg, sampler, without_model(kg))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert sampler.training
+
+
+def test_without_a_model_what_needs_one_is_unknown(kg: KnowledgeGraph) -> None:
+    found = inspect(kg, Uniform(), without_model(kg))
+    unknown = {name for name, value in found.numbers.items() if value is None}
+    assert unknown == {"harder", "score_gap", "spread_within_query"}
+    assert not len(found.margins)
+
+
+def test_number_of_facts_is_bounded(kg: KnowledgeGraph) -> None:
+    assert inspect(kg, Uniform(k=7), without_model(kg), facts=5).numbers["rivals"] == 35
+    with pytest.raises(InputError, match="facts: must be at least 1, got 0"):
+        inspect(kg, Uniform(k=7), without_model(kg), facts=0)
+    assert evenly(torch.arange(100), 5).tolist() == [0, 24, 49, 74, 99]
+
+
+def test_margins_kept_are_bounded(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MARGINS", 30)
+    margins = inspect(kg, Uniform(k=50), with_model(kg)).margins
+    assert len(margins) == 30
+    assert torch.equal(margins, margins.sort().values)
+
+
+def test_members_are_named_and_numbered() -> None:
+    one, two, three = Uniform(k=1), Uniform(k=2), Kept(k=1)
+    assert members(one, ["uniform"]) == {"uniform": one}
+    found = members(Mixture(one, two, three), ["uniform", "uniform", "kept"])
+    assert found == {"uniform": one, "uniform 2": two, "kept": three}
+
+
+def test_table_says_what_is_generated_and_what_is_unknown(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    found: dict[str, Inspection] = {
+        "dans": inspect(kg, DANS(8, k=2), with_model(kg)),
+        "uniform:k=5": inspect(kg, Uniform(k=5), with_model(kg)),
+    }
+    lines = table(found)
+    assert lines[1].startswith("dans*")
+    assert lines[2].startswith("uniform:k=5 ")
+    assert "nearest" in " ".join(lines[3:])
+    assert len({len(line) for line in lines[:3]}) == 1
+    alone = table({"uniform": inspect(kg, Uniform(k=5), without_model(kg))})
+    assert len(alone) == 2
+    assert alone[1].count("–") == 3

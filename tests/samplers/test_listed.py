@@ -1,0 +1,253 @@
+"""Rivals from a file: all that is listed, nothing else, and errors that name the line."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.samplers import Listed
+from dans.samplers import listed as module
+from dans.samplers.listed import choose
+from tests.samplers.test_uniform import p_value
+from tests.suites.samplers import facts_as_vectors
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def line(fact: str, side: str, rival: str, *more: str) -> str:
+    return "\t".join((*fact.split(), side, rival, *more))
+
+
+def listed(kg: KnowledgeGraph, file: Path, **given: Any) -> Listed:
+    return Listed(
+        str(file),
+        **given,
+        facts=kg.train,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
+        known=kg.known(),
+    )
+
+
+def facts_of(kg: KnowledgeGraph, *facts: str) -> Positives:
+    """Facts without vectors."""
+    ids = [
+        (kg.entities.index(h), kg.relations.index(r), kg.entities.index(t))
+        for h, r, t in (fact.split() for fact in facts)
+    ]
+    return Positives.of_ids(torch.tensor(ids), kg.num_entities)
+
+
+def drawn(kg: KnowledgeGraph, sampler: Listed, *facts: str) -> list[set[str]]:
+    """Names of the rivals of each fact."""
+    ids = sampler(facts_of(kg, *facts)).ids
+    assert ids is not None
+    return [{kg.entities[i] for i in row} for row in ids.tolist()]
+
+
+def test_rivals_are_those_listed_for_the_fact_and_the_side(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path / "rivals.tsv",
+        line("ada knows bob", "tail", "tea"),
+        line("ada knows bob", "head", "pot"),
+        line("ada knows cy", "tail", "cup"),
+    )
+    assert drawn(kg, listed(kg, file, k=9, side="tail"), "ada knows bob", "ada knows cy") == [
+        {"tea"},
+        {"cup"},
+    ]
+    assert drawn(kg, listed(kg, file, k=9, side="head"), "ada knows bob") == [{"pot"}]
+    rivals = listed(kg, file, k=200)(facts_of(kg, "ada knows bob"))
+    assert rivals.ids is not None
+    expected = torch.where(rivals.replaces_head, kg.entities.index("pot"), kg.entities.index("tea"))
+    assert torch.equal(rivals.ids, expected)
+
+
+def test_enough_are_drawn_without_repeats_and_all_equally_often(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    names = ["bob", "cy", "tea", "pot", "cup"]
+    file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", name) for name in names))
+    sampler = listed(kg, file, k=3, side="tail")
+    ids = sampler(facts_of(kg, *["ada knows bob"] * 20_000)).ids
+    assert ids is not None
+    assert all(len(row.unique()) == 3 for row in ids[:500])
+    possible = torch.zeros(kg.num_entities)
+    possible[[kg.entities.index(name) for name in names]] = 1
+    # Without repeats the counts vary less than χ² expects: too high a p is no fault, too low is.
+    assert p_value(ids, possible) > 1e-4
+    sets = {tuple(row) for row in ids.sort().values.tolist()}
+    assert len(sets) == 10, "5 choose 3"
+
+
+def test_each_set_is_equally_likely() -> None:
+    torch.manual_seed(0)
+    picks = choose(torch.full((60_000,), 4), torch.full((60_000,), 2), 2).sort().values
+    pairs, counts = picks.unique(dim=0, return_counts=True)
+    assert pairs.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    assert (counts - 10_000).abs().max() < 400
+
+
+def test_too_few_are_drawn_again(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", x) for x in ("tea", "pot")))
+    torch.manual_seed(0)
+    ids = listed(kg, file, k=1000, side="tail")(facts_of(kg, "ada knows bob")).ids
+    assert ids is not None
+    share = float((ids == kg.entities.index("tea")).double().mean())
+    assert 0.42 < share < 0.58
+
+
+def test_where_nothing_is_listed_any_other_entity_is_drawn(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
+    torch.manual_seed(0)
+    sampler = listed(kg, file, k=300, side="tail")
+    first, second = drawn(kg, sampler, "ada knows bob", "cy owns map")
+    assert first == {"tea"}
+    assert second == set(kg.entities.names) - {"map"}
+
+
+def test_where_nothing_is_listed_it_can_be_refused(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
+    message = (
+        r"a.tsv: lists no rival of the tail for 13 of 14 training facts, "
+        r"the first being: bob knows ada; missing = uniform"
+    )
+    with pytest.raises(InputError, match=message):
+        listed(kg, file, side="tail", missing="refuse")
+    names = [
+        (kg.entities[head], kg.relations[relation], kg.entities[tail])
+        for head, relation, tail in kg.train.tolist()
+    ]
+    whole = write(tmp_path / "b.tsv", *(line(" ".join(fact), "tail", "gus") for fact in names))
+    sampler = listed(kg, whole, side="tail", missing="refuse")
+    assert drawn(kg, sampler, "cy owns map") == [{"gus"}]
+    with pytest.raises(InputError, match="lists no rival for some fact"):
+        sampler(facts_of(kg, "gus knows bob"))
+
+
+def test_list_of_no_training_fact_is_refused(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", line("gus knows bob", "tail", "tea"))
+    with pytest.raises(InputError, match="no rival of a tail or head of any training fact"):
+        listed(kg, file)
+    file = write(tmp_path / "b.tsv", line("ada knows bob", "tail", "tea"))
+    with pytest.raises(InputError, match="no rival of a head of any training fact"):
+        listed(kg, file, side="head")
+
+
+def test_known_facts_are_masked(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", x) for x in ("cy", "tea")))
+    rivals = listed(kg, file, k=2, side="tail", filter="mask")(facts_of(kg, "ada knows bob"))
+    assert rivals.ids is not None
+    assert rivals.valid is not None
+    assert torch.equal(rivals.valid, rivals.ids == kg.entities.index("tea"))
+
+
+def test_header_and_gzip_and_folder_and_further_columns_are_read(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    header = "\t".join((*module.CORE, *module.RECORDED))
+    folder = tmp_path / "negatives"
+    folder.mkdir()
+    write(
+        folder / "step-000000.tsv",
+        header,
+        line("ada knows bob", "tail", "tea", "1", "1", "0"),
+        line("ada knows bob", "tail", "cup", "1", "0", "0"),
+    )
+    with gzip.open(folder / "step-000003.tsv.gz", "wt") as file:
+        file.write(f"{header}\n{line('ada knows bob', 'tail', 'pot', '4', '1', '1')}\r\n")
+    assert drawn(kg, listed(kg, folder, k=50, side="tail"), "ada knows bob") == [{"tea", "pot"}]
+
+
+def test_repeats_count_once_however_the_file_is_cut(
+    kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line("ada knows bob", s, x) for x in kg.entities.names for s in ("tail", "head")]
+    whole = listed(kg, write(tmp_path / "a.tsv", *lines))
+    monkeypatch.setattr(module, "PENDING", 3)
+    parts = listed(kg, write(tmp_path / "b.tsv", *lines, *reversed(lines)))
+    assert len(whole.rivals) == 16
+    for name in ("questions", "first", "rivals"):
+        assert torch.equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_another_list_is_refused_on_the_way_back(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    one = listed(kg, write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea")))
+    state = one.state_dict()
+    assert sum(value.numel() for value in state.values()) == 32
+    one.load_state_dict(state)
+    other = listed(kg, write(tmp_path / "b.tsv", line("ada knows bob", "tail", "pot")))
+    with pytest.raises(InputError, match="lists other rivals than it did"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "ada\tknows\tbob\ttail",
+            r"a.tsv:2: found 4 columns, expected 5: head, relation, tail",
+        ),
+        ("", r"a.tsv:2: found 0 columns \(a blank line\)"),
+        ("ada\tknows\tbob\tobject\ttea", r"a.tsv:2: side: known: head, tail; got 'object'"),
+        ("ada\tknows\tbob\ttail\tteaa", r"a.tsv:2: rival: unknown name 'teaa'; did you mean 'tea"),
+        ("ada\tknow\tbob\ttail\ttea", r"a.tsv:2: relation: unknown name 'know'; did you mean 'kn"),
+        ("ava\tknows\tbob\ttail\ttea", r"a.tsv:2: head: unknown name 'ava'; did you mean 'ada'"),
+        ("ada\tknows\tboob\ttail\ttea", r"a.tsv:2: tail: unknown name 'boob'; did you mean 'bob'"),
+        ("ada\tknows\tbob\ttail\ttea\t1\tyes\t0", r"a.tsv:2: valid: known: 0, 1; got 'yes'"),
+    ],
+)
+def test_wrong_line_is_named(kg: KnowledgeGraph, tmp_path: Path, wrong: str, message: str) -> None:
+    file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"), wrong)
+    with pytest.raises(InputError, match=message):
+        listed(kg, file)
+
+
+def test_unreadable_files_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"file: .*none.tsv: cannot be read: No such file"):
+        listed(kg, tmp_path / "none.tsv")
+    with pytest.raises(InputError, match=r"the folder holds no \.tsv"):
+        listed(kg, tmp_path)
+    (tmp_path / "latin.tsv").write_bytes(b"ada\tknows\tb\xf6b\ttail\ttea\n")
+    with pytest.raises(InputError, match=r"latin.tsv:1: not UTF-8"):
+        listed(kg, tmp_path / "latin.tsv")
+    packed = gzip.compress(line("ada knows bob", "tail", "tea").encode() * 50)
+    (tmp_path / "cut.tsv.gz").write_bytes(packed[:-12])
+    with pytest.raises(InputError, match="truncated or corrupt gzip"):
+        listed(kg, tmp_path / "cut.tsv.gz")
+    (tmp_path / "empty.tsv").write_text("")
+    with pytest.raises(InputError, match="no rival of a tail or head of any training fact"):
+        listed(kg, tmp_path / "empty.tsv")
+
+
+def test_wrong_options_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
+    for given, message in (
+        ({"k": 0}, "k: must be at least 1"),
+        ({"side": "both"}, "side: known: coin, head, tail; got 'both'"),
+        ({"missing": "skip"}, "missing: known: uniform, refuse; got 'skip'"),
+        ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            listed(kg, file, **given)
+
+
+def test_gradient_flows_to_the_entities_listed(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
+    positives, table, _ = facts_as_vectors(kg)
+    listed(kg, file, k=2, side="tail")(positives.slice(0, 1)).vectors.sum().backward()
+    assert table.grad is not None
+    assert table.grad.abs().sum(1).nonzero().flatten().tolist() == [kg.entities.index("tea")]

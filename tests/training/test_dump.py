@@ -1,0 +1,166 @@
+"""The rivals written down are those trained on, whoever stopped the run in between."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.assembly import build_trainer
+from dans.batch import Negatives, Positives
+from dans.config import RunConfig, override
+from dans.data.graph import KnowledgeGraph
+from dans.samplers import Listed
+from dans.samplers.listed import CORE, RECORDED
+from dans.training import dump as module
+from dans.training.checkpoint import states_equal
+from dans.training.dump import Dump
+from dans.training.run import Run
+from dans.training.trainer import Trainer
+
+PLAIN = {
+    "data": "toy",
+    "encoder": {"name": "rgcn", "dim": 6},
+    "decoder": {"name": "distmult"},
+    "loss": {"name": "logistic"},
+    "sampler": [{"name": "dans", "k": 1}, {"name": "uniform", "k": 3, "filter": "mask"}],
+    "train": {"steps": 6, "batch": 5, "validate_every": 2, "threads": 1, "dump": True},
+}
+
+
+def trainer(kg: KnowledgeGraph, where: Path, *changes: str) -> Trainer:
+    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, Run(where))
+
+
+def parts(where: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (where / "negatives").iterdir()}
+
+
+def lines(where: Path) -> list[list[str]]:
+    """All lines of all parts in order, without the headers."""
+    found = []
+    for _, content in sorted(parts(where).items()):
+        header, *rest = gzip.decompress(content).decode().splitlines()
+        assert header.split("\t") == [*CORE, *RECORDED]
+        found += [line.split("\t") for line in rest]
+    return found
+
+
+def test_every_rival_of_every_step_is_written_down(
+    kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINES", 7)
+    moving = trainer(kg, tmp_path, "sampler=['kept']", "sampler.0.k=3", "sampler.0.filter=mask")
+    seen: list[tuple[Positives, Negatives]] = []
+    sampler = moving.objective.sampler  # type: ignore[union-attr]
+    sampler.register_forward_hook(
+        lambda _, given, drawn: seen.append((given[0], drawn)) if sampler.training else None
+    )
+    moving.fit(4)
+    expected = []
+    for step, (positives, rivals) in enumerate(seen, start=1):
+        assert rivals.ids is not None
+        assert rivals.valid is not None
+        for i, (head, relation, tail) in enumerate(positives.triples.tolist()):
+            fact = [kg.entities[head], kg.relations[relation], kg.entities[tail]]
+            for j, rival in enumerate(rivals.ids[i].tolist()):
+                side = "head" if rivals.replaces_head[i, j] else "tail"
+                valid = str(int(rivals.valid[i, j]))
+                expected.append([*fact, side, kg.entities[rival], str(step), valid, "0"])
+    assert len(seen) == 4
+    assert lines(tmp_path) == expected
+    assert sorted(parts(tmp_path)) == ["step-000000.tsv.gz", "step-000002.tsv.gz"]
+
+
+def test_writing_down_does_not_disturb_training(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    states = []
+    for name in ("true", "false"):
+        moving = trainer(kg, tmp_path / name, f"train.dump={name}")
+        (tmp_path / name).mkdir()
+        moving.fit(6)
+        states.append({key: v for key, v in moving.state().items() if key != "seconds"})
+    assert states_equal(*states)
+    assert (tmp_path / "true" / "negatives").exists()
+    assert not (tmp_path / "false" / "negatives").exists()
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_resumed_run_leaves_the_same_files_as_one_never_stopped(
+    kg: KnowledgeGraph, tmp_path: Path, stop: int
+) -> None:
+    for name in ("whole", "resumed"):
+        (tmp_path / name).mkdir()
+    trainer(kg, tmp_path / "whole").fit(6)
+
+    killed = trainer(kg, tmp_path / "resumed")
+    killed.fit(stop - stop % 2)
+    for _ in range(stop % 2):
+        killed.step()
+    part = tmp_path / "resumed" / "negatives" / "step-000004.tsv.gz"
+    if stop == 5:
+        part.write_bytes(part.read_bytes()[:-9])
+    second = trainer(kg, tmp_path / "resumed")
+    second.restore(Run(tmp_path / "resumed").load("last"))
+    second.fit(6)
+
+    assert len(parts(tmp_path / "whole")) == 3
+    assert parts(tmp_path / "resumed") == parts(tmp_path / "whole")
+
+
+def test_finished_run_that_is_resumed_keeps_its_files(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    trainer(kg, tmp_path).fit(6)
+    before = parts(tmp_path)
+    again = trainer(kg, tmp_path)
+    again.restore(Run(tmp_path).load("last"))
+    again.fit(6)
+    assert parts(tmp_path) == before
+
+
+def test_generated_rivals_are_named_after_the_nearest_entity(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    trainer(kg, tmp_path).fit(2)
+    generated = [line[-1] for line in lines(tmp_path)]
+    # Of five rivals, the first two are generated, one by each way.
+    assert generated == ["1", "1", "0", "0", "0"] * (len(generated) // 5)
+    assert {line[-2] for line in lines(tmp_path)} == {"0", "1"}
+
+
+def test_a_dump_is_a_list_of_rivals(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    trainer(kg, tmp_path).fit(6)
+    sampler = Listed(
+        str(tmp_path / "negatives"),
+        k=50,
+        facts=kg.train,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
+    )
+    offered: dict[tuple[str, ...], set[str]] = {}
+    for *question, rival, _, valid, _ in lines(tmp_path):
+        if valid == "1":
+            offered.setdefault(tuple(question), set()).add(rival)
+    assert len(sampler.rivals) == sum(map(len, offered.values()))
+    torch.manual_seed(0)
+    rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
+    assert rivals.ids is not None
+    for i, fact in enumerate(kg.train.tolist()):
+        names = [v[x] for v, x in zip((kg.entities, kg.relations, kg.entities), fact, strict=True)]
+        for side in ("head", "tail"):
+            drawn = rivals.ids[i][rivals.replaces_head[i] == (side == "head")]
+            if question := offered.get((*names, side)):
+                assert {kg.entities[e] for e in drawn.tolist()} <= question
+
+
+def test_equal_steps_give_equal_bytes_whatever_the_folder(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    positives = Positives.of_ids(kg.train[:2], kg.num_entities)
+    ids = torch.tensor([[3], [4]])
+    rivals = Negatives.of(positives.entities, ids, torch.tensor([[True], [False]]))
+    for name in ("one", "two"):
+        Dump(tmp_path / name / "negatives", kg)(positives, rivals)
+    assert parts(tmp_path / "one") == parts(tmp_path / "two")
+    assert [line[3:] for line in lines(tmp_path / "one")] == [
+        ["head", kg.entities[3], "1", "1", "0"],
+        ["tail", kg.entities[4], "1", "1", "0"],
+    ]
