@@ -302,8 +302,11 @@ def judge(
     return report
 
 
-def inspect_run(where: Path, *, which: Which = "best", facts: int = 1000) -> dict[str, Any]:
-    """Look at what a run's sampler offers now, and keep the numbers in its ``sampler.json``.
+def inspect_run(where: Path, *, which: Which = "last", facts: int = 1000) -> dict[str, Any]:
+    """Look at what a run's sampler offers, and keep the numbers in its ``sampler.json``.
+
+    By default after the last step: the best model may be the one that training began with, and the
+    sampler beside it has learnt nothing.
 
     Returns:
         What ``dans.analysis.samplers.inspect`` says of it; the same of its ``members``, where there

@@ -4,6 +4,7 @@ python scripts/tabulate.py runs/dans --expected
 python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
 python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
 python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
+python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
 """
 
 import json
@@ -11,28 +12,31 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dans import cli
-from dans.analysis.tables import collect, markdown, replace_between, summarise
+from dans.analysis.tables import across, collect, markdown, replace_between, summarise
 from dans.errors import InputError
 
 
 def main() -> None:
     """Parse, collect, print."""
     parser = cli.parser(__doc__)
-    parser.add_argument(
-        "runs", type=Path, help="a folder of runs: RECIPE/seedN/report.json below it"
-    )
+    parser.add_argument("runs", type=Path, help="a folder of RECIPE/seedN/report.json")
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--reference", help="the recipe that differences are taken to")
+    parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="hold them to what recipes expect")
     args = parser.parse_args()
     results = {k: v for k, v in collect(args.runs).items() if fnmatch(k, args.match)}
-    if args.reference and args.reference not in results:
-        raise InputError(f"--reference {args.reference}: known: {', '.join(results)}")
-    expected = cli.expectations(args.runs.name) if args.expected else None
-    table = markdown(results, reference=args.reference, expected=expected)
+    if args.across:
+        columns, row = args.across.split(","), args.reference or "uniform"
+        table = across(results, columns, reference=row, unnamed=args.runs.name)
+    else:
+        if args.reference and args.reference not in results:
+            raise InputError(f"--reference {args.reference}: known: {', '.join(results)}")
+        expected = cli.expectations(args.runs.name) if args.expected else None
+        table = markdown(results, reference=args.reference, expected=expected)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(summarise(results), indent=1) + "\n", "utf-8")

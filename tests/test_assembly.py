@@ -176,7 +176,7 @@ def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> No
     kept = json.loads((tmp_path / "run" / "sampler.json").read_text())
     assert kept == content
     assert content["rivals"] == 30 * 3
-    assert (content["model"], content["seed"]) == ("best", 0)
+    assert (content["model"], content["seed"]) == ("last", 0)
     assert list(content["members"]) == ["uniform", "kept"]
     assert content["members"]["kept"]["rivals"] == 30
     last = Run(tmp_path / "run").metrics()[-1]

@@ -207,6 +207,56 @@ def markdown(
     return "\n".join(lines)
 
 
+def across(
+    results: Mapping[str, Results], columns: Sequence[str], *, reference: str, unnamed: str = ""
+) -> str:
+    """A table with a row for each sampler and a column of MRR for each model it was trained with.
+
+    A recipe is taken for ``<column>-<row>``. Where differences to the reference, paired by seed,
+    have p < .05, an arrow says which way. What the sampler offers is that of the first column.
+
+    Args:
+        results: by recipe.
+        columns: beginnings of recipes' names, such as ``umls-distmult``.
+        reference: the row to compare with, and the first one.
+        unnamed: the row of recipes that are named as their column.
+
+    Raises:
+        InputError: a column has no recipe for the row to compare with.
+    """
+    cells: dict[str, dict[str, Results]] = {column: {} for column in columns}
+    for recipe, result in results.items():
+        for column in columns:
+            if recipe == column or recipe.startswith(f"{column}-"):
+                cells[column][recipe[len(column) + 1 :] or unnamed] = result
+    for column in columns:
+        if reference not in cells[column]:
+            known = ", ".join(sorted(cells[column])) or "none"
+            raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
+    rows = sorted({row for rows in cells.values() for row in rows})
+    rows.sort(key=lambda row: row != reference)
+    offered = [name for name in OFFERED if any(r.offers(name) for r in cells[columns[0]].values())]
+    head = ["sampler", *(f"MRR, {column}" for column in columns), *(OFFERED[o] for o in offered)]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in rows:
+        line = [row]
+        for column in columns:
+            one = cells[column].get(row)
+            line.append(_compared(one, cells[column][reference]) if one else "–")
+        first = cells[columns[0]].get(row)
+        line += [_offer(name, first.offers(name)) if first else "–" for name in offered]
+        lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines)
+
+
+def _compared(ours: Results, theirs: Results) -> str:
+    """An MRR, with an arrow where it differs from another by more than chance."""
+    cell, difference = _cell(ours.values("mrr")), compare(ours, theirs, "mrr")
+    if not difference.p < 0.05:
+        return cell
+    return f"{cell} {'↑' if difference.mean > 0 else '↓'}"
+
+
 def _offer(name: str, values: Sequence[float]) -> str:
     """A mean over seeds: seconds with two digits that count, shares in percent."""
     if not values:
@@ -226,7 +276,7 @@ def _held_to(value: float, expected: Mapping[str, float] | None) -> str:
 
 def _cell(values: Sequence[float]) -> str:
     mean, deviation = mean_and_deviation(values)
-    return f"{short(mean)} ± {short(deviation)}"
+    return f"{short(mean)} ± {short(deviation)}" if len(values) > 1 else short(mean)
 
 
 def short(value: float) -> str:

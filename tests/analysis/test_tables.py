@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dans.analysis.tables import Results, collect, compare, gap, markdown, summarise
+from dans.analysis.tables import Results, across, collect, compare, gap, markdown, summarise
 from dans.errors import InputError
 
 
@@ -63,7 +63,7 @@ def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
     assert found.keys() == {"one", "two"}
     table = markdown(found, reference="two")
     assert "| one | .600 ± .141 | .500 ± .141 |" in table
-    assert "| two | .600 ± .000 | – |" in table
+    assert "| two | .600 | – |" in table
     assert "−.100" in table
     plain = summarise(found)
     assert plain["one"]["best"]["mrr"] == {"mean": 0.6, "std": 0.1414, "values": [0.5, 0.7]}
@@ -120,3 +120,25 @@ def test_run_of_no_step_has_no_time_of_a_step(tmp_path: Path) -> None:
     table = markdown(collect(tmp_path))
     assert "s/step" not in table
     assert "| 0.0 % | 50.0 % |" in table
+
+
+def test_samplers_are_rows_and_models_columns() -> None:
+    found = {
+        "umls-rotate-uniform": results({0: 0.5, 1: 0.6, 2: 0.7}),
+        "umls-rotate-kept": results({0: 0.61, 1: 0.7, 2: 0.8}),
+        "umls-rotate": results({0: 0.4, 1: 0.49, 2: 0.6}),
+        "umls-complex-uniform": results({0: 0.9}),
+        "umls-complex-kept": results({0: 0.95}),
+        "other-uniform": results({0: 0.1}),
+    }
+    table = across(
+        found, ["umls-rotate", "umls-complex"], reference="uniform", unnamed="dans"
+    ).splitlines()
+    assert table[0] == "| sampler | MRR, umls-rotate | MRR, umls-complex |"
+    assert table[2:] == [
+        "| uniform | .600 ± .100 | .900 |",
+        "| dans | .497 ± .100 ↓ | – |",
+        "| kept | .703 ± .095 ↑ | .950 |",
+    ]
+    with pytest.raises(InputError, match="--reference mcns: not a row of umls-rotate; known: dans"):
+        across(found, ["umls-rotate"], reference="mcns", unnamed="dans")
