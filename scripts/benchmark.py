@@ -3,7 +3,6 @@
 Contenders take turns, each in a process of its own, and do the same work. A ratio says how many
 times longer another one takes than ours. The peers need the extra: pip install 'dans[bench]'.
 
-  python scripts/benchmark.py
   python scripts/benchmark.py --only ranking --threads 2 --json scripts/results/benchmark.json
 """
 
@@ -16,7 +15,7 @@ import torch
 
 from dans import cli
 from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks import encoder, measure, ranking, steps
+from scripts.benchmarks import encoder, measure, ranking, samplers, steps
 
 load = KnowledgeGraph.load
 FAMILIES = {
@@ -26,7 +25,9 @@ FAMILIES = {
         *encoder.rows(load("wn18rr")),
     ],
     "ranking": lambda: ranking.all_rows(load("fb15k-237"), sample=1024, rounds=2),
+    "samplers": lambda: samplers.rows(load("fb15k-237")),
     "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
+    "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
 }
 
 

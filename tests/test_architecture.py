@@ -236,9 +236,14 @@ def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     assert not [named(path) for path in files("dans", "baselines") if path.stem in drawers]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=named)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((ROOT / "scripts").glob("*.py")), *files("scripts/examples")],
+    ids=named,
+)
 def test_a_script_is_a_door_not_a_room(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 50
+    assert f"python {named(path)}" in (ast.get_docstring(tree(path)) or "")
     assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
 
 

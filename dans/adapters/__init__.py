@@ -1,0 +1,1 @@
+"""Our samplers inside other libraries' training loops: see ``dgl`` and ``pykeen``."""

@@ -1,0 +1,168 @@
+"""Our samplers in DGL's link prediction: a ``negative_sampler`` for its data loaders."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dans.adapters.phases import Learner
+from dans.batch import Positives
+from dans.data._dgl import dgl
+from dans.errors import InputError
+from dans.samplers import NegativeSampler
+from dans.samplers.filters import one_of
+
+#: An edge type as DGL spells it out: source node type, name, destination node type.
+EType = tuple[str, str, str]
+#: Heads and tails, which are sources and destinations.
+Ends = tuple[Tensor, Tensor]
+#: What becomes of a rival that is a known fact, since DGL has no mask.
+Invalid = Literal["replace", "drop"]
+
+
+class NegativeEdges:
+    """Edges to hold against some of a graph's, as ``as_edge_prediction_sampler`` asks for them.
+
+    ``(g, eids)`` to ``(src, dst)``, or ``(g, {etype: eids})`` to ``{etype: (src, dst)}``: the k
+    rivals of an edge follow one another, in the order of ``eids``, with ids of the graph's own
+    type. An edge u → v of relation r is the fact (u, r, v), and a rival keeps r and one end.
+
+    The sampler must have been built for these entities and relations: node ids are entity ids. In
+    a heterograph, an edge type's position is its relation's id, as ``KnowledgeGraph.heterograph``
+    makes it, unless ``relations`` says otherwise. In a graph of one edge type the relation is edge
+    data; without any there is one relation, 0. All nodes are of one type: a graph of several is
+    refused, as its rivals could be of the wrong one.
+
+    Workers draw differently in every epoch, as torch's generator is seeded anew in each; a sampler
+    that looks at the model needs ``num_workers=0``.
+
+    Args:
+        sampler: any whose rivals have ids.
+        relation: the edge data that hold the relations' ids. None: ``dgl.ETYPE``, where the graph
+            has it, as ``dgl.to_homogeneous`` leaves it.
+        relations: ids of the relations by name of an edge type, where positions are not the ids:
+            with edge types added for inverses, say.
+        invalid: what becomes of a rival that the sampler's filter marks invalid, as DGL has no
+            mask. ``replace`` puts another rival of the same edge in its place, chosen by chance,
+            so that each edge has k; where an edge has no valid one, its rivals stay as they are.
+            ``drop`` leaves it out, so that fewer come back, as with DGL's own ``GlobalUniform``.
+        vectors: (b, 3) facts to what the model has for them now. A sampler that looks at the model
+            needs it; others do not use it.
+        phases: how the phases of a sampler that learns move; see ``Learner``.
+
+    Raises:
+        InputError: a sampler that cannot serve here, or a choice that has no effect.
+
+    Example:
+        >>> from dans.samplers import Uniform
+        >>> g = dgl.graph(([0, 1, 2], [1, 2, 3]))
+        >>> src, dst = NegativeEdges(Uniform(k=2, side="tail"))(g, torch.tensor([0, 2]))
+        >>> src
+        tensor([0, 0, 2, 2])
+    """
+
+    def __init__(
+        self,
+        sampler: NegativeSampler,
+        *,
+        relation: str | None = None,
+        relations: Mapping[str, int] | None = None,
+        invalid: Invalid = "replace",
+        vectors: Callable[[Tensor], Positives] | None = None,
+        phases: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        one_of("invalid", invalid, ("replace", "drop"))
+        self.learner = Learner(sampler, phases)
+        if self.learner.adaptive and vectors is None:
+            raise InputError(
+                "vectors: the sampler looks at the model; give a function from (b, 3) facts to "
+                "their Positives, such as lambda facts: model.positives(facts, entities)"
+            )
+        if vectors is not None and not self.learner.adaptive:
+            raise InputError("vectors: no effect, as the sampler does not look at the model")
+        self.relation = relation
+        self.relations = relations
+        self.invalid: Invalid = invalid
+        self.vectors = vectors
+
+    def __call__(
+        self, g: dgl.DGLGraph, eids: Tensor | Mapping[str | EType, Tensor]
+    ) -> Ends | dict[EType, Ends]:
+        """Rivals for edges; see the class.
+
+        Raises:
+            InputError: several node types, a missing relation, or edge ids without their types.
+        """
+        if len(g.ntypes) != 1:
+            raise InputError(f"graph: expected one node type, got {', '.join(g.ntypes)}")
+        if isinstance(eids, Mapping):
+            given = {g.to_canonical_etype(etype): ids for etype, ids in eids.items()}
+            facts = {etype: self.facts(g, etype, ids) for etype, ids in given.items()}
+            return self.draw(g, facts)
+        if len(g.canonical_etypes) != 1:
+            raise InputError("eids: expected edge ids by edge type, as the graph has several")
+        etype = g.canonical_etypes[0]
+        return self.draw(g, {etype: self.facts(g, etype, eids)})[etype]
+
+    def facts(self, g: dgl.DGLGraph, etype: EType, eids: Tensor) -> Tensor:
+        """The facts some edges of one type stand for, (b, 3) int64."""
+        heads, tails = (end.long() for end in g.find_edges(eids, etype=etype))
+        name = self.relation or dgl.ETYPE
+        if len(g.canonical_etypes) == 1 and name in g.edges[etype].data:
+            relations = g.edges[etype].data[name][eids.long()].long()
+        elif self.relation is not None:
+            raise InputError(f"relation: the graph has no edge data {name!r} of its one edge type")
+        else:
+            relations = torch.full_like(heads, self.number(g, etype))
+        return torch.stack((heads, relations, tails), dim=1)
+
+    def number(self, g: dgl.DGLGraph, etype: EType) -> int:
+        """The relation id of an edge type."""
+        if self.relations is None:
+            return int(g.get_etype_id(etype))
+        if etype[1] not in self.relations:
+            raise InputError(f"relations: no id for edge type {etype[1]!r}")
+        return self.relations[etype[1]]
+
+    def draw(self, g: dgl.DGLGraph, facts: Mapping[EType, Tensor]) -> dict[EType, Ends]:
+        """Rivals for facts by edge type: one draw for all, as a batch of ours has all relations."""
+        triples = torch.cat(list(facts.values()))
+        if self.vectors is None:
+            positives = Positives.of_ids(triples, g.num_nodes())
+        else:
+            positives = self.vectors(triples)
+        rivals = self.learner.draw(positives)
+        corrupted = rivals.triples(triples)
+        keep = torch.ones_like(rivals.replaces_head)
+        if rivals.valid is not None and self.invalid == "drop":
+            keep = rivals.valid
+        elif rivals.valid is not None:
+            corrupted = replace_invalid(corrupted, rivals.valid)
+        sizes = [len(rows) for rows in facts.values()]
+        parts = zip(corrupted.split(sizes), keep.split(sizes), strict=True)
+        ends = [part[kept][:, ::2].to(g.idtype).unbind(1) for part, kept in parts]
+        return {etype: (src, dst) for etype, (src, dst) in zip(facts, ends, strict=True)}
+
+
+def replace_invalid(corrupted: Tensor, valid: Tensor) -> Tensor:
+    """Put a valid rival of the same fact, chosen by chance, in the place of each invalid one.
+
+    Args:
+        corrupted: (b, k, 3) rivals.
+        valid: (b, k) bool.
+
+    Returns:
+        (b, k, 3); the rivals of a fact without a valid one are left as they are.
+
+    Example:
+        >>> rivals = torch.tensor([[[0, 0, 1], [0, 0, 2]]])
+        >>> replace_invalid(rivals, torch.tensor([[False, True]]))
+        tensor([[[0, 0, 2],
+                 [0, 0, 2]]])
+    """
+    rows, slots = (~valid & valid.any(1, keepdim=True)).nonzero(as_tuple=True)
+    if not len(rows):
+        return corrupted
+    others = torch.multinomial(valid[rows].float(), 1).squeeze(1)
+    return corrupted.index_put((rows, slots), corrupted[rows, others])

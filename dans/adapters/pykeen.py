@@ -1,0 +1,273 @@
+"""Our samplers in PyKEEN: a negative sampler for its training loops and its pipeline.
+
+Needs PyKEEN (``pip install 'dans[pykeen]'``).
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dans.adapters.phases import Learner
+from dans.batch import Match, Negatives, Positives
+from dans.data.graph import Vocabulary, Walks
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.models.decoders.complex import conjugate, multiply
+from dans.registry import build, choose
+from dans.samplers import SAMPLERS
+from dans.samplers import NegativeSampler as Sampler
+
+try:
+    with warnings.catch_warnings():
+        # PyKEEN imports PyTorch Geometric where it is there, which is behind torch's times.
+        warnings.filterwarnings("ignore", r"`torch\.jit\..*` is deprecated", DeprecationWarning)
+        from pykeen.models import ERModel, Model
+        from pykeen.nn.modules import ComplExInteraction, DistMultInteraction, RotatEInteraction
+        from pykeen.sampling import NegativeSampler, negative_sampler_resolver
+except ModuleNotFoundError as error:
+    missing = (error.name or "pykeen").partition(".")[0]
+    raise InputError(
+        f"{missing}: not installed; PyKEEN comes with: pip install 'dans[pykeen]'"
+    ) from None
+
+#: Samplers whose k counts the rivals of each of several ways, and how many ways those are.
+WAYS = {"dans": 2}
+
+
+class DansNegativeSampler(NegativeSampler):
+    """Any of our samplers whose rivals have ids, for PyKEEN's sLCWA training loop.
+
+    ``pipeline(negative_sampler=DansNegativeSampler, …)``, or by the name ``"dans"`` once this
+    module is imported. PyKEEN builds it from the training triples: they are the facts that a
+    sampler counts, walks along and filters by. Filters are exact, and their mask goes where PyKEEN
+    looks for one.
+
+    A sampler that looks at the model sees PyKEEN's as it stands at each batch, on detached vectors,
+    and moves its own phases before it draws. Known are models of PyKEEN's DistMult, ComplEx and
+    RotatE interactions with one representation each of entities and relations.
+
+    Args:
+        mapped_triples: (f, 3) the training facts.
+        num_entities: n; the largest id and one, unless given.
+        num_relations: m, likewise.
+        num_negs_per_pos: rivals per fact; the sampler's own default, unless given.
+        filtered: the same as the option ``filter = "mask"``.
+        sampler: its name in ``dans.samplers.SAMPLERS``.
+        options: of its constructor, as in a recipe. What is said of it by name (entity names, and
+            so files of types) finds ids as names: "0", "1", ….
+        model: the PyKEEN model that is trained, an instance: give the same one to
+            ``pipeline(model=…)``. Only for samplers that look at the model.
+        phases: how the phases of a sampler that learns move; see ``Learner``.
+
+    Raises:
+        InputError: an unknown name or option, or a sampler or model that cannot serve here.
+
+    Example:
+        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> sampler = DansNegativeSampler(
+        ...     mapped_triples=facts, num_negs_per_pos=4, sampler="uniform", filtered=True
+        ... )
+        >>> rivals, mask = sampler.sample(facts)
+        >>> rivals.shape, mask.shape
+        (torch.Size([2, 4, 3]), torch.Size([2, 4]))
+    """
+
+    def __init__(
+        self,
+        *,
+        mapped_triples: Tensor,
+        num_entities: int | None = None,
+        num_relations: int | None = None,
+        num_negs_per_pos: int | None = None,
+        filtered: bool = False,
+        sampler: str = "uniform",
+        options: Mapping[str, Any] | None = None,
+        model: Model | None = None,
+        phases: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(
+            mapped_triples=mapped_triples,
+            num_entities=num_entities,
+            num_relations=num_relations,
+            num_negs_per_pos=num_negs_per_pos,
+        )
+        adaptive = choose(SAMPLERS, sampler, where="sampler").adaptive
+        if adaptive and model is None:
+            raise InputError(
+                f"model: {sampler} looks at the model; give an instance here and to the pipeline"
+            )
+        if model is not None and not adaptive:
+            raise InputError(f"model: no effect, as {sampler} does not look at it")
+        self.vectors = None if model is None else Vectors(model)
+        self.inner = self.make(sampler, mapped_triples, num_negs_per_pos, filtered, options or {})
+        self.num_negs_per_pos = self.inner.k
+        self.learner = Learner(self.inner, phases)
+
+    def make(
+        self,
+        name: str,
+        facts: Tensor,
+        k: int | None,
+        filtered: bool,
+        options: Mapping[str, Any],
+    ) -> Sampler:
+        """Build our sampler from what PyKEEN knows."""
+        given = dict(options)
+        if filtered and given.setdefault("filter", "mask") == "none":
+            raise InputError("options.filter: none, but filtered is true; leave one of them out")
+        if k is not None:
+            if "k" in given:
+                raise InputError("options.k: num_negs_per_pos says it; leave one of them out")
+            ways = WAYS.get(name, 1)
+            if k % ways:
+                raise InputError(f"num_negs_per_pos: {name} draws in {ways} ways; got {k}")
+            given["k"] = k // ways
+        return build(
+            SAMPLERS,
+            name,
+            where="options",
+            given=given,
+            **({} if self.vectors is None else {"dim": self.vectors.dim}),
+            num_entities=self.num_entities,
+            num_relations=self.num_relations,
+            facts=facts,
+            known=KnownFacts(facts, self.num_entities, self.num_relations),
+            walks=Walks(facts, self.num_entities),
+            entity_names=Vocabulary(tuple(map(str, range(self.num_entities)))),
+            relation_names=Vocabulary(tuple(map(str, range(self.num_relations)))),
+        )
+
+    def draw(self, triples: Tensor) -> Negatives:
+        """Rivals for (b, 3) facts, where the model is."""
+        if self.vectors is None:
+            positives = Positives.of_ids(triples, self.num_entities)
+        else:
+            positives = self.vectors(triples.to(self.vectors.model.device))
+        # PyKEEN moves its model when training starts, and knows of no parameters here.
+        self.inner.to(positives.triples.device)
+        return self.learner.draw(positives)
+
+    def sample(self, positive_batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Rivals and which of them count, as PyKEEN's training loop asks for them.
+
+        Args:
+            positive_batch: (b, 3).
+
+        Returns:
+            (b, k, 3), and (b, k) bool or None.
+        """
+        rivals = self.draw(positive_batch)
+        valid = None if rivals.valid is None else rivals.valid.to(positive_batch.device)
+        return self.triples(rivals, positive_batch), valid
+
+    def corrupt_batch(self, positive_batch: Tensor) -> Tensor:
+        """Rivals, whether they count or not: (*, k, 3) from (*, 3)."""
+        flat = positive_batch.reshape(-1, 3)
+        triples = self.triples(self.draw(flat), flat)
+        return triples.view(*positive_batch.shape[:-1], self.num_negs_per_pos, 3)
+
+    def triples(self, rivals: Negatives, positives: Tensor) -> Tensor:
+        """The corrupted facts, (b, k, 3), where the facts are."""
+        return rivals.triples(positives.to(rivals.replaces_head.device)).to(positives.device)
+
+
+class Vectors:
+    """Facts as a PyKEEN model sees them now, without gradients.
+
+    PyKEEN lays the parts of a complex number side by side, we pack vectors as [real | imaginary].
+
+    Args:
+        model: a model of one of the known interactions.
+
+    Raises:
+        InputError: a model whose interaction or representations are others.
+    """
+
+    def __init__(self, model: Model) -> None:
+        if not isinstance(model, ERModel) or type(model.interaction) not in QUESTIONS:
+            known = ", ".join(kind.__name__.removesuffix("Interaction") for kind in QUESTIONS)
+            what = getattr(model, "interaction", model)
+            raise InputError(
+                f"model: expected one of PyKEEN's {known}, got {type(what).__name__}; "
+                "for others choose a sampler that does not look at the model"
+            )
+        tables = model.entity_representations, model.relation_representations
+        if any(len(table) != 1 or len(table[0].shape) != 1 for table in tables):
+            raise InputError("model: expected one vector for each entity and for each relation")
+        self.model = model
+        self.questions, self.match = QUESTIONS[type(model.interaction)]
+        #: the width of an entity's vector as we pack it
+        self.dim = len(packed(torch.empty(tables[0][0].shape, dtype=self.entities().dtype)))
+
+    @torch.no_grad()
+    def entities(self) -> Tensor:
+        """PyKEEN's own vectors of all entities, real or complex.
+
+        Without gradients no regulariser hears of it: PyKEEN's sum up whatever is looked up.
+        """
+        entities: Tensor = self.model.entity_representations[0](None)
+        return entities.detach()
+
+    @torch.no_grad()
+    def __call__(self, triples: Tensor) -> Positives:
+        """A batch of facts as vectors, (b, 3) ids to ``Positives``."""
+        heads, relations, tails = triples.unbind(-1)
+        entities = packed(self.entities())
+        relation = self.model.relation_representations[0](relations)
+        h, t = F.embedding(heads, entities), F.embedding(tails, entities)
+        tail_query, head_query = self.questions(h, packed(relation), t)
+        turns = type(self.model.interaction) is RotatEInteraction
+        return Positives(
+            triples,
+            h=h,
+            # Our RotatE knows its relations by their phases, and so do samplers.
+            r=relation.angle() if turns else packed(relation),
+            t=t,
+            tail_query=tail_query,
+            head_query=head_query,
+            entities=entities,
+            match=self.match,
+            dot=not turns,
+        )
+
+
+def packed(vectors: Tensor) -> Tensor:
+    """Complex vectors as [real | imaginary]; real ones as they are."""
+    if not vectors.is_complex():
+        return vectors
+    return torch.cat((vectors.real, vectors.imag), dim=-1)
+
+
+def real_questions(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """DistMult's query vectors, for tails and for heads."""
+    return h * r, t * r
+
+
+def complex_questions(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of ComplEx, and of RotatE, whose relations are complex numbers of modulus one."""
+    return multiply(h, r), multiply(conjugate(r), t)
+
+
+def product(query: Tensor, entity: Tensor) -> Tensor:
+    """The match of DistMult and ComplEx."""
+    return (query * entity).sum(-1)
+
+
+def closeness(query: Tensor, entity: Tensor) -> Tensor:
+    """The match of PyKEEN's RotatE: minus the Euclidean norm, where the paper sums the moduli."""
+    distance: Tensor = torch.linalg.vector_norm(query - entity, dim=-1)
+    return -distance
+
+
+#: Interactions to their query vectors and their match.
+QUESTIONS: dict[type, tuple[Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], Match]] = {
+    DistMultInteraction: (real_questions, product),
+    ComplExInteraction: (complex_questions, product),
+    RotatEInteraction: (complex_questions, closeness),
+}
+
+negative_sampler_resolver.register(DansNegativeSampler, raise_on_conflict=False)

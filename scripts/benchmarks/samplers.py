@@ -1,0 +1,143 @@
+"""Drawing rivals: ours beside PyKEEN's samplers, and what a sampler that learns adds to a step.
+
+A draw ends with the corrupted facts as ids, (b, k, 3), and where it filters with a mask of those
+that count. Ours is exact, PyKEEN's filter is a Bloom filter that takes some rivals for facts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+
+from dans.assembly import build_trainer
+from dans.batch import Positives
+from dans.config import RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.registry import build
+from dans.samplers import DANS, SAMPLERS
+from scripts.benchmarks.measure import Row, compete
+
+#: What is drawn, to our sampler and to PyKEEN's of the same method, with options. PyKEEN's uniform
+#: one tosses no coin: all rivals of the first half of a batch replace heads, of the second tails.
+PEERS: dict[str, tuple[tuple[str, dict[str, object]], tuple[str, dict[str, object]]]] = {
+    "uniform": (("uniform", {}), ("basic", {})),
+    "uniform, tails alone": (
+        ("uniform", {"side": "tail"}),
+        ("basic", {"corruption_scheme": ("tail",)}),
+    ),
+    "bernoulli": (("bernoulli", {}), ("bernoulli", {})),
+}
+
+#: Draws in a round: a single one of 512 x 20 takes a fraction of a millisecond.
+DRAWS = 20
+
+
+def rows(kg: KnowledgeGraph, *, k: int = 20, rounds: int = 10) -> list[Row]:
+    """Draws of each sampler PyKEEN has too, at two sizes of batch; without a filter and with.
+
+    Args:
+        kg: its training facts are corrupted and are what is filtered by.
+        k: rivals of each fact.
+        rounds: timed rounds of each contender.
+    """
+    found = []
+    for name in PEERS:
+        for batch in (512, 8192):
+            work = f"{DRAWS} draws of {batch} x {k}, {name}, {kg.name}"
+            peers = find_spec("pykeen") is not None
+            plain = ["dans", *(["PyKEEN"] if peers else [])]
+            exact = ["dans, mask", "dans, resample", *(["PyKEEN, Bloom filter"] if peers else [])]
+            given = (kg, name, batch, k)
+            found += compete(work, plain, make_draws, *given, rounds=rounds)
+            found += compete(f"{work}, filtered", exact, make_draws, *given, rounds=rounds)
+    return found
+
+
+def make_draws(
+    contender: str, kg: KnowledgeGraph, name: str, batch: int, k: int
+) -> Callable[[], object]:
+    """A contender's piece of work; returns the last draw."""
+    torch.manual_seed(0)
+    order = torch.randperm(len(kg.train))[: DRAWS * batch]
+    # Fewer facts than the draws need are drawn from more than once.
+    order = order.repeat(-(-DRAWS * batch // len(order)))[: DRAWS * batch]
+    batches = kg.train[order].split(batch)
+    if contender.startswith("PyKEEN"):
+        draw = _theirs(contender, kg, name, k)
+    else:
+        draw = _ours(contender, kg, name, k)
+    return lambda: [draw(facts) for facts in batches][-1]
+
+
+def _ours(
+    contender: str, kg: KnowledgeGraph, name: str, k: int
+) -> Callable[[torch.Tensor], object]:
+    name, options = PEERS[name][0]
+    sampler = build(
+        SAMPLERS,
+        name,
+        given={**options, "k": k, "filter": contender.partition(", ")[2] or "none"},
+        num_relations=kg.num_relations,
+        facts=kg.train,
+        known=kg.known(("train",)),
+    )
+
+    def draw(facts: torch.Tensor) -> object:
+        rivals = sampler(Positives.of_ids(facts, kg.num_entities))
+        return rivals.triples(facts), rivals.valid
+
+    return draw
+
+
+def _theirs(
+    contender: str, kg: KnowledgeGraph, name: str, k: int
+) -> Callable[[torch.Tensor], object]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pykeen.sampling import negative_sampler_resolver
+
+    name, options = PEERS[name][1]
+    sampler = negative_sampler_resolver.make(
+        name,
+        options,
+        mapped_triples=kg.train,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        num_negs_per_pos=k,
+        filtered="Bloom" in contender,
+    )
+    return sampler.sample
+
+
+def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int = 2) -> list[Row]:
+    """A full-graph training step with each sampler that looks at the model, and with Uniform.
+
+    Args:
+        kg: the facts.
+        batch: facts of a step.
+        k: rivals of each; DANS splits them between its ways.
+        rounds: timed steps of each contender.
+    """
+    adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
+    work = f"step of {batch} facts by sampler, k={k}, DistMult d=100, {kg.name}"
+    return compete(work, ["uniform", *adaptive], make_step, kg.name, batch, k, rounds=rounds)
+
+
+def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
+    """One step with one sampler, with the options it comes with."""
+    ways = 2 if SAMPLERS[name] is DANS else 1
+    config = RunConfig.parse(
+        {
+            "data": data,
+            "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "bases": 4, "dropout": 0.2},
+            "decoder": "distmult",
+            "loss": "logistic",
+            "graph": {"norm": "relation"},
+            "sampler": [{"name": name, "k": k // ways}],
+            "train": {"batch": batch},
+        }
+    )
+    return build_trainer(config, KnowledgeGraph.load(data), None).step

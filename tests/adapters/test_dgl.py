@@ -1,0 +1,222 @@
+"""DGL's own data loader, with rivals of ours."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans.adapters.dgl import NegativeEdges, dgl, replace_invalid
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.known import KnownFacts
+from dans.samplers import DANS, Bernoulli, Uniform
+from tests.suites.samplers import DIM, facts_as_vectors, snapshot
+
+ROOT = Path(__file__).parents[2]
+
+# DGL recommends a setting of its own at every pass over a loader.
+pytestmark = pytest.mark.filterwarnings("ignore:Dataloader CPU affinity")
+
+
+def loader(g: Any, eids: Any, negative_sampler: Any, **given: Any) -> Any:
+    sampler = dgl.dataloading.as_edge_prediction_sampler(
+        dgl.dataloading.NeighborSampler([2]), negative_sampler=negative_sampler
+    )
+    return dgl.dataloading.DataLoader(g, eids, sampler, batch_size=4, shuffle=True, **given)
+
+
+def triples(graph: Any, relation: Tensor) -> Tensor:
+    """The edges of one of a loader's graphs, by the ids of the whole graph."""
+    src, dst = (graph.ndata[dgl.NID][end].long() for end in graph.edges(order="eid"))
+    return torch.stack((src, relation.long(), dst), dim=1)
+
+
+def check(facts: Tensor, rivals: Tensor, k: int) -> None:
+    """Relations are kept and one side of each has changed, k rivals after one another."""
+    assert rivals.shape == (len(facts) * k, 3)
+    changed = rivals != facts.repeat_interleave(k, dim=0)
+    assert not changed[:, 1].any()
+    assert changed.sum(1).eq(1).all()
+
+
+def homogeneous(kg: KnowledgeGraph, idtype: torch.dtype = torch.int64) -> Any:
+    return dgl.to_homogeneous(kg.heterograph()).astype(idtype)
+
+
+def bernoulli(kg: KnowledgeGraph, **given: Any) -> Bernoulli:
+    return Bernoulli(
+        3, facts=kg.train, num_relations=kg.num_relations, known=kg.known(("train",)), **given
+    )
+
+
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("policy", ["none", "resample"])
+def test_an_epoch_on_a_homogeneous_graph(
+    idtype: torch.dtype, policy: str, kg: KnowledgeGraph
+) -> None:
+    g = homogeneous(kg).int() if idtype == torch.int32 else homogeneous(kg)
+    seen = []
+    against = NegativeEdges(bernoulli(kg, filter=policy))
+    for _, positive, negative, _ in loader(g, torch.arange(14, dtype=idtype), against):
+        assert negative.idtype == idtype
+        relation = positive.edata[dgl.ETYPE]
+        facts = triples(positive, relation)
+        rivals = triples(negative, relation.repeat_interleave(3))
+        check(facts, rivals, 3)
+        if policy == "resample":
+            assert not kg.known(("train",)).contains(rivals).any()
+        seen.append(facts)
+    assert sorted(torch.cat(seen).tolist()) == sorted(kg.train.tolist())
+
+
+def test_an_epoch_on_a_heterograph(kg: KnowledgeGraph) -> None:
+    g = kg.heterograph()
+    every = {etype: g.edges(form="eid", etype=etype) for etype in g.canonical_etypes}
+    seen = []
+    for _, positive, negative, _ in loader(g, every, NegativeEdges(bernoulli(kg))):
+        for r, etype in enumerate(g.canonical_etypes):
+            facts, rivals = (
+                triples_of(part, etype, r, g.ntypes[0]) for part in (positive, negative)
+            )
+            check(facts, rivals, 3)
+            seen.append(facts)
+    assert sorted(torch.cat(seen).tolist()) == sorted(kg.train.tolist())
+
+
+def triples_of(graph: Any, etype: tuple[str, str, str], r: int, ntype: str) -> Tensor:
+    names = graph.nodes[ntype].data[dgl.NID]
+    src, dst = (names[end] for end in graph.edges(etype=etype, order="eid"))
+    return torch.stack((src, torch.full_like(src, r), dst), dim=1)
+
+
+def test_one_edge_type_needs_no_relation(kg: KnowledgeGraph) -> None:
+    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(4)]), 5, 1)
+    g = dgl.heterograph({("entity", "knows", "entity"): ([0, 1], [1, 2])}, {"entity": 5})
+    against = NegativeEdges(Uniform(2, side="tail", filter="resample", known=known))
+    src, dst = against(g, torch.tensor([0]))
+    assert src.tolist() == [0, 0]
+    assert dst.tolist() == [4, 4]
+    assert len(list(loader(g, torch.arange(2), against))) == 1
+
+
+def test_edge_data_of_any_name_hold_the_relations(kg: KnowledgeGraph) -> None:
+    heads, relations, tails = kg.train.unbind(1)
+    g = dgl.graph((heads, tails), num_nodes=kg.num_entities)
+    g.edata["rel"] = relations
+    against = NegativeEdges(bernoulli(kg), relation="rel")
+    etype, some = g.canonical_etypes[0], torch.tensor([9, 2])
+    assert torch.equal(against.facts(g, etype, some), kg.train[some])
+    with pytest.raises(InputError, match="no edge data 'kind'"):
+        NegativeEdges(bernoulli(kg), relation="kind")(g, some)
+
+
+def test_relations_may_be_numbered_apart_from_edge_types() -> None:
+    edges = {("entity", name, "entity"): ([0], [1]) for name in ("a", "a-inverse", "b")}
+    g = dgl.heterograph(edges, {"entity": 4})
+    some = torch.tensor([0])
+    relation = {None: 2, "given": 1}
+    for kind, expected in relation.items():
+        given = None if kind is None else {"a": 0, "b": 1}
+        against = NegativeEdges(Uniform(2), relations=given)
+        assert against.facts(g, ("entity", "b", "entity"), some)[0, 1] == expected
+    with pytest.raises(InputError, match="no id for edge type 'a-inverse'"):
+        against(g, {"a-inverse": some})
+
+
+def test_a_known_rival_gives_way_to_another_of_its_edge() -> None:
+    torch.manual_seed(0)
+    known = KnownFacts(torch.tensor([[0, 0, 2], [0, 0, 1]]), 4, 1)
+    g = dgl.graph(([0], [1]), num_nodes=4)
+    sampler = Uniform(50, side="tail", filter="mask", known=known)
+    _, dst = NegativeEdges(sampler)(g, torch.tensor([0]))
+    assert len(dst) == 50
+    assert set(dst.tolist()) == {0, 3}
+    _, dst = NegativeEdges(sampler, invalid="drop")(g, torch.tensor([0]))
+    assert 0 < len(dst) < 50
+    assert set(dst.tolist()) == {0, 3}
+
+
+def test_an_edge_without_a_valid_rival_keeps_them() -> None:
+    rivals = torch.arange(12).view(2, 2, 3)
+    valid = torch.tensor([[False, False], [True, False]])
+    replaced = replace_invalid(rivals, valid)
+    assert torch.equal(replaced[0], rivals[0])
+    assert torch.equal(replaced[1], rivals[1, [0, 0]])
+
+
+def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph) -> None:
+    whole, table, decoder = facts_as_vectors(kg)
+    asked = []
+
+    def vectors(facts: Tensor) -> Positives:
+        asked.append(facts)
+        h, r, t = table[facts[:, 0]], decoder.relation(facts[:, 1]), table[facts[:, 2]]
+        queries = {"tail_query": h * r, "head_query": t * r}
+        return Positives(facts, h, r, t, **queries, entities=table, match=whole.match)
+
+    sampler = DANS(DIM, k=2, decode="nearest_other")
+    before = snapshot(sampler)
+    against = NegativeEdges(sampler, vectors=vectors, phases={"critic": {"lr": 0.01}})
+    for _, positive, negative, _ in loader(homogeneous(kg), torch.arange(14), against):
+        relation = positive.edata[dgl.ETYPE]
+        check(triples(positive, relation), triples(negative, relation.repeat_interleave(4)), 4)
+    assert sorted(torch.cat(asked).tolist()) == sorted(kg.train.tolist())
+    assert all(value != before[name] for name, value in snapshot(sampler).items())
+    assert table.grad is None
+
+
+def test_workers_draw_but_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
+    g = homogeneous(kg)
+    drawn = [rivals.num_edges() for _, _, rivals, _ in workers(g, NegativeEdges(bernoulli(kg)))]
+    assert sum(drawn) == 3 * 14
+    sampler = DANS(DIM, decode="nearest_other")
+    with pytest.raises(InputError, match="num_workers: must be 0"):
+        list(workers(g, NegativeEdges(sampler, vectors=lambda _: facts_as_vectors(kg)[0])))
+
+
+def workers(g: Any, against: NegativeEdges) -> Iterator[Any]:
+    yield from loader(g, torch.arange(14), against, num_workers=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: DANS(DIM, decode="nearest"), "vectors: the sampler looks at the model"),
+        (lambda: DANS(DIM), "decode: vector"),
+    ],
+)
+def test_a_sampler_that_cannot_serve_is_refused(make: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        NegativeEdges(make())
+
+
+def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="vectors: no effect"):
+        NegativeEdges(Uniform(), vectors=lambda _: facts_as_vectors(kg)[0])
+    with pytest.raises(InputError, match="invalid: known: replace, drop"):
+        NegativeEdges(Uniform(), invalid="keep")  # type: ignore[arg-type]
+
+
+def test_graphs_it_cannot_know_are_refused(kg: KnowledgeGraph) -> None:
+    two = dgl.heterograph({("user", "likes", "item"): ([0], [0])})
+    with pytest.raises(InputError, match="expected one node type, got item, user"):
+        NegativeEdges(Uniform())(two, torch.tensor([0]))
+    with pytest.raises(InputError, match="expected edge ids by edge type"):
+        NegativeEdges(Uniform())(kg.heterograph(), torch.tensor([0]))
+
+
+@pytest.mark.slow
+def test_the_example_runs() -> None:
+    script = ROOT / "scripts" / "examples" / "dgl_link_prediction.py"
+    done = subprocess.run(
+        [sys.executable, script, "--epochs", "2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (float(line.split()[-1]) for line in done.stdout.splitlines())
+    assert second < first
