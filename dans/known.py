@@ -8,15 +8,16 @@ from dans.errors import InputError
 #: Knuth's multiplicative hash, ⌊2⁶⁴/φ⌋ as a signed integer: the high bits of the product are mixed.
 MIX = -7046029254386353131
 
-#: Slots of the hash table per fact; a false alarm, which costs a binary search, is as rare as 1/16.
-SLOTS = 16
+#: Slots of the hash table per fact, of eight bits each: a false alarm, which costs a binary search,
+#: is about as rare as 1/64.
+SLOTS = 8
 
 
 class KnownFacts(nn.Module):
     """A set of facts: is this one known, and who else answers (h, r, ?) or (?, r, t)?
 
     A fact is one sorted integer key, (h·m + r)·n + t, so every answer is exact: membership is a
-    hash table of booleans that clears nearly all unknown facts, and a binary search for the rest.
+    hash table of bits that clears nearly all unknown facts, and a binary search for the rest.
     The tensors are buffers, which follow ``.to(device)`` and are left out of checkpoints.
 
     Args:
@@ -60,11 +61,9 @@ class KnownFacts(nn.Module):
         by_head = self._key(heads, relations, tails)
         by_tail = (relations * num_entities + tails) * num_entities + heads
         self.bits = max(6, (SLOTS * len(by_head) - 1).bit_length())
-        table = torch.zeros(1 << self.bits, dtype=torch.bool, device=triples.device)
-        table[self._slot(by_head)] = True
         self.register_buffer("by_head", by_head.unique(), persistent=False)
+        self.register_buffer("table", self._table(self.by_head), persistent=False)
         self.register_buffer("by_tail", by_tail.unique(), persistent=False)
-        self.register_buffer("table", table, persistent=False)
 
     def __len__(self) -> int:
         """How many distinct facts."""
@@ -84,15 +83,28 @@ class KnownFacts(nn.Module):
         Returns:
             (...) bool.
         """
-        keys = self._key(*triples.unbind(-1))
-        shape, keys = keys.shape, keys.flatten()
-        suspects = self.table[self._slot(keys)].nonzero().squeeze(1)
-        known = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
-        if len(suspects):
-            wanted = keys[suspects]
-            place = torch.searchsorted(self.by_head, wanted).clamp_(max=len(self) - 1)
-            known[suspects] = self.by_head[place] == wanted
-        return known.view(shape)
+        return self._holds(self._key(*triples.unbind(-1)))
+
+    def corrupted(self, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Which facts are known once an entity has taken the place of one side.
+
+        The same as ``contains(dans.batch.corrupted(…))``, without making those triples.
+
+        Args:
+            positives: (b, 3) ids in range.
+            ids: (b, k) entities.
+            replaces_head: (b, k) bool.
+
+        Returns:
+            (b, k) bool.
+        """
+        heads, relations, tails = positives.unsqueeze(1).unbind(-1)
+        side = replaces_head.long()
+        # An entity more is a key more for a tail, n·m keys more for a head.
+        more = torch.addcmul(tails, heads - tails, side)
+        torch.sub(ids, more, out=more)
+        worth = side.mul_(self.num_entities * self.num_relations - 1).add_(1)
+        return self._holds(more.mul_(worth).add_(self._key(heads, relations, tails)))
 
     def tails(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         """All known answers to the questions (h, r, ?).
@@ -113,9 +125,33 @@ class KnownFacts(nn.Module):
     def _key(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         return (heads * self.num_relations + relations) * self.num_entities + tails
 
+    def _holds(self, keys: Tensor) -> Tensor:
+        """Which keys are known: (...) bool."""
+        shape, keys = keys.shape, keys.flatten()
+        found = self.table.index_select(0, self._slot(keys)) >> self._bit(keys) & 1
+        suspects = found.nonzero().squeeze(1)
+        known = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
+        if len(suspects):
+            wanted = keys[suspects]
+            place = torch.searchsorted(self.by_head, wanted).clamp_(max=len(self) - 1)
+            known[suspects] = self.by_head[place] == wanted
+        return known.view(shape)
+
+    def _table(self, keys: Tensor) -> Tensor:
+        """Slots of eight bits, those of the keys set."""
+        bits = (self._slot(keys) * 8 + self._bit(keys)).unique()
+        table = torch.zeros(1 << self.bits, dtype=torch.uint8, device=keys.device)
+        # Each bit of a slot is there once, so that adding is setting.
+        return table.index_add_(0, bits >> 3, (1 << (bits & 7)).to(torch.uint8))
+
     def _slot(self, keys: Tensor) -> Tensor:
         # The shift is arithmetic: the mask drops the copies of the sign.
-        return (keys * MIX >> (64 - self.bits)) & ((1 << self.bits) - 1)
+        slots = keys * MIX
+        return slots.bitwise_right_shift_(64 - self.bits).bitwise_and_((1 << self.bits) - 1)
+
+    def _bit(self, keys: Tensor) -> Tensor:
+        """Which bit of its slot is a key's: by its own lowest bits, which the slot hardly tells."""
+        return keys.to(torch.uint8) & 7
 
     def _answers(self, keys: Tensor, questions: Tensor) -> tuple[Tensor, Tensor]:
         first = torch.searchsorted(keys, questions * self.num_entities)

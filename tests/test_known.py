@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dans.batch import corrupted
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.known import KnownFacts
@@ -23,6 +24,33 @@ def test_membership_is_that_of_a_set(seed: int, n: int, m: int) -> None:
     known = KnownFacts(facts, n, m)
     assert known.contains(asked).tolist() == [tuple(a) in expected for a in asked.tolist()]
     assert len(known) == len(expected)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 9), m=st.integers(1, 4))
+def test_a_corrupted_fact_is_known_as_if_it_had_been_made(seed: int, n: int, m: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    every = every_triple(n, m)
+    known = KnownFacts(every[torch.rand(len(every), generator=generator) < 0.3], n, m)
+    positives = every[torch.randperm(len(every), generator=generator)[:6]]
+    ids = torch.randint(n, (len(positives), 5), generator=generator)
+    replaces_head = torch.rand(ids.shape, generator=generator) < 0.5
+    expected = known.contains(corrupted(positives, ids, replaces_head))
+    assert torch.equal(known.corrupted(positives, ids, replaces_head), expected)
+
+
+def test_the_largest_corrupted_keys_are_exact() -> None:
+    n, m = 3_000_000, 1_000_000
+    known = KnownFacts(torch.tensor([[n - 1, m - 1, n - 1], [0, m - 1, n - 1]]), n, m)
+    fact = torch.tensor([[0, m - 1, 5]])
+    ends = torch.tensor([[n - 1, n - 1, n - 2]])
+    found = known.corrupted(fact, ends, torch.tensor([[False, True, False]]))
+    assert found.tolist() == [[True, False, False]]
+    fact[0, 2] = n - 1
+    assert known.corrupted(fact, ends, torch.ones(1, 3, dtype=torch.bool))[0].tolist() == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_answers_are_all_and_only_the_known_ones(kg: KnowledgeGraph) -> None:

@@ -26,7 +26,7 @@ from dans.known import KnownFacts
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
-__all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary"]
+__all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,52 @@ class Vocabulary:
     def __getitem__(self, i: int) -> str:
         """The name of an id."""
         return self.names[i]
+
+
+class Walks:
+    """Random walks over facts, by DGL; relations and directions are forgotten.
+
+    A step goes to a neighbour with a chance proportional to the facts between the two. DGL draws
+    from a generator of its own, which is seeded from torch's here; its draws depend on the number
+    of threads too. Its graph is made at the first walk.
+
+    Args:
+        facts: (f, 3) ids.
+        num_entities: n.
+
+    Example:
+        >>> Walks(torch.tensor([[0, 0, 1]]), 3)(torch.tensor([0, 2]), length=2)
+        tensor([[ 0,  1,  0],
+                [ 2, -1, -1]])
+    """
+
+    def __init__(self, facts: Tensor, num_entities: int) -> None:
+        self.facts = facts
+        self.num_entities = num_entities
+
+    def __call__(self, starts: Tensor, length: int) -> Tensor:
+        """Walks from some entities.
+
+        Args:
+            starts: (w,) entities.
+            length: steps of a walk.
+
+        Returns:
+            (w, length + 1) entities, the start first; −1 from where an entity has no neighbour.
+        """
+        from dans.data._dgl import dgl
+
+        dgl.seed(int(torch.randint(2**31 - 1, ())))
+        walks: Tensor = dgl.sampling.random_walk(self._graph, starts, length=length)[0]
+        return walks
+
+    @cached_property
+    def _graph(self) -> dgl.DGLGraph:
+        from dans.data._dgl import dgl
+
+        heads, tails = self.facts[:, 0], self.facts[:, 2]
+        ends = torch.cat((heads, tails)), torch.cat((tails, heads))
+        return dgl.graph(ends, num_nodes=self.num_entities)
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,32 +386,12 @@ class KnowledgeGraph:
         return self._messages[norm]
 
     def walks(self, starts: Tensor, length: int) -> Tensor:
-        """Random walks over the training facts, by DGL; relations and directions are forgotten.
-
-        A step goes to a neighbour with a chance proportional to the facts between the two. DGL
-        draws from a generator of its own, which is seeded from torch's here; its draws depend on
-        the number of threads too.
-
-        Args:
-            starts: (w,) entities.
-            length: steps of a walk.
-
-        Returns:
-            (w, length + 1) entities, the start first; −1 from where an entity has no neighbour.
-        """
-        from dans.data._dgl import dgl
-
-        dgl.seed(int(torch.randint(2**31 - 1, ())))
-        walks: Tensor = dgl.sampling.random_walk(self._undirected, starts, length=length)[0]
-        return walks
+        """Random walks over the training facts; see ``Walks``."""
+        return self._walks(starts, length)
 
     @cached_property
-    def _undirected(self) -> dgl.DGLGraph:
-        from dans.data._dgl import dgl
-
-        heads, tails = self.train[:, 0], self.train[:, 2]
-        ends = torch.cat((heads, tails)), torch.cat((tails, heads))
-        return dgl.graph(ends, num_nodes=self.num_entities)
+    def _walks(self) -> Walks:
+        return Walks(self.train, self.num_entities)
 
     def known(self, splits: Sequence[Split] = SPLITS) -> KnownFacts:
         """Every fact that holds in some splits, for filters to ask about."""

@@ -87,26 +87,29 @@ class EntitySampler(NegativeSampler):
         valid: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
-        rows, slots = (~valid).nonzero(as_tuple=True)
-        side = replaces_head[rows, slots]
-        fresh = ids[rows, slots]
-        bad = torch.ones_like(side)
+        k = ids.shape[1]
+        ids, valid = ids.flatten().clone(), valid.flatten().clone()
+        slots = (~valid).nonzero().squeeze(1)
+        rows = slots // k
+        side, facts = replaces_head.flatten()[slots], positives.triples[rows]
         for _ in range(self.rounds):
-            if not bool(bad.any()):
+            if not len(slots):
                 break
-            again = bad.nonzero().squeeze(1)
-            drawn = self.draw(positives, rows[again], side[again])
-            facts = positives.triples[rows[again]]
-            clean = unknown(known, facts, drawn.unsqueeze(1), side[again].unsqueeze(1))
-            fresh = fresh.index_copy(0, again, drawn)
-            bad = bad.index_copy(0, again, ~clean.squeeze(1))
-        return ids.index_put((rows, slots), fresh), valid.index_put((rows, slots), ~bad)
+            drawn = self.draw(positives, rows, side)
+            clean = unknown(known, facts, drawn.unsqueeze(1), side.unsqueeze(1)).squeeze(1)
+            ids.index_copy_(0, slots, drawn)
+            valid.index_copy_(0, slots, clean)
+            left = (~clean).nonzero().squeeze(1)
+            slots, rows, side, facts = slots[left], rows[left], side[left], facts[left]
+        return ids.view_as(replaces_head), valid.view_as(replaces_head)
 
 
 def replaced(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
     """The entities that rivals stand in for: (...), as ``EntitySampler.draw`` is asked."""
     heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
-    return torch.where(replaces_head, heads, tails)
+    # A product, not a choice: no processor foresees a coin.
+    side = replaces_head.long()
+    return torch.addcmul(tails, heads - tails, side, out=side)
 
 
 def kept(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
@@ -129,4 +132,4 @@ def any_other(true: Tensor, n: int) -> Tensor:
     if n < 2:
         raise InputError(f"entities: a rival must be another entity, and there is only {n}")
     drawn = torch.randint(n - 1, true.shape, device=true.device)
-    return drawn + (drawn >= true)
+    return drawn.add_(drawn >= true)

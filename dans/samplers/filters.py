@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dans.batch import corrupted
 from dans.errors import InputError
 from dans.known import KnownFacts
 
@@ -73,4 +72,4 @@ def unknown(known: KnownFacts, positives: Tensor, ids: Tensor, replaces_head: Te
         ids: (b, k) entities put in the place of one side.
         replaces_head: (b, k) bool.
     """
-    return ~known.contains(corrupted(positives, ids, replaces_head))
+    return ~known.corrupted(positives, ids, replaces_head)
