@@ -205,11 +205,9 @@ def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
     heads, relations, tails = positives.unsqueeze(1).unbind(-1)
     triples = ids.new_empty(*ids.shape, 3)
     new_heads, same_relations, new_tails = triples.unbind(-1)
-    # Products, not choices: no processor foresees a coin, and a wrong guess costs it ten products.
-    side = replaces_head.long()
-    change = ids - heads
-    torch.addcmul(heads, change, side, out=new_heads)
+    # By bits, not by choices: no processor foresees a coin, and a wrong guess costs ten of these.
+    mask = replaces_head.to(ids.dtype).neg_()
+    torch.bitwise_xor((ids ^ heads).bitwise_and_(mask), heads, out=new_heads)
     same_relations.copy_(relations)
-    torch.sub(tails, ids, out=change)
-    torch.addcmul(ids, change, side, out=new_tails)
+    torch.bitwise_xor((ids ^ tails).bitwise_and_(mask), ids, out=new_tails)
     return triples

@@ -9,7 +9,16 @@ from dans.batch import Negatives, Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import Filter, Side, one_of, positive, requires_known, sides, unknown
+from dans.samplers.filters import (
+    SIDES,
+    Filter,
+    Side,
+    one_of,
+    positive,
+    requires_known,
+    sides,
+    unknown,
+)
 
 
 class EntitySampler(NegativeSampler):
@@ -17,7 +26,8 @@ class EntitySampler(NegativeSampler):
 
     Args:
         k: rivals per fact.
-        side: a fair coin for each rival, or always the same side.
+        side: a fair coin for each rival; ``halves``, heads for the first half of a fact's rivals,
+            tails for the others; or always the same side.
         filter: what to do about a rival that is a known fact: nothing, mark it invalid, or draw
             again. Drawing again is given up after ``rounds``: in a dense graph there may be nothing
             left to draw, and what is still known then is marked invalid.
@@ -40,7 +50,7 @@ class EntitySampler(NegativeSampler):
         super().__init__()
         positive("k", k)
         positive("rounds", rounds)
-        one_of("side", side, ("coin", "head", "tail"))
+        one_of("side", side, SIDES)
         one_of("filter", filter, ("none", "mask", "resample"))
         requires_known(filter, known)
         self.k = k

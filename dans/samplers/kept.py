@@ -5,7 +5,16 @@ import torch
 from dans.batch import Negatives, Positives
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import Mask, Side, one_of, positive, requires_known, sides, unknown
+from dans.samplers.filters import (
+    SIDES,
+    Mask,
+    Side,
+    one_of,
+    positive,
+    requires_known,
+    sides,
+    unknown,
+)
 
 
 class Kept(NegativeSampler):
@@ -44,7 +53,7 @@ class Kept(NegativeSampler):
     ) -> None:
         super().__init__()
         positive("k", k)
-        one_of("side", side, ("coin", "head", "tail"))
+        one_of("side", side, SIDES)
         one_of("filter", filter, ("none", "mask"))
         requires_known(filter, known)
         self.k = k

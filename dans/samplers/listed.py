@@ -16,7 +16,16 @@ from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
 from dans.samplers.entity import any_other, replaced
-from dans.samplers.filters import Mask, Side, one_of, positive, requires_known, sides, unknown
+from dans.samplers.filters import (
+    SIDES,
+    Mask,
+    Side,
+    one_of,
+    positive,
+    requires_known,
+    sides,
+    unknown,
+)
 
 #: The columns every line has: a fact, the side that is replaced, and by whom.
 CORE = ("head", "relation", "tail", "side", "rival")
@@ -111,7 +120,7 @@ class Listed(NegativeSampler):
     ) -> None:
         super().__init__()
         positive("k", k)
-        one_of("side", side, ("coin", "head", "tail"))
+        one_of("side", side, SIDES)
         one_of("missing", missing, ("uniform", "refuse"))
         one_of("filter", filter, ("none", "mask"))
         requires_known(filter, known)

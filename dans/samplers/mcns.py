@@ -11,7 +11,16 @@ from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
 from dans.samplers.entity import any_other
-from dans.samplers.filters import Mask, Side, one_of, positive, requires_known, sides, unknown
+from dans.samplers.filters import (
+    SIDES,
+    Mask,
+    Side,
+    one_of,
+    positive,
+    requires_known,
+    sides,
+    unknown,
+)
 from dans.samplers.questions import Questions, last
 from dans.samplers.scoring import Scorer
 
@@ -132,7 +141,7 @@ class MCNS(NegativeSampler):
         one_of("neighbours", neighbours, ("nearest", "walks"))
         one_of("chains", chains, ("query", "relation", "random"))
         one_of("acceptance", acceptance, ("mixture", "component"))
-        one_of("side", side, ("coin", "head", "tail"))
+        one_of("side", side, SIDES)
         one_of("filter", filter, ("none", "mask"))
         requires_known(filter, known)
         self.k = k

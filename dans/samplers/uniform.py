@@ -6,14 +6,14 @@ from torch import Tensor
 from dans.batch import Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
-from dans.samplers.entity import EntitySampler, any_other, replaced
+from dans.samplers.entity import EntitySampler, replaced
 from dans.samplers.filters import Filter, Side
 
 
 class Uniform(EntitySampler):
     """Any other entity, with equal probability.
 
-    u ~ U{0, …, n − 2};  e′ = u + [u ≥ e],  e being the entity replaced.
+    u ~ U{0, …, n − 2};  e′ = n − 1 if u = e, else u,  e being the entity replaced.
 
     Args:
         k: rivals per fact.
@@ -57,7 +57,14 @@ class Uniform(EntitySampler):
         n = len(positives.entities)
         if not self.exclude_true:
             return torch.randint(n, replaces_head.shape, device=replaces_head.device)
-        return any_other(replaced(positives, rows, replaces_head), n)
+        if n < 2:
+            raise InputError(f"entities: a rival must be another entity, and there is only {n}")
+        # The last entity stands in where the one replaced was drawn. Both ends are compared and the
+        # answers combined: that is quicker than to look up first which end it is.
+        drawn = torch.randint(n - 1, replaces_head.shape, device=replaces_head.device)
+        heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
+        same = (drawn == heads) & replaces_head | (drawn == tails) & ~replaces_head
+        return drawn.masked_fill_(same, n - 1)
 
 
 class Bernoulli(Uniform):

@@ -48,3 +48,18 @@ def test_what_is_right_passes() -> None:
     positive("k", 1)
     requires_known("none", None)
     requires_known("mask", KnownFacts(torch.tensor([[0, 0, 1]]), 2, 1))
+
+
+@pytest.mark.parametrize(("k", "heads"), [(1, 0), (2, 1), (5, 2)])
+def test_halves_are_the_same_for_every_fact(k: int, heads: int) -> None:
+    assert sides("halves", 3, k, CPU).tolist() == [[True] * heads + [False] * (k - heads)] * 3
+
+
+def test_coins_are_fair_and_none_is_tossed_twice() -> None:
+    torch.manual_seed(0)
+    tossed = sides("coin", 3000, 33, CPU)
+    assert abs(float(tossed.double().mean()) - 0.5) < 0.01
+    # Neighbours agree half of the time, at every distance within the word they are cut from.
+    flat = tossed.flatten()
+    for step in range(1, 17):
+        assert abs(float((flat[step:] == flat[:-step]).double().mean()) - 0.5) < 0.01
