@@ -206,8 +206,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """A TOML file as plain data, with what it leaves open taken from the recipe it extends.
 
     ``extends = "umls-distmult-uniform"`` names a recipe in the same folder. Options of plain
-    sections are taken over one by one; a component or a list of them is taken over whole or not at
-    all; what a recipe is expected to give is its own.
+    sections are taken over one by one, and so are those of a component that is not named anew; a
+    list of components is taken over whole or not at all; what a recipe is expected to give is its
+    own.
 
     Raises:
         InputError: no such file, or not TOML; the message names the line. Or it extends itself.
@@ -220,7 +221,8 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     name = plain.pop("extends", None)
     if name is None:
         return plain
-    _expect(isinstance(name, str), f"{path}: extends", "the name of a recipe", name)
+    plain_name = isinstance(name, str) and name == Path(name).stem != ""
+    _expect(plain_name, f"{path}: extends", "the name of a recipe in the same folder", name)
     base = path.with_name(f"{name}.toml")
     if base in (*heirs, path):
         raise InputError(f"{path}: extends: {name} extends this recipe")
@@ -230,12 +232,15 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two recipes as one: plain sections option by option, all else from above where given."""
+    """Two recipes as one: sections option by option, all else from above where given.
+
+    A component that names itself is another one, and takes over nothing.
+    """
     merged = {**below, **above}
     for key in below.keys() & above.keys():
-        pair = below[key], above[key]
-        if all(isinstance(part, Mapping) and "name" not in part for part in pair):
-            merged[key] = _merge(*pair)
+        under, over = below[key], above[key]
+        if isinstance(under, Mapping) and isinstance(over, Mapping) and "name" not in over:
+            merged[key] = _merge(under, over)
     return merged
 
 

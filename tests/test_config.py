@@ -142,10 +142,18 @@ steps = 100
     [
         ('"own"', "own.toml: extends: own extends this recipe"),
         ('"nobody"', "nobody.toml: no such recipe; known: own"),
-        ("3", "extends: expected the name of a recipe, got 3"),
+        ("3", "extends: expected the name of a recipe in the same folder, got 3"),
+        ('"../own"', "extends: expected the name of a recipe in the same folder, got '../own'"),
+        ('""', "extends: expected the name of a recipe in the same folder, got ''"),
     ],
 )
 def test_a_recipe_cannot_extend_everything(tmp_path: Path, extends: str, message: str) -> None:
     (tmp_path / "own.toml").write_text(f"extends = {extends}")
     with pytest.raises(InputError, match=message):
         read_recipe(tmp_path / "own.toml")
+
+
+def test_options_of_a_component_not_named_anew_are_changed(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('loss = { name = "logistic", balance = "facts" }')
+    (tmp_path / "heir.toml").write_text('extends = "base"\nloss = { balance = "sum" }')
+    assert read_recipe(tmp_path / "heir.toml") == {"loss": {"name": "logistic", "balance": "sum"}}

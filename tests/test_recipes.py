@@ -41,3 +41,11 @@ def test_recipe_says_what_it_gives(recipe: Path) -> None:
     assert 0 < expected["tolerance"] <= 0.05
     assert 0 < expected["value"] <= 1
     assert expected["seeds"] >= 1
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_generators_are_still_trained_once_they_are_pretrained(recipe: Path) -> None:
+    config = whole(recipe)
+    for part in config.sampler:
+        updates = config.train.steps * int(part.options.get("repeats", 1))
+        assert int(part.options.get("pretrain", 0)) < updates

@@ -212,7 +212,7 @@ def across(
 ) -> str:
     """A table with a row for each sampler and a column of MRR for each model it was trained with.
 
-    A recipe is taken for ``<column>-<row>``. Where differences to the reference, paired by seed,
+    A recipe is taken for ``<column>-<row>``, of the longest column that fits. Where differences to the reference, paired by seed,
     have p < .05, an arrow says which way. What the sampler offers is that of the first column.
 
     Args:
@@ -226,9 +226,10 @@ def across(
     """
     cells: dict[str, dict[str, Results]] = {column: {} for column in columns}
     for recipe, result in results.items():
-        for column in columns:
-            if recipe == column or recipe.startswith(f"{column}-"):
-                cells[column][recipe[len(column) + 1 :] or unnamed] = result
+        its = [c for c in columns if f"{recipe}-".startswith(f"{c}-")]
+        if its:
+            column = max(its, key=len)
+            cells[column][recipe[len(column) + 1 :] or unnamed] = result
     for column in columns:
         if reference not in cells[column]:
             known = ", ".join(sorted(cells[column])) or "none"
@@ -251,7 +252,10 @@ def across(
 
 def _compared(ours: Results, theirs: Results) -> str:
     """An MRR, with an arrow where it differs from another by more than chance."""
-    cell, difference = _cell(ours.values("mrr")), compare(ours, theirs, "mrr")
+    cell = _cell(ours.values("mrr"))
+    if not ours.best.keys() & theirs.best.keys():
+        return cell
+    difference = compare(ours, theirs, "mrr")
     if not difference.p < 0.05:
         return cell
     return f"{cell} {'↑' if difference.mean > 0 else '↓'}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dans.batch import Negatives, Positives
+from dans.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Mixture(NegativeSampler):
         phases = [phase for sampler in self.samplers for phase in sampler.phases()]
         names = [phase.name for phase in phases]
         if len(set(names)) != len(names):
-            raise ValueError(f"two samplers of a mixture share a phase name: {sorted(names)}")
+            raise InputError(f"sampler: two of a mixture share a phase name: {', '.join(names)}")
         return tuple(phases)
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
@@ -134,6 +135,6 @@ def _united(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
     whole: dict[str, Tensor] = {}
     for part in parts:
         if twice := whole.keys() & part.keys():
-            raise ValueError(f"two samplers of a mixture share a term: {sorted(twice)}")
+            raise InputError(f"sampler: two of a mixture share a term: {', '.join(sorted(twice))}")
         whole |= part
     return whole

@@ -26,8 +26,7 @@ class EntitySampler(NegativeSampler):
 
     Args:
         k: rivals per fact.
-        side: a fair coin for each rival; ``halves``, heads for the first half of a fact's rivals,
-            tails for the others; or always the same side.
+        side: a fair coin for each rival, or always the same side.
         filter: what to do about a rival that is a known fact: nothing, mark it invalid, or draw
             again. Drawing again is given up after ``rounds``: in a dense graph there may be nothing
             left to draw, and what is still known then is marked invalid.

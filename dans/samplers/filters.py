@@ -14,9 +14,8 @@ Filter = Literal["none", "mask", "resample"]
 #: The policies of a sampler that has nothing else to draw.
 Mask = Literal["none", "mask"]
 
-#: A fair coin for each rival; heads for the first half of a fact's rivals and tails for the others;
-#: or always the same side.
-Side = Literal["coin", "halves", "head", "tail"]
+#: A fair coin for each rival, or always the same side.
+Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
@@ -65,8 +64,6 @@ def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
         words = torch.empty((b * k + 7) // 8, dtype=torch.int64, device=device).random_()
         bits = words.view(torch.uint8).bitwise_and_(1).view(torch.bool)
         return bits[: b * k].view(b, k)
-    if side == "halves":
-        return (torch.arange(k, device=device) < k // 2).expand(b, k)
     return torch.full((b, k), side == "head", device=device)
 
 

@@ -1,5 +1,6 @@
 """IGAN: a network that gives every entity a probability of being drawn as a rival."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -9,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.batch import Positives
+from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.filters import Mask, one_of, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
@@ -27,7 +29,7 @@ class IGAN(Reinforced):
                                                                         true one
 
     G has vectors of its own, two for each relation: one for the questions of heads, one, r⁻¹, for
-    those of tails. In phase ``generator`` it draws one rival for one side of each fact and earns
+    those of tails. In phase ``igan`` it draws one rival for one side of each fact and earns
 
         ρ = tanh(γ + f(e′) − f(e)),
 
@@ -82,7 +84,8 @@ class IGAN(Reinforced):
         >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> h, t = entities[[0, 2]], entities[[1, 3]]
         >>> positives = Positives(facts, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> sampler = IGAN(3, num_entities=4, num_relations=1, facts=facts, side="tail")
+        >>> given = {"num_entities": 4, "num_relations": 1, "facts": facts, "filter": "none"}
+        >>> sampler = IGAN(3, **given, side="tail")
         >>> rivals = sampler(positives)
         >>> rivals.vectors.shape
         torch.Size([2, 3, 4])
@@ -104,12 +107,14 @@ class IGAN(Reinforced):
         pretrain: int = 0,
         repeats: int = 1,
         l2: float = 0.01,
-        filter: Mask = "none",
+        filter: Mask = "mask",
         known: KnownFacts | None = None,
     ) -> None:
         one_of("baseline", baseline, ("none", "batch"))
         one_of("filter", filter, ("none", "mask"))
         positive("width", width)
+        if not math.isfinite(margin):
+            raise InputError(f"margin: must be a finite number, got {margin}")
         super().__init__(
             k,
             num_entities=num_entities,

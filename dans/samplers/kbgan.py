@@ -29,7 +29,7 @@ class KBGAN(Reinforced):
 
         p(e′) = softmax(f_G(candidates) / τ).
 
-    In phase ``generator``, G draws a candidate for one side of each fact and earns ρ = f(e′), the
+    In phase ``kbgan``, G draws a candidate for one side of each fact and earns ρ = f(e′), the
     model's score before its step; it minimises −mean (ρ − b) log p(e′).
 
     Source: Cai & Wang 2018, arXiv:1711.04071, §3 and Algorithm 1. Departures:
@@ -89,7 +89,8 @@ class KBGAN(Reinforced):
         >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> h, t = entities[[0, 2]], entities[[1, 3]]
         >>> positives = Positives(facts, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> sampler = KBGAN(3, num_entities=4, num_relations=1, facts=facts, side="tail")
+        >>> given = {"num_entities": 4, "num_relations": 1, "facts": facts, "filter": "none"}
+        >>> sampler = KBGAN(3, **given, side="tail")
         >>> rivals = sampler(positives)
         >>> rivals.vectors.shape
         torch.Size([2, 3, 4])
@@ -114,7 +115,7 @@ class KBGAN(Reinforced):
         pretrain: int = 1000,
         repeats: int = 1,
         l2: float = 0.1,
-        filter: Filter = "none",
+        filter: Filter = "mask",
         known: KnownFacts | None = None,
         rounds: int = 20,
     ) -> None:

@@ -240,8 +240,9 @@ class Reinforced(EntitySampler):
         return torch.where(side, drawn[:, 1], drawn[:, 0]).view_as(replaces_head)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The generator's."""
-        return (Phase("generator", tuple(self.parameters()), self.loss, self.repeats),)
+        """The generator's, by the name of the sampler."""
+        name = type(self).__name__.lower()
+        return (Phase(name, tuple(self.parameters()), self.loss, self.repeats),)
 
     def loss(self, positives: Positives) -> Tensor:
         """What G minimises: the softmax loss in its first ``pretrain`` updates, then −reward."""

@@ -140,5 +140,9 @@ def test_samplers_are_rows_and_models_columns() -> None:
         "| dans | .497 ± .100 ↓ | – |",
         "| kept | .703 ± .095 ↑ | .950 |",
     ]
+    nested = {**found, "umls-uniform": results({5: 0.2}), "umls-late": results({7: 0.3})}
+    table = across(nested, ["umls", "umls-rotate"], reference="uniform", unnamed="dans")
+    assert table.splitlines()[2] == "| uniform | .200 | .600 ± .100 |"
+    assert "| late | .300 | – |" in table
     with pytest.raises(InputError, match="--reference mcns: not a row of umls-rotate; known: dans"):
         across(found, ["umls-rotate"], reference="mcns", unnamed="dans")

@@ -7,6 +7,7 @@ import torch
 
 from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.samplers import DANS, SAMPLERS, Kept, Mixture, Uniform
 from tests.suites.samplers import CASES, DIM, SamplerSuite, facts_as_vectors, make
 
@@ -56,7 +57,7 @@ def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) ->
 
 
 def test_a_mixture_refuses_two_phases_of_one_name() -> None:
-    with pytest.raises(ValueError, match="share a phase name"):
+    with pytest.raises(InputError, match="share a phase name"):
         Mixture(DANS(DIM), DANS(DIM)).phases()
 
 
@@ -88,5 +89,5 @@ def test_a_mixture_joins_weights_and_terms(kg: KnowledgeGraph) -> None:
     assert rivals.weights is not None
     assert rivals.weights[0].tolist() == [1.0, 1.0, 0.5]
     assert mixture.terms(positives).keys() == {"own"}
-    with pytest.raises(ValueError, match="share a term"):
+    with pytest.raises(InputError, match="share a term"):
         Mixture(Weighing(k=1), Weighing(k=1)).terms(positives)

@@ -61,7 +61,7 @@ def test_without_a_filter_nothing_is_looked_up() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"side": "left"}, "side: known: coin, halves, head, tail"),
+        ({"side": "left"}, "side: known: coin, head, tail"),
         ({"filter": "drop"}, "filter: known: none, mask, resample"),
         ({"filter": "mask"}, "filter: mask needs the known facts"),
         ({"rounds": 0}, "rounds: must be at least 1"),

@@ -21,7 +21,7 @@ TAIL, HEAD = torch.tensor([False]), torch.tensor([True])
 def small(**given: Any) -> IGAN:
     """A generator over six entities, unlike a uniform one, always from the same seed."""
     torch.manual_seed(0)
-    options = {"width": 4, "l2": 0.0, "side": "tail", **given}
+    options = {"width": 4, "l2": 0.0, "side": "tail", "filter": "none", **given}
     sampler = IGAN(num_entities=N, num_relations=2, facts=torch.tensor([[1, 0, 3]]), **options)
     with torch.no_grad():
         sampler.output.weight.mul_(4)
@@ -66,7 +66,7 @@ def test_rivals_are_drawn_by_the_softmax_and_the_true_entity_never(side: str) ->
 
 
 def test_the_true_entity_is_never_drawn_in_training_either(kg: KnowledgeGraph) -> None:
-    sampler = make("igan", kg)
+    sampler = make("igan", kg, filter="none")
     assert isinstance(sampler, IGAN)
     side = torch.arange(len(kg.train)) % 2 == 0
     true = torch.where(side, kg.train[:, 0], kg.train[:, 2]).unsqueeze(1)
@@ -76,7 +76,7 @@ def test_the_true_entity_is_never_drawn_in_training_either(kg: KnowledgeGraph) -
 
 
 def test_log_probabilities_are_those_of_the_softmax(kg: KnowledgeGraph) -> None:
-    sampler = make("igan", kg)
+    sampler = make("igan", kg, filter="none")
     assert isinstance(sampler, IGAN)
     side = torch.arange(len(kg.train)) % 2 == 0
     choice = sampler.choose(kg.train, side, 9)
@@ -167,7 +167,7 @@ def test_nothing_as_large_as_the_probabilities_is_kept_for_the_gradient(
     kg: KnowledgeGraph,
 ) -> None:
     positives, _, _ = facts_as_vectors(kg)
-    sampler = make("igan", kg, l2=0, width=3)
+    sampler = make("igan", kg, l2=0, width=3, filter="none")
     kept: list[tuple[int, ...]] = []
 
     def pack(saved: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def test_against_a_frozen_model_the_best_candidate_becomes_likely(kg: KnowledgeG
     best = scores.scatter(1, kg.train[:, 2:], -torch.inf).argmax(1, keepdim=True)
     side = torch.zeros(len(positives), dtype=torch.bool)
     for baseline in ("none", "batch"):
-        sampler = make("igan", kg, baseline=baseline, side="tail")
+        sampler = make("igan", kg, baseline=baseline, side="tail", filter="none")
         assert isinstance(sampler, IGAN)
 
         def measure(sampler: IGAN = sampler) -> tuple[float, float]:
@@ -256,6 +256,7 @@ def test_a_relation_has_a_vector_for_each_side() -> None:
     [
         ({"baseline": "epoch"}, "baseline: known: none, batch; got 'epoch'"),
         ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),
+        ({"margin": float("nan")}, "margin: must be a finite number, got nan"),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, Any], message: str) -> None:

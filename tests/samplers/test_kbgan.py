@@ -22,7 +22,7 @@ N = 6
 def small(**given: Any) -> KBGAN:
     """A generator over six entities, always from the same seed."""
     torch.manual_seed(0)
-    options = {"width": 4, "pretrain": 0, "l2": 0.0, "side": "tail", **given}
+    options = {"width": 4, "pretrain": 0, "l2": 0.0, "side": "tail", "filter": "none", **given}
     return KBGAN(num_entities=N, num_relations=1, facts=torch.tensor([[1, 0, 3]]), **options)
 
 
@@ -66,7 +66,15 @@ def test_against_a_frozen_model_the_best_candidate_becomes_likely(
     baseline: str, generator: str, kg: KnowledgeGraph
 ) -> None:
     positives = changed(facts_as_vectors(kg)[0], lambda vectors: vectors)
-    sampler = make("kbgan", kg, pretrain=0, baseline=baseline, generator=generator, side="tail")
+    sampler = make(
+        "kbgan",
+        kg,
+        pretrain=0,
+        baseline=baseline,
+        generator=generator,
+        side="tail",
+        filter="none",
+    )
     assert isinstance(sampler, KBGAN)
     scores = positives.match(positives.tail_query.unsqueeze(1), positives.entities)
     true = kg.train[:, 2:]
@@ -192,7 +200,7 @@ def test_facts_without_a_choice_do_not_dilute_those_with_one(
 def test_the_generator_scores_as_the_decoder_of_its_name(
     generator: str, head: bool, kg: KnowledgeGraph
 ) -> None:
-    sampler = make("kbgan", kg, generator=generator, width=10)
+    sampler = make("kbgan", kg, generator=generator, width=10, filter="none")
     assert isinstance(sampler, KBGAN)
     decoder = build(DECODERS, generator, num_relations=kg.num_relations, dim=10)
     heads, relations, tails = kg.train.unbind(-1)
@@ -253,7 +261,12 @@ def test_scores_of_a_new_generator_spread_as_in_the_program() -> None:
         torch.manual_seed(0)
         facts = torch.stack((torch.arange(500), torch.arange(500) % 50, torch.zeros(500).long()), 1)
         sampler = KBGAN(
-            num_entities=500, num_relations=50, facts=facts, generator=generator, candidates=100
+            num_entities=500,
+            num_relations=50,
+            facts=facts,
+            generator=generator,
+            candidates=100,
+            filter="none",
         )
         ids = torch.randint(500, (500, 100))
         log_p, _ = sampler.compare(facts, facts[:, 0] < 0, ids, ids >= 0)

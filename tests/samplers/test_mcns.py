@@ -423,7 +423,7 @@ def test_the_gap_is_that_between_chains_and_facts() -> None:
         ({"neighbours": "walks"}, "neighbours: walks needs the graph"),
         ({"chains": "none"}, "chains: known: query, relation, random"),
         ({"acceptance": "all"}, "acceptance: known: mixture, component"),
-        ({"side": "both"}, "side: known: coin, halves, head, tail"),
+        ({"side": "both"}, "side: known: coin, head, tail"),
         ({"filter": "resample"}, "filter: known: none, mask"),
         ({"filter": "mask"}, "filter: mask needs the known facts"),
     ],

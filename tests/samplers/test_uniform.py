@@ -138,7 +138,7 @@ def test_a_filter_without_known_facts_is_refused(policy: str) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"side": "both"}, "side: known: coin, halves, head, tail; got 'both'"),
+        ({"side": "both"}, "side: known: coin, head, tail; got 'both'"),
         ({"filter": "drop"}, "filter: known: none, mask, resample"),
         ({"k": 0}, "k: must be at least 1"),
         ({"rounds": 0}, "rounds: must be at least 1"),

@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dans-batch": ("dans", {"norm": "batch", "film_penalty": "norm", "output": "linear"}),
     "dans-inverse": ("dans", {"head_query": "learned", "sides": "bit", "aux_in_generator": 0.1}),
     "dans-filtered": ("dans", {"decode": "nearest_other", "filter": "mask"}),
-    "igan-masked": ("igan", {"filter": "mask", "baseline": "batch"}),
+    "igan-unfiltered": ("igan", {"filter": "none", "baseline": "batch"}),
     "igan-pretrained": ("igan", {"pretrain": 100}),
     "kbgan-epoch": ("kbgan", {"baseline": "epoch", "pretrain": 0}),
     "kbgan-complex": ("kbgan", {"generator": "complex", "pretrain": 0, "filter": "resample"}),
