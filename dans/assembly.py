@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import dans
-from dans.analysis.samplers import Inspection, inspect, members
+from dans.analysis.samplers import Inspection, inspect, members, warm_up
 from dans.batch import Positives
 from dans.classification import classification
 from dans.config import Component, RunConfig, component, override, read_recipe
@@ -326,27 +326,46 @@ def inspect_run(where: Path, *, which: Which = "last", facts: int = 1000) -> dic
 
 
 def compare_samplers(
-    where: Path, given: Sequence[str], *, which: Which = "best", facts: int = 1000
+    where: Path,
+    given: Sequence[str],
+    *,
+    which: Which = "last",
+    facts: int = 1000,
+    passes: int = 3,
 ) -> dict[str, Inspection]:
     """Inspect a run's own samplers, as it trained them, beside others made anew.
+
+    Of those, samplers that look at the model learn on it first, while it stands still; one that has
+    never learnt offers little more than chance. By default the run is taken as after its last step:
+    see ``inspect_run``.
 
     Args:
         where: the run's folder.
         given: the others, as ``dans.config.component`` reads them.
         which: the run's best or its last checkpoint.
         facts: training facts to draw rivals for.
+        passes: how often the others that look at the model go over the training facts beforehand
+            (see ``dans.analysis.samplers.warm_up``); 0 inspects them as they are built.
+
+    Returns:
+        By name, with ``(run)`` after the run's own, and after others that look at the model how
+        many passes they have learnt for, as in ``nscaching (3 passes)``.
 
     Raises:
-        InputError: no such run, or a sampler that cannot be built.
+        InputError: no such run, a sampler that cannot be built, or a negative number of passes.
     """
     trained = load(where, which=which)
-    kg, dim = trained.kg, trained.model.encoder.dim
+    kg, dim, seed = trained.kg, trained.model.encoder.dim, trained.config.train.seed
     own = members(trained.sampler, [part.name for part in trained.config.sampler])
     samplers = {f"{name} (run)": sampler for name, sampler in own.items()}
+    learnt = f" ({passes} pass{'' if passes == 1 else 'es'})"
     for text in given:
-        seed_everything(trained.config.train.seed)
+        seed_everything(seed)
         made = build_member(component(text), kg, dim, where=f"--sampler {text}")
-        samplers[text] = made.to(trained.entities.device)
+        made.to(trained.entities.device)
+        if made.adaptive:
+            warm_up(kg, made, trained.positives, passes=passes, seed=seed)
+        samplers[f"{text}{learnt}" if made.adaptive else text] = made
     return {
         name: inspect(kg, sampler, trained.positives, facts=facts)
         for name, sampler in samplers.items()

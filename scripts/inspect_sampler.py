@@ -1,7 +1,7 @@
 """Measure what samplers offer: how often false, how hard, how diverse, how fast.
 
-A run's own samplers, as it trained them, and others made anew on its model; or, on facts alone,
-those that look at no model. Writes samplers.json and, of a run, samplers.png (needs dans[plots]).
+A run's own samplers as trained, and others made anew, which learn on its model first; or, on facts
+alone, those that look at no model. Writes samplers.json and, of a run, samplers.png (dans[plots]).
 
   python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler uniform --sampler kept
   python scripts/inspect_sampler.py --dataset umls --sampler uniform --sampler popularity:exponent=1
@@ -22,22 +22,22 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
     parser.add_argument("--dataset", metavar="NAME", help="instead of a run: facts alone")
-    parser.add_argument(
-        "--sampler",
-        action="append",
-        default=[],
-        help="one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated",
-    )
+    more = "one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
+    parser.add_argument("--sampler", action="append", default=[], help=more)
     parser.add_argument("--facts", type=int, default=1000, help="to draw for (default: 1000)")
-    parser.add_argument("--model", choices=("best", "last"), default="best")
+    parser.add_argument("--model", choices=("best", "last"), help="of the run (default: last)")
+    parser.add_argument("--warm-up", type=int, metavar="PASSES", help="learnt first (default: 3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
     args = parser.parse_args()
     if (args.run is None) == (args.dataset is None):
         raise InputError("expected the folder of a run, or --dataset NAME, and not both")
+    of_run = {k: v for k, v in (("which", args.model), ("passes", args.warm_up)) if v is not None}
+    if args.run is None and of_run:
+        raise InputError("--model, --warm-up: no effect with --dataset, where there is no model")
     if args.run is None:
         found = compare_without_model(args.dataset, args.sampler, facts=args.facts)
     else:
-        found = compare_samplers(args.run, args.sampler, which=args.model, facts=args.facts)
+        found = compare_samplers(args.run, args.sampler, facts=args.facts, **of_run)
     print(*table(found), sep="\n")
     if out := args.out or args.run:
         out.mkdir(parents=True, exist_ok=True)

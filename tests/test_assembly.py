@@ -186,11 +186,40 @@ def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> No
 def test_samplers_made_anew_stand_beside_a_run_own(recipe: Path, tmp_path: Path) -> None:
     train(configure(recipe, []), tmp_path / "run")
     found = compare_samplers(tmp_path / "run", ["uniform", "dans:k=2", "uniform:k=5"], facts=9)
-    assert list(found) == ["uniform (run)", "uniform", "dans:k=2", "uniform:k=5"]
+    names = ["uniform (run)", "uniform", "dans:k=2 (3 passes)", "uniform:k=5"]
+    assert list(found) == names
     assert [one.numbers["rivals"] for one in found.values()] == [27, 180, 36, 45]
-    assert found["dans:k=2"].numbers["generated"] == 1
+    assert found[names[2]].numbers["generated"] == 1
     with pytest.raises(InputError, match=r"--sampler uniform:n=5.n: unknown option of uniform"):
         compare_samplers(tmp_path / "run", ["uniform:n=5"])
+
+
+def test_samplers_made_anew_learn_before_they_are_compared(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "run")
+    cached = "nscaching:size=1,fresh=3,update=top,filter=none"
+    found = [
+        compare_samplers(tmp_path / "run", [cached, "uniform"], passes=passes)
+        for passes in (0, 1, 5, 5)
+    ]
+    names = [list(one)[1:] for one in found]
+    words = ("0 passes", "1 pass", "5 passes", "5 passes")
+    assert names == [[f"{cached} ({word})", "uniform"] for word in words]
+    harder = [one[own[0]].numbers["harder"] for one, own in zip(found, names, strict=True)]
+    assert harder[0] < harder[2] == harder[3]
+    assert found[0]["uniform"].numbers["harder"] == found[2]["uniform"].numbers["harder"]
+    with pytest.raises(InputError, match="passes must not be negative, got -1"):
+        compare_samplers(tmp_path / "run", [cached], passes=-1)
+
+
+def test_runs_are_compared_as_after_their_last_step(recipe: Path, tmp_path: Path) -> None:
+    plain = configure(recipe, []).plain()
+    plain["sampler"] = [{"name": "nscaching", "size": 1, "fresh": 3, "filter": "none"}]
+    train(RunConfig.parse(plain), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    found = compare_samplers(run.path, [], which="last")["nscaching (run)"].numbers
+    run.file("best").unlink()
+    default = compare_samplers(run.path, [])["nscaching (run)"].numbers
+    assert default["score_gap"] == found["score_gap"]
 
 
 def test_rivals_of_a_run_can_be_written_down_and_trained_on(recipe: Path, tmp_path: Path) -> None:

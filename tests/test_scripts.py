@@ -209,6 +209,10 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
         (["inspect_sampler.py", "base", "--sampler", "unifrom"], "did you mean 'uniform'"),
         (["inspect_sampler.py", "base", "--sampler", "uniform:k"], "uniform:k: expected NAME or"),
         (["inspect_sampler.py", "--dataset", "facts", "--sampler", "dans"], "looks at the model"),
+        (
+            ["inspect_sampler.py", "--dataset", "facts", "--warm-up", "2"],
+            "no effect with --dataset",
+        ),
         (["fetch_datasets.py", "umsl"], "umsl"),
     ],
 )

@@ -42,7 +42,7 @@ class NegativeEdges:
         relation: the edge data that hold the relations' ids. None: ``dgl.ETYPE``, where the graph
             has it, as ``dgl.to_homogeneous`` leaves it.
         relations: ids of the relations by name of an edge type, where positions are not the ids:
-            with edge types added for inverses, say.
+            with edge types added for inverses, say. Refused where edge data hold the ids.
         invalid: what becomes of a rival that the sampler's filter marks invalid, as DGL has no
             mask. ``replace`` puts another rival of the same edge in its place, chosen by chance,
             so that each edge has k; where an edge has no valid one, its rivals stay as they are.
@@ -81,6 +81,8 @@ class NegativeEdges:
             )
         if vectors is not None and not self.learner.adaptive:
             raise InputError("vectors: no effect, as the sampler does not look at the model")
+        if relation is not None and relations is not None:
+            raise InputError("relations: no effect beside relation, which says where the ids are")
         self.relation = relation
         self.relations = relations
         self.invalid: Invalid = invalid
@@ -92,7 +94,8 @@ class NegativeEdges:
         """Rivals for edges; see the class.
 
         Raises:
-            InputError: several node types, a missing relation, or edge ids without their types.
+            InputError: several node types, a missing relation, edge ids without their types, or
+                ``relations`` for a graph whose edge data hold them.
         """
         if len(g.ntypes) != 1:
             raise InputError(f"graph: expected one node type, got {', '.join(g.ntypes)}")
@@ -110,6 +113,11 @@ class NegativeEdges:
         heads, tails = (end.long() for end in g.find_edges(eids, etype=etype))
         name = self.relation or dgl.ETYPE
         if len(g.canonical_etypes) == 1 and name in g.edges[etype].data:
+            if self.relations is not None:
+                raise InputError(
+                    f"relations: no effect, as the one edge type has edge data {name!r}, "
+                    "which hold the relations' ids"
+                )
             relations = g.edges[etype].data[name][eids.long()].long()
         elif self.relation is not None:
             raise InputError(f"relation: the graph has no edge data {name!r} of its one edge type")
@@ -127,6 +135,9 @@ class NegativeEdges:
 
     def draw(self, g: dgl.DGLGraph, facts: Mapping[EType, Tensor]) -> dict[EType, Ends]:
         """Rivals for facts by edge type: one draw for all, as a batch of ours has all relations."""
+        if not any(map(len, facts.values())):
+            none = torch.empty(0, dtype=g.idtype, device=g.device)
+            return {etype: (none, none) for etype in facts}
         triples = torch.cat(list(facts.values()))
         if self.vectors is None:
             positives = Positives.of_ids(triples, g.num_nodes())

@@ -1,6 +1,6 @@
 """What the adapters share: a sampler that learns on, inside a loop that knows nothing of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from dans.config import PhaseConfig
 from dans.errors import InputError
 from dans.registry import build
 from dans.samplers import DANS, Mixture, NegativeSampler
-from dans.samplers.base import Phase
+from dans.samplers.moves import Moves
 
 
 class Learner:
@@ -43,26 +43,11 @@ class Learner:
             check(member)
         self.sampler = sampler
         self.adaptive = any(member.adaptive for member in members(sampler))
-        self.phases = sampler.phases()
-        defaults = {phase.name: PhaseConfig for phase in self.phases}
-        for name in phases or {}:
-            if name not in defaults:
-                raise InputError(
-                    f"phases.{name}: this sampler has no such phase; "
-                    f"known: {', '.join(defaults) or 'none'}"
-                )
-        self.moves = {
-            name: build(defaults, name, where=f"phases.{name}", given=(phases or {}).get(name))
-            for name in defaults
+        configs = {
+            name: build({name: PhaseConfig}, name, where=f"phases.{name}", given=options)
+            for name, options in (phases or {}).items()
         }
-        self.optimizers = {
-            phase.name: torch.optim.Adam(
-                phase.parameters,
-                lr=self.moves[phase.name].lr,
-                betas=self.moves[phase.name].betas,
-            )
-            for phase in self.phases
-        }
+        self.moves = Moves(sampler.phases(), configs, where="phases")
 
     def draw(self, positives: Positives) -> Negatives:
         """Rivals with ids, after every phase has been moved.
@@ -70,14 +55,13 @@ class Learner:
         Raises:
             InputError: rivals came without ids, or with weights; or a sampler that looks at the
                 model draws in a worker process, where its model is a copy that never learns.
+            FloatingPointError: the loss of a phase is no longer a number.
         """
         if self.adaptive and get_worker_info() is not None:
             raise InputError("num_workers: must be 0 for a sampler that looks at the model")
         positives = positives.detach()
         if self.sampler.training:
-            # The loop that calls may have gradients switched off; the phases' own are needed.
-            with torch.enable_grad():
-                self.learn(positives)
+            self.moves(positives)
         with torch.no_grad():
             rivals: Negatives = self.sampler(positives)
         if rivals.ids is None:
@@ -87,34 +71,6 @@ class Learner:
         if rivals.weights is not None:
             raise InputError("sampler: weighs its rivals, and this library has no place for that")
         return rivals
-
-    def learn(self, positives: Positives) -> None:
-        """Move every phase in its order, on the first part of the batch or on each in turn."""
-        sizes = {p.name: self.moves[p.name].batch or len(positives) for p in self.phases}
-        starts: dict[str, Sequence[int]] = {
-            name: range(0, len(positives) if self.moves[name].sweep else 1, size)
-            for name, size in sizes.items()
-        }
-        for turn in range(max(map(len, starts.values()), default=0)):
-            for phase in self.phases:
-                if turn < len(starts[phase.name]):
-                    start = starts[phase.name][turn]
-                    self.move(phase, positives.slice(start, start + sizes[phase.name]))
-
-    def move(self, phase: Phase, positives: Positives) -> None:
-        """Update one phase's own parameters, as often as it asks, whatever else its loss touched.
-
-        Raises:
-            FloatingPointError: its loss is no longer a number.
-        """
-        optimizer = self.optimizers[phase.name]
-        for _ in range(phase.repeats):
-            optimizer.zero_grad()
-            loss = phase.loss(positives)
-            if not torch.isfinite(loss.detach()):
-                raise FloatingPointError(f"phase {phase.name}: its loss is {float(loss.detach())}")
-            loss.backward(inputs=list(phase.parameters))
-            optimizer.step()
 
 
 def members(sampler: NegativeSampler) -> list[NegativeSampler]:

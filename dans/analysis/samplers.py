@@ -13,11 +13,15 @@ from dans.batch import Negatives, Positives, corrupted
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers.base import Mixture, NegativeSampler
+from dans.samplers.moves import Moves
 from dans.samplers.nearest import identify
 from dans.seeding import random_state, restore_random_state, seed_everything
 
 #: Facts given to a sampler at a time, at the most.
 FACTS = 512
+
+#: Facts of a batch that a sampler warms up on, at the most.
+BATCH = 1000
 
 #: Numbers held at once in rivals' vectors, or in distances between them: 64 MiB of float32.
 ELEMENTS = 2**24
@@ -95,8 +99,10 @@ def inspect(
         above that of the fact; ``score_gap``, mean score of rivals minus mean score of facts;
         ``spread_within_query``, mean distance between two rivals of one question over that between
         two entities; ``distinct``, different entities of a question over its rivals; ``coverage``,
-        the share of entities drawn at all; and ``draws_per_second``. What needs a model is None
-        without one; where rivals are generated, the nearest entity stands for each.
+        the share of entities drawn at all; and ``draws_per_second``, as in evaluation: what a
+        sampler does in training alone, such as the renewal of caches or the moves of its phases, is
+        no part of that time. What needs a model is None without one; where rivals are generated,
+        the nearest entity stands for each.
 
     Raises:
         InputError: a count below 1, a graph without training facts, or a sampler that looks at a
@@ -115,6 +121,50 @@ def inspect(
         sampler.train(training)
         restore_random_state(before)
     return _summary(kg, draws, entities)
+
+
+def warm_up(
+    kg: KnowledgeGraph,
+    sampler: NegativeSampler,
+    positives: Callable[[Tensor], Positives],
+    *,
+    passes: int,
+    seed: int = 0,
+) -> None:
+    """Let a sampler learn on a model that stands still, and leave no trace in chance.
+
+    As before each step of a trainer, its phases move, as ``PhaseConfig`` says by default, and then
+    it draws, so that what it keeps is renewed.
+
+    Args:
+        kg: the facts.
+        sampler: comes back in the mode it was in.
+        positives: as for ``inspect``.
+        passes: over the training facts, each in an order of its own; 0 leaves it as it is.
+        seed: of the order and the draws.
+
+    Raises:
+        InputError: ``passes`` is negative.
+        FloatingPointError: the loss of a phase is no longer a number.
+    """
+    if passes < 0:
+        raise InputError(f"warm-up: passes must not be negative, got {passes}")
+    before, training = random_state(), sampler.training
+    order, moves = torch.Generator().manual_seed(seed), Moves(sampler.phases())
+    size = _at_once(sampler, positives(kg.train[:1]).entities, BATCH)
+    sampler.train()
+    seed_everything(seed)
+    try:
+        for _ in range(passes):
+            rows = torch.randperm(len(kg.train), generator=order)
+            for triples in kg.train[rows].split(size):
+                asked = positives(triples).detach()
+                moves(asked)
+                with torch.no_grad():
+                    sampler(asked)
+    finally:
+        sampler.train(training)
+        restore_random_state(before)
 
 
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
@@ -148,7 +198,7 @@ def _draw(
     if sampler.adaptive and not entities.shape[1]:
         raise InputError(f"{type(sampler).__name__.lower()}: looks at a model, and there is none")
     sampler(whole)  # what is made at the first draw is no part of the time of the others
-    size = max(1, min(FACTS, ELEMENTS // (sampler.k * max(1, entities.shape[1]))))
+    size = _at_once(sampler, entities, FACTS)
     parts, distances, pairs, seconds = [], 0.0, 0, 0.0
     for triples in facts.split(size):
         asked = positives(triples)
@@ -179,6 +229,11 @@ def _draw(
         seconds,
     )
     return draws, entities
+
+
+def _at_once(sampler: NegativeSampler, entities: Tensor, most: int) -> int:
+    """For how many facts a sampler's rivals may be held at once."""
+    return max(1, min(most, ELEMENTS // (sampler.k * max(1, entities.shape[1]))))
 
 
 def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
@@ -246,7 +301,7 @@ def _share(holds: Tensor) -> float:
 
 
 def table(found: Mapping[str, Inspection]) -> list[str]:
-    """The lines to print: one sampler a row, one number a column."""
+    """The lines to print: one sampler a row, one number a column, and what they leave out."""
     head = ["false %", "train", "valid", "test", "masked %", "harder %", "score gap"]
     head += ["spread", "distinct", "coverage", "draws/s"]
     marks = {name: "*" * (one.numbers["generated"] > 0) for name, one in found.items()}
@@ -264,6 +319,8 @@ def table(found: Mapping[str, Inspection]) -> list[str]:
             f"{n['draws_per_second']:.2g}",
         ]
         lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
+    lines.append("draws/s are those of evaluation: without what a sampler does in training alone,")
+    lines.append("  such as the renewal of caches or the moves of its phases")
     if any(marks.values()):
         lines.append("* offers generated vectors: the entity nearest to each stands for it in")
         lines.append("  false negatives, distinct and coverage")

@@ -212,8 +212,9 @@ def across(
 ) -> str:
     """A table with a row for each sampler and a column of MRR for each model it was trained with.
 
-    A recipe is taken for ``<column>-<row>``, of the longest column that fits. Where differences to the reference, paired by seed,
-    have p < .05, an arrow says which way. What the sampler offers is that of the first column.
+    A recipe is taken for ``<column>-<row>``, of the longest column that fits. Where differences to
+    the reference, paired by seed, have p < .05, an arrow says which way. What the sampler offers is
+    that of the first column.
 
     Args:
         results: by recipe.

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dans.batch import Positives
 from dans.config import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report
 from dans.models.model import Model
 from dans.objectives import Objective
-from dans.samplers.base import Phase
 from dans.samplers.diagnostics import warnings
+from dans.samplers.moves import Moves, adam
 from dans.seeding import random_state, restore_random_state
 from dans.training.dump import Dump
 from dans.training.run import Run
@@ -82,19 +81,9 @@ class Trainer:
         self.config, self.source, self.evaluator, self.run = config, source, evaluator, run
         self.dump = objective.recorder = dump
         self.batches = Batches(len(kg.train), config.batch)
-        self.phases = objective.phases()
-        names = [phase.name for phase in self.phases]
-        for name in phases or {}:
-            if name not in names:
-                raise InputError(
-                    f"phase.{name}: this sampler has no such phase; "
-                    f"known: {', '.join(names) or 'none'}"
-                )
-        self.moves = {name: (phases or {}).get(name, PhaseConfig()) for name in names}
-        self.optimizers = {"model": adam(model.parameters(), config.lr, config.betas)}
-        for phase in self.phases:
-            move = self.moves[phase.name]
-            self.optimizers[phase.name] = adam(phase.parameters, move.lr, move.betas)
+        self.moves = Moves(objective.phases(), phases, check=self.check)
+        self.optimizer = adam(model.parameters(), config.lr, config.betas)
+        self.optimizers = {"model": self.optimizer, **self.moves.optimizers}
         self.done = 0
         self.best = 0.0
         self.best_step = 0
@@ -140,52 +129,19 @@ class Trainer:
         self.model.train()
         self.objective.train()
         positives = self.source.positives(self.model, self.batches.next())
-        logged = self.move_phases(positives.detach())
+        speed = factor(self.config.schedule, self.done, self.config.steps)
+        logged = self.moves(positives.detach(), factor=speed)
         terms = self.objective(self.model.decoder, positives)
         self.check(terms)
-        optimizer = self.optimizers["model"]
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.model.parameters()))
         if self.config.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        self.schedule(optimizer, self.config.lr)
-        optimizer.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * speed
+        self.optimizer.step()
         self.done += 1
         return logged | {name: float(term.detach()) for name, term in terms.items()}
-
-    def move_phases(self, positives: Positives) -> dict[str, float]:
-        """Every phase in its order, on the first part of the batch or on each in turn."""
-        logged: dict[str, float] = {}
-        sizes = {p.name: self.moves[p.name].batch or len(positives) for p in self.phases}
-        parts = {
-            name: range(0, len(positives) if self.moves[name].sweep else 1, size)
-            for name, size in sizes.items()
-        }
-        for turn in range(max(map(len, parts.values()), default=0)):
-            for phase in self.phases:
-                if turn >= len(parts[phase.name]):
-                    continue
-                start = parts[phase.name][turn]
-                part = positives.slice(start, start + sizes[phase.name])
-                for _ in range(phase.repeats):
-                    logged[phase.name] = float(self.move(phase, part))
-        return logged
-
-    def move(self, phase: Phase, positives: Positives) -> Tensor:
-        """One update of one phase's own parameters, whatever else its loss touched."""
-        optimizer = self.optimizers[phase.name]
-        optimizer.zero_grad()
-        loss = phase.loss(positives)
-        self.check({phase.name: loss})
-        loss.backward(inputs=list(phase.parameters))
-        self.schedule(optimizer, self.moves[phase.name].lr)
-        optimizer.step()
-        return loss.detach()
-
-    def schedule(self, optimizer: torch.optim.Optimizer, lr: float) -> None:
-        """Set the learning rate of this step."""
-        for group in optimizer.param_groups:
-            group["lr"] = lr * factor(self.config.schedule, self.done, self.config.steps)
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
         """Stop at the first term that is no longer a number, before it spoils a parameter."""
@@ -285,8 +241,3 @@ def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:
             f"checkpoint: made for other facts (digest {state['digest'][:12]}…) than {kg.name} "
             f"({kg.digest[:12]}…)"
         )
-
-
-def adam(parameters: Any, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Adam in one fused pass: on large tables four times faster than the loop over parameters."""
-    return torch.optim.Adam(list(parameters), lr=lr, betas=betas, fused=True)

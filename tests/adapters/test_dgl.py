@@ -199,8 +199,24 @@ def test_a_sampler_that_cannot_serve_is_refused(make: Any, sentence: str) -> Non
 def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="vectors: no effect"):
         NegativeEdges(Uniform(), vectors=lambda _: facts_as_vectors(kg)[0])
+    with pytest.raises(InputError, match="relations: no effect beside relation"):
+        NegativeEdges(Uniform(), relation="rel", relations={"a": 0})
+    with pytest.raises(InputError, match=r"relations: no effect, .* '_TYPE'"):
+        NegativeEdges(Uniform(), relations={"_E": 0})(homogeneous(kg), torch.tensor([0]))
     with pytest.raises(InputError, match="invalid: known: replace, drop"):
         NegativeEdges(Uniform(), invalid="keep")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+def test_no_edges_have_no_rivals(idtype: torch.dtype, kg: KnowledgeGraph) -> None:
+    g, against = kg.heterograph().astype(idtype), NegativeEdges(bernoulli(kg))
+    assert against(g, {}) == {}
+    none, some = torch.empty(0, dtype=idtype), torch.tensor([1], dtype=idtype)
+    first, second = g.canonical_etypes[:2]
+    assert [end.tolist() for end in against(g, {first: none})[first]] == [[], []]
+    both = against(g, {first: none, second: some})
+    assert [len(both[etype][0]) for etype in (first, second)] == [0, 3]
+    assert all(end.dtype == idtype for ends in both.values() for end in ends)
 
 
 def test_graphs_it_cannot_know_are_refused(kg: KnowledgeGraph) -> None:

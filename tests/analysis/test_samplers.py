@@ -19,11 +19,13 @@ from dans.analysis.samplers import (
     inspect,
     members,
     table,
+    warm_up,
 )
 from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import DANS, Kept, Mixture, NegativeSampler, Popularity, Uniform
+from dans.training.checkpoint import states_equal
 from tests.suites.samplers import CASES, facts_as_vectors, make
 
 
@@ -183,6 +185,51 @@ def test_parts_of_any_size_give_the_same_shapes_and_rates(
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
+def test_a_warm_up_moves_what_a_sampler_has_and_leaves_chance_alone(
+    case: str, kg: KnowledgeGraph
+) -> None:
+    positives, sampler, other = with_model(kg), make(case, kg).eval(), make(case, kg)
+    before = {name: value.clone() for name, value in sampler.state_dict().items()}
+    random = torch.get_rng_state()
+    warm_up(kg, sampler, positives, passes=0)
+    assert states_equal(sampler.state_dict(), before)
+    warm_up(kg, sampler, positives, passes=2)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not sampler.training
+    assert states_equal(sampler.state_dict(), before) != sampler.adaptive
+    torch.manual_seed(77)
+    warm_up(kg, other, positives, passes=2)
+    assert states_equal(sampler.state_dict(), other.state_dict())
+
+
+def test_a_warm_up_takes_every_fact_once_a_pass_in_parts(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positives, seen = with_model(kg), []
+
+    def watched(triples: Tensor) -> Positives:
+        seen.append(triples)
+        return positives(triples)
+
+    monkeypatch.setattr(module, "BATCH", 4)
+    warm_up(kg, Uniform(), watched, passes=2)
+    parts = seen[1:]  # the first is asked how wide it is
+    assert [len(part) for part in parts] == [4, 4, 4, 2] * 2
+    first, second = torch.cat(parts[:4]), torch.cat(parts[4:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == sorted(kg.train.tolist())
+    assert not torch.equal(first, second)
+
+
+def test_a_warm_up_makes_caches_hard(kg: KnowledgeGraph) -> None:
+    sampler = make("nscaching-top", kg)
+    fresh = inspect(kg, sampler, with_model(kg)).numbers
+    warm_up(kg, sampler, with_model(kg), passes=3)
+    warm = inspect(kg, sampler, with_model(kg)).numbers
+    assert warm["harder"] > fresh["harder"]
+    assert warm["score_gap"] > fresh["score_gap"]
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
 def test_every_sampler_is_inspected_and_no_trace_is_left(case: str, kg: KnowledgeGraph) -> None:
     positives, sampler = with_model(kg), make(case, kg)
     before = {name: value.clone() for name, value in sampler.state_dict().items()}
@@ -247,5 +294,6 @@ def test_table_says_what_is_generated_and_what_is_unknown(kg: KnowledgeGraph) ->
     assert "nearest" in " ".join(lines[3:])
     assert len({len(line) for line in lines[:3]}) == 1
     alone = table({"uniform": inspect(kg, Uniform(k=5), without_model(kg))})
-    assert len(alone) == 2
+    assert "draws/s" in alone[2]
+    assert not any("nearest" in line for line in alone)
     assert alone[1].count("–") == 3

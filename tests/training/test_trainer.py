@@ -1,5 +1,6 @@
 """The trainer: who moves when, to the bit after a resume, and never past a NaN."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from dans.batch import Positives
 from dans.config import RunConfig, override
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.samplers import SAMPLERS
 from dans.samplers.base import Phase
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
 from dans.training.trainer import Trainer, factor
+from tests.suites.samplers import listing
 
 PLAIN = {
     "data": "toy",
@@ -53,6 +56,43 @@ def test_resumed_run_equals_one_never_stopped(
     assert states_equal(without_clock(second.state()), without_clock(whole.state()))
 
 
+#: Options small enough for the toy graph, and chosen so that what changes at some step does so.
+SMALL: dict[str, dict[str, object]] = {
+    "dans": {"k": 2},
+    "igan": {"pretrain": 4},
+    "kbgan": {"candidates": 3, "pretrain": 4},
+    "nscaching": {"size": 3, "fresh": 3, "lazy": 1},
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_resumed_run_equals_one_never_stopped_with_every_sampler(
+    name: str, kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    own = {"file": listing(kg, tmp_path)} if name == "listed" else {}
+    plain = {**PLAIN, "sampler": [{"name": name, "k": 3, **own, **SMALL.get(name, {})}]}
+
+    def made() -> Trainer:
+        return build_trainer(RunConfig.parse(plain), kg, None)
+
+    whole = made()
+    whole.fit(6)
+    first = made()
+    start = deepcopy(first.state())
+    first.fit(3)
+    middle = deepcopy(first.state())
+    second = made()
+    torch.manual_seed(12345)
+    second.restore(middle)
+    assert states_equal(second.state(), middle)
+    second.fit(6)
+
+    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+    # What a sampler keeps is in the checkpoint: it changed, and came back.
+    changed = not states_equal(middle["objective"], start["objective"])
+    assert changed == SAMPLERS[name].adaptive
+
+
 def test_two_seeds_differ(kg: KnowledgeGraph) -> None:
     one, two = trainer(kg), trainer(kg, "train.seed=1")
     one.fit(2)
@@ -63,12 +103,12 @@ def test_two_seeds_differ(kg: KnowledgeGraph) -> None:
 def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
     moving = trainer(kg)
     positives = moving.source.positives(moving.model, moving.batches.next()).detach()
-    for phase in moving.phases:
+    for phase in moving.moves.phases:
         before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
         base = {k: v.clone() for k, v in moving.model.state_dict().items()}
         # Twice: a last layer that starts at zero holds back the gradient of the first for one move.
-        moving.move(phase, positives)
-        moving.move(phase, positives)
+        moving.moves.move(phase, positives)
+        moving.moves.move(phase, positives)
         own = {id(p) for p in phase.parameters}
         for name, parameter in moving.objective.named_parameters():
             changed = not torch.equal(parameter, before[name])
@@ -78,7 +118,7 @@ def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
 
 def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
     moving = trainer(kg, "sampler.0.preset=code")
-    moving.phases = ()
+    moving.moves.phases = ()
     before = {k: v.clone() for k, v in moving.objective.named_parameters()}
     base = {k: v.clone() for k, v in moving.model.named_parameters()}
     moving.step()
@@ -91,13 +131,13 @@ def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
 def moves_of(moving: Trainer) -> list[tuple[str, int]]:
     """Phase and number of facts of every inner move of one step."""
     seen: list[tuple[str, int]] = []
-    move = moving.move
+    move = moving.moves.move
 
-    def noted(phase: Phase, part: Positives) -> torch.Tensor:
+    def noted(phase: Phase, part: Positives, factor: float) -> torch.Tensor:
         seen.append((phase.name, len(part)))
-        return move(phase, part)
+        return move(phase, part, factor)
 
-    moving.move = noted  # type: ignore[method-assign]
+    moving.moves.move = noted  # type: ignore[method-assign]
     moving.step()
     return seen
 
