@@ -112,6 +112,8 @@ class Negatives:
         ids: (b, k) rows of the entities whose vectors these are; None for generated ones.
         valid: (b, k) bool; False where a rival is a known fact and must not count. None: all count.
         weights: (b, k) floats without gradient, by which a loss multiplies each rival's term.
+        partial_ids: (b, k), where only some were generated: ids of the others, −1 for these. None:
+            no more is known than ``ids`` says.
     """
 
     vectors: Tensor
@@ -119,11 +121,12 @@ class Negatives:
     ids: Tensor | None = None
     valid: Tensor | None = None
     weights: Tensor | None = None
+    partial_ids: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes that cross module borders."""
         expected = self.vectors.shape[:2]
-        for name in ("replaces_head", "ids", "valid", "weights"):
+        for name in ("replaces_head", "ids", "valid", "weights", "partial_ids"):
             given = getattr(self, name)
             if given is not None and given.shape != expected:
                 raise ValueError(f"{name}: expected {tuple(expected)}, got {tuple(given.shape)}")

@@ -82,15 +82,18 @@ class Mixture(NegativeSampler):
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
-        """All members' rivals; ids only if every member has them."""
+        """All members' rivals; ids only if every member has them, partial ones if some have."""
         drawn = [sampler(positives) for sampler in self.samplers]
-        ids = [part.ids for part in drawn if part.ids is not None]
+        given = [part.partial_ids if part.ids is None else part.ids for part in drawn]
+        ids = _joined(given, drawn, torch.int64, -1)
+        whole = all(part.ids is not None for part in drawn)
         return Negatives(
             torch.cat([part.vectors for part in drawn], dim=1),
             torch.cat([part.replaces_head for part in drawn], dim=1),
-            torch.cat(ids, dim=1) if len(ids) == len(drawn) else None,
+            ids if whole else None,
             _joined([part.valid for part in drawn], drawn, torch.bool),
             _joined([part.weights for part in drawn], drawn, drawn[0].vectors.dtype),
+            None if whole else ids,
         )
 
     def phases(self) -> tuple[Phase, ...]:
@@ -119,13 +122,13 @@ class Mixture(NegativeSampler):
 
 
 def _joined(
-    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype
+    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int = 1
 ) -> Tensor | None:
-    """Parts side by side, ones standing in for those not given; None where none is."""
+    """Parts side by side, a number standing in for those not given; None where none is."""
     if all(part is None for part in parts):
         return None
     whole = [
-        torch.ones_like(rivals.replaces_head, dtype=dtype) if part is None else part
+        torch.full_like(rivals.replaces_head, missing, dtype=dtype) if part is None else part
         for part, rivals in zip(parts, drawn, strict=True)
     ]
     return torch.cat(whole, dim=1)

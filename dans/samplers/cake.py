@@ -7,9 +7,12 @@ from torch import Tensor
 
 from dans.batch import Positives
 from dans.known import KnownFacts
+from dans.samplers.chance import distinct
 from dans.samplers.entity import EntitySampler, any_other, replaced
 from dans.samplers.filters import Filter, Side, one_of
-from dans.samplers.types import Names, Pools, below, cardinalities, concepts_of, parts, slots
+from dans.samplers.names import Names
+from dans.samplers.pools import Pools
+from dans.samplers.types import cardinalities, concepts_of, slots, stretches
 from dans.samplers.uniform import Uniform
 
 #: The classes of relations whose head, and whose tail, the other end leaves no choice of: ``paper``
@@ -158,34 +161,8 @@ class CAKE(EntitySampler):
                 missing = wanted
             made = [
                 self.pools.append(self.members(missing[part]))
-                for part in parts(len(missing), self.pools.num_entities)
+                for part in stretches(len(missing), self.pools.num_entities)
             ]
             self.keys, order = torch.cat((self.keys, missing)).sort()
             self.numbers = torch.cat((self.numbers, *made))[order]
         return self.numbers[torch.searchsorted(self.keys, keys)]
-
-
-def distinct(sizes: Tensor, side: Tensor) -> Tensor:
-    """Places of members, no two the same among the rivals of a fact that replace the same side.
-
-    Each set of places is as likely as any other (Floyd's algorithm): the i-th of j out of N is
-    drawn from the first N − j + i, or is the last of these where it was drawn before.
-
-    Args:
-        sizes: (b, k) how many members there are.
-        side: (b, k) bool; rivals of the same fact and side have the same size.
-
-    Returns:
-        (b, k) places from 0 to the size; −1 for rivals for whom no member is left.
-    """
-    before = torch.where(side, side.cumsum(1), (~side).cumsum(1)) - 1
-    rivals = torch.where(side, side.sum(1, keepdim=True), (~side).sum(1, keepdim=True))
-    last = sizes - torch.minimum(rivals, sizes) + before
-    drawn = below((last + 1).clamp(min=1))
-    places = torch.full_like(sizes, -1)
-    for j in range(sizes.shape[1]):
-        same = side[:, :j] == side[:, j : j + 1]
-        taken = ((places[:, :j] == drawn[:, j : j + 1]) & same).any(1)
-        place = torch.where(taken, last[:, j], drawn[:, j])
-        places[:, j] = torch.where(before[:, j] < sizes[:, j], place, -1)
-    return places

@@ -49,8 +49,8 @@ class Frequency(Uniform):
         rounds: see ``Uniform``.
 
     Raises:
-        InputError: an unknown choice, a count below 1, a negative smoothing, or a side on which
-            fewer than two entities can be drawn.
+        InputError: an unknown choice, a count below 1, a smoothing that is negative or not finite,
+            or a side on which fewer than two entities can be drawn.
 
     Example:
         >>> facts = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])

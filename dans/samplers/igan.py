@@ -1,6 +1,5 @@
 """IGAN: a network that gives every entity a probability of being drawn as a rival."""
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -10,8 +9,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.batch import Positives
-from dans.errors import InputError
 from dans.known import KnownFacts
+from dans.samplers.bounds import finite
 from dans.samplers.filters import Mask, one_of, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
@@ -113,8 +112,7 @@ class IGAN(Reinforced):
         one_of("baseline", baseline, ("none", "batch"))
         one_of("filter", filter, ("none", "mask"))
         positive("width", width)
-        if not math.isfinite(margin):
-            raise InputError(f"margin: must be a finite number, got {margin}")
+        finite("margin", margin)
         super().__init__(
             k,
             num_entities=num_entities,

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from dans.batch import Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
+from dans.samplers.bounds import above_zero
 from dans.samplers.entity import any_other
 from dans.samplers.filters import Filter, one_of, positive, unknown
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
@@ -126,8 +127,7 @@ class KBGAN(Reinforced):
             raise InputError(f"width: complex needs an even number, got {width}")
         if candidates < 2:
             raise InputError(f"candidates: must be at least 2 to choose among, got {candidates}")
-        if not temperature > 0:
-            raise InputError(f"temperature: must be above 0, got {temperature}")
+        above_zero("temperature", temperature)
         super().__init__(
             k,
             num_entities=num_entities,

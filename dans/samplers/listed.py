@@ -1,12 +1,10 @@
 """Rivals that somebody chose: read from a file, a folder, or what another run wrote down."""
 
-import gzip
 import hashlib
-import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from dans.batch import Negatives, Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
+from dans.samplers.chance import below, distinct
 from dans.samplers.entity import any_other, replaced
 from dans.samplers.filters import (
     SIDES,
@@ -26,6 +25,7 @@ from dans.samplers.filters import (
     sides,
     unknown,
 )
+from dans.samplers.names import Names, lines
 
 #: The columns every line has: a fact, the side that is replaced, and by whom.
 CORE = ("head", "relation", "tail", "side", "rival")
@@ -40,30 +40,18 @@ PENDING = 2**21
 Missing = Literal["uniform", "refuse"]
 
 
-class Names(Protocol):
-    """Names and their ids, as a graph has them for its entities and its relations."""
-
-    def index(self, name: str) -> int:
-        """The id of a name; refuses an unknown one with near spellings."""
-
-    def __getitem__(self, i: int) -> str:
-        """The name of an id."""
-
-    def __len__(self) -> int:
-        """How many names."""
-
-
 class Listed(NegativeSampler):
     r"""Rivals from a file that lists them, fact by fact and side by side.
 
     Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
     the one replaced) and the rival, all by name. A first line that names these columns is a header.
     What a run wrote down with ``train.dump`` has three more, and is read as it is; a line of it
-    whose column ``valid`` is 0 was not trained on and is left out.
+    whose column ``valid`` is 0 was not trained on and is left out. So is one whose rival is the
+    entity it replaces, which some samplers draw; a list made by hand should not have one.
 
     Of what is listed for a fact and a side, as many as are wanted are drawn without repeats, all
-    with equal probability; where fewer are listed, each is drawn anew, and may repeat. Lines that
-    repeat count once.
+    with equal probability; where fewer are listed, all are rivals, and the rest are drawn anew, and
+    may repeat. Lines that repeat count once.
 
     Cost per batch: O(b k²) for the draws, two binary searches for each fact. State: 8 bytes for
     each rival listed and 16 for each fact and side, constants and so not in checkpoints; a digest
@@ -84,7 +72,8 @@ class Listed(NegativeSampler):
 
     Raises:
         InputError: a file that cannot be read, a line that is not as above or has an unknown name,
-            no line for any training fact, an unknown choice, or ids beyond 64-bit keys.
+            a rival by hand that is the entity it replaces, no line for any training fact, an
+            unknown choice, or ids beyond 64-bit keys.
 
     Example:
         >>> import tempfile
@@ -177,22 +166,17 @@ class Listed(NegativeSampler):
             InputError: nothing is listed for one of them, and ``missing`` says to refuse.
         """
         tails = question(positives.triples, self.num_entities, self.num_relations)
-        asked = torch.stack((tails, tails + 1), dim=1).flatten()
+        asked = torch.stack((tails, tails + 1), dim=1)
         place = torch.searchsorted(self.questions, asked).clamp_(max=len(self.questions) - 1)
         listed = self.questions[place] == asked
         start = self.first[place]
         counts = torch.where(listed, self.first[place + 1] - start, 0)
-        on_side = torch.stack((~replaces_head, replaces_head), dim=1)
-        picks = choose(counts, on_side.sum(-1).flatten(), self.k)
-        # A slot takes the pick of its own number among those of its side.
-        number = (on_side.cumsum(-1) - 1).flatten(0, 1)
-        rows = 2 * torch.arange(len(positives), device=tails.device).unsqueeze(1)
-        rows = rows + replaces_head
-        slots = torch.arange(self.k, device=tails.device)
-        chosen = start[rows] + picks[rows, number[rows, slots]]
+        side = replaces_head.long()
+        listed, start, counts = (x.gather(1, side) for x in (listed, start, counts))
+        picks = distinct(counts, replaces_head)
+        picks = torch.where(picks < 0, below(counts.clamp(min=1)), picks)
         # Where nothing is listed, the pick means nothing and is replaced below.
-        ids = self.rivals[chosen.clamp(0, len(self.rivals) - 1)]
-        listed = listed[rows]
+        ids = self.rivals[(start + picks).clamp(max=len(self.rivals) - 1)]
         if bool(listed.all()):
             return ids
         if self.missing == "refuse":
@@ -233,36 +217,6 @@ def question(facts: Tensor, num_entities: int, num_relations: int) -> Tensor:
     return 2 * ((heads * num_relations + relations) * num_entities + tails)
 
 
-def choose(counts: Tensor, wanted: Tensor, k: int) -> Tensor:
-    """Numbers below a count, without repeats where there are enough; each set equally likely.
-
-    Robert Floyd's algorithm: with w wanted of c, draw for j = c − w, …, c − 1 a number up to j, and
-    take j itself where that one is taken already. Every set of w is equally likely, in an order
-    that is not random.
-
-    Args:
-        counts: (q,) how many there are to choose from.
-        wanted: (q,) how many are wanted, at most k.
-        k: width of the answer.
-
-    Returns:
-        (q, k), of which the first ``wanted`` of each row mean something.
-
-    Example:
-        >>> choose(torch.tensor([3]), torch.tensor([3]), 3).sort().values
-        tensor([[0, 1, 2]])
-    """
-    uniform = torch.rand(len(counts), k, dtype=torch.double, device=counts.device)
-    picks = torch.full_like(uniform, -1, dtype=torch.int64)
-    for i in range(k):
-        last = counts - wanted + i
-        drawn = (uniform[:, i] * (last + 1)).long()
-        taken = (picks[:, :i] == drawn.unsqueeze(1)).any(1)
-        picks[:, i] = torch.where(taken, last, drawn)
-    repeated = (uniform * counts.unsqueeze(1)).long()
-    return torch.where((counts < wanted).unsqueeze(1), repeated, picks)
-
-
 def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tensor]:
     """All that is listed: keys of facts and sides, rising, and a rival for each, (p,) each.
 
@@ -272,19 +226,15 @@ def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tenso
     kept = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
     pending = array("q")
     n, m = len(entities), len(relations)
-    for path in _files(file):
-        for number, (head, relation, tail, side, rival) in _table(path):
-            try:
-                h, r, t = entities.index(head), relations.index(relation), entities.index(tail)
-                e = entities.index(rival)
-            except InputError:
-                given = (("head", head), ("tail", tail), ("rival", rival), ("relation", relation))
-                stranger = _stranger(given, entities, relations)
-                raise InputError(f"file: {path}:{number}: {stranger}") from None
-            pending.extend((2 * ((h * m + r) * n + t) + (side == "head"), e))
-            # Twice what is kept: then all merging costs no more than a few times the last one.
-            if len(pending) >= 2 * max(PENDING, len(kept[0])):
-                kept, pending = merge(kept, pending), array("q")
+    try:
+        for path in _files(file):
+            for h, r, t, head, e in _rivals(path, entities, relations):
+                pending.extend((2 * ((h * m + r) * n + t) + head, e))
+                # Twice what is kept: all merging costs no more than a few times the last one then.
+                if len(pending) >= 2 * max(PENDING, len(kept[0])):
+                    kept, pending = merge(kept, pending), array("q")
+    except InputError as error:
+        raise InputError(f"file: {error}") from error
     return merge(kept, pending)
 
 
@@ -302,34 +252,56 @@ def merge(kept: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor, T
     return keys[new], rivals[new]
 
 
-def _stranger(given: tuple[tuple[str, str], ...], entities: Names, relations: Names) -> str:
-    """What is wrong with the first name that is not known."""
-    for column, name in given:
-        try:
-            (relations if column == "relation" else entities).index(name)
-        except InputError as error:
-            return f"{column}: {error}"
-    raise ValueError("all names are known")
-
-
 def _files(path: Path) -> list[Path]:
     """A file, or those of a folder in the order of their names."""
     if not path.is_dir():
         return [path]
     found = sorted([*path.glob("*.tsv"), *path.glob("*.tsv.gz")])
     if not found:
-        raise InputError(f"file: {path}: the folder holds no .tsv and no .tsv.gz file")
+        raise InputError(f"{path}: the folder holds no .tsv and no .tsv.gz file")
     return found
 
 
-def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Lines by number, from 1, as their five columns; the header and what was invalid left out."""
-    for number, line in _lines(path):
+def _rivals(
+    path: Path, entities: Names, relations: Names
+) -> Iterator[tuple[int, int, int, bool, int]]:
+    """Head, relation, tail, is it the head that is replaced, and the rival, line by line."""
+    for number, core, by_hand in _table(path):
+        head, relation, tail, side, rival = core
+        try:
+            h, r, t = entities.index(head), relations.index(relation), entities.index(tail)
+            e = entities.index(rival)
+        except InputError:
+            stranger = _stranger(core, entities, relations)
+            raise InputError(f"{path}:{number}: {stranger}") from None
+        if e != (h if side == "head" else t):
+            yield h, r, t, side == "head", e
+        elif by_hand:
+            raise InputError(f"{path}:{number}: rival: {rival!r} is the entity it replaces")
+
+
+def _stranger(core: list[str], entities: Names, relations: Names) -> str:
+    """What is wrong with the first name of a line that is not known."""
+    for column, name in zip(CORE, core, strict=True):
+        try:
+            if column != "side":
+                (relations if column == "relation" else entities).index(name)
+        except InputError as error:
+            return f"{column}: {error}"
+    raise ValueError("all names are known")
+
+
+def _table(path: Path) -> Iterator[tuple[int, list[str], bool]]:
+    """Lines by number, from 1, their five columns, and did no run write them; headers left out.
+
+    What a run wrote down and did not train on is left out as well.
+    """
+    for number, line in lines(path):
         columns = line.split("\t")
         if len(columns) not in (len(CORE), len(CORE) + len(RECORDED)):
             found = f"{len(columns) if line else 0} columns"
             raise InputError(
-                f"file: {path}:{number}: found {found}{' (a blank line)' * (not line)}, "
+                f"{path}:{number}: found {found}{' (a blank line)' * (not line)}, "
                 f"expected {len(CORE)}: {', '.join(CORE)}"
                 f"; or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
             )
@@ -337,26 +309,8 @@ def _table(path: Path) -> Iterator[tuple[int, list[str]]]:
         if number == 1 and tuple(core) == CORE:
             continue
         if core[3] not in ("head", "tail"):
-            raise InputError(f"file: {path}:{number}: side: known: head, tail; got {core[3]!r}")
+            raise InputError(f"{path}:{number}: side: known: head, tail; got {core[3]!r}")
         if recorded and recorded[1] not in ("0", "1"):
-            raise InputError(f"file: {path}:{number}: valid: known: 0, 1; got {recorded[1]!r}")
+            raise InputError(f"{path}:{number}: valid: known: 0, 1; got {recorded[1]!r}")
         if not recorded or recorded[1] == "1":
-            yield number, core
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Decoded lines without their ends, numbered from 1, one at a time."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode().removesuffix("\n").removesuffix("\r")
-                yield number, line.removeprefix("\ufeff") if number == 1 else line
-    except UnicodeDecodeError as error:
-        raise InputError(f"file: {path}:{number}: not UTF-8: {error.reason}") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"file: {path}:{number + 1}: truncated or corrupt gzip: {error}"
-        ) from error
-    except OSError as error:
-        raise InputError(f"file: {path}: cannot be read: {error.strerror or error}") from error
+            yield number, core, not recorded

@@ -10,6 +10,7 @@ from dans.batch import Negatives, Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
+from dans.samplers.bounds import above_zero
 from dans.samplers.entity import any_other
 from dans.samplers.filters import (
     SIDES,
@@ -21,8 +22,8 @@ from dans.samplers.filters import (
     sides,
     unknown,
 )
-from dans.samplers.questions import Questions, last
-from dans.samplers.scoring import Scorer
+from dans.samplers.questions import Questions, last, repeats
+from dans.samplers.scoring import Scorer, gap
 
 #: K(y): the entities whose vectors are nearest now, or those that short walks from y have visited.
 Neighbours = Literal["nearest", "walks"]
@@ -32,6 +33,9 @@ Chains = Literal["query", "relation", "random"]
 
 #: The density of a move: that of the mixture, or of the component that happened to make it.
 Acceptance = Literal["mixture", "component"]
+
+#: Training steps between two look-ups of who is nearest.
+REFRESH = 500
 
 #: Numbers held at once, in visits of walks and in distances: 8 MiB each.
 PART, DISTANCES = 2**20, 2**21
@@ -79,7 +83,8 @@ class MCNS(NegativeSampler):
             first training step and every ``refresh`` steps; ``walks``: visited by walks of two
             steps from y over the training facts, drawn once.
         pool: how many entities K(y) has at most.
-        refresh: training steps between two look-ups of who is nearest.
+        refresh: training steps between two look-ups of who is ``nearest``, ``REFRESH`` = 500 if not
+            given; ``walks`` has none.
         chains: where a chain starts: where the last one of its question stopped, or that of its
             relation and side, or at random. Of the facts of a batch that share a start, the
             last one leaves its state.
@@ -91,7 +96,7 @@ class MCNS(NegativeSampler):
 
     Raises:
         InputError: an unknown choice, a count below 1, an α not above 0, walks that are not given,
-            or a filter without known facts.
+            an option without effect, or a filter without known facts.
 
     Example:
         >>> entities = torch.tensor([[0.0], [1.0], [-99.0], [0.0]])
@@ -126,7 +131,7 @@ class MCNS(NegativeSampler):
         steps: int = 10,
         neighbours: Neighbours = "nearest",
         pool: int = 100,
-        refresh: int = 500,
+        refresh: int | None = None,
         chains: Chains = "query",
         acceptance: Acceptance = "mixture",
         side: Side = "coin",
@@ -134,10 +139,11 @@ class MCNS(NegativeSampler):
         known: KnownFacts | None = None,
     ) -> None:
         super().__init__()
-        for option, count in (("k", k), ("steps", steps), ("pool", pool), ("refresh", refresh)):
+        self.refresh = REFRESH if refresh is None else refresh
+        counts = {"k": k, "steps": steps, "pool": pool, "refresh": self.refresh}
+        for option, count in counts.items():
             positive(option, count)
-        if not alpha > 0:
-            raise InputError(f"alpha: must be above 0, got {alpha}")
+        above_zero("alpha", alpha)
         one_of("neighbours", neighbours, ("nearest", "walks"))
         one_of("chains", chains, ("query", "relation", "random"))
         one_of("acceptance", acceptance, ("mixture", "component"))
@@ -150,7 +156,6 @@ class MCNS(NegativeSampler):
         self.alpha = alpha
         self.steps = steps
         self.neighbours: Neighbours = neighbours
-        self.refresh = refresh
         self.chains: Chains = chains
         self.acceptance: Acceptance = acceptance
         self.side: Side = side
@@ -164,6 +169,8 @@ class MCNS(NegativeSampler):
         if neighbours == "walks":
             if walks is None:
                 raise InputError("neighbours: walks needs the graph; without it only nearest works")
+            if refresh is not None:
+                raise InputError("refresh: neighbours = walks are drawn once; leave it out")
             pools = visited(walks, num_entities, pool)
         self.register_buffer("states", states)
         self.register_buffer("pools", pools)
@@ -178,7 +185,7 @@ class MCNS(NegativeSampler):
             )
         if self.training:
             if self.neighbours == "nearest" and int(self.heard) % self.refresh == 0:
-                self.pools = nearest(positives.entities.detach(), self.pools.shape[1])
+                self.pools = closest(positives.entities.detach(), self.pools.shape[1])
             self.heard += 1
         replaces_head = sides(self.side, len(positives), self.k, positives.triples.device)
         owner = self.owners(positives.triples).gather(1, replaces_head.long())
@@ -289,18 +296,13 @@ class MCNS(NegativeSampler):
         reverse = torch.where(new_size > 0, 1 + n * back / new_size.clamp(min=1), 2.0)
         return reverse.log() - torch.where(size > 0, 1 + n * there / size.clamp(min=1), 2.0).log()
 
-    @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """``chain_gap``: how far the states of these facts' chains score above them, on average."""
-        held = self.states[self.owners(positives.triples)].long()
-        rows = torch.arange(len(positives), device=held.device)
-        head = torch.tensor([False, True], device=held.device).expand(len(positives), 2)
-        scores = Scorer(positives)(rows.view(-1, 1, 1), held.clamp(min=0), head.unsqueeze(-1))
-        gap = (scores - positives.scores(head).unsqueeze(-1))[held >= 0]
-        return {"chain_gap": float(gap.mean())} if len(gap) else {}
+        found = gap(positives, self.states[self.owners(positives.triples)].long())
+        return {} if found is None else {"chain_gap": found}
 
 
-def nearest(entities: Tensor, pool: int) -> Tensor:
+def closest(entities: Tensor, pool: int) -> Tensor:
     """The entities nearest to each, itself left out, by ‖x − y‖² = ‖x‖² − 2 (x·y − ½ ‖y‖²).
 
     Args:
@@ -311,7 +313,7 @@ def nearest(entities: Tensor, pool: int) -> Tensor:
         (n, pool) int32, each row in rising order.
 
     Example:
-        >>> nearest(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2)
+        >>> closest(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2)
         tensor([[1, 2],
                 [0, 2],
                 [0, 1],
@@ -344,9 +346,7 @@ def visited(walks: Callable[[Tensor, int], Tensor], n: int, pool: int) -> Tensor
         starts = part.repeat_interleave(-(-pool // 2))
         ids = walks(starts, 2)[:, 1:].reshape(len(part), -1)[:, :pool]
         ids = ids.masked_fill((ids < 0) | (ids == part.unsqueeze(1)), n).sort(1).values
-        again = torch.zeros_like(ids, dtype=torch.bool)
-        again[:, 1:] = ids[:, 1:] == ids[:, :-1]
-        found[part] = ids.masked_fill_(again, n).sort(1).values.int()
+        found[part] = ids.masked_fill_(repeats(ids), n).sort(1).values.int()
     return found
 
 

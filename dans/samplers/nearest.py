@@ -61,7 +61,11 @@ def nearest(
 
 @torch.no_grad()
 def identify(
-    rivals: Negatives, entities: Tensor, part: slice = slice(None)
+    rivals: Negatives,
+    entities: Tensor,
+    part: slice = slice(None),
+    *,
+    exclude: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Who rivals are, or who is nearest to them.
 
@@ -69,6 +73,7 @@ def identify(
         rivals: k for each of b facts.
         entities: (n, d) those they were drawn from, or made beside.
         part: which of the facts.
+        exclude: (·, k) for each of their rivals an entity that it may not be nearest to.
 
     Returns:
         (·, k) ids, and (·, k) bool: was the rival generated, so that its vector is nobody's?
@@ -77,5 +82,10 @@ def identify(
         ids = rivals.ids[part]
         return ids, torch.zeros_like(ids, dtype=torch.bool)
     vectors = rivals.vectors[part]
-    ids = nearest(vectors.flatten(0, 1), entities).view(vectors.shape[:2])
-    return ids, (entities[ids] != vectors).any(-1)
+    ids = vectors.new_full(vectors.shape[:2], -1, dtype=torch.int64)
+    if rivals.partial_ids is not None:
+        ids = rivals.partial_ids[part].clone()
+    nobody = ids < 0
+    banned = None if exclude is None else exclude[nobody].unsqueeze(1)
+    ids[nobody] = nearest(vectors[nobody], entities, banned)
+    return ids, nobody & (entities[ids] != vectors).any(-1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ class SANS(EntitySampler):
         walks: walks over those facts; ``hops`` needs none.
         neighbourhood: which of the three.
         length: steps of a walk, or hops.
-        walks_per_entity: no effect on ``hops``.
+        walks_per_entity: 1000 if not given; ``hops`` has none.
         limit: neighbours kept of one entity, a random choice where it has more.
         exclude_kept: leave e out of N(e). A model may gain from e as its own rival alone; see
             ``Kept``.
@@ -71,7 +71,8 @@ class SANS(EntitySampler):
         rounds: see ``EntitySampler``; those of the uniform draws are counted apart.
 
     Raises:
-        InputError: an unknown choice, a count below 1, or a filter without known facts.
+        InputError: an unknown choice, a count below 1, an option without effect, or a filter
+            without known facts.
 
     Example:
         >>> path = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 0, 4]])
@@ -95,7 +96,7 @@ class SANS(EntitySampler):
         walks: Walks,
         neighbourhood: Neighbourhood = "walks",
         length: int = 2,
-        walks_per_entity: int = 1000,
+        walks_per_entity: int | None = None,
         limit: int = 1000,
         exclude_kept: bool = False,
         side: Side = "coin",
@@ -105,11 +106,10 @@ class SANS(EntitySampler):
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         one_of("neighbourhood", neighbourhood, ("hops", "walks", "one_walk"))
-        for option, value in (
-            ("length", length),
-            ("walks_per_entity", walks_per_entity),
-            ("limit", limit),
-        ):
+        if neighbourhood == "hops" and walks_per_entity is not None:
+            raise InputError("walks_per_entity: neighbourhood = hops walks nowhere; leave it out")
+        count = 1000 if walks_per_entity is None else walks_per_entity
+        for option, value in (("length", length), ("walks_per_entity", count), ("limit", limit)):
             positive(option, value)
         self.num_entities = num_entities
         self.elsewhere = Uniform(k, rounds=rounds)
@@ -118,7 +118,7 @@ class SANS(EntitySampler):
                 found = hops(facts, num_entities, length)
             else:
                 reset = neighbourhood == "walks"
-                found = ends_of_walks(walks, num_entities, walks_per_entity, length, reset=reset)
+                found = ends_of_walks(walks, num_entities, count, length, reset=reset)
             parts = [_limited(pairs, num_entities, limit, exclude_kept) for pairs in found]
         self.register_buffer("pairs", torch.cat(parts), persistent=False)
         self.register_buffer("offsets", self._offsets(), persistent=False)
@@ -128,12 +128,23 @@ class SANS(EntitySampler):
         return torch.searchsorted(self.pairs, starts)
 
     def get_extra_state(self) -> Tensor:
-        """The pairs. They are no persistent buffer, which must have a length known beforehand."""
-        return self.pairs
+        """n, and the pairs: no persistent buffer, which must have a length known beforehand."""
+        return torch.cat((self.pairs.new_tensor([self.num_entities]), self.pairs))
 
-    def set_extra_state(self, state: Any) -> None:
-        """Take over the pairs of another sampler."""
-        self.pairs = state.to(self.pairs.device)
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over the pairs of another sampler.
+
+        Raises:
+            InputError: they are of another graph.
+        """
+        n = self.num_entities
+        pairs = state[1:]
+        if state[:1].tolist() != [n] or bool(((pairs < 0) | (pairs >= n * n)).any()):
+            raise InputError(
+                f"num_entities: the checkpoint's neighbourhoods are not of {n} entities; "
+                "it was made with another graph"
+            )
+        self.pairs = pairs.to(self.pairs.device)
         self.offsets = self._offsets()
 
     def around(self, entity: int) -> Tensor:

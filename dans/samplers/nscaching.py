@@ -8,10 +8,12 @@ from torch import Tensor
 from dans.batch import Negatives, Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
+from dans.samplers.bounds import above_zero
+from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler, any_other, replaced
 from dans.samplers.filters import Filter, Side, one_of, positive, unknown
-from dans.samplers.questions import Questions, last
-from dans.samplers.scoring import Scorer
+from dans.samplers.questions import Questions, last, repeats
+from dans.samplers.scoring import Scorer, gap
 from dans.samplers.uniform import head_probability
 
 #: How a cache is renewed: by chance, ∝ exp(f / temperature) without replacement, or the best.
@@ -57,7 +59,7 @@ class NSCaching(EntitySampler):
         size: N₁, the entities cached for a question; fewer where there are no more to cache.
         fresh: N₂, the candidates drawn anew at each renewal.
         update: which of them stay.
-        temperature: how far ``importance`` is from ``top``, which does not use it.
+        temperature: how far ``importance`` is from ``top``, which has none; 1 if not given.
         lazy: how many epochs to leave the caches alone between two that renew them; the first one
             does. An epoch is as many facts heard as there are training facts.
         side: ``bernoulli`` is the paper's; the others as for ``EntitySampler``.
@@ -67,8 +69,8 @@ class NSCaching(EntitySampler):
         rounds: see ``EntitySampler``.
 
     Raises:
-        InputError: an unknown choice, a count below 1, a temperature not above 0, or a filter
-            without known facts.
+        InputError: an unknown choice, a count below 1, a temperature not above 0 or without effect,
+            or a filter without known facts.
 
     Example:
         >>> entities = torch.eye(4)
@@ -102,7 +104,7 @@ class NSCaching(EntitySampler):
         size: int = 50,
         fresh: int = 50,
         update: Update = "importance",
-        temperature: float = 1.0,
+        temperature: float | None = None,
         lazy: int = 0,
         side: Side | Literal["bernoulli"] = "bernoulli",
         filter: Filter = "mask",
@@ -115,14 +117,15 @@ class NSCaching(EntitySampler):
         positive("size", size)
         positive("fresh", fresh)
         one_of("update", update, ("importance", "top"))
-        if not temperature > 0:
-            raise InputError(f"temperature: must be above 0, got {temperature}")
+        if update == "top" and temperature is not None:
+            raise InputError("temperature: update = top has none; leave it out")
+        self.temperature = 1.0 if temperature is None else temperature
+        above_zero("temperature", self.temperature)
         if lazy < 0:
             raise InputError(f"lazy: must not be negative, got {lazy}")
         self.size = size
         self.fresh = fresh
         self.update: Update = update
-        self.temperature = temperature
         self.lazy = lazy
         self.bernoulli = side == "bernoulli"
         self.num_facts = max(1, len(facts))
@@ -142,8 +145,7 @@ class NSCaching(EntitySampler):
         """Which rivals replace the head: (b, k) bool."""
         if not self.bernoulli:
             return super().sides(positives)
-        probability = self.head_probability[positives.triples[:, 1]].unsqueeze(1)
-        return torch.rand(len(positives), self.k, device=probability.device) < probability
+        return tossed(self.head_probability, positives.triples, self.k)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
         """See ``EntitySampler``: uniform over a cache, or over all where the cache is empty."""
@@ -211,27 +213,10 @@ class NSCaching(EntitySampler):
         best = wish.masked_fill(barred, -torch.inf).topk(self.size, dim=1)
         return candidates.gather(1, best.indices).masked_fill(best.values == -torch.inf, -1)
 
-    @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """``cache_gap``: how far the caches of these facts score above them, on average."""
-        held = self.cache[self.questions(positives.triples)].long()
-        rows = torch.arange(len(positives), device=held.device)
-        head = torch.tensor([False, True], device=held.device).expand(len(positives), 2)
-        scores = Scorer(positives)(rows.view(-1, 1, 1), held.clamp(min=0), head.unsqueeze(-1))
-        gap = (scores - positives.scores(head).unsqueeze(-1))[held >= 0]
-        return {"cache_gap": float(gap.mean())} if len(gap) else {}
-
-
-def repeats(rows: Tensor) -> Tensor:
-    """What stands again beside itself in sorted rows.
-
-    Example:
-        >>> repeats(torch.tensor([[2, 5, 5, 5]]))
-        tensor([[False, False,  True,  True]])
-    """
-    again = torch.zeros_like(rows, dtype=torch.bool)
-    again[:, 1:] = rows[:, 1:] == rows[:, :-1]
-    return again
+        found = gap(positives, self.cache[self.questions(positives.triples)].long())
+        return {} if found is None else {"cache_gap": found}
 
 
 def gumbel(like: Tensor) -> Tensor:

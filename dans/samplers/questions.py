@@ -81,3 +81,15 @@ def last(rows: Tensor) -> Tensor:
     ends = torch.ones_like(ordered, dtype=torch.bool)
     ends[:-1] = ordered[1:] != ordered[:-1]
     return order[ends]
+
+
+def repeats(rows: Tensor) -> Tensor:
+    """What stands again beside itself in sorted rows.
+
+    Example:
+        >>> repeats(torch.tensor([[2, 5, 5, 5]]))
+        tensor([[False, False,  True,  True]])
+    """
+    again = torch.zeros_like(rows, dtype=torch.bool)
+    again[:, 1:] = rows[:, 1:] == rows[:, :-1]
+    return again

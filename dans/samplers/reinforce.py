@@ -11,6 +11,8 @@ from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.regularizers import l2 as mean_squares
 from dans.samplers.base import Phase
+from dans.samplers.bounds import not_negative
+from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler
 from dans.samplers.filters import Filter, one_of, positive, unknown
 from dans.samplers.uniform import head_probability
@@ -199,12 +201,7 @@ class Reinforced(EntitySampler):
 
     def sides(self, positives: Positives) -> Tensor:
         """Which rivals replace the head: (b, k) bool."""
-        return self.coins(positives, self.k)
-
-    def coins(self, positives: Positives, k: int) -> Tensor:
-        """As ``sides``, for any number of rivals."""
-        probability = self.head_probability[positives.triples[:, 1]].unsqueeze(1)
-        return torch.rand(len(positives), k, device=probability.device) < probability
+        return tossed(self.head_probability, positives.triples, self.k)
 
     def check_size(self, positives: Positives) -> None:
         """Refuse facts over other entities than G has vectors of.
@@ -248,7 +245,7 @@ class Reinforced(EntitySampler):
         """What G minimises: the softmax loss in its first ``pretrain`` updates, then −reward."""
         self.check_size(positives)
         facts = positives.triples
-        side = self.coins(positives, 1).squeeze(1)
+        side = tossed(self.head_probability, facts, 1).squeeze(1)
         if bool(self.updates < self.pretrain):
             choice = self.imitate(facts, side)
             loss = -choice.log_p.mean()
@@ -273,7 +270,7 @@ class Reinforced(EntitySampler):
         """From one draw per fact: mean ``reward``, and ``entropy`` of the choice, in nats."""
         device = positives.triples.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            side = self.coins(positives, 1).squeeze(1)
+            side = tossed(self.head_probability, positives.triples, 1).squeeze(1)
             choice = self.choose(positives.triples, side, 1)
         reward = self.reward(positives, choice.ids.squeeze(1), side)
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}
@@ -288,13 +285,3 @@ def ends(facts: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
     """
     heads, _, tails = facts.unbind(-1)
     return torch.where(replaces_head, tails, heads), torch.where(replaces_head, heads, tails)
-
-
-def not_negative(option: str, value: float) -> None:
-    """Check an option that may be zero.
-
-    Raises:
-        InputError: the value is negative, or not a number.
-    """
-    if not value >= 0:
-        raise InputError(f"{option}: must not be negative, got {value}")

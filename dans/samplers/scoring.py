@@ -87,3 +87,21 @@ class Scorer:
             for part in self.queries.split(size)
         ]
         return torch.cat(parts)
+
+
+@torch.no_grad()
+def gap(positives: Positives, held: Tensor) -> float | None:
+    """How far entities held for the questions of facts score above these facts, on average.
+
+    Args:
+        positives: the batch.
+        held: (b, 2, ·) ids, for the tail and for the head; −1 where there is none.
+
+    Returns:
+        None where there is none at all.
+    """
+    rows = torch.arange(len(positives), device=held.device)
+    head = torch.tensor([False, True], device=held.device).expand(len(positives), 2)
+    scores = Scorer(positives)(rows.view(-1, 1, 1), held.clamp(min=0), head.unsqueeze(-1))
+    above = (scores - positives.scores(head).unsqueeze(-1))[held >= 0]
+    return float(above.mean()) if len(above) else None

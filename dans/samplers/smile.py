@@ -14,8 +14,9 @@ from dans.batch import Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers.base import Phase
+from dans.samplers.bounds import above_zero, not_negative
 from dans.samplers.filters import Filter, Side, positive
-from dans.samplers.types import Concepts, parts, pseudo_types
+from dans.samplers.types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
 
 
@@ -121,10 +122,8 @@ class SMiLE(Uniform):
         )
         positive("negatives", negatives)
         positive("clusters", clusters)
-        if weight < 0:
-            raise InputError(f"weight: must not be negative, got {weight}")
-        if temperature <= 0:
-            raise InputError(f"temperature: must be above 0, got {temperature}")
+        not_negative("weight", weight)
+        above_zero("temperature", temperature)
         for name, share in (("balance", balance), ("frequent", frequent)):
             if not 0 <= share <= 1:
                 raise InputError(f"{name}: must be between 0 and 1, got {share}")
@@ -210,7 +209,8 @@ class SMiLE(Uniform):
             start = torch.rand(len(anchors), device=z.device).double()
             # A sum over nothing, attached to the vectors.
             total, count = z[:0].sum(), 0
-            pieces = list(parts(len(anchors), max(len(self.sizes), self.negatives * z.shape[1])))
+            width = max(len(self.sizes), self.negatives * z.shape[1])
+            pieces = list(stretches(len(anchors), width))
             # Of several pieces, none keeps its negatives' vectors for the way back.
             far = self.far if len(pieces) < 2 else partial(recomputed, self.far)
             for part in pieces:

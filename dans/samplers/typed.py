@@ -7,7 +7,9 @@ from dans.batch import Positives
 from dans.known import KnownFacts
 from dans.samplers.entity import EntitySampler, replaced
 from dans.samplers.filters import Filter, Side
-from dans.samplers.types import Names, Pools, concepts_of, parts, slots
+from dans.samplers.names import Names
+from dans.samplers.pools import Pools
+from dans.samplers.types import concepts_of, slots, stretches
 
 
 class Typed(EntitySampler):
@@ -67,7 +69,7 @@ class Typed(EntitySampler):
         else:
             allowed = concepts.seen(facts, num_relations)
         self.pools = Pools(num_entities).to(facts.device)
-        for part in parts(len(allowed), num_entities):
+        for part in stretches(len(allowed), num_entities):
             self.pools.append(concepts.having(allowed[part]))
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:

@@ -1,32 +1,16 @@
-"""What kind of thing an entity is, what kind a relation is, and sets of entities to draw from."""
+"""What kind of thing an entity is, and what kind a relation is."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dans.errors import InputError
-from dans.samplers.entity import any_other
-
-#: Entities in one word of a pool.
-WORD = 64
+from dans.samplers.names import Names, lines
 
 #: Numbers held at once where a whole is made part by part: 64 MiB of float32.
 ELEMENTS = 2**24
-
-#: Numbers held at once in rows of entities: 64 MiB of float32.
-ELEMENTS = 2**24
-
-
-class Names(Protocol):
-    """Names that know their ids."""
-
-    def index(self, name: str) -> int:
-        """The id of a name; an ``InputError`` with near spellings where there is none."""
-
-    def __len__(self) -> int: ...
 
 
 class Concepts(nn.Module):
@@ -193,7 +177,7 @@ def read_concepts(path: str, names: Names) -> Concepts:
     An entity may have several lines, or none.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8, plain or ``.gz``.
         names: of the entities.
 
     Raises:
@@ -223,24 +207,16 @@ def read_concepts(path: str, names: Names) -> Concepts:
 
 def _pairs(path: str) -> Iterator[tuple[int, tuple[str, str]]]:
     """The two columns of each line, numbered from 1."""
-    number = 0
-    try:
-        with Path(path).open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                columns = line.split("\t")
-                if len(columns) != 2:
-                    found = f"found {len(columns)} columns, expected 2: entity, concept"
-                    raise InputError(f"{path}:{number}: {found}")
-                entity, concept = columns
-                if not entity or not concept:
-                    missing = "concept" if entity else "entity"
-                    raise InputError(f"{path}:{number}: empty {missing}; expected entity, concept")
-                yield number, (entity, concept)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number}: expected UTF-8: {error.reason}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    for number, line in lines(Path(path)):
+        columns = line.split("\t")
+        if len(columns) != 2:
+            found = f"found {len(columns)} columns, expected 2: entity, concept"
+            raise InputError(f"{path}:{number}: {found}")
+        entity, concept = columns
+        if not entity or not concept:
+            missing = "concept" if entity else "entity"
+            raise InputError(f"{path}:{number}: empty {missing}; expected entity, concept")
+        yield number, (entity, concept)
 
 
 def concepts_of(
@@ -291,135 +267,7 @@ def cardinalities(facts: Tensor, num_relations: int, threshold: float = 1.5) -> 
     return many_tails.long() + 2 * many_heads.long()
 
 
-class Pools(nn.Module):
-    """Sets of entities, a bit for each entity, whose members can be counted off.
-
-    Beside the bits stands how many members there are up to the end of each word of 64 entities, so
-    the member at a place is found by halving, and drawn without a rejection. State: 3n/16 bytes for
-    each pool, however full, and up to a quarter of spare room; nothing of it in checkpoints.
-
-    Args:
-        num_entities: n.
-
-    Example:
-        >>> pools = Pools(4)
-        >>> pools.append(torch.tensor([[True, False, True, True]]))
-        tensor([0])
-        >>> pools.member(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
-        tensor([0, 2, 3])
-    """
-
-    #: (room, words, 8) uint8
-    bits: Tensor
-    #: (room, words) int32
-    counts: Tensor
-
-    def __init__(self, num_entities: int) -> None:
-        super().__init__()
-        self.num_entities = num_entities
-        self.words = -(-num_entities // WORD)
-        self.filled = 0
-        self.register_buffer(
-            "bits", torch.zeros(0, self.words, 8, dtype=torch.uint8), persistent=False
-        )
-        self.register_buffer(
-            "counts", torch.zeros(0, self.words, dtype=torch.int32), persistent=False
-        )
-
-    def __len__(self) -> int:
-        """How many pools."""
-        return self.filled
-
-    @property
-    def bytes_each(self) -> int:
-        """What a pool takes."""
-        return 12 * self.words
-
-    def clear(self) -> None:
-        """Forget all pools; the next gets number 0."""
-        self.filled = 0
-
-    def append(self, members: Tensor) -> Tensor:
-        """Add pools: (q,) their numbers, from (q, n) bool."""
-        start, stop = self.filled, self.filled + len(members)
-        if stop > len(self.bits):
-            room = max(stop, len(self.bits) * 5 // 4) - len(self.bits)
-            self.bits = torch.cat((self.bits, self.bits.new_zeros(room, *self.bits.shape[1:])))
-            self.counts = torch.cat((self.counts, self.counts.new_zeros(room, self.words)))
-        spare = self.words * WORD - self.num_entities
-        whole = nn.functional.pad(members, (0, spare)).to(torch.uint8)
-        whole = whole.view(len(members), self.words, 8, 8)
-        shifts = torch.arange(8, device=members.device, dtype=torch.uint8)
-        self.bits[start:stop] = (whole << shifts).sum(-1, dtype=torch.uint8)
-        self.counts[start:stop] = whole.sum((-1, -2), dtype=torch.int32).cumsum(-1)
-        self.filled = stop
-        return torch.arange(start, stop, device=members.device)
-
-    def size(self, pools: Tensor) -> Tensor:
-        """How many members: (...) from (...) numbers of pools."""
-        return self.counts[pools, -1].long()
-
-    def word(self, pools: Tensor, words: Tensor) -> Tensor:
-        """Who of a word's entities is a member: (..., 64) of 0 and 1."""
-        shifts = torch.arange(8, device=pools.device, dtype=torch.uint8)
-        return (self.bits[pools, words].unsqueeze(-1) >> shifts & 1).flatten(-2).long()
-
-    def before(self, pools: Tensor, words: Tensor) -> Tensor:
-        """How many members lie before a word: (...)."""
-        return torch.where(words > 0, self.counts[pools, (words - 1).clamp(min=0)].long(), 0)
-
-    def place(self, pools: Tensor, entities: Tensor) -> tuple[Tensor, Tensor]:
-        """Where an entity stands: how many members come before it, and is it one; (...) each."""
-        words, at = entities // WORD, (entities % WORD).unsqueeze(-1)
-        word = self.word(pools, words)
-        mine = word.gather(-1, at).squeeze(-1)
-        upto = word.cumsum(-1).gather(-1, at).squeeze(-1)
-        return self.before(pools, words) + upto - mine, mine.bool()
-
-    def member(self, pools: Tensor, places: Tensor) -> Tensor:
-        """The members at some places: (...) entities; a place is at least 0 and below the size."""
-        words = torch.zeros_like(places)
-        for power in reversed(range(self.words.bit_length())):
-            further = words + (1 << power)
-            here = self.counts[pools, (further - 1).clamp(max=self.words - 1)]
-            words = torch.where((further < self.words) & (here <= places), further, words)
-        left = (places - self.before(pools, words)).unsqueeze(-1)
-        return words * WORD + (self.word(pools, words).cumsum(-1) <= left).sum(-1)
-
-    def others(self, pools: Tensor, true: Tensor) -> Tensor:
-        """How many members there are beside an entity, member or not: (...)."""
-        return self.size(pools) - self.place(pools, true)[1].long()
-
-    def other(self, pools: Tensor, true: Tensor, places: Tensor) -> Tensor:
-        """The members at some places, an entity left out of the count: (...)."""
-        at, mine = self.place(pools, true)
-        return self.member(pools, places + (mine & (places >= at)).long())
-
-    def draw(self, pools: Tensor, true: Tensor) -> Tensor:
-        """Members but one, each with equal probability; any other entity where there is none.
-
-        Args:
-            pools: (...) numbers of pools.
-            true: (...) the entities left out.
-        """
-        count = self.others(pools, true)
-        ids = self.other(pools, true, below(count.clamp(min=1)))
-        return torch.where(count > 0, ids, any_other(true, self.num_entities))
-
-
-def below(limits: Tensor) -> Tensor:
-    """A whole number from 0 to each limit, the limit left out, with equal probability: (...).
-
-    Example:
-        >>> below(torch.tensor([1, 1]))
-        tensor([0, 0])
-    """
-    point = torch.rand(limits.shape, dtype=torch.float64, device=limits.device)
-    # Rounding may carry a point to the limit itself.
-    return torch.minimum((point * limits).long(), limits - 1)
-
-
-def parts(rows: int, width: int) -> Iterator[slice]:
+def stretches(rows: int, width: int) -> Iterator[slice]:
     """Stretches of rows, so many that ``ELEMENTS`` numbers are held at once."""
     size = max(1, ELEMENTS // max(1, width))
     return (slice(start, start + size) for start in range(0, rows, size))

@@ -6,6 +6,8 @@ from torch import Tensor
 from dans.batch import Positives
 from dans.errors import InputError
 from dans.known import KnownFacts
+from dans.samplers.bounds import finite, not_negative
+from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler, replaced
 from dans.samplers.filters import Filter, Side
 
@@ -112,8 +114,7 @@ class Bernoulli(Uniform):
 
     def sides(self, positives: Positives) -> Tensor:
         """Which rivals replace the head: (b, k) bool."""
-        probability = self.head_probability[positives.triples[:, 1]].unsqueeze(1)
-        return torch.rand(len(positives), self.k, device=probability.device) < probability
+        return tossed(self.head_probability, positives.triples, self.k)
 
 
 def head_probability(facts: Tensor, num_relations: int) -> Tensor:
@@ -156,7 +157,8 @@ class Popularity(Uniform):
         rounds: see ``Uniform``.
 
     Raises:
-        InputError: a negative smoothing, or fewer than two entities that can be drawn.
+        InputError: a negative smoothing, a number that is not finite, or fewer than two entities
+            that can be drawn.
     """
 
     #: (n,) the running total of the entities' weights, float64
@@ -206,10 +208,11 @@ def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float
         (n,) float64.
 
     Raises:
-        InputError: a negative smoothing, or fewer than two entities that can be drawn.
+        InputError: a negative smoothing, a number that is not finite, or fewer than two entities
+            that can be drawn.
     """
-    if smoothing < 0:
-        raise InputError(f"smoothing: must not be negative, got {smoothing}")
+    not_negative("smoothing", smoothing)
+    finite("exponent", exponent)
     counts = torch.bincount(mentions, minlength=n).double()
     # 0⁰ = 1 would let exponent 0 bring back entities that smoothing 0 rules out.
     weights = (counts + smoothing).pow(exponent) * (counts + smoothing > 0)

@@ -7,6 +7,7 @@ import torch
 
 from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
+from dans.samplers.entity import replaced
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import identify
 
@@ -22,7 +23,8 @@ class Dump:
 
     A line is the fact, the side replaced and the rival, by name; then the step, whether the rival
     counted in the loss, and whether it was generated. A generated rival is nobody, so the entity
-    nearest to it stands in its place. The sampler ``listed`` reads the folder as it is.
+    nearest to it stands in its place, other than the one replaced: a fact is no rival of itself.
+    The sampler ``listed`` reads the folder as it is.
 
     Every step is a gzip member of its own, so a part can be read while it grows, and a kill spoils
     no more than its last member. A run that goes on from a checkpoint starts the part anew, and
@@ -67,14 +69,16 @@ class Dump:
     def lines(self, positives: Positives, rivals: Negatives, part: slice) -> str:
         """The lines of some facts of a batch."""
         entities, relations = self.kg.entities.names, self.kg.relations.names
-        ids, generated = identify(rivals, positives.entities, part)
+        rows = torch.arange(len(positives), device=rivals.replaces_head.device)[part].unsqueeze(1)
+        true = replaced(positives, rows, rivals.replaces_head[part])
+        ids, generated = identify(rivals, positives.entities, part, exclude=true)
         valid = torch.ones_like(generated) if rivals.valid is None else rivals.valid[part]
         columns = (rivals.replaces_head[part], ids, valid, generated)
         facts = positives.triples[part].tolist()
-        rows = zip(facts, *(column.tolist() for column in columns), strict=True)
+        table = zip(facts, *(column.tolist() for column in columns), strict=True)
         return "".join(
             f"{entities[head]}\t{relations[relation]}\t{entities[tail]}\t"
             f"{'head' if side else 'tail'}\t{entities[rival]}\t{self.step}\t{counts:d}\t{made:d}\n"
-            for (head, relation, tail), *row in rows
+            for (head, relation, tail), *row in table
             for side, rival, counts, made in zip(*row, strict=True)
         )

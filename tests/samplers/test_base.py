@@ -39,6 +39,20 @@ def test_a_mixture_with_generated_rivals_has_no_ids(kg: KnowledgeGraph) -> None:
     assert rivals.ids is None
 
 
+def test_a_mixture_remembers_whom_its_members_drew(kg: KnowledgeGraph) -> None:
+    positives, table, _ = facts_as_vectors(kg)
+    inner = Mixture(DANS(DIM, k=1), Kept(k=1))
+    for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
+        rivals = mixture(positives)
+        ids = rivals.partial_ids
+        assert ids is not None
+        assert rivals.ids is None
+        assert ids.lt(0).tolist() == [[False] * 3 + [True] * 2 + [False]] * len(positives)
+        assert torch.equal(rivals.vectors[ids >= 0], table[ids[ids >= 0]])
+    assert Mixture(Uniform(k=3), Kept(k=1))(positives).partial_ids is None
+    assert Mixture(DANS(DIM, k=1))(positives).partial_ids is None
+
+
 def test_a_mixture_masks_the_rivals_of_the_member_that_does(kg: KnowledgeGraph) -> None:
     positives, _, _ = facts_as_vectors(kg)
     known = kg.known(("train",))

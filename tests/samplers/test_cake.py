@@ -13,7 +13,6 @@ from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.registry import build
 from dans.samplers import CAKE, SAMPLERS
-from dans.samplers.cake import distinct
 from tests.samplers.test_types import LINES, classes, occurrences, written
 from tests.samplers.test_uniform import p_value
 
@@ -161,27 +160,6 @@ def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
     # Both members are drawn for each fact; 3 is dropped, and an outsider comes in its place.
     assert seen[4] > 5000
     assert max(seen[e] for e in (0, 2, 5, 6, 7)) < 1500
-
-
-def test_places_are_distinct_and_each_set_is_as_likely() -> None:
-    torch.manual_seed(0)
-    side = torch.tensor([[True, False, True, True]]).expand(30_000, 4)
-    sizes = torch.where(side, 5, 1)
-    places = distinct(sizes, side)
-    assert places[:, 1].eq(0).all()
-    chosen = places[:, [0, 2, 3]].sort(dim=1).values
-    assert (chosen.diff(dim=1) > 0).all()
-    sets = (chosen * torch.tensor([25, 5, 1])).sum(1).unique(return_counts=True)[1]
-    assert len(sets) == 10
-    assert p_value(torch.repeat_interleave(torch.arange(10), sets), torch.ones(10)) > 1e-4
-
-
-def test_places_run_out_with_the_members() -> None:
-    side = torch.zeros(50, 5, dtype=torch.bool)
-    places = distinct(torch.full((50, 5), 3), side)
-    assert places[:, 3:].eq(-1).all()
-    assert places[:, :3].sort(dim=1).values.tolist() == [[0, 1, 2]] * 50
-    assert distinct(torch.zeros(2, 3, dtype=torch.int64), side[:2, :3]).eq(-1).all()
 
 
 def test_forgetting_pools_changes_no_draw(

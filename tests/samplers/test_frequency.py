@@ -168,6 +168,9 @@ def test_wrong_options_are_named(kg: KnowledgeGraph) -> None:
         make(kg, noise="unigram")
     with pytest.raises(InputError, match="must not be negative"):
         make(kg, smoothing=-1.0)
+    for value in ("nan", "inf"):
+        with pytest.raises(InputError, match=f"smoothing: must be a finite number, got {value}"):
+            make(kg, smoothing=float(value))
 
 
 def test_a_side_that_one_entity_fills_alone_is_refused() -> None:

@@ -11,7 +11,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.known import KnownFacts
 from dans.samplers import MCNS
-from dans.samplers.mcns import nearest, visited, within
+from dans.samplers.mcns import closest, visited, within
 from dans.samplers.scoring import Scorer
 from tests.suites.samplers import facts_as_vectors, make
 
@@ -100,11 +100,11 @@ def test_the_density_of_the_component_misses_it() -> None:
 def test_neighbourhoods_of_unequal_sizes_are_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     positives = spread()
     torch.manual_seed(0)
-    pools = nearest(positives.entities, 10)
+    pools = closest(positives.entities, 10)
     pools[torch.rand(pools.shape) < 0.6] = N
     pools[:9] = N
     pools = pools.sort(1).values
-    monkeypatch.setattr("dans.samplers.mcns.nearest", lambda *_: pools)
+    monkeypatch.setattr("dans.samplers.mcns.closest", lambda *_: pools)
     assert variation(settled(positives), target(positives)) < 0.02
 
 
@@ -301,7 +301,7 @@ def test_neighbours_are_looked_up_anew_every_refresh() -> None:
         torch.manual_seed(step)
         vectors = torch.randn_like(positives.entities)
         sampler(Positives(**{**vars(positives), "entities": vectors}))
-        looks.append(torch.equal(sampler.pools, nearest(vectors, 10)))
+        looks.append(torch.equal(sampler.pools, closest(vectors, 10)))
         assert looks[-1] or torch.equal(sampler.pools, before)
     assert looks == [True, False, False, True, False, False, True]
 
@@ -311,9 +311,9 @@ def test_nearest_is_what_sorting_all_distances_gives(monkeypatch: pytest.MonkeyP
     entities = torch.randn(60, 3) * torch.rand(60, 1)
     apart = torch.cdist(entities, entities).fill_diagonal_(torch.inf)
     wanted = apart.topk(7, largest=False).indices.sort(1).values
-    assert torch.equal(nearest(entities, 7).long(), wanted)
+    assert torch.equal(closest(entities, 7).long(), wanted)
     monkeypatch.setattr("dans.samplers.mcns.DISTANCES", 130)
-    assert torch.equal(nearest(entities, 7).long(), wanted)
+    assert torch.equal(closest(entities, 7).long(), wanted)
 
 
 def test_walks_find_entities_within_two_hops(kg: KnowledgeGraph) -> None:
@@ -335,12 +335,12 @@ def test_walks_find_entities_within_two_hops(kg: KnowledgeGraph) -> None:
 
 def test_walks_stay_what_they_were_drawn_as(kg: KnowledgeGraph) -> None:
     positives, _, _ = facts_as_vectors(kg)
-    sampler = make("mcns-walks", kg, pool=2, refresh=1)
+    sampler = make("mcns-walks", kg, pool=2)
     before = sampler.state_dict()["pools"].clone()
     for _ in range(3):
         sampler(positives)
     assert torch.equal(sampler.state_dict()["pools"], before)
-    other = make("mcns-walks", kg, pool=2, refresh=1)
+    other = make("mcns-walks", kg, pool=2)
     other.load_state_dict(sampler.state_dict())
     assert torch.equal(other.state_dict()["pools"], before)
 
@@ -419,8 +419,13 @@ def test_the_gap_is_that_between_chains_and_facts() -> None:
         ({"pool": 0}, "pool: must be at least 1"),
         ({"refresh": 0}, "refresh: must be at least 1"),
         ({"alpha": 0.0}, "alpha: must be above 0, got 0.0"),
+        ({"alpha": float("inf")}, "alpha: must be a finite number, got inf"),
         ({"neighbours": "far"}, "neighbours: known: nearest, walks; got 'far'"),
         ({"neighbours": "walks"}, "neighbours: walks needs the graph"),
+        (
+            {"neighbours": "walks", "walks": lambda starts, length: starts, "refresh": 500},
+            "refresh: neighbours = walks are drawn once; leave it out",
+        ),
         ({"chains": "none"}, "chains: known: query, relation, random"),
         ({"acceptance": "all"}, "acceptance: known: mixture, component"),
         ({"side": "both"}, "side: known: coin, head, tail"),

@@ -40,7 +40,32 @@ def test_a_rival_without_an_id_is_told_by_its_vector() -> None:
     ids, generated = identify(Negatives(vectors, side), entities)
     assert ids.tolist() == [[3, 4], [5, 6]]
     assert generated.tolist() == [[False, True]] * 2
+    exclude = torch.tensor([[3, 0], [1, 6]])
+    ids, generated = identify(Negatives(vectors, side), entities, exclude=exclude)
+    assert ids[:, 0].tolist() == [int(nearest(entities[3:4], entities, exclude[:1, :1])), 5]
+    assert ids[0, 1] == 4
+    assert ids[1, 1] != 6
+    assert generated.tolist() == [[True, True], [False, True]]
     known = Negatives.of(entities, torch.tensor([[7, 8], [0, 1]]), side)
     ids, generated = identify(known, entities, slice(1, 2))
     assert ids.tolist() == [[0, 1]]
     assert not generated.any()
+
+
+def test_ids_that_are_known_are_not_guessed() -> None:
+    # So far from the origin, single precision cannot tell who is nearest to whom.
+    entities = torch.stack((torch.linspace(49.99, 50.01, 40), torch.full((40,), 50.0)), dim=1)
+    ids = torch.arange(40).view(20, 2)
+    side = torch.zeros(20, 3, dtype=torch.bool)
+    vectors = torch.cat((entities[ids], torch.full((20, 1, 2), 60.0)), dim=1)
+    partial = torch.cat((ids, torch.full((20, 1), -1)), dim=1)
+    guessed, _ = identify(Negatives(vectors, side), entities)
+    assert not torch.equal(guessed[:, :2], ids)
+    found, generated = identify(Negatives(vectors, side, partial_ids=partial), entities)
+    assert torch.equal(found[:, :2], ids)
+    assert generated.tolist() == [[False, False, True]] * 20
+    exclude = torch.cat((ids, found[:, 2:]), dim=1)
+    found, _ = identify(Negatives(vectors, side, partial_ids=partial), entities, exclude=exclude)
+    assert torch.equal(found[:, :2], ids)
+    assert not found[:, 2].eq(exclude[:, 2]).any()
+    assert partial[:, 2].eq(-1).all()

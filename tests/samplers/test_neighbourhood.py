@@ -125,10 +125,10 @@ def test_more_walks_find_more() -> None:
 
 @pytest.mark.parametrize("neighbourhood", ["hops", "walks", "one_walk"])
 def test_small_parts_find_the_same(neighbourhood: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    kg = untidy()
-    whole = neighbourhoods(make(kg, neighbourhood=neighbourhood, walks_per_entity=300))
+    kg, given = untidy(), {} if neighbourhood == "hops" else {"walks_per_entity": 300}
+    whole = neighbourhoods(make(kg, neighbourhood=neighbourhood, **given))
     monkeypatch.setattr(module, "PART", 8)
-    assert neighbourhoods(make(kg, neighbourhood=neighbourhood, walks_per_entity=300)) == whole
+    assert neighbourhoods(make(kg, neighbourhood=neighbourhood, **given)) == whole
 
 
 @pytest.mark.parametrize("neighbourhood", ["walks", "one_walk"])
@@ -273,6 +273,19 @@ def test_state_brings_back_neighbourhoods_of_another_size(
     assert torch.equal(*drawn)
 
 
+@pytest.mark.parametrize("other", [lambda: path(4), lambda: path(2), lambda: star(8)])
+def test_state_of_another_graph_is_refused(other: Callable[[], KnowledgeGraph]) -> None:
+    sampler = make(path(3), neighbourhood="hops")
+    before = neighbourhoods(sampler)
+    with pytest.raises(InputError, match="neighbourhoods are not of 3 entities"):
+        sampler.load_state_dict(make(other(), neighbourhood="hops").state_dict())
+    with pytest.raises(InputError, match="made with another graph"):
+        sampler.set_extra_state(torch.tensor([3, 1, 9]))
+    with pytest.raises(InputError, match="made with another graph"):
+        sampler.set_extra_state(torch.tensor([], dtype=torch.int64))
+    assert neighbourhoods(sampler) == before
+
+
 def test_building_takes_the_same_from_the_generator_whatever_is_drawn() -> None:
     after, states = [], []
     for given in (
@@ -304,6 +317,10 @@ def test_a_seed_decides_the_neighbourhoods() -> None:
         ({"length": 0}, "length: must be at least 1"),
         ({"walks_per_entity": 0}, "walks_per_entity: must be at least 1"),
         ({"limit": 0}, "limit: must be at least 1"),
+        (
+            {"neighbourhood": "hops", "walks_per_entity": 1000},
+            "walks_per_entity: neighbourhood = hops walks nowhere; leave it out",
+        ),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, object], message: str) -> None:

@@ -309,6 +309,8 @@ def test_the_gap_is_that_between_caches_and_facts() -> None:
         ({"fresh": 0}, "fresh: must be at least 1"),
         ({"update": "best"}, "update: known: importance, top; got 'best'"),
         ({"temperature": 0.0}, "temperature: must be above 0, got 0.0"),
+        ({"temperature": float("inf")}, "temperature: must be a finite number, got inf"),
+        ({"temperature": 1.0, "update": "top"}, "temperature: update = top has none; leave it out"),
         ({"lazy": -1}, "lazy: must not be negative, got -1"),
         ({"side": "both"}, "side: known: bernoulli, coin, head, tail"),
         ({"filter": "mask"}, "filter: mask needs the known facts"),

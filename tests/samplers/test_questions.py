@@ -3,7 +3,7 @@
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.samplers.questions import Questions, last
+from dans.samplers.questions import Questions, last, repeats
 
 
 def test_every_distinct_question_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
@@ -52,3 +52,10 @@ def test_the_last_of_each_number_is_found_whatever_their_order() -> None:
     places = {row: place for place, row in enumerate(rows.tolist())}
     assert last(rows).tolist() == [places[row] for row in sorted(places)]
     assert last(rows[:0]).tolist() == []
+
+
+def test_what_stands_again_in_a_row_is_told_from_its_first() -> None:
+    torch.manual_seed(0)
+    rows = torch.randint(6, (50, 9)).sort().values
+    expected = [[row[:i].count(x) > 0 for i, x in enumerate(row)] for row in rows.tolist()]
+    assert repeats(rows).tolist() == expected

@@ -221,7 +221,7 @@ def test_other_entities_than_the_generator_has_are_refused(name: str, kg: Knowle
         ({"repeats": 0}, "repeats: must be at least 1"),
         ({"pretrain": -1}, "pretrain: must not be negative, got -1"),
         ({"l2": -0.5}, "l2: must not be negative"),
-        ({"l2": float("nan")}, "l2: must not be negative"),
+        ({"l2": float("nan")}, "l2: must be a finite number, got nan"),
         ({"width": 0}, "width: must be at least 1"),
         ({"k": 0}, "k: must be at least 1"),
         ({"baseline": "moving"}, "baseline: known: "),

@@ -1,11 +1,13 @@
 """Scores of candidates: the same by table, by parts, and one by one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
-from dans.samplers.scoring import Scorer
+from dans.samplers.scoring import Scorer, gap
 from tests.suites.samplers import facts_as_vectors
 
 
@@ -47,3 +49,23 @@ def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(kg: Know
     assert Scorer(positives, expected=scores).table is not None
     assert Scorer(positives, expected=scores - 1).table is None
     assert Scorer(positives, expected=scores, table=scores - 1).table is None
+
+
+@pytest.mark.parametrize("reciprocal", [False, True])
+def test_the_gap_is_a_mean_over_all_that_is_held(reciprocal: bool, kg: KnowledgeGraph) -> None:
+    positives = facts_as_vectors(kg)[0].detach()
+    positives = replace(positives, reciprocal=reciprocal, head_query=2 * positives.head_query)
+    torch.manual_seed(0)
+    held = torch.randint(-1, kg.num_entities, (len(positives), 2, 3))
+    above = []
+    for i, (heads, _, tails) in enumerate(kg.train.tolist()):
+        for side, query in enumerate((positives.tail_query[i], positives.head_query[i])):
+            fact = (query, heads) if reciprocal and side else (positives.tail_query[i], tails)
+            for e in held[i, side].tolist():
+                if e >= 0:
+                    score = positives.match(query, positives.entities[e])
+                    above.append(
+                        float(score - positives.match(fact[0], positives.entities[fact[1]]))
+                    )
+    assert gap(positives, held) == pytest.approx(sum(above) / len(above), abs=1e-5)
+    assert gap(positives, torch.full_like(held, -1)) is None

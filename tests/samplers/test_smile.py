@@ -319,6 +319,8 @@ def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
     [
         ({"weight": -1.0}, "weight: must not be negative, got -1.0"),
         ({"temperature": 0.0}, "temperature: must be above 0"),
+        ({"weight": float("nan")}, "weight: must be a finite number, got nan"),
+        ({"temperature": float("inf")}, "temperature: must be a finite number, got inf"),
         ({"balance": 1.5}, "balance: must be between 0 and 1, got 1.5"),
         ({"frequent": -0.1}, "frequent: must be between 0 and 1"),
         ({"frequent": 0.9}, "frequent: no typed triple has 0.9 of all facts; the most frequent"),

@@ -242,3 +242,5 @@ def test_popularity_refuses_what_leaves_nothing_to_draw() -> None:
         Popularity(facts=torch.tensor([[0, 0, 0]]), num_entities=3, smoothing=0.0)
     with pytest.raises(InputError, match="must not be negative"):
         Popularity(facts=torch.tensor([[0, 0, 1]]), num_entities=3, smoothing=-1.0)
+    with pytest.raises(InputError, match="exponent: must be a finite number, got nan"):
+        Popularity(facts=torch.tensor([[0, 0, 1]]), num_entities=3, exponent=float("nan"))

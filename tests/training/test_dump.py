@@ -10,8 +10,9 @@ from dans.assembly import build_trainer
 from dans.batch import Negatives, Positives
 from dans.config import RunConfig, override
 from dans.data.graph import KnowledgeGraph
-from dans.samplers import Listed
+from dans.samplers import DANS, Listed, Mixture, Uniform
 from dans.samplers.listed import CORE, RECORDED
+from dans.samplers.nearest import nearest
 from dans.training import dump as module
 from dans.training.checkpoint import states_equal
 from dans.training.dump import Dump
@@ -124,6 +125,76 @@ def test_generated_rivals_are_named_after_the_nearest_entity(
     # Of five rivals, the first two are generated, one by each way.
     assert generated == ["1", "1", "0", "0", "0"] * (len(generated) // 5)
     assert {line[-2] for line in lines(tmp_path)} == {"0", "1"}
+
+
+def test_no_generated_rival_is_named_after_the_entity_it_replaces(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    side = torch.tensor([[True, True, False, False]]).expand(len(kg.train), 4)
+    entities = torch.eye(kg.num_entities) * 9
+    true = torch.where(side, kg.train[:, :1], kg.train[:, 2:])
+    b, n = len(kg.train), kg.num_entities
+    empty = torch.empty(b, 0)
+    positives = Positives(
+        kg.train, *[empty] * 5, entities, lambda query, entity: (query * entity).sum(-1)
+    )
+    near = entities[true] + 1e-3 * entities[(true + 1) % n]
+    Dump(tmp_path / "negatives", kg)(positives, Negatives(near, side))
+    expected = [kg.entities[e] for e in ((true + 1) % n).flatten().tolist()]
+    assert [line[4] for line in lines(tmp_path)] == expected
+    assert {line[-1] for line in lines(tmp_path)} == {"1"}
+    assert len(expected) == 4 * b
+
+
+def test_real_rivals_of_a_mixture_are_written_down_exactly(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    n = kg.num_entities
+    # So far from the origin that distances in single precision name the wrong entity.
+    entities = 50 + 0.01 * (2 * torch.rand(n, 8) - 1)
+    h, t = entities[kg.train[:, 0]], entities[kg.train[:, 2]]
+    positives = Positives(kg.train, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
+    sampler = Mixture(Uniform(k=20), DANS(8, k=1))
+    rivals = sampler(positives)
+    assert rivals.ids is None
+    assert rivals.partial_ids is not None
+    real = rivals.vectors[:, :20]
+    assert torch.equal(entities[rivals.partial_ids[:, :20]], real)
+    assert not torch.equal(
+        nearest(real.flatten(0, 1), entities).view(-1, 20), rivals.partial_ids[:, :20]
+    )
+    Dump(tmp_path / "negatives", kg)(positives, rivals)
+    named = [kg.entities.index(line[4]) for line in lines(tmp_path)]
+    written = torch.tensor(named).view(len(kg.train), 22)
+    assert torch.equal(written[:, :20], rivals.partial_ids[:, :20])
+    made = [line[-1] for line in lines(tmp_path)]
+    assert made == (["0"] * 20 + ["1"] * 2) * len(kg.train)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("sampler=['uniform']", "sampler.0.exclude_true=false", "sampler.0.k=50"),
+        ("sampler=['dans']", "sampler.0.decode=nearest", "sampler.0.k=3"),
+    ],
+)
+def test_a_dump_read_as_a_list_makes_no_fact_its_own_rival(
+    kg: KnowledgeGraph, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    trainer(kg, tmp_path, *changes).fit(6)
+    sampler = Listed(
+        str(tmp_path / "negatives"),
+        k=50,
+        facts=kg.train,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
+    )
+    rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
+    assert rivals.ids is not None
+    true = torch.where(rivals.replaces_head, kg.train[:, :1], kg.train[:, 2:])
+    assert not rivals.ids.eq(true).any()
 
 
 def test_a_dump_is_a_list_of_rivals(kg: KnowledgeGraph, tmp_path: Path) -> None:

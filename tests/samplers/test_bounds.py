@@ -1,0 +1,24 @@
+"""Numbers that an option may not be."""
+
+import pytest
+
+from dans.errors import InputError
+from dans.samplers.bounds import above_zero, finite, not_negative
+
+
+@pytest.mark.parametrize("check", [finite, above_zero, not_negative])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_refused(check: object, value: float) -> None:
+    with pytest.raises(InputError, match=f"weight: must be a finite number, got {value}"):
+        check("weight", value)  # type: ignore[operator]
+
+
+def test_bounds_are_told_apart() -> None:
+    for value in (-1.0, 0.0, 1e-9, 10**9):
+        finite("weight", value)
+    above_zero("weight", 1e-9)
+    not_negative("weight", 0)
+    with pytest.raises(InputError, match="weight: must be above 0, got 0"):
+        above_zero("weight", 0)
+    with pytest.raises(InputError, match=r"weight: must not be negative, got -0\.1"):
+        not_negative("weight", -0.1)
