@@ -1,6 +1,6 @@
 """Measure what samplers offer: how often false, how hard, how diverse, how fast.
 
-A run's own samplers as trained, and others made anew, which learn on its model first; or, on facts
+A run's own samplers as trained, and others that learn on its model for a few passes; or, on facts
 alone, those that look at no model. Writes samplers.json and, of a run, samplers.png (dans[plots]).
 
   python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler uniform --sampler kept
@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("--sampler", action="append", default=[], help=more)
     parser.add_argument("--facts", type=int, default=1000, help="to draw for (default: 1000)")
     parser.add_argument("--model", choices=("best", "last"), help="of the run (default: last)")
-    parser.add_argument("--warm-up", type=int, metavar="PASSES", help="learnt first (default: 3)")
+    parser.add_argument("--warm-up", type=int, metavar="PASSES", help="to learn in (default: 3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
     args = parser.parse_args()
     if (args.run is None) == (args.dataset is None):
         raise InputError("expected the folder of a run, or --dataset NAME, and not both")
     of_run = {k: v for k, v in (("which", args.model), ("passes", args.warm_up)) if v is not None}
-    if args.run is None and of_run:
+    if args.dataset and of_run:
         raise InputError("--model, --warm-up: no effect with --dataset, where there is no model")
-    if args.run is None:
+    if args.dataset:
         found = compare_without_model(args.dataset, args.sampler, facts=args.facts)
     else:
         found = compare_samplers(args.run, args.sampler, facts=args.facts, **of_run)
