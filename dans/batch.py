@@ -10,6 +10,9 @@ from torch.nn import functional as F
 #: Compares query vectors with entity vectors over the last axis; larger is truer.
 Match = Callable[[Tensor, Tensor], Tensor]
 
+#: Corrupted facts made at a time on a CPU, so that what lies between stays in its cache.
+CORRUPTED = 2**14
+
 
 @dataclass(frozen=True)
 class Positives:
@@ -205,12 +208,21 @@ def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
         tensor([[[5, 7, 1],
                  [0, 7, 6]]])
     """
-    heads, relations, tails = positives.unsqueeze(1).unbind(-1)
     triples = ids.new_empty(*ids.shape, 3)
+    rows = len(ids) if ids.device.type != "cpu" else max(1, CORRUPTED // max(1, ids.shape[1]))
+    if len(ids):
+        parts = (part.split(rows) for part in (positives, ids, replaces_head, triples))
+        for given in zip(*parts, strict=True):
+            _corrupt(*given)
+    return triples
+
+
+def _corrupt(positives: Tensor, ids: Tensor, replaces_head: Tensor, triples: Tensor) -> None:
+    """Write corrupted facts into (b, k, 3) triples."""
+    heads, relations, tails = positives.unsqueeze(1).unbind(-1)
     new_heads, same_relations, new_tails = triples.unbind(-1)
     # By bits, not by choices: no processor foresees a coin, and a wrong guess costs ten of these.
     mask = replaces_head.to(ids.dtype).neg_()
     torch.bitwise_xor((ids ^ heads).bitwise_and_(mask), heads, out=new_heads)
     same_relations.copy_(relations)
     torch.bitwise_xor((ids ^ tails).bitwise_and_(mask), ids, out=new_tails)
-    return triples

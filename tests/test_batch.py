@@ -54,6 +54,24 @@ def test_reciprocal_facts_are_asked_the_way_their_rivals_are() -> None:
     torch.testing.assert_close(positives.scores(SIDES), expected)
 
 
+@pytest.mark.parametrize("most", [1, 4, 2**14])
+def test_facts_are_corrupted_alike_in_parts_of_any_size(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dans.batch.CORRUPTED", most)
+    torch.manual_seed(0)
+    facts, ids = torch.randint(2**40, (7, 3)), torch.randint(2**40, (7, 3))
+    side = torch.rand(7, 3) < 0.5
+    got = corrupted(facts, ids, side).tolist()
+    for (h, r, t), row, heads, triples in zip(
+        facts.tolist(), ids.tolist(), side.tolist(), got, strict=True
+    ):
+        assert triples == [
+            [e, r, t] if head else [h, r, e] for e, head in zip(row, heads, strict=True)
+        ]
+    assert corrupted(facts[:0], ids[:0], side[:0]).shape == (0, 3, 3)
+
+
 def test_only_one_side_changes_and_the_relation_never() -> None:
     triples = corrupted(TRIPLES, IDS, SIDES)
     assert bool((triples[..., 1] == TRIPLES[:, 1:2]).all())
