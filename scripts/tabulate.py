@@ -7,12 +7,11 @@ python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
 python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
 """
 
-import json
 from fnmatch import fnmatch
 from pathlib import Path
 
 from dans import cli
-from dans.analysis.tables import across, collect, markdown, replace_between, summarise
+from dans.analysis.tables import across, collect, markdown, replace_between, summarise, to_json
 from dans.errors import InputError
 
 
@@ -39,7 +38,7 @@ def main() -> None:
         table = markdown(results, reference=args.reference, expected=expected)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(summarise(results), indent=1) + "\n", "utf-8")
+        args.json.write_text(to_json(summarise(results)), "utf-8")
     if args.write:
         text = args.write.read_text("utf-8")
         args.write.write_text(replace_between(text, args.mark, table), "utf-8")

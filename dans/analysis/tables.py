@@ -147,6 +147,20 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
     }
 
 
+def to_json(plain: Mapping[str, Any]) -> str:
+    """Plain data with a line for each recipe: short, and a change shows where it is.
+
+    Example:
+        >>> print(to_json({"one": {"seeds": [0]}, "two": {"seeds": [0, 1]}}), end="")
+        {
+        "one": {"seeds": [0]},
+        "two": {"seeds": [0, 1]}
+        }
+    """
+    lines = (f"{json.dumps(recipe)}: {json.dumps(numbers)}" for recipe, numbers in plain.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def _sampler(result: Results) -> dict[str, Any]:
     """The numbers of the sampler, under one key; nothing where it was not inspected."""
     offers = {name: result.offers(name) for name in OFFERED}
