@@ -134,22 +134,22 @@ def test_samplers_are_inspected_on_facts_alone(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reproducing_makes_what_is_missing_and_no_more(folder: Path) -> None:
+def test_reproducing_makes_what_is_missing_and_no_more(folder: Path, tmp_path: Path) -> None:
     changes = [f"data={folder / 'facts'}", "train.steps=2", "train.validate_every=1"]
     options = [option for change in changes for option in ("--set", change)]
     options += ["pretrain", "--match", "umls-distmult", "--seeds", "1"]
-    made = folder / "runs" / "pretrain" / "umls-distmult" / "seed0"
-    assert run("reproduce.py", *options, cwd=folder).returncode == 0
+    made = tmp_path / "runs" / "pretrain" / "umls-distmult" / "seed0"
+    assert run("reproduce.py", *options, cwd=tmp_path).returncode == 0
     report = (made / "report.last.json").stat().st_mtime_ns
     sampler = made / "sampler.json"
     assert json.loads(sampler.read_text())["seconds_per_step"] > 0
     sampler.unlink()
-    assert run("reproduce.py", *options, cwd=folder).returncode == 0
+    assert run("reproduce.py", *options, cwd=tmp_path).returncode == 0
     assert (made / "report.last.json").stat().st_mtime_ns == report
     assert sampler.exists()
-    done = run("tabulate.py", "runs/pretrain", "--json", "numbers.json", cwd=folder)
+    done = run("tabulate.py", "runs/pretrain", "--json", "numbers.json", cwd=tmp_path)
     assert "harder than the fact" in done.stdout
-    assert "sampler" in json.loads((folder / "numbers.json").read_text())["umls-distmult"]
+    assert "sampler" in json.loads((tmp_path / "numbers.json").read_text())["umls-distmult"]
 
 
 @pytest.mark.slow
