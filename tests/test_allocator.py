@@ -11,15 +11,21 @@ from dans.allocator import keep_freed_memory
 {keep}
 torch.set_num_threads(1)
 step = lambda: [torch.ones(12_000_000) for _ in range(4)]
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3): step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20): step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+counts = [faults()]
+for _ in range(21):
+    step()
+    counts.append(faults())
+print(sorted(after - before for before, after in zip(counts, counts[1:]))[10])
 """
 
 
 def faults(keep: str) -> int:
-    """Pages faulted in by twenty steps that free what they allocate."""
+    """Pages faulted in by a step that frees what it allocates: the median of many.
+
+    Once in a while the heap grows by a block, as chance lays it out; that is no step's habit.
+    """
     script = STEPS.format(keep=keep)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
@@ -30,5 +36,6 @@ def faults(keep: str) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told")
 def test_pages_are_faulted_in_once() -> None:
-    # Without it they are some two thousand, where the kernel has no huge pages to give.
-    assert faults("assert keep_freed_memory()") < 200
+    # Without it they are a hundred, or tens of thousands where the kernel gives no huge pages.
+    assert faults("assert keep_freed_memory()") < 10
+    assert faults("") > 50
