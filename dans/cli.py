@@ -55,12 +55,11 @@ def _refuse(sentence: str, *, status: int = 2) -> int:
 
 def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:
     """The options of every script that trains."""
-    known = ", ".join(sorted(path.stem for path in (RECIPES / kind).glob("*.toml")))
     parser.add_argument(
         "--recipe",
         default=recipe,
         metavar="NAME|FILE",
-        help=f"what to train: a TOML file, or one of: {known} (default: {recipe})",
+        help=f"what to train: a TOML file, or one of scripts/recipes/{kind} (default: {recipe})",
     )
     parser.add_argument("--seed", type=int, help="random seed (default: the recipe's, or 0)")
     parser.add_argument(

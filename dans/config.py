@@ -48,6 +48,10 @@ def _within(
         raise InputError(f"{name}: expected {words}, got {value:g}")
 
 
+#: Recipes that an error lists all.
+LISTED = 20
+
+
 @dataclass(frozen=True)
 class Component:
     """A class chosen by name, and what its constructor is given."""
@@ -248,12 +252,19 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        near = sorted(other.stem for other in path.parent.glob("*.toml"))
-        raise InputError(
-            f"{path}: no such recipe; known: {', '.join(near) or 'none in that folder'}"
-        ) from None
+        raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file: {error}") from None
+
+
+def _offered(path: Path) -> str:
+    """The recipes of a folder; where they are many, those of a name much like the one asked for."""
+    names = sorted(other.stem for other in path.parent.glob("*.toml"))
+    if len(names) <= LISTED:
+        return f"known: {', '.join(names) or 'none in that folder'}"
+    near = get_close_matches(path.stem, names, n=5)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    return f"{hint}{len(names)} are in {path.parent}"
 
 
 def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from dans.assembly import build_member
 from dans.batch import Positives
+from dans.config import Component
 from dans.data.graph import KnowledgeGraph
 from dans.losses import Logistic
 from dans.models.decoders import DECODERS, Decoder
@@ -57,19 +59,8 @@ def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         own = {"file": listing(kg, Path(folder))} if name == "listed" else {}
-        return build(
-            SAMPLERS,
-            name,
-            given={**own, **options, **given},
-            dim=DIM,
-            num_entities=kg.num_entities,
-            num_relations=kg.num_relations,
-            facts=kg.train,
-            known=kg.known(("train",)),
-            walks=kg.walks,
-            entity_names=kg.entities,
-            relation_names=kg.relations,
-        )
+        part = Component(name, {**own, **options, **given})
+        return build_member(part, kg, DIM, where="sampler")
 
 
 def listing(kg: KnowledgeGraph, folder: Path) -> str:
