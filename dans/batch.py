@@ -32,7 +32,12 @@ class Positives:
         entities: (n, d) every entity a rival may be drawn from.
         match: broadcasts over (..., d) to scores (...).
         reciprocal: do the two questions of one fact have two different scores?
-        dot: is ``match`` a dot product? Then many rivals are matched by one matrix product.
+        dot: is ``match`` a dot product plus ``shift``? Then many rivals are matched by one matrix
+            product.
+        shift: what ``match`` adds to every score, where it is a dot product.
+        asks_head: (b,) bool, the one question that each fact stands for: (?, r, t), or (h, r, ?)
+            where False. None: both.
+        pool: (p,) rows of ``entities``, those an objective wanted beside the facts' own.
     """
 
     triples: Tensor
@@ -45,6 +50,9 @@ class Positives:
     match: Match
     reciprocal: bool = False
     dot: bool = False
+    shift: float = 0.0
+    asks_head: Tensor | None = None
+    pool: Tensor | None = None
 
     @classmethod
     def of_ids(cls, triples: Tensor, num_entities: int) -> "Positives":
@@ -83,7 +91,8 @@ class Positives:
 
     def slice(self, start: int, stop: int) -> "Positives":
         """Facts ``start`` to ``stop``, over the same entities."""
-        rows = ("triples", "h", "r", "t", "tail_query", "head_query")
+        rows = ["triples", "h", "r", "t", "tail_query", "head_query"]
+        rows += [] if self.asks_head is None else ["asks_head"]
         return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
 
     def scores(self, replaces_head: Tensor | None = None) -> Tensor:
@@ -178,7 +187,8 @@ class Negatives:
             # Both questions at once: half the memory traffic of choosing a query for each rival.
             queries = torch.stack((positives.tail_query, positives.head_query), dim=-1)
             as_tail, as_head = (self.vectors @ queries).unbind(-1)
-            return torch.where(self.replaces_head, as_head, as_tail)
+            scores = torch.where(self.replaces_head, as_head, as_tail)
+            return scores + positives.shift if positives.shift else scores
         query = torch.where(
             self.replaces_head.unsqueeze(-1),
             positives.head_query.unsqueeze(1),

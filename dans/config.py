@@ -24,7 +24,18 @@ else:
 T = TypeVar("T")
 
 #: How the learning rate moves over a run.
-Schedule = Literal["constant", "cosine", "linear"]
+Schedule = Literal["constant", "cosine", "linear", "plateau"]
+
+#: What moves the parameters of a model; see ``dans.training.optimizers``.
+OptimizerName = Literal["adam", "adagrad", "lazy_adam"]
+
+#: What a batch counts: facts, each asked for its head and its tail; or questions, each with all
+#: facts that answer it.
+BatchBy = Literal["facts", "questions"]
+
+#: The validation figure that chooses the best checkpoint: filtered MRR; or the NLL of lines
+#: labelled true and false, where a data set has such.
+Select = Literal["mrr", "nll"]
 
 
 def _within(
@@ -47,6 +58,10 @@ def _within(
     ):
         raise InputError(f"{name}: expected {words}, got {value:g}")
 
+
+#: Sections of a recipe that say what it gives and what a paper has in its place; nothing is
+#: computed from them.
+RECORDS = ("expected", "paper")
 
 #: Recipes that an error lists all.
 LISTED = 20
@@ -82,11 +97,21 @@ class TrainConfig:
     """How parameters move."""
 
     steps: int = 1000
-    #: facts per step; more than there are means all of them
+    #: facts (or questions) per step; more than there are means all of them
     batch: int = 1000
+    #: what a batch counts: ``facts``, or ``questions`` for objectives that compare all entities
+    batch_by: BatchBy = "facts"
+    optimizer: OptimizerName = "adam"
     lr: float = 1e-3
+    #: of ``adam`` and ``lazy_adam``
     betas: tuple[float, float] = (0.9, 0.999)
+    #: what ``adagrad`` takes the sum of squared gradients to be at the start
+    accumulator: float = 0.0
     schedule: Schedule = "constant"
+    #: ``plateau`` multiplies the learning rate by this …
+    decay: float = 0.95
+    #: … after more validations than this without a better figure
+    decay_patience: int = 5
     #: largest norm of the gradient of the model; 0 turns clipping off
     clip: float = 1.0
     #: weight of mean e² + mean r² over the encoder's output and the relation table
@@ -94,7 +119,9 @@ class TrainConfig:
     seed: int = 0
     #: steps between validations; each writes a checkpoint
     validate_every: int = 100
-    #: validations without a better MRR before stopping; 0 never stops early
+    #: the figure that a validation gives, and the best checkpoint is best in
+    select: Select = "mrr"
+    #: validations without a better figure before stopping; 0 never stops early
     patience: int = 0
     #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
     threads: int = 0
@@ -104,13 +131,25 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("steps", "lr", "clip", "l2", "seed", "patience", "threads"):
+        not_negative = ("steps", "lr", "clip", "l2", "seed", "patience", "threads")
+        for name in (*not_negative, "accumulator", "decay_patience"):
             _within(name, getattr(self, name), least=0)
+        _within("decay", self.decay, above=0, most=1)
         _within("batch", self.batch, least=1)
         _within("validate_every", self.validate_every, least=1)
         _within("seed", self.seed, most=2**63 - 1)
         for beta in self.betas:
             _within("betas", beta, least=0, below=1)
+        plateau = (self.schedule == "plateau", 'schedule = "plateau"')
+        needs = {
+            "accumulator": (self.optimizer == "adagrad", 'optimizer = "adagrad"'),
+            "betas": (self.optimizer != "adagrad", 'optimizer = "adam" or "lazy_adam"'),
+            "decay": plateau,
+            "decay_patience": plateau,
+        }
+        for name, (met, what) in needs.items():
+            if not met and getattr(self, name) != getattr(TrainConfig, name):
+                raise InputError(f"{name}: has no effect without {what}; leave it out")
 
 
 @dataclass(frozen=True)
@@ -142,8 +181,12 @@ class RunConfig:
     data: str
     encoder: Component
     decoder: Component
-    loss: Component
-    sampler: tuple[Component, ...]
+    #: what is minimised; of those in ``dans``, rivals from samplers under a loss
+    objective: Component = Component("negative_sampling")
+    loss: Component | None = None
+    sampler: tuple[Component, ...] = ()
+    #: terms beside the objective's
+    regularizer: tuple[Component, ...] = ()
     graph: GraphConfig = GraphConfig()
     train: TrainConfig = TrainConfig()
     phase: dict[str, PhaseConfig] = field(default_factory=dict)
@@ -170,7 +213,7 @@ class RunConfig:
             Traceback (most recent call last):
             dans.errors.InputError: train.learning_rate: unknown option; known: steps, ...
         """
-        plain = {key: value for key, value in plain.items() if key != "expected"}
+        plain = {key: value for key, value in plain.items() if key not in RECORDS}
         try:
             return _section(cls, plain, "")
         except InputError as error:
@@ -179,7 +222,7 @@ class RunConfig:
     def plain(self) -> dict[str, Any]:
         """The same as nested plain data: ``parse(plain())`` is this config."""
         sections = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return {key: value for key, value in sections.items() if value not in ("", {})}
+        return {key: value for key, value in sections.items() if value not in ("", {}, [], None)}
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""
@@ -211,8 +254,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
     ``extends = "umls-distmult-uniform"`` names a recipe in the same folder. Options of plain
     sections are taken over one by one, and so are those of a component that is not named anew; a
-    list of components is taken over whole or not at all; what a recipe is expected to give is its
-    own.
+    list of components is taken over whole or not at all; what a recipe is expected to give, and
+    what a paper has in its place, is its own.
 
     Raises:
         InputError: no such file, or not TOML; the message names the line. Or it extends itself.
@@ -231,7 +274,8 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     if base in (*heirs, path):
         raise InputError(f"{path}: extends: {name} extends this recipe")
     inherited = _extended(base, (*heirs, path))
-    inherited.pop("expected", None)
+    for record in RECORDS:
+        inherited.pop(record, None)
     return _merge(inherited, plain)
 
 

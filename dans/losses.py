@@ -3,8 +3,23 @@
 Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k), and ``valid`` and ``weights``,
 each (b, k) or None, and averages over facts. Rivals marked invalid do not count. A weight
 multiplies a rival's term, and terms are counted as if there were none.
+
+Sources name the same losses differently. With a fact's score f⁺ and N rivals' f_i:
+
+==================  =======================================  ===============================
+name                of one fact                              here
+==================  =======================================  ===============================
+BCE (DANS), NS      softplus(−f⁺) + Σ softplus(f_i)          ``Logistic``, balance ``sum``
+BCE, RGCN programs  the same, over 1 + N                     ``Logistic``, balance ``terms``
+NS mean             ½ [softplus(−f⁺) + mean softplus(f_i)]   ``Logistic``, balance ``facts``
+SANS, NSSA          ½ [softplus(−f⁺) + Σ w_i softplus(f_i)]  ``SelfAdversarial``, ``facts``
+margin              mean max(0, γ − f⁺ + f_i)                ``Margin``; some add up instead
+==================  =======================================  ===============================
+
+A score offset, where a source has one, is added to every f.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
@@ -59,6 +74,11 @@ class Logistic(Loss):
         balance: ``terms`` averages over all 1 + k terms of a fact, as RGCN programs do, so a fact
             weighs 1 / (1 + k); ``facts`` gives the fact and its rivals one half each; ``sum`` adds
             all terms of a fact, which is Eq. 2 to the letter.
+        offset: γ, added to the scores of facts and rivals alike, in this loss alone. For scores
+            that are minus a distance it is the distance at which a triple is as likely as not.
+
+    Raises:
+        InputError: an unknown balance, or an offset that is not finite.
 
     Example:
         >>> loss = Logistic(balance="facts")
@@ -66,11 +86,14 @@ class Logistic(Loss):
         tensor(0.6931)
     """
 
-    def __init__(self, *, balance: Balance = "terms") -> None:
+    def __init__(self, *, balance: Balance = "terms", offset: float = 0.0) -> None:
         super().__init__()
         if balance not in ("terms", "facts", "sum"):
             raise InputError(f"balance: known: terms, facts, sum; got {balance!r}")
+        if not math.isfinite(offset):
+            raise InputError(f"offset: expected a finite number, got {offset:g}")
         self.balance = balance
+        self.offset = offset
 
     def forward(
         self,
@@ -80,9 +103,13 @@ class Logistic(Loss):
         weights: Tensor | None = None,
     ) -> Tensor:
         """See ``Loss``."""
-        fact = F.softplus(-positive).mean(-1)
-        rivals = masked_mean(weighted(F.softplus(negative), weights), valid)
+        fact = F.softplus(-self.moved(positive)).mean(-1)
+        rivals = masked_mean(weighted(F.softplus(self.moved(negative)), weights), valid)
         return self.weigh(fact, rivals, negative, valid).mean()
+
+    def moved(self, scores: Tensor) -> Tensor:
+        """Scores with the offset."""
+        return scores + self.offset if self.offset else scores
 
     def weigh(self, fact: Tensor, rivals: Tensor, negative: Tensor, valid: Tensor | None) -> Tensor:
         """Join a fact's term and its rivals' mean, (b,) each."""
@@ -96,8 +123,8 @@ class Logistic(Loss):
 class SelfAdversarial(Logistic):
     """The logistic loss, with the harder rivals of a fact weighing more.
 
-    Σ_i w_i softplus(f_i) in place of the mean, w = softmax(α f) over the rivals of one fact,
-    detached.
+    Σ_i w_i softplus(γ + f_i) in place of the mean, w = softmax(α f) over the rivals of one fact,
+    detached; the offset γ moves no w.
 
     Source: Sun et al. 2019, arXiv:1902.10197, Eq. 5–6.
 
@@ -105,10 +132,16 @@ class SelfAdversarial(Logistic):
         temperature: α, an inverse temperature; 0 is the plain mean.
         balance: as for ``Logistic``. ``terms`` keeps the rivals' total weight at k, so that only
             its spread over them differs from plain cross-entropy; ``facts`` is the source's form.
+        offset: as for ``Logistic``.
+
+    Raises:
+        InputError: as for ``Logistic``.
     """
 
-    def __init__(self, *, temperature: float = 1.0, balance: Balance = "terms") -> None:
-        super().__init__(balance=balance)
+    def __init__(
+        self, *, temperature: float = 1.0, balance: Balance = "terms", offset: float = 0.0
+    ) -> None:
+        super().__init__(balance=balance, offset=offset)
         self.temperature = temperature
 
     def forward(
@@ -125,15 +158,16 @@ class SelfAdversarial(Logistic):
         shares = logits.softmax(-1)
         if valid is not None:
             shares = shares * valid
-        terms = weighted(F.softplus(negative), weights)
-        fact = F.softplus(-positive).mean(-1)
+        terms = weighted(F.softplus(self.moved(negative)), weights)
+        fact = F.softplus(-self.moved(positive)).mean(-1)
         return self.weigh(fact, (shares * terms).sum(-1), negative, valid).mean()
 
 
 class Margin(Loss):
     """A hinge on the gap: max(0, γ − f⁺ + f⁻), mean over rivals.
 
-    Source: Bordes et al. 2013 (TransE).
+    Source: Bordes et al. 2013 (TransE). It takes no offset, which would cancel. A program that adds
+    up the N rivals' terms has N times this loss.
 
     Args:
         margin: γ.

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -21,6 +22,20 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """Named scalar terms for a batch of facts."""
+
+    #: can a fact stand for one of its two questions alone, and equal questions for one?
+    by_question: ClassVar[bool] = False
+
+    def wants(self, triples: Tensor) -> Tensor | None:
+        """The entities it will look at beside those of some facts, drawn anew for each batch.
+
+        Args:
+            triples: (b, 3) ids.
+
+        Returns:
+            (p,) ids, which ``Positives.pool`` then points at; None: all entities.
+        """
+        return None
 
     def phases(self) -> tuple[Phase, ...]:
         """Inner moves made before each step of the model."""
@@ -70,3 +85,6 @@ class NegativeSampling(Objective):
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """The sampler's numbers."""
         return self.sampler.diagnose(positives)
+
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"negative_sampling": NegativeSampling}

@@ -31,6 +31,7 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"train": {"steps": 1.5}}, "train.steps: expected a whole number, got 1.5"),
         ({"train": {"steps": True}}, "train.steps: expected a whole number, got True"),
         ({"train": {"betas": [0.9]}}, "train.betas: expected 2 values"),
+        ({"train": {"select": "auc"}}, "train.select: known: mrr, nll; got 'auc'"),
         ({"train": {"schedule": "step"}}, "train.schedule: known: constant, cosine, linear"),
         ({"train": 3}, "train: expected a section, got 3"),
         ({"graph": {"norm": "degree"}}, "graph.norm: known: relation, node, code; got 'degree'"),
@@ -47,6 +48,21 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"train": {"lr": float("nan")}}, "train.lr: expected at least 0, got nan"),
         ({"train": {"betas": [0.9, 2]}}, "train.betas: expected at least 0 and below 1, got 2"),
         ({"graph": {"sample": 0}}, "graph.sample: expected above 0 and at most 1, got 0"),
+        ({"train": {"accumulator": 0.1}}, 'train.accumulator: has no .* optimizer = "adagrad"'),
+        (
+            {"train": {"accumulator": 0.1, "optimizer": "lazy_adam"}},
+            'train.accumulator: has no effect without optimizer = "adagrad"; leave it out',
+        ),
+        (
+            {"train": {"betas": [0.5, 0.999], "optimizer": "adagrad"}},
+            'train.betas: has no effect without optimizer = "adam" or "lazy_adam"',
+        ),
+        ({"train": {"decay": 0.5}}, 'train.decay: has no effect without schedule = "plateau"'),
+        (
+            {"train": {"decay_patience": 1, "schedule": "cosine"}},
+            'train.decay_patience: has no effect without schedule = "plateau"',
+        ),
+        ({"train": {"decay": 0, "schedule": "plateau"}}, "train.decay: expected above 0 and at"),
         ({"phase": {"critic": {"sweep": True}}}, "phase.critic.sweep: needs a batch"),
     ],
 )
@@ -55,9 +71,24 @@ def test_mistakes_are_named_by_their_key(change: dict[str, object], message: str
         RunConfig.parse({**PLAIN, **change})
 
 
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"optimizer": "adagrad", "accumulator": 0.1},
+        {"optimizer": "lazy_adam", "betas": [0.5, 0.99]},
+        {"schedule": "plateau", "decay": 0.5, "decay_patience": 1},
+        # A run keeps its options, those it left alone among them.
+        {"optimizer": "adagrad", "betas": [0.9, 0.999], "decay": 0.95},
+    ],
+)
+def test_options_with_an_effect_are_taken(train: dict[str, object]) -> None:
+    config = RunConfig.parse({**PLAIN, "train": train})
+    assert RunConfig.parse(config.plain()) == config
+
+
 def test_missing_section_is_named() -> None:
-    with pytest.raises(InputError, match=r"recipe.toml: loss: missing"):
-        RunConfig.parse({k: v for k, v in PLAIN.items() if k != "loss"}, where="recipe.toml")
+    with pytest.raises(InputError, match=r"recipe.toml: encoder: missing"):
+        RunConfig.parse({k: v for k, v in PLAIN.items() if k != "encoder"}, where="recipe.toml")
 
 
 def test_expected_results_are_no_part_of_a_configuration() -> None:

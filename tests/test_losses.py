@@ -1,6 +1,7 @@
 """Losses: values by hand, gradients the right way, masks respected."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -120,3 +121,50 @@ def test_weights_multiply_terms_and_count_none(name: str) -> None:
     nothing = loss(POSITIVE, NEGATIVE, None, 0 * ones)
     half = loss(POSITIVE, NEGATIVE, None, ones / 2)
     torch.testing.assert_close(half, (whole + nothing) / 2)
+
+
+@pytest.mark.parametrize("balance", ["terms", "facts", "sum"])
+@pytest.mark.parametrize("name", ["logistic", "self_adversarial"])
+def test_an_offset_is_added_to_every_score(name: str, balance: str) -> None:
+    make: Any = LOSSES[name]
+    valid = torch.tensor([[True, True, False], [True, False, True]])
+    got = make(balance=balance, offset=1.5)(POSITIVE, NEGATIVE, valid)
+    expected = make(balance=balance)(POSITIVE + 1.5, NEGATIVE + 1.5, valid)
+    torch.testing.assert_close(got, expected)
+    plain, nought = (
+        loss(POSITIVE.float(), NEGATIVE.float())
+        for loss in (make(balance=balance), make(balance=balance, offset=0.0))
+    )
+    assert torch.equal(plain, nought)
+    assert not torch.equal(make(balance=balance, offset=1.5)(POSITIVE, NEGATIVE), plain)
+
+
+def test_sans_with_an_offset_equals_the_sources_formula() -> None:
+    f, rivals, gamma, alpha = 1.0, [0.5, -1.0, 2.0], 9.0, 0.5
+    exponents = [math.exp(alpha * x) for x in rivals]
+    weights = [x / sum(exponents) for x in exponents]
+    by_hand = zip(weights, rivals, strict=True)
+    expected = softplus(-(gamma + f)) + sum(w * softplus(gamma + x) for w, x in by_hand)
+    loss = SelfAdversarial(temperature=alpha, balance="facts", offset=gamma)
+    got = loss(POSITIVE[:1], NEGATIVE[:1])
+    assert got.item() == pytest.approx(expected / 2, rel=1e-12)
+
+
+def test_ns_and_ns_mean_equal_the_sources_formulas() -> None:
+    # By hand, of f⁺ = 1 and f = ½, −1, 2: softplus(−1) = softplus(−1) = .313262,
+    # softplus(½) = .974077, softplus(2) = 2.126928.
+    ns = Logistic(balance="sum")(POSITIVE[:1], NEGATIVE[:1])
+    mean = Logistic(balance="facts")(POSITIVE[:1], NEGATIVE[:1])
+    assert ns.item() == pytest.approx(0.313262 + 0.974077 + 0.313262 + 2.126928, abs=2e-6)
+    assert mean.item() == pytest.approx((0.313262 + 3.414267 / 3) / 2, abs=2e-6)
+
+
+def test_margin_equals_its_formula() -> None:
+    # Gaps of 1 − f⁺ + f: ½, (−1), 2 of the first fact and 1½, 4½, (−½) of the second.
+    assert Margin(margin=1.0)(POSITIVE, NEGATIVE).item() == pytest.approx((2.5 / 3 + 6 / 3) / 2)
+
+
+@pytest.mark.parametrize("offset", [math.inf, math.nan])
+def test_an_offset_that_is_no_number_is_refused(offset: float) -> None:
+    with pytest.raises(InputError, match="offset: expected a finite number"):
+        SelfAdversarial(offset=offset)

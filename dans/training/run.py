@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Which of a run's two checkpoints: the best by validation MRR, or the newest.
+#: Which of a run's two checkpoints: the best on validation, or the newest.
 Which = Literal["best", "last"]
 
 

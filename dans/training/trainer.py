@@ -5,49 +5,56 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from dans.batch import Positives
+from dans.classifier import Classifier, Verdict
 from dans.config import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report
 from dans.models.model import Model
 from dans.objectives import Objective
+from dans.regularizers import Regularizer
 from dans.samplers.diagnostics import warnings
-from dans.samplers.moves import Moves, adam
+from dans.samplers.moves import Moves
 from dans.seeding import random_state, restore_random_state
 from dans.training.dump import Dump
+from dans.training.optimizers import build_optimizer, clip
 from dans.training.run import Run
-from dans.training.sources import Batches, Source
+from dans.training.sources import Batches, QuestionBatches, Source
 
 log = logging.getLogger(__name__)
 
 #: Facts on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
+#: What ``plateau`` has left of the learning rate, and the validations without a gain.
+FULL_SPEED = {"factor": 1.0, "waited": 0.0}
+
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by at a step.
+    """What the learning rate is multiplied by at a step; by validations, for ``plateau``.
 
     Example:
         >>> [round(factor("cosine", step, 4), 3) for step in range(5)]
         [1.0, 0.854, 0.5, 0.146, 0.0]
     """
     done = min(step / max(steps, 1), 1.0)
-    return {"constant": 1.0, "cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}[
-        schedule
-    ]
+    shapes = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}
+    return shapes.get(schedule, 1.0)
 
 
 class Trainer:
     """Moves the model, and before each of its steps whatever its sampler has to learn.
 
-    One Adam for the model and one for each phase. ``fit(6)`` is ``fit(3)``, save, load, ``fit(6)``,
-    to the bit on a CPU with the same number of threads.
+    One optimizer for the model and an Adam for each phase. ``fit(6)`` is ``fit(3)``, save, load,
+    ``fit(6)``, to the bit on a CPU with the same number of threads.
 
     Args:
         kg: the facts.
@@ -56,12 +63,15 @@ class Trainer:
         config: how.
         phases: how each phase of the sampler moves, by its name; defaults where one is not named.
         source: turns facts into vectors.
-        evaluator: judges validation facts; None trains without validation.
+        regularizers: by name, terms beside the objective's.
+        evaluator: judges validation facts, by the figure that ``config`` selects by; None trains
+            without validation.
         run: where metrics and checkpoints go; None keeps nothing.
         dump: where the rivals of every step go; None keeps none.
 
     Raises:
-        InputError: ``phases`` names one that the sampler does not have.
+        InputError: ``phases`` names one that the sampler does not have, or batches are of questions
+            and the objective is not, or the schedule needs validations and there are none.
     """
 
     def __init__(
@@ -72,25 +82,41 @@ class Trainer:
         *,
         config: TrainConfig,
         source: Source,
+        regularizers: Mapping[str, Regularizer] | None = None,
         phases: Mapping[str, PhaseConfig] | None = None,
-        evaluator: Evaluator | None = None,
+        evaluator: Evaluator | Classifier | None = None,
         run: Run | None = None,
         dump: Dump | None = None,
     ) -> None:
         self.kg, self.model, self.objective = kg, model, objective
         self.config, self.source, self.evaluator, self.run = config, source, evaluator, run
         self.dump = objective.recorder = dump
-        self.batches = Batches(len(kg.train), config.batch)
+        self.regularizers = dict(regularizers or {})
+        self.by_question = config.batch_by == "questions"
+        if self.by_question and not objective.by_question:
+            raise InputError(
+                "train.batch_by: questions are for objectives that compare all entities; "
+                "this one takes facts"
+            )
+        if config.schedule == "plateau" and evaluator is None:
+            raise InputError("train.schedule: plateau needs validation facts, and there are none")
+        self.batches = (
+            QuestionBatches(kg.train, config.batch)
+            if self.by_question
+            else Batches(len(kg.train), config.batch)
+        )
         self.moves = Moves(objective.phases(), phases, check=self.check)
-        self.optimizer = adam(model.parameters(), config.lr, config.betas)
+        self.optimizer = build_optimizer(model.parameters(), config)
         self.optimizers = {"model": self.optimizer, **self.moves.optimizers}
         self.done = 0
-        self.best = 0.0
+        self.best = math.inf if config.select == "nll" else 0.0
         self.best_step = 0
+        #: see ``FULL_SPEED``
+        self.plateau = dict(FULL_SPEED)
         self.seconds = 0.0
         self.complaints: set[str] = set()
 
-    def fit(self, steps: int) -> Report | None:
+    def fit(self, steps: int) -> Report | Verdict | None:
         """Train up to step number ``steps``, from wherever it stands.
 
         Returns:
@@ -114,7 +140,8 @@ class Trainer:
             if self.done % self.config.validate_every == 0 or self.done == steps:
                 report = self.validate(terms)
                 if report is not None:
-                    bar.set_postfix(mrr=f"{report.both['mrr']:.3f}", best=f"{self.best:.3f}")
+                    figures = f"{report.figure:.3f}, best={self.best:.3f}"
+                    bar.set_postfix_str(f"{self.config.select}={figures}")
         bar.close()
         return report
 
@@ -128,20 +155,44 @@ class Trainer:
         """One step of the model, after the sampler's own moves; the terms of its loss."""
         self.model.train()
         self.objective.train()
-        positives = self.source.positives(self.model, self.batches.next())
+        positives = self.positives(self.batches.next())
         speed = factor(self.config.schedule, self.done, self.config.steps)
+        speed *= self.plateau["factor"]
         logged = self.moves(positives.detach(), factor=speed)
         terms = self.objective(self.model.decoder, positives)
+        terms |= self.regularize(positives)
         self.check(terms)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.model.parameters()))
         if self.config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            clip(self.model.parameters(), self.config.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * speed
         self.optimizer.step()
         self.done += 1
         return logged | {name: float(term.detach()) for name, term in terms.items()}
+
+    def regularize(self, positives: Positives) -> dict[str, Tensor]:
+        """The regularisers' terms, by name."""
+        if not self.regularizers:
+            return {}
+        decoder, relations = self.model.decoder, positives.triples[:, 1]
+        if decoder.reciprocal:
+            relations = torch.cat((relations, relations + decoder.num_relations))
+        r = decoder.vectors(relations)
+        return {
+            name: regularizer(positives.h, r, positives.t)
+            for name, regularizer in self.regularizers.items()
+        }
+
+    def positives(self, rows: Tensor) -> Positives:
+        """A batch as the objective wants to see it."""
+        wanted = self.objective.wants(self.source.facts(rows))
+        positives = self.source.positives(self.model, rows, wanted)
+        if not self.by_question:
+            return positives
+        asks_head = (rows >= len(self.kg.train)).to(positives.triples.device)
+        return replace(positives, asks_head=asks_head)
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
         """Stop at the first term that is no longer a number, before it spoils a parameter."""
@@ -152,17 +203,18 @@ class Trainer:
                     "checkpoint is whole; a lower learning rate may help"
                 )
 
-    def validate(self, terms: Mapping[str, float] | None = None) -> Report | None:
+    def validate(self, terms: Mapping[str, float] | None = None) -> Report | Verdict | None:
         """Judge the validation facts, diagnose the sampler, write a checkpoint."""
         numbers: dict[str, Any] = {"seconds": self.seconds, **({"train": terms} if terms else {})}
         entities = self.source.entities(self.model)
         report = self.judge(entities)
         better = False
         if report is not None:
-            numbers |= {"both": report.both, "heads": report.heads, "tails": report.tails}
-            better = report.both["mrr"] > self.best
+            numbers |= report.metrics()
+            better = report.beats(self.best)
             if better:
-                self.best, self.best_step = report.both["mrr"], self.done
+                self.best, self.best_step = report.figure, self.done
+            self.slow_down(better=better)
         numbers |= self.diagnose(entities)
         if self.run is not None:
             self.run.record(self.done, "valid", numbers)
@@ -174,13 +226,23 @@ class Trainer:
         self.begin_part()
         return report
 
+    def slow_down(self, *, better: bool) -> None:
+        """After too many validations without a gain, go on with a smaller learning rate."""
+        if self.config.schedule != "plateau":
+            return
+        self.plateau["waited"] = 0.0 if better else self.plateau["waited"] + 1
+        if self.plateau["waited"] > self.config.decay_patience:
+            self.plateau["factor"] *= self.config.decay
+            self.plateau["waited"] = 0.0
+
     def begin_part(self) -> None:
         """What is dumped from here on belongs to the checkpoint just written, or gone on from."""
         if self.dump is not None:
             self.dump.begin(self.done)
 
-    def judge(self, entities: Tensor) -> Report | None:
-        """Rank the validation facts; None without an evaluator."""
+    def judge(self, entities: Tensor) -> Report | Verdict | None:
+        """Rank or classify the validation facts, without dropout; None without an evaluator."""
+        self.model.eval()
         return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)
 
     @torch.no_grad()
@@ -202,8 +264,9 @@ class Trainer:
         """All it needs to go on."""
         return {
             "step": self.done,
-            "best": {"mrr": self.best, "step": self.best_step},
+            "best": {self.config.select: self.best, "step": self.best_step},
             "seconds": self.seconds,
+            "plateau": dict(self.plateau),
             "digest": self.kg.digest,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
@@ -220,8 +283,9 @@ class Trainer:
         """
         check_digest(state, self.kg)
         self.done = state["step"]
-        self.best, self.best_step = state["best"]["mrr"], state["best"]["step"]
+        self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
         self.seconds = state["seconds"]
+        self.plateau = dict(state.get("plateau", FULL_SPEED))
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         for name, optimizer in self.optimizers.items():

@@ -1,13 +1,19 @@
-"""Batches cover every fact; held-out facts carry no message."""
+"""Batches cover every fact or question; held-out facts carry no message; rows are as asked for."""
+
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.data.messages import MessageGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DistMult
+from dans.models.encoders import Encoder, Lookup
 from dans.models.model import Model
-from dans.training.sources import Batches, WholeGraph
+from dans.registry import build
+from dans.training.sources import Batches, QuestionBatches, WholeGraph
 
 
 def test_every_row_comes_once_in_a_pass() -> None:
@@ -64,3 +70,171 @@ def test_positives_are_the_rows_asked_for(kg: KnowledgeGraph) -> None:
     assert torch.equal(positives.triples, kg.train[rows])
     assert positives.entities.requires_grad
     assert not source.entities(model).requires_grad
+
+
+def answered(kg: KnowledgeGraph, rows: Tensor) -> list[tuple[tuple[int, ...], int]]:
+    """The question that each row asks, (?, r, t) marked by its first number, and its answer."""
+    f = len(kg.train)
+    facts = [(row >= f, *kg.train[row % f].tolist()) for row in rows.tolist()]
+    return [((1, r, t), h) if head else ((0, h, r), t) for head, h, r, t in facts]
+
+
+def test_a_pass_asks_every_question_once_with_all_its_facts(kg: KnowledgeGraph) -> None:
+    batches = QuestionBatches(kg.train, 4)
+    passes = [batches.next() for _ in range(len(batches))]
+    assert torch.cat(passes).sort().values.tolist() == list(range(2 * len(kg.train)))
+    asked = [{question for question, _ in answered(kg, rows)} for rows in passes]
+    triples = kg.train.tolist()
+    questions = {(0, h, r) for h, r, _ in triples} | {(1, r, t) for _, r, t in triples}
+    # Every batch has as many as it takes, and no question is in two of them.
+    assert [len(batch) for batch in asked] == [4] * (len(questions) // 4) + [len(questions) % 4]
+    assert set().union(*asked) == questions
+    assert sum(map(len, asked)) == len(questions) == batches.rows
+
+
+def test_facts_of_one_question_lie_side_by_side(kg: KnowledgeGraph) -> None:
+    batches = QuestionBatches(kg.train, 5)
+    for _ in range(len(batches)):
+        asked = [question for question, _ in answered(kg, batches.next())]
+        changes = 1 + sum(a != b for a, b in pairwise(asked))
+        assert changes == len(set(asked))
+
+
+def test_passes_ask_in_another_order(kg: KnowledgeGraph) -> None:
+    batches = QuestionBatches(kg.train, 1000)
+    one, two = batches.next(), batches.next()
+    assert len(one) == len(two) == 2 * len(kg.train)
+    assert one.tolist() != two.tolist()
+
+
+def test_questions_go_on_where_they_stopped(kg: KnowledgeGraph) -> None:
+    batches, other = QuestionBatches(kg.train, 4), QuestionBatches(kg.train, 4)
+    batches.next()
+    other.restore(batches.state())
+    for _ in range(len(batches) - 1):
+        assert torch.equal(batches.next(), other.next())
+
+
+def test_rows_beyond_the_facts_are_the_same_facts(kg: KnowledgeGraph) -> None:
+    source = WholeGraph(kg.train, kg.messages("relation"))
+    f = len(kg.train)
+    assert torch.equal(source.facts(torch.tensor([3, f + 3, 2 * f - 1])), kg.train[[3, 3, f - 1]])
+
+
+def test_held_out_questions_carry_no_message(kg: KnowledgeGraph) -> None:
+    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=True)
+    facts = source.messages_for(torch.tensor([0, len(kg.train) + 3])).facts
+    assert not set(facts.tolist()) & {0, 3}
+    assert len(facts) == 2 * (len(kg.train) - 2)
+
+
+def model_of(name: str, kg: KnowledgeGraph) -> Model:
+    encoder = build(
+        ENCODERS,
+        name,
+        where="encoder",
+        given={"dim": 4, "dropout": 0.0},
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+    )
+    return Model(encoder, DistMult(kg.num_relations, 4, bound=2.0))
+
+
+ROWS, WANTED = torch.tensor([2, 0, 9]), torch.tensor([5, 1, 5, 0])
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("sparse", [False, True])
+def test_wanted_rows_are_the_right_vectors(name: str, sparse: bool, kg: KnowledgeGraph) -> None:
+    model = model_of(name, kg)
+    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
+    some, whole = source.positives(model, ROWS, WANTED), source.positives(model, ROWS)
+    ends = kg.train[ROWS][:, [0, 2]]
+    assert some.pool is not None
+    assert whole.pool is None
+    assert len(some.entities) == len(set(ends.flatten().tolist()) | set(WANTED.tolist()))
+    torch.testing.assert_close(some.entities[some.pool], whole.entities[WANTED])
+    torch.testing.assert_close(some.entities[some.triples[:, [0, 2]]], whole.entities[ends])
+    assert torch.equal(some.triples[:, 1], whole.triples[:, 1])
+    for part in ("h", "r", "t", "tail_query", "head_query"):
+        torch.testing.assert_close(getattr(some, part), getattr(whole, part))
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_loss_over_wanted_rows_is_that_over_all_entities(
+    name: str, sparse: bool, kg: KnowledgeGraph
+) -> None:
+    model = model_of(name, kg)
+    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
+
+    def loss_and_gradients(wanted: Tensor | None) -> tuple[Tensor, list[Tensor | None]]:
+        positives = source.positives(model, ROWS, wanted)
+        pool = WANTED if positives.pool is None else positives.pool
+        rivals = model.decoder.match_all(positives.tail_query, positives.entities[pool])
+        loss = (rivals - positives.scores()).exp().sum()
+        model.zero_grad()
+        loss.backward()
+        return loss, [p.grad for p in model.parameters()]
+
+    (one, some), (other, whole) = loss_and_gradients(WANTED), loss_and_gradients(None)
+    torch.testing.assert_close(one, other)
+    for a, b in zip(some, whole, strict=True):
+        assert a is not None
+        assert b is not None
+        torch.testing.assert_close(a.to_dense() if a.is_sparse else a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_reach_the_rows_wanted_and_no_others(kg: KnowledgeGraph) -> None:
+    model = model_of("lookup", kg)
+    assert isinstance(model.encoder, Lookup)
+    source = WholeGraph(kg.train, kg.messages("relation"), sparse=True)
+    source.positives(model, ROWS, WANTED).entities.sum().backward()
+    grad = model.encoder.entities.weight.grad
+    assert grad is not None
+    assert grad.is_sparse
+    reached = set(kg.train[ROWS][:, [0, 2]].flatten().tolist()) | set(WANTED.tolist())
+    assert len(reached) < kg.num_entities
+    assert grad._indices()[0].tolist() == sorted(reached)
+
+
+def test_gradients_are_dense_unless_told(kg: KnowledgeGraph) -> None:
+    model = model_of("lookup", kg)
+    assert isinstance(model.encoder, Lookup)
+    WholeGraph(kg.train, kg.messages("relation")).positives(
+        model, ROWS, WANTED
+    ).entities.sum().backward()
+    grad = model.encoder.entities.weight.grad
+    assert grad is not None
+    assert not grad.is_sparse
+
+
+def test_nothing_wanted_leaves_the_facts_alone(kg: KnowledgeGraph) -> None:
+    source = WholeGraph(kg.train, kg.messages("relation"))
+    positives = source.positives(model_of("lookup", kg), ROWS, torch.empty(0, dtype=torch.int64))
+    assert positives.pool is not None
+    assert not len(positives.pool)
+    assert len(positives.entities) == len(kg.train[ROWS][:, [0, 2]].unique())
+
+
+@pytest.mark.parametrize("wanted", [None, WANTED])
+def test_an_encoder_that_does_not_listen_costs_no_message_graph(
+    wanted: Tensor | None, kg: KnowledgeGraph
+) -> None:
+    messages = kg.messages("relation")
+    source = WholeGraph(kg.train, messages, sample=0.5, hold_out=True)
+    assert source.messages_for(ROWS, listens=False) is messages
+    heard: list[MessageGraph] = []
+
+    def listened(encoder: Encoder, given: tuple[MessageGraph, ...]) -> None:
+        heard.append(given[0])
+
+    deaf, hearing = model_of("lookup", kg), model_of("rgcn", kg)
+    hearing.encoder.register_forward_pre_hook(listened)
+    before = torch.get_rng_state()
+    source.positives(deaf, ROWS, wanted)
+    assert torch.equal(torch.get_rng_state(), before)
+    source.positives(hearing, ROWS, wanted)
+    assert len(heard) == 1
+    assert not set(heard[0].facts.tolist()) & set(ROWS.tolist())
+    assert 0 < len(heard[0].facts) <= len(kg.train)

@@ -2,19 +2,26 @@
 
 from copy import deepcopy
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from dans.assembly import build_trainer
 from dans.batch import Positives
 from dans.config import RunConfig, override
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.decoders import Decoder
+from dans.models.encoders import Lookup
+from dans.objectives import Objective
 from dans.samplers import SAMPLERS
 from dans.samplers.base import Phase
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
+from dans.training.sources import WholeGraph
 from dans.training.trainer import Trainer, factor
 from tests.suites.samplers import listing
 
@@ -218,14 +225,210 @@ def test_learning_rate_follows_its_schedule(kg: KnowledgeGraph) -> None:
     assert factor("constant", 5, 6) == 1
 
 
+class Pooled(Objective):
+    """Facts against three entities drawn for the whole batch; of a model with free vectors."""
+
+    by_question: ClassVar[bool] = True
+
+    def __init__(self, *, num_entities: int) -> None:
+        super().__init__()
+        self.num_entities = num_entities
+        self.seen: list[Positives] = []
+
+    def wants(self, triples: Tensor) -> Tensor:
+        return torch.randint(self.num_entities, (3,))
+
+    def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
+        self.seen.append(positives)
+        rivals = decoder.match_all(positives.tail_query, positives.entities[positives.pool])
+        return {"loss": (rivals - positives.scores()).exp().sum()}
+
+
+def pooled(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+    plain = {
+        "data": "toy",
+        "objective": "pooled",
+        "encoder": {"name": "lookup", "dim": 6},
+        "decoder": {"name": "complex"},
+        "train": {"steps": 6, "batch": 3, "validate_every": 3, "threads": 1, "lr": 0.1},
+    }
+    return build_trainer(
+        RunConfig.parse(override(plain, list(changes))), kg, run, {"pooled": Pooled}
+    )
+
+
+@pytest.mark.parametrize("batch_by", ["facts", "questions"])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "lazy_adam"])
+def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
+    optimizer: str, batch_by: str, kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    changes = [f"train.optimizer={optimizer}", f"train.batch_by={batch_by}"]
+    whole = pooled(kg, *changes)
+    whole.fit(6)
+
+    first = pooled(kg, *changes, run=Run(tmp_path))
+    first.fit(3)
+    torch.manual_seed(12345)
+    second = pooled(kg, *changes)
+    second.restore(Run(tmp_path).load("last"))
+    assert states_equal(without_clock(second.state()), without_clock(first.state()))
+    second.fit(6)
+
+    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_row_wise_adagrad_trains_as_the_dense_one(clip: float, kg: KnowledgeGraph) -> None:
+    changes = ["train.optimizer=adagrad", "train.accumulator=0.1", f"train.clip={clip}"]
+    models = []
+    for sparse in (True, False):
+        trained = pooled(kg, *changes)
+        assert isinstance(trained.source, WholeGraph)
+        trained.source.sparse = sparse
+        for _ in range(6):
+            trained.step()
+            assert isinstance(trained.model.encoder, Lookup)
+            grad = trained.model.encoder.entities.weight.grad
+            assert grad is not None
+            assert grad.is_sparse == sparse
+        models.append(trained.model.state_dict())
+    for name, parameter in models[0].items():
+        torch.testing.assert_close(parameter, models[1][name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "lazy_adam"])
+def test_a_step_leaves_the_rows_alone_that_nobody_wanted(
+    optimizer: str, kg: KnowledgeGraph
+) -> None:
+    trained = pooled(kg, f"train.optimizer={optimizer}", "train.batch=1")
+    encoder = trained.model.encoder
+    assert isinstance(encoder, Lookup)
+    for _ in range(4):
+        before = encoder.entities.weight.detach().clone()
+        trained.step()
+        grad = encoder.entities.weight.grad
+        assert grad is not None
+        reached = grad._indices()[0].tolist()
+        moved = (encoder.entities.weight != before).any(1)
+        assert len(reached) < kg.num_entities
+        assert set(moved.nonzero().flatten().tolist()) <= set(reached)
+        assert bool(moved.any())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "lazy_adam"])
+def test_clipping_shortens_the_gradient_of_the_model(optimizer: str, kg: KnowledgeGraph) -> None:
+    def norm(clip: float) -> float:
+        trained = pooled(kg, f"train.optimizer={optimizer}", f"train.clip={clip}")
+        trained.step()
+        grads = [p.grad for p in trained.model.parameters() if p.grad is not None]
+        assert any(grad.is_sparse for grad in grads) == (optimizer != "adam")
+        dense = [grad.to_dense() if grad.is_sparse else grad for grad in grads]
+        return float(torch.cat([grad.flatten() for grad in dense]).norm())
+
+    assert norm(0.0) > 1
+    assert norm(1e6) == pytest.approx(norm(0.0))
+    assert norm(0.25) == pytest.approx(0.25, rel=1e-4)
+
+
+def test_batches_of_questions_say_which_side_they_ask_for(kg: KnowledgeGraph) -> None:
+    trained = pooled(kg, "train.batch_by=questions", "train.batch=4")
+    rows = trained.batches.next()
+    positives = trained.positives(rows)
+    assert positives.asks_head is not None
+    assert positives.asks_head.tolist() == (rows >= len(kg.train)).tolist()
+    assert len(trained.batches) == -(-trained.batches.rows // 4)
+    by_facts = pooled(kg)
+    assert by_facts.positives(by_facts.batches.next()).asks_head is None
+
+
+def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
+    trained = pooled(kg)
+    trained.step()
+    assert isinstance(trained.objective, Pooled)
+    (seen,) = trained.objective.seen
+    assert seen.pool is not None
+    assert len(seen.pool) == 3
+    assert len(seen.entities) <= 3 + 2 * 3
+    assert torch.equal(seen.h, F.embedding(seen.triples[:, 0], seen.entities))
+
+
+def test_questions_are_refused_by_an_objective_of_facts(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match=r"train.batch_by: questions are for objectives that"):
+        trainer(kg, "train.batch_by=questions")
+
+
+PLATEAU = ("train.schedule=plateau", "train.decay=0.5", "train.decay_patience=1")
+
+
+def test_plateau_slows_down_after_too_many_validations_without_a_gain(kg: KnowledgeGraph) -> None:
+    slowing = trainer(kg, *PLATEAU, "train.lr=0.25")
+    factors = []
+    for better in (True, False, False, False, True, False, False, False, False, True):
+        slowing.slow_down(better=better)
+        factors.append(slowing.plateau["factor"])
+    # One without a gain is borne; the second slows down, and the count begins anew; so does a gain.
+    assert factors == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    slowing.step()
+    assert slowing.optimizer.param_groups[0]["lr"] == 0.25 * 0.125
+    for optimizer in slowing.moves.optimizers.values():
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * 0.125)
+
+
+def test_plateau_counts_the_validations_of_a_run(kg: KnowledgeGraph) -> None:
+    # Nothing moves, so that no validation after the first is a gain.
+    still = trainer(kg, *PLATEAU, "train.lr=0.0", "train.validate_every=1")
+    still.fit(5)
+    assert still.plateau == {"factor": 0.25, "waited": 1}
+
+
+def test_other_schedules_know_no_plateau(kg: KnowledgeGraph) -> None:
+    still = trainer(kg, "train.lr=0.0", "train.validate_every=1")
+    still.fit(6)
+    assert still.plateau == {"factor": 1, "waited": 0}
+
+
+def test_plateau_is_kept_by_checkpoints(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    # Facts against entities of any kind, known answers too: nothing is gained by that.
+    changes = [*PLATEAU, "train.validate_every=1"]
+    whole = pooled(kg, *changes)
+    whole.fit(6)
+
+    first = pooled(kg, *changes, run=Run(tmp_path))
+    first.fit(3)
+    second = pooled(kg, *changes)
+    second.restore(Run(tmp_path).load("last"))
+    assert second.plateau == first.plateau
+    assert second.plateau == {"factor": 0.5, "waited": 1}
+    second.fit(6)
+
+    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+
+
+def test_checkpoints_from_before_there_was_a_plateau_are_read(kg: KnowledgeGraph) -> None:
+    old = trainer(kg).state()
+    del old["plateau"]
+    later = trainer(kg)
+    later.plateau = {"factor": 0.5, "waited": 3}
+    later.restore(old)
+    assert later.plateau == {"factor": 1, "waited": 0}
+
+
+def test_plateau_needs_validation_facts(kg: KnowledgeGraph) -> None:
+    blind = KnowledgeGraph.of(train=[("a", "r", "b"), ("b", "r", "c")], name="blind")
+    plain = {**PLAIN, "sampler": ["uniform"]}
+    with pytest.raises(InputError, match=r"train.schedule: plateau needs validation facts"):
+        build_trainer(RunConfig.parse(override(plain, list(PLATEAU))), blind, None)
+    build_trainer(RunConfig.parse(plain), blind, None)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_cpu_and_cuda_agree(kg: KnowledgeGraph) -> None:
     on_cpu, on_gpu = trainer(kg), trainer(kg, "train.device=cuda")
     on_gpu.model.load_state_dict(on_cpu.model.state_dict())
     rows = torch.arange(5)
     whole = kg.messages("relation")
-    on_cpu.source.messages_for = lambda _: whole  # type: ignore[method-assign]
-    on_gpu.source.messages_for = lambda _: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
+    on_cpu.source.messages_for = lambda _, listens: whole  # type: ignore[method-assign]
+    on_gpu.source.messages_for = lambda _, listens: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
     scores = [
         side.source.positives(side.model.eval(), rows).scores().cpu() for side in (on_cpu, on_gpu)
     ]

@@ -1,0 +1,242 @@
+"""What moves the parameters of a model, by name; of a table, only the rows a step touches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adagrad import adagrad as move_by_adagrad
+from torch.optim.adam import adam as move_by_adam
+
+from dans.config import TrainConfig
+from dans.samplers.moves import adam
+
+
+class RowWise(torch.optim.Optimizer, ABC):
+    """Moves a parameter; where its gradient is sparse, the rows it names and no others.
+
+    A step over u rows costs what u rows cost, however many the table has.
+    """
+
+    #: what is kept of each parameter beside the number of its steps; one row for each of its rows
+    kept: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
+        """What is kept of a parameter that has not moved."""
+
+    @abstractmethod
+    def move(
+        self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
+    ) -> None:
+        """Move some rows, or all, and what is kept of them, in place.
+
+        Args:
+            rows: (u, …).
+            grad: (u, …).
+            kept: in the order of their names.
+            step: of the whole parameter, from 1.
+            group: the options.
+        """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step along the gradients there are."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, parameter.grad, group)
+
+    def _move(self, parameter: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = 0
+            state.update(zip(self.kept, self.fresh(parameter, group), strict=True))
+        state["step"] += 1
+        tables = [parameter, *(state[name] for name in self.kept)]
+        if not grad.is_sparse:
+            self.move(parameter, grad, tables[1:], state["step"], group)
+            return
+        grad = distinct(grad)
+        ids, values = grad.indices()[0], grad.values().contiguous()
+        rows = [table.index_select(0, ids) for table in tables]
+        self.move(rows[0], values, rows[1:], state["step"], group)
+        for table, moved in zip(tables, rows, strict=True):
+            table.index_copy_(0, ids, moved)
+
+
+class RowAdagrad(RowWise):
+    """G ← G + g², θ ← θ − lr · g / (√G + ε), with torch's numbers for sparse gradients too.
+
+    A row without a gradient does not move under the dense method either, so that nothing is left
+    out.
+
+    Source: Duchi et al. 2011, JMLR 12.
+
+    Args:
+        parameters: what is moved.
+        lr: the learning rate.
+        accumulator: G at the start.
+        eps: ε.
+
+    Example:
+        >>> table = nn.Embedding(3, 2, sparse=True)
+        >>> before = table.weight.detach().clone()
+        >>> optimizer = RowAdagrad(table.parameters(), lr=0.1)
+        >>> table(torch.tensor([2])).sum().backward()
+        >>> optimizer.step()
+        >>> (table.weight != before).tolist()
+        [[False, False], [False, False], [True, True]]
+    """
+
+    kept = ("sum",)
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        accumulator: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "accumulator": accumulator, "eps": eps})
+
+    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
+        """G."""
+        return (torch.full_like(parameter, group["accumulator"]),)
+
+    def move(
+        self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
+    ) -> None:
+        """See ``RowWise``."""
+        (squares,) = kept
+        move_by_adagrad(
+            [rows],
+            [grad],
+            [squares],
+            [_before(step, rows)],
+            # Elsewhere than on a CPU older torch has no fused one.
+            fused=rows.device.type == "cpu",
+            lr=group["lr"],
+            lr_decay=0.0,
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+class LazyAdam(RowWise):
+    """Adam whose rows rest while they have no gradient.
+
+        M ← β₁ᵏ⁺¹ M + (1 − β₁) g, V ← β₂ᵏ⁺¹ V + (1 − β₂) g², θ ← θ − lr · M̂ / (√V̂ + ε)
+
+    with k the steps that a row has rested. So the moments of a touched row are those of Adam, and
+    V̂ and M̂ are corrected by the step of the whole parameter as there; a row touched in every step
+    goes Adam's way. A row at rest does not drift along its old mean, as it would under Adam: this
+    is what makes it another method. ``torch.optim.SparseAdam`` leaves out the decay of k steps too,
+    so that its moments are of the steps that touched a row.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980.
+
+    Args:
+        parameters: what is moved.
+        lr: the learning rate.
+        betas: β₁ and β₂.
+        eps: ε.
+    """
+
+    # torch casts what it loads to the type of the parameter: float32 counts to 16 million.
+    kept = ("mean", "square", "touched")
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
+
+    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
+        """M, V, and the step that last touched each row."""
+        column = parameter.shape[:1] + (1,) * (parameter.ndim - 1)
+        touched = parameter.new_zeros(column)
+        return torch.zeros_like(parameter), torch.zeros_like(parameter), touched
+
+    def move(
+        self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
+    ) -> None:
+        """See ``RowWise``."""
+        mean, square, touched = kept
+        rested = step - 1 - touched
+        if rested.any():
+            for beta, moment in zip(group["betas"], (mean, square), strict=True):
+                moment *= beta**rested
+        touched.fill_(step)
+        move_by_adam(
+            [rows],
+            [grad],
+            [mean],
+            [square],
+            [],
+            [_before(step, rows)],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
+
+
+def _before(step: int, rows: Tensor) -> Tensor:
+    """The steps made before, as torch's functions want to count them."""
+    return torch.full((), step - 1.0, device=rows.device)
+
+
+def distinct(grad: Tensor) -> Tensor:
+    """A sparse gradient that names each row once."""
+    ids = grad._indices()
+    # Rows in ascending order are distinct: that is seen in no time, and spares a sort and a copy.
+    if not grad.is_coalesced() and (ids[0, 1:] > ids[0, :-1]).all():
+        return torch.sparse_coo_tensor(
+            ids, grad._values(), grad.shape, is_coalesced=True, check_invariants=False
+        )
+    return grad.coalesce()
+
+
+def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Shorten the gradient of all parameters together to a norm, where it is longer.
+
+    As ``nn.utils.clip_grad_norm_``, which takes no sparse gradients.
+
+    Args:
+        parameters: those without a gradient are left out.
+        largest: the norm.
+    """
+    grads = []
+    for parameter in parameters:
+        if parameter.grad is not None:
+            if parameter.grad.is_sparse:
+                parameter.grad = distinct(parameter.grad)
+            grads.append(parameter.grad)
+    norms = [torch.linalg.vector_norm(g.values() if g.is_sparse else g) for g in grads]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    factor = (largest / (norm + 1e-6)).clamp(max=1.0)
+    for grad in grads:
+        grad.mul_(factor)
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter], config: TrainConfig
+) -> torch.optim.Optimizer:
+    """The optimizer that a configuration names, over some parameters."""
+    if config.optimizer == "adagrad":
+        return RowAdagrad(parameters, lr=config.lr, accumulator=config.accumulator)
+    if config.optimizer == "lazy_adam":
+        return LazyAdam(parameters, lr=config.lr, betas=config.betas)
+    return adam(parameters, config.lr, config.betas)
