@@ -1,11 +1,15 @@
 """What an encoder is: the messages of a graph in, one vector per entity out."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dans.data.messages import MessageGraph
 from dans.errors import InputError
+from dans.models.dropout import drop
+from dans.models.initial import Initial, draw
 
 
 class Encoder(nn.Module, ABC):
@@ -13,10 +17,22 @@ class Encoder(nn.Module, ABC):
 
     #: d, the width of an entity vector
     dim: int
+    #: do the vectors depend on the messages?
+    listens: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:
         """The vectors of all entities, (n, d)."""
+
+    def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
+        """The vectors of some entities, (u, d).
+
+        Args:
+            messages: of the graph.
+            ids: (u,) distinct entities.
+            sparse: give gradients of no other rows, where the encoder can.
+        """
+        return F.embedding(ids, self(messages))
 
 
 class Lookup(Encoder):
@@ -25,26 +41,54 @@ class Lookup(Encoder):
     Args:
         num_entities: n.
         dim: d.
-        init: standard deviation of the vectors at the start; their mean is 0.
+        init: standard deviation of the vectors at the start; their mean is 0. Other distributions
+            read it otherwise: see ``dans.models.initial.draw``.
+        initial: the distribution they are drawn from.
+        dropout: share of coordinates dropped, afresh at each step.
+
+    Raises:
+        InputError: an option out of range.
 
     Example:
         >>> Lookup(num_entities=5, dim=3)(MessageGraph.of(torch.tensor([[0, 0, 1]]), 5, 1)).shape
         torch.Size([5, 3])
     """
 
-    def __init__(self, num_entities: int, dim: int, *, init: float = 1.0) -> None:
+    listens: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        num_entities: int,
+        dim: int,
+        *,
+        init: float = 1.0,
+        initial: Initial = "normal",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         if dim < 1:
             raise InputError(f"dim: expected at least 1, got {dim}")
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout: expected a share in [0, 1), got {dropout}")
         self.dim = dim
         self.init = init
+        self.initial: Initial = initial
+        self.dropout = dropout
         self.entities = nn.Embedding(num_entities, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the vectors anew."""
-        nn.init.normal_(self.entities.weight, std=self.init)
+        draw(self.entities.weight, self.initial, self.init)
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The vectors as they are, (n, d)."""
-        return self.entities.weight
+        return self._dropped(self.entities.weight)
+
+    def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
+        """Some of the vectors, (u, d); see ``Encoder``."""
+        vectors = F.embedding(ids, self.entities.weight, sparse=sparse)
+        return self._dropped(vectors)
+
+    def _dropped(self, vectors: Tensor) -> Tensor:
+        return drop(vectors, self.dropout) if self.training else vectors

@@ -27,8 +27,11 @@ class Model(nn.Module):
 
     def encode(self, messages: MessageGraph) -> Tensor:
         """The vectors of all entities of a message graph, (n, d)."""
-        vectors: Tensor = self.encoder(messages)
-        return vectors
+        return self.decoder.prepare(self.encoder(messages))
+
+    def encode_rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
+        """The vectors of some entities, (u, d); see ``Encoder.rows``."""
+        return self.decoder.prepare(self.encoder.rows(messages, ids, sparse=sparse))
 
     def positives(self, triples: Tensor, entities: Tensor) -> Positives:
         """A batch of facts as vectors.
@@ -38,18 +41,21 @@ class Model(nn.Module):
             entities: (n, d).
         """
         heads, relations, tails = triples.unbind(-1)
-        h, t = F.embedding(heads, entities), F.embedding(tails, entities)
+        # Both ends at once: each gathering has a gradient as large as the table.
+        h, t = F.embedding(torch.cat((heads, tails)), entities).chunk(2)
+        tail_query, head_query = self.decoder.ask(h, relations, t)
         return Positives(
             triples=triples,
             h=h,
-            r=self.decoder.relation(relations),
+            r=self.decoder.vectors(relations),
             t=t,
-            tail_query=self.decoder.ask_tails(h, relations),
-            head_query=self.decoder.ask_heads(relations, t),
+            tail_query=tail_query,
+            head_query=head_query,
             entities=entities,
             match=self.decoder.match,
             reciprocal=self.decoder.reciprocal,
             dot=self.decoder.dot,
+            shift=self.decoder.shift,
         )
 
     @torch.no_grad()

@@ -3,16 +3,28 @@
 import cmath
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.decoders import DECODERS, ComplEx, DistMult, RotatE
+from dans.models.decoders import DECODERS, RESCAL, Multilinear, RotatE, TuckER
 from dans.models.decoders.complex import conjugate
 from dans.registry import build
-from tests.suites.decoders import DIM, DecoderSuite, close, make, vectors
+from tests.suites.decoders import (
+    DIM,
+    MULTILINEAR,
+    RELATIONS,
+    VARIANTS,
+    DecoderSuite,
+    close,
+    gradients,
+    make,
+    settled,
+    vectors,
+)
 
 
 class TestDecoders(DecoderSuite):
@@ -38,15 +50,52 @@ def rotate(h: list[float], r: list[float], t: list[float]) -> float:
     return 6.0 - sum(abs(a * cmath.exp(1j * angle) - b) for a, angle, b in parts)
 
 
+def transe(h: list[float], r: list[float], t: list[float]) -> float:
+    return 6.0 - sum(abs(a + b - c) for a, b, c in zip(h, r, t, strict=True))
+
+
+def euclidean(h: list[float], r: list[float], t: list[float]) -> float:
+    return 6.0 - math.dist([a + b for a, b in zip(h, r, strict=True)], t)
+
+
+def rescal(h: list[float], r: list[float], t: list[float]) -> float:
+    d = len(h)
+    return sum(h[i] * r[d * i + j] * t[j] for i in range(d) for j in range(d))
+
+
+def simple(h: list[float], r: list[float], t: list[float]) -> float:
+    half = len(h) // 2
+    there = distmult(h[:half], r[:half], t[half:])
+    return (there + distmult(t[:half], r[half:], h[half:])) / 2
+
+
+def tucker(h: list[float], r: list[float], t: list[float]) -> float:
+    d = len(h)
+    core = dict(make(f"tucker, d_r = {len(r)}" if len(r) != d else "tucker").named_parameters())
+    cube = core["core"].view(len(r), d, d).tolist()
+    return sum(
+        cube[k][i][j] * h[i] * r[k] * t[j]
+        for k in range(len(r))
+        for i in range(d)
+        for j in range(d)
+    )
+
+
 #: One triple of vectors at a time, in Python's own numbers. A new decoder needs a line here.
 FORMULAS: dict[str, Callable[[list[float], list[float], list[float]], float]] = {
     "distmult": distmult,
     "complex": complex_,
+    "rescal": rescal,
     "rotate": rotate,
+    "simple": simple,
+    "transe": transe,
+    "transe, p = 2": euclidean,
+    "tucker": tucker,
+    "tucker, d_r = 4": tucker,
 }
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", [*DECODERS, *VARIANTS])
 def test_score_is_the_formula(name: str) -> None:
     decoder = make(name)
     h, t = vectors(5, DIM), vectors(5, DIM, seed=3)
@@ -55,14 +104,17 @@ def test_score_is_the_formula(name: str) -> None:
     assert decoder.score(h, r, t).tolist() == pytest.approx(by_hand, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["complex", "rotate"])
+@pytest.mark.parametrize("name", ["complex", "rotate", "simple"])
 def test_an_odd_width_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"decoder.dim: {name} needs an even number, got 5"):
         build(DECODERS, name, where="decoder", num_relations=2, dim=5)
 
 
-def test_an_odd_width_is_fine_where_nothing_is_paired() -> None:
-    assert make("distmult", dim=5).score(*(vectors(2, 5, seed=s) for s in (1, 2, 3))).shape == (2,)
+@pytest.mark.parametrize("name", ["distmult", "rescal", "transe", "tucker"])
+def test_an_odd_width_is_fine_where_nothing_is_paired(name: str) -> None:
+    decoder = make(name, dim=5)
+    r = decoder.relation(torch.tensor([0, 1]))
+    assert decoder.score(vectors(2, 5), r, vectors(2, 5, seed=3)).shape == (2,)
 
 
 def pair(decoder_dim: int = DIM) -> tuple[Tensor, Tensor]:
@@ -132,8 +184,284 @@ def test_rotate_phases_fill_the_circle() -> None:
     assert phases.max() > 3
 
 
-@pytest.mark.parametrize("decoder", [DistMult, ComplEx])
-def test_bilinear_scores_scale_with_each_part(decoder: type[DistMult] | type[ComplEx]) -> None:
-    (h, t), r = pair(), vectors(9, DIM, seed=4)
-    score = decoder(2, DIM).score
+@pytest.mark.parametrize("name", MULTILINEAR)
+def test_multilinear_scores_scale_with_each_part(name: str) -> None:
+    (h, t), decoder = pair(), make(name)
+    r = vectors(9, decoder.relation.embedding_dim, seed=4)
+    score = decoder.score
     assert close(score(2 * h, -3 * r, 5 * t), -30 * score(h, r, t))
+
+
+#: Options by which each multilinear decoder's closed form is put to the test.
+CASES: list[dict[str, Any]] = [
+    {},
+    {"reciprocal": True},
+    {"bound": 2.0},
+    {"bound": 2.0, "reciprocal": True, "shift": -1.5},
+]
+
+
+def every_triple(decoder: Multilinear, entities: Tensor, relations: list[int]) -> Tensor:
+    """The scores of all triples, one at a time and without the shift; of both where two."""
+    one_by_one = []
+    for k in relations:
+        for way in (k, k + RELATIONS) if decoder.reciprocal else (k,):
+            r = decoder.vectors(torch.tensor(way))
+            one_by_one += [
+                decoder.score(h, r, t) - decoder.shift for h in entities for t in entities
+            ]
+    return torch.stack(one_by_one)
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+@pytest.mark.parametrize("relations", [None, [2, 0]], ids=["all", "batch"])
+@pytest.mark.parametrize("name", [*MULTILINEAR, "tucker, d_r = 4"])
+def test_total_is_the_sum_over_all_triples_and_so_is_its_gradient(
+    name: str, relations: list[int] | None, options: dict[str, Any]
+) -> None:
+    decoder = settled(make(name, **options))
+    assert isinstance(decoder, Multilinear)
+    table = vectors(4, DIM)
+    entities = decoder.prepare(table)
+    ids = None if relations is None else torch.tensor(relations)
+    total = decoder.total(entities, ids)
+    slow = every_triple(decoder, entities, relations or [0, 1, 2]).sum()
+    assert total.shape == ()
+    assert torch.allclose(total, slow, rtol=1e-11, atol=1e-11)
+    given = [table, *decoder.parameters()]
+    quick_and_plain = gradients(total[None], given), gradients(slow[None], given)
+    for quick, plain in zip(*quick_and_plain, strict=True):
+        assert torch.allclose(quick, plain, rtol=1e-10, atol=1e-10)
+        assert plain.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", MULTILINEAR)
+def test_total_drops_nothing(name: str) -> None:
+    shares = {"dropout": 0.5, "query_dropout": 0.5}
+    decoder, plain = settled(make(name, **shares)), settled(make(name))
+    assert isinstance(decoder, Multilinear)
+    assert isinstance(plain, Multilinear)
+    assert torch.equal(decoder.total(vectors(4, DIM)), plain.total(vectors(4, DIM)))
+
+
+@pytest.mark.parametrize("name", [*MULTILINEAR, "tucker, d_r = 4"])
+@pytest.mark.parametrize("size", [1.0, 3.0, 1e9])
+@pytest.mark.parametrize("bound", [0.1, 5.0])
+def test_bounded_scores_stay_within_their_bound(name: str, size: float, bound: float) -> None:
+    decoder = settled(make(name, bound=bound))
+    for parameter in decoder.parameters():
+        parameter.data *= size
+    entities = decoder.prepare(size * vectors(40, DIM))
+    ids = torch.arange(40) % RELATIONS
+    queries = torch.cat(decoder.ask(entities, ids, entities))
+    scores = decoder.match_all(queries, entities)
+    # At the corners of the cube tanh is 1 to the last digit, and sums are rounded.
+    assert scores.abs().max() <= bound * (1 + 1e-12 * (size > 5))
+    assert scores.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", [*MULTILINEAR, "tucker, d_r = 4"])
+def test_bounded_scores_reach_their_bound_and_no_lower_one_would_do(name: str) -> None:
+    decoder = make(name, bound=2.0)
+    for parameter in decoder.parameters():
+        parameter.data.fill_(50.0)
+    one = decoder.prepare(torch.full((1, DIM), 50.0, dtype=torch.float64))
+    score = decoder.score(one, decoder.vectors(torch.tensor([0])), one)
+    assert score.item() == pytest.approx(2.0)
+
+
+def test_unbounded_and_bounded_vectors() -> None:
+    table = vectors(4, DIM)
+    assert torch.equal(make("simple").prepare(table), table)
+    assert torch.equal(make("simple", bound=2.0).prepare(table), table.tanh())
+    decoder = make("simple", bound=2.0)
+    expected = decoder.relation.weight.tanh() * (2.0 / 3)
+    assert close(decoder.vectors(torch.arange(RELATIONS)), expected)
+
+
+@pytest.mark.parametrize("name", MULTILINEAR)
+def test_a_bound_is_above_zero(name: str) -> None:
+    for wrong in (0.0, -1.0):
+        with pytest.raises(InputError, match="bound: expected above 0"):
+            make(name, bound=wrong)
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match="p: expected 1 or 2, got 3"):
+        make("transe", p=3)
+    with pytest.raises(InputError, match="relation_dim: expected at least 1, got 0"):
+        make("tucker", relation_dim=0)
+
+
+@pytest.mark.parametrize("name", ["rescal", "tucker"])
+def test_questions_share_the_dropped_numbers_of_their_relation(name: str) -> None:
+    option = "dropout" if name == "rescal" else "matrix_dropout"
+    decoder, relations = make(name, **{option: 0.5}), torch.tensor([0, 1, 0, 0])
+    h = vectors(1, DIM).expand(4, DIM)
+    asked = decoder.ask_tails(h, relations)
+    assert close(asked[0], asked[2])
+    assert close(asked[0], asked[3])
+    assert not close(asked[0], asked[1])
+
+
+@pytest.mark.parametrize("name", ["rescal", "tucker"])
+def test_no_question_gets_a_matrix_of_its_own(name: str) -> None:
+    decoder, kept = make(name), []
+
+    def keep(x: Tensor) -> Tensor:
+        kept.append(x.untyped_storage().nbytes())
+        return x
+
+    relations = torch.arange(500) % RELATIONS
+    h = vectors(500, DIM)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        decoder.ask(h, relations, h)
+    assert max(kept) <= 8 * 500 * DIM
+
+
+def test_tucker_starts_as_its_options_say() -> None:
+    torch.manual_seed(0)
+    decoder = TuckER(300, 20, relation_dim=7, init=0.1, initial="uniform")
+    assert decoder.core.shape == (7, 400)
+    for table in (decoder.core, decoder.relation.weight):
+        assert 0.09 < table.abs().max() <= 0.1
+        assert abs(table.mean()) < 0.01
+
+
+def test_tucker_with_the_identity_for_a_core_is_rescal() -> None:
+    tucker, rescal = TuckER(RELATIONS, 3, relation_dim=9).double(), RESCAL(RELATIONS, 3).double()
+    tucker.core.data = torch.eye(9, dtype=torch.float64)
+    (h, t), r = pair(3), vectors(9, 9, seed=4)
+    assert close(tucker.score(h, r, t), rescal.score(h, r, t))
+
+
+@pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
+def test_transe_gains_by_gamma_alone_where_the_move_arrives(name: str) -> None:
+    decoder, (h, _), r = make(name, gamma=2.5), pair(), vectors(9, DIM, seed=4)
+    assert close(decoder.score(h, r, h + r), torch.full((9,), 2.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
+def test_transe_scores_do_not_see_where_the_origin_is(name: str) -> None:
+    decoder, (h, t), r = make(name), pair(), vectors(9, DIM, seed=4)
+    move = vectors(DIM, seed=5)
+    assert close(decoder.score(h + move, r, t + move), decoder.score(h, r, t))
+
+
+@pytest.mark.parametrize("most", [1, 40, 10**6])
+def test_transe_compares_all_alike_in_parts_of_any_size(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, given = make("transe"), [vectors(3, DIM), vectors(9, DIM, seed=3)]
+    expected = decoder.match(given[0][:, None], given[1])
+    monkeypatch.setattr("dans.models.decoders.transe.DIFFERENCES", most)
+    scores = decoder.match_all(*given)
+    assert close(scores, expected)
+    assert all(map(close, gradients(scores, given), gradients(expected, given)))
+
+
+def test_distances_of_near_vectors_are_near_and_never_less_than_none() -> None:
+    """‖q‖² + ‖e‖² − 2⟨q, e⟩ cancels: what is left of a root is 10⁻³ of a length, not a NaN."""
+    decoder = make("transe, p = 2", dim=20).float()
+    q = 10 * vectors(50, 20).detach().float()
+    e = (q + 1e-5).requires_grad_()
+    scores = decoder.match_all(q, e)
+    near = scores.diagonal() - 6
+    assert (near <= 0).all()
+    assert near.min() > -0.1
+    assert torch.autograd.grad(scores.sum(), e)[0].isfinite().all()
+
+
+def test_transe_relations_invert_compose_and_are_symmetric_at_zero_alone() -> None:
+    decoder, (h, t) = make("transe"), pair()
+    r, s = vectors(9, DIM, seed=4), vectors(9, DIM, seed=5)
+    assert close(decoder.score(h, r, t), decoder.score(t, -r, h))
+    assert close(decoder.query_tails(decoder.query_tails(h, r), s), decoder.query_tails(h, r + s))
+    assert close(decoder.score(h, 0 * r, t), decoder.score(t, 0 * r, h))
+    there = h + r
+    assert (decoder.score(there, r, h) < decoder.score(h, r, there) - 1e-3).all()
+
+
+def test_rotate_is_symmetric_where_it_turns_by_half() -> None:
+    decoder, (h, t) = make("rotate"), pair()
+    half = math.pi * torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
+    assert close(decoder.score(h, half, t), decoder.score(t, half, h))
+
+
+@pytest.mark.parametrize("name", ["rescal", "tucker", "simple"])
+def test_these_can_be_symmetric_antisymmetric_and_inverse(name: str) -> None:
+    decoder, (h, t) = make(name), pair()
+    r = vectors(9, decoder.relation.embedding_dim, seed=4)
+    if name == "simple":
+        back = torch.cat((r[:, DIM // 2 :], r[:, : DIM // 2]), dim=1)
+    elif name == "rescal":
+        back = r.unflatten(1, (DIM, DIM)).mT.flatten(1)
+    else:
+        # A core of slices and, at the other half of r, their transposes.
+        core = dict(decoder.named_parameters())["core"].data.view(DIM, DIM, DIM)
+        core[DIM // 2 :] = core[: DIM // 2].mT
+        back = torch.cat((r[:, DIM // 2 :], r[:, : DIM // 2]), dim=1)
+    assert close(decoder.score(h, r, t), decoder.score(t, back, h))
+    assert close(decoder.score(h, r + back, t), decoder.score(t, r + back, h))
+    assert close(decoder.score(h, r - back, t), -decoder.score(t, r - back, h))
+    assert (decoder.score(h, r - back, t).abs() > 1e-6).all()
+
+
+def test_rescal_composes_relations_by_their_product() -> None:
+    decoder, (h, _) = make("rescal"), pair()
+    r, s = vectors(9, DIM**2, seed=4), vectors(9, DIM**2, seed=5)
+    product = (r.unflatten(1, (DIM, DIM)) @ s.unflatten(1, (DIM, DIM))).flatten(1)
+    after = decoder.query_tails(decoder.query_tails(h, r), s)
+    assert torch.allclose(after, decoder.query_tails(h, product), rtol=1e-11, atol=1e-11)
+
+
+def spread_out(n: int, dim: int) -> Tensor:
+    """Unit vectors in every direction."""
+    return torch.nn.functional.normalize(vectors(n, dim).detach(), dim=1)
+
+
+def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
+    """Unit vectors are at most 2 apart: of 1,000, none costs less than log(1 + 999 / e²)."""
+    entities, decoder = spread_out(1000, 20), make("transe", dim=20, p=2)
+    floor = math.log(1 + 999 * math.exp(-2))
+    assert floor == pytest.approx(4.91, abs=0.005)
+    r = torch.zeros(1, 20, dtype=torch.float64, requires_grad=True)
+    log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
+
+    def cost(scale: Tensor) -> Tensor:
+        scores = decoder.score_tails(entities[:1], r, entities)
+        return torch.nn.functional.cross_entropy(scale * scores, torch.tensor([1]))
+
+    def lowest(scaled: bool) -> float:
+        optimizer = torch.optim.Adam([r, log_scale] if scaled else [r], lr=0.1)
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = cost(log_scale.exp() if scaled else torch.ones(()))
+            torch.autograd.backward(loss)
+            optimizer.step()
+        return loss.item()
+
+    assert floor < lowest(scaled=False) < math.log(1000) - 0.5
+    assert lowest(scaled=True) < 0.01
+
+
+@pytest.mark.parametrize("name", ["transe", "transe, p = 2", "rotate"])
+def test_a_distance_needs_gamma_to_think_a_fact_likely(name: str) -> None:
+    h, t = pair()
+    relations = torch.arange(9) % RELATIONS
+    for gamma, most in ((0.0, 0.5), (3.0, 1 / (1 + math.exp(-3.0)))):
+        decoder = make(name, gamma=gamma)
+        near = decoder.query_tails(h, decoder.vectors(relations))
+        believed = [decoder.match(near, other).sigmoid() for other in (t, near)]
+        assert max(x.max().item() for x in believed) <= most + 1e-12
+        assert believed[1].min().item() == pytest.approx(most, abs=1e-5)
+
+
+def test_a_bounded_score_leaves_a_loss() -> None:
+    """softplus(−I − ψ): .0067 for I = 5."""
+    decoder = make("distmult", bound=5.0)
+    ones = torch.full((1, DIM), 50.0, dtype=torch.float64)
+    decoder.relation.weight.data.fill_(50.0)
+    one = decoder.prepare(ones)
+    score = decoder.score(one, decoder.vectors(torch.tensor([0])), one)
+    assert torch.nn.functional.softplus(-score).item() == pytest.approx(0.0067, abs=5e-5)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dans.data.messages import MessageGraph
+from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.encoders import Lookup
 from dans.registry import build
@@ -57,3 +58,67 @@ def test_a_lookup_ignores_the_graph_and_learns_its_rows():
     grad = lookup.entities.weight.grad
     assert grad is not None
     assert grad.nonzero()[:, 0].unique().tolist() == [3]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_some_rows_are_those_of_all(name, sparse):
+    encoder, ids = make(name).eval(), torch.tensor([4, 0, 2])
+    rows = encoder.rows(toy(), ids, sparse=sparse)
+    assert torch.equal(rows, encoder(toy())[ids])
+
+
+def test_rows_have_the_same_gradient_sparse_or_dense():
+    ids = torch.tensor([4, 0, 2])
+    weights = torch.randn(3, 4)
+    grads = []
+    for sparse in (False, True):
+        lookup = make("lookup")
+        (weights * lookup.rows(toy(), ids, sparse=sparse)).sum().backward()
+        grads.append(lookup.entities.weight.grad)
+    dense, sparse = grads
+    assert sparse.is_sparse
+    assert not dense.is_sparse
+    assert torch.equal(sparse.to_dense(), dense)
+    assert sparse.coalesce().indices().flatten().tolist() == [0, 2, 4]
+
+
+def test_rows_of_an_encoder_that_listens_move_what_the_whole_moves():
+    ids = torch.tensor([4, 0, 2])
+    grads = []
+    for some in (lambda e: e.rows(toy(), ids, sparse=True), lambda e: e(toy())[ids]):
+        encoder = make("rgcn").eval()
+        some(encoder).square().sum().backward()
+        grads.append([parameter.grad for parameter in encoder.parameters()])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_lookup_starts_as_it_is_told():
+    torch.manual_seed(0)
+    table = Lookup(500, 20, init=0.2, initial="uniform").entities.weight
+    assert 0.19 < table.abs().max() <= 0.2
+    table = Lookup(500, 20, init=1.0, initial="xavier_normal").entities.weight
+    assert table.std().item() == pytest.approx((2 / 520) ** 0.5, rel=0.05)
+    with pytest.raises(InputError, match="initial: known: normal"):
+        Lookup(5, 4, initial="cauchy")
+
+
+def test_lookup_drops_in_training_alone():
+    torch.manual_seed(0)
+    lookup = Lookup(NUM_ENTITIES, 400, dropout=0.25)
+    table, ids = lookup.entities.weight, torch.tensor([3, 1])
+    for dropped, kept in ((lookup(toy()), table), (lookup.rows(toy(), ids), table[ids])):
+        gone = dropped == 0
+        assert gone.float().mean().item() == pytest.approx(0.25, abs=0.06)
+        torch.testing.assert_close(dropped[~gone], kept[~gone] / 0.75)
+    assert not torch.equal(lookup(toy()), lookup(toy()))
+    lookup.eval()
+    assert torch.equal(lookup(toy()), table)
+    assert torch.equal(lookup.rows(toy(), ids), table[ids])
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0])
+def test_a_share_to_drop_is_below_one(wrong):
+    with pytest.raises(InputError, match=r"dropout: expected a share in \[0, 1\)"):
+        Lookup(5, 4, dropout=wrong)

@@ -5,8 +5,9 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
-from dans.models.decoders import DECODERS
+from dans.models.decoders import DECODERS, DistMult
 from dans.models.model import Model
+from dans.registry import build
 
 
 def model_of(kg: KnowledgeGraph, decoder: str, *, reciprocal: bool = False) -> Model:
@@ -28,6 +29,49 @@ def test_facts_are_scored_as_the_decoder_scores_them(
     )
     torch.testing.assert_close(positives.scores(), expected.unsqueeze(1))
     assert positives.reciprocal == reciprocal
+
+
+@pytest.mark.parametrize("encoder", sorted(ENCODERS))
+def test_some_rows_are_encoded_as_all_are(kg: KnowledgeGraph, encoder: str) -> None:
+    ids = torch.tensor([5, 0, 3])
+    for bound in (None, 2.0):
+        decoder = DistMult(kg.num_relations, 4, bound=bound)
+        model = Model(
+            build(
+                ENCODERS,
+                encoder,
+                num_entities=kg.num_entities,
+                num_relations=kg.num_relations,
+                dim=4,
+            ),
+            decoder,
+        ).eval()
+        messages = kg.messages("relation")
+        rows = model.encode_rows(messages, ids)
+        assert torch.equal(rows, model.encode(messages)[ids])
+        assert torch.equal(rows, model.vectors(messages)[ids])
+        plain = model.encoder(messages)[ids]
+        assert torch.equal(rows, plain if bound is None else plain.tanh())
+
+
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize("decoder", ["simple", "rescal", "tucker"])
+def test_bounded_facts_are_scored_within_the_bound(
+    kg: KnowledgeGraph, decoder: str, reciprocal: bool
+) -> None:
+    given = {"bound": 2.0, "shift": 0.5, "reciprocal": reciprocal}
+    encoder = ENCODERS["rgcn"](kg.num_entities, kg.num_relations, 4)
+    known = {"num_relations": kg.num_relations, "dim": 4}
+    model = Model(encoder, build(DECODERS, decoder, given=given, **known))
+    entities = model.vectors(kg.messages("relation"))
+    positives = model.positives(kg.train, entities)
+    heads, relations, tails = kg.train.unbind(-1)
+    r = model.decoder.vectors(relations)
+    expected = model.decoder.score(entities[heads], r, entities[tails])
+    torch.testing.assert_close(positives.scores().squeeze(1), expected)
+    torch.testing.assert_close(positives.r, r)
+    assert positives.shift == 0.5
+    assert (expected - 0.5).abs().max() < 2
 
 
 def test_vectors_in_use_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> None:

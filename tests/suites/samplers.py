@@ -14,6 +14,7 @@ from dans.assembly import build_member
 from dans.batch import Positives
 from dans.config import Component
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.losses import Logistic
 from dans.models.decoders import DECODERS, Decoder
 from dans.registry import build
@@ -299,6 +300,11 @@ class SamplerSuite:
     @pytest.mark.parametrize("decoder", sorted(DECODERS))
     def test_works_with_every_decoder(self, case: str, decoder: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg, decoder)
+        if (case, decoder) == ("dans-code", "rescal"):
+            # The program divides by relation vectors, and a matrix is none.
+            with pytest.raises(InputError, match="relation vectors as wide as entities"):
+                sampler(positives)
+            return
         for phase in sampler.phases():
             move(phase, positives)
         assert sampler(positives).scores(positives).isfinite().all()

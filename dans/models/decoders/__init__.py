@@ -1,14 +1,33 @@
 """Decoders, and the table they are chosen from."""
 
-from dans.models.decoders.base import Decoder
+from dans.models.decoders.base import Decoder, Multilinear
 from dans.models.decoders.complex import ComplEx
 from dans.models.decoders.distmult import DistMult
+from dans.models.decoders.rescal import RESCAL
 from dans.models.decoders.rotate import RotatE
+from dans.models.decoders.simple import SimplE
+from dans.models.decoders.transe import TransE
+from dans.models.decoders.tucker import TuckER
 
 DECODERS: dict[str, type[Decoder]] = {
     "complex": ComplEx,
     "distmult": DistMult,
+    "rescal": RESCAL,
     "rotate": RotatE,
+    "simple": SimplE,
+    "transe": TransE,
+    "tucker": TuckER,
 }
 
-__all__ = ["DECODERS", "ComplEx", "Decoder", "DistMult", "RotatE"]
+__all__ = [
+    "DECODERS",
+    "RESCAL",
+    "ComplEx",
+    "Decoder",
+    "DistMult",
+    "Multilinear",
+    "RotatE",
+    "SimplE",
+    "TransE",
+    "TuckER",
+]

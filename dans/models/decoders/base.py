@@ -1,9 +1,20 @@
 """What a decoder is: a question as a vector, and how well an entity's vector answers it."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from dans.errors import InputError
+from dans.models.dropout import drop
+from dans.models.initial import Initial, draw
+
+#: Numbers that lie between vectors and scores at a time, where they are not the scores themselves.
+PIECE = 2**24
 
 
 class Decoder(nn.Module, ABC):
@@ -22,27 +33,37 @@ class Decoder(nn.Module, ABC):
         dim: d, the width of an entity vector.
         relation_dim: the width of a relation vector.
         reciprocal: learn a vector for the inverse of each relation too.
+        dropout: share of a relation vector's coordinates dropped, for each question afresh.
     """
 
     #: does f(h, r, t) = f(t, r, h) hold for every input? The suite checks, both ways.
     symmetric: ClassVar[bool]
-    #: is ``match`` a dot product?
+    #: is ``match`` a dot product, plus ``shift``?
     dot: ClassVar[bool] = True
+    #: what ``match`` adds to a dot product
+    shift: float = 0.0
 
     def __init__(
-        self, num_relations: int, dim: int, relation_dim: int, *, reciprocal: bool = False
+        self,
+        num_relations: int,
+        dim: int,
+        relation_dim: int,
+        *,
+        reciprocal: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_relations = num_relations
         self.dim = dim
         self.reciprocal = reciprocal
+        self.dropout = share("dropout", dropout)
         #: relation ids to relation vectors; with ``reciprocal``, the inverse of r is r + m
         self.relation = nn.Embedding(num_relations * (1 + reciprocal), relation_dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Xavier-uniform with gain √2, as the RGCN programs do (Schlichtkrull et al. 2018)."""
-        nn.init.xavier_uniform_(self.relation.weight, gain=nn.init.calculate_gain("relu"))
+        draw(self.relation.weight, "xavier_uniform", math.sqrt(2))
 
     @abstractmethod
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
@@ -54,14 +75,16 @@ class Decoder(nn.Module, ABC):
 
     def match(self, query: Tensor, entity: Tensor) -> Tensor:
         """How well entities answer queries: (...) from any two (..., d) that broadcast."""
-        return (query * entity).sum(-1)
+        scores = (query * entity).sum(-1)
+        return scores + self.shift if self.shift else scores
 
     def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
         """Every entity against every query: (b, n) from (b, d) and (n, d).
 
         The result is laid out entity by entity: that product runs up to twice as fast.
         """
-        return (entities @ queries.T).T
+        scores = (entities @ queries.T).T
+        return scores + self.shift if self.shift else scores
 
     def score(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """Scores of triples, broadcasting over (..., d)."""
@@ -75,12 +98,223 @@ class Decoder(nn.Module, ABC):
         """All entities as heads: (b, n)."""
         return self.match_all(self.query_heads(r, t), entities)
 
+    def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """All relations, inverses not counted, between pairs: (b, m) from (b, d) and (b, d).
+
+        No dropout. Pairs are compared a few at a time, in bounded memory.
+        """
+        r = self._all_vectors()
+
+        def compare(h: Tensor, t: Tensor) -> Tensor:
+            return self.score(h.unsqueeze(1), r, t.unsqueeze(1))
+
+        return in_pieces(compare, len(r) * self.dim, h, t)
+
+    def prepare(self, entities: Tensor) -> Tensor:
+        """What an encoder's vectors are to this decoder: as they are, unless it bounds them."""
+        return entities
+
+    def vectors(self, relations: Tensor) -> Tensor:
+        """Relation vectors by ids: (..., d_r)."""
+        r: Tensor = self.relation(relations)
+        return r
+
+    def _all_vectors(self) -> Tensor:
+        place = self.relation.weight.device
+        return self.vectors(torch.arange(self.num_relations, device=place))
+
+    def ask(self, h: Tensor, relations: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Both query vectors of facts: those of (h, r, ?) and those of (?, r, t), (b, d) each."""
+        return self.ask_tails(h, relations), self.ask_heads(relations, t)
+
     def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
         """Query vectors of (h, r, ?) by relation ids: (b, d) from (b, d) and (b,)."""
-        return self.query_tails(h, self.relation(relations))
+        return self.query_tails(h, self._dropped(relations))
 
     def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
         """Query vectors of (?, r, t) by relation ids: (b, d) from (b,) and (b, d)."""
         if self.reciprocal:
-            return self.query_tails(t, self.relation(relations + self.num_relations))
-        return self.query_heads(self.relation(relations), t)
+            return self.ask_tails(t, relations + self.num_relations)
+        return self.query_heads(self._dropped(relations), t)
+
+    def _dropped(self, relations: Tensor) -> Tensor:
+        vectors = self.vectors(relations)
+        return drop(vectors, self.dropout) if self.training else vectors
+
+
+class Multilinear(Decoder):
+    """A decoder whose score is linear in head, relation and tail alike.
+
+    So the scores of all triples of some entities and relations add up to one score of their sums:
+
+        Σ_{h,r,t} f(h, r, t) = f(Σ h, Σ r, Σ t)
+
+    With ``bound`` I, entities and relations pass through tanh and the score is scaled so that
+    |f| < I. Source of bound, shift and query dropout: Hajimoradlou & Kazemi 2022, Stay Positive.
+
+    Args:
+        num_relations: m.
+        dim: d, of an entity.
+        reciprocal: learn a vector for the inverse of each relation too.
+        bound: I; None: scores are not bounded.
+        shift: ψ, added to every score. It changes no rank, but a probability.
+        dropout: share of a relation vector's coordinates dropped, for each question afresh.
+        query_dropout: share of a question's products dropped: those of a head and a relation.
+        init: standard deviation, half width or gain of the relation vectors at the start.
+        initial: their distribution; see ``dans.models.initial.draw``.
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        num_relations: int,
+        dim: int,
+        *,
+        reciprocal: bool = False,
+        bound: float | None = None,
+        shift: float = 0.0,
+        dropout: float = 0.0,
+        query_dropout: float = 0.0,
+        init: float = math.sqrt(2),
+        initial: Initial = "xavier_uniform",
+    ) -> None:
+        if bound is not None and not bound > 0:
+            raise InputError(f"bound: expected above 0, got {bound:g}")
+        self.init, self.initial = init, initial
+        width = self.relation_width(dim)
+        super().__init__(num_relations, dim, width, reciprocal=reciprocal, dropout=dropout)
+        self.bound = bound
+        self.shift = shift
+        self.query_dropout = share("query_dropout", query_dropout)
+
+    def relation_width(self, dim: int) -> int:
+        """The width of a relation vector, given that of an entity vector.
+
+        Raises:
+            InputError: no entity vector of this decoder is that wide.
+        """
+        return dim
+
+    @property
+    def terms(self) -> int:
+        """The largest |f| there is while no number of h, r and t exceeds 1."""
+        return self.dim
+
+    @property
+    def pair_width(self) -> int:
+        """How many numbers ``query_relations`` makes of a pair on its way."""
+        return self.relation.embedding_dim
+
+    @abstractmethod
+    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """The question (h, ?, t) as a vector, whose dot product with r is the score without shift.
+
+        (..., d_r) from (..., d) and (..., d).
+        """
+
+    def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """See ``Decoder``; by a matrix product."""
+        r = self._all_vectors()
+
+        def compare(h: Tensor, t: Tensor) -> Tensor:
+            scores = self.query_relations(h, t) @ r.T
+            return scores + self.shift if self.shift else scores
+
+        return in_pieces(compare, self.pair_width, h, t)
+
+    def reset_parameters(self) -> None:
+        """Draw the relation vectors anew."""
+        draw(self.relation.weight, self.initial, self.init)
+
+    def prepare(self, entities: Tensor) -> Tensor:
+        """Through tanh, where scores are bounded."""
+        return entities if self.bound is None else entities.tanh()
+
+    def vectors(self, relations: Tensor) -> Tensor:
+        """Relation vectors by ids, (..., d_r); through tanh and scaled, if they are bounded."""
+        return self._bounded(self.relation(relations))
+
+    def _bounded(self, r: Tensor) -> Tensor:
+        return r if self.bound is None else r.tanh() * (self.bound / self.terms)
+
+    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+        """See ``Decoder``; some of the products are dropped in training."""
+        return self._drop_products(super().ask_tails(h, relations))
+
+    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+        """See ``Decoder``; some of the products are dropped in training."""
+        queries = super().ask_heads(relations, t)
+        # With reciprocal relations it was asked as a tail, and dropped there.
+        return queries if self.reciprocal else self._drop_products(queries)
+
+    def _drop_products(self, queries: Tensor) -> Tensor:
+        return drop(queries, self.query_dropout) if self.training else queries
+
+    def total(self, entities: Tensor, relations: Tensor | None = None) -> Tensor:
+        """The sum of the scores of all triples of some entities and relations, without the shift.
+
+            Σ_{h,r,t} f(h, r, t) = f(S, P, S),  S = Σ e,  P = Σ r
+
+        Of (n + m) d operations, against n² m d. With reciprocal relations, of both scores of a
+        triple. No dropout.
+
+        Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
+
+        Args:
+            entities: (u, d) prepared vectors.
+            relations: (v,) distinct ids; None: all.
+        """
+        if relations is None:
+            relations = torch.arange(self.num_relations, device=entities.device)
+        if self.reciprocal:
+            relations = torch.cat((relations, relations + self.num_relations))
+        one, all_of_them = entities.sum(0), self.vectors(relations).sum(0)
+        return (self.query_tails(one, all_of_them) * one).sum(-1)
+
+
+def share(name: str, value: float) -> float:
+    """A share of coordinates to drop.
+
+    Raises:
+        InputError: not in [0, 1).
+    """
+    if not 0 <= value < 1:
+        raise InputError(f"{name}: expected a share in [0, 1), got {value:g}")
+    return value
+
+
+def even(name: str, dim: int) -> int:
+    """The width of an entity vector that has two halves.
+
+    Raises:
+        InputError: it cannot be halved.
+    """
+    if dim % 2:
+        raise InputError(f"dim: {name} needs an even number, got {dim}")
+    return dim
+
+
+def in_pieces(
+    compare: Callable[[Tensor, Tensor], Tensor], width: int, h: Tensor, t: Tensor
+) -> Tensor:
+    """Compare pairs a few at a time; what lies between is made anew for the gradients.
+
+    Args:
+        compare: scores, (p, m), of some pairs' vectors, twice (p, d).
+        width: how many numbers it holds of a pair.
+        h: (b, d).
+        t: (b, d).
+
+    Returns:
+        (b, m).
+    """
+    rows = max(1, PIECE // max(1, width))
+    if len(h) <= rows:
+        return compare(h, t)
+    parts = [
+        checkpoint(compare, *part, use_reentrant=False, preserve_rng_state=False)
+        for part in zip(h.split(rows), t.split(rows), strict=True)
+    ]
+    return torch.cat(parts)

@@ -5,8 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.errors import InputError
-from dans.models.decoders.base import Decoder
+from dans.models.decoders.base import Multilinear, even
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
@@ -22,16 +21,12 @@ def conjugate(x: Tensor) -> Tensor:
     return torch.cat((x_re, -x_im), dim=-1)
 
 
-class ComplEx(Decoder):
+class ComplEx(Multilinear):
     """A trilinear product over complex vectors: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
 
     Source: Trouillon et al. 2016, arXiv:1606.06357. Vectors are packed as [real | imaginary], so
-    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩.
-
-    Args:
-        num_relations: m.
-        dim: d, in real numbers: d / 2 complex ones.
-        reciprocal: learn a vector for the inverse of each relation too.
+    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. Its width d
+    counts real numbers: d / 2 complex ones. Takes the options of `Multilinear`.
 
     Raises:
         InputError: an odd ``dim``.
@@ -39,10 +34,9 @@ class ComplEx(Decoder):
 
     symmetric: ClassVar[bool] = False
 
-    def __init__(self, num_relations: int, dim: int, *, reciprocal: bool = False) -> None:
-        if dim % 2:
-            raise InputError(f"dim: complex needs an even number, got {dim}")
-        super().__init__(num_relations, dim, dim, reciprocal=reciprocal)
+    def relation_width(self, dim: int) -> int:
+        """As wide as an entity."""
+        return even("complex", dim)
 
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
         """h · r."""
@@ -51,3 +45,7 @@ class ComplEx(Decoder):
     def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
         """conj(r) · t."""
         return multiply(conjugate(r), t)
+
+    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """conj(h) · t: Re(h r conj(t)) = Re(conj(r) conj(h) t)."""
+        return multiply(conjugate(h), t)

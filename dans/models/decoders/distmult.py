@@ -4,18 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dans.models.decoders.base import Decoder
+from dans.models.decoders.base import Multilinear
 
 
-class DistMult(Decoder):
+class DistMult(Multilinear):
     """A trilinear product: f(h, r, t) = Σ_k h_k r_k t_k.
 
-    Source: Yang et al. 2015, arXiv:1412.6575. Cannot tell (h, r, t) from (t, r, h).
-
-    Args:
-        num_relations: m.
-        dim: d.
-        reciprocal: learn a vector for the inverse of each relation too.
+    Source: Yang et al. 2015, arXiv:1412.6575. Cannot tell (h, r, t) from (t, r, h). Takes the
+    options of `Multilinear`.
 
     Example:
         >>> import torch
@@ -27,9 +23,6 @@ class DistMult(Decoder):
 
     symmetric: ClassVar[bool] = True
 
-    def __init__(self, num_relations: int, dim: int, *, reciprocal: bool = False) -> None:
-        super().__init__(num_relations, dim, dim, reciprocal=reciprocal)
-
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
         """h ⊗ r."""
         return h * r
@@ -37,3 +30,7 @@ class DistMult(Decoder):
     def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
         """t ⊗ r."""
         return t * r
+
+    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """h ⊗ t."""
+        return h * t

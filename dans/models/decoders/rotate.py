@@ -1,13 +1,14 @@
 """RotatE."""
 
 import math
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from dans.errors import InputError
-from dans.models.decoders.base import Decoder
+from dans.models.decoders.base import Decoder, even
 from dans.models.decoders.complex import multiply
 
 #: Under the root, so that a distance of zero has a gradient.
@@ -27,6 +28,7 @@ class RotatE(Decoder):
         gamma: γ, added to every score. It changes no rank, but a logistic loss needs it: without
             it no fact can be thought likelier than one half.
         reciprocal: learn phases for the inverse of each relation too.
+        dropout: as for `Decoder`.
 
     Raises:
         InputError: an odd ``dim``.
@@ -36,11 +38,16 @@ class RotatE(Decoder):
     dot: ClassVar[bool] = False
 
     def __init__(
-        self, num_relations: int, dim: int, *, gamma: float = 6.0, reciprocal: bool = False
+        self,
+        num_relations: int,
+        dim: int,
+        *,
+        gamma: float = 6.0,
+        reciprocal: bool = False,
+        dropout: float = 0.0,
     ) -> None:
-        if dim % 2:
-            raise InputError(f"dim: rotate needs an even number, got {dim}")
-        super().__init__(num_relations, dim, dim // 2, reciprocal=reciprocal)
+        width = even("rotate", dim) // 2
+        super().__init__(num_relations, dim, width, reciprocal=reciprocal, dropout=dropout)
         self.gamma = gamma
 
     def reset_parameters(self) -> None:
@@ -61,24 +68,47 @@ class RotatE(Decoder):
         return self.gamma - (re * re + im * im + EPSILON).sqrt().sum(-1)
 
     def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        """As ``match``, for every pair; without gradients, tile by tile and in bounded memory."""
-        if torch.is_grad_enabled() and (queries.requires_grad or entities.requires_grad):
-            return self.match(queries.unsqueeze(1), entities)
-        scores = queries.new_empty(len(queries), len(entities))
-        tall, wide = _tile(queries)
-        for left in range(0, len(entities), wide):
-            columns = entities[left : left + wide].T.contiguous()
-            for top in range(0, len(queries), tall):
-                rows = queries[top : top + tall].T.contiguous()
-                scores[top : top + tall, left : left + wide] = self.gamma - _moduli(rows, columns)
+        """As ``match``, for every pair; tile by tile and in bounded memory, gradients too."""
+        scores: Tensor = _Distances.apply(queries, entities, self.gamma)  # type: ignore[no-untyped-call]
         return scores
 
 
-def _tile(queries: Tensor) -> tuple[int, int]:
-    """Rows and columns scored at a time: what a CPU's cache holds, or what keeps a GPU busy."""
-    area = 2**18 if queries.device.type == "cpu" else 2**24
-    tall = max(1, min(len(queries), 64 if queries.device.type == "cpu" else 1024))
-    return tall, area // tall
+class _Distances(torch.autograd.Function):
+    """γ − Σ_k |q_k − e_k| of every pair, which keeps no difference: its gradient makes them anew.
+
+    With u = q_k − e_k, that of a pair's score by q_k is −u / |u|, and by e_k its opposite.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, entities: Tensor, gamma: float) -> Tensor:
+        ctx.save_for_backward(queries, entities)
+        scores = queries.new_empty(len(queries), len(entities))
+        for rows, columns in _tiles(queries, entities):
+            q, e = queries[rows].T.contiguous(), entities[columns].T.contiguous()
+            scores[rows, columns] = gamma - _moduli(q, e)
+        return scores
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        queries, entities = ctx.saved_tensors
+        # One dimension after the other, so that numbers of a dimension have to lie together.
+        by_query, by_entity = torch.zeros_like(queries.T), torch.zeros_like(entities.T)
+        by_query, by_entity = by_query.contiguous(), by_entity.contiguous()
+        for rows, columns in _tiles(queries, entities):
+            q, e = queries[rows].T.contiguous(), entities[columns].T.contiguous()
+            _pull(q, e, grad[rows, columns], by_query[:, rows], by_entity[:, columns])
+        return by_query.T, by_entity.T, None
+
+
+def _tiles(queries: Tensor, entities: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns compared at a time: what a CPU's cache holds, or what keeps a GPU busy."""
+    on_cpu = queries.device.type == "cpu"
+    tall = max(1, min(len(queries), 64 if on_cpu else 1024))
+    wide = (2**18 if on_cpu else 2**24) // tall
+    for left in range(0, len(entities), wide):
+        for top in range(0, len(queries), tall):
+            yield slice(top, top + tall), slice(left, left + wide)
 
 
 def _moduli(queries: Tensor, entities: Tensor) -> Tensor:
@@ -95,3 +125,19 @@ def _moduli(queries: Tensor, entities: Tensor) -> Tensor:
         # √x as x · 1/√x: torch's inverse root is vectorised, its root takes a slower library's way.
         total.addcmul_(square, torch.rsqrt(square, out=spare))
     return total
+
+
+def _pull(q: Tensor, e: Tensor, grad: Tensor, by_query: Tensor, by_entity: Tensor) -> None:
+    """Add the gradients of γ − Σ_k |q_k − e_k| to (d, b) and (d, n), from (b, n) of the scores."""
+    half = len(q) // 2
+    epsilon = q.new_tensor(EPSILON)
+    re, im, weight = (torch.empty_like(grad, memory_format=torch.contiguous_format) for _ in "123")
+    for k in range(half):
+        torch.sub(q[k].unsqueeze(1), e[k], out=re)
+        torch.sub(q[half + k].unsqueeze(1), e[half + k], out=im)
+        torch.addcmul(epsilon, re, re, out=weight)
+        weight.addcmul_(im, im).rsqrt_().mul_(grad)
+        for i, part in ((k, re), (half + k, im)):
+            part.mul_(weight)
+            by_query[i] -= part.sum(1)
+            by_entity[i] += part.sum(0)

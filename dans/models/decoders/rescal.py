@@ -1,0 +1,110 @@
+"""RESCAL."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dans.models.decoders.base import Multilinear
+
+
+class RESCAL(Multilinear):
+    """A matrix per relation: f(h, r, t) = hᵀ W_r t.
+
+    Source: Nickel et al. 2011. A relation vector is W_r, row by row: d² numbers.
+
+    Questions asked by relation ids share the matrix of their relation: no question gets one of its
+    own, and with ``dropout`` all questions about a relation miss the same numbers of it. Takes the
+    options of `Multilinear`.
+
+    Example:
+        >>> decoder = RESCAL(num_relations=1, dim=2)
+        >>> h, t = torch.tensor([1., 10.]), torch.tensor([1., 2.])
+        >>> decoder.score(h, torch.tensor([1., 2., 3., 4.]), t)
+        tensor(115.)
+    """
+
+    symmetric: ClassVar[bool] = False
+
+    def relation_width(self, dim: int) -> int:
+        """d²."""
+        return dim * dim
+
+    @property
+    def terms(self) -> int:
+        """d² products."""
+        return self.dim**2
+
+    def matrices(self, r: Tensor) -> Tensor:
+        """The matrices W_r, (..., d, d), of relation vectors, (..., d_r)."""
+        matrices: Tensor = r.unflatten(-1, (self.dim, self.dim))
+        return matrices
+
+    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+        """hᵀ W_r."""
+        return torch.einsum("...i,...ij->...j", h, self.matrices(r))
+
+    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+        """W_r t."""
+        return torch.einsum("...ij,...j->...i", self.matrices(r), t)
+
+    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """h tᵀ, row by row."""
+        return (h.unsqueeze(-1) * t.unsqueeze(-2)).flatten(-2)
+
+    def ask(self, h: Tensor, relations: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Decoder``; both questions share the matrix."""
+        if self.reciprocal:
+            return super().ask(h, relations, t)
+        matrices, place = self._distinct(relations)
+        tails, heads = by_matrix(h, matrices, place), by_matrix(t, matrices.mT, place)
+        return self._drop_products(tails), self._drop_products(heads)
+
+    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+        """See ``Decoder``."""
+        return self._drop_products(by_matrix(h, *self._distinct(relations)))
+
+    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+        """See ``Decoder``."""
+        if self.reciprocal:
+            return self.ask_tails(t, relations + self.num_relations)
+        matrices, place = self._distinct(relations)
+        return self._drop_products(by_matrix(t, matrices.mT, place))
+
+    def _distinct(self, relations: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrices of the distinct relations, (u, d, d), and which is whose, (b,)."""
+        distinct, place = relations.unique(return_inverse=True)
+        return self.dropped_matrices(distinct), place
+
+    def dropped_matrices(self, relations: Tensor) -> Tensor:
+        """Matrices by relation ids, as questions see them: some numbers dropped in training."""
+        return self.matrices(self._dropped(relations))
+
+
+def by_matrix(vectors: Tensor, matrices: Tensor, place: Tensor) -> Tensor:
+    """Each vector times the matrix that is its own: row i is v_i M_{p_i}.
+
+    One product for all vectors of a matrix, so that no matrix is copied for each of its vectors;
+    and matrices are unbound rather than picked, because every pick would fill a table of gradients
+    of its own.
+
+    Args:
+        vectors: (b, d).
+        matrices: (u, d, d).
+        place: (b,) which matrix, p_i.
+
+    Example:
+        >>> matrices = torch.stack((torch.eye(2), 3 * torch.eye(2)))
+        >>> by_matrix(torch.ones(3, 2), matrices, torch.tensor([1, 0, 1]))
+        tensor([[3., 3.],
+                [1., 1.],
+                [3., 3.]])
+    """
+    if not len(vectors):
+        return vectors
+    order = place.argsort()
+    counts = torch.bincount(place, minlength=len(matrices)).tolist()
+    parts = F.embedding(order, vectors).split(counts)
+    products = [part @ matrix for part, matrix in zip(parts, matrices.unbind(), strict=True)]
+    return F.embedding(order.argsort(), torch.cat(products))
