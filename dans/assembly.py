@@ -4,31 +4,31 @@ import dataclasses
 import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import dans
-from dans.analysis.samplers import Inspection, inspect, members, warm_up
 from dans.batch import Positives
-from dans.classification import classification
-from dans.config import Component, RunConfig, component, override, read_recipe
-from dans.data.graph import KnowledgeGraph, Split
+from dans.classifier import Classifier, Verdict
+from dans.config import Component, GraphConfig, RunConfig, override, read_recipe
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.evaluation import Evaluator, Report, Unseen
+from dans.evaluation import Evaluator, Report
 from dans.losses import LOSSES
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
-from dans.objectives import NegativeSampling, Objective
-from dans.registry import build, choose
+from dans.objectives import OBJECTIVES, NegativeSampling, Objective
+from dans.registry import build, choose, options
+from dans.regularizers import REGULARIZERS, Regularizer
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans import PRESETS
-from dans.seeding import device, seed_everything
+from dans.seeding import device, restore_random_state, seed_everything
 from dans.training.dump import Dump
 from dans.training.run import Run, Which
 from dans.training.sources import WholeGraph
@@ -39,8 +39,15 @@ log = logging.getLogger(__name__)
 #: Where runs go unless they are told otherwise, by kind, recipe and seed.
 RUNS = Path("runs")
 
-#: Lines classified at a time.
-CLASSIFIED = 8192
+#: The scripts that train, by the kind of run they make.
+DOORS = {
+    "pretrain": "pretrain_rgcn.py",
+    "dans": "train_dans.py",
+    "baselines": "train_baseline.py",
+}
+
+#: Objectives that can be chosen, by name: those of ``dans``, or a rival's beside them.
+Objectives = Mapping[str, Callable[..., Objective]]
 
 
 def folder(name: str, seed: int) -> Path:
@@ -82,10 +89,10 @@ def starting_run(start: str, seed: int) -> Run:
     """
     run = Run(Path(start)) if (Path(start) / "config.json").exists() else Run(folder(start, seed))
     if not run.file("best").exists():
-        recipe = Path(start).name
+        kind, recipe = Path(start).parent.name, Path(start).name
         raise InputError(
             f"{run.path}: the run to start from is not there; make it with: "
-            f"python scripts/pretrain_rgcn.py --recipe {recipe} --seed {seed}"
+            f"python scripts/{DOORS.get(kind, DOORS['pretrain'])} --recipe {recipe} --seed {seed}"
         )
     return run
 
@@ -148,41 +155,106 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
     return {**PRESETS[preset], **given}
 
 
-def build_objective(config: RunConfig, kg: KnowledgeGraph, dim: int) -> Objective:
-    """Sampler and loss of a recipe."""
-    return NegativeSampling(
-        build_sampler(config, kg, dim),
-        build(LOSSES, config.loss.name, where="loss", given=config.loss.options),
+def build_objective(
+    config: RunConfig, kg: KnowledgeGraph, dim: int, objectives: Objectives = OBJECTIVES
+) -> Objective:
+    """The objective of a recipe, with its sampler and its loss where it takes them.
+
+    Raises:
+        InputError: a part is missing, has no place in this objective, or cannot be built.
+    """
+    name = config.objective.name
+    asked = options(choose(objectives, name, where="objective.name"))
+    given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
+    for part, value in given.items():
+        where = "train.l2" if part == "l2" else part
+        if value and part not in asked:
+            raise InputError(f"{where}: has no place in the objective {name}; leave it out")
+        if not value and part in asked and part != "l2":
+            raise InputError(f"{where}: missing; the objective {name} needs it")
+    loss = config.loss
+    return build(
+        objectives,
+        name,
+        where="objective",
+        given=config.objective.options,
+        sampler=build_sampler(config, kg, dim) if config.sampler else None,
+        loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
         l2=config.train.l2,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        facts=kg.train,
+        known=kg.known(("train",)),
+        num_batches=-(-len(kg.train) // config.train.batch),
     )
 
 
-def build_trainer(config: RunConfig, kg: KnowledgeGraph, run: Run | None) -> Trainer:
+def build_regularizers(config: RunConfig) -> dict[str, Regularizer]:
+    """The regularisers of a recipe, by name."""
+    return {
+        part.name: build(
+            REGULARIZERS,
+            part.name,
+            where=f"regularizer.{i}",
+            given=part.options,
+            decoder=config.decoder.name,
+        )
+        for i, part in enumerate(config.regularizer)
+    }
+
+
+def build_trainer(
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    run: Run | None,
+    objectives: Objectives = OBJECTIVES,
+) -> Trainer:
     """All of a run, seeded; weights are those of ``config.start`` where it names a run."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     place = device(config.train.device)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
+    if not model.encoder.listens and config.graph != GraphConfig():
+        raise InputError(
+            f"graph: has no effect on the encoder {config.encoder.name}, which does not listen to "
+            "messages; leave it out"
+        )
     if config.start:
         start_from(model, kg, starting_run(config.start, config.train.seed))
     model.to(place)
     return Trainer(
         kg,
         model,
-        build_objective(config, kg, model.encoder.dim).to(place),
+        build_objective(config, kg, model.encoder.dim, objectives).to(place),
         config=config.train,
         source=WholeGraph(
             kg.train.to(place),
             kg.messages(config.graph.norm).to(place),
             sample=config.graph.sample,
             hold_out=config.graph.hold_out,
+            sparse=config.train.optimizer != "adam",
         ),
+        regularizers=build_regularizers(config),
         phases=config.phase,
-        evaluator=Evaluator(kg, "valid") if len(kg.valid) else None,
+        evaluator=build_evaluator(config, kg),
         run=run,
         dump=Dump(run.path / "negatives", kg) if config.train.dump and run is not None else None,
     )
+
+
+def build_evaluator(config: RunConfig, kg: KnowledgeGraph) -> Evaluator | Classifier | None:
+    """What judges validation facts; None where there are none.
+
+    Raises:
+        InputError: it should classify them, and they are not labelled true and false.
+    """
+    if config.train.select == "nll":
+        try:
+            return Classifier(kg, "valid")
+        except InputError as error:
+            raise InputError(f"train.select: nll: {error}") from error
+    return Evaluator(kg, "valid") if len(kg.valid) else None
 
 
 def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
@@ -200,8 +272,20 @@ def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
     model.load_state_dict(state["model"])
 
 
-def train(config: RunConfig, where: Path, *, resume: bool = False) -> Report | None:
+def train(
+    config: RunConfig,
+    where: Path,
+    *,
+    resume: bool = False,
+    objectives: Objectives = OBJECTIVES,
+) -> Report | Verdict | None:
     """Train a run in a folder, or go on with it.
+
+    Args:
+        config: what to train.
+        where: the folder.
+        resume: go on from its newest checkpoint, where there is one.
+        objectives: those that can be chosen, by name.
 
     Returns:
         The last validation.
@@ -213,7 +297,8 @@ def train(config: RunConfig, where: Path, *, resume: bool = False) -> Report | N
     run = Run(where)
     goes_on = resume and run.file("last").exists()
     # A run that goes on has weights of its own.
-    trainer = build_trainer(dataclasses.replace(config, start="") if goes_on else config, kg, run)
+    fresh = dataclasses.replace(config, start="") if goes_on else config
+    trainer = build_trainer(fresh, kg, run, objectives)
     if goes_on:
         trainer.restore(run.load("last"))
     if trainer.done > config.train.steps:
@@ -235,9 +320,27 @@ class Trained:
     config: RunConfig
     kg: KnowledgeGraph
     model: Model
-    sampler: NegativeSampler
     entities: torch.Tensor
     step: int
+    #: the state of its objective; see ``sampler``
+    state: Mapping[str, Any]
+
+    @cached_property
+    def sampler(self) -> NegativeSampler:
+        """The sampler, as it had learnt by then.
+
+        Raises:
+            InputError: the run was trained without one.
+        """
+        if not self.config.sampler:
+            name = self.config.objective.name
+            raise InputError(f"sampler: the run was trained without one, by {name}")
+        objective = build_objective(self.config, self.kg, self.model.encoder.dim)
+        objective.load_state_dict(self.state)
+        objective.to(self.entities.device)
+        if not isinstance(objective, NegativeSampling):
+            raise InputError(f"objective: {self.config.objective.name} offers no rivals")
+        return objective.sampler
 
     def positives(self, triples: torch.Tensor) -> Positives:
         """Facts by id, (b, 3), as the model's vectors."""
@@ -259,160 +362,21 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
     state = run.load(which)
-    here = dataclasses.replace(config, start="")
+    check_digest(state, kg)
     try:
-        device(config.train.device)
+        place = device(config.train.device)
     except InputError:
         log.warning("%s was trained on %s; going on with the cpu", where, config.train.device)
-        here = here.replace(device="cpu")
-    trainer = build_trainer(here, kg, None)
-    trainer.restore(state)
-    if not isinstance(trainer.objective, NegativeSampling):
-        raise InputError(f"{where}: trained without negatives")
-    return Trained(
-        config,
-        kg,
-        trainer.model,
-        trainer.objective.sampler,
-        trainer.source.entities(trainer.model),
-        trainer.done,
-    )
-
-
-def judge(
-    where: Path, *, split: Split = "test", which: Which = "best", unseen: Unseen = "rank"
-) -> Report:
-    """Evaluate a run on a split and keep the report in its folder.
-
-    ``report.json`` is the best model on the test split; any other choice is in the file's name. A
-    split whose lines are labelled true or false is classified too.
-    """
-    trained = load(where, which=which)
-    if not len(trained.kg.split(split)):
-        raise InputError(f"{trained.kg.name}: has no {split} facts")
-    report = Evaluator(trained.kg, split, unseen=unseen)(trained.model.decoder, trained.entities)
-    usual = {"split": "test", "which": "best", "unseen": "rank"}
-    asked = {"split": split, "which": which, "unseen": unseen}
-    names = ["report", *(value for key, value in asked.items() if value != usual[key])]
-    content: dict[str, Any] = {"model": which, "step": trained.step}
-    content["seed"] = trained.config.train.seed
-    if split in trained.kg.labelled:
-        content["classification"] = classify(trained, split)
-    Run(where).write_json(f"{'.'.join(names)}.json", {**report.to_json(), **content})
-    return report
-
-
-def inspect_run(where: Path, *, which: Which = "last", facts: int = 1000) -> dict[str, Any]:
-    """Look at what a run's sampler offers, and keep the numbers in its ``sampler.json``.
-
-    By default after the last step: the best model may be the one that training began with, and the
-    sampler beside it has learnt nothing.
-
-    Returns:
-        What ``dans.analysis.samplers.inspect`` says of it; the same of its ``members``, where there
-        are several; and ``seconds_per_step`` of the run.
-    """
-    trained = load(where, which=which)
-    parts = members(trained.sampler, [part.name for part in trained.config.sampler])
-    look = partial(inspect, trained.kg, positives=trained.positives, facts=facts)
-    last = Run(where).metrics()[-1]
-    content: dict[str, Any] = {"model": which, "step": trained.step}
-    content |= {"seed": trained.config.train.seed, **look(trained.sampler).numbers}
-    content["seconds_per_step"] = last["seconds"] / last["step"] if last["step"] else None
-    if len(parts) > 1:
-        content["members"] = {name: look(part).numbers for name, part in parts.items()}
-    Run(where).write_json("sampler.json", content)
-    return content
-
-
-def compare_samplers(
-    where: Path,
-    given: Sequence[str],
-    *,
-    which: Which = "last",
-    facts: int = 1000,
-    passes: int = 3,
-) -> dict[str, Inspection]:
-    """Inspect a run's own samplers, as it trained them, beside others made anew.
-
-    Of those, samplers that look at the model learn on it first, while it stands still; one that has
-    never learnt offers little more than chance. By default the run is taken as after its last step:
-    see ``inspect_run``.
-
-    Args:
-        where: the run's folder.
-        given: the others, as ``dans.config.component`` reads them.
-        which: the run's best or its last checkpoint.
-        facts: training facts to draw rivals for.
-        passes: how often the others that look at the model go over the training facts beforehand
-            (see ``dans.analysis.samplers.warm_up``); 0 inspects them as they are built.
-
-    Returns:
-        By name, with ``(run)`` after the run's own, and after others that look at the model how
-        many passes they have learnt for, as in ``nscaching (3 passes)``.
-
-    Raises:
-        InputError: no such run, a sampler that cannot be built, or a negative number of passes.
-    """
-    trained = load(where, which=which)
-    kg, dim, seed = trained.kg, trained.model.encoder.dim, trained.config.train.seed
-    own = members(trained.sampler, [part.name for part in trained.config.sampler])
-    samplers = {f"{name} (run)": sampler for name, sampler in own.items()}
-    learnt = f" ({passes} pass{'' if passes == 1 else 'es'})"
-    for text in given:
-        seed_everything(seed)
-        made = build_member(component(text), kg, dim, where=f"--sampler {text}")
-        made.to(trained.entities.device)
-        if made.adaptive:
-            warm_up(kg, made, trained.positives, passes=passes, seed=seed)
-        samplers[f"{text}{learnt}" if made.adaptive else text] = made
-    return {
-        name: inspect(kg, sampler, trained.positives, facts=facts)
-        for name, sampler in samplers.items()
-    }
-
-
-def compare_without_model(
-    data: str, given: Sequence[str], *, facts: int = 1000
-) -> dict[str, Inspection]:
-    """Inspect samplers that look at no model, on facts alone.
-
-    Args:
-        data: a data set, or a folder.
-        given: the samplers, as ``dans.config.component`` reads them.
-        facts: training facts to draw rivals for.
-
-    Raises:
-        InputError: no such data, no sampler, one that cannot be built, or one that needs a model.
-    """
-    kg, found = KnowledgeGraph.load(data), {}
-    blind = sorted(name for name, sampler in SAMPLERS.items() if not sampler.adaptive)
-    if not given:
-        raise InputError(f"--sampler: expected at least one; known: {', '.join(blind)}")
-    for text in given:
-        part, where = component(text), f"--sampler {text}"
-        if choose(SAMPLERS, part.name, where=where).adaptive:
-            raise InputError(
-                f"{where}: looks at the model, so it needs the folder of a run; "
-                f"on facts alone: {', '.join(blind)}"
-            )
-        # No vectors, so no width: one stands in for it where a constructor asks.
-        sampler = build_member(part, kg, 1, where=where)
-        positives = partial(Positives.of_ids, num_entities=kg.num_entities)
-        found[text] = inspect(kg, sampler, positives, facts=facts)
-    return found
-
-
-def classify(trained: Trained, split: Split) -> dict[str, float]:
-    """How well a model tells the true lines of a labelled split from the false ones."""
-    lines, holds = trained.kg.lines(split)
-    place = trained.entities.device
-    with torch.no_grad():
-        parts = [
-            trained.model.positives(part, trained.entities).scores().squeeze(1)
-            for part in lines.to(place).split(CLASSIFIED)
-        ]
-    return classification(torch.cat(parts), holds.to(place))
+        place = device("cpu")
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    seed_everything(config.train.seed)
+    model = build_model(config, kg)
+    model.load_state_dict(state["model"])
+    model.to(place).eval()
+    entities = model.vectors(kg.messages(config.graph.norm).to(place))
+    restore_random_state(state["random"])
+    return Trained(config, kg, model, entities, state["step"], state["objective"])
 
 
 def environment() -> dict[str, Any]:

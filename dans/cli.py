@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dans.allocator import keep_freed_memory
 from dans.assembly import configure, folder, train
+from dans.classifier import Verdict
 from dans.config import RunConfig, read_recipe
 from dans.errors import InputError
 from dans.evaluation import Report
@@ -94,21 +95,23 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
 
 
-def expectations(kind: str) -> dict[str, dict[str, float]]:
-    """What the recipes of a kind expect of themselves, by name."""
+def records(kind: str, section: str) -> dict[str, dict[str, float]]:
+    """What the recipes of a kind record of themselves, ``expected`` or ``paper``, by name."""
     recipes = {path.stem: read_recipe(path) for path in (RECIPES / kind).glob("*.toml")}
-    return {name: plain["expected"] for name, plain in recipes.items() if "expected" in plain}
+    return {name: plain[section] for name, plain in recipes.items() if section in plain}
 
 
-def train_and_tell(args: argparse.Namespace, *, kind: str) -> str:
-    """Train what the options ask for; the sentence to end with."""
+def train_and_tell(
+    args: argparse.Namespace, *, kind: str, train: Callable[..., Report | Verdict | None] = train
+) -> str:
+    """Train what the options ask for, by ``train``; the sentence to end with."""
     config, where = training(args, kind=kind)
     report = train(config, where, resume=args.resume)
     return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
 
 
-def summary(report: Report | None) -> str:
+def summary(report: Report | Verdict | None) -> str:
     """A report in half a line."""
     if report is None:
         return "trained, without validation facts"
-    return f"{report.split} MRR {report.both['mrr']:.4f}, Hits@1 {report.both['hits@1']:.4f}"
+    return report.summary()

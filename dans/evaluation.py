@@ -71,6 +71,23 @@ class Report:
             raise InputError(f"report: missing or unknown {wrong}; a report has {sorted(expected)}")
         return cls(**data)  # type: ignore[arg-type]
 
+    @property
+    def figure(self) -> float:
+        """What checkpoints are chosen by: MRR of both sides."""
+        return self.both["mrr"]
+
+    def beats(self, best: float) -> bool:
+        """Is it better than the best figure so far?"""
+        return self.figure > best
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What is recorded at a validation."""
+        return {"both": self.both, "heads": self.heads, "tails": self.tails}
+
+    def summary(self) -> str:
+        """Half a line."""
+        return f"{self.split} MRR {self.figure:.4f}, Hits@1 {self.both['hits@1']:.4f}"
+
     def table(self) -> list[str]:
         """The lines to print: one side a row, one metric a column."""
         rows = {"both": self.both, "heads": self.heads, "tails": self.tails}

@@ -1,5 +1,8 @@
 """Judge a trained run: filtered ranking of heads and tails, written to report.json in its folder.
 
+Where lines are labelled true and false, as those of wn11 and fb13, they are classified too, before
+and after calibration on validation, which is kept in calibration.json.
+
 python scripts/evaluate.py runs/dans/umls-distmult/seed0
 python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
 """
@@ -7,7 +10,8 @@ python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model l
 from pathlib import Path
 
 from dans import cli
-from dans.assembly import judge
+from dans.judging import judge, report_name, verdict_table
+from dans.training.run import Run
 
 
 def main() -> None:
@@ -33,8 +37,10 @@ def main() -> None:
         help="facts with an entity that training never saw: rank or drop them (default: rank)",
     )
     args = parser.parse_args()
-    report = judge(args.run, split=args.split, which=args.model, unseen=args.unseen)
-    print("\n".join(report.table()))
+    asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
+    report = judge(args.run, **asked)
+    kept = Run(args.run).read_json(report_name(**asked))
+    print("\n".join([*report.table(), *verdict_table(kept.get("classification"))]))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from pathlib import Path
 from dans import cli
 from dans.analysis.plots import sampler_picture
 from dans.analysis.samplers import table
-from dans.assembly import compare_samplers, compare_without_model
 from dans.errors import InputError
+from dans.inspecting import compare_samplers, compare_without_model
 from dans.training.run import Run
 
 

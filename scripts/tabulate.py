@@ -5,14 +5,14 @@ python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-d
 python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
 python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
 python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
+python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,platt.nll
 """
 
 from fnmatch import fnmatch
 from pathlib import Path
 
 from dans import cli
-from dans.analysis.tables import across, collect, markdown, replace_between, summarise, to_json
-from dans.errors import InputError
+from dans.analysis import tables
 
 
 def main() -> None:
@@ -22,26 +22,27 @@ def main() -> None:
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--reference", help="the recipe that differences are taken to")
     parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
+    parser.add_argument("--metrics", metavar="A,B", help="columns; papers' numbers in brackets")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="hold them to what recipes expect")
     args = parser.parse_args()
-    results = {k: v for k, v in collect(args.runs).items() if fnmatch(k, args.match)}
+    results = {k: v for k, v in tables.collect(args.runs).items() if fnmatch(k, args.match)}
     if args.across:
-        columns, row = args.across.split(","), args.reference or "uniform"
-        table = across(results, columns, reference=row, unnamed=args.runs.name)
+        row, kind = args.reference or "uniform", args.runs.name
+        table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
+    elif args.metrics:
+        papers = cli.records(args.runs.name, "paper")
+        table = tables.beside(results, args.metrics.split(","), papers)
     else:
-        if args.reference and args.reference not in results:
-            raise InputError(f"--reference {args.reference}: known: {', '.join(results)}")
-        expected = cli.expectations(args.runs.name) if args.expected else None
-        table = markdown(results, reference=args.reference, expected=expected)
+        expected = cli.records(args.runs.name, "expected") if args.expected else None
+        table = tables.markdown(results, reference=args.reference, expected=expected)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(to_json(summarise(results)), "utf-8")
+        args.json.write_text(tables.to_json(tables.summarise(results)), "utf-8")
     if args.write:
         text = args.write.read_text("utf-8")
-        args.write.write_text(replace_between(text, args.mark, table), "utf-8")
+        args.write.write_text(tables.replace_between(text, args.mark, table), "utf-8")
     print(table)
 
 

@@ -19,11 +19,14 @@ LAYERS = {
     "baselines": 5,
     "dans.assembly": 4,
     "dans.cli": 4,
+    "dans.inspecting": 4,
+    "dans.judging": 4,
     "dans.predict": 4,
     "dans.training": 3,
     "dans.analysis": 3,
     "dans.adapters": 3,
     "dans.objectives": 2,
+    "dans.classifier": 2,
     "dans.evaluation": 2,
     "dans.data": 1,
     "dans.models": 1,
@@ -32,6 +35,7 @@ LAYERS = {
     "dans.config": 0,
     "dans.errors": 0,
     "dans.allocator": 0,
+    "dans.calibration": 0,
     "dans.classification": 0,
     "dans.known": 0,
     "dans.losses": 0,
@@ -44,6 +48,8 @@ LAYERS = {
 SIDEWAYS = {
     ("dans.models", "dans.data"),
     ("dans.predict", "dans.assembly"),
+    ("dans.inspecting", "dans.assembly"),
+    ("dans.judging", "dans.assembly"),
     ("dans.cli", "dans.assembly"),
     ("dans.cli", "dans.predict"),
 }
@@ -58,6 +64,7 @@ DGL_ROOMS = ("dans.data.graph", "dans.adapters")
 TESTED_BY = {
     "dans.cli": "test_scripts.py",
     "dans.errors": "test_registry.py",
+    "dans.inspecting": "test_assembly.py",
 }
 
 

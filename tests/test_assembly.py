@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import compare_samplers, configure, inspect_run, judge, load, train
+from dans.assembly import configure, load, train
 from dans.config import RunConfig
-from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.inspecting import compare_samplers, inspect_run
 from dans.samplers import Mixture, Uniform
 from dans.training.run import Run
 
@@ -52,18 +52,6 @@ def test_trained_run_comes_back_with_its_vectors(recipe: Path, tmp_path: Path) -
     assert torch.equal(once.entities, again.entities)
     assert once.entities.shape == (7, 8)
     assert load(tmp_path / "run", which="last").step == 4
-
-
-def test_report_is_kept_beside_the_run_and_repeats(recipe: Path, tmp_path: Path) -> None:
-    train(configure(recipe, []), tmp_path / "run")
-    report = judge(tmp_path / "run")
-    kept = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert kept["both"] == report.both
-    assert (kept["model"], kept["seed"], kept["split"]) == ("best", 0, "test")
-    judge(tmp_path / "run", split="valid", which="last")
-    other = json.loads((tmp_path / "run" / "report.valid.last.json").read_text())
-    assert (other["split"], other["step"]) == ("valid", 4)
-    assert judge(tmp_path / "run") == report
 
 
 def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_path: Path) -> None:
@@ -232,22 +220,3 @@ def test_rivals_of_a_run_can_be_written_down_and_trained_on(recipe: Path, tmp_pa
     changes = ["sampler.0.name=listed", f"sampler.0.file={negatives}"]
     train(configure(recipe, changes), tmp_path / "then")
     assert load(tmp_path / "then").sampler.rivals.numel() > 0
-
-
-@pytest.mark.slow
-def test_labelled_lines_are_classified(tmp_path: Path) -> None:
-    try:
-        kg = KnowledgeGraph.load("wn11")
-    except InputError as error:
-        pytest.skip(f"WN11 is not here: {error}")
-    recipe = tmp_path / "wn11.toml"
-    recipe.write_text(
-        'data = "wn11"\nencoder = { name = "lookup", dim = 4 }\ndecoder = "distmult"\n'
-        'loss = "logistic"\nsampler = ["kept"]\n[train]\nsteps = 1\n'
-    )
-    train(configure(recipe, []), tmp_path / "run")
-    judge(tmp_path / "run", split="valid")
-    kept = json.loads((tmp_path / "run" / "report.valid.json").read_text())
-    assert kept["classification"]["facts"] == len(kg.lines("valid")[0]) == 5218
-    assert 0 < kept["classification"]["auc"] < 1
-    assert kept["both"]["queries"] == 2 * len(kg.valid)

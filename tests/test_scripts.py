@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dans.training.checkpoint import load_state, states_equal
+from tests.suites.labelled import labelled_recipe
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
@@ -123,6 +124,29 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_labelled_lines_are_judged_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch)
+    for out, steps in (("one", 20), ("two", 60)):
+        options = ["--recipe", recipe, "--out", out, "--set", f"train.steps={steps}"]
+        done = run("pretrain_rgcn.py", *options, "--set", "train.select=nll", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "valid NLL" in done.stdout
+    done = run("evaluate.py", "two", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "isotonic" in done.stdout
+    assert "platt" in json.loads((tmp_path / "two" / "calibration.json").read_text())
+    done = run("plot_calibration.py", "one", "two", "--out", "drawn.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "drawn.png").stat().st_size > 10_000
+    numbers = json.loads((tmp_path / "drawn.json").read_text())
+    assert list(numbers) == ["one", "two"]
+    assert len(numbers["two"]["density"]["true"]["histogram"]) == 50
+    assert sum(numbers["one"]["reliability"]["platt"]["counts"]) == 112
+
+
+@pytest.mark.slow
 def test_samplers_are_inspected_on_facts_alone(folder: Path) -> None:
     options = ["--dataset", folder / "facts", "--sampler", "uniform", "--out", "looked"]
     done = run("inspect_sampler.py", *options, cwd=folder)
@@ -214,6 +238,8 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
             "no effect with --dataset",
         ),
         (["fetch_datasets.py", "umsl"], "umsl"),
+        (["plot_calibration.py", "base", "--out", "x.png"], "lines labelled true and lines"),
+        (["plot_calibration.py", "base", "--out", "x"], "a name that ends in .png, got x"),
     ],
 )
 def test_mistakes_end_in_one_sentence(folder: Path, arguments: list[str], sentence: str) -> None:

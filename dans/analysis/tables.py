@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,25 @@ class Results:
         seconds: training time by seed.
         offered: by seed, of the sampler's inspection what is in ``OFFERED``; empty where it was not
             inspected.
+        classified: by seed, what was found where lines are labelled true or false, with a dot
+            between the parts of a name, as in ``platt.nll``; empty where they are not.
     """
 
     best: Mapping[int, Mapping[str, float]]
     last: Mapping[int, Mapping[str, float]]
     seconds: Mapping[int, float]
     offered: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    classified: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
         """One metric over the seeds, in the order of the seeds."""
         reports = self.last if last else self.best
         return [reports[seed][metric] for seed in sorted(reports)]
+
+    def numbers(self, metric: str) -> list[float]:
+        """One metric of ranking or classification over the seeds that have it."""
+        every = [{**self.best[seed], **self.classified.get(seed, {})} for seed in sorted(self.best)]
+        return [numbers[metric] for numbers in every if metric in numbers]
 
     def offers(self, name: str) -> list[float]:
         """One number of the sampler over the seeds that have it, in the order of the seeds."""
@@ -76,13 +84,15 @@ def collect(root: Path) -> dict[str, Results]:
     """
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
-        best, last, seconds, offered = {}, {}, {}, {}
+        best, last, seconds, offered, classified = {}, {}, {}, {}, {}
         for folder in sorted(recipe.glob("seed*")):
             if not (folder / "report.json").exists():
                 continue
             report = json.loads((folder / "report.json").read_text("utf-8"))
             seed = int(report["seed"])
             best[seed] = report["both"]
+            if "classification" in report:
+                classified[seed] = dict(_flat(report["classification"]))
             last_line = (folder / "metrics.jsonl").read_text("utf-8").splitlines()[-1]
             seconds[seed] = json.loads(last_line)["seconds"]
             if (folder / "report.last.json").exists():
@@ -90,12 +100,21 @@ def collect(root: Path) -> dict[str, Results]:
             if (folder / "sampler.json").exists():
                 offered[seed] = _offered(folder / "sampler.json")
         if best:
-            found[recipe.name] = Results(best, last, seconds, offered)
+            found[recipe.name] = Results(best, last, seconds, offered, classified)
     if not found:
         raise InputError(
             f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR"
         )
     return found
+
+
+def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    """{"platt": {"nll": 0.6}} to ("platt.nll", 0.6)."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        elif isinstance(value, (int, float)):
+            yield f"{before}{name}", float(value)
 
 
 def _offered(path: Path) -> dict[str, float]:
@@ -141,6 +160,7 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
             "best": {m: _numbers(result.values(m)) for m in METRICS},
             "last": {m: _numbers(result.values(m, last=True)) for m in METRICS if result.last},
             "seconds": round(statistics.fmean(result.seconds.values()), 1),
+            **_classified(result),
             **_sampler(result),
         }
         for recipe, result in results.items()
@@ -159,6 +179,13 @@ def to_json(plain: Mapping[str, Any]) -> str:
     """
     lines = (f"{json.dumps(recipe)}: {json.dumps(numbers)}" for recipe, numbers in plain.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _classified(result: Results) -> dict[str, Any]:
+    """The numbers of classification, under one key; nothing where lines are not labelled."""
+    names = sorted({name for numbers in result.classified.values() for name in numbers})
+    kept = {name: _numbers(result.numbers(name)) for name in names}
+    return {"classified": kept} if kept else {}
 
 
 def _sampler(result: Results) -> dict[str, Any]:
@@ -192,7 +219,12 @@ def markdown(
         results: by recipe.
         reference: the recipe differences are taken to, and the first row; none: no such column.
         expected: by recipe, the ``value`` of the MRR and its ``tolerance``; none: no such column.
+
+    Raises:
+        InputError: there is no such reference.
     """
+    if reference and reference not in results:
+        raise InputError(f"--reference {reference}: known: {', '.join(results)}")
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
     offered = [name for name in OFFERED if any(result.offers(name) for result in results.values())]
     head += [OFFERED[name] for name in offered]
@@ -262,6 +294,48 @@ def across(
         first = cells[columns[0]].get(row)
         line += [_offer(name, first.offers(name)) if first else "–" for name in offered]
         lines.append("| " + " | ".join(line) + " |")
+    return "\n".join(lines)
+
+
+def beside(
+    results: Mapping[str, Results],
+    metrics: Sequence[str],
+    papers: Mapping[str, Mapping[str, float]],
+) -> str:
+    """A table of recipes with a paper's number beside each of ours, in brackets.
+
+    Args:
+        results: by recipe.
+        metrics: the columns, such as ``mrr`` or ``platt.nll``.
+        papers: by recipe, what a paper has, by metric.
+
+    Raises:
+        InputError: no recipe has a metric.
+
+    Example:
+        >>> result = Results({0: {"mrr": 0.45}}, {}, {0: 9.0})
+        >>> print(beside({"ours": result}, ["mrr"], {"ours": {"mrr": 0.438}}))
+        | recipe | mrr | seeds | s |
+        |---|---:|---:|---:|
+        | ours | .450 (.438) | 1 | 9 |
+    """
+    for metric in metrics:
+        if not any(result.numbers(metric) for result in results.values()):
+            known = sorted({name for r in results.values() for b in r.best.values() for name in b})
+            known += sorted(
+                {name for r in results.values() for c in r.classified.values() for name in c}
+            )
+            raise InputError(f"--metrics {metric}: known: {', '.join(known)}")
+    head = ["recipe", *metrics, "seeds", "s"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for recipe in sorted(results):
+        result, cells = results[recipe], [recipe]
+        for metric in metrics:
+            ours, theirs = result.numbers(metric), papers.get(recipe, {}).get(metric)
+            cell = _cell(ours) if ours else "–"
+            cells.append(cell if theirs is None else f"{cell} ({short(theirs)})")
+        seconds = statistics.fmean(result.seconds.values())
+        lines.append("| " + " | ".join([*cells, str(len(result.best)), f"{seconds:.0f}"]) + " |")
     return "\n".join(lines)
 
 

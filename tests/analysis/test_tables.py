@@ -2,11 +2,21 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dans.analysis.tables import Results, across, collect, compare, gap, markdown, summarise
+from dans.analysis.tables import (
+    Results,
+    across,
+    beside,
+    collect,
+    compare,
+    gap,
+    markdown,
+    summarise,
+)
 from dans.errors import InputError
 
 
@@ -146,3 +156,32 @@ def test_samplers_are_rows_and_models_columns() -> None:
     assert "| late | .300 | – |" in table
     with pytest.raises(InputError, match="--reference mcns: not a row of umls-rotate; known: dans"):
         across(found, ["umls-rotate"], reference="mcns", unnamed="dans")
+
+
+def test_a_paper_number_stands_beside_ours() -> None:
+    ranked = replace(results({0: 0.4, 1: 0.5}), seconds={0: 10.0, 1: 20.0})
+    classified = {0: {"nll": 0.62, "platt.nll": 0.58}}
+    labelled = replace(results({0: 0.1}), seconds={0: 5.0}, classified=classified)
+    both = {"b": ranked, "a": labelled}
+    table = beside(both, ["mrr", "platt.nll"], {"b": {"mrr": 0.44}, "a": {"platt.nll": 0.582}})
+    assert table.splitlines()[2:] == [
+        "| a | .100 | .580 (.582) | 1 | 5 |",
+        "| b | .450 ± .071 (.440) | – | 2 | 15 |",
+    ]
+    with pytest.raises(InputError, match=r"--metrics nnl: known: hits@1, .*, nll, platt.nll"):
+        beside(both, ["nnl"], {})
+    assert summarise(both)["a"]["classified"]["platt.nll"]["mean"] == 0.58
+    assert "classified" not in summarise(both)["b"]
+
+
+def test_classification_is_collected(tmp_path: Path) -> None:
+    folder = tmp_path / "one" / "seed0"
+    folder.mkdir(parents=True)
+    numbers = {"nll": 0.6, "platt": {"nll": 0.5}}
+    report = {"seed": 0, "both": {"mrr": 0.2}, "classification": numbers}
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "metrics.jsonl").write_text('{"seconds": 3.0}\n')
+    result = collect(tmp_path)["one"]
+    assert result.numbers("platt.nll") == [0.5]
+    assert result.numbers("nll") == [0.6]
+    assert result.numbers("brier") == []

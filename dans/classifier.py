@@ -1,0 +1,101 @@
+"""Models to verdicts: how well the labelled lines of a split are told apart."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dans.classification import classification
+from dans.data.graph import KnowledgeGraph, Split
+from dans.errors import InputError
+from dans.models.decoders.base import Decoder
+
+#: Lines scored at a time.
+SCORED = 8192
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How well true lines were told from false ones.
+
+    Args:
+        split: whose lines.
+        numbers: see ``dans.classification.classification``; nothing is calibrated.
+    """
+
+    split: str
+    numbers: dict[str, float]
+
+    @property
+    def figure(self) -> float:
+        """What checkpoints are chosen by: the NLL."""
+        return self.numbers["nll"]
+
+    def beats(self, best: float) -> bool:
+        """Is it better than the best figure so far?"""
+        return self.figure < best
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What is recorded at a validation."""
+        return {"classification": self.numbers}
+
+    def summary(self) -> str:
+        """Half a line."""
+        return f"{self.split} NLL {self.figure:.4f}, AUC {self.numbers['auc']:.4f}"
+
+
+class Classifier:
+    """Scores every line of a labelled split, true or false; of no entity but theirs.
+
+    Args:
+        kg: the graph.
+        split: the lines to score.
+
+    Raises:
+        InputError: the split has no labels, or lines of one kind only.
+    """
+
+    def __init__(self, kg: KnowledgeGraph, split: Split) -> None:
+        lines, holds = kg.lines(split)
+        if bool(holds.all()) or not bool(holds.any()):
+            raise InputError(
+                f"{kg.name}: {split}: lines labelled true and lines labelled false are needed"
+            )
+        self.split = split
+        self.lines = lines
+        self.holds = holds
+
+    def __call__(self, decoder: Decoder, entities: Tensor) -> Verdict:
+        """Score the split and compare with its labels.
+
+        Args:
+            decoder: asked for query vectors.
+            entities: (n, d) their vectors; the work is done on their device.
+
+        Raises:
+            FloatingPointError: a score is NaN.
+        """
+        scores = self.scores(decoder, entities)
+        return Verdict(self.split, classification(scores, self.holds))
+
+    @torch.no_grad()
+    def scores(self, decoder: Decoder, entities: Tensor) -> Tensor:
+        """The logit of each line, (f,) on the CPU; the shift of the decoder is in it.
+
+        With reciprocal relations a triple has two scores; its logit is the mean of both.
+
+        Args:
+            decoder: as for a verdict.
+            entities: (n, d).
+        """
+        lines = self.lines.to(entities.device).split(SCORED)
+        return torch.cat([_scores(decoder, entities, part) for part in lines]).cpu()
+
+
+def _scores(decoder: Decoder, entities: Tensor, lines: Tensor) -> Tensor:
+    heads, relations, tails = lines.unbind(-1)
+    h, t = entities[heads], entities[tails]
+    as_tail = decoder.match(decoder.ask_tails(h, relations), t)
+    if not decoder.reciprocal:
+        return as_tail
+    return (as_tail + decoder.match(decoder.ask_heads(relations, t), h)) / 2

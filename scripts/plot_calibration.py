@@ -1,0 +1,46 @@
+"""Draw whether the probabilities of runs hold, and how they are spread, on labelled test lines.
+
+A row for each run: the reliability diagram, before and after Platt and isotonic scaling fitted on
+validation; and the density of its probabilities as they are, for all lines and for true and false
+ones apart. The numbers drawn go beside the picture, as JSON. For data sets whose lines are labelled
+true and false, as those of wn11 and fb13. Needs the extra: pip install 'dans[plots]'.
+
+  python scripts/plot_calibration.py runs/baselines/wn11-distmult/seed0 --out wn11.png
+"""
+
+import json
+from pathlib import Path
+
+from dans import cli
+from dans.analysis.calibration import Calibrated, calibration_picture
+from dans.errors import InputError
+from dans.judging import tell
+
+
+def main() -> None:
+    """Parse, tell, draw."""
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN_DIR", help="folders of trained runs"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the PNG to write")
+    parser.add_argument(
+        "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
+    )
+    parser.add_argument(
+        "--bins", type=int, default=10, help="of the reliability diagrams (default: 10)"
+    )
+    args = parser.parse_args()
+    if args.out.suffix != ".png":
+        raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
+    told = {str(run): tell(run, which=args.model) for run in args.runs}
+    found = {
+        name: Calibrated.of(one.probabilities, one.labels, args.bins) for name, one in told.items()
+    }
+    beside = args.out.with_suffix(".json")
+    beside.write_text(json.dumps({name: one.to_json() for name, one in found.items()}, indent=1))
+    print(f"{calibration_picture(args.out, found)}\n{beside}")
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

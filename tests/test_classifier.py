@@ -1,0 +1,78 @@
+"""Labelled lines are scored as they are, true and false alike."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dans.classification import classification
+from dans.classifier import Classifier
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.models.decoders import DECODERS
+from dans.models.decoders.distmult import DistMult
+
+
+def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
+    """The toy graph, whose valid lines are asked both ways round; those turned do not hold."""
+    lines = torch.cat((kg.valid, kg.valid.flip(1)[:, [0, 1, 2]]))
+    holds = torch.arange(len(lines)) < len(kg.valid)
+    return replace(kg, labelled={"valid": (lines, holds)})
+
+
+def test_score_of_a_line_is_that_of_its_fact_with_the_shift(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 4, shift=-2.0)
+    entities = torch.randn(kg.num_entities, 4)
+    graph = labelled(kg)
+    found = Classifier(graph, "valid").scores(decoder, entities)
+    lines, _ = graph.lines("valid")
+    for score, (head, relation, tail) in zip(found, lines.tolist(), strict=True):
+        product = entities[head] * decoder.relation.weight[relation] * entities[tail]
+        assert score.item() == pytest.approx(product.sum().item() - 2.0, abs=1e-5)
+
+
+def test_two_scores_of_a_triple_are_averaged(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 4, reciprocal=True)
+    entities = torch.randn(kg.num_entities, 4)
+    graph = labelled(kg)
+    found = Classifier(graph, "valid").scores(decoder, entities)
+    heads, relations, tails = graph.lines("valid")[0].unbind(1)
+    products = entities[heads] * entities[tails]
+    weight = decoder.relation.weight
+    both = (weight[relations] + weight[relations + kg.num_relations]) / 2
+    torch.testing.assert_close(found, (products * both).sum(1))
+
+
+@pytest.mark.parametrize("name", sorted(DECODERS))
+def test_every_decoder_is_asked_as_in_ranking(name: str, kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    decoder = DECODERS[name](num_relations=kg.num_relations, dim=4).eval()
+    entities = torch.randn(kg.num_entities, 4)
+    graph = labelled(kg)
+    found = Classifier(graph, "valid").scores(decoder, decoder.prepare(entities))
+    heads, relations, tails = graph.lines("valid")[0].unbind(1)
+    prepared = decoder.prepare(entities)
+    board = decoder.match_all(decoder.ask_tails(prepared[heads], relations), prepared)
+    torch.testing.assert_close(found, board.gather(1, tails.unsqueeze(1)).squeeze(1))
+
+
+def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 4)
+    graph = labelled(kg)
+    classifier = Classifier(graph, "valid")
+    entities = torch.randn(kg.num_entities, 4)
+    verdict = classifier(decoder, entities)
+    expected = classification(classifier.scores(decoder, entities), graph.lines("valid")[1])
+    assert verdict.numbers == expected
+    assert verdict.figure == expected["nll"]
+    assert verdict.beats(expected["nll"] + 0.1)
+    assert not verdict.beats(expected["nll"])
+    assert f"valid NLL {expected['nll']:.4f}" in verdict.summary()
+
+
+def test_lines_of_one_kind_cannot_be_told_apart(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="valid: lines labelled true and lines labelled false"):
+        Classifier(kg, "valid")

@@ -1,0 +1,224 @@
+"""Runs are judged: ranked, and where lines are labelled told apart and calibrated."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.assembly import configure, load, train
+from dans.calibration import Fitted
+from dans.classification import accuracy, auc, brier, nll
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.evaluation import Evaluator
+from dans.judging import calibrate, judge, report_name, tell, verdict_table
+from dans.training.run import Run
+from tests.suites.labelled import labelled_recipe
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return labelled_recipe(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def run(recipe: Path, tmp_path: Path) -> Path:
+    train(configure(recipe, []), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def kept(run: Path, name: str = "report.json") -> dict[str, object]:
+    return json.loads((run / name).read_text())
+
+
+def test_report_is_kept_beside_the_run_and_repeats(run: Path) -> None:
+    report = judge(run)
+    assert kept(run)["both"] == report.both
+    assert [kept(run)[key] for key in ("model", "seed", "split")] == ["best", 0, "test"]
+    judge(run, split="valid", which="last")
+    other = kept(run, report_name(split="valid", which="last"))
+    assert (other["split"], other["step"]) == ("valid", 60)
+    assert judge(run) == report
+
+
+def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> None:
+    judge(run)
+    section = kept(run)["classification"]
+    trained = load(run)
+    lines, labels = trained.kg.lines("test")
+    scores = trained.positives(lines).scores().squeeze(1).detach()
+    assert section["facts"] == len(lines) == 112
+    for name, measure in {"auc": auc, "brier": brier, "nll": nll}.items():
+        assert section[name] == pytest.approx(measure(scores, labels)), name
+    assert section["platt"]["auc"] == section["auc"]
+    assert section["platt"]["nll"] < section["nll"]
+    assert section["isotonic"]["brier"] < section["brier"]
+    assert section["platt"]["ece"] < section["ece"]
+
+
+def test_what_validation_says_is_kept_for_predictions(run: Path) -> None:
+    judge(run)
+    trained = load(run)
+    fitted = Fitted.from_json(
+        kept(run, "calibration.json"), step=trained.step, digest=trained.kg.digest
+    )
+    lines, labels = trained.kg.lines("test")
+    scores = trained.positives(lines).scores().squeeze(1).detach()
+    section = kept(run)["classification"]
+    for name, calibration in fitted.calibrations.items():
+        assert nll(calibration.logits(scores), labels) == pytest.approx(section[name]["nll"])
+    cuts = torch.tensor(fitted.thresholds)[lines[:, 1]]
+    assert section["accuracy"] == pytest.approx(accuracy(scores, labels, cuts))
+    assert section["threshold"] == "by relation"
+    assert calibrate(run) == fitted
+    assert calibrate(run, "last").step == kept(run, "calibration.last.json")["step"] == 60
+
+
+def test_calibration_is_fitted_on_validation_alone(run: Path) -> None:
+    fitted = calibrate(run)
+    trained = load(run)
+    lines, labels = trained.kg.lines("valid")
+    scores = trained.positives(lines).scores().squeeze(1).detach()
+    assert type(fitted.calibrations["platt"]).fit(scores, labels) == fitted.calibrations["platt"]
+
+
+def test_shift_of_a_decoder_is_in_its_probabilities(run: Path) -> None:
+    told = tell(run)
+    trained = load(run)
+    lines, labels = trained.kg.lines("test")
+    product = trained.positives(lines).scores().squeeze(1).detach() + 0.5
+    assert trained.model.decoder.shift == -0.5
+    expected = (product - 0.5).double().sigmoid()
+    torch.testing.assert_close(told.probabilities["uncalibrated"], expected)
+    assert list(told.probabilities) == ["uncalibrated", "platt", "isotonic"]
+    assert torch.equal(told.labels, labels)
+
+
+def test_data_without_labels_has_no_section_and_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch, labelled=[])
+    run = tmp_path / "run"
+    train(configure(recipe, []), run)
+    judge(run)
+    assert "classification" not in kept(run)
+    assert not (run / "calibration.json").exists()
+    for ask in (calibrate, tell):
+        with pytest.raises(InputError, match="labelled"):
+            ask(run)
+
+
+def test_without_labelled_validation_nothing_is_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch, labelled=["test"])
+    run = tmp_path / "run"
+    train(configure(recipe, []), run)
+    judge(run)
+    section = kept(run)["classification"]
+    assert section["threshold"] == "zero"
+    assert not {"platt", "isotonic"} & set(section)
+    with pytest.raises(InputError, match="calibration needs validation lines that are labelled"):
+        calibrate(run)
+
+
+def test_judging_goes_on_without_scikit_learn(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with caplog.at_level(logging.WARNING, "dans"):
+        judge(run)
+    assert "scikit-learn is missing" in caplog.text
+    assert "platt" not in kept(run)["classification"]
+    with pytest.raises(InputError, match="scikit-learn is missing"):
+        calibrate(run)
+
+
+def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
+    judge(run)
+    lines = verdict_table(kept(run)["classification"])
+    assert [line.split()[0] for line in lines[1:4]] == ["as", "platt", "isotonic"]
+    assert f"{kept(run)['classification']['platt']['nll']:.4f}" in lines[2]
+    assert verdict_table(None) == []
+
+
+def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    verdict = train(configure(recipe, ["train.select=nll"]), run)
+    lines = Run(run).metrics()
+    assert all("both" not in line for line in lines), "no entity is ranked"
+    best = min(lines, key=lambda line: line["classification"]["nll"])
+    state = Run(run).load("best")
+    assert state["step"] == best["step"]
+    assert state["best"] == {"nll": best["classification"]["nll"], "step": best["step"]}
+    assert verdict is not None
+    assert verdict.metrics() == {"classification": lines[-1]["classification"]}
+    trained = load(run)
+    facts, labels = trained.kg.lines("valid")
+    scores = trained.positives(facts).scores().squeeze(1).detach()
+    assert nll(scores, labels) == pytest.approx(best["classification"]["nll"])
+
+
+def test_least_nll_stops_a_run_that_waits(recipe: Path, tmp_path: Path) -> None:
+    changes = ["train.select=nll", "train.lr=0", "train.patience=2"]
+    train(configure(recipe, changes), tmp_path / "run")
+    assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [0, 20, 40]
+
+
+def test_run_chosen_by_nll_goes_on_where_it_stood(recipe: Path, tmp_path: Path) -> None:
+    changes = ["train.select=nll"]
+    train(configure(recipe, changes), tmp_path / "whole")
+    train(configure(recipe, [*changes, "train.steps=20"]), tmp_path / "run")
+    train(configure(recipe, changes), tmp_path / "run", resume=True)
+    states = [Run(tmp_path / name).load("last") for name in ("whole", "run")]
+    assert states[0]["best"] == states[1]["best"]
+    tables = [state["model"]["decoder.relation.weight"] for state in states]
+    assert torch.equal(*tables)
+
+
+def test_nll_needs_labelled_validation_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch, labelled=[])
+    with pytest.raises(InputError, match=r"train\.select: nll: .* valid: lines labelled true"):
+        train(configure(recipe, ["train.select=nll"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("select", ["mrr", "nll"])
+def test_dropout_ends_before_a_model_is_judged(select: str, recipe: Path, tmp_path: Path) -> None:
+    changes = [f"train.select={select}", "decoder.query_dropout=0.5", "train.steps=20"]
+    verdict = train(configure(recipe, changes), tmp_path / "run")
+    trained = load(tmp_path / "run", which="last")
+    assert verdict is not None
+    if select == "mrr":
+        decoder = trained.model.decoder.eval()
+        assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == verdict
+        assert judge(tmp_path / "run", split="valid", which="last") == verdict
+    else:
+        facts, labels = trained.kg.lines("valid")
+        scores = trained.positives(facts).scores().squeeze(1).detach()
+        assert nll(scores, labels) == pytest.approx(verdict.figure)
+
+
+@pytest.mark.slow
+def test_lines_of_wn11_are_classified(tmp_path: Path) -> None:
+    try:
+        KnowledgeGraph.load("wn11")
+    except InputError as error:
+        pytest.skip(f"WN11 is not here: {error}")
+    recipe = tmp_path / "wn11.toml"
+    recipe.write_text(
+        'data = "wn11"\nencoder = { name = "lookup", dim = 4 }\ndecoder = "distmult"\n'
+        'loss = "logistic"\nsampler = ["kept"]\n[train]\nsteps = 1\nselect = "nll"\n'
+    )
+    train(configure(recipe, []), tmp_path / "run")
+    judge(tmp_path / "run", split="valid")
+    report = kept(tmp_path / "run", "report.valid.json")
+    assert report["classification"]["facts"] == 5218
+    assert report["both"]["queries"] == 5218
+    assert 0 < report["classification"]["auc"] < 1
