@@ -15,19 +15,18 @@ import torch
 
 from dans import cli
 from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks import encoder, measure, ranking, samplers, steps
+from scripts.benchmarks import encoder, measure, objectives, ranking, samplers, steps
 
 load = KnowledgeGraph.load
 FAMILIES = {
-    "encoder": lambda: [
-        *encoder.rows(load("fb15k-237"), layers=1, rounds=1, limit=11 * 2**30),
-        *encoder.rows(load("fb15k-237"), sample=30_000, rounds=2, limit=11 * 2**30),
-        *encoder.rows(load("wn18rr")),
-    ],
+    "encoder": lambda: encoder.all_rows(load("fb15k-237"), load("wn18rr")),
     "ranking": lambda: ranking.all_rows(load("fb15k-237"), sample=1024, rounds=2),
     "samplers": lambda: samplers.rows(load("fb15k-237")),
     "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
     "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
+    "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
+    "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am")),
+    "rows": objectives.touched_rows,
 }
 
 

@@ -10,8 +10,11 @@ its own pattern.
 
 from fnmatch import fnmatch
 
+from baselines.assembly import train
 from dans import cli
-from dans.assembly import folder, inspect_run, judge, train
+from dans.assembly import folder
+from dans.inspecting import inspect_run
+from dans.judging import judge
 from dans.training.run import Run
 
 
@@ -21,13 +24,7 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(path.name for path in cli.RECIPES.iterdir()))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="as for the training scripts",
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as there")
     args = parser.parse_args()
     for recipe in sorted((cli.RECIPES / args.kind).glob("*.toml")):
         if not fnmatch(recipe.stem, args.match):
@@ -40,7 +37,7 @@ def main() -> None:
                 train(config, where, resume=True)
                 judge(where)
                 judge(where, which="last")
-            if not judged or not (where / "sampler.json").exists():
+            if config.sampler and not (judged and (where / "sampler.json").exists()):
                 inspect_run(where)
             print(where, flush=True)
 

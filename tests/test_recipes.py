@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from dans.assembly import build_model, build_objective
+from baselines.assembly import OBJECTIVES
+from dans.analysis.tables import METRICS
+from dans.assembly import build_model, build_objective, build_regularizers
 from dans.cli import RECIPES
 from dans.config import RunConfig, read_recipe
 from dans.data.graph import KnowledgeGraph
 
 ALL = sorted(RECIPES.rglob("*.toml"))
+
+#: What a paper may have for labelled data.
+CLASSIFIED = ("nll", "brier", "auc", "platt.nll", "platt.brier")
 
 
 def whole(recipe: Path) -> RunConfig:
@@ -22,14 +27,15 @@ def whole(recipe: Path) -> RunConfig:
 
 
 def test_recipes_are_found() -> None:
-    assert {path.parent.name for path in ALL} >= {"pretrain", "dans"}
+    assert {path.parent.name for path in ALL} == {"pretrain", "dans", "baselines"}
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_recipe_builds(recipe: Path, kg: KnowledgeGraph) -> None:
     config = whole(recipe)
     model = build_model(config, kg)
-    objective = build_objective(config, kg, model.encoder.dim)
+    objective = build_objective(config, kg, model.encoder.dim, OBJECTIVES)
+    assert len(build_regularizers(config)) == len(config.regularizer)
     phases = {phase.name for phase in objective.phases()}
     assert set(config.phase) <= phases
 
@@ -41,6 +47,13 @@ def test_recipe_says_what_it_gives(recipe: Path) -> None:
     assert 0 < expected["tolerance"] <= 0.05
     assert 0 < expected["value"] <= 1
     assert expected["seeds"] >= 1
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_paper_number_has_a_source(recipe: Path) -> None:
+    paper = read_recipe(recipe).get("paper", {"source": "none"})
+    assert isinstance(paper["source"], str)
+    assert paper.keys() <= {"source", *METRICS, *CLASSIFIED}
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -108,6 +108,16 @@ def rows(
     return compete(work, installed, make_step, kg.train, *sizes, rounds=rounds, limit=limit)
 
 
+def all_rows(dense: KnowledgeGraph, sparse: KnowledgeGraph) -> list[Row]:
+    """``rows`` for a graph of many facts, whole and sampled, and for one of few an entity."""
+    limit = 11 * 2**30
+    return [
+        *rows(dense, layers=1, rounds=1, limit=limit),
+        *rows(dense, sample=30_000, rounds=2, limit=limit),
+        *rows(sparse),
+    ]
+
+
 def make_step(
     name: str,
     train: Tensor,

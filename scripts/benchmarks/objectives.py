@@ -1,0 +1,284 @@
+"""Epochs of the objectives that draw no negatives, and optimizers that leave rows at rest.
+
+One against all beside PyKEEN's loop over the same questions and the bare matrix products; Stay
+Positive beside our own negative sampling and its own first term; optimizers that move the rows of a
+batch beside torch's, which move a whole table.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.assembly import OBJECTIVES
+from dans.assembly import build_trainer
+from dans.config import RunConfig, TrainConfig
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.training.optimizers import build_optimizer
+from dans.training.sources import QuestionBatches
+from dans.training.trainer import Trainer
+from scripts.benchmarks.measure import Row, compete
+
+#: One against all: numbers of an entity, and questions of a batch.
+WIDTH, QUESTIONS = 128, 512
+DANS, PRODUCTS, PYKEEN = "dans", "three matrix products alone", "PyKEEN LCWA"
+
+#: Stay Positive: numbers of an entity, and facts of a batch; the latter is their command's for
+#: FB15k-237AM.
+SP_WIDTH, SP_BATCH = 200, 2722
+#: The method, the method on batches as large as negative sampling's with its negatives, negative
+#: sampling; and the method without its closed form.
+SP, SP_LARGE, NS, SP_ALONE = (
+    "dans, stay positive",
+    "dans, stay positive, batch x (n + 1)",
+    "dans, negative sampling",
+    "dans, its first term alone",
+)
+SP_WORK = "Stay Positive epoch beside n={n} negatives, {decoder} d={width}, {kg}, {facts:,} facts"
+
+#: Moves in a round of the optimizers.
+MOVES = 20
+#: By the name we know an optimizer by, torch's; fused, its fastest.
+TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adagrad": torch.optim.Adagrad,
+    "lazy_adam": torch.optim.Adam,
+}
+ROWS, DENSE = "dans, touched rows", "torch, whole table"
+
+
+def one_against_all(kg: KnowledgeGraph, *, batches: int = 20, rounds: int = 3) -> list[Row]:
+    """Some batches of the questions of an epoch: ours, the products alone, PyKEEN's.
+
+    PyKEEN's relations have inverses, so that it asks the same questions.
+
+    Args:
+        kg: its training facts ask.
+        batches: of a round.
+        rounds: timed rounds of each contender.
+    """
+    epoch = len(QuestionBatches(kg.train, QUESTIONS))
+    work = (
+        f"one against all, ComplEx d={WIDTH}, {kg.name}, "
+        f"{min(batches, epoch)} of an epoch's {epoch} batches of {QUESTIONS} questions"
+    )
+    contenders = [DANS, PRODUCTS, *([PYKEEN] if find_spec("pykeen") else [])]
+    return compete(work, contenders, make_batches, kg, min(batches, epoch), rounds=rounds)
+
+
+def make_batches(contender: str, kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
+    """A contender's piece of work."""
+    torch.manual_seed(0)
+    return {DANS: _ours, PRODUCTS: _products, PYKEEN: _theirs}[contender](kg, batches)
+
+
+def trainer(kg: KnowledgeGraph, **setting: Any) -> Trainer:
+    """A trainer of lookup vectors by Adagrad, with a recipe's further sections."""
+    train = {"optimizer": "adagrad", "lr": 0.1, "clip": 0.0, **setting.pop("train")}
+    config = RunConfig.parse({"data": kg.name, "train": train, **setting})
+    return build_trainer(config, replace(kg, valid=kg.valid[:0]), None, OBJECTIVES)
+
+
+def _ours(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
+    ours = trainer(
+        kg,
+        objective="softmax",
+        encoder={"name": "lookup", "dim": WIDTH},
+        decoder={"name": "complex", "reciprocal": True},
+        train={"batch": QUESTIONS, "batch_by": "questions"},
+    )
+    return lambda: [ours.step() for _ in range(batches)]
+
+
+def _products(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
+    """Scores, and the gradients of both sides: what no program that scores all can leave out."""
+    queries, entities = torch.randn(QUESTIONS, WIDTH), torch.randn(kg.num_entities, WIDTH)
+    scores = torch.empty(kg.num_entities, QUESTIONS)
+    of_queries, of_entities = torch.empty_like(queries), torch.empty_like(entities)
+
+    def products() -> None:
+        for _ in range(batches):
+            torch.mm(entities, queries.T, out=scores)
+            torch.mm(scores.T, entities, out=of_queries)
+            torch.mm(scores, queries, out=of_entities)
+
+    return products
+
+
+def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
+    from pykeen.models import ComplEx  # type: ignore[import-untyped,unused-ignore]
+    from pykeen.training import LCWATrainingLoop  # type: ignore[import-untyped,unused-ignore]
+    from pykeen.triples import CoreTriplesFactory  # type: ignore[import-untyped,unused-ignore]
+    from torch.utils.data import DataLoader, Subset
+
+    class Part(LCWATrainingLoop):  # type: ignore[misc,unused-ignore]
+        """Its epoch is some batches of its questions, made once."""
+
+        loader: DataLoader[Any] | None = None
+
+        def _create_training_data_loader(self, *given: Any, **options: Any) -> DataLoader[Any]:
+            if self.loader is None:
+                whole = super()._create_training_data_loader(*given, **options).dataset
+                some = torch.randperm(len(whole))[: batches * QUESTIONS].tolist()
+                options.pop("sampler", None)
+                self.loader = DataLoader(Subset(whole, some), **options)
+            return self.loader
+
+    logging.getLogger("pykeen").setLevel(logging.ERROR)
+    facts = CoreTriplesFactory(
+        kg.train, kg.num_entities, kg.num_relations, create_inverse_triples=True
+    )
+    # Its complex numbers are pairs of ours.
+    model = ComplEx(
+        triples_factory=facts, embedding_dim=WIDTH // 2, loss="crossentropy", regularizer=None
+    )
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.1)
+    loop = Part(
+        model=model,
+        triples_factory=facts,
+        optimizer=optimizer,
+        automatic_memory_optimization=False,
+    )
+    losses: list[float] = []
+
+    def epoch() -> list[float]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            losses[:] = loop.train(
+                facts,
+                num_epochs=len(losses) + 1,
+                batch_size=QUESTIONS,
+                # It goes on with its weights, rather than draw them anew in every round.
+                continue_training=bool(losses),
+                pin_memory=False,
+                use_tqdm=False,
+            )
+        return losses
+
+    return epoch
+
+
+def stay_positive(
+    kg: KnowledgeGraph,
+    *,
+    negatives: tuple[int, ...] = (0, 1, 10, 50),
+    facts: int | None = None,
+    rounds: int = 3,
+) -> list[Row]:
+    """Epochs beside negative sampling's; beside its own first term where n is 0.
+
+    By theory negative sampling takes 1 + n times as long as Stay Positive, whose batch may then be
+    that many times larger. Negative sampling takes every entity's vector and moves the whole
+    table, Stay Positive those of its batch: part of the difference at n = 1 is that.
+
+    Args:
+        kg: its training facts make an epoch.
+        negatives: the n to try.
+        facts: an epoch of this many of them; None: all.
+        rounds: timed epochs of each contender; three times as many where n is 0: the difference
+            is small there, and epochs are short.
+    """
+    kg = replace(kg, train=kg.train[:facts])
+    found = []
+    for n in negatives:
+        work = SP_WORK.format(
+            n=n, decoder="SimplE", width=SP_WIDTH, kg=kg.name, facts=len(kg.train)
+        )
+        contenders = (SP, SP_LARGE, NS) if n else (SP, SP_ALONE)
+        times = rounds if n else 3 * rounds
+        found += compete(work, contenders, make_epoch, kg, n, rounds=times)
+    return found
+
+
+def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], object]:
+    """A contender's epoch."""
+    positive: dict[str, Any] = {
+        "objective": {"name": "stay_positive", "weight": 0.0 if contender == SP_ALONE else 0.1},
+        "decoder": {"name": "simple", "bound": 5.0},
+    }
+    sampling: dict[str, Any] = {
+        "sampler": [{"name": "uniform", "k": n}],
+        "loss": {"name": "logistic", "balance": "sum"},
+        "decoder": "simple",
+    }
+    one = trainer(
+        kg,
+        **(sampling if contender == NS else positive),
+        encoder={"name": "lookup", "dim": SP_WIDTH, "initial": "uniform", "init": 0.4},
+        train={"batch": SP_BATCH * (n + 1 if contender == SP_LARGE else 1)},
+    )
+    return lambda: [one.step() for _ in range(len(one.batches))]
+
+
+def reductions(file: Path) -> dict[int, float]:
+    """What Stay Positive saves of an epoch, (t₁ − t₂)/t₁, by the number of negatives.
+
+    Its batch is n + 1 times larger than negative sampling's, as in the paper's Fig. 2.
+
+    Args:
+        file: rows of ``stay_positive``, among others, as scripts/benchmark.py keeps them.
+
+    Raises:
+        InputError: there are none.
+    """
+    seconds: dict[int, dict[str, float]] = {}
+    for row in json.loads(file.read_text("utf-8")):
+        if found := re.match(r"Stay Positive epoch beside n=(\d+) ", row["work"]):
+            seconds.setdefault(int(found[1]), {})[row["contender"]] = row["seconds"]
+    both = {n: times for n, times in seconds.items() if {NS, SP_LARGE} <= times.keys()}
+    if not both:
+        raise InputError(f"{file}: no rows of: python scripts/benchmark.py --only stay-positive")
+    return {n: 1 - times[SP_LARGE] / times[NS] for n, times in sorted(both.items())}
+
+
+def touched_rows(
+    *, size: tuple[int, int] = (75_043, 200), touched: int = 3000, rounds: int = 5
+) -> list[Row]:
+    """Moves of a table of which a batch touched few rows, gradient included.
+
+    Args:
+        size: of the table.
+        touched: rows with a gradient.
+        rounds: timed rounds of each contender.
+    """
+    found = []
+    for name in TORCH:
+        work = f"{MOVES} moves by {name}, {touched:,} rows of {size[0]:,} x {size[1]}"
+        found += compete(work, (ROWS, DENSE), make_moves, name, size, touched, rounds=rounds)
+    return found
+
+
+def make_moves(
+    contender: str, name: str, size: tuple[int, int], touched: int
+) -> Callable[[], Tensor]:
+    """A contender's moves; returns the table."""
+    torch.manual_seed(0)
+    table = nn.Parameter(torch.randn(size))
+    batches = [torch.randperm(len(table))[:touched] for _ in range(MOVES)]
+    direction = torch.randn(min(touched, len(table)), size[1])
+    optimizer = (
+        build_optimizer([table], TrainConfig(optimizer=name, lr=0.1))  # type: ignore[arg-type]
+        if contender == ROWS
+        else TORCH[name]([table], lr=0.1, fused=True)
+    )
+
+    def moves() -> Tensor:
+        for ids in batches:
+            optimizer.zero_grad()
+            vectors = F.embedding(ids, table, sparse=contender == ROWS)
+            (vectors * direction).sum().backward()
+            optimizer.step()
+        return table.detach()
+
+    return moves

@@ -1,0 +1,50 @@
+"""Draw what theory says of the losses: theory.png, and its numbers in theory.json.
+
+How softmax and negative sampling weigh errors (Bregman curves), how far test lies from train, and,
+from the rows of a benchmark, what an epoch saves by drawing no negatives, beside n / (1 + n). Needs
+the extra: pip install 'dans[plots]'.
+
+  python scripts/plot_theory.py --out theory
+  python scripts/benchmark.py --only stay-positive --json rows.json
+  python scripts/plot_theory.py --out theory --data fb15k-237,wn18rr --benchmark rows.json
+"""
+
+import json
+from pathlib import Path
+
+from baselines import pictures, theory
+from dans import cli
+from dans.data.graph import KnowledgeGraph
+from scripts.benchmarks.objectives import reductions
+
+
+def main() -> None:
+    """Parse, count, draw."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to draw")
+    parser.add_argument(
+        "--data", default="fb15k-237,wn18rr", help="data sets (default: fb15k-237,wn18rr)"
+    )
+    parser.add_argument(
+        "--benchmark", type=Path, metavar="FILE", help="rows of benchmark.py --json"
+    )
+    args = parser.parse_args()
+    graphs = [KnowledgeGraph.load(name) for name in args.data.split(",")]
+    shifts = {kg.name: theory.divergences(kg) for kg in graphs}
+    numbers = {
+        "bregman": theory.curves(),
+        "divergence": shifts,
+        "order": theory.order(shifts),
+        "reduction": reductions(args.benchmark) if args.benchmark else {},
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "theory.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+    drawn, saved = numbers["bregman"], numbers["reduction"]
+    print(pictures.theory_picture(args.out / "theory.png", drawn, shifts, saved))
+    for way, found in numbers["order"].items():
+        names = " < ".join(found["order"] or ["no order"])
+        print(f"{way}: {names}, {found['ratio'][0]:.2f} to {found['ratio'][1]:.2f} apart")
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

@@ -1,0 +1,221 @@
+"""Softmax over all entities: against torch's own cross-entropy, question by question."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from baselines import softmax
+from baselines.softmax import SoftmaxCrossEntropy, all_entities
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.models.decoders import DECODERS
+from dans.models.encoders import Lookup
+from dans.models.model import Model
+from dans.registry import build
+from dans.training.sources import QuestionBatches
+
+DIM = 8
+
+
+def model_of(kg: KnowledgeGraph, decoder: str = "complex", **given: Any) -> Model:
+    torch.manual_seed(0)
+    scores = build(DECODERS, decoder, given=given, num_relations=kg.num_relations, dim=DIM).double()
+    return Model(Lookup(kg.num_entities, DIM).double(), scores)
+
+
+def positives_of(model: Model, facts: Tensor) -> Positives:
+    return model.positives(facts, model.encoder.entities.weight)
+
+
+def objective(kg: KnowledgeGraph, **given: Any) -> SoftmaxCrossEntropy:
+    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    return SoftmaxCrossEntropy(facts=kg.train, **sizes, **given)
+
+
+def by_hand(
+    model: Model, facts: Tensor, *, smoothing: float = 0.0, train: Tensor | None = None
+) -> Tensor:
+    """Fact by fact, both questions; weighed by #x / #y where ``train`` is given to count in."""
+    decoder, entities = model.decoder, model.encoder.entities.weight
+    costs = []
+    for head, relation, tail in facts.tolist():
+        r = torch.tensor([relation])
+        for queries, answer, kept, side in (
+            (decoder.ask_tails(entities[[head]], r), tail, head, 2),
+            (decoder.ask_heads(r, entities[[tail]]), head, tail, 0),
+        ):
+            logits = decoder.match_all(queries, entities)
+            cost = F.cross_entropy(logits, torch.tensor([answer]), label_smoothing=smoothing)
+            if train is not None:
+                same = (train[:, 2 - side] == kept) & (train[:, 1] == relation)
+                cost = cost * same.sum() / (train[:, side] == answer).sum()
+            costs.append(cost)
+    return torch.stack(costs).sum() / len(facts)
+
+
+def gradients(loss: Tensor, model: Model) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize(
+    "given", [{}, {"smoothing": 0.3}, {"backward_correction": True}], ids=["sce", "ls", "bc"]
+)
+def test_loss_and_gradients_are_those_of_cross_entropy(
+    kg: KnowledgeGraph, decoder: str, reciprocal: bool, given: dict[str, Any]
+) -> None:
+    model = model_of(kg, decoder, reciprocal=reciprocal)
+    found = objective(kg, **given)(model.decoder, positives_of(model, kg.train))["loss"]
+    train = kg.train if "backward_correction" in given else None
+    expected = by_hand(model, kg.train, smoothing=given.get("smoothing", 0.0), train=train)
+    assert torch.allclose(found, expected)
+    for quick, plain in zip(gradients(found, model), gradients(expected, model), strict=True):
+        assert torch.allclose(quick, plain)
+
+
+def test_smoothing_is_the_published_one_with_a_rescaled_share(kg: KnowledgeGraph) -> None:
+    model, n, share = model_of(kg), kg.num_entities, 0.3
+    found = objective(kg, smoothing=share)(model.decoder, positives_of(model, kg.train))["loss"]
+    entities, published = model.encoder.entities.weight, share * (n - 1) / n
+    costs = []
+    for head, relation, tail in kg.train.tolist():
+        r = torch.tensor([relation])
+        for queries, answer in (
+            (model.decoder.ask_tails(entities[[head]], r), tail),
+            (model.decoder.ask_heads(r, entities[[tail]]), head),
+        ):
+            target = torch.full((1, n), published / (n - 1), dtype=torch.float64)
+            target[0, answer] = 1 - published
+            costs.append(F.cross_entropy(model.decoder.match_all(queries, entities), target))
+    assert torch.allclose(found, torch.stack(costs).sum() / len(kg.train))
+
+
+@pytest.mark.parametrize("tile", [1, 7, 10_000])
+@pytest.mark.parametrize("part", [1, 200, 10_000])
+def test_tiles_and_parts_do_not_show(
+    monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph, tile: int, part: int
+) -> None:
+    model = model_of(kg)
+    positives, loss = positives_of(model, kg.train), objective(kg)
+    expected = gradients(loss(model.decoder, positives)["loss"], model)
+    monkeypatch.setattr(softmax, "TILE", tile)
+    monkeypatch.setattr(softmax, "MAX_BYTES", part)
+    found = gradients(loss(model.decoder, positives_of(model, kg.train))["loss"], model)
+    assert all(torch.allclose(x, y) for x, y in zip(found, expected, strict=True))
+
+
+def test_scores_of_thousands_do_not_overflow(kg: KnowledgeGraph) -> None:
+    model = model_of(kg)
+    queries = torch.randn(3, DIM, dtype=torch.float64).mul_(1e3).requires_grad_()
+    entities = torch.randn(9, DIM, dtype=torch.float64).mul_(10).requires_grad_()
+    worth = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    found = all_entities(model.decoder, queries, entities, worth)
+    expected = (worth * (queries @ entities.T).logsumexp(1)).sum()
+    assert torch.allclose(found, expected)
+    pairs = (torch.autograd.grad(loss, [queries, entities]) for loss in (found, expected))
+    assert all(torch.allclose(x, y) for x, y in zip(*pairs, strict=True))
+
+
+def test_gradient_of_the_sum_is_right_numerically(kg: KnowledgeGraph) -> None:
+    decoder = model_of(kg).decoder
+    queries, entities = (
+        torch.randn(k, DIM, dtype=torch.float64, requires_grad=True) for k in (3, 6)
+    )
+    worth = torch.rand(3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda q, e: all_entities(decoder, q, e, worth), (queries, entities)
+    )
+
+
+def test_a_shift_of_all_scores_changes_nothing(kg: KnowledgeGraph) -> None:
+    plain, shifted = model_of(kg), model_of(kg, shift=-3.0)
+    losses = [
+        objective(kg, smoothing=0.2)(model.decoder, positives_of(model, kg.train))["loss"]
+        for model in (plain, shifted)
+    ]
+    assert torch.allclose(*losses)
+
+
+def test_a_pass_by_question_is_a_pass_by_fact(kg: KnowledgeGraph) -> None:
+    model, loss = model_of(kg), objective(kg, smoothing=0.1)
+    whole = loss(model.decoder, positives_of(model, kg.train))["loss"] * len(kg.train)
+    batches, facts, total = QuestionBatches(kg.train, 4), len(kg.train), torch.zeros(())
+    for _ in range(len(batches)):
+        rows = batches.next()
+        batch = positives_of(model, kg.train[rows % facts])
+        batch = replace(batch, asks_head=rows >= facts)
+        # A question's batch counts its facts, of which a pass has twice as many.
+        total = total + loss(model.decoder, batch)["loss"] * len(rows) / 2
+    assert torch.allclose(total, whole)
+
+
+def test_equal_questions_are_asked_once(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def spy(*given: Any, low: bool) -> Tensor:
+        asked.append((len(given[1]), float(given[3].sum())))
+        return all_entities(*given, low=low)
+
+    monkeypatch.setattr(softmax, "all_entities", spy)
+    model = model_of(kg)
+    objective(kg)(model.decoder, positives_of(model, kg.train))
+    distinct = sum(len(kg.train[:, part].unique(dim=0)) for part in ([0, 1], [1, 2]))
+    assert asked == [(distinct, pytest.approx(2.0))]
+    assert distinct < 2 * len(kg.train)
+
+
+@pytest.mark.parametrize("given", [{}, {"smoothing": 0.3}])
+def test_low_precision_is_nearly_right(kg: KnowledgeGraph, given: dict[str, Any]) -> None:
+    model = model_of(kg).float()
+    losses = [
+        objective(kg, precision=precision, **given)(model.decoder, positives_of(model, kg.train))
+        for precision in ("float32", "bfloat16")
+    ]
+    exact, low = (loss["loss"] for loss in losses)
+    assert 0 < (exact - low).abs() < 0.01 * exact
+    for one, other in zip(gradients(exact, model), gradients(low, model), strict=True):
+        assert (one - other).norm() < 0.02 * one.norm()
+
+
+def test_relations_are_predicted_where_asked_for(kg: KnowledgeGraph) -> None:
+    model = model_of(kg)
+    positives = positives_of(model, kg.train)
+    terms = objective(kg, relations=0.5)(model.decoder, positives)
+    scores = model.decoder.score(
+        positives.h[:, None], model.decoder.relation.weight, positives.t[:, None]
+    )
+    assert torch.allclose(terms["relations"], 0.5 * F.cross_entropy(scores, kg.train[:, 1]))
+    assert "relations" not in objective(kg)(model.decoder, positives)
+
+
+def test_a_step_makes_the_facts_likelier(kg: KnowledgeGraph) -> None:
+    model, loss = model_of(kg), objective(kg)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    before = loss(model.decoder, positives_of(model, kg.train))["loss"]
+    before.backward()
+    optimizer.step()
+    assert loss(model.decoder, positives_of(model, kg.train))["loss"] < before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"smoothing": 1.0}, r"smoothing: expected a share in \[0, 1\), got 1"),
+        ({"smoothing": -0.1}, "smoothing: expected a share"),
+        ({"relations": -1.0}, "relations: expected at least 0, got -1"),
+        ({"smoothing": 0.1, "backward_correction": True}, "cannot be combined with smoothing"),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    kg: KnowledgeGraph, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        objective(kg, **given)

@@ -1,0 +1,235 @@
+"""Stay Positive against a loop over all triples, and what must not take part in it."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from baselines.assembly import OBJECTIVES
+from baselines.stay_positive import StayPositive, summable
+from dans.batch import Positives
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.models import ENCODERS
+from dans.models.decoders import DECODERS, Multilinear
+from dans.models.encoders import Lookup
+from dans.models.model import Model
+from dans.registry import build
+from dans.training.sources import WholeGraph
+
+DIM = 4
+#: Three facts of the toy graph: six of its eight entities and two of its three relations at most.
+ROWS = torch.tensor([0, 6, 8])
+
+
+def make(kg: KnowledgeGraph, name: str, *, encoder: str = "lookup", **given: Any) -> Model:
+    """A model in float64, always from the same seed."""
+    torch.manual_seed(0)
+    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    listener = build(ENCODERS, encoder, given={"dim": DIM}, **sizes)
+    decoder = build(DECODERS, name, given=given, num_relations=kg.num_relations, dim=DIM)
+    return Model(listener, decoder).double()
+
+
+def batch(kg: KnowledgeGraph, model: Model, objective: StayPositive) -> Positives:
+    messages = kg.messages()
+    messages = messages if not model.encoder.listens else messages.restrict(torch.ones(14).bool())
+    source = WholeGraph(kg.train, messages, hold_out=False, sparse=True)
+    return source.positives(model, ROWS, objective.wants(source.facts(ROWS)))
+
+
+def terms(kg: KnowledgeGraph, model: Model, **given: Any) -> dict[str, Tensor]:
+    objective = StayPositive(num_batches=5, **given)
+    return objective(model.decoder, batch(kg, model, objective))
+
+
+def everything(kg: KnowledgeGraph, model: Model, over: str) -> list[Tensor]:
+    """Scores without ψ of all triples, one at a time; of both questions where they differ."""
+    facts = kg.train[ROWS]
+    ids = facts[:, [0, 2]].unique() if over == "batch" else torch.arange(kg.num_entities)
+    asked = facts[:, 1].unique() if over == "batch" else torch.arange(kg.num_relations)
+    decoder, entities = model.decoder, model.vectors(kg.messages())
+    scores = []
+    for h, r, t in product(entities[ids], asked, entities[ids]):
+        scores.append(decoder.score(h, decoder.vectors(r), t) - decoder.shift)
+        if decoder.reciprocal:
+            inverse = decoder.vectors(r + kg.num_relations)
+            scores.append(decoder.score(t, inverse, h) - decoder.shift)
+    return scores
+
+
+@pytest.mark.parametrize("over", ["batch", "all"])
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize("bound", [None, 5.0])
+@pytest.mark.parametrize("name", summable())
+def test_total_is_that_of_a_loop_over_all_triples(
+    kg: KnowledgeGraph, name: str, bound: float | None, reciprocal: bool, over: str
+) -> None:
+    model = make(kg, name, bound=bound, shift=-2.0, reciprocal=reciprocal)
+    scores = torch.stack(everything(kg, model, over))
+    for power in (1, 2):
+        by_sum = terms(kg, model, weight=0.3, power=power, over=over)["total"]
+        torch.testing.assert_close(by_sum, 0.3 / 5 * scores.sum().abs() ** power)
+        by_mean = terms(kg, model, weight=0.3, power=power, over=over, reduce="mean")["total"]
+        torch.testing.assert_close(by_mean, 0.3 * scores.mean().abs() ** power)
+
+
+@pytest.mark.parametrize("name", summable())
+def test_gradient_of_the_total_is_that_of_the_loop(kg: KnowledgeGraph, name: str) -> None:
+    model = make(kg, name, bound=5.0)
+    weights = list(model.parameters())
+    fast = torch.autograd.grad(terms(kg, model, power=2, over="all")["total"], weights)
+    entities = model.encode(kg.messages())
+    ids = range(kg.num_entities)
+    slow = sum(
+        model.decoder.score(entities[h], model.decoder.vectors(torch.tensor(r)), entities[t])
+        for h, r, t in product(ids, range(kg.num_relations), ids)
+    )
+    expected = torch.autograd.grad(0.1 / 5 * slow**2, weights)
+    for one, other in zip(fast, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", summable())
+def test_loss_has_the_shift_and_the_total_has_not(kg: KnowledgeGraph, name: str) -> None:
+    plain, shifted = (terms(kg, make(kg, name, shift=shift)) for shift in (0.0, -3.0))
+    assert torch.equal(plain["total"], shifted["total"])
+    h, r, t = kg.train[ROWS].unbind(-1)
+    model = make(kg, name)
+    entities = model.vectors(kg.messages())
+    scores = model.decoder.score(entities[h], model.decoder.vectors(r), entities[t])
+    torch.testing.assert_close(plain["loss"], F.softplus(-scores).sum())
+    torch.testing.assert_close(shifted["loss"], F.softplus(3 - scores).sum())
+
+
+@pytest.mark.parametrize("name", summable())
+def test_dropout_acts_on_the_loss_alone(kg: KnowledgeGraph, name: str) -> None:
+    plain, dropped = make(kg, name), make(kg, name, query_dropout=0.5, dropout=0.5)
+    without, within = terms(kg, plain), terms(kg, dropped)
+    assert torch.equal(without["total"], within["total"])
+    assert not torch.equal(without["loss"], within["loss"])
+    torch.testing.assert_close(terms(kg, dropped.eval())["loss"], without["loss"])
+
+
+def test_both_scores_of_a_fact_count(kg: KnowledgeGraph) -> None:
+    model = make(kg, "distmult", reciprocal=True)
+    h, r, t = kg.train[ROWS].unbind(-1)
+    entities, decoder = model.vectors(kg.messages()), model.decoder
+    asked = decoder.score(entities[h], decoder.vectors(r), entities[t])
+    inverse = decoder.score(entities[t], decoder.vectors(r + kg.num_relations), entities[h])
+    both = F.softplus(-torch.cat((asked, inverse)))
+    torch.testing.assert_close(terms(kg, model)["loss"], both.sum())
+    torch.testing.assert_close(terms(kg, model, reduce="mean")["loss"], both.mean())
+
+
+def test_the_mean_does_not_grow_with_the_batch(kg: KnowledgeGraph) -> None:
+    model = make(kg, "distmult")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(0.5)
+    small = terms(kg, model, reduce="mean")
+    for over in ("batch", "all"):
+        other = terms(kg, model, reduce="mean", over=over)
+        torch.testing.assert_close(other, small)
+
+
+@pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
+@pytest.mark.parametrize("over", ["batch", "all"])
+def test_every_encoder_is_bounded(kg: KnowledgeGraph, encoder: str, over: str) -> None:
+    model = make(kg, "distmult", encoder=encoder).eval()
+    found = terms(kg, model, over=over)
+    expected = torch.stack(everything(kg, model, over)).sum().abs() * 0.1 / 5
+    torch.testing.assert_close(found["total"], expected)
+    found["total"].backward()  # type: ignore[no-untyped-call]
+    grads = {name: weight.grad for name, weight in model.named_parameters()}
+    moved = [name for name, grad in grads.items() if grad is not None and grad.to_dense().any()]
+    assert {name.split(".")[0] for name in moved} == {"encoder", "decoder"}
+
+
+def test_rows_outside_the_batch_have_no_gradient(kg: KnowledgeGraph) -> None:
+    model = make(kg, "distmult")
+    sum(terms(kg, model).values()).backward()  # type: ignore[union-attr]
+    assert isinstance(model.encoder, Lookup)
+    grad = model.encoder.entities.weight.grad
+    assert grad is not None
+    assert grad.is_sparse
+    facts = kg.train[ROWS]
+    assert grad.coalesce().indices()[0].tolist() == facts[:, [0, 2]].unique().tolist()
+
+
+def test_a_step_moves_the_sum_towards_zero_and_the_facts_up(kg: KnowledgeGraph) -> None:
+    model = make(kg, "distmult")
+    before = terms(kg, model)
+    for name in before:
+        terms(kg, model)[name].backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            grads = [(w, w.grad.to_dense()) for w in model.parameters() if w.grad is not None]
+            for weight, grad in grads:
+                weight -= 1e-3 * grad
+        assert terms(kg, model)[name] < before[name]
+        model = make(kg, "distmult")
+
+
+class _Largest(TorchFunctionMode):
+    """How many numbers the largest tensor has that is made meanwhile."""
+
+    size = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.size = max(self.size, made.numel())
+        return made
+
+
+@pytest.mark.parametrize("name", summable())
+def test_no_tensor_is_larger_than_the_entities(name: str) -> None:
+    decoder = build(DECODERS, name, num_relations=3, dim=DIM)
+    assert isinstance(decoder, Multilinear)
+    with _Largest() as largest:
+        decoder.total(torch.randn(200, DIM))
+    assert 0 < largest.size <= 200 * DIM
+
+
+def test_float32_is_enough_for_billions_of_triples() -> None:
+    torch.manual_seed(0)
+    decoder = build(DECODERS, "distmult", num_relations=11, dim=100, given={"bound": 5.0})
+    assert isinstance(decoder, Multilinear)
+    entities = torch.randn(40_000, 100).tanh()
+    exact, rounded = decoder.double().total(entities.double()), decoder.float().total(entities)
+    sums, relations = entities.double().sum(0), decoder.vectors(torch.arange(11)).double().sum(0)
+    scale = (sums.square() * relations).abs().sum()
+    assert abs(rounded - exact) < 1e-5 * scale
+
+
+@pytest.mark.parametrize("name", sorted(set(DECODERS) - set(summable())))
+def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str) -> None:
+    torch.manual_seed(0)
+    decoder = build(DECODERS, name, num_relations=kg.num_relations, dim=DIM)
+    model = Model(Lookup(kg.num_entities, DIM), decoder)
+    with pytest.raises(InputError, match=r"complex, distmult.*got"):
+        terms(kg, model)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"weight": -1.0}, "weight: expected at least 0, got -1"),
+        ({"power": 3}, "power: known: 1, 2; got 3"),
+        ({"over": "some"}, "over: known: batch, all; got 'some'"),
+        ({"reduce": "max"}, "reduce: known: sum, mean; got 'max'"),
+    ],
+)
+def test_options_out_of_range_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        build(OBJECTIVES, "stay_positive", given=given, num_batches=1)
+
+
+def test_without_a_weight_there_is_no_total(kg: KnowledgeGraph) -> None:
+    assert terms(kg, make(kg, "distmult"), weight=0.0).keys() == {"loss"}
