@@ -1,19 +1,19 @@
 """Negative sampling with one pool of negatives for all facts of a batch."""
 
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.known import KnownFacts
-from dans.losses import Loss
+from dans.losses import Logistic, Loss
 from dans.models.decoders import Decoder
 from dans.objectives import Objective
-from dans.samplers.filters import Mask, one_of, requires_known
+from dans.samplers.filters import Mask, requires_known
 from dans.samplers.uniform import by_weight, running_total
 
 #: What negatives are drawn from, and whether their terms are weighed.
@@ -40,7 +40,7 @@ class SampledNegatives(Objective):
     - ``weighted``: drawn uniformly, with a term that weighs n·#y/|D|: ``frequency`` on average;
     - ``published``: drawn uniformly, with a term that weighs #y/|D|, and the whole loss halved, as
       the public program does. The optimum gives the same probabilities, but negatives count n
-      times less. It adds up: take it with a loss whose balance is ``sum``.
+      times less. It is of one loss alone, `Logistic` with balance ``sum``.
 
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eq. 6 and "NS w/ Freq"; one pool for a
     batch: LibKGE (Broscheit et al. 2020). Theirs is the NS of this objective with a `Logistic` loss
@@ -63,9 +63,11 @@ class SampledNegatives(Objective):
 
     Raises:
         InputError: an option out of range or without a use, no side at all, a filter without known
-            facts, or a side on which fewer than two entities can be drawn.
+            facts, a side on which fewer than two entities can be drawn, or published noise under
+            another loss than the published one.
     """
 
+    has_rivals: ClassVar[bool] = True
     #: (2, n) the running totals of how often entities are heads and tails, float64
     cumulative: Tensor | None
     #: (2, n) what a negative's term weighs, as a head and as a tail
@@ -91,6 +93,11 @@ class SampledNegatives(Objective):
         if not heads + tails:
             raise InputError("heads: expected at least 1 where tails is 0, got 0")
         one_of("noise", noise, get_args(Noise))
+        if noise == "published" and not (type(loss) is Logistic and loss.balance == "sum"):
+            raise InputError(
+                'noise: published is of the loss logistic with balance = "sum"; others take '
+                "weighted or frequency"
+            )
         if smoothing and noise == "uniform":
             raise InputError("smoothing: has no place in uniform noise; leave it out")
         one_of("filter", filter, get_args(Mask))

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.batch import Positives
-from dans.errors import InputError
-from dans.models.decoders import Decoder
+from dans.errors import InputError, one_of
+from dans.models.decoders import DECODERS, Decoder
 from dans.objectives import Objective
 
 #: In which numbers the matrix products over all entities are computed.
@@ -41,14 +41,13 @@ class SoftmaxCrossEntropy(Objective):
         num_relations: m.
         smoothing: λ.
         backward_correction: weigh the answers by #x / #y.
-        relations: weight of −log softmax(f(h, ·, t))[r], over all relations (Chen et al. 2021,
-            arXiv:2110.02834); 0 leaves it out.
         precision: of the matrix products over all entities. ``bfloat16`` is up to twice as fast on
             processors that know it, for about one percent of noise in the gradients.
+        decoder: the name of the decoder whose scores these are; None: not checked before.
 
     Raises:
-        InputError: an option out of range, or both corrections at once: the source has no such
-            loss.
+        InputError: an option out of range, both corrections at once (the source has no such loss),
+            or low precision of scores that no matrix product makes.
     """
 
     by_question: ClassVar[bool] = True
@@ -63,28 +62,30 @@ class SoftmaxCrossEntropy(Objective):
         num_relations: int,
         smoothing: float = 0.0,
         backward_correction: bool = False,
-        relations: float = 0.0,
         precision: Precision = "float32",
+        decoder: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
             raise InputError(f"smoothing: expected a share in [0, 1), got {smoothing:g}")
-        if not relations >= 0:
-            raise InputError(f"relations: expected at least 0, got {relations:g}")
         if smoothing and backward_correction:
             raise InputError("backward_correction: cannot be combined with smoothing")
-        if precision not in get_args(Precision):
-            known = ", ".join(get_args(Precision))
-            raise InputError(f"precision: known: {known}; got {precision!r}")
+        one_of("precision", precision, get_args(Precision))
         self.smoothing = smoothing
         self.low = precision == "bfloat16"
-        self.relations = relations
+        if decoder is not None:
+            self._check(decoder, dot=DECODERS[decoder].dot)
         self.correction = (
             _Correction(facts, num_entities, num_relations) if backward_correction else None
         )
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``, and ``relations`` where it has a weight."""
+        """``loss``.
+
+        Raises:
+            InputError: low precision of scores that no matrix product makes.
+        """
+        self._check(type(decoder).__name__.lower(), dot=decoder.dot)
         keys, queries, answers, weights = self._asked(positives)
         question = keys.unique(return_inverse=True)[1]
         # With dropout, the first of equal questions speaks for all.
@@ -92,16 +93,16 @@ class SoftmaxCrossEntropy(Objective):
         worth = torch.bincount(question, weights).to(queries.dtype)
         entities = positives.entities
         right = decoder.match(F.embedding(question, distinct), answers)
-        loss = all_entities(decoder, distinct, entities, worth, low=self.low)
-        loss = loss - (1 - self.smoothing) * (weights * right).sum()
-        if self.smoothing:
-            loss = loss - self.smoothing * self._mean(decoder, distinct, entities, worth)
-        terms = {"loss": loss}
-        if self.relations:
-            logits = decoder.score_relations(positives.h, positives.t)
-            right = F.cross_entropy(logits, positives.triples[:, 1])
-            terms["relations"] = self.relations * right
-        return terms
+        loss = all_entities(
+            decoder, distinct, entities, worth, smoothing=self.smoothing, low=self.low
+        )
+        return {"loss": loss - (1 - self.smoothing) * (weights * right).sum()}
+
+    def _check(self, decoder: str, *, dot: bool) -> None:
+        if self.low and not dot:
+            raise InputError(
+                f"precision: bfloat16 is for scores by matrix products, not for those of {decoder}"
+            )
 
     def _asked(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Every question asked of every fact: a key of its own, its vector, its answer's, a weight.
@@ -125,12 +126,6 @@ class SoftmaxCrossEntropy(Objective):
         side, rows = positives.asks_head.long(), torch.arange(len(triples), device=triples.device)
         keys, queries, answers, weights = (tensor[side, rows] for tensor in every)
         return keys, queries, answers, 2 * weights
-
-    def _mean(self, decoder: Decoder, queries: Tensor, entities: Tensor, worth: Tensor) -> Tensor:
-        """Σ_q w_q · mean_e f(q, e)."""
-        if decoder.dot:
-            return (worth * decoder.match(queries, entities.mean(0))).sum()
-        return worth @ decoder.match_all(queries, entities).mean(1)
 
 
 class _Correction:
@@ -176,15 +171,25 @@ def _first(groups: Tensor) -> Tensor:
 
 
 def all_entities(
-    decoder: Decoder, queries: Tensor, entities: Tensor, weights: Tensor, *, low: bool = False
+    decoder: Decoder,
+    queries: Tensor,
+    entities: Tensor,
+    weights: Tensor,
+    *,
+    smoothing: float = 0.0,
+    low: bool = False,
 ) -> Tensor:
-    """Σ_q w_q log Σ_e exp f(q, e), in bounded memory and without a second look at any score.
+    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)].
+
+    Scores that are dot products are made tile by tile, in bounded memory, and none is looked at
+    twice. Others are made all at once, (q, n), and kept for the gradients.
 
     Args:
         decoder: matches queries with entities.
         queries: (q, d).
         entities: (n, d).
         weights: (q,) w, without gradient.
+        smoothing: λ.
         low: matrix products in bfloat16, where f is a dot product.
 
     Returns:
@@ -192,8 +197,15 @@ def all_entities(
     """
     if decoder.dot:
         total: Tensor = _AllEntities.apply(queries, entities, weights, low)  # type: ignore[no-untyped-call]
-        return total + decoder.shift * weights.sum() if decoder.shift else total
-    return weights @ decoder.match_all(queries, entities).logsumexp(1)
+        if decoder.shift:
+            total = total + decoder.shift * weights.sum()
+        if smoothing:
+            means = decoder.match(queries, entities.mean(0))
+            total = total - smoothing * (weights * means).sum()
+        return total
+    scores = decoder.match_all(queries, entities)
+    spread = scores.logsumexp(1)
+    return weights @ (spread - smoothing * scores.mean(1) if smoothing else spread)
 
 
 class _AllEntities(torch.autograd.Function):

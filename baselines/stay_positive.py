@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, not_negative, one_of
 from dans.models.decoders import DECODERS, Decoder, Multilinear
 from dans.objectives import Objective
 
@@ -46,9 +46,10 @@ class StayPositive(Objective):
         over: the entities and relations whose triples are bounded: those of the ``batch``, so that
             no other row has a gradient, or ``all``.
         reduce: ``sum`` or ``mean``.
+        decoder: the name of the decoder whose scores these are; None: not checked before.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option out of range, or a decoder whose scores have no closed sum.
     """
 
     def __init__(
@@ -59,16 +60,15 @@ class StayPositive(Objective):
         power: int = 1,
         over: Over = "batch",
         reduce: Reduce = "sum",
+        decoder: str | None = None,
     ) -> None:
         super().__init__()
-        if weight < 0:
-            raise InputError(f"weight: expected at least 0, got {weight:g}")
-        if power not in (1, 2):
-            raise InputError(f"power: known: 1, 2; got {power!r}")
-        if over not in get_args(Over):
-            raise InputError(f"over: known: {', '.join(get_args(Over))}; got {over!r}")
-        if reduce not in get_args(Reduce):
-            raise InputError(f"reduce: known: {', '.join(get_args(Reduce))}; got {reduce!r}")
+        not_negative("weight", weight)
+        one_of("power", power, (1, 2))
+        one_of("over", over, get_args(Over))
+        one_of("reduce", reduce, get_args(Reduce))
+        if decoder is not None and decoder not in summable():
+            raise InputError(_no_sum(decoder))
         self.num_batches = num_batches
         self.weight = weight
         self.power = power
@@ -84,11 +84,14 @@ class StayPositive(Objective):
 
         Raises:
             InputError: the scores of this decoder have no closed sum.
+            ValueError: not told which entities are the batch's, when those alone are bounded.
         """
         if not isinstance(decoder, Multilinear):
-            raise InputError(
-                "decoder.name: stay_positive needs scores with a closed sum over all triples: "
-                f"{', '.join(summable())}; got {type(decoder).__name__.lower()}"
+            raise InputError(_no_sum(type(decoder).__name__.lower()))
+        if self.over == "batch" and positives.pool is None:
+            raise ValueError(
+                "pool: over = 'batch' bounds the triples of positives.entities, which are all "
+                "there are; ask a source for those that wants returns, as a trainer does"
             )
         scores = positives.scores()
         if positives.reciprocal:
@@ -110,6 +113,13 @@ class StayPositive(Objective):
         asked = decoder.num_relations if relations is None else len(relations)
         triples = len(positives.entities) ** 2 * asked * (1 + decoder.reciprocal)
         return self.weight * (total / triples).abs().pow(self.power)
+
+
+def _no_sum(decoder: str) -> str:
+    return (
+        "name: stay_positive needs scores with a closed sum over all triples, those of "
+        f"{', '.join(summable())}; got {decoder}"
+    )
 
 
 def summable() -> list[str]:

@@ -15,7 +15,7 @@ import torch
 import dans
 from dans.batch import Positives
 from dans.classifier import Classifier, Verdict
-from dans.config import Component, GraphConfig, RunConfig, override, read_recipe
+from dans.config import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report
@@ -24,14 +24,16 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, NegativeSampling, Objective
+from dans.recipes import merge, override, read_recipe
 from dans.registry import build, choose, options
 from dans.regularizers import REGULARIZERS, Regularizer
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans import PRESETS
 from dans.seeding import device, restore_random_state, seed_everything
+from dans.starting import check_start
 from dans.training.dump import Dump
 from dans.training.run import Run, Which
-from dans.training.sources import WholeGraph
+from dans.training.sources import WholeGraph, batches_of
 from dans.training.trainer import Trainer, check_digest
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,8 @@ def folder(name: str, seed: int) -> Path:
 def configure(recipe: Path, assignments: list[str]) -> RunConfig:
     """A recipe and its overrides as a configuration.
 
-    A recipe that starts from another run takes over that run's data, graph, encoder and decoder.
+    A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
+    but for what ``dans.starting.FREE`` lets it set itself.
 
     Args:
         recipe: a TOML file.
@@ -72,12 +75,14 @@ def configure(recipe: Path, assignments: list[str]) -> RunConfig:
         raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
     if start := plain.get("start"):
         seed = plain.get("train", {}).get("seed", 0)
-        before = starting_run(str(start), seed).config().plain()
-        for key in RunConfig.INHERITED:
-            if plain.setdefault(key, before.get(key)) != before.get(key):
-                raise InputError(
-                    f"{recipe}: {key}: the run it starts from, {start}, has another; leave it out"
-                )
+        before = starting_run(str(start), seed).config()
+        inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
+        config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
+        try:
+            check_start(before, config)
+        except InputError as error:
+            raise InputError(f"{recipe}: {error}; leave it out") from None
+        return config
     return RunConfig.parse(plain, where=str(recipe))
 
 
@@ -185,22 +190,24 @@ def build_objective(
         num_relations=kg.num_relations,
         facts=kg.train,
         known=kg.known(("train",)),
-        num_batches=-(-len(kg.train) // config.train.batch),
+        num_batches=len(batches_of(kg.train, config.train)),
+        decoder=config.decoder.name,
     )
 
 
-def build_regularizers(config: RunConfig) -> dict[str, Regularizer]:
-    """The regularisers of a recipe, by name."""
-    return {
-        part.name: build(
+def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regularizer]:
+    """The regularisers of a recipe, by name; one that is there already has its number behind."""
+    found: dict[str, Regularizer] = {}
+    for i, part in enumerate(config.regularizer):
+        found[f"{part.name}.{i}" if part.name in found else part.name] = build(
             REGULARIZERS,
             part.name,
             where=f"regularizer.{i}",
             given=part.options,
+            num_batches=len(batches_of(kg.train, config.train)),
             decoder=config.decoder.name,
         )
-        for i, part in enumerate(config.regularizer)
-    }
+    return found
 
 
 def build_trainer(
@@ -235,7 +242,7 @@ def build_trainer(
             hold_out=config.graph.hold_out,
             sparse=config.train.optimizer != "adam",
         ),
-        regularizers=build_regularizers(config),
+        regularizers=build_regularizers(config, kg),
         phases=config.phase,
         evaluator=build_evaluator(config, kg),
         run=run,
@@ -258,7 +265,11 @@ def build_evaluator(config: RunConfig, kg: KnowledgeGraph) -> Evaluator | Classi
 
 
 def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
-    """Give a model the best weights of another run."""
+    """Give a model the best weights of another run.
+
+    Raises:
+        InputError: the run is not over, or of other facts, or its weights have other shapes.
+    """
     last, config = run.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
     if last["step"] < config.steps and not 0 < config.patience <= waited:
@@ -268,6 +279,16 @@ def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
         )
     state = run.load("best")
     check_digest(state, kg)
+    shapes, given = (
+        {name: tuple(weight.shape) for name, weight in weights.items()}
+        for weights in (model.state_dict(), state["model"])
+    )
+    for name in [*shapes, *(name for name in given if name not in shapes)]:
+        if shapes.get(name) != given.get(name):
+            raise InputError(
+                f"start: {run.path} has {name} of shape {given.get(name)}, this model of "
+                f"{shapes.get(name)}"
+            )
     log.info("starting from %s, step %d", run.path, state["step"])
     model.load_state_dict(state["model"])
 
@@ -295,6 +316,7 @@ def train(
     """
     kg = KnowledgeGraph.load(config.data)
     run = Run(where)
+    run.check(config, resume=resume)
     goes_on = resume and run.file("last").exists()
     # A run that goes on has weights of its own.
     fresh = dataclasses.replace(config, start="") if goes_on else config

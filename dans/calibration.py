@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from dans.classification import both_kinds, checked
 from dans.errors import InputError
 
 C = TypeVar("C", bound="Calibration")
@@ -42,8 +43,8 @@ class Calibration(ABC):
 
         Raises:
             FloatingPointError: a score is not finite.
-            InputError: one class has no facts, all scores are equal, a label is neither 0 nor 1,
-                or scikit-learn is missing.
+            InputError: a class or both have no facts, all scores are equal, a label is neither 0
+                nor 1, or scikit-learn is missing.
         """
 
     @abstractmethod
@@ -97,7 +98,7 @@ class Platt(Calibration):
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Platt":
         """See ``Calibration``."""
-        x, y = _checked(scores, labels)
+        x, y = _apart(scores, labels)
         try:
             from sklearn.linear_model import LogisticRegression
         except ModuleNotFoundError:
@@ -153,7 +154,7 @@ class Isotonic(Calibration):
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Isotonic":
         """See ``Calibration``."""
-        x, y = _checked(scores, labels)
+        x, y = _apart(scores, labels)
         try:
             from sklearn.isotonic import IsotonicRegression
         except ModuleNotFoundError:
@@ -190,7 +191,7 @@ class Fitted:
         step: the checkpoint's.
         digest: of the facts it was trained on.
         thresholds: by relation, the score from which on a fact is taken to be true.
-        calibrations: by name.
+        calibrations: by name; none where none could be fitted.
     """
 
     step: int
@@ -216,9 +217,7 @@ class Fitted:
         Raises:
             InputError: a key is missing, or it was fitted on another checkpoint.
         """
-        missing = [
-            key for key in ("step", "digest", "thresholds", *CALIBRATIONS) if key not in data
-        ]
+        missing = [key for key in ("step", "digest", "thresholds") if key not in data]
         if missing:
             raise InputError(f"calibration: missing {', '.join(missing)}")
         if (data["step"], data["digest"]) != (step, digest):
@@ -226,28 +225,23 @@ class Fitted:
                 f"calibration: fitted on another checkpoint, of step {data['step']}; fit it anew "
                 f"for step {step}, by scripts/evaluate.py"
             )
-        parts = {name: kind.from_json(data[name]) for name, kind in CALIBRATIONS.items()}
+        parts = {
+            name: kind.from_json(data[name]) for name, kind in CALIBRATIONS.items() if name in data
+        }
         return cls(step, digest, tuple(map(float, data["thresholds"])), parts)
 
 
-def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as float64 and labels as bool, on the CPU."""
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f"labels: expected one per score, got {tuple(labels.shape)} for {tuple(scores.shape)}"
-        )
-    x, y = scores.detach().cpu().double(), labels.detach().cpu()
+def _apart(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores as float64 and labels as bool, on the CPU, where there is something to be told."""
+    x, y = (part.cpu() for part in checked(scores, labels))
     if not x.isfinite().all():
         wrong = int((~x.isfinite()).nonzero()[0])
         raise FloatingPointError(f"scores: expected finite numbers, got {x[wrong]:g} at {wrong}")
-    if ((y != 0) & (y != 1)).any():
-        raise InputError("labels: expected 0 and 1, or bool")
-    y = y.bool()
-    if y.all() or not y.any():
+    if not both_kinds(y):
         raise InputError("calibration: true and false validation facts are both needed")
     if x.min() == x.max():
         raise InputError(f"calibration: all scores are {x[0]:g}; they tell nothing apart")
-    return x, y
+    return x, y.bool()
 
 
 def _soft(labels: Tensor) -> Tensor:

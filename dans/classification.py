@@ -28,7 +28,7 @@ def auc(scores: Tensor, labels: Tensor) -> float:
     """
     from torchmetrics.functional.classification import binary_auroc
 
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     _refuse_one_class(labels)
     # torchmetrics takes a sigmoid of what lies outside [0, 1], where large logits become ties.
     return float(binary_auroc(_spread(scores), labels))
@@ -47,7 +47,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
     """
     from torchmetrics.functional.classification import binary_average_precision
 
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     _refuse_one_class(labels)
     return float(binary_average_precision(_spread(scores), labels))
 
@@ -71,7 +71,7 @@ def brier(scores: Tensor, labels: Tensor) -> float:
     """
     from torchmetrics.functional.regression import mean_squared_error
 
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     return float(mean_squared_error(scores.sigmoid(), labels.double()))
 
 
@@ -90,7 +90,7 @@ def nll(scores: Tensor, labels: Tensor) -> float:
         >>> round(nll(torch.zeros(2), torch.tensor([True, False])), 4)
         0.6931
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     return float(F.softplus(-(2 * labels - 1) * scores).mean())
 
 
@@ -110,7 +110,7 @@ def accuracy(scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0) ->
         >>> accuracy(torch.tensor([2., 1., 0.]), torch.tensor([True, True, False]), 1.5)
         0.6666666666666666
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     return float(((scores >= threshold) == labels.bool()).double().mean())
 
 
@@ -131,7 +131,7 @@ def best_threshold(scores: Tensor, labels: Tensor) -> float:
         >>> best_threshold(torch.tensor([3., 1., 2.]), torch.tensor([True, False, True]))
         1.5
     """
-    scores, labels = _checked(scores, labels)
+    scores, labels = checked(scores, labels)
     levels, place = scores.unique(return_inverse=True)
     true = torch.bincount(place, labels.double(), minlength=len(levels))
     false = torch.bincount(place, 1 - labels.double(), minlength=len(levels))
@@ -193,8 +193,28 @@ def classification(
     }
 
 
-def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as float64, labels as int64; both detached."""
+def both_kinds(labels: Tensor) -> bool:
+    """Do some facts hold, and some not?
+
+    Example:
+        >>> both_kinds(torch.tensor([True, False])), both_kinds(torch.tensor([1, 1]))
+        (True, False)
+    """
+    return bool(labels.any()) and not bool(labels.all())
+
+
+def checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores as float64, labels as int64; both detached.
+
+    Args:
+        scores: (f,) logits.
+        labels: (f,) bool, or 0 and 1.
+
+    Raises:
+        FloatingPointError: a score is NaN.
+        InputError: a label is neither 0 nor 1, or there are none.
+        ValueError: there are not as many labels as scores.
+    """
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(
             f"labels: expected one per score, got {tuple(labels.shape)} for {tuple(scores.shape)}"
@@ -210,7 +230,7 @@ def _checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _refuse_one_class(labels: Tensor) -> None:
-    if labels.min() == labels.max():
+    if not both_kinds(labels):
         raise InputError(f"labels: all are {int(labels[0])}; true and false facts are both needed")
 
 

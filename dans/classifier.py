@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dans.classification import classification
+from dans.classification import both_kinds, classification
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.models.decoders.base import Decoder
+from dans.models.model import at_rest
 
 #: Lines scored at a time.
 SCORED = 8192
@@ -57,7 +58,7 @@ class Classifier:
 
     def __init__(self, kg: KnowledgeGraph, split: Split) -> None:
         lines, holds = kg.lines(split)
-        if bool(holds.all()) or not bool(holds.any()):
+        if not both_kinds(holds):
             raise InputError(
                 f"{kg.name}: {split}: lines labelled true and lines labelled false are needed"
             )
@@ -78,18 +79,31 @@ class Classifier:
         scores = self.scores(decoder, entities)
         return Verdict(self.split, classification(scores, self.holds))
 
-    @torch.no_grad()
     def scores(self, decoder: Decoder, entities: Tensor) -> Tensor:
-        """The logit of each line, (f,) on the CPU; the shift of the decoder is in it.
-
-        With reciprocal relations a triple has two scores; its logit is the mean of both.
+        """The logit of each line, (f,); see ``logits``.
 
         Args:
             decoder: as for a verdict.
             entities: (n, d).
         """
-        lines = self.lines.to(entities.device).split(SCORED)
-        return torch.cat([_scores(decoder, entities, part) for part in lines]).cpu()
+        return logits(decoder, entities, self.lines)
+
+
+@torch.no_grad()
+def logits(decoder: Decoder, entities: Tensor, triples: Tensor) -> Tensor:
+    """The logit of each triple, (f,) on the CPU; the shift of the decoder is in it.
+
+    With reciprocal relations a triple has two scores; its logit is the mean of both. Nothing is
+    dropped, whatever mode the decoder is in.
+
+    Args:
+        decoder: asked for query vectors.
+        entities: (n, d) their vectors; the work is done on their device.
+        triples: (f, 3) ids.
+    """
+    parts = triples.to(entities.device).split(SCORED)
+    with at_rest(decoder):
+        return torch.cat([_scores(decoder, entities, part) for part in parts]).cpu()
 
 
 def _scores(decoder: Decoder, entities: Tensor, lines: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ from pathlib import Path
 from dans.allocator import keep_freed_memory
 from dans.assembly import configure, folder, train
 from dans.classifier import Verdict
-from dans.config import RunConfig, read_recipe
+from dans.config import RunConfig
 from dans.errors import InputError
 from dans.evaluation import Report
+from dans.recipes import read_recipe
 
 #: Where recipes lie, by kind.
 RECIPES = Path(__file__).resolve().parent.parent / "scripts" / "recipes"

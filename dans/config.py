@@ -1,25 +1,19 @@
 """What a run is, as data: frozen, parsed strictly, and without torch.
 
-A recipe is a TOML file. ``RunConfig.parse`` turns it into the dataclasses below and refuses every
-key it does not know; ``RunConfig.plain`` turns it back. Options of a component (an encoder, a loss,
-…) are checked later, by the component's own constructor: see ``dans.registry.build``.
+A recipe is a TOML file; ``dans.recipes`` reads it. ``RunConfig.parse`` turns it into the
+dataclasses below and refuses every key it does not know; ``RunConfig.plain`` turns it back. Options
+of a component (an encoder, a loss, …) are checked later, by the component's own constructor: see
+``dans.registry.build``.
 """
 
 import dataclasses
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dans.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dans.errors import InputError, one_of
 
 T = TypeVar("T")
 
@@ -62,9 +56,6 @@ def _within(
 #: Sections of a recipe that say what it gives and what a paper has in its place; nothing is
 #: computed from them.
 RECORDS = ("expected", "paper")
-
-#: Recipes that an error lists all.
-LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -229,145 +220,6 @@ class RunConfig:
         return dataclasses.replace(self, train=dataclasses.replace(self.train, **changes))
 
 
-def component(text: str) -> Component:
-    """A component in one string: its name, and its options after a colon.
-
-    Raises:
-        InputError: an option without a name or a value.
-
-    Example:
-        >>> component("uniform:k=5,filter=mask")
-        Component(name='uniform', options={'k': 5, 'filter': 'mask'})
-    """
-    name, _, given = text.partition(":")
-    options = {}
-    for option in given.split(",") if given else ():
-        key, equals, value = (part.strip() for part in option.partition("="))
-        if not (key and equals and value):
-            raise InputError(f"{text}: expected NAME or NAME:OPTION=VALUE,OPTION=VALUE")
-        options[key] = _value(value)
-    return Component(name.strip(), options)
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """A TOML file as plain data, with what it leaves open taken from the recipe it extends.
-
-    ``extends = "umls-distmult-uniform"`` names a recipe in the same folder. Options of plain
-    sections are taken over one by one, and so are those of a component that is not named anew; a
-    list of components is taken over whole or not at all; what a recipe is expected to give, and
-    what a paper has in its place, is its own.
-
-    Raises:
-        InputError: no such file, or not TOML; the message names the line. Or it extends itself.
-    """
-    return _extended(path, ())
-
-
-def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
-    plain = _read_toml(path)
-    name = plain.pop("extends", None)
-    if name is None:
-        return plain
-    plain_name = isinstance(name, str) and name == Path(name).stem != ""
-    _expect(plain_name, f"{path}: extends", "the name of a recipe in the same folder", name)
-    base = path.with_name(f"{name}.toml")
-    if base in (*heirs, path):
-        raise InputError(f"{path}: extends: {name} extends this recipe")
-    inherited = _extended(base, (*heirs, path))
-    for record in RECORDS:
-        inherited.pop(record, None)
-    return _merge(inherited, plain)
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two recipes as one: sections option by option, all else from above where given.
-
-    A component that names itself is another one, and takes over nothing.
-    """
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        under, over = below[key], above[key]
-        if isinstance(under, Mapping) and isinstance(over, Mapping) and "name" not in over:
-            merged[key] = _merge(under, over)
-    return merged
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
-
-
-def _offered(path: Path) -> str:
-    """The recipes of a folder; where they are many, those of a name much like the one asked for."""
-    names = sorted(other.stem for other in path.parent.glob("*.toml"))
-    if len(names) <= LISTED:
-        return f"known: {', '.join(names) or 'none in that folder'}"
-    near = get_close_matches(path.stem, names, n=5)
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"{hint}{len(names)} are in {path.parent}"
-
-
-def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply ``key.path=value`` assignments to plain data; the original stays as it was.
-
-    Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number.
-    A component given by its name alone becomes a section when an option of it is set.
-
-    Raises:
-        InputError: an assignment without ``=``, or through something that is not a section.
-
-    Example:
-        >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
-        {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
-    """
-    changed: dict[str, Any] = _copy(plain)
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            raise InputError(f"--set {assignment}: expected section.option=value")
-        here = changed
-        for depth, key in enumerate(keys[:-1]):
-            here = _descend(here, key, f"--set {'.'.join(keys[: depth + 1])}")
-        _put(here, keys[-1], _value(text.strip()), f"--set {path}")
-    return changed
-
-
-def _descend(here: Any, key: str, where: str) -> Any:
-    place: Any = _number(here, key, where) if isinstance(here, list) else key
-    if isinstance(here, dict):
-        here.setdefault(key, {})
-    if isinstance(here[place], str):
-        here[place] = {"name": here[place]}
-    if not isinstance(here[place], (dict, list)):
-        raise InputError(f"{where}: is a value, not a section")
-    return here[place]
-
-
-def _put(here: Any, key: str, value: Any, where: str) -> None:
-    if isinstance(here, list):
-        here[_number(here, key, where)] = value
-    else:
-        here[key] = value
-
-
-def _number(here: list[Any], key: str, where: str) -> int:
-    if not key.isdecimal() or int(key) >= len(here):
-        raise InputError(f"{where}: expected a number below {len(here)}, got {key!r}")
-    return int(key)
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(item) for key, item in value.items()}
@@ -392,10 +244,10 @@ def _parse(kind: Any, plain: Any, path: str) -> Any:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _section(kind, plain, path)
     if origin in (Union, UnionType):
-        return None if plain is None else _parse(get_args(kind)[0], plain, path)
+        # TOML has no word for nothing: an heir drops what it inherits by an empty string.
+        return None if plain in (None, "") else _parse(get_args(kind)[0], plain, path)
     if origin is Literal:
-        if plain not in get_args(kind):
-            raise InputError(f"{path}: known: {', '.join(map(str, get_args(kind)))}; got {plain!r}")
+        one_of(path, plain, get_args(kind))
         return plain
     if origin is tuple:
         return _sequence(get_args(kind), plain, path)
@@ -443,7 +295,6 @@ def _component(plain: Any, path: str) -> Component:
 def _sequence(kinds: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
     _expect(isinstance(plain, (list, tuple)), path, "a list", plain)
     if kinds[-1] is Ellipsis:
-        _expect(len(plain) > 0, path, "at least one", plain)
         kinds = (kinds[0],) * len(plain)
     _expect(len(plain) == len(kinds), path, f"{len(kinds)} values", plain)
     return tuple(

@@ -8,9 +8,9 @@ from typing import Any
 from dans.analysis.samplers import Inspection, inspect, members, warm_up
 from dans.assembly import build_member, load
 from dans.batch import Positives
-from dans.config import component
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.recipes import component
 from dans.registry import choose
 from dans.samplers import SAMPLERS
 from dans.seeding import seed_everything
@@ -56,7 +56,7 @@ def compare_samplers(
 
     Args:
         where: the run's folder.
-        given: the others, as ``dans.config.component`` reads them.
+        given: the others, as ``dans.recipes.component`` reads them.
         which: the run's best or its last checkpoint.
         facts: training facts to draw rivals for.
         passes: how often the others that look at the model go over the training facts beforehand
@@ -94,7 +94,7 @@ def compare_without_model(
 
     Args:
         data: a data set, or a folder.
-        given: the samplers, as ``dans.config.component`` reads them.
+        given: the samplers, as ``dans.recipes.component`` reads them.
         facts: training facts to draw rivals for.
 
     Raises:

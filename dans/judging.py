@@ -11,12 +11,21 @@ from torch import Tensor
 
 from dans.analysis.calibration import expected_error
 from dans.assembly import Trained, load
-from dans.calibration import CALIBRATIONS, Fitted
-from dans.classification import accuracy, auc, brier, classification, nll, thresholds
-from dans.classifier import Classifier
+from dans.calibration import CALIBRATIONS, Calibration, Fitted
+from dans.classification import (
+    accuracy,
+    auc,
+    both_kinds,
+    brier,
+    classification,
+    nll,
+    thresholds,
+)
+from dans.classifier import Classifier, logits
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report, Unseen
+from dans.registry import choose
 from dans.training.run import Run, Which
 
 log = logging.getLogger(__name__)
@@ -29,7 +38,7 @@ def judge(
 
     ``report.json`` is the best model on the test split; any other choice is in the file's name; see
     ``report_name``. A split whose lines are labelled true and false is classified too, and where
-    validation is labelled, what is fitted on it is kept in the folder: see ``calibrate``.
+    validation is labelled, what is fitted on it is kept in the folder: see ``kept_or_fitted``.
     """
     trained = load(where, which=which)
     if not len(trained.kg.split(split)):
@@ -41,9 +50,11 @@ def judge(
         fitted = None
         if has_both(trained.kg, "valid"):
             try:
-                fitted = keep(where, which, fit(trained))
+                fitted = kept_or_fitted(where, trained, which)
             except InputError as error:
                 log.warning("%s: %s; nothing is calibrated", where, error)
+                fitted = fit(trained, {})
+            keep(where, which, fitted)
         content["classification"] = classify(trained, split, fitted)
     name = report_name(split=split, which=which, unseen=unseen)
     Run(where).write_json(name, {**report.to_json(), **content})
@@ -105,20 +116,20 @@ def verdict_table(content: Mapping[str, Any] | None) -> list[str]:
         return []
     metrics = ("auc", "nll", "brier", "ece")
     rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
-    lines = ["".join([f"{'lines':<12}", *(f"{metric:>11}" for metric in metrics)])]
+    lines = ["".join([f"{'calibration':<12}", *(f"{metric:>11}" for metric in metrics)])]
     for name, numbers in rows.items():
         lines.append("".join([f"{name:<12}", *(f"{numbers[metric]:>11.4f}" for metric in metrics)]))
     return [*lines, f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}"]
 
 
 def calibrate(where: Path, which: Which = "best") -> Fitted:
-    """Fit thresholds and calibrations of a run on its validation lines, and keep them there.
+    """Fit thresholds and calibrations of a run on its validation lines anew, and keep them there.
 
     ``calibration.json`` is of the best model, ``calibration.last.json`` of the last one.
 
     Raises:
-        InputError: the validation lines are not labelled true and false, or the scores of the model
-            tell nothing apart.
+        InputError: the validation lines are not labelled true and false, the scores of the model
+            tell nothing apart, or scikit-learn is missing.
     """
     return keep(where, which, fit(load(where, which=which)))
 
@@ -128,8 +139,12 @@ def calibration_name(which: Which = "best") -> str:
     return "calibration.json" if which == "best" else f"calibration.{which}.json"
 
 
-def fit(trained: Trained) -> Fitted:
+def fit(trained: Trained, kinds: Mapping[str, type[Calibration]] = CALIBRATIONS) -> Fitted:
     """Thresholds and calibrations of a model, from its validation lines.
+
+    Args:
+        trained: the model.
+        kinds: the calibrations to fit, by name; none of them: thresholds alone.
 
     Raises:
         InputError: see ``calibrate``.
@@ -143,8 +158,29 @@ def fit(trained: Trained) -> Fitted:
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
     cuts = thresholds(scores, labels, relations, trained.kg.num_relations)
-    calibrations = {name: kind.fit(scores, labels) for name, kind in CALIBRATIONS.items()}
+    calibrations = {name: kind.fit(scores, labels) for name, kind in kinds.items()}
     return Fitted(trained.step, trained.kg.digest, tuple(cuts.tolist()), calibrations)
+
+
+def kept_or_fitted(where: Path, trained: Trained, which: Which = "best") -> Fitted:
+    """What a run's folder holds of its calibration; fitted, where there is none of this checkpoint.
+
+    So a run that was calibrated once needs no scikit-learn.
+
+    Args:
+        where: the run's folder.
+        trained: the model loaded from there.
+        which: of its checkpoints.
+
+    Raises:
+        InputError: see ``calibrate``; or the file that is kept cannot be read.
+    """
+    name = calibration_name(which)
+    if (where / name).exists():
+        data, own = Run(where).read_json(name), (trained.step, trained.kg.digest)
+        if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
+            return Fitted.from_json(data, step=trained.step, digest=trained.kg.digest)
+    return fit(trained)
 
 
 def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
@@ -170,18 +206,53 @@ def tell(where: Path, *, split: Split = "test", which: Which = "best") -> Told:
     """The probabilities that a run gives to the lines of a labelled split.
 
     Raises:
-        InputError: the split or validation has no labelled lines of both kinds.
+        InputError: the split or validation has no labelled lines of both kinds, or nothing is kept
+            in the folder and nothing can be fitted; see ``kept_or_fitted``.
     """
     trained = load(where, which=which)
     classifier = Classifier(trained.kg, split)
-    fitted = fit(trained)
+    fitted = kept_or_fitted(where, trained, which)
     scores = classifier.scores(trained.model.decoder, trained.entities)
-    probabilities = {"uncalibrated": scores.double().sigmoid()}
-    probabilities |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
-    return Told(classifier.holds, probabilities)
+    told = {"uncalibrated": scores.double().sigmoid()}
+    told |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
+    return Told(classifier.holds, told)
+
+
+def probabilities(
+    where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
+) -> Tensor:
+    """The calibrated probability of each of some triples, by a run.
+
+    Args:
+        where: the run's folder.
+        triples: (f, 3) ids of head, relation and tail; they need not be known facts.
+        method: the calibration, ``platt`` or ``isotonic``.
+        which: of its checkpoints.
+
+    Returns:
+        (f,) float64, on the CPU.
+
+    Raises:
+        InputError: no such method, or an id that the run's data set does not have, or the run has
+            no calibration: its data set has no labelled validation lines, or see
+            ``kept_or_fitted``.
+    """
+    choose(CALIBRATIONS, method, where="method")
+    if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():
+        raise ValueError(f"triples: expected whole numbers (f, 3), got {tuple(triples.shape)}")
+    trained = load(where, which=which)
+    sizes = torch.tensor([trained.kg.num_entities, trained.kg.num_relations])[[0, 1, 0]]
+    wrong = ((triples.cpu() < 0) | (triples.cpu() >= sizes)).any(1).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise InputError(
+            f"triples: row {row}: {triples[row].tolist()}: {trained.kg.name} has {sizes[0]} "
+            f"entities and {sizes[1]} relations, counted from 0"
+        )
+    calibration = kept_or_fitted(where, trained, which).calibrations[method]
+    return calibration.probabilities(logits(trained.model.decoder, trained.entities, triples))
 
 
 def has_both(kg: KnowledgeGraph, split: Split) -> bool:
     """Has a split labelled lines, of which some hold and some do not?"""
-    labels = kg.lines(split)[1]
-    return bool(labels.any()) and not bool(labels.all())
+    return both_kinds(kg.lines(split)[1])

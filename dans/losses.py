@@ -19,15 +19,14 @@ margin              mean max(0, γ − f⁺ + f_i)                ``Margin``; so
 A score offset, where a source has one, is added to every f.
 """
 
-import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.errors import InputError
+from dans.errors import finite, not_negative, one_of
 
 #: How facts are weighed against their rivals.
 Balance = Literal["terms", "facts", "sum"]
@@ -49,6 +48,16 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
 def weighted(terms: Tensor, weights: Tensor | None) -> Tensor:
     """Terms by their weights, where there are any."""
     return terms if weights is None else weights * terms
+
+
+def l2(*vectors: Tensor) -> Tensor:
+    """The sum of the mean squares of some tensors, the term that RGCN programs add to their loss.
+
+    Example:
+        >>> l2(torch.tensor([1., 3.]), torch.tensor([2.]))
+        tensor(9.)
+    """
+    return sum((v.square().mean() for v in vectors[1:]), start=vectors[0].square().mean())
 
 
 class Loss(nn.Module, ABC):
@@ -88,10 +97,8 @@ class Logistic(Loss):
 
     def __init__(self, *, balance: Balance = "terms", offset: float = 0.0) -> None:
         super().__init__()
-        if balance not in ("terms", "facts", "sum"):
-            raise InputError(f"balance: known: terms, facts, sum; got {balance!r}")
-        if not math.isfinite(offset):
-            raise InputError(f"offset: expected a finite number, got {offset:g}")
+        one_of("balance", balance, get_args(Balance))
+        finite("offset", offset)
         self.balance = balance
         self.offset = offset
 
@@ -135,13 +142,14 @@ class SelfAdversarial(Logistic):
         offset: as for ``Logistic``.
 
     Raises:
-        InputError: as for ``Logistic``.
+        InputError: as for ``Logistic``, or a temperature that is negative or not finite.
     """
 
     def __init__(
         self, *, temperature: float = 1.0, balance: Balance = "terms", offset: float = 0.0
     ) -> None:
         super().__init__(balance=balance, offset=offset)
+        not_negative("temperature", temperature)
         self.temperature = temperature
 
     def forward(
@@ -172,6 +180,9 @@ class Margin(Loss):
     Args:
         margin: γ.
 
+    Raises:
+        InputError: a margin that is negative or not finite.
+
     Example:
         >>> Margin(margin=1.0)(torch.tensor([[2.]]), torch.tensor([[0., 2.]]))
         tensor(0.5000)
@@ -179,6 +190,7 @@ class Margin(Loss):
 
     def __init__(self, *, margin: float = 1.0) -> None:
         super().__init__()
+        not_negative("margin", margin)
         self.margin = margin
 
     def forward(

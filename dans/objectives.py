@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from dans.batch import Negatives, Positives
-from dans.losses import Loss
+from dans.losses import Loss, l2
 from dans.models.decoders import Decoder
-from dans.regularizers import l2
 from dans.samplers.base import NegativeSampler, Phase
 
 
@@ -25,6 +24,8 @@ class Objective(nn.Module, ABC):
 
     #: can a fact stand for one of its two questions alone, and equal questions for one?
     by_question: ClassVar[bool] = False
+    #: are there rivals to tell the recorder of?
+    has_rivals: ClassVar[bool] = False
 
     def wants(self, triples: Tensor) -> Tensor | None:
         """The entities it will look at beside those of some facts, drawn anew for each batch.
@@ -54,6 +55,8 @@ class NegativeSampling(Objective):
         loss: compares the scores.
         l2: weight of mean e² + mean r², over all entities' vectors and the relation table.
     """
+
+    has_rivals: ClassVar[bool] = True
 
     def __init__(self, sampler: NegativeSampler, loss: Loss, *, l2: float = 0.0) -> None:
         super().__init__()

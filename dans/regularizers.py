@@ -1,35 +1,25 @@
-"""Regularisers: vectors in, a scalar out."""
+"""Regularisers: terms beside an objective's, of the vectors that a model has in a step."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dans.errors import InputError
-
-
-def l2(*vectors: Tensor) -> Tensor:
-    """The sum of the mean squares of some tensors, as RGCN programs use it.
-
-    Example:
-        >>> import torch
-        >>> l2(torch.tensor([1., 3.]), torch.tensor([2.]))
-        tensor(9.)
-    """
-    return sum((v.square().mean() for v in vectors[1:]), start=vectors[0].square().mean())
-
+from dans.batch import Positives
+from dans.errors import InputError, not_negative, one_of
+from dans.models.decoders import Decoder
 
 #: Under the root, so that a modulus of zero has a gradient.
 EPSILON = 1e-24
 
+#: The powers there are.
+POWERS = (1, 2, 3)
+
 
 class Regularizer(nn.Module, ABC):
-    """A term that keeps the vectors of a batch of facts small.
-
-    A vector counts as often as it occurs in the batch, so that those of frequent entities are held
-    tighter: over a pass, a table's row counts as often as facts mention it. The mean is over facts,
-    as the loss's is, so that a weight means the same at any size of batch.
+    """A term beside the objective's.
 
     The vectors are those that the decoder compares: the encoder's, which have no rows of their own
     in a table where it reads a graph, and after tanh and scaling where scores are bounded. Programs
@@ -37,20 +27,43 @@ class Regularizer(nn.Module, ABC):
     share δ, the mean of |x|^p here is (1 − δ)^(1 − p) times theirs: divide the weight by as much.
     """
 
+    #: does it look at every entity, whatever the objective does?
+    whole: ClassVar[bool] = False
+
     @abstractmethod
-    def forward(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
+    def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
+        """The term of a batch of facts; ``positives.entities`` are all there are if ``whole``."""
+
+
+class OfFacts(Regularizer):
+    """A term that keeps the vectors of a batch of facts small.
+
+    A vector counts as often as it occurs in the batch, so that those of frequent entities are held
+    tighter: over a pass, a table's row counts as often as facts mention it. The mean is over facts,
+    as the loss's is, so that a weight means the same at any size of batch.
+    """
+
+    def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
+        """See ``Regularizer``; of the relations of both questions, where they are two."""
+        relations = positives.triples[:, 1]
+        if decoder.reciprocal:
+            relations = torch.cat((relations, relations + decoder.num_relations))
+        return self.of(positives.h, decoder.vectors(relations), positives.t)
+
+    @abstractmethod
+    def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """Means over rows: (b, d), (c, d_r), (b, d) → ().
 
         With reciprocal relations, ``r`` holds those of both questions of each fact.
         """
 
 
-class Lp(Regularizer):
+class Lp(OfFacts):
     """Powers of the numbers: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
     Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020), which Kamigaito & Hayashi 2021 use.
     With p = 3 it is N3 (Lacroix et al. 2018, arXiv:1806.07297) of real numbers, with a third of its
-    weight.
+    weight. Without the weighting by frequency it is `Table`.
 
     Args:
         p: the power, 1, 2 or 3.
@@ -63,39 +76,29 @@ class Lp(Regularizer):
     Example:
         >>> import torch
         >>> h, r, t = torch.tensor([[[1., -2.]], [[3., 0.]], [[0., 1.]]])
-        >>> Lp(p=3, entities=0.3, relations=0.1)(h, r, t)
+        >>> Lp(p=3, entities=0.3, relations=0.1).of(h, r, t)
         tensor(1.9000)
     """
 
     def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
         super().__init__()
-        if p not in (1, 2, 3):
-            raise InputError(f"p: expected 1, 2 or 3, got {p}")
+        check_powers(p, entities, relations)
         self.p = p
-        self.entities = _weight("entities", entities)
-        self.relations = _weight("relations", relations)
-        if not entities and not relations:
-            raise InputError("entities: expected above 0 where relations has no weight, got 0")
+        self.entities = entities
+        self.relations = relations
 
-    def forward(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """See ``Regularizer``."""
+    def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
+        """See ``OfFacts``."""
         total = h.new_zeros(())
         if self.entities:
-            total = total + self.entities / (self.p * len(h)) * (self.power(h) + self.power(t))
+            weight = self.entities / (self.p * len(h))
+            total = total + weight * (power(h, self.p) + power(t, self.p))
         if self.relations:
-            total = total + self.relations / (self.p * len(r)) * self.power(r)
+            total = total + self.relations / (self.p * len(r)) * power(r, self.p)
         return total
 
-    def power(self, vectors: Tensor) -> Tensor:
-        """Σ |x|^p."""
-        # Products, because a power that is not a square takes a slow function of the library's.
-        if self.p == 1:
-            return vectors.abs().sum()
-        squares = vectors.square()
-        return squares.sum() if self.p == 2 else (squares * vectors.abs()).sum()
 
-
-class N3(Regularizer):
+class N3(OfFacts):
     """The cubes of the moduli of complex numbers: w/b · Σ (|h|³ + |r|³ + |t|³).
 
     Source: Lacroix et al. 2018, arXiv:1806.07297, §4.2. Vectors are packed as [real | imaginary].
@@ -113,7 +116,7 @@ class N3(Regularizer):
     Example:
         >>> import torch
         >>> one = torch.tensor([[3., 4.]])
-        >>> N3(weight=0.1)(one, one, one)
+        >>> N3(weight=0.1).of(one, one, one)
         tensor(37.5000)
     """
 
@@ -126,10 +129,11 @@ class N3(Regularizer):
             raise InputError(
                 f"name: n3 is of complex vectors, not of {decoder}'s; for real ones use lp, p = 3"
             )
-        self.weight = _weight("weight", weight)
+        not_negative("weight", weight)
+        self.weight = weight
 
-    def forward(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """See ``Regularizer``.
+    def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
+        """See ``OfFacts``.
 
         Raises:
             InputError: entities and relations cannot both be complex vectors of one width.
@@ -142,6 +146,98 @@ class N3(Regularizer):
         return self.weight * (_cubes(h) + _cubes(r) + _cubes(t))
 
 
+class Table(Regularizer):
+    """Powers of all vectors, each once a pass: (w_e/p ‖E‖_p^p + w_r/p ‖R‖_p^p) / batches.
+
+    Not weighted by frequency, as `Lp` is. E holds every entity's vector, or what an encoder makes
+    of the graph for it; R every relation's, inverses among them. So every row has a gradient, and
+    an optimizer that leaves rows at rest leaves none; an encoder that reads a graph reads it once
+    more where an objective looks at some entities only.
+
+    Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022). LibKGE's
+    unweighted ``lp`` is whole in every batch: this with its weight times the batches of a pass.
+
+    Args:
+        num_batches: how many batches make a pass.
+        p: the power, 1, 2 or 3.
+        entities: w_e.
+        relations: w_r.
+
+    Raises:
+        InputError: another power, a weight that is negative or not finite, or no weight.
+    """
+
+    whole: ClassVar[bool] = True
+
+    def __init__(
+        self, *, num_batches: int, p: int = 2, entities: float = 0.0, relations: float = 0.0
+    ) -> None:
+        super().__init__()
+        check_powers(p, entities, relations)
+        self.num_batches = num_batches
+        self.p = p
+        self.entities = entities
+        self.relations = relations
+
+    def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
+        """See ``Regularizer``."""
+        total = positives.entities.new_zeros(())
+        if self.entities:
+            total = total + self.entities * power(positives.entities, self.p)
+        if self.relations:
+            table = decoder.relation.weight
+            r = decoder.vectors(torch.arange(len(table), device=table.device))
+            total = total + self.relations * power(r, self.p)
+        return total / (self.p * self.num_batches)
+
+
+class RelationPrediction(Regularizer):
+    """How unlikely the relations of facts are: w/b · Σ −log softmax(f(h, ·, t))[r].
+
+    All relations are candidates, their inverses are not.
+
+    Source: Chen et al. 2021, arXiv:2110.02834.
+
+    Args:
+        weight: w.
+
+    Raises:
+        InputError: a weight that is negative or not finite.
+    """
+
+    def __init__(self, *, weight: float) -> None:
+        super().__init__()
+        not_negative("weight", weight)
+        self.weight = weight
+
+    def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
+        """See ``Regularizer``."""
+        logits = decoder.score_relations(positives.h, positives.t)
+        return self.weight * F.cross_entropy(logits, positives.triples[:, 1])
+
+
+def check_powers(p: int, entities: float, relations: float) -> None:
+    """Check the options of powers of entities and relations.
+
+    Raises:
+        InputError: another power, a weight that is negative or not finite, or no weight.
+    """
+    one_of("p", p, POWERS)
+    not_negative("entities", entities)
+    not_negative("relations", relations)
+    if not entities and not relations:
+        raise InputError("entities: expected above 0 where relations has no weight, got 0")
+
+
+def power(vectors: Tensor, p: int) -> Tensor:
+    """Σ |x|^p."""
+    # Products, because a power that is not a square takes a slow function of the library's.
+    if p == 1:
+        return vectors.abs().sum()
+    squares = vectors.square()
+    return squares.sum() if p == 2 else (squares * vectors.abs()).sum()
+
+
 def _cubes(vectors: Tensor) -> Tensor:
     """The mean over rows of the sum of |z|³."""
     re, im = vectors.chunk(2, dim=-1)
@@ -150,10 +246,9 @@ def _cubes(vectors: Tensor) -> Tensor:
     return (squares * (squares + EPSILON).sqrt()).sum() / len(vectors)
 
 
-def _weight(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise InputError(f"{name}: expected at least 0 and finite, got {value:g}")
-    return value
-
-
-REGULARIZERS: dict[str, type[Regularizer]] = {"lp": Lp, "n3": N3}
+REGULARIZERS: dict[str, type[Regularizer]] = {
+    "lp": Lp,
+    "n3": N3,
+    "relation_prediction": RelationPrediction,
+    "table": Table,
+}

@@ -1,7 +1,9 @@
 """Judge a trained run: filtered ranking of heads and tails, written to report.json in its folder.
 
-Where lines are labelled true and false, as those of wn11 and fb13, they are classified too, before
-and after calibration on validation, which is kept in calibration.json.
+Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
+are labelled true and false, as those of wn11 and fb13, they are classified too, before and after
+calibration on validation. What is fitted there is kept in calibration.json and used from then on;
+fitting needs the extra: pip install 'dans[calibration]'.
 
 python scripts/evaluate.py runs/dans/umls-distmult/seed0
 python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
@@ -22,7 +24,7 @@ def main() -> None:
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="which facts to rank (default: test)",
+        help="whose facts to rank, and lines to classify (default: test)",
     )
     parser.add_argument(
         "--model",
@@ -34,7 +36,7 @@ def main() -> None:
         "--unseen",
         choices=("rank", "drop"),
         default="rank",
-        help="facts with an entity that training never saw: rank or drop them (default: rank)",
+        help="rank facts with an entity that training never saw, or drop them (default: rank)",
     )
     args = parser.parse_args()
     asked = {"split": args.split, "which": args.model, "unseen": args.unseen}

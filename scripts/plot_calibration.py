@@ -20,19 +20,19 @@ from dans.judging import tell
 def main() -> None:
     """Parse, tell, draw."""
     parser = cli.parser(__doc__)
-    parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN_DIR", help="folders of trained runs"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the PNG to write")
-    parser.add_argument(
-        "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
-    )
-    parser.add_argument(
-        "--bins", type=int, default=10, help="of the reliability diagrams (default: 10)"
-    )
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN_DIR", help="folder of a trained run; one a row")
+    add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+    of_two = "the checkpoint best on validation, or the last one (default: best)"
+    add("--model", choices=("best", "last"), default="best", help=of_two)
+    add("--bins", type=int, default=10, help="of each reliability diagram (default: 10)")
     args = parser.parse_args()
     if args.out.suffix != ".png":
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
+    if args.bins < 1:
+        raise InputError(f"--bins: expected at least 1, got {args.bins}")
+    if len({run.resolve() for run in args.runs}) < len(args.runs):
+        raise InputError("RUN_DIR: expected each folder once, got one of them twice")
     told = {str(run): tell(run, which=args.model) for run in args.runs}
     found = {
         name: Calibrated.of(one.probabilities, one.labels, args.bins) for name, one in told.items()

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dans import cli
-from dans.analysis import tables
+from dans.analysis import papers, tables
 
 
 def main() -> None:
@@ -33,8 +33,8 @@ def main() -> None:
         row, kind = args.reference or "uniform", args.runs.name
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
     elif args.metrics:
-        papers = cli.records(args.runs.name, "paper")
-        table = tables.beside(results, args.metrics.split(","), papers)
+        theirs = cli.records(args.runs.name, "paper")
+        table = papers.beside(results, args.metrics.split(","), theirs)
     else:
         expected = cli.records(args.runs.name, "expected") if args.expected else None
         table = tables.markdown(results, reference=args.reference, expected=expected)

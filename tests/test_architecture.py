@@ -28,20 +28,23 @@ LAYERS = {
     "dans.objectives": 2,
     "dans.classifier": 2,
     "dans.evaluation": 2,
+    "dans.regularizers": 2,
+    "dans.starting": 2,
+    "dans.calibration": 1,
     "dans.data": 1,
     "dans.models": 1,
+    "dans.recipes": 1,
     "dans.samplers": 1,
     "dans.batch": 0,
     "dans.config": 0,
     "dans.errors": 0,
     "dans.allocator": 0,
-    "dans.calibration": 0,
     "dans.classification": 0,
     "dans.known": 0,
     "dans.losses": 0,
+    "dans.questions": 0,
     "dans.ranking": 0,
     "dans.registry": 0,
-    "dans.regularizers": 0,
     "dans.seeding": 0,
 }
 #: Sideways, and allowed: an encoder reads a message graph; doors and questions need what they open.
@@ -63,8 +66,9 @@ DGL_ROOMS = ("dans.data.graph", "dans.adapters")
 #: Modules whose tests stand elsewhere than a file or a package of the same name.
 TESTED_BY = {
     "dans.cli": "test_scripts.py",
-    "dans.errors": "test_registry.py",
     "dans.inspecting": "test_assembly.py",
+    "dans.recipes": "test_config.py",
+    "dans.starting": "test_assembly.py",
 }
 
 

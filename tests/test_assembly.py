@@ -12,6 +12,7 @@ from dans.errors import InputError
 from dans.inspecting import compare_samplers, inspect_run
 from dans.samplers import Mixture, Uniform
 from dans.training.run import Run
+from tests.suites.labelled import labelled_recipe
 
 FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
 
@@ -68,15 +69,58 @@ def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_p
     assert torch.equal(load(tmp_path / "run").entities, load(tmp_path / "base").entities)
 
 
-def test_run_that_starts_from_another_cannot_change_the_model(recipe: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def then(recipe: Path, tmp_path: Path) -> Path:
+    """A recipe that starts from a run of the other one."""
     train(configure(recipe, []), tmp_path / "base")
-    then = tmp_path / "then.toml"
-    then.write_text(
-        f'start = "{tmp_path / "base"}"\ndecoder = "rotate"\nloss = "logistic"\n'
-        'sampler = ["kept"]\n'
-    )
-    with pytest.raises(InputError, match=r"decoder: the run it starts from, .* has another"):
-        configure(then, [])
+    path = tmp_path / "then.toml"
+    path.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\nsampler = ["kept"]\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data=umls", "data: 'umls' here, '.*facts' in the run it starts from; leave it out"),
+        ("graph.norm=node", "graph.norm: 'node' here, 'relation' in the run it starts from"),
+        ("encoder.dim=4", "encoder.dim: 4 here, 8 in the run it starts from"),
+        ("encoder.layers=1", "encoder.layers: 1 here, 2 in"),
+        ("encoder.bases=0", "encoder.bases: 0 here, None in"),
+        ("encoder={name='lookup', dim=8}", "encoder.name: 'lookup' here, 'rgcn' in"),
+        ("decoder=rotate", "then.toml: decoder.name: 'rotate' here, 'complex' in"),
+        ("decoder.reciprocal=true", "decoder.reciprocal: True here, False in"),
+        ("decoder.bound=5.0", "decoder.bound: 5.0 here, None in"),
+    ],
+)
+def test_run_that_starts_from_another_cannot_change_the_model(
+    then: Path, change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        configure(then, [change])
+
+
+def test_run_that_starts_from_another_may_change_how_it_is_trained(
+    then: Path, tmp_path: Path
+) -> None:
+    changes = ["graph.sample=0.5", "encoder.dropout=0.5", "encoder.init=0.1", "encoder.layers=2"]
+    changes += ["decoder={name='complex', query_dropout=0.3, initial='normal', shift=-1.0}"]
+    config = configure(then, [*changes, "train.steps=0"])
+    assert (config.graph.sample, config.graph.norm) == (0.5, "relation")
+    assert config.encoder.options == {"dim": 8, "dropout": 0.5, "init": 0.1, "layers": 2}
+    train(config, tmp_path / "run")
+    assert torch.equal(load(tmp_path / "run").entities, load(tmp_path / "base").entities)
+
+
+def test_weights_of_another_shape_are_no_start(then: Path, tmp_path: Path) -> None:
+    plain = configure(then, []).plain()
+    plain["encoder"] = {"name": "rgcn", "dim": 4}
+    message = r"start: .*base has encoder.entities.weight of shape \(7, 8\), this model of \(7, 4\)"
+    with pytest.raises(InputError, match=message):
+        train(RunConfig.parse(plain), tmp_path / "run")
+    plain["encoder"] = {"name": "rgcn", "dim": 8, "layers": 1}
+    with pytest.raises(InputError, match=r"start: .* has encoder.layers.1.* this model of None"):
+        train(RunConfig.parse(plain), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
@@ -95,6 +139,19 @@ def test_run_cannot_go_back(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train.steps: .* is at step 4 already"):
         train(configure(recipe, ["train.steps=2"]), tmp_path / "run", resume=True)
     assert load(tmp_path / "run").config.train.steps == 4
+
+
+@pytest.mark.parametrize("change", ["train.select=nll", "train.lr=0.5", "encoder.dim=4"])
+def test_run_goes_on_as_it_was_made(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch)
+    usual = ["train.steps=2", "train.validate_every=1"]
+    train(configure(recipe, usual), tmp_path / "run")
+    option = change.split("=")[0]
+    with pytest.raises(InputError, match=rf"another configuration \({option}: .* then, .* now\)"):
+        train(configure(recipe, [*usual, change]), tmp_path / "run", resume=True)
+    assert Run(tmp_path / "run").load("last")["step"] == 2
 
 
 def test_finished_run_resumed_says_where_it_stands(recipe: Path, tmp_path: Path) -> None:

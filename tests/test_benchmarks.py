@@ -12,6 +12,7 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.training.sources import QuestionBatches
+from dans.training.trainer import Trainer
 from scripts.benchmarks import objectives
 from scripts.benchmarks.measure import Row
 
@@ -66,15 +67,52 @@ def test_pykeen_asks_as_many_questions_as_we_do() -> None:
 def test_an_epoch_of_stay_positive_sees_every_fact(kg: KnowledgeGraph) -> None:
     lengths = {
         contender: len(objectives.make_epoch(contender, kg, 2)())  # type: ignore[arg-type]
-        for contender in (objectives.SP, objectives.SP_LARGE, objectives.NS, objectives.SP_ALONE)
+        for contender in (
+            objectives.SP,
+            objectives.SP_LARGE,
+            objectives.NS,
+            objectives.POOLED,
+            objectives.SP_ALL,
+            objectives.SP_ALONE,
+        )
     }
     # 14 facts in batches of 3; of 3 (2 + 1) for the larger.
     assert lengths == {
         objectives.SP: 5,
         objectives.SP_LARGE: 2,
         objectives.NS: 5,
+        objectives.POOLED: 5,
+        objectives.SP_ALL: 5,
         objectives.SP_ALONE: 5,
     }
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("contender", "some"),
+    [
+        (objectives.SP, True),
+        (objectives.POOLED, True),
+        (objectives.NS, False),
+        (objectives.SP_ALL, False),
+    ],
+)
+def test_rows_move_as_a_contender_is_named(
+    contender: str, some: bool, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def spy(*given: object, **setting: object) -> Trainer:
+        made.append(trainer(*given, **setting))  # type: ignore[arg-type]
+        return made[-1]
+
+    trainer = objectives.trainer
+    monkeypatch.setattr(objectives, "trainer", spy)
+    objectives.make_epoch(contender, kg, 1)
+    made[0].step()
+    grad = made[0].model.encoder.entities.weight.grad
+    assert grad is not None
+    assert grad.is_sparse == some
 
 
 @pytest.mark.usefixtures("small")

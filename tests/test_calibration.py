@@ -159,10 +159,10 @@ def test_probabilities_have_the_shape_of_scores(kind: type[Calibration]) -> None
     [
         ([1.0, 2.0], [True, True], InputError, "true and false validation facts are both needed"),
         ([1.0, 2.0], [False, False], InputError, "true and false validation facts"),
-        ([], [], InputError, "true and false validation facts"),
+        ([], [], InputError, "labels: expected at least one fact, got none"),
         ([2.0, 2.0], [True, False], InputError, "all scores are 2; they tell nothing apart"),
         ([1.0, 2.0], [1, -1], InputError, "labels: expected 0 and 1"),
-        ([1.0, math.nan], [True, False], FloatingPointError, "got nan at 1"),
+        ([1.0, math.nan], [True, False], FloatingPointError, "NaN at 1"),
         ([math.inf, 1.0], [True, False], FloatingPointError, "got inf at 0"),
         ([1.0, 2.0, 3.0], [True, False], ValueError, "expected one per score"),
     ],
@@ -198,6 +198,8 @@ def test_what_was_fitted_on_another_checkpoint_is_refused() -> None:
     for step, digest in ((8, "abc"), (7, "abd")):
         with pytest.raises(InputError, match=r"of step 7; fit it anew"):
             Fitted.from_json(json.loads(text), step=step, digest=digest)
+    alone = Fitted(7, "abc", (0.5,), {})
+    assert Fitted.from_json(alone.to_json(), step=7, digest="abc") == alone
     with pytest.raises(InputError, match="missing thresholds"):
         Fitted.from_json(
             {"step": 7, "digest": "abc", "platt": {}, "isotonic": {}}, step=7, digest=""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from dans.classification import (
     auc,
     average_precision,
     best_threshold,
+    both_kinds,
     brier,
     classification,
     nll,
@@ -32,6 +33,7 @@ def case(seed: int, size: int = 30) -> tuple[Tensor, Tensor]:
     return scores, labels
 
 
+@settings(deadline=None)  # the first call imports torchmetrics
 @given(seed=SMALL)
 def test_auc_is_the_share_of_pairs_in_order(seed: int) -> None:
     scores, labels = case(seed)
@@ -132,3 +134,9 @@ def test_one_class_has_no_order(metric: object) -> None:
     assert callable(metric)
     with pytest.raises(InputError, match="all are 1"):
         metric(torch.zeros(2), torch.ones(2))
+
+
+@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.float64])
+def test_both_kinds_takes_one_of_each(kind: torch.dtype) -> None:
+    for labels, both in (([0, 1, 0], True), ([1, 1], False), ([0], False), ([], False)):
+        assert both_kinds(torch.tensor(labels).to(kind)) is both

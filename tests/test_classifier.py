@@ -9,8 +9,9 @@ from dans.classification import classification
 from dans.classifier import Classifier
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.models.decoders import DECODERS
+from dans.models.decoders import DECODERS, Multilinear
 from dans.models.decoders.distmult import DistMult
+from dans.registry import build
 
 
 def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
@@ -45,17 +46,46 @@ def test_two_scores_of_a_triple_are_averaged(kg: KnowledgeGraph) -> None:
     torch.testing.assert_close(found, (products * both).sum(1))
 
 
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize("bound", [None, 2.0])
 @pytest.mark.parametrize("name", sorted(DECODERS))
-def test_every_decoder_is_asked_as_in_ranking(name: str, kg: KnowledgeGraph) -> None:
+def test_every_decoder_is_asked_as_in_ranking(
+    name: str, bound: float | None, reciprocal: bool, kg: KnowledgeGraph
+) -> None:
+    given = {"bound": bound, "shift": -1.5} if issubclass(DECODERS[name], Multilinear) else {}
     torch.manual_seed(0)
-    decoder = DECODERS[name](num_relations=kg.num_relations, dim=4).eval()
-    entities = torch.randn(kg.num_entities, 4)
+    decoder = build(
+        DECODERS,
+        name,
+        given={"reciprocal": reciprocal, **given},
+        num_relations=kg.num_relations,
+        dim=4,
+    ).eval()
+    prepared = decoder.prepare(torch.randn(kg.num_entities, 4))
     graph = labelled(kg)
-    found = Classifier(graph, "valid").scores(decoder, decoder.prepare(entities))
+    found = Classifier(graph, "valid").scores(decoder, prepared)
     heads, relations, tails = graph.lines("valid")[0].unbind(1)
-    prepared = decoder.prepare(entities)
-    board = decoder.match_all(decoder.ask_tails(prepared[heads], relations), prepared)
-    torch.testing.assert_close(found, board.gather(1, tails.unsqueeze(1)).squeeze(1))
+    asked = decoder.ask_tails(prepared[heads], relations)
+    expected = decoder.match_all(asked, prepared).gather(1, tails.unsqueeze(1))
+    if reciprocal:
+        asked = decoder.ask_heads(relations, prepared[tails])
+        backward = decoder.match_all(asked, prepared).gather(1, heads.unsqueeze(1))
+        assert not torch.allclose(expected, backward)
+        expected = (expected + backward) / 2
+    torch.testing.assert_close(found, expected.squeeze(1))
+
+
+def test_a_decoder_that_trains_is_judged_without_dropout_and_goes_on_training(
+    kg: KnowledgeGraph,
+) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 40, dropout=0.5, query_dropout=0.5)
+    entities = torch.randn(kg.num_entities, 40)
+    classifier = Classifier(labelled(kg), "valid")
+    expected = classifier.scores(decoder.eval(), entities)
+    assert not decoder.training
+    assert torch.equal(classifier.scores(decoder.train(), entities), expected)
+    assert decoder.training
 
 
 def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:

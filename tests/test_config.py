@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dans.config import RunConfig, override, read_recipe
+from dans.config import RunConfig
 from dans.errors import InputError
+from dans.recipes import override, read_recipe
 
 PLAIN = {
     "data": "umls",
@@ -37,7 +38,6 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"graph": {"norm": "degree"}}, "graph.norm: known: relation, node, code; got 'degree'"),
         ({"encoder": {"dim": 8}}, "encoder.name: missing"),
         ({"encoder": 7}, "encoder: expected a name or a section"),
-        ({"sampler": []}, "sampler: expected at least one"),
         ({"sampler": {"name": "uniform"}}, "sampler: expected a list"),
         ({"phase": {"critic": {"rate": 1}}}, "phase.critic.rate: unknown option"),
         ({"data": 3}, "data: expected a string"),
@@ -198,3 +198,19 @@ def test_options_of_a_component_not_named_anew_are_changed(tmp_path: Path) -> No
     (tmp_path / "base.toml").write_text('loss = { name = "logistic", balance = "facts" }')
     (tmp_path / "heir.toml").write_text('extends = "base"\nloss = { balance = "sum" }')
     assert read_recipe(tmp_path / "heir.toml") == {"loss": {"name": "logistic", "balance": "sum"}}
+
+
+def test_what_is_inherited_can_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        'data = "umls"\nencoder = "lookup"\ndecoder = "distmult"\nloss = "logistic"\n'
+        'sampler = ["uniform"]\nregularizer = [{ name = "lp", entities = 0.1 }]\n'
+    )
+    (tmp_path / "heir.toml").write_text(
+        'extends = "base"\nobjective = "softmax"\nloss = ""\nsampler = []\nregularizer = []\n'
+    )
+    heir = RunConfig.parse(read_recipe(tmp_path / "heir.toml"))
+    assert (heir.loss, heir.sampler, heir.regularizer) == (None, (), ())
+    assert RunConfig.parse(heir.plain()) == heir
+    base = read_recipe(tmp_path / "base.toml")
+    changes = ["objective=softmax", "loss=", "sampler=[]", "regularizer=[]"]
+    assert RunConfig.parse(override(base, changes)) == heir

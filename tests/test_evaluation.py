@@ -383,3 +383,19 @@ def test_cuda_agrees_with_cpu(busy: KnowledgeGraph, name: str) -> None:
     evaluator = Evaluator(busy, "test")
     expected = evaluator.ranks(decoder, entities)
     assert same(evaluator.ranks(decoder.cuda(), entities.cuda()), expected)
+
+
+def test_a_decoder_that_trains_is_ranked_without_dropout_and_goes_on_training(
+    kg: KnowledgeGraph,
+) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 40, dropout=0.5, query_dropout=0.5)
+    entities = torch.randn(kg.num_entities, 40)
+    evaluator = Evaluator(kg, "train")
+    expected = evaluator.ranks(decoder.eval(), entities)
+    assert not decoder.training
+    assert same(evaluator.ranks(decoder.train(), entities), expected)
+    assert decoder.training
+    with pytest.raises(FloatingPointError):
+        evaluator.ranks(decoder, entities * torch.nan)
+    assert decoder.training

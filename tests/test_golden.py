@@ -4,9 +4,10 @@ import pytest
 
 from dans.assembly import build_trainer
 from dans.cli import RECIPES
-from dans.config import RunConfig, override, read_recipe
+from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.recipes import override, read_recipe
 
 
 @pytest.mark.slow

@@ -9,12 +9,20 @@ import pytest
 import torch
 
 from dans.assembly import configure, load, train
-from dans.calibration import Fitted
-from dans.classification import accuracy, auc, brier, nll
+from dans.calibration import Fitted, Platt
+from dans.classification import accuracy, auc, brier, nll, thresholds
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator
-from dans.judging import calibrate, judge, report_name, tell, verdict_table
+from dans.judging import (
+    calibrate,
+    judge,
+    kept_or_fitted,
+    probabilities,
+    report_name,
+    tell,
+    verdict_table,
+)
 from dans.training.run import Run
 from tests.suites.labelled import labelled_recipe
 
@@ -28,6 +36,19 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(recipe: Path, tmp_path: Path) -> Path:
     train(configure(recipe, []), tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def no_scikit_learn(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    """Not before the run is there: it may be calibrated with it, and used without."""
+    for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture
+def calibrated(run: Path) -> Path:
+    calibrate(run)
+    return run
 
 
 def kept(run: Path, name: str = "report.json") -> dict[str, object]:
@@ -106,7 +127,7 @@ def test_data_without_labels_has_no_section_and_is_refused(
     judge(run)
     assert "classification" not in kept(run)
     assert not (run / "calibration.json").exists()
-    for ask in (calibrate, tell):
+    for ask in (calibrate, tell, lambda run: probabilities(run, torch.tensor([[0, 0, 1]]))):
         with pytest.raises(InputError, match="labelled"):
             ask(run)
 
@@ -125,23 +146,88 @@ def test_without_labelled_validation_nothing_is_calibrated(
         calibrate(run)
 
 
-def test_judging_goes_on_without_scikit_learn(
-    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
-        monkeypatch.setitem(sys.modules, name, None)
+@pytest.mark.usefixtures("no_scikit_learn")
+def test_judging_goes_on_without_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "dans"):
         judge(run)
     assert "scikit-learn is missing" in caplog.text
-    assert "platt" not in kept(run)["classification"]
+    section = kept(run)["classification"]
+    assert not {"platt", "isotonic"} & set(section)
+    trained = load(run)
+    held = trained.kg.lines("valid")
+    lines, labels = trained.kg.lines("test")
+    before, scores = (
+        trained.positives(part).scores().squeeze(1).detach() for part in (held[0], lines)
+    )
+    cuts = thresholds(before, held[1], held[0][:, 1], trained.kg.num_relations)
+    assert kept(run, "calibration.json")["thresholds"] == cuts.tolist()
+    assert section["threshold"] == "by relation"
+    assert section["accuracy"] == pytest.approx(accuracy(scores, labels, cuts[lines[:, 1]]))
+    assert section["accuracy"] != pytest.approx(accuracy(scores, labels))
+    for ask in (calibrate, tell):
+        with pytest.raises(InputError, match="scikit-learn is missing"):
+            ask(run)
     with pytest.raises(InputError, match="scikit-learn is missing"):
-        calibrate(run)
+        probabilities(run, lines)
+
+
+def test_thresholds_alone_are_fitted_with_the_rest_once_that_can_be_done(run: Path) -> None:
+    whole = calibrate(run)
+    path = run / "calibration.json"
+    alone = {key: value for key, value in kept(run, path.name).items() if key != "platt"}
+    path.write_text(json.dumps(alone))
+    assert kept_or_fitted(run, load(run)) == whole
+
+
+@pytest.mark.usefixtures("calibrated", "no_scikit_learn")
+def test_what_is_kept_needs_no_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = (run / "calibration.json").read_text()
+    assert set(tell(run).probabilities) == {"uncalibrated", "platt", "isotonic"}
+    with caplog.at_level(logging.WARNING, "dans"):
+        judge(run)
+    assert "scikit-learn" not in caplog.text
+    assert {"platt", "isotonic"} <= set(kept(run)["classification"])
+    assert (run / "calibration.json").read_text() == before
+    with pytest.raises(InputError, match="scikit-learn is missing"):
+        tell(run, which="last")
+
+
+@pytest.mark.parametrize("change", [{"step": 61}, {"digest": "of other facts"}])
+def test_what_was_fitted_on_another_checkpoint_is_fitted_anew(
+    calibrated: Path, change: dict[str, object]
+) -> None:
+    own, trained = calibrate(calibrated), load(calibrated)
+    content = {**kept(calibrated, "calibration.json"), "platt": {"a": 0.0, "b": 0.0}}
+    path = calibrated / "calibration.json"
+    path.write_text(json.dumps(content))
+    assert kept_or_fitted(calibrated, trained).calibrations["platt"] == Platt(0.0, 0.0)
+    path.write_text(json.dumps({**content, **change}))
+    assert kept_or_fitted(calibrated, trained) == own
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_triples_have_the_probabilities_of_their_lines(calibrated: Path, method: str) -> None:
+    lines, _ = load(calibrated).kg.lines("test")
+    found = probabilities(calibrated, lines, method=method)
+    assert torch.equal(found, tell(calibrated).probabilities[method])
+    assert torch.equal(probabilities(calibrated, lines[3:5], method=method), found[3:5])
+
+
+def test_triples_without_probabilities_are_refused(calibrated: Path) -> None:
+    with pytest.raises(InputError, match=r"method: unknown name 'plat'; .* did you mean 'platt'"):
+        probabilities(calibrated, torch.tensor([[0, 0, 1]]), method="plat")
+    for wrong in ([16, 0, 1], [0, 2, 1], [0, 0, -1]):
+        with pytest.raises(InputError, match=r"triples: row 1: .* 16 entities and 2 relations"):
+            probabilities(calibrated, torch.tensor([[0, 0, 1], wrong]))
+    with pytest.raises(ValueError, match=r"triples: expected whole numbers \(f, 3\), got"):
+        probabilities(calibrated, torch.tensor([0, 0, 1]))
 
 
 def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
     judge(run)
     lines = verdict_table(kept(run)["classification"])
-    assert [line.split()[0] for line in lines[1:4]] == ["as", "platt", "isotonic"]
+    assert [line.split()[0] for line in lines[:4]] == ["calibration", "as", "platt", "isotonic"]
+    assert lines[0].split()[1:] == ["auc", "nll", "brier", "ece"]
     assert f"{kept(run)['classification']['platt']['nll']:.4f}" in lines[2]
     assert verdict_table(None) == []
 

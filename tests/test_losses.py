@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, masked_mean
+from dans.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, l2, masked_mean
 
 POSITIVE = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
 NEGATIVE = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], dtype=torch.float64)
@@ -166,5 +166,26 @@ def test_margin_equals_its_formula() -> None:
 
 @pytest.mark.parametrize("offset", [math.inf, math.nan])
 def test_an_offset_that_is_no_number_is_refused(offset: float) -> None:
-    with pytest.raises(InputError, match="offset: expected a finite number"):
+    with pytest.raises(InputError, match="offset: must be a finite number"):
         SelfAdversarial(offset=offset)
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_what_makes_no_sense_is_refused_by_name(value: float) -> None:
+    with pytest.raises(InputError, match="temperature: must "):
+        SelfAdversarial(temperature=value)
+    with pytest.raises(InputError, match="margin: must "):
+        Margin(margin=value)
+
+
+def test_l2_is_the_sum_of_mean_squares() -> None:
+    one, other = torch.randn(3, 4), torch.randn(7)
+    expected = (one**2).sum() / 12 + (other**2).sum() / 7
+    torch.testing.assert_close(l2(one, other), expected)
+    assert l2(torch.zeros(2)).item() == 0
+
+
+def test_l2_pulls_towards_zero() -> None:
+    vectors = torch.tensor([2.0, -3.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(l2(vectors), vectors)
+    assert gradient.tolist() == [2.0, -3.0]

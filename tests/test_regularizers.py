@@ -1,36 +1,36 @@
 """Regularisers against their formulas."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from dans.assembly import build_regularizers
 from dans.config import RunConfig
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.regularizers import N3, REGULARIZERS, Lp, Regularizer, l2
+from dans.models import ENCODERS
+from dans.models.decoders import DECODERS
+from dans.models.model import Model
+from dans.registry import build
+from dans.regularizers import N3, REGULARIZERS, Lp, OfFacts, RelationPrediction, Table
 
 H, T = torch.randn(2, 5, 6, dtype=torch.float64)
 R = torch.randn(5, 6, dtype=torch.float64)
 
 
-def make(name: str) -> Regularizer:
+#: Those of the vectors of facts.
+OF_FACTS = sorted(name for name, kind in REGULARIZERS.items() if issubclass(kind, OfFacts))
+
+
+def make(name: str) -> OfFacts:
     given: dict[str, Any] = {"lp": {"p": 3, "entities": 0.1, "relations": 0.2}}
-    return REGULARIZERS[name](**given.get(name, {"weight": 0.1}))
-
-
-def test_l2_is_the_sum_of_mean_squares() -> None:
-    one, other = torch.randn(3, 4), torch.randn(7)
-    expected = (one**2).sum() / 12 + (other**2).sum() / 7
-    torch.testing.assert_close(l2(one, other), expected)
-    assert l2(torch.zeros(2)).item() == 0
-
-
-def test_l2_pulls_towards_zero() -> None:
-    vectors = torch.tensor([2.0, -3.0], requires_grad=True)
-    (gradient,) = torch.autograd.grad(l2(vectors), vectors)
-    assert gradient.tolist() == [2.0, -3.0]
+    made = REGULARIZERS[name](**given.get(name, {"weight": 0.1}))
+    assert isinstance(made, OfFacts)
+    return made
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
@@ -38,14 +38,14 @@ def test_lp_equals_its_formula_and_weighs_entities_and_relations_apart(p: int) -
     entities = sum(abs(x) ** p for v in (H, T) for x in v.flatten().tolist())
     relations = sum(abs(x) ** p for x in R.flatten().tolist())
     for e, r in ((0.3, 0.7), (0.3, 0.0), (0.0, 0.7)):
-        got = Lp(p=p, entities=e, relations=r)(H, R, T)
+        got = Lp(p=p, entities=e, relations=r).of(H, R, T)
         assert got.item() == pytest.approx((e * entities + r * relations) / p / len(H), rel=1e-12)
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_gradient_of_lp_is_a_power_less(p: int) -> None:
     h, r, t = (v.clone().requires_grad_() for v in (H, R, T))
-    loss = Lp(p=p, entities=0.3, relations=0.7)(h, r, t)
+    loss = Lp(p=p, entities=0.3, relations=0.7).of(h, r, t)
     for vectors, weight in ((h, 0.3), (r, 0.7), (t, 0.3)):
         (gradient,) = torch.autograd.grad(loss, vectors, retain_graph=True)
         expected = weight * vectors.abs() ** (p - 1) * vectors.sign() / len(H)
@@ -56,80 +56,85 @@ def test_an_entity_counts_as_often_as_facts_mention_it() -> None:
     # Row 0 is three times in three facts, row 1 twice, row 2 once.
     table = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.5]], requires_grad=True)
     heads, tails = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 0])
-    loss = Lp(p=2, entities=0.3)(table[heads], torch.zeros(3, 4), table[tails])
+    loss = Lp(p=2, entities=0.3).of(table[heads], torch.zeros(3, 4), table[tails])
     (gradient,) = torch.autograd.grad(loss, table)
     counts = torch.tensor([[3.0], [2.0], [1.0]])
     torch.testing.assert_close(gradient, 0.3 * counts / 3 * table.detach())
 
 
 def test_lp_takes_relations_of_any_width() -> None:
-    got = Lp(p=2, entities=0.0, relations=1.0)(H, torch.ones(5, 3), T)
+    got = Lp(p=2, entities=0.0, relations=1.0).of(H, torch.ones(5, 3), T)
     assert got.item() == pytest.approx(1.5)
 
 
 def test_n3_is_of_moduli() -> None:
     moduli = [torch.complex(*v.chunk(2, dim=-1)).abs() for v in (H, R, T)]
     expected = 0.1 / len(H) * sum(float((m**3).sum()) for m in moduli)
-    assert N3(weight=0.1)(H, R, T).item() == pytest.approx(expected, rel=1e-12)
+    assert N3(weight=0.1).of(H, R, T).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_n3_of_real_numbers_is_lp_with_three_times_the_weight() -> None:
     def complex_of(v: torch.Tensor) -> torch.Tensor:
         return torch.cat((v, torch.zeros_like(v)), dim=-1)
 
-    cubes = Lp(p=3, entities=0.3, relations=0.3)(H, R, T)
-    torch.testing.assert_close(N3(weight=0.1)(*map(complex_of, (H, R, T))), cubes)
+    cubes = Lp(p=3, entities=0.3, relations=0.3).of(H, R, T)
+    torch.testing.assert_close(N3(weight=0.1).of(*map(complex_of, (H, R, T))), cubes)
 
 
 def test_gradient_of_n3_points_along_the_number() -> None:
     h = H.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(N3(weight=0.1)(h, R, T), h)
+    (gradient,) = torch.autograd.grad(N3(weight=0.1).of(h, R, T), h)
     modulus = torch.complex(*H.chunk(2, dim=-1)).abs().repeat(1, 2)
     torch.testing.assert_close(gradient, 0.1 * 3 / len(H) * modulus * H)
 
 
-@pytest.mark.parametrize("name", sorted(REGULARIZERS))
+@pytest.mark.parametrize("name", OF_FACTS)
 def test_vectors_of_zeros_have_a_finite_gradient(name: str) -> None:
     zeros = [torch.zeros(2, 4, requires_grad=True) for _ in range(3)]
-    for gradient in torch.autograd.grad(make(name)(*zeros), zeros):
+    for gradient in torch.autograd.grad(make(name).of(*zeros), zeros):
         assert bool((gradient == 0).all())
 
 
-@pytest.mark.parametrize("name", sorted(REGULARIZERS))
+@pytest.mark.parametrize("name", OF_FACTS)
 def test_a_batch_twice_over_costs_the_same(name: str) -> None:
     twice = [torch.cat((v, v)) for v in (H, R, T)]
-    torch.testing.assert_close(make(name)(*twice), make(name)(H, R, T))
+    torch.testing.assert_close(make(name).of(*twice), make(name).of(H, R, T))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"p": 4, "entities": 1.0}, "p: expected 1, 2 or 3, got 4"),
-        ({"entities": -1.0}, "entities: expected at least 0 and finite, got -1"),
-        ({"relations": math.inf}, "relations: expected at least 0 and finite, got inf"),
+        ({"p": 4, "entities": 1.0}, "p: known: 1, 2, 3; got 4"),
+        ({"entities": -1.0}, "entities: must not be negative, got -1"),
+        ({"relations": math.inf}, "relations: must be a finite number, got inf"),
         ({}, "entities: expected above 0 where relations has no weight"),
     ],
 )
 def test_wrong_options_of_lp_are_named(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Lp(**given)
+    for make in (Lp, partial(Table, num_batches=1)):
+        with pytest.raises(InputError, match=message):
+            make(**given)
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan])
 def test_a_weight_that_is_none_is_refused(weight: float) -> None:
-    with pytest.raises(InputError, match="weight: expected at least 0 and finite"):
+    with pytest.raises(InputError, match="weight: must "):
         N3(weight=weight)
+    with pytest.raises(InputError, match="weight: must "):
+        RelationPrediction(weight=weight)
 
 
 def test_n3_refuses_relations_that_cannot_be_complex_vectors_as_entities_are() -> None:
     with pytest.raises(InputError, match="one even width, got 6 and 3"):
-        N3(weight=1.0)(H, R[:, :3], T)
+        N3(weight=1.0).of(H, R[:, :3], T)
     with pytest.raises(InputError, match="one even width, got 5 and 5"):
-        N3(weight=1.0)(H[:, :5], R[:, :5], T[:, :5])
+        N3(weight=1.0).of(H[:, :5], R[:, :5], T[:, :5])
 
 
 @pytest.mark.parametrize("decoder", ["distmult", "rotate"])
-def test_n3_of_a_decoder_without_complex_vectors_names_both(decoder: str) -> None:
+def test_n3_of_a_decoder_without_complex_vectors_names_both(
+    decoder: str, kg: KnowledgeGraph
+) -> None:
     plain: dict[str, Any] = {
         "data": "toy",
         "encoder": {"name": "lookup"},
@@ -138,6 +143,67 @@ def test_n3_of_a_decoder_without_complex_vectors_names_both(decoder: str) -> Non
     }
     message = f"regularizer.0.name: n3 is of complex vectors, not of {decoder}'s"
     with pytest.raises(InputError, match=message):
-        build_regularizers(RunConfig.parse(plain))
+        build_regularizers(RunConfig.parse(plain), kg)
     plain["decoder"] = {"name": "complex"}
-    assert build_regularizers(RunConfig.parse(plain)).keys() == {"n3"}
+    assert build_regularizers(RunConfig.parse(plain), kg).keys() == {"n3"}
+
+
+def model_of(kg: KnowledgeGraph, decoder: str = "distmult", **given: Any) -> Model:
+    torch.manual_seed(0)
+    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    lookup = build(ENCODERS, "lookup", given={"dim": 4}, **sizes)
+    made = build(DECODERS, decoder, given=given, num_relations=kg.num_relations, dim=4)
+    return Model(lookup, made).double()
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_table_counts_every_vector_once_a_pass(p: int, kg: KnowledgeGraph) -> None:
+    model = model_of(kg, reciprocal=True, bound=3.0)
+    positives = model.positives(kg.train[:2], model.encode(kg.messages()))
+    got = Table(num_batches=7, p=p, entities=0.3, relations=0.2)(model.decoder, positives)
+    e = model.encoder.entities.weight.tanh()  # type: ignore[union-attr]
+    r = model.decoder.relation.weight.tanh() * 3 / 4
+    assert r.shape == (2 * kg.num_relations, 4)
+    powers = (sum(abs(x) ** p for x in v.flatten().tolist()) for v in (e, r))
+    by_e, by_r = powers
+    assert got.item() == pytest.approx((0.3 * by_e + 0.2 * by_r) / p / 7, rel=1e-12)
+    for weights, by in (({"entities": 0.3}, 0.3 * by_e), ({"relations": 0.2}, 0.2 * by_r)):
+        one = Table(num_batches=7, p=p, **weights)(model.decoder, positives)
+        assert one.item() == pytest.approx(by / p / 7, rel=1e-12)
+
+
+@pytest.mark.parametrize("reciprocal", [False, True])
+@pytest.mark.parametrize("decoder", ["complex", "rotate"])
+def test_relations_are_predicted_among_all(
+    decoder: str, reciprocal: bool, kg: KnowledgeGraph
+) -> None:
+    model = model_of(kg, decoder, reciprocal=reciprocal)
+    positives = model.positives(kg.train, model.encode(kg.messages()))
+    costs = []
+    for (_, relation, _), h, t in zip(kg.train.tolist(), positives.h, positives.t, strict=True):
+        r = model.decoder.relation.weight[: kg.num_relations]
+        scores = torch.stack([model.decoder.score(h, one, t) for one in r])
+        costs.append(-F.log_softmax(scores, 0)[relation])
+    got = RelationPrediction(weight=0.5)(model.decoder, positives)
+    torch.testing.assert_close(got, 0.5 * torch.stack(costs).mean())
+    got.backward()
+    grad = model.decoder.relation.weight.grad
+    assert grad is not None
+    assert bool(grad[: kg.num_relations].any(1).all())
+    assert not grad[kg.num_relations :].any()
+
+
+def test_a_regulariser_may_be_there_twice(kg: KnowledgeGraph) -> None:
+    plain: dict[str, Any] = {
+        "data": "toy",
+        "encoder": "lookup",
+        "decoder": "distmult",
+        "regularizer": [
+            {"name": "lp", "p": 2, "entities": 0.1},
+            {"name": "table", "relations": 0.1},
+            {"name": "lp", "p": 3, "relations": 0.1},
+        ],
+    }
+    found = build_regularizers(RunConfig.parse(plain), kg)
+    assert list(found) == ["lp", "table", "lp.2"]
+    assert [one.p for one in found.values()] == [2, 2, 3]  # type: ignore[union-attr]

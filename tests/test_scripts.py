@@ -240,6 +240,14 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
         (["fetch_datasets.py", "umsl"], "umsl"),
         (["plot_calibration.py", "base", "--out", "x.png"], "lines labelled true and lines"),
         (["plot_calibration.py", "base", "--out", "x"], "a name that ends in .png, got x"),
+        (
+            ["plot_calibration.py", "nowhere", "--out", "x.png", "--bins", "0"],
+            "--bins: expected at least 1, got 0",
+        ),
+        (
+            ["plot_calibration.py", "base", "./base/", "--out", "x.png"],
+            "RUN_DIR: expected each folder once",
+        ),
     ],
 )
 def test_mistakes_end_in_one_sentence(folder: Path, arguments: list[str], sentence: str) -> None:
@@ -249,3 +257,38 @@ def test_mistakes_end_in_one_sentence(folder: Path, arguments: list[str], senten
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (folder / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "objective",
+    [
+        'objective = "softmax"\n',
+        'objective = { name = "stay_positive", weight = 0.01 }\n',
+        'objective = { name = "sampled", heads = 2, tails = 3 }\nloss = "self_adversarial"\n',
+    ],
+    ids=["softmax", "stay_positive", "sampled"],
+)
+def test_rivals_are_trained_and_judged(folder: Path, tmp_path: Path, objective: str) -> None:
+    (tmp_path / "rival.toml").write_text(
+        f'data = "{folder / "facts"}"\n{objective}encoder = {{ name = "lookup", dim = 8 }}\n'
+        'decoder = "simple"\n[train]\nsteps = 4\nbatch = 10\nvalidate_every = 2\n'
+        'optimizer = "adagrad"\nthreads = 1\n'
+    )
+    done = run("train_baseline.py", "--recipe", "rival.toml", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "valid MRR" in done.stdout
+    done = run("evaluate.py", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("inspect_sampler.py", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "trained without one" in done.stderr
+
+
+@pytest.mark.slow
+def test_theory_is_drawn(folder: Path, tmp_path: Path) -> None:
+    done = run("plot_theory.py", "--out", "theory", "--data", folder / "facts", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "theory" / "theory.png").stat().st_size > 10_000
+    numbers = json.loads((tmp_path / "theory" / "theory.json").read_text())
+    assert numbers.keys() == {"bregman", "divergence", "order", "reduction"}

@@ -9,9 +9,8 @@ from torch import Tensor
 from dans.adapters.phases import Learner
 from dans.batch import Positives
 from dans.data._dgl import dgl
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.samplers import NegativeSampler
-from dans.samplers.filters import one_of
 
 #: An edge type as DGL spells it out: source node type, name, destination node type.
 EType = tuple[str, str, str]

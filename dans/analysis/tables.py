@@ -208,7 +208,7 @@ def markdown(
     results: Mapping[str, Results],
     *,
     reference: str | None = None,
-    expected: Mapping[str, Mapping[str, float]] | None = None,
+    expected: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """A table of recipes: metrics of the best model, MRR of the last, difference to a reference.
 
@@ -218,7 +218,8 @@ def markdown(
     Args:
         results: by recipe.
         reference: the recipe differences are taken to, and the first row; none: no such column.
-        expected: by recipe, the ``value`` of the MRR and its ``tolerance``; none: no such column.
+        expected: by recipe, the ``value`` of a ``metric`` and its ``tolerance``; none: no such
+            column.
 
     Raises:
         InputError: there is no such reference.
@@ -235,10 +236,10 @@ def markdown(
         result = results[recipe]
         cells = [
             recipe,
-            _cell(result.values("mrr")),
-            _cell(result.values("mrr", last=True)) if result.last else "–",
-            _cell(result.values("hits@1")),
-            _cell(result.values("ndcg@5")),
+            cell(result.values("mrr")),
+            cell(result.values("mrr", last=True)) if result.last else "–",
+            cell(result.values("hits@1")),
+            cell(result.values("ndcg@5")),
             str(len(result.best)),
             f"{statistics.fmean(result.seconds.values()):.0f}",
             *(_offer(name, result.offers(name)) for name in offered),
@@ -248,7 +249,7 @@ def markdown(
                 "" if recipe == reference else gap(compare(result, results[reference], "mrr"))
             )
         if expected:
-            cells.append(_held_to(statistics.fmean(result.values("mrr")), expected.get(recipe)))
+            cells.append(_held_to(result, expected.get(recipe)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -297,57 +298,15 @@ def across(
     return "\n".join(lines)
 
 
-def beside(
-    results: Mapping[str, Results],
-    metrics: Sequence[str],
-    papers: Mapping[str, Mapping[str, float]],
-) -> str:
-    """A table of recipes with a paper's number beside each of ours, in brackets.
-
-    Args:
-        results: by recipe.
-        metrics: the columns, such as ``mrr`` or ``platt.nll``.
-        papers: by recipe, what a paper has, by metric.
-
-    Raises:
-        InputError: no recipe has a metric.
-
-    Example:
-        >>> result = Results({0: {"mrr": 0.45}}, {}, {0: 9.0})
-        >>> print(beside({"ours": result}, ["mrr"], {"ours": {"mrr": 0.438}}))
-        | recipe | mrr | seeds | s |
-        |---|---:|---:|---:|
-        | ours | .450 (.438) | 1 | 9 |
-    """
-    for metric in metrics:
-        if not any(result.numbers(metric) for result in results.values()):
-            known = sorted({name for r in results.values() for b in r.best.values() for name in b})
-            known += sorted(
-                {name for r in results.values() for c in r.classified.values() for name in c}
-            )
-            raise InputError(f"--metrics {metric}: known: {', '.join(known)}")
-    head = ["recipe", *metrics, "seeds", "s"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for recipe in sorted(results):
-        result, cells = results[recipe], [recipe]
-        for metric in metrics:
-            ours, theirs = result.numbers(metric), papers.get(recipe, {}).get(metric)
-            cell = _cell(ours) if ours else "–"
-            cells.append(cell if theirs is None else f"{cell} ({short(theirs)})")
-        seconds = statistics.fmean(result.seconds.values())
-        lines.append("| " + " | ".join([*cells, str(len(result.best)), f"{seconds:.0f}"]) + " |")
-    return "\n".join(lines)
-
-
 def _compared(ours: Results, theirs: Results) -> str:
     """An MRR, with an arrow where it differs from another by more than chance."""
-    cell = _cell(ours.values("mrr"))
+    text = cell(ours.values("mrr"))
     if not ours.best.keys() & theirs.best.keys():
-        return cell
+        return text
     difference = compare(ours, theirs, "mrr")
     if not difference.p < 0.05:
-        return cell
-    return f"{cell} {'↑' if difference.mean > 0 else '↓'}"
+        return text
+    return f"{text} {'↑' if difference.mean > 0 else '↓'}"
 
 
 def _offer(name: str, values: Sequence[float]) -> str:
@@ -358,16 +317,22 @@ def _offer(name: str, values: Sequence[float]) -> str:
     return f"{mean:.2g}" if name == "seconds_per_step" else f"{100 * mean:.1f} %"
 
 
-def _held_to(value: float, expected: Mapping[str, float] | None) -> str:
-    """What a recipe expects, and whether it was met."""
+def _held_to(result: Results, expected: Mapping[str, Any] | None) -> str:
+    """What a recipe expects, and whether it was met; the metric is named where it is not MRR."""
     if expected is None:
         return "–"
-    met = abs(value - expected["value"]) <= expected["tolerance"]
-    wanted = f"{short(expected['value'])} ± {short(expected['tolerance'])}"
-    return wanted if met else f"{wanted}, missed"
+    name, value, tolerance = (expected[key] for key in ("metric", "value", "tolerance"))
+    wanted = f"{short(value)} ± {short(tolerance)}"
+    if name != "mrr":
+        wanted = f"{name} {wanted}"
+    found = result.numbers(name)
+    if not found:
+        return f"{wanted}, not judged"
+    return wanted if abs(statistics.fmean(found) - value) <= tolerance else f"{wanted}, missed"
 
 
-def _cell(values: Sequence[float]) -> str:
+def cell(values: Sequence[float]) -> str:
+    """A mean over seeds, and their deviation where there are several."""
     mean, deviation = mean_and_deviation(values)
     return f"{short(mean)} ± {short(deviation)}" if len(values) > 1 else short(mean)
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dans.data.messages import MessageGraph
 from dans.errors import InputError
-from dans.models.dropout import drop
+from dans.models.dropout import check_share, drop
 from dans.models.initial import Initial, draw
 
 
@@ -38,13 +38,17 @@ class Encoder(nn.Module, ABC):
 class Lookup(Encoder):
     """One free vector per entity: the ablation that ignores the graph.
 
+    Dropout draws one mask for each entity and step: all questions of a batch that start from the
+    entity share it, and so does the entity as a candidate for their answers. LibKGE draws for each
+    question afresh, and for candidates apart.
+
     Args:
         num_entities: n.
         dim: d.
         init: standard deviation of the vectors at the start; their mean is 0. Other distributions
             read it otherwise: see ``dans.models.initial.draw``.
         initial: the distribution they are drawn from.
-        dropout: share of coordinates dropped, afresh at each step.
+        dropout: share of coordinates dropped, afresh at each step; see above.
 
     Raises:
         InputError: an option out of range.
@@ -68,12 +72,10 @@ class Lookup(Encoder):
         super().__init__()
         if dim < 1:
             raise InputError(f"dim: expected at least 1, got {dim}")
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout: expected a share in [0, 1), got {dropout}")
         self.dim = dim
         self.init = init
         self.initial: Initial = initial
-        self.dropout = dropout
+        self.dropout = check_share("dropout", dropout)
         self.entities = nn.Embedding(num_entities, dim)
         self.reset_parameters()
 

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from dans.errors import InputError
+from dans.errors import InputError, not_negative
 
 #: The distribution that the numbers of a table are drawn from at the start.
 Initial = Literal["normal", "uniform", "xavier_normal", "xavier_uniform"]
@@ -20,10 +20,9 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
             (``xavier_*``; Glorot & Bengio 2010).
 
     Raises:
-        InputError: no such distribution, or a negative ``init``.
+        InputError: no such distribution, or ``init`` is negative or not finite.
     """
-    if init < 0:
-        raise InputError(f"init: expected at least 0, got {init:g}")
+    not_negative("init", init)
     if initial == "normal":
         nn.init.normal_(weight, std=init)
     elif initial == "uniform":

@@ -1,5 +1,8 @@
 """One encoder and one decoder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,6 +11,27 @@ from dans.batch import Positives
 from dans.data.messages import MessageGraph
 from dans.models.decoders import Decoder
 from dans.models.encoders import Encoder
+
+
+@contextmanager
+def at_rest(module: nn.Module) -> Iterator[None]:
+    """Keep a module from dropping anything, and put it and its parts back as they were.
+
+    Example:
+        >>> layer = nn.Dropout(0.5)
+        >>> with at_rest(layer):
+        ...     layer.training, layer(torch.ones(2)).tolist()
+        (False, [1.0, 1.0])
+        >>> layer.training
+        True
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 class Model(nn.Module):
@@ -61,8 +85,5 @@ class Model(nn.Module):
     @torch.no_grad()
     def vectors(self, messages: MessageGraph) -> Tensor:
         """As ``encode``, for use rather than training: no dropout, no gradient."""
-        training = self.training
-        self.eval()
-        entities = self.encode(messages)
-        self.train(training)
-        return entities
+        with at_rest(self):
+            return self.encode(messages)

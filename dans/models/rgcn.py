@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from dans.data.messages import MessageGraph
 from dans.errors import InputError
-from dans.models.dropout import drop
+from dans.models.dropout import check_share, drop
 from dans.models.encoders import Encoder
+from dans.models.initial import draw
 from dans.models.propagate import propagate
 
 
@@ -122,12 +123,10 @@ class RGCN(Encoder):
             raise InputError(f"bases: expected 0 or more, got {bases}")
         if blocks is not None and (blocks < 1 or dim % blocks):
             raise InputError(f"blocks: expected a divisor of dim = {dim}, got {blocks}")
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout: expected a share in [0, 1), got {dropout}")
         if bases is None:
             bases = 4 if blocks is None else 0
         self.dim = dim
-        self.dropout = dropout
+        self.dropout = check_share("dropout", dropout)
         self.last_relu = last_relu
         self.init = init
         self.entities = nn.Embedding(num_entities, dim)
@@ -141,7 +140,7 @@ class RGCN(Encoder):
 
     def reset_parameters(self) -> None:
         """Draw the input table anew, and the layers."""
-        nn.init.normal_(self.entities.weight, std=self.init)
+        draw(self.entities.weight, "normal", self.init)
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()

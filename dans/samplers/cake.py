@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from dans.batch import Positives
+from dans.errors import one_of
 from dans.known import KnownFacts
 from dans.samplers.chance import distinct
 from dans.samplers.entity import EntitySampler, any_other, replaced
-from dans.samplers.filters import Filter, Side, one_of
+from dans.samplers.filters import Filter, Side
 from dans.samplers.names import Names
 from dans.samplers.pools import Pools
 from dans.samplers.types import cardinalities, concepts_of, slots, stretches

@@ -6,19 +6,10 @@ import torch
 from torch import Tensor
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import (
-    SIDES,
-    Filter,
-    Side,
-    one_of,
-    positive,
-    requires_known,
-    sides,
-    unknown,
-)
+from dans.samplers.filters import SIDES, Filter, Side, positive, requires_known, sides, unknown
 
 
 class EntitySampler(NegativeSampler):

@@ -19,19 +19,6 @@ Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
-def one_of(option: str, value: object, accepted: tuple[str, ...]) -> None:
-    """Check an option that names a choice.
-
-    Raises:
-        InputError: the value is not among those accepted.
-
-    Example:
-        >>> one_of("side", "tail", ("coin", "head", "tail"))
-    """
-    if value not in accepted:
-        raise InputError(f"{option}: known: {', '.join(accepted)}; got {value!r}")
-
-
 def positive(option: str, value: int) -> None:
     """Check an option that counts something.
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.known import KnownFacts
 from dans.samplers.entity import replaced
-from dans.samplers.filters import Filter, Side, one_of
+from dans.samplers.filters import Filter, Side
 from dans.samplers.uniform import Uniform, by_weight, running_total
 
 #: How the unigram comes in: by the draws, or by one of two weights on uniform draws.

@@ -9,9 +9,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.batch import Positives
+from dans.errors import finite, one_of
 from dans.known import KnownFacts
-from dans.samplers.bounds import finite
-from dans.samplers.filters import Mask, one_of, positive
+from dans.samplers.filters import Mask, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, above_zero, one_of
 from dans.known import KnownFacts
-from dans.samplers.bounds import above_zero
 from dans.samplers.entity import any_other
-from dans.samplers.filters import Filter, one_of, positive, unknown
+from dans.samplers.filters import Filter, positive, unknown
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 

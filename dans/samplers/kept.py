@@ -3,18 +3,10 @@
 import torch
 
 from dans.batch import Negatives, Positives
+from dans.errors import one_of
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import (
-    SIDES,
-    Mask,
-    Side,
-    one_of,
-    positive,
-    requires_known,
-    sides,
-    unknown,
-)
+from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
 
 
 class Kept(NegativeSampler):

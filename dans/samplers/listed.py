@@ -10,21 +10,12 @@ import torch
 from torch import Tensor
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
 from dans.samplers.chance import below, distinct
 from dans.samplers.entity import any_other, replaced
-from dans.samplers.filters import (
-    SIDES,
-    Mask,
-    Side,
-    one_of,
-    positive,
-    requires_known,
-    sides,
-    unknown,
-)
+from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
 from dans.samplers.names import Names, lines
 
 #: The columns every line has: a fact, the side that is replaced, and by whom.

@@ -7,21 +7,11 @@ import torch
 from torch import Tensor
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, above_zero, one_of
 from dans.known import KnownFacts
 from dans.samplers.base import NegativeSampler
-from dans.samplers.bounds import above_zero
 from dans.samplers.entity import any_other
-from dans.samplers.filters import (
-    SIDES,
-    Mask,
-    Side,
-    one_of,
-    positive,
-    requires_known,
-    sides,
-    unknown,
-)
+from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
 from dans.samplers.questions import Questions, last, repeats
 from dans.samplers.scoring import Scorer, gap
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.known import KnownFacts
 from dans.samplers.entity import EntitySampler
-from dans.samplers.filters import Filter, Side, one_of, positive
+from dans.samplers.filters import Filter, Side, positive
 from dans.samplers.uniform import Uniform
 
 #: Ends of all walks, of some random ones, or of the public program's one walk.

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from dans.batch import Negatives, Positives
-from dans.errors import InputError
+from dans.errors import InputError, above_zero, one_of
 from dans.known import KnownFacts
-from dans.samplers.bounds import above_zero
 from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler, any_other, replaced
-from dans.samplers.filters import Filter, Side, one_of, positive, unknown
+from dans.samplers.filters import Filter, Side, positive, unknown
 from dans.samplers.questions import Questions, last, repeats
 from dans.samplers.scoring import Scorer, gap
 from dans.samplers.uniform import head_probability

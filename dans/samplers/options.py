@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from dans.errors import InputError
-from dans.samplers.filters import Mask, one_of
+from dans.errors import InputError, one_of
+from dans.samplers.filters import Mask
 from dans.samplers.networks import Film, Init, Norm, Output
 from dans.samplers.ways import HeadQuery, NoiseScale, Sides
 

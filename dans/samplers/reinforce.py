@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, not_negative, one_of
 from dans.known import KnownFacts
-from dans.regularizers import l2 as mean_squares
+from dans.losses import l2 as mean_squares
 from dans.samplers.base import Phase
-from dans.samplers.bounds import not_negative
 from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler
-from dans.samplers.filters import Filter, one_of, positive, unknown
+from dans.samplers.filters import Filter, positive, unknown
 from dans.samplers.uniform import head_probability
 
 #: By the relation's cardinalities (see ``uniform.Bernoulli``), a fair coin, or always the same.

@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, above_zero, not_negative
 from dans.known import KnownFacts
 from dans.samplers.base import Phase
-from dans.samplers.bounds import above_zero, not_negative
 from dans.samplers.filters import Filter, Side, positive
 from dans.samplers.types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from dans.batch import Positives
-from dans.errors import InputError
+from dans.errors import InputError, finite, not_negative
 from dans.known import KnownFacts
-from dans.samplers.bounds import finite, not_negative
 from dans.samplers.chance import tossed
 from dans.samplers.entity import EntitySampler, replaced
 from dans.samplers.filters import Filter, Side

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Schedules that are a function of all steps there will be.
+BY_STEPS = ("cosine", "linear")
+
 #: Which of a run's two checkpoints: the best on validation, or the newest.
 Which = Literal["best", "last"]
 
@@ -44,8 +47,8 @@ class Run:
         """Where a checkpoint lies."""
         return self.path / f"{which}.safetensors"
 
-    def begin(self, config: RunConfig, *, resume: bool) -> None:
-        """Take possession of the folder.
+    def check(self, config: RunConfig, *, resume: bool) -> None:
+        """May this be trained here?
 
         Args:
             config: what is about to be trained.
@@ -54,7 +57,8 @@ class Run:
         Raises:
             InputError: the folder holds a run and ``resume`` was not asked for, or holds a run of
                 another configuration. More ``train.steps`` than before is no other configuration
-                where the learning rate is constant.
+                where the learning rate does not hang on them. The validation at the end of the
+                former counts for ``plateau`` as others do.
         """
         if self.exists and not resume:
             raise InputError(
@@ -63,7 +67,7 @@ class Run:
             )
         if self.exists:
             before = self.config()
-            if before.train.schedule != "constant" and before.train.steps != config.train.steps:
+            if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
                 raise InputError(
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
                     f"the learning rate of {self.path} was scheduled for the former"
@@ -73,6 +77,10 @@ class Run:
                     f"{self.path}/config.json: this run was made with another configuration "
                     f"({_difference(before.plain(), config.plain())}); --out names another folder"
                 )
+
+    def begin(self, config: RunConfig, *, resume: bool) -> None:
+        """Take possession of the folder; see ``check``."""
+        self.check(config, resume=resume)
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json("config.json", config.plain())
 

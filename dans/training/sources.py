@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dans.batch import Positives
+from dans.config import TrainConfig
 from dans.data.messages import MessageGraph
 from dans.models.model import Model
 
@@ -58,8 +59,10 @@ class QuestionBatches(Batches):
     """
 
     def __init__(self, facts: Tensor, size: int) -> None:
-        tails = facts[:, :2].unique(dim=0, return_inverse=True)[1]
-        heads = facts[:, 1:].unique(dim=0, return_inverse=True)[1]
+        h, r, t = facts.unbind(-1)
+        # A number for each question: rows of two are sorted fifty times slower.
+        tails = (h * (r.max() + 1) + r).unique(return_inverse=True)[1]
+        heads = (r * (t.max() + 1) + t).unique(return_inverse=True)[1]
         asked = torch.cat((tails, heads + tails.max() + 1))
         self.by_question = asked.argsort(stable=True)
         counts = torch.bincount(asked)
@@ -73,6 +76,13 @@ class QuestionBatches(Batches):
         before = counts.cumsum(0) - counts
         first = (self.starts[questions] - before).repeat_interleave(counts)
         return self.by_question[first + torch.arange(len(first))]
+
+
+def batches_of(facts: Tensor, config: TrainConfig) -> Batches:
+    """What a pass over (f, 3) facts is made of; its length is how many batches make a pass."""
+    if config.batch_by == "questions":
+        return QuestionBatches(facts, config.batch)
+    return Batches(len(facts), config.batch)
 
 
 class Source(Protocol):

@@ -27,7 +27,7 @@ from dans.seeding import random_state, restore_random_state
 from dans.training.dump import Dump
 from dans.training.optimizers import build_optimizer, clip
 from dans.training.run import Run
-from dans.training.sources import Batches, QuestionBatches, Source
+from dans.training.sources import Source, batches_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ class Trainer:
 
     Raises:
         InputError: ``phases`` names one that the sampler does not have, or batches are of questions
-            and the objective is not, or the schedule needs validations and there are none.
+            and the objective is not, or the schedule needs validations and there are none, or
+            rivals should be written down and the objective has none.
     """
 
     def __init__(
@@ -100,11 +101,12 @@ class Trainer:
             )
         if config.schedule == "plateau" and evaluator is None:
             raise InputError("train.schedule: plateau needs validation facts, and there are none")
-        self.batches = (
-            QuestionBatches(kg.train, config.batch)
-            if self.by_question
-            else Batches(len(kg.train), config.batch)
-        )
+        if config.dump and not objective.has_rivals:
+            raise InputError(
+                "train.dump: this objective holds facts against no rivals that could be written "
+                "down; leave it out"
+            )
+        self.batches = batches_of(kg.train, config)
         self.moves = Moves(objective.phases(), phases, check=self.check)
         self.optimizer = build_optimizer(model.parameters(), config)
         self.optimizers = {"model": self.optimizer, **self.moves.optimizers}
@@ -155,12 +157,13 @@ class Trainer:
         """One step of the model, after the sampler's own moves; the terms of its loss."""
         self.model.train()
         self.objective.train()
-        positives = self.positives(self.batches.next())
+        rows = self.batches.next()
+        positives = self.positives(rows)
         speed = factor(self.config.schedule, self.done, self.config.steps)
         speed *= self.plateau["factor"]
         logged = self.moves(positives.detach(), factor=speed)
         terms = self.objective(self.model.decoder, positives)
-        terms |= self.regularize(positives)
+        terms |= self.regularize(rows, positives)
         self.check(terms)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.model.parameters()))
@@ -172,16 +175,13 @@ class Trainer:
         self.done += 1
         return logged | {name: float(term.detach()) for name, term in terms.items()}
 
-    def regularize(self, positives: Positives) -> dict[str, Tensor]:
-        """The regularisers' terms, by name."""
-        if not self.regularizers:
-            return {}
-        decoder, relations = self.model.decoder, positives.triples[:, 1]
-        if decoder.reciprocal:
-            relations = torch.cat((relations, relations + decoder.num_relations))
-        r = decoder.vectors(relations)
+    def regularize(self, rows: Tensor, positives: Positives) -> dict[str, Tensor]:
+        """The regularisers' terms, by name; of all entities for those that look at them."""
+        whole = positives
+        if positives.pool is not None and any(one.whole for one in self.regularizers.values()):
+            whole = self.source.positives(self.model, rows)
         return {
-            name: regularizer(positives.h, r, positives.t)
+            name: regularizer(self.model.decoder, whole if regularizer.whole else positives)
             for name, regularizer in self.regularizers.items()
         }
 

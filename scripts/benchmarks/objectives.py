@@ -1,8 +1,8 @@
 """Epochs of the objectives that draw no negatives, and optimizers that leave rows at rest.
 
 One against all beside PyKEEN's loop over the same questions and the bare matrix products; Stay
-Positive beside our own negative sampling and its own first term; optimizers that move the rows of a
-batch beside torch's, which move a whole table.
+Positive beside our own samplings of negatives and its own first term; optimizers that move the rows
+of a batch beside torch's, which move a whole table.
 """
 
 from __future__ import annotations
@@ -39,11 +39,14 @@ DANS, PRODUCTS, PYKEEN = "dans", "three matrix products alone", "PyKEEN LCWA"
 #: FB15k-237AM.
 SP_WIDTH, SP_BATCH = 200, 2722
 #: The method, the method on batches as large as negative sampling's with its negatives, negative
-#: sampling; and the method without its closed form.
-SP, SP_LARGE, NS, SP_ALONE = (
+#: sampling; negative sampling that shares its negatives and, like the method, moves only the rows
+#: it looked at; the method over the triples of all entities; and without its closed form.
+SP, SP_LARGE, NS, POOLED, SP_ALL, SP_ALONE = (
     "dans, stay positive",
     "dans, stay positive, batch x (n + 1)",
     "dans, negative sampling",
+    "dans, shared negatives, touched rows",
+    "dans, stay positive over all",
     "dans, its first term alone",
 )
 SP_WORK = "Stay Positive epoch beside n={n} negatives, {decoder} d={width}, {kg}, {facts:,} facts"
@@ -176,11 +179,13 @@ def stay_positive(
     facts: int | None = None,
     rounds: int = 3,
 ) -> list[Row]:
-    """Epochs beside negative sampling's; beside its own first term where n is 0.
+    """Epochs beside negative sampling's; where n is 0, beside its first term and itself over all.
 
     By theory negative sampling takes 1 + n times as long as Stay Positive, whose batch may then be
     that many times larger. Negative sampling takes every entity's vector and moves the whole
-    table, Stay Positive those of its batch: part of the difference at n = 1 is that.
+    table, Stay Positive those of its batch: part of the difference at n = 1 is that. Shared
+    negatives leave the other rows alone too, so that the ratio to them is the method's; a fact
+    meets n of them, half on each side. Over all, every row has a gradient.
 
     Args:
         kg: its training facts make an epoch.
@@ -195,7 +200,7 @@ def stay_positive(
         work = SP_WORK.format(
             n=n, decoder="SimplE", width=SP_WIDTH, kg=kg.name, facts=len(kg.train)
         )
-        contenders = (SP, SP_LARGE, NS) if n else (SP, SP_ALONE)
+        contenders = (SP, SP_LARGE, NS, POOLED) if n else (SP, SP_ALONE, SP_ALL)
         times = rounds if n else 3 * rounds
         found += compete(work, contenders, make_epoch, kg, n, rounds=times)
     return found
@@ -204,17 +209,25 @@ def stay_positive(
 def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], object]:
     """A contender's epoch."""
     positive: dict[str, Any] = {
-        "objective": {"name": "stay_positive", "weight": 0.0 if contender == SP_ALONE else 0.1},
+        "objective": {
+            "name": "stay_positive",
+            "weight": 0.0 if contender == SP_ALONE else 0.1,
+            "over": "all" if contender == SP_ALL else "batch",
+        },
         "decoder": {"name": "simple", "bound": 5.0},
     }
     sampling: dict[str, Any] = {
-        "sampler": [{"name": "uniform", "k": n}],
         "loss": {"name": "logistic", "balance": "sum"},
         "decoder": "simple",
     }
+    shared = {"name": "sampled", "heads": n // 2, "tails": n - n // 2}
+    setting = {
+        NS: {**sampling, "sampler": [{"name": "uniform", "k": n}]},
+        POOLED: {**sampling, "objective": shared},
+    }
     one = trainer(
         kg,
-        **(sampling if contender == NS else positive),
+        **setting.get(contender, positive),
         encoder={"name": "lookup", "dim": SP_WIDTH, "initial": "uniform", "init": 0.4},
         train={"batch": SP_BATCH * (n + 1 if contender == SP_LARGE else 1)},
     )

@@ -10,7 +10,6 @@ import pytest
 from dans.analysis.tables import (
     Results,
     across,
-    beside,
     collect,
     compare,
     gap,
@@ -86,10 +85,33 @@ def test_rows_are_held_to_what_recipes_expect(tmp_path: Path) -> None:
     keep(tmp_path, "one", 0, 0.6)
     keep(tmp_path, "two", 0, 0.6)
     found = collect(tmp_path)
-    expected = {"one": {"value": 0.58, "tolerance": 0.03}, "two": {"value": 0.5, "tolerance": 0.03}}
+    values = {"one": 0.58, "two": 0.5}
+    expected = {
+        name: {"metric": "mrr", "value": value, "tolerance": 0.03} for name, value in values.items()
+    }
     table = markdown(found, expected=expected)
-    assert table.count(".580 ± .030 |") == 1
-    assert ".500 ± .030, missed" in table
+    assert table.count("| .580 ± .030 |") == 1
+    assert "| .500 ± .030, missed |" in table
+
+
+def test_a_recipe_may_expect_another_metric() -> None:
+    classified = {0: {"platt.nll": 0.57}, 1: {"platt.nll": 0.61}}
+    found = {
+        "far": replace(results({0: 0.1, 1: 0.1}), classified=classified),
+        "near": replace(results({0: 0.1, 1: 0.1}), classified=classified),
+        "plain": results({0: 0.1}),
+    }
+    values = {"far": 0.57, "near": 0.585, "plain": 0.1}
+    expected = {
+        name: {"metric": "platt.nll", "value": value, "tolerance": 0.01}
+        for name, value in values.items()
+    }
+    lines = markdown(found, expected=expected).splitlines()[2:]
+    assert [line.split(" | ")[-1] for line in lines] == [
+        "platt.nll .570 ± .010, missed |",
+        "platt.nll .585 ± .010 |",
+        "platt.nll .100 ± .010, not judged |",
+    ]
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -158,22 +180,6 @@ def test_samplers_are_rows_and_models_columns() -> None:
         across(found, ["umls-rotate"], reference="mcns", unnamed="dans")
 
 
-def test_a_paper_number_stands_beside_ours() -> None:
-    ranked = replace(results({0: 0.4, 1: 0.5}), seconds={0: 10.0, 1: 20.0})
-    classified = {0: {"nll": 0.62, "platt.nll": 0.58}}
-    labelled = replace(results({0: 0.1}), seconds={0: 5.0}, classified=classified)
-    both = {"b": ranked, "a": labelled}
-    table = beside(both, ["mrr", "platt.nll"], {"b": {"mrr": 0.44}, "a": {"platt.nll": 0.582}})
-    assert table.splitlines()[2:] == [
-        "| a | .100 | .580 (.582) | 1 | 5 |",
-        "| b | .450 ± .071 (.440) | – | 2 | 15 |",
-    ]
-    with pytest.raises(InputError, match=r"--metrics nnl: known: hits@1, .*, nll, platt.nll"):
-        beside(both, ["nnl"], {})
-    assert summarise(both)["a"]["classified"]["platt.nll"]["mean"] == 0.58
-    assert "classified" not in summarise(both)["b"]
-
-
 def test_classification_is_collected(tmp_path: Path) -> None:
     folder = tmp_path / "one" / "seed0"
     folder.mkdir(parents=True)
@@ -185,3 +191,10 @@ def test_classification_is_collected(tmp_path: Path) -> None:
     assert result.numbers("platt.nll") == [0.5]
     assert result.numbers("nll") == [0.6]
     assert result.numbers("brier") == []
+
+
+def test_classification_is_summarised_where_it_is_known() -> None:
+    classified = {0: {"nll": 0.62, "platt.nll": 0.58}}
+    both = {"b": results({0: 0.4}), "a": replace(results({0: 0.1}), classified=classified)}
+    assert summarise(both)["a"]["classified"]["platt.nll"]["mean"] == 0.58
+    assert "classified" not in summarise(both)["b"]

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from baselines.assembly import OBJECTIVES, train
-from dans.assembly import configure, load
+from baselines.stay_positive import StayPositive
+from dans.assembly import build_trainer, configure, load
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.judging import judge
 from dans.objectives import OBJECTIVES as OWN
@@ -45,7 +47,7 @@ def recipe_in(folder: Path, encoder: str = "lookup") -> Path:
 
 def test_the_table_holds_the_objectives_of_dans_too() -> None:
     assert OBJECTIVES.items() >= OWN.items()
-    assert {"softmax"} <= OBJECTIVES.keys() - OWN.keys()
+    assert OBJECTIVES.keys() - OWN.keys() == {"sampled", "softmax", "stay_positive"}
 
 
 @pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
@@ -59,25 +61,63 @@ def test_a_rival_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
         _ = load(tmp_path / "run").sampler
 
 
-def test_a_rival_goes_on_to_the_bit(tmp_path: Path) -> None:
-    recipe = recipe_in(tmp_path)
-    train(configure(recipe, []), tmp_path / "whole")
-    train(configure(recipe, ["train.steps=3"]), tmp_path / "parts")
-    train(configure(recipe, []), tmp_path / "parts", resume=True)
+#: What a recipe sets for another rival than softmax.
+OTHERS = {
+    "sampled": [
+        "objective={name='sampled', heads=2, tails=3, noise='frequency', filter='mask'}",
+        "loss={name='self_adversarial', balance='facts'}",
+        "train.batch_by=facts",
+    ],
+    "stay_positive": [
+        "objective={name='stay_positive', power=2}",
+        "decoder={name='complex', bound=2.0, query_dropout=0.2}",
+        "train.batch_by=facts",
+    ],
+}
+
+
+@pytest.mark.parametrize("rival", ["softmax", *OTHERS])
+def test_a_rival_goes_on_to_the_bit(tmp_path: Path, rival: str) -> None:
+    recipe, own = recipe_in(tmp_path), OTHERS.get(rival, [])
+    train(configure(recipe, own), tmp_path / "whole")
+    train(configure(recipe, [*own, "train.steps=3"]), tmp_path / "parts")
+    assert Run(tmp_path / "parts").load("last")["step"] == 3
+    train(configure(recipe, own), tmp_path / "parts", resume=True)
     whole, parts = (Run(tmp_path / name).load("last") for name in ("whole", "parts"))
+    assert load(tmp_path / "whole").config.objective.name == rival
     assert states_equal({**whole, "seconds": 0}, {**parts, "seconds": 0})
 
 
-def test_a_rival_starts_from_the_vectors_of_another_run(tmp_path: Path) -> None:
-    recipe = recipe_in(tmp_path)
-    train(configure(recipe, []), tmp_path / "base")
+#: The two halves of Kamigaito & Hayashi's pre-training, Table 3: NS to SANS, SCE to SCE w/ LS.
+SAMPLED = 'objective = "sampled"\nloss = { name = "NAME", balance = "facts" }\n'
+SOFTMAX = 'objective = { name = "softmax", smoothing = SHARE }\n'
+BY = '[train]\nsteps = 6\nvalidate_every = 3\nbatch = 5\nbatch_by = "BY"\n'
+PAIRS = {
+    "sampled": (
+        [*OTHERS["sampled"][:1], "loss=logistic", "train.batch_by=facts"],
+        SAMPLED.replace("NAME", "self_adversarial") + BY.replace("BY", "facts"),
+    ),
+    "softmax": (
+        ["objective.smoothing=0.0"],
+        SOFTMAX.replace("SHARE", "0.1") + BY.replace("BY", "questions"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_rival_starts_from_the_vectors_of_another_run(tmp_path: Path, name: str) -> None:
+    before, after = PAIRS[name]
+    train(configure(recipe_in(tmp_path), before), tmp_path / "base")
     then = tmp_path / "then.toml"
-    then.write_text(
-        f'start = "{tmp_path / "base"}"\nobjective = "softmax"\n'
-        "[train]\nsteps = 0\nbatch_by = 'questions'\n"
-    )
-    train(configure(then, []), tmp_path / "run")
-    assert torch.equal(load(tmp_path / "run").entities, load(tmp_path / "base").entities)
+    then.write_text(f'start = "{tmp_path / "base"}"\n{after}')
+    train(configure(then, ["train.steps=0"]), tmp_path / "still")
+    assert torch.equal(load(tmp_path / "still").entities, load(tmp_path / "base").entities)
+    # With dropout of its own, which moves no weight.
+    train(configure(then, ["encoder.dropout=0.3"]), tmp_path / "run")
+    run = load(tmp_path / "run", which="last")
+    assert run.config.encoder.options == {"dim": 8, "dropout": 0.3}
+    assert run.step == 6
+    assert not torch.equal(run.entities, load(tmp_path / "base").entities)
 
 
 def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
@@ -98,14 +138,23 @@ def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
         ("sampler=['uniform']", "sampler: has no place in the objective softmax"),
         ("train.l2=0.1", "train.l2: has no place in the objective softmax"),
         ("regularizer.0.name=n33", "regularizer.0.name: unknown name 'n33'"),
-        ("regularizer.0.weight=-1.0", "regularizer.0.weight: expected at least 0"),
+        ("regularizer.0.weight=-1.0", "regularizer.0.weight: must not be negative"),
+        ("train.dump=true", "train.dump: this objective holds facts against no rivals"),
+        (
+            "objective={name='softmax', precision='bfloat16'}",
+            "objective.precision: bfloat16 is for scores by matrix products, not .* of transe",
+        ),
+        ("objective=stay_positive", "objective.name: stay_positive needs scores .*; got transe"),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(
     tmp_path: Path, change: str, message: str
 ) -> None:
+    changes = [change]
+    if message.endswith("transe"):
+        changes += ["decoder=transe", "regularizer=[]", "train.batch_by=facts"]
     with pytest.raises(InputError, match=message):
-        train(configure(recipe_in(tmp_path), [change]), tmp_path / "run")
+        train(configure(recipe_in(tmp_path), changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -117,3 +166,22 @@ def test_negative_sampling_needs_its_parts_and_takes_facts(tmp_path: Path) -> No
     whole = ["objective=negative_sampling", "loss=logistic", "sampler=['kept']"]
     with pytest.raises(InputError, match=r"train\.batch_by: questions are for objectives"):
         train(configure(recipe, whole), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("batch", "batches"), [(5, 6), (30, 1), (1000, 1)])
+def test_stay_positive_knows_how_many_batches_make_a_pass(
+    tmp_path: Path, batch: int, batches: int
+) -> None:
+    changes = [*OTHERS["stay_positive"], f"train.batch={batch}"]
+    config = configure(recipe_in(tmp_path), changes)
+    trainer = build_trainer(config, KnowledgeGraph.load(config.data), None, OBJECTIVES)
+    assert isinstance(trainer.objective, StayPositive)
+    assert trainer.objective.num_batches == len(trainer.batches) == batches
+
+
+def test_an_heir_drops_the_loss_that_it_has_no_place_for(tmp_path: Path) -> None:
+    recipe = recipe_in(tmp_path)
+    recipe.with_name("base.toml").write_text(recipe.read_text() + '[loss]\nname = "logistic"\n')
+    recipe.write_text('extends = "base"\nloss = ""\nregularizer = []\n')
+    train(configure(recipe, []), tmp_path / "run")
+    assert Run(tmp_path / "run").metrics()[-1]["train"].keys() == {"loss"}

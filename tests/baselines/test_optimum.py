@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
 from baselines.theory import corrected, observed, smoothed
 from dans.batch import Positives
@@ -189,6 +190,47 @@ def test_published_weights_are_frequent_negatives_of_which_there_are_fewer(facts
     torch.testing.assert_close(published.softmax(-1), frequent.softmax(-1), **CLOSE)
     shift = torch.full_like(frequent, ENTITIES).log()
     torch.testing.assert_close(published - frequent, shift, **CLOSE)
+
+
+def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance gives what is expected of it: every entity as often, every quantile once a side."""
+
+    def randint(high: int, size: tuple[int], **place: object) -> Tensor:
+        return torch.arange(size[0]) % high
+
+    def rand(size: int, *, dtype: torch.dtype, **place: object) -> Tensor:
+        return ((torch.arange(size // 2, dtype=dtype) + 0.5) / (size // 2)).repeat(2)
+
+    monkeypatch.setattr(torch, "randint", randint)
+    monkeypatch.setattr(torch, "rand", rand)
+
+
+@pytest.mark.parametrize("balance", ["sum", "facts"])
+@pytest.mark.parametrize("noise", ["uniform", "frequency", "weighted", "published"])
+def test_the_objective_leads_where_theory_says_under_every_noise(
+    facts: Tensor, noise: str, balance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """f = log(p_d / (v p_n)), with v draws that weigh one; of NS mean, v = 1."""
+    if (noise, balance) == ("published", "facts"):
+        pytest.skip("there is no such loss")
+    size = len(facts) if noise == "frequency" else ENTITIES
+    objective = SampledNegatives(
+        Logistic(balance=balance),  # type: ignore[arg-type]
+        facts=facts,
+        num_entities=ENTITIES,
+        heads=size,
+        tails=size,
+        noise=noise,  # type: ignore[arg-type]
+    ).double()
+    exact_draws(monkeypatch)
+    decoder = DistMult(RELATIONS, ENTITIES).double()
+    found = optimum(lambda scores: objective(decoder, positives(facts, scores))["loss"])
+    p_n = (lambda head: uniform(head)) if noise == "uniform" else frequency(facts)
+    draws = {"published": 1}.get(noise, size) if balance == "sum" else 1
+    goal = theory(facts, lambda counts, head: observed(counts) / (draws * p_n(head)))
+    torch.testing.assert_close(found, goal.log(), rtol=0.0, atol=1e-3)
+    shape = theory(facts, lambda counts, head: observed(observed(counts) / p_n(head)))
+    torch.testing.assert_close(found.softmax(-1), shape, **CLOSE)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])

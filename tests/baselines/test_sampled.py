@@ -16,7 +16,7 @@ from dans.batch import Negatives, Positives
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.losses import Logistic, Loss, SelfAdversarial
+from dans.losses import Logistic, Loss, Margin, SelfAdversarial
 from dans.models.decoders import DECODERS
 from dans.models.encoders import Lookup
 from dans.models.model import Model
@@ -324,6 +324,15 @@ def test_counts_of_other_entities_are_refused(kg: KnowledgeGraph) -> None:
 def test_wrong_options_are_named(given: dict[str, Any], message: str, kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match=message):
         make(kg, **given)
+
+
+@pytest.mark.parametrize(
+    "loss", [Logistic(), Logistic(balance="facts"), SelfAdversarial(balance="sum"), Margin()]
+)
+def test_published_noise_is_of_the_published_loss(loss: Loss, kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="noise: published is of the loss logistic with balance"):
+        make(kg, loss, noise="published")
+    make(kg, loss, noise="weighted")
 
 
 def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> None:

@@ -160,9 +160,9 @@ def test_equal_questions_are_asked_once(
 ) -> None:
     asked = []
 
-    def spy(*given: Any, low: bool) -> Tensor:
+    def spy(*given: Any, **options: Any) -> Tensor:
         asked.append((len(given[1]), float(given[3].sum())))
-        return all_entities(*given, low=low)
+        return all_entities(*given, **options)
 
     monkeypatch.setattr(softmax, "all_entities", spy)
     model = model_of(kg)
@@ -185,15 +185,34 @@ def test_low_precision_is_nearly_right(kg: KnowledgeGraph, given: dict[str, Any]
         assert (one - other).norm() < 0.02 * one.norm()
 
 
-def test_relations_are_predicted_where_asked_for(kg: KnowledgeGraph) -> None:
-    model = model_of(kg)
-    positives = positives_of(model, kg.train)
-    terms = objective(kg, relations=0.5)(model.decoder, positives)
-    scores = model.decoder.score(
-        positives.h[:, None], model.decoder.relation.weight, positives.t[:, None]
-    )
-    assert torch.allclose(terms["relations"], 0.5 * F.cross_entropy(scores, kg.train[:, 1]))
-    assert "relations" not in objective(kg)(model.decoder, positives)
+@pytest.mark.parametrize("decoder", ["transe", "rotate"])
+def test_low_precision_is_refused_where_nothing_is_multiplied(
+    kg: KnowledgeGraph, decoder: str
+) -> None:
+    message = f"precision: bfloat16 is for scores by matrix products, not for those of {decoder}"
+    with pytest.raises(InputError, match=message):
+        objective(kg, precision="bfloat16", decoder=decoder)
+    objective(kg, precision="float32", decoder=decoder)
+    objective(kg, precision="bfloat16", decoder="distmult")
+    model = model_of(kg, decoder)
+    with pytest.raises(InputError, match=message):
+        objective(kg, precision="bfloat16")(model.decoder, positives_of(model, kg.train))
+
+
+@pytest.mark.parametrize("decoder", ["complex", "transe", "rotate"])
+def test_scores_are_made_once_with_smoothing_too(
+    kg: KnowledgeGraph, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, made = model_of(kg, decoder), []
+    match_all = model.decoder.match_all
+
+    def spy(queries: Tensor, entities: Tensor) -> Tensor:
+        made.append(len(queries))
+        return match_all(queries, entities)
+
+    monkeypatch.setattr(model.decoder, "match_all", spy)
+    objective(kg, smoothing=0.3)(model.decoder, positives_of(model, kg.train))
+    assert len(made) == (not model.decoder.dot)
 
 
 def test_a_step_makes_the_facts_likelier(kg: KnowledgeGraph) -> None:
@@ -210,7 +229,8 @@ def test_a_step_makes_the_facts_likelier(kg: KnowledgeGraph) -> None:
     [
         ({"smoothing": 1.0}, r"smoothing: expected a share in \[0, 1\), got 1"),
         ({"smoothing": -0.1}, "smoothing: expected a share"),
-        ({"relations": -1.0}, "relations: expected at least 0, got -1"),
+        ({"smoothing": float("nan")}, "smoothing: expected a share"),
+        ({"precision": "float16"}, "precision: known: float32, bfloat16; got 'float16'"),
         ({"smoothing": 0.1, "backward_correction": True}, "cannot be combined with smoothing"),
     ],
 )

@@ -213,14 +213,27 @@ def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str
     torch.manual_seed(0)
     decoder = build(DECODERS, name, num_relations=kg.num_relations, dim=DIM)
     model = Model(Lookup(kg.num_entities, DIM), decoder)
-    with pytest.raises(InputError, match=r"complex, distmult.*got"):
+    message = f"name: stay_positive needs .* complex, distmult.*; got {name}"
+    with pytest.raises(InputError, match=message):
         terms(kg, model)
+    with pytest.raises(InputError, match=f"objective.{message}"):
+        build(OBJECTIVES, "stay_positive", where="objective", num_batches=1, decoder=name)
+
+
+def test_the_batch_is_not_taken_to_be_all_entities(kg: KnowledgeGraph) -> None:
+    model = make(kg, "distmult")
+    whole = model.positives(kg.train[ROWS], model.encode(kg.messages()))
+    with pytest.raises(ValueError, match="pool: over = 'batch' bounds"):
+        StayPositive(num_batches=5)(model.decoder, whole)
+    StayPositive(num_batches=5, over="all")(model.decoder, whole)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"weight": -1.0}, "weight: expected at least 0, got -1"),
+        ({"weight": -1.0}, "weight: must not be negative, got -1"),
+        ({"weight": float("nan")}, "weight: must be a finite number, got nan"),
+        ({"weight": float("inf")}, "weight: must be a finite number, got inf"),
         ({"power": 3}, "power: known: 1, 2; got 3"),
         ({"over": "some"}, "over: known: batch, all; got 'some'"),
         ({"reduce": "max"}, "reduce: known: sum, mean; got 'max'"),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dans.models.dropout import drop
+from dans.errors import InputError
+from dans.models.dropout import check_share, drop
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
@@ -41,3 +42,49 @@ def test_a_seed_repeats_it_and_the_input_stays() -> None:
     assert torch.equal(drop(x, 0.4), one)
     assert torch.equal(x, before)
     assert not torch.equal(drop(x, 0.4), one)
+
+
+@pytest.mark.parametrize("share", [1e-9, 1e-6, 0.999993, 1 - 1e-12])
+def test_a_share_near_an_end_drops_some_and_keeps_some(share: float) -> None:
+    torch.manual_seed(0)
+    dropped = drop(torch.ones(2_000_000), share)
+    gone = int((dropped == 0).sum())
+    assert 0 < gone < 2_000_000
+    few = min(gone, 2_000_000 - gone)
+    # 2,000,000 / 65,536 are 30.5; a Poisson deviation is 5.5.
+    assert few == pytest.approx(30.5, abs=25)
+    assert dropped.double().mean() == pytest.approx(1, abs=0.9)
+
+
+def test_no_share_draws_nothing() -> None:
+    torch.manual_seed(0)
+    before, x = torch.get_rng_state(), torch.randn(3)
+    torch.set_rng_state(before)
+    assert drop(x, 0.0) is x
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, float("nan"), float("inf")])
+def test_a_share_is_at_least_none_and_less_than_all(wrong: float) -> None:
+    with pytest.raises(InputError, match=rf"x: expected a share in \[0, 1\), got {wrong:g}"):
+        check_share("x", wrong)
+    assert check_share("x", 0.25) == 0.25
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_it_is_the_same_promise_on_cuda(share: float) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1_000_001, device="cuda", requires_grad=True)
+    dropped = drop(x, share)
+    assert dropped.device == x.device
+    assert (dropped == 0).double().mean().item() == pytest.approx(share, abs=0.003)
+    assert dropped.double().mean().item() == pytest.approx(1, abs=0.012)
+    (gradient,) = torch.autograd.grad(dropped.sum(), x)
+    assert torch.equal(gradient, dropped.detach())
+    quads = (dropped[:400_000] > 0).view(-1, 4).long().cpu() @ torch.tensor([1, 2, 4, 8])
+    kept = torch.tensor([share ** (4 - bin(i).count("1")) for i in range(16)])
+    kept *= torch.tensor([(1 - share) ** bin(i).count("1") for i in range(16)])
+    expected = 100_000 * kept.double()
+    counts = torch.bincount(quads, minlength=16).double()
+    assert float(((counts - expected).square() / expected).sum()) < 37.7

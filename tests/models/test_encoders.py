@@ -6,7 +6,9 @@ import torch
 from dans.data.messages import MessageGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
+from dans.models.decoders import DistMult
 from dans.models.encoders import Lookup
+from dans.models.model import Model
 from dans.registry import build
 from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY
 
@@ -118,7 +120,25 @@ def test_lookup_drops_in_training_alone():
     assert torch.equal(lookup.rows(toy(), ids), table[ids])
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.0])
-def test_a_share_to_drop_is_below_one(wrong):
-    with pytest.raises(InputError, match=r"dropout: expected a share in \[0, 1\)"):
-        Lookup(5, 4, dropout=wrong)
+@pytest.mark.parametrize("name", ["lookup", "rgcn"])
+def test_options_out_of_range_are_refused(name):
+    for wrong in (-0.1, 1.0, float("nan")):
+        with pytest.raises(InputError, match=r"dropout: expected a share in \[0, 1\)"):
+            make(name, dropout=wrong)
+    for wrong in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=f"init: must .*, got {wrong}"):
+            make(name, init=wrong)
+
+
+def test_lookup_draws_one_mask_for_an_entity_and_a_step():
+    torch.manual_seed(0)
+    lookup = Lookup(NUM_ENTITIES, 40, dropout=0.5)
+    vectors = lookup(toy())
+    decoder = DistMult(1, 40)
+    decoder.relation.weight.data.fill_(1.0)
+    facts = torch.tensor([[3, 0, 1], [3, 0, 3], [1, 0, 3]])
+    positives = Model(lookup, decoder).positives(facts, vectors)
+    masks = [positives.tail_query[0], positives.tail_query[1], positives.head_query[2], vectors[3]]
+    for one in masks[1:]:
+        assert torch.equal(one == 0, masks[0] == 0)
+    assert 0 < (masks[0] == 0).sum() < 40

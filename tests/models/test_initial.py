@@ -45,8 +45,9 @@ def test_xavier_takes_a_gain(initial: Initial) -> None:
 @pytest.mark.parametrize("initial", ["normal", "uniform", "xavier_normal", "xavier_uniform"])
 def test_of_nothing_all_is_zero_and_of_less_an_error(initial: Initial) -> None:
     assert not drawn(initial, 0.0).any()
-    with pytest.raises(InputError, match="init: expected at least 0, got -1"):
-        drawn(initial, -1.0)
+    for wrong in (-1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match=f"init: must .*, got {wrong}"):
+            drawn(initial, wrong)
 
 
 def test_an_unknown_distribution_is_named_with_those_there_are() -> None:

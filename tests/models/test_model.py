@@ -6,7 +6,7 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS, DistMult
-from dans.models.model import Model
+from dans.models.model import Model, at_rest
 from dans.registry import build
 
 
@@ -87,3 +87,17 @@ def test_widths_must_agree(kg: KnowledgeGraph) -> None:
     encoder = ENCODERS["lookup"](kg.num_entities, 4)
     with pytest.raises(ValueError, match="encoder gives 4 numbers, decoder takes 6"):
         Model(encoder, DECODERS["distmult"](kg.num_relations, 6))
+
+
+def test_at_rest_nothing_is_in_training_and_then_all_is_as_before(kg: KnowledgeGraph) -> None:
+    model = model_of(kg, "distmult").train()
+    model.encoder.eval()
+    before = [part.training for part in model.modules()]
+    assert any(before)
+    assert not all(before)
+    with at_rest(model):
+        assert not any(part.training for part in model.modules())
+    assert [part.training for part in model.modules()] == before
+    with pytest.raises(KeyError), at_rest(model):
+        raise KeyError
+    assert [part.training for part in model.modules()] == before

@@ -8,8 +8,9 @@ import torch
 
 from dans.assembly import build_trainer
 from dans.batch import Negatives, Positives
-from dans.config import RunConfig, override
+from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
+from dans.recipes import override
 from dans.samplers import DANS, Listed, Mixture, Uniform
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import nearest

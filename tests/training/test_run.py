@@ -53,6 +53,12 @@ def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
     assert Run(tmp_path).config().train.steps == 5
 
 
+def test_a_rate_that_hangs_on_validations_can_be_prolonged(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG.replace(schedule="plateau"), resume=False)
+    Run(tmp_path).begin(CONFIG.replace(schedule="plateau", steps=9), resume=True)
+    assert Run(tmp_path).config().train.steps == 9
+
+
 def test_metrics_are_rewound_to_a_step(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for step in (0, 5, 10):

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from dans.assembly import build_trainer
 from dans.batch import Positives
-from dans.config import RunConfig, override
+from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.decoders import Decoder
 from dans.models.encoders import Lookup
 from dans.objectives import Objective
+from dans.recipes import override
 from dans.samplers import SAMPLERS
 from dans.samplers.base import Phase
 from dans.training.checkpoint import states_equal
@@ -337,6 +338,10 @@ def test_batches_of_questions_say_which_side_they_ask_for(kg: KnowledgeGraph) ->
     assert positives.asks_head is not None
     assert positives.asks_head.tolist() == (rows >= len(kg.train)).tolist()
     assert len(trained.batches) == -(-trained.batches.rows // 4)
+    f = len(kg.train)
+    edges = trained.positives(torch.tensor([0, f - 1, f, f + 1]))
+    assert edges.asks_head is not None
+    assert edges.asks_head.tolist() == [False, False, True, True]
     by_facts = pooled(kg)
     assert by_facts.positives(by_facts.batches.next()).asks_head is None
 
@@ -355,6 +360,67 @@ def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
 def test_questions_are_refused_by_an_objective_of_facts(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match=r"train.batch_by: questions are for objectives that"):
         trainer(kg, "train.batch_by=questions")
+
+
+def by_hand(p: int, *tables: Tensor) -> float:
+    """Σ |x|^p."""
+    return sum(abs(x) ** p for table in tables for x in table.flatten().tolist())
+
+
+REGULARIZED = (
+    "decoder={name='distmult', reciprocal=true, bound=3.0}",
+    "encoder={name='lookup', dim=4}",
+    "train.batch=100",
+)
+
+
+def test_a_logged_regulariser_is_of_the_vectors_that_facts_are_scored_with(
+    kg: KnowledgeGraph,
+) -> None:
+    lp = "regularizer=[{name='lp', p=3, entities=0.3, relations=0.7}]"
+    trained = pooled(kg, *REGULARIZED, lp)
+    e = trained.model.encoder.entities.weight.detach().clone().tanh()  # type: ignore[union-attr]
+    r = trained.model.decoder.relation.weight.detach().clone().tanh() * 3 / 4
+    heads, relations, tails = kg.train.unbind(1)
+    entities = by_hand(3, e[heads], e[tails]) / len(kg.train)
+    # Both questions of a fact ask with a vector of their own.
+    both = by_hand(3, r[relations], r[relations + kg.num_relations]) / (2 * len(kg.train))
+    expected = 0.3 / 3 * entities + 0.7 / 3 * both
+    assert trained.step()["lp"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+@pytest.mark.parametrize("batch_by", ["facts", "questions"])
+def test_a_table_is_held_whole_whatever_the_objective_looks_at(
+    batch_by: str, optimizer: str, kg: KnowledgeGraph
+) -> None:
+    table = "regularizer=[{name='table', p=2, entities=0.3, relations=0.7}]"
+    changes = (f"train.optimizer={optimizer}", f"train.batch_by={batch_by}", "train.batch=3")
+    trained = pooled(kg, *REGULARIZED, table, *changes)
+    weight = trained.model.encoder.entities.weight  # type: ignore[union-attr]
+    before = weight.detach().clone()
+    r = trained.model.decoder.relation.weight.detach().clone().tanh() * 3 / 4
+    assert len(trained.batches) == {"facts": 5, "questions": 7}[batch_by]
+    expected = (0.3 * by_hand(2, before.tanh()) + 0.7 * by_hand(2, r)) / 2 / len(trained.batches)
+    assert trained.step()["table"] == pytest.approx(expected, rel=1e-5)
+    assert bool((weight != before).any(1).all())
+    (seen,) = trained.objective.seen  # type: ignore[union-attr]
+    assert len(seen.entities) < kg.num_entities
+
+
+@pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
+def test_relations_can_be_predicted_beside_any_objective(encoder: str, kg: KnowledgeGraph) -> None:
+    term = "regularizer=[{name='relation_prediction', weight=0.5}]"
+    trained = pooled(kg, f"encoder.name={encoder}", term)
+    assert trained.step()["relation_prediction"] > 0
+    trained = trainer(kg, term)
+    assert trained.step()["relation_prediction"] > 0
+
+
+def test_rivals_that_there_are_none_of_cannot_be_written_down(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match=r"train.dump: this objective holds facts against no"):
+        pooled(kg, "train.dump=true")
+    assert trainer(kg, "train.dump=true").objective.has_rivals
 
 
 PLATEAU = ("train.schedule=plateau", "train.decay=0.5", "train.decay_patience=1")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dans.errors import InputError
-from dans.models.dropout import drop
+from dans.errors import InputError, above_zero, finite
+from dans.models.dropout import check_share, drop
 from dans.models.initial import Initial, draw
 
 #: Numbers that lie between vectors and scores at a time, where they are not the scores themselves.
@@ -33,7 +33,14 @@ class Decoder(nn.Module, ABC):
         dim: d, the width of an entity vector.
         relation_dim: the width of a relation vector.
         reciprocal: learn a vector for the inverse of each relation too.
-        dropout: share of a relation vector's coordinates dropped, for each question afresh.
+        dropout: share of a relation vector's coordinates dropped; for each question afresh, unless
+            a decoder says otherwise.
+        init: standard deviation, half width or gain of the relation vectors at the start.
+        initial: their distribution; see ``dans.models.initial.draw``. By default as the RGCN
+            programs have it (Schlichtkrull et al. 2018).
+
+    Raises:
+        InputError: an option out of range.
     """
 
     #: does f(h, r, t) = f(t, r, h) hold for every input? The suite checks, both ways.
@@ -51,19 +58,29 @@ class Decoder(nn.Module, ABC):
         *,
         reciprocal: bool = False,
         dropout: float = 0.0,
+        init: float = math.sqrt(2),
+        initial: Initial = "xavier_uniform",
     ) -> None:
         super().__init__()
         self.num_relations = num_relations
         self.dim = dim
         self.reciprocal = reciprocal
-        self.dropout = share("dropout", dropout)
+        self.dropout = check_share("dropout", dropout)
+        self.init = init
+        self.initial: Initial = initial
         #: relation ids to relation vectors; with ``reciprocal``, the inverse of r is r + m
         self.relation = nn.Embedding(num_relations * (1 + reciprocal), relation_dim)
+        for name, shape in self.own_shapes().items():
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.reset_parameters()
 
+    def own_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of its parameters beside the relation table, by name."""
+        return {}
+
     def reset_parameters(self) -> None:
-        """Xavier-uniform with gain √2, as the RGCN programs do (Schlichtkrull et al. 2018)."""
-        draw(self.relation.weight, "xavier_uniform", math.sqrt(2))
+        """Draw the relation vectors anew."""
+        draw(self.relation.weight, self.initial, self.init)
 
     @abstractmethod
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
@@ -151,17 +168,20 @@ class Multilinear(Decoder):
 
     With ``bound`` I, entities and relations pass through tanh and the score is scaled so that
     |f| < I. Source of bound, shift and query dropout: Hajimoradlou & Kazemi 2022, Stay Positive.
+    There the scale is I / d for every decoder; here it is I / ``terms``, the least that keeps the
+    promise: I / d for DistMult and ComplEx, but 2I / d for SimplE, I / d² for RESCAL and
+    I / (d² d_r) for TuckER. The last two are tiny at the start, and probabilities all but equal.
 
     Args:
         num_relations: m.
         dim: d, of an entity.
         reciprocal: learn a vector for the inverse of each relation too.
-        bound: I; None: scores are not bounded.
+        bound: I, above 0; None: scores are not bounded.
         shift: ψ, added to every score. It changes no rank, but a probability.
-        dropout: share of a relation vector's coordinates dropped, for each question afresh.
+        dropout: as for `Decoder`.
         query_dropout: share of a question's products dropped: those of a head and a relation.
-        init: standard deviation, half width or gain of the relation vectors at the start.
-        initial: their distribution; see ``dans.models.initial.draw``.
+        init: as for `Decoder`.
+        initial: as for `Decoder`.
 
     Raises:
         InputError: an option out of range.
@@ -180,14 +200,21 @@ class Multilinear(Decoder):
         init: float = math.sqrt(2),
         initial: Initial = "xavier_uniform",
     ) -> None:
-        if bound is not None and not bound > 0:
-            raise InputError(f"bound: expected above 0, got {bound:g}")
-        self.init, self.initial = init, initial
-        width = self.relation_width(dim)
-        super().__init__(num_relations, dim, width, reciprocal=reciprocal, dropout=dropout)
+        if bound is not None:
+            above_zero("bound", bound)
+        finite("shift", shift)
+        super().__init__(
+            num_relations,
+            dim,
+            self.relation_width(dim),
+            reciprocal=reciprocal,
+            dropout=dropout,
+            init=init,
+            initial=initial,
+        )
         self.bound = bound
         self.shift = shift
-        self.query_dropout = share("query_dropout", query_dropout)
+        self.query_dropout = check_share("query_dropout", query_dropout)
 
     def relation_width(self, dim: int) -> int:
         """The width of a relation vector, given that of an entity vector.
@@ -223,10 +250,6 @@ class Multilinear(Decoder):
             return scores + self.shift if self.shift else scores
 
         return in_pieces(compare, self.pair_width, h, t)
-
-    def reset_parameters(self) -> None:
-        """Draw the relation vectors anew."""
-        draw(self.relation.weight, self.initial, self.init)
 
     def prepare(self, entities: Tensor) -> Tensor:
         """Through tanh, where scores are bounded."""
@@ -274,18 +297,7 @@ class Multilinear(Decoder):
         return (self.query_tails(one, all_of_them) * one).sum(-1)
 
 
-def share(name: str, value: float) -> float:
-    """A share of coordinates to drop.
-
-    Raises:
-        InputError: not in [0, 1).
-    """
-    if not 0 <= value < 1:
-        raise InputError(f"{name}: expected a share in [0, 1), got {value:g}")
-    return value
-
-
-def even(name: str, dim: int) -> int:
+def check_even(name: str, dim: int) -> int:
     """The width of an entity vector that has two halves.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import Multilinear, even
+from dans.models.decoders.base import Multilinear, check_even
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ComplEx(Multilinear):
 
     def relation_width(self, dim: int) -> int:
         """As wide as an entity."""
-        return even("complex", dim)
+        return check_even("complex", dim)
 
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
         """h · r."""

@@ -15,8 +15,12 @@ class RESCAL(Multilinear):
     Source: Nickel et al. 2011. A relation vector is W_r, row by row: d² numbers.
 
     Questions asked by relation ids share the matrix of their relation: no question gets one of its
-    own, and with ``dropout`` all questions about a relation miss the same numbers of it. Takes the
-    options of `Multilinear`.
+    own, and with ``dropout`` all questions about a relation that are asked at once miss the same
+    numbers of it.
+
+    With ``bound`` the score is scaled by I / d², where Stay Positive has I / d for every decoder:
+    of d² products no less keeps |f| < I. At the start scores are tiny, and probabilities all but
+    equal. Takes the options of `Multilinear`.
 
     Example:
         >>> decoder = RESCAL(num_relations=1, dim=2)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dans.models.decoders.base import Decoder, even
+from dans.errors import finite
+from dans.models.decoders.base import Decoder, check_even
 from dans.models.decoders.complex import multiply
 
 #: Under the root, so that a distance of zero has a gradient.
@@ -31,7 +32,7 @@ class RotatE(Decoder):
         dropout: as for `Decoder`.
 
     Raises:
-        InputError: an odd ``dim``.
+        InputError: an odd ``dim``, or an option out of range.
     """
 
     symmetric: ClassVar[bool] = False
@@ -46,7 +47,8 @@ class RotatE(Decoder):
         reciprocal: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        width = even("rotate", dim) // 2
+        finite("gamma", gamma)
+        width = check_even("rotate", dim) // 2
         super().__init__(num_relations, dim, width, reciprocal=reciprocal, dropout=dropout)
         self.gamma = gamma
 
@@ -131,7 +133,9 @@ def _pull(q: Tensor, e: Tensor, grad: Tensor, by_query: Tensor, by_entity: Tenso
     """Add the gradients of γ − Σ_k |q_k − e_k| to (d, b) and (d, n), from (b, n) of the scores."""
     half = len(q) // 2
     epsilon = q.new_tensor(EPSILON)
-    re, im, weight = (torch.empty_like(grad, memory_format=torch.contiguous_format) for _ in "123")
+    re, im, weight = (
+        torch.empty_like(grad, memory_format=torch.contiguous_format) for _ in range(3)
+    )
     for k in range(half):
         torch.sub(q[k].unsqueeze(1), e[k], out=re)
         torch.sub(q[half + k].unsqueeze(1), e[half + k], out=im)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import Multilinear, even
+from dans.models.decoders.base import Multilinear, check_even
 
 
 def swap(x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class SimplE(Multilinear):
 
     def relation_width(self, dim: int) -> int:
         """As wide as an entity."""
-        return even("simple", dim)
+        return check_even("simple", dim)
 
     @property
     def terms(self) -> int:

@@ -1,12 +1,14 @@
 """TransE."""
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dans.errors import InputError
+from dans.errors import InputError, finite
 from dans.models.decoders.base import Decoder
+from dans.models.initial import Initial
 
 #: Differences that a pass over all entities may hold at a time, where it holds any.
 DIFFERENCES = 2**26
@@ -25,6 +27,8 @@ class TransE(Decoder):
             it no fact can be thought likelier than one half.
         reciprocal: learn a vector for the inverse of each relation too.
         dropout: as for `Decoder`.
+        init: as for `Decoder`.
+        initial: as for `Decoder`.
 
     Raises:
         InputError: an option out of range.
@@ -47,10 +51,21 @@ class TransE(Decoder):
         gamma: float = 6.0,
         reciprocal: bool = False,
         dropout: float = 0.0,
+        init: float = math.sqrt(2),
+        initial: Initial = "xavier_uniform",
     ) -> None:
         if p not in (1, 2):
             raise InputError(f"p: expected 1 or 2, got {p}")
-        super().__init__(num_relations, dim, dim, reciprocal=reciprocal, dropout=dropout)
+        finite("gamma", gamma)
+        super().__init__(
+            num_relations,
+            dim,
+            dim,
+            reciprocal=reciprocal,
+            dropout=dropout,
+            init=init,
+            initial=initial,
+        )
         self.p = p
         self.gamma = gamma
 

@@ -3,13 +3,11 @@
 import math
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.decoders.base import share
 from dans.models.decoders.rescal import RESCAL
-from dans.models.dropout import drop
+from dans.models.dropout import check_share, drop
 from dans.models.initial import Initial, draw
 
 
@@ -21,8 +19,9 @@ class TuckER(RESCAL):
     of its own, which starts as the relation vectors do. The original's batch normalisation is left
     out, and dropout is on W_r where the original has it on queries too: see ``query_dropout``.
 
-    With ``bound`` the core passes through tanh as well, and the score is scaled by I / (d² d_r): no
-    less keeps |f| < I, but most scores are then far smaller.
+    With ``bound`` the core passes through tanh as well, and the score is scaled by I / (d² d_r),
+    where Stay Positive has I / d for every decoder: of d² d_r products no less keeps |f| < I. At
+    the start scores are tiny, and probabilities all but equal.
 
     Args:
         num_relations: m.
@@ -31,8 +30,9 @@ class TuckER(RESCAL):
         reciprocal: learn a vector for the inverse of each relation too.
         bound: as for `Multilinear`, and so are those below.
         shift: ψ.
-        dropout: share of a relation vector's coordinates dropped.
-        matrix_dropout: share of the numbers of W_r dropped, the same for all questions about r.
+        dropout: share of a relation vector's coordinates dropped, the same for all questions about
+            r that are asked at once.
+        matrix_dropout: share of the numbers of W_r dropped, likewise.
         query_dropout: share of a question's products dropped.
         init: standard deviation, half width or gain of relation vectors and core at the start.
         initial: their distribution.
@@ -47,6 +47,9 @@ class TuckER(RESCAL):
     """
 
     symmetric: ClassVar[bool] = False
+
+    #: (d_r, d²): G_k, row by row
+    core: Tensor
 
     def __init__(
         self,
@@ -78,10 +81,7 @@ class TuckER(RESCAL):
             init=init,
             initial=initial,
         )
-        self.matrix_dropout = share("matrix_dropout", matrix_dropout)
-        #: (d_r, d²): G_k, row by row
-        self.core = nn.Parameter(torch.empty(self.mixed, dim * dim))
-        draw(self.core, self.initial, self.init)
+        self.matrix_dropout = check_share("matrix_dropout", matrix_dropout)
 
     def relation_width(self, dim: int) -> int:
         """d_r."""
@@ -97,11 +97,14 @@ class TuckER(RESCAL):
         """d² products of head and tail."""
         return self.dim**2
 
+    def own_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The core's."""
+        return {"core": (self.mixed, self.dim**2)}
+
     def reset_parameters(self) -> None:
-        """Draw the relation vectors anew, and the core once there is one."""
+        """Draw the relation vectors anew, and the core."""
         super().reset_parameters()
-        if hasattr(self, "core"):
-            draw(self.core, self.initial, self.init)
+        draw(self.core, self.initial, self.init)
 
     def _core(self) -> Tensor:
         return self.core if self.bound is None else self.core.tanh()

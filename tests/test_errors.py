@@ -1,9 +1,8 @@
-"""Numbers that an option may not be."""
+"""What an option may not be."""
 
 import pytest
 
-from dans.errors import InputError
-from dans.samplers.bounds import above_zero, finite, not_negative
+from dans.errors import InputError, above_zero, finite, not_negative, one_of
 
 
 @pytest.mark.parametrize("check", [finite, above_zero, not_negative])
@@ -22,3 +21,11 @@ def test_bounds_are_told_apart() -> None:
         above_zero("weight", 0)
     with pytest.raises(InputError, match=r"weight: must not be negative, got -0\.1"):
         not_negative("weight", -0.1)
+
+
+def test_a_choice_is_one_of_those_there_are() -> None:
+    one_of("film", "b", ("a", "b"))
+    with pytest.raises(InputError, match="film: known: a, b; got 'c'"):
+        one_of("film", "c", ("a", "b"))
+    with pytest.raises(InputError, match="power: known: 1, 2; got 3"):
+        one_of("power", 3, (1, 2))
