@@ -15,17 +15,16 @@ from dans.samplers.base import NegativeSampler, Phase
 class Objective(nn.Module, ABC):
     """What a trainer minimises: the sum of named terms."""
 
+    #: can a fact stand for one of its two questions alone, and equal questions for one?
+    by_question: ClassVar[bool] = False
+    #: are there rivals to tell the recorder of?
+    has_rivals: ClassVar[bool] = False
     #: told, once a step, of the facts and the rivals they are held against; None: nobody is
     recorder: Callable[[Positives, Negatives], None] | None = None
 
     @abstractmethod
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """Named scalar terms for a batch of facts."""
-
-    #: can a fact stand for one of its two questions alone, and equal questions for one?
-    by_question: ClassVar[bool] = False
-    #: are there rivals to tell the recorder of?
-    has_rivals: ClassVar[bool] = False
 
     def wants(self, triples: Tensor) -> Tensor | None:
         """The entities it will look at beside those of some facts, drawn anew for each batch.

@@ -1,5 +1,6 @@
 """The trainer: who moves when, to the bit after a resume, and never past a NaN."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import ClassVar
@@ -45,23 +46,35 @@ def without_clock(state: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in state.items() if key != "seconds"}
 
 
+def halfway(make: Callable[[Run | None], Trainer], folder: Path) -> Trainer:
+    """A trainer that took over at step 3 from one that was stopped there, and chance moved on."""
+    first = make(Run(folder))
+    first.fit(3)
+    torch.manual_seed(12345)
+    second = make(None)
+    second.restore(Run(folder).load("last"))
+    assert states_equal(without_clock(second.state()), without_clock(first.state()))
+    return second
+
+
+def assert_ends_like_one_never_stopped(
+    second: Trainer, make: Callable[[Run | None], Trainer]
+) -> None:
+    second.fit(6)
+    whole = make(None)
+    whole.fit(6)
+    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+
+
 @pytest.mark.parametrize("preset", ["paper", "code", "dans"])
 @pytest.mark.parametrize("decoder", ["distmult", "complex", "rotate"])
 def test_resumed_run_equals_one_never_stopped(
     kg: KnowledgeGraph, tmp_path: Path, preset: str, decoder: str
 ) -> None:
-    changes = [f"sampler.0.preset={preset}", f"decoder.name={decoder}"]
-    whole = trainer(kg, *changes)
-    whole.fit(6)
+    def make(run: Run | None) -> Trainer:
+        return trainer(kg, f"sampler.0.preset={preset}", f"decoder.name={decoder}", run=run)
 
-    first = trainer(kg, *changes, run=Run(tmp_path))
-    first.fit(3)
-    torch.manual_seed(12345)
-    second = trainer(kg, *changes)
-    second.restore(Run(tmp_path).load("last"))
-    second.fit(6)
-
-    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+    assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
 
 
 #: Options small enough for the toy graph, and chosen so that what changes at some step does so.
@@ -264,18 +277,11 @@ def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
     optimizer: str, batch_by: str, kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     changes = [f"train.optimizer={optimizer}", f"train.batch_by={batch_by}"]
-    whole = pooled(kg, *changes)
-    whole.fit(6)
 
-    first = pooled(kg, *changes, run=Run(tmp_path))
-    first.fit(3)
-    torch.manual_seed(12345)
-    second = pooled(kg, *changes)
-    second.restore(Run(tmp_path).load("last"))
-    assert states_equal(without_clock(second.state()), without_clock(first.state()))
-    second.fit(6)
+    def make(run: Run | None) -> Trainer:
+        return pooled(kg, *changes, run=run)
 
-    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+    assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
 
 
 @pytest.mark.parametrize("clip", [0.0, 0.01])
@@ -455,19 +461,12 @@ def test_other_schedules_know_no_plateau(kg: KnowledgeGraph) -> None:
 
 def test_plateau_is_kept_by_checkpoints(kg: KnowledgeGraph, tmp_path: Path) -> None:
     # Facts against entities of any kind, known answers too: nothing is gained by that.
-    changes = [*PLATEAU, "train.validate_every=1"]
-    whole = pooled(kg, *changes)
-    whole.fit(6)
+    def make(run: Run | None) -> Trainer:
+        return pooled(kg, *PLATEAU, "train.validate_every=1", run=run)
 
-    first = pooled(kg, *changes, run=Run(tmp_path))
-    first.fit(3)
-    second = pooled(kg, *changes)
-    second.restore(Run(tmp_path).load("last"))
-    assert second.plateau == first.plateau
+    second = halfway(make, tmp_path)
     assert second.plateau == {"factor": 0.5, "waited": 1}
-    second.fit(6)
-
-    assert states_equal(without_clock(second.state()), without_clock(whole.state()))
+    assert_ends_like_one_never_stopped(second, make)
 
 
 def test_checkpoints_from_before_there_was_a_plateau_are_read(kg: KnowledgeGraph) -> None:
