@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from dans.starting import check_start
 from dans.training.dump import Dump
 from dans.training.run import Run, Which
 from dans.training.sources import WholeGraph, batches_of
-from dans.training.trainer import Trainer, check_digest
+from dans.training.trainer import Trainer, Watch, check_digest
 
 log = logging.getLogger(__name__)
 
@@ -298,6 +298,8 @@ def train(
     where: Path,
     *,
     resume: bool = False,
+    track: Sequence[str] = (),
+    watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
 ) -> Report | Verdict | None:
     """Train a run in a folder, or go on with it.
@@ -306,6 +308,9 @@ def train(
         config: what to train.
         where: the folder.
         resume: go on from its newest checkpoint, where there is one.
+        track: who is told of its numbers beside those that always are; see
+            ``dans.training.tracking``.
+        watch: called after each validation, its checkpoint written; what it raises ends training.
         objectives: those that can be chosen, by name.
 
     Returns:
@@ -321,14 +326,17 @@ def train(
     # A run that goes on has weights of its own.
     fresh = dataclasses.replace(config, start="") if goes_on else config
     trainer = build_trainer(fresh, kg, run, objectives)
+    trainer.watch = watch
     if goes_on:
         trainer.restore(run.load("last"))
     if trainer.done > config.train.steps:
         raise InputError(f"train.steps: {where} is at step {trainer.done} already")
     run.begin(config, resume=resume)
-    run.rewind(trainer.done if goes_on else -1)
+    step = trainer.done if goes_on else -1
+    run.rewind(step)
     run.write_json("environment.json", environment())
     try:
+        run.track(track, config, step)
         report = trainer.fit(config.train.steps)
     finally:
         run.close()

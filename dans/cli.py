@@ -81,6 +81,13 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
     )
     parser.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tell the run's numbers to this tracker too; may be repeated",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on with the run in the folder, if there is one"
     )
 
@@ -107,7 +114,7 @@ def train_and_tell(
 ) -> str:
     """Train what the options ask for, by ``train``; the sentence to end with."""
     config, where = training(args, kind=kind)
-    report = train(config, where, resume=args.resume)
+    report = train(config, where, resume=args.resume, track=args.track)
     return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
 
 

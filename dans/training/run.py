@@ -2,16 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dans.config import RunConfig
 from dans.errors import InputError
+from dans.registry import choose
 from dans.training.checkpoint import load_state, save_state, write_atomically
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from dans.training.tracking import ALWAYS, TRACKERS, Tracker, flat
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._events: SummaryWriter | None = None
-        self._forgotten: int | None = None
+        #: who is told of every record, from ``track`` to ``close``
+        self.trackers: list[Tracker] = []
 
     def __repr__(self) -> str:
         """``Run(path)``."""
@@ -105,11 +104,11 @@ class Run:
         return load_state(self.file(which))
 
     def record(self, step: int, event: str, numbers: Mapping[str, Any]) -> None:
-        """Append a line to ``metrics.jsonl``, and its numbers to TensorBoard."""
+        """Append a line to ``metrics.jsonl``, and tell the trackers."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "event": event, **numbers}) + "\n")
-        for name, value in _flat(numbers, event):
-            self.events.add_scalar(name, value, step)
+        for tracker in self.trackers:
+            tracker.record(step, dict(flat(numbers, event)))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; one cut short by a kill is left out."""
@@ -121,27 +120,32 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Forget metrics after a step: the run goes on from there."""
-        self._forgotten = step + 1
         kept = [json.dumps(line) for line in self.metrics() if line["step"] <= step]
         write_atomically(
             self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode("utf-8")
         )
 
-    @property
-    def events(self) -> "SummaryWriter":
-        """TensorBoard's writer, opened on first use: importing it takes longer than ``dans``."""
-        if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter
+    def track(self, names: Sequence[str], config: RunConfig, step: int) -> None:
+        """Tell trackers of every record from here on, those in ``ALWAYS`` among them.
 
-            folder = str(self.path / "tensorboard")
-            self._events = SummaryWriter(folder, purge_step=self._forgotten)
-        return self._events
+        Args:
+            names: further ones, as ``TRACKERS`` has them.
+            config: what is trained.
+            step: where it goes on from, −1 for a run that begins.
+
+        Raises:
+            InputError: no such tracker.
+        """
+        chosen = dict.fromkeys((*ALWAYS, *names))
+        kinds = [choose(TRACKERS, name, where="track") for name in chosen]
+        self.trackers = [kind(self.path) for kind in kinds]
+        for tracker in self.trackers:
+            tracker.begin(config.plain(), step)
 
     def close(self) -> None:
-        """Flush what is buffered."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        """Let the trackers write what they have buffered, and go."""
+        while self.trackers:
+            self.trackers.pop().close()
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file into the folder, whole or not at all."""
@@ -167,14 +171,6 @@ class Run:
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected an object, got {type(content).__name__}")
         return content
-
-
-def _flat(numbers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    for key, value in numbers.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}/{key}")
-        elif isinstance(value, (int, float)):
-            yield f"{prefix}/{key}", float(value)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,9 @@ from dans.training.run import Run
 from dans.training.sources import Source, batches_of
 
 log = logging.getLogger(__name__)
+
+#: Told of each validation, by its step.
+Watch = Callable[[int, Report | Verdict], None]
 
 #: Facts on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
@@ -92,6 +95,8 @@ class Trainer:
         self.kg, self.model, self.objective = kg, model, objective
         self.config, self.source, self.evaluator, self.run = config, source, evaluator, run
         self.dump = objective.recorder = dump
+        #: called after each validation, its checkpoint written; what it raises ends training
+        self.watch: Watch | None = None
         self.regularizers = dict(regularizers or {})
         self.by_question = config.batch_by == "questions"
         if self.by_question and not objective.by_question:
@@ -224,6 +229,8 @@ class Trainer:
                 self.run.save("best", state)
             self.run.save("last", state)
         self.begin_part()
+        if report is not None and self.watch is not None:
+            self.watch(self.done, report)
         return report
 
     def slow_down(self, *, better: bool) -> None:

@@ -74,18 +74,6 @@ def test_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     assert Run(tmp_path).metrics() == [{"step": 1}]
 
 
-def test_numbers_reach_tensorboard(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    run = Run(tmp_path)
-    run.record(7, "valid", {"both": {"mrr": 0.5}, "seconds": 2.0})
-    run.close()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert events.Tags()["scalars"] == ["valid/both/mrr", "valid/seconds"]
-    assert events.Scalars("valid/both/mrr")[0].step == 7
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [("{", "not a JSON file"), ("[1]", "expected an object, got list")],
