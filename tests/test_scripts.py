@@ -1,7 +1,6 @@
 """The doors: they open, they say what they take, and they refuse in one sentence."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dans.training.checkpoint import load_state, states_equal
+from tests.processes import SCRIPTS, Running, run
 from tests.suites.labelled import labelled_recipe
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
 FACTS = {
@@ -53,17 +52,6 @@ batch = 10
 validate_every = 2
 threads = 1
 """
-
-
-def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HOME": str(cwd)},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -182,12 +170,11 @@ def test_killed_run_ends_equal_to_one_never_killed(folder: Path, lines: int) -> 
     options = ["--recipe", "own.toml", "--set", "train.steps=60", "--set", "train.validate_every=5"]
     whole, killed = folder / f"whole{lines}", folder / f"killed{lines}"
     assert run("pretrain_rgcn.py", *options, "--out", whole, cwd=folder).returncode == 0
-    command = [sys.executable, str(SCRIPTS / "pretrain_rgcn.py"), *options, "--out", str(killed)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
-        metrics = killed / "metrics.jsonl"
-        while process.poll() is None:
+    metrics = killed / "metrics.jsonl"
+    with Running("pretrain_rgcn.py", *options, "--out", killed, cwd=folder) as running:
+        while running.poll() is None:
             if metrics.exists() and len(metrics.read_text().splitlines()) >= lines:
-                process.send_signal(signal.SIGKILL)
+                running.send(signal.SIGKILL)
                 break
             time.sleep(0.002)
     done = run("pretrain_rgcn.py", *options, "--out", killed, "--resume", cwd=folder)
