@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
+import venv
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 import pytest
+import torch
 
 import dans
 
@@ -102,20 +105,52 @@ def test_each_python_gets_one_dgl(metadata: Message) -> None:
         assert chosen == [f"=={release}"]
 
 
-def test_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    code = "import dans, baselines, dans.samplers; print(dans.__file__)"
+USE = """
+import baselines
+import dans.predict
+from baselines.softmax import SoftmaxCrossEntropy
+from dans.samplers import Uniform
+
+rivals: Uniform = Uniform(k=3)
+by_question: bool = SoftmaxCrossEntropy.by_question
+"""
+
+
+def test_wheel_installs_in_an_empty_environment_and_brings_its_types(
+    wheel: Path, tmp_path: Path
+) -> None:
+    # Gone with the test: an environment with torch is a gigabyte.
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        python = Path(folder, "empty", "bin", "python")
+        venv.create(python.parent.parent, with_pip=True)
+        pip = [python, "-m", "pip", "--disable-pip-version-check"]
+        # The build of torch that is here; any other may be of gigabytes.
+        here = torch.__version__.partition("+")[0]
+        told(*pip, "install", "-q", "--progress-bar=off", f"torch=={here}", wheel)
+        told(*pip, "check")
+        told(python, "-c", USE, cwd=folder)
+        where = told(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
+        assert Path(where.strip()).is_relative_to(folder)
+        told(sys.executable, "-m", "mypy", "--python-executable", python, "-c", USE, cwd=folder)
+        wrong = USE.replace("k=3", "k='three'")
+        with pytest.raises(AssertionError, match='Argument "k" to "Uniform"'):
+            told(
+                sys.executable, "-m", "mypy", "--python-executable", python, "-c", wrong, cwd=folder
+            )
+
+
+def told(*command: str | Path, cwd: str | Path | None = None) -> str:
+    """What a command prints, which has to end well."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        [str(part) for part in command],
+        cwd=cwd,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_source_archive_can_be_built_and_tested(built: Path) -> None:
