@@ -5,8 +5,10 @@ scikit-learn (``pip install 'dans[calibration]'``); using what was fitted does n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from dans.classification import both_kinds, checked
 from dans.errors import InputError
+from dans.plain import field, numbers
 
 C = TypeVar("C", bound="Calibration")
 
@@ -64,14 +67,16 @@ class Calibration(ABC):
         """The map that ``to_json`` wrote.
 
         Raises:
-            InputError: a key is missing or unknown.
+            InputError: a key is missing or unknown, or a value is not what it should be.
         """
-        expected = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        if expected != set(data):
-            wrong = ", ".join(sorted(expected ^ set(data)))
-            name = cls.__name__.lower()
-            raise InputError(f"calibration: {name}: missing or unknown {wrong}")
-        return cls(**data)
+        name = cls.__name__.lower()
+        hints = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
+        for key in data:
+            if key not in hints:
+                raise InputError(f"{name}.{key}: unknown; known: {', '.join(hints)}")
+        read: dict[object, Callable[..., Any]]
+        read = {float: partial(field, kind=float), tuple[float, ...]: numbers}
+        return cls(**{key: read[hint](data, key, where=f"{name}.") for key, hint in hints.items()})
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,12 @@ class Isotonic(Calibration):
         object.__setattr__(self, "scores", tuple(self.scores))
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.scores) != len(self.values) or not self.scores:
-            raise InputError("calibration: isotonic: expected as many scores as values, and some")
+            raise InputError("isotonic: expected as many scores as values, and some")
+        for key, values in (("scores", self.scores), ("values", self.values)):
+            if any(later < former for former, later in pairwise(values)):
+                raise InputError(f"isotonic.{key}: expected numbers that never fall")
+        if not 0 <= self.values[0] <= self.values[-1] <= 1:
+            raise InputError("isotonic.values: expected probabilities, from 0 to 1")
 
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Isotonic":
@@ -217,18 +227,22 @@ class Fitted:
         Raises:
             InputError: a key is missing, or it was fitted on another checkpoint.
         """
-        missing = [key for key in ("step", "digest", "thresholds") if key not in data]
-        if missing:
-            raise InputError(f"calibration: missing {', '.join(missing)}")
-        if (data["step"], data["digest"]) != (step, digest):
+        own = field(data, "step", int, ""), field(data, "digest", str, "")
+        cuts = [
+            float(cut) if cut in ("inf", "-inf") else cut
+            for cut in field(data, "thresholds", list, "")
+        ]
+        if own != (step, digest):
             raise InputError(
-                f"calibration: fitted on another checkpoint, of step {data['step']}; fit it anew "
+                f"calibration: fitted on another checkpoint, of step {own[0]}; fit it anew "
                 f"for step {step}, by scripts/evaluate.py"
             )
         parts = {
-            name: kind.from_json(data[name]) for name, kind in CALIBRATIONS.items() if name in data
+            name: kind.from_json(field(data, name, dict, ""))
+            for name, kind in CALIBRATIONS.items()
+            if name in data
         }
-        return cls(step, digest, tuple(map(float, data["thresholds"])), parts)
+        return cls(step, digest, numbers({"thresholds": cuts}, "thresholds", ""), parts)
 
 
 def _apart(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,21 @@ class InputError(ValueError):
     """
 
 
+def shown(value: object, most: int = 100) -> str:
+    """A value as Python writes it, for an error; of a long one, the beginning.
+
+    Example:
+        >>> shown("x" * 500, most=9)
+        "'xxxxxxxx…"
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python writes no whole number of thousands of digits, and nothing nested so deeply.
+        return f"a very large {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def one_of(option: str, value: object, accepted: Sequence[object]) -> None:
     """Check an option that names a choice.
 
@@ -23,7 +38,7 @@ def one_of(option: str, value: object, accepted: Sequence[object]) -> None:
         >>> one_of("side", "tail", ("coin", "head", "tail"))
     """
     if value not in accepted:
-        raise InputError(f"{option}: known: {', '.join(map(str, accepted))}; got {value!r}")
+        raise InputError(f"{option}: known: {', '.join(map(str, accepted))}; got {shown(value)}")
 
 
 def finite(option: str, value: float) -> None:

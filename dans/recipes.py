@@ -1,6 +1,5 @@
 """Recipes: TOML files as plain data, what they extend, and what is set over them."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
@@ -9,11 +8,7 @@ from typing import Any
 
 from dans.config import RECORDS, Component
 from dans.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dans.plain import parse_toml, read_toml
 
 #: Recipes that an error lists all.
 LISTED = 20
@@ -38,7 +33,7 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     name = plain.pop("extends", None)
     if name is None:
         return plain
-    if not (isinstance(name, str) and name == Path(name).stem != ""):
+    if not (isinstance(name, str) and name.isprintable() and name == Path(name).stem != ""):
         raise InputError(
             f"{path}: extends: expected the name of a recipe in the same folder, got {name!r}"
         )
@@ -66,11 +61,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return read_toml(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
 
 
 def _offered(path: Path) -> str:
@@ -128,16 +121,18 @@ def _put(here: Any, key: str, value: Any, where: str) -> None:
 
 
 def _number(here: list[Any], key: str, where: str) -> int:
-    if not key.isdecimal() or int(key) >= len(here):
+    if not (key.isdecimal() and len(key) < 10 and int(key) < len(here)):
         raise InputError(f"{where}: expected a number below {len(here)}, got {key!r}")
     return int(key)
 
 
 def _value(text: str) -> Any:
+    """A TOML value, or else the text as it stands; more than one value is text too."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        plain = parse_toml(f"value = {text}", "")
+    except InputError:
         return text
+    return plain["value"] if len(plain) == 1 else text
 
 
 def component(text: str) -> Component:

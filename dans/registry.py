@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar, get_args, get_type_hints
 
-from dans.errors import InputError
+from dans.errors import InputError, finite, shown
 
 T = TypeVar("T")
 
@@ -16,6 +16,9 @@ KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     str: ((str,), "a string"),
 }
+
+#: Whole numbers from here on are none that torch can hold.
+LARGEST = 2**63
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
@@ -81,12 +84,24 @@ def build(
             )
     for key, value in (given or {}).items():
         _check_kind(f"{where}.{key}", value, hints(factory).get(key))
+    for key in settable:
+        if accepted[key].default is inspect.Parameter.empty and key not in (given or {}):
+            raise InputError(f"{where}.{key}: missing; {name} needs it")
     try:
         return factory(**supplied, **(given or {}))
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
-    except TypeError as error:
-        raise InputError(f"{where}: {name} cannot be built: {error}") from error
+    except (TypeError, RuntimeError, MemoryError) as error:
+        if isinstance(error, TypeError) or _is_of_memory(error):
+            sentence = str(error).splitlines()[0]
+            raise InputError(f"{where}: {name} cannot be built: {sentence}") from error
+        raise
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Were the numbers given too large? Torch says so by ``RuntimeError``, in words."""
+    words = ("allocate", "overflow", "out of memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def hints(factory: Callable[..., object]) -> dict[str, object]:
@@ -109,4 +124,10 @@ def _check_kind(where: str, value: object, kind: object) -> None:
         return
     accepted, words = KINDS[kind]
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{where}: expected {words}, got {value!r}")
+        raise InputError(f"{where}: expected {words}, got {shown(value)}")
+    if isinstance(value, str) and "\0" in value:
+        raise InputError(f"{where}: expected a string without NUL, got {shown(value)}")
+    if isinstance(value, float):
+        finite(where, value)
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        raise InputError(f"{where}: expected {words} below 2^63, got {shown(value)}")

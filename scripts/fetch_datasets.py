@@ -27,10 +27,10 @@ def main() -> None:
     )
     options.add_argument("--list", action="store_true", help="fetch nothing; print a table")
     args = options.parse_args()
+    chosen = {name: find_card(name) for name in args.names or (cards() if args.list else ["umls"])}
     if args.list:
         print(ROW.format("name", "entities", "relations", *SPLITS, "found in"))
-    for name in args.names or (cards() if args.list else ["umls"]):
-        card = find_card(name)
+    for name, card in chosen.items():
         if card is None:
             raise InputError(f"{name!r}: a folder of your own needs no fetching")
         print(row(card) if args.list else "\n".join(KnowledgeGraph.load(name).audit().lines()))

@@ -24,17 +24,17 @@ def main() -> None:
     parser.add_argument("--dataset", metavar="NAME", help="instead of a run: facts alone")
     more = "one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
     parser.add_argument("--sampler", action="append", default=[], help=more)
-    parser.add_argument("--facts", type=int, default=1000, help="to draw for (default: 1000)")
+    parser.add_argument("--facts", type=cli.whole(1), default=1000, help="to draw for (1000)")
     parser.add_argument("--model", choices=("best", "last"), help="of the run (default: last)")
-    parser.add_argument("--warm-up", type=int, metavar="PASSES", help="to learn in (default: 3)")
+    parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help="to learn in (3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
     args = parser.parse_args()
     if (args.run is None) == (args.dataset is None):
         raise InputError("expected the folder of a run, or --dataset NAME, and not both")
     of_run = {k: v for k, v in (("which", args.model), ("passes", args.warm_up)) if v is not None}
-    if args.dataset and of_run:
+    if args.run is None and of_run:
         raise InputError("--model, --warm-up: no effect with --dataset, where there is no model")
-    if args.dataset:
+    if args.run is None:
         found = compare_without_model(args.dataset, args.sampler, facts=args.facts)
     else:
         found = compare_samplers(args.run, args.sampler, facts=args.facts, **of_run)

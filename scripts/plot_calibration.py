@@ -25,12 +25,10 @@ def main() -> None:
     add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
     of_two = "the checkpoint best on validation, or the last one (default: best)"
     add("--model", choices=("best", "last"), default="best", help=of_two)
-    add("--bins", type=int, default=10, help="of each reliability diagram (default: 10)")
+    add("--bins", type=cli.whole(1), default=10, help="of each reliability diagram (default: 10)")
     args = parser.parse_args()
     if args.out.suffix != ".png":
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
-    if args.bins < 1:
-        raise InputError(f"--bins: expected at least 1, got {args.bins}")
     if len({run.resolve() for run in args.runs}) < len(args.runs):
         raise InputError("RUN_DIR: expected each folder once, got one of them twice")
     told = {str(run): tell(run, which=args.model) for run in args.runs}

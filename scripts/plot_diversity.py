@@ -27,7 +27,8 @@ def main() -> None:
     args = parser.parse_args()
     trained = load(args.run, which=args.model)
     kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)
-    relation = most if args.relation is None else kg.relations.index(args.relation)
+    asked, where = args.relation, "--relation"
+    relation = most if asked is None else kg.relations.index(asked, where=where)
     name = kg.relations[relation]
     seed_everything(trained.config.train.seed)
     groups = gather(kg, trained.model, trained.sampler, trained.entities, relation)

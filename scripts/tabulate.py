@@ -3,12 +3,11 @@
 python scripts/tabulate.py runs/dans --expected
 python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
 python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
-python scripts/tabulate.py runs/dans --write README.md --mark results-distmult
+python scripts/tabulate.py runs/dans --write docs/pages/samplers.md --mark results-umls
 python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
 python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,platt.nll
 """
 
-from fnmatch import fnmatch
 from pathlib import Path
 
 from dans import cli
@@ -28,7 +27,7 @@ def main() -> None:
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="hold them to what recipes expect")
     args = parser.parse_args()
-    results = {k: v for k, v in tables.collect(args.runs).items() if fnmatch(k, args.match)}
+    results = cli.matching(tables.collect(args.runs), args.match)
     if args.across:
         row, kind = args.reference or "uniform", args.runs.name
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
@@ -38,11 +37,10 @@ def main() -> None:
     else:
         expected = cli.records(args.runs.name, "expected") if args.expected else None
         table = tables.markdown(results, reference=args.reference, expected=expected)
+    if args.write:
+        tables.put_between(args.write, args.mark, table)
     if args.json:
         args.json.write_text(tables.to_json(tables.summarise(results)), "utf-8")
-    if args.write:
-        text = args.write.read_text("utf-8")
-        args.write.write_text(tables.replace_between(text, args.mark, table), "utf-8")
     print(table)
 
 

@@ -57,9 +57,42 @@ def test_options_are_of_the_kind_that_is_declared(given: dict[str, object], mess
 
 
 def test_missing_option_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="x: part cannot be built"):
+    with pytest.raises(InputError, match=r"x\.size: missing; part needs it"):
         build(TABLE, "part", where="x")
 
 
 def test_choose_returns_the_value() -> None:
     assert choose(TABLE, "part", where="x") is Part
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rate": float("nan")}, "x.rate: must be a finite number, got nan"),
+        ({"rate": float("inf")}, "x.rate: must be a finite number, got inf"),
+        ({"rate": 10**400}, r"x.rate: expected a number below 2\^63"),
+        ({"size": 2**63}, r"x.size: expected a whole number below 2\^63"),
+        ({"side": "a\0b"}, "x.side: expected a string without NUL"),
+        ({"side": "y" * 9999}, "x: all cannot be built: y{9}"),
+    ],
+)
+def test_options_that_no_constructor_can_use_are_refused(
+    given: dict[str, object], message: str
+) -> None:
+    def every(size: int = 1, rate: float = 0.5, side: str = "a") -> object:
+        if len(side) > 9:
+            raise RuntimeError(f"{side[:9]}: cannot allocate memory\nand more")
+        return object()
+
+    with pytest.raises(InputError, match=message) as caught:
+        build({"all": every}, "all", where="x", given=given)
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+
+
+def test_defects_of_a_constructor_keep_their_traceback() -> None:
+    def broken() -> object:
+        raise RuntimeError("a defect of ours")
+
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        build({"broken": broken}, "broken")

@@ -10,7 +10,9 @@ from typing import Any
 
 from scipy import stats
 
-from dans.errors import InputError
+from dans.errors import InputError, shown
+from dans.plain import field as field_of
+from dans.plain import parse_json, read_object, read_text
 
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
@@ -88,15 +90,15 @@ def collect(root: Path) -> dict[str, Results]:
         for folder in sorted(recipe.glob("seed*")):
             if not (folder / "report.json").exists():
                 continue
-            report = json.loads((folder / "report.json").read_text("utf-8"))
-            seed = int(report["seed"])
-            best[seed] = report["both"]
+            report = read_object(folder / "report.json")
+            seed = field_of(report, "seed", int, f"{folder / 'report.json'}: ")
+            best[seed] = _metrics(folder / "report.json")
             if "classification" in report:
-                classified[seed] = dict(_flat(report["classification"]))
-            last_line = (folder / "metrics.jsonl").read_text("utf-8").splitlines()[-1]
-            seconds[seed] = json.loads(last_line)["seconds"]
+                parts = field_of(report, "classification", dict, f"{folder / 'report.json'}: ")
+                classified[seed] = dict(_flat(parts))
+            seconds[seed] = _seconds(folder / "metrics.jsonl")
             if (folder / "report.last.json").exists():
-                last[seed] = json.loads((folder / "report.last.json").read_text("utf-8"))["both"]
+                last[seed] = _metrics(folder / "report.last.json")
             if (folder / "sampler.json").exists():
                 offered[seed] = _offered(folder / "sampler.json")
         if best:
@@ -106,6 +108,22 @@ def collect(root: Path) -> dict[str, Results]:
             f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR"
         )
     return found
+
+
+def _metrics(path: Path) -> dict[str, float]:
+    """What a report says of both sides."""
+    both = field_of(read_object(path), "both", dict, f"{path}: ")
+    return {name: field_of(both, name, float, f"{path}: both.") for name in ("mrr", *both)}
+
+
+def _seconds(path: Path) -> float:
+    """How long a run was trained, by the last line of its metrics."""
+    lines = read_text(path).splitlines()
+    where = f"{path}:{len(lines)}"
+    record = parse_json(lines[-1], where) if lines else None
+    if not isinstance(record, dict):
+        raise InputError(f"{where}: expected an object, got {shown(record)}")
+    return field_of(record, "seconds", float, f"{where}: ")
 
 
 def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
@@ -119,9 +137,14 @@ def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, fl
 
 def _offered(path: Path) -> dict[str, float]:
     """What a table says of a sampler, from its inspection; what is not known is left out."""
-    content = json.loads(path.read_text("utf-8"))
-    content["false_negatives"] = content["false_negatives"]["any"]
-    return {name: content[name] for name in OFFERED if content[name] is not None}
+    content = read_object(path)
+    false = field_of(content, "false_negatives", dict, f"{path}: ")
+    content["false_negatives"] = false.get("any")
+    return {
+        name: field_of(content, name, float, f"{path}: ")
+        for name in OFFERED
+        if content.get(name, 0) is not None
+    }
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -375,3 +398,17 @@ def replace_between(text: str, name: str, content: str) -> str:
     before, rest = text.split(opening, 1)
     after = rest.split(closing, 1)[1]
     return f"{before}{opening}\n{content}\n{closing}{after}"
+
+
+def put_between(path: Path, name: str, content: str) -> None:
+    """The same in a file.
+
+    Raises:
+        InputError: the file has no such marks, or is no text.
+    """
+    text = read_text(path)
+    try:
+        changed = replace_between(text, name, content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    path.write_text(changed, "utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,11 +11,7 @@ from typing import Any
 
 from dans.data.readers import SPLITS, Split
 from dans.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dans.plain import read_toml
 
 #: What may be done to the bytes of a download before they are the split.
 TRANSFORMS = {"crlf-to-lf": lambda data: data.replace(b"\r\n", b"\n")}
@@ -28,12 +23,16 @@ _TEXT = re.compile(r".*\S.*", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9_-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"https?://\S+")
+_INSIDE = re.compile(r"(?!(.*/)?\.{0,2}(/|$))[^\0-\x1f\\]+")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: what a pattern asks for, in words
 _SHAPES = {
     _TEXT: "a text",
     _NAME: "a name of a-z, 0-9, _ and -",
     _SHA256: "64 hexadecimal digits in lower case",
     _URL: "an address that starts with https:// or http://",
+    _INSIDE: "a path inside it, such as umls/train.txt",
+    _DISTRIBUTION: "the name of a distribution, such as pykeen",
 }
 
 
@@ -112,11 +111,9 @@ class DatasetCard:
                 kind.
         """
         try:
-            table = _Table(tomllib.loads(path.read_text(encoding="utf-8")), path)
+            table = _Table(read_toml(path), path)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise InputError(f"{path}: not a TOML file: {error}") from error
         texts = ("name", "title", "source", "paper", "licence")
         table.only(*texts, "entities", "relations", "labelled", "derived", *SPLITS)
         name = table.text("name", _NAME)
@@ -174,8 +171,11 @@ def find_card(where: str | Path) -> DatasetCard | None:
     path = Path(where)
     if path.suffix == ".toml":
         return DatasetCard.read(path)
-    if path.is_dir():
-        return None
+    try:
+        if str(where) and path.is_dir():
+            return None
+    except OSError as error:
+        raise InputError(f"{str(where)!r}: {error.strerror}; known: {', '.join(known)}") from None
     near = get_close_matches(str(where), known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise InputError(
@@ -203,14 +203,14 @@ def _download(table: _Table) -> Download:
     return Download(
         url=table.text("url", _URL),
         sha256=table.text("sha256", _SHA256),
-        member=table.text("member") if "member" in table else None,
+        member=table.text("member", _INSIDE) if "member" in table else None,
         transform=table.name("transform", TRANSFORMS) if "transform" in table else None,
     )
 
 
 def _installed(table: _Table) -> Installed:
     table.only("distribution", "file")
-    return Installed(table.text("distribution"), table.text("file"))
+    return Installed(table.text("distribution", _DISTRIBUTION), table.text("file", _INSIDE))
 
 
 def _derivation(table: _Table) -> Derivation:

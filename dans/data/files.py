@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import pooch
-import requests
 
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.readers import SPLITS, Split, read, split_file
@@ -61,12 +60,12 @@ def whereabouts(card: DatasetCard) -> str:
     """Where the files of a data set would come from now, in a few words; downloads nothing."""
     try:
         places = {local(card, split)[1] for split in SPLITS}
+        if "" not in places:
+            return ", ".join(sorted(places))
+        if card.derived:
+            return f"derived from {card.derived.parent} ({whereabouts(_parent(card))})"
     except InputError as error:
         return str(error)
-    if "" not in places:
-        return ", ".join(sorted(places))
-    if card.derived:
-        return f"derived from {card.derived.parent} ({whereabouts(_parent(card))})"
     return "download"
 
 
@@ -159,8 +158,11 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        return part.replace(path)
+        try:
+            part.write_bytes(data)
+            return part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another place"
@@ -168,6 +170,18 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
+    parent = _named_by(card)
+    names, older = [card.name], parent
+    while older.derived:
+        names.append(older.name)
+        older = _named_by(older)
+        if older.name in names:
+            path = " from ".join([*names, older.name])
+            raise InputError(f"{card.path}: derived.from: {path}: none of them comes first")
+    return parent
+
+
+def _named_by(card: DatasetCard) -> DatasetCard:
     known = cards()
     if card.derived is None or card.derived.parent not in known:
         raise InputError(f"{card.path}: derived.from: no such data set; known: {', '.join(known)}")
@@ -195,7 +209,7 @@ def _download(card: DatasetCard, split: Split) -> Path:
     for download in card.splits[split].downloads:
         try:
             return _keep(_content(download), card, split, download.url)
-        except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, tarfile.TarError) as error:
             failures.append(f"{download.url} failed ({_reason(error)})")
     tried = "; ".join(failures) or "its card names no address"
     raise InputError(
@@ -241,6 +255,9 @@ def _member(path: Path, name: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
+    # Imported where it is needed: it takes longer than reading a small data set.
+    import requests
+
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return str(error.args[0] if error.args else error).splitlines()[0]

@@ -7,7 +7,6 @@ import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +19,18 @@ from dans.data.cards import DatasetCard, find_card
 from dans.data.files import fetch
 from dans.data.messages import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.known import KnownFacts
+from dans.spelling import nearest
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
+
+
+#: So few names are listed where none is like the one that was looked for.
+LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,31 @@ class Vocabulary:
     def _ids(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
-    def index(self, name: str) -> int:
+    def index(self, name: str, *, where: str = "") -> int:
         """The id of a name.
+
+        Args:
+            name: to look up.
+            where: it was given; opens the error.
 
         Raises:
             InputError: no such name; the message offers near spellings.
         """
         if name not in self._ids:
-            near = get_close_matches(name, self.names, n=3)
+            near = nearest(name, self.names)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise InputError(f"unknown name {name!r}{hint}")
+            if not near and len(self.names) <= LISTED:
+                hint = f"; known: {', '.join(self.names)}"
+            raise InputError(f"{where}{': ' * bool(where)}unknown name {shown(name)}{hint}")
         return self._ids[name]
 
     def __len__(self) -> int:
         """How many names."""
         return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        """Has this name an id?"""
+        return name in self._ids
 
     def __getitem__(self, i: int) -> str:
         """The name of an id."""
@@ -223,22 +237,14 @@ class KnowledgeGraph:
                 raise InputError(f"labelled: unknown name {split!r}; known: {', '.join(SPLITS)}")
         if card is None:
             folder = Path(where)
-            lines = {
-                split: read(path, labelled=split in labelled)
-                for split, path in split_files(folder).items()
-            }
-            return cls._collect(folder.resolve().name, lines, labelled)
+            return cls._read(folder.resolve().name, split_files(folder), labelled)
         if labelled:
             raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
         return cls._from_card(card)
 
     @classmethod
     def _from_card(cls, card: DatasetCard) -> KnowledgeGraph:
-        lines = {
-            split: read(path, labelled=split in card.labelled)
-            for split, path in fetch(card).items()
-        }
-        graph = cls._collect(card.name, lines, card.labelled)
+        graph = cls._read(card.name, fetch(card), card.labelled)
         counts = {"entities": card.entities, "relations": card.relations}
         for name, expected in counts.items():
             if len(getattr(graph, name)) != expected:
@@ -252,6 +258,16 @@ class KnowledgeGraph:
                 raise InputError(
                     f"{card.path}: {split}.lines = {file.lines}, but its file holds {read_lines}"
                 )
+        return graph
+
+    @classmethod
+    def _read(
+        cls, name: str, files: Mapping[Split, Path], labelled: Sequence[Split]
+    ) -> KnowledgeGraph:
+        lines = {split: read(path, labelled=split in labelled) for split, path in files.items()}
+        graph = cls._collect(name, lines, labelled)
+        if not len(graph.train):
+            raise InputError(f"{files['train']}: no line holds; expected one labelled 1 at least")
         return graph
 
     @classmethod

@@ -85,10 +85,13 @@ def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -
         kinds: the suffixes allowed, each with or without ``.gz``.
 
     Raises:
-        InputError: more than one file claims to be that split.
+        InputError: more than one file claims to be that split, or a folder does.
     """
     names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
-    found = [folder / name for name in names if (folder / name).is_file()]
+    found = [folder / name for name in names if (folder / name).exists()]
+    for path in found:
+        if path.is_dir():
+            raise InputError(f"{path}: expected a file, got a folder")
     if len(found) > 1:
         both = " and ".join(path.name for path in found)
         raise InputError(f"{folder}: {both} both claim to be the {split} split; keep one")

@@ -105,7 +105,9 @@ class CAKE(EntitySampler):
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         one_of("rule", rule, tuple(UNIQUE))
         self.rule: Rule = rule
-        self.concepts = concepts_of(concepts, entity_names, facts, num_entities, num_relations)
+        self.concepts = concepts_of(
+            concepts, entity_names, facts, num_entities, num_relations, option="concepts"
+        )
         classes = cardinalities(facts, num_relations)
         unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE[rule]]
         seen = self.concepts.seen(facts, num_relations)

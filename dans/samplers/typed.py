@@ -63,7 +63,9 @@ class Typed(EntitySampler):
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
-        concepts = concepts_of(types, entity_names, facts, num_entities, num_relations)
+        concepts = concepts_of(
+            types, entity_names, facts, num_entities, num_relations, option="types"
+        )
         if types is None:
             allowed = torch.eye(concepts.num_concepts, dtype=torch.bool, device=facts.device)
         else:

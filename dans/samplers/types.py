@@ -213,16 +213,22 @@ def _pairs(path: str) -> Iterator[tuple[int, tuple[str, str]]]:
             found = f"found {len(columns)} columns, expected 2: entity, concept"
             raise InputError(f"{path}:{number}: {found}")
         entity, concept = columns
-        if not entity or not concept:
-            missing = "concept" if entity else "entity"
+        if not (entity.strip() and concept.strip()):
+            missing = "concept" if entity.strip() else "entity"
             raise InputError(f"{path}:{number}: empty {missing}; expected entity, concept")
         yield number, (entity, concept)
 
 
 def concepts_of(
-    path: str | None, names: Names | None, facts: Tensor, num_entities: int, num_relations: int
+    path: str | None,
+    names: Names | None,
+    facts: Tensor,
+    num_entities: int,
+    num_relations: int,
+    *,
+    option: str = "concepts",
 ) -> Concepts:
-    """Concepts from a file, or pseudo-types where there is none.
+    """Concepts from a file, which an option names, or pseudo-types where there is none.
 
     Raises:
         InputError: see ``read_concepts``; or a file without the names of entities.
@@ -231,7 +237,10 @@ def concepts_of(
         return pseudo_types(facts, num_entities, num_relations)
     if names is None:
         raise InputError(f"entity_names: needed to read {path}")
-    return read_concepts(path, names)
+    try:
+        return read_concepts(path, names)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
 def cardinalities(facts: Tensor, num_relations: int, threshold: float = 1.5) -> Tensor:

@@ -182,7 +182,7 @@ def test_a_bad_card_is_refused_by_file_and_key(
 def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
     assert "not a TOML file" in refusal(wrote(tmp_path, "name = toy"))
     (tmp_path / "toy.toml").write_bytes(b'name = "\xf6"')
-    assert "not a TOML file" in refusal(tmp_path / "toy.toml")
+    assert "toy.toml:1: byte 9 of the line, 0xf6, is not UTF-8" in refusal(tmp_path / "toy.toml")
     assert "cannot be read" in refusal(tmp_path / "none.toml")
 
 

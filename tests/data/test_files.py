@@ -1,12 +1,9 @@
 import gzip
-import hashlib
 import io
 import logging
 import os
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -17,16 +14,13 @@ from dans.data.cards import DatasetCard, cards
 from dans.data.files import cache_folder, fetch, sha256, whereabouts
 from dans.data.readers import SPLITS, Split
 from dans.errors import InputError
+from tests.suites.mirror import Mirror, digest, serving
 
 TEXTS: dict[Split, bytes] = {
     "train": b"ada\tknows\tbob\nbob\tlikes\ttea\n",
     "valid": b"ada\tlikes\ttea\ncat\tlikes\tbob\n",
     "test": b"bob\tknows\tcat\nbob\tknows\tada\n",
 }
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @pytest.fixture(autouse=True)
@@ -69,46 +63,10 @@ def contents(files: dict[Split, Path]) -> dict[Split, bytes]:
     }
 
 
-class Mirror:
-    """A server on this machine: answers by path, or with 500 as often as told to."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, bytes] = {}
-        self.failures = 0
-        self.asked: list[str] = []
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.asked.append(self.path)
-                known = self.path in mirror.answers and not mirror.failures
-                mirror.failures = max(0, mirror.failures - 1)
-                self.send_response(200 if known else 500)
-                self.end_headers()
-                self.wfile.write(mirror.answers.get(self.path, b"") if known else b"")
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def offer(self, path: str, data: bytes, options: str = "", claimed: bytes | None = None) -> str:
-        """Answer with some bytes; the section of a card that names them, or claims others."""
-        self.answers[path] = data
-        sha = digest(data if claimed is None else claimed)
-        return f'{{ url = "{self.url}{path}", sha256 = "{sha}"{options} }}'
-
-
 @pytest.fixture
 def mirror() -> Iterator[Mirror]:
-    mirror = Mirror()
-    thread = threading.Thread(target=mirror.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield mirror
-    mirror.server.shutdown()
-    thread.join()
-    mirror.server.server_close()
+    with serving() as mirror:
+        yield mirror
 
 
 def offered(mirror: Mirror) -> dict[str, str]:
@@ -416,6 +374,17 @@ def test_derived_sets_download_their_parent(tmp_path: Path, mirror: Mirror) -> N
     derived = child(tmp_path)
     assert whereabouts(derived) == "derived from toy (download)"
     assert contents(fetch(derived)) == {"train": TEXTS["train"], **DERIVED}
+
+
+def test_sets_that_are_derived_from_each_other_are_an_error(tmp_path: Path) -> None:
+    one = card(tmp_path, 'derived = { from = "two", rule = "drop-unseen" }', "one")
+    card(tmp_path, 'derived = { from = "one", rule = "drop-unseen" }', "two")
+    why = r"one\.toml: derived\.from: one from two from one: none of them comes first"
+    with pytest.raises(InputError, match=why):
+        fetch(one)
+    with pytest.raises(InputError, match=r"three from three: none of them"):
+        fetch(card(tmp_path, 'derived = { from = "three", rule = "drop-unseen" }', "three"))
+    assert "none of them comes first" in whereabouts(one)
 
 
 def test_a_derived_set_that_misses_its_checksum_is_an_error(

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from dans.errors import InputError
+from dans.plain import parse_json, parse_toml, read_json, read_object, read_text, read_toml
+
+
+def test_good_files_are_plain_data(tmp_path: Path) -> None:
+    toml, json = tmp_path / "a.toml", tmp_path / "a.json"
+    toml.write_text('name = "José"\n[train]\nlr = 0.1\n', "utf-8")
+    json.write_text('{"name": "José", "train": {"lr": 0.1}}', "utf-8")
+    expected = {"name": "José", "train": {"lr": 0.1}}
+    assert read_toml(toml) == read_json(json) == read_object(json) == expected
+
+
+def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"a = 1\nb = '\xe9'\n")
+    with pytest.raises(InputError, match=r"a\.toml:2: byte 6 of the line, 0xe9, is not UTF-8"):
+        read_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a = 1\nb = ]", "line 2"),
+        ("a = " + "[" * 99_999, "nested too deeply"),
+        ("a = " + "9" * 9_999, "4300 digits"),
+        ("a = 2020-99-99", "line 1"),
+    ],
+)
+def test_what_is_no_toml_is_one_sentence(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why) as caught:
+        parse_toml(text, "x.toml")
+    assert str(caught.value).startswith("x.toml: not a TOML file: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "line 1"),
+        ('{"a": 1,\n}', "line 2"),
+        ("[" * 99_999, "nested too deeply"),
+        ("9" * 9_999, "4300 digits"),
+    ],
+)
+def test_what_is_no_json_is_one_sentence(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why) as caught:
+        parse_json(text, "x.json")
+    assert str(caught.value).startswith("x.json: not a JSON file: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_object_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[5]")
+    with pytest.raises(InputError, match=r"a\.json: expected an object, got list"):
+        read_object(path)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file can have such a name"):
+        read_text(tmp_path / "a\0b")
+
+
+def test_a_missing_file_is_the_callers_to_explain(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_text(tmp_path / "gone")
