@@ -1,24 +1,20 @@
 """Softmax cross-entropy: every entity is a candidate, and no negative is drawn."""
 
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.candidates import all_entities
 from dans.batch import Positives
 from dans.errors import InputError, one_of
+from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder
 from dans.objectives import Objective
 
 #: In which numbers the matrix products over all entities are computed.
 Precision = Literal["float32", "bfloat16"]
-
-#: Scores made at a time: a tile stays in a CPU's cache until it is used up.
-TILE = 2**19
-
-#: Bytes that the scores of a part of a batch may take.
-MAX_BYTES = 2**28
 
 
 class SoftmaxCrossEntropy(Objective):
@@ -30,7 +26,10 @@ class SoftmaxCrossEntropy(Objective):
     an answer's term is multiplied by #x / #y: how often training asks x, over how often it has y
     on that side.
 
-    The scores of a question are made once, however many facts of a batch answer it.
+    The scores of a question are made once, however many facts of a batch answer it; those that do
+    not fit in the budget are made twice, and are the same to the bit. So the loss does not hang on
+    memory. The budget covers scores and what lies between them and gradients. It does not cover
+    the model, the entities' vectors and their gradients.
 
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eqs. 2, 16 and 17. Their program puts
     λ/(n − 1) on the other entities; it is this with λ (n − 1)/n in place of λ.
@@ -44,6 +43,7 @@ class SoftmaxCrossEntropy(Objective):
         precision: of the matrix products over all entities. ``bfloat16`` is up to twice as fast on
             processors that know it, for about one percent of noise in the gradients.
         decoder: the name of the decoder whose scores these are; None: not checked before.
+        budget: what may be held at a time; None: a quarter of what is free at the first batch.
 
     Raises:
         InputError: an option out of range, both corrections at once (the source has no such loss),
@@ -64,6 +64,7 @@ class SoftmaxCrossEntropy(Objective):
         backward_correction: bool = False,
         precision: Precision = "float32",
         decoder: str | None = None,
+        budget: Budget | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:
@@ -73,6 +74,7 @@ class SoftmaxCrossEntropy(Objective):
         one_of("precision", precision, get_args(Precision))
         self.smoothing = smoothing
         self.low = precision == "bfloat16"
+        self.budget = budget
         if decoder is not None:
             self._check(decoder, dot=DECODERS[decoder].dot)
         self.correction = (
@@ -83,7 +85,8 @@ class SoftmaxCrossEntropy(Objective):
         """``loss``.
 
         Raises:
-            InputError: low precision of scores that no matrix product makes.
+            InputError: low precision of scores that no matrix product makes, or a batch that takes
+                more than the budget even if no score is kept.
         """
         self._check(type(decoder).__name__.lower(), dot=decoder.dot)
         keys, queries, answers, weights = self._asked(positives)
@@ -93,8 +96,16 @@ class SoftmaxCrossEntropy(Objective):
         worth = torch.bincount(question, weights).to(queries.dtype)
         entities = positives.entities
         right = decoder.match(F.embedding(question, distinct), answers)
+        if self.budget is None:
+            self.budget = Budget(place=entities.device)
         loss = all_entities(
-            decoder, distinct, entities, worth, smoothing=self.smoothing, low=self.low
+            decoder,
+            distinct,
+            entities,
+            worth,
+            smoothing=self.smoothing,
+            low=self.low,
+            budget=self.budget,
         )
         return {"loss": loss - (1 - self.smoothing) * (weights * right).sum()}
 
@@ -168,104 +179,3 @@ def _first(groups: Tensor) -> Tensor:
     order = groups.argsort(stable=True)
     counts = torch.bincount(groups)
     return order[counts.cumsum(0) - counts]
-
-
-def all_entities(
-    decoder: Decoder,
-    queries: Tensor,
-    entities: Tensor,
-    weights: Tensor,
-    *,
-    smoothing: float = 0.0,
-    low: bool = False,
-) -> Tensor:
-    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)].
-
-    Scores that are dot products are made tile by tile, in bounded memory, and none is looked at
-    twice. Others are made all at once, (q, n), and kept for the gradients.
-
-    Args:
-        decoder: matches queries with entities.
-        queries: (q, d).
-        entities: (n, d).
-        weights: (q,) w, without gradient.
-        smoothing: λ.
-        low: matrix products in bfloat16, where f is a dot product.
-
-    Returns:
-        ().
-    """
-    if decoder.dot:
-        total: Tensor = _AllEntities.apply(queries, entities, weights, low)  # type: ignore[no-untyped-call]
-        if decoder.shift:
-            total = total + decoder.shift * weights.sum()
-        if smoothing:
-            means = decoder.match(queries, entities.mean(0))
-            total = total - smoothing * (weights * means).sum()
-        return total
-    scores = decoder.match_all(queries, entities)
-    spread = scores.logsumexp(1)
-    return weights @ (spread - smoothing * scores.mean(1) if smoothing else spread)
-
-
-class _AllEntities(torch.autograd.Function):
-    """Σ_q w_q log Σ_e exp(q · e), tile by tile; gradients are made on the way.
-
-    Scores lie entity by entity: that product is the faster one. A tile keeps exp(s − its own
-    maximum), so that nothing overflows and no score is read twice to find one maximum for all;
-    what a tile is off by joins the factor that its columns are multiplied by anyway.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, entities: Tensor, weights: Tensor, low: bool) -> Tensor:
-        part = max(1, MAX_BYTES // (len(entities) * entities.element_size()))
-        total = queries.new_zeros(())
-        by_query, by_entity = torch.empty_like(queries), torch.zeros_like(entities)
-        parts = (tensor.split(part) for tensor in (queries, weights, by_query))
-        for q, w, dq in zip(*parts, strict=True):
-            total += _one_part(q, entities, w, dq, by_entity, low=low)
-        ctx.save_for_backward(by_query, by_entity)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        by_query, by_entity = ctx.saved_tensors
-        if grad == 1:
-            return by_query, by_entity, None, None
-        return by_query * grad, by_entity * grad, None, None
-
-
-def _one_part(
-    queries: Tensor,
-    entities: Tensor,
-    weights: Tensor,
-    by_query: Tensor,
-    by_entity: Tensor,
-    *,
-    low: bool,
-) -> Tensor:
-    """The sum for some queries; writes their gradient, adds to that of the entities."""
-    rows = max(1, TILE // len(queries))
-    q, es = (x.bfloat16() if low else x for x in (queries, entities))
-    scores = q.new_empty(len(es), len(q))
-    tiles = list(zip(scores.split(rows), es.split(rows), by_entity.split(rows), strict=True))
-    tops, sums = queries.new_empty(2, len(tiles), len(q))
-    for (tile, e, _), top, summed in zip(tiles, tops, sums, strict=True):
-        torch.mm(e, q.T, out=tile)
-        exact = tile.to(queries.dtype)
-        torch.amax(exact, 0, out=top)
-        torch.sum(exact.sub_(top).exp_(), 0, out=summed)
-        if low:
-            tile.copy_(exact)
-    highest = tops.amax(0)
-    off = (tops - highest).exp_()
-    norm = (off * sums).sum(0)
-    by_query.zero_()
-    for (tile, e, de), factor in zip(tiles, (off * (weights / norm)).unsqueeze(2), strict=True):
-        by_query.addcmul_((tile.T @ e).to(queries.dtype), factor)
-        if low:
-            de.add_(tile @ (queries * factor).bfloat16())
-        else:
-            de.addmm_(tile, queries * factor)
-    total: Tensor = (weights * (highest + norm.log())).sum()
-    return total

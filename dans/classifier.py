@@ -8,11 +8,12 @@ from torch import Tensor
 from dans.classification import both_kinds, classification
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
+from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.model import at_rest
 
-#: Lines scored at a time.
-SCORED = 8192
+#: Numbers of the heads of the lines scored at a time, at the most.
+NUMBERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,20 @@ class Classifier:
     Args:
         kg: the graph.
         split: the lines to score.
+        budget: as for ``logits``.
 
     Raises:
         InputError: the split has no labels, or lines of one kind only.
     """
 
-    def __init__(self, kg: KnowledgeGraph, split: Split) -> None:
+    def __init__(self, kg: KnowledgeGraph, split: Split, *, budget: Budget | None = None) -> None:
         lines, holds = kg.lines(split)
         if not both_kinds(holds):
             raise InputError(
                 f"{kg.name}: {split}: lines labelled true and lines labelled false are needed"
             )
         self.split = split
+        self.budget = budget
         self.lines = lines
         self.holds = holds
 
@@ -86,24 +89,44 @@ class Classifier:
             decoder: as for a verdict.
             entities: (n, d).
         """
-        return logits(decoder, entities, self.lines)
+        return logits(decoder, entities, self.lines, budget=self.budget)
 
 
 @torch.no_grad()
-def logits(decoder: Decoder, entities: Tensor, triples: Tensor) -> Tensor:
+def logits(
+    decoder: Decoder, entities: Tensor, triples: Tensor, *, budget: Budget | None = None
+) -> Tensor:
     """The logit of each triple, (f,) on the CPU; the shift of the decoder is in it.
 
     With reciprocal relations a triple has two scores; its logit is the mean of both. Nothing is
     dropped, whatever mode the decoder is in.
 
+    A line's logit is the same however many are scored at a time; but for RESCAL and TuckER, whose
+    lines share products, where it may differ by what rounding does.
+
     Args:
         decoder: asked for query vectors.
         entities: (n, d) their vectors; the work is done on their device.
         triples: (f, 3) ids.
+        budget: what may be held at a time beside them; None: a quarter of what is free.
+
+    Raises:
+        InputError: not even one line fits in the budget.
     """
-    parts = triples.to(entities.device).split(SCORED)
+    lines = triples.to(entities.device)
+    most = max(1, NUMBERS // entities.shape[1])
+    held, each = decoder.asking(most), 3 * entities.shape[1] + 8
+    size = entities.element_size()
+    budget = budget or Budget(place=entities.device)
     with at_rest(decoder):
-        return torch.cat([_scores(decoder, entities, part) for part in parts]).cpu()
+        parts = budget.chunks(
+            len(lines),
+            each * size,
+            lambda part: _scores(decoder, entities, lines[part]),
+            most=most,
+            fixed=2 * held * size,
+        )
+        return torch.cat([entities.new_empty(0), *parts]).cpu()
 
 
 def _scores(decoder: Decoder, entities: Tensor, lines: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dans.errors import InputError, one_of
+from dans.errors import InputError, finite, one_of, shown
+from dans.memory import stated
 
 T = TypeVar("T")
 
@@ -117,6 +118,10 @@ class TrainConfig:
     #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
     threads: int = 0
     device: str = "cpu"
+    #: what validation, and scoring all entities, may hold at a time beside the model and its
+    #: vectors: bytes, or a size such as ``200MB`` or ``1GiB``; empty or 0: a quarter of what is
+    #: free. No result hangs on it
+    memory_budget: str | int = ""
     #: write down the rivals of every step, under ``negatives`` in the folder of the run
     dump: bool = False
 
@@ -129,8 +134,10 @@ class TrainConfig:
         _within("batch", self.batch, least=1)
         _within("validate_every", self.validate_every, least=1)
         _within("seed", self.seed, most=2**63 - 1)
+        _within("threads", self.threads, most=1024)
         for beta in self.betas:
             _within("betas", beta, least=0, below=1)
+        stated(self.memory_budget)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
             "accumulator": (self.optimizer == "adagrad", 'optimizer = "adagrad"'),
@@ -243,6 +250,9 @@ def _parse(kind: Any, plain: Any, path: str) -> Any:
         return _component(plain, path)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _section(kind, plain, path)
+    if kind == str | int:
+        _expect(type(plain) in (str, int), path, "a string or a whole number", plain)
+        return plain
     if origin in (Union, UnionType):
         # TOML has no word for nothing: an heir drops what it inherits by an empty string.
         return None if plain in (None, "") else _parse(get_args(kind)[0], plain, path)
@@ -287,8 +297,9 @@ def _component(plain: Any, path: str) -> Component:
     if isinstance(plain, str):
         return Component(plain)
     _expect(isinstance(plain, Mapping), path, "a name or a section", plain)
-    if not isinstance(plain.get("name"), str):
+    if "name" not in plain:
         raise InputError(f"{path}.name: missing")
+    _expect(isinstance(plain["name"], str), f"{path}.name", "a string", plain["name"])
     return Component(plain["name"], {k: _copy(v) for k, v in plain.items() if k != "name"})
 
 
@@ -305,11 +316,14 @@ def _sequence(kinds: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
 def _scalar(kind: type, plain: Any, path: str) -> Any:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
+        _expect(abs(plain) < 2**63, path, "a number below 2^63", plain)
         return float(plain)
     _expect(type(plain) is kind, path, words[kind], plain)
+    if kind is float:
+        finite(path, plain)
     return plain
 
 
 def _expect(holds: bool, path: str, what: str, got: Any) -> None:
     if not holds:
-        raise InputError(f"{path}: expected {what}, got {got!r}")
+        raise InputError(f"{path}: expected {what}, got {shown(got)}")

@@ -1,4 +1,9 @@
-"""Filtered ranking: distinct queries in chunks, counted and never sorted."""
+"""Filtered ranking: distinct queries in blocks, counted and never sorted.
+
+No rank hangs on memory. Questions and entities meet in tiles, whose shapes follow from their
+numbers alone, because a product of another shape rounds otherwise. A smaller budget keeps fewer
+rows of the tiles it makes, and makes them again for the others.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,21 +15,24 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError
+from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.model import at_rest
-from dans.questions import Questions
+from dans.questions import Questions, count_rivals
 from dans.ranking import metrics
 
 Unseen = Literal["rank", "drop"]
 
-#: What the scores of one chunk may take by default.
+#: What the scores of a block take, unless it has ``FEW`` questions or ``MANY``.
 MAX_BYTES = 16 * 2**20
 
-#: Scores compared at a time: their verdicts stay in the cache until they are summed.
-TILE = 2**19
+#: Scores of the tiles that a block is made of: on a CPU what its cache holds, elsewhere what keeps
+#: a device busy.
+TILE, TILE_ELSEWHERE = 2**18, 2**22
 
-#: Questions with more answers than this are compared by themselves, one row against many.
-MANY = 8
+#: Questions of a block. Fewer are multiplied by other kernels, which round equal entities
+#: differently; more take memory for nothing.
+FEW, MANY = 16, 1024
 
 
 class Protocol(TypedDict):
@@ -137,7 +145,11 @@ class Evaluator:
 
     For each fact of a split the questions (h, r, ?) and (?, r, t) are put to the decoder; every
     other known answer leaves the race, and the rank of the right one is counted, ties half. Equal
-    questions are scored once, and only one chunk of scores exists at a time.
+    questions are asked once, and the scores of one block of them exist at a time.
+
+    The budget covers all that ranking holds at a time: scores, tiles, queries, verdicts. It does
+    not cover what is there before and after: the facts and their filter, the model, the entities'
+    vectors (and making them: an encoder takes the whole graph), and the ranks.
 
     Args:
         kg: the graph; its three splits filter.
@@ -145,7 +157,7 @@ class Evaluator:
         ks: where to cut Hits@k.
         unseen: ``"rank"`` every fact, or ``"drop"`` those that hold an entity training never saw.
             Such an entity stays a candidate either way.
-        max_bytes: what the scores of a chunk may take; one question's scores at the least. The
+        budget: what may be held at a time; None: a quarter of what is free at each ranking. The
             ranks do not depend on it.
 
     Raises:
@@ -159,12 +171,10 @@ class Evaluator:
         *,
         ks: Sequence[int] = (1, 3, 10),
         unseen: Unseen = "rank",
-        max_bytes: int = MAX_BYTES,
+        budget: Budget | None = None,
     ) -> None:
         if unseen not in ("rank", "drop"):
             raise InputError(f"unseen: expected 'rank' or 'drop', got {unseen!r}")
-        if max_bytes < 1:
-            raise InputError(f"max_bytes: expected a positive number, got {max_bytes}")
         if not ks or min(ks) < 1:
             raise InputError(f"ks: expected positive ranks, got {list(ks)}")
         facts = kg.split(split)
@@ -176,7 +186,7 @@ class Evaluator:
         self.split = split
         self.ks = tuple(ks)
         self.unseen = unseen
-        self.max_bytes = max_bytes
+        self.budget = budget
         self.facts = facts
         known = kg.known()
         heads, relations, tails = facts.to(known.device).unbind(1)
@@ -208,6 +218,7 @@ class Evaluator:
 
         Raises:
             FloatingPointError: a score is NaN.
+            InputError: not even one question fits in the budget.
             ValueError: entities are missing.
         """
         n = self.kg.num_entities
@@ -245,24 +256,60 @@ class Evaluator:
         entities: Tensor,
     ) -> Tensor:
         """Optimistic and pessimistic ranks and candidates, (3, f), in the split's order."""
-        asked = len(side.anchors)
-        rows = max(1, self.max_bytes // (len(entities) * entities.element_size()))
-        # Chunks of one size: a product of a few leftover rows rounds equal entities differently.
-        rows = ceil(asked / ceil(asked / rows))
+        asked, n, size = len(side.anchors), len(entities), entities.element_size()
+        most, wide = _shape(asked, n, entities)
+        each = n * size
+        rows = max(most, FEW)
+        held = decoder.asking(rows) + decoder.matching(rows, wide)
+        fixed = held * size + side.held(most, n, size)
+        budget = self.budget or Budget(place=entities.device)
 
-        # A function of its own, so that one chunk's scores are gone before the next are made.
-        def rivals(first: int) -> Tensor:
-            chunk = slice(first, first + rows)
-            queries = ask(entities.index_select(0, side.anchors[chunk]), side.relations[chunk])
-            scores = decoder.match_all(queries, entities)
-            self._refuse_nan(scores, side.relations[chunk])
-            return _chunk_rivals(scores, side, first)
+        def rivals(block: slice) -> Tensor:
+            # A function of its own, so that one part's scores are gone before the next are made.
+            def of(part: slice) -> Tensor:
+                queries = ask(entities.index_select(0, side.anchors[block]), side.relations[block])
+                scores = self._scores(side.relations[block], queries, decoder, entities, part, wide)
+                return count_rivals(scores, side, block.start + part.start)
 
-        counted = torch.cat([rivals(first) for first in range(0, asked, rows)], 1)
+            parts = budget.chunks(block.stop - block.start, each, of, fixed=fixed)
+            return torch.cat(list(parts), 1)
+
+        blocks = [slice(first, min(first + most, asked)) for first in range(0, asked, most)]
+        counted = torch.cat([rivals(block) for block in blocks], 1)
         ranks = torch.cat((1 + counted, side.candidates.unsqueeze(0)))
         return torch.empty_like(ranks).index_copy_(1, side.facts, ranks)
 
-    def _refuse_nan(self, scores: Tensor, relations: Tensor) -> None:
+    def _scores(
+        self,
+        relations: Tensor,
+        queries: Tensor,
+        decoder: Decoder,
+        entities: Tensor,
+        part: slice,
+        wide: int,
+    ) -> Tensor:
+        """The scores of some questions of a block: (p, n), laid out entity by entity.
+
+        Tiles are made of the whole block, see above, and kept of the part.
+        """
+        if len(queries) < FEW:
+            more = queries[-1:].expand(FEW - len(queries), -1)
+            queries = torch.cat((queries, more))
+
+        def tile(left: int) -> Tensor:
+            scores = decoder.match_all(queries, entities[left : left + wide])[part]
+            self._refuse_nan(scores, relations[part], left)
+            return scores.T
+
+        first = tile(0)
+        board = first.new_empty(len(entities), first.shape[1])
+        board[:wide] = first
+        del first
+        for left in range(wide, len(entities), wide):
+            board[left : left + wide] = tile(left)
+        return board.T
+
+    def _refuse_nan(self, scores: Tensor, relations: Tensor, left: int) -> None:
         # A sum is NaN if a term is, or if both infinities are among them: cheap, then certain.
         if not scores.sum().isnan():
             return
@@ -271,64 +318,19 @@ class Evaluator:
             row, entity = wrong[0].tolist()
             relation = self.kg.relations[int(relations[row])]
             raise FloatingPointError(
-                f"relation {relation!r}: the score of entity {self.kg.entities[entity]!r} is NaN; "
-                f"the model has diverged and has no rank"
+                f"relation {relation!r}: the score of entity {self.kg.entities[left + entity]!r} "
+                f"is NaN; the model has diverged and has no rank"
             )
 
 
-def _chunk_rivals(scores: Tensor, side: Questions, first: int) -> Tensor:
-    """Rivals of the answers to some questions, counted as ``_rivals`` does: (2, ·), fact by fact.
+def _shape(asked: int, num_entities: int, entities: Tensor) -> tuple[int, int]:
+    """Questions of a block and entities of a tile; all but the last ones are as large.
 
-    Args:
-        scores: (b, n) of the questions from ``first`` on; overwritten.
-        side: all questions.
-        first: where the chunk begins.
+    Blocks and tiles are nearly of one size: few that are left over would be rounded differently.
     """
-    stop = first + len(scores)
-    starts, counts, facts = _cut(side.starts, first, stop)
-    gold = scores[_repeat(counts, scores.device), side.answers[facts]]
-    _, known_counts, known = _cut(side.known_starts, first, stop)
-    # NaN is neither above, below nor level with anything: it leaves the race even where the right
-    # answer is at −∞. The right answer leaves as well, and its rank is one more than the rivals.
-    scores[_repeat(known_counts, scores.device), side.known[known]] = torch.nan
-    rivals = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
-    many = int((counts > MANY).sum())
-    for row in range(many):
-        own = slice(int(starts[row]), int(starts[row + 1]))
-        rivals[:, own] = _rivals(scores[row].contiguous().expand(int(counts[row]), -1), gold[own])
-    for turn in range(MANY):
-        having = int((counts > turn).sum())
-        if having > many:
-            place = (starts[many:having] + turn).to(scores.device)
-            rivals[:, place] = _rivals(scores[many:having], gold[place])
-    return rivals
-
-
-def _cut(starts: Tensor, first: int, stop: int) -> tuple[Tensor, Tensor, slice]:
-    """Of the questions ``first`` to ``stop``: where each starts, how much it has, and all of it."""
-    part = starts[first : stop + 1]
-    return part - part[0], part.diff(), slice(int(part[0]), int(part[-1]))
-
-
-def _repeat(counts: Tensor, device: torch.device) -> Tensor:
-    """[2, 1] to [0, 0, 1]."""
-    return torch.arange(len(counts)).repeat_interleave(counts).to(device)
-
-
-def _rivals(scores: Tensor, gold: Tensor) -> Tensor:
-    """How many scores of each row are above its gold, and how many at least level: (2, p) int64."""
-    by_entity = 0 < scores.stride(0) < scores.stride(1)
-    board, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
-    lines, width = board.shape
-    step = max(1, TILE // width)
-    # Verdicts in the type of the scores: comparing into booleans is not vectorised on a CPU.
-    verdict = board.new_empty(min(step, lines), width)
-    exact = torch.promote_types(scores.dtype, torch.float32 if width < 2**24 else torch.float64)
-    totals = gold.new_zeros(2, len(gold), dtype=torch.float64)
-    for first in range(0, lines, step):
-        rows = slice(first, first + step)
-        part, cut = board[rows], bar if by_entity else bar[rows]
-        for total, compare in zip(totals, (torch.gt, torch.ge), strict=True):
-            wins = compare(part, cut, out=verdict[: len(part)]).sum(1 - by_entity, dtype=exact)
-            (total if by_entity else total[rows]).add_(wins)
-    return totals.long()
+    rows = MAX_BYTES // (num_entities * entities.element_size())
+    rows = min(max(rows, FEW), MANY)
+    rows = ceil(asked / ceil(asked / rows))
+    tile = TILE if entities.device.type == "cpu" else TILE_ELSEWHERE
+    wide = max(1, tile // max(rows, FEW))
+    return rows, ceil(num_entities / ceil(num_entities / wide))

@@ -25,40 +25,67 @@ from dans.classifier import Classifier, logits
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report, Unseen
+from dans.memory import Budget, stated
 from dans.registry import choose
+from dans.training.remembering import run_budget
 from dans.training.run import Run, Which
 
 log = logging.getLogger(__name__)
 
 
 def judge(
-    where: Path, *, split: Split = "test", which: Which = "best", unseen: Unseen = "rank"
+    where: Path,
+    *,
+    split: Split = "test",
+    which: Which = "best",
+    unseen: Unseen = "rank",
+    memory_budget: str | int = "",
 ) -> Report:
     """Evaluate a run on a split and keep the report in its folder.
 
     ``report.json`` is the best model on the test split; any other choice is in the file's name; see
     ``report_name``. A split whose lines are labelled true and false is classified too, and where
     validation is labelled, what is fitted on it is kept in the folder: see ``kept_or_fitted``.
+
+    Args:
+        where: the run's folder.
+        split: its facts.
+        which: of its checkpoints.
+        unseen: what becomes of facts with an entity that training never saw.
+        memory_budget: what may be held at a time, as ``train.memory_budget`` has it; empty: as the
+            run was trained with. No number hangs on it.
+
+    Raises:
+        InputError: the run cannot be judged, or not even one question fits in the budget.
     """
+    stated(memory_budget)
     trained = load(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} facts")
-    report = Evaluator(trained.kg, split, unseen=unseen)(trained.model.decoder, trained.entities)
+    budget = budget_of(where, trained, memory_budget)
+    evaluator = Evaluator(trained.kg, split, unseen=unseen, budget=budget)
+    report = evaluator(trained.model.decoder, trained.entities)
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
     if has_both(trained.kg, split):
         fitted = None
         if has_both(trained.kg, "valid"):
             try:
-                fitted = kept_or_fitted(where, trained, which)
+                fitted = kept_or_fitted(where, trained, which, budget=budget)
             except InputError as error:
                 log.warning("%s: %s; nothing is calibrated", where, error)
-                fitted = fit(trained, {})
+                fitted = fit(trained, {}, budget=budget)
             keep(where, which, fitted)
-        content["classification"] = classify(trained, split, fitted)
+        content["classification"] = classify(trained, split, fitted, budget=budget)
     name = report_name(split=split, which=which, unseen=unseen)
     Run(where).write_json(name, {**report.to_json(), **content})
     return report
+
+
+def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
+    """What judging a run may hold at a time; see ``judge``."""
+    asked = memory_budget or trained.config.train.memory_budget
+    return run_budget(Run(where), asked, trained.entities.device)
 
 
 def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen = "rank") -> str:
@@ -74,13 +101,20 @@ def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen 
     return f"{'.'.join(names)}.json"
 
 
-def classify(trained: Trained, split: Split, fitted: Fitted | None = None) -> dict[str, Any]:
+def classify(
+    trained: Trained,
+    split: Split,
+    fitted: Fitted | None = None,
+    *,
+    budget: Budget | None = None,
+) -> dict[str, Any]:
     """How well a model tells the true lines of a labelled split from the false ones.
 
     Args:
         trained: the model.
         split: its lines.
         fitted: on validation; of the split ``valid`` itself, its numbers flatter.
+        budget: what may be held at a time.
 
     Returns:
         What ``dans.classification.classification`` says of the logits as they are, with the
@@ -90,7 +124,7 @@ def classify(trained: Trained, split: Split, fitted: Fitted | None = None) -> di
     Raises:
         InputError: the split has no labelled lines of both kinds.
     """
-    classifier = Classifier(trained.kg, split)
+    classifier = Classifier(trained.kg, split, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels = classifier.holds
     content: dict[str, Any] = dict(classification(scores, labels))
@@ -131,7 +165,8 @@ def calibrate(where: Path, which: Which = "best") -> Fitted:
         InputError: the validation lines are not labelled true and false, the scores of the model
             tell nothing apart, or scikit-learn is missing.
     """
-    return keep(where, which, fit(load(where, which=which)))
+    trained = load(where, which=which)
+    return keep(where, which, fit(trained, budget=budget_of(where, trained)))
 
 
 def calibration_name(which: Which = "best") -> str:
@@ -139,12 +174,18 @@ def calibration_name(which: Which = "best") -> str:
     return "calibration.json" if which == "best" else f"calibration.{which}.json"
 
 
-def fit(trained: Trained, kinds: Mapping[str, type[Calibration]] = CALIBRATIONS) -> Fitted:
+def fit(
+    trained: Trained,
+    kinds: Mapping[str, type[Calibration]] = CALIBRATIONS,
+    *,
+    budget: Budget | None = None,
+) -> Fitted:
     """Thresholds and calibrations of a model, from its validation lines.
 
     Args:
         trained: the model.
         kinds: the calibrations to fit, by name; none of them: thresholds alone.
+        budget: what may be held at a time.
 
     Raises:
         InputError: see ``calibrate``.
@@ -154,7 +195,7 @@ def fit(trained: Trained, kinds: Mapping[str, type[Calibration]] = CALIBRATIONS)
             f"{trained.kg.name}: calibration needs validation lines that are labelled true and "
             "false; this data set has none"
         )
-    classifier = Classifier(trained.kg, "valid")
+    classifier = Classifier(trained.kg, "valid", budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
     cuts = thresholds(scores, labels, relations, trained.kg.num_relations)
@@ -162,7 +203,9 @@ def fit(trained: Trained, kinds: Mapping[str, type[Calibration]] = CALIBRATIONS)
     return Fitted(trained.step, trained.kg.digest, tuple(cuts.tolist()), calibrations)
 
 
-def kept_or_fitted(where: Path, trained: Trained, which: Which = "best") -> Fitted:
+def kept_or_fitted(
+    where: Path, trained: Trained, which: Which = "best", *, budget: Budget | None = None
+) -> Fitted:
     """What a run's folder holds of its calibration; fitted, where there is none of this checkpoint.
 
     So a run that was calibrated once needs no scikit-learn.
@@ -171,6 +214,7 @@ def kept_or_fitted(where: Path, trained: Trained, which: Which = "best") -> Fitt
         where: the run's folder.
         trained: the model loaded from there.
         which: of its checkpoints.
+        budget: what fitting may hold at a time.
 
     Raises:
         InputError: see ``calibrate``; or the file that is kept cannot be read.
@@ -179,8 +223,17 @@ def kept_or_fitted(where: Path, trained: Trained, which: Which = "best") -> Fitt
     if (where / name).exists():
         data, own = Run(where).read_json(name), (trained.step, trained.kg.digest)
         if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
-            return Fitted.from_json(data, step=trained.step, digest=trained.kg.digest)
-    return fit(trained)
+            try:
+                fitted = Fitted.from_json(data, step=trained.step, digest=trained.kg.digest)
+            except InputError as error:
+                raise InputError(f"{where / name}: {error}") from error
+            if len(fitted.thresholds) != trained.kg.num_relations:
+                raise InputError(
+                    f"{where / name}: thresholds: expected {trained.kg.num_relations}, one for "
+                    f"each relation, got {len(fitted.thresholds)}"
+                )
+            return fitted
+    return fit(trained, budget=budget)
 
 
 def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
@@ -210,8 +263,9 @@ def tell(where: Path, *, split: Split = "test", which: Which = "best") -> Told:
             in the folder and nothing can be fitted; see ``kept_or_fitted``.
     """
     trained = load(where, which=which)
-    classifier = Classifier(trained.kg, split)
-    fitted = kept_or_fitted(where, trained, which)
+    budget = budget_of(where, trained)
+    classifier = Classifier(trained.kg, split, budget=budget)
+    fitted = kept_or_fitted(where, trained, which, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     told = {"uncalibrated": scores.double().sigmoid()}
     told |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
@@ -249,8 +303,10 @@ def probabilities(
             f"triples: row {row}: {triples[row].tolist()}: {trained.kg.name} has {sizes[0]} "
             f"entities and {sizes[1]} relations, counted from 0"
         )
-    calibration = kept_or_fitted(where, trained, which).calibrations[method]
-    return calibration.probabilities(logits(trained.model.decoder, trained.entities, triples))
+    budget = budget_of(where, trained)
+    calibration = kept_or_fitted(where, trained, which, budget=budget).calibrations[method]
+    scores = logits(trained.model.decoder, trained.entities, triples, budget=budget)
+    return calibration.probabilities(scores)
 
 
 def has_both(kg: KnowledgeGraph, split: Split) -> bool:

@@ -1,10 +1,19 @@
-"""The questions that the facts of a split ask, each of them once."""
+"""The questions that the facts of a split ask, each of them once, and who outscores an answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+#: Scores compared at a time: their verdicts stay in the cache until they are summed.
+TILE = 2**19
+
+#: Questions with more answers than this are compared by themselves, one row against many.
+MANY = 8
+
+#: Known answers that leave the race at a time.
+LEAVING = 2**15
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,19 @@ class Questions:
             candidates=num_entities + 1 - known_counts.repeat_interleave(counts[order]),
         )
 
+    def held(self, rows: int, num_entities: int, size: int) -> int:
+        """The bytes that ``count_rivals`` holds at most beside the scores.
+
+        Args:
+            rows: questions at a time.
+            num_entities: n.
+            size: bytes of a score.
+        """
+        # The first questions have the most answers.
+        answers = int(self.starts[min(rows, len(self.anchors))])
+        verdicts = min(max(TILE, num_entities), rows * num_entities) + num_entities
+        return 8 * (12 * answers + 4 * min(LEAVING, len(self.known))) + size * verdicts
+
     def to(self, device: torch.device) -> "Questions":
         """The same on another device; the boundaries stay, they are read as numbers."""
         moved = ("anchors", "relations", "answers", "facts", "known", "candidates")
@@ -82,3 +104,75 @@ class Questions:
 
 def _starts(counts: Tensor) -> Tensor:
     return torch.cat((counts.new_zeros(1), counts.cumsum(0))).cpu()
+
+
+def count_rivals(scores: Tensor, side: Questions, first: int) -> Tensor:
+    """Rivals of the answers to some questions, fact by fact: (2, ·) int64.
+
+    How many score above the answer, and how many at least as high; neither the answer itself nor
+    other known answers among them.
+
+    Args:
+        scores: (b, n) of the questions from ``first`` on; overwritten.
+        side: all questions.
+        first: where the chunk begins.
+    """
+    stop = first + len(scores)
+    starts, counts, facts = _cut(side.starts, first, stop)
+    gold = scores[_repeat(counts, scores.device), side.answers[facts]]
+    _leave(scores, side, first)
+    rivals = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
+    many = int((counts > MANY).sum())
+    for row in range(many):
+        own = slice(int(starts[row]), int(starts[row + 1]))
+        rivals[:, own] = _rivals(scores[row].contiguous().expand(int(counts[row]), -1), gold[own])
+    for turn in range(MANY):
+        having = int((counts > turn).sum())
+        if having > many:
+            place = (starts[many:having] + turn).to(scores.device)
+            rivals[:, place] = _rivals(scores[many:having], gold[place])
+    return rivals
+
+
+def _leave(scores: Tensor, side: Questions, first: int) -> None:
+    """Take the known answers out of the race.
+
+    NaN is neither above, below nor level with anything, even where the right answer is at −∞. The
+    right answer leaves as well, and its rank is one more than the rivals.
+    """
+    starts = side.known_starts[first : first + len(scores) + 1]
+    for left in range(int(starts[0]), int(starts[-1]), LEAVING):
+        known = torch.arange(left, min(left + LEAVING, int(starts[-1])))
+        rows = torch.bucketize(known, starts[1:], right=True)
+        entities = side.known[known[0] : known[-1] + 1]
+        scores[rows.to(scores.device), entities] = torch.nan
+
+
+def _cut(starts: Tensor, first: int, stop: int) -> tuple[Tensor, Tensor, slice]:
+    """Of the questions ``first`` to ``stop``: where each starts, how much it has, and all of it."""
+    part = starts[first : stop + 1]
+    return part - part[0], part.diff(), slice(int(part[0]), int(part[-1]))
+
+
+def _repeat(counts: Tensor, device: torch.device) -> Tensor:
+    """[2, 1] to [0, 0, 1]."""
+    return torch.arange(len(counts)).repeat_interleave(counts).to(device)
+
+
+def _rivals(scores: Tensor, gold: Tensor) -> Tensor:
+    """How many scores of each row are above its gold, and how many at least level: (2, p) int64."""
+    by_entity = 0 < scores.stride(0) < scores.stride(1)
+    board, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
+    lines, width = board.shape
+    step = max(1, TILE // width)
+    # Verdicts in the type of the scores: comparing into booleans is not vectorised on a CPU.
+    verdict = board.new_empty(min(step, lines), width)
+    exact = torch.promote_types(scores.dtype, torch.float32 if width < 2**24 else torch.float64)
+    totals = gold.new_zeros(2, len(gold), dtype=torch.float64)
+    for first in range(0, lines, step):
+        rows = slice(first, first + step)
+        part, cut = board[rows], bar if by_entity else bar[rows]
+        for total, compare in zip(totals, (torch.gt, torch.ge), strict=True):
+            wins = compare(part, cut, out=verdict[: len(part)]).sum(1 - by_entity, dtype=exact)
+            (total if by_entity else total[rows]).add_(wins)
+    return totals.long()

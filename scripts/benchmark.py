@@ -15,7 +15,7 @@ import torch
 
 from dans import cli
 from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks import encoder, measure, objectives, ranking, samplers, steps
+from scripts.benchmarks import encoder, measure, memory, objectives, ranking, samplers, steps
 
 load = KnowledgeGraph.load
 FAMILIES = {
@@ -26,6 +26,7 @@ FAMILIES = {
     "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
     "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
     "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), facts=27_220),
+    "memory": lambda: memory.rows("fb15k-237"),
     "rows": objectives.touched_rows,
 }
 
@@ -34,7 +35,7 @@ def main() -> None:
     """Parse, run, print."""
     parser = cli.parser(__doc__)
     parser.add_argument("--only", choices=FAMILIES, action="append", help="may be repeated")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each (default: 2)")
+    parser.add_argument("--threads", type=cli.whole(1), default=2, help="of each (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows here too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

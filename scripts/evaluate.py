@@ -26,21 +26,19 @@ def main() -> None:
         default="test",
         help="whose facts to rank, and lines to classify (default: test)",
     )
-    parser.add_argument(
-        "--model",
-        choices=("best", "last"),
-        default="best",
-        help="the checkpoint best on validation, or the last one (default: best)",
-    )
+    which = "the checkpoint best on validation, or the last one (default: best)"
+    parser.add_argument("--model", choices=("best", "last"), default="best", help=which)
     parser.add_argument(
         "--unseen",
         choices=("rank", "drop"),
         default="rank",
         help="rank facts with an entity that training never saw, or drop them (default: rank)",
     )
+    size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
+    parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
     args = parser.parse_args()
     asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    report = judge(args.run, **asked)
+    report = judge(args.run, **asked, memory_budget=args.memory_budget)
     kept = Run(args.run).read_json(report_name(**asked))
     print("\n".join([*report.table(), *verdict_table(kept.get("classification"))]))
 

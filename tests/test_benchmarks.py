@@ -13,7 +13,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.training.sources import QuestionBatches
 from dans.training.trainer import Trainer
-from scripts.benchmarks import objectives
+from scripts.benchmarks import memory, objectives
 from scripts.benchmarks.measure import Row
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ PYKEEN_LOOP = """
 import torch
 from dans.data.graph import KnowledgeGraph
 from dans.training.sources import QuestionBatches
-from scripts.benchmarks import objectives
+from scripts.benchmarks import memory, objectives
 torch.manual_seed(0)
 objectives.WIDTH, objectives.QUESTIONS = 4, 5
 kg = KnowledgeGraph.load("nations")
@@ -161,3 +161,13 @@ def test_batches_are_counted_as_the_trainer_counts_them(kg: KnowledgeGraph) -> N
     asked = {(h, r, None) for h, r, _ in kg.train.tolist()}
     asked |= {(None, r, t) for _, r, t in kg.train.tolist()}
     assert len(QuestionBatches(kg.train, 1)) == len(asked)
+
+
+def test_every_budget_ranks_the_same(tmp_path: Path) -> None:
+    for split, step in (("train", 1), ("valid", 3), ("test", 5)):
+        lines = [f"e{i % 7}\tr{i % 3}\te{i * step % 7}" for i in range(20)]
+        (tmp_path / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    names = [f"dans, {text or 'a quarter of what is free'}" for text in memory.BUDGETS]
+    reports = [memory.make_ranking(name, str(tmp_path), "complex")() for name in names]
+    assert len(reports) == 4
+    assert all(report == reports[0] for report in reports)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dans import classifier
 from dans.classification import classification
-from dans.classifier import Classifier
+from dans.classifier import Classifier, logits
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.memory import Budget
 from dans.models.decoders import DECODERS, Multilinear
 from dans.models.decoders.distmult import DistMult
 from dans.registry import build
@@ -106,3 +108,31 @@ def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
 def test_lines_of_one_kind_cannot_be_told_apart(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="valid: lines labelled true and lines labelled false"):
         Classifier(kg, "valid")
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_no_logit_hangs_on_the_lines_scored_at_a_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    decoder = build(DECODERS, name, num_relations=5, dim=20)
+    entities = torch.randn(40, 20)
+    lines = torch.stack((torch.arange(400) % 40, torch.arange(400) % 5, torch.arange(400) // 10), 1)
+    whole = logits(decoder, entities, lines)
+    close = 1e-6 if name in ("rescal", "tucker") else 0.0
+    score = classifier._scores
+
+    def limited(*given: torch.Tensor) -> torch.Tensor:
+        if len(given[-1]) > 30:
+            raise MemoryError
+        return score(*given)
+
+    monkeypatch.setattr(classifier, "_scores", limited)
+    budget = Budget(10**9)
+    torch.testing.assert_close(
+        logits(decoder, entities, lines, budget=budget), whole, rtol=close, atol=close
+    )
+    assert budget.found is not None
+    with pytest.raises(InputError, match="memory_budget: expected at least"):
+        logits(decoder, entities, lines, budget=Budget(1000))
+    assert logits(decoder, entities, lines[:0]).shape == (0,)

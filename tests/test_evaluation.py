@@ -2,22 +2,28 @@
 
 import json
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from dans import evaluation
+from dans import evaluation, questions
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Ranks, Report
+from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.ranking import rank
 from dans.registry import build
+from dans.seeding import OutOfMemory
+from tests.live import Live
 
 DIM = 6
+
+KINDS = (torch.float32, torch.bfloat16)
 
 
 def model(
@@ -115,28 +121,78 @@ def same(one: Ranks, other: Ranks) -> bool:
     return all(torch.equal(a, b) for a, b in zip(placed(one), placed(other), strict=True))
 
 
-@pytest.mark.parametrize("max_bytes", [1, 2000, 10**6])
-def test_questions_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, max_bytes: int) -> None:
+class Rows(Budget):
+    """A budget of some rows, whatever they take; ``limit`` is how many."""
+
+    def rows(self, bytes_each: int, *, most: int | None = None, fixed: int = 0) -> int:
+        return self.limit or 0
+
+    def chunks(self, total: int, bytes_each: int, work: Any, **_: Any) -> Iterator[Any]:
+        return super().chunks(total, 0, work)
+
+
+@pytest.mark.parametrize("rows", [1, 6, 10**6])
+def test_questions_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, rows: int) -> None:
     decoder, entities = model(busy, "distmult")
     counts = busy.test[:, :2].unique(dim=0, return_counts=True)[1]
-    assert counts.max() > evaluation.MANY
+    assert counts.max() > questions.MANY
     assert counts.min() == 1
-    ranks = Evaluator(busy, "test", max_bytes=max_bytes).ranks(decoder, entities)
+    ranks = Evaluator(busy, "test", budget=Rows(rows)).ranks(decoder, entities)
     expected = torch.tensor(brute_force(busy, "test", decoder, entities), dtype=torch.float64)
     assert torch.equal(ranks.realistic, expected[:, :2])
     assert torch.equal(ranks.candidates.double(), expected[:, 2:])
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.fixture(scope="module")
+def crowd() -> KnowledgeGraph:
+    """Enough entities and questions for several blocks of several tiles."""
+    generator = torch.Generator().manual_seed(0)
+    facts = torch.randint(997, (900, 3), generator=generator)
+    facts[:, 1] %= 3
+    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in facts.tolist()]
+    return KnowledgeGraph.of(names, [], names[:60])
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "MAX_BYTES", 2**17)
+    monkeypatch.setattr(evaluation, "TILE", 2**12)
+    monkeypatch.setattr(evaluation, "TILE_ELSEWHERE", 2**12)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    # Torch has no distances in bfloat16.
+    [(name, kind) for name in DECODERS for kind in KINDS if (name, kind) != ("transe", KINDS[1])],
+)
+def test_no_rank_hangs_on_the_budget_and_equal_entities_tie(
+    crowd: KnowledgeGraph, name: str, dtype: torch.dtype
+) -> None:
+    decoder, entities = model(crowd, name, dtype=torch.float32)
+    decoder, entities = decoder.to(dtype), entities.to(dtype)
+    half = crowd.num_entities // 2
+    entities[half : 2 * half] = entities[:half].clone()
+    whole = Evaluator(crowd, "test").ranks(decoder, entities)
+    for rows in (1, 3, 10):
+        part = Evaluator(crowd, "test", budget=Rows(rows)).ranks(decoder, entities)
+        assert same(part, whole)
+    # Every entity is there twice, so that rivals come in pairs, but for those that left the race.
+    assert (whole.pessimistic > whole.optimistic).float().mean() > 0.9
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_neither_chunk_nor_tile_changes_a_rank(
+@pytest.mark.parametrize("name", DECODERS)
+def test_neither_block_nor_tile_changes_a_rank(
     busy: KnowledgeGraph, name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder, entities = model(busy, name, dtype=dtype)
-    whole = Evaluator(busy, "test", max_bytes=10**9).ranks(decoder, entities)
-    for max_bytes in (1, 500, 3000):
-        assert same(Evaluator(busy, "test", max_bytes=max_bytes).ranks(decoder, entities), whole)
-    monkeypatch.setattr(evaluation, "TILE", 16)
+    whole = Evaluator(busy, "test").ranks(decoder, entities)
+    monkeypatch.setattr(questions, "TILE", 16)
+    monkeypatch.setattr(questions, "LEAVING", 7)
+    assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
+    monkeypatch.setattr(evaluation, "MAX_BYTES", 3000)
+    monkeypatch.setattr(evaluation, "TILE", 160)
     assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
 
 
@@ -288,25 +344,68 @@ def test_facts_with_unseen_entities_are_ranked_or_dropped(kg: KnowledgeGraph) ->
     assert dropping(decoder, entities).protocol["unseen_entities"] == "dropped"
 
 
-def test_only_one_chunk_of_scores_exists_and_none_is_larger_than_allowed(
-    busy: KnowledgeGraph,
-) -> None:
-    sizes: list[int] = []
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("name", DECODERS)
+def test_ranking_never_holds_more_than_the_budget(crowd: KnowledgeGraph, name: str) -> None:
+    torch.manual_seed(0)
+    decoder = build(DECODERS, name, num_relations=3, dim=64)
+    entities = torch.randn(crowd.num_entities, 64)
+    evaluator, least = Evaluator(crowd, "test"), 10**5
+    while True:
+        try:
+            evaluator.budget = Budget(least)
+            evaluator.ranks(decoder, entities)
+            break
+        except InputError:
+            least = int(least * 1.1)
+    for limit in (least, int(1.2 * least)):
+        evaluator.budget = Budget(limit)
+        with Live(entities, *decoder.parameters(), evaluator.facts) as live:
+            evaluator.ranks(decoder, entities)
+        assert 0.2 * limit < live.most < limit
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_out_of_memory_ranking_goes_on_with_less_and_the_same_ranks(crowd: KnowledgeGraph) -> None:
+    decoder, entities = model(crowd, "complex", dtype=torch.float32)
+    expected = Evaluator(crowd, "test").ranks(decoder, entities)
+    monkey, made = pytest.MonkeyPatch(), questions.count_rivals
+    told: list[int] = []
+
+    def count(scores: Tensor, side: questions.Questions, first: int) -> Tensor:
+        if len(scores) > 9:
+            raise OutOfMemory("out of memory")
+        return made(scores, side, first)
+
+    budget = Budget(10**9, remember=told.append)
+    with monkey.context() as patch:
+        patch.setattr(evaluation, "count_rivals", count)
+        ranks = Evaluator(crowd, "test", budget=budget).ranks(decoder, entities)
+    assert same(ranks, expected)
+    assert told
+    assert budget.found == told[-1] < 10**9
+
+
+def test_a_budget_that_no_question_fits_in_is_refused(crowd: KnowledgeGraph) -> None:
+    decoder, entities = model(crowd, "complex", dtype=torch.float32)
+    with pytest.raises(InputError, match=r"memory_budget: expected at least \d.* got 50 kB"):
+        Evaluator(crowd, "test", budget=Budget(50_000)).ranks(decoder, entities)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_only_one_tile_exists(crowd: KnowledgeGraph) -> None:
     last: list[weakref.ref[Tensor]] = []
 
     class Watched(DistMult):
         def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
             assert not last or last[-1]() is None
             scores = super().match_all(queries, entities).contiguous()
-            sizes.append(scores.numel() * scores.element_size())
             last.append(weakref.ref(scores))
             return scores
 
-    limit = 7 * 4 * busy.num_entities + 5
-    _, entities = model(busy, "distmult", dtype=torch.float32)
-    Evaluator(busy, "test", max_bytes=limit)(Watched(busy.num_relations, DIM), entities)
-    assert len(sizes) > 3
-    assert limit / 2 < max(sizes) <= limit
+    _, entities = model(crowd, "distmult", dtype=torch.float32)
+    Evaluator(crowd, "test")(Watched(crowd.num_relations, DIM), entities)
+    assert len(last) > 10
 
 
 def test_equal_questions_are_scored_once(busy: KnowledgeGraph) -> None:
@@ -367,8 +466,6 @@ def test_what_cannot_be_ranked_is_refused(kg: KnowledgeGraph) -> None:
         Evaluator(empty, "test", unseen="drop")
     with pytest.raises(InputError, match="unseen: expected"):
         Evaluator(kg, "test", unseen="forget")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="max_bytes"):
-        Evaluator(kg, "test", max_bytes=0)
     with pytest.raises(InputError, match="ks"):
         Evaluator(kg, "test", ks=(0, 1))
     decoder, entities = model(kg, "distmult")

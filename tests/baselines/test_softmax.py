@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines import softmax
-from baselines.softmax import SoftmaxCrossEntropy, all_entities
+from baselines.candidates import all_entities
+from baselines.softmax import SoftmaxCrossEntropy
 from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -94,43 +95,6 @@ def test_smoothing_is_the_published_one_with_a_rescaled_share(kg: KnowledgeGraph
             target[0, answer] = 1 - published
             costs.append(F.cross_entropy(model.decoder.match_all(queries, entities), target))
     assert torch.allclose(found, torch.stack(costs).sum() / len(kg.train))
-
-
-@pytest.mark.parametrize("tile", [1, 7, 10_000])
-@pytest.mark.parametrize("part", [1, 200, 10_000])
-def test_tiles_and_parts_do_not_show(
-    monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph, tile: int, part: int
-) -> None:
-    model = model_of(kg)
-    positives, loss = positives_of(model, kg.train), objective(kg)
-    expected = gradients(loss(model.decoder, positives)["loss"], model)
-    monkeypatch.setattr(softmax, "TILE", tile)
-    monkeypatch.setattr(softmax, "MAX_BYTES", part)
-    found = gradients(loss(model.decoder, positives_of(model, kg.train))["loss"], model)
-    assert all(torch.allclose(x, y) for x, y in zip(found, expected, strict=True))
-
-
-def test_scores_of_thousands_do_not_overflow(kg: KnowledgeGraph) -> None:
-    model = model_of(kg)
-    queries = torch.randn(3, DIM, dtype=torch.float64).mul_(1e3).requires_grad_()
-    entities = torch.randn(9, DIM, dtype=torch.float64).mul_(10).requires_grad_()
-    worth = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    found = all_entities(model.decoder, queries, entities, worth)
-    expected = (worth * (queries @ entities.T).logsumexp(1)).sum()
-    assert torch.allclose(found, expected)
-    pairs = (torch.autograd.grad(loss, [queries, entities]) for loss in (found, expected))
-    assert all(torch.allclose(x, y) for x, y in zip(*pairs, strict=True))
-
-
-def test_gradient_of_the_sum_is_right_numerically(kg: KnowledgeGraph) -> None:
-    decoder = model_of(kg).decoder
-    queries, entities = (
-        torch.randn(k, DIM, dtype=torch.float64, requires_grad=True) for k in (3, 6)
-    )
-    worth = torch.rand(3, dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda q, e: all_entities(decoder, q, e, worth), (queries, entities)
-    )
 
 
 def test_a_shift_of_all_scores_changes_nothing(kg: KnowledgeGraph) -> None:

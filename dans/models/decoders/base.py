@@ -103,6 +103,31 @@ class Decoder(nn.Module, ABC):
         scores = (entities @ queries.T).T
         return scores + self.shift if self.shift else scores
 
+    def asking(self, rows: int) -> int:
+        """How many numbers it holds at most to ask questions, their vectors among them.
+
+        Without gradients, and with the vectors of the given entities.
+        """
+        return rows * (6 * self.dim + 2 * self.relation.embedding_dim)
+
+    def matching(self, rows: int, entities: int) -> int:
+        """How many numbers ``match_all`` holds at most, the scores among them; without gradients.
+
+        Args:
+            rows: queries.
+            entities: matched with each.
+        """
+        return 2 * rows * entities
+
+    def pulling(self, rows: int, entities: int) -> int:
+        """How many numbers the gradient of ``match_all`` holds at most, itself among them.
+
+        Args:
+            rows: queries.
+            entities: matched with each.
+        """
+        return 3 * rows * entities + 4 * (rows + entities) * self.dim
+
     def score(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """Scores of triples, broadcasting over (..., d)."""
         return self.match(self.query_tails(h, r), t)

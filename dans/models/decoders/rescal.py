@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from dans.models.decoders.base import Multilinear
 
+#: Numbers of the matrices that are there at a time where no gradient is asked for.
+MATRICES = 2**22
+
 
 class RESCAL(Multilinear):
     """A matrix per relation: f(h, r, t) = hᵀ W_r t.
@@ -61,20 +64,51 @@ class RESCAL(Multilinear):
         """See ``Decoder``; both questions share the matrix."""
         if self.reciprocal:
             return super().ask(h, relations, t)
+        if self._few_at_a_time:
+            return self.ask_tails(h, relations), self.ask_heads(relations, t)
         matrices, place = self._distinct(relations)
         tails, heads = by_matrix(h, matrices, place), by_matrix(t, matrices.mT, place)
         return self._drop_products(tails), self._drop_products(heads)
 
     def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
         """See ``Decoder``."""
-        return self._drop_products(by_matrix(h, *self._distinct(relations)))
+        return self._drop_products(self._times(h, relations))
 
     def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
         """See ``Decoder``."""
         if self.reciprocal:
             return self.ask_tails(t, relations + self.num_relations)
-        matrices, place = self._distinct(relations)
-        return self._drop_products(by_matrix(t, matrices.mT, place))
+        return self._drop_products(self._times(t, relations, turned=True))
+
+    @property
+    def _few_at_a_time(self) -> bool:
+        """Nothing holds on to a matrix: no gradient, nor what is dropped of it."""
+        return not torch.is_grad_enabled() and not self.training
+
+    def _times(self, vectors: Tensor, relations: Tensor, *, turned: bool = False) -> Tensor:
+        """Each vector times the matrix of its relation, or that matrix transposed."""
+        if not self._few_at_a_time:
+            matrices, place = self._distinct(relations)
+            return by_matrix(vectors, matrices.mT if turned else matrices, place)
+        products = torch.empty_like(vectors)
+        distinct, place = relations.unique(return_inverse=True)
+        order, counts = place.argsort(), torch.bincount(place)
+        some = max(1, MATRICES // self.dim**2)
+        rows = order.split([int(part.sum()) for part in counts.split(some)])
+        for turn, (part, own) in enumerate(zip(distinct.split(some), rows, strict=True)):
+            matrices = self.dropped_matrices(part)
+            matrices = matrices.mT if turned else matrices
+            products[own] = by_matrix(vectors[own], matrices, place[own] - turn * some)
+        return products
+
+    def asking(self, rows: int) -> int:
+        """See ``Decoder``; and of the matrices, which are there a few at a time."""
+        some = min(rows, len(self.relation.weight), max(1, MATRICES // self.dim**2))
+        return 8 * rows * self.dim + self.picking(some)
+
+    def picking(self, relations: int) -> int:
+        """How many numbers it holds at most to make some matrices."""
+        return 3 * relations * self.dim**2
 
     def _distinct(self, relations: Tensor) -> tuple[Tensor, Tensor]:
         """Matrices of the distinct relations, (u, d, d), and which is whose, (b,)."""

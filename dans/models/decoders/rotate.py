@@ -74,6 +74,12 @@ class RotatE(Decoder):
         scores: Tensor = _Distances.apply(queries, entities, self.gamma)  # type: ignore[no-untyped-call]
         return scores
 
+    def matching(self, rows: int, entities: int) -> int:
+        """See ``Decoder``; the scores, and what a tile of them is made by."""
+        tall, wide = _tile(rows, on_cpu=self.relation.weight.device.type == "cpu")
+        wide = min(wide, entities)
+        return rows * entities + 4 * tall * wide + (tall + wide) * self.dim
+
 
 class _Distances(torch.autograd.Function):
     """γ − Σ_k |q_k − e_k| of every pair, which keeps no difference: its gradient makes them anew.
@@ -105,12 +111,16 @@ class _Distances(torch.autograd.Function):
 
 def _tiles(queries: Tensor, entities: Tensor) -> Iterator[tuple[slice, slice]]:
     """Rows and columns compared at a time: what a CPU's cache holds, or what keeps a GPU busy."""
-    on_cpu = queries.device.type == "cpu"
-    tall = max(1, min(len(queries), 64 if on_cpu else 1024))
-    wide = (2**18 if on_cpu else 2**24) // tall
+    tall, wide = _tile(len(queries), on_cpu=queries.device.type == "cpu")
     for left in range(0, len(entities), wide):
         for top in range(0, len(queries), tall):
             yield slice(top, top + tall), slice(left, left + wide)
+
+
+def _tile(rows: int, *, on_cpu: bool) -> tuple[int, int]:
+    """Rows and columns of a tile."""
+    tall = max(1, min(rows, 64 if on_cpu else 1024))
+    return tall, (2**18 if on_cpu else 2**24) // tall
 
 
 def _moduli(queries: Tensor, entities: Tensor) -> Tensor:

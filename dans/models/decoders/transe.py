@@ -95,6 +95,16 @@ class TransE(Decoder):
         distances = [torch.cdist(part, queries, p=1) for part in entities.split(wide)]
         return self.gamma - torch.cat(distances).T
 
+    def matching(self, rows: int, entities: int) -> int:
+        """See ``Decoder``; distances, and with p = 2 the vectors with their lengths beside them."""
+        return 3 * rows * entities + (2 * (rows + entities) * (self.dim + 2) if self.p == 2 else 0)
+
+    def pulling(self, rows: int, entities: int) -> int:
+        """See ``Decoder``; and of the differences, where a device holds any."""
+        differences = min(DIFFERENCES, rows * entities * self.dim)
+        held = 0 if self.p == 2 or self.relation.weight.device.type == "cpu" else differences
+        return super().pulling(rows, entities) + held
+
     def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """As ``Decoder`` says: relations near t − h."""
         return self.match_all(t - h, self._all_vectors())

@@ -118,6 +118,11 @@ class TuckER(RESCAL):
         matrices = super().dropped_matrices(relations)
         return drop(matrices, self.matrix_dropout) if self.training else matrices
 
+    def picking(self, relations: int) -> int:
+        """See ``RESCAL``; of the core too, where it is bounded."""
+        core = 0 if self.bound is None else self.core.numel()
+        return super().picking(relations) + 3 * relations * self.mixed + core
+
     def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """hᵀ G_k t for every k."""
         return super().query_relations(h, t) @ self._core().T

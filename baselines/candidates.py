@@ -1,0 +1,239 @@
+"""Every entity a candidate: the sums that softmax needs, and their gradients, in bounded memory."""
+
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dans.memory import Budget
+from dans.models.decoders import Decoder
+
+#: Scores made at a time: a tile stays in a CPU's cache until it is used up.
+TILE = 2**19
+
+#: The same of scores that no matrix product makes: on a CPU, and on what needs more to be busy.
+PIECE, PIECE_ELSEWHERE = 2**20, 2**24
+
+#: Bytes that the scores of a part of a batch take, if all of them are kept.
+MAX_BYTES = 2**28
+
+
+def all_entities(
+    decoder: Decoder,
+    queries: Tensor,
+    entities: Tensor,
+    weights: Tensor,
+    *,
+    smoothing: float = 0.0,
+    low: bool = False,
+    budget: Budget | None = None,
+) -> Tensor:
+    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)].
+
+    Scores are made tile by tile, and gradients with them. What fits in the budget is kept between
+    the two; the rest is made again.
+
+    Args:
+        decoder: matches queries with entities.
+        queries: (q, d).
+        entities: (n, d).
+        weights: (q,) w, without gradient.
+        smoothing: λ.
+        low: matrix products in bfloat16, where f is a dot product.
+        budget: what may be held at a time; None: a quarter of what is free.
+
+    Returns:
+        ().
+
+    Raises:
+        InputError: the budget is too small even if nothing is kept.
+    """
+    budget = budget or Budget(place=entities.device)
+    if not decoder.dot:
+        own = [p for p in decoder.parameters() if p.requires_grad]
+        given = (queries, entities, weights, decoder, smoothing, budget, *own)
+        measured: Tensor = _Measured.apply(*given)  # type: ignore[no-untyped-call]
+        return measured
+    total: Tensor = _AllEntities.apply(queries, entities, weights, low, budget)  # type: ignore[no-untyped-call]
+    if decoder.shift:
+        total = total + decoder.shift * weights.sum()
+    if smoothing:
+        means = decoder.match(queries, entities.mean(0))
+        total = total - smoothing * (weights * means).sum()
+    return total
+
+
+class _AllEntities(torch.autograd.Function):
+    """Σ_q w_q log Σ_e exp(q · e), tile by tile; gradients are made on the way.
+
+    Scores lie entity by entity: that product is the faster one. A tile keeps exp(s − its own
+    maximum), so that nothing overflows and no score is read twice to find one maximum for all;
+    what a tile is off by joins the factor that its columns are multiplied by anyway.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, queries: Tensor, entities: Tensor, weights: Tensor, low: bool, budget: Budget
+    ) -> Tensor:
+        size = entities.element_size()
+        part = min(len(queries), max(1, MAX_BYTES // (len(entities) * size)))
+        rows = min(len(entities), max(1, TILE // part))
+        tiles = ceil(len(entities) / rows)
+
+        def work(kept: int) -> tuple[Tensor, Tensor, Tensor]:
+            total = queries.new_zeros(())
+            by_query, by_entity = torch.empty_like(queries), torch.zeros_like(entities)
+            parts = (tensor.split(part) for tensor in (queries, weights, by_query))
+            for q, w, dq in zip(*parts, strict=True):
+                total += _one_part(q, entities, w, dq, by_entity, rows=rows, kept=kept, low=low)
+            return total, by_query, by_entity
+
+        between = 2 * rows * part + 4 * tiles * part + 6 * part + 3 * part * entities.shape[1]
+        below = 2 * (len(entities) + part) * entities.shape[1] if low else 0
+        kept_size = part * rows * (2 if low else size)
+        fixed = between * size + below + kept_size
+        total, *gradients = budget.keeping(tiles, kept_size, work, fixed=fixed)
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        by_query, by_entity = ctx.saved_tensors
+        if grad == 1:
+            return by_query, by_entity, None, None, None
+        return by_query * grad, by_entity * grad, None, None, None
+
+
+def _one_part(
+    queries: Tensor,
+    entities: Tensor,
+    weights: Tensor,
+    by_query: Tensor,
+    by_entity: Tensor,
+    *,
+    rows: int,
+    kept: int,
+    low: bool,
+) -> Tensor:
+    """The sum for some queries; writes their gradient, adds to that of the entities."""
+    q, es = (x.bfloat16() if low else x for x in (queries, entities))
+    tiles = list(zip(es.split(rows), by_entity.split(rows), strict=True))
+    # Those that are not kept lie in the same place, the last one.
+    places = q.new_empty(min(kept + 1, len(tiles)), rows, len(q))
+    tops, sums = queries.new_empty(2, len(tiles), len(q))
+
+    def make(i: int, top: Tensor, summed: Tensor | None) -> Tensor:
+        e = tiles[i][0]
+        tile = places[min(i, len(places) - 1), : len(e)]
+        torch.mm(e, q.T, out=tile)
+        exact = tile.to(queries.dtype)
+        if summed is not None:
+            torch.amax(exact, 0, out=top)
+        exact.sub_(top).exp_()
+        if summed is not None:
+            torch.sum(exact, 0, out=summed)
+        return tile.copy_(exact) if low else tile
+
+    for i, (top, summed) in enumerate(zip(tops, sums, strict=True)):
+        make(i, top, summed)
+    highest = tops.amax(0)
+    off = (tops - highest).exp_()
+    norm = (off * sums).sum(0)
+    by_query.zero_()
+    for i, factor in enumerate((off * (weights / norm)).unsqueeze(2)):
+        gone = i >= len(places) - 1 and len(places) < len(tiles)
+        tile = make(i, tops[i], None) if gone else places[i, : len(tiles[i][0])]
+        e, de = tiles[i]
+        by_query.addcmul_((tile.T @ e).to(queries.dtype), factor)
+        if low:
+            de.add_(tile @ (queries * factor).bfloat16())
+        else:
+            de.addmm_(tile, queries * factor)
+    total: Tensor = (weights * (highest + norm.log())).sum()
+    return total
+
+
+class _Measured(torch.autograd.Function):
+    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)] of any f, piece by piece.
+
+    The gradient of f is torch's own, of one piece at a time.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        entities: Tensor,
+        weights: Tensor,
+        decoder: Decoder,
+        smoothing: float,
+        budget: Budget,
+        *own: Tensor,
+    ) -> Tensor:
+        size, b, n = entities.element_size(), len(queries), len(entities)
+        piece = PIECE if entities.device.type == "cpu" else PIECE_ELSEWHERE
+        rows = min(n, max(1, piece // b))
+        pieces = entities.split(rows)
+        inputs = (queries.detach().requires_grad_(), *own)
+
+        def work(kept: int) -> tuple[Tensor, list[Tensor | None]]:
+            return _by_pieces(decoder, inputs, pieces, weights, smoothing, kept)
+
+        made = decoder.matching(b, rows) * size
+        fixed = made + (decoder.pulling(b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
+        total, gradients = budget.keeping(len(pieces), made, work, fixed=fixed)
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        by_entity, by_query, *by_own = (
+            made if made is None or grad == 1 else made * grad for made in ctx.saved_tensors
+        )
+        return by_query, by_entity, None, None, None, None, *by_own
+
+
+def _by_pieces(
+    decoder: Decoder,
+    inputs: tuple[Tensor, ...],
+    pieces: tuple[Tensor, ...],
+    weights: Tensor,
+    smoothing: float,
+    kept: int,
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The sum, and its gradients by all entities and by each input: queries, then parameters."""
+    queries, n = inputs[0], sum(len(piece) for piece in pieces)
+    spread, means = queries.new_empty(2, len(pieces), len(queries))
+    there: list[tuple[Tensor, Tensor]] = []
+
+    def make(piece: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = piece.detach().requires_grad_()
+            return leaf, decoder.match_all(queries, leaf)
+
+    for i, piece in enumerate(pieces):
+        leaf, scores = make(piece)
+        spread[i], means[i] = scores.detach().logsumexp(1), scores.detach().sum(1) / n
+        if i < kept:
+            there.append((leaf, scores))
+        del leaf, scores
+    norm = spread.logsumexp(0)
+    loss = weights @ (norm - smoothing * means.sum(0) if smoothing else norm)
+    sums: list[Tensor | None] = [None] * len(inputs)
+    by_entity = torch.empty(n, queries.shape[1], dtype=queries.dtype, device=queries.device)
+    for i, (piece, own) in enumerate(zip(pieces, by_entity.split(len(pieces[0])), strict=True)):
+        leaf, scores = there[i] if i < kept else make(piece)
+        pull = (scores.detach() - norm.unsqueeze(1)).exp_()
+        pull = pull.sub_(smoothing / n).mul_(weights.unsqueeze(1))
+        found = torch.autograd.grad(scores, (leaf, *inputs), pull, allow_unused=True)
+        own.copy_(found[0])
+        sums = [_plus(total, part) for total, part in zip(sums, found[1:], strict=True)]
+        del leaf, scores, pull, found
+    return loss, [by_entity, *sums]
+
+
+def _plus(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    if part is None:
+        return total
+    return part if total is None else total + part

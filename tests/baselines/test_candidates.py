@@ -1,0 +1,173 @@
+"""Sums over all entities hang neither on tiles nor on memory."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from baselines import candidates
+from baselines.candidates import all_entities
+from dans.errors import InputError
+from dans.memory import Budget
+from dans.models.decoders import DECODERS, Decoder, TransE
+from dans.registry import build
+from dans.seeding import OutOfMemory
+from tests.live import Live
+
+DIM = 8
+
+
+def decoder_of(name: str = "complex", dtype: torch.dtype = torch.float64, **given: Any) -> Decoder:
+    torch.manual_seed(0)
+    return build(DECODERS, name, given=given, num_relations=3, dim=DIM).to(dtype)
+
+
+def found(
+    decoder: Decoder, *, b: int = 12, n: int = 300, budget: Budget | None = None, **given: Any
+) -> list[Tensor]:
+    """The loss and its gradients, of the same queries and entities each time."""
+    generator, dtype = torch.Generator().manual_seed(0), decoder.relation.weight.dtype
+    queries, entities = (
+        torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (b, n)
+    )
+    worth = torch.rand(b, generator=generator, dtype=dtype)
+    loss = all_entities(decoder, queries, entities, worth, budget=budget, **given)
+    return [loss.detach(), *torch.autograd.grad(loss, (queries, entities))]
+
+
+def plainly(decoder: Decoder, *, b: int = 12, n: int = 300) -> list[Tensor]:
+    generator, dtype = torch.Generator().manual_seed(0), decoder.relation.weight.dtype
+    queries, entities = (
+        torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (b, n)
+    )
+    worth = torch.rand(b, generator=generator, dtype=dtype)
+    loss = worth @ decoder.match_all(queries, entities).logsumexp(1)
+    return [loss.detach(), *torch.autograd.grad(loss, (queries, entities))]
+
+
+@pytest.mark.parametrize("tile", [1, 7, 1000, 10**6])
+@pytest.mark.parametrize("part", [1, 20_000, 10**9])
+@pytest.mark.parametrize("name", ["complex", "transe"])
+def test_tiles_and_parts_do_not_show(
+    monkeypatch: pytest.MonkeyPatch, name: str, tile: int, part: int
+) -> None:
+    for knob, value in (("TILE", tile), ("PIECE", tile), ("MAX_BYTES", part)):
+        monkeypatch.setattr(candidates, knob, value)
+    decoder = decoder_of(name)
+    for one, other in zip(found(decoder), plainly(decoder), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 entities: 10 tiles."""
+    monkeypatch.setattr(candidates, "TILE", 12 * 30)
+    monkeypatch.setattr(candidates, "PIECE", 12 * 30)
+
+
+class Kept(Budget):
+    """A budget that some tiles are kept in, whatever they take; then memory gives out."""
+
+    def __init__(self, most: int, fails_above: int) -> None:
+        super().__init__(10**12)
+        self.most, self.fails_above = most, fails_above
+        self.tried: list[int] = []
+
+    def keeping(self, total: int, bytes_each: int, work: Any, *, fixed: int = 0) -> Any:
+        def tight(kept: int) -> Any:
+            self.tried.append(kept)
+            made = work(kept)
+            if kept > self.fails_above:
+                raise OutOfMemory("out of memory")
+            return made
+
+        return super().keeping(min(total, self.most), bytes_each, tight, fixed=fixed)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("given", [{}, {"smoothing": 0.3}, {"low": True}], ids=str)
+@pytest.mark.parametrize("name", DECODERS)
+def test_what_is_not_kept_is_made_again_to_the_bit(name: str, given: dict[str, Any]) -> None:
+    decoder = decoder_of(name, torch.float32)
+    if "low" in given and not decoder.dot:
+        return
+    expected = found(decoder, **given)
+    for most, fails_above, tried in ((0, 0, [0]), (3, 3, [3]), (9, 9, [9]), (10, 2, [10, 5, 2])):
+        budget = Kept(most, fails_above)
+        for one, other in zip(found(decoder, budget=budget, **given), expected, strict=True):
+            assert torch.equal(one, other)
+        assert budget.tried == tried
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("given", [{}, {"smoothing": 0.3}, {"low": True}], ids=str)
+@pytest.mark.parametrize("name", ["complex", "rotate", "transe"])
+def test_no_more_is_held_than_the_budget_and_the_gradients(
+    name: str, given: dict[str, Any]
+) -> None:
+    decoder = decoder_of(name, torch.float32)
+    if "low" in given and not decoder.dot:
+        return
+    queries, entities = (torch.randn(k, DIM).requires_grad_() for k in (12, 300))
+    worth, least = torch.rand(12), 100
+    # Smoothing has gradients of its own.
+    ours = 4 * DIM * (len(queries) + len(entities)) * (3 if "smoothing" in given else 1)
+
+    def run(limit: int) -> int:
+        with Live(queries, entities, worth, *decoder.parameters()) as live:
+            budget = Budget(limit)
+            loss = all_entities(decoder, queries, entities, worth, budget=budget, **given)
+            loss.backward()
+            queries.grad = entities.grad = None
+        return live.most - ours
+
+    while True:
+        try:
+            run(least)
+            break
+        except InputError:
+            least = int(least * 1.2)
+    for limit in (least, 2 * least, 10**6):
+        assert run(limit) < limit
+    assert run(10**6) >= run(least)
+
+
+def test_parameters_of_a_match_of_its_own_get_their_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Learned(TransE):
+        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+            return self.relation.weight[0, 0] * super().match_all(queries, entities)
+
+    torch.manual_seed(0)
+    decoder = Learned(num_relations=2, dim=DIM).double()
+    monkeypatch.setattr(candidates, "PIECE", 30)
+    queries, entities = (torch.randn(k, DIM, dtype=torch.float64) for k in (3, 40))
+    worth = torch.rand(3, dtype=torch.float64)
+    plain = worth @ decoder.match_all(queries, entities).logsumexp(1)
+    ours = all_entities(decoder, queries, entities, worth)
+    pair = [torch.autograd.grad(2 * loss, decoder.relation.weight)[0] for loss in (ours, plain)]
+    torch.testing.assert_close(*pair)
+
+
+def test_scores_of_thousands_do_not_overflow() -> None:
+    queries = torch.randn(3, DIM, dtype=torch.float64).mul_(1e3).requires_grad_()
+    entities = torch.randn(9, DIM, dtype=torch.float64).mul_(10).requires_grad_()
+    worth = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    found = all_entities(decoder_of(), queries, entities, worth)
+    expected = (worth * (queries @ entities.T).logsumexp(1)).sum()
+    assert torch.allclose(found, expected)
+    pairs = (torch.autograd.grad(loss, [queries, entities]) for loss in (found, expected))
+    assert all(torch.allclose(x, y) for x, y in zip(*pairs, strict=True))
+
+
+def test_gradient_of_the_sum_is_right_numerically() -> None:
+    decoder = decoder_of()
+    queries, entities = (
+        torch.randn(k, DIM, dtype=torch.float64, requires_grad=True) for k in (3, 6)
+    )
+    worth = torch.rand(3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda q, e: all_entities(decoder, q, e, worth), (queries, entities)
+    )

@@ -1,0 +1,201 @@
+"""What fits is remembered in the folder of a run, and no number of the run hangs on it."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from baselines import candidates
+from baselines.assembly import OBJECTIVES
+from dans import evaluation
+from dans.assembly import configure, train
+from dans.config import RunConfig
+from dans.errors import InputError
+from dans.judging import judge
+from dans.memory import Budget
+from dans.seeding import OutOfMemory
+from dans.training.remembering import NAME, run_budget
+from dans.training.run import Run
+from tests.processes import run
+
+CPU = torch.device("cpu")
+
+RECIPE = """
+data = "{data}"
+encoder = {{ name = "lookup", dim = 8 }}
+decoder = "{decoder}"
+objective = "softmax"
+[train]
+steps = 4
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
+
+def test_a_size_found_is_read_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = run_budget(Run(tmp_path), "1MB", CPU)
+    assert (budget.bytes, list(tmp_path.iterdir())) == (10**6, [])
+    budget.shrink(70_000)
+    assert json.loads((tmp_path / NAME).read_text())["found"] == 70_000
+    with caplog.at_level(logging.INFO, logger="dans"):
+        assert run_budget(Run(tmp_path), 10**6, CPU).bytes == 70_000
+    assert "going on with 70 kB at a time" in caplog.text
+
+
+@pytest.mark.parametrize(("text", "place"), [("2MB", "cpu"), ("", "cpu"), ("1MB", "meta")])
+def test_what_was_found_is_for_the_same_limit_and_kind_of_device(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    run_budget(Run(tmp_path), "1MB", CPU).shrink(7)
+    assert run_budget(Run(tmp_path), text, torch.device(place)).found is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"found": 7}', '{"limit": 1000000, "device": "cpu", "found": %s}']
+)
+def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
+    for found in ("0", "true", "-1", '"7"', "1.5", "null"):
+        (tmp_path / NAME).write_text(content.replace("%s", found))
+        assert run_budget(Run(tmp_path), "1MB", CPU).bytes == 10**6
+
+
+def test_a_folder_that_cannot_be_written_stops_no_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    budget = run_budget(Run(tmp_path / "file"), "", CPU)
+    budget.shrink(7)
+    assert budget.bytes == 7
+    assert "not remembered" in caplog.text
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Path]:
+    facts = tmp_path / "facts"
+    facts.mkdir()
+    lines = [f"e{i % 31}\tr{i % 3}\te{(i * i + 3) % 31}\n" for i in range(120)]
+    for split, part in (("train", lines[:90]), ("valid", lines[93:]), ("test", lines[93:])):
+        (facts / f"{split}.tsv").write_text("".join(part))
+
+    def write(decoder: str) -> Path:
+        path = tmp_path / f"{decoder}.toml"
+        path.write_text(RECIPE.format(data=facts, decoder=decoder))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, knobs in ((candidates, ("TILE", "PIECE")), (evaluation, ("TILE",))):
+        for knob in knobs:
+            monkeypatch.setattr(place, knob, 100)
+
+
+def tighten(monkeypatch: pytest.MonkeyPatch, rows: int, tiles: int) -> None:
+    """Memory gives out above so many rows of scores, and so many tiles kept."""
+    chunks, keeping = Budget.chunks, Budget.keeping
+
+    def few(self: Budget, total: int, each: int, work: Any, **given: Any) -> Any:
+        def tight(part: slice) -> Any:
+            if part.stop - part.start > rows:
+                raise OutOfMemory("out of memory")
+            return work(part)
+
+        return chunks(self, total, each, tight, **given)
+
+    def fewer(self: Budget, total: int, each: int, work: Any, **given: Any) -> Any:
+        def tight(kept: int) -> Any:
+            if kept > tiles:
+                raise MemoryError
+            return work(kept)
+
+        return keeping(self, total, each, tight, **given)
+
+    monkeypatch.setattr(Budget, "chunks", few)
+    monkeypatch.setattr(Budget, "keeping", fewer)
+
+
+def outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The weights and the metrics of a run, but for its times."""
+    return Run(folder).load("last")["model"], [
+        {key: value for key, value in line.items() if key != "seconds"}
+        for line in Run(folder).metrics()
+    ]
+
+
+def same(one: Path, other: Path) -> bool:
+    (weights, metrics), (others, other_metrics) = outcome(one), outcome(other)
+    return metrics == other_metrics and all(torch.equal(weights[k], others[k]) for k in weights)
+
+
+def of(recipe: Path, *assignments: str) -> RunConfig:
+    return configure(recipe, list(assignments))
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("decoder", ["complex", "rotate"])
+def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_it(
+    recipe: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    decoder: str,
+) -> None:
+    path, limit = recipe(decoder), 10**9 if decoder == "rotate" else ""
+    free, tight = tmp_path / "free", tmp_path / "tight"
+    train(of(path), free, objectives=OBJECTIVES)
+    assert not (free / NAME).exists()
+    with monkeypatch.context() as patch:
+        tighten(patch, rows=7, tiles=1)
+        train(of(path, "train.steps=2"), tight, objectives=OBJECTIVES)
+    found = json.loads((tight / NAME).read_text())["found"]
+    assert 0 < found < 10**6
+    # It goes on with what was found; or, stating another limit, with that.
+    last = of(path, f"train.memory_budget={limit}")
+    train(last, tight, resume=True, objectives=OBJECTIVES)
+    assert json.loads((tight / NAME).read_text())["found"] == found
+    assert same(tight, free)
+    assert judge(tight) == judge(free)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_judging_remembers_too(
+    recipe: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(of(recipe("complex")), tmp_path / "run", objectives=OBJECTIVES)
+    report = judge(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        tighten(patch, rows=7, tiles=0)
+        assert judge(tmp_path / "run", memory_budget="100MB") == report
+    assert json.loads((tmp_path / "run" / NAME).read_text())["limit"] == 10**8
+    tighten(monkeypatch, rows=7, tiles=0)
+    shrunk: list[int] = []
+    monkeypatch.setattr(Budget, "shrink", lambda _, to: shrunk.append(to))
+    assert judge(tmp_path / "run", memory_budget="100MB") == report
+    assert not shrunk
+
+
+def test_a_budget_that_is_too_small_is_refused(
+    recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = recipe("complex")
+    for given in ("train.memory_budget=tea", "train.memory_budget=-1", "train.memory_budget=1.5"):
+        with pytest.raises(InputError, match=r"train\.memory_budget: expected"):
+            of(path, given)
+    with pytest.raises(InputError, match="memory_budget: expected at least"):
+        train(of(path, "train.memory_budget=1kB"), tmp_path / "run", objectives=OBJECTIVES)
+    train(of(path, "train.memory_budget=0"), tmp_path / "open", objectives=OBJECTIVES)
+    for size, message in (("plenty", "such as 200MB or 1GiB"), ("1kB", "expected at least")):
+        done = run("evaluate.py", "open", "--memory-budget", size, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("error: memory_budget: expected")
+        assert message in done.stderr
+    assert not list((tmp_path / "open").glob("report*"))
+    assert run("evaluate.py", "open", "--memory-budget", "1GiB", cwd=tmp_path).returncode == 0
