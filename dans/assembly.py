@@ -17,9 +17,11 @@ from dans.batch import Positives
 from dans.classifier import Classifier, Verdict
 from dans.config import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
+from dans.data.messages import MessageGraph
 from dans.errors import InputError
 from dans.evaluation import Evaluator, Report
 from dans.losses import LOSSES
+from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
@@ -32,8 +34,11 @@ from dans.samplers.dans import PRESETS
 from dans.seeding import device, restore_random_state, seed_everything
 from dans.starting import check_start
 from dans.training.dump import Dump
+from dans.training.lock import Lock
+from dans.training.remembering import run_budget
 from dans.training.run import Run, Which
 from dans.training.sources import WholeGraph, batches_of
+from dans.training.tracking import check_trackers
 from dans.training.trainer import Trainer, Watch, check_digest
 
 log = logging.getLogger(__name__)
@@ -75,7 +80,11 @@ def configure(recipe: Path, assignments: list[str]) -> RunConfig:
         raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
     if start := plain.get("start"):
         seed = plain.get("train", {}).get("seed", 0)
-        before = starting_run(str(start), seed).config()
+        for key, value, kind in (("start", start, str), ("train.seed", seed, int)):
+            if type(value) is not kind:
+                words = "a string" if kind is str else "a whole number"
+                raise InputError(f"{recipe}: {key}: expected {words}, got {value!r}")
+        before = starting_run(start, seed).config()
         inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
         config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
         try:
@@ -155,15 +164,27 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
     if part.name != "dans" or "preset" not in given:
         return given
     preset = given.pop("preset")
-    if preset not in PRESETS:
+    if preset not in tuple(PRESETS):
         raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
     return {**PRESETS[preset], **given}
 
 
 def build_objective(
-    config: RunConfig, kg: KnowledgeGraph, dim: int, objectives: Objectives = OBJECTIVES
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    dim: int,
+    objectives: Objectives = OBJECTIVES,
+    *,
+    budget: Budget | None = None,
 ) -> Objective:
     """The objective of a recipe, with its sampler and its loss where it takes them.
+
+    Args:
+        config: the recipe.
+        kg: the facts.
+        dim: d.
+        objectives: those that can be chosen, by name.
+        budget: for one that scores all entities.
 
     Raises:
         InputError: a part is missing, has no place in this objective, or cannot be built.
@@ -192,6 +213,7 @@ def build_objective(
         known=kg.known(("train",)),
         num_batches=len(batches_of(kg.train, config.train)),
         decoder=config.decoder.name,
+        budget=budget,
     )
 
 
@@ -230,10 +252,12 @@ def build_trainer(
     if config.start:
         start_from(model, kg, starting_run(config.start, config.train.seed))
     model.to(place)
+    asked = config.train.memory_budget
+    budget = run_budget(run, asked, place) if run else Budget(stated(asked), place=place)
     return Trainer(
         kg,
         model,
-        build_objective(config, kg, model.encoder.dim, objectives).to(place),
+        build_objective(config, kg, model.encoder.dim, objectives, budget=budget).to(place),
         config=config.train,
         source=WholeGraph(
             kg.train.to(place),
@@ -244,13 +268,15 @@ def build_trainer(
         ),
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
-        evaluator=build_evaluator(config, kg),
+        evaluator=build_evaluator(config, kg, budget),
         run=run,
         dump=Dump(run.path / "negatives", kg) if config.train.dump and run is not None else None,
     )
 
 
-def build_evaluator(config: RunConfig, kg: KnowledgeGraph) -> Evaluator | Classifier | None:
+def build_evaluator(
+    config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
+) -> Evaluator | Classifier | None:
     """What judges validation facts; None where there are none.
 
     Raises:
@@ -258,10 +284,10 @@ def build_evaluator(config: RunConfig, kg: KnowledgeGraph) -> Evaluator | Classi
     """
     if config.train.select == "nll":
         try:
-            return Classifier(kg, "valid")
+            return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: nll: {error}") from error
-    return Evaluator(kg, "valid") if len(kg.valid) else None
+    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None
 
 
 def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
@@ -279,18 +305,31 @@ def start_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
         )
     state = run.load("best")
     check_digest(state, kg)
+    give_weights(model, state["model"], f"start: {run.path}")
+    log.info("starting from %s, step %d", run.path, state["step"])
+
+
+def give_weights(model: Model, weights: Mapping[str, Any], where: str) -> None:
+    """Put weights into a model.
+
+    Args:
+        model: takes them.
+        weights: by name.
+        where: they come from; opens the error.
+
+    Raises:
+        InputError: they are not those of such a model.
+    """
     shapes, given = (
-        {name: tuple(weight.shape) for name, weight in weights.items()}
-        for weights in (model.state_dict(), state["model"])
+        {name: tuple(getattr(weight, "shape", ())) for name, weight in part.items()}
+        for part in (model.state_dict(), weights)
     )
     for name in [*shapes, *(name for name in given if name not in shapes)]:
         if shapes.get(name) != given.get(name):
             raise InputError(
-                f"start: {run.path} has {name} of shape {given.get(name)}, this model of "
-                f"{shapes.get(name)}"
+                f"{where} has {name} of shape {given.get(name)}, this model of {shapes.get(name)}"
             )
-    log.info("starting from %s, step %d", run.path, state["step"])
-    model.load_state_dict(state["model"])
+    model.load_state_dict(weights)
 
 
 def train(
@@ -319,27 +358,44 @@ def train(
     Raises:
         InputError: the configuration or the folder cannot be used.
     """
+    check_trackers(track)
     kg = KnowledgeGraph.load(config.data)
     run = Run(where)
-    run.check(config, resume=resume)
-    goes_on = resume and run.file("last").exists()
-    # A run that goes on has weights of its own.
-    fresh = dataclasses.replace(config, start="") if goes_on else config
-    trainer = build_trainer(fresh, kg, run, objectives)
-    trainer.watch = watch
-    if goes_on:
-        trainer.restore(run.load("last"))
-    if trainer.done > config.train.steps:
-        raise InputError(f"train.steps: {where} is at step {trainer.done} already")
-    run.begin(config, resume=resume)
-    step = trainer.done if goes_on else -1
-    run.rewind(step)
+    with Lock(where) as lock:
+        there = lock.take()
+        run.check(config, resume=resume)
+        state = run.resume() if resume else None
+        # A run that goes on has weights of its own.
+        fresh = dataclasses.replace(config, start="") if state else config
+        trainer = build_trainer(fresh, kg, run, objectives)
+        trainer.watch = watch
+        if state:
+            trainer.restore(state)
+        if trainer.done > config.train.steps:
+            raise InputError(f"train.steps: {where} is at step {trainer.done} already")
+        where.mkdir(parents=True, exist_ok=True)
+        lock.take()
+        # Another process may have begun in a folder that was not there.
+        run.begin(config, resume=resume and there)
+        run.rewind(trainer.done if state else -1)
+        best = trainer.best_step if trainer.evaluator is not None else trainer.done
+        if state and not run.mend(best, state):
+            trainer.forget_best()
+        return _train(trainer, run, config, track)
+
+
+def _train(
+    trainer: Trainer, run: Run, config: RunConfig, track: Sequence[str]
+) -> Report | Verdict | None:
+    """From where a trainer stands to the end, in a folder that is ours."""
     run.write_json("environment.json", environment())
+    finished = False
     try:
-        run.track(track, config, step)
+        run.track(track, config)
         report = trainer.fit(config.train.steps)
+        finished = True
     finally:
-        run.close()
+        run.close(finished=finished)
     return report
 
 
@@ -366,7 +422,11 @@ class Trained:
             name = self.config.objective.name
             raise InputError(f"sampler: the run was trained without one, by {name}")
         objective = build_objective(self.config, self.kg, self.model.encoder.dim)
-        objective.load_state_dict(self.state)
+        try:
+            objective.load_state_dict(self.state)
+        except (RuntimeError, TypeError, LookupError, AttributeError) as error:
+            sentence = " ".join(str(error).split())
+            raise InputError(f"checkpoint: of another objective: {sentence}") from error
         objective.to(self.entities.device)
         if not isinstance(objective, NegativeSampling):
             raise InputError(f"objective: {self.config.objective.name} offers no rivals")
@@ -402,10 +462,17 @@ def load(where: Path, *, which: Which = "best") -> Trained:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
-    model.load_state_dict(state["model"])
+    give_weights(model, state["model"], f"{run.file(which)}: by another configuration: it")
     model.to(place).eval()
-    entities = model.vectors(kg.messages(config.graph.norm).to(place))
-    restore_random_state(state["random"])
+    # The same messages as those of the DGL graph, without the time its import takes; an encoder
+    # that listens to none needs none.
+    facts = kg.train if model.encoder.listens else kg.train[:0]
+    messages = MessageGraph.of(facts, kg.num_entities, kg.num_relations, config.graph.norm)
+    entities = model.vectors(messages.to(place))
+    try:
+        restore_random_state(state["random"])
+    except InputError as error:
+        raise InputError(f"{run.file(which)}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"])
 
 

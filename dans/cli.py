@@ -3,27 +3,66 @@
 import argparse
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from dans.allocator import keep_freed_memory
 from dans.assembly import configure, folder, train
 from dans.classifier import Verdict
 from dans.config import RunConfig
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.evaluation import Report
 from dans.recipes import read_recipe
+from dans.training.tracking import ALWAYS, OPTIONAL
+
+T = TypeVar("T")
 
 #: Where recipes lie, by kind.
 RECIPES = Path(__file__).resolve().parent.parent / "scripts" / "recipes"
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors as others are: one sentence, and no usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            InputError: always.
+        """
+        sentence = " ".join(message.removeprefix("argument ").split())
+        raise InputError(f"{sentence}; --help lists what there is")
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows the script's own docstring."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def whole(least: int | None = None) -> Callable[[str], int]:
+    """The type of an option that is a whole number.
+
+    Args:
+        least: the smallest accepted.
+
+    Example:
+        >>> whole(least=1)("5")
+        5
+    """
+    what = "a whole number" if least is None else f"a whole number of at least {least}"
+
+    def parse(text: str) -> int:
+        # Shorter than what Python refuses to read, and longer than any use.
+        fits = re.fullmatch(r"[+-]?[0-9]{1,100}", text)
+        if not fits or (least is not None and int(text) < least):
+            raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
+        return int(text)
+
+    return parse
 
 
 def run_main(main: Callable[[], object]) -> None:
@@ -46,8 +85,8 @@ def run_main(main: Callable[[], object]) -> None:
         sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
     except FloatingPointError as error:
         sys.exit(_refuse(f"training diverged: {error}"))
-    except KeyboardInterrupt:
-        sys.exit(_refuse("interrupted; --resume goes on from the last checkpoint", status=130))
+    except KeyboardInterrupt as stop:
+        sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
 
 
 def _refuse(sentence: str, *, status: int = 2) -> int:
@@ -63,7 +102,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         metavar="NAME|FILE",
         help=f"what to train: a TOML file, or one of scripts/recipes/{kind} (default: {recipe})",
     )
-    parser.add_argument("--seed", type=int, help="random seed (default: the recipe's, or 0)")
+    parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     parser.add_argument(
         "--set",
         action="append",
@@ -80,27 +119,54 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
     parser.add_argument(
         "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
     )
-    parser.add_argument(
-        "--track",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="tell the run's numbers to this tracker too; may be repeated",
-    )
+    add_tracking_option(parser)
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in the folder, if there is one"
     )
 
 
+def add_tracking_option(parser: argparse.ArgumentParser) -> None:
+    """Who is told of a run's numbers."""
+    parser.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"tell the run's numbers to {' or '.join(OPTIONAL)} too; may be repeated "
+        f"({' and '.join(ALWAYS)} are always told)",
+    )
+
+
+def find_recipe(name: str, kind: str) -> Path:
+    """A recipe by its name among those of a kind, or by its file."""
+    path = Path(name)
+    return path if path.suffix == ".toml" else RECIPES / kind / f"{name}.toml"
+
+
 def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     """The configuration and the folder that training options ask for."""
-    recipe = Path(args.recipe)
-    if recipe.suffix != ".toml":
-        recipe = RECIPES / kind / f"{args.recipe}.toml"
+    recipe = find_recipe(args.recipe, kind)
     chosen = {"train.seed": args.seed, "train.device": args.device}
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     config = configure(recipe, [*args.set, *assignments])
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
+    """Those whose name has the pattern of ``--match``.
+
+    Raises:
+        InputError: none has.
+
+    Example:
+        >>> matching({"umls-rotate": 1, "wn18rr-rotate": 2}, "umls-*")
+        {'umls-rotate': 1}
+    """
+    found = {name: value for name, value in named.items() if fnmatch(name, pattern)}
+    if not found:
+        known = ", ".join(sorted(named)) or "none"
+        raise InputError(f"--match: {shown(pattern)} is the pattern of no name; known: {known}")
+    return found
 
 
 def records(kind: str, section: str) -> dict[str, dict[str, float]]:

@@ -11,19 +11,30 @@ import runpy
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
+
+from tqdm.std import TqdmDefaultWriteLock
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 #: What the server imports: all that a script of ours is likely to.
 PRELOAD = [
     "dans",
+    "torch._dynamo",  # the first optimizer would import it
     "torch.utils.tensorboard",
     "dans.data._dgl",
     "dans.cli",
     "dans.judging",
+    "dans.dialogue",
+    "dans.exporting",
+    "dans.reporting.page",
+    "dans.analysis.tables",
+    "dans.analysis.plots",
+    "dans.dialogue",
+    "dans.inspecting",
+    "dans.tuning",
     "baselines.assembly",
 ]
 
@@ -40,6 +51,8 @@ class Running:
         cwd: the folder it runs in.
         env: its environment; None: as it is now.
         given: what it reads on standard input.
+        before: called in the process before the script begins, to make something go wrong there;
+            see ``tests.suites.faults``.
     """
 
     def __init__(
@@ -49,6 +62,7 @@ class Running:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         given: str = "",
+        before: Callable[[], object] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.argv = [str(SCRIPTS / script), *map(str, arguments)]
@@ -57,7 +71,7 @@ class Running:
             path.write_text(given if path.name == "in" else "", encoding="utf-8")
         env = dict(os.environ if env is None else env)
         self._process = _server.Process(
-            target=_be_script, args=(self.argv, cwd, env, self._streams), daemon=True
+            target=_be_script, args=(self.argv, cwd, env, self._streams, before), daemon=True
         )
         self._process.start()
 
@@ -100,14 +114,21 @@ def run(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     given: str = "",
+    before: Callable[[], object] | None = None,
     timeout: float = 300,
 ) -> CompletedProcess[str]:
     """Run a script to its end; see ``Running``."""
-    with Running(script, *arguments, cwd=cwd, env=env, given=given) as running:
+    with Running(script, *arguments, cwd=cwd, env=env, given=given, before=before) as running:
         return running.wait(timeout)
 
 
-def _be_script(argv: list[str], cwd: Path, env: dict[str, str], streams: list[Path]) -> None:
+def _be_script(
+    argv: list[str],
+    cwd: Path,
+    env: dict[str, str],
+    streams: list[Path],
+    before: Callable[[], object] | None,
+) -> None:
     """In the fork: become the script."""
     for number, path in enumerate(streams):
         file = os.open(path, os.O_WRONLY if number else os.O_RDONLY)
@@ -124,4 +145,8 @@ def _be_script(argv: list[str], cwd: Path, env: dict[str, str], streams: list[Pa
     os.environ.update(env)
     sys.argv = argv
     sys.path.insert(0, str(SCRIPTS))
+    # A lock between processes, of which a killed one would leave its semaphore.
+    TqdmDefaultWriteLock.mp_lock = None
+    if before is not None:
+        before()
     runpy.run_path(argv[0], run_name="__main__")

@@ -11,6 +11,7 @@ from dans.config import RunConfig
 from dans.errors import InputError
 from dans.inspecting import compare_samplers, inspect_run
 from dans.samplers import Mixture, Uniform
+from dans.training.checkpoint import save_state
 from dans.training.run import Run
 from tests.suites.labelled import labelled_recipe
 
@@ -127,7 +128,7 @@ def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "base"
     train(configure(recipe, []), run)
     state = Run(run).load("last")
-    Run(run).save("last", {**state, "step": 3})
+    save_state(Run(run).file("last"), {**state, "step": 3})
     then = tmp_path / "then.toml"
     then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["kept"]\n')
     with pytest.raises(InputError, match=r"stopped at step 3 of 4; go on with it first"):

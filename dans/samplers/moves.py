@@ -80,7 +80,7 @@ class Moves:
             The last loss of each phase, by its name.
 
         Raises:
-            FloatingPointError: a loss is no longer a number.
+            FloatingPointError: a loss or its gradient is no longer a number.
         """
         logged: dict[str, float] = {}
         sizes = {name: config.batch or len(positives) for name, config in self.configs.items()}
@@ -107,10 +107,27 @@ class Moves:
         loss = phase.loss(positives)
         self.check({phase.name: loss})
         loss.backward(inputs=list(phase.parameters))
+        norm = gradient_norm(p.grad for p in phase.parameters if p.grad is not None)
+        if not norm.isfinite():
+            self.check({f"the gradient of {phase.name}": norm})
         for group in optimizer.param_groups:
             group["lr"] = self.configs[phase.name].lr * factor
         optimizer.step()
         return loss.detach()
+
+
+def gradient_norm(grads: Iterable[Tensor]) -> Tensor:
+    """The length of several gradients together; 0 of none.
+
+    Args:
+        grads: a sparse one names each row once.
+
+    Example:
+        >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[0.0], [4.0]])])
+        tensor(5.)
+    """
+    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
 def adam(

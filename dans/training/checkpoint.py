@@ -1,12 +1,14 @@
 """Checkpoints: nested state in one safetensors file, without pickle.
 
 Tensors go into the file as they are; everything around them (numbers, strings, lists, dictionaries)
-goes into its header as JSON. A file is written beside its target, flushed and renamed, so a reader
-sees the old one or the new one and never a part.
+goes into its header as JSON. Beside that the header has the version of this layout and a digest of
+the whole file, so that a bit that flipped is found.
 """
 
+import errno
+import hashlib
 import json
-import os
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,27 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dans.errors import InputError
+from dans.training.files import write_atomically
+from dans.training.pickles import carries_pickle
+
+log = logging.getLogger(__name__)
 
 #: Marks, in the JSON header, where a tensor stood and where a dictionary had keys that are no
 #: strings.
 TENSOR, ITEMS = "__tensor__", "__items__"
+
+#: Of the layout. Files of the first have neither digest nor version.
+VERSION = 2
+
+#: Stands where the digest will, while it is computed.
+BLANK = "0" * 64
+
+#: Bytes of a file that are digested at once.
+CHUNK = 2**20
+
+
+class DamagedError(InputError):
+    """A checkpoint that is not whole, or that is not there."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -33,45 +52,91 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         TypeError: something else is in the state.
     """
+    write_atomically(path, pack(state))
+
+
+def pack(state: Mapping[str, Any]) -> bytes:
+    """What ``save_state`` writes."""
     tensors: dict[str, Tensor] = {}
     skeleton = _strip(state, "", tensors)
-    write_atomically(path, save(tensors, {"state": json.dumps(skeleton)}))
+    metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
+    content = save(tensors, metadata)
+    return content.replace(_field(BLANK), _field(hashlib.sha256(content).hexdigest()), 1)
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read what ``save_state`` wrote; tensors come back on the CPU.
 
     Raises:
-        InputError: no such file, or not a checkpoint of ours.
+        DamagedError: no such file, or it is not whole.
+        InputError: it carries a pickle, or is of a later version, or cannot be opened.
     """
     try:
+        _check(path)
         with safe_open(path, framework="pt") as file:
-            skeleton = json.loads((file.metadata() or {})["state"])
+            skeleton = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
-    state: dict[str, Any] = _fill(skeleton, tensors)
+        state = _fill(skeleton, tensors)
+        if not isinstance(state, dict):
+            raise TypeError(f"expected a dictionary, got {type(state).__name__}")
+    except (FileNotFoundError, NotADirectoryError):
+        raise DamagedError(f"{path}: no such checkpoint") from None
+    except InputError:
+        raise
+    except OSError as error:
+        kind = DamagedError if error.errno == errno.EIO else InputError
+        raise kind(f"{path}: not a checkpoint that can be read: {error.strerror}") from None
+    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+        if carries_pickle(path):
+            raise InputError(
+                f"{path}: a pickle, which is never loaded; expected safetensors as dans writes them"
+            ) from None
+        raise DamagedError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
     return state
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by new content so that no reader ever sees half of it."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _check(path: Path) -> None:
+    """Compare a file with its digest.
+
+    Raises:
+        ValueError: they do not agree, or the header is none of ours.
+        InputError: the file is of a later version.
+    """
+    with path.open("rb") as file:
+        size = file.read(8)
+        length = int.from_bytes(size, "little")
+        header = file.read(min(length, path.stat().st_size))
+        if len(size) < 8 or len(header) < length:
+            raise ValueError("it is cut short")
+        metadata = _metadata(header)
+        if metadata.keys() == {"state"}:
+            log.info("%s: of an earlier version, without a digest; taken as it is", path)
+            return
+        if not {"state", "version", "digest"} <= metadata.keys():
+            raise ValueError("its header is none of ours")
+        digest = hashlib.sha256(size)
+        digest.update(header.replace(_field(metadata["digest"]), _field(BLANK), 1))
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != metadata["digest"]:
+        raise ValueError("its content does not agree with its digest")
+    if int(metadata["version"]) > VERSION:
+        raise InputError(
+            f"{path}: layout {metadata['version']}, of a later version of dans; this one reads "
+            f"up to {VERSION}"
+        )
+
+
+def _metadata(header: bytes) -> dict[str, Any]:
+    """What a header of safetensors says beside where the tensors are."""
+    content = json.loads(header)
+    metadata = content.get("__metadata__") if isinstance(content, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _field(digest: str) -> bytes:
+    """The digest as it stands in the header. Inside its strings a quote has a backslash before."""
+    return f'"digest":"{digest}"'.encode()
 
 
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

@@ -10,6 +10,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.samplers.entity import replaced
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import identify
+from dans.training.files import named
 
 #: Rivals turned into text at once.
 LINES = 2**16
@@ -57,14 +58,17 @@ class Dump:
         new = not self.part.exists()
         size = max(1, LINES // max(1, rivals.replaces_head.shape[1]))
         # The time and the name in gzip's header would tell two equal runs apart.
-        with (
-            self.part.open("ab") as file,
-            gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
-        ):
-            if new:
-                packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
-            for start in range(0, len(positives), size):
-                packed.write(self.lines(positives, rivals, slice(start, start + size)).encode())
+        try:
+            with (
+                self.part.open("ab") as file,
+                gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
+            ):
+                if new:
+                    packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
+                for start in range(0, len(positives), size):
+                    packed.write(self.lines(positives, rivals, slice(start, start + size)).encode())
+        except OSError as error:
+            raise named(error, self.part) from error
 
     def lines(self, positives: Positives, rivals: Negatives, part: slice) -> str:
         """The lines of some facts of a batch."""

@@ -1,5 +1,6 @@
 """What moves the parameters of a model, by name; of a table, only the rows a step touches."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from torch.optim.adagrad import adagrad as move_by_adagrad
 from torch.optim.adam import adam as move_by_adam
 
 from dans.config import TrainConfig
-from dans.samplers.moves import adam
+from dans.samplers.moves import adam, gradient_norm
 
 
 class RowWise(torch.optim.Optimizer, ABC):
@@ -209,7 +210,7 @@ def distinct(grad: Tensor) -> Tensor:
     return grad.coalesce()
 
 
-def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
+def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tensor:
     """Shorten the gradient of all parameters together to a norm, where it is longer.
 
     As ``nn.utils.clip_grad_norm_``, which takes no sparse gradients.
@@ -217,6 +218,9 @@ def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
     Args:
         parameters: those without a gradient are left out.
         largest: the norm.
+
+    Returns:
+        What the norm was.
     """
     grads = []
     for parameter in parameters:
@@ -224,11 +228,12 @@ def clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
             if parameter.grad.is_sparse:
                 parameter.grad = distinct(parameter.grad)
             grads.append(parameter.grad)
-    norms = [torch.linalg.vector_norm(g.values() if g.is_sparse else g) for g in grads]
-    norm = torch.linalg.vector_norm(torch.stack(norms))
-    factor = (largest / (norm + 1e-6)).clamp(max=1.0)
-    for grad in grads:
-        grad.mul_(factor)
+    norm = gradient_norm(grads)
+    if largest < math.inf:
+        factor = (largest / (norm + 1e-6)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(factor)
+    return norm
 
 
 def build_optimizer(

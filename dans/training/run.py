@@ -3,26 +3,48 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from dans.config import RunConfig
 from dans.errors import InputError
-from dans.registry import choose
-from dans.training.checkpoint import load_state, save_state, write_atomically
-from dans.training.tracking import ALWAYS, TRACKERS, Tracker, flat
+from dans.training.checkpoint import DamagedError, load_state, pack
+from dans.training.files import append, sweep, write_atomically
+from dans.training.tracker import Record, Tracker
+from dans.training.tracking import build_trackers
 
 log = logging.getLogger(__name__)
 
 #: Schedules that are a function of all steps there will be.
 BY_STEPS = ("cosine", "linear")
 
-#: Which of a run's two checkpoints: the best on validation, or the newest.
+#: What of ``train`` may be another when a run goes on.
+FREE = ("steps", "memory_budget")
+
+#: Which of a run's checkpoints: the best on validation, or the newest.
 Which = Literal["best", "last"]
+
+#: What the checkpoint of a run has.
+PARTS: dict[str, type] = {
+    "step": int,
+    "best": dict,
+    "seconds": float,
+    "digest": str,
+    "model": dict,
+    "objective": dict,
+    "optimizers": dict,
+    "batches": dict,
+    "random": dict,
+}
 
 
 class Run:
-    """One run: ``config.json``, ``metrics.jsonl``, two checkpoints, reports, TensorBoard events.
+    """One run: ``config.json``, metrics as JSONL, CSV and TensorBoard events, checkpoints, reports.
+
+    The newest checkpoint is ``last``, and the one before it ``previous``: a run goes on from that
+    where the newest is damaged. To be judged is another matter: what is asked for is loaded, or
+    nothing.
 
     Args:
         path: the folder; made when something is first written.
@@ -32,6 +54,8 @@ class Run:
         self.path = path
         #: who is told of every record, from ``track`` to ``close``
         self.trackers: list[Tracker] = []
+        #: the newest whole checkpoint, and its step; None until one is written or gone on from
+        self.newest: tuple[Path, int] | None = None
 
     def __repr__(self) -> str:
         """``Run(path)``."""
@@ -46,6 +70,11 @@ class Run:
         """Where a checkpoint lies."""
         return self.path / f"{which}.safetensors"
 
+    @property
+    def previous(self) -> Path:
+        """Where the checkpoint before the last lies."""
+        return self.path / "previous.safetensors"
+
     def check(self, config: RunConfig, *, resume: bool) -> None:
         """May this be trained here?
 
@@ -59,6 +88,8 @@ class Run:
                 where the learning rate does not hang on them. The validation at the end of the
                 former counts for ``plateau`` as others do.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
         if self.exists and not resume:
             raise InputError(
                 f"{self.path}: already holds a run; --resume goes on with it, "
@@ -71,16 +102,23 @@ class Run:
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
                     f"the learning rate of {self.path} was scheduled for the former"
                 )
-            if before.replace(steps=config.train.steps) != config:
+            free = {name: getattr(config.train, name) for name in FREE}
+            if before.replace(**free) != config:
                 raise InputError(
                     f"{self.path}/config.json: this run was made with another configuration "
                     f"({_difference(before.plain(), config.plain())}); --out names another folder"
                 )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:
-        """Take possession of the folder; see ``check``."""
+        """Take possession of the folder; see ``check``.
+
+        What a killed process had begun to write is removed; nobody else may be training here.
+        """
         self.check(config, resume=resume)
         self.path.mkdir(parents=True, exist_ok=True)
+        for name in ("*.safetensors", "config.json", "metrics.jsonl", "environment.json"):
+            sweep(self.path, f"{name}.*.part", alone=True)
+        sweep(self.path)
         self.write_json("config.json", config.plain())
 
     def config(self) -> RunConfig:
@@ -91,32 +129,129 @@ class Run:
         """
         return RunConfig.parse(self.read_json("config.json"), where=str(self.path / "config.json"))
 
-    def save(self, which: Which, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint."""
-        save_state(self.file(which), state)
+    def save(self, state: Mapping[str, Any], *, best: bool) -> None:
+        """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
+        content = pack(state)
+        # The best first: a kill in between must not leave a `last` that takes it for written.
+        if best:
+            write_atomically(self.file("best"), content)
+        write_atomically(self.file("last"), content, former=self.previous)
+        self.newest = self.file("last"), state["step"]
 
     def load(self, which: Which) -> dict[str, Any]:
-        """Read a checkpoint.
+        """Read a checkpoint, and no other in its place.
 
         Raises:
-            InputError: it is missing or damaged.
+            InputError: it is missing or damaged, or another program's.
         """
-        return load_state(self.file(which))
+        path = self.file(which)
+        try:
+            return _read(path)
+        except DamagedError as error:
+            other = self.previous if which == "last" else self.file("last")
+            if not other.exists():
+                raise
+            raise DamagedError(
+                f"{error}; {other.name} is another model and does not stand in for it, but "
+                "--resume may go on from there"
+            ) from None
+
+    def resume(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint, for a run to go on from; None where none was written.
+
+        A damaged one gives way to the one before, and a sentence says so. No other process may be
+        training here.
+
+        Raises:
+            InputError: there are some, and none is whole.
+        """
+        last = self.file("last")
+        if not last.exists() and not self.previous.exists():
+            return None
+        # Refused here, while nothing is written.
+        self.metrics()
+        try:
+            state = _read(last)
+            self.newest = last, state["step"]
+            return state
+        except DamagedError as error:
+            try:
+                state = _read(self.previous)
+            except DamagedError as other:
+                raise InputError(
+                    f"{error}; {other}; to train anew from step 0, remove both"
+                ) from None
+            log.warning("%s; going on from %s, of step %d", error, self.previous, state["step"])
+        # Otherwise it would be kept as the one before the next.
+        last.unlink(missing_ok=True)
+        self.newest = self.previous, state["step"]
+        return state
+
+    def mend(self, step: int, state: Mapping[str, Any]) -> bool:
+        """Is the best checkpoint whole, or can it be made again from another?
+
+        Args:
+            step: that of the best one.
+            state: what the run goes on from.
+        """
+        try:
+            found = _read(self.file("best"))["step"]
+            # One of a later step belongs to steps that are trained again, to the same bits.
+            if found == step or found > state["step"]:
+                return True
+            what = f"{self.file('best')}: of step {found}, expected {step}"
+        except DamagedError as error:
+            what = str(error)
+        for path in (self.file("last"), self.previous):
+            with suppress(DamagedError):
+                same = state if state["step"] == step else _read(path)
+                if same["step"] == step:
+                    write_atomically(self.file("best"), pack(same))
+                    log.warning("%s; made again from another checkpoint of step %d", what, step)
+                    return True
+        log.warning(
+            "%s; no other checkpoint is of step %d, so that the next validation counts as the best",
+            what,
+            step,
+        )
+        return False
+
+    def kept(self) -> str:
+        """What a run that stops here can go on from, in words."""
+        if self.newest is None:
+            return f"{self.path} has no checkpoint yet"
+        path, step = self.newest
+        # Between the two renames of a write that did not come to its end.
+        path = path if path.exists() else self.previous
+        return f"the last good checkpoint is {path}, of step {step}"
 
     def record(self, step: int, event: str, numbers: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``, and tell the trackers."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "event": event, **numbers}) + "\n")
+        line = {"step": step, "event": event, **numbers}
+        # On the disk before the checkpoint that counts on it.
+        append(self.path / "metrics.jsonl", (json.dumps(line) + "\n").encode("utf-8"))
         for tracker in self.trackers:
-            tracker.record(step, dict(flat(numbers, event)))
+            tracker.record(Record.of(line))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; one cut short by a kill is left out."""
+        """The lines of ``metrics.jsonl``; one cut short by a kill is left out.
+
+        Raises:
+            InputError: a line is not what ``record`` writes.
+        """
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text("utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        found = []
+        for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError):
+                content = None
+            if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+                raise InputError(f"{path}:{number}: damaged; expected a JSON object with a step")
+            found.append(content)
+        return found
 
     def rewind(self, step: int) -> None:
         """Forget metrics after a step: the run goes on from there."""
@@ -125,27 +260,30 @@ class Run:
             self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode("utf-8")
         )
 
-    def track(self, names: Sequence[str], config: RunConfig, step: int) -> None:
-        """Tell trackers of every record from here on, those in ``ALWAYS`` among them.
+    def track(self, names: Sequence[str], config: RunConfig) -> None:
+        """Tell trackers of what was recorded so far, and of every record from here on.
 
         Args:
-            names: further ones, as ``TRACKERS`` has them.
+            names: those beside the ones that every run has; see ``dans.training.tracking``.
             config: what is trained.
-            step: where it goes on from, −1 for a run that begins.
 
         Raises:
-            InputError: no such tracker.
+            InputError: no such tracker, or its library is missing.
         """
-        chosen = dict.fromkeys((*ALWAYS, *names))
-        kinds = [choose(TRACKERS, name, where="track") for name in chosen]
-        self.trackers = [kind(self.path) for kind in kinds]
+        self.trackers = build_trackers(names, self.path)
+        past = [Record.of(line) for line in self.metrics()]
         for tracker in self.trackers:
-            tracker.begin(config.plain(), step)
+            tracker.begin(config.plain(), past)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool = False) -> None:
         """Let the trackers write what they have buffered, and go."""
         while self.trackers:
-            self.trackers.pop().close()
+            tracker = self.trackers.pop()
+            try:
+                tracker.close(finished=finished)
+            except OSError as error:
+                name = type(tracker).__name__
+                log.warning("%s: %s: its last numbers are not written: %s", self.path, name, error)
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file into the folder, whole or not at all."""
@@ -166,18 +304,35 @@ class Run:
             raise InputError(
                 f"{path}: not there, so {self.path} is not the folder of a run"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not a JSON file: {error}") from None
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected an object, got {type(content).__name__}")
         return content
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """The checkpoint of a run.
+
+    Raises:
+        InputError: it is missing or damaged, or something else.
+    """
+    state = load_state(path)
+    for key, kind in PARTS.items():
+        if not isinstance(state.get(key), kind):
+            raise InputError(
+                f"{path}: not the checkpoint of a run: it has no {key}, or one that is none"
+            )
+    if not isinstance(state["best"].get("step"), int):
+        raise InputError(f"{path}: not the checkpoint of a run: best: it has no step")
+    return state
+
+
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:
     """The first option in which two configurations differ, in words."""
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
-        if old == new or f"{path}{key}" == "train.steps":
+        if old == new or f"{path}{key}" in [f"train.{name}" for name in FREE]:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             return _difference(old, new, f"{path}{key}.")

@@ -1,77 +1,142 @@
-"""Where a run's numbers go beside its own ``metrics.jsonl``."""
+"""Where a run's numbers go beside its own ``metrics.jsonl``.
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+``tensorboard`` and ``csv`` follow every run. Those of ``dans.training.services`` are asked for by
+name (``--track mlflow``), and never cost a run.
+
+All are told what a run has recorded so far when it goes on. So what a kill left out is made up for,
+and nothing is told twice.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-
-class Tracker(ABC):
-    """Follows a run: told what it is, and then every record, as flat numbers.
-
-    Nothing is opened before ``begin``, and no library of a tracker is imported before that.
-
-    Args:
-        folder: the folder of the run.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @abstractmethod
-    def begin(self, config: Mapping[str, Any], step: int) -> None:
-        """The run begins, or goes on.
-
-        Args:
-            config: what ``RunConfig.plain`` says of it.
-            step: the step it goes on from; records of later ones are to be forgotten. −1 for a run
-                that begins.
-        """
-
-    @abstractmethod
-    def record(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Numbers of a step, by names such as ``valid/both/mrr``."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Write what is buffered; the run ends or stops."""
+from dans.errors import InputError
+from dans.registry import choose
+from dans.training.files import write_atomically
+from dans.training.services import Dispensable, MLflow, WandB
+from dans.training.tracker import Record, Tracker
 
 
 class TensorBoard(Tracker):
     """Events under ``tensorboard`` in the folder of the run."""
 
-    def begin(self, config: Mapping[str, Any], step: int) -> None:
-        """Open the file of events; the import takes longer than that of ``dans``."""
+    def begin(self, config: Mapping[str, Any], past: Sequence[Record]) -> None:
+        """Open the file of events; the import takes longer than that of ``dans``.
+
+        A kill can have left out the newest record and no other: it is told again.
+        """
         from torch.utils.tensorboard import SummaryWriter
 
-        self.events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+        purged = past[-1].step if past else 0
+        self.events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=purged)
+        for record in past[-1:]:
+            self.record(record)
 
-    def record(self, step: int, numbers: Mapping[str, float]) -> None:
+    def record(self, record: Record) -> None:
         """A scalar each."""
-        for name, value in numbers.items():
-            self.events.add_scalar(name, value, step)
+        for name, value in record.named().items():
+            self.events.add_scalar(name, value, record.step)
+        self.events.flush()
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """Flush."""
         self.events.close()
 
 
+class CSV(Tracker):
+    """``metrics.csv``: a row for each record, a column for each number there ever was.
+
+    Replaced whole at each record, so that a reader finds a table at any instant, and made anew from
+    ``metrics.jsonl`` when a run goes on. A cell is empty where a record has no such number, as the
+    first one has no terms of training.
+    """
+
+    def begin(self, config: Mapping[str, Any], past: Sequence[Record]) -> None:
+        """Write what there is."""
+        self.records = list(past)
+        self.columns = dict.fromkeys(name for record in past for name in record.numbers)
+        self.lines = [self.line(record) for record in past]
+        self.write()
+
+    def record(self, record: Record) -> None:
+        """A row more, and maybe columns."""
+        self.records.append(record)
+        if record.numbers.keys() <= self.columns.keys():
+            self.lines.append(self.line(record))
+        else:
+            self.columns |= dict.fromkeys(record.numbers)
+            self.lines = [self.line(each) for each in self.records]
+        self.write()
+
+    def line(self, record: Record) -> str:
+        """A record as a row."""
+        cells = (record.numbers.get(name, "") for name in self.columns)
+        return _row(record.step, record.event, *cells)
+
+    def write(self) -> None:
+        """Replace the file."""
+        content = _row("step", "event", *self.columns) + "".join(self.lines)
+        write_atomically(self.folder / "metrics.csv", content.encode("utf-8"))
+
+    def close(self, *, finished: bool) -> None:
+        """Nothing is left to write."""
+
+
 #: Those that can be chosen, by name.
-TRACKERS: dict[str, type[Tracker]] = {"tensorboard": TensorBoard}
+TRACKERS: dict[str, type[Tracker]] = {
+    "csv": CSV,
+    "mlflow": MLflow,
+    "tensorboard": TensorBoard,
+    "wandb": WandB,
+}
 
 #: Those that every run has.
-ALWAYS = ("tensorboard",)
+ALWAYS = ("csv", "tensorboard")
+
+#: Those that a run has when asked.
+OPTIONAL = tuple(name for name in TRACKERS if name not in ALWAYS)
 
 
-def flat(numbers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    """Nested numbers by path; what is no number is left out.
+def check_trackers(names: Sequence[str]) -> None:
+    """Can these be told? Imports none of their libraries.
+
+    Raises:
+        InputError: no such tracker, or its library is missing.
 
     Example:
-        >>> dict(flat({"both": {"mrr": 0.5}, "note": "kept"}, "valid"))
-        {'valid/both/mrr': 0.5}
+        >>> check_trackers(["mlfow"])
+        Traceback (most recent call last):
+        dans.errors.InputError: track: unknown name 'mlfow'; known: csv, mlflow, tensorboard, ...
     """
-    for key, value in numbers.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}/{key}")
-        elif isinstance(value, (int, float)):
-            yield f"{prefix}/{key}", float(value)
+    for name in names:
+        needs = choose(TRACKERS, name, where="track").needs
+        if needs and find_spec(needs) is None:
+            raise InputError(
+                f"track: {name}: its library is missing; "
+                f"install it with: pip install 'dans[{needs}]'"
+            )
+
+
+def build_trackers(names: Sequence[str], folder: Path) -> list[Tracker]:
+    """Those that every run has, and those named beside them.
+
+    Raises:
+        InputError: see ``check_trackers``.
+    """
+    check_trackers(names)
+    built: list[Tracker] = []
+    for name in dict.fromkeys((*ALWAYS, *names)):
+        tracker = TRACKERS[name](folder)
+        built.append(tracker if name in ALWAYS else Dispensable(name, tracker))
+    return built
+
+
+def _row(*cells: object) -> str:
+    """Cells as a line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

@@ -37,6 +37,13 @@ Watch = Callable[[int, Report | Verdict], None]
 #: Facts on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
+#: A term of the loss has exploded when it is so many times what it had been at most by the
+#: validation before, or so many times 1.
+EXPLODED = 1e6
+
+#: What any first validation is better than, by what models are selected.
+WORST = {"mrr": 0.0, "nll": math.inf}
+
 #: What ``plateau`` has left of the learning rate, and the validations without a gain.
 FULL_SPEED = {"factor": 1.0, "waited": 0.0}
 
@@ -116,11 +123,17 @@ class Trainer:
         self.optimizer = build_optimizer(model.parameters(), config)
         self.optimizers = {"model": self.optimizer, **self.moves.optimizers}
         self.done = 0
-        self.best = math.inf if config.select == "nll" else 0.0
+        #: has it been judged as it was before the first step?
+        self.begun = False
+        #: the best figure of validation, and its step
+        self.best = WORST[config.select]
         self.best_step = 0
         #: see ``FULL_SPEED``
         self.plateau = dict(FULL_SPEED)
         self.seconds = 0.0
+        #: the largest each term has been, and what is too large until the next validation
+        self.peaks: dict[str, float] = {}
+        self.limits: dict[str, float] = {}
         self.complaints: set[str] = set()
 
     def fit(self, steps: int) -> Report | Verdict | None:
@@ -130,12 +143,34 @@ class Trainer:
             The last validation; None without an evaluator.
 
         Raises:
-            FloatingPointError: a loss is no longer a number.
+            FloatingPointError: a loss, a gradient or a weight is no longer a number, or a loss has
+                exploded; see ``EXPLODED``.
+            InputError: a file cannot be written.
+            KeyboardInterrupt: so it was told. These three say what is left to go on from.
         """
-        if self.done and (self.done >= steps or self.exhausted):
+        try:
+            return self._fit(steps)
+        except FloatingPointError as error:
+            hint = "a lower learning rate may help"
+            raise FloatingPointError(f"{error}; {self.kept()}; {hint}") from error
+        except KeyboardInterrupt:
+            hint = "--resume goes on from there"
+            raise KeyboardInterrupt(f"in step {self.done + 1}; {self.kept()}; {hint}") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            what = error.strerror or error
+            raise InputError(f"{error.filename or 'a file'}: {what}; {self.kept()}") from error
+
+    def kept(self) -> str:
+        """What is left if training stops here, in words."""
+        return "no run is kept" if self.run is None else self.run.kept()
+
+    def _fit(self, steps: int) -> Report | Verdict | None:
+        if self.begun and (self.done >= steps or self.exhausted):
             return self.judge(self.source.entities(self.model))
         self.begin_part()
-        report = self.validate() if self.done == 0 else None
+        report = None if self.begun else self.validate()
         bar = tqdm(
             total=steps, initial=self.done, unit="step", disable=None, desc="train", leave=False
         )
@@ -172,8 +207,9 @@ class Trainer:
         self.check(terms)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward(inputs=list(self.model.parameters()))
-        if self.config.clip:
-            clip(self.model.parameters(), self.config.clip)
+        norm = clip(self.model.parameters(), self.config.clip or math.inf)
+        if not norm.isfinite():
+            self.check({"the gradient": norm})
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * speed
         self.optimizer.step()
@@ -200,16 +236,35 @@ class Trainer:
         return replace(positives, asks_head=asks_head)
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
-        """Stop at the first term that is no longer a number, before it spoils a parameter."""
+        """Stop at the first term that is no longer a number, or has exploded.
+
+        It has spoilt no parameter by then.
+        """
         for name, term in terms.items():
-            if not torch.isfinite(term.detach()):
+            value = float(term.detach())
+            if not math.isfinite(value):
+                raise FloatingPointError(f"step {self.done + 1}: {name} is {value}")
+            if abs(value) > self.limits.get(name, math.inf):
                 raise FloatingPointError(
-                    f"step {self.done + 1}: {name} is {float(term.detach())}; the last "
-                    "checkpoint is whole; a lower learning rate may help"
+                    f"step {self.done + 1}: {name} is {value:g}, more than {EXPLODED:g} times what "
+                    "it had been by the last validation"
                 )
+            self.peaks[name] = max(self.peaks.get(name, 0.0), abs(value))
+
+    def check_weights(self) -> None:
+        """Stop at a weight that is no longer a number, before a checkpoint keeps it."""
+        for where, module in (("model", self.model), ("sampler", self.objective)):
+            for name, parameter in module.named_parameters():
+                # Their sum is no number either, and ten times faster than to look at each.
+                if not parameter.detach().sum().isfinite():
+                    raise FloatingPointError(
+                        f"step {self.done}: {name} of the {where} has weights that are NaN or "
+                        "infinite"
+                    )
 
     def validate(self, terms: Mapping[str, float] | None = None) -> Report | Verdict | None:
         """Judge the validation facts, diagnose the sampler, write a checkpoint."""
+        self.check_weights()
         numbers: dict[str, Any] = {"seconds": self.seconds, **({"train": terms} if terms else {})}
         entities = self.source.entities(self.model)
         report = self.judge(entities)
@@ -223,15 +278,21 @@ class Trainer:
         numbers |= self.diagnose(entities)
         if self.run is not None:
             self.run.record(self.done, "valid", numbers)
-            state = self.state()
-            # The best first: a kill in between must not leave a `last` that takes it for written.
-            if better or self.evaluator is None:
-                self.run.save("best", state)
-            self.run.save("last", state)
+            self.run.save(self.state(), best=better or self.evaluator is None)
+        self.limit()
+        self.begun = True
         self.begin_part()
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
         return report
+
+    def limit(self) -> None:
+        """What terms may be at most until the next validation, from what they have been."""
+        self.limits = {name: EXPLODED * max(1.0, peak) for name, peak in self.peaks.items()}
+
+    def forget_best(self) -> None:
+        """Take the next validation for the best so far."""
+        self.best = WORST[self.config.select]
 
     def slow_down(self, *, better: bool) -> None:
         """After too many validations without a gain, go on with a smaller learning rate."""
@@ -274,6 +335,7 @@ class Trainer:
             "best": {self.config.select: self.best, "step": self.best_step},
             "seconds": self.seconds,
             "plateau": dict(self.plateau),
+            "peaks": dict(self.peaks),
             "digest": self.kg.digest,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
@@ -286,13 +348,22 @@ class Trainer:
         """Go on from what ``state`` returned.
 
         Raises:
-            InputError: the state belongs to other facts.
+            InputError: the state belongs to other facts, or to another configuration.
         """
         check_digest(state, self.kg)
-        self.done = state["step"]
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            what = " ".join(str(error).split())
+            raise InputError(f"checkpoint: made by another configuration: {what}") from error
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.done, self.begun = state["step"], True
         self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
         self.seconds = state["seconds"]
         self.plateau = dict(state.get("plateau", FULL_SPEED))
+        self.peaks = dict(state.get("peaks", {}))
+        self.limit()
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         for name, optimizer in self.optimizers.items():

@@ -1,13 +1,15 @@
 """Checkpoints: what goes in comes out, whole files or none, no pickle."""
 
-import pickle
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dans.errors import InputError
-from dans.training.checkpoint import load_state, save_state, states_equal, write_atomically
+from dans.training import checkpoint
+from dans.training.checkpoint import DamagedError, load_state, save_state, states_equal
 
 STATE = {
     "step": 3,
@@ -57,7 +59,7 @@ def test_what_is_no_plain_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00" * 40, pickle.dumps({"step": 1}), b"\xff" * 8 + b"{}"]
+    "content", [b"", b"\x00" * 40, b"[1, 2]", b"PK\x03\x04", b"\xff" * 8 + b"{}"]
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.safetensors"
@@ -66,28 +68,67 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         load_state(path)
 
 
-def test_cut_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_safetensors_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(DamagedError, match=r"not a checkpoint.*its header is none of ours"):
+        load_state(tmp_path / "a.safetensors")
+
+
+def test_checkpoint_cut_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_state(path, STATE)
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match="damaged"):
+    whole = path.read_bytes()
+    for length in [*range(20), *range(20, len(whole), 101), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedError, match=r"a\.safetensors: .*damaged"):
+            load_state(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(DamagedError, match="damaged"):
         load_state(path)
+
+
+def test_checkpoint_with_any_bit_flipped_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_state(path, {"w": torch.arange(3.0), "step": 7, "name": "a"})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        with pytest.raises(DamagedError, match="damaged"):
+            load_state(path)
+    path.write_bytes(whole)
+    assert load_state(path)["step"] == 7
+
+
+def test_checkpoint_of_the_first_layout_is_read_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.safetensors"
+    skeleton = {"step": 3, "w": {"__tensor__": "/w"}}
+    save_file({"/w": torch.ones(2)}, path, {"state": json.dumps(skeleton)})
+    with caplog.at_level("INFO", "dans"):
+        assert states_equal(load_state(path), {"step": 3, "w": torch.ones(2)})
+    assert "a.safetensors: of an earlier version, without a digest" in caplog.text
+
+
+def test_checkpoint_of_a_later_layout_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.safetensors"
+    monkeypatch.setattr(checkpoint, "VERSION", 3)
+    save_state(path, STATE)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"a\.safetensors: layout 3, of a later version"):
+        load_state(path)
+
+
+def test_a_folder_in_place_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").mkdir()
+    with pytest.raises(InputError, match=r"a\.safetensors: .*Is a directory"):
+        load_state(tmp_path / "a.safetensors")
 
 
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.safetensors: no such checkpoint"):
         load_state(tmp_path / "nowhere.safetensors")
-
-
-def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    path.write_bytes(b"old")
-
-    def full(_: int) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="no space left"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

@@ -223,6 +223,19 @@ def test_a_dump_is_a_list_of_rivals(kg: KnowledgeGraph, tmp_path: Path) -> None:
                 assert {kg.entities[e] for e in drawn.tolist()} <= question
 
 
+def test_full_disk_names_the_file(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    positives = Positives.of_ids(kg.train[:2], kg.num_entities)
+    rivals = Negatives.of(
+        positives.entities, torch.tensor([[3], [4]]), torch.tensor([[True], [False]])
+    )
+    dump = Dump(tmp_path, kg)
+    # A device of the system that is always full.
+    dump.part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        dump(positives, rivals)
+    assert caught.value.filename == str(dump.part)
+
+
 def test_equal_steps_give_equal_bytes_whatever_the_folder(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:

@@ -1,11 +1,13 @@
 """The folder of a run: never overwritten by accident, metrics rewound with the checkpoint."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dans.config import RunConfig
 from dans.errors import InputError
+from dans.training.checkpoint import save_state
 from dans.training.run import Run
 
 CONFIG = RunConfig.parse(
@@ -72,6 +74,42 @@ def test_metrics_are_rewound_to_a_step(tmp_path: Path) -> None:
 def test_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "bo')
     assert Run(tmp_path).metrics() == [{"step": 1}]
+
+
+@pytest.mark.parametrize("line", ['{"step": 1', "[1]", "{}", '{"step": "one"}', "\xff"])
+def test_damaged_line_of_metrics_is_named(tmp_path: Path, line: str) -> None:
+    content = f'{{"step": 0}}\n{line}\n{{"step": 2}}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"metrics.jsonl:2: damaged; expected a JSON object"):
+        Run(tmp_path).metrics()
+
+
+def test_full_disk_names_the_file_of_metrics(tmp_path: Path) -> None:
+    # A device of the system that is always full.
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        Run(tmp_path).record(0, "valid", {})
+    assert caught.value.filename == str(tmp_path / "metrics.jsonl")
+
+
+def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    save_state(Run(tmp_path).file("last"), {"step": 3})
+    with pytest.raises(InputError, match=r"last.safetensors: not the checkpoint of a run: it has"):
+        Run(tmp_path).load("last")
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(InputError, match="a: a file; expected the folder of a run"):
+        Run(tmp_path / "a").begin(CONFIG, resume=False)
+
+
+def test_what_a_kill_left_is_removed_when_a_run_goes_on(tmp_path: Path) -> None:
+    Run(tmp_path).begin(CONFIG, resume=False)
+    for name in ("last.safetensors", "config.json", "metrics.jsonl"):
+        (tmp_path / f"{name}.{os.getppid()}.part").write_text("half")
+    Run(tmp_path).begin(CONFIG, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 @pytest.mark.parametrize(

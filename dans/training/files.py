@@ -1,0 +1,94 @@
+"""Files that are whole or not there: written beside their target, flushed, renamed."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+#: How the name of a file ends that is being written; before it stands the number of the process.
+PART = ".part"
+
+
+def write_atomically(path: Path, content: bytes, *, former: Path | None = None) -> None:
+    """Replace a file by new content so that no reader ever sees half of it.
+
+    Args:
+        path: the target; its folder exists.
+        content: what it is to hold.
+        former: where the content before goes, where there is any. A kill between the two renames
+            leaves no ``path`` and the whole ``former``.
+
+    Raises:
+        OSError: the disk is full, say; the target is as it was, and the error names it.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        sweep(path.parent, f"{path.name}.*{PART}")
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if former is not None and path.exists():
+            path.replace(former)
+        beside.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise named(error, path) from error
+    finally:
+        # A read-only folder refuses this even where there is nothing to remove.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Write to the end of a file, as far as the disk.
+
+    Raises:
+        OSError: that cannot be done; it names the file, which may hold a part of the content.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise named(error, path) from error
+
+
+def named(error: OSError, path: Path) -> OSError:
+    """The same error, with the name of the file it is about."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
+
+
+def sync(folder: Path) -> None:
+    """Let the names in a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, pattern: str = f"*{PART}", *, alone: bool = False) -> None:
+    """Remove what killed processes had begun to write.
+
+    Args:
+        folder: where.
+        pattern: which names.
+        alone: nobody else writes them, so those go too whose process seems to be alive; the
+            numbers of processes are used again.
+    """
+    for path in folder.glob(pattern):
+        number = path.name.removesuffix(PART).rpartition(".")[2]
+        if number.isdecimal() and (alone or not _alive(int(number))):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    """Is there a process of this number?"""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,55 @@
+"""One process at a time trains in a folder; whoever reads needs no lock."""
+
+import builtins
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from dans.errors import InputError
+from dans.training.lock import Lock
+
+
+def test_a_folder_is_taken_once(tmp_path: Path) -> None:
+    with Lock(tmp_path) as lock:
+        assert lock.take()
+        with pytest.raises(InputError, match="another process trains here"), Lock(tmp_path):
+            pass
+        assert list(tmp_path.iterdir()) == [], "nothing is left in the folder"
+    with Lock(tmp_path) as lock:
+        assert lock.take()
+
+
+def test_a_folder_that_is_made_later_is_taken_then(tmp_path: Path) -> None:
+    with Lock(tmp_path / "new") as lock:
+        assert not lock.take()
+        (tmp_path / "new").mkdir()
+        assert lock.take()
+        with pytest.raises(InputError, match="new: another process"), Lock(tmp_path / "new"):
+            pass
+
+
+@pytest.mark.parametrize("missing", ["fcntl", "flock"])
+def test_a_system_without_locks_gets_a_sentence(
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("not supported")
+
+    real = builtins.__import__
+
+    def without(name: str, *rest: object, **named: object) -> object:
+        if name == "fcntl":
+            raise ImportError("No module named 'fcntl'")
+        return real(name, *rest, **named)  # type: ignore[arg-type]
+
+    if missing == "fcntl":
+        monkeypatch.setattr(builtins, "__import__", without)
+    else:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    with Lock(tmp_path) as lock:
+        assert lock.take()
+    assert f"{tmp_path}: cannot be locked here" in caplog.text
