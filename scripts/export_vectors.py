@@ -1,0 +1,31 @@
+"""Write the vectors of a trained run's entities and relations into a new folder.
+
+npy: entities.npy and relations.npy, with names.json; safetensors: all in vectors.safetensors, names
+in its header; projector: tab-separated files that tensorboard --logdir DIR opens.
+
+python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out vectors
+python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out vectors --format projector
+"""
+
+from pathlib import Path
+
+from dans import cli
+from dans.exporting import FORMATS, export
+
+
+def main() -> None:
+    """Parse, export, tell."""
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
+    add("--out", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
+    one_or_more = f"{', '.join(FORMATS)}; may be repeated (default: npy)"
+    add("--format", choices=FORMATS, action="append", metavar="NAME", help=one_or_more)
+    of_two = "the checkpoint best on validation, or the last one (default: best)"
+    add("--model", choices=("best", "last"), default="best", help=of_two)
+    args = parser.parse_args()
+    print(*export(args.run, args.out, formats=args.format or ("npy",), which=args.model), sep="\n")
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

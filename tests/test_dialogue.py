@@ -1,0 +1,296 @@
+"""Questions as text, answers as text, and the script that carries both."""
+
+import csv
+import gzip
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans import dialogue
+from dans.asking import Question
+from dans.assembly import configure, train
+from dans.calibration import Platt
+from dans.data.graph import KnowledgeGraph
+from dans.dialogue import FORMS, Csv, Form, JsonLines, Table, Wish, parse
+from dans.errors import InputError
+from dans.models.decoders import DistMult
+from dans.predict import Predictor
+from tests.processes import Running, run
+from tests.test_predict import RECIPE, RGCN
+
+
+def predictor_of(kg: KnowledgeGraph, *, calibrated: bool = False) -> Predictor:
+    torch.manual_seed(0)
+    decoder = DistMult(num_relations=kg.num_relations, dim=4)
+    calibration = Platt(1.0, 0.0) if calibrated else None
+    entities = torch.randn(kg.num_entities, 4)
+    return Predictor(kg, decoder, entities, calibration=calibration, about="a toy")
+
+
+def whole(texts: Iterator[str]) -> str:
+    return "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("ada\tknows", ("ada", "knows", None)),
+        ("ada\tknows\t", ("ada", "knows", None)),
+        ("ada\tknows\t?", ("ada", "knows", None)),
+        ("\tknows\tbob", (None, "knows", "bob")),
+        ("?\tknows\tbob", (None, "knows", "bob")),
+        ("ada\t?\tbob", ("ada", None, "bob")),
+        ("ada\tknows\tbob", ("ada", "knows", "bob")),
+        ("{a\tknows", ("{a", "knows", None)),
+        (" ada \tknows", (" ada ", "knows", None)),
+        ('{"head": "ada", "relation": "knows"}', ("ada", "knows", None)),
+        ('{"head": null, "relation": "?", "tail": "a\\tb"}', (None, "?", "a\tb")),
+    ],
+)
+def test_lines_ask(line: str, parts: tuple[str | None, ...]) -> None:
+    assert parse(line).parts == parts
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("ada knows bob", "separated by tabs, the one asked for empty or '?'"),
+        ("ada", "got 1 column"),
+        ("ada\tknows\tbob\t1", "got 4 columns"),
+        ("\t\t", "head and relation and tail are left open"),
+        ("?\tknows", "head and tail are left open"),
+        ("{}", "are left open"),
+        ('{"haed": "ada", "relation": "knows"}', "haed: unknown key; known: head, relation, tail"),
+        ('{"head": 3, "relation": "knows"}', "head: expected a name, got 3"),
+        ('{"head": ["ada"], "relation": "knows"}', "head: expected a name"),
+        ('{"head": "ada"', "not a JSON object"),
+        ('{"head":' * 100_000, "not a JSON object"),
+    ],
+)
+def test_lines_that_ask_nothing_are_refused(line: str, sentence: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        parse(line)
+    assert sentence in str(refusal.value)
+
+
+def test_a_file_is_refused_by_file_and_line_before_anything_is_answered(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    ask, path = predictor_of(kg), tmp_path / "questions.tsv"
+    path.write_bytes(b"\xef\xbb\xbfada\tknows\r\n\r\nada\tknws\r\n")
+    with pytest.raises(InputError, match=r"questions.tsv:3: relation: .* did you mean 'knows'"):
+        dialogue.read_questions(path, ask)
+    path.write_bytes(b"ada\tknows\n\xff\tknows\n")
+    with pytest.raises(InputError, match=r"questions.tsv:2: not UTF-8"):
+        dialogue.read_questions(path, ask)
+    path.write_bytes(b"\n\n")
+    with pytest.raises(InputError, match=r"questions.tsv: no question in it; expected head"):
+        dialogue.read_questions(path, ask)
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        dialogue.read_questions(tmp_path / "none", ask)
+
+
+def test_a_gzipped_file_is_read(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    path = tmp_path / "questions.tsv.gz"
+    path.write_bytes(gzip.compress(b"ada\tknows\n?\tknows\tbob\n"))
+    questions = dialogue.read_questions(path, predictor_of(kg))
+    assert questions == [Question("ada", "knows"), Question(relation="knows", tail="bob")]
+
+
+def test_a_question_mark_that_is_a_name_is_not_guessed_at(tmp_path: Path) -> None:
+    ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
+    path = tmp_path / "questions.tsv"
+    path.write_text("?\tr\tb\n")
+    with pytest.raises(
+        InputError, match="'\\?' is a name here; ask by an empty column, or as JSON"
+    ):
+        dialogue.read_questions(path, ask)
+    path.write_text('\tr\tb\n{"head": "?", "relation": "r"}\n')
+    asked = [question.parts for question in dialogue.read_questions(path, ask)]
+    assert asked == [(None, "r", "b"), ("?", "r", None)]
+
+
+def test_replies_keep_the_order_of_questions(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "HELD", 4)
+    questions = [
+        Question("ada", "owns"),
+        Question("ada", "owns", "map"),
+        Question(head="ada", tail="bob"),
+        Question("bob", "owns"),
+        Question("bob", "owns", "cup"),
+    ]
+    form = JsonLines(predictor_of(kg), Wish(top=2))
+    lines = [json.loads(line) for line in whole(dialogue.answer(form, questions)).splitlines()]
+    assert [(line["head"], line["relation"], line["tail"]) for line in lines] == [
+        question.parts for question in questions
+    ]
+    assert [len(line.get("answers", ())) for line in lines] == [2, 0, 2, 2, 0]
+
+
+def test_json_is_what_python_answers(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg, calibrated=True)
+    question, triple = Question("ada", "owns"), Question("ada", "owns", "map")
+    form = JsonLines(ask, Wish(top=3, ranks=True))
+    listed, fact = map(json.loads, whole(dialogue.answer(form, [question, triple])).splitlines())
+    for line, answer in zip(listed["answers"], ask.tails("ada", "owns", top=3), strict=True):
+        assert line == {**vars(answer), "known": list(answer.known)}
+    expected = vars(ask.rank([("ada", "owns", "map")])[0])
+    assert fact == {**expected, "known": ["test"]}
+
+
+def test_csv_quotes_what_needs_quotes_and_gives_triples() -> None:
+    odd = 'say "x, y"\n'
+    ask = predictor_of(KnowledgeGraph.of([("a", "r", odd)]))
+    questions = [Question("a", "r"), Question("a", "r", odd), Question(head="a", tail=odd)]
+    text = whole(dialogue.answer(Csv(ask, Wish(ranks=True)), questions))
+    assert text.startswith("asked,head,relation,tail,rank,score,probability,known,")
+    assert text.count("\r\n") == 1 + 2 + 1 + 1
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["asked"] for row in rows] == ["tail", "tail", "", "relation"]
+    assert {row["tail"] for row in rows[:2]} == {"a", odd}
+    assert (rows[2]["tail"], rows[2]["known"], rows[2]["rank"]) == (odd, "train", "")
+    assert {rows[2]["head_rank"], rows[2]["tail_rank"]} <= {"1", "2"}
+    assert float(rows[2]["score"]) == ask.score([("a", "r", odd)])[0].score
+    assert rows[3]["relation"] == "r"
+
+
+def test_a_table_is_aligned_and_steers_no_terminal() -> None:
+    ask = predictor_of(KnowledgeGraph.of([("a", "r", "\x1b[2Jred"), ("語語", "r", "plain")]))
+    text = whole(dialogue.answer(Table(ask, Wish()), [Question("a", "r")]))
+    assert "\x1b" not in text
+    head, rule, blank, title, columns, *rows = text.splitlines()
+    assert (head, blank, title) == ("a toy", "", "(a, r, ?)")
+    assert "train, valid and test" in rule
+    assert columns.split() == ["rank", "tail", "score", "known"]
+    assert len(rows) == 4
+    ends = {dialogue._width(row[: row.index(".")]) for row in rows}
+    assert len(ends) == 1, "decimal points stand below each other"
+
+
+def test_a_table_tells_probabilities_where_there_are_some(kg: KnowledgeGraph) -> None:
+    for calibrated in (False, True):
+        ask = predictor_of(kg, calibrated=calibrated)
+        questions = [Question("ada", "owns"), Question("ada", "owns", "map")]
+        text = whole(dialogue.answer(Table(ask, Wish(ranks=True)), questions))
+        assert ("probability" in text) is calibrated
+        assert "rank as tail" in text
+
+
+def test_a_table_says_that_nothing_new_is_left() -> None:
+    ask = predictor_of(KnowledgeGraph.of([("a", "r", "a"), ("a", "r", "b")]))
+    text = whole(dialogue.answer(Table(ask, Wish(new_only=True)), [Question("a", "r")]))
+    assert "no answer that is not known" in text
+    assert "left out" in text
+
+
+@pytest.mark.parametrize("name", list(FORMS))
+def test_talk_goes_on_after_a_wrong_line(
+    kg: KnowledgeGraph, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    form: Form = FORMS[name](predictor_of(kg), Wish(top=1))
+    given = [b"ada\towns\n", b"\n", b"adda\towns\n", b"\xff\n", b"bob\towns"]
+    said = []
+    refusal = pytest.raises(InputError, match="standard input: 2 of its lines")
+    with caplog.at_level(logging.WARNING, "dans"), refusal:
+        said.extend(dialogue.converse(form, given))
+    assert "standard input:3: head: unknown name 'adda'; did you mean 'ada'?" in caplog.text
+    assert "standard input:4: not UTF-8" in caplog.text
+    assert len(said) == 5, "a head and a reply to each line that is not empty"
+    assert "ada" in said[1]
+    assert "bob" in said[4]
+    if name == "json":
+        assert json.loads(said[2]).keys() == {"error"}
+
+
+def test_each_line_is_answered_before_the_next_is_read(kg: KnowledgeGraph) -> None:
+    read = []
+
+    def lines() -> Iterator[bytes]:
+        for line in (b"ada\towns\n", b"bob\towns\n"):
+            read.append(line)
+            yield line
+
+    talk = dialogue.converse(JsonLines(predictor_of(kg), Wish()), lines())
+    next(talk)
+    assert json.loads(next(talk))["head"] == "ada"
+    assert len(read) == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run on a user's own facts, and files of questions."""
+    folder = tmp_path_factory.mktemp("talk")
+    (folder / "facts").mkdir()
+    for split in ("train", "valid", "test"):
+        lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
+        (folder / "facts" / f"{split}.tsv").write_text("".join(lines))
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts", objective=RGCN))
+    train(configure(folder / "own.toml", []), folder / "run")
+    (folder / "good.tsv").write_text("e1\tr0\n?\tr1\te2\ne1\tr0\te5\n")
+    (folder / "bad.tsv").write_text("e1\tr0\ne1\tr7\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--head", "e1", "--relation", "r0"], ["(e1, r0, ?)", "rank  tail", "   1  e"]),
+        (["--relation", "r0", "--tail", "e1", "--new"], ["(?, r0, e1)", "left out"]),
+        (["--head", "e1", "--tail", "e2", "--top", "2"], ["(e1, ?, e2)", "rank  relation"]),
+        (["--head", "e1", "--relation", "r0", "--tail", "e2"], ["score", "known", "rank as tail"]),
+        (["--file", "good.tsv", "--model", "last"], ["(?, r1, e2)", "(e1, r0, e5)", "last"]),
+        (["--file", "good.tsv", "--ranks", "--csv"], ["asked,head,relation,tail,rank"]),
+        (["--file", "good.tsv", "--json"], ['"answers": [{"rank": 1']),
+    ],
+)
+def test_the_script_answers(folder: Path, options: list[str], expected: list[str]) -> None:
+    done = run("predict.py", "run", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for text in expected:
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--head", "e9", "--relation", "r0"], "--head: unknown name 'e9'"),
+        (["--head", "e1", "--relation", "R0", "--json"], "--relation: unknown name 'R0'; did you"),
+        (["--head", "e1"], "expected two of --head, --relation and --tail, or all three, or"),
+        ([], "expected two of --head"),
+        (["--head", "e1", "--file", "good.tsv"], "--head: not together with --file"),
+        (["--file", "bad.tsv"], "bad.tsv:2: relation: unknown name 'r7'"),
+        (["--file", "none.tsv"], "none.tsv: cannot be read"),
+        (["--head", "e1", "--relation", "r0", "--top", "0"], "--top: expected a whole number of"),
+        (["--head", "e1", "--relation", "r0", "--tail", "e2", "--new"], "--new: no effect"),
+        (["--head", "e1", "--relation", "r0", "--tail", "e2", "--top", "3"], "--top: no effect"),
+        (["--head", "e1", "--relation", "r0", "--ranks"], "--ranks: only for --file"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(folder: Path, options: list[str], sentence: str) -> None:
+    done = run("predict.py", "run", *options, cwd=folder)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "", "nothing half"
+
+
+def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
+    given = 'e1\tr0\ne1\tr7\n{"relation": "r1", "tail": "e2"}\n'
+    with Running("predict.py", "run", "--file", "-", "--json", cwd=folder, given=given) as talk:
+        done = talk.wait()
+    assert done.returncode == 2
+    first, error, last = map(json.loads, done.stdout.splitlines())
+    assert first["answers"][0]["rank"] == 1
+    assert "standard input:2" in error["error"]
+    assert last["tail"] == "e2"
+    told, counted = done.stderr.splitlines()
+    assert told == error["error"]
+    assert counted == "error: standard input: 1 of its lines could not be answered"

@@ -1,0 +1,421 @@
+"""A run is asked: what it answers is what the decoder scores and the evaluator ranks."""
+
+import logging
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from baselines import assembly as baselines
+from dans.asking import Answer, Question, visible
+from dans.assembly import configure, load, train
+from dans.calibration import Platt
+from dans.classifier import logits
+from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.data.messages import MessageGraph
+from dans.errors import InputError
+from dans.evaluation import Evaluator
+from dans.judging import calibrate, probabilities
+from dans.memory import Budget
+from dans.models.decoders import DECODERS, Decoder, DistMult
+from dans.predict import Predictor
+from dans.registry import build
+from tests.suites.labelled import labelled_recipe
+
+CODERS = [(name, reciprocal) for name in DECODERS for reciprocal in (False, True)]
+
+
+def decoder_of(kg: KnowledgeGraph, name: str, *, reciprocal: bool = False) -> Decoder:
+    torch.manual_seed(0)
+    given = {"reciprocal": reciprocal}
+    built = build(DECODERS, name, given=given, num_relations=kg.num_relations, dim=6)
+    return built.double().eval()
+
+
+def predictor_of(kg: KnowledgeGraph, name: str = "distmult", **given: bool) -> Predictor:
+    decoder = decoder_of(kg, name, **given)
+    return Predictor(kg, decoder, torch.randn(kg.num_entities, 6, dtype=torch.float64))
+
+
+def level(kg: KnowledgeGraph, scores: Sequence[float], **given: object) -> Predictor:
+    """A model by which an entity's score is a number of its own, whatever is asked."""
+    decoder = DistMult(num_relations=kg.num_relations, dim=2)
+    decoder.relation.weight.data[:] = torch.tensor([1.0, 0.0])
+    entities = torch.tensor([[1.0, score] for score in scores])
+    decoder.query_tails = lambda h, r: torch.tensor([0.0, 1.0]).expand(len(h), 2)  # type: ignore[method-assign]
+    return Predictor(kg, decoder, entities, **given)  # type: ignore[arg-type]
+
+
+def names(answers: Sequence[Answer]) -> list[str]:
+    return [answer.name for answer in answers]
+
+
+@pytest.mark.parametrize(("name", "reciprocal"), CODERS)
+def test_ranks_are_those_of_evaluation(kg: KnowledgeGraph, name: str, reciprocal: bool) -> None:
+    ask = predictor_of(kg, name, reciprocal=reciprocal)
+    evaluator = Evaluator(kg, "test")
+    ranks = evaluator.ranks(ask.decoder, ask.entities)
+    assert torch.equal(ranks.optimistic, ranks.pessimistic), "no ties, so that there is one answer"
+    triples = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
+    for fact, expected in zip(ask.rank(triples), ranks.realistic.tolist(), strict=True):
+        assert [fact.head_rank, fact.tail_rank] == expected
+    for (head, relation, tail), (head_rank, tail_rank) in zip(
+        triples, ranks.realistic.tolist(), strict=True
+    ):
+        sides = (
+            (ask.heads(relation, tail, top=99), head, head_rank),
+            (ask.tails(head, relation, top=99), tail, tail_rank),
+        )
+        for answers, truth, rank in sides:
+            # Its place among the answers that are not known, and itself.
+            rivals = [a.name for a in answers if not a.known or a.name == truth]
+            assert rivals.index(truth) + 1 == rank
+
+
+@pytest.mark.parametrize(("name", "reciprocal"), CODERS)
+def test_scores_are_those_of_the_decoder(kg: KnowledgeGraph, name: str, reciprocal: bool) -> None:
+    ask = predictor_of(kg, name, reciprocal=reciprocal)
+    h, r, t = ask.entities[[0]], torch.tensor([1]), ask.entities[[2]]
+    decoder = ask.decoder
+    with torch.no_grad():
+        forwards = decoder.match(decoder.ask_tails(h, r), t).item()
+        backwards = decoder.match(decoder.ask_heads(r, t), h).item()
+    head, relation, tail = kg.entities[0], kg.relations[1], kg.entities[2]
+    (listed,) = [a for a in ask.tails(head, relation, top=99) if a.name == tail]
+    assert listed.score == pytest.approx(forwards)
+    (listed,) = [a for a in ask.heads(relation, tail, top=99) if a.name == head]
+    assert listed.score == pytest.approx(backwards)
+    (listed,) = [a for a in ask.relations(head, tail, top=99) if a.name == relation]
+    assert listed.score == pytest.approx(forwards)
+    expected = (forwards + backwards) / 2
+    assert ask.score([(head, relation, tail)])[0].score == pytest.approx(expected)
+
+
+def test_answers_are_sorted_and_numbered(kg: KnowledgeGraph) -> None:
+    answers = predictor_of(kg).tails("ada", "owns", top=5)
+    assert [answer.rank for answer in answers] == [1, 2, 3, 4, 5]
+    scores = [answer.score for answer in answers]
+    assert scores == sorted(scores, reverse=True)
+    everyone = predictor_of(kg).tails("ada", "owns", top=99)
+    assert sorted(names(everyone)) == sorted(kg.entities.names)
+    assert names(everyone[:5]) == names(answers)
+
+
+def test_known_answers_name_their_splits(kg: KnowledgeGraph) -> None:
+    known = {a.name: a.known for a in predictor_of(kg).tails("ada", "owns", top=99)}
+    assert (known["tea"], known["cup"], known["map"]) == (("train",), ("valid",), ("test",))
+    assert known["gus"] == ()
+    both = KnowledgeGraph.of([("a", "r", "b")], test=[("a", "r", "b")])
+    assert predictor_of(both).score([("a", "r", "b")])[0].known == ("train", "test")
+    between = {a.name: a.known for a in predictor_of(kg).relations("ada", "cup")}
+    assert between == {"knows": (), "owns": ("valid",), "near": ()}
+
+
+@pytest.mark.parametrize("asked", ["heads", "relations", "tails"])
+def test_new_only_leaves_out_what_is_known_and_nothing_else(kg: KnowledgeGraph, asked: str) -> None:
+    ask = predictor_of(kg)
+    question = {
+        "heads": Question(relation="knows", tail="bob"),
+        "relations": Question(head="ada", tail="cup"),
+        "tails": Question("ada", "owns"),
+    }[asked]
+    (everything,) = ask.ask([question], top=99)
+    (new,) = ask.ask([question], top=99, new_only=True)
+    assert any(answer.known for answer in everything)
+    assert names(new) == [answer.name for answer in everything if not answer.known]
+    assert [answer.rank for answer in new] == list(range(1, len(new) + 1))
+    (two,) = ask.ask([question], top=2, new_only=True)
+    assert two == new[:2]
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 5, 99])
+def test_of_equal_scores_the_smaller_id_comes_first(kg: KnowledgeGraph, top: int) -> None:
+    ask = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+    expected = [kg.entities[i] for i in (1, 3, 7, 0, 2, 4, 6, 5)]
+    assert names(ask.tails("ada", "near", top=top)) == expected[:top]
+    triples = [("ada", "near", name) for name in expected]
+    assert [fact.tail_rank for fact in ask.rank(triples)] == list(range(1, 9))
+
+
+def test_entities_with_equal_vectors_have_equal_scores() -> None:
+    count = 1001
+    kg = KnowledgeGraph.of([(f"e{i}", "r", f"e{i + 1}") for i in range(count - 1)])
+    torch.manual_seed(0)
+    entities = torch.randn(1, 50).repeat(count, 1)
+    ask = Predictor(kg, DistMult(num_relations=1, dim=50), entities)
+    assert names(ask.tails("e7", "r", top=count)) == list(kg.entities.names)
+
+
+@pytest.fixture(scope="module")
+def wide() -> KnowledgeGraph:
+    """So many entities that a budget matters."""
+    return KnowledgeGraph.of([(f"e{i}", f"r{i % 2}", f"e{i * 7 % 3000}") for i in range(3000)])
+
+
+@pytest.mark.parametrize("name", list(DECODERS))
+def test_answers_hang_neither_on_the_budget_nor_on_company(
+    wide: KnowledgeGraph, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = predictor_of(wide, name)
+    few = Predictor(wide, usual.decoder, usual.entities, budget=Budget(9_000_000))
+    questions = [Question(f"e{i}", "r0") for i in range(60)]
+    questions += [Question(relation="r1", tail="e7"), Question(head="e1", tail="e2")]
+    held = watch(few, monkeypatch)
+    together = few.ask(questions, top=4)
+    assert sum(held) == len(questions)
+    assert len(held) > 3
+    assert max(held) * 8 * wide.num_entities < 9_000_000
+    for i in (0, 59, 60, 61):
+        (alone,) = usual.ask([questions[i]], top=4)
+        assert names(together[i]) == names(alone)
+        assert [a.score for a in together[i]] == pytest.approx([a.score for a in alone])
+    triples = [(f"e{i}", "r0", "e5") for i in range(40)]
+    ranks = [[(f.head_rank, f.tail_rank) for f in ask.rank(triples)] for ask in (few, usual)]
+    assert ranks[0] == ranks[1]
+
+
+def watch(ask: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many questions are scored at a time, from here on."""
+    held, scores = [], ask._scores
+
+    def watched(ids: Tensor, column: int) -> Tensor:
+        held.append(len(ids))
+        return scores(ids, column)
+
+    monkeypatch.setattr(ask, "_scores", watched)
+    return held
+
+
+def test_a_budget_that_holds_no_question_is_refused(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg)
+    ask.budget = Budget(10)
+    with pytest.raises(InputError, match="memory_budget: expected at least"):
+        ask.tails("ada", "owns")
+
+
+def test_memory_that_gives_out_changes_no_answer(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = predictor_of(kg)
+    questions = [Question("ada", "owns"), Question("bob", "owns"), Question("cy", "owns")]
+    expected, scores = ask.ask(questions), ask._scores
+
+    def scarce(ids: Tensor, column: int) -> Tensor:
+        if len(ids) > 1:
+            raise MemoryError
+        return scores(ids, column)
+
+    monkeypatch.setattr(ask, "_scores", scarce)
+    assert [names(answers) for answers in ask.ask(questions)] == [names(a) for a in expected]
+
+
+def test_nothing_is_dropped_and_modes_stay(kg: KnowledgeGraph) -> None:
+    given = {"dropout": 0.5}
+    decoder = build(DECODERS, "distmult", given=given, num_relations=3, dim=6).train()
+    ask = Predictor(kg, decoder, torch.randn(kg.num_entities, 6))
+    assert ask.tails("ada", "owns") == ask.tails("ada", "owns")
+    assert decoder.training
+
+
+def test_probabilities_are_calibrated_or_absent(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg)
+    assert {a.probability for a in ask.tails("ada", "owns")} == {None}
+    calibrated = Predictor(kg, ask.decoder, ask.entities, calibration=Platt(a=2.0, b=-1.0))
+    for answer in calibrated.tails("ada", "owns"):
+        expected = 1 / (1 + math.exp(1 - 2 * answer.score))
+        assert answer.probability == pytest.approx(expected)
+
+
+def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg, reciprocal=True)
+    ask.calibration = Platt(a=2.0, b=-1.0)
+    listed = ask.tails("ada", "owns", top=1)[0]
+    fact = ask.score([("ada", "owns", listed.name)])[0]
+    assert listed.score != pytest.approx(fact.score)
+    assert listed.probability == fact.probability
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (("adda", "knows", None), "head: unknown name 'adda'; did you mean 'ada'?"),
+        (("ada", "know", None), "relation: unknown name 'know'; did you mean 'knows'?"),
+        ((None, "knows", "BOB"), "tail: unknown name 'BOB'; did you mean 'bob'?"),
+        (("ada", None, ""), "tail: unknown name ''"),
+        ((None, None, "ada"), "head and relation are left open"),
+        (("ada", "knows", 3), "tail: expected a name, got 3"),
+        (("ada", "knows", "bob"), "nothing is asked of a whole triple"),
+    ],
+)
+def test_questions_that_cannot_be_answered_are_refused(
+    kg: KnowledgeGraph, asked: tuple[str, str, str], sentence: str
+) -> None:
+    with pytest.raises(InputError) as refusal:
+        predictor_of(kg).ask([Question(*asked)])
+    assert sentence in str(refusal.value)
+
+
+def test_wrong_triples_and_tops_are_refused(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg)
+    good = ("ada", "knows", "bob")
+    with pytest.raises(InputError, match=r"triples\[1\]: tail: unknown name 'bop'"):
+        ask.score([good, ("ada", "knows", "bop")])
+    for wrong in (("ada", "knows"), "abc", ("ada", "knows", None)):
+        with pytest.raises(InputError, match=r"triples\[0\]: expected three names"):
+            ask.rank([wrong])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="top: expected at least 1, got 0"):
+        ask.tails("ada", "knows", top=0)
+
+
+def test_nothing_asked_is_nothing_answered(kg: KnowledgeGraph) -> None:
+    ask = predictor_of(kg)
+    assert ask.ask([]) == ask.score([]) == ask.rank([]) == []
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_numbers_are_refused(kg: KnowledgeGraph, wrong: float) -> None:
+    ask = level(kg, [0.0, 1.0, wrong, 3.0, 4.0, 5.0, 6.0, 7.0])
+    with pytest.raises(FloatingPointError, match=f"the score of {kg.entities[2]!r} is"):
+        ask.tails("bob", "near")
+    with pytest.raises(FloatingPointError):
+        ask.rank([("bob", "near", "cy")])
+    with pytest.raises(FloatingPointError, match="no finite number"):
+        ask.score([("bob", "near", kg.entities[2])])
+
+
+def test_large_finite_scores_are_numbers(kg: KnowledgeGraph) -> None:
+    ask = level(kg, [3e38, 2e38, 3e38, 1e38, 0.0, 0.0, 0.0, 0.0])
+    assert names(ask.tails("bob", "near", top=3)) == [kg.entities[i] for i in (0, 2, 1)]
+
+
+def test_what_does_not_print_is_written_in_words() -> None:
+    assert visible("plain ümlaut 語") == "plain ümlaut 語"
+    assert visible("\x1b[2J\n") == "\\x1b[2J\\n"
+
+
+RECIPE = """
+data = "{data}"
+{objective}
+[train]
+steps = 2
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
+RGCN = """encoder = { name = "rgcn", dim = 8 }
+decoder = "distmult"
+loss = "logistic"
+[[sampler]]
+name = "uniform"
+k = 2
+"""
+
+SOFTMAX = """objective = "softmax"
+encoder = { name = "lookup", dim = 8 }
+decoder = { name = "complex", reciprocal = true }
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two trained runs on a user's own facts, by what trained them."""
+    folder = tmp_path_factory.mktemp("asked")
+    (folder / "facts").mkdir()
+    for split in SPLITS:
+        lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
+        (folder / "facts" / f"{split}.tsv").write_text("".join(lines))
+    made = {}
+    for name, objective, how in (("dans", RGCN, train), ("baselines", SOFTMAX, baselines.train)):
+        recipe = folder / f"{name}.toml"
+        recipe.write_text(RECIPE.format(data=folder / "facts", objective=objective))
+        how(configure(recipe, []), folder / name)
+        made[name] = folder / name
+    return made
+
+
+@pytest.mark.parametrize("kind", ["dans", "baselines"])
+def test_runs_of_every_kind_are_asked(runs: dict[str, Path], kind: str) -> None:
+    ask = Predictor.load(runs[kind])
+    trained = load(runs[kind])
+    triples = trained.kg.test
+    entities, relations = trained.kg.entities, trained.kg.relations
+    named = [(entities[h], relations[r], entities[t]) for h, r, t in triples.tolist()]
+    said = ask.score(named)
+    expected = logits(trained.model.decoder, trained.entities, triples).tolist()
+    assert [fact.score for fact in said] == pytest.approx(expected)
+    assert all("test" in fact.known for fact in said)
+    assert {fact.probability for fact in said} == {None}
+    assert str(runs[kind]) in ask.about
+    assert f"best checkpoint, step {trained.step}" in ask.about
+
+
+def test_either_checkpoint_is_asked(runs: dict[str, Path]) -> None:
+    assert "last checkpoint" in Predictor.load(runs["dans"], which="last").about
+    with pytest.raises(InputError, match="method: unknown name 'plat'"):
+        Predictor.load(runs["dans"], method="plat")
+
+
+def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
+    kg = load(runs["dans"]).kg
+    for norm in ("relation", "node", "code"):
+        ours = MessageGraph.of(kg.train, kg.num_entities, kg.num_relations, norm)
+        theirs = kg.messages(norm)
+        for part in ("sources", "targets", "etype", "facts", "weight"):
+            assert torch.equal(getattr(ours, part), getattr(theirs, part)), (norm, part)
+
+
+@pytest.mark.slow
+def test_asking_loads_neither_dgl_nor_what_draws_or_downloads(runs: dict[str, Path]) -> None:
+    """Seconds for a person who waits for one answer."""
+    code = (
+        "import sys; from dans import cli, dialogue; from dans.predict import Predictor;"
+        f"Predictor.load({str(runs['dans'])!r}).tails('e1', 'r1'); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"dgl", "requests", "matplotlib", "sklearn", "tensorboard", "scipy", "pandas"}
+    assert not heavy.intersection(done.stdout.split())
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    train(configure(labelled_recipe(tmp_path, monkeypatch), []), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_calibrated_run_tells_probabilities(labelled: Path) -> None:
+    calibrate(labelled)
+    before = sorted(path.name for path in labelled.iterdir())
+    for method in ("platt", "isotonic"):
+        ask = Predictor.load(labelled, method=method)
+        listed = ask.tails("e0", "r0", top=3)
+        triples = [ask.ids(Question("e0", "r0", answer.name)) for answer in listed]
+        expected = probabilities(labelled, torch.tensor(triples), method=method)
+        assert [answer.probability for answer in listed] == pytest.approx(expected.tolist())
+    assert sorted(path.name for path in labelled.iterdir()) == before, "asking writes nothing"
+
+
+def test_a_line_labelled_false_is_not_known(labelled: Path) -> None:
+    ask = Predictor.load(labelled)
+    kg = ask.kg
+    lines, holds = kg.lines("test")
+    for row, truth in zip(lines[:40].tolist(), holds[:40].tolist(), strict=True):
+        triple = (kg.entities[row[0]], kg.relations[row[1]], kg.entities[row[2]])
+        assert ("test" in ask.score([triple])[0].known) is truth
+
+
+def test_without_scikit_learn_there_are_scores_and_a_word_why(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with caplog.at_level(logging.WARNING, "dans"):
+        ask = Predictor.load(labelled)
+    assert ask.tails("e0", "r0")[0].probability is None
+    assert "dans[calibration]" in caplog.text
+    assert "without probabilities" in caplog.text

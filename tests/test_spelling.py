@@ -1,0 +1,67 @@
+"""Unknown names get the nearest spellings, soon enough to wait for."""
+
+import time
+
+import pytest
+
+from dans.spelling import nearest
+
+NAMES = ["aspirin", "Heparin", "heparinoid", "spirit", "insulin", "blood_pressure", "語", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("aspirn", "aspirin"),
+        ("apsirin", "aspirin"),
+        ("asspirin", "aspirin"),
+        ("ASPIRIN", "aspirin"),
+        ("HEPARIN", "Heparin"),
+        ("insuline", "insulin"),
+        ("blood pressure", "blood_pressure"),
+        ("pressure", "blood_pressure"),
+        ("blood", "blood_pressure"),
+        ("A", "a"),
+        ("語", "語"),
+    ],
+)
+def test_the_nearest_name_comes_first(name: str, expected: str) -> None:
+    assert nearest(name, NAMES)[0] == expected
+
+
+def test_case_then_beginnings_then_parts_then_likeness() -> None:
+    names = ["cell_line", "stem_cell", "Cell", "call", "cell_membrane"]
+    assert nearest("cell", names, 5) == ["Cell", "cell_line", "cell_membrane", "stem_cell", "call"]
+
+
+def test_each_name_is_offered_once_and_no_more_than_asked() -> None:
+    found = nearest("heparin", NAMES, 2)
+    assert found == ["Heparin", "heparinoid"]
+    assert nearest("heparin", NAMES, 9).count("Heparin") == 1
+
+
+@pytest.mark.parametrize("name", ["", "xyzzy", "\ud800", "?" * 1000])
+def test_nothing_near_is_nothing_offered(name: str) -> None:
+    assert nearest(name, NAMES) == []
+    assert nearest(name, []) == []
+
+
+def test_what_all_names_begin_with_does_not_hide_the_rest() -> None:
+    names = [f"http://example.org/resource/{i:05}" for i in range(2000)]
+    names += ["http://example.org/resource/Berlin"]
+    assert nearest("http://example.org/resource/Berlni", names)[0] == names[-1]
+
+
+def test_a_name_of_any_length_takes_no_time_to_speak_of() -> None:
+    names = [f"{i}" * 300 for i in range(100)]
+    assert nearest("12" * 1_000_000, names) == []
+    assert nearest("12" * 100, names)[0] == "12" * 300
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_names_take_no_time_to_speak_of() -> None:
+    names = [f"entity_{i * 7919 % 100_003}_of_{i % 97}" for i in range(100_000)]
+    started = time.process_time()
+    assert nearest("entitty_4711_of_50", names)
+    # A fifth of a second where nothing else runs; difflib alone takes many.
+    assert time.process_time() - started < 1.0
