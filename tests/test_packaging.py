@@ -68,10 +68,17 @@ def test_wheel_holds_every_card(contents: set[str]) -> None:
     assert {name for name in contents if name.endswith(".toml")} == cards
 
 
+def test_wheel_holds_what_a_report_is_made_of(contents: set[str]) -> None:
+    assert {f"dans/reporting/page.{kind}" for kind in ("css", "html", "js")} <= contents
+
+
 def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
     assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
     assert {PurePosixPath(name).suffix for name in contents if not name.startswith(info)} == {
+        ".css",
+        ".html",
+        ".js",
         ".py",
         ".toml",
         ".typed",

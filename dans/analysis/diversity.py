@@ -59,11 +59,9 @@ def gather(
     Raises:
         InputError: the relation has no training facts.
     """
-    facts = kg.train[kg.train[:, 1] == relation].to(entities.device)
-    if not len(facts):
-        raise InputError(f"--relation {kg.relations[relation]}: has no training facts")
-    truth = _spread_out(facts[:, 2].unique(), most)
-    facts = _spread_out(facts, queries)
+    tails = kg.train[kg.train[:, 1] == relation, 2].unique().to(entities.device)
+    truth = spread_out(tails, most)
+    facts = asked(kg, relation, queries).to(entities.device)
     positives = model.positives(facts, entities)
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
@@ -78,7 +76,19 @@ def gather(
     return groups
 
 
-def _spread_out(rows: Tensor, most: int) -> Tensor:
+def asked(kg: KnowledgeGraph, relation: int, queries: int) -> Tensor:
+    """Training facts of a relation, at most so many and evenly spread, (q, 3).
+
+    Raises:
+        InputError: it has none.
+    """
+    facts = kg.train[kg.train[:, 1] == relation]
+    if not len(facts):
+        raise InputError(f"--relation {kg.relations[relation]}: has no training facts")
+    return spread_out(facts, queries)
+
+
+def spread_out(rows: Tensor, most: int) -> Tensor:
     """At most so many rows, evenly spread."""
     if len(rows) <= most:
         return rows

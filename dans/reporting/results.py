@@ -1,0 +1,245 @@
+"""What came out: metrics, differences between runs, and where a model is good and where not."""
+
+from collections.abc import Callable, Sequence
+
+from dans.reporting.breakdown import Part, Scores
+from dans.reporting.curves import Curve
+from dans.reporting.dataset import DEGREES, degree_classes
+from dans.reporting.figures import Figures, behind
+from dans.reporting.gather import Page
+from dans.reporting.markup import Html, join, named, tag
+from dans.reporting.svg import lines, styles_of
+from dans.reporting.tables import (
+    NOTHING,
+    Cell,
+    best,
+    chance,
+    four,
+    paragraph,
+    signed,
+    table,
+    whole,
+    words,
+)
+
+#: Metrics of a report, by the name of a column; of the lower ones the least is the best.
+COLUMNS = {
+    "mrr": "MRR",
+    "hits@1": "Hits@1",
+    "hits@3": "Hits@3",
+    "hits@10": "Hits@10",
+    "ndcg@5": "NDCG@5",
+    "mean_rank": "mean rank",
+    "amri": "AMRI",
+}
+LOWEST = ("mean_rank",)
+#: Sides of a report, in words.
+SIDES = {"both": "both", "heads": "heads", "tails": "tails"}
+
+#: Relations listed at the most.
+RELATIONS = 250
+
+#: From here on ties say that something is wrong with the scores.
+MANY_TIES = 0.01
+
+
+def protocol(page: Page) -> str:
+    """How the numbers were made, to stand beside them."""
+    report = page.runs[0].report
+    rule = report.protocol
+    alone = len(page.runs) == 1
+    steps = "; ".join(
+        f"{'' if alone else f'{run.letter} '}step {run.step:,}, seed {run.config['train']['seed']}"
+        for run in page.runs
+    )
+    chosen = {"best": "best on validation", "last": "last checkpoint"}[page.which]
+    return (
+        f"{report.split} · {whole(report.both['queries'])} queries, head and tail of each fact · "
+        f"filtered by {', '.join(rule['filter'])} · ties {rule['ties']} · "
+        f"unseen entities {rule['unseen_entities']} · {chosen}: {steps}"
+    )
+
+
+def metrics(page: Page) -> Html:
+    """Every metric of every run, for heads, tails and both."""
+    rows = []
+    for side, title in SIDES.items():
+        numbers = [getattr(run.report, side) for run in page.runs]
+        marks = {key: best([of[key] for of in numbers], lowest=key in LOWEST) for key in COLUMNS}
+        for i, (run, of) in enumerate(zip(page.runs, numbers, strict=True)):
+            row = [words(again(title) if i else title)] + (
+                [words(run.letter)] if len(page.runs) > 1 else []
+            )
+            row += [
+                Cell(f"{of[key]:,.2f}" if key in LOWEST else four(of[key]), strong=marks[key][i])
+                for key in COLUMNS
+            ]
+            rows.append([*row, Cell(whole(of["queries"]))])
+    head = ["side", *(["run"] if len(page.runs) > 1 else []), *COLUMNS.values(), "queries"]
+    kept = [
+        tag("li", {"class": None if run.agrees else "warning"}, f"{mention(page, i)}{run.kept}")
+        for i, run in enumerate(page.runs)
+    ]
+    ties = [
+        paragraph(
+            f"{mention(page, i)}{100 * run.report.tie_rate:.1f} % of the right answers share their "
+            "score with a rival: look for a dead encoder or saturated scores.",
+            classes="warning",
+        )
+        for i, run in enumerate(page.runs)
+        if run.report.tie_rate > MANY_TIES
+    ]
+    note = paragraph(
+        "Heads: (?, r, t); tails: (h, r, ?). A tie counts half. AMRI is 1 for a perfect model and "
+        "0 for a random one, whatever the number of candidates. NDCG@5 takes each query for one "
+        "right answer.",
+        classes="note",
+    )
+    return join([table(protocol(page), head, rows), note, tag("ul", None, *kept), *ties])
+
+
+def again(text: str) -> Html:
+    """What the row above says too: there for those who hear a table, and not to be seen."""
+    return tag("span", {"class": "again"}, text)
+
+
+def between(letter: str, first: str) -> str:
+    """One run minus another, on one line."""
+    return f"{letter}\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}{first}"
+
+
+def mention(page: Page, i: int) -> str:
+    """``A: `` before what is said of a run, where there are several."""
+    return f"{page.runs[i].letter}: " if len(page.runs) > 1 else ""
+
+
+def differences(page: Page) -> Html | None:
+    """Every later run minus the first, on the same queries and over seeds; None for one run."""
+    if not page.pairs:
+        return None
+    first = page.runs[0].letter
+    rows = [
+        [
+            words(again(between(letter, first)) if i else between(letter, first)),
+            words(COLUMNS[gap.metric]),
+            Cell(signed(gap.mean)),
+            Cell(NOTHING if gap.low is None else f"{signed(gap.low)} to {signed(gap.high)}"),
+            Cell(chance(gap.p)),
+            Cell(whole(gap.better)),
+            Cell(whole(gap.worse)),
+        ]
+        for letter, gaps in page.pairs.items()
+        for i, gap in enumerate(gaps)
+    ]
+    facts = next(iter(page.pairs.values()))[0].facts
+    head = ["runs", "metric", "difference", "95 % interval", "p", "better", "worse"]
+    parts = [
+        table(protocol(page), head, rows),
+        paragraph(
+            f"Paired over {whole(facts)} facts, a fact's two queries being one observation: "
+            "interval and p by Student's t. Better and worse count queries. This compares two "
+            "trained models; what another seed would give, it does not say. p is not corrected "
+            "for the number of comparisons.",
+            classes="note",
+        ),
+    ]
+    return join([*parts, seeds(page)])
+
+
+def seeds(page: Page) -> Html | None:
+    """Differences of recipes, paired by seed; None where no two share two seeds."""
+    rows = [
+        [
+            words(f"{', '.join(one.ours)} − {', '.join(one.theirs)}"),
+            words(COLUMNS[metric]),
+            Cell(signed(gap.mean)),
+            Cell(four(gap.error)),
+            Cell(chance(gap.p)),
+            Cell(whole(gap.seeds)),
+        ]
+        for one in page.seeds
+        for metric, gap in one.gaps.items()
+    ]
+    if not rows:
+        return None
+    head = ["recipes", "metric", "difference", "standard error", "p", "seeds"]
+    return join([tag("h3", None, "Over seeds"), table(protocol(page), head, rows)])
+
+
+def breakdown(
+    page: Page,
+    parts: Sequence[Part],
+    what: str,
+    *,
+    name: Callable[[str], object] = str,
+    sortable: bool = False,
+) -> Html:
+    """A row for some of the queries: what they are, how many, and how each run answers them."""
+    about = list(parts[0].about)
+    shown = ("mrr", "heads", "tails", "hits")
+    rows = []
+    for part in parts:
+        marks = {key: best([getattr(of, key) for of in part.scores]) for key in shown}
+        row = [words(name(part.name))]
+        row += [
+            Cell(whole(value)) if isinstance(value, int) else words(value)
+            for value in part.about.values()
+        ]
+        row.append(Cell(whole(part.queries)))
+        for i, of in enumerate(part.scores):
+            row += [Cell(four(getattr(of, key)), strong=marks[key][i]) for key in shown]
+        rows.append(row)
+    several = len(page.runs) > 1
+    groups = [("", len(about) + 2), *((run.letter, len(shown)) for run in page.runs)]
+    return table(
+        "" if sortable else protocol(page),
+        [what, *about, "queries", *(["MRR", "heads", "tails", "Hits@10"] * len(page.runs))],
+        rows,
+        groups=groups if several else (),
+        sortable=sortable,
+        classes="named" if sortable else "",
+    )
+
+
+def classes(page: Page) -> Html:
+    """By class of relation."""
+    note = paragraph(
+        "A relation is 1-N where heads have 1.5 tails or more on average over the distinct "
+        "training facts, N-1 where tails have as many heads, N-N where both (Bordes et al. 2013, "
+        "§4.3).",
+        classes="note",
+    )
+    return join([breakdown(page, page.classes, "class"), note])
+
+
+def degrees(page: Page, figures: Figures) -> Html:
+    """By training facts of the answer."""
+    every = degree_classes()
+    present = [part.name for part in page.degrees]
+    starts = [f"{DEGREES[every.index(name)]:,}" for name in present]
+    curves, several = [], len(page.runs) > 1
+    for i, run in enumerate(page.runs):
+        values: list[Scores] = [part.scores[i] for part in page.degrees]
+        points = tuple((float(x), of.mrr) for x, of in enumerate(values) if of.mrr is not None)
+        curves.append(Curve(run.letter if several else "", points, run=i))
+    across, styles = "training facts of the answer, from", styles_of(curves, several=several)
+    drawing = lines(curves, across=across, names=starts, styles=styles)
+    picture = figures.add(
+        drawing, "MRR by degree", behind=behind("MRR", curves, across, starts), classes="small"
+    )
+    note = paragraph(
+        "The degree of a query's answer: how many distinct training facts hold it.",
+        classes="note",
+    )
+    return join([breakdown(page, page.degrees, "degree"), note, picture])
+
+
+def relations(page: Page) -> Html:
+    """By relation."""
+    shown = page.relations[:RELATIONS]
+    note = paragraph(
+        f"{whole(len(shown))} of {whole(len(page.relations))} relations with {page.split} facts, "
+        f"those with most queries; a column's head sorts by it. {protocol(page)}.",
+        classes="note",
+    )
+    return join([note, breakdown(page, shown, "relation", name=named, sortable=True)])

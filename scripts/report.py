@@ -1,0 +1,38 @@
+"""Write a report of one run, or of several side by side, as one HTML page that needs nothing else.
+
+Data set and traps, metrics for heads and tails, by relation, by its class and by degree, curves,
+the t-SNE picture of negatives, mistakes, and options. Of several runs of the same data set the
+later ones are compared with the first. The picture needs the extra: pip install 'dans[plots]'.
+
+python scripts/report.py runs/dans/umls-distmult/seed0
+python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
+"""
+
+from pathlib import Path
+
+from dans import cli
+from dans.reporting.gather import gather
+from dans.reporting.page import destination, render, write
+
+
+def main() -> None:
+    """Parse, gather, write."""
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
+    split = "whose facts to rank (default: test, if every run was judged on it, or else valid)"
+    add("--split", choices=("valid", "test"), help=split)
+    of_two = "the checkpoint best on validation, or the last one (default: best)"
+    add("--model", choices=("best", "last"), default="best", help=of_two)
+    out = "the page (default: report.html in the run's folder, or here for several runs)"
+    add("--out", type=Path, metavar="FILE.html", help=out)
+    facts = "facts of a relation to draw negatives for, in the picture (default: 60)"
+    add("--facts", type=cli.whole(1), default=60, metavar="N", help=facts)
+    args = parser.parse_args()
+    where = destination(args.runs, args.out)
+    found = gather(args.runs, split=args.split, which=args.model, facts=args.facts)
+    print(write(where, render(found)))
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

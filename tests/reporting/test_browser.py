@@ -1,0 +1,240 @@
+"""The page in a real browser: it opens, fetches nothing, and answers the pointer and the keys."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.reporting.conftest import HOSTILE
+
+#: What keeps a browser from asking the world anything, or leaving anything behind.
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+MISSING = "the report's tests need a browser: install chromium and chromium-driver (Debian's names)"
+
+#: How an element is brought into view.
+MIDDLE = "{block: 'center', behavior: 'instant'}"
+
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+DESK = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """One browser for all tests here, with an empty profile."""
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        (pytest.fail if os.environ.get("DANS_NEEDS_BROWSER") else pytest.skip)(MISSING)
+    options = Options()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp("profile")
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options=options, service=Service(executable_path=driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def file(html: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(html, "utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def opened(browser: Chrome, file: str) -> Chrome:
+    """The page, opened anew from a file on a desk."""
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get(file)
+    return browser
+
+
+def tip(browser: Chrome) -> str:
+    """What the page says of a point, empty where it says nothing."""
+    element = browser.find_element(By.ID, "tip")
+    return element.text if element.is_displayed() else ""
+
+
+def hover(browser: Chrome, element: WebElement) -> str:
+    """Move the pointer there, scrolled into view; what the page says."""
+    browser.execute_script(
+        "arguments[0].scrollIntoView({block:'center',behavior:'instant'})", element
+    )
+    ActionChains(browser, duration=0).move_to_element(element).perform()
+    return tip(browser)
+
+
+def uncovered(browser: Chrome, group: WebElement) -> WebElement:
+    """A mark that no other one lies upon."""
+    found: WebElement = browser.execute_script(
+        """
+        arguments[0].scrollIntoView({block: "center", behavior: "instant"});
+        return [...arguments[0].querySelectorAll("use")].find((mark) => {
+          const box = mark.getBoundingClientRect();
+          const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+          return document.elementFromPoint(x, y) === mark;
+        });
+        """,
+        group,
+    )
+    return found
+
+
+def test_page_opens_without_an_error_and_fetches_nothing(opened: Chrome) -> None:
+    assert "dans" in opened.title
+    assert "owned" not in opened.title.split()
+    assert opened.execute_script("return performance.getEntriesByType('resource').length") == 0
+    complaints = opened.get_log("browser")
+    assert not [line for line in complaints if line["level"] in ("SEVERE", "WARNING")], complaints
+
+
+def test_policy_lets_nothing_be_fetched_or_run(opened: Chrome) -> None:
+    opened.execute_script(
+        """
+        window.refused = [];
+        addEventListener("securitypolicyviolation", (e) => refused.push(e.effectiveDirective));
+        const image = new Image();
+        image.src = "data:image/gif;base64,R0lGODlhAQABAAAAACw=";
+        const script = document.createElement("script");
+        script.textContent = "document.title = 'owned'";
+        document.body.append(image, script);
+        """
+    )
+    opened.execute_async_script("setTimeout(arguments[0], 50)")
+    refused = opened.execute_script("return window.refused")
+    assert sorted(refused) == ["img-src", "script-src-elem"]
+    assert opened.title != "owned"
+
+
+def test_hostile_names_show_as_text(opened: Chrome) -> None:
+    assert not opened.find_elements(
+        By.CSS_SELECTOR, "main img, main script, [onerror], [onmouseover]"
+    )
+    shown = opened.execute_script("return document.body.textContent")
+    for name in HOSTILE:
+        assert name[:160] in shown, name
+    assert "owned" not in (opened.title, opened.execute_script("return window.name"))
+
+
+def test_pointer_on_the_cloud_names_the_entity_and_its_way(opened: Chrome) -> None:
+    said = {}
+    for group in opened.find_elements(By.CSS_SELECTOR, ".cloud"):
+        origin = opened.execute_script(
+            """
+            const figure = arguments[0].closest("figure");
+            const group = arguments[0].dataset.group;
+            return figure.querySelector(`button[data-group="${group}"]`).textContent;
+            """,
+            group,
+        )
+        name = re.sub(r"[\d, ]+$", "", origin).strip()
+        said[name] = hover(opened, uncovered(opened, group)).split("\n")
+        assert said[name][1] == name
+    assert said.keys() == {"true tails", "uniform", "entity way", "relation way"}
+    assert said["true tails"][0] in HOSTILE or said["true tails"][0].startswith("xxx")
+    assert said["entity way"][0].startswith("nearest to ")
+    assert said["uniform"][2].endswith(", <r0>&, ?")
+
+
+def test_pointer_on_a_curve_says_step_and_values(opened: Chrome) -> None:
+    curve = opened.find_element(By.CSS_SELECTOR, "#training .curve use:last-child")
+    assert re.fullmatch(r"step 4\nA 0\.\d{4}\nB 0\.\d{4}", hover(opened, curve))
+    hover(opened, opened.find_element(By.TAG_NAME, "h2"))
+    assert tip(opened) == ""
+
+
+def test_arrow_keys_go_from_point_to_point(opened: Chrome) -> None:
+    canvas = opened.find_element(By.CSS_SELECTOR, "#training .canvas")
+    canvas.send_keys(Keys.ARROW_RIGHT)
+    assert tip(opened).startswith("step 0\n")
+    canvas.send_keys(Keys.ARROW_RIGHT)
+    assert tip(opened).startswith("step 2\n")
+    canvas.send_keys(Keys.ESCAPE)
+    assert tip(opened) == ""
+
+
+def test_groups_of_the_cloud_can_be_switched_off(opened: Chrome) -> None:
+    group = opened.find_elements(By.CSS_SELECTOR, ".cloud")[-1]
+    figure = group.find_element(By.XPATH, "ancestor::figure")
+    button = figure.find_element(
+        By.CSS_SELECTOR, f"button[data-group='{group.get_attribute('data-group')}']"
+    )
+    opened.execute_script("arguments[0].click()", button)
+    assert button.get_attribute("aria-pressed") == "false"
+    assert not group.is_displayed()
+    opened.execute_script("arguments[0].click()", button)
+    assert group.is_displayed()
+
+
+def test_relations_can_be_sorted(opened: Chrome) -> None:
+    table = opened.find_element(By.CSS_SELECTOR, "table.sortable")
+    place = next(
+        i
+        for i, head in enumerate(table.find_elements(By.CSS_SELECTOR, "thead tr:last-child th"))
+        if head.text.startswith("MRR")
+    )
+    head = table.find_elements(By.CSS_SELECTOR, "thead tr:last-child th")[place]
+    for order in ("descending", "ascending"):
+        opened.execute_script("arguments[0].click()", head.find_element(By.TAG_NAME, "button"))
+        assert head.get_attribute("aria-sort") == order
+        rows = table.find_elements(By.CSS_SELECTOR, "tbody tr")
+        values = [float(row.find_elements(By.CSS_SELECTOR, "th, td")[place].text) for row in rows]
+        assert values == sorted(values, reverse=order == "descending")
+        assert len(values) == 3
+
+
+def test_runs_are_tabs(opened: Chrome) -> None:
+    first, second = opened.find_elements(By.CSS_SELECTOR, "[role=tab]")
+    panels = opened.find_elements(By.CSS_SELECTOR, "[role=tabpanel]")
+    assert [panel.is_displayed() for panel in panels] == [True, False]
+    opened.execute_script("arguments[0].click()", second)
+    assert [panel.is_displayed() for panel in panels] == [False, True]
+    second.send_keys(Keys.ARROW_LEFT)
+    assert first.get_attribute("aria-selected") == "true"
+
+
+@pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
+def test_nothing_sticks_out_at_the_side(browser: Chrome, file: str, device: dict[str, int]) -> None:
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    browser.get(file)
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= device["width"]
+
+
+def test_dark_page_is_dark_and_its_text_is_legible(opened: Chrome) -> None:
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    try:
+        ink, paper = opened.execute_script(
+            "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
+        )
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert brightness(paper) < 40
+    assert brightness(ink) > 200
+
+
+def brightness(colour: str) -> float:
+    """``rgb(0, 0, 0)`` to 0."""
+    parts = [int(part) for part in re.findall(r"\d+", colour)[:3]]
+    return sum(parts) / 3

@@ -1,0 +1,56 @@
+"""Lines of a run's metrics become charts."""
+
+import math
+
+from dans.reporting.curves import MOST, charts
+
+LINES = [
+    {
+        "step": step,
+        "both": {"mrr": 0.1 * step},
+        "heads": {"mrr": 0.2 * step},
+        "tails": {"mrr": 0.0},
+        "train": {"loss": 1.0, "critic": math.nan if step == 2 else 0.5},
+        "sampler": {"critic_auc": 0.5, "spread_entity": 0.3, "spread_relation": 0.4},
+    }
+    for step in (0, 1, 2)
+]
+
+
+def test_one_run_shows_its_sides_apart() -> None:
+    (mrr,) = charts({"A": LINES})["validation"]
+    assert [curve.name for curve in mrr.curves] == ["both", "heads", "tails"]
+    assert mrr.curves[1].points == ((0, 0.0), (1, 0.2), (2, 0.4))
+
+
+def test_several_runs_lie_over_each_other() -> None:
+    found = charts({"A": LINES, "B": LINES[:2]})
+    (mrr,) = found["validation"]
+    assert [(curve.name, curve.run) for curve in mrr.curves] == [("A", 0), ("B", 1)]
+    spread = next(chart for chart in found["sampler"] if chart.title == "spread")
+    assert [curve.name for curve in spread.curves] == [
+        f"{run} · {way} way" for run in "AB" for way in ("entity", "relation")
+    ]
+    assert spread.note
+
+
+def test_what_is_no_number_is_not_drawn() -> None:
+    critic = next(chart for chart in charts({"A": LINES})["loss"] if chart.title == "critic")
+    assert critic.curves[0].points == ((0, 0.5), (1, 0.5))
+
+
+def test_long_runs_are_thinned_and_keep_their_ends() -> None:
+    lines = [{"step": step, "train": {"loss": float(step)}} for step in range(5000)]
+    (chart,) = charts({"A": lines})["loss"]
+    points = chart.curves[0].points
+    assert len(points) == MOST
+    assert (points[0][0], points[-1][0]) == (0, 4999)
+
+
+def test_run_without_validations_has_no_charts() -> None:
+    assert charts({"A": []}) == {}
+
+
+def test_classified_runs_show_their_nll() -> None:
+    lines = [{"step": 0, "classification": {"nll": 0.69, "auc": 0.5}}]
+    assert [chart.title for chart in charts({"A": lines})["validation"]] == ["nll", "auc"]

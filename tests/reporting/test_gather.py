@@ -1,0 +1,142 @@
+"""Runs become plain data, or are refused in a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from baselines.assembly import OBJECTIVES
+from dans.assembly import configure, train
+from dans.errors import InputError
+from dans.judging import calibrate, judge
+from dans.reporting.gather import Page, gather, short_names
+from dans.reporting.page import render
+from tests.suites.labelled import labelled_recipe
+
+
+def test_metrics_are_those_of_the_folders_own_report(page: Page, runs: list[Path]) -> None:
+    for of, folder in zip(page.runs, runs, strict=True):
+        kept = json.loads((folder / "report.json").read_text())
+        assert of.report.both == pytest.approx(kept["both"])
+        assert of.agrees
+        assert of.kept == "Ranked anew for this page, and equal to report.json."
+    assert (page.split, page.which) == ("test", "best")
+    assert [run.letter for run in page.runs] == ["A", "B"]
+
+
+def test_report_that_says_something_else_is_named(runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0], folder)
+    kept = json.loads((folder / "report.json").read_text())
+    kept["both"]["mrr"] = 0.999
+    (folder / "report.json").write_text(json.dumps(kept))
+    (of,) = gather([folder], facts=2).runs
+    assert not of.agrees
+    assert "report.json has mrr of both 0.999" in of.kept
+    assert 'class="warning"' in render(gather([folder], facts=2))
+
+
+def test_run_never_judged_is_ranked_on_validation(runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0], folder)
+    (folder / "report.json").unlink()
+    page = gather([folder], facts=2)
+    assert page.split == "valid"
+    assert page.runs[0].kept == "Ranked for this page; the folder keeps no report.valid.json."
+    assert gather([folder], split="test", which="last", facts=2).runs[0].step == 4
+
+
+def test_later_runs_are_compared_with_the_first(page: Page) -> None:
+    (gaps,) = page.pairs.values()
+    first, second = (run.report.both for run in page.runs)
+    for gap in gaps:
+        assert gap.mean == pytest.approx(second[gap.metric] - first[gap.metric])
+    assert list(page.pairs) == ["B"]
+
+
+def test_parts_add_up_to_all_queries(page: Page) -> None:
+    queries = page.runs[0].report.both["queries"]
+    for parts in (page.classes, page.degrees, page.relations):
+        assert sum(part.queries for part in parts) == queries
+
+
+@pytest.mark.slow
+def test_labelled_run_shows_its_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch)
+    folder = tmp_path / "run"
+    train(configure(recipe, []), folder)
+    assert gather([folder], facts=2).runs[0].reliability == {}
+    calibrate(folder)
+    judge(folder)
+    page = gather([folder], facts=2)
+    (of,) = page.runs
+    assert list(of.reliability) == ["uncalibrated", "platt", "isotonic"]
+    assert sum(of.reliability["platt"].counts) == 112
+    assert all(0 <= (one.probability or 0) <= 1 for one in of.missing)
+    assert "Expected calibration error" in render(page)
+
+
+def test_run_without_a_sampler_has_a_sentence_for_a_picture(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "softmax.toml"
+    data = json.loads((runs[0] / "config.json").read_text())["data"]
+    recipe.write_text(
+        f'data = "{data}"\nobjective = "softmax"\nencoder = {{ name = "lookup", dim = 4 }}\n'
+        'decoder = "distmult"\n[train]\nsteps = 2\nbatch = 12\nvalidate_every = 2\nthreads = 1\n'
+    )
+    train(configure(recipe, []), tmp_path / "run", objectives=OBJECTIVES)
+    page = gather([tmp_path / "run"])
+    assert page.runs[0].cloud == (
+        "There is no picture: sampler: the run was trained without one, by softmax."
+    )
+    assert "trained without one" in render(page)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A run of other facts."""
+    (tmp_path / "facts").mkdir()
+    for split in ("train", "valid", "test"):
+        (tmp_path / "facts" / f"{split}.tsv").write_text("a\tr\tb\nb\tr\tc\n")
+    (tmp_path / "recipe.toml").write_text(
+        f'data = "{tmp_path / "facts"}"\nencoder = {{ name = "lookup", dim = 4 }}\n'
+        'decoder = "distmult"\nloss = "logistic"\nsampler = ["uniform"]\n[train]\nsteps = 1\n'
+    )
+    train(configure(tmp_path / "recipe.toml", []), tmp_path / "other")
+    return tmp_path / "other"
+
+
+def test_runs_of_other_facts_are_refused(runs: list[Path], other: Path) -> None:
+    with pytest.raises(InputError, match=r"other: trained on other facts than .*plain; expected"):
+        gather([runs[0], other], facts=2)
+
+
+@pytest.mark.parametrize(
+    ("number", "facts", "message"),
+    [
+        (0, 2, "RUN: expected 1 to 8 folders of runs, got 0"),
+        (9, 2, "RUN: expected 1 to 8 folders of runs, got 9"),
+        (2, 2, "RUN: expected each folder once"),
+        (1, 0, "--facts: expected at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(
+    runs: list[Path], number: int, facts: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        gather([runs[0]] * number, facts=facts)
+
+
+def test_no_run_is_loaded_before_all_are_there(runs: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere is not the folder of a run"):
+        gather([runs[0], tmp_path / "nowhere"])
+
+
+def test_names_say_nothing_of_the_machine() -> None:
+    paths = [Path(f"/home/ada/runs/{kind}/umls/seed0") for kind in ("dans", "pretrain")]
+    assert short_names(paths) == ["dans/umls/seed0", "pretrain/umls/seed0"]
+    assert short_names([Path("/home/ada/mine")]) == ["mine"]

@@ -1,0 +1,168 @@
+"""The page: whole, by itself, and with the protocol beside every number."""
+
+import dataclasses
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dans.errors import InputError
+from dans.reporting.gather import Page
+from dans.reporting.markup import digest
+from dans.reporting.page import asset, destination, render, write
+from dans.reporting.results import protocol
+from tests.processes import run
+from tests.reporting.conftest import HOSTILE
+from tests.reporting.test_markup import read
+
+#: What a page would have to hold to fetch anything.
+FETCHES = ("src", "srcset", "action", "background", "ping", "data", "poster", "formaction")
+
+
+def alone(page: Page, i: int = 1) -> Page:
+    """The page of one of the runs."""
+    parts = {
+        key: tuple(
+            dataclasses.replace(part, scores=part.scores[i : i + 1]) for part in getattr(page, key)
+        )
+        for key in ("classes", "degrees", "relations")
+    }
+    kept = dataclasses.replace(page.runs[i], letter="A")
+    return dataclasses.replace(page, runs=(kept,), pairs={}, seeds=[], **parts)
+
+
+def test_nothing_on_the_page_points_elsewhere(html: str) -> None:
+    found = read(html)
+    assert not [name for name, _ in found.attributes if name in FETCHES]
+    links = {value for name, value in found.attributes if name in ("href", "xlink:href")}
+    assert all(str(link).startswith("#") for link in links)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert "link" not in found.tags
+    ids = [value for name, value in found.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {str(link)[1:] for link in links} <= set(ids)
+
+
+def test_hostile_names_make_no_element_and_no_attribute(html: str) -> None:
+    found = read(html)
+    assert found.tags.count("script") == 2
+    assert "img" not in found.tags
+    assert not [name for name, _ in found.attributes if name.startswith("on") or name == "style"]
+    shown = found.text
+    for name in HOSTILE:
+        assert name[:160] in shown
+    assert "<r0>&" in shown
+
+
+def test_policy_names_the_one_style_and_the_one_script(html: str) -> None:
+    found = [value for name, value in read(html).attributes if name == "content"]
+    (policy,) = [value for value in found if value and value.startswith("default-src")]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    for name, element in (("page.css", "style"), ("page.js", "script")):
+        assert f"<{element}>{asset(name)}</{element}>" in html
+        assert digest(asset(name)) in policy
+
+
+def test_every_table_of_numbers_says_by_which_protocol(page: Page, html: str) -> None:
+    sentence = protocol(page)
+    seeds, queries = page.runs[0].config["train"]["seed"], page.runs[0].report.both["queries"]
+    for part in (
+        "test",
+        f"{queries} queries",
+        "filtered by train, valid, test",
+        "ties realistic",
+        "unseen entities ranked",
+        f"A step {page.runs[0].step}, seed {seeds}",
+    ):
+        assert part in sentence
+    sections = re.split(r"<section ", html)
+    for key in ("results", "differences", "classes", "degrees", "relations", "mistakes"):
+        (section,) = [part for part in sections if part.startswith(f'id="{key}"')]
+        assert sentence in section, key
+
+
+def test_metrics_stand_with_four_digits_for_both_sides(page: Page, html: str) -> None:
+    for of in page.runs:
+        for side in ("both", "heads", "tails"):
+            assert f"{getattr(of.report, side)['mrr']:.4f}" in html
+
+
+def test_one_run_needs_no_letters_and_no_differences(page: Page) -> None:
+    html = render(alone(page))
+    assert "Differences" not in html
+    assert 'class="letter"' not in html
+    assert "tablist" in asset("page.js")
+    assert 'class="tabs"' not in html
+    assert '<dl class="figures">' in html
+
+
+def test_options_that_differ_stand_first(html: str) -> None:
+    (section,) = re.findall(r'<section id="configuration".*?</section>', html, re.DOTALL)
+    first, rest = section.split("<details>")
+    assert "sampler.0.preset" in first
+    assert "train.batch" not in first
+    assert "train.batch" in rest
+
+
+def test_saturated_scores_are_warned_of(page: Page) -> None:
+    of = alone(page).runs[0]
+    report = dataclasses.replace(of.report, tie_rate=0.25)
+    tied = dataclasses.replace(alone(page), runs=(dataclasses.replace(of, report=report),))
+    assert "25.0 % of the right answers share their score" in render(tied)
+
+
+def test_same_runs_same_page(page: Page, html: str) -> None:
+    assert render(page) == html
+
+
+def test_large_tables_are_cut_and_say_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dans.reporting.results.RELATIONS", 2)
+    assert "2 of 3 relations with test facts" in render(page)
+
+
+def test_page_goes_beside_its_run_unless_told_otherwise(tmp_path: Path) -> None:
+    assert destination([tmp_path]) == tmp_path / "report.html"
+    assert destination([tmp_path, tmp_path]) == Path("report.html")
+    assert destination([tmp_path], tmp_path / "mine.html") == tmp_path / "mine.html"
+    for wrong, message in [("mine.png", "ends in .html"), ("none/mine.html", "folder that is")]:
+        with pytest.raises(InputError, match=f"--out: expected a .*{message}"):
+            destination([tmp_path], tmp_path / wrong)
+
+
+def test_page_is_written_whole_and_readable(tmp_path: Path, html: str) -> None:
+    path = write(tmp_path / "page.html", html)
+    assert path.read_text("utf-8") == html
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+@pytest.mark.slow
+def test_script_writes_the_page_into_the_run(runs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[0], tmp_path / "run")
+    done = run("report.py", "run", "--facts", 3, "--split", "valid", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run/report.html\n"
+    assert "valid · " in (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "on other" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "nowhere is not the folder of a run"),
+        (["run", "--out", "x.pdf"], "--out: expected a name that ends in .html, got x.pdf"),
+        (["run", "--facts", "0"], "--facts: expected a whole number of at least 1, got '0'"),
+        (["run", "run/"], "RUN: expected each folder once"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    runs: list[Path], tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    (tmp_path / "run").symlink_to(runs[0])
+    done = run("report.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

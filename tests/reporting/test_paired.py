@@ -1,0 +1,56 @@
+"""Differences between runs, on the same queries and over seeds."""
+
+import pytest
+import torch
+from scipy import stats
+
+from dans.evaluation import Ranks
+from dans.reporting.paired import METRICS, gap, gaps, over_seeds
+
+
+def ranks(rows: list[tuple[int, int]]) -> Ranks:
+    """Facts without ties, by the ranks of head and tail."""
+    table = torch.tensor(rows)
+    facts = torch.arange(3 * len(rows)).view(-1, 3)
+    return Ranks(facts, table, table, torch.full_like(table, 50))
+
+
+def test_difference_is_that_of_the_reports_and_tested_by_facts() -> None:
+    ours = ranks([(1, 2), (4, 1), (3, 12), (1, 1)])
+    theirs = ranks([(2, 2), (5, 3), (3, 2), (9, 1)])
+    found = {one.metric: one for one in gaps(ours, theirs)}
+    assert tuple(found) == METRICS
+    a, b = (1 / one.realistic for one in (ours, theirs))
+    test = stats.ttest_rel(a.mean(1).numpy(), b.mean(1).numpy())
+    mrr = found["mrr"]
+    assert mrr.mean == pytest.approx(float(a.mean() - b.mean()))
+    assert mrr.p == pytest.approx(float(test.pvalue))
+    interval = test.confidence_interval(0.95)
+    assert (mrr.low, mrr.high) == pytest.approx((float(interval.low), float(interval.high)))
+    assert (mrr.better, mrr.worse, mrr.facts) == (4, 1, 4)
+    assert found["hits@10"].mean == pytest.approx(-1 / 8)
+    assert found["hits@1"].mean == pytest.approx((1 + 1 + 1) / 8)
+
+
+def test_runs_that_agree_everywhere_have_no_interval() -> None:
+    (one, *_) = gaps(ranks([(1, 2), (3, 4)]), ranks([(1, 2), (3, 4)]))
+    assert (one.mean, one.low, one.high, one.p, one.better) == (0, None, None, None, 0)
+    assert gap("mrr", torch.tensor([[0.5, 0.0]])).low is None
+
+
+def test_other_facts_are_refused() -> None:
+    with pytest.raises(ValueError, match="same facts in the same order"):
+        gaps(ranks([(1, 2), (3, 4)]), ranks([(1, 2)]))
+
+
+def test_runs_that_differ_by_seed_alone_are_one_recipe() -> None:
+    def config(lr: float, seed: int) -> dict[str, object]:
+        return {"data": "umls", "train": {"lr": lr, "seed": seed}}
+
+    configs = {"A": config(0.1, 0), "B": config(0.1, 1), "C": config(0.2, 1), "D": config(0.2, 0)}
+    values = (0.5, 0.6, 0.7, 0.9)
+    (found,) = over_seeds(configs, [dict.fromkeys(METRICS, value) for value in values])
+    assert (found.ours, found.theirs) == (("C", "D"), ("A", "B"))
+    assert found.gaps["mrr"].mean == pytest.approx((0.9 - 0.5 + 0.7 - 0.6) / 2)
+    assert found.gaps["mrr"].seeds == 2
+    assert over_seeds({"A": configs["A"], "C": configs["C"]}, [{}, {}]) == []
