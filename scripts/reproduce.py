@@ -8,8 +8,6 @@ its own pattern.
   python scripts/tabulate.py runs/dans
 """
 
-from fnmatch import fnmatch
-
 from baselines.assembly import train
 from dans import cli
 from dans.assembly import folder
@@ -23,18 +21,18 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("kind", choices=sorted(path.name for path in cli.RECIPES.iterdir()))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--seeds", type=cli.whole(1), default=5, help="0 to N - 1 (default: 5)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as there")
+    cli.add_tracking_option(parser)
     args = parser.parse_args()
-    for recipe in sorted((cli.RECIPES / args.kind).glob("*.toml")):
-        if not fnmatch(recipe.stem, args.match):
-            continue
+    recipes = {path.stem: path for path in sorted((cli.RECIPES / args.kind).glob("*.toml"))}
+    for recipe in cli.matching(recipes, args.match).values():
         for seed in range(args.seeds):
             where = folder(f"{args.kind}/{recipe.stem}", seed)
             config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
             judged = (where / "report.last.json").exists() and Run(where).config() == config
             if not judged:
-                train(config, where, resume=True)
+                train(config, where, resume=True, track=args.track)
                 judge(where)
                 judge(where, which="last")
             if config.sampler and not (judged and (where / "sampler.json").exists()):

@@ -1,0 +1,155 @@
+"""Spaces to search: which options of a recipe vary, and between what."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dans.errors import InputError
+from dans.plain import parse_toml
+from dans.toml import to_value
+
+#: How a part of a space is written.
+SYNTAX = "KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=STEP or KEY=CHOICE,CHOICE"
+
+#: Options that make figures of another problem, or of another kind, or of another chance.
+FIXED = ("data", "train.select", "train.seed")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers between two; whole ones where both are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Are fractions left out?"""
+        return isinstance(self.low, int)
+
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What must be accepted for all of it to be."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Some values, by the text that names each."""
+
+    values: dict[str, Any]
+
+    @property
+    def tried(self) -> tuple[Any, ...]:
+        """What must be accepted for all of it to be."""
+        return tuple(self.values.values())
+
+
+#: What one option varies between.
+Part = Numbers | Choices
+
+
+def parse_space(texts: Sequence[str]) -> dict[str, Part]:
+    """The parts of a space, by option.
+
+    Args:
+        texts: each as ``SYNTAX`` has it. Numbers are whole where both ends are: ``0..1`` is 0 or 1,
+            ``0.0..1.0`` is what lies between. Choices are TOML values; what is no TOML is a string.
+
+    Raises:
+        InputError: one cannot be read, an option is there twice, or is one of ``FIXED``.
+
+    Example:
+        >>> space = parse_space(["train.lr=1e-4..1e-1:log", "encoder.layers=1..3", "loss.name=a,b"])
+        >>> space["train.lr"], space["encoder.layers"].whole
+        (Numbers(low=0.0001, high=0.1, log=True, step=None), True)
+        >>> space["loss.name"]
+        Choices(values={'a': 'a', 'b': 'b'})
+    """
+    space: dict[str, Part] = {}
+    for text in texts:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        where = f"--space {text}"
+        if not (equals and values and all(key.split("."))):
+            raise InputError(f"{where}: expected {SYNTAX}")
+        if key in space:
+            raise InputError(f"{where}: {key} is searched already; give each option once")
+        if key in FIXED:
+            raise InputError(f"{where}: {key} is not searched; figures would not be comparable")
+        space[key] = _numbers(values, where) if ".." in values else _choices(values, where)
+    if not space:
+        raise InputError(f"--space: missing; expected {SYNTAX}")
+    return space
+
+
+def _numbers(text: str, where: str) -> Numbers:
+    ends, _, way = text.partition(":")
+    low, high = _number_pair(ends, where)
+    name, _, stride = way.partition("=")
+    step = _number(stride, where) if name == "step" else None
+    if way and way != "log" and step is None:
+        raise InputError(f"{where}: expected log or step=STEP after the colon, got {way}")
+    if way == "log" and low <= 0:
+        raise InputError(f"{where}: expected ends above 0 for log, got {low}")
+    if step is not None:
+        if isinstance(low, int) and not isinstance(step, int):
+            raise InputError(f"{where}: expected a whole step between whole numbers, got {step}")
+        if not 0 < step <= high - low:
+            raise InputError(f"{where}: expected a step above 0 and up to {high - low}, got {step}")
+        rest = (high - low) / step
+        if abs(rest - round(rest)) > 1e-9:
+            raise InputError(f"{where}: expected a step that leads from {low} to {high}")
+    return Numbers(low, high, way == "log", step)
+
+
+def _number_pair(text: str, where: str) -> tuple[int | float, int | float]:
+    """Both ends of a range, of one kind, in order."""
+    low, high = (_number(end, where) for end in text.split("..", 1))
+    if not (isinstance(low, int) and isinstance(high, int)):
+        low, high = float(low), float(high)
+    if not low < high:
+        raise InputError(f"{where}: expected a lower and a higher end, got {low} and {high}")
+    return low, high
+
+
+def _number(text: str, where: str) -> int | float:
+    text = text.strip()
+    try:
+        value = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else float(text)
+    except ValueError:
+        raise InputError(f"{where}: expected a number, got {text!r}") from None
+    if not math.isfinite(value):
+        raise InputError(f"{where}: expected a finite number, got {text!r}")
+    return value
+
+
+def _choices(text: str, where: str) -> Choices:
+    try:
+        values = parse_toml(f"values = [{text}]", where)["values"]
+    except InputError:
+        values = [_choice(part.strip(), where) for part in text.split(",")]
+    named = {value if isinstance(value, str) else _text(value, where): value for value in values}
+    if len(named) < len(values) or len(named) < 2:
+        raise InputError(f"{where}: expected at least two values, each of them once")
+    return Choices(named)
+
+
+def _choice(text: str, where: str) -> Any:
+    """One choice; a list whose end is elsewhere, or nothing, is none."""
+    if not text or text[0] in "[{\"'":
+        raise InputError(f"{where}: expected TOML values with commas between them, got {text!r}")
+    try:
+        return parse_toml(f"value = {text}", where)["value"]
+    except InputError:
+        return text
+
+
+def _text(value: Any, where: str) -> str:
+    try:
+        return to_value(value)
+    except TypeError:
+        raise InputError(f"{where}: no option is a {type(value).__name__}, got {value}") from None

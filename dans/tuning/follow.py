@@ -1,0 +1,69 @@
+"""A trial's run, watched: what is reported of it, and when it is ended."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dans.classifier import Verdict
+from dans.config import RunConfig
+from dans.evaluation import Report
+from dans.training.run import Run
+
+if TYPE_CHECKING:
+    import optuna
+
+#: Where a record of validation has the figure that chooses, by ``train.select``.
+FIGURES = {"mrr": ("both", "mrr"), "nll": ("classification", "nll")}
+
+
+class Follower:
+    """Reports the validations of a trial's run, and ends it where the pruner says so.
+
+    A kill may have come between a validation and its report, or its report and the decision. So
+    what a run has recorded is looked at, not only what it tells now; and every step is decided by
+    itself, on what was reported up to there.
+
+    Args:
+        trial: Optuna's.
+        run: the trial's run.
+    """
+
+    def __init__(self, trial: "optuna.trial.Trial", run: Run) -> None:
+        self.trial, self.run = trial, run
+
+    def begin(self, config: RunConfig, reported: Iterable[int]) -> None:
+        """The run begins, or goes on.
+
+        Args:
+            config: the run's.
+            reported: steps of which Optuna knows already.
+        """
+        self.steps = config.train.steps
+        self.figure = FIGURES[config.train.select]
+        self.reported = set(reported)
+        # The newest may have been reported and not decided.
+        self.decided = self.reported - {max(self.reported, default=-1)}
+
+    def __call__(self, step: int, report: Report | Verdict) -> None:
+        """A validation, its checkpoint written."""
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Report and decide what has not been.
+
+        Raises:
+            optuna.TrialPruned: the trial is to end here.
+        """
+        import optuna
+
+        section, name = self.figure
+        for line in self.run.metrics():
+            step = line["step"]
+            if line["event"] != "valid" or step in self.decided:
+                continue
+            if step not in self.reported:
+                self.trial.report(line[section][name], step)
+                self.reported.add(step)
+            self.decided.add(step)
+            # At its last step a trial has nothing left to save.
+            if step < self.steps and self.trial.should_prune():
+                raise optuna.TrialPruned(f"pruned at step {step}")

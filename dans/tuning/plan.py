@@ -1,0 +1,146 @@
+"""What a study searches: a recipe, a space, and how trials are proposed and ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dans.assembly import RUNS, configure
+from dans.config import RunConfig
+from dans.errors import InputError, not_negative
+from dans.recipes import component
+from dans.registry import build
+from dans.spaces import Numbers, Part
+from dans.toml import to_value
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+else:
+    # ``dans.registry`` asks of what kind options are; it needs to find every name.
+    BasePruner = BaseSampler = Any
+
+
+def tpe(seed: int, *, startup: int = 10) -> BaseSampler:
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), after some trials by chance."""
+    import optuna
+
+    not_negative("startup", startup)
+    return optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
+
+
+def by_chance(seed: int) -> BaseSampler:
+    """Every trial by chance."""
+    import optuna
+
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def median(steps: int, *, startup: int = 5, warmup: int | None = None) -> BasePruner:
+    """End a trial whose best figure so far is worse than the median of finished trials' there."""
+    return percentile(steps, percent=50.0, startup=startup, warmup=warmup)
+
+
+def percentile(
+    steps: int, *, percent: float = 25.0, startup: int = 5, warmup: int | None = None
+) -> BasePruner:
+    """End a trial that is not among the best ``percent`` per cent of finished trials there.
+
+    Args:
+        steps: those of the recipe.
+        percent: the share that goes on.
+        startup: trials that must be finished before any is ended.
+        warmup: steps before which none is; None: a quarter of ``steps``.
+    """
+    import optuna
+
+    not_negative("startup", startup)
+    not_negative("warmup", warmup or 0)
+    if not 0 < percent < 100:
+        raise InputError(f"percent: expected between 0 and 100, got {percent}")
+    first = steps // 4 if warmup is None else warmup
+    return optuna.pruners.PercentilePruner(percent, startup, n_warmup_steps=first)
+
+
+def no_pruner() -> BasePruner:
+    """Let every trial come to its end."""
+    import optuna
+
+    return optuna.pruners.NopPruner()
+
+
+#: Ways to propose a trial, by name.
+SEARCHES: dict[str, Callable[..., BaseSampler]] = {
+    "random": by_chance,
+    "tpe": tpe,
+}
+
+#: Ways to end a trial early, by name. Each decides by what was reported and by nothing it notes
+#: down, as Hyperband does: a kill between a note and the end of the trial would change the study.
+PRUNERS: dict[str, Callable[..., BasePruner]] = {
+    "median": median,
+    "none": no_pruner,
+    "percentile": percentile,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study searches, and how.
+
+    Args:
+        recipe: a TOML file.
+        kind: of the runs, as ``dans.assembly.DOORS`` has it; says which script trains the best.
+        space: which options vary; see ``dans.spaces.parse_space``.
+        assignments: ``section.option=value``, over the recipe and for all trials.
+        search: how trials are proposed: of ``SEARCHES``, with options as ``tpe:startup=20``.
+        prune: which are ended early: of ``PRUNERS``, with options as ``median:warmup=100``.
+    """
+
+    recipe: Path
+    kind: str
+    space: tuple[str, ...]
+    assignments: tuple[str, ...] = ()
+    search: str = "tpe"
+    prune: str = "median"
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes unless it is told otherwise."""
+        return RUNS / "tune" / self.kind / self.recipe.stem
+
+    def config(self, params: dict[str, Any] | None = None) -> RunConfig:
+        """The recipe, with a trial's options in it.
+
+        Raises:
+            InputError: they cannot be used.
+        """
+        chosen = [f"{key}={to_value(value)}" for key, value in (params or {}).items()]
+        return configure(self.recipe, [*self.assignments, *chosen])
+
+    def definition(self) -> dict[str, Any]:
+        """What may not change while the study goes on."""
+        return {
+            "kind": self.kind,
+            "config": self.config().plain(),
+            "space": {text.partition("=")[0]: text.partition("=")[2] for text in self.space},
+            "search": self.search,
+            "prune": self.prune,
+        }
+
+
+def built(table: dict[str, Callable[..., Any]], where: str, text: str, **known: object) -> Any:
+    """A member of a table, from ``name:option=value``."""
+    part = component(text)
+    return build(table, part.name, where=where, given=part.options, **known)
+
+
+def distribution(part: Part) -> Any:
+    """A part of a space as Optuna has it."""
+    from optuna import distributions
+
+    if not isinstance(part, Numbers):
+        return distributions.CategoricalDistribution(tuple(part.values))
+    if part.whole:
+        return distributions.IntDistribution(part.low, part.high, log=part.log, step=part.step or 1)
+    return distributions.FloatDistribution(part.low, part.high, log=part.log, step=part.step)

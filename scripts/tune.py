@@ -1,0 +1,47 @@
+"""Search for the options of a recipe that give the best validation figure.
+
+Fills runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
+The same command goes on with a search that was stopped. Test facts are never ranked.
+
+--space says which options vary, each as KEY=VALUES, where VALUES are
+  1e-4..1e-1:log      numbers between, by their logarithm
+  0.0..0.5            numbers between; 0.0..0.5:step=0.1 those of a step
+  1..4                whole numbers, where both ends are
+  distmult,complex    choices; for several options, several of --space
+
+  python scripts/tune.py --recipe umls-distmult --trials 30 --space train.lr=1e-4..1e-1:log
+  python scripts/tune.py --recipe umls-distmult --kind dans --space sampler.0.k=1..10
+"""
+
+from pathlib import Path
+
+from baselines.assembly import OBJECTIVES
+from dans import cli
+from dans.assembly import DOORS
+from dans.tuning import Plan, tune
+
+
+def main() -> None:
+    """Parse, search, tell."""
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
+    add("--kind", choices=DOORS, default="pretrain", help="of its runs (default: pretrain)")
+    add("--trials", type=cli.whole(least=1), default=30, help="how many in all (default: 30)")
+    add("--space", action="append", default=[], metavar="KEY=VALUES", help="may be repeated")
+    add("--search", default="tpe", help="tpe, tpe:startup=20, or random (default: tpe)")
+    add("--prune", default="median", help="median:warmup=100, percentile:percent=25, or none")
+    add("--seed", type=cli.whole(), help="of search and runs (default: the recipe's, or 0)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="for all trials")
+    add("--out", type=Path, metavar="DIR", help="folder (default: runs/tune/KIND/NAME)")
+    cli.add_tracking_option(parser)
+    args = parser.parse_args()
+    seed = [] if args.seed is None else [f"train.seed={args.seed}"]
+    recipe = cli.find_recipe(args.recipe, args.kind)
+    sets = (*args.set, *seed)
+    plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
+    print(tune(plan, args.trials, where=args.out, track=args.track, objectives=OBJECTIVES))
+
+
+if __name__ == "__main__":
+    cli.run_main(main)

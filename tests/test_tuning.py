@@ -1,0 +1,431 @@
+"""A search: what varies, what is kept, and that neither kill nor mistake spoils it."""
+
+import csv
+import dataclasses
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from dans.assembly import configure
+from dans.errors import InputError
+from dans.spaces import Choices, Numbers, parse_space
+from dans.training.run import Run
+from dans.tuning import Plan, Study, tune
+from tests.processes import Running
+from tests.suites.labelled import labelled_recipe
+from tests.test_scripts import FACTS
+
+RECIPE = """
+data = "{data}"
+encoder = {{ name = "lookup", dim = 4 }}
+decoder = "distmult"
+loss = "logistic"
+[[sampler]]
+name = "uniform"
+k = 3
+[train]
+steps = 6
+batch = 10
+lr = 0.05
+validate_every = 2
+threads = 1
+"""
+
+TRIALS = 4
+
+SPACE = ("train.lr=1e-3..1.0:log", "encoder.dim=2..8:step=2", "loss.balance=facts,terms")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe for a user's own small graph."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "facts").mkdir()
+    for split, lines in FACTS.items():
+        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    path = folder / "own.toml"
+    path.write_text(RECIPE.format(data=folder / "facts"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path) -> Path:
+    """A study that nothing disturbed; one of its trials was ended early."""
+    where = recipe.parent / "whole"
+    sentence = tune(plan(recipe), TRIALS, where=where)
+    (where / "sentence").write_text(sentence)
+    assert "pruned" in states(where)
+    return where
+
+
+@pytest.fixture(autouse=True)
+def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is killed here is processes, not machines: nothing waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def plan(recipe: Path, *space: str, **changes: Any) -> Plan:
+    given: dict[str, Any] = {"search": "tpe:startup=2", "prune": "median:startup=1,warmup=0"}
+    return Plan(recipe, "pretrain", space or SPACE, **{**given, **changes})
+
+
+def told(where: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((where / "study.json").read_text())
+    return content
+
+
+def states(where: Path) -> list[str]:
+    return [trial["state"] for trial in told(where)["trials"]]
+
+
+class TestSpaces:
+    def test_parts_are_told_apart(self) -> None:
+        space = parse_space(
+            ["a=1e-4..1:log", "b.c=1..9", "d=0.0..0.5:step=0.1", "e=1,2.5,x", "f=[1, 2],[3, 4]"]
+        )
+        assert space == {
+            "a": Numbers(1e-4, 1.0, log=True),
+            "b.c": Numbers(1, 9),
+            "d": Numbers(0.0, 0.5, step=0.1),
+            "e": Choices({"1": 1, "2.5": 2.5, "x": "x"}),
+            "f": Choices({"[1, 2]": [1, 2], "[3, 4]": [3, 4]}),
+        }
+        assert [space["b.c"].tried, space["e"].tried] == [(1, 9), (1, 2.5, "x")]
+
+    @pytest.mark.parametrize(
+        ("texts", "sentence"),
+        [
+            ([], "--space: missing; expected KEY=LOW..HIGH"),
+            (["train.lr"], "--space train.lr: expected KEY=LOW..HIGH"),
+            (["train..lr=1..2"], "expected KEY=LOW..HIGH"),
+            (["=1..2"], "expected KEY=LOW..HIGH"),
+            (["a=2..1"], "--space a=2..1: expected a lower and a higher end, got 2 and 1"),
+            (["a=1..x"], "a=1..x: expected a number, got 'x'"),
+            (["a=1..inf"], "expected a finite number, got 'inf'"),
+            (["a=nan..1"], "expected a finite number, got 'nan'"),
+            (["a=0..1:log"], "expected ends above 0 for log, got 0"),
+            (["a=1..2:lin"], "expected log or step=STEP after the colon, got lin"),
+            (["a=1..2:step="], "expected a number, got ''"),
+            (["a=1..5:step=0.5"], "expected a whole step between whole numbers, got 0.5"),
+            (["a=0.0..1.0:step=2"], "expected a step above 0 and up to 1.0, got 2"),
+            (["a=0.0..1.0:step=0.3"], "expected a step that leads from 0.0 to 1.0"),
+            (["a=x"], "expected at least two values, each of them once"),
+            (["a=x,y,x"], "expected at least two values, each of them once"),
+            (["a=x,,y"], "expected TOML values with commas between them, got ''"),
+            (["a=[1,x],[2,y]"], "expected TOML values with commas between them, got '[1'"),
+            (["a=2020-01-01,2020-01-02"], "no option is a date"),
+            (["a=1..2", "a=3..4"], "a is searched already; give each option once"),
+            (["data=umls,nations"], "data is not searched; figures would not be comparable"),
+            (["train.seed=1..9"], "train.seed is not searched"),
+        ],
+    )
+    def test_a_bad_part_is_refused_by_name(self, texts: list[str], sentence: str) -> None:
+        with pytest.raises(InputError) as refused:
+            parse_space(texts)
+        assert sentence in str(refused.value)
+
+
+def test_search_finds_tells_and_leaves_a_recipe_of_the_best(recipe: Path, whole: Path) -> None:
+    study = told(whole)
+    trials = study["trials"]
+    assert len({json.dumps(trial["params"]) for trial in trials}) == TRIALS, "options vary"
+    best = trials[study["best"]]
+    assert best["value"] == max(t["value"] for t in trials if t["state"] == "complete")
+    run = Run(whole / f"trial-{best['number']:04d}")
+    assert run.load("best")["best"] == {"mrr": best["value"], "step": best["step"]}
+    assert configure(whole / "best.toml", []) == plan(recipe).config(best["params"]) == run.config()
+    command = (
+        f"pretrain_rgcn.py --recipe {whole / 'best.toml'} --out runs/pretrain/whole-tuned/seed0"
+    )
+    assert (whole / "sentence").read_text().endswith(f"train it with: python scripts/{command}")
+    rows = list(csv.DictReader((whole / "trials.csv").read_text().splitlines()))
+    assert [row["train.lr"] for row in rows] == [str(t["params"]["train.lr"]) for t in trials]
+    assert [row["state"] for row in rows] == states(whole)
+
+
+def test_same_seed_same_trials_and_another_seed_others(
+    recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("b", 0), ("c", 1)):
+        tune(plan(recipe, assignments=(f"train.seed={seed}",)), 3, where=tmp_path / name)
+    a, b, c = (told(folder)["trials"] for folder in (whole, tmp_path / "b", tmp_path / "c"))
+    assert a[:3] == b
+    assert not {str(t["params"]) for t in a} & {str(t["params"]) for t in c}
+
+
+def test_hopeless_trial_is_ended_early_and_its_run_is_whole(recipe: Path, tmp_path: Path) -> None:
+    where = tmp_path / "study"
+    # One finished trial, and none can be better than the best hundredth of one.
+    tune(plan(recipe, prune="percentile:percent=1,startup=1,warmup=2"), 4, where=where)
+    ended = [trial for trial in told(where)["trials"] if trial["state"] == "pruned"]
+    assert ended
+    for trial in ended:
+        run = Run(where / f"trial-{trial['number']:04d}")
+        steps = [line["step"] for line in run.metrics()]
+        assert trial["reason"] == f"pruned at step {steps[-1]}"
+        assert 2 <= steps[-1] < 6, "neither in the warm-up, nor with nothing left to save"
+        assert run.load("last")["step"] == steps[-1]
+        rows = list(csv.DictReader((run.path / "metrics.csv").read_text().splitlines()))
+        assert [int(row["step"]) for row in rows] == steps
+        assert [int(step) for step in trial["figures"]] == steps
+
+
+def test_every_trial_comes_to_its_end_without_a_pruner(recipe: Path, tmp_path: Path) -> None:
+    tune(plan(recipe, prune="none", search="random"), 3, where=tmp_path / "study")
+    assert states(tmp_path / "study") == ["complete"] * 3
+
+
+def test_divergence_ends_a_trial_and_not_the_study(recipe: Path, tmp_path: Path) -> None:
+    where = tmp_path / "study"
+    space = plan(recipe, "train.lr=0.01,1e30", assignments=("train.clip=0.0",), search="random")
+    tune(space, 6, where=where)
+    diverged = [t for t in told(where)["trials"] if t["params"]["train.lr"] == 1e30]
+    assert diverged
+    assert all(t["state"] == "pruned" and t["reason"].startswith("diverged: ") for t in diverged)
+    assert told(where)["trials"][told(where)["best"]]["params"]["train.lr"] == 0.01
+
+
+def test_a_combination_that_is_refused_ends_a_trial(recipe: Path, tmp_path: Path) -> None:
+    where = tmp_path / "study"
+    base = ("loss.name=self_adversarial",)
+    searched = plan(
+        recipe,
+        "loss.name=self_adversarial,logistic",
+        "loss.temperature=0.5..1.0",
+        assignments=base,
+        search="random",
+    )
+    tune(searched, 6, where=where)
+    for trial in told(where)["trials"]:
+        bad = trial["params"]["loss.name"] == "logistic"
+        assert trial["reason"].startswith("refused: loss.temperature: unknown option") is bad
+        assert (trial["state"] == "pruned") is bad
+        assert (where / f"trial-{trial['number']:04d}").exists() is not bad
+    assert set(states(where)) == {"pruned", "complete"}
+
+
+def test_study_without_a_finished_trial_says_so(recipe: Path, tmp_path: Path) -> None:
+    space = plan(recipe, "train.lr=1e30,1e31", assignments=("train.clip=0.0",))
+    with pytest.raises(InputError, match=r"none of 2 trials came to its end; study\.json says"):
+        tune(space, 2, where=tmp_path / "study")
+    assert not (tmp_path / "study" / "best.toml").exists()
+
+
+def test_figures_of_which_less_is_better_are_searched_downwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = tmp_path / "study"
+    sets = ("train.select=nll", "train.steps=4", "train.validate_every=2")
+    searched = Plan(
+        labelled_recipe(tmp_path, monkeypatch), "pretrain", ("train.lr=1e-5..0.5:log",), sets
+    )
+    tune(searched, 3, where=where)
+    trials = told(where)["trials"]
+    assert trials[told(where)["best"]]["value"] == min(t["value"] for t in trials)
+    assert all(t["value"] == min(t["figures"].values()) for t in trials)
+
+
+def test_search_goes_on_to_more_trials_and_not_to_fewer(
+    recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    for trials in (1, TRIALS, TRIALS):
+        tune(plan(recipe), trials, where=tmp_path)
+    assert told(tmp_path) == told(whole)
+    with pytest.raises(InputError, match=rf"--trials: expected at least {TRIALS}, .* got 3"):
+        tune(plan(recipe), 3, where=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"assignments": ("train.l2=0.5",)}, r"config\.train\.l2: 0\.0 then, 0\.5 now"),
+        (
+            {"space": ("train.lr=1e-3..0.5", *SPACE[1:])},
+            r"space\.train\.lr: '1e-3\.\.1\.0:log' then",
+        ),
+        ({"prune": "none"}, "prune: 'median:startup=1,warmup=0' then, 'none' now"),
+    ],
+)
+def test_another_search_in_the_same_folder_is_refused(
+    changes: dict[str, Any], sentence: str, recipe: Path, whole: Path
+) -> None:
+    searched = dataclasses.replace(plan(recipe), **changes)
+    with pytest.raises(InputError, match=f"{sentence}.*--out names another folder"):
+        tune(searched, TRIALS, where=whole)
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "sentence"),
+    [
+        ("encoder.dims=1..2", {}, "--space encoder.dims=1..2: 1 is refused: encoder.dims: unknown"),
+        ("lr=0.1..0.2", {}, "--space lr=0.1..0.2: 0.1 is refused: "),
+        ("train.lr=-1.0..1.0", {}, "-1.0 is refused: "),
+        ("loss.name=logistic,logisitc", {}, "did you mean 'logistic'"),
+        ("sampler.5.k=1..2", {}, "sampler"),
+        ("train.lr=0..1", {}, "train.lr takes fractions; write 0.0..1.0"),
+        ("train.lr=0.1..1.0", {"search": "tpo"}, "search.name: unknown name 'tpo'; known: random"),
+        ("train.lr=0.1..1.0", {"search": "tpe:seed=3"}, "search.seed: unknown option of tpe"),
+        ("train.lr=0.1..1.0", {"prune": "median:warmup=x"}, "prune.warmup: expected a whole"),
+        ("train.lr=0.1..1.0", {"prune": "median:startup=-1"}, "prune.startup: must not be neg"),
+        ("train.lr=0.1..1.0", {"prune": "percentile:percent=100"}, "prune.percent: expected betw"),
+        ("train.lr=0.1..1.0", {"assignments": ("train.dum=1",)}, "train.dum: unknown option"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
+    space: str, changes: dict[str, Any], sentence: str, recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as refused:
+        tune(plan(recipe, space, **changes), 3, where=tmp_path / "study")
+    assert sentence in str(refused.value)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(recipe: Path) -> None:
+    facts = recipe.parent / "facts"
+    with pytest.raises(InputError, match="holds something else than a study"):
+        tune(plan(recipe), 1, where=facts)
+    assert {path.name for path in facts.iterdir()} == {f"{split}.tsv" for split in FACTS}
+
+
+def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
+    where = tmp_path / "what? 100%#{SCHEMA_VERSION}"
+    tune(plan(recipe, SPACE[0]), 1, where=where)
+    tune(plan(recipe, SPACE[0]), 2, where=where.rename(tmp_path / "moved"))
+    assert states(tmp_path / "moved") == ["complete"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("study.db", b"no database", "study.db: .*not a database"),
+        ("study.db", b"", "study.db: expected one study of Optuna's, got 0"),
+        ("study.json", b"{", "study.json: not a JSON file"),
+        ("study.json", b"{}", "study.json: damaged: what the study searches is missing"),
+    ],
+)
+def test_a_damaged_study_is_named(
+    name: str, content: bytes, sentence: str, recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    for kept in ("study.json", "study.db"):
+        (tmp_path / kept).write_bytes((whole / kept).read_bytes())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence) as refused:
+        tune(plan(recipe), TRIALS, where=tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_missing_optuna_is_named(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"pip install 'dans\[tune\]'"):
+        tune(plan(recipe), 1, where=tmp_path / "study")
+
+
+class Killed(BaseException):
+    """What nobody catches, as a kill in this place would not be."""
+
+
+def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[..., Any]:
+    """A function that kills whoever calls it for the ``call``-th time."""
+    calls = 0
+
+    def die(*given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            raise Killed
+        result = function(*given, **options)
+        if calls == call:
+            raise Killed
+        return result
+
+    return die
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "after"),
+    [
+        (Study, "open", 1, True),
+        (optuna.Study, "add_trial", 4, True),  # the mirrors' own calls count too
+        (optuna.trial.Trial, "report", 3, True),
+        (optuna.trial.Trial, "report", 6, False),
+        (optuna.trial.Trial, "should_prune", 4, True),
+        (optuna.storages.RDBStorage, "set_trial_user_attr", 1, True),
+        (optuna.Study, "tell", 2, True),
+        (Run, "save", 6, True),
+    ],
+)
+def test_killed_between_two_writes_it_ends_as_if_it_had_not_been(
+    owner: Any,
+    name: str,
+    call: int,
+    after: bool,
+    recipe: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dying(getattr(owner, name), call, after=after))
+        with pytest.raises(Killed):
+            tune(plan(recipe), TRIALS, where=tmp_path)
+    tune(plan(recipe), TRIALS, where=tmp_path)
+    assert told(tmp_path) == told(whole)
+    assert (tmp_path / "best.toml").read_text() == (whole / "best.toml").read_text()
+
+
+def lines(where: Path) -> int:
+    """What all runs of a study have recorded."""
+    return sum(path.read_bytes().count(b"\n") for path in where.glob("trial-*/metrics.jsonl"))
+
+
+@pytest.mark.slow
+def test_study_killed_at_random_moments_is_that_of_one_never_killed(
+    recipe: Path, tmp_path: Path
+) -> None:
+    options = ["tune.py", "--recipe", recipe, "--trials", "5", "--search", "tpe:startup=2"]
+    options += ["--prune", "median:startup=1,warmup=10", "--set", "train.steps=30"]
+    options += [word for part in SPACE for word in ("--space", part)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with Running(*options, "--out", whole, cwd=tmp_path) as running:
+        done = running.wait()
+    assert done.returncode == 0, done.stderr
+    chance = random.Random(time.time_ns())
+    # Spread over the study; what is between a line and the next is left to chance.
+    for third in range(3):
+        moment = lines(whole) * third // 3 + chance.randrange(1, 12)
+        with Running(*options, "--out", killed, cwd=tmp_path) as running:
+            while running.poll() is None and lines(killed) < moment:
+                time.sleep(0.001)
+            time.sleep(chance.random() / 20)
+            assert running.poll() is None, "killed at work"
+            running.send(signal.SIGKILL)
+            assert running.wait().returncode == -signal.SIGKILL
+    with Running(*options, "--out", killed, cwd=tmp_path) as running:
+        done = running.wait()
+    assert done.returncode == 0, done.stderr
+    assert len(told(whole)["trials"]) == 5
+    assert told(killed) == told(whole)
+
+
+@pytest.mark.slow
+def test_interrupted_search_says_how_it_goes_on(recipe: Path, tmp_path: Path) -> None:
+    options = ["tune.py", "--recipe", recipe, "--out", "study", "--set", "train.steps=100000"]
+    with Running(*options, "--space", SPACE[0], cwd=tmp_path) as running:
+        while running.poll() is None and lines(tmp_path / "study") < 2:
+            time.sleep(0.005)
+        running.send(signal.SIGINT)
+        done = running.wait()
+    assert done.returncode == 130
+    assert done.stderr == "error: interrupted in study; the same command goes on\n"
