@@ -2,6 +2,7 @@
 # make test    linters, types, all tests
 # make lint    linters and types alone
 # make bench   our times and memory beside other libraries'
+# make docs    the site, in docs/site
 # make clean   remove what the above made, downloaded data and runs excepted
 #
 # PYTHON=python3.10 picks an interpreter, TORCH='torch==2.9.1' another torch; a build for your GPU can also be
@@ -25,7 +26,7 @@ pip := $(py) -m pip --disable-pip-version-check install --quiet
 # One thread each: the tests' graphs are tiny, and the cores are taken by other tests.
 test: export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p; s/^\#$$//p' Makefile
@@ -49,6 +50,7 @@ $(VENV)/%.stamp: pyproject.toml $(VENV)/torch.stamp
 $(VENV)/demo.stamp:  extras := zoo,plots
 $(VENV)/test.stamp:  extras := dev,zoo
 $(VENV)/bench.stamp: extras := bench
+$(VENV)/docs.stamp:  extras := docs
 
 lint: $(VENV)/test.stamp
 	$(py) -m ruff check .
@@ -60,6 +62,11 @@ test: lint
 
 bench: $(VENV)/bench.stamp
 	$(py) scripts/benchmark.py
+
+# Material announces its successor at every start; nothing else is silenced.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict --config-file docs/mkdocs.yml
+	@echo "the site:     docs/site/index.html"
 
 # What has been trained already is kept: --resume finds nothing left to do.
 demo: pretrained := runs/pretrain/umls-distmult/seed0
@@ -76,5 +83,5 @@ demo: $(VENV)/demo.stamp
 	@echo "the picture:  $(trained)/tsne.png"
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,383 @@
+"""What the pages show runs, what they name is there, and the site builds without a warning."""
+
+import doctest
+import importlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from dans.assembly import build_trainer, configure
+from dans.data.cards import DatasetCard
+from dans.data.graph import KnowledgeGraph
+from dans.models.decoders import DECODERS
+from dans.samplers import SAMPLERS
+from tests.processes import run
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "datasets" / "README.md",
+    *sorted((DOCS / "pages").rglob("*.md")),
+]
+
+#: A training of no consequence.
+BRIEF = ["--set", "train.steps=2", "--set", "train.validate_every=1", "--set", "train.batch=500"]
+
+#: What makes a command short, by its script: put behind its own arguments, so that it has the last
+#: word. Everything else on the line is run as it is written.
+SHORTER = {
+    "evaluate.py": [],
+    "export_vectors.py": [],
+    "fetch_datasets.py": [],
+    "inspect_sampler.py": ["--facts", "50"],
+    "plot_diversity.py": [],
+    "plot_theory.py": [],
+    "predict.py": [],
+    "pretrain_rgcn.py": [*BRIEF, "--set", "encoder.dim=8"],
+    "report.py": ["--facts", "20"],
+    "reproduce.py": [*BRIEF, "--seeds", "1"],
+    "tabulate.py": [],
+    "train_baseline.py": BRIEF,
+    "train_dans.py": BRIEF,
+    "tune.py": [*BRIEF, "--trials", "2"],
+}
+
+#: The run that stands in for any other of its kind: its script and recipe.
+STANDS_IN = {
+    "pretrain": ["pretrain_rgcn.py", "--recipe", "umls-distmult"],
+    "dans": ["train_dans.py", "--recipe", "umls-distmult"],
+    "baselines": ["train_baseline.py", "--recipe", "umls-distmult-sce"],
+}
+
+#: Facts that stand where pages say ``path/to/facts``.
+FACTS = {
+    "train": [f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)],
+    "valid": ["e0\tr0\te4", "e1\tr1\te5"],
+    "test": ["e2\tr0\te6", "e3\tr2\te1"],
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code on a page, and the line it starts on."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{named(self.page)}:{self.line}"
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[Block]:
+    """All fenced blocks of a page, in order."""
+    text = page.read_text("utf-8")
+    found = re.finditer(r"^[ ]*```([^\n]*)\n(.*?)^[ ]*```[ ]*$", text, re.MULTILINE | re.DOTALL)
+    return [
+        Block(page, text[: match.start()].count("\n") + 1, match[1].strip(), match[2])
+        for match in found
+    ]
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks."""
+    return re.sub(
+        r"^[ ]*```.*?^[ ]*```[ ]*$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+class World:
+    """A folder in which a page's blocks run one after the other, as a reader would run them."""
+
+    def __init__(self, folder: Path, stand_ins: Callable[[str], Path]) -> None:
+        self.folder = folder
+        self.stand_ins = stand_ins
+        self.names: dict[str, Any] = {"__name__": "page"}
+        facts = folder / "path" / "to" / "facts"
+        facts.mkdir(parents=True)
+        for split, lines in FACTS.items():
+            (facts / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+
+    def run(self, block: Block) -> None:
+        """Run a block by its language."""
+        kinds = {
+            "python": self.python,
+            "bash": self.commands,
+            "toml": self.toml,
+            "json": lambda block: json.loads(block.text),
+            "text": lambda block: None,
+        }
+        for name in re.findall(r"runs/\w+/[\w.-]+(?:/seed\d+)?", block.text):
+            self.provide(name)
+        kinds[block.language](block)
+
+    def provide(self, run: str) -> None:
+        """Put a trained run where a block expects one, if there is none and none is made."""
+        _, kind, *rest = Path(run).parts
+        if kind in STANDS_IN:
+            place = self.folder / "runs" / kind / rest[0] / (rest[1] if rest[1:] else "seed0")
+            if not place.exists():
+                shutil.copytree(self.stand_ins(kind), place)
+
+    def python(self, block: Block) -> None:
+        """Execute; then every test that it defines, and every example in its docstrings."""
+        before = set(self.names)
+        exec(compile("\n" * block.line + block.text, str(block.page), "exec"), self.names)
+        for name in [name for name in self.names if name not in before]:
+            it = self.names[name]
+            if name.startswith("test_"):
+                it()
+            if getattr(it, "__module__", None) == "page" and it.__doc__:
+                example = doctest.DocTestParser().get_doctest(
+                    it.__doc__, self.names, name, str(block), block.line
+                )
+                found = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
+                assert found.failed == 0, f"{block}: the example of {name}"
+
+    def commands(self, block: Block) -> None:
+        """Run each line, or check what it would do where that is not for a test."""
+        for line in block.text.replace("\\\n", " ").splitlines():
+            for part in line.split(" && "):
+                words = shlex.split(part, comments=True)
+                if words:
+                    self.command(f"{block}: {line}", words)
+
+    def command(self, where: str, words: list[str]) -> None:
+        match words:
+            case ["make", *targets]:
+                done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True)
+                assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
+            case ["pip", "install", *rest]:
+                (what,) = (word for word in rest if not word.startswith("-"))
+                (extras,) = re.fullmatch(r"(?:\.|dans)\[([\w,]+)\]", what).groups()  # type: ignore
+                assert set(extras.split(",")) <= project()["optional-dependencies"].keys(), where
+            case [".venv/bin/python", "-m", module, *_]:
+                assert find_spec(module), where
+            case ["printf", text, "|", "python", script, *arguments]:
+                self.script(where, script, arguments, text.encode().decode("unicode_escape"))
+            case ["python", script, *arguments]:
+                self.script(where, script, arguments)
+            case _:
+                pytest.fail(f"{where}: no test covers such a command")
+
+    def script(self, where: str, script: str, arguments: list[str], given: str = "") -> None:
+        """Run one of ours, made short as the table says."""
+        room, name = script.split("/")
+        assert room == "scripts", where
+        assert name in SHORTER, f"{where}: not in the table of what makes it short"
+        if "dans" in (name.removeprefix("train_").removesuffix(".py"), *arguments[:1]):
+            for seed in range(2):
+                self.provide(f"runs/pretrain/umls-distmult/seed{seed}")
+        if name in ("train_dans.py", "train_baseline.py", "pretrain_rgcn.py"):
+            self.forget(name, arguments)
+        done = run(name, *arguments, *SHORTER[name], cwd=self.folder, given=given)
+        assert done.returncode == 0, f"{where}: {done.stderr}"
+
+    def forget(self, name: str, arguments: list[str]) -> None:
+        """Take away what stands in for the run that is made now."""
+        if not {"--out", "--resume", "--recipe"} - {"--recipe"} & set(arguments):
+            kind = {script: kind for kind, (script, *_) in STANDS_IN.items()}[name]
+            recipe = arguments[arguments.index("--recipe") + 1]
+            shutil.rmtree(self.folder / "runs" / kind / recipe, ignore_errors=True)
+
+    def toml(self, block: Block) -> None:
+        """Read it as the card or the recipe that it is; a recipe is built, down to its trainer."""
+        if "sha256" in block.text:
+            plain = tomllib.loads(block.text)
+            path = self.folder / f"{plain['name']}.toml"
+            shown = block.text.replace('sha256 = "…"', f'sha256 = "{"0" * 64}"')
+            for split in ("valid", "test"):  # of three alike, the page shows one
+                shown += f'\n[{split}]\nlines = 1\nsha256 = "{"0" * 64}"\n'
+            path.write_text(shown, "utf-8")
+            assert DatasetCard.read(path).name == plain["name"]
+            return
+        path = self.folder / "recipe.toml"
+        path.write_text(block.text, "utf-8")
+        if start := tomllib.loads(block.text).get("start"):
+            self.provide(f"runs/{start}")
+        config = configure(path, [])
+        from baselines.assembly import OBJECTIVES
+
+        trainer = build_trainer(config, KnowledgeGraph.load(config.data), None, OBJECTIVES)
+        assert trainer.model is not None
+
+
+def project() -> dict[str, Any]:
+    plain: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return plain
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Trained runs of each kind, small, each made when it is first asked for."""
+    home = tmp_path_factory.mktemp("runs")
+
+    def made(kind: str) -> Path:
+        script, _, recipe = STANDS_IN[kind]
+        where = home / "runs" / kind / recipe / "seed0"
+        if not where.exists():
+            if kind == "dans":
+                made("pretrain")
+            done = run(script, "--recipe", recipe, *SHORTER[script], cwd=home)
+            assert done.returncode == 0, done.stderr
+            for model in ("best", "last"):
+                assert run("evaluate.py", where, "--model", model, cwd=home).returncode == 0
+        return where
+
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=named)
+def test_every_block_of_a_page_runs(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stand_ins: Callable[[str], Path],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    world = World(tmp_path, stand_ins)
+    with patch.dict(os.environ), patch.dict(SAMPLERS), patch.dict(DECODERS):
+        for block in blocks(page):
+            world.run(block)
+    torch.set_num_threads(threads)
+
+
+def test_every_block_says_what_it_is() -> None:
+    every = [block for page in PAGES for block in blocks(page)]
+    assert len(every) > 45
+    for block in every:
+        assert block.language in ("python", "bash", "toml", "json", "text"), str(block)
+        if block.language == "text":
+            assert not re.search(r"^(>>>|\$|import |from |python |pip |make )", block.text, re.M)
+    fences = [page.read_text("utf-8").count("```") for page in PAGES]
+    assert sum(fences) == 2 * len(every), "a fence that no pattern found"
+
+
+def test_the_readme_s_negatives_have_the_shapes_it_says() -> None:
+    (block,) = (block for block in blocks(ROOT / "README.md") if "Mixture" in block.text)
+    names: dict[str, Any] = {}
+    exec(block.text, names)
+    negatives, positives = names["negatives"], names["positives"]
+    assert negatives.vectors.shape == (2, 20, 16)
+    assert negatives.scores(positives).shape == (2, 20)
+    heads, relations, tails = names["facts"].unbind(-1)
+    decoder, entities = names["decoder"], names["entities"]
+    expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
+    torch.testing.assert_close(positives.scores().squeeze(1), expected)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    places = r"(?:scripts|tests|docs|datasets|dans|baselines)/[\w./-]*\w+\.(?:py|md|toml|json|png)"
+    for name in re.findall(places, page.read_text("utf-8")):
+        assert (ROOT / name).exists() or "NAME" in name, f"{named(page)}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_names_of_ours_on_a_page_are_there(page: Path) -> None:
+    for name in re.findall(r"`((?:dans|baselines)\.[\w.]+)(?:\([^`]*\))?`", prose(page)):
+        module, inside = name, []
+        while not (ROOT / module.replace(".", "/")).with_suffix(".py").exists():
+            if (ROOT / module.replace(".", "/") / "__init__.py").exists():
+                break
+            module, _, part = module.rpartition(".")
+            inside.insert(0, part)
+        it: Any = importlib.import_module(module) if inside else None
+        for part in inside:
+            it = getattr(it, part)
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ +(.+)$", prose(page), re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+    return {re.sub(r"[-\s]+", "-", heading) for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if not link.startswith(("https://", "http://")):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.is_file(), f"{named(page)}: {link}"
+            assert target.is_relative_to(ROOT), f"{named(page)}: {link}"
+            assert not anchor or anchor in slugs(target), f"{named(page)}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_marks_of_tables_are_in_pairs_and_on_one_page(page: Path) -> None:
+    opened = re.findall(r"<!-- ((?:results|speed)[\w-]*) -->", page.read_text("utf-8"))
+    closed = re.findall(r"<!-- /((?:results|speed)[\w-]*) -->", page.read_text("utf-8"))
+    assert opened == closed
+    others = "".join(other.read_text("utf-8") for other in PAGES if other != page)
+    assert not [mark for mark in opened if f"<!-- {mark} -->" in others]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `make docs` builds it, in a folder of its own; a warning fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = ["build", "--strict", "--config-file", str(DOCS / "mkdocs.yml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", *command, "--site-dir", str(folder)],
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not re.search("warning|error", done.stdout + done.stderr, re.I), done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_a_page_for_every_public_module(site: Path) -> None:
+    listed = (site / "api" / "index.html").read_text("utf-8")
+    for package in ("dans", "baselines"):
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if parts[-1] == "__init__":
+                parts = (*parts[:-1], "index")
+            if any(part.startswith("_") for part in parts):
+                continue
+            page = "/".join(parts) + ".html"
+            name = ".".join(parts).removesuffix(".index")
+            assert f'id="{name}"' in (site / "api" / page).read_text("utf-8"), name
+            assert f'href="{page}"' in listed, name
+
+
+@pytest.mark.slow
+def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text("utf-8")
+        tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", text)
+        assert not [tag for tag in tags if re.search(r"(?:src|href)=[\"']?(?:https?:)?//", tag)]
+    sheets = "".join(path.read_text("utf-8") for path in site.rglob("*.css"))
+    assert not re.search(r"(?:url\(|@import)[\"' ]*(?:https?:)?//", sheets)
