@@ -22,6 +22,10 @@ LAYERS = {
     "dans.inspecting": 4,
     "dans.judging": 4,
     "dans.predict": 4,
+    "dans.reporting": 4,
+    "dans.dialogue": 4,
+    "dans.exporting": 4,
+    "dans.tuning": 4,
     "dans.training": 3,
     "dans.analysis": 3,
     "dans.adapters": 3,
@@ -30,11 +34,13 @@ LAYERS = {
     "dans.evaluation": 2,
     "dans.regularizers": 2,
     "dans.starting": 2,
+    "dans.asking": 2,
     "dans.calibration": 1,
     "dans.data": 1,
     "dans.models": 1,
     "dans.recipes": 1,
     "dans.samplers": 1,
+    "dans.spaces": 1,
     "dans.batch": 0,
     "dans.config": 0,
     "dans.errors": 0,
@@ -42,18 +48,31 @@ LAYERS = {
     "dans.classification": 0,
     "dans.known": 0,
     "dans.losses": 0,
+    "dans.plain": 0,
+    "dans.memory": 0,
     "dans.questions": 0,
     "dans.ranking": 0,
     "dans.registry": 0,
     "dans.seeding": 0,
+    "dans.toml": 0,
+    "dans.spelling": 0,
 }
-#: Sideways, and allowed: an encoder reads a message graph; doors and questions need what they open.
+#: Sideways, and allowed: an encoder reads a message graph; doors and questions need what they open;
+#: sizes are parsed in one place, and devices asked in one.
 SIDEWAYS = {
     ("dans.models", "dans.data"),
     ("dans.predict", "dans.assembly"),
+    ("dans.predict", "dans.judging"),
+    ("dans.dialogue", "dans.predict"),
+    ("dans.exporting", "dans.assembly"),
     ("dans.inspecting", "dans.assembly"),
     ("dans.judging", "dans.assembly"),
+    ("dans.reporting", "dans.assembly"),
+    ("dans.reporting", "dans.judging"),
     ("dans.cli", "dans.assembly"),
+    ("dans.tuning", "dans.assembly"),
+    ("dans.config", "dans.memory"),
+    ("dans.memory", "dans.seeding"),
     ("dans.cli", "dans.predict"),
 }
 #: Below everything: what every module may raise.
@@ -65,10 +84,19 @@ DGL_ROOMS = ("dans.data.graph", "dans.adapters")
 
 #: Modules whose tests stand elsewhere than a file or a package of the same name.
 TESTED_BY = {
+    "dans.reporting.behind": "reporting/test_page.py",
+    "dans.reporting.figures": "reporting/test_page.py",
+    "dans.reporting.results": "reporting/test_page.py",
+    "dans.reporting.sections": "reporting/test_page.py",
+    "dans.reporting.tables": "reporting/test_page.py",
+    "dans.asking": "test_predict.py",
     "dans.cli": "test_scripts.py",
     "dans.inspecting": "test_assembly.py",
     "dans.recipes": "test_config.py",
+    "dans.spaces": "test_tuning.py",
     "dans.starting": "test_assembly.py",
+    "dans.training.services": "training/test_tracking.py",
+    "dans.training.tracker": "training/test_tracking.py",
 }
 
 

@@ -229,7 +229,7 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
         (["plot_calibration.py", "base", "--out", "x"], "a name that ends in .png, got x"),
         (
             ["plot_calibration.py", "nowhere", "--out", "x.png", "--bins", "0"],
-            "--bins: expected at least 1, got 0",
+            "--bins: expected a whole number of at least 1, got '0'",
         ),
         (
             ["plot_calibration.py", "base", "./base/", "--out", "x.png"],

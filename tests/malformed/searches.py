@@ -1,0 +1,107 @@
+"""Reports, searches and exports that cannot be."""
+
+from tests.malformed.case import Case, case
+
+TUNE = "tune.py --recipe own.toml --out new --trials 2"
+SPACE = "--space train.lr=1e-3..1e-1"
+
+
+def space(name: str, given: str, *words: str) -> Case:
+    return case(name, f"{TUNE} --space {given}", f"--space {given.strip(chr(39))}: ", *words)
+
+
+CASES = [
+    case(
+        "no run to report", "report.py nowhere", "nowhere/config.json: ", "not the folder of a run"
+    ),
+    case("no runs", "report.py", "RUN", "required", "--help"),
+    case(
+        "report of the training facts", "report.py run --split train", "--split: ", "valid", "test"
+    ),
+    case(
+        "report of no kind of file", "report.py run --out page.pdf", "--out: ", ".html", "page.pdf"
+    ),
+    case("report into no folder", "report.py run --out gone/page.html", "gone"),
+    case("report of no facts", "report.py run --facts 0", "--facts: ", "at least 1"),
+    case(
+        "report of facts by text", "report.py run --facts many", "--facts: expected a whole number"
+    ),
+    case("report of other data sets", "report.py run judged", "judged", "same data set", warned=2),
+    case("report of a run twice", "report.py run run/", "RUN: expected each folder once"),
+    case(
+        "report of a damaged run",
+        "report.py run",
+        "run/best.safetensors: ",
+        "damaged",
+        files={"run/best.safetensors": b"{}"},
+        warned=1,
+    ),
+    case(
+        "report of a run with garbage for metrics",
+        "report.py run",
+        "run/metrics.jsonl:1: ",
+        "damaged",
+        files={"run/metrics.jsonl": "what\n"},
+        warned=1,
+    ),
+    case("no space", TUNE, "--space: missing", "KEY=LOW..HIGH"),
+    space("no range", "train.lr", "expected KEY=LOW..HIGH"),
+    space("a range without an end", "train.lr=1..", "expected a number", "''"),
+    space("a range backwards", "train.lr=1.0..0.5", "expected a lower and a higher end"),
+    space("a range of text", "train.lr=low..high", "expected a number", "'low'"),
+    space("a range to infinity", "train.lr=1..inf", "expected a finite number", "'inf'"),
+    space("a logarithm of 0", "train.lr=0.0..1.0:log", "expected ends above 0 for log"),
+    space("an unknown way", "train.lr=0.1..1.0:cubic", "expected log or step=STEP", "cubic"),
+    space("a step of 0", "train.lr=0.0..1.0:step=0", "expected a step above 0"),
+    space("a step beside the end", "train.lr=0.0..1.0:step=0.3", "expected a step that leads"),
+    space("one choice", "decoder.name=distmult", "expected at least two values"),
+    space("a choice twice", "decoder.name=distmult,distmult", "each of them once"),
+    space("a choice that is refused", "decoder.name=distmult,dismult", "decoder.name", "dismult"),
+    space("a list without an end", "'train.betas=[0.9,0.8'", "expected TOML values"),
+    space("another problem", "data=a,b", "data is not searched"),
+    space("an unknown option", "train.rate=0.1..1.0", "train.rate: unknown option", "known: "),
+    space("fractions of a whole number", "encoder.dim=2.0..8.0", "encoder.dim", "whole number"),
+    case("an option twice", f"{TUNE} {SPACE} {SPACE}", "train.lr is searched already"),
+    case(
+        "no trials", f"{TUNE} {SPACE} --trials 0", "--trials: expected a whole number of at least 1"
+    ),
+    case(
+        "unknown search",
+        f"{TUNE} {SPACE} --search grid",
+        "search.name: unknown name 'grid'",
+        "known: random, tpe",
+    ),
+    case(
+        "unknown option of a search",
+        f"{TUNE} {SPACE} --search tpe:warm=3",
+        "search.warm: unknown option of tpe",
+        "known: startup",
+    ),
+    case(
+        "unknown pruning",
+        f"{TUNE} {SPACE} --prune early",
+        "prune.name: unknown name 'early'",
+        "known: median, none",
+    ),
+    case("unknown kind", f"{TUNE} {SPACE} --kind rivals", "--kind: ", "'rivals'", "pretrain"),
+    case(
+        "no such recipe to vary", f"tune.py --recipe gone.toml {SPACE}", "gone.toml: no such recipe"
+    ),
+    case("searching in a file", f"tune.py --recipe own.toml {SPACE} --out own.toml", "own.toml"),
+    case(
+        "export into a folder that is full",
+        "export_vectors.py run --out facts",
+        "facts: there already",
+    ),
+    case(
+        "export of no kind",
+        "export_vectors.py run --out new --format csv",
+        "--format: ",
+        "'csv'",
+        "npy",
+    ),
+    case(
+        "export of no run", "export_vectors.py nowhere --out new", "nowhere/config.json: not there"
+    ),
+    case("export to nowhere", "export_vectors.py run", "--out", "required", "--help"),
+]
