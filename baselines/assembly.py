@@ -6,8 +6,9 @@ from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
 from baselines.stay_positive import StayPositive
 from dans import assembly, objectives
+from dans.building import Objectives
 
-OBJECTIVES: assembly.Objectives = {
+OBJECTIVES: Objectives = {
     **objectives.OBJECTIVES,
     "sampled": SampledNegatives,
     "softmax": SoftmaxCrossEntropy,

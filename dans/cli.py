@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from dans.allocator import keep_freed_memory
-from dans.assembly import configure, folder, train
+from dans.assembly import configure, train
 from dans.classifier import Verdict
 from dans.config import RunConfig
 from dans.errors import InputError, shown
 from dans.evaluation import Report
 from dans.recipes import read_recipe
+from dans.starting import folder
 from dans.training.tracking import ALWAYS, OPTIONAL
 
 T = TypeVar("T")

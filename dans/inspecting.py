@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from dans.analysis.samplers import Inspection, inspect, members, warm_up
-from dans.assembly import build_member, load
+from dans.assembly import load
 from dans.batch import Positives
+from dans.building import build_member
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.recipes import component

@@ -10,9 +10,9 @@ its own pattern.
 
 from baselines.assembly import train
 from dans import cli
-from dans.assembly import folder
 from dans.inspecting import inspect_run
 from dans.judging import judge
+from dans.starting import folder
 from dans.training.run import Run
 
 

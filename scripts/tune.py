@@ -17,7 +17,7 @@ from pathlib import Path
 
 from baselines.assembly import OBJECTIVES
 from dans import cli
-from dans.assembly import DOORS
+from dans.starting import DOORS
 from dans.tuning import Plan, tune
 
 

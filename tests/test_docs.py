@@ -19,7 +19,8 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from dans.assembly import build_trainer, configure
+from dans.assembly import configure
+from dans.building import build_trainer
 from dans.data.cards import DatasetCard
 from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS

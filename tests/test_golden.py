@@ -2,7 +2,7 @@
 
 import pytest
 
-from dans.assembly import build_trainer
+from dans.building import build_trainer
 from dans.cli import RECIPES
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph

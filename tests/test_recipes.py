@@ -6,7 +6,7 @@ import pytest
 
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
-from dans.assembly import build_model, build_objective, build_regularizers
+from dans.building import build_model, build_objective, build_regularizers
 from dans.cli import RECIPES
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dans.assembly import build_regularizers
+from dans.building import build_regularizers
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError

@@ -17,9 +17,9 @@ import pytest
 
 from dans.assembly import configure
 from dans.errors import InputError
-from dans.spaces import Choices, Numbers, parse_space
 from dans.training.run import Run
 from dans.tuning import Plan, Study, tune
+from dans.tuning.spaces import Choices, Numbers, parse_space
 from tests.processes import Running
 from tests.suites.labelled import labelled_recipe
 from tests.test_scripts import FACTS
@@ -122,7 +122,7 @@ class TestSpaces:
             (["a=x,y,x"], "expected at least two values, each of them once"),
             (["a=x,,y"], "expected TOML values with commas between them, got ''"),
             (["a=[1,x],[2,y]"], "expected TOML values with commas between them, got '[1'"),
-            (["a=2020-01-01,2020-01-02"], "no option is a date"),
+            (["a=2020-01-01,2020-01-02"], "or lists of them, got 2020-01-01"),
             (["a=1..2", "a=3..4"], "a is searched already; give each option once"),
             (["data=umls,nations"], "data is not searched; figures would not be comparable"),
             (["train.seed=1..9"], "train.seed is not searched"),

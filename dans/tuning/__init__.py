@@ -11,9 +11,10 @@ it had not been.
 from collections.abc import Sequence
 from pathlib import Path
 
-from dans.assembly import DOORS, Objectives, folder
+from dans.building import Objectives
 from dans.errors import InputError
 from dans.objectives import OBJECTIVES
+from dans.starting import DOORS, folder
 from dans.training.lock import Lock
 from dans.tuning.plan import Plan
 from dans.tuning.results import best_of

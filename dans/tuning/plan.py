@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.assembly import RUNS, configure
+from dans.assembly import configure
 from dans.config import RunConfig
 from dans.errors import InputError, not_negative
 from dans.recipes import component
 from dans.registry import build
-from dans.spaces import Numbers, Part
-from dans.toml import to_value
+from dans.starting import RUNS
+from dans.tuning.spaces import Numbers, Part, written
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -90,7 +90,7 @@ class Plan:
 
     Args:
         recipe: a TOML file.
-        kind: of the runs, as ``dans.assembly.DOORS`` has it; says which script trains the best.
+        kind: of the runs, as ``dans.starting.DOORS`` has it; says which script trains the best.
         space: which options vary; see ``dans.spaces.parse_space``.
         assignments: ``section.option=value``, over the recipe and for all trials.
         search: how trials are proposed: of ``SEARCHES``, with options as ``tpe:startup=20``.
@@ -115,7 +115,7 @@ class Plan:
         Raises:
             InputError: they cannot be used.
         """
-        chosen = [f"{key}={to_value(value)}" for key, value in (params or {}).items()]
+        chosen = [f"{key}={written(value)}" for key, value in (params or {}).items()]
         return configure(self.recipe, [*self.assignments, *chosen])
 
     def definition(self) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dans.config import RunConfig
-from dans.spaces import Choices, Part
-from dans.toml import to_toml, to_value
 from dans.training.files import write_atomically
+from dans.tuning.spaces import Choices, Part, written
 
 if TYPE_CHECKING:
     import optuna
@@ -64,7 +63,7 @@ class Trial:
 
     def __str__(self) -> str:
         """Its number, options and figure, in a line."""
-        given = ", ".join(f"{key}={to_value(value)}" for key, value in self.params.items())
+        given = ", ".join(f"{key}={written(value)}" for key, value in self.params.items())
         figure = "" if self.value is None else f"{self.value:.4f} at step {self.step}"
         return f"trial {self.number}: {given}: {'; '.join(filter(None, (figure, self.reason)))}"
 
@@ -100,7 +99,9 @@ def write_best(path: Path, best: Trial, config: RunConfig, *, trials: int) -> No
         f"# Trial {best.number} of {trials}: validation {config.train.select} {best.value:.4f} "
         f"at step {best.step}."
     )
-    write(path, f"{comment}\n\n{to_toml(config.plain())}")
+    import tomli_w
+
+    write(path, f"{comment}\n\n{tomli_w.dumps(config.plain())}")
 
 
 def write(path: Path, text: str) -> None:

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.assembly import Objectives, build_trainer, train
+from dans.assembly import train
+from dans.building import Objectives, build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.memory import is_out_of_memory
 from dans.plain import read_object
-from dans.spaces import Numbers, parse_space
-from dans.toml import to_value
 from dans.training.files import sweep
 from dans.training.run import Run
 from dans.training.tracker import options
@@ -29,6 +28,7 @@ from dans.training.tracking import check_trackers
 from dans.tuning.follow import Follower
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, built, distribution
 from dans.tuning.results import Trial, best_of, write_best, write_results
+from dans.tuning.spaces import Numbers, parse_space, written
 
 if TYPE_CHECKING:
     import optuna
@@ -44,9 +44,10 @@ def check_optuna() -> None:
     """
     try:
         import optuna
+        import tomli_w  # noqa: F401  (the best trial is written by it)
     except ModuleNotFoundError:
         raise InputError(
-            "tuning: Optuna is missing; install it with: pip install 'dans[tune]'"
+            "tuning: Optuna or tomli-w is missing; install it with: pip install 'dans[tune]'"
         ) from None
     # It tells of every trial itself, and so do we.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -119,7 +120,7 @@ class Study:
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
             for value in part.tried:
                 if reason := self.refusal({key: value}, kg):
-                    raise InputError(f"--space {text}: {to_value(value)} is refused: {reason}")
+                    raise InputError(f"--space {text}: {written(value)} is refused: {reason}")
             whole = isinstance(part, Numbers) and part.whole
             if whole and not self.refusal({key: part.tried[0] + 0.5}, kg):
                 raise InputError(

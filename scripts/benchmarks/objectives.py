@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.assembly import OBJECTIVES
-from dans.assembly import build_trainer
+from dans.building import build_trainer
 from dans.config import RunConfig, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError

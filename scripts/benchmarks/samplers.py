@@ -12,8 +12,8 @@ from importlib.util import find_spec
 
 import torch
 
-from dans.assembly import build_trainer
 from dans.batch import Positives
+from dans.building import build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.registry import build

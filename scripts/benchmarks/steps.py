@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dans.assembly import build_trainer
+from dans.building import build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.messages import MessageGraph

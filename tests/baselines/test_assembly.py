@@ -7,7 +7,8 @@ import torch
 
 from baselines.assembly import OBJECTIVES, train
 from baselines.stay_positive import StayPositive
-from dans.assembly import build_trainer, configure, load
+from dans.assembly import configure, load
+from dans.building import build_trainer
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.judging import judge

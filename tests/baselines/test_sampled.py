@@ -11,8 +11,8 @@ from torch import Tensor
 
 from baselines.assembly import OBJECTIVES
 from baselines.sampled import SampledNegatives, unknown
-from dans.assembly import build_objective
 from dans.batch import Negatives, Positives
+from dans.building import build_objective
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError

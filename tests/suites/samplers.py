@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.assembly import build_member
 from dans.batch import Positives
+from dans.building import build_member
 from dans.config import Component
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import build_trainer
 from dans.batch import Negatives, Positives
+from dans.building import build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.recipes import override

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dans.assembly import build_trainer
 from dans.batch import Positives
+from dans.building import build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError

@@ -1,5 +1,6 @@
 """Spaces to search: which options of a recipe vary, and between what."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -8,7 +9,6 @@ from typing import Any
 
 from dans.errors import InputError
 from dans.plain import parse_toml
-from dans.toml import to_value
 
 #: How a part of a space is written.
 SYNTAX = "KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=STEP or KEY=CHOICE,CHOICE"
@@ -150,6 +150,25 @@ def _choice(text: str, where: str) -> Any:
 
 def _text(value: Any, where: str) -> str:
     try:
-        return to_value(value)
-    except TypeError:
-        raise InputError(f"{where}: no option is a {type(value).__name__}, got {value}") from None
+        return written(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{where}: expected strings, numbers, true or false, or lists of them, got {value}"
+        ) from None
+
+
+def written(value: Any) -> str:
+    """A string, number, truth value, or list of such, as TOML has it in one line; so has JSON.
+
+    Raises:
+        TypeError: another kind of value.
+        ValueError: a number that is not finite.
+
+    Example:
+        >>> written([1e-5, True, "umls"])
+        '[1e-05, true, "umls"]'
+    """
+    if isinstance(value, dict):
+        raise TypeError("a mapping in one line is no JSON")
+    # What JSON leaves as it is, and TOML does not.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
