@@ -1,4 +1,4 @@
-# make demo    train on UMLS, with and without DANS, judge it, see it
+# make demo    train on UMLS, with and without DANS, judge it, ask it, see it
 # make test    linters, types, all tests
 # make lint    linters and types alone
 # make bench   our times and memory beside other libraries'
@@ -78,8 +78,10 @@ demo: $(VENV)/demo.stamp
 	$(py) scripts/train_dans.py --recipe umls-distmult --resume
 	$(py) scripts/evaluate.py $(trained)
 	$(py) scripts/plot_diversity.py $(trained)
+	$(py) scripts/predict.py $(trained) --head steroid --relation affects --top 3
+	$(py) scripts/report.py $(pretrained) $(trained) --out $(trained)/report.html
 	@echo
-	@echo "the report:   $(trained)/report.json (before DANS: $(pretrained)/report.json)"
+	@echo "the report:   $(trained)/report.html, with and without DANS (the numbers: report.json)"
 	@echo "the picture:  $(trained)/tsne.png"
 
 clean:
