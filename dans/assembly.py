@@ -35,7 +35,7 @@ from dans.training.trainer import Trainer, Watch, check_digest
 log = logging.getLogger(__name__)
 
 
-def configure(recipe: Path, assignments: list[str]) -> RunConfig:
+def configure(recipe: Path, assignments: list[str], *, made: Path | None = None) -> RunConfig:
     """A recipe and its overrides as a configuration.
 
     A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
@@ -44,6 +44,8 @@ def configure(recipe: Path, assignments: list[str]) -> RunConfig:
     Args:
         recipe: a TOML file.
         assignments: ``section.option=value``, applied last.
+        made: the folder of a run that goes on; what it took over is read there, where the run it
+            started from is gone.
 
     Raises:
         InputError: the recipe, an override, or the run to start from cannot be used.
@@ -57,7 +59,12 @@ def configure(recipe: Path, assignments: list[str]) -> RunConfig:
             if type(value) is not kind:
                 words = "a string" if kind is str else "a whole number"
                 raise InputError(f"{recipe}: {key}: expected {words}, got {value!r}")
-        before = starting_run(start, seed).config()
+        try:
+            before = starting_run(start, seed).config()
+        except InputError:
+            if made is None or not Run(made).exists:
+                raise
+            before = Run(made).config()
         inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
         config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
         try:

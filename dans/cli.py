@@ -149,7 +149,8 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     recipe = find_recipe(args.recipe, kind)
     chosen = {"train.seed": args.seed, "train.device": args.device}
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
-    config = configure(recipe, [*args.set, *assignments])
+    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
+    config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
 
 

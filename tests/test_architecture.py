@@ -56,8 +56,8 @@ LAYERS = {
     "dans.seeding": 0,
     "dans.spelling": 0,
 }
-#: Sideways, and allowed: an encoder reads a message graph; sizes are parsed in one place, and devices
-#: asked in one.
+#: Sideways, and allowed: an encoder reads a message graph; sizes are parsed in one place, and
+#: devices asked in one.
 SIDEWAYS = {
     ("dans.models", "dans.data"),
     ("dans.config", "dans.memory"),

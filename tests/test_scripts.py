@@ -1,6 +1,7 @@
 """The doors: they open, they say what they take, and they refuse in one sentence."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,6 +197,21 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = (folder / "longer" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6]
+
+
+def test_a_run_goes_on_when_the_one_it_started_from_is_gone(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "base", tmp_path / "base")
+    (tmp_path / "then.toml").write_text(TRAIN_DANS.format(start=tmp_path / "base"))
+    options = ["--recipe", "then.toml", "--out", "then"]
+    assert run("train_dans.py", *options, cwd=tmp_path).returncode == 0
+    shutil.rmtree(tmp_path / "base")
+    longer = ["--resume", "--set", "train.steps=4"]
+    done = run("train_dans.py", *options, *longer, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_state(tmp_path / "then" / "last.safetensors")["step"] == 4
+    done = run("train_dans.py", *options[:2], "--out", "anew", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the run to start from is not there" in done.stderr
 
 
 @pytest.mark.parametrize(
