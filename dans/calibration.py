@@ -46,8 +46,8 @@ class Calibration(ABC):
 
         Raises:
             FloatingPointError: a score is not finite.
-            InputError: a class or both have no facts, all scores are equal, a label is neither 0
-                nor 1, or scikit-learn is missing.
+            InputError: a class or both have no facts, all scores are equal or tell true from false
+                backwards, a label is neither 0 nor 1, or scikit-learn is missing.
         """
 
     @abstractmethod
@@ -84,7 +84,8 @@ class Platt(Calibration):
     """Log odds that are linear in the score: p = σ(aφ + b).
 
     Fitted by maximum likelihood of the soft targets: two parameters and a convex loss, so that the
-    optimum is exact. With a > 0 the order of facts stays, and so does AUC.
+    optimum is exact. The order of facts stays, and so does AUC: a slope that is not above 0 is
+    refused, since probabilities would contradict the ranks.
 
     Source: Platt 1999, Probabilistic outputs for support vector machines.
 
@@ -119,6 +120,8 @@ class Platt(Calibration):
             C=float("inf"), solver="newton-cholesky", tol=TOLERANCE, max_iter=STEPS
         ).fit(z.unsqueeze(1).numpy(), true.numpy(), sample_weight=weight.numpy())
         a = float(found.coef_[0, 0] / scale)
+        if a <= 0:
+            raise _backwards()
         return cls(a, float(found.intercept_[0] - a * mean))
 
     def logits(self, scores: Tensor) -> Tensor:
@@ -171,7 +174,10 @@ class Isotonic(Calibration):
             raise _missing() from None
 
         found = IsotonicRegression(out_of_bounds="clip").fit(x.numpy(), _soft(y).numpy())
-        return cls(tuple(found.X_thresholds_.tolist()), tuple(found.y_thresholds_.tolist()))
+        scores_at, values = found.X_thresholds_.tolist(), found.y_thresholds_.tolist()
+        if values[0] == values[-1]:
+            raise _backwards()
+        return cls(tuple(scores_at), tuple(values))
 
     def logits(self, scores: Tensor) -> Tensor:
         """See ``Calibration``."""
@@ -199,7 +205,7 @@ class Fitted:
 
     Args:
         step: the checkpoint's.
-        digest: of the facts it was trained on.
+        digest: of its facts and weights.
         thresholds: by relation, the score from which on a fact is taken to be true.
         calibrations: by name; none where none could be fitted.
     """
@@ -222,7 +228,7 @@ class Fitted:
         Args:
             data: the plain containers.
             step: the checkpoint's.
-            digest: of the facts it was trained on.
+            digest: of its facts and weights.
 
         Raises:
             InputError: a key is missing, or it was fitted on another checkpoint.
@@ -262,6 +268,13 @@ def _soft(labels: Tensor) -> Tensor:
     """(f,) float64 targets t⁺ where a label is true, t⁻ elsewhere."""
     true, false = labels.sum().double(), (~labels).sum().double()
     return torch.where(labels, (true + 1) / (true + 2), 1 / (false + 2))
+
+
+def _backwards() -> InputError:
+    return InputError(
+        "calibration: the model's scores tell true validation facts from false ones backwards, or "
+        "not at all"
+    )
 
 
 def _missing() -> InputError:

@@ -1,6 +1,7 @@
 """What the scripts share: options, logging, and errors a person can read."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -14,11 +15,11 @@ from dans.allocator import keep_freed_memory
 from dans.assembly import configure, train
 from dans.classifier import Verdict
 from dans.config import RunConfig
-from dans.errors import InputError, shown
+from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
 from dans.evaluation import Report
 from dans.recipes import read_recipe
 from dans.starting import folder
-from dans.training.tracking import ALWAYS, OPTIONAL
+from dans.training.trackers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ def whole(least: int | None = None) -> Callable[[str], int]:
     """The type of an option that is a whole number.
 
     Args:
-        least: the smallest accepted.
+        least: the smallest accepted; none has more than 64 bits.
 
     Example:
         >>> whole(least=1)("5")
@@ -61,6 +62,10 @@ def whole(least: int | None = None) -> Callable[[str], int]:
         fits = re.fullmatch(r"[+-]?[0-9]{1,100}", text)
         if not fits or (least is not None and int(text) < least):
             raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
+        if abs(int(text)) >= LARGEST:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number below 2^63, got {shown(text)}"
+            )
         return int(text)
 
     return parse
@@ -73,6 +78,10 @@ def run_main(main: Callable[[], object]) -> None:
     # package of that name, which torch looks for.
     own = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
+    for stream in (sys.stdout, sys.stderr):
+        # Names that a terminal cannot write are spelt out there.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("dans").setLevel(logging.INFO)
     try:
@@ -84,14 +93,16 @@ def run_main(main: Callable[[], object]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
-    except FloatingPointError as error:
+    except DivergedError as error:
         sys.exit(_refuse(f"training diverged: {error}"))
+    except FloatingPointError as error:
+        sys.exit(_refuse(str(error)))
     except KeyboardInterrupt as stop:
         sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
 
 
 def _refuse(sentence: str, *, status: int = 2) -> int:
-    sys.stderr.write(f"error: {sentence}\n")
+    sys.stderr.write(f"error: {bounded(visible(sentence))}\n")
     return status
 
 

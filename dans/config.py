@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dans.errors import InputError, finite, one_of, shown
+from dans.errors import LARGEST, InputError, finite, one_of, shown
 from dans.memory import stated
 
 T = TypeVar("T")
@@ -51,7 +51,9 @@ def _within(
         or (most is not None and not value <= most)
         or (below is not None and not value < below)
     ):
-        raise InputError(f"{name}: expected {words}, got {value:g}")
+        # As a float, a whole number may be none.
+        got = shown(value) if isinstance(value, int) else f"{value:g}"
+        raise InputError(f"{name}: expected {words}, got {got}")
 
 
 #: Sections of a recipe that say what it gives and what a paper has in its place; nothing is
@@ -88,17 +90,21 @@ class GraphConfig:
 class TrainConfig:
     """How parameters move."""
 
+    #: moves of the model
     steps: int = 1000
     #: facts (or questions) per step; more than there are means all of them
     batch: int = 1000
     #: what a batch counts: ``facts``, or ``questions`` for objectives that compare all entities
     batch_by: BatchBy = "facts"
+    #: what moves the model; ``adagrad`` and ``lazy_adam`` touch only the rows that a step used
     optimizer: OptimizerName = "adam"
+    #: the learning rate
     lr: float = 1e-3
     #: of ``adam`` and ``lazy_adam``
     betas: tuple[float, float] = (0.9, 0.999)
     #: what ``adagrad`` takes the sum of squared gradients to be at the start
     accumulator: float = 0.0
+    #: how the learning rate moves over the run
     schedule: Schedule = "constant"
     #: ``plateau`` multiplies the learning rate by this …
     decay: float = 0.95
@@ -108,6 +114,7 @@ class TrainConfig:
     clip: float = 1.0
     #: weight of mean e² + mean r² over the encoder's output and the relation table
     l2: float = 0.0
+    #: what chance starts from
     seed: int = 0
     #: steps between validations; each writes a checkpoint
     validate_every: int = 100
@@ -117,6 +124,7 @@ class TrainConfig:
     patience: int = 0
     #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
     threads: int = 0
+    #: where to compute, as torch names it
     device: str = "cpu"
     #: what validation, and scoring all entities, may hold at a time beside the model and its
     #: vectors: bytes, or a size such as ``200MB`` or ``1GiB``; empty or 0: a quarter of what is
@@ -133,7 +141,8 @@ class TrainConfig:
         _within("decay", self.decay, above=0, most=1)
         _within("batch", self.batch, least=1)
         _within("validate_every", self.validate_every, least=1)
-        _within("seed", self.seed, most=2**63 - 1)
+        for name in ("steps", "batch", "validate_every", "seed", "patience", "decay_patience"):
+            _within(name, getattr(self, name), most=LARGEST - 1)
         _within("threads", self.threads, most=1024)
         for beta in self.betas:
             _within("betas", beta, least=0, below=1)
@@ -154,7 +163,9 @@ class TrainConfig:
 class PhaseConfig:
     """How the parameters of one phase of a sampler move."""
 
+    #: the learning rate
     lr: float = 1e-3
+    #: of its Adam
     betas: tuple[float, float] = (0.5, 0.999)
     #: facts per inner move, the first of the batch; 0 takes all of it
     batch: int = 0
@@ -176,17 +187,25 @@ class PhaseConfig:
 class RunConfig:
     """Everything that decides what a run computes."""
 
+    #: the facts: a data set's name, a folder, or a card
     data: str
+    #: gives entities their vectors
     encoder: Component
+    #: scores facts
     decoder: Component
     #: what is minimised; of those in ``dans``, rivals from samplers under a loss
     objective: Component = Component("negative_sampling")
+    #: compares scores; of objectives that have rivals
     loss: Component | None = None
+    #: where rivals come from, side by side
     sampler: tuple[Component, ...] = ()
     #: terms beside the objective's
     regularizer: tuple[Component, ...] = ()
+    #: how facts become messages
     graph: GraphConfig = GraphConfig()
+    #: how parameters move
     train: TrainConfig = TrainConfig()
+    #: by the name of a sampler's phase, how its parameters move
     phase: dict[str, PhaseConfig] = field(default_factory=dict)
     #: the run whose weights this one starts from, as ``pretrain/umls-distmult``; empty: from
     #: scratch
@@ -300,7 +319,21 @@ def _component(plain: Any, path: str) -> Component:
     if "name" not in plain:
         raise InputError(f"{path}.name: missing")
     _expect(isinstance(plain["name"], str), f"{path}.name", "a string", plain["name"])
-    return Component(plain["name"], {k: _copy(v) for k, v in plain.items() if k != "name"})
+    given = {key: value for key, value in plain.items() if key != "name"}
+    _check_sizes(given, path)
+    return Component(plain["name"], _copy(given))
+
+
+def _check_sizes(value: Any, path: str) -> None:
+    """Refuse whole numbers that no file could keep."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_sizes(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _check_sizes(item, f"{path}.{i}")
+    elif isinstance(value, int):
+        _expect(-LARGEST <= value < LARGEST, path, "a whole number below 2^63", value)
 
 
 def _sequence(kinds: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
@@ -316,7 +349,7 @@ def _sequence(kinds: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
 def _scalar(kind: type, plain: Any, path: str) -> Any:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
-        _expect(abs(plain) < 2**63, path, "a number below 2^63", plain)
+        _expect(abs(plain) < LARGEST, path, "a number below 2^63", plain)
         return float(plain)
     _expect(type(plain) is kind, path, words[kind], plain)
     if kind is float:

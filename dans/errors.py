@@ -3,14 +3,58 @@
 import math
 from collections.abc import Sequence
 
+#: Whole numbers from here on have more than 64 bits: no file holds them, and torch neither.
+LARGEST = 2**63
+
+#: Letters of a sentence at most.
+LONGEST = 1200
+
 
 class InputError(ValueError):
-    """Something the user gave cannot be used: a file, a line, a key, a name, an option.
+    r"""Something the user gave cannot be used: a file, a line, a key, a name, an option.
 
     The message is one sentence that names the place and what would have been accepted. Scripts
     print it and exit with status 2; every other exception is a defect of ours and keeps its
-    traceback.
+    traceback. Whatever keys, paths or addresses it quotes, it is one line of bounded length that
+    steers no terminal.
+
+    Example:
+        >>> print(InputError("own.toml: a\nb: unknown option"))
+        own.toml: a\nb: unknown option
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(bounded(visible(sentence)))
+
+
+class DivergedError(FloatingPointError):
+    """Training came to numbers that are none, or far too large."""
+
+
+def visible(text: str) -> str:
+    r"""Text on one line, without what would steer a terminal.
+
+    Example:
+        >>> visible("green\ttea \x1b[2J")
+        'green\\ttea \\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def bounded(text: str, most: int = LONGEST) -> str:
+    """Text, or of a long one the beginning and the end.
+
+    Example:
+        >>> bounded("x" * 500 + "y", most=5)
+        'xx…xy'
+    """
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
 
 
 def shown(value: object, most: int = 100) -> str:

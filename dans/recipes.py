@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dans.config import RECORDS, Component
-from dans.errors import InputError
-from dans.plain import parse_toml, read_toml
+from dans.errors import InputError, shown
+from dans.plain import TooLargeError, parse_toml, read_toml
 
 #: Recipes that an error lists all.
 LISTED = 20
@@ -35,7 +35,7 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
         return plain
     if not (isinstance(name, str) and name.isprintable() and name == Path(name).stem != ""):
         raise InputError(
-            f"{path}: extends: expected the name of a recipe in the same folder, got {name!r}"
+            f"{path}: extends: expected the name of a recipe in the same folder, got {shown(name)}"
         )
     base = path.with_name(f"{name}.toml")
     if base in (*heirs, path):
@@ -98,7 +98,7 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         here = changed
         for depth, key in enumerate(keys[:-1]):
             here = _descend(here, key, f"--set {'.'.join(keys[: depth + 1])}")
-        _put(here, keys[-1], _value(text.strip()), f"--set {path}")
+        _put(here, keys[-1], _value(text.strip(), f"--set {path}"), f"--set {path}")
     return changed
 
 
@@ -122,14 +122,16 @@ def _put(here: Any, key: str, value: Any, where: str) -> None:
 
 def _number(here: list[Any], key: str, where: str) -> int:
     if not (key.isdecimal() and len(key) < 10 and int(key) < len(here)):
-        raise InputError(f"{where}: expected a number below {len(here)}, got {key!r}")
+        raise InputError(f"{where}: expected a number below {len(here)}, got {shown(key)}")
     return int(key)
 
 
-def _value(text: str) -> Any:
+def _value(text: str, where: str) -> Any:
     """A TOML value, or else the text as it stands; more than one value is text too."""
     try:
-        plain = parse_toml(f"value = {text}", "")
+        plain = parse_toml(f"value = {text}", where)
+    except TooLargeError:
+        raise
     except InputError:
         return text
     return plain["value"] if len(plain) == 1 else text
@@ -151,5 +153,5 @@ def component(text: str) -> Component:
         key, equals, value = (part.strip() for part in option.partition("="))
         if not (key and equals and value):
             raise InputError(f"{text}: expected NAME or NAME:OPTION=VALUE,OPTION=VALUE")
-        options[key] = _value(value)
+        options[key] = _value(value, text)
     return Component(name.strip(), options)

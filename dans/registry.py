@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar, get_args, get_type_hints
 
-from dans.errors import InputError, finite, shown
+from dans.errors import LARGEST, InputError, finite, shown
 
 T = TypeVar("T")
 
@@ -16,9 +16,6 @@ KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     str: ((str,), "a string"),
 }
-
-#: Whole numbers from here on are none that torch can hold.
-LARGEST = 2**63
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
@@ -39,7 +36,9 @@ def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
     if name not in table:
         near = get_close_matches(name, table, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{where}: unknown name {name!r}; known: {', '.join(sorted(table))}{hint}")
+        raise InputError(
+            f"{where}: unknown name {shown(name)}; known: {', '.join(sorted(table))}{hint}"
+        )
     return table[name]
 
 

@@ -1,9 +1,10 @@
+import gzip
 from pathlib import Path
 
 import pytest
 
 from dans.errors import InputError
-from dans.plain import parse_json, parse_toml, read_json, read_object, read_text, read_toml
+from dans.plain import lines, parse_json, parse_toml, read_json, read_object, read_text, read_toml
 
 
 def test_good_files_are_plain_data(tmp_path: Path) -> None:
@@ -68,3 +69,51 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
 def test_a_missing_file_is_the_callers_to_explain(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "gone")
+
+
+HUGE = "0x" + "f" * 6000
+
+
+@pytest.mark.parametrize(
+    "number", [HUGE, "9223372036854775808", "-9223372036854775809", "0o7" + "7" * 30]
+)
+def test_whole_numbers_have_64_bits(number: str) -> None:
+    with pytest.raises(
+        InputError, match=r"x: a\.1\.b: expected a whole number below 2\^63"
+    ) as caught:
+        parse_toml(f"a = [1, {{ b = {number} }}]", "x")
+    assert len(str(caught.value)) < 200
+    if number.lstrip("-").isdecimal():
+        with pytest.raises(InputError, match=r"x: a: expected a whole number below 2\^63"):
+            parse_json(f'{{"a": {number}}}', "x")
+    ends = parse_toml(f"a = [{2**63 - 1}, {-(2**63)}]", "x")
+    assert parse_json(f'{{"a": [{2**63 - 1}, {-(2**63)}]}}', "x") == ends
+
+
+def test_a_key_stands_once() -> None:
+    with pytest.raises(InputError, match="x: 'k' stands twice in one object"):
+        parse_json('[{"j": {"k": 1, "l": 2, "k": 1}}]', "x")
+
+
+def test_lines_are_those_written_whatever_their_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes("\ufeffada\tbob\r\n\ncy \r\r\n\ufefftea".encode())
+    expected = [(1, "ada\tbob"), (2, ""), (3, "cy \r"), (4, "\ufefftea")]
+    assert list(lines(path)) == expected
+    packed = tmp_path / "a.tsv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert list(lines(packed)) == expected
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.tsv: cannot be read: No such file"):
+        list(lines(tmp_path / "none.tsv"))
+    (tmp_path / "latin.tsv").write_bytes(b"ada\nb\xf6b\n")
+    with pytest.raises(InputError, match=r"latin.tsv:2: byte 2 of the line, 0xf6, is not UTF-8"):
+        list(lines(tmp_path / "latin.tsv"))
+    (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(b"ada\n" * 50)[:-12])
+    with pytest.raises(InputError, match=r"cut.tsv.gz:\d+: the gzip stream is truncated"):
+        list(lines(tmp_path / "cut.tsv.gz"))
+    (tmp_path / "plain.tsv.gz").write_bytes(b"ada\n")
+    with pytest.raises(InputError, match=r"plain.tsv.gz:1: the gzip stream is truncated"):
+        list(lines(tmp_path / "plain.tsv.gz"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dans.data.readers import SPLITS, Split
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.plain import read_toml
 
 #: What may be done to the bytes of a download before they are the split.
@@ -119,7 +119,7 @@ class DatasetCard:
         name = table.text("name", _NAME)
         if name != path.stem:
             raise table.error(
-                "name", f"expected {path.stem!r}, as its file is called, got {name!r}"
+                "name", f"expected {path.stem!r}, as its file is called, got {shown(name)}"
             )
         derived = table.optional("derived")
         return cls(
@@ -175,11 +175,13 @@ def find_card(where: str | Path) -> DatasetCard | None:
         if str(where) and path.is_dir():
             return None
     except OSError as error:
-        raise InputError(f"{str(where)!r}: {error.strerror}; known: {', '.join(known)}") from None
+        raise InputError(
+            f"{shown(str(where))}: {error.strerror}; known: {', '.join(known)}"
+        ) from None
     near = get_close_matches(str(where), known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise InputError(
-        f"{str(where)!r}: neither a data set nor a folder; {hint}known: {', '.join(known)}"
+        f"{shown(str(where))}: neither a data set nor a folder; {hint}known: {', '.join(known)}"
     )
 
 
@@ -224,7 +226,7 @@ class _Table:
     def __init__(self, plain: object, path: Path, where: str = "") -> None:
         self.path, self.where = path, where
         if not isinstance(plain, dict):
-            raise InputError(f"{path}: {where}: expected a table, got {plain!r}")
+            raise InputError(f"{path}: {where}: expected a table, got {shown(plain)}")
         self.plain: dict[str, object] = plain
 
     def __contains__(self, key: str) -> bool:
@@ -241,26 +243,26 @@ class _Table:
     def text(self, key: str, pattern: re.Pattern[str] = _TEXT) -> str:
         value = self._value(key)
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise self.error(key, f"expected {_SHAPES[pattern]}, got {value!r}")
+            raise self.error(key, f"expected {_SHAPES[pattern]}, got {shown(value)}")
         return value
 
     def count(self, key: str) -> int:
         value = self._value(key)
         if type(value) is not int or value < 1:
-            raise self.error(key, f"expected a whole number above 0, got {value!r}")
+            raise self.error(key, f"expected a whole number above 0, got {shown(value)}")
         return value
 
     def name(self, key: str, known: Collection[str]) -> str:
         value = self.text(key)
         if value not in known:
-            raise self.error(key, f"unknown name {value!r}; known: {', '.join(known)}")
+            raise self.error(key, f"unknown name {shown(value)}; known: {', '.join(known)}")
         return value
 
     def names(self, key: str, known: Collection[str]) -> list[str]:
         values = self._list(key)
         for value in values:
             if value not in known:
-                raise self.error(key, f"unknown name {value!r}; known: {', '.join(known)}")
+                raise self.error(key, f"unknown name {shown(value)}; known: {', '.join(known)}")
         return values
 
     def table(self, key: str) -> _Table:
@@ -284,5 +286,5 @@ class _Table:
     def _list(self, key: str) -> list[Any]:
         values = self.plain.get(key, [])
         if not isinstance(values, list):
-            raise self.error(key, f"expected a list, got {values!r}")
+            raise self.error(key, f"expected a list, got {shown(values)}")
         return values

@@ -17,6 +17,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -36,6 +37,11 @@ _CHUNK = 1 << 20
 def cache_folder() -> Path:
     """Where downloads are kept: ``DANS_CACHE``, or the place the platform has for caches."""
     return Path(os.environ.get("DANS_CACHE") or pooch.os_cache("dans"))
+
+
+def downloads_folder() -> Path:
+    """Where archives are kept from which several splits are read."""
+    return cache_folder() / "downloads"
 
 
 def fetch(card: DatasetCard) -> dict[Split, Path]:
@@ -206,11 +212,16 @@ def _download(card: DatasetCard, split: Split) -> Path:
         InputError: none of them gave the file.
     """
     failures = []
+    new = [path for path in (downloads_folder(), cache_folder()) if not path.exists()]
     for download in card.splits[split].downloads:
         try:
             return _keep(_content(download), card, split, download.url)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, tarfile.TarError) as error:
             failures.append(f"{download.url} failed ({_reason(error)})")
+    for path in new:
+        # Only an empty one goes.
+        with suppress(OSError):
+            path.rmdir()
     tried = "; ".join(failures) or "its card names no address"
     raise InputError(
         f"{card.name}: the {split} split is not on this machine and could not be downloaded:"
@@ -232,7 +243,7 @@ def _retrieve(download: Download) -> Path:
     """Download a file whose digest is known; one with another digest is deleted by pooch."""
     name = f"{download.sha256}-{posixpath.basename(download.url)}"
     shelf = pooch.create(
-        cache_folder() / "downloads",
+        downloads_folder(),
         base_url="",
         registry={name: f"sha256:{download.sha256}"},
         urls={name: download.url},

@@ -55,7 +55,7 @@ class Vocabulary:
         """Refuse two ids for one name."""
         if len(self._ids) != len(self.names):
             twice = next(name for i, name in enumerate(self.names) if self._ids[name] != i)
-            raise InputError(f"{twice!r}: the name occurs twice")
+            raise InputError(f"{shown(twice)}: the name occurs twice")
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -234,7 +234,9 @@ class KnowledgeGraph:
         card = find_card(where)
         for split in labelled:
             if split not in SPLITS:
-                raise InputError(f"labelled: unknown name {split!r}; known: {', '.join(SPLITS)}")
+                raise InputError(
+                    f"labelled: unknown name {shown(split)}; known: {', '.join(SPLITS)}"
+                )
         if card is None:
             folder = Path(where)
             return cls._read(folder.resolve().name, split_files(folder), labelled)
@@ -322,7 +324,7 @@ class KnowledgeGraph:
             InputError: no such split.
         """
         if name not in SPLITS:
-            raise InputError(f"split: unknown name {name!r}; known: {', '.join(SPLITS)}")
+            raise InputError(f"split: unknown name {shown(name)}; known: {', '.join(SPLITS)}")
         facts: Tensor = getattr(self, name)
         return facts
 
@@ -427,6 +429,6 @@ def _checked(split: Split, facts: Iterable[tuple[str, str, str]]) -> Iterable[Li
     for i, fact in enumerate(facts):
         if len(fact) != 3 or not all(isinstance(name, str) and name.strip() for name in fact):
             raise InputError(
-                f"{split}[{i}]: expected three names, head, relation, tail, got {fact!r}"
+                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(fact)}"
             )
         yield *fact, True

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dans.errors import InputError
+from dans.errors import InputError, shown
 
 #: ``relation``: 1/|N_i^r|; ``node``: 1/deg(i); ``code``: 1/deg(i) · 1/|N_j^{r,out}|
 Norm = Literal["relation", "node", "code"]
@@ -83,7 +83,9 @@ class MessageGraph:
             InputError: no such normaliser.
         """
         if norm not in get_args(Norm):
-            raise InputError(f"norm: unknown name {norm!r}; known: {', '.join(get_args(Norm))}")
+            raise InputError(
+                f"norm: unknown name {shown(norm)}; known: {', '.join(get_args(Norm))}"
+            )
         heads, relations, tails = triples.unbind(1)
         if facts is None:
             facts = torch.arange(len(triples), device=triples.device)

@@ -4,15 +4,14 @@ Every refusal names the file and the line, counted from 1. Names are text and st
 ``007``, ``NA`` and ``null`` are names, and only a tab separates columns.
 """
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from dans.errors import InputError
+from dans.errors import InputError, shown
+from dans.plain import lines
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -117,28 +116,11 @@ def split_files(folder: Path) -> dict[Split, Path]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Decoded lines without their ends, numbered from 1."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.decode().removesuffix("\n").removesuffix("\r")
-                if number == 1:
-                    line = line.removeprefix(_BOM)
-                if "\0" in line or _BOM in line or "\r" in line:
-                    raise InputError(f"{path}:{number}: {_intruder(line)}")
-                yield number, line
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(
-            f"{path}:{number}: byte {error.start + 1} of the line, 0x{byte:02x}, is not UTF-8"
-        ) from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path}:{number + 1}: the gzip stream is truncated or corrupt: {error}"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    """Numbered lines, with nothing in them that belongs into no text."""
+    for number, line in lines(path):
+        if "\0" in line or _BOM in line or "\r" in line:
+            raise InputError(f"{path}:{number}: {_intruder(line)}")
+        yield number, line
 
 
 def _intruder(line: str) -> str:
@@ -166,7 +148,7 @@ def _table(path: Path, labelled: bool) -> Iterator[Line]:
             raise InputError(f"{path}:{number}: the {blank[0]} is empty")
         if labelled:
             if columns[3] not in _LABELS:
-                raise InputError(f"{path}:{number}: label {columns[3]!r}; expected 1 or -1")
+                raise InputError(f"{path}:{number}: label {shown(columns[3])}; expected 1 or -1")
             label = _LABELS[columns[3]]
         yield head, relation, tail, label
 

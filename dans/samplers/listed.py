@@ -12,11 +12,12 @@ from torch import Tensor
 from dans.batch import Negatives, Positives
 from dans.errors import InputError, one_of
 from dans.known import KnownFacts
+from dans.plain import lines
 from dans.samplers.base import NegativeSampler
 from dans.samplers.chance import below, distinct
 from dans.samplers.entity import any_other, replaced
 from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
-from dans.samplers.names import Names, lines
+from dans.samplers.names import Names
 
 #: The columns every line has: a fact, the side that is replaced, and by whom.
 CORE = ("head", "relation", "tail", "side", "rival")

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dans.errors import InputError
-from dans.samplers.names import Names, lines
+from dans.plain import lines
+from dans.samplers.names import Names
 
 #: Numbers held at once where a whole is made part by part: 64 MiB of float32.
 ELEMENTS = 2**24

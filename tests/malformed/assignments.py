@@ -66,6 +66,21 @@ CASES = [
     sets("a comment", "'train.steps=#5'", "train.steps: expected a whole number", "'#5'"),
     sets("a quote without an end", "'train.device=\"cpu'", "train.device", "known: cpu"),
     sets("digits without end", f"train.steps={'9' * 5000}", "train.steps: expected a whole"),
+    sets(
+        "hexadecimal digits without end",
+        f"train.steps=0x{'f' * 6000}",
+        "--set train.steps: value: expected a whole number below 2^63, got a very large int",
+    ),
+    sets("more steps than 64 bits", f"train.steps={2**63}", "train.steps", "below 2^63"),
+    sets("a line end in a key", "'a\nb=1'", "a\\nb: unknown option"),
+    sets("a line end and no value", "'a\nb'", "--set a\\nb: expected section.option=value"),
+    sets("an escape in a key", "'train.\x1b[31m=1'", "train.\\x1b[31m: unknown option"),
+    sets("an escape in a decoder's option", "'decoder.\x1b[31m=1'", "decoder.\\x1b[31m: unknown"),
+    sets("a key without end", f"train.{'x' * 5000}=1", "train.xxx", "unknown option"),
+    sets("no recipe of that name", "data=umsl", "'umsl'", "did you mean umls?"),
+    sets(
+        "no steps between validations", "train.validate_every=0", "train.validate_every: expected"
+    ),
     sets("brackets without end", f"train.lr={'[' * 5000}", "train.lr: expected a number"),
     sets("a section for a choice", "train.optimizer={a=1}", "train.optimizer: known: adam"),
     sets("a choice in capitals", "train.optimizer=ADAM", "train.optimizer: known: adam", "'ADAM'"),

@@ -85,6 +85,27 @@ CASES = [
     whole("NUL", b'name = "t\0y"', "not a TOML file", "line 1"),
     whole("a card of brackets", "name = " + "[" * 9999, "not a TOML file"),
     whole("a number of ten thousand digits", "entities = " + "9" * 9999, "not a TOML file"),
+    toy("a large number", "= 7", f"= 0x{'f' * 6000}", "entities: expected a whole number below"),
+    toy(
+        "a title of a large number",
+        '= "toy"\nsource',
+        f"= 0x{'f' * 6000}\nsource",
+        "title: expected",
+    ),
+    toy("a digest without end", 'sha256 = "', f'sha256 = "{"a" * 5000}"#', "expected 64 hex", "…"),
+    toy("a key of two lines", "= 7", '= 7\n"a\\nb\\u001b[31m" = 5', "a\\nb\\x1b[31m: unknown key"),
+    case(
+        "an address of escapes",
+        FETCH,
+        "https://x.invalid/\\x00\\x1b[31m failed",
+        change=named(
+            swap(
+                "[train]\n",
+                '[train]\ndownload = [{ url = "https://x.invalid/\\u0000\\u001b[31m", '
+                f'sha256 = "{SHA}" }}]\n',
+            )
+        ),
+    ),
     toy("key twice", 'title = "toy"', 'title = "toy"\ntitle = "toy"', "not a TOML file", "line"),
     toy("section twice", "[valid]", "[train]\n[valid]", "not a TOML file", "line"),
     toy("name missing", 'name = "toy"\n', "", "name: missing"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,12 @@ def fitted(name: str, change: Callable[[Any], object], *words: str) -> Case:
     )
 
 
+def amid(world: Path, data: bytes) -> None:
+    path = world / "run/metrics.jsonl"
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(first + b"\n" + data + rest)
+
+
 CASES = [
     case(
         "no such folder", "evaluate.py nowhere", "nowhere/config.json: ", "not the folder of a run"
@@ -120,11 +127,20 @@ CASES = [
     config("empty config", b"", "not a JSON file"),
     config("half a config", '{"data": "facts", "enc', "not a JSON file", "line 1"),
     config("a config of TOML", 'data = "facts"\n', "not a JSON file", "line 1"),
-    config("a config in UTF-16", '{"data": "facts"}'.encode("utf-16"), ""),
+    case(
+        "a config in UTF-16",
+        JUDGE,
+        f"{CONFIG}:1: byte 1 of the line, 0xff, is not UTF-8",
+        files={CONFIG: '{"data": "facts"}'.encode("utf-16")},
+    ),
     config("a config of a list", "[]", "expected an object, got list"),
     config("a config of a number", "5", "expected an object, got int"),
     config("a config of brackets", "[" * 9999, "not a JSON file"),
     config("a config of digits", "9" * 9999, "not a JSON file"),
+    config(
+        "a key of the config twice", '{"data": "facts", "data": "facts"}', "'data' stands twice"
+    ),
+    config("a key of two lines", '{"a\\nb\\u001b[31m": 5}', "a\\nb\\x1b[31m: unknown option"),
     config("an empty object", "{}", "data: missing"),
     edited("config without data", drop("data"), "data: missing"),
     case(
@@ -225,6 +241,21 @@ CASES = [
         "damaged",
         change=lambda world: amid(world, b'{"step": "two"}\n'),
     ),
+    *(
+        case(
+            f"metrics of {line!r:.30}",
+            RESUME,
+            "run/metrics.jsonl:2: ",
+            "damaged",
+            change=partial(amid, data=f"{line}\n".encode()),
+        )
+        for line in (
+            '{"step": true}',
+            f'{{"step": {10**400}}}',
+            '{"step": 0, "train": []}',
+            '{"step": 0, "step": 0}',
+        )
+    ),
     case(
         "a folder for the metrics",
         RESUME,
@@ -296,9 +327,3 @@ CASES = [
     fitted("isotonic that falls", lambda c: c["isotonic"]["scores"].reverse(), "isotonic.scores: "),
     fitted("a probability above 1", put(7.0, "isotonic", "values", 0), "isotonic.values"),
 ]
-
-
-def amid(world: Path, data: bytes) -> None:
-    path = world / "run/metrics.jsonl"
-    first, rest = path.read_bytes().split(b"\n", 1)
-    path.write_bytes(first + b"\n" + data + rest)

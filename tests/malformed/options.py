@@ -21,12 +21,29 @@ CASES: list[Case] = [
         f"{OWN} --out new --set train.memory_budget=-1",
         "train.memory_budget: expected a size such as 200MB",
     ),
+    case("a run of a line end", "evaluate.py 'no\nwhere'", "no\\nwhere/config.json: not there"),
+    case(
+        "a recipe of a line end", "pretrain_rgcn.py --recipe 'a\nb'", "a\\nb.toml: no such recipe"
+    ),
+    case("a folder of a line end", f"{OWN} --out 'own.toml/\n'", "own.toml/\\n"),
+    case(
+        "a run to start from that is not there",
+        "train_dans.py",
+        "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0",
+    ),
+    case(
+        "a run to inspect that is none", "inspect_sampler.py nowhere", "nowhere is not the folder"
+    ),
     case("seed of text", f"{OWN} --out new --seed x", "--seed: expected a whole number, got 'x'"),
     case(
         "seed of a float", f"{OWN} --out new --seed 1.5", "--seed: expected a whole number", "1.5"
     ),
     case("seed negative", f"{OWN} --out new --seed -1", "train.seed: expected at least 0, got -1"),
-    case("seed beyond numbers", f"{OWN} --out new --seed {2**64}", "train.seed: expected at most"),
+    case(
+        "seed beyond numbers",
+        f"{OWN} --out new --seed {2**64}",
+        "--seed: expected a whole number below 2^63",
+    ),
     case("unknown option", f"{OWN} --steps 5", "unrecognized arguments: --steps 5", "--help"),
     case("option without a value", f"{OWN} --seed", "--seed: expected one argument", "--help"),
     case("too many words", "evaluate.py run judged", "unrecognized arguments: judged", "--help"),

@@ -125,6 +125,31 @@ CASES = [
     ),
     line("an object of numbers", '{"head": 0, "relation": "r0"}\n', "head", "0"),
     line("an object of lists", '{"head": ["e0"], "relation": "r0"}\n', "head", "['e0']"),
+    line("an object with a key twice", '{"head": "e0", "head": "e1"}\n', "'head' stands twice"),
+    line(
+        "an object with a key of two lines",
+        '{"a\\nb\\u001b[31m": "e0"}\n',
+        "a\\nb\\x1b[31m: unknown key",
+    ),
+    case("a file of a line end", f"{ASK} --file 'a\nb'", "a\\nb: cannot be read"),
+    case(
+        "ranks of no triple",
+        f"{ASK} --file own.tsv --ranks",
+        "own.tsv: --ranks: no effect",
+        files={"own.tsv": "e0\tr0\n"},
+    ),
+    case(
+        "top of triples alone",
+        f"{ASK} --file own.tsv --top 3",
+        "own.tsv: --top: no effect",
+        files={"own.tsv": "e0\tr0\te4\n"},
+    ),
+    case(
+        "new of triples alone",
+        f"{ASK} --file own.tsv --new",
+        "own.tsv: --new: no effect",
+        files={"own.tsv": "e0\tr0\te4\n"},
+    ),
     line("an empty object", "{}\n", "or two of them"),
     line(
         "an object with an unknown name", '{"head": "e9", "relation": "r0"}\n', "unknown name 'e9'"

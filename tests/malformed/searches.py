@@ -1,6 +1,10 @@
 """Reports, searches and exports that cannot be."""
 
+from collections.abc import Callable
+from typing import Any
+
 from tests.malformed.case import Case, case
+from tests.malformed.folders import drop, edit, put
 
 TUNE = "tune.py --recipe own.toml --out new --trials 2"
 SPACE = "--space train.lr=1e-3..1e-1"
@@ -8,6 +12,26 @@ SPACE = "--space train.lr=1e-3..1e-1"
 
 def space(name: str, given: str, *words: str) -> Case:
     return case(name, f"{TUNE} --space {given}", f"--space {given.strip(chr(39))}: ", *words)
+
+
+def line(name: str, part: str, *words: str) -> Case:
+    """A last line of metrics with something else in it."""
+    step = "" if part.startswith('"step"') else '"step": 1, '
+    text = f'{{"step": 0}}\n{{{step}{part}}}\n'
+    files = {"run/metrics.jsonl": text}
+    return case(f"metrics with {name}", "report.py run", "metrics.jsonl:2: ", *words, files=files)
+
+
+def kept(name: str, change: Callable[[Any], object], *words: str) -> Case:
+    """A report that is kept in the folder."""
+    return case(
+        f"kept report with {name}",
+        "report.py judged --facts 1",
+        "judged/report.json: ",
+        *words,
+        change=edit("judged/report.json", change),
+        warned=1,
+    )
 
 
 CASES = [
@@ -26,7 +50,7 @@ CASES = [
     case(
         "report of facts by text", "report.py run --facts many", "--facts: expected a whole number"
     ),
-    case("report of other data sets", "report.py run judged", "judged", "same data set", warned=2),
+    case("report of other data sets", "report.py run judged", "judged", "same data set", warned=3),
     case("report of a run twice", "report.py run run/", "RUN: expected each folder once"),
     case(
         "report of a damaged run",
@@ -34,7 +58,7 @@ CASES = [
         "run/best.safetensors: ",
         "damaged",
         files={"run/best.safetensors": b"{}"},
-        warned=1,
+        warned=2,
     ),
     case(
         "report of a run with garbage for metrics",
@@ -42,8 +66,20 @@ CASES = [
         "run/metrics.jsonl:1: ",
         "damaged",
         files={"run/metrics.jsonl": "what\n"},
-        warned=1,
     ),
+    line("a list for both sides", '"both": []', "damaged", "both"),
+    line("null for both sides", '"both": null', "damaged", "both"),
+    line("a list for the terms", '"train": [1]', "damaged", "train"),
+    line("a list for classes", '"classification": [1]', "damaged", "classification"),
+    line("seconds of text", '"seconds": "x"', "seconds: expected a number, got 'x'"),
+    line("no seconds", '"seconds": null', "seconds: expected a number, got None"),
+    line("a loss of text", '"train": {"loss": "x"}', "train.loss: expected a number, got 'x'"),
+    line("an MRR of a list", '"both": {"mrr": [1]}', "both.mrr: expected a number, got [1]"),
+    line("a huge loss", f'"train": {{"loss": 1{"0" * 400}}}', "damaged"),
+    line("a huge step", f'"step": 1{"0" * 400}', "damaged", "step"),
+    kept("a list for both sides", put([], "both"), "both: expected an object, got []"),
+    kept("no heads", drop("heads"), "heads: missing"),
+    kept("an MRR of text", put("x", "both", "mrr"), "both.mrr: expected a number, got 'x'"),
     case("no space", TUNE, "--space: missing", "KEY=LOW..HIGH"),
     space("no range", "train.lr", "expected KEY=LOW..HIGH"),
     space("a range without an end", "train.lr=1..", "expected a number", "''"),

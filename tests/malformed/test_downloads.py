@@ -172,14 +172,14 @@ def test_a_wrong_checksum_is_deleted_and_reported(here: Path, mirror: Mirror) ->
     assert f"{mirror.url}/toy.txt" in sentence
     assert digest(b"something else\n") in sentence
     assert digest(TRAIN) in sentence
-    assert not [path for path in (here / "cache").rglob("*") if path.is_file()]
+    assert not (here / "cache").exists()
 
 
 @pytest.mark.slow
 def test_an_interrupted_download_leaves_nothing_behind(here: Path, mirror: Mirror) -> None:
     cut = mirror.offer("/toy.txt", TRAIN[:40], claimed=TRAIN)
     assert digest(TRAIN) in fetch(here, cut)
-    assert not [path for path in (here / "cache").rglob("*") if path.is_file()]
+    assert not (here / "cache").exists()
 
 
 def test_a_cache_that_was_spoilt_is_not_used(here: Path, mirror: Mirror) -> None:

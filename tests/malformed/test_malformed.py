@@ -66,6 +66,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(one: Case, world: Path) -
     assert done.returncode == 2, done.stdout + done.stderr
     *warnings, sentence = done.stderr.splitlines()
     assert sentence.startswith("error: "), done.stderr
+    assert sentence.isprintable()
     assert len(warnings) == one.warned, done.stderr
     assert done.stdout == "" or one.warned
     missing = [word for word in one.words if word not in done.stderr]

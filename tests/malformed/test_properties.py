@@ -19,7 +19,7 @@ from dans.calibration import Fitted, Isotonic, Platt
 from dans.config import RunConfig
 from dans.data.cards import DatasetCard
 from dans.data.readers import read
-from dans.errors import InputError
+from dans.errors import LONGEST, InputError
 from dans.plain import parse_json, parse_toml
 from dans.recipes import component, merge, override, read_recipe
 from dans.registry import build
@@ -46,6 +46,8 @@ scalars = (
     | st.integers()
     | st.floats()
     | st.text(max_size=8)
+    # As hexadecimal digits make them: Python writes none of these.
+    | st.integers(6000, 7000).map(lambda digits: 16**digits)
     | st.sampled_from([2**63, -(2**63), 10**400, "", "umls", "uniform", "inf", "nan", 1e308])
 )
 
@@ -68,7 +70,10 @@ def attempt(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except InputError as error:
-        return Refused(str(error))
+        sentence = str(error)
+        assert sentence.isprintable(), sentence
+        assert len(sentence) <= LONGEST
+        return Refused(sentence)
 
 
 class Refused(str):
@@ -147,6 +152,9 @@ def test_one_thing_wrong_in_a_recipe_is_refused_by_its_key(
 @example("a=" + "9" * 5000)
 @example("sampler." + "9" * 5000 + ".k=1")
 @example("train.lr=1\nfoo=2")
+@example("train.steps=0x" + "f" * 6000)
+@example("a\nb")
+@example("train.\x1b[31m=1")
 def test_any_assignment_is_applied_or_refused(text: str) -> None:
     before = json.dumps(GOOD)
     changed = attempt(lambda: override(GOOD, [text]))
@@ -183,6 +191,8 @@ def test_any_component_is_read_or_refused(text: str) -> None:
 @example(b"a=" + b"[" * 5000)
 @example(b'extends = "a\\u0000b"')
 @example(b'extends = "../bytes"')
+@example(b"extends = 0x" + b"f" * 6000)
+@example(b'"a\\nb\\u001b[31m" = 5')
 def test_any_bytes_are_toml_or_refused_by_file(shelf: Path, data: bytes) -> None:
     path = shelf / "bytes.toml"
     path.write_bytes(data)

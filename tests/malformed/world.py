@@ -86,7 +86,7 @@ def make_world(world: Path) -> Path:
             "--set",
             "data=labelled.toml",
             "--set",
-            "train.steps=20",
+            "train.steps=60",
             "--set",
             "train.lr=0.1",
         ),

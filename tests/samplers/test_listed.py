@@ -237,11 +237,11 @@ def test_unreadable_files_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the folder holds no \.tsv"):
         listed(kg, tmp_path)
     (tmp_path / "latin.tsv").write_bytes(b"ada\tknows\tb\xf6b\ttail\ttea\n")
-    with pytest.raises(InputError, match=r"latin.tsv:1: not UTF-8"):
+    with pytest.raises(InputError, match=r"latin.tsv:1: byte .* is not UTF-8"):
         listed(kg, tmp_path / "latin.tsv")
     packed = gzip.compress(line("ada knows bob", "tail", "tea").encode() * 50)
     (tmp_path / "cut.tsv.gz").write_bytes(packed[:-12])
-    with pytest.raises(InputError, match="truncated or corrupt gzip"):
+    with pytest.raises(InputError, match="gzip stream is truncated or corrupt"):
         listed(kg, tmp_path / "cut.tsv.gz")
     (tmp_path / "empty.tsv").write_text("")
     with pytest.raises(InputError, match="no rival of a tail or head of any training fact"):
