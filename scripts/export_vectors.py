@@ -10,7 +10,7 @@ python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out vectors --f
 from pathlib import Path
 
 from dans import cli
-from dans.exporting import FORMATS, export
+from dans.predict.vectors import FORMATS, export
 
 
 def main() -> None:

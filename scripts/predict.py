@@ -14,8 +14,8 @@ is 2 in the end.
 
 from pathlib import Path
 
-from dans import cli, dialogue
-from dans.predict import Predictor
+from dans import cli
+from dans.predict import Predictor, dialogue
 
 
 def main() -> None:

@@ -6,6 +6,9 @@ from typing import Literal
 from dans.data.readers import Split
 from dans.errors import InputError, shown
 
+#: What asks, where it stands alone in a column.
+OPEN = "?"
+
 #: What can be asked for.
 Part = Literal["head", "relation", "tail"]
 PARTS: tuple[Part, ...] = ("head", "relation", "tail")
@@ -52,8 +55,9 @@ class Question:
         return next((p for p, name in zip(PARTS, self.parts, strict=True) if name is None), None)
 
     def __str__(self) -> str:
-        """As a triple."""
-        return f"({', '.join('?' if name is None else name for name in self.parts)})"
+        """As a triple; a name that is a question mark stands in quotes."""
+        names = (repr(name) if name == OPEN else name or OPEN for name in self.parts)
+        return f"({', '.join(names)})"
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,3 @@ class Fact:
     known: tuple[Split, ...]
     head_rank: int | None = None
     tail_rank: int | None = None
-
-
-def visible(text: str) -> str:
-    r"""Text on one line, without what would steer a terminal.
-
-    Example:
-        >>> visible("green\ttea \x1b[2J")
-        'green\\ttea \\x1b[2J'
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

@@ -11,7 +11,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from dans.asking import PARTS, Answer, Fact, Part, Question
 from dans.assembly import Trained, load
 from dans.calibration import CALIBRATIONS, Calibration
 from dans.classifier import logits
@@ -22,10 +21,9 @@ from dans.judging import budget_of, has_both, kept_or_fitted
 from dans.memory import Budget, stated
 from dans.models.decoders.base import Decoder, Multilinear
 from dans.models.model import at_rest
+from dans.predict.questions import PARTS, Answer, Fact, Part, Question
 from dans.registry import choose
 from dans.training.run import Which
-
-__all__ = ["Answer", "Fact", "Predictor", "Question"]
 
 log = logging.getLogger(__name__)
 

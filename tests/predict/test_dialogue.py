@@ -5,23 +5,23 @@ import gzip
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from dans import dialogue
-from dans.asking import Question
 from dans.assembly import configure, train
 from dans.calibration import Platt
 from dans.data.graph import KnowledgeGraph
-from dans.dialogue import FORMS, Csv, Form, JsonLines, Table, Wish, parse
 from dans.errors import InputError
 from dans.models.decoders import DistMult
-from dans.predict import Predictor
+from dans.predict import Predictor, Question, dialogue, forms
+from dans.predict.dialogue import parse
+from dans.predict.forms import FORMS, Csv, Form, JsonLines, Table, Wish
+from tests.predict.test_predictor import RECIPE, RGCN
 from tests.processes import Running, run
-from tests.test_predict import RECIPE, RGCN
 
 
 def predictor_of(kg: KnowledgeGraph, *, calibrated: bool = False) -> Predictor:
@@ -70,6 +70,7 @@ def test_lines_ask(line: str, parts: tuple[str | None, ...]) -> None:
         ('{"head": ["ada"], "relation": "knows"}', "head: expected a name"),
         ('{"head": "ada"', "not a JSON object"),
         ('{"head":' * 100_000, "not a JSON object"),
+        ('{"head": "ada", "head": "bob", "relation": "knows"}', "'head' stands twice"),
     ],
 )
 def test_lines_that_ask_nothing_are_refused(line: str, sentence: str) -> None:
@@ -86,7 +87,9 @@ def test_a_file_is_refused_by_file_and_line_before_anything_is_answered(
     with pytest.raises(InputError, match=r"questions.tsv:3: relation: .* did you mean 'knows'"):
         dialogue.read_questions(path, ask)
     path.write_bytes(b"ada\tknows\n\xff\tknows\n")
-    with pytest.raises(InputError, match=r"questions.tsv:2: not UTF-8"):
+    with pytest.raises(
+        InputError, match=r"questions.tsv:2: byte 1 of the line, 0xff, is not UTF-8"
+    ):
         dialogue.read_questions(path, ask)
     path.write_bytes(b"\n\n")
     with pytest.raises(InputError, match=r"questions.tsv: no question in it; expected head"):
@@ -170,7 +173,7 @@ def test_a_table_is_aligned_and_steers_no_terminal() -> None:
     assert "train, valid and test" in rule
     assert columns.split() == ["rank", "tail", "score", "known"]
     assert len(rows) == 4
-    ends = {dialogue._width(row[: row.index(".")]) for row in rows}
+    ends = {forms._width(row[: row.index(".")]) for row in rows}
     assert len(ends) == 1, "decimal points stand below each other"
 
 
@@ -190,6 +193,46 @@ def test_a_table_says_that_nothing_new_is_left() -> None:
     assert "left out" in text
 
 
+def test_a_table_cuts_long_names_and_data_never() -> None:
+    long = "語x" * 200
+    ask = predictor_of(KnowledgeGraph.of([(long, "r", "a")]))
+    for question in (Question(long, "r"), Question(relation="r", tail="a")):
+        text = whole(dialogue.answer(Table(ask, Wish()), [question]))
+        assert f"{long[:160]}…" in text
+        assert long[:161] not in text
+        for form in (JsonLines(ask, Wish()), Csv(ask, Wish())):
+            said = whole(dialogue.answer(form, [question]))
+            assert long in (said if isinstance(form, Csv) else str(json.loads(said)))
+
+
+def test_a_name_that_is_a_question_mark_is_shown_as_one() -> None:
+    ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
+    text = whole(dialogue.answer(Table(ask, Wish()), [Question("?", "r")]))
+    assert text.splitlines()[3] == "('?', r, ?)"
+
+
+def test_options_of_no_effect_on_lines_are_told(
+    kg: KnowledgeGraph, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed, triple = b"ada\towns\n", b"ada\towns\tmap\n"
+    asked = {"top": None, "new_only": False, "ranks": False}
+    for content, options, idle in (
+        (listed, {"ranks": True}, "--ranks"),
+        (triple, {"top": 3}, "--top"),
+        (triple, {"new_only": True}, "--new"),
+    ):
+        wish = Wish.of(None, **(asked | options))
+        path = tmp_path / "questions.tsv"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"questions.tsv: {idle}: no effect"):
+            dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path))
+        path.write_bytes(listed + triple)
+        assert whole(dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path)))
+        with caplog.at_level(logging.WARNING, "dans"):
+            whole(dialogue.converse(JsonLines(predictor_of(kg), wish), [content]))
+        assert f"standard input: {idle}: no effect" in caplog.messages[-1]
+
+
 @pytest.mark.parametrize("name", list(FORMS))
 def test_talk_goes_on_after_a_wrong_line(
     kg: KnowledgeGraph, name: str, caplog: pytest.LogCaptureFixture
@@ -201,7 +244,7 @@ def test_talk_goes_on_after_a_wrong_line(
     with caplog.at_level(logging.WARNING, "dans"), refusal:
         said.extend(dialogue.converse(form, given))
     assert "standard input:3: head: unknown name 'adda'; did you mean 'ada'?" in caplog.text
-    assert "standard input:4: not UTF-8" in caplog.text
+    assert "standard input:4: byte 1 of the line, 0xff, is not UTF-8" in caplog.text
     assert len(said) == 5, "a head and a reply to each line that is not empty"
     assert "ada" in said[1]
     assert "bob" in said[4]
@@ -234,7 +277,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts", objective=RGCN))
     train(configure(folder / "own.toml", []), folder / "run")
     (folder / "good.tsv").write_text("e1\tr0\n?\tr1\te2\ne1\tr0\te5\n")
-    (folder / "bad.tsv").write_text("e1\tr0\ne1\tr7\n")
     return folder
 
 
@@ -258,30 +300,6 @@ def test_the_script_answers(folder: Path, options: list[str], expected: list[str
         assert text in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--head", "e9", "--relation", "r0"], "--head: unknown name 'e9'"),
-        (["--head", "e1", "--relation", "R0", "--json"], "--relation: unknown name 'R0'; did you"),
-        (["--head", "e1"], "expected two of --head, --relation and --tail, or all three, or"),
-        ([], "expected two of --head"),
-        (["--head", "e1", "--file", "good.tsv"], "--head: not together with --file"),
-        (["--file", "bad.tsv"], "bad.tsv:2: relation: unknown name 'r7'"),
-        (["--file", "none.tsv"], "none.tsv: cannot be read"),
-        (["--head", "e1", "--relation", "r0", "--top", "0"], "--top: expected a whole number of"),
-        (["--head", "e1", "--relation", "r0", "--tail", "e2", "--new"], "--new: no effect"),
-        (["--head", "e1", "--relation", "r0", "--tail", "e2", "--top", "3"], "--top: no effect"),
-        (["--head", "e1", "--relation", "r0", "--ranks"], "--ranks: only for --file"),
-    ],
-)
-def test_mistakes_end_in_one_sentence(folder: Path, options: list[str], sentence: str) -> None:
-    done = run("predict.py", "run", *options, cwd=folder)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == "", "nothing half"
-
-
 def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
     given = 'e1\tr0\ne1\tr7\n{"relation": "r1", "tail": "e2"}\n'
     with Running("predict.py", "run", "--file", "-", "--json", cwd=folder, given=given) as talk:
@@ -294,3 +312,39 @@ def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
     told, counted = done.stderr.splitlines()
     assert told == error["error"]
     assert counted == "error: standard input: 1 of its lines could not be answered"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_names_that_a_terminal_cannot_write_are_spelt_out(
+    folder: Path, tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "facts").mkdir()
+    for path in (folder / "facts").iterdir():
+        text = path.read_text().replace("e1", "語1")
+        (tmp_path / "facts" / path.name).write_text(text, "utf-8")
+    (tmp_path / "own.toml").write_text(RECIPE.format(data="facts", objective=RGCN))
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    done = run("predict.py", "run", "--head", "語1", "--relation", "r0", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "\\u8a9e1" in done.stdout
+    done = run("predict.py", "run", "--head", "語x", "--relation", "r0", cwd=tmp_path, env=env)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --head: unknown name '\\u8a9ex'")
+
+
+def spoil() -> None:
+    """Let no score be a number."""
+
+    def ask(*_: object, **__: object) -> None:
+        raise FloatingPointError("the score of 'e1' is nan; the model has no answer")
+
+    Predictor.ask = ask  # type: ignore[method-assign]
+
+
+def test_scores_that_are_no_numbers_are_not_called_training(folder: Path) -> None:
+    options = ["--head", "e1", "--relation", "r0"]
+    done = run("predict.py", "run", *options, cwd=folder, before=spoil)
+    assert done.returncode == 2
+    assert done.stderr == "error: the score of 'e1' is nan; the model has no answer\n"

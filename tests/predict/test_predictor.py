@@ -12,18 +12,17 @@ import torch
 from torch import Tensor
 
 from baselines import assembly as baselines
-from dans.asking import Answer, Question, visible
 from dans.assembly import configure, load, train
 from dans.calibration import Platt
 from dans.classifier import logits
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.messages import MessageGraph
-from dans.errors import InputError
+from dans.errors import InputError, visible
 from dans.evaluation import Evaluator
 from dans.judging import calibrate, probabilities
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
-from dans.predict import Predictor
+from dans.predict import Answer, Predictor, Question
 from dans.registry import build
 from tests.suites.labelled import labelled_recipe
 
@@ -374,7 +373,7 @@ def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
 def test_asking_loads_neither_dgl_nor_what_draws_or_downloads(runs: dict[str, Path]) -> None:
     """Seconds for a person who waits for one answer."""
     code = (
-        "import sys; from dans import cli, dialogue; from dans.predict import Predictor;"
+        "import sys; from dans import cli; from dans.predict import Predictor, dialogue;"
         f"Predictor.load({str(runs['dans'])!r}).tails('e1', 'r1'); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,9 +12,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from dans.asking import visible
 from dans.assembly import load
-from dans.errors import InputError
+from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.training.run import Which
 
@@ -120,7 +119,7 @@ def write_safetensors(folder: Path, vectors: Vectors) -> None:
 def write_projector(folder: Path, vectors: Vectors) -> None:
     """A pair of tab-separated files for each table, and what ``tensorboard --logdir`` looks for.
 
-    Each name is on one line there, whatever is in it: see ``dans.asking.visible``.
+    Each name is on one line there, whatever is in it: see ``dans.errors.visible``.
     """
     config = []
     for name, table in vectors.tables.items():

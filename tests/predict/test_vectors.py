@@ -11,10 +11,10 @@ from google.protobuf import text_format
 from safetensors import safe_open
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from dans import exporting
 from dans.assembly import configure, load, train
 from dans.errors import InputError
-from dans.exporting import Vectors, export
+from dans.predict import vectors as writing
+from dans.predict.vectors import Vectors, export
 from tests.processes import run as run_script
 
 RECIPE = """
@@ -89,10 +89,10 @@ def test_the_projector_finds_tables_and_names(run: Path, tmp_path: Path) -> None
 def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
     odd = ["tab\there", "line\nend", "\u2028", "plain"]
     vectors = Vectors({"entities": torch.eye(4)}, {"entities": odd}, {})
-    exporting.write_projector(tmp_path, vectors)
+    writing.write_projector(tmp_path, vectors)
     rows = (tmp_path / "entities.names.tsv").read_text("utf-8").splitlines()
     assert rows == ["tab\\there", "line\\nend", "\\u2028", "plain"]
-    exporting.write_npy(tmp_path, vectors)
+    writing.write_npy(tmp_path, vectors)
     assert json.loads((tmp_path / "names.json").read_text("utf-8"))["entities"] == odd
 
 
@@ -127,7 +127,7 @@ def test_what_fails_leaves_nothing_behind(
         (folder / "half").write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(exporting.FORMATS, "safetensors", full)
+    monkeypatch.setitem(writing.FORMATS, "safetensors", full)
     with pytest.raises(OSError, match="No space"):
         export(run, tmp_path / "deep" / "out", formats=["npy", "safetensors"])
     assert not list((tmp_path / "deep").iterdir())
