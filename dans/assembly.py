@@ -1,6 +1,7 @@
 """Runs: configured, trained, and brought back."""
 
 import dataclasses
+import hashlib
 import logging
 import os
 import platform
@@ -21,6 +22,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.data.messages import MessageGraph
 from dans.errors import InputError
 from dans.evaluation import Report
+from dans.memory import needing_room
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, NegativeSampling
 from dans.recipes import merge, override, read_recipe
@@ -29,7 +31,7 @@ from dans.seeding import device, restore_random_state, seed_everything
 from dans.starting import check_start, give_weights, starting_run
 from dans.training.lock import Lock
 from dans.training.run import Run, Which
-from dans.training.tracking import check_trackers
+from dans.training.trackers import check_trackers
 from dans.training.trainer import Trainer, Watch, check_digest
 
 log = logging.getLogger(__name__)
@@ -91,7 +93,7 @@ def train(
         where: the folder.
         resume: go on from its newest checkpoint, where there is one.
         track: who is told of its numbers beside those that always are; see
-            ``dans.training.tracking``.
+            ``dans.training.trackers``.
         watch: called after each validation, its checkpoint written; what it raises ends training.
         objectives: those that can be chosen, by name.
 
@@ -110,12 +112,14 @@ def train(
         state = run.resume() if resume else None
         # A run that goes on has weights of its own.
         fresh = dataclasses.replace(config, start="") if state else config
-        trainer = build_trainer(fresh, kg, run, objectives)
+        with needing_room(str(where), "a smaller encoder.dim may help"):
+            trainer = build_trainer(fresh, kg, run, objectives)
         trainer.watch = watch
         if state:
             trainer.restore(state)
-        if trainer.done > config.train.steps:
-            raise InputError(f"train.steps: {where} is at step {trainer.done} already")
+        reached = max(trainer.done, run.reached() if state else 0)
+        if reached > config.train.steps:
+            raise InputError(f"train.steps: {where} is at step {reached} already")
         where.mkdir(parents=True, exist_ok=True)
         lock.take()
         # Another process may have begun in a folder that was not there.
@@ -124,6 +128,10 @@ def train(
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.mend(best, state):
             trainer.forget_best()
+        made = environment()
+        if state:
+            warn_of_other_bits(run, made)
+        run.write_json("environment.json", made)
         return _train(trainer, run, config, track)
 
 
@@ -131,10 +139,10 @@ def _train(
     trainer: Trainer, run: Run, config: RunConfig, track: Sequence[str]
 ) -> Report | Verdict | None:
     """From where a trainer stands to the end, in a folder that is ours."""
-    run.write_json("environment.json", environment())
     finished = False
     try:
-        run.track(track, config)
+        with trainer.saying_what_is_left():
+            run.track(track, config)
         report = trainer.fit(config.train.steps)
         finished = True
     finally:
@@ -175,6 +183,16 @@ class Trained:
             raise InputError(f"objective: {self.config.objective.name} offers no rivals")
         return objective.sampler
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the facts and the weights: two models with equal ones are the same."""
+        digest = hashlib.sha256(self.kg.digest.encode())
+        for name, weight in self.model.state_dict().items():
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            plain = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(plain.numpy().tobytes())
+        return digest.hexdigest()
+
     def positives(self, triples: torch.Tensor) -> Positives:
         """Facts by id, (b, 3), as the model's vectors."""
         self.model.eval()
@@ -211,12 +229,32 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     # that listens to none needs none.
     facts = kg.train if model.encoder.listens else kg.train[:0]
     messages = MessageGraph.of(facts, kg.num_entities, kg.num_relations, config.graph.norm)
-    entities = model.vectors(messages.to(place))
+    with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
+        entities = model.vectors(messages.to(place))
     try:
         restore_random_state(state["random"])
     except InputError as error:
         raise InputError(f"{run.file(which)}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"])
+
+
+def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:
+    """Say so, where a run goes on with what may sum in another order than what it was made with."""
+    try:
+        before = run.read_json("environment.json")
+    except InputError:
+        return
+    changes = [
+        f"{name}: {before[name]} then, {made[name]} now"
+        for name in ("torch", "threads")
+        if name in before and before[name] != made[name]
+    ]
+    if changes:
+        log.warning(
+            "%s: goes on, though not to the same bits as one never stopped (%s)",
+            run.path,
+            "; ".join(changes),
+        )
 
 
 def environment() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Configurations to objects: the only module that knows all the others."""
+"""Configurations to objects: the one module that knows every component."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

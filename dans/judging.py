@@ -200,7 +200,7 @@ def fit(
     labels, relations = classifier.holds, classifier.lines[:, 1]
     cuts = thresholds(scores, labels, relations, trained.kg.num_relations)
     calibrations = {name: kind.fit(scores, labels) for name, kind in kinds.items()}
-    return Fitted(trained.step, trained.kg.digest, tuple(cuts.tolist()), calibrations)
+    return Fitted(trained.step, trained.digest, tuple(cuts.tolist()), calibrations)
 
 
 def kept_or_fitted(
@@ -208,7 +208,8 @@ def kept_or_fitted(
 ) -> Fitted:
     """What a run's folder holds of its calibration; fitted, where there is none of this checkpoint.
 
-    So a run that was calibrated once needs no scikit-learn.
+    So a run that was calibrated once needs no scikit-learn. One that was trained anew is fitted
+    anew, though it be to the same step.
 
     Args:
         where: the run's folder.
@@ -221,10 +222,10 @@ def kept_or_fitted(
     """
     name = calibration_name(which)
     if (where / name).exists():
-        data, own = Run(where).read_json(name), (trained.step, trained.kg.digest)
+        data, own = Run(where).read_json(name), (trained.step, trained.digest)
         if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
             try:
-                fitted = Fitted.from_json(data, step=trained.step, digest=trained.kg.digest)
+                fitted = Fitted.from_json(data, step=trained.step, digest=trained.digest)
             except InputError as error:
                 raise InputError(f"{where / name}: {error}") from error
             if len(fitted.thresholds) != trained.kg.num_relations:

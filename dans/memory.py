@@ -6,6 +6,7 @@ Torch is imported on use: configurations parse sizes by this module, and need no
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,10 @@ GROUPS = {
 
 #: What torch's allocator says on a CPU where it gets nothing, by platform.
 REFUSALS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+
+
+class NoRoomError(InputError):
+    """Memory did not suffice, and there was nothing left to make smaller."""
 
 
 def parse_bytes(text: str | int) -> int:
@@ -170,7 +175,7 @@ class Budget:
             fixed: what is held however few rows there are.
 
         Raises:
-            InputError: a row takes more than the limit, or more than there is.
+            InputError: a row takes more than the limit; or, ``NoRoomError``, than there is.
         """
         if total:
             self._check(fixed + bytes_each)
@@ -203,7 +208,8 @@ class Budget:
             fixed: what is held where nothing is kept.
 
         Raises:
-            InputError: working takes more than the limit, or more than there is, keeping nothing.
+            InputError: keeping nothing, working takes more than the limit; or, ``NoRoomError``,
+                than there is.
 
         Example:
             >>> Budget(1000).keeping(9, 100, lambda kept: kept, fixed=300)
@@ -235,8 +241,8 @@ class Budget:
                 f"bit by bit, got {show_bytes(self.limit)}"
             )
 
-    def _nothing_fits(self, least: int) -> InputError:
-        return InputError(
+    def _nothing_fits(self, least: int) -> NoRoomError:
+        return NoRoomError(
             f"memory: expected about {show_bytes(least)}, which this work takes even bit by bit; "
             f"{show_bytes(free(self.place))} are free"
         )
@@ -249,6 +255,31 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, OutOfMemory)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in REFUSALS)
+
+
+@contextmanager
+def needing_room(where: str, hint: str) -> Iterator[None]:
+    """Say in a sentence where memory gave out, for work that no budget cuts into pieces.
+
+    Args:
+        where: it is done.
+        hint: what takes less.
+
+    Raises:
+        NoRoomError: that sentence.
+
+    Example:
+        >>> with needing_room("umls", "a smaller encoder.dim takes less"):
+        ...     raise MemoryError
+        Traceback (most recent call last):
+        dans.memory.NoRoomError: umls: out of memory; a smaller encoder.dim takes less
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoRoomError(f"{where}: out of memory; {hint}") from error
 
 
 def free(place: "torch.device | None" = None) -> int:

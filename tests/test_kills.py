@@ -1,6 +1,5 @@
 """Nothing lost: killed at any instant, with a full disk or a damaged file, a run ends the same."""
 
-import csv
 import errno
 import json
 import logging
@@ -11,7 +10,6 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors import safe_open
@@ -20,83 +18,36 @@ from safetensors.torch import save_file
 from dans.training.checkpoint import load_state, states_equal
 from tests.processes import Running, run
 from tests.suites import faults
+from tests.suites.kills import (
+    RECIPES,
+    assert_as_if_nothing_had_happened,
+    assert_one_sentence,
+    command,
+    go_on,
+    is_best,
+    stopped,
+    validations,
+    without_clock,
+)
+from tests.suites.toy import lay
 
 #: How many kills a test survived: ``--log-cli-level=INFO`` shows it.
 log = logging.getLogger(__name__)
 
-FACTS = {
-    "train": [f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)],
-    "valid": ["e0\tr0\te4", "e1\tr1\te5"],
-    "test": ["e2\tr0\te6", "e3\tr2\te1"],
-}
-
-TRAIN = """
-[train]
-steps = 36
-batch = 10
-validate_every = 4
-threads = 1
-"""
-
-RECIPES = {
-    "pretrain": """
-data = "{folder}/facts"
-encoder = {{ name = "rgcn", dim = 8 }}
-decoder = "distmult"
-loss = "logistic"
-sampler = [{{ name = "uniform", k = 3 }}]
-"""
-    + TRAIN,
-    "dans": """
-start = "{folder}/whole/pretrain"
-loss = "logistic"
-[[sampler]]
-name = "dans"
-preset = "dans"
-k = 2
-[[sampler]]
-name = "nscaching"
-size = 3
-fresh = 3
-"""
-    + TRAIN
-    + "dump = true\n",
-    "softmax": """
-data = "{folder}/facts"
-objective = "softmax"
-encoder = {{ name = "lookup", dim = 8 }}
-decoder = {{ name = "complex", reciprocal = true }}
-"""
-    + TRAIN
-    + 'optimizer = "adagrad"\nbatch_by = "questions"\nlr = 0.1\nschedule = "plateau"\n',
-}
-
-SCRIPTS = {
-    "pretrain": "pretrain_rgcn.py",
-    "dans": "train_dans.py",
-    "softmax": "train_baseline.py",
-}
 
 #: Random kills of each recipe.
 KILLS = 20
 
+
 #: More calls than it takes to write a checkpoint that is the best.
 CALLS = 16
-
-
-def command(recipe: str, out: Path, *options: object) -> tuple[object, ...]:
-    """A script and its arguments."""
-    folder = out.parent.parent
-    return SCRIPTS[recipe], "--recipe", folder / f"{recipe}.toml", "--out", out, *options
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Facts, recipes, and the runs that nothing happened to."""
     folder = tmp_path_factory.mktemp("kills")
-    (folder / "facts").mkdir()
-    for split, lines in FACTS.items():
-        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    lay(folder / "facts")
     for recipe, text in RECIPES.items():
         (folder / f"{recipe}.toml").write_text(text.format(folder=folder))
         done = run(*command(recipe, folder / "whole" / recipe), cwd=folder)
@@ -108,48 +59,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(folder: Path, request: pytest.FixtureRequest) -> Path:
     """The folder of a run that something will happen to."""
     return folder / "runs" / re.sub(r"\W+", "-", request.node.name)
-
-
-def go_on(recipe: str, out: Path, **fault: Any) -> Any:
-    return run(*command(recipe, out, "--resume"), cwd=out.parent.parent, **fault)
-
-
-def without_clock(path: Path) -> dict[str, Any]:
-    state = load_state(path)
-    del state["seconds"]
-    return state
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``, or the rows of ``metrics.csv``, without the clock."""
-    text = path.read_text("utf-8").splitlines()
-    table = csv.DictReader(text) if path.suffix == ".csv" else map(json.loads, text)
-    return [{k: v for k, v in line.items() if not k.endswith("seconds")} for line in table]
-
-
-def assert_as_if_nothing_had_happened(recipe: str, out: Path) -> None:
-    """Weights, optimizers, samplers, chance, metrics and rivals written down: equal to the bit."""
-    whole = out.parent.parent / "whole" / recipe
-    for name in ("best", "last", "previous"):
-        states = [without_clock(path / f"{name}.safetensors") for path in (whole, out)]
-        assert states_equal(*states), f"{name}: bits differ"
-    for name in ("metrics.jsonl", "metrics.csv"):
-        assert lines(out / name) == lines(whole / name), name
-    files = [
-        {path.name: path.read_bytes() for path in (where / "negatives").glob("*")}
-        for where in (whole, out)
-    ]
-    assert files[0] == files[1]
-    names = [
-        {path.name for path in where.iterdir() if path.is_file()} - {"memory.json"}
-        for where in (whole, out)
-    ]
-    assert names[0] == names[1], "nothing is left over"
-
-
-def validations(out: Path) -> int:
-    path = out / "metrics.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 @pytest.mark.slow
@@ -177,15 +86,6 @@ def test_run_killed_at_random_moments_ends_equal_to_one_never_killed(
         assert_as_if_nothing_had_happened(recipe, where)
     log.info("%s: %d random kills in %d runs, 0 bits differ", recipe, kills, rounds)
     assert kills >= KILLS
-
-
-def is_best(folder: Path, recipe: str) -> list[bool]:
-    """Of each checkpoint of a run that nothing happened to: was it the best so far?"""
-    best, found = 0.0, []
-    for line in lines(folder / "whole" / recipe / "metrics.jsonl"):
-        found.append(line["both"]["mrr"] > best)
-        best = max(best, line["both"]["mrr"])
-    return found
 
 
 @pytest.mark.slow
@@ -221,12 +121,6 @@ def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     assert done.returncode == 0, done.stderr
     assert_as_if_nothing_had_happened("dans", out)
     log.info("%s: %d kills, 0 bits differ", function, kills)
-
-
-def stopped(folder: Path, out: Path, recipe: str = "pretrain", *, save: int = 6) -> None:
-    """Fill a folder with a run that was killed before it wrote a certain checkpoint."""
-    killed = go_on(recipe, out, before=partial(faults.kill_in_save, save, 0))
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
 @pytest.mark.slow
@@ -319,23 +213,15 @@ def test_two_damaged_checkpoints_are_both_named(folder: Path, out: Path) -> None
     assert_as_if_nothing_had_happened("pretrain", out)
 
 
-def assert_one_sentence(done: Any, *parts: str, status: int = 2) -> None:
-    assert done.returncode == status, done.stderr
-    told = [line for line in done.stderr.splitlines() if not line.startswith("starting from")]
-    assert len(told) == 1, done.stderr
-    assert told[0].startswith("error: ")
-    for part in parts:
-        assert part in told[0]
-
-
 #: What is refused while a checkpoint that is not the best is written: from which call on, by
 #: which error; and where the one before is to be found then.
 FULL = {
     "opening": (0, errno.EROFS, "last"),
     "syncing": (1, errno.ENOSPC, "last"),
-    "the first rename": (2, errno.ENOSPC, "last"),
-    "the second rename": (3, errno.ENOSPC, "previous"),
-    "metrics": (7, errno.ENOSPC, "last"),
+    "the link": (2, errno.ENOSPC, "last"),
+    "the first rename": (3, errno.ENOSPC, "last"),
+    "the second rename": (4, errno.ENOSPC, "last"),
+    "metrics": (8, errno.ENOSPC, "last"),
 }
 
 
@@ -414,6 +300,14 @@ def test_interrupted_run_says_where_it_goes_on_and_does(
     assert_one_sentence(done, "interrupted in step ", f"{out}/last.safetensors", status=130)
     assert go_on("dans", out).returncode == 0
     assert_as_if_nothing_had_happened("dans", out)
+
+
+@pytest.mark.slow
+def test_run_interrupted_before_the_first_validation_says_so(folder: Path, out: Path) -> None:
+    done = go_on("pretrain", out, before=faults.interrupt_first_tracker)
+    assert_one_sentence(done, "interrupted in step 1; ", "has no checkpoint yet", status=130)
+    assert go_on("pretrain", out).returncode == 0
+    assert_as_if_nothing_had_happened("pretrain", out)
 
 
 @pytest.mark.slow

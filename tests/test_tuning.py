@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -18,11 +19,12 @@ import pytest
 from dans.assembly import configure
 from dans.errors import InputError
 from dans.training.run import Run
+from dans.training.trainer import Trainer
 from dans.tuning import Plan, Study, tune
 from dans.tuning.spaces import Choices, Numbers, parse_space
 from tests.processes import Running
 from tests.suites.labelled import labelled_recipe
-from tests.test_scripts import FACTS
+from tests.suites.toy import FACTS, lay
 
 RECIPE = """
 data = "{data}"
@@ -49,9 +51,7 @@ SPACE = ("train.lr=1e-3..1.0:log", "encoder.dim=2..8:step=2", "loss.balance=fact
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe for a user's own small graph."""
     folder = tmp_path_factory.mktemp("user")
-    (folder / "facts").mkdir()
-    for split, lines in FACTS.items():
-        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    lay(folder / "facts")
     path = folder / "own.toml"
     path.write_text(RECIPE.format(data=folder / "facts"))
     return path
@@ -126,6 +126,8 @@ class TestSpaces:
             (["a=1..2", "a=3..4"], "a is searched already; give each option once"),
             (["data=umls,nations"], "data is not searched; figures would not be comparable"),
             (["train.seed=1..9"], "train.seed is not searched"),
+            (["train.steps=1..9"], "not searched; figures would not be comparable: the longest"),
+            (["train.validate_every=1..9"], "who is validated more often has more to choose from"),
         ],
     )
     def test_a_bad_part_is_refused_by_name(self, texts: list[str], sentence: str) -> None:
@@ -211,6 +213,26 @@ def test_a_combination_that_is_refused_ends_a_trial(recipe: Path, tmp_path: Path
         assert (trial["state"] == "pruned") is bad
         assert (where / f"trial-{trial['number']:04d}").exists() is not bad
     assert set(states(where)) == {"pruned", "complete"}
+
+
+@pytest.mark.parametrize("call", [2, 5])
+def test_trial_that_does_not_fit_into_memory_is_ended_and_not_the_study(
+    call: int, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, calls = Trainer.step, 0
+
+    def short(self: Trainer) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise MemoryError
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", short)
+    where = tmp_path / "study"
+    tune(plan(recipe, "train.lr=0.01,0.02", prune="none"), 2, where=where)
+    assert states(where) == ["pruned", "complete"]
+    assert re.match(rf"out of memory: step {call}: .*, of step", told(where)["trials"][0]["reason"])
 
 
 def test_study_without_a_finished_trial_says_so(recipe: Path, tmp_path: Path) -> None:

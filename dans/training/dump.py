@@ -1,6 +1,7 @@
 """The rivals a run trained on, written down."""
 
 import gzip
+import re
 from pathlib import Path
 
 import torch
@@ -14,6 +15,9 @@ from dans.training.files import named
 
 #: Rivals turned into text at once.
 LINES = 2**16
+
+#: How a part is named; what else lies in the folder is nobody's of ours.
+PART = r"step-([0-9]{6,18})\.tsv\.gz"
 
 #: Of zlib: rivals hardly compress, so more effort buys little.
 EFFORT = 1
@@ -45,7 +49,8 @@ class Dump:
     def begin(self, step: int) -> None:
         """Start a part after a step; what was written of later steps is forgotten."""
         for path in self.folder.glob("step-*.tsv.gz"):
-            if int(path.name.removesuffix(".tsv.gz").removeprefix("step-")) >= step:
+            part = re.fullmatch(PART, path.name)
+            if part and int(part[1]) >= step:
                 path.unlink()
         self.step = step
         self.part = self.folder / f"step-{step:06}.tsv.gz"

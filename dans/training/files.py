@@ -14,8 +14,9 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
     Args:
         path: the target; its folder exists.
         content: what it is to hold.
-        former: where the content before goes, where there is any. A kill between the two renames
-            leaves no ``path`` and the whole ``former``.
+        former: where the content before goes, where there is any. There is a ``path`` at any
+            instant, but where the file system knows no hard links: a kill between the two renames
+            leaves the whole ``former`` alone there.
 
     Raises:
         OSError: the disk is full, say; the target is as it was, and the error names it.
@@ -28,7 +29,7 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
             file.flush()
             os.fsync(file.fileno())
         if former is not None and path.exists():
-            path.replace(former)
+            _keep(path, former)
         beside.replace(path)
         sync(path.parent)
     except OSError as error:
@@ -37,6 +38,23 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
         # A read-only folder refuses this even where there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _keep(path: Path, former: Path) -> None:
+    """Give a file's content a second name, in place of what that name had."""
+    link = former.with_name(f"{former.name}.{os.getpid()}{PART}")
+    try:
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+    except OSError:
+        path.replace(former)
+        return
+    try:
+        link.replace(former)
+    finally:
+        # Where both names had the content already, the system renames nothing.
+        with suppress(OSError):
+            link.unlink(missing_ok=True)
 
 
 def append(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
-"""What a run remembers of memory: the size that was found to fit, in ``memory.json``."""
+"""What a run remembers of memory: the sizes that were found to fit, in ``memory.json``."""
 
 import logging
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ def run_budget(run: Run, text: str | int, place: torch.device) -> Budget:
     """The budget of a run, with what its folder remembers of it, and remembers from here on.
 
     What was found after an allocation failed holds for the same limit on the same kind of device;
-    stating another limit, or deleting ``memory.json``, forgets it.
+    deleting ``memory.json`` forgets it.
 
     Args:
         run: its folder.
@@ -33,7 +34,8 @@ def run_budget(run: Run, text: str | int, place: torch.device) -> Budget:
 
     def remember(size: int) -> None:
         try:
-            run.write_json(NAME, {**own, "found": size})
+            others = [entry for entry in _entries(run) if not own.items() <= entry.items()]
+            run.write_json(NAME, {"entries": [*others, {**own, "found": size}]})
         except OSError as error:
             log.warning("%s: not remembered: %s", run.path / NAME, error.strerror or error)
 
@@ -41,15 +43,24 @@ def run_budget(run: Run, text: str | int, place: torch.device) -> Budget:
 
 
 def _found(run: Run, own: dict[str, int | str | None]) -> int | None:
+    for entry in _entries(run):
+        found = entry.get("found")
+        if own.items() <= entry.items() and type(found) is int and found > 0:
+            log.info("%s: going on with %s at a time", run.path / NAME, show_bytes(found))
+            return found
+    return None
+
+
+def _entries(run: Run) -> list[dict[str, Any]]:
+    """What is remembered, by limit and device; nothing, where the file cannot be used."""
     if not (run.path / NAME).exists():
-        return None
+        return []
     try:
-        kept = run.read_json(NAME)
+        content = run.read_json(NAME)
     except InputError as error:
         log.warning("%s; it is taken as not there", error)
-        return None
-    found = kept.pop("found", None)
-    if kept != own or type(found) is not int or found < 1:
-        return None
-    log.info("%s: going on with %s at a time", run.path / NAME, show_bytes(found))
-    return found
+        return []
+    # The first files were one entry.
+    entries = content.get("entries", [content])
+    entries = entries if isinstance(entries, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]

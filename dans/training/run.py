@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from dans.config import RunConfig
 from dans.errors import InputError
+from dans.plain import field, parse_json, read_object
 from dans.training.checkpoint import DamagedError, load_state, pack
 from dans.training.files import append, sweep, write_atomically
 from dans.training.tracker import Record, Tracker
-from dans.training.tracking import build_trackers
+from dans.training.trackers import build_trackers
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ PARTS: dict[str, type] = {
     "batches": dict,
     "random": dict,
 }
+
+
+#: What of a line of metrics is an object, where it is there.
+OBJECTS = ("both", "heads", "tails", "classification", "train", "sampler")
 
 
 class Run:
@@ -96,6 +101,7 @@ class Run:
                 "--out names another folder"
             )
         if self.exists:
+            self.metrics()
             before = self.config()
             if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
                 raise InputError(
@@ -196,7 +202,8 @@ class Run:
         """
         try:
             found = _read(self.file("best"))["step"]
-            # One of a later step belongs to steps that are trained again, to the same bits.
+            # One of a later step belongs to steps that are trained again, to the same bits; see
+            # ``reached``.
             if found == step or found > state["step"]:
                 return True
             what = f"{self.file('best')}: of step {found}, expected {step}"
@@ -216,12 +223,19 @@ class Run:
         )
         return False
 
+    def reached(self) -> int:
+        """The step of the best checkpoint, which a kill can leave later than the last; 0: none."""
+        try:
+            return int(_read(self.file("best"))["step"])
+        except DamagedError:
+            return 0
+
     def kept(self) -> str:
         """What a run that stops here can go on from, in words."""
         if self.newest is None:
             return f"{self.path} has no checkpoint yet"
         path, step = self.newest
-        # Between the two renames of a write that did not come to its end.
+        # Between two renames, where the file system knows no links.
         path = path if path.exists() else self.previous
         return f"the last good checkpoint is {path}, of step {step}"
 
@@ -245,12 +259,12 @@ class Run:
         found = []
         for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
             try:
-                content = json.loads(line)
-            except (ValueError, RecursionError):
-                content = None
-            if not isinstance(content, dict) or not isinstance(content.get("step"), int):
-                raise InputError(f"{path}:{number}: damaged; expected a JSON object with a step")
-            found.append(content)
+                found.append(_line(parse_json(line.decode(), "")))
+            except ValueError:
+                raise InputError(
+                    f"{path}:{number}: damaged; expected a JSON object with a step from 0 on, and "
+                    f"{', '.join(OBJECTS)} as objects, where there are such; remove the line"
+                ) from None
         return found
 
     def rewind(self, step: int) -> None:
@@ -264,16 +278,17 @@ class Run:
         """Tell trackers of what was recorded so far, and of every record from here on.
 
         Args:
-            names: those beside the ones that every run has; see ``dans.training.tracking``.
+            names: those beside the ones that every run has; see ``dans.training.trackers``.
             config: what is trained.
 
         Raises:
             InputError: no such tracker, or its library is missing.
         """
-        self.trackers = build_trackers(names, self.path)
         past = [Record.of(line) for line in self.metrics()]
-        for tracker in self.trackers:
+        for tracker in build_trackers(names, self.path):
             tracker.begin(config.plain(), past)
+            # Only now: what never began is never closed.
+            self.trackers.append(tracker)
 
     def close(self, *, finished: bool = False) -> None:
         """Let the trackers write what they have buffered, and go."""
@@ -295,20 +310,28 @@ class Run:
         """Read a JSON file of the folder.
 
         Raises:
-            InputError: it is missing or not JSON.
+            InputError: it is missing, or not JSON, or no object.
         """
         path = self.path / name
         try:
-            content = json.loads(path.read_text("utf-8"))
+            return read_object(path)
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 f"{path}: not there, so {self.path} is not the folder of a run"
             ) from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not a JSON file: {error}") from None
-        if not isinstance(content, dict):
-            raise InputError(f"{path}: expected an object, got {type(content).__name__}")
-        return content
+
+
+def _line(content: Any) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``, if it is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(content, dict) or field(content, "step", int, "") < 0:
+        raise ValueError
+    for part in OBJECTS:
+        field({part: {}, **content}, part, dict, "")
+    return content
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Each needs a library that an extra of its name brings, imported when a run begin
 a sentence says so, and the training goes on without it: see ``Dispensable``.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 #: What MLflow calls an experiment and W&B a project, where their environment variables do not say.
 PROJECT = "dans"
+
+
+#: What a run of MLflow says of the folder it is of.
+TAG = "dans_folder"
 
 
 class MLflow(Tracker):
@@ -71,12 +76,28 @@ class MLflow(Tracker):
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         found = self.client.get_experiment_by_name(experiment)
         number = found.experiment_id if found else self.client.create_experiment(experiment)
-        run: str = self.client.create_run(number, run_name=str(self.folder)).info.run_id
         # MLflow's limits: 500 characters in older releases, a hundred at a time.
         params = [Param(name, str(value)[:500]) for name, value in options(config)]
+        run = self.orphan(number, {param.key: param.value for param in params})
+        if not run:
+            tags = {TAG: self.tag}
+            run = self.client.create_run(number, run_name=str(self.folder), tags=tags).info.run_id
         for start in range(0, len(params), 100):
             self.client.log_batch(run, params=params[start : start + 100])
         return run
+
+    @property
+    def tag(self) -> str:
+        """The folder, in characters that MLflow's filters take."""
+        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
+
+    def orphan(self, experiment: str, params: Mapping[str, str]) -> str:
+        """A run of this folder that a kill left before its id was kept; empty: there is none."""
+        asked = f"tags.{TAG} = '{self.tag}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([experiment], asked):
+            if not run.data.metrics and run.data.params.items() <= params.items():
+                return str(run.info.run_id)
+        return ""
 
     def record(self, record: Record) -> None:
         """A metric each; those it has been told are left out."""
@@ -192,6 +213,8 @@ class Dispensable(Tracker):
         """Say so, once."""
         self.works = False
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.filename:
+            reason = f"{error.filename}: {error.strerror}"
         log.warning("track: %s failed, and training goes on without it: %s", self.name, reason)
 
 

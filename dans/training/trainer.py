@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from dans.samplers.diagnostics import warnings
 from dans.samplers.moves import Moves
 from dans.seeding import random_state, restore_random_state
 from dans.training.dump import Dump
+from dans.training.endings import saying_what_is_left
 from dans.training.optimizers import build_optimizer, clip
 from dans.training.run import Run
 from dans.training.sources import Source, batches_of
@@ -106,18 +108,7 @@ class Trainer:
         self.watch: Watch | None = None
         self.regularizers = dict(regularizers or {})
         self.by_question = config.batch_by == "questions"
-        if self.by_question and not objective.by_question:
-            raise InputError(
-                "train.batch_by: questions are for objectives that compare all entities; "
-                "this one takes facts"
-            )
-        if config.schedule == "plateau" and evaluator is None:
-            raise InputError("train.schedule: plateau needs validation facts, and there are none")
-        if config.dump and not objective.has_rivals:
-            raise InputError(
-                "train.dump: this objective holds facts against no rivals that could be written "
-                "down; leave it out"
-            )
+        _check(config, objective, judged=evaluator is not None)
         self.batches = batches_of(kg.train, config)
         self.moves = Moves(objective.phases(), phases, check=self.check)
         self.optimizer = build_optimizer(model.parameters(), config)
@@ -143,24 +134,17 @@ class Trainer:
             The last validation; None without an evaluator.
 
         Raises:
-            FloatingPointError: a loss, a gradient or a weight is no longer a number, or a loss has
+            DivergedError: a loss, a gradient or a weight is no longer a number, or a loss has
                 exploded; see ``EXPLODED``.
-            InputError: a file cannot be written.
-            KeyboardInterrupt: so it was told. These three say what is left to go on from.
+            InputError: a file cannot be written; or, ``NoRoomError``, memory does not suffice.
+            KeyboardInterrupt: so it was told. All of these say what is left to go on from.
         """
-        try:
+        with self.saying_what_is_left():
             return self._fit(steps)
-        except FloatingPointError as error:
-            hint = "a lower learning rate may help"
-            raise FloatingPointError(f"{error}; {self.kept()}; {hint}") from error
-        except KeyboardInterrupt:
-            hint = "--resume goes on from there"
-            raise KeyboardInterrupt(f"in step {self.done + 1}; {self.kept()}; {hint}") from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            what = error.strerror or error
-            raise InputError(f"{error.filename or 'a file'}: {what}; {self.kept()}") from error
+
+    def saying_what_is_left(self) -> AbstractContextManager[None]:
+        """See ``dans.training.endings``."""
+        return saying_what_is_left(lambda: self.done + 1, self.kept)
 
     def kept(self) -> str:
         """What is left if training stops here, in words."""
@@ -370,6 +354,22 @@ class Trainer:
             optimizer.load_state_dict(state["optimizers"][name])
         self.batches.restore(state["batches"])
         restore_random_state(state["random"])
+
+
+def _check(config: TrainConfig, objective: Objective, *, judged: bool) -> None:
+    """Refuse what an objective cannot be trained by."""
+    if config.batch_by == "questions" and not objective.by_question:
+        raise InputError(
+            "train.batch_by: questions are for objectives that compare all entities; "
+            "this one takes facts"
+        )
+    if config.schedule == "plateau" and not judged:
+        raise InputError("train.schedule: plateau needs validation facts, and there are none")
+    if config.dump and not objective.has_rivals:
+        raise InputError(
+            "train.dump: this objective holds facts against no rivals that could be written "
+            "down; leave it out"
+        )
 
 
 def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:

@@ -35,7 +35,7 @@ def tune(
         plan: what is searched, and how.
         trials: how many there shall be in all.
         where: the folder; None: that of the plan.
-        track: who is told of each run's numbers; see ``dans.training.tracking``.
+        track: who is told of each run's numbers; see ``dans.training.trackers``.
         objectives: those that can be chosen, by name.
 
     Returns:

@@ -13,8 +13,15 @@ from dans.plain import parse_toml
 #: How a part of a space is written.
 SYNTAX = "KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=STEP or KEY=CHOICE,CHOICE"
 
-#: Options that make figures of another problem, or of another kind, or of another chance.
-FIXED = ("data", "train.select", "train.seed")
+#: Options that no space has, and why figures could not be compared if one had.
+FIXED = {
+    "data": "they would be of other problems",
+    "train.select": "they would be of other kinds",
+    "train.seed": "they would be of other chances",
+    "train.steps": "the longest would win, and pruning goes by how many steps there are",
+    "train.validate_every": "who is validated more often has more to choose from, and pruning "
+    "compares trials at one step",
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,9 @@ def parse_space(texts: Sequence[str]) -> dict[str, Part]:
         if key in space:
             raise InputError(f"{where}: {key} is searched already; give each option once")
         if key in FIXED:
-            raise InputError(f"{where}: {key} is not searched; figures would not be comparable")
+            raise InputError(
+                f"{where}: {key} is not searched; figures would not be comparable: {FIXED[key]}"
+            )
         space[key] = _numbers(values, where) if ".." in values else _choices(values, where)
     if not space:
         raise InputError(f"--space: missing; expected {SYNTAX}")

@@ -19,12 +19,12 @@ from dans.building import Objectives, build_trainer
 from dans.config import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.memory import is_out_of_memory
+from dans.memory import NoRoomError
 from dans.plain import read_object
 from dans.training.files import sweep
 from dans.training.run import Run
 from dans.training.tracker import options
-from dans.training.tracking import check_trackers
+from dans.training.trackers import check_trackers
 from dans.tuning.follow import Follower
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, built, distribution
 from dans.tuning.results import Trial, best_of, write_best, write_results
@@ -61,7 +61,7 @@ class Study:
     Args:
         plan: what is searched.
         where: the folder.
-        track: who is told of each run's numbers; see ``dans.training.tracking``.
+        track: who is told of each run's numbers; see ``dans.training.trackers``.
         objectives: those that can be chosen, by name.
 
     Raises:
@@ -247,15 +247,13 @@ class Study:
             reason = str(end)
         except FloatingPointError as error:
             reason = f"diverged: {error}"
+        except NoRoomError as error:
+            reason = f"out of memory: {error}"
         except InputError as error:
             if known:
                 # Its options were good enough to begin with; something else is wrong.
                 raise
             reason = f"refused: {error}"
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = f"out of memory: {' '.join(str(error).split())}"
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"in {self.where}; the same command goes on") from None
         self.end(frozen.number, frozen._trial_id, reason)

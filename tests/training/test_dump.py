@@ -118,6 +118,15 @@ def test_finished_run_that_is_resumed_keeps_its_files(kg: KnowledgeGraph, tmp_pa
     assert parts(tmp_path) == before
 
 
+def test_what_else_lies_among_the_parts_is_left_alone(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    trainer(kg, tmp_path).fit(2)
+    others = ["step-000000 copy.tsv.gz", "step-.tsv.gz", "step-000004.tsv.gz.old"]
+    for name in others:
+        (tmp_path / "negatives" / name).write_text("own")
+    Dump(tmp_path / "negatives", kg).begin(0)
+    assert sorted(parts(tmp_path)) == sorted(others)
+
+
 def test_generated_rivals_are_named_after_the_nearest_entity(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,65 @@ def test_the_one_before_is_kept(tmp_path: Path) -> None:
         write_atomically(path, content, former=former)
         assert former.exists() == (content != b"1")
     assert (path.read_bytes(), former.read_bytes()) == (b"3", b"2")
+
+
+def test_a_reader_finds_the_file_whole_at_any_instant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, former = tmp_path / "a", tmp_path / "b"
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    write_atomically(path, b"0" * 999)
+    seen: list[bytes] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(path.read_bytes() if path.exists() else b"nothing")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(400):
+            write_atomically(path, str(number % 10).encode() * 999, former=former)
+    finally:
+        done.set()
+        reader.join()
+    assert {(len(content), len(set(content))) for content in seen} == {(999, 1)}
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_there_is_a_file_before_every_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, former, replace = tmp_path / "a", tmp_path / "b", Path.replace
+    write_atomically(path, b"1")
+
+    def watched(self: Path, target: Path) -> Path:
+        assert path.exists()
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write_atomically(path, b"2", former=former)
+    # Killed between the two renames: both names have the same content.
+    former.unlink()
+    os.link(path, former)
+    write_atomically(path, b"3", former=former)
+    assert (path.read_bytes(), former.read_bytes()) == (b"3", b"2")
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_the_one_before_is_kept_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    path, former = tmp_path / "a", tmp_path / "b"
+    for content in (b"1", b"2", b"3"):
+        write_atomically(path, content, former=former)
+    assert (path.read_bytes(), former.read_bytes()) == (b"3", b"2")
+    assert names(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])

@@ -37,13 +37,18 @@ threads = 1
 """
 
 
+def entries(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / NAME).read_text())["entries"]
+    return found
+
+
 def test_a_size_found_is_read_at_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = run_budget(Run(tmp_path), "1MB", CPU)
     assert (budget.bytes, list(tmp_path.iterdir())) == (10**6, [])
     budget.shrink(70_000)
-    assert json.loads((tmp_path / NAME).read_text())["found"] == 70_000
+    assert entries(tmp_path) == [{"limit": 10**6, "device": "cpu", "found": 70_000}]
     with caplog.at_level(logging.INFO, logger="dans"):
         assert run_budget(Run(tmp_path), 10**6, CPU).bytes == 70_000
     assert "going on with 70 kB at a time" in caplog.text
@@ -57,8 +62,34 @@ def test_what_was_found_is_for_the_same_limit_and_kind_of_device(
     assert run_budget(Run(tmp_path), text, torch.device(place)).found is None
 
 
+def test_what_was_found_under_one_limit_outlives_what_is_found_under_another(
+    tmp_path: Path,
+) -> None:
+    for text, size in (("1MB", 7), ("2MB", 8), ("", 9), ("1MB", 5)):
+        run_budget(Run(tmp_path), text, CPU).shrink(size)
+    found = [run_budget(Run(tmp_path), text, CPU).found for text in ("1MB", "2MB", "", "3MB")]
+    assert found == [5, 8, 9, None]
+    assert len(entries(tmp_path)) == 3
+
+
+def test_a_memory_of_one_entry_as_they_once_were_is_read(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text('{"limit": 1000000, "device": "cpu", "found": 7}')
+    assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
+    run_budget(Run(tmp_path), "2MB", CPU).shrink(8)
+    assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"found": 7}', '{"limit": 1000000, "device": "cpu", "found": %s}']
+    "content",
+    [
+        '{"entries": 7}',
+        '{"entries": [7, {"limit": 1000000, "device": "cpu", "found": %s}]}',
+        "",
+        "[]",
+        "{}",
+        '{"found": 7}',
+        '{"limit": 1000000, "device": "cpu", "found": %s}',
+    ],
 )
 def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
     for found in ("0", "true", "-1", '"7"', "1.5", "null"):
@@ -155,12 +186,12 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
     with monkeypatch.context() as patch:
         tighten(patch, rows=7, tiles=1)
         train(of(path, "train.steps=2"), tight, objectives=OBJECTIVES)
-    found = json.loads((tight / NAME).read_text())["found"]
+    found = entries(tight)[0]["found"]
     assert 0 < found < 10**6
     # It goes on with what was found; or, stating another limit, with that.
     last = of(path, f"train.memory_budget={limit}")
     train(last, tight, resume=True, objectives=OBJECTIVES)
-    assert json.loads((tight / NAME).read_text())["found"] == found
+    assert entries(tight)[0]["found"] == found
     assert same(tight, free)
     assert judge(tight) == judge(free)
 
@@ -174,7 +205,7 @@ def test_judging_remembers_too(
     with monkeypatch.context() as patch:
         tighten(patch, rows=7, tiles=0)
         assert judge(tmp_path / "run", memory_budget="100MB") == report
-    assert json.loads((tmp_path / "run" / NAME).read_text())["limit"] == 10**8
+    assert [entry["limit"] for entry in entries(tmp_path / "run")] == [10**8]
     tighten(monkeypatch, rows=7, tiles=0)
     shrunk: list[int] = []
     monkeypatch.setattr(Budget, "shrink", lambda _, to: shrunk.append(to))

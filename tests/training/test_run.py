@@ -76,7 +76,24 @@ def test_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     assert Run(tmp_path).metrics() == [{"step": 1}]
 
 
-@pytest.mark.parametrize("line", ['{"step": 1', "[1]", "{}", '{"step": "one"}', "\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1',
+        "[1]",
+        "{}",
+        '{"step": "one"}',
+        "\xff",
+        '{"step": true}',
+        f'{{"step": {10**400}}}',
+        f'{{"step": {2**63}}}',
+        '{"step": -1}',
+        '{"step": 1, "step": 2}',
+        '{"step": 1, "train": []}',
+        '{"step": 1, "both": 0.5}',
+        '{"step": 1, "sampler": null}',
+    ],
+)
 def test_damaged_line_of_metrics_is_named(tmp_path: Path, line: str) -> None:
     content = f'{{"step": 0}}\n{line}\n{{"step": 2}}\n'
     (tmp_path / "metrics.jsonl").write_bytes(content.encode("latin-1"))

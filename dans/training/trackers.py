@@ -1,7 +1,7 @@
 """Where a run's numbers go beside its own ``metrics.jsonl``.
 
 ``tensorboard`` and ``csv`` follow every run. Those of ``dans.training.services`` are asked for by
-name (``--track mlflow``), and never cost a run.
+name (``--track mlflow``). Those and TensorBoard never cost a run.
 
 All are told what a run has recorded so far when it goes on. So what a kill left out is made up for,
 and nothing is told twice.
@@ -9,42 +9,74 @@ and nothing is told twice.
 
 import csv
 import io
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dans.errors import InputError
 from dans.registry import choose
-from dans.training.files import write_atomically
+from dans.training.files import named, write_atomically
 from dans.training.services import Dispensable, MLflow, WandB
 from dans.training.tracker import Record, Tracker
 
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
+
 
 class TensorBoard(Tracker):
-    """Events under ``tensorboard`` in the folder of the run."""
+    """Events under ``tensorboard`` in the folder of the run.
+
+    Written here and now: TensorBoard's own writer is a thread, which tells of a full disk late and
+    by a traceback.
+    """
 
     def begin(self, config: Mapping[str, Any], past: Sequence[Record]) -> None:
-        """Open the file of events; the import takes longer than that of ``dans``.
+        """Open a file of events; the import takes longer than that of ``dans``.
 
         A kill can have left out the newest record and no other: it is told again.
         """
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-        purged = past[-1].step if past else 0
-        self.events = SummaryWriter(str(self.folder / "tensorboard"), purge_step=purged)
+        now, purged = time.time_ns(), past[-1].step if past else 0
+        # TensorBoard reads files by their names, so a later one has to come later.
+        name = f"events.out.tfevents.{now // 10**9:010}.{now % 10**9:09}"
+        self.path = self.folder / "tensorboard" / name
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise named(error, self.path.parent) from error
+        self.write(Event(file_version="brain.Event:2"))
+        self.write(Event(step=purged, session_log=SessionLog(status=SessionLog.START)))
         for record in past[-1:]:
             self.record(record)
 
     def record(self, record: Record) -> None:
         """A scalar each."""
-        for name, value in record.named().items():
-            self.events.add_scalar(name, value, record.step)
-        self.events.flush()
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        scalars = [
+            Summary.Value(tag=name, simple_value=value) for name, value in record.named().items()
+        ]
+        self.write(Event(step=record.step, summary=Summary(value=scalars)))
+
+    def write(self, event: "Event") -> None:
+        """An event more."""
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        event.wall_time = time.time()
+        content = io.BytesIO()
+        RecordWriter(content).write(event.SerializeToString())
+        try:
+            with self.path.open("ab") as file:
+                file.write(content.getvalue())
+        except OSError as error:
+            raise named(error, self.path) from error
 
     def close(self, *, finished: bool) -> None:
-        """Flush."""
-        self.events.close()
+        """Nothing is left to write."""
 
 
 class CSV(Tracker):
@@ -97,6 +129,9 @@ TRACKERS: dict[str, type[Tracker]] = {
 #: Those that every run has.
 ALWAYS = ("csv", "tensorboard")
 
+#: Those that every run needs: their files are what others read.
+NEEDED = ("csv",)
+
 #: Those that a run has when asked.
 OPTIONAL = tuple(name for name in TRACKERS if name not in ALWAYS)
 
@@ -131,7 +166,7 @@ def build_trackers(names: Sequence[str], folder: Path) -> list[Tracker]:
     built: list[Tracker] = []
     for name in dict.fromkeys((*ALWAYS, *names)):
         tracker = TRACKERS[name](folder)
-        built.append(tracker if name in ALWAYS else Dispensable(name, tracker))
+        built.append(tracker if name in NEEDED else Dispensable(name, tracker))
     return built
 
 

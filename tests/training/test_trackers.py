@@ -14,12 +14,12 @@ import pytest
 
 from dans.assembly import train
 from dans.errors import InputError
-from dans.training import services, tracking
+from dans.training import services, trackers
 from dans.training.run import Run
 from dans.training.tracker import Record, Tracker
-from dans.training.tracking import check_trackers
+from dans.training.trackers import check_trackers
 from tests.processes import run as run_script
-from tests.test_scripts import FACTS, RECIPE
+from tests.suites.toy import FACTS, RECIPE
 from tests.training.test_run import CONFIG
 
 #: MLflow maps its tables in a way that the newest SQLAlchemy calls outdated.
@@ -67,6 +67,33 @@ def test_tensorboard_forgets_what_a_run_forgot_and_learns_what_a_kill_kept_from_
     run.rewind(4)
     trained(tmp_path, [8])
     assert scalars(tmp_path)["valid/both/mrr"] == [(0, 0.0), (2, 0.25), (4, 0.5), (8, 1.0)]
+
+
+def test_full_disk_costs_the_picture_and_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = trained(tmp_path, [0])
+    run.track((), CONFIG)
+    (path,) = [one.tracker.path for one in run.trackers if isinstance(one, services.Dispensable)]
+    path.unlink()
+    # A device of the system that is always full.
+    path.symlink_to("/dev/full")
+    for step in (4, 8):
+        run.record(step, "valid", {"both": {"mrr": step / 8}})
+    run.close()
+    assert [row["step"] for row in table(tmp_path)] == [0, 4, 8]
+    assert caplog.messages == [
+        f"track: tensorboard failed, and training goes on without it: {path}: No space left on "
+        "device"
+    ]
+
+
+def test_folder_of_events_that_cannot_be_made_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tensorboard").touch()
+    assert len(trained(tmp_path, [0, 4]).metrics()) == 2
+    assert f"goes on without it: {tmp_path}/tensorboard: File exists" in caplog.text
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
@@ -174,6 +201,27 @@ def test_run_that_goes_on_goes_on_in_mlflow_and_nothing_is_told_twice(
     assert mlflow_files.get_run(json.loads(identity)["id"]).info.status == "FINISHED"
 
 
+def test_run_that_a_kill_left_without_its_id_is_found_in_mlflow(
+    tmp_path: Path, mlflow_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "_keep_id", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(folder, [], ["mlflow"])
+    trained(folder, [0, 2], ["mlflow"])
+    (folder / "mlflow.json").unlink()
+    # One that is told something, or is another folder's, is nobody's orphan.
+    trained(folder, [4], ["mlflow"])
+    trained(tmp_path / "other", [0], ["mlflow"])
+    experiment = mlflow_files.get_experiment_by_name("dans").experiment_id
+    assert len(mlflow_files.search_runs([experiment])) == 3
+
+
 def test_run_that_mlflow_has_lost_is_told_it_whole(tmp_path: Path, mlflow_files: Any) -> None:
     folder = tmp_path / "run"
     trained(folder, [0, 2], ["mlflow"])
@@ -236,7 +284,7 @@ def test_tracker_that_fails_is_told_no_more(
             if name == moment:
                 raise RuntimeError("the line\nis dead")
 
-    monkeypatch.setitem(tracking.TRACKERS, "failing", Failing)
+    monkeypatch.setitem(trackers.TRACKERS, "failing", Failing)
     run = trained(tmp_path, [0, 4], ["failing"])
     assert len(run.metrics()) == 2
     assert calls == ["begin", "record", "record", "close"][: len(calls)]
@@ -299,19 +347,19 @@ def test_wandb_may_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "wandb").exists()
 
 
-@pytest.mark.parametrize("name", tracking.OPTIONAL)
+@pytest.mark.parametrize("name", trackers.OPTIONAL)
 def test_missing_library_is_named_with_what_brings_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "find_spec", lambda _: None)
+    monkeypatch.setattr(trackers, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"track: {name}: .* pip install 'dans\[{name}\]'"):
         check_trackers([name])
     check_trackers(["csv", "tensorboard"])
 
 
 def test_every_extra_that_is_named_is_there() -> None:
-    for name in tracking.OPTIONAL:
-        needs = tracking.TRACKERS[name].needs
+    for name in trackers.OPTIONAL:
+        needs = trackers.TRACKERS[name].needs
         assert needs, f"{name} is optional: what does it need?"
         assert util.find_spec(needs) is not None, "the tests need it"
 

@@ -1,0 +1,66 @@
+"""Trainers of the toy graph."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dans.batch import Positives
+from dans.building import build_trainer
+from dans.config import RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.models.decoders import Decoder
+from dans.objectives import Objective
+from dans.recipes import override
+from dans.training.run import Run
+from dans.training.trainer import Trainer
+
+PLAIN = {
+    "data": "toy",
+    "graph": {"sample": 0.7},
+    "encoder": {"name": "rgcn", "dim": 6, "bases": 2},
+    "decoder": {"name": "complex"},
+    "loss": {"name": "self_adversarial"},
+    "sampler": [{"name": "dans", "preset": "paper", "k": 2}, {"name": "uniform", "k": 3}],
+    "train": {"steps": 6, "batch": 5, "validate_every": 3, "l2": 0.01, "threads": 1},
+}
+
+
+def trainer(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, run)
+
+
+def without_clock(state: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in state.items() if key != "seconds"}
+
+
+class Pooled(Objective):
+    """Facts against three entities drawn for the whole batch; of a model with free vectors."""
+
+    by_question: ClassVar[bool] = True
+
+    def __init__(self, *, num_entities: int) -> None:
+        super().__init__()
+        self.num_entities = num_entities
+        self.seen: list[Positives] = []
+
+    def wants(self, triples: Tensor) -> Tensor:
+        return torch.randint(self.num_entities, (3,))
+
+    def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
+        self.seen.append(positives)
+        rivals = decoder.match_all(positives.tail_query, positives.entities[positives.pool])
+        return {"loss": (rivals - positives.scores()).exp().sum()}
+
+
+def pooled(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+    plain = {
+        "data": "toy",
+        "objective": "pooled",
+        "encoder": {"name": "lookup", "dim": 6},
+        "decoder": {"name": "complex"},
+        "train": {"steps": 6, "batch": 3, "validate_every": 3, "threads": 1, "lr": 0.1},
+    }
+    return build_trainer(
+        RunConfig.parse(override(plain, list(changes))), kg, run, {"pooled": Pooled}
+    )
