@@ -137,10 +137,9 @@ def spread(vectors: Tensor) -> float:
 
 def spread_within(group: Group) -> float:
     """Mean distance between two points of the same question; 0 where no question has two."""
-    distances = torch.cdist(group.vectors, group.vectors)
-    same = group.queries.unsqueeze(0) == group.queries.unsqueeze(1)
-    same.fill_diagonal_(False)
-    return float(distances[same].mean()) if bool(same.any()) else 0.0
+    questions = (group.vectors[group.queries == query] for query in group.queries.unique())
+    distances = [torch.pdist(points) for points in questions if len(points) > 1]
+    return float(torch.cat(distances).mean()) if distances else 0.0
 
 
 def separability(one: Tensor, other: Tensor) -> float | None:

@@ -1,13 +1,13 @@
 """What lies behind the numbers: the data, training, negatives, mistakes and options."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from dans.analysis.diversity import TRUTH
 from dans.data.audit import SplitAudit
+from dans.predict import Answer
 from dans.reporting.cloud import Cloud
-from dans.reporting.curves import Curve
+from dans.reporting.curves import Curve, begun
 from dans.reporting.figures import Figures
 from dans.reporting.figures import behind as numbers_behind
 from dans.reporting.gather import OfRun, Page
@@ -15,7 +15,7 @@ from dans.reporting.markup import Html, join, named, tag
 from dans.reporting.results import COLUMNS, protocol
 from dans.reporting.svg import field, lines, styles_of
 from dans.reporting.tables import Cell, four, items, paragraph, share, table, whole, words
-from dans.reporting.wrong import ASKED, SAME, Answer, Wrong
+from dans.reporting.wrong import ASKED, SAME, Wrong
 
 #: Counts of a split, in words, each with what it is a share of; none for sizes.
 TRAPS = {
@@ -135,13 +135,14 @@ def training(page: Page, figures: Figures) -> Html | None:
     for group, charts in page.charts.items():
         drawn = []
         for chart in charts:
+            shown = begun(chart)
             styles = styles_of(chart.curves, several=len(page.runs) > 1)
             title = heading(chart.title)
             drawn.append(
                 figures.add(
-                    lines(chart.curves, across="step", styles=styles),
+                    lines(shown.curves, across="step", styles=styles),
                     title,
-                    chart.note,
+                    shown.note,
                     behind=numbers_behind(title, chart.curves, "step"),
                 )
             )
@@ -198,21 +199,22 @@ def picture(cloud: Cloud, figures: Figures) -> Html:
         [
             "The true tails of ",
             named(cloud.relation),
-            f", and negatives drawn against {cloud.facts:,} of its {cloud.of:,} training facts"
+            f", and negatives drawn against {cloud.facts:,} of its {cloud.of:,} training lines"
             f"{'; shown are ' + ', '.join(drawn) if drawn else ''}. t-SNE keeps neighbours "
             "together; distances between groups mean little.",
         ]
     )
     rows = [
-        [words(name), Cell(whole(of["points"] or 0))]
+        [words(name), Cell(whole(cloud.drawn[name])), Cell(whole(of["points"] or 0))]
         + [Cell(four(of.get(key)) if name != TRUTH or key in OF_TRUTH else "") for key in MEASURED]
         for name, of in cloud.numbers.items()
     ]
     caption = (
-        "In the model's own space, before projection. Spread: mean distance of two points; AUC: of "
-        "a linear probe, 0.5 where groups cannot be told apart"
+        "In the model's own space, before projection; of all negatives as many are measured, in "
+        "every run, evenly spread, and within a query all that were drawn. Spread: mean distance "
+        "of two points; AUC: of a linear probe, 0.5 where groups cannot be told apart"
     )
-    behind = table(caption, ["origin", "points", *MEASURED.values()], rows)
+    behind = table(caption, ["origin", "drawn", "measured", *MEASURED.values()], rows)
     figure = figures.add(field(cloud), "t-SNE", note, counts=counts, classes="wide")
     return join([figure, behind])
 
@@ -268,8 +270,8 @@ def mistakes_of(page: Page, run: OfRun) -> list[Html]:
 def _wrong(one: Wrong) -> list[Cell]:
     answers = tag("ol", {"class": "answers"}, *(tag("li", None, answer(a)) for a in one.answers))
     return [
-        words(triple(one.head, one.relation, one.tail)),
-        words(answer(replace(one.right, known=()))),
+        words(triple(*one.question.parts)),
+        words(join([named(one.right), " ", logit(one.score)])),
         Cell(f"{one.rank:,.0f}" if one.rank == int(one.rank) else f"{one.rank:,.1f}"),
         Cell(whole(one.candidates)),
         Cell(whole(one.degree)),
@@ -277,18 +279,24 @@ def _wrong(one: Wrong) -> list[Cell]:
     ]
 
 
-def triple(head: str, relation: str, tail: str) -> Html:
-    """A fact, or a question with ``?`` for what it asks."""
-    shown = [tag("b", None, "?") if name == "?" else named(name) for name in (head, tail)]
-    between = tag("span", {"class": "relation"}, named(relation))
-    return tag("span", {"class": "triple"}, shown[0], " ", between, " ", shown[1])
+def triple(head: str | None, relation: str | None, tail: str | None) -> Html:
+    """A fact, or a question with None for what it asks."""
+    h, r, t = (
+        tag("b", None, "?") if name is None else named(name) for name in (head, relation, tail)
+    )
+    between = tag("span", {"class": "relation"}, r)
+    return tag("span", {"class": "triple"}, h, " ", between, " ", t)
 
 
 def answer(one: Answer) -> Html:
     """An entity, its score, and the splits that know the fact it makes."""
     chips = [tag("span", {"class": "chip"}, split) for split in one.known]
-    number = tag("span", {"class": "score"}, f"{one.score:.2f}".replace("-", "−"))
-    return join([named(one.name), " ", number, *chips])
+    return join([named(one.name), " ", logit(one.score), *chips])
+
+
+def logit(score: float) -> Html:
+    """A score behind a name."""
+    return tag("span", {"class": "score"}, f"{score:.2f}".replace("-", "−"))
 
 
 def run_title(page: Page, run: OfRun) -> Html | None:

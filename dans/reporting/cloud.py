@@ -1,12 +1,21 @@
 """Where a run's negatives lie: the points of the t-SNE picture, each with its name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dans.analysis.diversity import TRUTH, Group, asked, gather, measure, project, spread_out
+from dans.analysis.diversity import (
+    TRUTH,
+    Group,
+    asked,
+    gather,
+    measure,
+    project,
+    spread_out,
+    spread_within,
+)
 from dans.assembly import Trained
 from dans.errors import InputError
 from dans.samplers.nearest import nearest
@@ -43,11 +52,11 @@ class Cloud:
 
     Args:
         relation: whose tails they stand for.
-        facts: of the relation, for which negatives were drawn.
-        of: its training facts.
+        facts: lines of the relation, for which negatives were drawn.
+        of: its lines in training.
         points: by origin, the true tails first.
         drawn: how many there are of each origin, shown or not.
-        numbers: what ``dans.analysis.diversity.measure`` says of each origin.
+        numbers: what ``measured`` says of each origin; empty until that is asked.
     """
 
     relation: str
@@ -58,33 +67,53 @@ class Cloud:
     numbers: Mapping[str, Mapping[str, float | None]]
 
 
-def cloud(trained: Trained, *, facts: int = 60) -> Cloud | str:
-    """The true tails of the relation with most training facts, and the negatives against them.
+#: What was drawn, by origin, the true tails first.
+Drawn = Mapping[str, Group]
+
+
+def draw(trained: Trained, *, facts: int = 60) -> Drawn | str:
+    """The true tails of the relation with most training lines, and the negatives against them.
 
     Args:
         trained: the run.
         facts: of the relation, for which negatives are drawn.
 
     Returns:
-        The points; or why there is no picture, in a sentence.
+        What was drawn; or why there is nothing, in a sentence.
     """
-    kg = trained.kg
-    width = trained.entities.shape[1]
-    relation = int(kg.train[:, 1].mode().values)
+    kg, relation = trained.kg, _relation(trained)
     seed_everything(trained.config.train.seed)
     try:
-        drawn = gather(
-            kg, trained.model, trained.sampler, trained.entities, relation, queries=facts
-        )
-        groups = {name: thinned(group) for name, group in drawn.items()}
-        if sum(len(group.vectors) for group in groups.values()) < FEWEST or width < 2:
-            return "There is no picture: t-SNE needs more points, or more than one dimension."
-        places = project(groups)
-        numbers = measure(groups)
-    except ImportError:
-        return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
+        return gather(kg, trained.model, trained.sampler, trained.entities, relation, queries=facts)
     except InputError as error:
         return f"There is no picture: {error}."
+
+
+def _relation(trained: Trained) -> int:
+    """The one that stands in most training lines."""
+    return int(trained.kg.train[:, 1].mode().values)
+
+
+def cloud(trained: Trained, drawn: Drawn, *, facts: int = 60) -> Cloud | str:
+    """Where lies what was drawn, a share of it.
+
+    Args:
+        trained: the run.
+        drawn: by ``draw``, for the same facts.
+        facts: as there.
+
+    Returns:
+        The points; or why there is no picture, in a sentence.
+    """
+    kg, relation = trained.kg, _relation(trained)
+    groups = {name: thinned(group) for name, group in drawn.items()}
+    few = sum(len(group.vectors) for group in groups.values()) < FEWEST
+    if few or trained.entities.shape[1] < 2:
+        return "There is no picture: t-SNE needs more points, or more than one dimension."
+    try:
+        places = project(groups)
+    except ImportError:
+        return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
     rows = asked(kg, relation, facts)
     points = {
         name: tuple(
@@ -100,12 +129,33 @@ def cloud(trained: Trained, *, facts: int = 60) -> Cloud | str:
     }
     counts = {name: len(group.vectors) for name, group in drawn.items()}
     every = int((kg.train[:, 1] == relation).sum())
-    return Cloud(kg.relations[relation], len(rows), every, points, counts, numbers)
+    return Cloud(kg.relations[relation], len(rows), every, points, counts, {})
 
 
-def thinned(group: Group) -> Group:
-    """At most ``MOST`` points of a group, evenly spread."""
-    chosen = spread_out(torch.arange(len(group.vectors)), MOST)
+def measured(runs: Sequence[Drawn]) -> list[dict[str, dict[str, float | None]]]:
+    """What ``dans.analysis.diversity.measure`` says of what each of some runs drew.
+
+    Of every origin but the true tails as many points are measured, in every run, evenly spread: the
+    share of distinct ones hangs on how many they are. Distances within a query are of all drawn.
+
+    Args:
+        runs: what was drawn by each.
+    """
+    sizes = [len(g.vectors) for drawn in runs for name, g in drawn.items() if name != TRUTH]
+    size = min([MOST, *sizes])
+    found = []
+    for drawn in runs:
+        groups = {n: thinned(g, MOST if n == TRUTH else size) for n, g in drawn.items()}
+        numbers = measure(groups)
+        for name, group in drawn.items():
+            numbers[name]["spread_within_query"] = spread_within(group)
+        found.append(numbers)
+    return found
+
+
+def thinned(group: Group, most: int | None = None) -> Group:
+    """At most so many points of a group, evenly spread; without a number, ``MOST``."""
+    chosen = spread_out(torch.arange(len(group.vectors)), MOST if most is None else most)
     named = tuple(group.names[i] for i in chosen.tolist()) if group.names else ()
     place = chosen.to(group.vectors.device)
     return Group(group.vectors[place], group.queries[place], named)

@@ -1,12 +1,19 @@
 """What a run wrote down as it trained, as curves: metrics, terms of the loss, its sampler."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from dans.plain import field
+from dans.training.run import OBJECTS, Run
+
+#: Numbers beyond this are not drawn: an exploded loss, of which no axis would fit on a page.
+HUGE = 1e30
 
 #: Points of a curve at the most.
 MOST = 200
+#: Points after step 0 that make a curve without it.
+ENOUGH = 3
 
 #: What a diagnosis of a sampler says, in words; see ``dans.samplers.diagnostics``.
 MEANING = {
@@ -56,11 +63,38 @@ class Chart:
     curves: tuple[Curve, ...]
 
 
+def recorded(run: Run) -> list[dict[str, Any]]:
+    """The lines of a run's metrics, of which every part that is shown is what it should be.
+
+    Raises:
+        InputError: one is not; the message names file, line and key.
+    """
+    lines = run.metrics()
+    for row, line in enumerate(lines, start=1):
+        where = f"{run.path / 'metrics.jsonl'}:{row}: "
+        if "seconds" in line:
+            line["seconds"] = field(line, "seconds", float, where)
+        for part in [part for part in OBJECTS if part in line]:
+            line[part] = {key: number(line[part], key, f"{where}{part}.") for key in line[part]}
+    return lines
+
+
+def number(content: Mapping[str, Any], key: str, where: str) -> float:
+    """A number of plain data; unlike in ``dans.plain.field``, NaN and infinities are some.
+
+    Example:
+        >>> number({"mrr": float("nan")}, "mrr", "report.json: ")
+        nan
+    """
+    value = content.get(key)
+    return value if isinstance(value, float) else field(content, key, float, where)
+
+
 def charts(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Chart]]:
     """The charts of some runs, by the name of a group: validation, loss, sampler.
 
     Args:
-        runs: the lines of their ``metrics.jsonl``, by name; they are drawn over each other.
+        runs: what they ``recorded``, by name; they are drawn over each other.
     """
     several = len(runs) > 1
     found: dict[str, dict[str, list[Curve]]] = {"validation": {}, "loss": {}, "sampler": {}}
@@ -82,9 +116,9 @@ def _curves(
     """Title of the chart, name of the curve and its points, of one run."""
     wanted: dict[tuple[str, str], list[tuple[float, float]]] = {}
 
-    def add(title: str, curve: str, step: float, value: Any) -> None:
-        if isinstance(value, (int, float)) and math.isfinite(value):
-            wanted.setdefault((title, curve), []).append((step, float(value)))
+    def add(title: str, curve: str, step: float, value: float | None) -> None:
+        if value is not None and abs(value) < HUGE:
+            wanted.setdefault((title, curve), []).append((step, value))
 
     for line in lines:
         step = line["step"]
@@ -115,3 +149,26 @@ def thinned(
     if len(points) <= most:
         return tuple(points)
     return tuple(points[round(i * (len(points) - 1) / (most - 1))] for i in range(most))
+
+
+def begun(chart: Chart) -> Chart:
+    """A chart whose axis need not reach to values from before training, and a note of them.
+
+    Where the values at step 0 alone take more than half of it, they are left to the note.
+
+    Example:
+        >>> early = Chart("mrr", "", (Curve("", ((0, 0.01), (9, 0.6), (18, 0.7), (27, 0.72))),))
+        >>> begun(early).curves[0].points[0], begun(early).note
+        ((9, 0.6), 'Not drawn: 0.0100 at step 0.')
+    """
+    later = [tuple(point for point in curve.points if point[0] > 0) for curve in chart.curves]
+    first = [curve.points[0][1] for curve in chart.curves if curve.points[0][0] == 0]
+    values = [y for points in later for _, y in points]
+    if not first or min(map(len, later)) < ENOUGH:
+        return chart
+    if max(values) - min(values) > (max(*values, *first) - min(*values, *first)) / 2:
+        return chart
+    ends = dict.fromkeys(f"{value:.4f}".replace("-", "−") for value in (min(first), max(first)))
+    note = f"{chart.note} Not drawn: {' to '.join(ends)} at step 0.".strip()
+    curves = (replace(curve, points=to) for curve, to in zip(chart.curves, later, strict=True))
+    return Chart(chart.title, note, tuple(curves))

@@ -1,23 +1,25 @@
 """Runs to all that a report says of them, as plain data."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dans.analysis.calibration import Reliability
 from dans.assembly import Trained, load
-from dans.calibration import Calibration
+from dans.calibration import Fitted
 from dans.classifier import Classifier
 from dans.data.graph import Split
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.evaluation import Evaluator, Ranks, Report
-from dans.judging import budget_of, calibration_name, has_both, kept_or_fitted, report_name
+from dans.judging import budget_of, classify, fit, has_both, kept_or_fitted, report_name
 from dans.memory import Budget
+from dans.plain import field
+from dans.predict import Predictor
 from dans.reporting.breakdown import Part, by_class, by_degree, by_relation
-from dans.reporting.cloud import Cloud, cloud
-from dans.reporting.curves import Chart, charts
+from dans.reporting.cloud import Cloud, Drawn, cloud, draw, measured
+from dans.reporting.curves import Chart, charts, number, recorded
 from dans.reporting.dataset import Traps
 from dans.reporting.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.reporting.wrong import Missing, Wrong, missing, worst
@@ -39,6 +41,7 @@ class Page:
     Args:
         split: whose facts were ranked.
         which: the checkpoints that ranked them, best or last.
+        unjudged: letters of the runs whose folders keep no report of test.
         traps: of the data set.
         runs: one or several, of the same facts.
         classes: the queries by class of relation.
@@ -51,6 +54,7 @@ class Page:
 
     split: Split
     which: Which
+    unjudged: tuple[str, ...]
     traps: Traps
     runs: tuple["OfRun", ...]
     classes: tuple[Part, ...]
@@ -80,7 +84,8 @@ class OfRun:
         worst: its worst answers.
         missing: unknown facts that it believes.
         asked: questions looked through for those.
-        reliability: of its probabilities, by calibration; empty where lines carry no labels.
+        classification: what ``dans.judging.classify`` says; empty where lines carry no labels.
+        reliability: of its probabilities, by calibration; empty without one, or without labels.
     """
 
     letter: str
@@ -97,6 +102,7 @@ class OfRun:
     worst: list[Wrong]
     missing: list[Missing]
     asked: int
+    classification: Mapping[str, Any]
     reliability: dict[str, Reliability]
 
 
@@ -119,6 +125,41 @@ def gather(
         InputError: a folder is no run, two runs are of different facts, or an option is out of
             range.
     """
+    _check(folders, facts)
+    lines = [recorded(Run(folder)) for folder in folders]
+    unjudged = [i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()]
+    if unjudged and split is None:
+        which_ones = ", ".join(str(folders[i]) for i in unjudged)
+        log.warning("%s: not judged on test yet; every run is ranked on valid", which_ones)
+    split = split or ("valid" if unjudged else "test")
+    found, drawn = [], []
+    for folder, trained in _loaded(folders, which):
+        about, ranks = of_run(folder, trained, split=split, which=which)
+        drawn.append(draw(trained, facts=facts))
+        found.append((replace(about, cloud=_picture(trained, drawn[-1], facts)), ranks))
+    names, every = short_names(folders), [ranks for _, ranks in found]
+    runs = tuple(
+        replace(run, letter=letter, name=name, seconds=of[-1].get("seconds", 0.0) if of else 0.0)
+        for letter, name, of, (run, _) in zip(LETTERS, names, lines, found, strict=False)
+    )
+    kg = trained.kg
+    return Page(
+        split=split,
+        which=which,
+        unjudged=tuple(LETTERS[i] for i in unjudged),
+        traps=Traps.of(kg),
+        runs=_compared_clouds(runs, drawn),
+        classes=tuple(by_class(kg, every)),
+        degrees=tuple(by_degree(kg, every)),
+        relations=tuple(by_relation(kg, every)),
+        pairs={run.letter: gaps(of, every[0]) for run, of in zip(runs[1:], every[1:], strict=True)},
+        seeds=over_seeds({r.letter: r.config for r in runs}, [r.report.both for r in runs]),
+        charts=charts({run.letter: of for run, of in zip(runs, lines, strict=True)}),
+    )
+
+
+def _check(folders: Sequence[Path], facts: int) -> None:
+    """Can these be shown together? Refused before the first is loaded."""
     if not 1 <= len(folders) <= len(LETTERS):
         raise InputError(f"RUN: expected 1 to {len(LETTERS)} folders of runs, got {len(folders)}")
     if len({folder.resolve() for folder in folders}) < len(folders):
@@ -127,11 +168,12 @@ def gather(
         raise InputError(f"--facts: expected at least 1, got {facts}")
     for folder in folders:
         Run(folder).config()
-    judged = all((folder / report_name(which=which)).exists() for folder in folders)
-    split = split or ("test" if judged else "valid")
-    found: list[tuple[OfRun, Ranks]] = []
+
+
+def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
+    """Run after run, all of the same facts."""
     digest = ""
-    for letter, folder, name in zip(LETTERS, folders, short_names(folders), strict=False):
+    for folder in folders:
         log.info("reading %s", folder)
         trained = load(folder, which=which)
         if digest not in ("", trained.kg.digest):
@@ -140,38 +182,42 @@ def gather(
                 "data set, or a report for each"
             )
         digest = trained.kg.digest
-        about, ranks = of_run(folder, trained, split=split, which=which, facts=facts)
-        found.append((replace(about, letter=letter, name=name), ranks))
-    runs, every = tuple(run for run, _ in found), [ranks for _, ranks in found]
-    kg = trained.kg
-    return Page(
-        split=split,
-        which=which,
-        traps=Traps.of(kg),
-        runs=runs,
-        classes=tuple(by_class(kg, every)),
-        degrees=tuple(by_degree(kg, every)),
-        relations=tuple(by_relation(kg, every)),
-        pairs={run.letter: gaps(ranks, every[0]) for run, ranks in found[1:]},
-        seeds=over_seeds({r.letter: r.config for r in runs}, [r.report.both for r in runs]),
-        charts=charts(
-            {run.letter: Run(path).metrics() for run, path in zip(runs, folders, strict=True)}
-        ),
+        yield folder, trained
+
+
+def _picture(trained: Trained, drawn: Drawn | str, facts: int) -> Cloud | str:
+    return drawn if isinstance(drawn, str) else cloud(trained, drawn, facts=facts)
+
+
+def _compared_clouds(runs: Sequence[OfRun], drawn: Sequence[Drawn | str]) -> tuple[OfRun, ...]:
+    """Runs whose clouds have their numbers, all from as many points."""
+    groups = {
+        run.letter: of
+        for run, of in zip(runs, drawn, strict=True)
+        if isinstance(run.cloud, Cloud) and not isinstance(of, str)
+    }
+    numbers = dict(zip(groups, measured(list(groups.values())), strict=True))
+    return tuple(
+        replace(run, cloud=replace(run.cloud, numbers=numbers[run.letter]))
+        if isinstance(run.cloud, Cloud)
+        else run
+        for run in runs
     )
 
 
-def of_run(
-    folder: Path, trained: Trained, *, split: Split, which: Which, facts: int
-) -> tuple[OfRun, Ranks]:
-    """What is said of one run, and its ranks; letter and name are those of a page of one."""
+def of_run(folder: Path, trained: Trained, *, split: Split, which: Which) -> tuple[OfRun, Ranks]:
+    """What is said of one run by itself, and its ranks."""
+    kg, decoder, entities = trained.kg, trained.model.decoder, trained.entities
     budget = budget_of(folder, trained)
-    evaluator = Evaluator(trained.kg, split, budget=budget)
-    ranks = evaluator.ranks(trained.model.decoder, trained.entities)
+    evaluator = Evaluator(kg, split, budget=budget)
+    ranks = evaluator.ranks(decoder, entities)
     report = evaluator.report(ranks)
     agrees, kept = compared(folder, report, split=split, which=which)
-    calibrations = calibrations_of(folder, trained, which, budget)
-    guesses, asked = missing(trained, ranks.facts, calibrations.get("platt"), budget=budget)
-    lines = Run(folder).metrics()
+    fitted = fitted_of(folder, trained, which, budget)
+    platt = fitted.calibrations.get("platt") if fitted else None
+    predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
+    guesses, asked = missing(predictor, ranks.facts)
+    labelled = has_both(kg, split)
     about = OfRun(
         letter=LETTERS[0],
         name=short_names([folder])[0],
@@ -179,15 +225,16 @@ def of_run(
         report=report,
         kept=kept,
         agrees=agrees,
-        seconds=lines[-1].get("seconds", 0.0) if lines else 0.0,
+        seconds=0.0,
         parameters=sum(p.numel() for p in trained.model.parameters()),
         config=trained.config.plain(),
         environment=environment(folder),
-        cloud=cloud(trained, facts=facts),
-        worst=worst(trained, ranks),
+        cloud="",
+        worst=worst(predictor, ranks),
         missing=guesses,
         asked=asked,
-        reliability=reliability(trained, split, calibrations, budget),
+        classification=classify(trained, split, fitted, budget=budget) if labelled else {},
+        reliability=reliability(trained, split, fitted, budget) if labelled and fitted else {},
     )
     return about, ranks
 
@@ -197,14 +244,18 @@ def compared(folder: Path, report: Report, *, split: Split, which: Which) -> tup
     name = report_name(split=split, which=which)
     if not (folder / name).exists():
         return True, f"Ranked for this page; the folder keeps no {name}."
-    before, now = Run(folder).read_json(name), report.to_json()
+    before, now, where = Run(folder).read_json(name), report.to_json(), f"{folder / name}: "
     for side in ("both", "heads", "tails"):
+        numbers = field(before, side, dict, where)
         for metric, value in getattr(report, side).items():
-            kept = before.get(side, {}).get(metric)
-            if kept is None or abs(kept - value) > TOLERANCE * max(1.0, abs(value)):
+            if metric not in numbers:
+                return False, f"{name} has no {metric} of {side}; ranks found now give {value}."
+            kept = number(numbers, metric, f"{where}{side}.")
+            # So written that NaN is no agreement.
+            if not abs(kept - value) <= TOLERANCE * max(1.0, abs(value)):
                 return False, f"{name} has {metric} of {side} {kept}, ranks found now {value}."
     if before.get("protocol") != now["protocol"]:
-        return False, f"{name} was made by another protocol: {before.get('protocol')}."
+        return False, f"{name} was made by another protocol: {shown(before.get('protocol'))}."
     return True, f"Ranked anew for this page, and equal to {name}."
 
 
@@ -214,29 +265,30 @@ def environment(folder: Path) -> dict[str, Any]:
     return Run(folder).read_json(name) if (folder / name).exists() else {}
 
 
-def calibrations_of(
-    folder: Path, trained: Trained, which: Which, budget: Budget
-) -> Mapping[str, Calibration]:
-    """The calibrations that a run keeps in its folder; empty where it has none."""
-    if not (folder / calibration_name(which)).exists() or not has_both(trained.kg, "valid"):
-        return {}
+def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:
+    """Thresholds and calibrations of a run, kept or fitted now; None where nothing is labelled.
+
+    Where calibrations cannot be had, thresholds alone, and a warning says why.
+    """
+    if not has_both(trained.kg, "valid"):
+        return None
     try:
-        return kept_or_fitted(folder, trained, which, budget=budget).calibrations
+        return kept_or_fitted(folder, trained, which, budget=budget)
     except InputError as error:
-        log.warning("%s: %s; left out", folder, error)
-        return {}
+        log.warning("%s: %s; nothing is calibrated", folder, error)
+        return fit(trained, {}, budget=budget)
 
 
 def reliability(
-    trained: Trained, split: Split, calibrations: Mapping[str, Calibration], budget: Budget
+    trained: Trained, split: Split, fitted: Fitted, budget: Budget
 ) -> dict[str, Reliability]:
     """How often lines of a probability hold, as they are and by each calibration."""
-    if not calibrations or not has_both(trained.kg, split):
+    if not fitted.calibrations:
         return {}
     classifier = Classifier(trained.kg, split, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     told = {"uncalibrated": scores.double().sigmoid()}
-    told |= {name: one.probabilities(scores) for name, one in calibrations.items()}
+    told |= {name: one.probabilities(scores) for name, one in fitted.calibrations.items()}
     return {name: Reliability.of(p, classifier.holds) for name, p in told.items()}
 
 

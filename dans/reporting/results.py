@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from dans.calibration import CALIBRATIONS
 from dans.reporting.breakdown import Part, Scores
 from dans.reporting.curves import Curve
 from dans.reporting.dataset import DEGREES, degree_classes
@@ -33,11 +34,18 @@ COLUMNS = {
     "amri": "AMRI",
 }
 LOWEST = ("mean_rank",)
+#: Digits behind the point, where they are not four.
+DIGITS = {"mean_rank": 2}
+#: Measures of classification, by the name of a column; the least is the best but for AUC.
+CLASSIFIED = {"auc": "AUC", "nll": "NLL", "brier": "Brier", "ece": "ECE"}
 #: Sides of a report, in words.
 SIDES = {"both": "both", "heads": "heads", "tails": "tails"}
 
 #: Relations listed at the most.
 RELATIONS = 250
+
+#: Above so many runs, a table with columns for each is small on paper; above these, smaller.
+FEW, MANY = 2, 4
 
 #: From here on ties say that something is wrong with the scores.
 MANY_TIES = 0.01
@@ -65,17 +73,32 @@ def metrics(page: Page) -> Html:
     rows = []
     for side, title in SIDES.items():
         numbers = [getattr(run.report, side) for run in page.runs]
-        marks = {key: best([of[key] for of in numbers], lowest=key in LOWEST) for key in COLUMNS}
+        marks = {
+            key: best([of[key] for of in numbers], lowest=key in LOWEST, digits=DIGITS.get(key, 4))
+            for key in COLUMNS
+        }
         for i, (run, of) in enumerate(zip(page.runs, numbers, strict=True)):
             row = [words(again(title) if i else title)] + (
                 [words(run.letter)] if len(page.runs) > 1 else []
             )
             row += [
-                Cell(f"{of[key]:,.2f}" if key in LOWEST else four(of[key]), strong=marks[key][i])
+                Cell(f"{of[key]:,.{DIGITS.get(key, 4)}f}".replace("-", "−"), strong=marks[key][i])
                 for key in COLUMNS
             ]
             rows.append([*row, Cell(whole(of["queries"]))])
     head = ["side", *(["run"] if len(page.runs) > 1 else []), *COLUMNS.values(), "queries"]
+    note = paragraph(
+        "Heads: (?, r, t); tails: (h, r, ?). A tie counts half. AMRI is 1 for a perfect model and "
+        "0 for a random one, whatever the number of candidates. NDCG@5 takes each query for one "
+        "right answer.",
+        classes="note",
+    )
+    numbers_of = table(protocol(page), head, rows)
+    return join([flattery(page), numbers_of, note, *checks(page)])
+
+
+def checks(page: Page) -> list[Html]:
+    """Do the numbers agree with those kept, and may they be believed?"""
     kept = [
         tag("li", {"class": None if run.agrees else "warning"}, f"{mention(page, i)}{run.kept}")
         for i, run in enumerate(page.runs)
@@ -89,13 +112,61 @@ def metrics(page: Page) -> Html:
         for i, run in enumerate(page.runs)
         if run.report.tie_rate > MANY_TIES
     ]
+    return [tag("ul", None, *kept), *ties]
+
+
+def flattery(page: Page) -> Html | None:
+    """A warning where checkpoints are judged by what chose them."""
+    if page.split != "valid" or page.which != "best":
+        return None
+    missing = ""
+    if page.unjudged:
+        several = len(page.runs) > 1
+        who = f"{', '.join(page.unjudged)} of these runs" if several else "This run"
+        missing = f" {who} is not judged on test yet: python scripts/evaluate.py RUN."
+    return paragraph(
+        "These numbers are of validation, which also chose the checkpoints: they flatter, and are "
+        f"no result to report.{missing}",
+        classes="warning",
+    )
+
+
+def classification(page: Page) -> Html | None:
+    """How well true lines are told from false ones; None where none are labelled."""
+    told = [(i, run.classification) for i, run in enumerate(page.runs) if run.classification]
+    if not told:
+        return None
+    rows = []
+    for kind in ("as is", *CALIBRATIONS):
+        numbers = [of if kind == "as is" else of.get(kind, {}) for _, of in told]
+        marks = {k: best([of.get(k) for of in numbers], lowest=k != "auc") for k in CLASSIFIED}
+        right = best([of.get("accuracy") for of in numbers])
+        for place, ((i, _), of) in enumerate(zip(told, numbers, strict=True)):
+            if not of:
+                continue
+            row = [words(again(kind) if place else kind)]
+            row += [words(page.runs[i].letter)] if len(page.runs) > 1 else []
+            row += [Cell(four(of.get(k)), strong=marks[k][place]) for k in CLASSIFIED]
+            row.append(Cell(four(of["accuracy"]) if "accuracy" in of else "", strong=right[place]))
+            rows.append([*row, words(of.get("threshold", ""))])
+    head = ["probability", *(["run"] if len(page.runs) > 1 else []), *CLASSIFIED.values()]
     note = paragraph(
-        "Heads: (?, r, t); tails: (h, r, ?). A tie counts half. AMRI is 1 for a perfect model and "
-        "0 for a random one, whatever the number of candidates. NDCG@5 takes each query for one "
-        "right answer.",
+        "As is: the sigmoid of the logit; Platt and isotonic: fitted on the lines of validation, "
+        "as the threshold of each relation is. ECE: ten bins of equal width. Accuracy counts lines "
+        "on the right side of their threshold, of the logit"
+        f"{'; of validation itself these numbers flatter' if page.split == 'valid' else ''}.",
         classes="note",
     )
-    return join([table(protocol(page), head, rows), note, tag("ul", None, *kept), *ties])
+    return join([table(labelled(page), [*head, "accuracy", "threshold"], rows), note])
+
+
+def labelled(page: Page) -> str:
+    """How the numbers of a classification were made."""
+    lines = page.traps.audit.splits[page.split]
+    return (
+        f"{page.split} · {whole(lines.lines)} labelled lines, {whole(lines.facts)} of them true · "
+        f"no other negatives · {protocol(page).rsplit(' · ', 1)[1]}"
+    )
 
 
 def again(text: str) -> Html:
@@ -197,8 +268,18 @@ def breakdown(
         rows,
         groups=groups if several else (),
         sortable=sortable,
-        classes="named" if sortable else "",
+        classes=" ".join(["named" * sortable, crowd(len(page.runs))]).strip(),
     )
+
+
+def crowd(runs: int) -> str:
+    """What a table with columns for so many runs is called, for it to fit on paper.
+
+    Example:
+        >>> crowd(1), crowd(4), crowd(8)
+        ('', 'many', 'most')
+    """
+    return "most" if runs > MANY else "many" if runs > FEW else ""
 
 
 def classes(page: Page) -> Html:
@@ -239,7 +320,8 @@ def relations(page: Page) -> Html:
     shown = page.relations[:RELATIONS]
     note = paragraph(
         f"{whole(len(shown))} of {whole(len(page.relations))} relations with {page.split} facts, "
-        f"those with most queries; a column's head sorts by it. {protocol(page)}.",
+        f"those with most queries; a column's head sorts by it. Training facts are distinct ones. "
+        f"{protocol(page)}.",
         classes="note",
     )
     return join([note, breakdown(page, shown, "relation", name=named, sortable=True)])

@@ -30,6 +30,7 @@ def every(page: Page, figures: Figures) -> Iterator[Section]:
     """All sections in order."""
     yield Section("results", "Results", results.metrics(page))
     yield Section("differences", "Differences", results.differences(page))
+    yield Section("classification", "True or false", results.classification(page))
     yield Section("data", "Data set", behind.data_set(page))
     yield Section("classes", "By class of relation", results.classes(page))
     yield Section("degrees", "By degree", results.degrees(page, figures))

@@ -1,9 +1,9 @@
 """Charts as SVG, and beside each what a script says of the point under the pointer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dans.analysis.diversity import TRUTH
 from dans.reporting.cloud import Cloud, Point
@@ -86,14 +86,15 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
         >>> ticks(3.0, 3.0)
         [2.5, 3.0, 3.5]
     """
-    if high <= low:
+    # What floats can hardly tell apart is one value.
+    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-250):
         reach = max(abs(low), 1.0) / 6
         low, high = low - reach, high + reach
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
@@ -130,46 +131,78 @@ def lines(
         styles: of the curves; none: in turn.
         diagonal: draw y = x, and both axes from 0 to 1.
     """
-    xs = [x for curve in curves for x, _ in curve.points]
-    ys = [y for curve in curves for _, y in curve.points]
-    levels = [0.0, 0.25, 0.5, 0.75, 1.0] if diagonal else ticks(min(ys), max(ys))
-    places = levels if diagonal else [float(i) for i in range(len(names))] or ticks(0, max(xs))
-    left, top, right, bottom = MARGINS
-    width, height = SIZE[0] - left - right, SIZE[1] - top - bottom
-    # Places with names keep a little distance to the axis.
-    start, end = (places[0] - 0.4, places[-1] + 0.4) if names else (places[0], max(xs, default=1.0))
-    end = 1.0 if diagonal else end if end > start else start + 1
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        across_ = left + width * (x - start) / (end - start)
-        up = (y - levels[0]) / (levels[-1] - levels[0])
-        return round(across_, 1), round(top + height * (1 - up), 1)
-
-    digits = max(len(f"{y:.10g}".partition(".")[2]) for y in levels)
-    parts = [
-        _level(f"{y:,.{digits}f}".replace("-", "−"), at(start, y)[1], left, left + width)
-        for y in levels
-    ]
-    for x in places:
-        if start <= x <= end + 1e-9:
-            label = names[int(x)] if names else _short(x)
-            place = {"x": at(x, levels[0])[0], "y": SIZE[1] - bottom + 14, "class": "tick mid"}
-            parts.append(tag("text", place, label))
-    middle = {"x": left + width / 2, "y": SIZE[1] - 4, "class": "tick mid"}
+    frame = Frame.about(curves, names, diagonal=diagonal)
+    low = frame.levels[0]
+    parts = [_level(shown, frame.at(frame.start, y)[1]) for y, shown in frame.labelled()]
+    for x in frame.places:
+        if frame.start <= x <= frame.end + 1e-9:
+            place = {"x": frame.at(x, low)[0], "y": SIZE[1] - MARGINS[3] + 14, "class": "tick mid"}
+            parts.append(tag("text", place, names[int(x)] if names else _short(x)))
+    middle = {"x": MARGINS[0] + frame.width / 2, "y": SIZE[1] - 4, "class": "tick mid"}
     parts.append(tag("text", middle, across))
     if diagonal:
-        (x1, y1), (x2, y2) = at(0, 0), at(1, 1)
+        (x1, y1), (x2, y2) = frame.at(0, 0), frame.at(1, 1)
         parts.append(tag("line", {"class": "ideal", "x1": x1, "y1": y1, "x2": x2, "y2": y2}))
     styles = tuple(styles) or tuple(i % STYLES for i in range(len(curves)))
     for style, curve in zip(styles, curves, strict=True):
-        parts.append(_curve(style, [at(x, y) for x, y in curve.points]))
-    stops = _stops(curves, at, across, names)
+        parts.append(_curve(style, [frame.at(x, y) for x, y in curve.points]))
+    stops = _stops(curves, frame, across, names)
     svg = tag("svg", {"viewBox": f"0 0 {SIZE[0]} {SIZE[1]}", "class": "chart"}, *parts)
     return Drawing(svg, {"mode": "x", "stops": stops}, tuple(c.name for c in curves), styles)
 
 
-def _level(shown: str, y: float, left: float, right: float) -> Html:
-    line = {"class": "level", "x1": left, "x2": right, "y1": y, "y2": y}
+@dataclass(frozen=True)
+class Frame:
+    """Where values lie in a chart of lines.
+
+    Args:
+        places: marked from left to right.
+        levels: marked from the bottom up; the first and the last are its ends.
+        start: the value at the left.
+        end: the value at the right.
+    """
+
+    places: Sequence[float]
+    levels: Sequence[float]
+    start: float
+    end: float
+
+    width: ClassVar[float] = SIZE[0] - MARGINS[0] - MARGINS[2]
+    height: ClassVar[float] = SIZE[1] - MARGINS[1] - MARGINS[3]
+
+    @classmethod
+    def about(cls, curves: Sequence[Curve], names: Sequence[str], *, diagonal: bool) -> "Frame":
+        """One that holds some curves; see ``lines``."""
+        if diagonal:
+            levels = [0.0, 0.25, 0.5, 0.75, 1.0]
+            return cls(levels, levels, 0.0, 1.0)
+        ys = [y for curve in curves for _, y in curve.points]
+        levels = ticks(min(ys), max(ys))
+        if names:
+            # A little distance to the axis.
+            return cls([float(i) for i in range(len(names))], levels, -0.4, len(names) - 0.6)
+        end = max(x for curve in curves for x, _ in curve.points)
+        places = ticks(0, end)
+        return cls(places, levels, places[0], end if end > places[0] else places[0] + 1)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the picture."""
+        across = MARGINS[0] + self.width * (x - self.start) / (self.end - self.start)
+        up = (y - self.levels[0]) / (self.levels[-1] - self.levels[0])
+        return round(across, 1), round(MARGINS[1] + self.height * (1 - up), 1)
+
+    def labelled(self) -> Iterator[tuple[float, str]]:
+        """Every level, and how it is written: all with as many digits."""
+        step = self.levels[1] - self.levels[0]
+        plain = step >= 1e-4 and max(map(abs, self.levels)) < 1e7
+        digits = max(len(f"{y:.10g}".partition(".")[2]) for y in self.levels)
+        for y in self.levels:
+            yield y, (f"{y:,.{digits}f}" if plain else f"{y:.4g}").replace("-", "−")
+
+
+def _level(shown: str, y: float) -> Html:
+    left = MARGINS[0]
+    line = {"class": "level", "x1": left, "x2": left + Frame.width, "y1": y, "y2": y}
     label = {"x": left - 6, "y": y + 3.5, "class": "tick end"}
     return join([tag("line", line), tag("text", label, shown)])
 
@@ -185,14 +218,15 @@ def _curve(style: int, points: Sequence[tuple[float, float]]) -> Html:
     return tag("g", {"class": f"curve s{style}"}, tag("polyline", {"points": path}), *marks)
 
 
-def _stops(curves: Sequence[Curve], at: Any, across: str, names: Sequence[str]) -> list[Any]:
+def _stops(curves: Sequence[Curve], frame: Frame, across: str, names: Sequence[str]) -> list[Any]:
     """What is said at each place of the axis, of all curves that have a point there."""
     found = []
     for x in sorted({x for curve in curves for x, _ in curve.points}):
         here = [(curve.name, y) for curve in curves for place, y in curve.points if place == x]
         head = f"{across} {names[int(x)] if names else _short(x)}"
         said = [f"{name} {four(y)}".strip() for name, y in here]
-        found.append([at(x, 0)[0], [at(x, y)[1] for _, y in here], "\n".join([head, *said])])
+        ys = [frame.at(x, y)[1] for _, y in here]
+        found.append([frame.at(x, here[0][1])[0], ys, "\n".join([head, *said])])
     return found
 
 

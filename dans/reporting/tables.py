@@ -79,16 +79,19 @@ def share(part: float, of: float) -> str:
     return f"{100 * part / of:.1f} %" if of else NOTHING
 
 
-def best(values: Sequence[float | None], *, lowest: bool = False) -> list[bool]:
+def best(values: Sequence[float | None], *, lowest: bool = False, digits: int = 4) -> list[bool]:
     """Which of several runs' values are the best, to the digits shown; none where all are equal.
 
     Example:
         >>> best([0.5, None, 0.7]), best([0.5]), best([1.0, 1.0])
         ([False, False, True], [False], [False, False])
+        >>> best([2.811, 2.814, 3.0], lowest=True, digits=2)
+        [True, True, False]
     """
-    there = [value for value in values if value is not None]
+    shown = [None if value is None else f"{value:.{digits}f}" for value in values]
+    there = [float(value) for value in shown if value is not None]
     top = (min(there) if lowest else max(there)) if there else 0.0
-    marks = [value is not None and abs(value - top) < 5e-5 for value in values]
+    marks = [value is not None and float(value) == top for value in shown]
     return [False] * len(values) if sum(marks) == len(there) else marks
 
 

@@ -1,5 +1,7 @@
 """Parts of the queries, against a loop over them."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -64,6 +66,11 @@ def test_relations_come_by_queries_with_class_and_size(
     )
     owns = next(part for part in parts if part.name == "owns")
     assert owns.about == {"class": "1-1", "training facts": 4}
+
+
+def test_a_repeated_training_fact_counts_once(kg: KnowledgeGraph, ranks: list[Ranks]) -> None:
+    twice = dataclasses.replace(kg, train=kg.train.repeat(2, 1))
+    assert by_relation(twice, ranks) == by_relation(kg, ranks)
 
 
 def test_answer_that_training_never_saw_has_degree_zero(

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from dans.reporting.gather import Page
+from dans.reporting.page import render
 from tests.reporting.conftest import HOSTILE
 
 #: What keeps a browser from asking the world anything, or leaving anything behind.
@@ -219,6 +222,66 @@ def test_nothing_sticks_out_at_the_side(browser: Chrome, file: str, device: dict
     browser.get(file)
     wide = browser.execute_script("return document.documentElement.scrollWidth")
     assert wide <= device["width"]
+
+
+def test_buttons_of_a_legend_are_large_enough_for_a_finger(opened: Chrome) -> None:
+    for button in opened.find_elements(By.CSS_SELECTOR, ".legend button"):
+        assert button.size["height"] >= 32
+
+
+def test_names_in_a_table_that_scrolls_are_not_broken(browser: Chrome, file: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    browser.get(file)
+    broken = browser.execute_script(
+        """
+        const named = document.querySelectorAll("#relations tbody bdi, header tbody bdi");
+        const texts = ["manifestation_of", "co-occurs_with"];
+        named.forEach((one, i) => { one.textContent = texts[i % 2]; });
+        return [...named].filter((one) => {
+          const range = document.createRange();
+          range.selectNodeContents(one);
+          return new Set([...range.getClientRects()].map((line) => line.top)).size > 1;
+        }).length;
+        """
+    )
+    assert broken == 0
+
+
+@pytest.mark.parametrize(("number", "turned"), [(4, False), (8, True)])
+def test_tables_of_many_runs_fit_on_paper(
+    browser: Chrome, page: Page, tmp_path: Path, number: int, *, turned: bool
+) -> None:
+    (tmp_path / "many.html").write_text(render(repeated(page, number)), "utf-8")
+    # A4 without Chromium's margins, in pixels of CSS; turned where there are many runs.
+    wide, high = (1047, 718) if turned else (718, 1047)
+    paper = {"width": wide, "height": high, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.get((tmp_path / "many.html").as_uri())
+        ends = browser.execute_script(
+            """
+            return [...document.querySelectorAll("table")].map((table) =>
+              [table.getBoundingClientRect().right, table.closest("section, header").id]);
+            """
+        )
+        page_of = browser.execute_script(
+            "return getComputedStyle(document.getElementById('relations')).page"
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert not [(end, section) for end, section in ends if end > wide]
+    assert (page_of == "wide") == turned
+
+
+def repeated(page: Page, number: int) -> Page:
+    """A page of so many runs, all of them the first two again."""
+    runs = tuple(replace(page.runs[i % 2], letter="ABCDEFGH"[i]) for i in range(number))
+    parts = {
+        key: tuple(replace(part, scores=part.scores * (number // 2)) for part in getattr(page, key))
+        for key in ("classes", "degrees", "relations")
+    }
+    return replace(page, runs=runs, **parts)
 
 
 def test_dark_page_is_dark_and_its_text_is_legible(opened: Chrome) -> None:

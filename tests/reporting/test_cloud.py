@@ -4,11 +4,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from dans.analysis.diversity import Group
 from dans.assembly import load
 from dans.reporting import cloud as clouds
-from dans.reporting.cloud import Cloud, cloud
+from dans.reporting.cloud import Cloud, cloud, draw, measured
 from dans.reporting.gather import Page
+
+
+def picture(run: Path, facts: int = 12) -> Cloud | str:
+    trained = load(run)
+    drawn = draw(trained, facts=facts)
+    assert not isinstance(drawn, str)
+    return cloud(trained, drawn, facts=facts)
 
 
 def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page) -> None:
@@ -26,12 +35,36 @@ def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page)
 
 
 def test_same_seed_same_picture(runs: list[Path], page: Page) -> None:
-    assert cloud(load(runs[1]), facts=12) == page.runs[1].cloud
+    found, shown = picture(runs[1]), page.runs[1].cloud
+    assert isinstance(found, Cloud)
+    assert isinstance(shown, Cloud)
+    assert (found.points, found.drawn) == (shown.points, shown.drawn)
+
+
+def test_of_all_negatives_as_many_are_measured(page: Page) -> None:
+    clouds = [run.cloud for run in page.runs if isinstance(run.cloud, Cloud)]
+    sizes = [of["points"] for c in clouds for name, of in c.numbers.items() if name != "true tails"]
+    counts = [n for c in clouds for name, n in c.drawn.items() if name != "true tails"]
+    assert len(sizes) == 4
+    assert set(sizes) == {min(counts)}
+    assert max(counts) > min(counts)
+
+
+def test_share_of_distinct_points_has_one_denominator() -> None:
+    one, other = (
+        Group(torch.arange(n).remainder(20).view(n, 1).float(), torch.arange(n) // 4, ())
+        for n in (40, 400)
+    )
+    truth = Group(torch.zeros(1, 1), torch.zeros(1), ())
+    found = measured([{"true tails": truth, "a": one}, {"true tails": truth, "a": other}])
+    assert [of["a"]["points"] for of in found] == [40, 40]
+    assert found[1]["a"]["spread_within_query"] == pytest.approx(5 / 3)
+    assert measured([]) == []
 
 
 def test_crowded_origins_are_thinned(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clouds, "MOST", 4)
-    found = cloud(load(runs[0]), facts=12)
+    found = picture(runs[0])
     assert isinstance(found, Cloud)
     assert len(found.points["uniform"]) == 4
     assert found.drawn["uniform"] > 4
@@ -39,7 +72,7 @@ def test_crowded_origins_are_thinned(runs: list[Path], monkeypatch: pytest.Monke
 
 def test_too_few_points_are_no_picture(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clouds, "MOST", 3)
-    assert "needs more points" in str(cloud(load(runs[0]), facts=1))
+    assert "needs more points" in str(picture(runs[0], facts=1))
 
 
 def test_without_scikit_learn_the_page_says_so(
@@ -47,4 +80,4 @@ def test_without_scikit_learn_the_page_says_so(
 ) -> None:
     for name in ("sklearn", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'dans[plots]'" in str(cloud(load(runs[0]), facts=3))
+    assert "pip install 'dans[plots]'" in str(picture(runs[0], facts=3))

@@ -1,8 +1,14 @@
 """Lines of a run's metrics become charts."""
 
+import json
 import math
+from pathlib import Path
 
-from dans.reporting.curves import MOST, charts
+import pytest
+
+from dans.errors import InputError
+from dans.reporting.curves import MOST, Chart, Curve, begun, charts, recorded
+from dans.training.run import Run
 
 LINES = [
     {
@@ -54,3 +60,41 @@ def test_run_without_validations_has_no_charts() -> None:
 def test_classified_runs_show_their_nll() -> None:
     lines = [{"step": 0, "classification": {"nll": 0.69, "auc": 0.5}}]
     assert [chart.title for chart in charts({"A": lines})["validation"]] == ["nll", "auc"]
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"seconds": "x"}, "seconds: expected a number, got 'x'"),
+        ({"seconds": None}, "seconds: expected a number, got None"),
+        ({"train": {"loss": "low"}}, "train.loss: expected a number, got 'low'"),
+        ({"both": {"mrr": [1]}}, r"both.mrr: expected a number, got \[1\]"),
+        ({"sampler": {"spread": None}}, "sampler.spread: expected a number, got None"),
+    ],
+)
+def test_line_with_something_else_for_a_number_is_named(
+    tmp_path: Path, part: dict[str, object], place: str
+) -> None:
+    lines = [{"step": 0}, {"step": 1, **part}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.raises(InputError, match=rf"metrics\.jsonl:2: {place}"):
+        recorded(Run(tmp_path))
+
+
+def test_numbers_that_no_axis_holds_are_read_and_not_drawn(tmp_path: Path) -> None:
+    text = '{"step": 0, "train": {"loss": 1e308, "l2": 1}}\n{"step": 1, "train": {"loss": NaN}}\n'
+    (tmp_path / "metrics.jsonl").write_text(text)
+    found = charts({"A": recorded(Run(tmp_path))})
+    assert [chart.title for chart in found["loss"]] == ["l2"]
+
+
+def test_axis_starts_where_a_curve_says_something() -> None:
+    late = Curve("A", ((0, 0.7), (10, 0.71), (20, 0.72), (30, 0.73)))
+    scratch = Curve("B", ((0, 0.01), (10, 0.6), (20, 0.7), (30, 0.72)))
+    chart = begun(Chart("mrr", "", (late, scratch)))
+    assert [curve.points[0][0] for curve in chart.curves] == [10, 10]
+    assert chart.note == "Not drawn: 0.0100 to 0.7000 at step 0."
+    even, short = (Chart("mrr", "", (curve,)) for curve in (late, Curve("", scratch.points[:3])))
+    assert begun(even) == even
+    assert begun(short) == short

@@ -1,16 +1,20 @@
 """Runs become plain data, or are refused in a sentence."""
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from baselines.assembly import OBJECTIVES
-from dans.assembly import configure, train
+from dans.assembly import configure, load, train
+from dans.calibration import CALIBRATIONS
 from dans.errors import InputError
 from dans.judging import calibrate, judge
-from dans.reporting.gather import Page, gather, short_names
+from dans.memory import Budget
+from dans.reporting.gather import Page, compared, fitted_of, gather, short_names
 from dans.reporting.page import render
 from tests.suites.labelled import labelled_recipe
 
@@ -35,6 +39,48 @@ def test_report_that_says_something_else_is_named(runs: list[Path], tmp_path: Pa
     assert not of.agrees
     assert "report.json has mrr of both 0.999" in of.kept
     assert 'class="warning"' in render(gather([folder], facts=2))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_report_without_a_number_does_not_agree(
+    runs: list[Path], page: Page, tmp_path: Path, value: float | None
+) -> None:
+    kept = json.loads((runs[0] / "report.json").read_text())
+    kept["heads"]["amri"] = value
+    if value is None:
+        del kept["heads"]["amri"]
+    (tmp_path / "report.json").write_text(json.dumps(kept))
+    agrees, said = compared(tmp_path, page.runs[0].report, split="test", which="best")
+    assert not agrees
+    assert "amri of heads" in said
+
+
+def test_run_without_scikit_learn_is_classified_by_thresholds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = labelled_recipe(tmp_path, monkeypatch)
+    train(configure(recipe, ["train.steps=1"]), tmp_path / "run")
+    trained = load(tmp_path / "run")
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    fitted = fitted_of(tmp_path / "run", trained, "best", Budget())
+    assert fitted is not None
+    assert (fitted.calibrations, len(fitted.thresholds)) == ({}, 2)
+    assert "pip install 'dans[calibration]'" in caplog.text
+
+
+def test_one_run_never_judged_is_named_and_the_page_warns(
+    runs: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(runs[0], folder)
+    (folder / "report.json").unlink()
+    page = gather([runs[1], folder], facts=2)
+    assert (page.split, page.unjudged) == ("valid", ("B",))
+    assert f"{folder}: not judged on test yet" in caplog.text
+    (results,) = re.findall(r'<section id="results".*?<table', render(page), re.DOTALL)
+    assert 'class="warning">These numbers are of validation' in results
+    assert "B of these runs is not judged on test yet" in results
+    assert "These numbers are of validation" not in render(gather([runs[1]], facts=2))
 
 
 def test_run_never_judged_is_ranked_on_validation(runs: list[Path], tmp_path: Path) -> None:
@@ -68,11 +114,21 @@ def test_labelled_run_shows_its_calibration(
     recipe = labelled_recipe(tmp_path, monkeypatch)
     folder = tmp_path / "run"
     train(configure(recipe, []), folder)
-    assert gather([folder], facts=2).runs[0].reliability == {}
+    early = gather([folder], facts=2, split="test").runs[0]
     calibrate(folder)
     judge(folder)
     page = gather([folder], facts=2)
     (of,) = page.runs
+    assert (early.reliability, early.classification) == (of.reliability, of.classification)
+    kept = json.loads((folder / "report.json").read_text())
+    assert of.classification == kept["classification"]
+    (section,) = re.findall(r'<section id="classification".*?</section>', render(page), re.DOTALL)
+    assert "test · 112 labelled lines, " in section
+    assert "by relation" in section
+    for told in (kept["classification"], *(kept["classification"][k] for k in CALIBRATIONS)):
+        for measure in ("auc", "nll", "brier", "ece"):
+            assert f"{told[measure]:.4f}" in section
+    assert f"{kept['classification']['accuracy']:.4f}" in section
     assert list(of.reliability) == ["uncalibrated", "platt", "isotonic"]
     assert sum(of.reliability["platt"].counts) == 112
     assert all(0 <= (one.probability or 0) <= 1 for one in of.missing)

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
+from dans.reporting.behind import triple
 from dans.reporting.gather import Page
 from dans.reporting.markup import digest
 from dans.reporting.page import asset, destination, render, write
-from dans.reporting.results import protocol
+from dans.reporting.results import metrics, protocol
+from dans.reporting.svg import STYLES
+from dans.reporting.tables import best
 from tests.processes import run
 from tests.reporting.conftest import HOSTILE
 from tests.reporting.test_markup import read
@@ -106,6 +109,57 @@ def test_options_that_differ_stand_first(html: str) -> None:
     assert "sampler.0.preset" in first
     assert "train.batch" not in first
     assert "train.batch" in rest
+
+
+def test_an_entity_named_like_a_question_is_no_question() -> None:
+    assert triple("?", "knows", "?").count("<b>") == 0
+    assert triple("?", "knows", None).index("<bdi>?</bdi>") < triple("?", "knows", None).index(
+        "<b>"
+    )
+
+
+def test_mean_ranks_that_show_alike_are_both_the_best(page: Page) -> None:
+    runs = []
+    for of, value in zip(page.runs, (2.111, 2.114), strict=True):
+        sides = {
+            side: {**getattr(of.report, side), "mean_rank": value + i}
+            for i, side in enumerate(("both", "heads", "tails"))
+        }
+        runs.append(dataclasses.replace(of, report=dataclasses.replace(of.report, **sides)))
+    html = metrics(dataclasses.replace(page, runs=tuple(runs)))
+    assert html.count('<td class="n">2.11</td>') == 2
+    assert best([2.111, 2.114, 2.2], lowest=True, digits=2) == [True, True, False]
+    assert best([0.99996, 0.99994]) == [True, False]
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance of ``#rrggbb``, by WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str, opacity: float = 1.0) -> float:
+    """Of a colour, so opaque, on another one; from 1 to 21."""
+    above, below = ([int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (one, other))
+    mixed = [opacity * a + (1 - opacity) * b for a, b in zip(above, below, strict=True)]
+    shown = f"#{''.join(f'{round(part):02x}' for part in mixed)}"
+    low, high = sorted((brightness(shown), brightness(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_and_marks_stand_out(theme: int) -> None:
+    css = asset("page.css")
+    roots = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", roots[theme]))
+    (opacity,) = re.findall(r"\.cloud use \{ fill-opacity: ([.\d]+)", css)
+    for name in ("ink", "soft", "faint", "accent", "warn"):
+        assert contrast(colours[name], colours["paper"]) >= 4.5, name
+    assert contrast(colours["soft"], colours["wash"]) >= 4.5
+    assert contrast(colours["tip-ink"], colours["tip"]) >= 4.5
+    for style in range(STYLES):
+        assert contrast(colours[f"s{style}"], colours["paper"], float(opacity)) >= 3, style
 
 
 def test_saturated_scores_are_warned_of(page: Page) -> None:
