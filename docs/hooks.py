@@ -1,6 +1,7 @@
 """What MkDocs is told beside mkdocs.yml: pages of the API, and files that stand elsewhere.
 
-A page of the API is made for every public module. The contributor's page, the changelog and the
+A page of the API is made for every public module, and the tables of a recipe's options are made
+from the classes that take them. The contributor's page, the changelog and the
 list of data sets are those of the repository, and so are the pictures of results; links to them
 point into the repository, where they work too, and are turned to their places on the site.
 """
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import recipe_options
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -53,7 +55,7 @@ def modules() -> dict[str, str]:
 def content(name: str, page: str) -> str:
     """What is on the page of a module; of a package, what it defines itself, and its modules."""
     if not page.endswith("/index.md"):
-        return f"::: {name}\n"
+        return f"---\ntitle: {name}\n---\n\n::: {name}\n"
     source = ROOT / Path(page).relative_to("api").with_name("__init__.py")
     own = []
     for node in ast.parse(source.read_text("utf-8")).body:
@@ -65,7 +67,8 @@ def content(name: str, page: str) -> str:
         for other, place in modules().items()
         if other.rpartition(".")[0] == name
     ]
-    return "\n".join([f"::: {name}", "    options:", f"      members: {members}", "", *below, ""])
+    head = ["---", f"title: {name}", "---", "", f"::: {name}", "    options:"]
+    return "\n".join([*head, f"      members: {members}", "", *below, ""])
 
 
 def api() -> list[Any]:
@@ -108,7 +111,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links into the repository to the places on the site."""
+    """Put in what is made, and turn links into the repository to the places on the site."""
+    if page.file.src_uri == "options.md":
+        markdown = markdown.replace("<!-- options -->", recipe_options.tables(modules()))
     moved = {place: source for source, place in PLACES.items()}
     source = moved.get(page.file.src_uri, f"docs/pages/{page.file.src_uri}")
     folder = posixpath.dirname(page.file.src_uri)

@@ -6,8 +6,7 @@ cache.
 
     python scripts/fetch_datasets.py                    # umls
     python scripts/fetch_datasets.py wn18rr fb15k-237
-    python scripts/fetch_datasets.py --list             # what there is, and where it would come
-    from
+    python scripts/fetch_datasets.py --list             # what there is, and from where
 """
 
 from dans.cli import parser, run_main

@@ -23,16 +23,16 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 PRELOAD = [
     "dans",
     "torch._dynamo",  # the first optimizer would import it
-    "torch.utils.tensorboard",
+    "tensorboard.compat.proto.summary_pb2",
+    "tensorboard.summary.writer.record_writer",
     "dans.data._dgl",
     "dans.cli",
     "dans.judging",
-    "dans.dialogue",
-    "dans.exporting",
+    "dans.predict.dialogue",
+    "dans.predict.vectors",
     "dans.reporting.page",
     "dans.analysis.tables",
     "dans.analysis.plots",
-    "dans.dialogue",
     "dans.inspecting",
     "dans.tuning",
     "baselines.assembly",
@@ -49,7 +49,8 @@ class Running:
         script: one of ``scripts/``, by name.
         arguments: what it is given.
         cwd: the folder it runs in.
-        env: its environment; None: as it is now.
+        env: its environment; None: as it is now. Output is UTF-8 unless ``PYTHONIOENCODING`` is
+            there.
         given: what it reads on standard input.
         before: called in the process before the script begins, to make something go wrong there;
             see ``tests.suites.faults``.
@@ -70,6 +71,7 @@ class Running:
         for path in self._streams:
             path.write_text(given if path.name == "in" else "", encoding="utf-8")
         env = dict(os.environ if env is None else env)
+        self._encoding = env.get("PYTHONIOENCODING", "utf-8")
         self._process = _server.Process(
             target=_be_script, args=(self.argv, cwd, env, self._streams, before), daemon=True
         )
@@ -95,7 +97,7 @@ class Running:
         status = self.poll()
         if status is None:
             raise TimeoutError(f"still running after {timeout} s: {self.argv}")
-        out, err = (path.read_text("utf-8") for path in self._streams[1:])
+        out, err = (path.read_text(self._encoding) for path in self._streams[1:])
         return CompletedProcess(self.argv, status, out, err)
 
     def __enter__(self) -> "Running":
@@ -135,7 +137,7 @@ def _be_script(
         os.dup2(file, number)
         os.close(file)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+        open(number, mode, encoding=env.get("PYTHONIOENCODING", "utf-8"), closefd=False)  # noqa: SIM115
         for number, mode in enumerate("rww")
     )
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr

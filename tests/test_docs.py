@@ -1,5 +1,6 @@
 """What the pages show runs, what they name is there, and the site builds without a warning."""
 
+import dataclasses
 import doctest
 import importlib
 import json
@@ -19,13 +20,20 @@ from unittest.mock import patch
 import pytest
 import torch
 
+from dans import cli
 from dans.assembly import configure
 from dans.building import build_trainer
+from dans.cli import RECIPES
+from dans.config import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.models.decoders import DECODERS
+from dans.registry import options
 from dans.samplers import SAMPLERS
+from dans.starting import DOORS
 from tests.processes import run
+from tests.suites.toy import lay
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,12 +77,8 @@ STANDS_IN = {
     "baselines": ["train_baseline.py", "--recipe", "umls-distmult-sce"],
 }
 
-#: Facts that stand where pages say ``path/to/facts``.
-FACTS = {
-    "train": [f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)],
-    "valid": ["e0\tr0\te4", "e1\tr1\te5"],
-    "test": ["e2\tr0\te6", "e3\tr2\te1"],
-}
+#: Scripts that train one run, and the kind of it.
+TRAINS = {script: kind for kind, script in DOORS.items()}
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,12 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def shape(answers: str) -> list[list[str]]:
+    """The words around the rows of a table of answers, any number as good as another."""
+    lines = re.sub(r"\d+", "0", answers).splitlines()
+    return [line.split() for line in lines if line.strip() and not line.startswith(" ")]
+
+
 def prose(page: Path) -> str:
     """A page without its blocks."""
     return re.sub(
@@ -118,10 +128,9 @@ class World:
         self.folder = folder
         self.stand_ins = stand_ins
         self.names: dict[str, Any] = {"__name__": "page"}
-        facts = folder / "path" / "to" / "facts"
-        facts.mkdir(parents=True)
-        for split, lines in FACTS.items():
-            (facts / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+        #: what the commands of the last block of them printed
+        self.printed: list[str] = []
+        lay(folder / "path" / "to" / "facts")
 
     def run(self, block: Block) -> None:
         """Run a block by its language."""
@@ -130,26 +139,29 @@ class World:
             "bash": self.commands,
             "toml": self.toml,
             "json": lambda block: json.loads(block.text),
-            "text": lambda block: None,
+            "text": self.text,
         }
         for name in re.findall(r"runs/\w+/[\w.-]+(?:/seed\d+)?", block.text):
             self.provide(name)
         kinds[block.language](block)
 
     def provide(self, run: str) -> None:
-        """Put a trained run where a block expects one, if there is none and none is made."""
+        """Put a trained run where a block expects one, if it is one that could have been made."""
         _, kind, *rest = Path(run).parts
         if kind in STANDS_IN:
+            assert (RECIPES / kind / f"{rest[0]}.toml").exists(), f"{run}: no recipe makes it"
+            assert not rest[1:] or int(rest[1].removeprefix("seed")) < 5, f"{run}: not made here"
             place = self.folder / "runs" / kind / rest[0] / (rest[1] if rest[1:] else "seed0")
             if not place.exists():
                 shutil.copytree(self.stand_ins(kind), place)
 
     def python(self, block: Block) -> None:
         """Execute; then every test that it defines, and every example in its docstrings."""
-        before = set(self.names)
+        before = dict(self.names)
         exec(compile("\n" * block.line + block.text, str(block.page), "exec"), self.names)
-        for name in [name for name in self.names if name not in before]:
-            it = self.names[name]
+        for name, it in list(self.names.items()):
+            if name in before and before[name] is it:
+                continue
             if name.startswith("test_"):
                 it()
             if getattr(it, "__module__", None) == "page" and it.__doc__:
@@ -161,6 +173,7 @@ class World:
 
     def commands(self, block: Block) -> None:
         """Run each line, or check what it would do where that is not for a test."""
+        self.printed = []
         for line in block.text.replace("\\\n", " ").splitlines():
             for part in line.split(" && "):
                 words = shlex.split(part, comments=True)
@@ -172,18 +185,35 @@ class World:
             case ["make", *targets]:
                 done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True)
                 assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
-            case ["pip", "install", *rest]:
-                (what,) = (word for word in rest if not word.startswith("-"))
-                (extras,) = re.fullmatch(r"(?:\.|dans)\[([\w,]+)\]", what).groups()  # type: ignore
-                assert set(extras.split(",")) <= project()["optional-dependencies"].keys(), where
-            case [".venv/bin/python", "-m", module, *_]:
-                assert find_spec(module), where
+            case ["pip", "install", *flags, what]:
+                assert flags in ([], ["-e"]), where
+                found = re.fullmatch(r"\.\[([\w,]+)\]", what)
+                assert found, where
+                assert set(found[1].split(",")) <= project()["optional-dependencies"].keys(), where
+            case [".venv/bin/python", "-m", module, *arguments]:
+                self.tool(where, module, arguments)
             case ["printf", text, "|", "python", script, *arguments]:
                 self.script(where, script, arguments, text.encode().decode("unicode_escape"))
+            case ["printf", text, ">", file]:
+                (self.folder / file).write_text(text.encode().decode("unicode_escape"))
             case ["python", script, *arguments]:
                 self.script(where, script, arguments)
             case _:
                 pytest.fail(f"{where}: no test covers such a command")
+
+    def tool(self, where: str, module: str, arguments: list[str]) -> None:
+        """Would it understand what it is told?"""
+        assert module in ("mypy", "pytest", "ruff"), f"{where}: no test covers such a command"
+        if module == "mypy":
+            assert not arguments, f"{where}: what it is told is not checked"
+            assert find_spec("mypy"), where
+            return
+        (self.folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
+        # Neither looks at more than this: one prints its help, the other finds one test.
+        short = ["--help"] if module == "ruff" else ["--collect-only", "-q", "test_nothing.py"]
+        command = [sys.executable, "-m", module, *arguments, *short]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
 
     def script(self, where: str, script: str, arguments: list[str], given: str = "") -> None:
         """Run one of ours, made short as the table says."""
@@ -193,17 +223,32 @@ class World:
         if "dans" in (name.removeprefix("train_").removesuffix(".py"), *arguments[:1]):
             for seed in range(2):
                 self.provide(f"runs/pretrain/umls-distmult/seed{seed}")
-        if name in ("train_dans.py", "train_baseline.py", "pretrain_rgcn.py"):
-            self.forget(name, arguments)
+        if name in TRAINS:
+            self.train(where, TRAINS[name], arguments)
+        else:
+            # What makes it short would have the last word over it, and nobody would look at it.
+            assert "--set" not in arguments, f"{where}: no test covers such an option"
         done = run(name, *arguments, *SHORTER[name], cwd=self.folder, given=given)
         assert done.returncode == 0, f"{where}: {done.stderr}"
+        self.printed.append(done.stdout)
 
-    def forget(self, name: str, arguments: list[str]) -> None:
-        """Take away what stands in for the run that is made now."""
-        if not {"--out", "--resume", "--recipe"} - {"--recipe"} & set(arguments):
-            kind = {script: kind for kind, (script, *_) in STANDS_IN.items()}[name]
-            recipe = arguments[arguments.index("--recipe") + 1]
-            shutil.rmtree(self.folder / "runs" / kind / recipe, ignore_errors=True)
+    def train(self, where: str, kind: str, arguments: list[str]) -> None:
+        """Read the page's own options, before others follow; make room for a run made now."""
+        parser = cli.parser(None)
+        cli.add_training_options(parser, kind=kind, recipe=STANDS_IN[kind][-1])
+        try:
+            asked = parser.parse_args(arguments)
+            cli.training(asked, kind=kind)
+        except InputError as error:
+            pytest.fail(f"{where}: {error}")
+        if not asked.resume and not asked.out:
+            shutil.rmtree(self.folder / "runs" / kind / asked.recipe, ignore_errors=True)
+
+    def text(self, block: Block) -> None:
+        """Answers of a run are what was printed just above, but for rows and numbers."""
+        if block.text.startswith("runs/"):
+            printed = [shape(text) for text in self.printed]
+            assert shape(block.text) in printed, f"{block}: not what the command above it prints"
 
     def toml(self, block: Block) -> None:
         """Read it as the card or the recipe that it is; a recipe is built, down to its trainer."""
@@ -276,8 +321,80 @@ def test_every_block_says_what_it_is() -> None:
         assert block.language in ("python", "bash", "toml", "json", "text"), str(block)
         if block.language == "text":
             assert not re.search(r"^(>>>|\$|import |from |python |pip |make )", block.text, re.M)
-    fences = [page.read_text("utf-8").count("```") for page in PAGES]
+    fences = [len(re.findall("```|~~~", page.read_text("utf-8"))) for page in PAGES]
     assert sum(fences) == 2 * len(every), "a fence that no pattern found"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "python scripts/train_dans.py --set train.batch=0",
+        "python scripts/train_dans.py --set train.stepz=5",
+        "python scripts/train_dans.py --nosuch",
+        "python scripts/tune.py --recipe umls-distmult --set train.batch=0",
+        "python scripts/nosuch.py",
+        "python scripts/evaluate.py runs/dans/no-such-recipe/seed0",
+        "python scripts/evaluate.py runs/dans/umls-distmult/seed7",
+        "pip install --nosuch '.[plots]'",
+        "pip install '.[nosuch]'",
+        "pip install 'dans[plots]'",
+        "make nosuch",
+        ".venv/bin/python -m ruff chek .",
+        ".venv/bin/python -m ruff check --nosuch .",
+        ".venv/bin/python -m pytest --nosuch",
+        ".venv/bin/python -m mypy --nosuch",
+        ".venv/bin/python -m nosuch",
+    ],
+)
+def test_a_command_that_fails_a_reader_fails_here(
+    wrong: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stand_ins: Callable[[str], Path],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=r"README\.md:1|runs/"):
+        World(tmp_path, stand_ins).run(Block(ROOT / "README.md", 1, "bash", wrong))
+
+
+def test_a_page_s_second_test_of_a_name_runs_too(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda kind: tmp_path)
+    world.run(Block(ROOT / "README.md", 1, "python", "def test_it():\n    pass\n"))
+    with pytest.raises(ZeroDivisionError):
+        world.run(Block(ROOT / "README.md", 9, "python", "def test_it():\n    1 / 0\n"))
+
+
+def test_answers_that_no_command_above_prints_are_found(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda kind: tmp_path)
+    world.printed = ["runs/it: step 2\n\n(a, r, ?)\nrank  tail  score  known\n   1  b  0.2\n"]
+    shown = "runs/it: step 200\n\n(a, r, ?)\nrank tail score   known\n   1  c  0.5\n   2  b  0.1\n"
+    world.run(Block(ROOT / "README.md", 1, "text", shown))
+    with pytest.raises(AssertionError, match="not what the command"):
+        world.run(Block(ROOT / "README.md", 1, "text", shown.replace("rank", "place")))
+
+
+def test_the_page_of_losses_has_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    made = importlib.import_module("recipe_options")
+    page = (DOCS / "pages" / "losses.md").read_text("utf-8")
+    for section in ("objective", "loss"):
+        table = page[page.index(f"| `[{section}] name`") :].split("\n\n")[0]
+        rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+        assert [row[0].strip("`") for row in rows] == sorted(made.CHOSEN[section])
+        for name, *_, said in rows:
+            kind = made.CHOSEN[section][name.strip("`")]
+            taken = options(kind)
+            found = dict(re.findall(r"`(\w+)(?: = ([^`]+))?`", re.sub(r"\([^)]*\)", "", said)))
+            assert list(found) == [key for key in taken if key not in made.GIVEN_TO[section]]
+            for key, value in found.items():
+                if value:
+                    assert tomllib.loads(f"it = {value}")["it"] == taken[key].default, (name, key)
+
+
+def test_no_page_installs_what_is_not_published() -> None:
+    for page in PAGES:
+        assert "install 'dans" not in page.read_text("utf-8"), named(page)
 
 
 def test_the_readme_s_negatives_have_the_shapes_it_says() -> None:
@@ -341,6 +458,23 @@ def test_marks_of_tables_are_in_pairs_and_on_one_page(page: Path) -> None:
     assert not [mark for mark in opened if f"<!-- {mark} -->" in others]
 
 
+def test_every_table_of_results_says_where_it_comes_from() -> None:
+    recipes = "".join(path.read_text("utf-8") for path in RECIPES.rglob("*.toml"))
+    commits = set(re.findall('commit = "([0-9a-f]+)"', recipes))
+    found = 0
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for mark in re.findall(r"<!-- /(results[\w-]*) -->", text):
+            said = text.split(f"<!-- /{mark} -->\n\n")[1].split("\n\n")[0]
+            assert said.startswith("Source: `python scripts/reproduce.py"), mark
+            assert re.search(rf"--write\s{named(page)}\s--mark\s{mark}`", said), mark
+            named_there = re.findall(r"\b[0-9a-f]{7}\b", said)
+            assert named_there, mark
+            assert set(named_there) <= commits, mark
+            found += 1
+    assert found == 11
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as `make docs` builds it, in a folder of its own; a warning fails."""
@@ -372,6 +506,25 @@ def test_the_site_has_a_page_for_every_public_module(site: Path) -> None:
             name = ".".join(parts).removesuffix(".index")
             assert f'id="{name}"' in (site / "api" / page).read_text("utf-8"), name
             assert f'href="{page}"' in listed, name
+
+
+@pytest.mark.slow
+def test_the_site_says_what_an_option_means(site: Path) -> None:
+    for page in ("options.html", "api/dans/config.html"):
+        assert "facts (or questions) per step" in (site / page).read_text("utf-8"), page
+    table = (site / "options.html").read_text("utf-8")
+    for config in (RunConfig, TrainConfig, GraphConfig, PhaseConfig):
+        for field in dataclasses.fields(config):
+            row = re.search(f"<code>{field.name}</code></td>(.*?)</tr>", table, re.DOTALL)
+            assert row, field.name
+            assert not re.search(r"<td>\s*</td>", row[1]), f"{field.name}: undescribed"
+
+
+@pytest.mark.slow
+def test_no_two_pages_of_the_site_have_one_title(site: Path) -> None:
+    pages = [path for path in site.rglob("*.html") if path.name != "404.html"]
+    titles = [re.findall("<title>(.*?)</title>", path.read_text("utf-8"))[0] for path in pages]
+    assert sorted(titles) == sorted(set(titles))
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dans.errors import InputError, above_zero, finite, not_negative, one_of
+from dans.errors import LONGEST, InputError, above_zero, finite, not_negative, one_of
 
 
 @pytest.mark.parametrize("check", [finite, above_zero, not_negative])
@@ -29,3 +29,15 @@ def test_a_choice_is_one_of_those_there_are() -> None:
         one_of("film", "c", ("a", "b"))
     with pytest.raises(InputError, match="power: known: 1, 2; got 3"):
         one_of("power", 3, (1, 2))
+
+
+@pytest.mark.parametrize(
+    "quoted", ["a\nb", "\x1b[31m", "\0", "\udc80", "x" * 9000, "\u2028", "\x1b" * 9000]
+)
+def test_a_sentence_is_one_printable_line_whatever_it_quotes(quoted: str) -> None:
+    sentence = str(InputError(f"own.toml: {quoted}: unknown option"))
+    assert sentence.isprintable()
+    assert len(sentence) <= LONGEST
+    assert sentence.startswith("own.toml: ")
+    assert sentence.endswith(": unknown option")
+    assert str(InputError(sentence)) == sentence

@@ -16,6 +16,7 @@ from dans.errors import InputError
 from dans.evaluation import Evaluator
 from dans.judging import (
     calibrate,
+    fit,
     judge,
     kept_or_fitted,
     probabilities,
@@ -23,6 +24,7 @@ from dans.judging import (
     tell,
     verdict_table,
 )
+from dans.training.checkpoint import save_state
 from dans.training.run import Run
 from tests.suites.labelled import labelled_recipe
 
@@ -84,7 +86,7 @@ def test_what_validation_says_is_kept_for_predictions(run: Path) -> None:
     judge(run)
     trained = load(run)
     fitted = Fitted.from_json(
-        kept(run, "calibration.json"), step=trained.step, digest=trained.kg.digest
+        kept(run, "calibration.json"), step=trained.step, digest=trained.digest
     )
     lines, labels = trained.kg.lines("test")
     scores = trained.positives(lines).scores().squeeze(1).detach()
@@ -203,6 +205,19 @@ def test_what_was_fitted_on_another_checkpoint_is_fitted_anew(
     assert kept_or_fitted(calibrated, trained).calibrations["platt"] == Platt(0.0, 0.0)
     path.write_text(json.dumps({**content, **change}))
     assert kept_or_fitted(calibrated, trained) == own
+
+
+def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
+    calibrated: Path, recipe: Path, tmp_path: Path
+) -> None:
+    before = kept_or_fitted(calibrated, load(calibrated))
+    again = tmp_path / "again"
+    train(configure(recipe, ["train.seed=1"]), again)
+    # The same facts, and the same step.
+    save_state(Run(again).file("best"), {**Run(again).load("best"), "step": before.step})
+    (again / "calibration.json").write_bytes((calibrated / "calibration.json").read_bytes())
+    assert kept_or_fitted(again, load(again)) == fit(load(again)) != before
+    assert load(calibrated).digest == load(calibrated).digest == before.digest
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])

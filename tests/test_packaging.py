@@ -169,4 +169,18 @@ def test_source_archive_can_be_built_and_tested(built: Path) -> None:
     rooms = ("dans", "baselines", "scripts", "tests")
     assert set().union(*map(sources, rooms)) <= names
     assert {"pyproject.toml", "README.md", "LICENSE", "Makefile"} <= names
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "pages").rglob("*.*")}
+    assert pages | {"docs/mkdocs.yml", "datasets/README.md"} <= names
     assert not [name for name in names if name.endswith((".gz", ".tsv", ".pt", ".safetensors"))]
+
+
+def test_source_archive_brings_all_that_tests_and_pages_read(built: Path, tmp_path: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (root,) = tmp_path.iterdir()
+    # Both files are collected, for which every page is read; what pages name is looked for.
+    files = ["tests/test_docs.py", "tests/test_architecture.py"]
+    chosen = ["-k", "test_links_of_a_page or test_files_that_a_page_names"]
+    run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *files, *chosen]
+    assert " passed" in told(*run, cwd=root)

@@ -13,29 +13,9 @@ import pytest
 from dans.training.checkpoint import load_state, states_equal
 from tests.processes import SCRIPTS, Running, run
 from tests.suites.labelled import labelled_recipe
+from tests.suites.toy import RECIPE, lay
 
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
-
-FACTS = {
-    "train": [f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)],
-    "valid": ["e0\tr0\te4", "e1\tr1\te5"],
-    "test": ["e2\tr0\te6", "e3\tr2\te1"],
-}
-
-RECIPE = """
-data = "{data}"
-encoder = {{ name = "rgcn", dim = 8 }}
-decoder = "distmult"
-loss = "logistic"
-[[sampler]]
-name = "uniform"
-k = 3
-[train]
-steps = 4
-batch = 10
-validate_every = 2
-threads = 1
-"""
 
 TRAIN_DANS = """
 start = "{start}"
@@ -59,9 +39,7 @@ threads = 1
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's own graph, a recipe for it and a trained run."""
     folder = tmp_path_factory.mktemp("user")
-    (folder / "facts").mkdir()
-    for split, lines in FACTS.items():
-        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    lay(folder / "facts")
     (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts"))
     done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -212,54 +190,6 @@ def test_a_run_goes_on_when_the_one_it_started_from_is_gone(folder: Path, tmp_pa
     done = run("train_dans.py", *options[:2], "--out", "anew", cwd=tmp_path)
     assert done.returncode == 2
     assert "the run to start from is not there" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["pretrain_rgcn.py", "--recipe", "umsl"], "umsl.toml: no such recipe; known: "),
-        (["pretrain_rgcn.py", "--set", "train.step=5"], "train.step: unknown option; known: steps"),
-        (["pretrain_rgcn.py", "--set", "encoder.dims=5"], "encoder.dims: unknown option of rgcn"),
-        (["pretrain_rgcn.py", "--set", "data=umsl"], "umsl"),
-        (["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base"], "already holds a run"),
-        (["pretrain_rgcn.py", "--device", "abacus", "--out", "x"], "train.device: 'abacus'"),
-        (["train_dans.py"], "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0"),
-        (["pretrain_rgcn.py", "--set", "train.validate_every=0"], "train.validate_every: expected"),
-        (["pretrain_rgcn.py", "--set", "encoder.dim=0", "--out", "x"], "encoder.dim"),
-        (["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "own.toml"], "own.toml"),
-        (["train_dans.py", "--set", "train=5"], "train: expected a section, got 5"),
-        (["evaluate.py", "nowhere"], "nowhere is not the folder of a run"),
-        (["plot_diversity.py", "base", "--relation", "r9"], "r9"),
-        (["tabulate.py", "nowhere"], "nowhere: no judged run"),
-        (["inspect_sampler.py"], "expected the folder of a run, or --dataset NAME, and not both"),
-        (["inspect_sampler.py", "nowhere"], "nowhere is not the folder of a run"),
-        (["inspect_sampler.py", "base", "--sampler", "unifrom"], "did you mean 'uniform'"),
-        (["inspect_sampler.py", "base", "--sampler", "uniform:k"], "uniform:k: expected NAME or"),
-        (["inspect_sampler.py", "--dataset", "facts", "--sampler", "dans"], "looks at the model"),
-        (
-            ["inspect_sampler.py", "--dataset", "facts", "--warm-up", "2"],
-            "no effect with --dataset",
-        ),
-        (["fetch_datasets.py", "umsl"], "umsl"),
-        (["plot_calibration.py", "base", "--out", "x.png"], "lines labelled true and lines"),
-        (["plot_calibration.py", "base", "--out", "x"], "a name that ends in .png, got x"),
-        (
-            ["plot_calibration.py", "nowhere", "--out", "x.png", "--bins", "0"],
-            "--bins: expected a whole number of at least 1, got '0'",
-        ),
-        (
-            ["plot_calibration.py", "base", "./base/", "--out", "x.png"],
-            "RUN_DIR: expected each folder once",
-        ),
-    ],
-)
-def test_mistakes_end_in_one_sentence(folder: Path, arguments: list[str], sentence: str) -> None:
-    done = run(*arguments, cwd=folder)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (folder / "x").exists()
 
 
 @pytest.mark.slow
