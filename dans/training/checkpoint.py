@@ -9,7 +9,8 @@ import errno
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,31 @@ def load_state(path: Path) -> dict[str, Any]:
         DamagedError: no such file, or it is not whole.
         InputError: it carries a pickle, or is of a later version, or cannot be opened.
     """
-    try:
-        _check(path)
+    with _refusing(path):
+        skeleton = json.loads(_check(path)["state"])
         with safe_open(path, framework="pt") as file:
-            skeleton = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         state = _fill(skeleton, tensors)
         if not isinstance(state, dict):
             raise TypeError(f"expected a dictionary, got {type(state).__name__}")
+        return state
+
+
+def peek(path: Path) -> Any:
+    """The state as ``load_state`` reads it, but the names of tensors in their places.
+
+    Raises:
+        InputError: see ``load_state``.
+    """
+    with _refusing(path):
+        return json.loads(_check(path)["state"])
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a file that is read in the block."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError):
         raise DamagedError(f"{path}: no such checkpoint") from None
     except InputError:
@@ -92,11 +110,10 @@ def load_state(path: Path) -> dict[str, Any]:
                 f"{path}: a pickle, which is never loaded; expected safetensors as dans writes them"
             ) from None
         raise DamagedError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
-    return state
 
 
-def _check(path: Path) -> None:
-    """Compare a file with its digest.
+def _check(path: Path) -> dict[str, Any]:
+    """Compare a file with its digest; what its header says beside where the tensors are.
 
     Raises:
         ValueError: they do not agree, or the header is none of ours.
@@ -111,7 +128,7 @@ def _check(path: Path) -> None:
         metadata = _metadata(header)
         if metadata.keys() == {"state"}:
             log.info("%s: of an earlier version, without a digest; taken as it is", path)
-            return
+            return metadata
         if not {"state", "version", "digest"} <= metadata.keys():
             raise ValueError("its header is none of ours")
         digest = hashlib.sha256(size)
@@ -125,6 +142,7 @@ def _check(path: Path) -> None:
             f"{path}: layout {metadata['version']}, of a later version of dans; this one reads "
             f"up to {VERSION}"
         )
+    return metadata
 
 
 def _metadata(header: bytes) -> dict[str, Any]:

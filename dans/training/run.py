@@ -10,7 +10,7 @@ from typing import Any, Literal
 from dans.config import RunConfig
 from dans.errors import InputError
 from dans.plain import field, parse_json, read_object
-from dans.training.checkpoint import DamagedError, load_state, pack
+from dans.training.checkpoint import DamagedError, load_state, pack, peek
 from dans.training.files import append, sweep, write_atomically
 from dans.training.tracker import Record, Tracker
 from dans.training.trackers import build_trackers
@@ -232,12 +232,16 @@ class Run:
 
     def kept(self) -> str:
         """What a run that stops here can go on from, in words."""
-        if self.newest is None:
+        newest = self.newest
+        # What lies there says it best: a run can be interrupted right after the last rename. Where
+        # it cannot be read, memory has to do.
+        for path in (self.file("last"), self.previous):
+            with suppress(InputError):
+                newest = path, peek(path)["step"]
+                break
+        if newest is None:
             return f"{self.path} has no checkpoint yet"
-        path, step = self.newest
-        # Between two renames, where the file system knows no links.
-        path = path if path.exists() else self.previous
-        return f"the last good checkpoint is {path}, of step {step}"
+        return "the last good checkpoint is {}, of step {}".format(*newest)
 
     def record(self, step: int, event: str, numbers: Mapping[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``, and tell the trackers."""

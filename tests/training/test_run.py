@@ -115,6 +115,18 @@ def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
         Run(tmp_path).load("last")
 
 
+def test_what_is_kept_is_what_lies_there(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.kept() == f"{tmp_path} has no checkpoint yet"
+    run.save({"step": 1}, best=False)
+    # An interrupt right after the last rename: the run has not noted its newest checkpoint.
+    save_state(run.file("last"), {"step": 2})
+    assert run.kept() == f"the last good checkpoint is {run.file('last')}, of step 2"
+    run.file("last").unlink()
+    run.file("last").mkdir()
+    assert run.kept() == f"the last good checkpoint is {run.file('last')}, of step 1"
+
+
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(InputError, match="a: a file; expected the folder of a run"):
