@@ -14,35 +14,15 @@ from dans.samplers import Mixture, Uniform
 from dans.training.checkpoint import save_state
 from dans.training.run import Run
 from tests.suites.labelled import labelled_recipe
-
-FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
-
-RECIPE = """
-data = "{data}"
-encoder = {{ name = "rgcn", dim = 8 }}
-decoder = "complex"
-loss = "logistic"
-[[sampler]]
-name = "uniform"
-k = 3
-[train]
-steps = 4
-batch = 10
-validate_every = 2
-threads = 1
-"""
+from tests.suites.toy import RECIPE, lay
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A user's own graph and a recipe for it."""
-    facts = tmp_path / "facts"
-    facts.mkdir()
-    (facts / "train.tsv").write_text(FACTS)
-    (facts / "valid.tsv").write_text("e0\tr0\te4\n")
-    (facts / "test.tsv").write_text("e2\tr0\te6\n")
+    lay(tmp_path / "facts")
     path = tmp_path / "own.toml"
-    path.write_text(RECIPE.format(data=facts))
+    path.write_text(RECIPE.format(data=tmp_path / "facts").replace("distmult", "complex"))
     return path
 
 

@@ -13,26 +13,9 @@ import pytest
 from dans.training.checkpoint import load_state, states_equal
 from tests.processes import SCRIPTS, Running, run
 from tests.suites.labelled import labelled_recipe
-from tests.suites.toy import RECIPE, lay
+from tests.suites.toy import RECIPE, TRAIN_DANS, lay
 
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
-
-TRAIN_DANS = """
-start = "{start}"
-loss = "logistic"
-[[sampler]]
-name = "dans"
-preset = "dans"
-k = 2
-[[sampler]]
-name = "uniform"
-k = 2
-[train]
-steps = 2
-batch = 10
-validate_every = 2
-threads = 1
-"""
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from dans.assembly import configure, train
 from dans.judging import judge
 from dans.reporting.gather import Page, gather
 from dans.reporting.page import render
+from tests.suites.toy import RECIPE, TRAIN_DANS
 
 #: Names that break out of markup, scripts, templates and lines, where one is careless.
 HOSTILE = (
@@ -20,38 +21,6 @@ HOSTILE = (
     "x" * 600,
     "</bdi></td><!--",
 )
-
-RECIPE = """
-data = "{data}"
-encoder = {{ name = "rgcn", dim = 8 }}
-decoder = "distmult"
-loss = "logistic"
-[[sampler]]
-name = "uniform"
-k = 3
-[train]
-steps = 4
-batch = 12
-validate_every = 2
-threads = 1
-"""
-
-DANS = """
-start = "{start}"
-loss = "logistic"
-[[sampler]]
-name = "dans"
-preset = "dans"
-k = 2
-[[sampler]]
-name = "uniform"
-k = 2
-[train]
-steps = 4
-batch = 12
-validate_every = 2
-threads = 1
-"""
 
 
 def facts() -> dict[str, list[str]]:
@@ -72,7 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
     (folder / "plain.toml").write_text(RECIPE.format(data=folder / "facts"))
     train(configure(folder / "plain.toml", []), folder / "plain")
-    (folder / "dans.toml").write_text(DANS.format(start=folder / "plain"))
+    longer = TRAIN_DANS.replace("steps = 2", "steps = 4")
+    (folder / "dans.toml").write_text(longer.format(start=folder / "plain"))
     train(configure(folder / "dans.toml", []), folder / "dans")
     found = [folder / "plain", folder / "dans"]
     for run in found:

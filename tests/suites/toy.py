@@ -25,6 +25,24 @@ validate_every = 2
 threads = 1
 """
 
+#: A recipe that goes on from such a run with DANS.
+TRAIN_DANS = """
+start = "{start}"
+loss = "logistic"
+[[sampler]]
+name = "dans"
+preset = "dans"
+k = 2
+[[sampler]]
+name = "uniform"
+k = 2
+[train]
+steps = 2
+batch = 10
+validate_every = 2
+threads = 1
+"""
+
 
 def lay(folder: Path) -> None:
     """Write them into a folder, which is made."""
