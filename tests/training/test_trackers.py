@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from pathlib import Path
@@ -306,6 +307,8 @@ def wandb_records(path: Path) -> Iterator[Any]:
             place += left
             continue
         length, kind = struct.unpack("<xxxxHB", content[place : place + 7])
+        if place + 7 + length > len(content):  # still being written
+            return
         whole += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # all of a record, or its last part
@@ -325,7 +328,12 @@ def test_wandb_writes_offline_and_keeps_its_run(
     trained(tmp_path, [6], ["wandb"])
     identity = json.loads((tmp_path / "wandb.json").read_text())["id"]
     files = sorted(tmp_path.glob(f"wandb/offline-run-*/run-{identity}.wandb"), key=os.path.getmtime)
-    records = list(wandb_records(files[-1]))
+    # Its own process writes them; on a busy machine it may end after ours has told it to.
+    for _ in range(300):
+        records = list(wandb_records(files[-1]))
+        if any(one.HasField("exit") for one in records):
+            break
+        time.sleep(0.1)
     (run,) = [one.run for one in records if one.HasField("run")]
     assert (run.run_id, run.project) == (identity, "dans")
     config = {one.key: json.loads(one.value_json) for one in run.config.update}
