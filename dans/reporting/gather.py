@@ -296,7 +296,7 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     """Names that tell runs apart, and nothing of the machine: the ends of their paths.
 
     Example:
-        >>> short_names([Path("/home/ada/runs/dans/umls/seed0")])
+        >>> short_names([Path("runs/dans/umls/seed0")])
         ['dans/umls/seed0']
         >>> short_names([Path("a/b/one"), Path("a/c/one")])
         ['b/one', 'c/one']

@@ -192,7 +192,7 @@ def test_no_run_is_loaded_before_all_are_there(runs: list[Path], tmp_path: Path)
         gather([runs[0], tmp_path / "nowhere"])
 
 
-def test_names_say_nothing_of_the_machine() -> None:
-    paths = [Path(f"/home/ada/runs/{kind}/umls/seed0") for kind in ("dans", "pretrain")]
+def test_names_say_nothing_of_the_machine(tmp_path: Path) -> None:
+    paths = [tmp_path / "runs" / kind / "umls" / "seed0" for kind in ("dans", "pretrain")]
     assert short_names(paths) == ["dans/umls/seed0", "pretrain/umls/seed0"]
-    assert short_names([Path("/home/ada/mine")]) == ["mine"]
+    assert short_names([tmp_path / "mine"]) == ["mine"]
