@@ -1,12 +1,12 @@
-"""Rival methods, on the same data, model, trainer and evaluator as ``dans``.
+"""baselines, on the same data, model, trainer and evaluator as ``dans``.
 
 What lives here replaces the objective: training without negatives (StayPositive), the softmax over
 all entities, the sampled losses it is compared with, and the calibration of scores for triple
-classification. Each is a ``dans.objectives.Objective`` or stands beside one. This package imports
+classification. Each is a ``dans.objectives.base.Objective`` or stands beside one. This package imports
 ``dans``; ``dans`` never imports it.
 
 Which comparisons are fair: of losses that lead to the same p(y|x). With p_d the distribution of the
-training facts and p_n that of the entities alone,
+training triples and p_n that of the entities alone,
 
     softmax                      sampled                          both lead to
     plain                        uniform noise                    p_d
@@ -14,5 +14,5 @@ training facts and p_n that of the entities alone,
     ``backward_correction``      ``frequency`` noise              ∝ p_d / p_n
 
 Scores with a bound (TransE, RotatE, ``bound``) are too close to one another for a softmax over many
-entities: compare such decoders under sampled losses. See ``baselines.theory``.
+entities: compare such decoders under sampled losses. See ``dans.analysis.theory``.
 """

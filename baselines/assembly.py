@@ -1,12 +1,13 @@
-"""The objectives of ``dans``, and the rivals beside them."""
+"""The objectives of ``dans``, and the negatives beside them."""
 
 from functools import partial
 
 from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
 from baselines.stay_positive import StayPositive
-from dans import assembly, objectives
-from dans.building import Objectives
+from dans.objectives import base as objectives
+from dans.runs import train as assembly
+from dans.runs.build import Objectives
 
 OBJECTIVES: Objectives = {
     **objectives.OBJECTIVES,

@@ -59,7 +59,7 @@ def all_entities(
     if decoder.shift:
         total = total + decoder.shift * weights.sum()
     if smoothing:
-        means = decoder.match(queries, entities.mean(0))
+        means = decoder.score_query(queries, entities.mean(0))
         total = total - smoothing * (weights * means).sum()
     return total
 
@@ -210,7 +210,7 @@ def _by_pieces(
     def make(piece: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = piece.detach().requires_grad_()
-            return leaf, decoder.match_all(queries, leaf)
+            return leaf, decoder.score_all(queries, leaf)
 
     for i, piece in enumerate(pieces):
         leaf, scores = make(piece)

@@ -1,4 +1,4 @@
-"""Negative sampling with one pool of negatives for all facts of a batch."""
+"""Negative sampling with one pool of negatives for all triples of a batch."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal, get_args
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dans.batch import Negatives, Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
-from dans.known import KnownFacts
-from dans.losses import Logistic, Loss
+from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
-from dans.objectives import Objective
+from dans.objectives.base import Objective
+from dans.objectives.losses import Logistic, Loss
 from dans.samplers.filters import Mask, requires_known
 from dans.samplers.uniform import by_weight, running_total
 
@@ -21,19 +21,19 @@ Noise = Literal["uniform", "frequency", "published", "weighted"]
 
 
 class SampledNegatives(Objective):
-    """Facts against entities drawn once for a whole batch, on either side.
+    """Triples against entities drawn once for a whole batch, on either side.
 
-        Σ_sides loss(f(x, y); f(x, e_1), …, f(x, e_p)),  mean over facts
+        Σ_sides loss(f(x, y); f(x, e_1), …, f(x, e_p)),  mean over triples
 
-    x = (r, t) and y = h where heads are replaced, x = (h, r) and y = t where tails are. A fact
-    counts once on each side, by the question that its rivals answer there. Draws are with
+    x = (r, t) and y = h where heads are replaced, x = (h, r) and y = t where tails are. A triple
+    counts once on each side, by the query that its negatives answer there. Draws are with
     replacement, and may hit the right answer.
 
-    Each fact meets negatives of the same distribution as if it had its own, so that the expected
-    loss is the same; only the draws of different facts hang together. Scores are one matrix
+    Each triple meets negatives of the same distribution as if it had its own, so that the expected
+    loss is the same; only the draws of different triples hang together. Scores are one matrix
     product a side.
 
-    With #y facts of |D| that have y on a side, and n entities, the noise is
+    With #y triples of |D| that have y on a side, and n entities, the noise is
 
     - ``uniform``: every entity alike;
     - ``frequency``: #y/|D|, drawn so;
@@ -44,30 +44,30 @@ class SampledNegatives(Objective):
 
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eq. 6 and "NS w/ Freq"; one pool for a
     batch: LibKGE (Broscheit et al. 2020). Theirs is the NS of this objective with a `Logistic` loss
-    of balance ``sum``, NS mean with ``facts``, SANS with `SelfAdversarial` and ``facts``.
+    of balance ``sum``, NS mean with ``triples``, SANS with `SelfAdversarial` and ``triples``.
 
-    Cost per batch: O(b·p·d). A mask goes through all known answers of the batch's questions; on
+    Cost per batch: O(b·p·d). A mask goes through all known answers of the batch's queries; on
     FB15k-237 at d = 128 that is as much again.
 
     Args:
-        loss: compares the scores of facts, (b, 1), with those of a side's pool, (b, p).
-        facts: (f, 3) the training facts, counted for the noise; a repeated one counts again.
+        loss: compares the scores of triples, (b, 1), with those of a side's pool, (b, p).
+        triples: (f, 3) the training triples, counted for the noise; a repeated one counts again.
         num_entities: n.
-        heads: how many entities stand in for heads; 0 leaves the side out, and its facts with it.
+        heads: how many entities stand in for heads; 0 leaves the side out, and its triples with it.
         tails: the same for tails.
         noise: see above.
         smoothing: added to every count behind the noise. At 0, as in the source, an entity that
             never fills a side is never a negative there (or one of weight 0).
-        filter: ``mask`` leaves out a negative that makes a known fact; ``none`` leaves it in.
-        known: the facts to filter by.
+        filter: ``mask`` leaves out a negative that makes a known triple; ``none`` leaves it in.
+        known: the triples to filter by.
 
     Raises:
         InputError: an option out of range or without a use, no side at all, a filter without known
-            facts, a side on which fewer than two entities can be drawn, or published noise under
+            triples, a side on which fewer than two entities can be drawn, or published noise under
             another loss than the published one.
     """
 
-    has_rivals: ClassVar[bool] = True
+    has_negatives: ClassVar[bool] = True
     #: (2, n) the running totals of how often entities are heads and tails, float64
     cumulative: Tensor | None
     #: (2, n) what a negative's term weighs, as a head and as a tail
@@ -77,14 +77,14 @@ class SampledNegatives(Objective):
         self,
         loss: Loss,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         heads: int = 100,
         tails: int = 100,
         noise: Noise = "uniform",
         smoothing: float = 0.0,
         filter: Mask = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
     ) -> None:
         super().__init__()
         for name, size in (("heads", heads), ("tails", tails)):
@@ -107,17 +107,17 @@ class SampledNegatives(Objective):
         self.heads, self.tails = heads, tails
         self.noise: Noise = noise
         self.known = known if filter == "mask" else None
-        ends = None if noise == "uniform" else unigrams(facts, num_entities, smoothing)
+        ends = None if noise == "uniform" else unigrams(triples, num_entities, smoothing)
         weights = None
         if ends is not None and noise != "frequency":
             weights = torch.diff(ends, prepend=ends.new_zeros(2, 1)) / ends[:, -1:]
             weights = (weights * (num_entities if noise == "weighted" else 1)).float()
         self.register_buffer("cumulative", ends, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
-        #: the facts and the pool of the batch to come, by entity
+        #: the triples and the pool of the batch to come, by entity
         self.batch: tuple[Tensor, Tensor] | None = None
 
-    def wants(self, triples: Tensor) -> Tensor:
+    def entities_needed(self, triples: Tensor) -> Tensor:
         """The pools of a batch, (heads + tails,) ids with those for heads first."""
         pool = self.draw(triples.device)
         self.batch = triples, pool
@@ -132,25 +132,25 @@ class SampledNegatives(Objective):
         return torch.cat([by_weight(e, u) for e, u in zip(self.cumulative, uniform, strict=True)])
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``; of facts and pool as ``wants`` knew them, or drawn here from all entities."""
+        """``loss``; of triples and pool as ``wants`` knew them, or drawn here from all entities."""
         triples, ids, rows = self.found(positives)
-        vectors = F.embedding(rows, positives.entities)
-        valid = None if self.known is None else unknown(self.known, triples, *self.split(ids))
+        embeddings = F.embedding(rows, positives.entities)
+        valid = None if self.known is None else not_known(self.known, triples, *self.split(ids))
         weights = self.weighed(ids)
         if self.recorder is not None:
             b, head = len(triples), torch.arange(len(ids), device=ids.device) < self.heads
-            pool = vectors.expand(b, *vectors.shape)
-            rivals = Negatives(pool, head.expand(b, -1), ids.expand(b, -1), valid)
-            self.recorder(replace(positives, triples=triples), rivals)
-        total = vectors.new_zeros(())
+            pool = embeddings.expand(b, *embeddings.shape)
+            negatives = Negatives(pool, head.expand(b, -1), ids.expand(b, -1), valid)
+            self.recorder(replace(positives, triples=triples), negatives)
+        total = embeddings.new_zeros(())
         asked = ((positives.head_query, positives.h), (positives.tail_query, positives.t))
         sides = ((0, self.heads), (self.heads, len(ids)))
         for (queries, answers), (start, stop) in zip(asked, sides, strict=True):
             if start < stop:
-                # Laid out by facts, as losses add them up: across that takes four times as long.
-                scores = decoder.match_all(queries, vectors[start:stop]).contiguous()
+                # Laid out by triples, as losses add them up: across that takes four times as long.
+                scores = decoder.score_all(queries, embeddings[start:stop]).contiguous()
                 total = total + self.loss(
-                    positives.match(queries, answers).unsqueeze(1),
+                    positives.score_query(queries, answers).unsqueeze(1),
                     scores,
                     None if valid is None else valid[:, start:stop].contiguous(),
                     None if weights is None else weights[start:stop].expand(len(triples), -1),
@@ -158,8 +158,8 @@ class SampledNegatives(Objective):
         return {"loss": total / 2 if self.noise == "published" else total}
 
     def found(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:
-        """Facts and pool by id, (b, 3) and (p,), and the pool's rows among the entities, (p,)."""
-        if positives.pool is None:
+        """Triples and pool by id, (b, 3) and (p,), and the pool's rows among the entities, (p,)."""
+        if positives.shared_negatives is None:
             if len(positives.entities) != self.num_entities:
                 raise InputError(
                     f"num_entities: draws are of {self.num_entities} entities, "
@@ -169,10 +169,10 @@ class SampledNegatives(Objective):
             return positives.triples, pool, pool
         if self.batch is None or [len(part) for part in self.batch] != [
             len(positives.triples),
-            len(positives.pool),
+            len(positives.shared_negatives),
         ]:
-            raise ValueError("pool: these are not the facts that wants was asked about")
-        return *self.batch, positives.pool
+            raise ValueError("pool: these are not the triples that wants was asked about")
+        return *self.batch, positives.shared_negatives
 
     def split(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The pools for heads and for tails."""
@@ -187,18 +187,18 @@ class SampledNegatives(Objective):
         return torch.cat((self.weights[0, heads], self.weights[1, tails]))
 
 
-def unigrams(facts: Tensor, n: int, smoothing: float) -> Tensor:
+def unigrams(triples: Tensor, n: int, smoothing: float) -> Tensor:
     """The running totals of how often entities are heads, and of how often tails: (2, n)."""
-    return torch.stack([running_total(facts[:, i], n, smoothing=smoothing) for i in (0, 2)])
+    return torch.stack([running_total(triples[:, i], n, smoothing=smoothing) for i in (0, 2)])
 
 
-def unknown(known: KnownFacts, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
-    """Which pairs of a fact and an entity of its batch's pools make no known fact.
+def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
+    """Which pairs of a triple and an entity of its batch's pools make no known triple.
 
-    It goes through the known answers of each question, of which there are fewer than pairs.
+    It goes through the known answers of each query, of which there are fewer than pairs.
 
     Args:
-        known: the facts that are.
+        known: the triples that are.
         triples: (b, 3) ids.
         heads: (p,) ids that stand in for heads; an entity may be there twice.
         tails: (q,) ids that stand in for tails.
@@ -207,9 +207,9 @@ def unknown(known: KnownFacts, triples: Tensor, heads: Tensor, tails: Tensor) ->
         (b, p + q) bool.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 1], [0, 0, 2]])
-        >>> known = KnownFacts(facts, num_entities=3, num_relations=1)
-        >>> unknown(known, facts, torch.tensor([1]), torch.tensor([0, 2, 2]))
+        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2]])
+        >>> known = KnownTriples(triples, num_entities=3, num_relations=1)
+        >>> unknown(known, triples, torch.tensor([1]), torch.tensor([0, 2, 2]))
         tensor([[ True,  True, False, False],
                 [ True,  True, False, False]])
     """

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.candidates import all_entities
-from dans.batch import Positives
 from dans.errors import InputError, one_of
 from dans.memory import Budget
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Decoder
-from dans.objectives import Objective
+from dans.objectives.base import Objective
 
 #: In which numbers the matrix products over all entities are computed.
 Precision = Literal["float32", "bfloat16"]
@@ -20,22 +20,22 @@ Precision = Literal["float32", "bfloat16"]
 class SoftmaxCrossEntropy(Objective):
     """How unlikely the right answers are among all entities, asked for in both directions.
 
-        Σ −log softmax(f(x, ·))[y]  over x = (h, r), y = t and x = (r, t), y = h; mean over facts
+        Σ −log softmax(f(x, ·))[y]  over x = (h, r), y = t and x = (r, t), y = h; mean over triples
 
     With label smoothing, −[(1 − λ) log p(y|x) + λ/n Σ_y' log p(y'|x)]. With backward correction,
     an answer's term is multiplied by #x / #y: how often training asks x, over how often it has y
     on that side.
 
-    The scores of a question are made once, however many facts of a batch answer it; those that do
-    not fit in the budget are made twice, and are the same to the bit. So the loss does not hang on
-    memory. The budget covers scores and what lies between them and gradients. It does not cover
-    the model, the entities' vectors and their gradients.
+    The scores of a query are made once, however many triples of a batch answer it; those that do
+    not fit in the budget are made twice, and are the same to the bit. So the loss does not depend
+    on memory. The budget covers scores and what lies between them and gradients. It does not cover
+    the model, the entities' embeddings and their gradients.
 
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eqs. 2, 16 and 17. Their program puts
     λ/(n − 1) on the other entities; it is this with λ (n − 1)/n in place of λ.
 
     Args:
-        facts: (f, 3) the training facts.
+        triples: (f, 3) the training triples.
         num_entities: n.
         num_relations: m.
         smoothing: λ.
@@ -50,14 +50,14 @@ class SoftmaxCrossEntropy(Objective):
             or low precision of scores that no matrix product makes.
     """
 
-    by_question: ClassVar[bool] = True
+    by_query: ClassVar[bool] = True
     #: by which answers are weighed
     correction: "_Correction | None"
 
     def __init__(
         self,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         num_relations: int,
         smoothing: float = 0.0,
@@ -78,7 +78,7 @@ class SoftmaxCrossEntropy(Objective):
         if decoder is not None:
             self._check(decoder, dot=DECODERS[decoder].dot)
         self.correction = (
-            _Correction(facts, num_entities, num_relations) if backward_correction else None
+            _Correction(triples, num_entities, num_relations) if backward_correction else None
         )
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
@@ -90,12 +90,12 @@ class SoftmaxCrossEntropy(Objective):
         """
         self._check(type(decoder).__name__.lower(), dot=decoder.dot)
         keys, queries, answers, weights = self._asked(positives)
-        question = keys.unique(return_inverse=True)[1]
-        # With dropout, the first of equal questions speaks for all.
-        distinct = F.embedding(_first(question), queries)
-        worth = torch.bincount(question, weights).to(queries.dtype)
+        query = keys.unique(return_inverse=True)[1]
+        # With dropout, the first of equal queries speaks for all.
+        distinct = F.embedding(_first(query), queries)
+        worth = torch.bincount(query, weights).to(queries.dtype)
         entities = positives.entities
-        right = decoder.match(F.embedding(question, distinct), answers)
+        right = decoder.score_query(F.embedding(query, distinct), answers)
         if self.budget is None:
             self.budget = Budget(place=entities.device)
         loss = all_entities(
@@ -116,10 +116,11 @@ class SoftmaxCrossEntropy(Objective):
             )
 
     def _asked(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Every question asked of every fact: a key of its own, its vector, its answer's, a weight.
+        """Every query asked of every triple: a key of its own, its embedding, its answer's, a weight.
 
-        The weights are shares of the mean over facts. They are in here, and not in a factor of the
-        loss, because they cost nothing here, and there a pass over the gradient of all entities.
+        The weights are shares of the mean over triples. They are in here, and not in a factor of
+        the loss, because they cost nothing here, and there a pass over the gradient of all
+        entities.
         """
         triples, n = positives.triples, len(positives.entities)
         heads, relations, tails = triples.unbind(1)
@@ -130,47 +131,50 @@ class SoftmaxCrossEntropy(Objective):
         if self.correction is not None:
             weights = weights * self.correction(triples).to(weights.dtype)
         every = (keys, queries, answers, weights)
-        if positives.asks_head is None:
+        if positives.is_head_query is None:
             keys, queries, answers, weights = (tensor.flatten(0, 1) for tensor in every)
             return keys, queries, answers, weights
-        # A fact that stands for one of its questions has the other in another batch.
-        side, rows = positives.asks_head.long(), torch.arange(len(triples), device=triples.device)
+        # A triple that stands for one of its queries has the other in another batch.
+        side, rows = (
+            positives.is_head_query.long(),
+            torch.arange(len(triples), device=triples.device),
+        )
         keys, queries, answers, weights = (tensor[side, rows] for tensor in every)
         return keys, queries, answers, 2 * weights
 
 
 class _Correction:
-    """#x / #y of facts, asked for their tails and for their heads.
+    """#x / #y of triples, asked for their tails and for their heads.
 
     Args:
-        facts: (f, 3).
+        triples: (f, 3).
         num_entities: n.
         num_relations: m.
     """
 
-    def __init__(self, facts: Tensor, num_entities: int, num_relations: int) -> None:
+    def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.num_entities = num_entities
         pairs = num_entities * num_relations
-        self.asked = [torch.bincount(keys, minlength=pairs) for keys in self._questions(facts)]
-        self.answers = [torch.bincount(facts[:, i], minlength=num_entities) for i in (2, 0)]
+        self.asked = [torch.bincount(keys, minlength=pairs) for keys in self._queries(triples)]
+        self.answers = [torch.bincount(triples[:, i], minlength=num_entities) for i in (2, 0)]
 
     def __call__(self, triples: Tensor) -> Tensor:
-        """(2, b) weights of (b, 3) facts, float64; tails first."""
-        facts = triples.cpu()
+        """(2, b) weights of (b, 3) local, float64; tails first."""
+        local = triples.cpu()
         weights = [
-            asked[question].double() / answers[answer]
-            for asked, question, answers, answer in zip(
+            asked[query].double() / answers[answer]
+            for asked, query, answers, answer in zip(
                 self.asked,
-                self._questions(facts),
+                self._queries(local),
                 self.answers,
-                (facts[:, 2], facts[:, 0]),
+                (local[:, 2], local[:, 0]),
                 strict=True,
             )
         ]
         return torch.stack(weights).to(triples.device)
 
-    def _questions(self, facts: Tensor) -> tuple[Tensor, Tensor]:
-        heads, relations, tails = facts.unbind(1)
+    def _queries(self, triples: Tensor) -> tuple[Tensor, Tensor]:
+        heads, relations, tails = triples.unbind(1)
         return relations * self.num_entities + heads, relations * self.num_entities + tails
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dans.batch import Positives
 from dans.errors import InputError, not_negative, one_of
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Decoder, Multilinear
-from dans.objectives import Objective
+from dans.objectives.base import Objective
 
 #: Whose triples are bounded: those of a batch's entities and relations, or of all.
 Over = Literal["batch", "all"]
@@ -19,22 +19,22 @@ Reduce = Literal["sum", "mean"]
 
 
 class StayPositive(Objective):
-    """How unlikely the facts are, and how far the scores of all triples are from adding up to 0.
+    """How unlikely the triples are, and how far the scores of all triples are from adding up to 0.
 
-        loss  = Σ_{facts} softplus(−(φ + ψ))
+        loss  = Σ_{triples} softplus(−(φ + ψ))
         total = λ / batches · |Σ_{h,r,t} φ(h, r, t)|^p
 
     The second sum is over all triples of a batch's entities and relations, u² v of them, and costs
     (u + v) d: a multilinear score of all triples is one score of sums. ψ is ``decoder.shift``, the
     bound I on scores ``decoder.bound``, dropout of the products ``decoder.query_dropout``; neither
     shift nor dropout of the decoder has a part in the second term, and dropout of an encoder's
-    vectors has one in both.
+    embeddings has one in both.
 
     λ means another thing for every batch size. With ``reduce = "mean"`` it does not: the loss is a
-    mean over facts, and the second term λ |mean φ|^p.
+    mean over triples, and the second term λ |mean φ|^p.
 
-    Where the two questions of a triple have two scores, both count in both terms, as if every
-    inverse were a relation with facts of its own.
+    Where the two queries of a triple have two scores, both count in both terms, as if every
+    inverse were a relation with triples of its own.
 
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4. Their program has p = 1 or 2, adds up,
     and divides the second term by the batches of a pass.
@@ -75,7 +75,7 @@ class StayPositive(Objective):
         self.over = over
         self.reduce = reduce
 
-    def wants(self, triples: Tensor) -> Tensor | None:
+    def entities_needed(self, triples: Tensor) -> Tensor | None:
         """None beside the batch's own, or all."""
         return triples.new_empty(0) if self.over == "batch" else None
 
@@ -88,7 +88,7 @@ class StayPositive(Objective):
         """
         if not isinstance(decoder, Multilinear):
             raise InputError(_no_sum(type(decoder).__name__.lower()))
-        if self.over == "batch" and positives.pool is None:
+        if self.over == "batch" and positives.shared_negatives is None:
             raise ValueError(
                 "pool: over = 'batch' bounds the triples of positives.entities, which are all "
                 "there are; ask a source for those that wants returns, as a trainer does"
@@ -96,7 +96,7 @@ class StayPositive(Objective):
         scores = positives.scores()
         if positives.reciprocal:
             scores = torch.cat(
-                (scores, positives.match(positives.head_query, positives.h)[:, None])
+                (scores, positives.score_query(positives.head_query, positives.h)[:, None])
             )
         losses = F.softplus(-scores)
         terms = {"loss": losses.sum() if self.reduce == "sum" else losses.mean()}

@@ -230,7 +230,7 @@ class Budget:
     def shrink(self, to: int) -> None:
         """Allow no more than these bytes from here on, and tell whoever remembers."""
         self.found = max(1, to)
-        log.warning("out of memory; going on with %s at a time", show_bytes(self.found))
+        log.warning("out of memory; continuing with %s at a time", show_bytes(self.found))
         if self.remember is not None:
             self.remember(self.found)
 

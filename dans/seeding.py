@@ -1,6 +1,6 @@
 """Chance has one source, torch's generator; this is where it is seeded, saved and put back.
 
-What else hangs on the kind of a device is here too.
+What else depends on the kind of a device is here too.
 """
 
 import torch

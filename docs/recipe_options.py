@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from docstrings import above
 
 from baselines.assembly import OBJECTIVES
-from dans import config
-from dans.losses import LOSSES
+from dans.config import schema as config
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
+from dans.objectives.losses import LOSSES
+from dans.objectives.regularizers import REGULARIZERS
 from dans.registry import hints, options
-from dans.regularizers import REGULARIZERS
 from dans.samplers import SAMPLERS
-from dans.samplers.dans import PRESETS
+from dans.samplers.dans.sampler import PRESETS
 
 #: Classes that a recipe chooses by name, by the section that does.
 CHOSEN: dict[str, Mapping[str, Callable[..., Any]]] = {
@@ -28,10 +28,10 @@ CHOSEN: dict[str, Mapping[str, Callable[..., Any]]] = {
     "regularizer": REGULARIZERS,
 }
 
-#: What constructors ask for and a recipe does not say: it follows from the facts, or from another
+#: What constructors ask for and a recipe does not say: it follows from the triples, or from another
 #: section.
 GIVEN = {
-    *("num_entities", "num_relations", "num_batches", "facts", "known", "walks", "entity_names"),
+    *("num_entities", "num_relations", "num_batches", "triples", "known", "walks", "entity_names"),
     *("relation_names", "budget"),
 }
 GIVEN_TO = {

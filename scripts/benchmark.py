@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from dans import cli
+from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
 from scripts.benchmarks import encoder, measure, memory, objectives, ranking, samplers, steps
 
@@ -25,7 +25,7 @@ FAMILIES = {
     "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
     "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
     "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
-    "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), facts=27_220),
+    "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
     "memory": lambda: memory.rows("fb15k-237"),
     "rows": objectives.touched_rows,
 }

@@ -1,4 +1,4 @@
-"""Judge a trained run: filtered ranking of heads and tails, written to report.json in its folder.
+"""Evaluate a trained run: filtered ranking of heads and tails, written to report.json in its folder.
 
 Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
 are labelled true and false, as those of wn11 and fb13, they are classified too, before and after
@@ -11,8 +11,8 @@ python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model l
 
 from pathlib import Path
 
-from dans import cli
-from dans.judging import judge, report_name, verdict_table
+from dans.cli import parsing as cli
+from dans.runs.evaluate import classification_table, judge, report_name
 from dans.training.run import Run
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="whose facts to rank, and lines to classify (default: test)",
+        help="whose triples to rank, and lines to classify (default: test)",
     )
     which = "the checkpoint best on validation, or the last one (default: best)"
     parser.add_argument("--model", choices=("best", "last"), default="best", help=which)
@@ -32,7 +32,7 @@ def main() -> None:
         "--unseen",
         choices=("rank", "drop"),
         default="rank",
-        help="rank facts with an entity that training never saw, or drop them (default: rank)",
+        help="rank triples with an entity that training never saw, or drop them (default: rank)",
     )
     size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
     parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
@@ -40,7 +40,7 @@ def main() -> None:
     asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
     report = judge(args.run, **asked, memory_budget=args.memory_budget)
     kept = Run(args.run).read_json(report_name(**asked))
-    print("\n".join([*report.table(), *verdict_table(kept.get("classification"))]))
+    print("\n".join([*report.table(), *classification_table(kept.get("classification"))]))
 
 
 if __name__ == "__main__":

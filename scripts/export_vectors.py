@@ -1,16 +1,17 @@
-"""Write the vectors of a trained run's entities and relations into a new folder.
+"""Write the embeddings of a trained run's entities and relations into a new folder.
 
-npy: entities.npy and relations.npy, with names.json; safetensors: all in vectors.safetensors, names
+npy: entities.npy and relations.npy, with names.json; safetensors: all in embeddings.safetensors,
+    names
 in its header; projector: tab-separated files that tensorboard --logdir DIR opens.
 
-python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out vectors
-python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out vectors --format projector
+python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings
+python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings --format projector
 """
 
 from pathlib import Path
 
-from dans import cli
-from dans.predict.vectors import FORMATS, export
+from dans.cli import parsing as cli
+from dans.predict.export import FORMATS, export
 
 
 def main() -> None:

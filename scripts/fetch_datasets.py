@@ -9,9 +9,9 @@ cache.
     python scripts/fetch_datasets.py --list             # what there is, and from where
 """
 
-from dans.cli import parser, run_main
+from dans.cli.parsing import parser, run_main
 from dans.data.cards import DatasetCard, cards, find_card
-from dans.data.files import whereabouts
+from dans.data.download import whereabouts
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
 

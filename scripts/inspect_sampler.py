@@ -1,6 +1,6 @@
 """Measure what samplers offer: how often false, how hard, how diverse, how fast.
 
-A run's own samplers as trained, and others that learn on its model for a few passes; or, on facts
+A run's own samplers as trained, and others that learn on its model for a few passes; or, on triples
 alone, those that look at no model. Writes samplers.json and, of a run, samplers.png (dans[plots]).
 
   python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler uniform --sampler kept
@@ -9,11 +9,11 @@ alone, those that look at no model. Writes samplers.json and, of a run, samplers
 
 from pathlib import Path
 
-from dans import cli
+from dans.analysis.inspection import compare_samplers, compare_without_model
 from dans.analysis.plots import sampler_picture
-from dans.analysis.samplers import table
+from dans.analysis.sampler_statistics import table
+from dans.cli import parsing as cli
 from dans.errors import InputError
-from dans.inspecting import compare_samplers, compare_without_model
 from dans.training.run import Run
 
 
@@ -21,10 +21,10 @@ def main() -> None:
     """Parse, compare, print, draw."""
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
-    parser.add_argument("--dataset", metavar="NAME", help="instead of a run: facts alone")
+    parser.add_argument("--dataset", metavar="NAME", help="instead of a run: triples alone")
     more = "one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
     parser.add_argument("--sampler", action="append", default=[], help=more)
-    parser.add_argument("--facts", type=cli.whole(1), default=1000, help="to draw for (1000)")
+    parser.add_argument("--triples", type=cli.whole(1), default=1000, help="to draw for (1000)")
     parser.add_argument("--model", choices=("best", "last"), help="of the run (default: last)")
     parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help="to learn in (3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
@@ -35,9 +35,9 @@ def main() -> None:
     if args.run is None and of_run:
         raise InputError("--model, --warm-up: no effect with --dataset, where there is no model")
     if args.run is None:
-        found = compare_without_model(args.dataset, args.sampler, facts=args.facts)
+        found = compare_without_model(args.dataset, args.sampler, triples=args.triples)
     else:
-        found = compare_samplers(args.run, args.sampler, facts=args.facts, **of_run)
+        found = compare_samplers(args.run, args.sampler, triples=args.triples, **of_run)
     print(*table(found), sep="\n")
     if out := args.out or args.run:
         out.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,10 @@ true and false, as those of wn11 and fb13. Needs the extra: pip install 'dans[pl
 import json
 from pathlib import Path
 
-from dans import cli
-from dans.analysis.calibration import Calibrated, calibration_picture
+from dans.analysis.reliability import Calibrated, calibration_picture
+from dans.cli import parsing as cli
 from dans.errors import InputError
-from dans.judging import tell
+from dans.runs.evaluate import tell
 
 
 def main() -> None:

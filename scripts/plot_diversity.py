@@ -8,10 +8,10 @@ against them, projected together. Needs the extra: pip install 'dans[plots]'.
 
 from pathlib import Path
 
-from dans import cli
 from dans.analysis.diversity import gather, measure, project
 from dans.analysis.plots import diversity_picture
-from dans.assembly import load
+from dans.cli import parsing as cli
+from dans.runs.train import load
 from dans.seeding import seed_everything
 from dans.training.run import Run
 
@@ -20,7 +20,7 @@ def main() -> None:
     """Parse, gather, measure, draw."""
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    parser.add_argument("--relation", help="its name (default: the one with most training facts)")
+    parser.add_argument("--relation", help="its name (default: the one with most training triples)")
     parser.add_argument(
         "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
     )

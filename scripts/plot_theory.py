@@ -12,8 +12,9 @@ the extra: pip install 'dans[plots]'.
 import json
 from pathlib import Path
 
-from baselines import pictures, theory
-from dans import cli
+from dans.analysis import theory
+from dans.analysis import theory_plots as pictures
+from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
 from scripts.benchmarks.objectives import reductions
 

@@ -1,21 +1,22 @@
-r"""Ask a trained run: who completes a fact, which relation holds, how likely a triple is.
+r"""Ask a trained run: who completes a triple, which relation holds, how likely a triple is.
 
 Two of head, relation and tail ask for the third; all three, whether they hold. Answers are ranked,
 with the model's score, a calibrated probability where the run has one, and the splits that hold the
-fact already. A line of a file asks by names with tabs between them, the one asked for empty or "?",
+triple already. A line of a file asks by names with tabs between them, the one asked for empty or "?",
 or by a JSON object with keys head, relation, tail; a wrong line stops it before the first answer.
 Standard input (--file -) is answered line by line; a wrong line is told and skipped, and the status
 is 2 in the end.
 
   python scripts/predict.py runs/dans/umls-distmult/seed0 --head steroid --relation affects
-  python scripts/predict.py runs/dans/umls-distmult/seed0 --file questions.tsv --new --csv > new.csv
+  python scripts/predict.py runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
   printf 'steroid\taffects\n' | python scripts/predict.py RUN_DIR --file - --json
 """
 
 from pathlib import Path
 
-from dans import cli
-from dans.predict import Predictor, dialogue
+from dans.cli import parsing as cli
+from dans.predict import Predictor
+from dans.predict import answers as dialogue
 
 
 def main() -> None:
@@ -25,23 +26,23 @@ def main() -> None:
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     for part in dialogue.PARTS:
         add(f"--{part}", metavar="NAME", help=f"leave it out to ask for the {part}")
-    add("--file", metavar="FILE", help="questions, one a line; - reads standard input")
-    add("--top", type=cli.whole(1), metavar="N", help="answers to each question (default: 10)")
-    add("--new", action="store_true", help="leave out the facts that are known")
+    add("--file", metavar="FILE", help="queries, one a line; - reads standard input")
+    add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
+    add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="rank the whole triples of a file, too")
     of_two = "the checkpoint best on validation, or the last one (default: best)"
     add("--model", choices=("best", "last"), default="best", help=of_two)
     size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
     add("--memory-budget", default="", metavar="SIZE", help=size)
     kinds = parser.add_mutually_exclusive_group()
-    for name, what in (("json", "an object for each question"), ("csv", "a row for each answer")):
+    for name, what in (("json", "an object for each query"), ("csv", "a row for each answer")):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
     args = parser.parse_args()
-    question = dialogue.single(args.head, args.relation, args.tail, args.file)
-    wish = dialogue.Wish.of(question, top=args.top, new_only=args.new, ranks=args.ranks)
+    query = dialogue.single(args.head, args.relation, args.tail, args.file)
+    wish = dialogue.Wish.of(query, top=args.top, new_only=args.new, ranks=args.ranks)
     chosen = {"which": args.model, "memory_budget": args.memory_budget}
     form = dialogue.FORMS[args.form](Predictor.load(args.run, **chosen), wish)
-    for text in dialogue.answers(form, question, args.file):
+    for text in dialogue.answers(form, query, args.file):
         print(text, end="", flush=True)
 
 

@@ -10,9 +10,9 @@ python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmu
 
 from pathlib import Path
 
-from dans import cli
-from dans.reporting.gather import gather
-from dans.reporting.page import destination, render, write
+from dans.cli import parsing as cli
+from dans.report.gather import gather
+from dans.report.page import destination, render, write
 
 
 def main() -> None:
@@ -20,17 +20,17 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
-    split = "whose facts to rank (default: test, if every run was judged on it, or else valid)"
+    split = "whose triples to rank (default: test, if every run was evaluated on it, or else valid)"
     add("--split", choices=("valid", "test"), help=split)
     of_two = "the checkpoint best on validation, or the last one (default: best)"
     add("--model", choices=("best", "last"), default="best", help=of_two)
     out = "the page (default: report.html in the run's folder, or here for several runs)"
     add("--out", type=Path, metavar="FILE.html", help=out)
-    facts = "facts of a relation to draw negatives for, in the picture (default: 60)"
-    add("--facts", type=cli.whole(1), default=60, metavar="N", help=facts)
+    triples = "triples of a relation to draw negatives for, in the picture (default: 60)"
+    add("--triples", type=cli.whole(1), default=60, metavar="N", help=triples)
     args = parser.parse_args()
     where = destination(args.runs, args.out)
-    found = gather(args.runs, split=args.split, which=args.model, facts=args.facts)
+    found = gather(args.runs, split=args.split, which=args.model, triples=args.triples)
     print(write(where, render(found)))
 
 

@@ -1,7 +1,7 @@
-"""Train, judge and inspect every recipe of a kind over several seeds; go on where it was stopped.
+"""Train, judge and inspect every recipe of a kind over several seeds; continue where it was stopped.
 
-What is judged and inspected already is left alone. Several of these may share the work, each with
-its own pattern.
+What is evaluated and inspected already is left alone. Several of these may share the work, each
+with its own pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
   python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
@@ -9,10 +9,10 @@ its own pattern.
 """
 
 from baselines.assembly import train
-from dans import cli
-from dans.inspecting import inspect_run
-from dans.judging import judge
-from dans.starting import folder
+from dans.analysis.inspection import inspect_run
+from dans.cli import parsing as cli
+from dans.runs.evaluate import judge
+from dans.runs.init_from import folder
 from dans.training.run import Run
 
 

@@ -1,4 +1,4 @@
-"""Tabulate judged runs: mean ± standard deviation over seeds, differences paired by seed.
+"""Tabulate evaluated runs: mean ± standard deviation over seeds, differences paired by seed.
 
 python scripts/tabulate.py runs/dans --expected
 python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
@@ -10,8 +10,9 @@ python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,p
 
 from pathlib import Path
 
-from dans import cli
-from dans.analysis import papers, tables
+from dans.analysis import published as papers
+from dans.analysis import tables
+from dans.cli import parsing as cli
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
-"""Train a rival: softmax over all entities, sampled losses, or no negatives at all.
+"""Train a negative: softmax over all entities, sampled losses, or no negatives at all.
 
 python scripts/train_baseline.py --recipe umls-distmult-sce
 python scripts/train_baseline.py --recipe wn18am-distmult-sp --seed 1 --resume
 """
 
 from baselines import assembly
-from dans import cli
+from dans.cli import parsing as cli
 
 
 def main() -> None:
     """Parse, train, tell."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="baselines", recipe="umls-distmult-sce")
-    print(cli.train_and_tell(parser.parse_args(), kind="baselines", train=assembly.train))
+    print(cli.train_and_report(parser.parse_args(), kind="baselines", train=assembly.train))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Train on from a pre-trained run with DANS, or with any other sampler a recipe names.
 
-DANS learns to generate negatives while the model learns to tell them from facts. The run it starts
-from must be there; if it is not, the message says how to make it.
+DANS learns to generate negatives while the model learns to tell them from triples. The run it
+starts from must be there; if it is not, the message says how to make it.
 
   python scripts/train_dans.py --recipe umls-distmult
   python scripts/train_dans.py --recipe umls-distmult-kept --seed 1 --resume
 """
 
-from dans import cli
+from dans.cli import parsing as cli
 
 
 def main() -> None:
     """Parse, train, tell."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="dans", recipe="umls-distmult")
-    print(cli.train_and_tell(parser.parse_args(), kind="dans"))
+    print(cli.train_and_report(parser.parse_args(), kind="dans"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Search for the options of a recipe that give the best validation figure.
 
 Fills runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
-The same command goes on with a search that was stopped. Test facts are never ranked.
+The same command continues with a search that was stopped. Test triples are never ranked.
 
 --space says which options vary, each as KEY=VALUES, where VALUES are
   1e-4..1e-1:log      numbers between, by their logarithm
@@ -16,8 +16,8 @@ The same command goes on with a search that was stopped. Test facts are never ra
 from pathlib import Path
 
 from baselines.assembly import OBJECTIVES
-from dans import cli
-from dans.starting import DOORS
+from dans.cli import parsing as cli
+from dans.runs.init_from import DOORS
 from dans.tuning import Plan, tune
 
 

@@ -10,7 +10,7 @@ def kg() -> KnowledgeGraph:
     """Eight people and things; in train, ``knows`` is symmetric and ``owns`` one-to-many.
 
     ``gus`` occurs in test alone. (ada, owns, ?) and (?, knows, bob) have two answers each in test,
-    so that equal questions are met.
+    so that equal queries are met.
     """
     return KnowledgeGraph.of(
         name="toy",

@@ -24,7 +24,7 @@ NUM_ENTITIES, NUM_RELATIONS = 8, 4
 
 
 def directed(triples: Tensor, num_relations: int) -> list[tuple[int, int, int]]:
-    """Both messages of every fact, as (source, type, target)."""
+    """Both messages of every triple, as (source, type, target)."""
     both = []
     for head, relation, tail in triples.tolist():
         both.append((head, relation, tail))
@@ -33,7 +33,7 @@ def directed(triples: Tensor, num_relations: int) -> list[tuple[int, int, int]]:
 
 
 def normaliser(edges: list[tuple[int, int, int]], edge: tuple[int, int, int], norm: str) -> float:
-    """What one message weighs, by the definitions in dans.data.messages."""
+    """What one message weighs, by the definitions in dans.data.message_graph."""
     source, etype, target = edge
     same_type_to_target = sum(r == etype and t == target for _, r, t in edges)
     to_target = sum(t == target for _, _, t in edges)

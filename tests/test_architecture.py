@@ -18,37 +18,37 @@ LAYERS = {
     "scripts": 11,
     "baselines": 10,
     "dans.predict": 8,
-    "dans.reporting": 9,
-    "dans.cli": 7,
-    "dans.inspecting": 7,
-    "dans.judging": 7,
+    "dans.report": 9,
+    "dans.cli.parsing": 7,
+    "dans.analysis.inspection": 7,
+    "dans.runs.evaluate": 7,
     "dans.tuning": 7,
-    "dans.assembly": 6,
-    "dans.building": 5,
-    "dans.starting": 4,
+    "dans.runs.train": 6,
+    "dans.runs.build": 5,
+    "dans.runs.init_from": 4,
     "dans.training": 3,
     "dans.analysis": 3,
     "dans.adapters": 3,
-    "dans.objectives": 2,
-    "dans.classifier": 2,
-    "dans.evaluation": 2,
-    "dans.regularizers": 2,
-    "dans.calibration": 1,
+    "dans.objectives.base": 2,
+    "dans.evaluation.classifier": 2,
+    "dans.evaluation.evaluator": 2,
+    "dans.objectives.regularizers": 2,
+    "dans.evaluation.calibration": 1,
     "dans.data": 1,
     "dans.models": 1,
-    "dans.recipes": 1,
+    "dans.config.recipes": 1,
     "dans.samplers": 1,
-    "dans.batch": 0,
-    "dans.config": 0,
+    "dans.models.batch": 0,
+    "dans.config.schema": 0,
     "dans.errors": 0,
     "dans.allocator": 0,
-    "dans.classification": 0,
-    "dans.known": 0,
-    "dans.losses": 0,
-    "dans.plain": 0,
+    "dans.evaluation.classification": 0,
+    "dans.data.known_triples": 0,
+    "dans.objectives.losses": 0,
+    "dans.config.reading": 0,
     "dans.memory": 0,
-    "dans.questions": 0,
-    "dans.ranking": 0,
+    "dans.evaluation.competitors": 0,
+    "dans.evaluation.ranking": 0,
     "dans.registry": 0,
     "dans.seeding": 0,
     "dans.spelling": 0,
@@ -57,7 +57,7 @@ LAYERS = {
 #: devices asked in one.
 SIDEWAYS = {
     ("dans.models", "dans.data"),
-    ("dans.config", "dans.memory"),
+    ("dans.config.schema", "dans.memory"),
     ("dans.memory", "dans.seeding"),
 }
 #: Below everything: what every module may raise.
@@ -69,19 +69,19 @@ DGL_ROOMS = ("dans.data.graph", "dans.adapters")
 
 #: Modules whose tests stand elsewhere than a file or a package of the same name.
 TESTED_BY = {
-    "dans.building": "test_assembly.py",
-    "dans.reporting.behind": "reporting/test_page.py",
-    "dans.reporting.figures": "reporting/test_page.py",
-    "dans.reporting.results": "reporting/test_page.py",
-    "dans.reporting.sections": "reporting/test_page.py",
-    "dans.reporting.tables": "reporting/test_page.py",
-    "dans.predict.forms": "predict/test_dialogue.py",
-    "dans.predict.questions": "predict/test_predictor.py",
-    "dans.cli": "test_scripts.py",
-    "dans.inspecting": "test_assembly.py",
-    "dans.recipes": "test_config.py",
+    "dans.runs.build": "test_assembly.py",
+    "dans.report.background": "reporting/test_page.py",
+    "dans.report.figures": "reporting/test_page.py",
+    "dans.report.results": "reporting/test_page.py",
+    "dans.report.sections": "reporting/test_page.py",
+    "dans.report.report_tables": "reporting/test_page.py",
+    "dans.predict.output_formats": "predict/test_dialogue.py",
+    "dans.predict.queries": "predict/test_predictor.py",
+    "dans.cli.parsing": "test_scripts.py",
+    "dans.analysis.inspection": "test_assembly.py",
+    "dans.config.recipes": "test_config.py",
     "dans.samplers.names": "samplers/test_listed.py",
-    "dans.starting": "test_assembly.py",
+    "dans.runs.init_from": "test_assembly.py",
     "dans.training.services": "training/test_trackers.py",
     "dans.training.tracker": "training/test_trackers.py",
 }
@@ -151,19 +151,19 @@ def fresh(code: str) -> str:
 @pytest.mark.parametrize(
     ("source", "target", "forbidden"),
     [
-        ("dans.batch", "dans.samplers.base", True),
-        ("dans.samplers.dans", "dans.models.decoders", True),
+        ("dans.models.batch", "dans.samplers.base", True),
+        ("dans.samplers.dans.sampler", "dans.models.decoders", True),
         ("dans.data.graph", "dans.models", True),
-        ("dans.models.rgcn", "dans.data.messages", False),
-        ("dans.training.trainer", "dans.evaluation", False),
+        ("dans.models.rgcn", "dans.data.message_graph", False),
+        ("dans.training.trainer", "dans.evaluation.evaluator", False),
         ("dans.training.trainer", "baselines", True),
         ("dans.analysis.diversity", "dans.training.run", True),
         ("dans.samplers.mixture", "dans.samplers.base", False),
-        ("baselines.softmax", "dans.objectives", False),
+        ("baselines.softmax", "dans.objectives.base", False),
         ("dans.registry", "dans.errors", False),
         ("dans.errors", "dans.registry", True),
-        ("dans.losses", "dans.batch", True),
-        ("dans.batch", "torch", False),
+        ("dans.objectives.losses", "dans.models.batch", True),
+        ("dans.models.batch", "torch", False),
     ],
 )
 def test_the_table_of_layers_tells_uphill_from_downhill(
@@ -213,7 +213,7 @@ def test_importing_the_package_alone_is_free() -> None:
 
 
 def test_config_needs_no_torch() -> None:
-    assert fresh("import sys, dans.config; print('torch' in sys.modules)") == "False"
+    assert fresh("import sys, dans.config.schema; print('torch' in sys.modules)") == "False"
 
 
 def test_openmp_waits_passively_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_chance_has_one_source(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("dans", "baselines", "scripts"), ids=named)
 def test_devices_have_one_owner(path: Path) -> None:
-    if module(path) not in ("dans.config", "dans.seeding"):
+    if module(path) not in ("dans.config.schema", "dans.seeding"):
         assert "cuda" not in path.read_text(encoding="utf-8").lower()
 
 

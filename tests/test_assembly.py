@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import configure, load, train
-from dans.config import RunConfig
+from dans.analysis.inspection import compare_samplers, inspect_run
+from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.inspecting import compare_samplers, inspect_run
+from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
 from dans.training.checkpoint import save_state
 from dans.training.run import Run
@@ -20,9 +20,9 @@ from tests.suites.toy import RECIPE, lay
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A user's own graph and a recipe for it."""
-    lay(tmp_path / "facts")
+    lay(tmp_path / "triples")
     path = tmp_path / "own.toml"
-    path.write_text(RECIPE.format(data=tmp_path / "facts").replace("distmult", "complex"))
+    path.write_text(RECIPE.format(data=tmp_path / "triples").replace("distmult", "complex"))
     return path
 
 
@@ -55,14 +55,14 @@ def then(recipe: Path, tmp_path: Path) -> Path:
     """A recipe that starts from a run of the other one."""
     train(configure(recipe, []), tmp_path / "base")
     path = tmp_path / "then.toml"
-    path.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\nsampler = ["kept"]\n')
+    path.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
     return path
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("data=umls", "data: 'umls' here, '.*facts' in the run it starts from; leave it out"),
+        ("data=umls", "data: 'umls' here, '.*triples' in the run it starts from; leave it out"),
         ("graph.norm=node", "graph.norm: 'node' here, 'relation' in the run it starts from"),
         ("encoder.dim=4", "encoder.dim: 4 here, 8 in the run it starts from"),
         ("encoder.layers=1", "encoder.layers: 1 here, 2 in"),
@@ -110,8 +110,8 @@ def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
     state = Run(run).load("last")
     save_state(Run(run).file("last"), {**state, "step": 3})
     then = tmp_path / "then.toml"
-    then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["kept"]\n')
-    with pytest.raises(InputError, match=r"stopped at step 3 of 4; go on with it first"):
+    then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
+    with pytest.raises(InputError, match=r"stopped at step 3 of 4; continue with it first"):
         train(configure(then, []), tmp_path / "run")
 
 
@@ -186,7 +186,7 @@ def test_options_win_over_their_preset(recipe: Path, tmp_path: Path) -> None:
 def test_several_samplers_are_mixed(recipe: Path, tmp_path: Path) -> None:
     config = configure(recipe, [])
     plain = config.plain()
-    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "kept", "k": 1}]
+    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "self_loop", "k": 1}]
     train(RunConfig.parse(plain), tmp_path / "run")
     sampler = load(tmp_path / "run").sampler
     assert isinstance(sampler, Mixture)
@@ -196,25 +196,25 @@ def test_several_samplers_are_mixed(recipe: Path, tmp_path: Path) -> None:
 
 def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> None:
     plain = configure(recipe, []).plain()
-    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "kept", "k": 1}]
+    plain["sampler"] = [{"name": "uniform", "k": 2}, {"name": "self_loop", "k": 1}]
     train(RunConfig.parse(plain), tmp_path / "run")
     content = inspect_run(tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "sampler.json").read_text())
     assert kept == content
-    assert content["rivals"] == 30 * 3
+    assert content["negatives"] == 30 * 3
     assert (content["model"], content["seed"]) == ("last", 0)
-    assert list(content["members"]) == ["uniform", "kept"]
-    assert content["members"]["kept"]["rivals"] == 30
+    assert list(content["members"]) == ["uniform", "self_loop"]
+    assert content["members"]["self_loop"]["negatives"] == 30
     last = Run(tmp_path / "run").metrics()[-1]
     assert content["seconds_per_step"] == pytest.approx(last["seconds"] / 4)
 
 
 def test_samplers_made_anew_stand_beside_a_run_own(recipe: Path, tmp_path: Path) -> None:
     train(configure(recipe, []), tmp_path / "run")
-    found = compare_samplers(tmp_path / "run", ["uniform", "dans:k=2", "uniform:k=5"], facts=9)
+    found = compare_samplers(tmp_path / "run", ["uniform", "dans:k=2", "uniform:k=5"], triples=9)
     names = ["uniform (run)", "uniform", "dans:k=2 (3 passes)", "uniform:k=5"]
     assert list(found) == names
-    assert [one.numbers["rivals"] for one in found.values()] == [27, 180, 36, 45]
+    assert [one.numbers["negatives"] for one in found.values()] == [27, 180, 36, 45]
     assert found[names[2]].numbers["generated"] == 1
     with pytest.raises(InputError, match=r"--sampler uniform:n=5.n: unknown option of uniform"):
         compare_samplers(tmp_path / "run", ["uniform:n=5"])
@@ -248,8 +248,10 @@ def test_runs_are_compared_as_after_their_last_step(recipe: Path, tmp_path: Path
     assert default["score_gap"] == found["score_gap"]
 
 
-def test_rivals_of_a_run_can_be_written_down_and_trained_on(recipe: Path, tmp_path: Path) -> None:
-    train(configure(recipe, ["train.dump=true"]), tmp_path / "run")
+def test_negatives_of_a_run_can_be_written_down_and_trained_on(
+    recipe: Path, tmp_path: Path
+) -> None:
+    train(configure(recipe, ["train.log_negatives=true"]), tmp_path / "run")
     negatives = tmp_path / "run" / "negatives"
     assert sorted(path.name for path in negatives.iterdir()) == [
         "step-000000.tsv.gz",
@@ -257,4 +259,4 @@ def test_rivals_of_a_run_can_be_written_down_and_trained_on(recipe: Path, tmp_pa
     ]
     changes = ["sampler.0.name=listed", f"sampler.0.file={negatives}"]
     train(configure(recipe, changes), tmp_path / "then")
-    assert load(tmp_path / "then").sampler.rivals.numel() > 0
+    assert load(tmp_path / "then").sampler.negatives.numel() > 0

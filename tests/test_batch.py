@@ -1,9 +1,9 @@
-"""Facts and rivals: one side is replaced, the other kept, scores asked the right way."""
+"""Triples and negatives: one side is replaced, the other kept, scores asked the right way."""
 
 import pytest
 import torch
 
-from dans.batch import Negatives, Positives, corrupted
+from dans.models.batch import Negatives, Positives, corrupted
 from dans.models.decoders import DECODERS
 from dans.models.decoders.base import Decoder
 
@@ -16,10 +16,10 @@ def batch(decoder: Decoder, entities: torch.Tensor, triples: torch.Tensor) -> Po
         h=h,
         r=decoder.relation(relations),
         t=t,
-        tail_query=decoder.ask_tails(h, relations),
-        head_query=decoder.ask_heads(relations, t),
+        tail_query=decoder.tail_queries(h, relations),
+        head_query=decoder.head_queries(relations, t),
         entities=entities,
-        match=decoder.match,
+        score_query=decoder.score_query,
         reciprocal=decoder.reciprocal,
     )
 
@@ -30,20 +30,20 @@ SIDES = torch.tensor([[True, False, True], [False, True, False]])
 
 
 @pytest.mark.parametrize("name", sorted(DECODERS))
-def test_scores_of_rivals_are_scores_of_the_corrupted_facts(name: str) -> None:
+def test_scores_of_negatives_are_scores_of_the_corrupted_triples(name: str) -> None:
     decoder = DECODERS[name](2, 6)  # type: ignore[call-arg]
     entities = torch.randn(6, 6)
     positives = batch(decoder, entities, TRIPLES)
-    rivals = Negatives.of(entities, IDS, SIDES)
-    heads, relations, tails = rivals.triples(TRIPLES).unbind(-1)
+    negatives = Negatives.of(entities, IDS, SIDES)
+    heads, relations, tails = negatives.triples(TRIPLES).unbind(-1)
     expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
-    torch.testing.assert_close(rivals.scores(positives), expected)
-    new_h, new_t = rivals.corrupt(positives.h, positives.t)
+    torch.testing.assert_close(negatives.scores(positives), expected)
+    new_h, new_t = negatives.corrupt(positives.h, positives.t)
     torch.testing.assert_close(new_h, entities[heads])
     torch.testing.assert_close(new_t, entities[tails])
 
 
-def test_reciprocal_facts_are_asked_the_way_their_rivals_are() -> None:
+def test_reciprocal_triples_are_asked_the_way_their_negatives_are() -> None:
     decoder = DECODERS["distmult"](2, 6, reciprocal=True)  # type: ignore[call-arg]
     entities = torch.randn(6, 6)
     positives = batch(decoder, entities, TRIPLES)
@@ -55,21 +55,21 @@ def test_reciprocal_facts_are_asked_the_way_their_rivals_are() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 4, 2**14])
-def test_facts_are_corrupted_alike_in_parts_of_any_size(
+def test_triples_are_corrupted_alike_in_parts_of_any_size(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dans.batch.CORRUPTED", most)
+    monkeypatch.setattr("dans.models.batch.CORRUPTED", most)
     torch.manual_seed(0)
-    facts, ids = torch.randint(2**40, (7, 3)), torch.randint(2**40, (7, 3))
+    triples, ids = torch.randint(2**40, (7, 3)), torch.randint(2**40, (7, 3))
     side = torch.rand(7, 3) < 0.5
-    got = corrupted(facts, ids, side).tolist()
-    for (h, r, t), row, heads, triples in zip(
-        facts.tolist(), ids.tolist(), side.tolist(), got, strict=True
+    got = corrupted(triples, ids, side).tolist()
+    for (h, r, t), row, heads, part in zip(
+        triples.tolist(), ids.tolist(), side.tolist(), got, strict=True
     ):
-        assert triples == [
+        assert part == [
             [e, r, t] if head else [h, r, e] for e, head in zip(row, heads, strict=True)
         ]
-    assert corrupted(facts[:0], ids[:0], side[:0]).shape == (0, 3, 3)
+    assert corrupted(triples[:0], ids[:0], side[:0]).shape == (0, 3, 3)
 
 
 def test_only_one_side_changes_and_the_relation_never() -> None:
@@ -79,17 +79,17 @@ def test_only_one_side_changes_and_the_relation_never() -> None:
     assert bool((triples[..., 2] == torch.where(SIDES, TRIPLES[:, 2:], IDS)).all())
 
 
-def test_gradient_flows_into_the_rows_of_id_rivals() -> None:
+def test_gradient_flows_into_the_rows_of_id_negatives() -> None:
     entities = torch.randn(6, 4, requires_grad=True)
-    Negatives.of(entities, torch.tensor([[5]]), torch.tensor([[True]])).vectors.sum().backward()  # type: ignore[no-untyped-call]
+    Negatives.of(entities, torch.tensor([[5]]), torch.tensor([[True]])).embeddings.sum().backward()  # type: ignore[no-untyped-call]
     assert entities.grad is not None
     assert entities.grad.sum(1).nonzero().flatten().tolist() == [5]
 
 
-def test_generated_rivals_have_no_triples() -> None:
-    rivals = Negatives(torch.zeros(2, 3, 4), SIDES)
+def test_generated_negatives_have_no_triples() -> None:
+    negatives = Negatives(torch.zeros(2, 3, 4), SIDES)
     with pytest.raises(ValueError, match="no ids"):
-        rivals.triples(TRIPLES)
+        negatives.triples(TRIPLES)
 
 
 def test_shapes_are_checked_at_the_border() -> None:
@@ -98,11 +98,11 @@ def test_shapes_are_checked_at_the_border() -> None:
     decoder = DECODERS["distmult"](2, 4)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="triples: expected"):
         batch(decoder, torch.zeros(6, 4), TRIPLES).__class__(
-            TRIPLES[:, :2], *[torch.zeros(2, 4)] * 6, match=decoder.match
+            TRIPLES[:, :2], *[torch.zeros(2, 4)] * 6, score_query=decoder.score_query
         )
 
 
-def test_detached_facts_cannot_move_the_model() -> None:
+def test_detached_triples_cannot_move_the_model() -> None:
     decoder = DECODERS["distmult"](2, 4)  # type: ignore[call-arg]
     positives = batch(decoder, torch.randn(6, 4, requires_grad=True), TRIPLES).detach()
     assert not positives.scores().requires_grad
@@ -116,9 +116,9 @@ def test_slices_cover_the_batch() -> None:
     assert len(positives.slice(0, 1)) == 1
 
 
-def test_facts_without_vectors_serve_ids_and_refuse_scores() -> None:
+def test_triples_without_vectors_serve_ids_and_refuse_scores() -> None:
     positives = Positives.of_ids(TRIPLES, 6)
-    rivals = Negatives.of(positives.entities, IDS, SIDES)
-    assert torch.equal(rivals.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
+    negatives = Negatives.of(positives.entities, IDS, SIDES)
+    assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
     with pytest.raises(ValueError, match="no vectors"):
-        rivals.scores(positives)
+        negatives.scores(positives)

@@ -11,7 +11,7 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.training.sources import QuestionBatches
+from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
 from scripts.benchmarks import memory, objectives
 from scripts.benchmarks.measure import Row
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PYKEEN_LOOP = """
 import torch
 from dans.data.graph import KnowledgeGraph
-from dans.training.sources import QuestionBatches
+from dans.training.batches import QueryBatches
 from scripts.benchmarks import memory, objectives
 torch.manual_seed(0)
 objectives.WIDTH, objectives.QUESTIONS = 4, 5
@@ -30,8 +30,8 @@ kg = KnowledgeGraph.load("nations")
 epoch = objectives.make_batches(objectives.PYKEEN, kg, 3)
 print(*(len(epoch()) for _ in range(2)))
 from pykeen.triples import CoreTriplesFactory, LCWAInstances
-facts = CoreTriplesFactory(kg.train, 14, kg.num_relations, create_inverse_triples=True)
-print(len(LCWAInstances.from_triples_factory(facts)), len(QuestionBatches(kg.train, 1)))
+triples = CoreTriplesFactory(kg.train, 14, kg.num_relations, create_inverse_triples=True)
+print(len(LCWAInstances.from_triples_factory(triples)), len(QueryBatches(kg.train, 1)))
 """
 
 
@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_one_against_all_steps_over_questions(kg: KnowledgeGraph) -> None:
+def test_one_against_all_steps_over_queries(kg: KnowledgeGraph) -> None:
     terms = objectives.make_batches(objectives.DANS, kg, 3)()
     assert isinstance(terms, list)
     assert len(terms) == 3
@@ -52,19 +52,19 @@ def test_one_against_all_steps_over_questions(kg: KnowledgeGraph) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("pykeen") is None, reason="needs PyKEEN")
-def test_pykeen_asks_as_many_questions_as_we_do() -> None:
+def test_pykeen_asks_as_many_queries_as_we_do() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PYKEEN_LOOP], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    epochs, questions = done.stdout.splitlines()
-    assert epochs == "1 2", "rounds go on with the same weights"
-    theirs, ours = questions.split()
+    epochs, queries = done.stdout.splitlines()
+    assert epochs == "1 2", "rounds continue with the same weights"
+    theirs, ours = queries.split()
     assert theirs == ours
 
 
 @pytest.mark.usefixtures("small")
-def test_an_epoch_of_stay_positive_sees_every_fact(kg: KnowledgeGraph) -> None:
+def test_an_epoch_of_stay_positive_sees_every_triple(kg: KnowledgeGraph) -> None:
     lengths = {
         contender: len(objectives.make_epoch(contender, kg, 2)())  # type: ignore[arg-type]
         for contender in (
@@ -76,7 +76,7 @@ def test_an_epoch_of_stay_positive_sees_every_fact(kg: KnowledgeGraph) -> None:
             objectives.SP_ALONE,
         )
     }
-    # 14 facts in batches of 3; of 3 (2 + 1) for the larger.
+    # 14 triples in batches of 3; of 3 (2 + 1) for the larger.
     assert lengths == {
         objectives.SP: 5,
         objectives.SP_LARGE: 2,
@@ -160,7 +160,7 @@ def test_touched_rows_move_as_in_the_whole_table(name: str) -> None:
 def test_batches_are_counted_as_the_trainer_counts_them(kg: KnowledgeGraph) -> None:
     asked = {(h, r, None) for h, r, _ in kg.train.tolist()}
     asked |= {(None, r, t) for _, r, t in kg.train.tolist()}
-    assert len(QuestionBatches(kg.train, 1)) == len(asked)
+    assert len(QueryBatches(kg.train, 1)) == len(asked)
 
 
 def test_every_budget_ranks_the_same(tmp_path: Path) -> None:

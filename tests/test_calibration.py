@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dans.calibration import CALIBRATIONS, Calibration, Fitted, Isotonic, Platt
-from dans.classification import auc, brier, nll
 from dans.errors import InputError
+from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted, Isotonic, Platt
+from dans.evaluation.classification import auc, brier, nll
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -46,10 +46,10 @@ def test_platt_is_the_optimum_of_soft_targets(seed: int, scale: float, shift: fl
     assert abs(float((gap * standard).mean())) < 1e-8
 
 
-def test_platt_of_facts_told_apart_stays_finite() -> None:
+def test_platt_of_triples_told_apart_stays_finite() -> None:
     scores = torch.tensor([-900.0, -900.0, 900.0, 900.0])
     fitted = Platt.fit(scores, scores > 0)
-    # Two facts of each kind: targets 3/4 and 1/4.
+    # Two triples of each kind: targets 3/4 and 1/4.
     expected = torch.tensor([0.25, 0.25, 0.75, 0.75], dtype=torch.float64)
     torch.testing.assert_close(fitted.probabilities(scores), expected)
 
@@ -64,7 +64,7 @@ def test_platt_with_a_rising_slope_keeps_auc(seed: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(CALIBRATIONS))
 def test_scores_that_tell_backwards_are_not_calibrated(name: str) -> None:
-    with pytest.raises(InputError, match="true validation facts from false ones backwards"):
+    with pytest.raises(InputError, match="true validation triples from false ones backwards"):
         CALIBRATIONS[name].fit(
             torch.tensor([1.0, 2, 3, 4]), torch.tensor([True, True, False, False])
         )
@@ -82,7 +82,7 @@ def test_what_holds_already_is_left_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CALIBRATIONS))
 def test_what_is_off_is_put_right(name: str) -> None:
-    """Labels follow σ(φ/4 − 1): with twice the facts, the NLL of that is reached."""
+    """Labels follow σ(φ/4 − 1): with twice the triples, the NLL of that is reached."""
     scores, labels = case(0, size=20_000, slope=0.25, offset=-1.0)
     other, held = case(1, size=20_000, slope=0.25, offset=-1.0)
     logits = CALIBRATIONS[name].fit(scores, labels).logits(other)
@@ -128,7 +128,7 @@ def test_isotonic_never_falls_and_is_never_certain(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_other_libraries_measure_calibrated_facts_alike(seed: int) -> None:
+def test_other_libraries_measure_calibrated_triples_alike(seed: int) -> None:
     peer = pytest.importorskip("sklearn.metrics")
     scores, labels = case(seed, slope=0.5)
     for kind in CALIBRATIONS.values():
@@ -162,9 +162,9 @@ def test_probabilities_have_the_shape_of_scores(kind: type[Calibration]) -> None
 @pytest.mark.parametrize(
     ("scores", "labels", "error", "message"),
     [
-        ([1.0, 2.0], [True, True], InputError, "true and false validation facts are both needed"),
-        ([1.0, 2.0], [False, False], InputError, "true and false validation facts"),
-        ([], [], InputError, "labels: expected at least one fact, got none"),
+        ([1.0, 2.0], [True, True], InputError, "true and false validation triples are both needed"),
+        ([1.0, 2.0], [False, False], InputError, "true and false validation triples"),
+        ([], [], InputError, "labels: expected at least one triple, got none"),
         ([2.0, 2.0], [True, False], InputError, "all scores are 2; they tell nothing apart"),
         ([1.0, 2.0], [1, -1], InputError, "labels: expected 0 and 1"),
         ([1.0, math.nan], [True, False], FloatingPointError, "NaN at 1"),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dans.classification import (
+from dans.errors import InputError
+from dans.evaluation.classification import (
     accuracy,
     auc,
     average_precision,
@@ -19,7 +20,6 @@ from dans.classification import (
     nll,
     thresholds,
 )
-from dans.errors import InputError
 
 SMALL = st.integers(0, 2**32 - 1)
 
@@ -72,7 +72,7 @@ def test_a_model_that_says_nothing_gets_the_closed_forms() -> None:
     assert numbers["auc"] == 0.5
     assert numbers["average_precision"] == pytest.approx(labels.double().mean().item())
     assert numbers["accuracy"] == pytest.approx(labels.double().mean().item())
-    assert numbers["facts"] == 30
+    assert numbers["triples"] == 30
 
 
 def test_certainty_is_rewarded_and_punished() -> None:

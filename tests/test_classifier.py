@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dans import classifier
-from dans.classification import classification
-from dans.classifier import Classifier, logits
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.evaluation import classifier
+from dans.evaluation.classification import classification
+from dans.evaluation.classifier import Classifier, logits
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Multilinear
 from dans.models.decoders.distmult import DistMult
@@ -17,13 +17,13 @@ from dans.registry import build
 
 
 def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
-    """The toy graph, whose valid lines are asked both ways round; those turned do not hold."""
+    """The toy graph, whose valid lines are asked both pathways round; those turned do not hold."""
     lines = torch.cat((kg.valid, kg.valid.flip(1)[:, [0, 1, 2]]))
     holds = torch.arange(len(lines)) < len(kg.valid)
     return replace(kg, labelled={"valid": (lines, holds)})
 
 
-def test_score_of_a_line_is_that_of_its_fact_with_the_shift(kg: KnowledgeGraph) -> None:
+def test_score_of_a_line_is_that_of_its_triple_with_the_shift(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     decoder = DistMult(kg.num_relations, 4, shift=-2.0)
     entities = torch.randn(kg.num_entities, 4)
@@ -67,11 +67,11 @@ def test_every_decoder_is_asked_as_in_ranking(
     graph = labelled(kg)
     found = Classifier(graph, "valid").scores(decoder, prepared)
     heads, relations, tails = graph.lines("valid")[0].unbind(1)
-    asked = decoder.ask_tails(prepared[heads], relations)
-    expected = decoder.match_all(asked, prepared).gather(1, tails.unsqueeze(1))
+    asked = decoder.tail_queries(prepared[heads], relations)
+    expected = decoder.score_all(asked, prepared).gather(1, tails.unsqueeze(1))
     if reciprocal:
-        asked = decoder.ask_heads(relations, prepared[tails])
-        backward = decoder.match_all(asked, prepared).gather(1, heads.unsqueeze(1))
+        asked = decoder.head_queries(relations, prepared[tails])
+        backward = decoder.score_all(asked, prepared).gather(1, heads.unsqueeze(1))
         assert not torch.allclose(expected, backward)
         expected = (expected + backward) / 2
     torch.testing.assert_close(found, expected.squeeze(1))
@@ -99,9 +99,9 @@ def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
     verdict = classifier(decoder, entities)
     expected = classification(classifier.scores(decoder, entities), graph.lines("valid")[1])
     assert verdict.numbers == expected
-    assert verdict.figure == expected["nll"]
-    assert verdict.beats(expected["nll"] + 0.1)
-    assert not verdict.beats(expected["nll"])
+    assert verdict.selection_metric == expected["nll"]
+    assert verdict.is_better(expected["nll"] + 0.1)
+    assert not verdict.is_better(expected["nll"])
     assert f"valid NLL {expected['nll']:.4f}" in verdict.summary()
 
 

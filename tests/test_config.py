@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dans.config import RunConfig
+from dans.config.recipes import override, read_recipe
+from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.recipes import override, read_recipe
 
 PLAIN = {
     "data": "umls",
@@ -18,7 +18,9 @@ PLAIN = {
 
 
 def test_parse_and_plain_are_inverse() -> None:
-    config = RunConfig.parse({**PLAIN, "train": {"steps": 3, "lr": 1}, "phase": {"critic": {}}})
+    config = RunConfig.parse(
+        {**PLAIN, "train": {"steps": 3, "lr": 1}, "phase": {"discriminator": {}}}
+    )
     assert RunConfig.parse(config.plain()) == config
     assert config.train.lr == 1.0
     assert config.encoder.options == {"dim": 8}
@@ -39,7 +41,7 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"encoder": {"dim": 8}}, "encoder.name: missing"),
         ({"encoder": 7}, "encoder: expected a name or a section"),
         ({"sampler": {"name": "uniform"}}, "sampler: expected a list"),
-        ({"phase": {"critic": {"rate": 1}}}, "phase.critic.rate: unknown option"),
+        ({"phase": {"discriminator": {"rate": 1}}}, "phase.discriminator.rate: unknown option"),
         ({"data": 3}, "data: expected a string"),
         ({"train": {"validate_every": 0}}, "train.validate_every: expected at least 1, got 0"),
         ({"train": {"batch": 0}}, "train.batch: expected at least 1"),
@@ -63,7 +65,7 @@ def test_parse_and_plain_are_inverse() -> None:
             'train.decay_patience: has no effect without schedule = "plateau"',
         ),
         ({"train": {"decay": 0, "schedule": "plateau"}}, "train.decay: expected above 0 and at"),
-        ({"phase": {"critic": {"sweep": True}}}, "phase.critic.sweep: needs a batch"),
+        ({"phase": {"discriminator": {"sweep": True}}}, "phase.discriminator.sweep: needs a batch"),
     ],
 )
 def test_mistakes_are_named_by_their_key(change: dict[str, object], message: str) -> None:
@@ -153,7 +155,7 @@ def test_broken_recipe_names_file_and_line(tmp_path: Path) -> None:
 def test_a_recipe_takes_over_what_it_leaves_open(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         """start = "pretrain/base"
-loss = { name = "logistic", balance = "facts" }
+loss = { name = "logistic", balance = "triples" }
 sampler = [{ name = "uniform", k = 20 }]
 [train]
 steps = 200
@@ -165,7 +167,7 @@ value = 0.5
     (tmp_path / "heir.toml").write_text(
         """extends = "base"
 loss = { name = "margin" }
-sampler = [{ name = "kept" }]
+sampler = [{ name = "self_loop" }]
 [train]
 steps = 100
 """
@@ -173,7 +175,7 @@ steps = 100
     assert read_recipe(tmp_path / "heir.toml") == {
         "start": "pretrain/base",
         "loss": {"name": "margin"},
-        "sampler": [{"name": "kept"}],
+        "sampler": [{"name": "self_loop"}],
         "train": {"steps": 100, "lr": 0.001},
     }
 
@@ -195,7 +197,7 @@ def test_a_recipe_cannot_extend_everything(tmp_path: Path, extends: str, message
 
 
 def test_options_of_a_component_not_named_anew_are_changed(tmp_path: Path) -> None:
-    (tmp_path / "base.toml").write_text('loss = { name = "logistic", balance = "facts" }')
+    (tmp_path / "base.toml").write_text('loss = { name = "logistic", balance = "triples" }')
     (tmp_path / "heir.toml").write_text('extends = "base"\nloss = { balance = "sum" }')
     assert read_recipe(tmp_path / "heir.toml") == {"loss": {"name": "logistic", "balance": "sum"}}
 

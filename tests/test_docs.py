@@ -20,18 +20,18 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from dans import cli
-from dans.assembly import configure
-from dans.building import build_trainer
-from dans.cli import RECIPES
-from dans.config import GraphConfig, PhaseConfig, RunConfig, TrainConfig
+from dans.cli import parsing as cli
+from dans.cli.parsing import RECIPES
+from dans.config.schema import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.decoders import DECODERS
 from dans.registry import options
+from dans.runs.build import build_trainer
+from dans.runs.init_from import DOORS
+from dans.runs.train import configure
 from dans.samplers import SAMPLERS
-from dans.starting import DOORS
 from tests.processes import run
 from tests.suites.toy import lay
 
@@ -57,12 +57,12 @@ SHORTER = {
     "evaluate.py": [],
     "export_vectors.py": [],
     "fetch_datasets.py": [],
-    "inspect_sampler.py": ["--facts", "50"],
+    "inspect_sampler.py": ["--triples", "50"],
     "plot_diversity.py": [],
     "plot_theory.py": [],
     "predict.py": [],
     "pretrain_rgcn.py": [*BRIEF, "--set", "encoder.dim=8"],
-    "report.py": ["--facts", "20"],
+    "report.py": ["--triples", "20"],
     "reproduce.py": [*BRIEF, "--seeds", "1"],
     "tabulate.py": [],
     "train_baseline.py": BRIEF,
@@ -130,7 +130,7 @@ class World:
         self.names: dict[str, Any] = {"__name__": "page"}
         #: what the commands of the last block of them printed
         self.printed: list[str] = []
-        lay(folder / "path" / "to" / "facts")
+        lay(folder / "path" / "to" / "triples")
 
     def run(self, block: Block) -> None:
         """Run a block by its language."""
@@ -402,9 +402,9 @@ def test_the_readme_s_negatives_have_the_shapes_it_says() -> None:
     names: dict[str, Any] = {}
     exec(block.text, names)
     negatives, positives = names["negatives"], names["positives"]
-    assert negatives.vectors.shape == (2, 20, 16)
+    assert negatives.embeddings.shape == (2, 20, 16)
     assert negatives.scores(positives).shape == (2, 20)
-    heads, relations, tails = names["facts"].unbind(-1)
+    heads, relations, tails = names["triples"].unbind(-1)
     decoder, entities = names["decoder"], names["entities"]
     expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
     torch.testing.assert_close(positives.scores().squeeze(1), expected)
@@ -511,7 +511,7 @@ def test_the_site_has_a_page_for_every_public_module(site: Path) -> None:
 @pytest.mark.slow
 def test_the_site_says_what_an_option_means(site: Path) -> None:
     for page in ("options.html", "api/dans/config.html"):
-        assert "facts (or questions) per step" in (site / page).read_text("utf-8"), page
+        assert "triples (or queries) per step" in (site / page).read_text("utf-8"), page
     table = (site / "options.html").read_text("utf-8")
     for config in (RunConfig, TrainConfig, GraphConfig, PhaseConfig):
         for field in dataclasses.fields(config):

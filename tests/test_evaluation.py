@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans import evaluation, questions
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
-from dans.evaluation import Evaluator, Ranks, Report
+from dans.evaluation import competitors as queries
+from dans.evaluation import evaluator as evaluation
+from dans.evaluation.evaluator import Evaluator, Ranks, Report
+from dans.evaluation.ranking import rank
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
-from dans.ranking import rank
 from dans.registry import build
 from dans.seeding import OutOfMemory
 from tests.live import Live
@@ -36,31 +37,35 @@ def model(
     return decoder.to(dtype), torch.randn(kg.num_entities, DIM, dtype=dtype)
 
 
-def facts(kg: KnowledgeGraph, splits: Iterable[str]) -> set[tuple[int, ...]]:
-    return {tuple(fact) for split in splits for fact in kg.split(split).tolist()}
+def triples(kg: KnowledgeGraph, splits: Iterable[str]) -> set[tuple[int, ...]]:
+    return {tuple(triple) for split in splits for triple in kg.split(split).tolist()}
 
 
 @torch.no_grad()
 def brute_force(
     kg: KnowledgeGraph, split: str, decoder: Decoder, entities: Tensor
 ) -> list[tuple[float, float, int, int]]:
-    """Per fact: rank of head, rank of tail, candidates of each; one triple of vectors at a time."""
-    known = facts(kg, SPLITS)
+    """Per triple: rank of head, rank of tail, candidates of each; one triple of embeddings at a time."""
+    known = triples(kg, SPLITS)
     rows = []
     for h, r, t in kg.split(split).tolist():
         ranks, sizes = [], []
         for side, gold in ((0, h), (2, t)):
             scores = {}
             for entity in range(kg.num_entities):
-                fact = (entity, r, t) if side == 0 else (h, r, entity)
-                if fact in known and entity != gold:
+                triple = (entity, r, t) if side == 0 else (h, r, entity)
+                if triple in known and entity != gold:
                     continue
                 if side == 0 and decoder.reciprocal:
                     inverse = decoder.relation.weight[r + kg.num_relations]
                     scores[entity] = decoder.score(entities[t], inverse, entities[entity]).item()
                 else:
-                    vectors = entities[fact[0]], decoder.relation.weight[r], entities[fact[2]]
-                    scores[entity] = decoder.score(*vectors).item()
+                    embeddings = (
+                        entities[triple[0]],
+                        decoder.relation.weight[r],
+                        entities[triple[2]],
+                    )
+                    scores[entity] = decoder.score(*embeddings).item()
             better = sum(s > scores[gold] + 1e-9 for s in scores.values())
             equal = sum(abs(s - scores[gold]) <= 1e-9 for s in scores.values()) - 1
             ranks.append(1 + better + equal / 2)
@@ -86,14 +91,14 @@ def test_ranks_are_those_of_the_definition(
 
 @pytest.fixture
 def busy() -> KnowledgeGraph:
-    """Questions with one answer in test, with a few, and with more than `MANY`."""
+    """Queries with one answer in test, with a few, and with more than `MANY`."""
     generator = torch.Generator().manual_seed(0)
     n = 40
-    facts = torch.randint(n, (300, 3), generator=generator)
-    facts[:, 1] %= 2
-    facts[:60, :2] = torch.tensor([0, 1])
-    facts[60:120, 1:] = torch.tensor([0, 3])
-    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in facts.unique(dim=0).tolist()]
+    triples = torch.randint(n, (300, 3), generator=generator)
+    triples[:, 1] %= 2
+    triples[:60, :2] = torch.tensor([0, 1])
+    triples[60:120, 1:] = torch.tensor([0, 3])
+    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in triples.unique(dim=0).tolist()]
     order = torch.randperm(len(names), generator=generator).tolist()
     names = [names[i] for i in order]
     return KnowledgeGraph.of(names[:30], names[30:60], names[60:])
@@ -102,15 +107,15 @@ def busy() -> KnowledgeGraph:
 class Table(DistMult):
     """A decoder whose scores are rounded, so that ties abound."""
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        return super().match_all(queries, entities).round()
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        return super().score_all(queries, entities).round()
 
 
 class Contiguous(DistMult):
-    """The same scores as DistMult, laid out question by question."""
+    """The same scores as DistMult, laid out query by query."""
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        return super().match_all(queries, entities).contiguous()
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        return super().score_all(queries, entities).contiguous()
 
 
 def placed(ranks: Ranks) -> list[Tensor]:
@@ -132,10 +137,10 @@ class Rows(Budget):
 
 
 @pytest.mark.parametrize("rows", [1, 6, 10**6])
-def test_questions_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, rows: int) -> None:
+def test_queries_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, rows: int) -> None:
     decoder, entities = model(busy, "distmult")
     counts = busy.test[:, :2].unique(dim=0, return_counts=True)[1]
-    assert counts.max() > questions.MANY
+    assert counts.max() > queries.MANY
     assert counts.min() == 1
     ranks = Evaluator(busy, "test", budget=Rows(rows)).ranks(decoder, entities)
     expected = torch.tensor(brute_force(busy, "test", decoder, entities), dtype=torch.float64)
@@ -145,11 +150,11 @@ def test_questions_with_many_answers_are_ranked_alike(busy: KnowledgeGraph, rows
 
 @pytest.fixture(scope="module")
 def crowd() -> KnowledgeGraph:
-    """Enough entities and questions for several blocks of several tiles."""
+    """Enough entities and queries for several blocks of several tiles."""
     generator = torch.Generator().manual_seed(0)
-    facts = torch.randint(997, (900, 3), generator=generator)
-    facts[:, 1] %= 3
-    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in facts.tolist()]
+    triples = torch.randint(997, (900, 3), generator=generator)
+    triples[:, 1] %= 3
+    names = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in triples.tolist()]
     return KnowledgeGraph.of(names, [], names[:60])
 
 
@@ -177,7 +182,8 @@ def test_no_rank_hangs_on_the_budget_and_equal_entities_tie(
     for rows in (1, 3, 10):
         part = Evaluator(crowd, "test", budget=Rows(rows)).ranks(decoder, entities)
         assert same(part, whole)
-    # Every entity is there twice, so that rivals come in pairs, but for those that left the race.
+    # Every entity is there twice, so that competitors come in pairs, but for those that left the
+    # race.
     assert (whole.pessimistic > whole.optimistic).float().mean() > 0.9
 
 
@@ -188,8 +194,8 @@ def test_neither_block_nor_tile_changes_a_rank(
 ) -> None:
     decoder, entities = model(busy, name, dtype=dtype)
     whole = Evaluator(busy, "test").ranks(decoder, entities)
-    monkeypatch.setattr(questions, "TILE", 16)
-    monkeypatch.setattr(questions, "LEAVING", 7)
+    monkeypatch.setattr(queries, "TILE", 16)
+    monkeypatch.setattr(queries, "LEAVING", 7)
     assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
     monkeypatch.setattr(evaluation, "MAX_BYTES", 3000)
     monkeypatch.setattr(evaluation, "TILE", 160)
@@ -217,12 +223,16 @@ def test_ties_count_half_and_are_reported(busy: KnowledgeGraph) -> None:
 
 @torch.no_grad()
 def rounded_ranks(kg: KnowledgeGraph, decoder: Decoder, entities: Tensor) -> list[list[float]]:
-    """By the pure function, a question at a time."""
-    known, n = facts(kg, SPLITS), kg.num_entities
+    """By the pure function, a query at a time."""
+    known, n = triples(kg, SPLITS), kg.num_entities
     rows = []
     for h, r, t in kg.test.tolist():
-        heads = decoder.match_all(decoder.ask_heads(torch.tensor([r]), entities[t, None]), entities)
-        tails = decoder.match_all(decoder.ask_tails(entities[h, None], torch.tensor([r])), entities)
+        heads = decoder.score_all(
+            decoder.head_queries(torch.tensor([r]), entities[t, None]), entities
+        )
+        tails = decoder.score_all(
+            decoder.tail_queries(entities[h, None], torch.tensor([r])), entities
+        )
         rows.append(
             [
                 rank(
@@ -283,13 +293,13 @@ class Given(DistMult):
         super().__init__(kg.num_relations, 1)
         self.scores = scores
 
-    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
         return h
 
-    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
         return t
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
         return self.scores[queries[:, 0].long()]
 
 
@@ -307,7 +317,7 @@ def test_infinite_scores_have_ranks(kg: KnowledgeGraph) -> None:
     assert ranks.realistic.tolist() == rounded_ranks(kg, decoder, ids(kg))
 
 
-def test_rivals_at_minus_infinity_are_still_rivals(kg: KnowledgeGraph) -> None:
+def test_competitors_at_minus_infinity_are_still_competitors(kg: KnowledgeGraph) -> None:
     scores = torch.full((kg.num_entities, kg.num_entities), -torch.inf)
     ranks = Evaluator(kg, "test").ranks(Given(kg, scores), ids(kg))
     assert torch.equal(ranks.optimistic, torch.ones_like(ranks.optimistic))
@@ -332,14 +342,14 @@ def test_the_message_names_the_entity_that_is_nan(kg: KnowledgeGraph) -> None:
         Evaluator(kg, "valid")(Given(kg, scores), ids(kg))
 
 
-def test_facts_with_unseen_entities_are_ranked_or_dropped(kg: KnowledgeGraph) -> None:
+def test_triples_with_unseen_entities_are_ranked_or_dropped(kg: KnowledgeGraph) -> None:
     decoder, entities = model(kg, "distmult")
     ranked = Evaluator(kg, "test").ranks(decoder, entities)
     dropping = Evaluator(kg, "test", unseen="drop")
     dropped = dropping.ranks(decoder, entities)
     seen = (kg.test != kg.entities.index("gus"))[:, [0, 2]].all(1)
     assert 0 < seen.sum() < len(seen)
-    assert torch.equal(dropped.facts, kg.test[seen])
+    assert torch.equal(dropped.triples, kg.test[seen])
     assert torch.equal(dropped.realistic, ranked.realistic[seen])
     assert dropping(decoder, entities).protocol["unseen_entities"] == "dropped"
 
@@ -360,7 +370,7 @@ def test_ranking_never_holds_more_than_the_budget(crowd: KnowledgeGraph, name: s
             least = int(least * 1.1)
     for limit in (least, int(1.2 * least)):
         evaluator.budget = Budget(limit)
-        with Live(entities, *decoder.parameters(), evaluator.facts) as live:
+        with Live(entities, *decoder.parameters(), evaluator.triples) as live:
             evaluator.ranks(decoder, entities)
         assert 0.2 * limit < live.most < limit
 
@@ -369,24 +379,24 @@ def test_ranking_never_holds_more_than_the_budget(crowd: KnowledgeGraph, name: s
 def test_out_of_memory_ranking_goes_on_with_less_and_the_same_ranks(crowd: KnowledgeGraph) -> None:
     decoder, entities = model(crowd, "complex", dtype=torch.float32)
     expected = Evaluator(crowd, "test").ranks(decoder, entities)
-    monkey, made = pytest.MonkeyPatch(), questions.count_rivals
+    monkey, made = pytest.MonkeyPatch(), queries.count_competitors
     told: list[int] = []
 
-    def count(scores: Tensor, side: questions.Questions, first: int) -> Tensor:
+    def count(scores: Tensor, side: queries.Queries, first: int) -> Tensor:
         if len(scores) > 9:
             raise OutOfMemory("out of memory")
         return made(scores, side, first)
 
     budget = Budget(10**9, remember=told.append)
     with monkey.context() as patch:
-        patch.setattr(evaluation, "count_rivals", count)
+        patch.setattr(evaluation, "count_competitors", count)
         ranks = Evaluator(crowd, "test", budget=budget).ranks(decoder, entities)
     assert same(ranks, expected)
     assert told
     assert budget.found == told[-1] < 10**9
 
 
-def test_a_budget_that_no_question_fits_in_is_refused(crowd: KnowledgeGraph) -> None:
+def test_a_budget_that_no_query_fits_in_is_refused(crowd: KnowledgeGraph) -> None:
     decoder, entities = model(crowd, "complex", dtype=torch.float32)
     with pytest.raises(InputError, match=r"memory_budget: expected at least \d.* got 50 kB"):
         Evaluator(crowd, "test", budget=Budget(50_000)).ranks(decoder, entities)
@@ -397,9 +407,9 @@ def test_only_one_tile_exists(crowd: KnowledgeGraph) -> None:
     last: list[weakref.ref[Tensor]] = []
 
     class Watched(DistMult):
-        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
             assert not last or last[-1]() is None
-            scores = super().match_all(queries, entities).contiguous()
+            scores = super().score_all(queries, entities).contiguous()
             last.append(weakref.ref(scores))
             return scores
 
@@ -408,13 +418,13 @@ def test_only_one_tile_exists(crowd: KnowledgeGraph) -> None:
     assert len(last) > 10
 
 
-def test_equal_questions_are_scored_once(busy: KnowledgeGraph) -> None:
+def test_equal_queries_are_scored_once(busy: KnowledgeGraph) -> None:
     asked: list[int] = []
 
     class Watched(DistMult):
-        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
             asked.append(len(queries))
-            return super().match_all(queries, entities)
+            return super().score_all(queries, entities)
 
     _, entities = model(busy, "distmult", dtype=torch.float32)
     Evaluator(busy, "test")(Watched(busy.num_relations, DIM), entities)
@@ -460,9 +470,9 @@ def test_the_table_has_a_line_for_each_side(kg: KnowledgeGraph) -> None:
 
 def test_what_cannot_be_ranked_is_refused(kg: KnowledgeGraph) -> None:
     empty = KnowledgeGraph.of(train=[("a", "r", "b")], test=[("a", "r", "c")])
-    with pytest.raises(InputError, match="valid: the split has no fact"):
+    with pytest.raises(InputError, match="valid: the split has no triple"):
         Evaluator(empty, "valid")
-    with pytest.raises(InputError, match="test: the split has no fact"):
+    with pytest.raises(InputError, match="test: the split has no triple"):
         Evaluator(empty, "test", unseen="drop")
     with pytest.raises(InputError, match="unseen: expected"):
         Evaluator(kg, "test", unseen="forget")  # type: ignore[arg-type]

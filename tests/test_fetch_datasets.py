@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dans.data.cards
-from dans.cli import run_main
+from dans.cli.parsing import run_main
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_datasets.py"
 FACTS = {"train": "ada\tknows\tbob\n", "valid": "bob\tknows\tcat\n", "test": "bob\tknows\tada\n"}
@@ -66,7 +66,9 @@ def test_fetched_sets_are_checked_and_described(
     fetch("toy")
     out = capsys.readouterr().out
     assert out.startswith("toy: 3 entities and 1 relation")
-    assert "test: 1 fact of 1 relation; 1 (100.0 %) is in train with head and tail exchanged" in out
+    assert (
+        "test: 1 triple of 1 relation; 1 (100.0 %) is in train with head and tail exchanged" in out
+    )
 
 
 @pytest.mark.parametrize(

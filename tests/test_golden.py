@@ -2,12 +2,12 @@
 
 import pytest
 
-from dans.building import build_trainer
-from dans.cli import RECIPES
-from dans.config import RunConfig
+from dans.cli.parsing import RECIPES
+from dans.config.recipes import override, read_recipe
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.recipes import override, read_recipe
+from dans.runs.build import build_trainer
 
 
 @pytest.mark.slow

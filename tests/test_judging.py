@@ -1,4 +1,4 @@
-"""Runs are judged: ranked, and where lines are labelled told apart and calibrated."""
+"""Runs are evaluated: ranked, and where lines are labelled told apart and calibrated."""
 
 import json
 import logging
@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import configure, load, train
-from dans.calibration import Fitted, Platt
-from dans.classification import accuracy, auc, brier, nll, thresholds
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.evaluation import Evaluator
-from dans.judging import (
+from dans.evaluation.calibration import Fitted, Platt
+from dans.evaluation.classification import accuracy, auc, brier, nll, thresholds
+from dans.evaluation.evaluator import Evaluator
+from dans.runs.evaluate import (
     calibrate,
+    classification_table,
     fit,
     judge,
     kept_or_fitted,
     probabilities,
     report_name,
     tell,
-    verdict_table,
 )
+from dans.runs.train import configure, load, train
 from dans.training.checkpoint import save_state
 from dans.training.run import Run
 from tests.suites.labelled import labelled_recipe
@@ -73,7 +73,7 @@ def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> 
     trained = load(run)
     lines, labels = trained.kg.lines("test")
     scores = trained.positives(lines).scores().squeeze(1).detach()
-    assert section["facts"] == len(lines) == 112
+    assert section["triples"] == len(lines) == 112
     for name, measure in {"auc": auc, "brier": brier, "nll": nll}.items():
         assert section[name] == pytest.approx(measure(scores, labels)), name
     assert section["platt"]["auc"] == section["auc"]
@@ -194,7 +194,7 @@ def test_what_is_kept_needs_no_scikit_learn(run: Path, caplog: pytest.LogCapture
         tell(run, which="last")
 
 
-@pytest.mark.parametrize("change", [{"step": 61}, {"digest": "of other facts"}])
+@pytest.mark.parametrize("change", [{"step": 61}, {"digest": "of other triples"}])
 def test_what_was_fitted_on_another_checkpoint_is_fitted_anew(
     calibrated: Path, change: dict[str, object]
 ) -> None:
@@ -213,7 +213,7 @@ def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
     before = kept_or_fitted(calibrated, load(calibrated))
     again = tmp_path / "again"
     train(configure(recipe, ["train.seed=1"]), again)
-    # The same facts, and the same step.
+    # The same triples, and the same step.
     save_state(Run(again).file("best"), {**Run(again).load("best"), "step": before.step})
     (again / "calibration.json").write_bytes((calibrated / "calibration.json").read_bytes())
     assert kept_or_fitted(again, load(again)) == fit(load(again)) != before
@@ -240,11 +240,11 @@ def test_triples_without_probabilities_are_refused(calibrated: Path) -> None:
 
 def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
     judge(run)
-    lines = verdict_table(kept(run)["classification"])
+    lines = classification_table(kept(run)["classification"])
     assert [line.split()[0] for line in lines[:4]] == ["calibration", "as", "platt", "isotonic"]
     assert lines[0].split()[1:] == ["auc", "nll", "brier", "ece"]
     assert f"{kept(run)['classification']['platt']['nll']:.4f}" in lines[2]
-    assert verdict_table(None) == []
+    assert classification_table(None) == []
 
 
 def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
@@ -259,8 +259,8 @@ def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Pa
     assert verdict is not None
     assert verdict.metrics() == {"classification": lines[-1]["classification"]}
     trained = load(run)
-    facts, labels = trained.kg.lines("valid")
-    scores = trained.positives(facts).scores().squeeze(1).detach()
+    triples, labels = trained.kg.lines("valid")
+    scores = trained.positives(triples).scores().squeeze(1).detach()
     assert nll(scores, labels) == pytest.approx(best["classification"]["nll"])
 
 
@@ -301,9 +301,9 @@ def test_dropout_ends_before_a_model_is_judged(select: str, recipe: Path, tmp_pa
         assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == verdict
         assert judge(tmp_path / "run", split="valid", which="last") == verdict
     else:
-        facts, labels = trained.kg.lines("valid")
-        scores = trained.positives(facts).scores().squeeze(1).detach()
-        assert nll(scores, labels) == pytest.approx(verdict.figure)
+        triples, labels = trained.kg.lines("valid")
+        scores = trained.positives(triples).scores().squeeze(1).detach()
+        assert nll(scores, labels) == pytest.approx(verdict.selection_metric)
 
 
 @pytest.mark.slow
@@ -315,11 +315,11 @@ def test_lines_of_wn11_are_classified(tmp_path: Path) -> None:
     recipe = tmp_path / "wn11.toml"
     recipe.write_text(
         'data = "wn11"\nencoder = { name = "lookup", dim = 4 }\ndecoder = "distmult"\n'
-        'loss = "logistic"\nsampler = ["kept"]\n[train]\nsteps = 1\nselect = "nll"\n'
+        'loss = "logistic"\nsampler = ["self_loop"]\n[train]\nsteps = 1\nselect = "nll"\n'
     )
     train(configure(recipe, []), tmp_path / "run")
     judge(tmp_path / "run", split="valid")
     report = kept(tmp_path / "run", "report.valid.json")
-    assert report["classification"]["facts"] == 5218
+    assert report["classification"]["triples"] == 5218
     assert report["both"]["queries"] == 5218
     assert 0 < report["classification"]["auc"] < 1

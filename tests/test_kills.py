@@ -45,9 +45,9 @@ CALLS = 16
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Facts, recipes, and the runs that nothing happened to."""
+    """Triples, recipes, and the runs that nothing happened to."""
     folder = tmp_path_factory.mktemp("kills")
-    lay(folder / "facts")
+    lay(folder / "triples")
     for recipe, text in RECIPES.items():
         (folder / f"{recipe}.toml").write_text(text.format(folder=folder))
         done = run(*command(recipe, folder / "whole" / recipe), cwd=folder)
@@ -108,7 +108,7 @@ def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["Trainer.judge", "Moves.move", "Trainer.diagnose"])
+@pytest.mark.parametrize("function", ["Trainer.judge", "PhaseOptimizers.move", "Trainer.diagnose"])
 def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     function: str, folder: Path, out: Path
 ) -> None:
@@ -136,7 +136,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(how: str, folder: Path,
     # Killed once more, before anything was written in its place.
     again = go_on("pretrain", out, before=partial(faults.kill_inside, "Trainer.judge", 0, 0))
     assert again.returncode == -signal.SIGKILL
-    assert re.search(r"last.safetensors: .*damaged.*; going on from .*previous", again.stderr)
+    assert re.search(r"last.safetensors: .*damaged.*; continuing from .*previous", again.stderr)
     assert re.search("previous.safetensors, of step 16", again.stderr)
     done = go_on("pretrain", out)
     assert done.returncode == 0, done.stderr
@@ -280,7 +280,7 @@ def test_second_process_in_a_folder_is_sent_away(folder: Path, out: Path) -> Non
         assert first.poll() is None
         first.send(signal.SIGINT)
         stop = first.wait()
-    assert_one_sentence(stop, "interrupted in step ", "--resume goes on", status=130)
+    assert_one_sentence(stop, "interrupted in step ", "--resume continues", status=130)
     step = re.search(r"of step (\d+)", stop.stderr)
     assert step is not None
     assert load_state(out / "last.safetensors")["step"] == int(step.group(1))

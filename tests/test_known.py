@@ -1,14 +1,14 @@
-"""Known facts: exact, whatever the hash does."""
+"""Known triples: exact, whatever the hash does."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dans.batch import corrupted
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import corrupted
 
 
 def every_triple(n: int, m: int) -> torch.Tensor:
@@ -19,18 +19,18 @@ def every_triple(n: int, m: int) -> torch.Tensor:
 def test_membership_is_that_of_a_set(seed: int, n: int, m: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     asked = every_triple(n, m)
-    facts = asked[torch.rand(len(asked), generator=generator) < 0.3]
-    expected = {tuple(fact) for fact in facts.tolist()}
-    known = KnownFacts(facts, n, m)
+    triples = asked[torch.rand(len(asked), generator=generator) < 0.3]
+    expected = {tuple(triple) for triple in triples.tolist()}
+    known = KnownTriples(triples, n, m)
     assert known.contains(asked).tolist() == [tuple(a) in expected for a in asked.tolist()]
     assert len(known) == len(expected)
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 9), m=st.integers(1, 4))
-def test_a_corrupted_fact_is_known_as_if_it_had_been_made(seed: int, n: int, m: int) -> None:
+def test_a_corrupted_triple_is_known_as_if_it_had_been_made(seed: int, n: int, m: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     every = every_triple(n, m)
-    known = KnownFacts(every[torch.rand(len(every), generator=generator) < 0.3], n, m)
+    known = KnownTriples(every[torch.rand(len(every), generator=generator) < 0.3], n, m)
     positives = every[torch.randperm(len(every), generator=generator)[:6]]
     ids = torch.randint(n, (len(positives), 5), generator=generator)
     replaces_head = torch.rand(ids.shape, generator=generator) < 0.5
@@ -40,13 +40,13 @@ def test_a_corrupted_fact_is_known_as_if_it_had_been_made(seed: int, n: int, m: 
 
 def test_the_largest_corrupted_keys_are_exact() -> None:
     n, m = 3_000_000, 1_000_000
-    known = KnownFacts(torch.tensor([[n - 1, m - 1, n - 1], [0, m - 1, n - 1]]), n, m)
-    fact = torch.tensor([[0, m - 1, 5]])
+    known = KnownTriples(torch.tensor([[n - 1, m - 1, n - 1], [0, m - 1, n - 1]]), n, m)
+    triple = torch.tensor([[0, m - 1, 5]])
     ends = torch.tensor([[n - 1, n - 1, n - 2]])
-    found = known.corrupted(fact, ends, torch.tensor([[False, True, False]]))
+    found = known.corrupted(triple, ends, torch.tensor([[False, True, False]]))
     assert found.tolist() == [[True, False, False]]
-    fact[0, 2] = n - 1
-    assert known.corrupted(fact, ends, torch.ones(1, 3, dtype=torch.bool))[0].tolist() == [
+    triple[0, 2] = n - 1
+    assert known.corrupted(triple, ends, torch.ones(1, 3, dtype=torch.bool))[0].tolist() == [
         True,
         True,
         False,
@@ -55,28 +55,28 @@ def test_the_largest_corrupted_keys_are_exact() -> None:
 
 def test_answers_are_all_and_only_the_known_ones(kg: KnowledgeGraph) -> None:
     known, n, m = kg.known(), kg.num_entities, kg.num_relations
-    facts = {tuple(f) for split in ("train", "valid", "test") for f in kg.split(split).tolist()}
+    triples = {tuple(f) for split in ("train", "valid", "test") for f in kg.split(split).tolist()}
     anchors, relations = torch.cartesian_prod(torch.arange(n), torch.arange(m)).unbind(1)
     pairs = list(zip(anchors.tolist(), relations.tolist(), strict=True))
     rows, tails = known.tails(anchors, relations)
     assert rows.tolist() == sorted(rows.tolist())
     got = [(*pairs[row], t) for row, t in zip(rows.tolist(), tails.tolist(), strict=True)]
-    assert len(got) == len(facts)
-    assert set(got) == facts
+    assert len(got) == len(triples)
+    assert set(got) == triples
     rows, heads = known.heads(relations, anchors)
     got = [(h, *pairs[row][::-1]) for row, h in zip(rows.tolist(), heads.tolist(), strict=True)]
-    assert len(got) == len(facts)
-    assert set(got) == facts
+    assert len(got) == len(triples)
+    assert set(got) == triples
 
 
-def test_a_question_asked_twice_is_answered_twice(kg: KnowledgeGraph) -> None:
+def test_a_query_asked_twice_is_answered_twice(kg: KnowledgeGraph) -> None:
     h, r, _ = kg.train[0].tolist()
     rows, tails = kg.known().tails(torch.tensor([h, h]), torch.tensor([r, r]))
     assert len(rows) > 0
     assert tails[rows == 0].tolist() == tails[rows == 1].tolist()
 
 
-def test_shape_of_the_question_is_the_shape_of_the_answer(kg: KnowledgeGraph) -> None:
+def test_shape_of_the_query_is_the_shape_of_the_answer(kg: KnowledgeGraph) -> None:
     known = kg.known()
     assert known.contains(kg.train.view(2, -1, 3)).shape == (2, len(kg.train) // 2)
     assert known.contains(kg.train[0]).shape == ()
@@ -84,23 +84,23 @@ def test_shape_of_the_question_is_the_shape_of_the_answer(kg: KnowledgeGraph) ->
     assert known.contains(kg.train[:0]).shape == (0,)
 
 
-def test_repeated_facts_count_once() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, 1], [0, 0, 1]]), 2, 1)
+def test_repeated_triples_count_once() -> None:
+    known = KnownTriples(torch.tensor([[0, 0, 1], [0, 0, 1]]), 2, 1)
     assert len(known) == 1
     assert known.tails(torch.tensor([0]), torch.tensor([0]))[1].tolist() == [1]
 
 
-def test_no_facts_is_a_set_too() -> None:
-    known = KnownFacts(torch.empty(0, 3, dtype=torch.int64), 3, 2)
+def test_no_triples_is_a_set_too() -> None:
+    known = KnownTriples(torch.empty(0, 3, dtype=torch.int64), 3, 2)
     assert not known.contains(every_triple(3, 2)).any()
     assert known.tails(torch.tensor([0]), torch.tensor([1]))[0].tolist() == []
 
 
 def test_the_largest_keys_that_fit_are_exact() -> None:
     n, m = 3_000_000, 1_000_000
-    facts = torch.tensor([[n - 1, m - 1, n - 1], [n - 1, m - 1, 0], [0, 0, 0]])
-    known = KnownFacts(facts, n, m)
-    assert known.contains(facts).all()
+    triples = torch.tensor([[n - 1, m - 1, n - 1], [n - 1, m - 1, 0], [0, 0, 0]])
+    known = KnownTriples(triples, n, m)
+    assert known.contains(triples).all()
     assert not known.contains(torch.tensor([[n - 1, m - 1, n - 2], [n - 2, m - 1, n - 1]])).any()
     last = torch.tensor([n - 1]), torch.tensor([m - 1])
     assert known.tails(*last)[1].tolist() == [0, n - 1]
@@ -108,26 +108,26 @@ def test_the_largest_keys_that_fit_are_exact() -> None:
 
 def test_keys_beyond_64_bits_are_refused() -> None:
     with pytest.raises(InputError, match=r"beyond 64 bits.*below 2\^63"):
-        KnownFacts(torch.empty(0, 3, dtype=torch.int64), 3_100_000, 1_000_000)
+        KnownTriples(torch.empty(0, 3, dtype=torch.int64), 3_100_000, 1_000_000)
 
 
 @pytest.mark.parametrize(
-    ("fact", "name"), [([8, 0, 0], "head"), ([0, 3, 0], "relation"), ([0, 0, -1], "tail")]
+    ("triple", "name"), [([8, 0, 0], "head"), ([0, 3, 0], "relation"), ([0, 0, -1], "tail")]
 )
-def test_ids_out_of_range_are_refused(fact: list[int], name: str) -> None:
+def test_ids_out_of_range_are_refused(triple: list[int], name: str) -> None:
     with pytest.raises(InputError, match=f"{name} id"):
-        KnownFacts(torch.tensor([fact]), 8, 3)
+        KnownTriples(torch.tensor([triple]), 8, 3)
 
 
-def test_facts_are_no_part_of_a_checkpoint(kg: KnowledgeGraph) -> None:
+def test_triples_are_no_part_of_a_checkpoint(kg: KnowledgeGraph) -> None:
     assert kg.known().state_dict() == {}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees_with_cpu() -> None:
     asked = every_triple(7, 3)
-    facts = asked[torch.rand(len(asked)) < 0.3]
-    known = KnownFacts(facts, 7, 3)
+    triples = asked[torch.rand(len(asked)) < 0.3]
+    known = KnownTriples(triples, 7, 3)
     expected = known.contains(asked), *known.heads(asked[:, 1], asked[:, 2])
     known.to("cuda")
     asked = asked.cuda()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, l2, masked_mean
+from dans.objectives.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, l2, masked_mean
 
 POSITIVE = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
 NEGATIVE = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], dtype=torch.float64)
@@ -18,15 +18,15 @@ def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
-@pytest.mark.parametrize("balance", ["terms", "facts", "sum"])
+@pytest.mark.parametrize("balance", ["terms", "triples", "sum"])
 def test_logistic_equals_its_formula(balance: str) -> None:
     total = 0.0
     for (positive,), negatives in zip(POSITIVE.tolist(), NEGATIVE.tolist(), strict=True):
-        fact, rivals = softplus(-positive), [softplus(f) for f in negatives]
+        triple, terms = softplus(-positive), [softplus(f) for f in negatives]
         total += {
-            "terms": (fact + sum(rivals)) / 4,
-            "facts": (fact + sum(rivals) / 3) / 2,
-            "sum": fact + sum(rivals),
+            "terms": (triple + sum(terms)) / 4,
+            "triples": (triple + sum(terms) / 3) / 2,
+            "sum": triple + sum(terms),
         }[balance]
     got = Logistic(balance=balance)(POSITIVE, NEGATIVE)  # type: ignore[arg-type]
     assert got.item() == pytest.approx(total / 2, rel=1e-12)
@@ -34,7 +34,7 @@ def test_logistic_equals_its_formula(balance: str) -> None:
 
 def test_self_adversarial_equals_its_formula_and_detaches_its_weights() -> None:
     negative = NEGATIVE.clone().requires_grad_()
-    loss = SelfAdversarial(temperature=0.7, balance="facts")(POSITIVE, negative)
+    loss = SelfAdversarial(temperature=0.7, balance="triples")(POSITIVE, negative)
     weights = (0.7 * NEGATIVE).softmax(-1)
     expected = torch.nn.functional.softplus(-POSITIVE).mean(-1) + (
         weights * torch.nn.functional.softplus(NEGATIVE)
@@ -61,7 +61,7 @@ def test_a_step_widens_the_gap(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_invalid_rivals_do_not_count(name: str) -> None:
+def test_invalid_negatives_do_not_count(name: str) -> None:
     loss: Loss = LOSSES[name]()
     valid = torch.tensor([[True, True, False], [True, True, False]])
     wild = NEGATIVE.clone()
@@ -72,7 +72,7 @@ def test_invalid_rivals_do_not_count(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_fact_without_a_valid_rival_has_a_finite_loss(name: str) -> None:
+def test_triple_without_a_valid_negative_has_a_finite_loss(name: str) -> None:
     none = torch.zeros(2, 3, dtype=torch.bool)
     negative = NEGATIVE.clone().requires_grad_()
     loss = LOSSES[name]()(POSITIVE, negative, none)
@@ -92,7 +92,7 @@ def test_huge_scores_have_finite_losses_and_gradients(name: str) -> None:
     assert bool(torch.isfinite(positive.grad).all())
 
 
-def test_positive_scores_may_differ_by_rival() -> None:
+def test_positive_scores_may_differ_by_negative() -> None:
     torch.testing.assert_close(
         Logistic()(POSITIVE.expand(2, 3), NEGATIVE), Logistic()(POSITIVE, NEGATIVE)
     )
@@ -104,7 +104,7 @@ def test_margin_changes_the_hinge() -> None:
 
 
 def test_unknown_balance_is_refused() -> None:
-    with pytest.raises(InputError, match="balance: known: terms, facts, sum"):
+    with pytest.raises(InputError, match="balance: known: terms, triples, sum"):
         Logistic(balance="half")  # type: ignore[arg-type]
 
 
@@ -123,7 +123,7 @@ def test_weights_multiply_terms_and_count_none(name: str) -> None:
     torch.testing.assert_close(half, (whole + nothing) / 2)
 
 
-@pytest.mark.parametrize("balance", ["terms", "facts", "sum"])
+@pytest.mark.parametrize("balance", ["terms", "triples", "sum"])
 @pytest.mark.parametrize("name", ["logistic", "self_adversarial"])
 def test_an_offset_is_added_to_every_score(name: str, balance: str) -> None:
     make: Any = LOSSES[name]
@@ -140,12 +140,12 @@ def test_an_offset_is_added_to_every_score(name: str, balance: str) -> None:
 
 
 def test_sans_with_an_offset_equals_the_sources_formula() -> None:
-    f, rivals, gamma, alpha = 1.0, [0.5, -1.0, 2.0], 9.0, 0.5
-    exponents = [math.exp(alpha * x) for x in rivals]
+    f, negatives, gamma, alpha = 1.0, [0.5, -1.0, 2.0], 9.0, 0.5
+    exponents = [math.exp(alpha * x) for x in negatives]
     weights = [x / sum(exponents) for x in exponents]
-    by_hand = zip(weights, rivals, strict=True)
+    by_hand = zip(weights, negatives, strict=True)
     expected = softplus(-(gamma + f)) + sum(w * softplus(gamma + x) for w, x in by_hand)
-    loss = SelfAdversarial(temperature=alpha, balance="facts", offset=gamma)
+    loss = SelfAdversarial(temperature=alpha, balance="triples", offset=gamma)
     got = loss(POSITIVE[:1], NEGATIVE[:1])
     assert got.item() == pytest.approx(expected / 2, rel=1e-12)
 
@@ -154,13 +154,13 @@ def test_ns_and_ns_mean_equal_the_sources_formulas() -> None:
     # By hand, of f⁺ = 1 and f = ½, −1, 2: softplus(−1) = softplus(−1) = .313262,
     # softplus(½) = .974077, softplus(2) = 2.126928.
     ns = Logistic(balance="sum")(POSITIVE[:1], NEGATIVE[:1])
-    mean = Logistic(balance="facts")(POSITIVE[:1], NEGATIVE[:1])
+    mean = Logistic(balance="triples")(POSITIVE[:1], NEGATIVE[:1])
     assert ns.item() == pytest.approx(0.313262 + 0.974077 + 0.313262 + 2.126928, abs=2e-6)
     assert mean.item() == pytest.approx((0.313262 + 3.414267 / 3) / 2, abs=2e-6)
 
 
 def test_margin_equals_its_formula() -> None:
-    # Gaps of 1 − f⁺ + f: ½, (−1), 2 of the first fact and 1½, 4½, (−½) of the second.
+    # Gaps of 1 − f⁺ + f: ½, (−1), 2 of the first triple and 1½, 4½, (−½) of the second.
     assert Margin(margin=1.0)(POSITIVE, NEGATIVE).item() == pytest.approx((2.5 / 3 + 6 / 3) / 2)
 
 
@@ -186,6 +186,6 @@ def test_l2_is_the_sum_of_mean_squares() -> None:
 
 
 def test_l2_pulls_towards_zero() -> None:
-    vectors = torch.tensor([2.0, -3.0], requires_grad=True)
-    (gradient,) = torch.autograd.grad(l2(vectors), vectors)
+    embeddings = torch.tensor([2.0, -3.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(l2(embeddings), embeddings)
     assert gradient.tolist() == [2.0, -3.0]

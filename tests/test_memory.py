@@ -245,4 +245,4 @@ def test_a_real_allocation_that_fails_is_halved(tmp_path: Path) -> None:
     script.write_text(REAL, encoding="utf-8")
     done = run(str(script), cwd=tmp_path)
     assert done.stdout.split() == ["1024", "1024", "True", "True"], done.stderr
-    assert "out of memory; going on with" in done.stderr
+    assert "out of memory; continuing with" in done.stderr

@@ -69,7 +69,7 @@ def test_wheel_holds_every_card(contents: set[str]) -> None:
 
 
 def test_wheel_holds_what_a_report_is_made_of(contents: set[str]) -> None:
-    assert {f"dans/reporting/page.{kind}" for kind in ("css", "html", "js")} <= contents
+    assert {f"dans/report/page.{kind}" for kind in ("css", "html", "js")} <= contents
 
 
 def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
@@ -118,8 +118,8 @@ import dans.predict
 from baselines.softmax import SoftmaxCrossEntropy
 from dans.samplers import Uniform
 
-rivals: Uniform = Uniform(k=3)
-by_question: bool = SoftmaxCrossEntropy.by_question
+negatives: Uniform = Uniform(k=3)
+by_query: bool = SoftmaxCrossEntropy.by_query
 """
 
 

@@ -3,8 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from dans.config.reading import (
+    lines,
+    parse_json,
+    parse_toml,
+    read_json,
+    read_object,
+    read_text,
+    read_toml,
+)
 from dans.errors import InputError
-from dans.plain import lines, parse_json, parse_toml, read_json, read_object, read_text, read_toml
 
 
 def test_good_files_are_plain_data(tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
-"""Questions of a split: each once, those with most answers first."""
+"""Queries of a split: each once, those with most answers first."""
 
 import torch
 from torch import Tensor
 
-from dans.questions import Questions
+from dans.evaluation.competitors import Queries
 
 ANCHORS, RELATIONS = torch.tensor([5, 1, 5, 1, 5, 2]), torch.tensor([0, 1, 0, 0, 0, 1])
 ANSWERS = torch.tensor([3, 4, 0, 2, 6, 1])
 
 
 def known(anchors: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
-    """Of every question its answers here and, beyond those, entity 7."""
+    """Of every query its answers here and, beyond those, entity 7."""
     pairs = [
         (row, answer)
         for row, (anchor, relation) in enumerate(
@@ -25,11 +25,11 @@ def known(anchors: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
     return rows, entities
 
 
-def test_every_fact_is_below_its_own_question() -> None:
-    asked = Questions.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
-    assert sorted(asked.facts.tolist()) == list(range(6))
+def test_every_triple_is_below_its_own_query() -> None:
+    asked = Queries.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
+    assert sorted(asked.triples.tolist()) == list(range(6))
     for i, (first, last) in enumerate(zip(asked.starts, asked.starts[1:], strict=False)):
-        rows = asked.facts[first:last]
+        rows = asked.triples[first:last]
         assert (ANCHORS[rows] == asked.anchors[i]).all()
         assert (RELATIONS[rows] == asked.relations[i]).all()
         assert torch.equal(asked.answers[first:last], ANSWERS[rows])
@@ -37,8 +37,8 @@ def test_every_fact_is_below_its_own_question() -> None:
         assert set(own.tolist()) == {7, *ANSWERS[rows].tolist()}
 
 
-def test_equal_questions_are_asked_once_and_the_longest_first() -> None:
-    asked = Questions.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
+def test_equal_queries_are_asked_once_and_the_longest_first() -> None:
+    asked = Queries.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
     pairs = torch.stack((asked.anchors, asked.relations), 1)
     assert len(pairs.unique(dim=0)) == len(pairs) == 4
     assert asked.starts.diff().tolist() == [3, 1, 1, 1]
@@ -46,6 +46,6 @@ def test_equal_questions_are_asked_once_and_the_longest_first() -> None:
 
 
 def test_other_known_answers_do_not_compete() -> None:
-    asked = Questions.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
+    asked = Queries.of(ANCHORS, RELATIONS, ANSWERS, known, num_entities=8)
     # Of eight entities, all but the known ones and, of those, the right one.
     assert asked.candidates.tolist() == [8 + 1 - 4] * 3 + [8 + 1 - 2] * 3

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dans.ranking import metrics, rank
+from dans.evaluation.ranking import metrics, rank
 
 SMALL = st.integers(0, 2**32 - 1)
 
@@ -32,9 +32,9 @@ def extremes(scores: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def test_rank_is_the_mean_over_all_orders_of_the_ties(seed: int, levels: int) -> None:
     scores, truth, known = random_case(seed, levels)
     for row, gold in enumerate(truth.tolist()):
-        rivals = [j for j in range(9) if j != gold and not known[row, j]]
-        better = sum(bool(scores[row, j] > scores[row, gold]) for j in rivals)
-        equal = sum(bool(scores[row, j] == scores[row, gold]) for j in rivals)
+        competitors = [j for j in range(9) if j != gold and not known[row, j]]
+        better = sum(bool(scores[row, j] > scores[row, gold]) for j in competitors)
+        equal = sum(bool(scores[row, j] == scores[row, gold]) for j in competitors)
         orders = [1 + better + before for before in range(equal + 1)]
         assert rank(scores, truth, known)[row] == sum(orders) / len(orders)
 

@@ -6,11 +6,11 @@ import pytest
 
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
-from dans.building import build_model, build_objective, build_regularizers
-from dans.cli import RECIPES
-from dans.config import RunConfig
+from dans.cli.parsing import RECIPES
+from dans.config.recipes import read_recipe
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.recipes import read_recipe
+from dans.runs.build import build_model, build_objective, build_regularizers
 
 ALL = sorted(RECIPES.rglob("*.toml"))
 

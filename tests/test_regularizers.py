@@ -8,28 +8,28 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dans.building import build_regularizers
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
+from dans.objectives.regularizers import N3, REGULARIZERS, Lp, OfTriples, RelationPrediction, Table
 from dans.registry import build
-from dans.regularizers import N3, REGULARIZERS, Lp, OfFacts, RelationPrediction, Table
+from dans.runs.build import build_regularizers
 
 H, T = torch.randn(2, 5, 6, dtype=torch.float64)
 R = torch.randn(5, 6, dtype=torch.float64)
 
 
-#: Those of the vectors of facts.
-OF_FACTS = sorted(name for name, kind in REGULARIZERS.items() if issubclass(kind, OfFacts))
+#: Those of the embeddings of triples.
+OF_FACTS = sorted(name for name, kind in REGULARIZERS.items() if issubclass(kind, OfTriples))
 
 
-def make(name: str) -> OfFacts:
+def make(name: str) -> OfTriples:
     given: dict[str, Any] = {"lp": {"p": 3, "entities": 0.1, "relations": 0.2}}
     made = REGULARIZERS[name](**given.get(name, {"weight": 0.1}))
-    assert isinstance(made, OfFacts)
+    assert isinstance(made, OfTriples)
     return made
 
 
@@ -46,14 +46,14 @@ def test_lp_equals_its_formula_and_weighs_entities_and_relations_apart(p: int) -
 def test_gradient_of_lp_is_a_power_less(p: int) -> None:
     h, r, t = (v.clone().requires_grad_() for v in (H, R, T))
     loss = Lp(p=p, entities=0.3, relations=0.7).of(h, r, t)
-    for vectors, weight in ((h, 0.3), (r, 0.7), (t, 0.3)):
-        (gradient,) = torch.autograd.grad(loss, vectors, retain_graph=True)
-        expected = weight * vectors.abs() ** (p - 1) * vectors.sign() / len(H)
+    for embeddings, weight in ((h, 0.3), (r, 0.7), (t, 0.3)):
+        (gradient,) = torch.autograd.grad(loss, embeddings, retain_graph=True)
+        expected = weight * embeddings.abs() ** (p - 1) * embeddings.sign() / len(H)
         torch.testing.assert_close(gradient, expected)
 
 
-def test_an_entity_counts_as_often_as_facts_mention_it() -> None:
-    # Row 0 is three times in three facts, row 1 twice, row 2 once.
+def test_an_entity_counts_as_often_as_triples_mention_it() -> None:
+    # Row 0 is three times in three triples, row 1 twice, row 2 once.
     table = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.5]], requires_grad=True)
     heads, tails = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 0])
     loss = Lp(p=2, entities=0.3).of(table[heads], torch.zeros(3, 4), table[tails])
@@ -141,7 +141,7 @@ def test_n3_of_a_decoder_without_complex_vectors_names_both(
         "decoder": {"name": decoder},
         "regularizer": [{"name": "n3", "weight": 0.1}],
     }
-    message = f"regularizer.0.name: n3 is of complex vectors, not of {decoder}'s"
+    message = f"regularizer.0.name: n3 is of complex embeddings, not of {decoder}'s"
     with pytest.raises(InputError, match=message):
         build_regularizers(RunConfig.parse(plain), kg)
     plain["decoder"] = {"name": "complex"}

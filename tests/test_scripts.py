@@ -22,8 +22,8 @@ DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's own graph, a recipe for it and a trained run."""
     folder = tmp_path_factory.mktemp("user")
-    lay(folder / "facts")
-    (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts"))
+    lay(folder / "triples")
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples"))
     done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "valid MRR" in done.stdout
@@ -64,7 +64,7 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
     groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
-    assert {"true tails", "entity way", "relation way", "uniform"} == groups.keys()
+    assert {"true tails", "entity pathway", "relation pathway", "uniform"} == groups.keys()
     done = run("inspect_sampler.py", "dans", "--sampler", "kept:k=3", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "dans" / "samplers.png").stat().st_size > 10_000
@@ -97,8 +97,8 @@ def test_labelled_lines_are_judged_and_drawn(
 
 
 @pytest.mark.slow
-def test_samplers_are_inspected_on_facts_alone(folder: Path) -> None:
-    options = ["--dataset", folder / "facts", "--sampler", "uniform", "--out", "looked"]
+def test_samplers_are_inspected_on_triples_alone(folder: Path) -> None:
+    options = ["--dataset", folder / "triples", "--sampler", "uniform", "--out", "looked"]
     done = run("inspect_sampler.py", *options, cwd=folder)
     assert done.returncode == 0, done.stderr
     numbers = json.loads((folder / "looked" / "samplers.json").read_text())
@@ -109,7 +109,7 @@ def test_samplers_are_inspected_on_facts_alone(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_reproducing_makes_what_is_missing_and_no_more(folder: Path, tmp_path: Path) -> None:
-    changes = [f"data={folder / 'facts'}", "train.steps=2", "train.validate_every=1"]
+    changes = [f"data={folder / 'triples'}", "train.steps=2", "train.validate_every=1"]
     options = [option for change in changes for option in ("--set", change)]
     options += ["pretrain", "--match", "umls-distmult", "--seeds", "1"]
     made = tmp_path / "runs" / "pretrain" / "umls-distmult" / "seed0"
@@ -122,7 +122,7 @@ def test_reproducing_makes_what_is_missing_and_no_more(folder: Path, tmp_path: P
     assert (made / "report.last.json").stat().st_mtime_ns == report
     assert sampler.exists()
     done = run("tabulate.py", "runs/pretrain", "--json", "numbers.json", cwd=tmp_path)
-    assert "harder than the fact" in done.stdout
+    assert "harder than the triple" in done.stdout
     assert "sampler" in json.loads((tmp_path / "numbers.json").read_text())["umls-distmult"]
 
 
@@ -185,13 +185,13 @@ def test_a_run_goes_on_when_the_one_it_started_from_is_gone(folder: Path, tmp_pa
     ],
     ids=["softmax", "stay_positive", "sampled"],
 )
-def test_rivals_are_trained_and_judged(folder: Path, tmp_path: Path, objective: str) -> None:
-    (tmp_path / "rival.toml").write_text(
-        f'data = "{folder / "facts"}"\n{objective}encoder = {{ name = "lookup", dim = 8 }}\n'
+def test_negatives_are_trained_and_judged(folder: Path, tmp_path: Path, objective: str) -> None:
+    (tmp_path / "negative.toml").write_text(
+        f'data = "{folder / "triples"}"\n{objective}encoder = {{ name = "lookup", dim = 8 }}\n'
         'decoder = "simple"\n[train]\nsteps = 4\nbatch = 10\nvalidate_every = 2\n'
         'optimizer = "adagrad"\nthreads = 1\n'
     )
-    done = run("train_baseline.py", "--recipe", "rival.toml", "--out", "run", cwd=tmp_path)
+    done = run("train_baseline.py", "--recipe", "negative.toml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "valid MRR" in done.stdout
     done = run("evaluate.py", "run", cwd=tmp_path)
@@ -203,7 +203,7 @@ def test_rivals_are_trained_and_judged(folder: Path, tmp_path: Path, objective: 
 
 @pytest.mark.slow
 def test_theory_is_drawn(folder: Path, tmp_path: Path) -> None:
-    done = run("plot_theory.py", "--out", "theory", "--data", folder / "facts", cwd=tmp_path)
+    done = run("plot_theory.py", "--out", "theory", "--data", folder / "triples", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "theory" / "theory.png").stat().st_size > 10_000
     numbers = json.loads((tmp_path / "theory" / "theory.json").read_text())

@@ -16,8 +16,8 @@ from typing import Any
 import optuna
 import pytest
 
-from dans.assembly import configure
 from dans.errors import InputError
+from dans.runs.train import configure
 from dans.training.run import Run
 from dans.training.trainer import Trainer
 from dans.tuning import Plan, Study, tune
@@ -44,16 +44,16 @@ threads = 1
 
 TRIALS = 4
 
-SPACE = ("train.lr=1e-3..1.0:log", "encoder.dim=2..8:step=2", "loss.balance=facts,terms")
+SPACE = ("train.lr=1e-3..1.0:log", "encoder.dim=2..8:step=2", "loss.balance=triples,terms")
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe for a user's own small graph."""
     folder = tmp_path_factory.mktemp("user")
-    lay(folder / "facts")
+    lay(folder / "triples")
     path = folder / "own.toml"
-    path.write_text(RECIPE.format(data=folder / "facts"))
+    path.write_text(RECIPE.format(data=folder / "triples"))
     return path
 
 
@@ -312,10 +312,10 @@ def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
 
 
 def test_a_folder_of_something_else_is_left_alone(recipe: Path) -> None:
-    facts = recipe.parent / "facts"
+    triples = recipe.parent / "triples"
     with pytest.raises(InputError, match="holds something else than a study"):
-        tune(plan(recipe), 1, where=facts)
-    assert {path.name for path in facts.iterdir()} == {f"{split}.tsv" for split in FACTS}
+        tune(plan(recipe), 1, where=triples)
+    assert {path.name for path in triples.iterdir()} == {f"{split}.tsv" for split in FACTS}
 
 
 def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
@@ -450,4 +450,4 @@ def test_interrupted_search_says_how_it_goes_on(recipe: Path, tmp_path: Path) ->
         running.send(signal.SIGINT)
         done = running.wait()
     assert done.returncode == 130
-    assert done.stderr == "error: interrupted in study; the same command goes on\n"
+    assert done.stderr == "error: interrupted in study; the same command continues\n"

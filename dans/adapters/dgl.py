@@ -6,17 +6,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dans.adapters.phases import Learner
-from dans.batch import Positives
+from dans.adapters.learner import Learner
 from dans.data._dgl import dgl
 from dans.errors import InputError, one_of
+from dans.models.batch import Positives
 from dans.samplers import NegativeSampler
 
 #: An edge type as DGL spells it out: source node type, name, destination node type.
 EType = tuple[str, str, str]
 #: Heads and tails, which are sources and destinations.
 Ends = tuple[Tensor, Tensor]
-#: What becomes of a rival that is a known fact, since DGL has no mask.
+#: What becomes of a negative that is a known triple, since DGL has no mask.
 Invalid = Literal["replace", "drop"]
 
 
@@ -24,30 +24,30 @@ class NegativeEdges:
     """Edges to hold against some of a graph's, as ``as_edge_prediction_sampler`` asks for them.
 
     ``(g, eids)`` to ``(src, dst)``, or ``(g, {etype: eids})`` to ``{etype: (src, dst)}``: the k
-    rivals of an edge follow one another, in the order of ``eids``, with ids of the graph's own
-    type. An edge u → v of relation r is the fact (u, r, v), and a rival keeps r and one end.
+    negatives of an edge follow one another, in the order of ``eids``, with ids of the graph's own
+    type. An edge u → v of relation r is the triple (u, r, v), and a negative keeps r and one end.
 
     The sampler must have been built for these entities and relations: node ids are entity ids. In
     a heterograph, an edge type's position is its relation's id, as ``KnowledgeGraph.heterograph``
     makes it, unless ``relations`` says otherwise. In a graph of one edge type the relation is edge
     data; without any there is one relation, 0. All nodes are of one type: a graph of several is
-    refused, as its rivals could be of the wrong one.
+    refused, as its negatives could be of the wrong one.
 
     Workers draw differently in every epoch, as torch's generator is seeded anew in each; a sampler
     that looks at the model needs ``num_workers=0``.
 
     Args:
-        sampler: any whose rivals have ids.
+        sampler: any whose negatives have ids.
         relation: the edge data that hold the relations' ids. None: ``dgl.ETYPE``, where the graph
             has it, as ``dgl.to_homogeneous`` leaves it.
         relations: ids of the relations by name of an edge type, where positions are not the ids:
             with edge types added for inverses, say. Refused where edge data hold the ids.
-        invalid: what becomes of a rival that the sampler's filter marks invalid, as DGL has no
-            mask. ``replace`` puts another rival of the same edge in its place, chosen by chance,
-            so that each edge has k; where an edge has no valid one, its rivals stay as they are.
+        invalid: what becomes of a negative that the sampler's filter marks invalid, as DGL has no
+            mask. ``replace`` puts another negative of the same edge in its place, chosen at random,
+            so that each edge has k; where an edge has no valid one, its negatives stay as they are.
             ``drop`` leaves it out, so that fewer come back, as with DGL's own ``GlobalUniform``.
-        vectors: (b, 3) facts to what the model has for them now. A sampler that looks at the model
-            needs it; others do not use it.
+        embeddings: (b, 3) triples to what the model has for them now. A sampler that looks at the
+            model needs it; others do not use it.
         phases: how the phases of a sampler that learns move; see ``Learner``.
 
     Raises:
@@ -68,29 +68,29 @@ class NegativeEdges:
         relation: str | None = None,
         relations: Mapping[str, int] | None = None,
         invalid: Invalid = "replace",
-        vectors: Callable[[Tensor], Positives] | None = None,
+        embeddings: Callable[[Tensor], Positives] | None = None,
         phases: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         one_of("invalid", invalid, ("replace", "drop"))
         self.learner = Learner(sampler, phases)
-        if self.learner.adaptive and vectors is None:
+        if self.learner.adaptive and embeddings is None:
             raise InputError(
-                "vectors: the sampler looks at the model; give a function from (b, 3) facts to "
-                "their Positives, such as lambda facts: model.positives(facts, entities)"
+                "vectors: the sampler looks at the model; give a function from (b, 3) triples to "
+                "their Positives, such as lambda triples: model.positives(triples, entities)"
             )
-        if vectors is not None and not self.learner.adaptive:
+        if embeddings is not None and not self.learner.adaptive:
             raise InputError("vectors: no effect, as the sampler does not look at the model")
         if relation is not None and relations is not None:
             raise InputError("relations: no effect beside relation, which says where the ids are")
         self.relation = relation
         self.relations = relations
         self.invalid: Invalid = invalid
-        self.vectors = vectors
+        self.embeddings = embeddings
 
     def __call__(
         self, g: dgl.DGLGraph, eids: Tensor | Mapping[str | EType, Tensor]
     ) -> Ends | dict[EType, Ends]:
-        """Rivals for edges; see the class.
+        """Negatives for edges; see the class.
 
         Raises:
             InputError: several node types, a missing relation, edge ids without their types, or
@@ -100,15 +100,15 @@ class NegativeEdges:
             raise InputError(f"graph: expected one node type, got {', '.join(g.ntypes)}")
         if isinstance(eids, Mapping):
             given = {g.to_canonical_etype(etype): ids for etype, ids in eids.items()}
-            facts = {etype: self.facts(g, etype, ids) for etype, ids in given.items()}
-            return self.draw(g, facts)
+            triples = {etype: self.triples(g, etype, ids) for etype, ids in given.items()}
+            return self.draw(g, triples)
         if len(g.canonical_etypes) != 1:
             raise InputError("eids: expected edge ids by edge type, as the graph has several")
         etype = g.canonical_etypes[0]
-        return self.draw(g, {etype: self.facts(g, etype, eids)})[etype]
+        return self.draw(g, {etype: self.triples(g, etype, eids)})[etype]
 
-    def facts(self, g: dgl.DGLGraph, etype: EType, eids: Tensor) -> Tensor:
-        """The facts some edges of one type stand for, (b, 3) int64."""
+    def triples(self, g: dgl.DGLGraph, etype: EType, eids: Tensor) -> Tensor:
+        """The triples some edges of one type stand for, (b, 3) int64."""
         heads, tails = (end.long() for end in g.find_edges(eids, etype=etype))
         name = self.relation or dgl.ETYPE
         if len(g.canonical_etypes) == 1 and name in g.edges[etype].data:
@@ -132,42 +132,42 @@ class NegativeEdges:
             raise InputError(f"relations: no id for edge type {etype[1]!r}")
         return self.relations[etype[1]]
 
-    def draw(self, g: dgl.DGLGraph, facts: Mapping[EType, Tensor]) -> dict[EType, Ends]:
-        """Rivals for facts by edge type: one draw for all, as a batch of ours has all relations."""
-        if not any(map(len, facts.values())):
+    def draw(self, g: dgl.DGLGraph, edges: Mapping[EType, Tensor]) -> dict[EType, Ends]:
+        """Negatives for edges by edge type: one draw for all, as a batch of ours has all relations."""
+        if not any(map(len, edges.values())):
             none = torch.empty(0, dtype=g.idtype, device=g.device)
-            return {etype: (none, none) for etype in facts}
-        triples = torch.cat(list(facts.values()))
-        if self.vectors is None:
+            return {etype: (none, none) for etype in edges}
+        triples = torch.cat(list(edges.values()))
+        if self.embeddings is None:
             positives = Positives.of_ids(triples, g.num_nodes())
         else:
-            positives = self.vectors(triples)
-        rivals = self.learner.draw(positives)
-        corrupted = rivals.triples(triples)
-        keep = torch.ones_like(rivals.replaces_head)
-        if rivals.valid is not None and self.invalid == "drop":
-            keep = rivals.valid
-        elif rivals.valid is not None:
-            corrupted = replace_invalid(corrupted, rivals.valid)
-        sizes = [len(rows) for rows in facts.values()]
+            positives = self.embeddings(triples)
+        negatives = self.learner.draw(positives)
+        corrupted = negatives.triples(triples)
+        keep = torch.ones_like(negatives.replaces_head)
+        if negatives.valid is not None and self.invalid == "drop":
+            keep = negatives.valid
+        elif negatives.valid is not None:
+            corrupted = replace_invalid(corrupted, negatives.valid)
+        sizes = [len(rows) for rows in edges.values()]
         parts = zip(corrupted.split(sizes), keep.split(sizes), strict=True)
         ends = [part[kept][:, ::2].to(g.idtype).unbind(1) for part, kept in parts]
-        return {etype: (src, dst) for etype, (src, dst) in zip(facts, ends, strict=True)}
+        return {etype: (src, dst) for etype, (src, dst) in zip(edges, ends, strict=True)}
 
 
 def replace_invalid(corrupted: Tensor, valid: Tensor) -> Tensor:
-    """Put a valid rival of the same fact, chosen by chance, in the place of each invalid one.
+    """Put a valid negative of the same triple, chosen at random, in the place of each invalid one.
 
     Args:
-        corrupted: (b, k, 3) rivals.
+        corrupted: (b, k, 3) negatives.
         valid: (b, k) bool.
 
     Returns:
-        (b, k, 3); the rivals of a fact without a valid one are left as they are.
+        (b, k, 3); the negatives of a triple without a valid one are left as they are.
 
     Example:
-        >>> rivals = torch.tensor([[[0, 0, 1], [0, 0, 2]]])
-        >>> replace_invalid(rivals, torch.tensor([[False, True]]))
+        >>> negatives = torch.tensor([[[0, 0, 1], [0, 0, 2]]])
+        >>> replace_invalid(negatives, torch.tensor([[False, True]]))
         tensor([[[0, 0, 2],
                  [0, 0, 2]]])
     """

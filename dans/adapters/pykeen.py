@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dans.adapters.phases import Learner
-from dans.batch import Match, Negatives, Positives
+from dans.adapters.learner import Learner
 from dans.data.graph import Vocabulary, Walks
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Negatives, Positives, ScoreQuery
 from dans.models.decoders.complex import conjugate, multiply
 from dans.registry import build, choose
 from dans.samplers import SAMPLERS
@@ -34,27 +34,27 @@ except ModuleNotFoundError as error:
         f"{missing}: not installed; PyKEEN comes with: pip install 'dans[pykeen]'"
     ) from None
 
-#: Samplers whose k counts the rivals of each of several ways, and how many ways those are.
+#: Samplers whose k counts the negatives of each of several ways, and how many ways those are.
 WAYS = {"dans": 2}
 
 
 class DansNegativeSampler(NegativeSampler):
-    """Any of our samplers whose rivals have ids, for PyKEEN's sLCWA training loop.
+    """Any of our samplers whose negatives have ids, for PyKEEN's sLCWA training loop.
 
     ``pipeline(negative_sampler=DansNegativeSampler, …)``, or by the name ``"dans"`` once this
-    module is imported. PyKEEN builds it from the training triples: they are the facts that a
+    module is imported. PyKEEN builds it from the training triples: they are the triples that a
     sampler counts, walks along and filters by. Filters are exact, and their mask goes where PyKEEN
     looks for one.
 
-    A sampler that looks at the model sees PyKEEN's as it stands at each batch, on detached vectors,
-    and moves its own phases before it draws. Known are models of PyKEEN's DistMult, ComplEx and
-    RotatE interactions with one representation each of entities and relations.
+    A sampler that looks at the model sees PyKEEN's as it stands at each batch, on detached
+    embeddings, and moves its own phases before it draws. Known are models of PyKEEN's DistMult,
+    ComplEx and RotatE interactions with one representation each of entities and relations.
 
     Args:
-        mapped_triples: (f, 3) the training facts.
+        mapped_triples: (f, 3) the training triples.
         num_entities: n; the largest id and one, unless given.
         num_relations: m, likewise.
-        num_negs_per_pos: rivals per fact; the sampler's own default, unless given.
+        num_negs_per_pos: negatives per triple; the sampler's own default, unless given.
         filtered: the same as the option ``filter = "mask"``.
         sampler: its name in ``dans.samplers.SAMPLERS``.
         options: of its constructor, as in a recipe. What is said of it by name (entity names, and
@@ -67,12 +67,12 @@ class DansNegativeSampler(NegativeSampler):
         InputError: an unknown name or option, or a sampler or model that cannot serve here.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> sampler = DansNegativeSampler(
-        ...     mapped_triples=facts, num_negs_per_pos=4, sampler="uniform", filtered=True
+        ...     mapped_triples=triples, num_negs_per_pos=4, sampler="uniform", filtered=True
         ... )
-        >>> rivals, mask = sampler.sample(facts)
-        >>> rivals.shape, mask.shape
+        >>> negatives, mask = sampler.sample(triples)
+        >>> negatives.shape, mask.shape
         (torch.Size([2, 4, 3]), torch.Size([2, 4]))
     """
 
@@ -102,7 +102,7 @@ class DansNegativeSampler(NegativeSampler):
             )
         if model is not None and not adaptive:
             raise InputError(f"model: no effect, as {sampler} does not look at it")
-        self.vectors = None if model is None else Vectors(model)
+        self.embeddings = None if model is None else Embeddings(model)
         self.inner = self.make(sampler, mapped_triples, num_negs_per_pos, filtered, options or {})
         self.num_negs_per_pos = self.inner.k
         self.learner = Learner(self.inner, phases)
@@ -110,7 +110,7 @@ class DansNegativeSampler(NegativeSampler):
     def make(
         self,
         name: str,
-        facts: Tensor,
+        triples: Tensor,
         k: int | None,
         filtered: bool,
         options: Mapping[str, Any],
@@ -131,28 +131,28 @@ class DansNegativeSampler(NegativeSampler):
             name,
             where="options",
             given=given,
-            **({} if self.vectors is None else {"dim": self.vectors.dim}),
+            **({} if self.embeddings is None else {"dim": self.embeddings.dim}),
             num_entities=self.num_entities,
             num_relations=self.num_relations,
-            facts=facts,
-            known=KnownFacts(facts, self.num_entities, self.num_relations),
-            walks=Walks(facts, self.num_entities),
+            triples=triples,
+            known=KnownTriples(triples, self.num_entities, self.num_relations),
+            walks=Walks(triples, self.num_entities),
             entity_names=Vocabulary(tuple(map(str, range(self.num_entities)))),
             relation_names=Vocabulary(tuple(map(str, range(self.num_relations)))),
         )
 
     def draw(self, triples: Tensor) -> Negatives:
-        """Rivals for (b, 3) facts, where the model is."""
-        if self.vectors is None:
+        """Negatives for (b, 3) triples, where the model is."""
+        if self.embeddings is None:
             positives = Positives.of_ids(triples, self.num_entities)
         else:
-            positives = self.vectors(triples.to(self.vectors.model.device))
+            positives = self.embeddings(triples.to(self.embeddings.model.device))
         # PyKEEN moves its model when training starts, and knows of no parameters here.
         self.inner.to(positives.triples.device)
         return self.learner.draw(positives)
 
     def sample(self, positive_batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rivals and which of them count, as PyKEEN's training loop asks for them.
+        """Negatives and which of them count, as PyKEEN's training loop asks for them.
 
         Args:
             positive_batch: (b, 3).
@@ -160,25 +160,26 @@ class DansNegativeSampler(NegativeSampler):
         Returns:
             (b, k, 3), and (b, k) bool or None.
         """
-        rivals = self.draw(positive_batch)
-        valid = None if rivals.valid is None else rivals.valid.to(positive_batch.device)
-        return self.triples(rivals, positive_batch), valid
+        negatives = self.draw(positive_batch)
+        valid = None if negatives.valid is None else negatives.valid.to(positive_batch.device)
+        return self.triples(negatives, positive_batch), valid
 
     def corrupt_batch(self, positive_batch: Tensor) -> Tensor:
-        """Rivals, whether they count or not: (*, k, 3) from (*, 3)."""
+        """Negatives, whether they count or not: (*, k, 3) from (*, 3)."""
         flat = positive_batch.reshape(-1, 3)
         triples = self.triples(self.draw(flat), flat)
         return triples.view(*positive_batch.shape[:-1], self.num_negs_per_pos, 3)
 
-    def triples(self, rivals: Negatives, positives: Tensor) -> Tensor:
-        """The corrupted facts, (b, k, 3), where the facts are."""
-        return rivals.triples(positives.to(rivals.replaces_head.device)).to(positives.device)
+    def triples(self, negatives: Negatives, positives: Tensor) -> Tensor:
+        """The corrupted triples, (b, k, 3), where the triples are."""
+        return negatives.triples(positives.to(negatives.replaces_head.device)).to(positives.device)
 
 
-class Vectors:
-    """Facts as a PyKEEN model sees them now, without gradients.
+class Embeddings:
+    """Triples as a PyKEEN model sees them now, without gradients.
 
-    PyKEEN lays the parts of a complex number side by side, we pack vectors as [real | imaginary].
+    PyKEEN lays the parts of a complex number side by side, we pack embeddings as [real |
+    imaginary].
 
     Args:
         model: a model of one of the known interactions.
@@ -197,15 +198,15 @@ class Vectors:
             )
         tables = model.entity_representations, model.relation_representations
         if any(len(table) != 1 or len(table[0].shape) != 1 for table in tables):
-            raise InputError("model: expected one vector for each entity and for each relation")
+            raise InputError("model: expected one embedding for each entity and for each relation")
         self.model = model
-        self.questions, self.match = QUESTIONS[type(model.interaction)]
-        #: the width of an entity's vector as we pack it
+        self.queries, self.score_query = QUESTIONS[type(model.interaction)]
+        #: the width of an entity's embedding as we pack it
         self.dim = len(packed(torch.empty(tables[0][0].shape, dtype=self.entities().dtype)))
 
     @torch.no_grad()
     def entities(self) -> Tensor:
-        """PyKEEN's own vectors of all entities, real or complex.
+        """PyKEEN's own embeddings of all entities, real or complex.
 
         Without gradients no regulariser hears of it: PyKEEN's sum up whatever is looked up.
         """
@@ -214,12 +215,12 @@ class Vectors:
 
     @torch.no_grad()
     def __call__(self, triples: Tensor) -> Positives:
-        """A batch of facts as vectors, (b, 3) ids to ``Positives``."""
+        """A batch of triples as embeddings, (b, 3) ids to ``Positives``."""
         heads, relations, tails = triples.unbind(-1)
         entities = packed(self.entities())
         relation = self.model.relation_representations[0](relations)
         h, t = F.embedding(heads, entities), F.embedding(tails, entities)
-        tail_query, head_query = self.questions(h, packed(relation), t)
+        tail_query, head_query = self.queries(h, packed(relation), t)
         turns = type(self.model.interaction) is RotatEInteraction
         return Positives(
             triples,
@@ -230,24 +231,24 @@ class Vectors:
             tail_query=tail_query,
             head_query=head_query,
             entities=entities,
-            match=self.match,
+            score_query=self.score_query,
             dot=not turns,
         )
 
 
-def packed(vectors: Tensor) -> Tensor:
-    """Complex vectors as [real | imaginary]; real ones as they are."""
-    if not vectors.is_complex():
-        return vectors
-    return torch.cat((vectors.real, vectors.imag), dim=-1)
+def packed(embeddings: Tensor) -> Tensor:
+    """Complex embeddings as [real | imaginary]; real ones as they are."""
+    if not embeddings.is_complex():
+        return embeddings
+    return torch.cat((embeddings.real, embeddings.imag), dim=-1)
 
 
-def real_questions(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """DistMult's query vectors, for tails and for heads."""
+def real_queries(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """DistMult's query embeddings, for tails and for heads."""
     return h * r, t * r
 
 
-def complex_questions(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def complex_queries(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Those of ComplEx, and of RotatE, whose relations are complex numbers of modulus one."""
     return multiply(h, r), multiply(conjugate(r), t)
 
@@ -263,11 +264,13 @@ def closeness(query: Tensor, entity: Tensor) -> Tensor:
     return -distance
 
 
-#: Interactions to their query vectors and their match.
-QUESTIONS: dict[type, tuple[Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], Match]] = {
-    DistMultInteraction: (real_questions, product),
-    ComplExInteraction: (complex_questions, product),
-    RotatEInteraction: (complex_questions, closeness),
+#: Interactions to their query embeddings and their match.
+QUESTIONS: dict[
+    type, tuple[Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], ScoreQuery]
+] = {
+    DistMultInteraction: (real_queries, product),
+    ComplExInteraction: (complex_queries, product),
+    RotatEInteraction: (complex_queries, closeness),
 }
 
 negative_sampler_resolver.register(DansNegativeSampler, raise_on_conflict=False)

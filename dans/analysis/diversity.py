@@ -23,12 +23,12 @@ class Group:
     """Points of one origin.
 
     Args:
-        vectors: (p, d).
-        queries: (p,) the question each point answers; equal numbers, same question.
-        names: (p,) names of the entities, empty for generated vectors.
+        embeddings: (p, d).
+        queries: (p,) the query each point answers; equal numbers, same query.
+        names: (p,) names of the entities, empty for generated embeddings.
     """
 
-    vectors: Tensor
+    embeddings: Tensor
     queries: Tensor
     names: tuple[str, ...]
 
@@ -47,45 +47,48 @@ def gather(
     """The true tails of a relation, and what a sampler offers against them.
 
     Args:
-        kg: the facts.
-        model: turns them into vectors.
-        sampler: whose rivals.
+        kg: the triples.
+        model: turns them into embeddings.
+        sampler: whose negatives.
         entities: (n, d).
         relation: its id.
-        queries: facts of the relation for which rivals are drawn, evenly spread over its training
-            facts; more than there are means all of them. The true tails are those of all.
+        queries: triples of the relation for which negatives are drawn, evenly spread over its
+            training triples; more than there are means all of them. The true tails are those of
+            all.
         most: true tails at the most, likewise spread.
 
     Raises:
-        InputError: the relation has no training facts.
+        InputError: the relation has no training triples.
     """
     tails = kg.train[kg.train[:, 1] == relation, 2].unique().to(entities.device)
     truth = spread_out(tails, most)
-    facts = asked(kg, relation, queries).to(entities.device)
-    positives = model.positives(facts, entities)
+    triples = asked(kg, relation, queries).to(entities.device)
+    positives = model.positives(triples, entities)
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
-    for origin, rivals in sampler.origins(positives).items():
-        chosen = ~rivals.replaces_head
-        if rivals.valid is not None:
-            chosen = chosen & rivals.valid
-        rows = torch.arange(len(facts), device=facts.device).unsqueeze(1).expand_as(chosen)[chosen]
-        ids = None if rivals.ids is None else rivals.ids[chosen]
+    for origin, negatives in sampler.origins(positives).items():
+        chosen = ~negatives.replaces_head
+        if negatives.valid is not None:
+            chosen = chosen & negatives.valid
+        rows = (
+            torch.arange(len(triples), device=triples.device).unsqueeze(1).expand_as(chosen)[chosen]
+        )
+        ids = None if negatives.ids is None else negatives.ids[chosen]
         if len(rows):
-            groups[origin] = Group(rivals.vectors[chosen], rows, _names(kg, ids))
+            groups[origin] = Group(negatives.embeddings[chosen], rows, _names(kg, ids))
     return groups
 
 
 def asked(kg: KnowledgeGraph, relation: int, queries: int) -> Tensor:
-    """Training facts of a relation, at most so many and evenly spread, (q, 3).
+    """Training triples of a relation, at most so many and evenly spread, (q, 3).
 
     Raises:
         InputError: it has none.
     """
-    facts = kg.train[kg.train[:, 1] == relation]
-    if not len(facts):
-        raise InputError(f"--relation {kg.relations[relation]}: has no training facts")
-    return spread_out(facts, queries)
+    triples = kg.train[kg.train[:, 1] == relation]
+    if not len(triples):
+        raise InputError(f"--relation {kg.relations[relation]}: has no training triples")
+    return spread_out(triples, queries)
 
 
 def spread_out(rows: Tensor, most: int) -> Tensor:
@@ -105,40 +108,40 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
     Returns:
         For each group: ``points``; ``distinct``, the share of points that differ from all others;
         ``spread``, the mean distance between two points; ``spread_within_query``, the same for
-        points of one question; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how
+        points of one query; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how
         well a linear probe tells the group from another one (area under ROC, five-fold; .5 is not
         at all; None where a group has fewer than five).
     """
-    truth = groups[TRUTH].vectors
+    truth = groups[TRUTH].embeddings
     numbers: dict[str, dict[str, float | None]] = {}
     for name, group in groups.items():
         numbers[name] = {
-            "points": float(len(group.vectors)),
-            "distinct": len(group.vectors.unique(dim=0)) / max(len(group.vectors), 1),
-            "spread": spread(group.vectors),
+            "points": float(len(group.embeddings)),
+            "distinct": len(group.embeddings.unique(dim=0)) / max(len(group.embeddings), 1),
+            "spread": spread(group.embeddings),
             "spread_within_query": spread_within(group),
-            "to_nearest_true_tail": float(torch.cdist(group.vectors, truth).amin(1).mean()),
+            "to_nearest_true_tail": float(torch.cdist(group.embeddings, truth).amin(1).mean()),
         }
     for one, other in combinations(groups, 2):
-        auc = separability(groups[one].vectors, groups[other].vectors)
+        auc = separability(groups[one].embeddings, groups[other].embeddings)
         numbers[one][f"auc_{other}"] = numbers[other][f"auc_{one}"] = auc
     return numbers
 
 
-def spread(vectors: Tensor) -> float:
+def spread(embeddings: Tensor) -> float:
     """Mean distance between two different points; 0 for fewer than two.
 
     Example:
         >>> spread(torch.tensor([[0., 0.], [3., 4.]]))
         5.0
     """
-    return float(torch.pdist(vectors).mean()) if len(vectors) > 1 else 0.0
+    return float(torch.pdist(embeddings).mean()) if len(embeddings) > 1 else 0.0
 
 
 def spread_within(group: Group) -> float:
-    """Mean distance between two points of the same question; 0 where no question has two."""
-    questions = (group.vectors[group.queries == query] for query in group.queries.unique())
-    distances = [torch.pdist(points) for points in questions if len(points) > 1]
+    """Mean distance between two points of the same query; 0 where no query has two."""
+    queries = (group.embeddings[group.queries == query] for query in group.queries.unique())
+    distances = [torch.pdist(points) for points in queries if len(points) > 1]
     return float(torch.cat(distances).mean()) if distances else 0.0
 
 
@@ -170,9 +173,9 @@ def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[
     """
     from sklearn.manifold import TSNE
 
-    points = torch.cat([group.vectors for group in groups.values()]).double().cpu().numpy()
+    points = torch.cat([group.embeddings for group in groups.values()]).double().cpu().numpy()
     perplexity = min(30.0, max(2.0, (len(points) - 1) / 4))
     tsne = TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
     places = tsne.fit_transform(points)
-    ends = np.cumsum([len(group.vectors) for group in groups.values()])[:-1]
+    ends = np.cumsum([len(group.embeddings) for group in groups.values()])[:-1]
     return dict(zip(groups, np.split(places, ends), strict=True))

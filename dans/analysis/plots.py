@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dans.analysis.diversity import TRUTH, Group
-from dans.analysis.samplers import Inspection
+from dans.analysis.sampler_statistics import Inspection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 #: left.
 COLOURS = {
     TRUTH: "#000000",
-    "entity way": "#D55E00",
-    "relation way": "#0072B2",
+    "entity pathway": "#D55E00",
+    "relation pathway": "#0072B2",
     "uniform": "#999999",
 }
 SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = {TRUTH: "*", "entity way": "o", "relation way": "^", "uniform": "."}
+MARKERS = {TRUTH: "*", "entity pathway": "o", "relation pathway": "^", "uniform": "."}
 SIZES = {TRUTH: 150, "uniform": 22}
 
 #: Of samplers, by their place in a comparison; markers change when the colours are used up.
@@ -57,7 +57,7 @@ def diversity_picture(
         figure.add_axes((0.6, 0.1, 0.39, 0.83)),
     )
     spare = iter(SPARE * len(groups))
-    # The truth goes on top of what it is compared with.
+    # The truth continues top of what it is compared with.
     for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
         colour = COLOURS.get(name) or next(spare)
         scatter(picture, name, places[name], colour)
@@ -128,7 +128,7 @@ def _cell(value: float | None) -> str:
 
 
 def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) -> Path:
-    """Draw how false rivals are against how hard, and how their scores lie about the facts'.
+    """Draw how false negatives are against how hard, and how their scores lie about the triples'.
 
     Args:
         path: the PNG to write.
@@ -155,8 +155,8 @@ def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) 
 
 def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
     """A point for each sampler, and its name at the right, with a line between the two."""
-    axes.set_xlabel("rivals that are facts, %")
-    axes.set_ylabel("rivals that score above their fact, %")
+    axes.set_xlabel("negatives that are triples, %")
+    axes.set_ylabel("negatives that score above their triple, %")
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -185,7 +185,7 @@ def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
 
 
 def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
-    """How far rivals score from their facts: a row for each sampler, from the first one down."""
+    """How far negatives score from their triples: a row for each sampler, from the first one down."""
     whole = np.concatenate([one.margins.double().numpy() for one in found.values()])
     if len(whole):
         axes.set_xlim(*np.quantile(whole, (0.002, 0.998)) + np.array((-1e-6, 1e-6)))
@@ -202,4 +202,4 @@ def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_xlabel("score of the rival − score of its fact (bar: median)")
+    axes.set_xlabel("score of the negative − score of its triple (bar: median)")

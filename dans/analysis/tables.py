@@ -10,9 +10,9 @@ from typing import Any
 
 from scipy import stats
 
+from dans.config.reading import field as field_of
+from dans.config.reading import parse_json, read_object, read_text
 from dans.errors import InputError, shown
-from dans.plain import field as field_of
-from dans.plain import parse_json, read_object, read_text
 
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
@@ -21,7 +21,7 @@ METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
 OFFERED = {
     "seconds_per_step": "s/step",
     "false_negatives": "false negatives",
-    "harder": "harder than the fact",
+    "harder": "harder than the triple",
 }
 
 
@@ -31,7 +31,7 @@ class Results:
 
     Args:
         best: the checkpoint best on validation; seed to metrics of both sides.
-        last: the last checkpoint, likewise; empty where it was not judged.
+        last: the last checkpoint, likewise; empty where it was not evaluated.
         seconds: training time by seed.
         offered: by seed, of the sampler's inspection what is in ``OFFERED``; empty where it was not
             inspected.
@@ -79,10 +79,10 @@ class Difference:
 
 
 def collect(root: Path) -> dict[str, Results]:
-    """Every judged run below ``root/<recipe>/seed<N>``, by recipe.
+    """Every evaluated run below ``root/<recipe>/seed<N>``, by recipe.
 
     Raises:
-        InputError: nothing judged is there.
+        InputError: nothing evaluated is there.
     """
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
@@ -105,7 +105,7 @@ def collect(root: Path) -> dict[str, Results]:
             found[recipe.name] = Results(best, last, seconds, offered, classified)
     if not found:
         raise InputError(
-            f"{root}: no judged run; train some, then python scripts/evaluate.py RUN_DIR"
+            f"{root}: no evaluated run; train some, then python scripts/evaluate.py RUN_DIR"
         )
     return found
 
@@ -235,8 +235,8 @@ def markdown(
 ) -> str:
     """A table of recipes: metrics of the best model, MRR of the last, difference to a reference.
 
-    Where samplers were inspected, also the seconds of a step, the share of rivals that are facts of
-    any split, and the share that scores above the fact they are held against.
+    Where samplers were inspected, also the seconds of a step, the share of negatives that are
+    triples of any split, and the share that scores above the triple they are held against.
 
     Args:
         results: by recipe.
@@ -350,7 +350,7 @@ def _held_to(result: Results, expected: Mapping[str, Any] | None) -> str:
         wanted = f"{name} {wanted}"
     found = result.numbers(name)
     if not found:
-        return f"{wanted}, not judged"
+        return f"{wanted}, not evaluated"
     return wanted if abs(statistics.fmean(found) - value) <= tolerance else f"{wanted}, missed"
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dans.data.known_triples import KnownTriples
 from dans.data.readers import Split
-from dans.known import KnownFacts
 
 
 @dataclass(frozen=True)
 class SplitAudit:
     """What one split holds, and what of it train has seen.
 
-    A *line* is a triple and whether it is said to hold; a *fact* is a line that does. Where lines
+    A *line* is a triple and whether it is said to hold; a *triple* is a line that does. Where lines
     carry no labels the two are the same.
     """
 
@@ -36,23 +36,23 @@ class SplitAudit:
     unseen_entities: int
     #: lines that hold such an entity
     lines_unseen: int
-    #: facts that hold such an entity
-    facts_unseen: int
+    #: triples that hold such an entity
+    triples_unseen: int
     #: distinct relations that train lacks
     unseen_relations: int
-    #: facts that are in train too (of train itself: all)
+    #: triples that are in train too (of train itself: all)
     in_train: int
     #: negatives that train holds to be true
     negatives_in_train: int
-    #: facts (h, r, t) with (t, r, h) in train, self-loops not counted
+    #: triples (h, r, t) with (t, r, h) in train, self-loops not counted
     reversed_in_train: int
-    #: facts whose head train links to their tail, by whatever relation
+    #: triples whose head train links to their tail, by whatever relation
     linked_in_train: int
-    #: facts whose tail train links to their head, by whatever relation
+    #: triples whose tail train links to their head, by whatever relation
     linked_back_in_train: int
 
     @property
-    def facts(self) -> int:
+    def triples(self) -> int:
         """Lines that hold."""
         return self.lines - self.negatives
 
@@ -63,15 +63,15 @@ class Audit:
 
     Example:
         >>> from dans.data.graph import KnowledgeGraph
-        >>> facts = [("ada", "knows", "bob"), ("ada", "knows", "bob")]
-        >>> audit = KnowledgeGraph.of(facts, test=[("bob", "knows", "ada")], name="toy").audit()
+        >>> triples = [("ada", "knows", "bob"), ("ada", "knows", "bob")]
+        >>> audit = KnowledgeGraph.of(triples, test=[("bob", "knows", "ada")], name="toy").audit()
         >>> audit.splits["train"].repeats, audit.splits["test"].reversed_in_train
         (1, 1)
         >>> print(*audit.lines(), sep="\n")
         toy: 2 entities and 1 relation, of which train holds 2 and 1
-        train: 2 facts of 1 relation; 1 line repeats an earlier one
+        train: 2 triples of 1 relation; 1 line repeats an earlier one
         valid: empty
-        test: 1 fact of 1 relation; 1 (100.0 %) is in train with head and tail exchanged
+        test: 1 triple of 1 relation; 1 (100.0 %) is in train with head and tail exchanged
     """
 
     name: str
@@ -82,8 +82,8 @@ class Audit:
     splits: Mapping[Split, SplitAudit]
     #: distinct triples in both valid and test, whatever their labels
     in_valid_and_test: int
-    #: distinct facts in both valid and test
-    facts_in_valid_and_test: int
+    #: distinct triples in both valid and test
+    triples_in_valid_and_test: int
 
     @classmethod
     def of(
@@ -130,22 +130,22 @@ class Audit:
 
 
 class _Train:
-    """The facts of train, as questions one can ask of other facts."""
+    """The triples of train, as queries one can ask of other triples."""
 
-    def __init__(self, facts: Tensor, num_entities: int, num_relations: int) -> None:
+    def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.sizes = num_entities, num_relations
-        self.known = KnownFacts(facts, num_entities, num_relations)
-        self.links = KnownFacts(_unnamed(facts), num_entities, 1)
+        self.known = KnownTriples(triples, num_entities, num_relations)
+        self.links = KnownTriples(_unnamed(triples), num_entities, 1)
         self.entities = torch.zeros(num_entities, dtype=torch.bool)
-        self.entities[facts[:, [0, 2]].flatten()] = True
+        self.entities[triples[:, [0, 2]].flatten()] = True
         self.relations = torch.zeros(num_relations, dtype=torch.bool)
-        self.relations[facts[:, 1]] = True
+        self.relations[triples[:, 1]] = True
 
     def audit(self, lines: Tensor, holds: Tensor) -> SplitAudit:
-        facts, negatives = lines[holds], lines[~holds]
+        triples, negatives = lines[holds], lines[~holds]
         ends = lines[:, [0, 2]]
         distinct = torch.cat((lines, holds[:, None].long()), dim=1).unique(dim=0)
-        back = facts.flip(1)
+        back = triples.flip(1)
         unseen = ~self.entities[ends].all(dim=1)
         relations = lines[:, 1].unique()
         return SplitAudit(
@@ -158,23 +158,23 @@ class _Train:
             relations=len(relations),
             unseen_entities=int((~self.entities[ends.unique()]).sum()),
             lines_unseen=int(unseen.sum()),
-            facts_unseen=int(unseen[holds].sum()),
+            triples_unseen=int(unseen[holds].sum()),
             unseen_relations=int((~self.relations[relations]).sum()),
-            in_train=int(self.known.contains(facts).sum()),
+            in_train=int(self.known.contains(triples).sum()),
             negatives_in_train=int(self.known.contains(negatives).sum()),
             reversed_in_train=int((self.known.contains(back) & (back[:, 0] != back[:, 2])).sum()),
-            linked_in_train=int(self.links.contains(_unnamed(facts)).sum()),
+            linked_in_train=int(self.links.contains(_unnamed(triples)).sum()),
             linked_back_in_train=int(self.links.contains(_unnamed(back)).sum()),
         )
 
     def shared(self, some: Tensor, others: Tensor) -> int:
         """How many distinct triples two splits have in common."""
-        return int(KnownFacts(others, *self.sizes).contains(some.unique(dim=0)).sum())
+        return int(KnownTriples(others, *self.sizes).contains(some.unique(dim=0)).sum())
 
 
-def _unnamed(facts: Tensor) -> Tensor:
-    """The facts with their relation forgotten."""
-    return facts * torch.tensor([1, 0, 1])
+def _unnamed(triples: Tensor) -> Tensor:
+    """The triples with their relation forgotten."""
+    return triples * torch.tensor([1, 0, 1])
 
 
 def _count(number: int, noun: str) -> str:
@@ -186,7 +186,7 @@ def _count(number: int, noun: str) -> str:
 def _sentence(name: Split, split: SplitAudit) -> str:
     if not split.lines:
         return f"{name}: empty"
-    parts = [f"{_count(split.facts, 'fact')} of {_count(split.relations, 'relation')}"]
+    parts = [f"{_count(split.triples, 'triple')} of {_count(split.relations, 'relation')}"]
     if split.negatives:
         parts[0] += f", and {_count(split.negatives, 'line')} denied"
 
@@ -203,18 +203,18 @@ def _sentence(name: Split, split: SplitAudit) -> str:
     say(split.self_loops, "self-loop", "self-loops")
     if name == "train":
         return f"{name}: {'; '.join(parts)}"
-    say(split.in_train, "fact is in train too", "facts are in train too")
+    say(split.in_train, "triple is in train too", "triples are in train too")
     say(
         split.negatives_in_train,
-        "denied line is a fact of train",
-        "denied lines are facts of train",
+        "denied line is a triple of train",
+        "denied lines are triples of train",
     )
     if split.unseen_entities:
         named = _count(split.unseen_entities, "entity")
         share = _share(split.lines_unseen, split.lines)
         parts.append(f"{named} unseen in train, in {_count(split.lines_unseen, 'line')} ({share})")
     say(split.unseen_relations, "relation unseen in train", "relations unseen in train")
-    share = _share(split.reversed_in_train, split.facts)
+    share = _share(split.reversed_in_train, split.triples)
     exchanged = "in train with head and tail exchanged"
     say(split.reversed_in_train, f"({share}) is {exchanged}", f"({share}) are {exchanged}")
     return f"{name}: {'; '.join(parts)}"

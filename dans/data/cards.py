@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from dans.config.reading import read_toml
 from dans.data.readers import SPLITS, Split
 from dans.errors import InputError, shown
-from dans.plain import read_toml
 
 #: What may be done to the bytes of a download before they are the split.
 TRANSFORMS = {"crlf-to-lf": lambda data: data.replace(b"\r\n", b"\n")}
@@ -125,7 +125,7 @@ class DatasetCard:
         return cls(
             name=name,
             title=table.text("title"),
-            source=table.text("source"),
+            batch_encoder=table.text("source"),
             paper=table.text("paper"),
             licence=table.text("licence"),
             entities=table.count("entities"),

@@ -1,4 +1,4 @@
-"""Facts as ids, the names behind the ids, and the views that models take of them."""
+"""Triples as ids, the names behind the ids, and the views that models take of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from dans.data.audit import Audit
 from dans.data.cards import DatasetCard, find_card
-from dans.data.files import fetch
-from dans.data.messages import MessageGraph, Norm
+from dans.data.download import fetch
+from dans.data.known_triples import KnownTriples
+from dans.data.message_graph import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.errors import InputError, shown
-from dans.known import KnownFacts
 from dans.spelling import nearest
 
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ class Vocabulary:
 
 
 class Walks:
-    """Random walks over facts, by DGL; relations and directions are forgotten.
+    """Random walks over triples, by DGL; relations and directions are forgotten.
 
-    A step goes to a neighbour with a chance proportional to the facts between the two. DGL draws
+    A step goes to a neighbour with a chance proportional to the triples between the two. DGL draws
     from a generator of its own, which is seeded from torch's here; its draws depend on the number
     of threads too. Its graph is made at the first walk.
 
     Args:
-        facts: (f, 3) ids.
+        triples: (f, 3) ids.
         num_entities: n.
 
     Example:
@@ -109,8 +109,8 @@ class Walks:
                 [ 2, -1, -1]])
     """
 
-    def __init__(self, facts: Tensor, num_entities: int) -> None:
-        self.facts = facts
+    def __init__(self, triples: Tensor, num_entities: int) -> None:
+        self.triples = triples
         self.num_entities = num_entities
 
     def __call__(self, starts: Tensor, length: int) -> Tensor:
@@ -133,14 +133,14 @@ class Walks:
     def _graph(self) -> dgl.DGLGraph:
         from dans.data._dgl import dgl
 
-        heads, tails = self.facts[:, 0], self.facts[:, 2]
+        heads, tails = self.triples[:, 0], self.triples[:, 2]
         ends = torch.cat((heads, tails)), torch.cat((tails, heads))
         return dgl.graph(ends, num_nodes=self.num_entities)
 
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
-    """Facts in three splits, with the names behind their ids.
+    """Triples in three splits, with the names behind their ids.
 
     Ids count names by first appearance, in train, then valid, then test. Repeated lines stay: the
     sizes are those of the files, and `audit` says how many repeats there are.
@@ -152,7 +152,7 @@ class KnowledgeGraph:
         name: of the data set.
         entities: names of the n entities.
         relations: names of the m relations.
-        train: (·, 3) int64 ids of head, relation and tail; facts that hold.
+        train: (·, 3) int64 ids of head, relation and tail; triples that hold.
         valid: (·, 3) likewise.
         test: (·, 3) likewise.
         labelled: for the splits whose lines say whether they hold: all lines, (·, 3), and their
@@ -178,19 +178,19 @@ class KnowledgeGraph:
     valid: Tensor
     test: Tensor
     labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    _known: dict[tuple[Split, ...], KnownFacts] = field(default_factory=dict, init=False)
+    _known: dict[tuple[Split, ...], KnownTriples] = field(default_factory=dict, init=False)
     _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Check what every model downstream takes for granted."""
         limits = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for name in SPLITS:
-            facts = self.split(name)
-            if facts.dtype != torch.int64 or facts.ndim != 2 or facts.shape[1] != 3:
+            triples = self.split(name)
+            if triples.dtype != torch.int64 or triples.ndim != 2 or triples.shape[1] != 3:
                 raise InputError(
-                    f"{name}: expected (·, 3) int64 ids, got {tuple(facts.shape)} {facts.dtype}"
+                    f"{name}: expected (·, 3) int64 ids, got {tuple(triples.shape)} {triples.dtype}"
                 )
-            if bool(((facts < 0) | (facts >= limits)).any()):
+            if bool(((triples < 0) | (triples >= limits)).any()):
                 raise InputError(
                     f"{name}: holds an id outside of {self.num_entities} entities and"
                     f" {self.num_relations} relations"
@@ -205,15 +205,15 @@ class KnowledgeGraph:
         *,
         name: str = "unnamed",
     ) -> KnowledgeGraph:
-        """A graph of facts given by name, each as head, relation, tail.
+        """A graph of triples given by name, each as head, relation, tail.
 
         Raises:
-            InputError: a fact is not three names that are not empty.
+            InputError: a triple is not three names that are not empty.
         """
         given: dict[Split, Iterable[tuple[str, str, str]]]
         given = {"train": train, "valid": valid, "test": test}
         return cls._collect(
-            name, {split: _checked(split, facts) for split, facts in given.items()}, ()
+            name, {split: _checked(split, triples) for split, triples in given.items()}, ()
         )
 
     @classmethod
@@ -278,7 +278,7 @@ class KnowledgeGraph:
     ) -> KnowledgeGraph:
         entities: dict[str, int] = {}
         relations: dict[str, int] = {}
-        facts, labels = {}, {}
+        triples, labels = {}, {}
         for split in SPLITS:
             ids, holds = array("q"), bytearray()
             for head, relation, tail, label in lines[split]:
@@ -286,22 +286,22 @@ class KnowledgeGraph:
                 ids.append(relations.setdefault(relation, len(relations)))
                 ids.append(entities.setdefault(tail, len(entities)))
                 holds.append(label)
-            facts[split] = torch.tensor(ids, dtype=torch.int64).view(-1, 3)
+            triples[split] = torch.tensor(ids, dtype=torch.int64).view(-1, 3)
             labels[split] = torch.tensor(holds, dtype=torch.bool)
         return cls(
             name,
             Vocabulary(tuple(entities)),
             Vocabulary(tuple(relations)),
-            train=facts["train"][labels["train"]],
-            valid=facts["valid"][labels["valid"]],
-            test=facts["test"][labels["test"]],
+            train=triples["train"][labels["train"]],
+            valid=triples["valid"][labels["valid"]],
+            test=triples["test"][labels["test"]],
             labelled={
-                split: (facts[split], labels[split]) for split in SPLITS if split in labelled
+                split: (triples[split], labels[split]) for split in SPLITS if split in labelled
             },
         )
 
     def __repr__(self) -> str:
-        """Sizes; the facts themselves would fill the screen."""
+        """Sizes; the triples themselves would fill the screen."""
         sizes = ", ".join(f"{split}={len(self.split(split))}" for split in SPLITS)
         return (
             f"KnowledgeGraph(entities={self.num_entities}, relations={self.num_relations}, {sizes})"
@@ -318,30 +318,30 @@ class KnowledgeGraph:
         return len(self.relations)
 
     def split(self, name: Split) -> Tensor:
-        """The facts of one split, (·, 3).
+        """The triples of one split, (·, 3).
 
         Raises:
             InputError: no such split.
         """
         if name not in SPLITS:
             raise InputError(f"split: unknown name {shown(name)}; known: {', '.join(SPLITS)}")
-        facts: Tensor = getattr(self, name)
-        return facts
+        triples: Tensor = getattr(self, name)
+        return triples
 
     def lines(self, name: Split) -> tuple[Tensor, Tensor]:
         """All lines of one split, (·, 3), and whether each holds, (·,) bool."""
-        facts = self.split(name)
-        return self.labelled.get(name, (facts, torch.ones(len(facts), dtype=torch.bool)))
+        triples = self.split(name)
+        return self.labelled.get(name, (triples, torch.ones(len(triples), dtype=torch.bool)))
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over all names and facts, in order; equal graphs have equal digests."""
+        """Sha256 over all names and triples, in order; equal graphs have equal digests."""
         names = json.dumps([self.entities.names, self.relations.names, sorted(self.labelled)])
         digest = hashlib.sha256(names.encode())
         for split in SPLITS:
-            facts, labels = self.lines(split)
-            digest.update(len(facts).to_bytes(8, "little"))
-            digest.update(facts.numpy().astype("<i8").tobytes())
+            triples, labels = self.lines(split)
+            digest.update(len(triples).to_bytes(8, "little"))
+            digest.update(triples.numpy().astype("<i8").tobytes())
             digest.update(labels.numpy().tobytes())
         return digest.hexdigest()
 
@@ -353,10 +353,10 @@ class KnowledgeGraph:
         return seen
 
     def heterograph(self, split: Split = "train") -> dgl.DGLGraph:
-        """The facts of a split as a DGL graph: node type "entity", an edge type for each relation.
+        """The triples of a split as a DGL graph: node type "entity", an edge type for each relation.
 
         Edge types are named by zero-padded relation ids, so that DGL's order of them is ours, and
-        each has the edge data ``fact``: the row of the split an edge stands for.
+        each has the edge data ``triple``: the row of the split an edge stands for.
 
         Raises:
             InputError: no such split.
@@ -364,22 +364,22 @@ class KnowledgeGraph:
         # DGL takes seconds to import; reading, sampling and ranking need none of it.
         from dans.data._dgl import dgl
 
-        facts = self.split(split)
-        order = torch.argsort(facts[:, 1], stable=True)
-        counts = torch.bincount(facts[:, 1], minlength=self.num_relations).tolist()
+        triples = self.split(split)
+        order = torch.argsort(triples[:, 1], stable=True)
+        counts = torch.bincount(triples[:, 1], minlength=self.num_relations).tolist()
         width = max(6, len(str(self.num_relations)))
         etypes = [("entity", f"{r:0{width}}", "entity") for r in range(self.num_relations)]
         edges = {
             etype: (rows[:, 0], rows[:, 2])
-            for etype, rows in zip(etypes, facts[order].split(counts), strict=True)
+            for etype, rows in zip(etypes, triples[order].split(counts), strict=True)
         }
         graph = dgl.heterograph(edges, {"entity": self.num_entities}, idtype=torch.int64)
         for etype, rows in zip(etypes, order.split(counts), strict=True):
-            graph.edges[etype].data["fact"] = rows
+            graph.edges[etype].data["triple"] = rows
         return graph
 
     def messages(self, norm: Norm = "relation") -> MessageGraph:
-        """The training facts as messages in both directions, taken from the DGL graph.
+        """The training triples as messages in both directions, taken from the DGL graph.
 
         Args:
             norm: what divides a message; see `MessageGraph`.
@@ -389,34 +389,34 @@ class KnowledgeGraph:
         """
         if norm not in self._messages:
             graph = self.heterograph()
-            triples, facts = [], []
+            triples, rows = [], []
             for r, etype in enumerate(graph.canonical_etypes):
                 heads, tails = graph.edges(etype=etype, order="eid")
                 triples.append(torch.stack((heads, torch.full_like(heads, r), tails), dim=1))
-                facts.append(graph.edges[etype].data["fact"])
+                rows.append(graph.edges[etype].data["triple"])
             self._messages[norm] = MessageGraph.of(
                 torch.cat(triples),
                 self.num_entities,
                 self.num_relations,
                 norm,
-                facts=torch.cat(facts),
+                triple_ids=torch.cat(rows),
             )
         return self._messages[norm]
 
     def walks(self, starts: Tensor, length: int) -> Tensor:
-        """Random walks over the training facts; see ``Walks``."""
+        """Random walks over the training triples; see ``Walks``."""
         return self._walks(starts, length)
 
     @cached_property
     def _walks(self) -> Walks:
         return Walks(self.train, self.num_entities)
 
-    def known(self, splits: Sequence[Split] = SPLITS) -> KnownFacts:
-        """Every fact that holds in some splits, for filters to ask about."""
+    def known(self, splits: Sequence[Split] = SPLITS) -> KnownTriples:
+        """Every triple that holds in some splits, for filters to ask about."""
         key = tuple(split for split in SPLITS if split in splits)
         if key not in self._known:
-            facts = torch.cat([self.split(split) for split in splits])
-            self._known[key] = KnownFacts(facts, self.num_entities, self.num_relations)
+            triples = torch.cat([self.split(split) for split in splits])
+            self._known[key] = KnownTriples(triples, self.num_entities, self.num_relations)
         return self._known[key]
 
     def audit(self) -> Audit:
@@ -425,10 +425,10 @@ class KnowledgeGraph:
         return Audit.of(self.name, self.num_entities, self.num_relations, lines)
 
 
-def _checked(split: Split, facts: Iterable[tuple[str, str, str]]) -> Iterable[Line]:
-    for i, fact in enumerate(facts):
-        if len(fact) != 3 or not all(isinstance(name, str) and name.strip() for name in fact):
+def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:
+    for i, triple in enumerate(triples):
+        if len(triple) != 3 or not all(isinstance(name, str) and name.strip() for name in triple):
             raise InputError(
-                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(fact)}"
+                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(triple)}"
             )
-        yield *fact, True
+        yield *triple, True

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from dans.config.reading import lines
 from dans.errors import InputError, shown
-from dans.plain import lines
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -26,7 +26,7 @@ _SUFFIXES = (*_TABLES, ".nt")
 
 
 def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
-    r"""Read the facts of one file, in order, holding one line at a time.
+    r"""Read the triples of one file, in order, holding one line at a time.
 
     ``.tsv`` and ``.txt`` files hold head, relation and tail, separated by tabs; ``.nt`` files hold
     RDF 1.1 N-Triples (https://www.w3.org/TR/n-triples/). A further ``.gz`` means gzip. CRLF and a
@@ -39,13 +39,13 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
 
     Args:
         path: the file; its suffixes say how to read it.
-        labelled: whether a fourth column says ``1``, the fact holds, or ``-1``, it does not.
+        labelled: whether a fourth column says ``1``, the triple holds, or ``-1``, it does not.
 
     Raises:
         InputError: a wrong number of columns, an empty name, a label other than 1 and -1, bytes
             that are not UTF-8, NUL, a byte order mark or carriage return inside the file, a line
             that is no N-Triples statement, a truncated or corrupt gzip stream, a file without any
-            fact.
+            triple.
 
     Example:
         >>> import tempfile
@@ -63,16 +63,16 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
             f"{path}: unknown kind of file; known: {', '.join(_SUFFIXES)}, each also .gz"
         )
     if kind in _TABLES:
-        facts = _table(path, labelled)
+        triples = _table(path, labelled)
     elif labelled:
-        raise InputError(f"{path}: N-Triples carry no labels; labelled facts need .tsv or .txt")
+        raise InputError(f"{path}: N-Triples carry no labels; labelled triples need .tsv or .txt")
     else:
-        facts = _n_triples(path)
+        triples = _n_triples(path)
     line = None
-    for line in facts:
+    for line in triples:
         yield line
     if line is None:
-        raise InputError(f"{path}: the file holds no fact; a split needs at least one")
+        raise InputError(f"{path}: the file holds no triple; a split needs at least one")
 
 
 def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:

@@ -1,4 +1,4 @@
-"""What an encoder is: the messages of a graph in, one vector per entity out."""
+"""What an encoder is: the messages of a graph in, one embedding per entity out."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -6,26 +6,26 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.models.dropout import check_share, drop
-from dans.models.initial import Initial, draw
+from dans.models.initialization import Initial, draw
 
 
 class Encoder(nn.Module, ABC):
-    """Gives every entity a vector."""
+    """Gives every entity an embedding."""
 
-    #: d, the width of an entity vector
+    #: d, the width of an entity embedding
     dim: int
-    #: do the vectors depend on the messages?
-    listens: ClassVar[bool] = True
+    #: do the embeddings depend on the messages?
+    uses_graph: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The vectors of all entities, (n, d)."""
+        """The embeddings of all entities, (n, d)."""
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The vectors of some entities, (u, d).
+        """The embeddings of some entities, (u, d).
 
         Args:
             messages: of the graph.
@@ -36,17 +36,17 @@ class Encoder(nn.Module, ABC):
 
 
 class Lookup(Encoder):
-    """One free vector per entity: the ablation that ignores the graph.
+    """One free embedding per entity: the ablation that ignores the graph.
 
-    Dropout draws one mask for each entity and step: all questions of a batch that start from the
+    Dropout draws one mask for each entity and step: all queries of a batch that start from the
     entity share it, and so does the entity as a candidate for their answers. LibKGE draws for each
-    question afresh, and for candidates apart.
+    query afresh, and for candidates apart.
 
     Args:
         num_entities: n.
         dim: d.
-        init: standard deviation of the vectors at the start; their mean is 0. Other distributions
-            read it otherwise: see ``dans.models.initial.draw``.
+        init: standard deviation of the embeddings at the start; their mean is 0. Other
+            distributions read it otherwise: see ``dans.models.initialization.draw``.
         initial: the distribution they are drawn from.
         dropout: share of coordinates dropped, afresh at each step; see above.
 
@@ -58,7 +58,7 @@ class Lookup(Encoder):
         torch.Size([5, 3])
     """
 
-    listens: ClassVar[bool] = False
+    uses_graph: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -80,17 +80,17 @@ class Lookup(Encoder):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew."""
+        """Draw the embeddings anew."""
         draw(self.entities.weight, self.initial, self.init)
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The vectors as they are, (n, d)."""
+        """The embeddings as they are, (n, d)."""
         return self._dropped(self.entities.weight)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """Some of the vectors, (u, d); see ``Encoder``."""
-        vectors = F.embedding(ids, self.entities.weight, sparse=sparse)
-        return self._dropped(vectors)
+        """Some of the embeddings, (u, d); see ``Encoder``."""
+        embeddings = F.embedding(ids, self.entities.weight, sparse=sparse)
+        return self._dropped(embeddings)
 
-    def _dropped(self, vectors: Tensor) -> Tensor:
-        return drop(vectors, self.dropout) if self.training else vectors
+    def _dropped(self, embeddings: Tensor) -> Tensor:
+        return drop(embeddings, self.dropout) if self.training else embeddings

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.batch import Positives
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
+from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.models.encoders import Encoder
 
 
 @contextmanager
-def at_rest(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """Keep a module from dropping anything, and put it and its parts back as they were.
 
     Example:
         >>> layer = nn.Dropout(0.5)
-        >>> with at_rest(layer):
+        >>> with eval_mode(layer):
         ...     layer.training, layer(torch.ones(2)).tolist()
         (False, [1.0, 1.0])
         >>> layer.training
@@ -35,11 +35,11 @@ def at_rest(module: nn.Module) -> Iterator[None]:
 
 
 class Model(nn.Module):
-    """Entities' vectors from a graph, and scores of triples from vectors.
+    """Entities' embeddings from a graph, and scores of triples from embeddings.
 
     Args:
-        encoder: gives every entity a vector.
-        decoder: scores triples of vectors of the same width.
+        encoder: gives every entity an embedding.
+        decoder: scores triples of embeddings of the same width.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -50,15 +50,15 @@ class Model(nn.Module):
         self.decoder = decoder
 
     def encode(self, messages: MessageGraph) -> Tensor:
-        """The vectors of all entities of a message graph, (n, d)."""
+        """The embeddings of all entities of a message graph, (n, d)."""
         return self.decoder.prepare(self.encoder(messages))
 
     def encode_rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The vectors of some entities, (u, d); see ``Encoder.rows``."""
+        """The embeddings of some entities, (u, d); see ``Encoder.rows``."""
         return self.decoder.prepare(self.encoder.rows(messages, ids, sparse=sparse))
 
     def positives(self, triples: Tensor, entities: Tensor) -> Positives:
-        """A batch of facts as vectors.
+        """A batch of triples as embeddings.
 
         Args:
             triples: (b, 3) int64; heads and tails index the rows of ``entities``.
@@ -71,19 +71,19 @@ class Model(nn.Module):
         return Positives(
             triples=triples,
             h=h,
-            r=self.decoder.vectors(relations),
+            r=self.decoder.embeddings(relations),
             t=t,
             tail_query=tail_query,
             head_query=head_query,
             entities=entities,
-            match=self.decoder.match,
+            score_query=self.decoder.score_query,
             reciprocal=self.decoder.reciprocal,
             dot=self.decoder.dot,
             shift=self.decoder.shift,
         )
 
     @torch.no_grad()
-    def vectors(self, messages: MessageGraph) -> Tensor:
+    def embeddings(self, messages: MessageGraph) -> Tensor:
         """As ``encode``, for use rather than training: no dropout, no gradient."""
-        with at_rest(self):
+        with eval_mode(self):
             return self.encode(messages)

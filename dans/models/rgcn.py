@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.models.dropout import check_share, drop
 from dans.models.encoders import Encoder
-from dans.models.initial import draw
-from dans.models.propagate import propagate
+from dans.models.initialization import draw
+from dans.models.message_passing import propagate
 
 
 class RGCNLayer(nn.Module):
@@ -61,7 +61,7 @@ class RGCNLayer(nn.Module):
                 nn.init.uniform_(weights, -bound, bound)
 
     def forward(self, x: Tensor, messages: MessageGraph) -> Tensor:
-        """Vectors (n, d_out) from (n, d_in)."""
+        """Embeddings (n, d_out) from (n, d_in)."""
         heard = propagate(x, messages, self.matrices, self.coefficients)
         if self.self_loop is None:
             return heard + self.bias
@@ -69,7 +69,7 @@ class RGCNLayer(nn.Module):
 
 
 class RGCN(Encoder):
-    """Relational graph convolution over a table of input vectors.
+    """Relational graph convolution over a table of input embeddings.
 
         X^{l+1} = dropout(ReLU(layer_l(X^l)))
 
@@ -79,7 +79,7 @@ class RGCN(Encoder):
     Args:
         num_entities: n.
         num_relations: m, inverses not counted.
-        dim: d, of the input vectors and of every layer.
+        dim: d, of the input embeddings and of every layer.
         layers: rounds of messages, at least one.
         bases: matrices that all edge types mix (4 if neither this nor ``blocks`` is given); 0 gives
             every edge type a full matrix of its own.
@@ -146,7 +146,7 @@ class RGCN(Encoder):
                 layer.reset_parameters()
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The vectors of all entities after the last round, (n, d)."""
+        """The embeddings of all entities after the last round, (n, d)."""
         x = self.entities.weight
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):

@@ -1,6 +1,6 @@
-"""Ask a trained run by name, in Python or line by line, and take its vectors elsewhere."""
+"""Ask a trained run by name, in Python or line by line, and take its embeddings elsewhere."""
 
 from dans.predict.predictor import Predictor
-from dans.predict.questions import Answer, Fact, Question
+from dans.predict.queries import Answer, LabelledTriple, Query
 
-__all__ = ["Answer", "Fact", "Predictor", "Question"]
+__all__ = ["Answer", "LabelledTriple", "Predictor", "Query"]

@@ -11,18 +11,18 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from dans.assembly import Trained, load
-from dans.calibration import CALIBRATIONS, Calibration
-from dans.classifier import logits
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, shown
-from dans.evaluation import FEW, MANY, TILE, TILE_ELSEWHERE
-from dans.judging import budget_of, has_both, kept_or_fitted
+from dans.evaluation.calibration import CALIBRATIONS, Calibration
+from dans.evaluation.classifier import logits
+from dans.evaluation.evaluator import FEW, MANY, TILE, TILE_ELSEWHERE
 from dans.memory import Budget, stated
 from dans.models.decoders.base import Decoder, Multilinear
-from dans.models.model import at_rest
-from dans.predict.questions import PARTS, Answer, Fact, Part, Question
+from dans.models.model import eval_mode
+from dans.predict.queries import PARTS, Answer, LabelledTriple, Part, Query
 from dans.registry import choose
+from dans.runs.evaluate import budget_of, has_both, kept_or_fitted
+from dans.runs.train import Trained, load
 from dans.training.run import Which
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,16 @@ T = TypeVar("T")
 
 
 class Predictor:
-    """A model that answers questions by name. Load it once, ask it as often as you like.
+    """A model that answers queries by name. Load it once, ask it as often as you like.
 
-    Questions that are asked together are scored together, and never more scores are held at a time
+    Queries that are asked together are scored together, and never more scores are held at a time
     than the budget allows. Of equal scores the one of smaller id comes first. Known are the
-    facts of all splits; a line that is labelled false is none.
+    triples of all splits; a line that is labelled false is none.
 
     Args:
-        kg: the facts and their names.
-        decoder: scores triples of vectors.
-        entities: (n, d) their vectors; the work is done on their device.
+        kg: the triples and their names.
+        decoder: scores triples of embeddings.
+        entities: (n, d) their embeddings; the work is done on their device.
         calibration: from scores to probabilities; None: there are none.
         budget: what may be held at a time; None: a quarter of what is free.
         about: what this is, in a line for a person.
@@ -91,13 +91,14 @@ class Predictor:
             where: its folder.
             which: its best or its last checkpoint.
             method: the calibration, ``platt`` or ``isotonic``, where the run has one: kept in its
-                folder by ``dans.judging.judge``, or fitted now if validation lines are labelled.
+                folder by ``dans.runs.evaluate.judge``, or fitted now if validation lines are
+                labelled.
             memory_budget: what may be held at a time, as ``train.memory_budget`` has it; empty: as
                 in training.
 
         Raises:
-            InputError: there is no such run, it belongs to other facts, no such calibration, or no
-                such size.
+            InputError: there is no such run, it belongs to other triples, no such calibration, or
+                no such size.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
@@ -117,14 +118,14 @@ class Predictor:
         self, head: str, relation: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
         """Who answers (h, r, ?); see ``ask``."""
-        return self.ask([Question(head, relation)], top=top, new_only=new_only)[0]
+        return self.ask([Query(head, relation)], top=top, new_only=new_only)[0]
 
     def heads(
         self, relation: str, tail: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
         """Who answers (?, r, t); see ``ask``."""
-        question = Question(relation=relation, tail=tail)
-        return self.ask([question], top=top, new_only=new_only)[0]
+        query = Query(relation=relation, tail=tail)
+        return self.ask([query], top=top, new_only=new_only)[0]
 
     def relations(
         self, head: str, tail: str, *, top: int = 10, new_only: bool = False
@@ -134,34 +135,34 @@ class Predictor:
         Scores of different relations compare as far as training made them: it mostly does not. With
         reciprocal relations, the score is that of (h, r, t) read forwards.
         """
-        question = Question(head=head, tail=tail)
-        return self.ask([question], top=top, new_only=new_only)[0]
+        query = Query(head=head, tail=tail)
+        return self.ask([query], top=top, new_only=new_only)[0]
 
     @torch.no_grad()
     def ask(
-        self, questions: Sequence[Question], *, top: int = 10, new_only: bool = False
+        self, queries: Sequence[Query], *, top: int = 10, new_only: bool = False
     ) -> list[list[Answer]]:
-        """The best answers to each of some questions, the best first.
+        """The best answers to each of some queries, the best first.
 
         With reciprocal relations, a list shows the score of the side that was asked, while
         probabilities are of the mean of both.
 
         Args:
-            questions: each with one part left open.
+            queries: each with one part left open.
             top: how many answers to each.
-            new_only: leave out the facts that are known, of all splits.
+            new_only: leave out the triples that are known, of all splits.
 
         Raises:
-            InputError: an unknown name, a whole triple among the questions, or ``top`` below 1.
+            InputError: an unknown name, a whole triple among the queries, or ``top`` below 1.
             FloatingPointError: a score is not finite; the model has diverged.
         """
         if top < 1:
             raise InputError(f"top: expected at least 1, got {top}")
-        numbers = [self.ids(question) for question in questions]
+        numbers = [self.ids(query) for query in queries]
         ids = torch.tensor(numbers, dtype=torch.int64).view(-1, 3)
-        if any(question.asked is None for question in questions):
-            raise InputError("questions: nothing is asked of a whole triple; score it instead")
-        found: list[list[Answer]] = [[] for _ in questions]
+        if any(query.asked is None for query in queries):
+            raise InputError("queries: nothing is asked of a whole triple; score it instead")
+        found: list[list[Answer]] = [[] for _ in queries]
         for column in range(3):
             rows = (ids[:, column] < 0).nonzero().flatten()
             lists = self._lists(ids[rows], column, top, new_only)
@@ -169,17 +170,17 @@ class Predictor:
                 found[row] = answers
         return found
 
-    def score(self, triples: Iterable[tuple[str, str, str]]) -> list[Fact]:
+    def score(self, triples: Iterable[tuple[str, str, str]]) -> list[LabelledTriple]:
         """Score triples by name: head, relation, tail each.
 
         Raises:
             InputError: an unknown name; the message says in which of them.
             FloatingPointError: a score is not finite; the model has diverged.
         """
-        return self._facts(self._numbered(triples))
+        return self._triples(self._numbered(triples))
 
     @torch.no_grad()
-    def rank(self, triples: Iterable[tuple[str, str, str]]) -> list[Fact]:
+    def rank(self, triples: Iterable[tuple[str, str, str]]) -> list[LabelledTriple]:
         """As ``score``, and where each head and tail comes in among all entities.
 
         Raises:
@@ -189,18 +190,18 @@ class Predictor:
         ids = self._numbered(triples)
         ranks = (self._ranks(ids, column).tolist() for column in (0, 2))
         return [
-            replace(fact, head_rank=head, tail_rank=tail)
-            for fact, head, tail in zip(self._facts(ids), *ranks, strict=True)
+            replace(triple, head_rank=head, tail_rank=tail)
+            for triple, head, tail in zip(self._triples(ids), *ranks, strict=True)
         ]
 
-    def ids(self, question: Question) -> tuple[int, int, int]:
+    def ids(self, query: Query) -> tuple[int, int, int]:
         """The ids of its names, −1 for the part that is asked.
 
         Raises:
             InputError: an unknown name; the message offers near spellings.
         """
         head, relation, tail = (
-            self._id(part, name) for part, name in zip(PARTS, question.parts, strict=True)
+            self._id(part, name) for part, name in zip(PARTS, query.parts, strict=True)
         )
         return head, relation, tail
 
@@ -219,17 +220,17 @@ class Predictor:
             if isinstance(triple, str) or len(triple) != 3 or None in triple:
                 raise InputError(f"triples[{i}]: expected three names, got {shown(triple)}")
             try:
-                ids.append(self.ids(Question(*triple)))
+                ids.append(self.ids(Query(*triple)))
             except InputError as error:
                 raise InputError(f"triples[{i}]: {error}") from None
         return torch.tensor(ids, dtype=torch.int64).view(-1, 3)
 
-    def _facts(self, ids: Tensor) -> list[Fact]:
+    def _triples(self, ids: Tensor) -> list[LabelledTriple]:
         scores = self._logits(ids)
         entities, relations = self.kg.entities, self.kg.relations
         columns = scores.tolist(), self._probabilities(scores), self._splits(ids)
         return [
-            Fact(entities[h], relations[r], entities[t], score, probability, known)
+            LabelledTriple(entities[h], relations[r], entities[t], score, probability, known)
             for (h, r, t), score, probability, known in zip(ids.tolist(), *columns, strict=True)
         ]
 
@@ -250,7 +251,7 @@ class Predictor:
         return [tuple(compress(SPLITS, held)) for held in zip(*known, strict=True)]
 
     def _lists(self, ids: Tensor, column: int, top: int, new_only: bool) -> Iterator[list[Answer]]:
-        """The answers to questions, (q, 3) ids, that leave one column open."""
+        """The answers to queries, (q, 3) ids, that leave one column open."""
 
         def best(part: slice) -> tuple[Tensor, Tensor, Tensor]:
             scores = self._scores(ids[part], column)
@@ -290,7 +291,7 @@ class Predictor:
         return torch.cat([ids.new_empty(0), *self._chunks(ids, column, count)])
 
     def _chunks(self, ids: Tensor, column: int, work: Callable[[slice], T]) -> Iterator[T]:
-        """Work on some questions at a time, within the budget."""
+        """Work on some queries at a time, within the budget."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
             m = candidates = self.kg.num_relations
@@ -306,14 +307,14 @@ class Predictor:
     def _scores(self, ids: Tensor, column: int) -> Tensor:
         """All candidates' scores for one column of triples: (q, n); (q, m) for relations."""
         heads, relations, tails = ids.to(self.entities.device).unbind(1)
-        with at_rest(self.decoder):
+        with eval_mode(self.decoder):
             if column == 1:
                 h, t = self.entities[heads], self.entities[tails]
                 scores = self.decoder.score_relations(h, t)
             elif column == 0:
-                scores = self._match(self.decoder.ask_heads(relations, self.entities[tails]))
+                scores = self._match(self.decoder.head_queries(relations, self.entities[tails]))
             else:
-                scores = self._match(self.decoder.ask_tails(self.entities[heads], relations))
+                scores = self._match(self.decoder.tail_queries(self.entities[heads], relations))
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
             row, place = (~finite).nonzero()[0].tolist()
@@ -326,8 +327,8 @@ class Predictor:
     def _match(self, queries: Tensor) -> Tensor:
         """Every entity against some queries, (q, n), in tiles like those of the evaluator.
 
-        So that entities with equal vectors have equal scores: products of few rows, or of few that
-        are left over, are rounded differently.
+        So that entities with equal embeddings have equal scores: products of few rows, or of few
+        that are left over, are rounded differently.
         """
         asked, n = len(queries), len(self.entities)
         if asked < FEW:
@@ -335,7 +336,7 @@ class Predictor:
         tile = TILE if queries.device.type == "cpu" else TILE_ELSEWHERE
         wide = ceil(n / ceil(n * len(queries) / tile))
         parts = [
-            self.decoder.match_all(queries, part)[:asked] for part in self.entities.split(wide)
+            self.decoder.score_all(queries, part)[:asked] for part in self.entities.split(wide)
         ]
         return torch.cat(parts, 1)
 

@@ -2,16 +2,16 @@
 
 from dans.samplers.base import Mixture, NegativeSampler, Phase
 from dans.samplers.cake import CAKE
-from dans.samplers.dans import DANS
-from dans.samplers.entity import EntitySampler
+from dans.samplers.corruption import EntitySampler
+from dans.samplers.dans.sampler import DANS
 from dans.samplers.frequency import Frequency
 from dans.samplers.igan import IGAN
 from dans.samplers.kbgan import KBGAN
-from dans.samplers.kept import Kept
 from dans.samplers.listed import Listed
 from dans.samplers.mcns import MCNS
-from dans.samplers.neighbourhood import SANS
 from dans.samplers.nscaching import NSCaching
+from dans.samplers.sans import SANS
+from dans.samplers.self_loop import SelfLoop
 from dans.samplers.smile import SMiLE
 from dans.samplers.typed import Typed
 from dans.samplers.uniform import Bernoulli, Popularity, Uniform
@@ -23,7 +23,7 @@ SAMPLERS: dict[str, type[NegativeSampler]] = {
     "frequency": Frequency,
     "igan": IGAN,
     "kbgan": KBGAN,
-    "kept": Kept,
+    "self_loop": SelfLoop,
     "listed": Listed,
     "mcns": MCNS,
     "nscaching": NSCaching,
@@ -45,7 +45,6 @@ __all__ = [
     "Bernoulli",
     "EntitySampler",
     "Frequency",
-    "Kept",
     "Listed",
     "Mixture",
     "NSCaching",
@@ -53,6 +52,7 @@ __all__ = [
     "Phase",
     "Popularity",
     "SMiLE",
+    "SelfLoop",
     "Typed",
     "Uniform",
 ]

@@ -1,4 +1,4 @@
-"""What a negative sampler is: from facts to rivals, with the moves by which it learns."""
+"""What a negative sampler is: from triples to negatives, with the moves by which it learns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dans.batch import Negatives, Positives
 from dans.errors import InputError
+from dans.models.batch import Negatives, Positives
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Phase:
     Args:
         name: unique within a sampler; names the optimizer in checkpoints and recipes.
         parameters: what this move may change, and nothing else moves.
-        loss: detached facts to a scalar; called anew for each repeat.
+        loss: detached triples to a scalar; called anew for each repeat.
         repeats: updates per step of the model.
     """
 
@@ -30,27 +30,27 @@ class Phase:
 
 
 class NegativeSampler(nn.Module, ABC):
-    """Draws rivals for a batch of facts.
+    """Draws negatives for a batch of triples.
 
     State that must survive a restart (weights, caches, chains, counters) lives in parameters and
-    buffers, so that a checkpoint holds it. Chance comes from torch's global generator alone.
+    buffers, so that a checkpoint holds it. Randomness comes from torch's global generator alone.
     """
 
     #: does it look at the model? One that does not draws from ``Positives.of_ids`` as well.
     adaptive: ClassVar[bool] = False
-    #: rivals per fact
+    #: negatives per triple
     k: int
 
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
-        """Rivals, k for each of the b facts."""
+        """Negatives, k for each of the b triples."""
 
     def phases(self) -> tuple[Phase, ...]:
         """The inner moves, in the order they are made before each step of the model."""
         return ()
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """Named scalars that the model minimises beside the loss of its rivals."""
+        """Named scalars that the model minimises beside the loss of its negatives."""
         return {}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
@@ -58,15 +58,15 @@ class NegativeSampler(nn.Module, ABC):
         return {}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """Rivals by where they come from: one entry, or one for each way a sampler has."""
+        """Negatives by where they come from: one entry, or one for each pathway a sampler has."""
         return {type(self).__name__.lower(): self(positives)}
 
 
 class Mixture(NegativeSampler):
-    """Rivals of several samplers, side by side.
+    """Negatives of several samplers, side by side.
 
     Args:
-        samplers: at least one; their rivals are concatenated in this order.
+        samplers: at least one; their negatives are concatenated in this order.
     """
 
     def __init__(self, *samplers: NegativeSampler) -> None:
@@ -82,17 +82,17 @@ class Mixture(NegativeSampler):
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
-        """All members' rivals; ids only if every member has them, partial ones if some have."""
+        """All members' negatives; ids only if every member has them, partial ones if some have."""
         drawn = [sampler(positives) for sampler in self.samplers]
         given = [part.partial_ids if part.ids is None else part.ids for part in drawn]
         ids = _joined(given, drawn, torch.int64, -1)
         whole = all(part.ids is not None for part in drawn)
         return Negatives(
-            torch.cat([part.vectors for part in drawn], dim=1),
+            torch.cat([part.embeddings for part in drawn], dim=1),
             torch.cat([part.replaces_head for part in drawn], dim=1),
             ids if whole else None,
             _joined([part.valid for part in drawn], drawn, torch.bool),
-            _joined([part.weights for part in drawn], drawn, drawn[0].vectors.dtype),
+            _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype),
             None if whole else ids,
         )
 
@@ -113,11 +113,11 @@ class Mixture(NegativeSampler):
         return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The members' rivals, each by its own name; a second one of a name gets a number."""
+        """The members' negatives, each by its own name; a second one of a name gets a number."""
         found: dict[str, Negatives] = {}
         for i, sampler in enumerate(self.samplers, start=1):
-            for name, rivals in sampler.origins(positives).items():
-                found[f"{name} {i}" if name in found else name] = rivals
+            for name, negatives in sampler.origins(positives).items():
+                found[f"{name} {i}" if name in found else name] = negatives
         return found
 
 
@@ -128,8 +128,8 @@ def _joined(
     if all(part is None for part in parts):
         return None
     whole = [
-        torch.full_like(rivals.replaces_head, missing, dtype=dtype) if part is None else part
-        for part, rivals in zip(parts, drawn, strict=True)
+        torch.full_like(negatives.replaces_head, missing, dtype=dtype) if part is None else part
+        for part, negatives in zip(parts, drawn, strict=True)
     ]
     return torch.cat(whole, dim=1)
 

@@ -1,19 +1,19 @@
-"""CAKE: rivals by what is known of concepts (Niu et al. 2022)."""
+"""CAKE: negatives by what is known of concepts (Niu et al. 2022)."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import one_of
-from dans.known import KnownFacts
-from dans.samplers.chance import distinct
-from dans.samplers.entity import EntitySampler, any_other, replaced
+from dans.models.batch import Positives
+from dans.samplers.corruption import EntitySampler, any_other, replaced
+from dans.samplers.draws import distinct
+from dans.samplers.entity_sets import Pools
+from dans.samplers.entity_types import cardinalities, concepts_of, slots, stretches
 from dans.samplers.filters import Filter, Side
 from dans.samplers.names import Names
-from dans.samplers.pools import Pools
-from dans.samplers.types import cardinalities, concepts_of, slots, stretches
 from dans.samplers.uniform import Uniform
 
 #: The classes of relations whose head, and whose tail, the other end leaves no choice of: ``paper``
@@ -29,7 +29,7 @@ KEPT = 2**29
 
 
 class CAKE(EntitySampler):
-    """Hard where a rival cannot be true, and plausible where it could.
+    """Hard where a negative cannot be true, and plausible where it could.
 
     Let C(e) be an entity's concepts, and C(r, s) those of all entities that fill slot s of relation
     r in training. In the place of the gold entity e stands one of
@@ -38,26 +38,26 @@ class CAKE(EntitySampler):
                                                  its tail in 1-1 and N-1 relations;
         {e' : C(e') ∩ (C(r, s) ∖ C(e)) ≠ ∅}      where it may have several.
 
-    The rivals of one fact and one side differ from each other. Where the pool has too few, and in
-    the place of rivals that a filter drops, any other entity is drawn. A gold entity without
+    The negatives of one triple and one side differ from each other. Where the pool has too few, and
+    in the place of negatives that a filter drops, any other entity is drawn. A gold entity without
     concepts (only a file leaves one so) has the second pool, as in the public program.
 
     Source: Niu et al. 2022, arXiv:2202.13785. Its self-adversarial weights are the loss's business;
     its evaluation among entities of fitting concepts is not the standard protocol, and not here.
     The public program takes the tails of N-1 and N-N relations for unique (``rule="published"``),
-    never finds the gold entity's concepts for these, and may repeat a rival; the last two are not
-    imitated.
+    never finds the gold entity's concepts for these, and may repeat a negative; the last two are
+    not imitated.
 
     Cost: O(b·k·(k + log n)) a batch, and O(n·c) or less for a pool that is new. State: pools are
     made when first needed and kept, at 3n/16 bytes for each slot and set of gold concepts, in at
     most ``KEPT`` = 2²⁹ bytes or those of one batch, with a quarter of spare room; then they are
-    forgotten and made anew. With pseudo-types all facts of WN18RR need 2,077 pools of 7.7 kB, 16
+    forgotten and made anew. With pseudo-types all triples of WN18RR need 2,077 pools of 7.7 kB, 16
     MB, and those of FB15k-237 126,840 of 2.7 kB, 347 MB. Beside these 2mc bytes for the relations'
     concepts. Nothing in checkpoints.
 
     Args:
-        k: rivals per fact. The paper has 2; DANS compares all samplers at 20.
-        facts: (f, 3) the training facts.
+        k: negatives per triple. The paper has 2; DANS compares all samplers at 20.
+        triples: (f, 3) the training triples.
         num_entities: n.
         num_relations: m.
         concepts: a file of concepts, see ``read_concepts``; without one ``pseudo_types`` stand in.
@@ -72,9 +72,9 @@ class CAKE(EntitySampler):
         InputError: a file of concepts that cannot be used; and as ``EntitySampler`` does.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
-        >>> cake = CAKE(facts=facts, num_entities=6, num_relations=2, side="tail", filter="none")
-        >>> cake(Positives.of_ids(facts[:1], 6)).ids[0, 0]
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
+        >>> cake = CAKE(triples=triples, num_entities=6, num_relations=2, side="tail", filter="none")
+        >>> cake(Positives.of_ids(triples[:1], 6)).ids[0, 0]
         tensor(3)
     """
 
@@ -91,7 +91,7 @@ class CAKE(EntitySampler):
         self,
         k: int = 2,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         num_relations: int,
         concepts: str | None = None,
@@ -99,27 +99,27 @@ class CAKE(EntitySampler):
         rule: Rule = "paper",
         side: Side = "coin",
         filter: Filter = "resample",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         one_of("rule", rule, tuple(UNIQUE))
         self.rule: Rule = rule
         self.concepts = concepts_of(
-            concepts, entity_names, facts, num_entities, num_relations, option="concepts"
+            concepts, entity_names, triples, num_entities, num_relations, option="concepts"
         )
-        classes = cardinalities(facts, num_relations)
+        classes = cardinalities(triples, num_relations)
         unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE[rule]]
-        seen = self.concepts.seen(facts, num_relations)
+        seen = self.concepts.seen(triples, num_relations)
         self.register_buffer("unique", torch.stack(unique, dim=1).flatten(), persistent=False)
         self.register_buffer("seen", seen, persistent=False)
-        self.pools = Pools(num_entities).to(facts.device)
+        self.pools = Pools(num_entities).to(triples.device)
         self.register_buffer("keys", classes.new_zeros(0), persistent=False)
         self.register_buffer("numbers", classes.new_zeros(0), persistent=False)
         self.anyone = Uniform(k, rounds=rounds)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``; rivals of one side differ along the last axis of (b, k)."""
+        """See ``EntitySampler``; negatives of one side differ along the last axis of (b, k)."""
         if replaces_head.ndim < 2:
             return self.draw(positives, rows.unsqueeze(-1), replaces_head.unsqueeze(-1)).squeeze(-1)
         true = replaced(positives, rows, replaces_head)
@@ -131,7 +131,7 @@ class CAKE(EntitySampler):
 
     def redraw(
         self,
-        known: KnownFacts,
+        known: KnownTriples,
         positives: Positives,
         ids: Tensor,
         replaces_head: Tensor,

@@ -1,12 +1,12 @@
-"""What a sampler does about a rival that is itself a known fact, and which side it replaces."""
+"""What a sampler does about a negative that is itself a known triple, and which side it replaces."""
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
 
 #: ``none`` offers it all the same; ``mask`` marks it invalid; ``resample`` draws another instead.
 Filter = Literal["none", "mask", "resample"]
@@ -14,7 +14,7 @@ Filter = Literal["none", "mask", "resample"]
 #: The policies of a sampler that has nothing else to draw.
 Mask = Literal["none", "mask"]
 
-#: A fair coin for each rival, or always the same side.
+#: A fair coin for each negative, or always the same side.
 Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
@@ -29,18 +29,18 @@ def positive(option: str, value: int) -> None:
         raise InputError(f"{option}: must be at least 1, got {value}")
 
 
-def requires_known(policy: Filter, known: KnownFacts | None) -> None:
+def requires_known(policy: Filter, known: KnownTriples | None) -> None:
     """Check that a filter has something to filter by.
 
     Raises:
-        InputError: the policy is to filter, and there are no known facts.
+        InputError: the policy is to filter, and there are no known triples.
     """
     if policy != "none" and known is None:
-        raise InputError(f"filter: {policy} needs the known facts; without them only none works")
+        raise InputError(f"filter: {policy} needs the known triples; without them only none works")
 
 
 def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
-    """Which rivals replace the head: (b, k) bool.
+    """Which negatives replace the head: (b, k) bool.
 
     Example:
         >>> sides("head", 1, 2, torch.device("cpu"))
@@ -54,11 +54,11 @@ def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
     return torch.full((b, k), side == "head", device=device)
 
 
-def unknown(known: KnownFacts, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
-    """Which corrupted facts are not known: (b, k) bool.
+def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    """Which corrupted triples are not known: (b, k) bool.
 
     Args:
-        known: the facts that are.
+        known: the triples that are.
         positives: (b, 3).
         ids: (b, k) entities put in the place of one side.
         replaces_head: (b, k) bool.

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dans.batch import Negatives, Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
-from dans.known import KnownFacts
-from dans.samplers.entity import replaced
+from dans.models.batch import Negatives, Positives
+from dans.samplers.corruption import replaced
 from dans.samplers.filters import Filter, Side
 from dans.samplers.uniform import Uniform, by_weight, running_total
 
@@ -20,13 +20,14 @@ Noise = Literal["exact", "published", "weighted"]
 class Frequency(Uniform):
     """Entities as often as they fill the side they are put in: heads by heads, tails by tails.
 
-    q(y | side) = #y / |D|,  #y being the training facts with y on that side
+    q(y | side) = #y / |D|,  #y being the training triples with y on that side
 
-    ``exact`` draws from q. ``weighted`` draws uniformly and weighs each rival's term by |Y|·q(y),
-    which has the same expectation. ``published`` weighs by q(y) alone, as the public program does:
-    same optimum, but rivals that count |Y| times less against their fact. With ``exclude_true``, Y
-    and q leave out the entity replaced, so that the two expectations agree to the letter; the
-    program may draw it. They agree without a filter, or with ``mask`` under a loss that sums.
+    ``exact`` draws from q. ``weighted`` draws uniformly and weighs each negative's term by
+    |Y|·q(y), which has the same expectation. ``published`` weighs by q(y) alone, as the public
+    program does: same optimum, but negatives that count |Y| times less against their triple. With
+    ``exclude_true``, Y and q leave out the entity replaced, so that the two expectations agree to
+    the letter; the program may draw it. They agree without a filter, or with ``mask`` under a loss
+    that sums.
 
     At the optimum, scores give p(y | x) ∝ p_d(y | x) / q(y), where uniform noise gives p_d.
 
@@ -36,12 +37,12 @@ class Frequency(Uniform):
     bytes per entity beside them.
 
     Args:
-        k: rivals per fact.
-        facts: (f, 3) the training facts; a repeated fact counts again.
+        k: negatives per triple.
+        triples: (f, 3) the training triples; a repeated triple counts again.
         num_entities: n.
         noise: how q comes in.
         smoothing: added to every count. At 0, as in the source, an entity that never fills a side
-            is never a rival there (or one of weight 0).
+            is never a negative there (or one of weight 0).
         side: as for ``Uniform``; so are the rest.
         exclude_true: see ``Uniform``.
         filter: see ``Uniform``.
@@ -53,8 +54,8 @@ class Frequency(Uniform):
             or a side on which fewer than two entities can be drawn.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])
-        >>> sampler = Frequency(k=2, facts=facts, num_entities=3, noise="published", side="head",
+        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])
+        >>> sampler = Frequency(k=2, triples=triples, num_entities=3, noise="published", side="head",
         ...                     exclude_true=False)
         >>> sampler.chance(torch.tensor([0, 1, 2]), torch.tensor([True, True, True]))
         tensor([0.6667, 0.0000, 0.3333], dtype=torch.float64)
@@ -69,14 +70,14 @@ class Frequency(Uniform):
         self,
         k: int = 20,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         noise: Noise = "exact",
         smoothing: float = 0.0,
         side: Side = "coin",
         exclude_true: bool = True,
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(
@@ -85,7 +86,7 @@ class Frequency(Uniform):
         one_of("noise", noise, ("exact", "published", "weighted"))
         self.noise: Noise = noise
         ends = torch.stack(
-            [running_total(facts[:, i], num_entities, smoothing=smoothing) for i in (0, 2)]
+            [running_total(triples[:, i], num_entities, smoothing=smoothing) for i in (0, 2)]
         )
         self.register_buffer("cumulative", ends, persistent=False)
         counts = torch.diff(ends, prepend=ends.new_zeros(2, 1))
@@ -98,18 +99,18 @@ class Frequency(Uniform):
             raise InputError(
                 f"num_entities: counts are of {n} entities, not {len(positives.entities)}"
             )
-        rivals = super().forward(positives)
-        if self.noise == "exact" or rivals.ids is None:
-            return rivals
-        rows = torch.arange(len(positives), device=rivals.ids.device).unsqueeze(1)
-        true = replaced(positives, rows, rivals.replaces_head) if self.exclude_true else None
-        weights = self.chance(rivals.ids, rivals.replaces_head, true)
+        negatives = super().forward(positives)
+        if self.noise == "exact" or negatives.ids is None:
+            return negatives
+        rows = torch.arange(len(positives), device=negatives.ids.device).unsqueeze(1)
+        true = replaced(positives, rows, negatives.replaces_head) if self.exclude_true else None
+        weights = self.chance(negatives.ids, negatives.replaces_head, true)
         if self.noise == "weighted":
             weights = weights * (n - self.exclude_true)
-        return replace(rivals, weights=weights.to(rivals.vectors.dtype))
+        return replace(negatives, weights=weights.to(negatives.embeddings.dtype))
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``; uniform where rivals are weighed."""
+        """See ``EntitySampler``; uniform where negatives are weighed."""
         if self.noise != "exact":
             return super().draw(positives, rows, replaces_head)
         heads, tails = self.cumulative

@@ -1,4 +1,4 @@
-"""IGAN: a network that gives every entity a probability of being drawn as a rival."""
+"""IGAN: a network that gives every entity a probability of being drawn as a negative."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import finite, one_of
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers.filters import Mask, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
@@ -22,13 +22,13 @@ Closed: TypeAlias = Callable[[slice], Pairs]
 
 
 class IGAN(Reinforced):
-    """Draws rivals from all entities, by the probabilities of a network that learns from the model.
+    """Draws negatives from all entities, by the probabilities of a network that learns from the model.
 
         p(e′ | kept, r) = softmax(W₂ relu(W₁ [e_kept; e_r] + b₁) + b₂)  over all entities but the
                                                                         true one
 
-    G has vectors of its own, two for each relation: one for the questions of heads, one, r⁻¹, for
-    those of tails. In phase ``igan`` it draws one rival for one side of each fact and earns
+    G has embeddings of its own, two for each relation: one for the queries of heads, one, r⁻¹, for
+    those of tails. In phase ``igan`` it draws one negative for one side of each triple and earns
 
         ρ = tanh(γ + f(e′) − f(e)),
 
@@ -37,58 +37,58 @@ class IGAN(Reinforced):
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
     Representation Learning", AAAI. No program was published. Departures:
 
-    - The paper has one rival per fact; k = 20 is comparable with other samplers here.
+    - The paper has one negative per triple; k = 20 is comparable with other samplers here.
     - Generator and model take turns of several batches in the paper; here ``repeats`` moves of the
       generator come before each step of the model.
-    - The true entity, which would earn tanh γ for a copy of the fact, is left out of the softmax.
+    - The true entity, which would earn tanh γ for a copy of the triple, is left out of the softmax.
     - L2 on G is in the mean squares of a batch's rows and of both layers' weights; its weight is
       our choice.
-    - ρ suits scores on the scale of γ, as the paper's distances are. Where a fact's logit is far
-      above its rivals', all rewards are −1: then ``baseline="batch"`` (standardised) and a larger
-      ``margin`` help.
+    - ρ suits scores on the scale of γ, as the paper's distances are. Where a triple's logit is far
+      above its negatives', all rewards are −1: then ``baseline="batch"`` (standardised) and a
+      larger ``margin`` help.
 
     Tables start from N(0, 1/width), rows of about length 1; layers as torch's do, so p is nearly
     uniform.
 
-    Cost: per batch of b facts, 2b·n·width products to draw, and b·n·width four times in the phase
+    Cost: per batch of b triples, 2b·n·width products to draw, and b·n·width four times in the phase
     (drawn, again for the gradient, and its two products). Of b × n probabilities only parts of
     ``ELEMENTS`` floats (16 MiB) are held at once, or one row of n; three such tensors are alive
-    together, 48 MiB, whatever b. The gradient is of all facts of the batch; ``batch`` of the phase
-    takes fewer, 1024 in the paper. State: about 8·width·(n + m) bytes, thrice with Adam; 98 MB on
-    WN18RR.
+    together, 48 MiB, whatever b. The gradient is of all triples of the batch; ``batch`` of the
+    phase takes fewer, 1024 in the paper. State: about 8·width·(n + m) bytes, thrice with Adam; 98
+    MB on WN18RR.
 
     Args:
-        k: rivals per fact; 1 in the paper.
+        k: negatives per triple; 1 in the paper.
         num_entities: n.
         num_relations: m.
-        facts: (f, 3) the training facts.
-        width: d of G's vectors and of its hidden layer.
+        triples: (f, 3) the training triples.
+        width: d of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
-        side: of a rival: by the relation's cardinalities, a fair coin, or always the same.
+        side: of a negative: by the relation's cardinalities, a fair coin, or always the same.
         baseline: ``none``, the paper's; ``batch`` standardises the rewards of each batch.
         pretrain: updates of G in which it learns to tell the true entity from all others, by a
             softmax loss, before it learns from rewards.
         repeats: updates of G per step of the model.
         l2: the weight of L2 on G.
-        filter: ``mask`` leaves known facts out before the softmax, too, unless nothing else is
+        filter: ``mask`` leaves known triples out before the softmax, too, unless nothing else is
             left: then they are marked invalid, and G learns nothing from them. There is nothing
             else to draw, so ``resample`` is refused.
-        known: the facts to filter by.
+        known: the triples to filter by.
 
     Raises:
-        InputError: an unknown choice, a number out of range, or a filter without known facts.
+        InputError: an unknown choice, a number out of range, or a filter without known triples.
 
     Example:
         >>> entities = torch.eye(4)
-        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(facts, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> given = {"num_entities": 4, "num_relations": 1, "facts": facts, "filter": "none"}
+        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
+        >>> given = {"num_entities": 4, "num_relations": 1, "triples": triples, "filter": "none"}
         >>> sampler = IGAN(3, **given, side="tail")
-        >>> rivals = sampler(positives)
-        >>> rivals.vectors.shape
+        >>> negatives = sampler(positives)
+        >>> negatives.embeddings.shape
         torch.Size([2, 3, 4])
-        >>> bool((rivals.ids == facts[:, 2:]).any())
+        >>> bool((negatives.ids == triples[:, 2:]).any())
         False
     """
 
@@ -98,7 +98,7 @@ class IGAN(Reinforced):
         *,
         num_entities: int,
         num_relations: int,
-        facts: Tensor,
+        triples: Tensor,
         width: int = 100,
         margin: float = 1.0,
         side: Sides = "bernoulli",
@@ -107,7 +107,7 @@ class IGAN(Reinforced):
         repeats: int = 1,
         l2: float = 0.01,
         filter: Mask = "mask",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
     ) -> None:
         one_of("baseline", baseline, ("none", "batch"))
         one_of("filter", filter, ("none", "mask"))
@@ -116,7 +116,7 @@ class IGAN(Reinforced):
         super().__init__(
             k,
             num_entities=num_entities,
-            facts=facts,
+            triples=triples,
             num_relations=num_relations,
             side=side,
             repeats=repeats,
@@ -135,26 +135,26 @@ class IGAN(Reinforced):
 
     @property
     def cost(self) -> int:
-        """Probabilities of a question's entities."""
+        """Probabilities of a query's entities."""
         return self.num_entities
 
-    def choose(self, facts: Tensor, replaces_head: Tensor, k: int) -> Choice:
+    def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
         """See ``Reinforced``."""
-        hidden, touched = self.read(facts, replaces_head)
+        hidden, touched = self.read(triples, replaces_head)
 
         def closed(part: slice) -> Pairs:
-            return self.closed(facts[part], replaces_head[part])
+            return self.closed(triples[part], replaces_head[part])
 
         return Choice(*self.softmax(hidden, closed, None, k), touched)
 
-    def imitate(self, facts: Tensor, replaces_head: Tensor) -> Choice:
+    def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
         """See ``Reinforced``; the softmax is over the true entity and all it may draw."""
-        hidden, touched = self.read(facts, replaces_head)
-        true = ends(facts, replaces_head)[1].unsqueeze(1)
+        hidden, touched = self.read(triples, replaces_head)
+        true = ends(triples, replaces_head)[1].unsqueeze(1)
 
         def closed(part: slice) -> Pairs:
-            rows, ids = self.closed(facts[part], replaces_head[part])
-            others = slice(len(facts[part]), None)
+            rows, ids = self.closed(triples[part], replaces_head[part])
+            others = slice(len(triples[part]), None)
             return rows[others], ids[others]
 
         return Choice(*self.softmax(hidden, closed, true, 1), touched)
@@ -167,41 +167,41 @@ class IGAN(Reinforced):
         ids, log_p = Softmax.apply(hidden, weight, bias, closed, given, k)  # type: ignore[no-untyped-call]
         return ids, log_p
 
-    def read(self, facts: Tensor, replaces_head: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Hidden layers of questions, (q, width); and what weight decay is on."""
+    def read(self, triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Hidden layers of queries, (q, width); and what weight decay is on."""
         inverse = (~replaces_head).long() * self.num_relations
-        kept = F.embedding(ends(facts, replaces_head)[0], self.entities)
-        r = F.embedding(facts[:, 1] + inverse, self.relations)
+        kept = F.embedding(ends(triples, replaces_head)[0], self.entities)
+        r = F.embedding(triples[:, 1] + inverse, self.relations)
         hidden = F.relu(self.hidden(torch.cat((kept, r), dim=-1)))
         return hidden, (kept, r, self.hidden.weight, self.output.weight)
 
-    def closed(self, facts: Tensor, replaces_head: Tensor) -> Pairs:
-        """Whom questions may not draw: flat pairs of a row and an entity.
+    def closed(self, triples: Tensor, replaces_head: Tensor) -> Pairs:
+        """Whom queries may not draw: flat pairs of a row and an entity.
 
         These are the q true entities first, and then, with a filter, other known answers; but not
         the latter where nothing else is left.
         """
-        true = ends(facts, replaces_head)[1]
-        rows = torch.arange(len(facts), device=facts.device)
+        true = ends(triples, replaces_head)[1]
+        rows = torch.arange(len(triples), device=triples.device)
         if self.filter == "none" or self.known is None:
             return rows, true
-        heads, relations, tails = facts.unbind(-1)
+        heads, relations, tails = triples.unbind(-1)
         of_head, of_tail = rows[replaces_head], rows[~replaces_head]
         h_rows, h = self.known.heads(relations[of_head], tails[of_head])
         t_rows, t = self.known.tails(heads[of_tail], relations[of_tail])
         asked, answers = torch.cat((of_head[h_rows], of_tail[t_rows])), torch.cat((h, t))
         other = answers != true[asked]
         asked, answers = asked[other], answers[other]
-        left = torch.bincount(asked, minlength=len(facts)) < self.num_entities - 1
+        left = torch.bincount(asked, minlength=len(triples)) < self.num_entities - 1
         return torch.cat((rows, asked[left[asked]])), torch.cat((true, answers[left[asked]]))
 
     def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
         """ρ = tanh(γ + f(e′) − f(e)): (b,)."""
         rows = torch.arange(len(positives), device=ids.device)
-        rival = Scorer(positives)(rows, ids, replaces_head)
+        negative = Scorer(positives)(rows, ids, replaces_head)
         with torch.no_grad():
             true = positives.scores(replaces_head.unsqueeze(1)).squeeze(1)
-        return torch.tanh(self.margin + rival - true)
+        return torch.tanh(self.margin + negative - true)
 
 
 class Softmax(torch.autograd.Function):

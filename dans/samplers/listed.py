@@ -1,4 +1,4 @@
-"""Rivals that somebody chose: read from a file, a folder, or what another run wrote down."""
+"""Negatives that somebody chose: read from a file, a folder, or what another run wrote down."""
 
 import hashlib
 from array import array
@@ -9,20 +9,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dans.batch import Negatives, Positives
+from dans.config.reading import lines
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
-from dans.known import KnownFacts
-from dans.plain import lines
+from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
-from dans.samplers.chance import below, distinct
-from dans.samplers.entity import any_other, replaced
-from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
+from dans.samplers.corruption import any_other, replaced
+from dans.samplers.draws import below, distinct
+from dans.samplers.filters import SIDES, Mask, Side, not_known, positive, requires_known, sides
 from dans.samplers.names import Names
 
-#: The columns every line has: a fact, the side that is replaced, and by whom.
-CORE = ("head", "relation", "tail", "side", "rival")
+#: The columns every line has: a triple, the side that is replaced, and by whom.
+CORE = ("head", "relation", "tail", "side", "negative")
 
-#: The further columns of what a run wrote down; see ``dans.training.dump``.
+#: The further columns of what a run wrote down; see ``dans.training.negatives_log``.
 RECORDED = ("step", "valid", "generated")
 
 #: Lines held before they are merged with those read so far.
@@ -33,58 +33,58 @@ Missing = Literal["uniform", "refuse"]
 
 
 class Listed(NegativeSampler):
-    r"""Rivals from a file that lists them, fact by fact and side by side.
+    r"""Negatives from a file that lists them, triple by triple and side by side.
 
     Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
-    the one replaced) and the rival, all by name. A first line that names these columns is a header.
-    What a run wrote down with ``train.dump`` has three more, and is read as it is; a line of it
-    whose column ``valid`` is 0 was not trained on and is left out. So is one whose rival is the
+    the one replaced) and the negative, all by name. A first line that names these columns is a header.
+    What a run wrote down with ``train.log_negatives`` has three more, and is read as it is; a line of it
+    whose column ``valid`` is 0 was not trained on and is left out. So is one whose negative is the
     entity it replaces, which some samplers draw; a list made by hand should not have one.
 
-    Of what is listed for a fact and a side, as many as are wanted are drawn without repeats, all
-    with equal probability; where fewer are listed, all are rivals, and the rest are drawn anew, and
+    Of what is listed for a triple and a side, as many as are wanted are drawn without repeats, all
+    with equal probability; where fewer are listed, all are negatives, and the rest are drawn anew, and
     may repeat. Lines that repeat count once.
 
-    Cost per batch: O(b k²) for the draws, two binary searches for each fact. State: 8 bytes for
-    each rival listed and 16 for each fact and side, constants and so not in checkpoints; a digest
+    Cost per batch: O(b k²) for the draws, two binary searches for each triple. State: 8 bytes for
+    each negative listed and 16 for each triple and side, constants and so not in checkpoints; a digest
     of 32 bytes is, and other content is refused on the way back. Reading holds as many bytes again.
 
     Args:
         file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.
-        k: rivals per fact.
-        side: a fair coin for each rival, or always the same side.
-        missing: where nothing is listed for a fact and a side, ``uniform`` draws any other entity;
-            ``refuse`` demands that every training fact has rivals.
-        filter: ``mask`` marks those invalid that are known facts. There is nothing else to draw, so
+        k: negatives per triple.
+        side: a fair coin for each negative, or always the same side.
+        missing: where nothing is listed for a triple and a side, ``uniform`` draws any other entity;
+            ``refuse`` demands that every training triple has negatives.
+        filter: ``mask`` marks those invalid that are known triples. There is nothing else to draw, so
             ``resample`` is refused.
-        facts: (f, 3) the training facts.
+        triples: (f, 3) the training triples.
         entity_names: of the n entities.
         relation_names: of the m relations.
-        known: the facts to filter by.
+        known: the triples to filter by.
 
     Raises:
         InputError: a file that cannot be read, a line that is not as above or has an unknown name,
-            a rival by hand that is the entity it replaces, no line for any training fact, an
+            a negative by hand that is the entity it replaces, no line for any training triple, an
             unknown choice, or ids beyond 64-bit keys.
 
     Example:
         >>> import tempfile
         >>> class Few(tuple): pass
-        >>> path = Path(tempfile.mkdtemp(), "rivals.tsv")
+        >>> path = Path(tempfile.mkdtemp(), "negatives.tsv")
         >>> _ = path.write_text("ada\tknows\tbob\ttail\tcy\nada\tknows\tbob\ttail\ttea\n")
-        >>> facts, names = torch.tensor([[0, 0, 1]]), Few(("ada", "bob", "cy", "tea"))
-        >>> sampler = Listed(str(path), k=2, side="tail", facts=facts, entity_names=names,
+        >>> triples, names = torch.tensor([[0, 0, 1]]), Few(("ada", "bob", "cy", "tea"))
+        >>> sampler = Listed(str(path), k=2, side="tail", triples=triples, entity_names=names,
         ...     relation_names=Few(("knows",)))
-        >>> sampler(Positives.of_ids(facts, 4)).ids.sort().values
+        >>> sampler(Positives.of_ids(triples, 4)).ids.sort().values
         tensor([[2, 3]])
     """
 
-    #: (q,) keys of the facts and sides that have rivals, rising
-    questions: Tensor
-    #: (q + 1,) where the rivals of each begin, and where the last ones end
+    #: (q,) keys of the triples and sides that have negatives, rising
+    queries: Tensor
+    #: (q + 1,) where the negatives of each begin, and where the last ones end
     first: Tensor
-    #: (p,) the rivals
-    rivals: Tensor
+    #: (p,) the negatives
+    negatives: Tensor
 
     def __init__(
         self,
@@ -94,10 +94,10 @@ class Listed(NegativeSampler):
         side: Side = "coin",
         missing: Missing = "uniform",
         filter: Mask = "none",
-        facts: Tensor,
+        triples: Tensor,
         entity_names: Names,
         relation_names: Names,
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
     ) -> None:
         super().__init__()
         positive("k", k)
@@ -116,29 +116,31 @@ class Listed(NegativeSampler):
         self.missing: Missing = missing
         self.filter: Mask = filter
         self.known = known
-        keys, rivals = gather(Path(file), entity_names, relation_names)
-        questions, counts = keys.unique_consecutive(return_counts=True)
+        keys, negatives = gather(Path(file), entity_names, relation_names)
+        queries, counts = keys.unique_consecutive(return_counts=True)
         first = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        for name, value in (("questions", questions), ("first", first), ("rivals", rivals)):
+        for name, value in (("queries", queries), ("first", first), ("negatives", negatives)):
             self.register_buffer(name, value, persistent=False)
-        self._check_coverage(Path(file), facts, entity_names, relation_names)
+        self._check_coverage(Path(file), triples, entity_names, relation_names)
 
-    def _check_coverage(self, file: Path, facts: Tensor, entities: Names, relations: Names) -> None:
+    def _check_coverage(
+        self, file: Path, triples: Tensor, entities: Names, relations: Names
+    ) -> None:
         """Refuse a list that has nothing to say, or not all that was asked of it."""
         wanted = ("tail", "head") if self.side == "coin" else (self.side,)
-        keys = question(facts, self.num_entities, self.num_relations)
-        lists = {name: torch.isin(keys + (name == "head"), self.questions) for name in wanted}
+        keys = query(triples, self.num_entities, self.num_relations)
+        lists = {name: torch.isin(keys + (name == "head"), self.queries) for name in wanted}
         if not any(bool(found.any()) for found in lists.values()):
             raise InputError(
-                f"file: {file}: lists no rival of a {' or '.join(wanted)} of any training fact"
+                f"file: {file}: lists no negative of a {' or '.join(wanted)} of any training triple"
             )
         for name, found in lists.items():
             if self.missing == "refuse" and not bool(found.all()):
-                head, relation, tail = facts[int((~found).nonzero()[0])].tolist()
-                fact = f"{entities[head]} {relations[relation]} {entities[tail]}"
+                head, relation, tail = triples[int((~found).nonzero()[0])].tolist()
+                triple = f"{entities[head]} {relations[relation]} {entities[tail]}"
                 raise InputError(
-                    f"file: {file}: lists no rival of the {name} for {int((~found).sum())} of "
-                    f"{len(facts)} training facts, the first being: {fact}; "
+                    f"file: {file}: lists no negative of the {name} for {int((~found).sum())} of "
+                    f"{len(triples)} training triples, the first being: {triple}; "
                     "missing = uniform draws any other entity there"
                 )
 
@@ -148,19 +150,19 @@ class Listed(NegativeSampler):
         ids = self.draw(positives, replaces_head)
         valid = None
         if self.filter == "mask" and self.known is not None:
-            valid = unknown(self.known, positives.triples, ids, replaces_head)
+            valid = not_known(self.known, positives.triples, ids, replaces_head)
         return Negatives.of(positives.entities, ids, replaces_head, valid)
 
     def draw(self, positives: Positives, replaces_head: Tensor) -> Tensor:
-        """Rivals of the sides wanted: (b, k) ids.
+        """Negatives of the sides wanted: (b, k) ids.
 
         Raises:
             InputError: nothing is listed for one of them, and ``missing`` says to refuse.
         """
-        tails = question(positives.triples, self.num_entities, self.num_relations)
+        tails = query(positives.triples, self.num_entities, self.num_relations)
         asked = torch.stack((tails, tails + 1), dim=1)
-        place = torch.searchsorted(self.questions, asked).clamp_(max=len(self.questions) - 1)
-        listed = self.questions[place] == asked
+        place = torch.searchsorted(self.queries, asked).clamp_(max=len(self.queries) - 1)
+        listed = self.queries[place] == asked
         start = self.first[place]
         counts = torch.where(listed, self.first[place + 1] - start, 0)
         side = replaces_head.long()
@@ -168,49 +170,51 @@ class Listed(NegativeSampler):
         picks = distinct(counts, replaces_head)
         picks = torch.where(picks < 0, below(counts.clamp(min=1)), picks)
         # Where nothing is listed, the pick means nothing and is replaced below.
-        ids = self.rivals[(start + picks).clamp(max=len(self.rivals) - 1)]
+        ids = self.negatives[(start + picks).clamp(max=len(self.negatives) - 1)]
         if bool(listed.all()):
             return ids
         if self.missing == "refuse":
-            raise InputError("file: lists no rival for some fact; missing = uniform draws others")
-        facts = torch.arange(len(positives), device=tails.device).unsqueeze(1)
-        true = replaced(positives, facts, replaces_head)
+            raise InputError(
+                "file: lists no negative for some triple; missing = uniform draws others"
+            )
+        triples = torch.arange(len(positives), device=tails.device).unsqueeze(1)
+        true = replaced(positives, triples, replaces_head)
         return torch.where(listed, ids, any_other(true, len(positives.entities)))
 
     def get_extra_state(self) -> Tensor:
         """What a checkpoint keeps of the list: the SHA-256 of its content, (32,) bytes."""
         digest = hashlib.sha256()
-        for part in (self.questions, self.first, self.rivals):
+        for part in (self.queries, self.first, self.negatives):
             digest.update(part.cpu().numpy().tobytes())
         return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse to go on with another list.
+        """Refuse to continue with another list.
 
         Raises:
             InputError: its content is not that of the checkpoint.
         """
         if not torch.equal(state.cpu(), self.get_extra_state()):
-            raise InputError("file: lists other rivals than it did when the checkpoint was made")
+            raise InputError("file: lists other negatives than it did when the checkpoint was made")
 
 
-def question(facts: Tensor, num_entities: int, num_relations: int) -> Tensor:
-    """One number for each fact and side: that of the tail, and one more for the head.
+def query(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
+    """One number for each triple and side: that of the tail, and one more for the head.
 
     Args:
-        facts: (..., 3).
+        triples: (..., 3).
         num_entities: n.
         num_relations: m.
 
     Returns:
         (...) keys, 2 · ((h·m + r)·n + t).
     """
-    heads, relations, tails = facts.unbind(-1)
+    heads, relations, tails = triples.unbind(-1)
     return 2 * ((heads * num_relations + relations) * num_entities + tails)
 
 
 def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tensor]:
-    """All that is listed: keys of facts and sides, rising, and a rival for each, (p,) each.
+    """All that is listed: keys of triples and sides, rising, and a negative for each, (p,) each.
 
     Raises:
         InputError: see ``Listed``.
@@ -220,7 +224,7 @@ def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tenso
     n, m = len(entities), len(relations)
     try:
         for path in _files(file):
-            for h, r, t, head, e in _rivals(path, entities, relations):
+            for h, r, t, head, e in _negatives(path, entities, relations):
                 pending.extend((2 * ((h * m + r) * n + t) + head, e))
                 # Twice what is kept: all merging costs no more than a few times the last one then.
                 if len(pending) >= 2 * max(PENDING, len(kept[0])):
@@ -231,17 +235,17 @@ def gather(file: Path, entities: Names, relations: Names) -> tuple[Tensor, Tenso
 
 
 def merge(kept: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor, Tensor]:
-    """Pairs of key and rival, in order and without repeats."""
+    """Pairs of key and negative, in order and without repeats."""
     if not pending:
         return kept
     fresh = torch.frombuffer(pending, dtype=torch.int64).view(-1, 2)
-    keys, rivals = torch.cat((kept[0], fresh[:, 0])), torch.cat((kept[1], fresh[:, 1]))
+    keys, negatives = torch.cat((kept[0], fresh[:, 0])), torch.cat((kept[1], fresh[:, 1]))
     for column in (1, 0):
-        order = torch.argsort((keys, rivals)[column], stable=True)
-        keys, rivals = keys[order], rivals[order]
+        order = torch.argsort((keys, negatives)[column], stable=True)
+        keys, negatives = keys[order], negatives[order]
     new = torch.ones(len(keys), dtype=torch.bool)
-    new[1:] = (keys[1:] != keys[:-1]) | (rivals[1:] != rivals[:-1])
-    return keys[new], rivals[new]
+    new[1:] = (keys[1:] != keys[:-1]) | (negatives[1:] != negatives[:-1])
+    return keys[new], negatives[new]
 
 
 def _files(path: Path) -> list[Path]:
@@ -254,22 +258,22 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _rivals(
+def _negatives(
     path: Path, entities: Names, relations: Names
 ) -> Iterator[tuple[int, int, int, bool, int]]:
-    """Head, relation, tail, is it the head that is replaced, and the rival, line by line."""
+    """Head, relation, tail, is it the head that is replaced, and the negative, line by line."""
     for number, core, by_hand in _table(path):
-        head, relation, tail, side, rival = core
+        head, relation, tail, side, negative = core
         try:
             h, r, t = entities.index(head), relations.index(relation), entities.index(tail)
-            e = entities.index(rival)
+            e = entities.index(negative)
         except InputError:
             stranger = _stranger(core, entities, relations)
             raise InputError(f"{path}:{number}: {stranger}") from None
         if e != (h if side == "head" else t):
             yield h, r, t, side == "head", e
         elif by_hand:
-            raise InputError(f"{path}:{number}: rival: {rival!r} is the entity it replaces")
+            raise InputError(f"{path}:{number}: negative: {negative!r} is the entity it replaces")
 
 
 def _stranger(core: list[str], entities: Names, relations: Names) -> str:

@@ -1,4 +1,4 @@
-"""MCNS: rivals by Metropolis–Hastings, as likely as the model takes them for true."""
+"""MCNS: negatives by Metropolis–Hastings, as likely as the model takes them for true."""
 
 from collections.abc import Callable
 from typing import ClassVar, Literal
@@ -6,19 +6,20 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from dans.batch import Negatives, Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, above_zero, one_of
-from dans.known import KnownFacts
+from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
-from dans.samplers.entity import any_other
-from dans.samplers.filters import SIDES, Mask, Side, positive, requires_known, sides, unknown
-from dans.samplers.questions import Questions, last, repeats
+from dans.samplers.corruption import any_other
+from dans.samplers.filters import SIDES, Mask, Side, not_known, positive, requires_known, sides
+from dans.samplers.query_rows import Queries, last, repeats
 from dans.samplers.scoring import Scorer, gap
 
-#: K(y): the entities whose vectors are nearest now, or those that short walks from y have visited.
+#: K(y): the entities whose embeddings are nearest now, or those that short walks from y have
+#: visited.
 Neighbours = Literal["nearest", "walks"]
 
-#: Who goes on with a chain: the same question, any question of the relation and side, or nobody.
+#: Who continues with a chain: the same query, any query of the relation and side, or nobody.
 Chains = Literal["query", "relation", "random"]
 
 #: The density of a move: that of the mixture, or of the component that happened to make it.
@@ -34,36 +35,36 @@ PART, DISTANCES = 2**20, 2**21
 class MCNS(NegativeSampler):
     """Draws from π_x(y) ∝ exp(α f(x, y)) by chains that propose near and far entities.
 
-    Each rival is the state y of a Metropolis–Hastings chain for its question x, after ``steps`` of
+    Each negative is the state y of a Metropolis–Hastings chain for its query x, after ``steps`` of
 
         y' ~ ½ U(E) + ½ U(K(y)),       q(y' | y) = ½ / n + ½ [y' ∈ K(y)] / |K(y)|,
         y ← y' with probability min(1, exp(α f(x, y') − α f(x, y)) · q(y | y') / q(y' | y)),
 
-    K(y) being neighbours of y; where y has none, q(y' | y) = 1 / n. The fact's own entity has
-    π = 0, and so do known facts under ``filter = "mask"``, which would be drawn most of all. The
+    K(y) being neighbours of y; where y has none, q(y' | y) = 1 / n. The triple's own entity has
+    π = 0, and so do known triples under ``filter = "mask"``, which would be drawn most of all. The
     normaliser of π is never computed.
 
     Source: Yang et al. 2020 (MCNS, arXiv:2005.09863), Alg. 1, there for pairs of nodes: π is p_d^α,
     and here p_d ∝ exp f. The published program has α = ¼.
 
     Departures: chains last. From random starts 10 steps are far from π: by a total variation of .3
-    to .8, over 50 entities with exponential scores of α·std f = 1.5. So each question of the
-    training facts has k chains, which go on whenever it is asked again; the paper hands one chain
-    along a traversal of the graph, to which ``chains = "relation"`` is nearer. With DistMult in
-    training on UMLS, states missed π by .04 with ``query``, .12 with ``relation`` and .16 with
+    to .8, over 50 entities with exponential scores of α·std f = 1.5. So each query of the
+    training triples has k chains, which continue whenever it is asked again; the paper hands one
+    chain along a traversal of the graph, to which ``chains = "relation"`` is nearer. With DistMult
+    in training on UMLS, states missed π by .04 with ``query``, .12 with ``relation`` and .16 with
     ``random`` once std f was 2. The published program divides by the density of the component that
     made a move, and takes 1 / n for one without a way back: ``acceptance = "component"``, which
     misses π by .03 to .06 over those 50 entities however long it runs.
 
     Cost: b·k·(steps + 1) scores a batch; .65 s for b = 8192, k = 20, d = 100 on WN18RR, with one
     thread. Every ``refresh`` steps n² distances, in parts; 10 to 15 s there. State, all of it in
-    checkpoints: 4·k bytes a question (``query``: 8 MiB on WN18RR with its 103,509 questions, 11 MiB
+    checkpoints: 4·k bytes a query (``query``: 8 MiB on WN18RR with its 103,509 queries, 11 MiB
     on FB15k-237 with 149,689; k = 20) or for each relation and side (``relation``); 4·pool bytes an
-    entity for K (16 MiB and 6 MiB). Derived: 8 bytes a question.
+    entity for K (16 MiB and 6 MiB). Derived: 8 bytes a query.
 
     Args:
-        k: rivals per fact.
-        facts: (f, 3) the training facts. A question not among theirs starts at random each time.
+        k: negatives per triple.
+        triples: (f, 3) the training triples. A query not among theirs starts at random each time.
         num_entities: n.
         num_relations: m.
         walks: (w,) starts and a length to (w, length + 1) entities, −1 where a walk has ended.
@@ -71,38 +72,38 @@ class MCNS(NegativeSampler):
         steps: moves of a chain each time it is asked.
         neighbours: what K(y) is. ``nearest``: at the smallest Euclidean distance, looked up at the
             first training step and every ``refresh`` steps; ``walks``: visited by walks of two
-            steps from y over the training facts, drawn once.
+            steps from y over the training triples, drawn once.
         pool: how many entities K(y) has at most.
         refresh: training steps between two look-ups of who is ``nearest``, ``REFRESH`` = 500 if not
             given; ``walks`` has none.
-        chains: where a chain starts: where the last one of its question stopped, or that of its
-            relation and side, or at random. Of the facts of a batch that share a start, the
+        chains: where a chain starts: where the last one of its query stopped, or that of its
+            relation and side, or at random. Of the triples of a batch that share a start, the
             last one leaves its state.
         acceptance: the density by which a move is accepted.
-        side: a fair coin for each rival, or always the same side.
-        filter: ``mask`` keeps chains off known facts, and marks invalid the rival of a chain that
-            began at one and has not left it.
-        known: the facts to filter by.
+        side: a fair coin for each negative, or always the same side.
+        filter: ``mask`` keeps chains off known triples, and marks invalid the negative of a chain
+            that began at one and has not left it.
+        known: the triples to filter by.
 
     Raises:
         InputError: an unknown choice, a count below 1, an α not above 0, walks that are not given,
-            an option without effect, or a filter without known facts.
+            an option without effect, or a filter without known triples.
 
     Example:
         >>> entities = torch.tensor([[0.0], [1.0], [-99.0], [0.0]])
-        >>> facts = torch.tensor([[0, 0, 1]])
+        >>> triples = torch.tensor([[0, 0, 1]])
         >>> h, t = torch.ones(1, 1), entities[1:2]
-        >>> match = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(facts, h, h, t, h, t, entities, match)
-        >>> sizes = {"facts": facts, "num_entities": 4, "num_relations": 1}
-        >>> rivals = MCNS(200, **sizes, side="tail", filter="none", steps=50)(positives)
-        >>> rivals.ids.unique()
+        >>> score_query = lambda query, entity: (query * entity).sum(-1)
+        >>> positives = Positives(triples, h, h, t, h, t, entities, score_query)
+        >>> sizes = {"triples": triples, "num_entities": 4, "num_relations": 1}
+        >>> negatives = MCNS(200, **sizes, side="tail", filter="none", steps=50)(positives)
+        >>> negatives.ids.unique()
         tensor([0, 3])
     """
 
     adaptive: ClassVar[bool] = True
 
-    #: (·, k) ids, −1 before a chain has begun; the last row is nobody's
+    #: (·, k) ids, −1 before a chain has begun; the last row has no entity id
     states: Tensor
     #: (n, pool) the sets K, each in rising order and filled up with n
     pools: Tensor
@@ -113,7 +114,7 @@ class MCNS(NegativeSampler):
         self,
         k: int = 20,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         num_relations: int,
         walks: Callable[[Tensor, int], Tensor] | None = None,
@@ -126,7 +127,7 @@ class MCNS(NegativeSampler):
         acceptance: Acceptance = "mixture",
         side: Side = "coin",
         filter: Mask = "mask",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
     ) -> None:
         super().__init__()
         self.refresh = REFRESH if refresh is None else refresh
@@ -151,8 +152,8 @@ class MCNS(NegativeSampler):
         self.side: Side = side
         self.filter: Mask = filter
         self.known = known
-        self.questions = Questions(facts, num_entities, num_relations)
-        owners = {"query": len(self.questions), "relation": 2 * num_relations, "random": 0}
+        self.queries = Queries(triples, num_entities, num_relations)
+        owners = {"query": len(self.queries), "relation": 2 * num_relations, "random": 0}
         pool = min(pool, max(1, num_entities - 1))
         states = torch.full((owners[chains] + 1, k), -1, dtype=torch.int32)
         pools = torch.full((num_entities, pool), num_entities, dtype=torch.int32)
@@ -188,16 +189,16 @@ class MCNS(NegativeSampler):
         return Negatives.of(positives.entities, ids, replaces_head, valid)
 
     def owners(self, triples: Tensor) -> Tensor:
-        """The rows of ``states`` for the two questions of each fact: (b, 2) of (b, 3)."""
+        """The rows of ``states`` for the two queries of each triple: (b, 2) of (b, 3)."""
         if self.chains == "query":
-            numbers: Tensor = self.questions(triples)
+            numbers: Tensor = self.queries(triples)
             return numbers
         if self.chains == "relation":
             return torch.stack((triples[:, 1], triples[:, 1] + self.num_relations), dim=1)
         return torch.zeros_like(triples[:, :2])
 
     def hand_on(self, owner: Tensor, ids: Tensor) -> None:
-        """Keep the states that chains have come to, the last fact's where several share one."""
+        """Keep the states that chains have come to, the last triple's where several share one."""
         slots = (owner * self.k + torch.arange(self.k, device=owner.device)).flatten()
         chosen = last(slots)
         chosen = chosen[slots[chosen] < (len(self.states) - 1) * self.k]
@@ -219,7 +220,7 @@ class MCNS(NegativeSampler):
         rows = torch.arange(len(positives), device=true.device).unsqueeze(1)
         scorer = Scorer(positives, expected=owner.numel() * (self.steps + 1))
         sizes = (self.pools < self.num_entities).sum(1)
-        # A state is left out if another fact of its question, for which it is no rival, left it.
+        # A state is left out if another triple of its query, for which it is no negative, left it.
         now = self.states[owner, torch.arange(self.k, device=owner.device)].long()
         now = torch.where((now < 0) | (now == true), any_other(true, self.num_entities), now)
         weight = self.alpha * scorer(rows, now, replaces_head)
@@ -234,19 +235,19 @@ class MCNS(NegativeSampler):
             moves = torch.rand_like(weight).log() < new_weight - weight + bonus
             moves &= new != true
             # Only a move that would be made is looked up.
-            fact, slot = moves.nonzero(as_tuple=True)
-            there, side = new[fact, slot].unsqueeze(1), replaces_head[fact, slot].unsqueeze(1)
-            moves[fact, slot] = ~self.barred(positives.triples[fact], there, side).squeeze(1)
+            triple, slot = moves.nonzero(as_tuple=True)
+            there, side = new[triple, slot].unsqueeze(1), replaces_head[triple, slot].unsqueeze(1)
+            moves[triple, slot] = ~self.barred(positives.triples[triple], there, side).squeeze(1)
             now = torch.where(moves, new, now)
             weight = torch.where(moves, new_weight, weight)
             size = torch.where(moves, new_size, size)
         return now
 
-    def barred(self, facts: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """Which entities would make known facts, where those are filtered: (b, k) bool."""
+    def barred(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Which entities would make known triples, where those are filtered: (b, k) bool."""
         if self.filter == "none" or self.known is None:
             return torch.zeros_like(replaces_head)
-        return ~unknown(self.known, facts, ids, replaces_head)
+        return ~not_known(self.known, triples, ids, replaces_head)
 
     def propose(self, now: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Where chains might go.
@@ -287,7 +288,7 @@ class MCNS(NegativeSampler):
         return reverse.log() - torch.where(size > 0, 1 + n * there / size.clamp(min=1), 2.0).log()
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """``chain_gap``: how far the states of these facts' chains score above them, on average."""
+        """``chain_gap``: how far the states of these triples' chains score above them, on average."""
         found = gap(positives, self.states[self.owners(positives.triples)].long())
         return {} if found is None else {"chain_gap": found}
 

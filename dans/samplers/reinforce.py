@@ -6,14 +6,14 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
-from dans.known import KnownFacts
-from dans.losses import l2 as mean_squares
+from dans.models.batch import Positives
+from dans.objectives.losses import l2 as mean_squares
 from dans.samplers.base import Phase
-from dans.samplers.chance import tossed
-from dans.samplers.entity import EntitySampler
-from dans.samplers.filters import Filter, positive, unknown
+from dans.samplers.corruption import EntitySampler
+from dans.samplers.draws import tossed
+from dans.samplers.filters import Filter, not_known, positive
 from dans.samplers.uniform import head_probability
 
 #: By the relation's cardinalities (see ``uniform.Bernoulli``), a fair coin, or always the same.
@@ -29,12 +29,12 @@ EPSILON = 1e-5
 
 
 class Choice(NamedTuple):
-    """What a generator chose for q questions.
+    """What a generator chose for q queries.
 
     Args:
         ids: (q, k) entities.
         log_p: (q, k) the logarithms of their probabilities; gradients flow into the generator.
-        touched: the generator's vectors this was computed from, for its weight decay.
+        touched: the generator's embeddings this was computed from, for its weight decay.
     """
 
     ids: Tensor
@@ -97,29 +97,29 @@ class Standardised(nn.Module):
 class Reinforced(EntitySampler):
     """A generator G that chooses entities, and learns which of them the model finds hard.
 
-        L_G = −mean (ρ − b) log p_G(e′ | question) + λ Σ mean squares of what was touched
+        L_G = −mean (ρ − b) log p_G(e′ | query) + λ Σ mean squares of what was touched
 
-    with one side and one draw e′ per fact, ρ its reward and b a baseline: the score-function
+    with one side and one draw e′ per triple, ρ its reward and b a baseline: the score-function
     gradient of the expected reward (Williams 1992). Before that, ``pretrain`` updates minimise
-    −mean log p_G(e | question), e being the true entity.
+    −mean log p_G(e | query), e being the true entity.
 
     Args:
-        k: rivals per fact, drawn from G with replacement.
+        k: negatives per triple, drawn from G with replacement.
         num_entities: n.
-        facts: (f, 3) the training facts: an epoch of rewards, and Bernoulli's counts.
+        triples: (f, 3) the training triples: an epoch of rewards, and Bernoulli's counts.
         num_relations: m.
-        side: of each rival, and of each fact that G learns from.
+        side: of each negative, and of each triple that G learns from.
         repeats: updates of G per step of the model.
         pretrain: updates of G by the softmax loss, before its first by rewards.
         baseline: see ``Baseline``.
         l2: λ.
-        filter: see ``EntitySampler``. Unless it is ``none``, G does not choose known facts where it
-            has another choice, and learns nothing from a fact where it has none.
-        known: the facts to filter by.
+        filter: see ``EntitySampler``. Unless it is ``none``, G does not choose known triples where
+            it has another choice, and learns nothing from a triple where it has none.
+        known: the triples to filter by.
         rounds: see ``EntitySampler``.
 
     Raises:
-        InputError: an unknown choice, a number out of range, or a filter without known facts.
+        InputError: an unknown choice, a number out of range, or a filter without known triples.
     """
 
     adaptive: ClassVar[bool] = True
@@ -133,7 +133,7 @@ class Reinforced(EntitySampler):
         k: int,
         *,
         num_entities: int,
-        facts: Tensor,
+        triples: Tensor,
         num_relations: int,
         side: Sides,
         repeats: int,
@@ -141,7 +141,7 @@ class Reinforced(EntitySampler):
         baseline: Baseline,
         l2: float,
         filter: Filter,
-        known: KnownFacts | None,
+        known: KnownTriples | None,
         rounds: int = 20,
     ) -> None:
         one_of("side", side, ("bernoulli", "coin", "head", "tail"))
@@ -154,7 +154,7 @@ class Reinforced(EntitySampler):
         )
         if num_entities < 2:
             raise InputError(
-                f"num_entities: a rival must be another entity, and there is only {num_entities}"
+                f"num_entities: a negative must be another entity, and there is only {num_entities}"
             )
         positive("repeats", repeats)
         not_negative("pretrain", pretrain)
@@ -164,46 +164,46 @@ class Reinforced(EntitySampler):
         self.pretrain = pretrain
         self.l2 = l2
         if side == "bernoulli":
-            chance = head_probability(facts, num_relations)
+            chance = head_probability(triples, num_relations)
         else:
             chance = torch.full((num_relations,), {"coin": 0.5, "head": 1.0, "tail": 0.0}[side])
         self.register_buffer("head_probability", chance, persistent=False)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.baseline: nn.Module = {
             "none": nn.Identity(),
-            "epoch": EpochMean(len(facts)),
+            "epoch": EpochMean(len(triples)),
             "batch": Standardised(),
         }[baseline]
 
     @property
     @abstractmethod
     def cost(self) -> int:
-        """Numbers that a question takes while its rivals are drawn."""
+        """Numbers that a query takes while its negatives are drawn."""
 
     @abstractmethod
-    def choose(self, facts: Tensor, replaces_head: Tensor, k: int) -> Choice:
-        """Draw rivals of the true entities.
+    def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
+        """Draw negatives of the true entities.
 
         Args:
-            facts: (q, 3).
+            triples: (q, 3).
             replaces_head: (q,) bool.
             k: draws for each.
         """
 
     @abstractmethod
-    def imitate(self, facts: Tensor, replaces_head: Tensor) -> Choice:
+    def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
         """The true entities as a choice, k = 1, among those that G could have chosen."""
 
     @abstractmethod
     def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """What the model makes of a rival of each fact: (b,) from (b,) ids, without gradient."""
+        """What the model makes of a negative of each triple: (b,) from (b,) ids, without gradient."""
 
     def sides(self, positives: Positives) -> Tensor:
-        """Which rivals replace the head: (b, k) bool."""
+        """Which negatives replace the head: (b, k) bool."""
         return tossed(self.head_probability, positives.triples, self.k)
 
     def check_size(self, positives: Positives) -> None:
-        """Refuse facts over other entities than G has vectors of.
+        """Refuse triples over other entities than G has embeddings of.
 
         Raises:
             InputError: there are more or fewer of them.
@@ -216,20 +216,20 @@ class Reinforced(EntitySampler):
 
     @torch.no_grad()
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``: rivals of the same question are drawn together, in parts."""
+        """See ``EntitySampler``: negatives of the same query are drawn together, in parts."""
         self.check_size(positives)
         side = replaces_head
         if rows.shape != (len(replaces_head), 1):
             rows, side = rows.expand_as(side).reshape(-1, 1), side.reshape(-1, 1)
         asked = torch.stack(((~side).any(1), side.any(1)), dim=1)
         which, head = asked.nonzero(as_tuple=True)
-        facts = positives.triples[rows[which, 0]]
+        triples = positives.triples[rows[which, 0]]
         size = max(1, ELEMENTS // self.cost)
-        drawn = facts.new_zeros(*asked.shape, side.shape[1])
+        drawn = triples.new_zeros(*asked.shape, side.shape[1])
         # Whole first: small pieces among the large of each part would scatter the heap.
-        ids = drawn.new_empty(len(facts), side.shape[1])
+        ids = drawn.new_empty(len(triples), side.shape[1])
         for part, heads, out in zip(
-            facts.split(size), head.bool().split(size), ids.split(size), strict=True
+            triples.split(size), head.bool().split(size), ids.split(size), strict=True
         ):
             out.copy_(self.choose(part, heads, side.shape[1]).ids)
         drawn[asked] = ids
@@ -243,14 +243,14 @@ class Reinforced(EntitySampler):
     def loss(self, positives: Positives) -> Tensor:
         """What G minimises: the softmax loss in its first ``pretrain`` updates, then −reward."""
         self.check_size(positives)
-        facts = positives.triples
-        side = tossed(self.head_probability, facts, 1).squeeze(1)
+        triples = positives.triples
+        side = tossed(self.head_probability, triples, 1).squeeze(1)
         if bool(self.updates < self.pretrain):
-            choice = self.imitate(facts, side)
+            choice = self.imitate(triples, side)
             loss = -choice.log_p.mean()
         else:
-            choice = self.choose(facts, side, 1)
-            fresh = self.fresh(facts, choice.ids, side)
+            choice = self.choose(triples, side, 1)
+            fresh = self.fresh(triples, choice.ids, side)
             rewards = self.reward(positives, choice.ids.squeeze(1), side)[fresh]
             gained = self.baseline(rewards) * choice.log_p.squeeze(1)[fresh]
             loss = -gained.sum() / max(1, len(gained))
@@ -258,15 +258,15 @@ class Reinforced(EntitySampler):
             self.updates += 1
         return loss + self.l2 * mean_squares(*choice.touched) if self.l2 else loss
 
-    def fresh(self, facts: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """Which facts have a rival that is not known: (q,) bool from (q, 1) ids."""
+    def fresh(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Which triples have a negative that is not known: (q,) bool from (q, 1) ids."""
         if self.filter == "none" or self.known is None:
             return torch.ones_like(replaces_head)
-        return unknown(self.known, facts, ids, replaces_head.unsqueeze(1)).squeeze(1)
+        return not_known(self.known, triples, ids, replaces_head.unsqueeze(1)).squeeze(1)
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """From one draw per fact: mean ``reward``, and ``entropy`` of the choice, in nats."""
+        """From one draw per triple: mean ``reward``, and ``entropy`` of the choice, in nats."""
         device = positives.triples.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
             side = tossed(self.head_probability, positives.triples, 1).squeeze(1)
@@ -275,12 +275,12 @@ class Reinforced(EntitySampler):
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}
 
 
-def ends(facts: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
-    """The kept and the true entity of questions, (q,) each.
+def ends(triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
+    """The kept and the true entity of queries, (q,) each.
 
     Example:
         >>> ends(torch.tensor([[0, 5, 1], [2, 5, 3]]), torch.tensor([True, False]))
         (tensor([1, 2]), tensor([0, 3]))
     """
-    heads, _, tails = facts.unbind(-1)
+    heads, _, tails = triples.unbind(-1)
     return torch.where(replaces_head, tails, heads), torch.where(replaces_head, heads, tails)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dans.batch import Positives
+from dans.models.batch import Positives
 
 #: Scores that a table may hold, 64 MiB of float32; and numbers gathered at a time otherwise. A
 #: larger part leaves a CPU's cache, and takes up to five times as long.
@@ -14,10 +14,10 @@ TABLE, PART = 2**24, 2**20
 class Scorer:
     """What the model thinks of entities in the place of others, without gradients.
 
-    A fact asks two questions, so there are 2b queries; a candidate is one entity for one of them.
+    A triple asks two queries, so there are 2b queries; a candidate is one entity for one of them.
     Where there are many candidates for few entities, all of a query's scores are computed once, by
-    a matrix product where ``match`` is one, and looked up; otherwise the candidates' vectors are
-    gathered, part by part, in bounded memory.
+    a matrix product where ``score_query`` is one, and looked up; otherwise the candidates'
+    embeddings are gathered, part by part, in bounded memory.
 
     Args:
         positives: the batch.
@@ -27,10 +27,10 @@ class Scorer:
 
     Example:
         >>> entities = torch.eye(3)
-        >>> facts = torch.tensor([[0, 0, 1]])
+        >>> triples = torch.tensor([[0, 0, 1]])
         >>> h, t = entities[:1], entities[1:2]
-        >>> match = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(facts, h, h, t, 2 * h, 3 * t, entities, match)
+        >>> score_query = lambda query, entity: (query * entity).sum(-1)
+        >>> positives = Positives(triples, h, h, t, 2 * h, 3 * t, entities, score_query)
         >>> scorer = Scorer(positives)
         >>> scorer(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([False, True]))
         tensor([2., 3.])
@@ -51,7 +51,7 @@ class Scorer:
         """Scores of candidates.
 
         Args:
-            rows: the facts they are candidates for, (...), or what broadcasts to it.
+            rows: the triples they are candidates for, (...), or what broadcasts to it.
             ids: (...) entities.
             replaces_head: which side they would replace, likewise.
 
@@ -65,16 +65,16 @@ class Scorer:
         width = max(1, self.entities.shape[1])
         size = max(1, self.part // (2 * width))
         scores = [
-            self.match(part, F.embedding(who, self.entities))
+            self.score_query(part, F.embedding(who, self.entities))
             for part, who in zip(
                 asked.flatten().split(size), ids.flatten().split(size), strict=True
             )
         ]
         return torch.cat(scores).view(ids.shape)
 
-    def match(self, asked: Tensor, vectors: Tensor) -> Tensor:
-        """Scores of (q, d) vectors as answers to queries given by number."""
-        return self.positives.match(F.embedding(asked, self.queries), vectors)
+    def score_query(self, asked: Tensor, embeddings: Tensor) -> Tensor:
+        """Scores of (q, d) embeddings as answers to queries given by number."""
+        return self.positives.score_query(F.embedding(asked, self.queries), embeddings)
 
     @torch.no_grad()
     def every(self) -> Tensor:
@@ -83,7 +83,7 @@ class Scorer:
             return self.queries @ self.entities.T
         size = max(1, self.part // max(1, self.entities.numel()))
         parts = [
-            self.positives.match(part.unsqueeze(1), self.entities)
+            self.positives.score_query(part.unsqueeze(1), self.entities)
             for part in self.queries.split(size)
         ]
         return torch.cat(parts)
@@ -91,7 +91,7 @@ class Scorer:
 
 @torch.no_grad()
 def gap(positives: Positives, held: Tensor) -> float | None:
-    """How far entities held for the questions of facts score above these facts, on average.
+    """How far entities held for the queries of triples score above these triples, on average.
 
     Args:
         positives: the batch.

@@ -1,4 +1,4 @@
-"""SMiLE-style: uniform rivals, and a contrast between entities of one type beside them."""
+"""SMiLE-style: uniform negatives, and a contrast between entities of one type beside them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,26 +10,26 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, above_zero, not_negative
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers.base import Phase
+from dans.samplers.entity_types import Concepts, pseudo_types, stretches
 from dans.samplers.filters import Filter, Side, positive
-from dans.samplers.types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
 
 
 class SMiLE(Uniform):
-    """Uniform rivals, beside a contrast that tells entities from others of their type.
+    """Uniform negatives, beside a contrast that tells entities from others of their type.
 
         L = weight · (λ L_inter + (1 − λ) L_intra),
         L_· = mean over anchors of −log Σ_{y ∈ P} e^{s(a, y)} / Σ_{y ∈ P ∪ N} e^{s(a, y)},
         s(a, y) = cos(p(a), p(y)) / τ,  p an MLP d → d → d with an ELU, one for each of the two.
 
     Every entity has a type, a cluster of its pseudo-types. The schema is the set of typed triples
-    (type of h, r, type of t) that many training facts share, and an entity's schema set, those of
+    (type of h, r, type of t) that many training triples share, and an entity's schema set, those of
     them it takes part in. Anchors are the entities of the batch; P are the other ends of an
-    anchor's facts whose typed triple is in the schema. *Inter-schema* negatives have the type of
+    anchor's triples whose typed triple is in the schema. *Inter-schema* negatives have the type of
     one of P and another schema set than it; *intra-schema* ones, the same type and schema set. The
     anchor and its P are not among them. Where there are more than ``negatives``, that many are
     taken at equal distances from a random start in the list ordered by type and schema set: each
@@ -38,31 +38,32 @@ class SMiLE(Uniform):
 
     Source: Peng et al. 2022, arXiv:2210.04870, with the settings of its training program. SMiLE
     pre-trains a transformer over context graphs, and contrasts these; what is here contrasts the
-    encoder's vectors during training, with clusters for types, so report it as SMiLE-style.
+    encoder's embeddings during training, with clusters for types, so report it as SMiLE-style.
 
-    The rivals do not look at the model; the contrast does, and the trainer must give it vectors.
-    It reaches the model as a term of its loss, through projections held fixed, and these learn the
-    same contrast from detached vectors in a phase of their own, ``projections``.
+    The negatives do not look at the model; the contrast does, and the trainer must give it
+    embeddings. It reaches the model as a term of its loss, through projections held fixed, and
+    these learn the same contrast from detached embeddings in a phase of their own, ``projections``.
 
     Cost: O(n·d² + a·negatives·d) for the term and again for the phase, with a ≤ 2b anchors. Beside
-    n·d numbers for each projection, ``ELEMENTS`` are held at once: where the negatives' vectors are
-    more, they are gathered part by part, and once more on the way back. State: 8 d² bytes of
+    n·d numbers for each projection, ``ELEMENTS`` are held at once: where the negatives' embeddings
+    are more, they are gathered part by part, and once more on the way back. State: 8 d² bytes of
     weights for each projection; 24 bytes for each entity, 8 for each typed triple.
 
     Args:
-        k: rivals per fact.
+        k: negatives per triple.
         dim: d.
-        facts: (f, 3) the training facts.
+        triples: (f, 3) the training triples.
         num_entities: n.
         num_relations: m.
         weight: of the contrast in the model's loss.
         balance: λ. The program trains with .8; its class has .5.
         temperature: τ.
         negatives: of each kind, for each anchor, at most.
-        clusters: types, at most; an entity without facts has one more.
-        frequent: the share of distinct training facts that makes a typed triple part of the schema.
-            The paper says "frequent" and no number; with .01 nine anchors in ten have negatives of
-            both kinds on UMLS, WN18RR and FB15k-237, and with every triple one in ten on UMLS.
+        clusters: types, at most; an entity without triples has one more.
+        frequent: the share of distinct training triples that makes a typed triple part of the
+            schema. The paper says "frequent" and no number; with .01 nine anchors in ten have
+            negatives of both kinds on UMLS, WN18RR and FB15k-237, and with every triple one in ten
+            on UMLS.
         side: see ``Uniform``; so are the rest.
         exclude_true: see ``Uniform``.
         filter: see ``Uniform``.
@@ -73,11 +74,11 @@ class SMiLE(Uniform):
         InputError: a number out of range, a schema without triples; and as ``Uniform`` does.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
-        >>> smile = SMiLE(dim=2, facts=facts, num_entities=4, num_relations=1)
+        >>> triples = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
+        >>> smile = SMiLE(dim=2, triples=triples, num_entities=4, num_relations=1)
         >>> e = torch.eye(4, 2)
-        >>> h, t = e[facts[:, 0]], e[facts[:, 2]]
-        >>> positives = Positives(facts, h, h, t, h, t, e, lambda x, y: (x * y).sum(-1))
+        >>> h, t = e[triples[:, 0]], e[triples[:, 2]]
+        >>> positives = Positives(triples, h, h, t, h, t, e, lambda x, y: (x * y).sum(-1))
         >>> list(smile.terms(positives))
         ['contrast']
     """
@@ -101,7 +102,7 @@ class SMiLE(Uniform):
         k: int = 20,
         *,
         dim: int,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         num_relations: int,
         weight: float = 1.0,
@@ -113,7 +114,7 @@ class SMiLE(Uniform):
         side: Side = "coin",
         exclude_true: bool = True,
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(
@@ -129,21 +130,23 @@ class SMiLE(Uniform):
         self.weight, self.balance, self.temperature = weight, balance, temperature
         self.negatives, self.num_relations = negatives, num_relations
         self.projections = nn.ModuleDict({name: projection(dim) for name in ("inter", "intra")})
-        types = clustered(pseudo_types(facts, num_entities, num_relations), clusters)
+        types = clustered(pseudo_types(triples, num_entities, num_relations), clusters)
         self.num_types = int(types.max()) + 1
         self.register_buffer("types", types, persistent=False)
-        facts = torch.unique(facts, dim=0)
-        triples, which, count = self.typed(facts).unique(return_inverse=True, return_counts=True)
-        often = count >= frequent * len(facts)
+        triples = torch.unique(triples, dim=0)
+        typed_triples, which, count = self.typed(triples).unique(
+            return_inverse=True, return_counts=True
+        )
+        often = count >= frequent * len(triples)
         if not bool(often.any()):
             raise InputError(
-                f"frequent: no typed triple has {frequent} of all facts; the most frequent has "
-                f"{float(count.max()) / len(facts):.3f}"
+                f"frequent: no typed triple has {frequent} of all triples; the most frequent has "
+                f"{float(count.max()) / len(triples):.3f}"
             )
-        sets = schema_sets(facts, which, often, num_entities)
+        sets = schema_sets(triples, which, often, num_entities)
         keys, groups = torch.unique(types * num_entities + sets, return_inverse=True)
         for name, value in (
-            ("schema", triples[often]),
+            ("schema", typed_triples[often]),
             ("groups", groups),
             ("members", groups.argsort(stable=True)),
             ("sizes", torch.bincount(groups)),
@@ -152,7 +155,7 @@ class SMiLE(Uniform):
             self.register_buffer(name, value, persistent=False)
 
     def typed(self, triples: Tensor) -> Tensor:
-        """The typed triples of facts, a number for each: (b,) from (b, 3)."""
+        """The typed triples of triples, a number for each: (b,) from (b, 3)."""
         heads, relations, tails = triples.unbind(-1)
         number = self.types[heads] * self.num_relations + relations
         return number * self.num_types + self.types[tails]
@@ -201,16 +204,16 @@ class SMiLE(Uniform):
         pairs = self.pairs(positives.triples)
         anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
         found = {}
-        for name, vectors in projected.items():
-            z = F.normalize(vectors, dim=-1)
+        for name, embeddings in projected.items():
+            z = F.normalize(embeddings, dim=-1)
             near = (z[pairs[:, 0]] * z[pairs[:, 1]]).sum(-1) / self.temperature
             near = log_sums(near, rows, len(anchors))
             start = torch.rand(len(anchors), device=z.device).double()
-            # A sum over nothing, attached to the vectors.
+            # A sum over nothing, attached to the embeddings.
             total, count = z[:0].sum(), 0
             width = max(len(self.sizes), self.negatives * z.shape[1])
             pieces = list(stretches(len(anchors), width))
-            # Of several pieces, none keeps its negatives' vectors for the way back.
+            # Of several pieces, none keeps its negatives' embeddings for the way back.
             far = self.far if len(pieces) < 2 else partial(recomputed, self.far)
             for part in pieces:
                 first, stop, _ = part.indices(len(anchors))
@@ -219,8 +222,8 @@ class SMiLE(Uniform):
                     name, anchors[part], pairs[mine], rows[mine] - first, start[part]
                 )
                 alive = counts.any(1)
-                rivals = far(z, anchors[part][alive], ids[alive], counts[alive])
-                total = total + F.softplus(rivals - near[part][alive]).sum()
+                negatives = far(z, anchors[part][alive], ids[alive], counts[alive])
+                total = total + F.softplus(negatives - near[part][alive]).sum()
                 count += int(alive.sum())
             found[name] = total / max(count, 1)
         return found
@@ -233,8 +236,8 @@ class SMiLE(Uniform):
 
     def pairs(self, triples: Tensor) -> Tensor:
         """Anchors and what they are drawn to, each pair once, by anchors: (p, 2) from (b, 3)."""
-        facts = triples[torch.isin(self.typed(triples), self.schema)]
-        both = torch.cat((facts[:, [0, 2]], facts[:, [2, 0]]))
+        frequent = triples[torch.isin(self.typed(triples), self.schema)]
+        both = torch.cat((frequent[:, [0, 2]], frequent[:, [2, 0]]))
         pairs: Tensor = both[both[:, 0] != both[:, 1]].unique(dim=0)
         return pairs
 
@@ -314,11 +317,11 @@ def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:
     return sums.log() + top
 
 
-def schema_sets(facts: Tensor, which: Tensor, often: Tensor, num_entities: int) -> Tensor:
+def schema_sets(triples: Tensor, which: Tensor, often: Tensor, num_entities: int) -> Tensor:
     """A number for what each entity does in the schema; alike entities have the same.
 
     Args:
-        facts: (f, 3).
+        triples: (f, 3).
         which: (f,) the typed triple of each.
         often: (u,) which of them are in the schema.
         num_entities: n.
@@ -327,7 +330,7 @@ def schema_sets(facts: Tensor, which: Tensor, often: Tensor, num_entities: int) 
         (n,).
     """
     kept = often[which]
-    ends = facts[kept][:, [0, 2]]
+    ends = triples[kept][:, [0, 2]]
     does = torch.stack((2 * which[kept], 2 * which[kept] + 1), dim=1)
     pairs = torch.stack((ends, does), dim=-1).flatten(0, 1)
     return Concepts(pairs, num_entities, 2 * len(often)).sets
@@ -336,7 +339,7 @@ def schema_sets(facts: Tensor, which: Tensor, often: Tensor, num_entities: int) 
 def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
     """One type for each entity: clusters of sets of concepts, the same on every run.
 
-    Spherical k-means over the distinct sets, each as a unit vector and weighted by how many
+    Spherical k-means over the distinct sets, each as a unit embedding and weighted by how many
     entities have it. The first centre is the most frequent set; each next one the set worst covered
     so far, 1 − cos times its weight. No chance is involved, and the same set has the same type.
 
@@ -352,8 +355,8 @@ def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
         (n,) types; entities without concepts share a type of their own, the last.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
-        >>> clustered(pseudo_types(facts, 5, 1), 10)
+        >>> triples = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
+        >>> clustered(pseudo_types(triples, 5, 1), 10)
         tensor([0, 0, 1, 1, 2])
     """
     s, c = len(concepts.examples), concepts.num_concepts
@@ -393,6 +396,6 @@ def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
 
 
 def dense(concepts: Concepts, sets: Tensor) -> Tensor:
-    """Some sets of concepts as unit vectors: (q, c) float64."""
+    """Some sets of concepts as unit embeddings: (q, c) float64."""
     units: Tensor = F.normalize(concepts.rows(concepts.examples[sets]).double(), dim=1)
     return units

@@ -1,15 +1,15 @@
-"""Rivals of the right type."""
+"""Negatives of the right type."""
 
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
-from dans.known import KnownFacts
-from dans.samplers.entity import EntitySampler, replaced
+from dans.data.known_triples import KnownTriples
+from dans.models.batch import Positives
+from dans.samplers.corruption import EntitySampler, replaced
+from dans.samplers.entity_sets import Pools
+from dans.samplers.entity_types import concepts_of, slots, stretches
 from dans.samplers.filters import Filter, Side
 from dans.samplers.names import Names
-from dans.samplers.pools import Pools
-from dans.samplers.types import concepts_of, slots, stretches
 
 
 class Typed(EntitySampler):
@@ -17,7 +17,7 @@ class Typed(EntitySampler):
 
     Tails of (h, r, ?) are drawn from range(r), heads of (?, r, t) from domain(r), with equal
     probability and without the entity replaced. Domain and range are the entities that fill that
-    slot in a training fact; with a file of types, those that share a type with one that does.
+    slot in a training triple; with a file of types, those that share a type with one that does.
     Where there is no other entity in it, any other is drawn.
 
     Source: the local closed world and the type constraints of Krompaß et al. 2015,
@@ -27,8 +27,8 @@ class Typed(EntitySampler):
     FB15k-237 1.3 MB); nothing in checkpoints.
 
     Args:
-        k: rivals per fact.
-        facts: (f, 3) the training facts.
+        k: negatives per triple.
+        triples: (f, 3) the training triples.
         num_entities: n.
         num_relations: m.
         types: a file of types, see ``read_concepts``. An entity without one is in no range then.
@@ -42,9 +42,9 @@ class Typed(EntitySampler):
         InputError: a file of types that cannot be used; and as ``EntitySampler`` does.
 
     Example:
-        >>> facts = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 3]])
-        >>> sampler = Typed(k=50, facts=facts, num_entities=9, num_relations=1, side="tail")
-        >>> sampler(Positives.of_ids(facts[:1], 9)).ids.unique()
+        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 3]])
+        >>> sampler = Typed(k=50, triples=triples, num_entities=9, num_relations=1, side="tail")
+        >>> sampler(Positives.of_ids(triples[:1], 9)).ids.unique()
         tensor([2, 3])
     """
 
@@ -52,25 +52,25 @@ class Typed(EntitySampler):
         self,
         k: int = 20,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         num_relations: int,
         types: str | None = None,
         entity_names: Names | None = None,
         side: Side = "coin",
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         concepts = concepts_of(
-            types, entity_names, facts, num_entities, num_relations, option="types"
+            types, entity_names, triples, num_entities, num_relations, option="types"
         )
         if types is None:
-            allowed = torch.eye(concepts.num_concepts, dtype=torch.bool, device=facts.device)
+            allowed = torch.eye(concepts.num_concepts, dtype=torch.bool, device=triples.device)
         else:
-            allowed = concepts.seen(facts, num_relations)
-        self.pools = Pools(num_entities).to(facts.device)
+            allowed = concepts.seen(triples, num_relations)
+        self.pools = Pools(num_entities).to(triples.device)
         for part in stretches(len(allowed), num_entities):
             self.pools.append(concepts.having(allowed[part]))
 

@@ -1,13 +1,13 @@
-"""Rivals that are entities, drawn without a look at the model: uniform, or by counts of facts."""
+"""Negatives that are entities, drawn without a look at the model: uniform, or by counts of triples."""
 
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, finite, not_negative
-from dans.known import KnownFacts
-from dans.samplers.chance import tossed
-from dans.samplers.entity import EntitySampler, replaced
+from dans.models.batch import Positives
+from dans.samplers.corruption import EntitySampler, replaced
+from dans.samplers.draws import tossed
 from dans.samplers.filters import Filter, Side
 
 
@@ -17,26 +17,26 @@ class Uniform(EntitySampler):
     u ~ U{0, …, n − 2};  e′ = n − 1 if u = e, else u,  e being the entity replaced.
 
     Args:
-        k: rivals per fact.
+        k: negatives per triple.
         side: see ``EntitySampler``.
         exclude_true: never draw the entity replaced. The RGCN programs draw from all n, and so may
-            hold a fact against itself (DANS reference, C11).
+            hold a triple against itself (DANS reference, C11).
         filter: see ``EntitySampler``.
         known: see ``EntitySampler``.
         rounds: see ``EntitySampler``.
 
     Raises:
-        InputError: an unknown choice, a count below 1, or a filter without known facts.
+        InputError: an unknown choice, a count below 1, or a filter without known triples.
 
     Example:
         >>> entities = torch.eye(4)
-        >>> facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(facts, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> rivals = Uniform(k=3, side="tail")(positives)
-        >>> rivals.vectors.shape
+        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
+        >>> negatives = Uniform(k=3, side="tail")(positives)
+        >>> negatives.embeddings.shape
         torch.Size([2, 3, 4])
-        >>> bool((rivals.ids == facts[:, 2:]).any())
+        >>> bool((negatives.ids == triples[:, 2:]).any())
         False
     """
 
@@ -47,7 +47,7 @@ class Uniform(EntitySampler):
         side: Side = "coin",
         exclude_true: bool = True,
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
@@ -59,7 +59,7 @@ class Uniform(EntitySampler):
         if not self.exclude_true:
             return torch.randint(n, replaces_head.shape, device=replaces_head.device)
         if n < 2:
-            raise InputError(f"entities: a rival must be another entity, and there is only {n}")
+            raise InputError(f"entities: a negative must be another entity, and there is only {n}")
         # The last entity stands in where the one replaced was drawn. Both ends are compared and the
         # answers combined: that is quicker than to look up first which end it is.
         drawn = torch.randint(n - 1, replaces_head.shape, device=replaces_head.device)
@@ -69,18 +69,18 @@ class Uniform(EntitySampler):
 
 
 class Bernoulli(Uniform):
-    """Uniform, with the side chosen so that fewer rivals are facts nobody wrote down.
+    """Uniform, with the side chosen so that fewer negatives are triples nobody wrote down.
 
     Replaces the head with probability tph / (tph + hpt): tails per (h, r) and heads per (r, t),
-    each a mean over the distinct facts of a relation. One-to-many relations lose their heads,
+    each a mean over the distinct triples of a relation. One-to-many relations lose their heads,
     many-to-one their tails.
 
     Source: Wang et al. 2014 (TransH), §"Reducing false negative labels".
 
     Args:
-        k: rivals per fact.
-        facts: (f, 3) the training facts; duplicates do not count.
-        num_relations: m. A relation without facts gets a fair coin.
+        k: negatives per triple.
+        triples: (f, 3) the training triples; duplicates do not count.
+        num_relations: m. A relation without triples gets a fair coin.
         exclude_true: as for ``Uniform``; so are the rest.
         filter: see ``Uniform``.
         known: see ``Uniform``.
@@ -88,7 +88,7 @@ class Bernoulli(Uniform):
 
     Example:
         >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
-        >>> Bernoulli(facts=one_to_many, num_relations=2).head_probability
+        >>> Bernoulli(triples=one_to_many, num_relations=2).head_probability
         tensor([0.7500, 0.5000])
     """
 
@@ -99,39 +99,39 @@ class Bernoulli(Uniform):
         self,
         k: int = 20,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_relations: int,
         exclude_true: bool = True,
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds)
         self.register_buffer(
-            "head_probability", head_probability(facts, num_relations), persistent=False
+            "head_probability", head_probability(triples, num_relations), persistent=False
         )
 
     def sides(self, positives: Positives) -> Tensor:
-        """Which rivals replace the head: (b, k) bool."""
+        """Which negatives replace the head: (b, k) bool."""
         return tossed(self.head_probability, positives.triples, self.k)
 
 
-def head_probability(facts: Tensor, num_relations: int) -> Tensor:
+def head_probability(triples: Tensor, num_relations: int) -> Tensor:
     """tph / (tph + hpt) of every relation.
 
-    With F distinct facts of a relation, over H distinct heads and T distinct tails, tph = F / H and
-    hpt = F / T; F cancels, and T / (H + T) is left.
+    With F distinct triples of a relation, over H distinct heads and T distinct tails, tph = F / H
+    and hpt = F / T; F cancels, and T / (H + T) is left.
 
     Args:
-        facts: (f, 3).
+        triples: (f, 3).
         num_relations: m.
 
     Returns:
-        (m,) floats; ½ for a relation without facts.
+        (m,) floats; ½ for a relation without triples.
     """
 
     def distinct(column: int) -> Tensor:
-        pairs = torch.unique(facts[:, [1, column]], dim=0)
+        pairs = torch.unique(triples[:, [1, column]], dim=0)
         return torch.bincount(pairs[:, 0], minlength=num_relations)
 
     heads, tails = distinct(0), distinct(2)
@@ -140,14 +140,14 @@ def head_probability(facts: Tensor, num_relations: int) -> Tensor:
 
 
 class Popularity(Uniform):
-    """Entities as often as facts mention them: q(e) ∝ (c(e) + smoothing)^exponent.
+    """Entities as often as triples mention them: q(e) ∝ (c(e) + smoothing)^exponent.
 
     Args:
-        k: rivals per fact.
-        facts: (f, 3) the training facts; c counts mentions as head or tail.
+        k: negatives per triple.
+        triples: (f, 3) the training triples; c counts mentions as head or tail.
         num_entities: n.
         exponent: 0 is uniform, 1 the unigram distribution, ¾ word2vec's.
-        smoothing: added to every count. At 0 an entity no fact mentions is never a rival, and
+        smoothing: added to every count. At 0 an entity no triple mentions is never a negative, and
             drifts up in rank unopposed.
         side: as for ``Uniform``; so are the rest.
         exclude_true: see ``Uniform``.
@@ -167,20 +167,20 @@ class Popularity(Uniform):
         self,
         k: int = 20,
         *,
-        facts: Tensor,
+        triples: Tensor,
         num_entities: int,
         exponent: float = 0.75,
         smoothing: float = 1.0,
         side: Side = "coin",
         exclude_true: bool = True,
         filter: Filter = "none",
-        known: KnownFacts | None = None,
+        known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
-        mentions = facts[:, [0, 2]].flatten()
+        mentions = triples[:, [0, 2]].flatten()
         ends = running_total(mentions, num_entities, smoothing=smoothing, exponent=exponent)
         self.register_buffer("cumulative", ends, persistent=False)
 

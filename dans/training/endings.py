@@ -1,4 +1,4 @@
-"""How training ends before its end: in a sentence that says what is left to go on from."""
+"""How training ends before its end: in a sentence that says what is left to continue from."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dans.errors import DivergedError, InputError
 from dans.memory import NoRoomError, is_out_of_memory
 
 #: What helps where a step does not fit into memory.
-LESS = "a smaller train.batch, or fewer rivals (k of the sampler), may help"
+LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def saying_what_is_left(step: Callable[[], int], kept: Callable[[], str]) -> Ite
     except FloatingPointError as error:
         raise DivergedError(f"{error}; {kept()}; a lower learning rate may help") from error
     except KeyboardInterrupt:
-        sentence = f"in step {step()}; {kept()}; --resume goes on from there"
+        sentence = f"in step {step()}; {kept()}; --resume continues from there"
         raise KeyboardInterrupt(sentence) from None
     except BrokenPipeError:
         raise

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.optim.adagrad import adagrad as move_by_adagrad
 from torch.optim.adam import adam as move_by_adam
 
-from dans.config import TrainConfig
-from dans.samplers.moves import adam, gradient_norm
+from dans.config.schema import TrainConfig
+from dans.training.phases import adam, gradient_norm
 
 
 class RowWise(torch.optim.Optimizer, ABC):
-    """Moves a parameter; where its gradient is sparse, the rows it names and no others.
+    """PhaseOptimizers a parameter; where its gradient is sparse, the rows it names and no others.
 
     A step over u rows costs what u rows cost, however many the table has.
     """

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from dans.config import RunConfig
+from dans.config.reading import field, parse_json, read_object
+from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.plain import field, parse_json, read_object
 from dans.training.checkpoint import DamagedError, load_state, pack, peek
 from dans.training.files import append, sweep, write_atomically
 from dans.training.tracker import Record, Tracker
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 #: Schedules that are a function of all steps there will be.
 BY_STEPS = ("cosine", "linear")
 
-#: What of ``train`` may be another when a run goes on.
+#: What of ``train`` may be another when a run continues.
 FREE = ("steps", "memory_budget")
 
 #: Which of a run's checkpoints: the best on validation, or the newest.
@@ -47,8 +47,8 @@ OBJECTS = ("both", "heads", "tails", "classification", "train", "sampler")
 class Run:
     """One run: ``config.json``, metrics as JSONL, CSV and TensorBoard events, checkpoints, reports.
 
-    The newest checkpoint is ``last``, and the one before it ``previous``: a run goes on from that
-    where the newest is damaged. To be judged is another matter: what is asked for is loaded, or
+    The newest checkpoint is ``last``, and the one before it ``previous``: a run continues from that
+    where the newest is damaged. To be evaluated is another matter: what is asked for is loaded, or
     nothing.
 
     Args:
@@ -85,19 +85,19 @@ class Run:
 
         Args:
             config: what is about to be trained.
-            resume: go on from the newest checkpoint, where there is one.
+            resume: continue from the newest checkpoint, where there is one.
 
         Raises:
             InputError: the folder holds a run and ``resume`` was not asked for, or holds a run of
                 another configuration. More ``train.steps`` than before is no other configuration
-                where the learning rate does not hang on them. The validation at the end of the
+                where the learning rate does not depend on them. The validation at the end of the
                 former counts for ``plateau`` as others do.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
         if self.exists and not resume:
             raise InputError(
-                f"{self.path}: already holds a run; --resume goes on with it, "
+                f"{self.path}: already holds a run; --resume continues with it, "
                 "--out names another folder"
             )
         if self.exists:
@@ -159,11 +159,11 @@ class Run:
                 raise
             raise DamagedError(
                 f"{error}; {other.name} is another model and does not stand in for it, but "
-                "--resume may go on from there"
+                "--resume may continue from there"
             ) from None
 
     def resume(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint, for a run to go on from; None where none was written.
+        """The newest whole checkpoint, for a run to continue from; None where none was written.
 
         A damaged one gives way to the one before, and a sentence says so. No other process may be
         training here.
@@ -187,7 +187,7 @@ class Run:
                 raise InputError(
                     f"{error}; {other}; to train anew from step 0, remove both"
                 ) from None
-            log.warning("%s; going on from %s, of step %d", error, self.previous, state["step"])
+            log.warning("%s; continuing from %s, of step %d", error, self.previous, state["step"])
         # Otherwise it would be kept as the one before the next.
         last.unlink(missing_ok=True)
         self.newest = self.previous, state["step"]
@@ -198,7 +198,7 @@ class Run:
 
         Args:
             step: that of the best one.
-            state: what the run goes on from.
+            state: what the run continues from.
         """
         try:
             found = _read(self.file("best"))["step"]
@@ -231,7 +231,7 @@ class Run:
             return 0
 
     def kept(self) -> str:
-        """What a run that stops here can go on from, in words."""
+        """What a run that stops here can continue from, in words."""
         newest = self.newest
         # What lies there says it best: a run can be interrupted right after the last rename. Where
         # it cannot be read, memory has to do.
@@ -272,7 +272,7 @@ class Run:
         return found
 
     def rewind(self, step: int) -> None:
-        """Forget metrics after a step: the run goes on from there."""
+        """Forget metrics after a step: the run continues from there."""
         kept = [json.dumps(line) for line in self.metrics() if line["step"] <= step]
         write_atomically(
             self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode("utf-8")

@@ -1,7 +1,7 @@
 """Trackers that are others' services: MLflow, and Weights & Biases.
 
 Each needs a library that an extra of its name brings, imported when a run begins. Where one fails,
-a sentence says so, and the training goes on without it: see ``Dispensable``.
+a sentence says so, and the training continues without it: see ``Dispensable``.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ class MLflow(Tracker):
 
     It is kept where ``MLFLOW_TRACKING_URI`` says, or else in MLflow's own default on this machine,
     in the experiment that ``MLFLOW_EXPERIMENT_NAME`` says, or else in ``dans``. Its id stands in
-    ``mlflow.json``, and a run that goes on goes on there. MLflow forgets nothing; what it was told
-    of steps after the checkpoint is what those steps will give again, and is not told twice.
+    ``mlflow.json``, and a run that continues continues there. MLflow forgets nothing; what it was
+    told of steps after the checkpoint is what those steps will give again, and is not told twice.
     """
 
     needs = "mlflow"
@@ -215,7 +215,7 @@ class Dispensable(Tracker):
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, OSError) and error.filename:
             reason = f"{error.filename}: {error.strerror}"
-        log.warning("track: %s failed, and training goes on without it: %s", self.name, reason)
+        log.warning("track: %s failed, and training continues without it: %s", self.name, reason)
 
 
 def _kept_id(path: Path) -> str:

@@ -50,11 +50,11 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, config: Mapping[str, Any], past: Sequence[Record]) -> None:
-        """The run begins, or goes on.
+        """The run begins, or continues.
 
         Args:
             config: what ``RunConfig.plain`` says of it.
-            past: what it recorded up to where it goes on from. Whatever else the tracker was told
+            past: what it recorded up to where it continues from. Whatever else the tracker was told
                 before is to be forgotten, where it can be.
         """
 

@@ -3,8 +3,8 @@
 ``tensorboard`` and ``csv`` follow every run. Those of ``dans.training.services`` are asked for by
 name (``--track mlflow``). Those and TensorBoard never cost a run.
 
-All are told what a run has recorded so far when it goes on. So what a kill left out is made up for,
-and nothing is told twice.
+All are told what a run has recorded so far when it continues. So what a kill left out is made up
+for, and nothing is told twice.
 """
 
 import csv
@@ -83,8 +83,8 @@ class CSV(Tracker):
     """``metrics.csv``: a row for each record, a column for each number there ever was.
 
     Replaced whole at each record, so that a reader finds a table at any instant, and made anew from
-    ``metrics.jsonl`` when a run goes on. A cell is empty where a record has no such number, as the
-    first one has no terms of training.
+    ``metrics.jsonl`` when a run continues. A cell is empty where a record has no such number, as
+    the first one has no terms of training.
     """
 
     def begin(self, config: Mapping[str, Any], past: Sequence[Record]) -> None:

@@ -13,30 +13,30 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dans.batch import Positives
-from dans.classifier import Classifier, Verdict
-from dans.config import PhaseConfig, Schedule, TrainConfig
+from dans.config.schema import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.evaluation import Evaluator, Report
+from dans.evaluation.classifier import ClassificationReport, Classifier
+from dans.evaluation.evaluator import Evaluator, Report
+from dans.models.batch import Positives
 from dans.models.model import Model
-from dans.objectives import Objective
-from dans.regularizers import Regularizer
-from dans.samplers.diagnostics import warnings
-from dans.samplers.moves import Moves
+from dans.objectives.base import Objective
+from dans.objectives.regularizers import Regularizer
+from dans.samplers.dans.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
-from dans.training.dump import Dump
+from dans.training.batches import BatchEncoder, batches_of
 from dans.training.endings import saying_what_is_left
+from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, clip
+from dans.training.phases import PhaseOptimizers
 from dans.training.run import Run
-from dans.training.sources import Source, batches_of
 
 log = logging.getLogger(__name__)
 
 #: Told of each validation, by its step.
-Watch = Callable[[int, Report | Verdict], None]
+Watch = Callable[[int, Report | ClassificationReport], None]
 
-#: Facts on which a sampler is diagnosed at each validation.
+#: Triples on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
 #: A term of the loss has exploded when it is so many times what it had been at most by the
@@ -63,28 +63,28 @@ def factor(schedule: Schedule, step: int, steps: int) -> float:
 
 
 class Trainer:
-    """Moves the model, and before each of its steps whatever its sampler has to learn.
+    """PhaseOptimizers the model, and before each of its steps whatever its sampler has to learn.
 
     One optimizer for the model and an Adam for each phase. ``fit(6)`` is ``fit(3)``, save, load,
     ``fit(6)``, to the bit on a CPU with the same number of threads.
 
     Args:
-        kg: the facts.
+        kg: the triples.
         model: what is trained.
         objective: what it is trained for.
         config: how.
         phases: how each phase of the sampler moves, by its name; defaults where one is not named.
-        source: turns facts into vectors.
+        batch_encoder: turns triples into embeddings.
         regularizers: by name, terms beside the objective's.
-        evaluator: judges validation facts, by the figure that ``config`` selects by; None trains
-            without validation.
+        evaluator: evaluates validation triples, by the figure that ``config`` selects by; None
+            trains without validation.
         run: where metrics and checkpoints go; None keeps nothing.
-        dump: where the rivals of every step go; None keeps none.
+        dump: where the negatives of every step go; None keeps none.
 
     Raises:
-        InputError: ``phases`` names one that the sampler does not have, or batches are of questions
+        InputError: ``phases`` names one that the sampler does not have, or batches are of queries
             and the objective is not, or the schedule needs validations and there are none, or
-            rivals should be written down and the objective has none.
+            negatives should be written down and the objective has none.
     """
 
     def __init__(
@@ -94,27 +94,32 @@ class Trainer:
         objective: Objective,
         *,
         config: TrainConfig,
-        source: Source,
+        batch_encoder: BatchEncoder,
         regularizers: Mapping[str, Regularizer] | None = None,
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | Classifier | None = None,
         run: Run | None = None,
-        dump: Dump | None = None,
+        dump: NegativesLog | None = None,
     ) -> None:
         self.kg, self.model, self.objective = kg, model, objective
-        self.config, self.source, self.evaluator, self.run = config, source, evaluator, run
+        self.config, self.batch_encoder, self.evaluator, self.run = (
+            config,
+            batch_encoder,
+            evaluator,
+            run,
+        )
         self.dump = objective.recorder = dump
         #: called after each validation, its checkpoint written; what it raises ends training
         self.watch: Watch | None = None
         self.regularizers = dict(regularizers or {})
-        self.by_question = config.batch_by == "questions"
+        self.by_query = config.batch_by == "queries"
         _check(config, objective, judged=evaluator is not None)
         self.batches = batches_of(kg.train, config)
-        self.moves = Moves(objective.phases(), phases, check=self.check)
+        self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)
         self.optimizer = build_optimizer(model.parameters(), config)
-        self.optimizers = {"model": self.optimizer, **self.moves.optimizers}
+        self.optimizers = {"model": self.optimizer, **self.phase_optimizers.optimizers}
         self.done = 0
-        #: has it been judged as it was before the first step?
+        #: has it been evaluated as it was before the first step?
         self.begun = False
         #: the best figure of validation, and its step
         self.best = WORST[config.select]
@@ -127,7 +132,7 @@ class Trainer:
         self.limits: dict[str, float] = {}
         self.complaints: set[str] = set()
 
-    def fit(self, steps: int) -> Report | Verdict | None:
+    def fit(self, steps: int) -> Report | ClassificationReport | None:
         """Train up to step number ``steps``, from wherever it stands.
 
         Returns:
@@ -137,7 +142,7 @@ class Trainer:
             DivergedError: a loss, a gradient or a weight is no longer a number, or a loss has
                 exploded; see ``EXPLODED``.
             InputError: a file cannot be written; or, ``NoRoomError``, memory does not suffice.
-            KeyboardInterrupt: so it was told. All of these say what is left to go on from.
+            KeyboardInterrupt: so it was told. All of these say what is left to continue from.
         """
         with self.saying_what_is_left():
             return self._fit(steps)
@@ -150,9 +155,9 @@ class Trainer:
         """What is left if training stops here, in words."""
         return "no run is kept" if self.run is None else self.run.kept()
 
-    def _fit(self, steps: int) -> Report | Verdict | None:
+    def _fit(self, steps: int) -> Report | ClassificationReport | None:
         if self.begun and (self.done >= steps or self.exhausted):
-            return self.judge(self.source.entities(self.model))
+            return self.judge(self.batch_encoder.entities(self.model))
         self.begin_part()
         report = None if self.begun else self.validate()
         bar = tqdm(
@@ -166,7 +171,7 @@ class Trainer:
             if self.done % self.config.validate_every == 0 or self.done == steps:
                 report = self.validate(terms)
                 if report is not None:
-                    figures = f"{report.figure:.3f}, best={self.best:.3f}"
+                    figures = f"{report.selection_metric:.3f}, best={self.best:.3f}"
                     bar.set_postfix_str(f"{self.config.select}={figures}")
         bar.close()
         return report
@@ -185,7 +190,7 @@ class Trainer:
         positives = self.positives(rows)
         speed = factor(self.config.schedule, self.done, self.config.steps)
         speed *= self.plateau["factor"]
-        logged = self.moves(positives.detach(), factor=speed)
+        logged = self.phase_optimizers(positives.detach(), factor=speed)
         terms = self.objective(self.model.decoder, positives)
         terms |= self.regularize(rows, positives)
         self.check(terms)
@@ -203,8 +208,10 @@ class Trainer:
     def regularize(self, rows: Tensor, positives: Positives) -> dict[str, Tensor]:
         """The regularisers' terms, by name; of all entities for those that look at them."""
         whole = positives
-        if positives.pool is not None and any(one.whole for one in self.regularizers.values()):
-            whole = self.source.positives(self.model, rows)
+        if positives.shared_negatives is not None and any(
+            one.whole for one in self.regularizers.values()
+        ):
+            whole = self.batch_encoder.positives(self.model, rows)
         return {
             name: regularizer(self.model.decoder, whole if regularizer.whole else positives)
             for name, regularizer in self.regularizers.items()
@@ -212,12 +219,12 @@ class Trainer:
 
     def positives(self, rows: Tensor) -> Positives:
         """A batch as the objective wants to see it."""
-        wanted = self.objective.wants(self.source.facts(rows))
-        positives = self.source.positives(self.model, rows, wanted)
-        if not self.by_question:
+        wanted = self.objective.entities_needed(self.batch_encoder.triples(rows))
+        positives = self.batch_encoder.positives(self.model, rows, wanted)
+        if not self.by_query:
             return positives
-        asks_head = (rows >= len(self.kg.train)).to(positives.triples.device)
-        return replace(positives, asks_head=asks_head)
+        is_head_query = (rows >= len(self.kg.train)).to(positives.triples.device)
+        return replace(positives, is_head_query=is_head_query)
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
         """Stop at the first term that is no longer a number, or has exploded.
@@ -246,18 +253,20 @@ class Trainer:
                         "infinite"
                     )
 
-    def validate(self, terms: Mapping[str, float] | None = None) -> Report | Verdict | None:
-        """Judge the validation facts, diagnose the sampler, write a checkpoint."""
+    def validate(
+        self, terms: Mapping[str, float] | None = None
+    ) -> Report | ClassificationReport | None:
+        """Evaluate the validation triples, diagnose the sampler, write a checkpoint."""
         self.check_weights()
         numbers: dict[str, Any] = {"seconds": self.seconds, **({"train": terms} if terms else {})}
-        entities = self.source.entities(self.model)
+        entities = self.batch_encoder.entities(self.model)
         report = self.judge(entities)
         better = False
         if report is not None:
             numbers |= report.metrics()
-            better = report.beats(self.best)
+            better = report.is_better(self.best)
             if better:
-                self.best, self.best_step = report.figure, self.done
+                self.best, self.best_step = report.selection_metric, self.done
             self.slow_down(better=better)
         numbers |= self.diagnose(entities)
         if self.run is not None:
@@ -279,7 +288,7 @@ class Trainer:
         self.best = WORST[self.config.select]
 
     def slow_down(self, *, better: bool) -> None:
-        """After too many validations without a gain, go on with a smaller learning rate."""
+        """After too many validations without a gain, continue with a smaller learning rate."""
         if self.config.schedule != "plateau":
             return
         self.plateau["waited"] = 0.0 if better else self.plateau["waited"] + 1
@@ -292,18 +301,18 @@ class Trainer:
         if self.dump is not None:
             self.dump.begin(self.done)
 
-    def judge(self, entities: Tensor) -> Report | Verdict | None:
-        """Rank or classify the validation facts, without dropout; None without an evaluator."""
+    def judge(self, entities: Tensor) -> Report | ClassificationReport | None:
+        """Rank or classify the validation triples, without dropout; None without an evaluator."""
         self.model.eval()
         return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)
 
     @torch.no_grad()
     def diagnose(self, entities: Tensor) -> dict[str, Any]:
-        """The sampler's own numbers on the first training facts, and what is wrong with them."""
-        facts = self.kg.train[:DIAGNOSED].to(entities.device)
+        """The sampler's own numbers on the first training triples, and what is wrong with them."""
+        triples = self.kg.train[:DIAGNOSED].to(entities.device)
         before = random_state()
         self.objective.eval()
-        numbers = self.objective.diagnose(self.model.positives(facts, entities))
+        numbers = self.objective.diagnose(self.model.positives(triples, entities))
         restore_random_state(before)
         for complaint in warnings(numbers):
             kind = re.split(r"[,(\d]", complaint)[0]
@@ -313,7 +322,7 @@ class Trainer:
         return {"sampler": numbers} if numbers else {}
 
     def state(self) -> dict[str, Any]:
-        """All it needs to go on."""
+        """All it needs to continue."""
         return {
             "step": self.done,
             "best": {self.config.select: self.best, "step": self.best_step},
@@ -332,7 +341,7 @@ class Trainer:
         """Go on from what ``state`` returned.
 
         Raises:
-            InputError: the state belongs to other facts, or to another configuration.
+            InputError: the state belongs to other triples, or to another configuration.
         """
         check_digest(state, self.kg)
         try:
@@ -358,28 +367,28 @@ class Trainer:
 
 def _check(config: TrainConfig, objective: Objective, *, judged: bool) -> None:
     """Refuse what an objective cannot be trained by."""
-    if config.batch_by == "questions" and not objective.by_question:
+    if config.batch_by == "queries" and not objective.by_query:
         raise InputError(
-            "train.batch_by: questions are for objectives that compare all entities; "
-            "this one takes facts"
+            "train.batch_by: queries are for objectives that compare all entities; "
+            "this one takes triples"
         )
     if config.schedule == "plateau" and not judged:
-        raise InputError("train.schedule: plateau needs validation facts, and there are none")
-    if config.dump and not objective.has_rivals:
+        raise InputError("train.schedule: plateau needs validation triples, and there are none")
+    if config.log_negatives and not objective.has_negatives:
         raise InputError(
-            "train.dump: this objective holds facts against no rivals that could be written "
+            "train.log_negatives: this objective holds triples against no negatives that could be written "
             "down; leave it out"
         )
 
 
 def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:
-    """Refuse a checkpoint of other facts.
+    """Refuse a checkpoint of other triples.
 
     Raises:
         InputError: its digest is not that of ``kg``.
     """
     if state["digest"] != kg.digest:
         raise InputError(
-            f"checkpoint: made for other facts (digest {state['digest'][:12]}…) than {kg.name} "
+            f"checkpoint: made for other triples (digest {state['digest'][:12]}…) than {kg.name} "
             f"({kg.digest[:12]}…)"
         )

@@ -2,23 +2,23 @@
 
 Needs Optuna (``pip install 'dans[tune]'``). A study is a folder: ``study.db`` has its trials, in
 Optuna's own format; every trial is the folder of a run; ``study.json`` and ``trials.csv`` tell of
-them, and ``best.toml`` is the best as a recipe. Test facts are never ranked.
+them, and ``best.toml`` is the best as a recipe. Test triples are never ranked.
 
-A study that is killed goes on by the same command, with the trial that was at work, and ends as if
-it had not been.
+A study that is killed continues by the same command, with the trial that was at work, and ends as
+if it had not been.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from dans.building import Objectives
 from dans.errors import InputError
-from dans.objectives import OBJECTIVES
-from dans.starting import DOORS, folder
+from dans.objectives.base import OBJECTIVES
+from dans.runs.build import Objectives
+from dans.runs.init_from import DOORS, folder
 from dans.training.lock import Lock
 from dans.tuning.plan import Plan
-from dans.tuning.results import best_of
 from dans.tuning.study import Study, database_errors
+from dans.tuning.trials import best_of
 
 
 def tune(
@@ -29,7 +29,7 @@ def tune(
     track: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
 ) -> str:
-    """Search, or go on with a search, until there are so many trials.
+    """Search, or continue with a search, until there are so many trials.
 
     Args:
         plan: what is searched, and how.

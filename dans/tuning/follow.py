@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dans.classifier import Verdict
-from dans.config import RunConfig
-from dans.evaluation import Report
+from dans.config.schema import RunConfig
+from dans.evaluation.classifier import ClassificationReport
+from dans.evaluation.evaluator import Report
 from dans.training.run import Run
 
 if TYPE_CHECKING:
@@ -31,19 +31,19 @@ class Follower:
         self.trial, self.run = trial, run
 
     def begin(self, config: RunConfig, reported: Iterable[int]) -> None:
-        """The run begins, or goes on.
+        """The run begins, or continues.
 
         Args:
             config: the run's.
             reported: steps of which Optuna knows already.
         """
         self.steps = config.train.steps
-        self.figure = FIGURES[config.train.select]
+        self.selection_metric = FIGURES[config.train.select]
         self.reported = set(reported)
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}
 
-    def __call__(self, step: int, report: Report | Verdict) -> None:
+    def __call__(self, step: int, report: Report | ClassificationReport) -> None:
         """A validation, its checkpoint written."""
         self.catch_up()
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.assembly import configure
-from dans.config import RunConfig
+from dans.config.recipes import component
+from dans.config.schema import RunConfig
 from dans.errors import InputError, not_negative
-from dans.recipes import component
 from dans.registry import build
-from dans.starting import RUNS
+from dans.runs.init_from import RUNS
+from dans.runs.train import configure
 from dans.tuning.spaces import Numbers, Part, written
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ else:
 
 
 def tpe(seed: int, *, startup: int = 10) -> BaseSampler:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), after some trials by chance."""
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), after some trials at random."""
     import optuna
 
     not_negative("startup", startup)
@@ -30,7 +30,7 @@ def tpe(seed: int, *, startup: int = 10) -> BaseSampler:
 
 
 def by_chance(seed: int) -> BaseSampler:
-    """Every trial by chance."""
+    """Every trial at random."""
     import optuna
 
     return optuna.samplers.RandomSampler(seed=seed)
@@ -48,7 +48,7 @@ def percentile(
 
     Args:
         steps: those of the recipe.
-        percent: the share that goes on.
+        percent: the share that continues.
         startup: trials that must be finished before any is ended.
         warmup: steps before which none is; None: a quarter of ``steps``.
     """
@@ -69,13 +69,13 @@ def no_pruner() -> BasePruner:
     return optuna.pruners.NopPruner()
 
 
-#: Ways to propose a trial, by name.
+#: Pathways to propose a trial, by name.
 SEARCHES: dict[str, Callable[..., BaseSampler]] = {
     "random": by_chance,
     "tpe": tpe,
 }
 
-#: Ways to end a trial early, by name. Each decides by what was reported and by nothing it notes
+#: Pathways to end a trial early, by name. Each decides by what was reported and by nothing it notes
 #: down, as Hyperband does: a kill between a note and the end of the trial would change the study.
 PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "median": median,
@@ -90,7 +90,8 @@ class Plan:
 
     Args:
         recipe: a TOML file.
-        kind: of the runs, as ``dans.starting.DOORS`` has it; says which script trains the best.
+        kind: of the runs, as ``dans.runs.init_from.DOORS`` has it; says which script trains the
+            best.
         space: which options vary; see ``dans.spaces.parse_space``.
         assignments: ``section.option=value``, over the recipe and for all trials.
         search: how trials are proposed: of ``SEARCHES``, with options as ``tpe:startup=20``.
@@ -119,7 +120,7 @@ class Plan:
         return configure(self.recipe, [*self.assignments, *chosen])
 
     def definition(self) -> dict[str, Any]:
-        """What may not change while the study goes on."""
+        """What may not change while the study continues."""
         return {
             "kind": self.kind,
             "config": self.config().plain(),

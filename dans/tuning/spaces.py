@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dans.config.reading import parse_toml
 from dans.errors import InputError
-from dans.plain import parse_toml
 
 #: How a part of a space is written.
 SYNTAX = "KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=STEP or KEY=CHOICE,CHOICE"

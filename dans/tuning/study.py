@@ -14,21 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.assembly import train
-from dans.building import Objectives, build_trainer
-from dans.config import RunConfig
+from dans.config.reading import read_object
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.memory import NoRoomError
-from dans.plain import read_object
+from dans.runs.build import Objectives, build_trainer
+from dans.runs.train import train
 from dans.training.files import sweep
 from dans.training.run import Run
 from dans.training.tracker import options
 from dans.training.trackers import check_trackers
 from dans.tuning.follow import Follower
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, built, distribution
-from dans.tuning.results import Trial, best_of, write_best, write_results
 from dans.tuning.spaces import Numbers, parse_space, written
+from dans.tuning.trials import Trial, best_of, write_best, write_results
 
 if TYPE_CHECKING:
     import optuna
@@ -116,7 +116,7 @@ class Study:
         """
         kg = KnowledgeGraph.load(self.config.data)
         if build_trainer(self.config, kg, None, self.objectives).evaluator is None:
-            raise InputError(f"data: {kg.name} has no validation facts to choose by")
+            raise InputError(f"data: {kg.name} has no validation triples to choose by")
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
             for value in part.tried:
                 if reason := self.refusal({key: value}, kg):
@@ -255,7 +255,7 @@ class Study:
                 raise
             reason = f"refused: {error}"
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"in {self.where}; the same command goes on") from None
+            raise KeyboardInterrupt(f"in {self.where}; the same command continues") from None
         self.end(frozen.number, frozen._trial_id, reason)
 
     def end(self, number: int, known_as: int, reason: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.graph import KnowledgeGraph
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.models.rgcn import RGCN, RGCNLayer
 from scripts.benchmarks.measure import Row, compete
 
@@ -39,7 +39,7 @@ class RelGraphConvs(nn.Module):
             self.convs.append(conv)
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The vectors of all entities, (n, d)."""
+        """The embeddings of all entities, (n, d)."""
         if "dgl" not in messages.kept:
             ends = (messages.sources, messages.targets)
             messages.kept["dgl"] = self.graph(ends, num_nodes=messages.num_entities)
@@ -67,7 +67,7 @@ class RGCNConvs(nn.Module):
             self.convs.append(conv)
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The vectors of all entities, (n, d)."""
+        """The embeddings of all entities, (n, d)."""
         x, edges = self.entities.weight, torch.stack((messages.sources, messages.targets))
         for depth, conv in enumerate(self.convs):
             x = conv(x, edges, messages.etype)
@@ -95,21 +95,21 @@ def rows(
 
     Args:
         kg: its training graph is what is encoded.
-        sample: encode this many facts, taken from the whole graph anew in every round, and all
+        sample: encode this many triples, taken from the whole graph anew in every round, and all
             that is prepared for them with it; otherwise the whole graph, prepared once.
         layers: rounds of messages.
         rounds: timed rounds of each contender.
         limit: see `compete`. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
     """
-    facts = "full graph" if sample is None else f"{sample:,} sampled facts"
-    work = f"RGCN {layers} layers d={WIDTH} B={BASES} fwd+bwd, {kg.name}, {facts}"
+    triples = "full graph" if sample is None else f"{sample:,} sampled triples"
+    work = f"RGCN {layers} layers d={WIDTH} B={BASES} fwd+bwd, {kg.name}, {triples}"
     installed = [name for name, package in PACKAGES.items() if find_spec(package)]
     sizes = (kg.num_entities, kg.num_relations, sample, layers)
     return compete(work, installed, make_step, kg.train, *sizes, rounds=rounds, limit=limit)
 
 
 def all_rows(dense: KnowledgeGraph, sparse: KnowledgeGraph) -> list[Row]:
-    """``rows`` for a graph of many facts, whole and sampled, and for one of few an entity."""
+    """``rows`` for a graph of many triples, whole and sampled, and for one of few an entity."""
     limit = 11 * 2**30
     return [
         *rows(dense, layers=1, rounds=1, limit=limit),
@@ -126,7 +126,7 @@ def make_step(
     sample: int | None,
     layers: int,
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A contender's piece of work; returns the vectors, and the gradient of the input vectors."""
+    """A contender's piece of work; returns the embeddings, and the gradient of the input embeddings."""
     torch.manual_seed(0)
     encoder = RGCN(num_entities, num_relations, WIDTH, layers=layers, bases=BASES, dropout=0.0)
     direction = torch.randn(num_entities, WIDTH)
@@ -137,15 +137,15 @@ def make_step(
 
     def step() -> tuple[Tensor, Tensor]:
         contender.zero_grad()
-        vectors = contender(whole if sample is None else whole.restrict(keep))
-        vectors.backward(direction)
-        return vectors.detach(), _of(encoder.entities.weight.grad)
+        embeddings = contender(whole if sample is None else whole.restrict(keep))
+        embeddings.backward(direction)
+        return embeddings.detach(), _of(encoder.entities.weight.grad)
 
     return step
 
 
 def agree(train: Tensor, num_entities: int, num_relations: int) -> None:
-    """Compare what the installed contenders compute, vectors and gradients.
+    """Compare what the installed contenders compute, embeddings and gradients.
 
     Raises:
         AssertionError: they do not agree.

@@ -8,7 +8,7 @@ import torch
 
 from dans.allocator import keep_freed_memory
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation import Evaluator, Report
+from dans.evaluation.evaluator import Evaluator, Report
 from dans.memory import Budget, stated
 from dans.models.decoders import DECODERS
 from dans.registry import build
@@ -22,7 +22,7 @@ WIDTH = 200
 
 
 def rows(kg: str, decoder: str = "complex", rounds: int = 1) -> list[Row]:
-    """All test facts of a data set ranked, by a model that was never trained, under each budget.
+    """All test triples of a data set ranked, by a model that was never trained, under each budget.
 
     A process grows by no more than its budget, the ranks, and what allocators keep for later.
     """
@@ -32,7 +32,7 @@ def rows(kg: str, decoder: str = "complex", rounds: int = 1) -> list[Row]:
 
 
 def make_ranking(name: str, kg: str, decoder: str) -> Callable[[], Report]:
-    """One ranking of the test split; graph, filter, model and vectors are there before."""
+    """One ranking of the test split; graph, filter, model and embeddings are there before."""
     keep_freed_memory()
     text = BUDGETS[0] if "quarter" in name else name.removeprefix("dans, ")
     graph = KnowledgeGraph.load(kg)

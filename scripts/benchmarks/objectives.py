@@ -1,6 +1,6 @@
 """Epochs of the objectives that draw no negatives, and optimizers that leave rows at rest.
 
-One against all beside PyKEEN's loop over the same questions and the bare matrix products; Stay
+One against all beside PyKEEN's loop over the same queries and the bare matrix products; Stay
 Positive beside our own samplings of negatives and its own first term; optimizers that move the rows
 of a batch beside torch's, which move a whole table.
 """
@@ -22,20 +22,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.assembly import OBJECTIVES
-from dans.building import build_trainer
-from dans.config import RunConfig, TrainConfig
+from dans.config.schema import RunConfig, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.runs.build import build_trainer
+from dans.training.batches import QueryBatches
 from dans.training.optimizers import build_optimizer
-from dans.training.sources import QuestionBatches
 from dans.training.trainer import Trainer
 from scripts.benchmarks.measure import Row, compete
 
-#: One against all: numbers of an entity, and questions of a batch.
+#: One against all: numbers of an entity, and queries of a batch.
 WIDTH, QUESTIONS = 128, 512
 DANS, PRODUCTS, PYKEEN = "dans", "three matrix products alone", "PyKEEN LCWA"
 
-#: Stay Positive: numbers of an entity, and facts of a batch; the latter is their command's for
+#: Stay Positive: numbers of an entity, and triples of a batch; the latter is their command's for
 #: FB15k-237AM.
 SP_WIDTH, SP_BATCH = 200, 2722
 #: The method, the method on batches as large as negative sampling's with its negatives, negative
@@ -49,9 +49,11 @@ SP, SP_LARGE, NS, POOLED, SP_ALL, SP_ALONE = (
     "dans, stay positive over all",
     "dans, its first term alone",
 )
-SP_WORK = "Stay Positive epoch beside n={n} negatives, {decoder} d={width}, {kg}, {facts:,} facts"
+SP_WORK = (
+    "Stay Positive epoch beside n={n} negatives, {decoder} d={width}, {kg}, {triples:,} triples"
+)
 
-#: Moves in a round of the optimizers.
+#: PhaseOptimizers in a round of the optimizers.
 MOVES = 20
 #: By the name we know an optimizer by, torch's; fused, its fastest.
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -62,19 +64,19 @@ ROWS, DENSE = "dans, touched rows", "torch, whole table"
 
 
 def one_against_all(kg: KnowledgeGraph, *, batches: int = 20, rounds: int = 3) -> list[Row]:
-    """Some batches of the questions of an epoch: ours, the products alone, PyKEEN's.
+    """Some batches of the queries of an epoch: ours, the products alone, PyKEEN's.
 
-    PyKEEN's relations have inverses, so that it asks the same questions.
+    PyKEEN's relations have inverses, so that it asks the same queries.
 
     Args:
-        kg: its training facts ask.
+        kg: its training triples ask.
         batches: of a round.
         rounds: timed rounds of each contender.
     """
-    epoch = len(QuestionBatches(kg.train, QUESTIONS))
+    epoch = len(QueryBatches(kg.train, QUESTIONS))
     work = (
         f"one against all, ComplEx d={WIDTH}, {kg.name}, "
-        f"{min(batches, epoch)} of an epoch's {epoch} batches of {QUESTIONS} questions"
+        f"{min(batches, epoch)} of an epoch's {epoch} batches of {QUESTIONS} queries"
     )
     contenders = [DANS, PRODUCTS, *([PYKEEN] if find_spec("pykeen") else [])]
     return compete(work, contenders, make_batches, kg, min(batches, epoch), rounds=rounds)
@@ -87,7 +89,7 @@ def make_batches(contender: str, kg: KnowledgeGraph, batches: int) -> Callable[[
 
 
 def trainer(kg: KnowledgeGraph, **setting: Any) -> Trainer:
-    """A trainer of lookup vectors by Adagrad, with a recipe's further sections."""
+    """A trainer of lookup embeddings by Adagrad, with a recipe's further sections."""
     train = {"optimizer": "adagrad", "lr": 0.1, "clip": 0.0, **setting.pop("train")}
     config = RunConfig.parse({"data": kg.name, "train": train, **setting})
     return build_trainer(config, replace(kg, valid=kg.valid[:0]), None, OBJECTIVES)
@@ -99,7 +101,7 @@ def _ours(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
         objective="softmax",
         encoder={"name": "lookup", "dim": WIDTH},
         decoder={"name": "complex", "reciprocal": True},
-        train={"batch": QUESTIONS, "batch_by": "questions"},
+        train={"batch": QUESTIONS, "batch_by": "queries"},
     )
     return lambda: [ours.step() for _ in range(batches)]
 
@@ -126,7 +128,7 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
     from torch.utils.data import DataLoader, Subset
 
     class Part(LCWATrainingLoop):  # type: ignore[misc,unused-ignore]
-        """Its epoch is some batches of its questions, made once."""
+        """Its epoch is some batches of its queries, made once."""
 
         loader: DataLoader[Any] | None = None
 
@@ -139,17 +141,17 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
             return self.loader
 
     logging.getLogger("pykeen").setLevel(logging.ERROR)
-    facts = CoreTriplesFactory(
+    triples = CoreTriplesFactory(
         kg.train, kg.num_entities, kg.num_relations, create_inverse_triples=True
     )
     # Its complex numbers are pairs of ours.
     model = ComplEx(
-        triples_factory=facts, embedding_dim=WIDTH // 2, loss="crossentropy", regularizer=None
+        triples_factory=triples, embedding_dim=WIDTH // 2, loss="crossentropy", regularizer=None
     )
     optimizer = torch.optim.Adagrad(model.parameters(), lr=0.1)
     loop = Part(
         model=model,
-        triples_factory=facts,
+        triples_factory=triples,
         optimizer=optimizer,
         automatic_memory_optimization=False,
     )
@@ -159,10 +161,10 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             losses[:] = loop.train(
-                facts,
+                triples,
                 num_epochs=len(losses) + 1,
                 batch_size=QUESTIONS,
-                # It goes on with its weights, rather than draw them anew in every round.
+                # It continues with its weights, rather than draw them anew in every round.
                 continue_training=bool(losses),
                 pin_memory=False,
                 use_tqdm=False,
@@ -176,29 +178,29 @@ def stay_positive(
     kg: KnowledgeGraph,
     *,
     negatives: tuple[int, ...] = (0, 1, 10, 50),
-    facts: int | None = None,
+    triples: int | None = None,
     rounds: int = 3,
 ) -> list[Row]:
     """Epochs beside negative sampling's; where n is 0, beside its first term and itself over all.
 
     By theory negative sampling takes 1 + n times as long as Stay Positive, whose batch may then be
-    that many times larger. Negative sampling takes every entity's vector and moves the whole
+    that many times larger. Negative sampling takes every entity's embedding and moves the whole
     table, Stay Positive those of its batch: part of the difference at n = 1 is that. Shared
-    negatives leave the other rows alone too, so that the ratio to them is the method's; a fact
+    negatives leave the other rows alone too, so that the ratio to them is the method's; a triple
     meets n of them, half on each side. Over all, every row has a gradient.
 
     Args:
-        kg: its training facts make an epoch.
+        kg: its training triples make an epoch.
         negatives: the n to try.
-        facts: an epoch of this many of them; None: all.
+        triples: an epoch of this many of them; None: all.
         rounds: timed epochs of each contender; three times as many where n is 0: the difference
             is small there, and epochs are short.
     """
-    kg = replace(kg, train=kg.train[:facts])
+    kg = replace(kg, train=kg.train[:triples])
     found = []
     for n in negatives:
         work = SP_WORK.format(
-            n=n, decoder="SimplE", width=SP_WIDTH, kg=kg.name, facts=len(kg.train)
+            n=n, decoder="SimplE", width=SP_WIDTH, kg=kg.name, triples=len(kg.train)
         )
         contenders = (SP, SP_LARGE, NS, POOLED) if n else (SP, SP_ALONE, SP_ALL)
         times = rounds if n else 3 * rounds
@@ -258,7 +260,7 @@ def reductions(file: Path) -> dict[int, float]:
 def touched_rows(
     *, size: tuple[int, int] = (75_043, 200), touched: int = 3000, rounds: int = 5
 ) -> list[Row]:
-    """Moves of a table of which a batch touched few rows, gradient included.
+    """PhaseOptimizers of a table of which a batch touched few rows, gradient included.
 
     Args:
         size: of the table.
@@ -289,8 +291,8 @@ def make_moves(
     def moves() -> Tensor:
         for ids in batches:
             optimizer.zero_grad()
-            vectors = F.embedding(ids, table, sparse=contender == ROWS)
-            (vectors * direction).sum().backward()
+            embeddings = F.embedding(ids, table, sparse=contender == ROWS)
+            (embeddings * direction).sum().backward()
             optimizer.step()
         return table.detach()
 

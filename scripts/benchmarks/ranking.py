@@ -1,7 +1,7 @@
 """Filtered ranking: ours beside PyKEEN's ``RankBasedEvaluator`` and the bare matrix product.
 
-All have the same weights and rank the same facts, filtered by the same known ones. PyKEEN's RotatE
-takes the Euclidean norm of the moduli where the paper sums them: the same work, other ranks.
+All have the same weights and rank the same triples, filtered by the same known ones. PyKEEN's
+RotatE takes the Euclidean norm of the moduli where the paper sums them: the same work, other ranks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from dans.batch import corrupted
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation import MAX_BYTES, Evaluator
+from dans.evaluation.evaluator import MAX_BYTES, Evaluator
+from dans.models.batch import corrupted
 from dans.models.decoders import DECODERS, Decoder
 from dans.registry import build
 from scripts.benchmarks.measure import Row, compete
@@ -28,7 +28,7 @@ WIDTHS = {"distmult": 200, "complex": 200, "rotate": 100}
 DANS, PRODUCT, PYKEEN = "dans", "matrix product alone", "PyKEEN RankBasedEvaluator"
 BLOOM = "PyKEEN BloomFilterer, not exact"
 
-#: Questions PyKEEN scores at a time: its fastest of 1, 2, 4, 8 and 32. For DistMult its own default
+#: Queries PyKEEN scores at a time: its fastest of 1, 2, 4, 8 and 32. For DistMult its own default
 #: takes 2.4 times as long.
 PYKEEN_BATCH = {"distmult": 4, "complex": 2, "rotate": 2}
 
@@ -41,11 +41,11 @@ def rows(
     Args:
         kg: its test split is ranked.
         decoder: one of ``WIDTHS``.
-        sample: rank this many facts of the split only; None: all of them.
+        sample: rank this many triples of the split only; None: all of them.
         rounds: timed rounds of each contender.
     """
-    facts = f"{sample:,} facts" if sample else "all facts"
-    work = f"filtered ranking, {kg.name} test, {facts}, {decoder} d={WIDTHS[decoder]}"
+    triples = f"{sample:,} triples" if sample else "all triples"
+    work = f"filtered ranking, {kg.name} test, {triples}, {decoder} d={WIDTHS[decoder]}"
     contenders = [DANS] if decoder == "rotate" else [DANS, PRODUCT]
     if find_spec("pykeen"):
         contenders.append(PYKEEN)
@@ -59,19 +59,19 @@ def all_rows(kg: KnowledgeGraph, *, sample: int | None = None, rounds: int = 3) 
 
 
 def filter_rows(
-    kg: KnowledgeGraph, *, facts: int = 512, k: int = 20, rounds: int = 50
+    kg: KnowledgeGraph, *, triples: int = 512, k: int = 20, rounds: int = 50
 ) -> list[Row]:
-    """Which of k candidates for each of some training facts are known: exact, and by Bloom filter.
+    """Which of k candidates for each of some training triples are known: exact, and by Bloom filter.
 
     Args:
-        kg: its training facts are the known ones.
-        facts: how many facts get candidates.
+        kg: its training triples are the known ones.
+        triples: how many triples get candidates.
         k: candidates of each.
         rounds: timed rounds of each contender.
     """
     contenders = [DANS, BLOOM] if find_spec("pykeen") else [DANS]
-    work = f"filtering {facts} x {k} candidates, {kg.name}"
-    return compete(work, contenders, make_filter, kg, facts, k, rounds=rounds)
+    work = f"filtering {triples} x {k} candidates, {kg.name}"
+    return compete(work, contenders, make_filter, kg, triples, k, rounds=rounds)
 
 
 def agree(kg: KnowledgeGraph, sample: int = 256) -> None:
@@ -122,13 +122,13 @@ def _theirs(
     relations = decoder.relation.weight.detach()
     if name == "rotate":
         relations = torch.cat((relations.cos(), relations.sin()), 1)
-    for tables, vectors in (
+    for tables, embeddings in (
         (model.entity_representations, entities),
         (model.relation_representations, relations),
     ):
         weight = tables[0]._embeddings.weight.data
-        # PyKEEN packs a complex number's parts side by side, we pack vector by vector.
-        parts = vectors if name == "distmult" else torch.stack(vectors.chunk(2, 1), 2)
+        # PyKEEN packs a complex number's parts side by side, we pack embedding by embedding.
+        parts = embeddings if name == "distmult" else torch.stack(embeddings.chunk(2, 1), 2)
         weight.copy_(parts.reshape(weight.shape))
 
     def ranking() -> float:
@@ -149,10 +149,10 @@ def _theirs(
 def _product(
     kg: KnowledgeGraph, name: str, decoder: Decoder, entities: Tensor
 ) -> Callable[[], float]:
-    """Every distinct question's scores, and nothing done with them: no ranking can be faster."""
-    questions = sum(len(kg.test[:, pair].unique(dim=0)) for pair in ([0, 1], [1, 2]))
+    """Every distinct query's scores, and nothing done with them: no ranking can be faster."""
+    count = sum(len(kg.test[:, pair].unique(dim=0)) for pair in ([0, 1], [1, 2]))
     rows = max(1, MAX_BYTES // (4 * kg.num_entities))
-    queries = torch.randn(questions, entities.shape[1]).split(rows)
+    queries = torch.randn(count, entities.shape[1]).split(rows)
 
     def product() -> float:
         for chunk in queries:
@@ -169,10 +169,10 @@ MAKERS: dict[str, Callable[[KnowledgeGraph, str, Decoder, Tensor], Callable[[], 
 }
 
 
-def make_filter(contender: str, kg: KnowledgeGraph, facts: int, k: int) -> Callable[[], Tensor]:
+def make_filter(contender: str, kg: KnowledgeGraph, triples: int, k: int) -> Callable[[], Tensor]:
     """A contender's piece of work; returns which candidates are taken for known ones."""
     torch.manual_seed(0)
-    positives = kg.train[torch.randperm(len(kg.train))[:facts]]
+    positives = kg.train[torch.randperm(len(kg.train))[:triples]]
     ids = torch.randint(kg.num_entities, (len(positives), k))
     candidates = corrupted(positives, ids, torch.rand(ids.shape) < 0.5)
     if contender == DANS:

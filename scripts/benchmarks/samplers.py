@@ -1,7 +1,7 @@
-"""Drawing rivals: ours beside PyKEEN's samplers, and what a sampler that learns adds to a step.
+"""Drawing negatives: ours beside PyKEEN's samplers, and what a sampler that learns adds to a step.
 
-A draw ends with the corrupted facts as ids, (b, k, 3), and where it filters with a mask of those
-that count. Ours is exact, PyKEEN's filter is a Bloom filter that takes some rivals for facts.
+A draw ends with the corrupted triples as ids, (b, k, 3), and where it filters with a mask of those
+that count. Ours is exact, PyKEEN's filter is a Bloom filter that takes some negatives for triples.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from importlib.util import find_spec
 
 import torch
 
-from dans.batch import Positives
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
+from dans.models.batch import Positives
 from dans.registry import build
+from dans.runs.build import build_trainer
 from dans.samplers import DANS, SAMPLERS
 from scripts.benchmarks.measure import Row, compete
 
 #: What is drawn, to our sampler and to PyKEEN's of the same method, with options. PyKEEN's uniform
-#: one tosses no coin: all rivals of the first half of a batch replace heads, of the second tails.
+#: one tosses no coin: all negatives of the first half of a batch replace heads, of the second
+#: tails.
 PEERS: dict[str, tuple[tuple[str, dict[str, object]], tuple[str, dict[str, object]]]] = {
     "uniform": (("uniform", {}), ("basic", {})),
     "uniform, tails alone": (
@@ -39,8 +40,8 @@ def rows(kg: KnowledgeGraph, *, k: int = 20, rounds: int = 10) -> list[Row]:
     """Draws of each sampler PyKEEN has too, at two sizes of batch; without a filter and with.
 
     Args:
-        kg: its training facts are corrupted and are what is filtered by.
-        k: rivals of each fact.
+        kg: its training triples are corrupted and are what is filtered by.
+        k: negatives of each triple.
         rounds: timed rounds of each contender.
     """
     found = []
@@ -62,7 +63,7 @@ def make_draws(
     """A contender's piece of work; returns the last draw."""
     torch.manual_seed(0)
     order = torch.randperm(len(kg.train))[: DRAWS * batch]
-    # Fewer facts than the draws need are drawn from more than once.
+    # Fewer triples than the draws need are drawn from more than once.
     order = order.repeat(-(-DRAWS * batch // len(order)))[: DRAWS * batch]
     batches = kg.train[order].split(batch)
     if contender.startswith("PyKEEN"):
@@ -71,8 +72,8 @@ def make_draws(
         draw = _ours(contender, kg, name, k)
 
     def draws() -> object:
-        for facts in batches:
-            last = draw(facts)
+        for triples in batches:
+            last = draw(triples)
         return last
 
     return draws
@@ -87,13 +88,13 @@ def _ours(
         name,
         given={**options, "k": k, "filter": contender.partition(", ")[2] or "none"},
         num_relations=kg.num_relations,
-        facts=kg.train,
+        triples=kg.train,
         known=kg.known(("train",)),
     )
 
-    def draw(facts: torch.Tensor) -> object:
-        rivals = sampler(Positives.of_ids(facts, kg.num_entities))
-        return rivals.triples(facts), rivals.valid
+    def draw(triples: torch.Tensor) -> object:
+        negatives = sampler(Positives.of_ids(triples, kg.num_entities))
+        return negatives.triples(triples), negatives.valid
 
     return draw
 
@@ -122,13 +123,13 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
     """A full-graph training step with each sampler that looks at the model, and with Uniform.
 
     Args:
-        kg: the facts.
-        batch: facts of a step.
-        k: rivals of each; DANS splits them between its ways.
+        kg: the triples.
+        batch: triples of a step.
+        k: negatives of each; DANS splits them between its ways.
         rounds: timed steps of each contender.
     """
     adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
-    work = f"step of {batch} facts by sampler, k={k}, DistMult d=100, {kg.name}"
+    work = f"step of {batch} triples by sampler, k={k}, DistMult d=100, {kg.name}"
     return compete(work, ["uniform", *adaptive], make_step, kg.name, batch, k, rounds=rounds)
 
 

@@ -11,17 +11,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.models import rgcn
+from dans.runs.build import build_trainer
 from scripts.benchmarks.measure import Row, compete
 
 #: Messages whose matrices are gathered at a time: all of WN18RR's would be 7 GB for one layer.
 GATHERED = 20_000
 
-#: What the published program trains with: every fact of a step a positive, half of them messages,
+#: What the published program trains with: every triple of a step a positive, half of them messages,
 #: and its networks moved on each thousand of them before the model's one step.
 PUBLISHED = {
     "graph": {"norm": "code", "sample": 0.5, "hold_out": False},
@@ -31,10 +31,11 @@ PUBLISHED = {
     ],
     "train": {"batch": 30_000},
     "phase": {
-        name: {"batch": 1000, "sweep": True} for name in ("entity_way", "relation_way", "critic")
+        name: {"batch": 1000, "sweep": True}
+        for name in ("entity_pathway", "relation_pathway", "discriminator")
     },
 }
-#: What our recipes do in a step: a batch of a thousand, all other facts messages.
+#: What our recipes do in a step: a batch of a thousand, all other triples messages.
 OURS = {
     "graph": {"norm": "relation", "sample": 1.0, "hold_out": True},
     "sampler": [
@@ -42,7 +43,9 @@ OURS = {
         {"name": "uniform", "k": 10},
     ],
     "train": {"batch": 1000},
-    "phase": {name: {"batch": 250} for name in ("entity_way", "relation_way", "critic")},
+    "phase": {
+        name: {"batch": 250} for name in ("entity_pathway", "relation_pathway", "discriminator")
+    },
 }
 COMMON = {
     "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "bases": 4, "dropout": 0.2},

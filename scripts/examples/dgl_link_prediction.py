@@ -1,4 +1,4 @@
-"""DGL's own mini-batches for link prediction on UMLS, with rivals from a sampler of ours.
+"""DGL's own mini-batches for link prediction on UMLS, with negatives from a sampler of ours.
 
 Entities are the mean of their neighbours and themselves, DistMult scores them; prints the losses.
 
@@ -7,22 +7,22 @@ Entities are the mean of their neighbours and themselves, DistMult scores them; 
 
 import torch
 
-from dans import cli
 from dans.adapters.dgl import NegativeEdges, dgl
+from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
-from dans.losses import Logistic
 from dans.models.decoders import DistMult
+from dans.objectives.losses import Logistic
 from dans.samplers import Bernoulli
 
 
 def main() -> None:
     """Train."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--epochs", type=int, default=3, help="times through the facts")
+    parser.add_argument("--epochs", type=int, default=3, help="times through the triples")
     epochs = parser.parse_args().epochs
     kg = KnowledgeGraph.load("umls")
     m, known, k = kg.num_relations, kg.known(("train",)), 10
-    bernoulli = Bernoulli(k, facts=kg.train, num_relations=m, filter="resample", known=known)
+    bernoulli = Bernoulli(k, triples=kg.train, num_relations=m, filter="resample", known=known)
     sampler = dgl.dataloading.as_edge_prediction_sampler(
         dgl.dataloading.NeighborSampler([10]), "self", negative_sampler=NegativeEdges(bernoulli)
     )
@@ -31,12 +31,12 @@ def main() -> None:
     table, decoder, loss = torch.nn.Embedding(kg.num_entities, 64), DistMult(m, 64), Logistic()
     optimizer = torch.optim.Adam([*table.parameters(), *decoder.parameters()], lr=0.01)
     for epoch in range(1, epochs + 1):
-        for nodes, facts, rivals, (block,) in loader:
+        for nodes, triples, negatives, (block,) in loader:
             block.srcdata["x"] = table(nodes)
             block.update_all(dgl.function.copy_u("x", "sent"), dgl.function.mean("sent", "mean"))
             x = block.dstdata["mean"] + block.srcdata["x"][: block.num_dst_nodes()]
-            (heads, tails), (others, ends) = facts.edges(), rivals.edges()
-            r = decoder.relation(facts.edata[dgl.ETYPE])
+            (heads, tails), (others, ends) = triples.edges(), negatives.edges()
+            r = decoder.relation(triples.edata[dgl.ETYPE])
             scores = decoder.score(x[heads], r, x[tails]).unsqueeze(1)
             corrupted = decoder.score(x[others], r.repeat_interleave(k, 0), x[ends])
             total = loss(scores, corrupted.view(-1, k))

@@ -1,12 +1,12 @@
-"""PyKEEN's pipeline on UMLS, with rivals from a sampler of ours.
+"""PyKEEN's pipeline on UMLS, with negatives from a sampler of ours.
 
 A sampler that looks at the model gets PyKEEN's. Prints the loss of each epoch, and the filtered MRR
-on the test facts. Needs the extra: pip install 'dans[pykeen]'.
+on the test triples. Needs the extra: pip install 'dans[pykeen]'.
 
   python scripts/examples/pykeen_pipeline.py --sampler dans --epochs 20
 """
 
-from dans import cli
+from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
 from dans.samplers import SAMPLERS
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Train and judge."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sampler", choices=SAMPLERS, default="bernoulli")
-    parser.add_argument("--epochs", type=int, default=10, help="times through the facts")
+    parser.add_argument("--epochs", type=int, default=10, help="times through the triples")
     args = parser.parse_args()
     from dans.adapters.pykeen import DansNegativeSampler
 
@@ -25,7 +25,7 @@ def main() -> None:
     from pykeen.triples import CoreTriplesFactory
 
     n, m, quiet = kg.num_entities, kg.num_relations, {"use_tqdm": False}
-    train, test = (CoreTriplesFactory(facts, n, m) for facts in (kg.train, kg.test))
+    train, test = (CoreTriplesFactory(triples, n, m) for triples in (kg.train, kg.test))
     model = DistMult(triples_factory=train, loss="softplus", entity_constrainer=None)
     options = {"decode": "nearest_other"} if args.sampler == "dans" else {}
     seen = {"model": model} if SAMPLERS[args.sampler].adaptive else {}

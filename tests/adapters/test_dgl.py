@@ -1,4 +1,4 @@
-"""DGL's own data loader, with rivals of ours."""
+"""DGL's own data loader, with negatives of ours."""
 
 import subprocess
 import sys
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from dans.adapters.dgl import NegativeEdges, dgl, replace_invalid
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers import DANS, Bernoulli, Uniform
-from tests.suites.samplers import DIM, facts_as_vectors, snapshot
+from tests.suites.samplers import DIM, snapshot, triples_as_vectors
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,10 +37,10 @@ def triples(graph: Any, relation: Tensor) -> Tensor:
     return torch.stack((src, relation.long(), dst), dim=1)
 
 
-def check(facts: Tensor, rivals: Tensor, k: int) -> None:
-    """Relations are kept and one side of each has changed, k rivals after one another."""
-    assert rivals.shape == (len(facts) * k, 3)
-    changed = rivals != facts.repeat_interleave(k, dim=0)
+def check(triples: Tensor, negatives: Tensor, k: int) -> None:
+    """Relations are kept and one side of each has changed, k negatives after one another."""
+    assert negatives.shape == (len(triples) * k, 3)
+    changed = negatives != triples.repeat_interleave(k, dim=0)
     assert not changed[:, 1].any()
     assert changed.sum(1).eq(1).all()
 
@@ -51,7 +51,7 @@ def homogeneous(kg: KnowledgeGraph, idtype: torch.dtype = torch.int64) -> Any:
 
 def bernoulli(kg: KnowledgeGraph, **given: Any) -> Bernoulli:
     return Bernoulli(
-        3, facts=kg.train, num_relations=kg.num_relations, known=kg.known(("train",)), **given
+        3, triples=kg.train, num_relations=kg.num_relations, known=kg.known(("train",)), **given
     )
 
 
@@ -66,12 +66,12 @@ def test_an_epoch_on_a_homogeneous_graph(
     for _, positive, negative, _ in loader(g, torch.arange(14, dtype=idtype), against):
         assert negative.idtype == idtype
         relation = positive.edata[dgl.ETYPE]
-        facts = triples(positive, relation)
-        rivals = triples(negative, relation.repeat_interleave(3))
-        check(facts, rivals, 3)
+        given = triples(positive, relation)
+        negatives = triples(negative, relation.repeat_interleave(3))
+        check(given, negatives, 3)
         if policy == "resample":
-            assert not kg.known(("train",)).contains(rivals).any()
-        seen.append(facts)
+            assert not kg.known(("train",)).contains(negatives).any()
+        seen.append(given)
     assert sorted(torch.cat(seen).tolist()) == sorted(kg.train.tolist())
 
 
@@ -81,11 +81,11 @@ def test_an_epoch_on_a_heterograph(kg: KnowledgeGraph) -> None:
     seen = []
     for _, positive, negative, _ in loader(g, every, NegativeEdges(bernoulli(kg))):
         for r, etype in enumerate(g.canonical_etypes):
-            facts, rivals = (
+            triples, negatives = (
                 triples_of(part, etype, r, g.ntypes[0]) for part in (positive, negative)
             )
-            check(facts, rivals, 3)
-            seen.append(facts)
+            check(triples, negatives, 3)
+            seen.append(triples)
     assert sorted(torch.cat(seen).tolist()) == sorted(kg.train.tolist())
 
 
@@ -96,7 +96,7 @@ def triples_of(graph: Any, etype: tuple[str, str, str], r: int, ntype: str) -> T
 
 
 def test_one_edge_type_needs_no_relation(kg: KnowledgeGraph) -> None:
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(4)]), 5, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(4)]), 5, 1)
     g = dgl.heterograph({("entity", "knows", "entity"): ([0, 1], [1, 2])}, {"entity": 5})
     against = NegativeEdges(Uniform(2, side="tail", filter="resample", known=known))
     src, dst = against(g, torch.tensor([0]))
@@ -111,7 +111,7 @@ def test_edge_data_of_any_name_hold_the_relations(kg: KnowledgeGraph) -> None:
     g.edata["rel"] = relations
     against = NegativeEdges(bernoulli(kg), relation="rel")
     etype, some = g.canonical_etypes[0], torch.tensor([9, 2])
-    assert torch.equal(against.facts(g, etype, some), kg.train[some])
+    assert torch.equal(against.triples(g, etype, some), kg.train[some])
     with pytest.raises(InputError, match="no edge data 'kind'"):
         NegativeEdges(bernoulli(kg), relation="kind")(g, some)
 
@@ -124,14 +124,14 @@ def test_relations_may_be_numbered_apart_from_edge_types() -> None:
     for kind, expected in relation.items():
         given = None if kind is None else {"a": 0, "b": 1}
         against = NegativeEdges(Uniform(2), relations=given)
-        assert against.facts(g, ("entity", "b", "entity"), some)[0, 1] == expected
+        assert against.triples(g, ("entity", "b", "entity"), some)[0, 1] == expected
     with pytest.raises(InputError, match="no id for edge type 'a-inverse'"):
         against(g, {"a-inverse": some})
 
 
-def test_a_known_rival_gives_way_to_another_of_its_edge() -> None:
+def test_a_known_negative_gives_way_to_another_of_its_edge() -> None:
     torch.manual_seed(0)
-    known = KnownFacts(torch.tensor([[0, 0, 2], [0, 0, 1]]), 4, 1)
+    known = KnownTriples(torch.tensor([[0, 0, 2], [0, 0, 1]]), 4, 1)
     g = dgl.graph(([0], [1]), num_nodes=4)
     sampler = Uniform(50, side="tail", filter="mask", known=known)
     _, dst = NegativeEdges(sampler)(g, torch.tensor([0]))
@@ -142,27 +142,27 @@ def test_a_known_rival_gives_way_to_another_of_its_edge() -> None:
     assert set(dst.tolist()) == {0, 3}
 
 
-def test_an_edge_without_a_valid_rival_keeps_them() -> None:
-    rivals = torch.arange(12).view(2, 2, 3)
+def test_an_edge_without_a_valid_negative_keeps_them() -> None:
+    negatives = torch.arange(12).view(2, 2, 3)
     valid = torch.tensor([[False, False], [True, False]])
-    replaced = replace_invalid(rivals, valid)
-    assert torch.equal(replaced[0], rivals[0])
-    assert torch.equal(replaced[1], rivals[1, [0, 0]])
+    replaced = replace_invalid(negatives, valid)
+    assert torch.equal(replaced[0], negatives[0])
+    assert torch.equal(replaced[1], negatives[1, [0, 0]])
 
 
 def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph) -> None:
-    whole, table, decoder = facts_as_vectors(kg)
+    whole, table, decoder = triples_as_vectors(kg)
     asked = []
 
-    def vectors(facts: Tensor) -> Positives:
-        asked.append(facts)
-        h, r, t = table[facts[:, 0]], decoder.relation(facts[:, 1]), table[facts[:, 2]]
+    def embeddings(triples: Tensor) -> Positives:
+        asked.append(triples)
+        h, r, t = table[triples[:, 0]], decoder.relation(triples[:, 1]), table[triples[:, 2]]
         queries = {"tail_query": h * r, "head_query": t * r}
-        return Positives(facts, h, r, t, **queries, entities=table, match=whole.match)
+        return Positives(triples, h, r, t, **queries, entities=table, score_query=whole.score_query)
 
     sampler = DANS(DIM, k=2, decode="nearest_other")
     before = snapshot(sampler)
-    against = NegativeEdges(sampler, vectors=vectors, phases={"critic": {"lr": 0.01}})
+    against = NegativeEdges(sampler, embeddings=embeddings, phases={"discriminator": {"lr": 0.01}})
     for _, positive, negative, _ in loader(homogeneous(kg), torch.arange(14), against):
         relation = positive.edata[dgl.ETYPE]
         check(triples(positive, relation), triples(negative, relation.repeat_interleave(4)), 4)
@@ -173,11 +173,13 @@ def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph
 
 def test_workers_draw_but_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
     g = homogeneous(kg)
-    drawn = [rivals.num_edges() for _, _, rivals, _ in workers(g, NegativeEdges(bernoulli(kg)))]
+    drawn = [
+        negatives.num_edges() for _, _, negatives, _ in workers(g, NegativeEdges(bernoulli(kg)))
+    ]
     assert sum(drawn) == 3 * 14
     sampler = DANS(DIM, decode="nearest_other")
     with pytest.raises(InputError, match="num_workers: must be 0"):
-        list(workers(g, NegativeEdges(sampler, vectors=lambda _: facts_as_vectors(kg)[0])))
+        list(workers(g, NegativeEdges(sampler, embeddings=lambda _: triples_as_vectors(kg)[0])))
 
 
 def workers(g: Any, against: NegativeEdges) -> Iterator[Any]:
@@ -198,7 +200,7 @@ def test_a_sampler_that_cannot_serve_is_refused(make: Any, sentence: str) -> Non
 
 def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="vectors: no effect"):
-        NegativeEdges(Uniform(), vectors=lambda _: facts_as_vectors(kg)[0])
+        NegativeEdges(Uniform(), embeddings=lambda _: triples_as_vectors(kg)[0])
     with pytest.raises(InputError, match="relations: no effect beside relation"):
         NegativeEdges(Uniform(), relation="rel", relations={"a": 0})
     with pytest.raises(InputError, match=r"relations: no effect, .* '_TYPE'"):
@@ -208,7 +210,7 @@ def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
-def test_no_edges_have_no_rivals(idtype: torch.dtype, kg: KnowledgeGraph) -> None:
+def test_no_edges_have_no_negatives(idtype: torch.dtype, kg: KnowledgeGraph) -> None:
     g, against = kg.heterograph().astype(idtype), NegativeEdges(bernoulli(kg))
     assert against(g, {}) == {}
     none, some = torch.empty(0, dtype=idtype), torch.tensor([1], dtype=idtype)

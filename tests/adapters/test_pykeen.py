@@ -1,4 +1,4 @@
-"""PyKEEN's own pipeline, with rivals of ours."""
+"""PyKEEN's own pipeline, with negatives of ours."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ if not find_spec("pykeen"):
     pytest.skip("PyKEEN is not installed", allow_module_level=True)
 
 # Ours first: it keeps PyTorch Geometric, which PyKEEN imports, from warning of itself.
-from dans.adapters.pykeen import DansNegativeSampler, Vectors
+from dans.adapters.pykeen import DansNegativeSampler, Embeddings
 
 # isort: split
 import pykeen.models
@@ -44,8 +44,8 @@ LOOKING = sorted(
 )
 
 
-def factory(kg: KnowledgeGraph, facts: Tensor, **given: bool) -> CoreTriplesFactory:
-    return CoreTriplesFactory(facts, kg.num_entities, kg.num_relations, **given)
+def factory(kg: KnowledgeGraph, triples: Tensor, **given: bool) -> CoreTriplesFactory:
+    return CoreTriplesFactory(triples, kg.num_entities, kg.num_relations, **given)
 
 
 def model_of(kg: KnowledgeGraph, name: str = "DistMult", **given: Any) -> Any:
@@ -75,17 +75,17 @@ def run(kg: KnowledgeGraph, model: Any, given: dict[str, Any], **more: Any) -> A
     )
 
 
-def check(facts: Tensor, rivals: Tensor, n: int) -> None:
+def check(triples: Tensor, negatives: Tensor, n: int) -> None:
     """Relations are kept, one side of each has changed, and ids are in range."""
-    changed = rivals != facts.unsqueeze(-2)
+    changed = negatives != triples.unsqueeze(-2)
     assert not changed[..., 1].any()
     assert changed.sum(-1).eq(1).all()
-    assert ((rivals[..., ::2] >= 0) & (rivals[..., ::2] < n)).all()
+    assert ((negatives[..., ::2] >= 0) & (negatives[..., ::2] < n)).all()
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "bernoulli"])
 @pytest.mark.parametrize("options", [{}, {"filter": "mask"}, {"filter": "resample"}])
-def test_the_pipeline_trains_on_our_rivals(
+def test_the_pipeline_trains_on_our_negatives(
     sampler: str, options: dict[str, Any], kg: KnowledgeGraph
 ) -> None:
     given = {"sampler": sampler, "options": options, "num_negs_per_pos": 4}
@@ -120,7 +120,7 @@ def test_dans_learns_beside_the_model(
         "options": {**NEAREST, "filter": "mask"},
         "num_negs_per_pos": 4,
         "model": model,
-        "phases": {"critic": {"lr": 0.01}},
+        "phases": {"discriminator": {"lr": 0.01}},
     }
     result = run(kg, model, given)
     assert len(result.losses) == 2
@@ -134,9 +134,9 @@ def test_every_sampler_that_looks_at_the_model_draws(sampler: str, kg: Knowledge
     options = NEAREST if sampler == "dans" else {}
     given = make(kg, sampler=sampler, options=options, model=model_of(kg), num_negs_per_pos=4)
     for _ in range(2):
-        rivals, _ = given.sample(kg.train)
-        assert rivals.shape == (14, 4, 3)
-        check(kg.train, rivals, kg.num_entities)
+        negatives, _ = given.sample(kg.train)
+        assert negatives.shape == (14, 4, 3)
+        check(kg.train, negatives, kg.num_entities)
 
 
 def test_a_sampler_with_a_term_for_the_model_is_refused(kg: KnowledgeGraph) -> None:
@@ -147,18 +147,18 @@ def test_a_sampler_with_a_term_for_the_model_is_refused(kg: KnowledgeGraph) -> N
 @pytest.mark.parametrize("name", MODELS)
 def test_our_scores_are_those_of_the_model(name: str, kg: KnowledgeGraph) -> None:
     model = model_of(kg, name, embedding_dim=6)
-    positives = Vectors(model)(kg.train)
+    positives = Embeddings(model)(kg.train)
     theirs = model.score_hrt(kg.train).detach()
     torch.testing.assert_close(positives.scores(), theirs, rtol=1e-4, atol=1e-5)
-    asked_for_heads = positives.match(positives.head_query, positives.h)
+    asked_for_heads = positives.score_query(positives.head_query, positives.h)
     torch.testing.assert_close(asked_for_heads.unsqueeze(1), theirs, rtol=1e-4, atol=1e-5)
-    assert positives.entities.shape == (kg.num_entities, Vectors(model).dim)
+    assert positives.entities.shape == (kg.num_entities, Embeddings(model).dim)
 
 
 def test_a_look_at_the_model_is_no_use_of_it(kg: KnowledgeGraph) -> None:
     """PyKEEN's regularisers sum up whatever is looked up with gradients."""
     model = model_of(kg)
-    positives = Vectors(model)(kg.train)
+    positives = Embeddings(model)(kg.train)
     assert not positives.entities.requires_grad
     assert not positives.tail_query.requires_grad
     assert float(model.collect_regularization_term()) == 0
@@ -166,30 +166,30 @@ def test_a_look_at_the_model_is_no_use_of_it(kg: KnowledgeGraph) -> None:
 
 def test_the_sampler_sees_the_model_of_now(kg: KnowledgeGraph) -> None:
     model = model_of(kg)
-    vectors = Vectors(model)
-    before = vectors(kg.train).entities.clone()
+    embeddings = Embeddings(model)
+    before = embeddings(kg.train).entities.clone()
     model.reset_parameters_()
-    assert not torch.equal(vectors(kg.train).entities, before)
+    assert not torch.equal(embeddings(kg.train).entities, before)
 
 
 def test_what_is_masked_is_known_and_nothing_else(kg: KnowledgeGraph) -> None:
     sampler = make(kg, filtered=True, num_negs_per_pos=40)
-    rivals, valid = sampler.sample(kg.train)
-    check(kg.train, rivals, kg.num_entities)
+    negatives, valid = sampler.sample(kg.train)
+    check(kg.train, negatives, kg.num_entities)
     assert valid is not None
-    assert torch.equal(valid, ~kg.known(("train",)).contains(rivals))
+    assert torch.equal(valid, ~kg.known(("train",)).contains(negatives))
     assert 0 < int(valid.sum()) < valid.numel()
     unfiltered = make(kg, num_negs_per_pos=40).sample(kg.train)
     assert unfiltered[1] is None
 
 
 def test_batches_of_any_shape_are_corrupted(kg: KnowledgeGraph) -> None:
-    rivals = make(kg, num_negs_per_pos=3).corrupt_batch(kg.train.view(2, 7, 3))
-    assert rivals.shape == (2, 7, 3, 3)
-    check(kg.train.view(2, 7, 3), rivals, kg.num_entities)
+    negatives = make(kg, num_negs_per_pos=3).corrupt_batch(kg.train.view(2, 7, 3))
+    assert negatives.shape == (2, 7, 3, 3)
+    check(kg.train.view(2, 7, 3), negatives, kg.num_entities)
 
 
-def test_unsaid_sizes_are_those_of_the_facts_and_the_sampler(kg: KnowledgeGraph) -> None:
+def test_unsaid_sizes_are_those_of_the_triples_and_the_sampler(kg: KnowledgeGraph) -> None:
     sampler = DansNegativeSampler(mapped_triples=kg.train)
     assert sampler.num_negs_per_pos == SAMPLERS["uniform"]().k
     assert sampler.sample(kg.train)[0].shape == (14, 20, 3)
@@ -198,7 +198,7 @@ def test_unsaid_sizes_are_those_of_the_facts_and_the_sampler(kg: KnowledgeGraph)
     assert sampler.num_entities == int(kg.train[:, ::2].max()) + 1
 
 
-def test_inverse_facts_are_facts_like_others(kg: KnowledgeGraph) -> None:
+def test_inverse_triples_are_triples_like_others(kg: KnowledgeGraph) -> None:
     training = factory(kg, kg.train, create_inverse_triples=True)
     result = pipeline(
         training=training,
@@ -216,9 +216,11 @@ def test_inverse_facts_are_facts_like_others(kg: KnowledgeGraph) -> None:
 def test_workers_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
     model = model_of(kg)
     sampler = make(kg, sampler="dans", options=NEAREST, model=model)
-    facts = torch.utils.data.DataLoader([0], num_workers=1, collate_fn=lambda _: draw(sampler, kg))
+    triples = torch.utils.data.DataLoader(
+        [0], num_workers=1, collate_fn=lambda _: draw(sampler, kg)
+    )
     with pytest.raises(InputError, match="num_workers: must be 0"):
-        list(facts)
+        list(triples)
 
 
 def draw(sampler: DansNegativeSampler, kg: KnowledgeGraph) -> Tensor:
@@ -232,7 +234,7 @@ def draw(sampler: DansNegativeSampler, kg: KnowledgeGraph) -> Tensor:
         ({"sampler": "dans"}, "model: dans looks at the model; give an instance"),
         ({"model": "DistMult"}, "model: no effect, as uniform does not look at it"),
         ({"sampler": "dans", "model": "TransE"}, "expected one of PyKEEN's DistMult, ComplEx, R"),
-        ({"sampler": "dans", "model": "DistMult"}, "decode: vector gives rivals without ids"),
+        ({"sampler": "dans", "model": "DistMult"}, "decode: vector gives negatives without ids"),
         ({"options": {"temperature": 2}}, "options.temperature: unknown option of uniform"),
         ({"options": {"k": 2}, "num_negs_per_pos": 2}, "options.k: num_negs_per_pos says it"),
         ({"filtered": True, "options": {"filter": "none"}}, "options.filter: none, but filtered"),

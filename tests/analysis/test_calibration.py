@@ -14,7 +14,8 @@ from matplotlib.image import imread
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-from dans.analysis.calibration import (
+from dans.analysis.plots import PALETTE
+from dans.analysis.reliability import (
     COLOURS,
     PLACES,
     SPREAD,
@@ -26,7 +27,6 @@ from dans.analysis.calibration import (
     draw_reliability,
     expected_error,
 )
-from dans.analysis.plots import PALETTE
 from dans.errors import InputError
 
 
@@ -47,7 +47,7 @@ def test_expected_error_is_that_of_torchmetrics(seed: int, bins: int) -> None:
     assert expected_error(p, labels, bins) == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_reliability_counts_every_fact_once() -> None:
+def test_reliability_counts_every_triple_once() -> None:
     p = torch.tensor([0.0, 0.05, 0.45, 0.95, 1.0])
     found = Reliability.of(p, torch.tensor([False, True, True, True, True]))
     assert found.counts == [2, 0, 0, 0, 1, 0, 0, 0, 0, 2]

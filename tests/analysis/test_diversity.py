@@ -12,7 +12,7 @@ from dans.models import ENCODERS
 from dans.models.decoders import DistMult
 from dans.models.model import Model
 from dans.samplers import Mixture, Uniform
-from dans.samplers.dans import DANS
+from dans.samplers.dans.sampler import DANS
 
 
 def group(points: torch.Tensor, queries: list[int] | None = None) -> Group:
@@ -25,7 +25,7 @@ def test_spread_is_the_mean_distance() -> None:
     assert spread(points[:1]) == 0
 
 
-def test_spread_within_looks_at_one_question_at_a_time() -> None:
+def test_spread_within_looks_at_one_query_at_a_time() -> None:
     points = torch.tensor([[0.0], [1.0], [100.0], [103.0], [7.0]])
     assert within(group(points, [0, 0, 1, 1, 2])) == pytest.approx(2.0)
     assert within(group(points)) == 0
@@ -69,16 +69,16 @@ def test_projection_keeps_groups_and_counts() -> None:
 def test_gathered_groups_are_tails_of_the_relation(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     model = Model(ENCODERS["lookup"](kg.num_entities, 6), DistMult(kg.num_relations, 6))
-    entities = model.vectors(kg.messages("relation"))
+    entities = model.embeddings(kg.messages("relation"))
     sampler = Mixture(DANS(6, k=3), Uniform(k=4))
     relation = int(kg.train[0, 1])
-    facts = kg.train[kg.train[:, 1] == relation]
+    triples = kg.train[kg.train[:, 1] == relation]
     groups = gather(kg, model, sampler, entities, relation, queries=2)
-    assert groups.keys() == {TRUTH, "entity way", "relation way", "uniform"}
-    truth = facts[:, 2].unique()
-    assert torch.equal(groups[TRUTH].vectors, entities[truth])
+    assert groups.keys() == {TRUTH, "entity pathway", "relation pathway", "uniform"}
+    truth = triples[:, 2].unique()
+    assert torch.equal(groups[TRUTH].embeddings, entities[truth])
     assert groups[TRUTH].names == tuple(kg.entities[i] for i in truth.tolist())
-    assert groups["entity way"].names == ()
+    assert groups["entity pathway"].names == ()
     assert all(set(g.queries.tolist()) <= {0, 1} for name, g in groups.items() if name != TRUTH)
-    for name, vector in zip(groups["uniform"].names, groups["uniform"].vectors, strict=True):
+    for name, vector in zip(groups["uniform"].names, groups["uniform"].embeddings, strict=True):
         assert torch.equal(entities[kg.entities.index(name)], vector)

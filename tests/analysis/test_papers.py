@@ -2,7 +2,7 @@
 
 import pytest
 
-from dans.analysis.papers import beside
+from dans.analysis.published import beside
 from dans.analysis.tables import Results
 from dans.errors import InputError
 

@@ -17,12 +17,12 @@ from dans.analysis.plots import (
     draw_places,
     sampler_picture,
 )
-from dans.analysis.samplers import Inspection
+from dans.analysis.sampler_statistics import Inspection
 
 
 def test_picture_shows_every_group(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    names = [TRUTH, "entity way", "relation way", "uniform", "another"]
+    names = [TRUTH, "entity pathway", "relation pathway", "uniform", "another"]
     groups = {
         name: Group(torch.randn(12, 4) + 5 * i, torch.arange(12), ())
         for i, name in enumerate(names)
@@ -31,7 +31,7 @@ def test_picture_shows_every_group(tmp_path: Path) -> None:
     diversity_picture(path, groups, project(groups), measure(groups), title="toy · likes")
     picture = torch.from_numpy(imread(path).copy())[..., :3]
     assert min(picture.shape[:2]) > 600
-    for colour in ("#000000", COLOURS["entity way"], COLOURS["relation way"]):
+    for colour in ("#000000", COLOURS["entity pathway"], COLOURS["relation pathway"]):
         wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         # Markers are translucent: near the colour is enough.
         near = ((picture - wanted).abs().amax(-1) < 0.25).sum()
@@ -70,6 +70,6 @@ def test_names_of_samplers_do_not_overlap() -> None:
     assert all(below[1] < above[0] for below, above in pairwise(heights))
 
 
-def test_sampler_without_any_rival_that_counts_is_drawn(tmp_path: Path) -> None:
+def test_sampler_without_any_negative_that_counts_is_drawn(tmp_path: Path) -> None:
     found = {"none": Inspection({"false_negatives": {"any": 0.0}, "harder": 0.0}, torch.zeros(0))}
     assert sampler_picture(tmp_path / "samplers.png", found, title="toy").exists()

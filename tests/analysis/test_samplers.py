@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.analysis import samplers as module
-from dans.analysis.samplers import (
+from dans.analysis import sampler_statistics as module
+from dans.analysis.sampler_statistics import (
     Draws,
     Inspection,
     distances_within,
@@ -21,12 +21,12 @@ from dans.analysis.samplers import (
     table,
     warm_up,
 )
-from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.samplers import DANS, Kept, Mixture, NegativeSampler, Popularity, Uniform
+from dans.models.batch import Negatives, Positives
+from dans.samplers import DANS, Mixture, NegativeSampler, Popularity, SelfLoop, Uniform
 from dans.training.checkpoint import states_equal
-from tests.suites.samplers import CASES, facts_as_vectors, make
+from tests.suites.samplers import CASES, make, triples_as_vectors
 
 
 def real(name: str) -> KnowledgeGraph:
@@ -41,29 +41,32 @@ def without_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
 
 
 def with_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
-    """The toy facts over free vectors."""
-    _, table, decoder = facts_as_vectors(kg)
+    """The toy triples over free embeddings."""
+    _, table, decoder = triples_as_vectors(kg)
     table = table.detach()
 
     def positives(triples: Tensor) -> Positives:
         heads, relations, tails = triples.unbind(-1)
         h, t = table[heads], table[tails]
-        tail_query, head_query = decoder.ask_tails(h, relations), decoder.ask_heads(relations, t)
+        tail_query, head_query = (
+            decoder.tail_queries(h, relations),
+            decoder.head_queries(relations, t),
+        )
         r = decoder.relation(relations)
-        return Positives(triples, h, r, t, tail_query, head_query, table, decoder.match)
+        return Positives(triples, h, r, t, tail_query, head_query, table, decoder.score_query)
 
     return positives
 
 
-def rate(kg: KnowledgeGraph, sampler: NegativeSampler, facts: int = 6000) -> float:
-    found: float = inspect(kg, sampler, without_model(kg), facts=facts).numbers["false_negatives"][
-        "any"
-    ]
+def rate(kg: KnowledgeGraph, sampler: NegativeSampler, triples: int = 6000) -> float:
+    found: float = inspect(kg, sampler, without_model(kg), triples=triples).numbers[
+        "false_negatives"
+    ]["any"]
     return found
 
 
 def expected_rate(kg: KnowledgeGraph, *, exclude_true: bool) -> float:
-    """Of uniform rivals: the answers a question has, over the entities that may be drawn."""
+    """Of uniform negatives: the answers a query has, over the entities that may be drawn."""
     known = kg.known()
     heads, relations, tails = kg.train.unbind(-1)
     answers = len(known.tails(heads, relations)[0]) + len(known.heads(relations, tails)[0])
@@ -72,7 +75,7 @@ def expected_rate(kg: KnowledgeGraph, *, exclude_true: bool) -> float:
 
 
 @pytest.mark.slow
-def test_uniform_rivals_of_umls_are_facts_as_often_as_counted() -> None:
+def test_uniform_negatives_of_umls_are_triples_as_often_as_counted() -> None:
     kg = real("umls")
     assert expected_rate(kg, exclude_true=False) == pytest.approx(0.151, abs=0.0006)
     assert rate(kg, Uniform(exclude_true=False)) == pytest.approx(0.151, abs=0.004)
@@ -82,19 +85,19 @@ def test_uniform_rivals_of_umls_are_facts_as_often_as_counted() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("exponent", "expected"), [(1.0, 0.251), (0.75, 0.223)])
-def test_popular_rivals_of_umls_are_facts_as_often_as_counted(
+def test_popular_negatives_of_umls_are_triples_as_often_as_counted(
     exponent: float, expected: float
 ) -> None:
     kg = real("umls")
     sampler = Popularity(
-        facts=kg.train, num_entities=kg.num_entities, exponent=exponent, exclude_true=False
+        triples=kg.train, num_entities=kg.num_entities, exponent=exponent, exclude_true=False
     )
     assert rate(kg, sampler) == pytest.approx(expected, abs=0.005)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif("DANS_DATASETS" not in os.environ, reason="no folder of data sets is named")
-def test_uniform_rivals_of_wn18rr_are_hardly_ever_facts() -> None:
+def test_uniform_negatives_of_wn18rr_are_hardly_ever_triples() -> None:
     kg = real("wn18rr")
     wanted = expected_rate(kg, exclude_true=False)
     assert wanted == pytest.approx(0.0004, abs=0.00005)
@@ -102,7 +105,7 @@ def test_uniform_rivals_of_wn18rr_are_hardly_ever_facts() -> None:
 
 
 def draws(kg: KnowledgeGraph, ids: list[list[int]], heads: list[list[bool]]) -> Draws:
-    """Rivals of the first training facts."""
+    """Negatives of the first training triples."""
     found = torch.tensor(ids)
     valid = torch.ones_like(found, dtype=torch.bool)
     side = torch.tensor(heads)
@@ -113,49 +116,51 @@ def test_false_negatives_are_counted_by_split(kg: KnowledgeGraph) -> None:
     row = kg.train.tolist().index(
         [kg.entities.index("ada"), kg.relations.index("owns"), kg.entities.index("tea")]
     )
-    names = ["pot", "cup", "map", "bob", "gus"]  # train, valid, test, test, no fact
+    names = ["pot", "cup", "map", "bob", "gus"]  # train, valid, test, test, no triple
     given = draws(kg, [[kg.entities.index(n) for n in names]], [[False] * 5])
     given = Draws(kg.train[row : row + 1], *list(vars(given).values())[1:])
     shares = false_negatives(kg, given)
     assert shares == pytest.approx({"train": 0.2, "valid": 0.2, "test": 0.4, "any": 0.8})
 
 
-def test_distinct_counts_by_question(kg: KnowledgeGraph) -> None:
-    # Questions: tails {4, 4}, heads {4}; tails {5}, heads {6, 7}. Five different of six.
+def test_distinct_counts_by_query(kg: KnowledgeGraph) -> None:
+    # Queries: tails {4, 4}, heads {4}; tails {5}, heads {6, 7}. Five different of six.
     given = draws(kg, [[4, 4, 4], [5, 6, 7]], [[False, False, True], [False, True, True]])
     assert distinct(given) == pytest.approx(5 / 6)
 
 
-def test_distances_are_taken_within_a_question() -> None:
-    vectors = torch.tensor([[[0.0], [1.0], [100.0], [103.0], [50.0]]])
+def test_distances_are_taken_within_a_query() -> None:
+    embeddings = torch.tensor([[[0.0], [1.0], [100.0], [103.0], [50.0]]])
     side = torch.tensor([[False, False, True, True, True]])
     valid = torch.tensor([[True, True, True, True, False]])
-    total, count = distances_within(Negatives(vectors, side), valid)
+    total, count = distances_within(Negatives(embeddings, side), valid)
     assert (total, count) == (8.0, 4)
 
 
 def test_hardness_is_that_of_scores_worked_out_one_by_one(kg: KnowledgeGraph) -> None:
-    positives, kept = with_model(kg), Kept(k=2, side="tail")
+    positives, kept = with_model(kg), SelfLoop(k=2, side="tail")
     whole = positives(kg.train).detach()
-    gaps = whole.match(whole.tail_query, whole.h) - whole.match(whole.tail_query, whole.t)
+    gaps = whole.score_query(whole.tail_query, whole.h) - whole.score_query(
+        whole.tail_query, whole.t
+    )
     numbers = inspect(kg, kept, positives).numbers
     assert numbers["harder"] == pytest.approx(float((gaps > 0).double().mean()))
     assert numbers["score_gap"] == pytest.approx(float(gaps.mean()), rel=1e-4)
     assert numbers["spread_within_query"] == 0
     assert numbers["distinct"] == 0.5
     assert numbers["coverage"] == len(kg.train[:, 0].unique()) / 8
-    assert numbers["rivals"] == 28
+    assert numbers["negatives"] == 28
 
 
-def test_uniform_rivals_are_as_spread_as_entities(kg: KnowledgeGraph) -> None:
+def test_uniform_negatives_are_as_spread_as_entities(kg: KnowledgeGraph) -> None:
     numbers = inspect(kg, Uniform(k=40), with_model(kg)).numbers
-    # A pair of one question is the same entity now and then; entities are compared with others.
+    # A pair of one query is the same entity now and then; entities are compared with others.
     assert 0.7 < numbers["spread_within_query"] < 1
     assert numbers["coverage"] == 1
     assert numbers["draws_per_second"] > 0
 
 
-def test_masked_rivals_do_not_count(kg: KnowledgeGraph) -> None:
+def test_masked_negatives_do_not_count(kg: KnowledgeGraph) -> None:
     plain = inspect(kg, Uniform(k=50), without_model(kg)).numbers
     masked = inspect(kg, Uniform(k=50, filter="mask", known=kg.known()), without_model(kg)).numbers
     assert plain["masked"] == 0
@@ -164,7 +169,7 @@ def test_masked_rivals_do_not_count(kg: KnowledgeGraph) -> None:
     assert masked["false_negatives"]["any"] == 0
 
 
-def test_generated_rivals_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
+def test_generated_negatives_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     numbers = inspect(kg, DANS(8, k=2), with_model(kg)).numbers
     assert numbers["generated"] == 1
@@ -176,9 +181,9 @@ def test_generated_rivals_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
 def test_parts_of_any_size_give_the_same_shapes_and_rates(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = inspect(kg, Kept(k=3, side="head"), with_model(kg)).numbers
+    whole = inspect(kg, SelfLoop(k=3, side="head"), with_model(kg)).numbers
     monkeypatch.setattr(module, "FACTS", 3)
-    parts = inspect(kg, Kept(k=3, side="head"), with_model(kg)).numbers
+    parts = inspect(kg, SelfLoop(k=3, side="head"), with_model(kg)).numbers
     for name in set(whole) - {"draws_per_second", "false_negatives"}:
         assert parts[name] == pytest.approx(whole[name]), name
     assert parts["false_negatives"] == whole["false_negatives"]
@@ -202,7 +207,7 @@ def test_a_warm_up_moves_what_a_sampler_has_and_leaves_chance_alone(
     assert states_equal(sampler.state_dict(), other.state_dict())
 
 
-def test_a_warm_up_takes_every_fact_once_a_pass_in_parts(
+def test_a_warm_up_takes_every_triple_once_a_pass_in_parts(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     positives, seen = with_model(kg), []
@@ -242,7 +247,7 @@ def test_every_sampler_is_inspected_and_no_trace_is_left(case: str, kg: Knowledg
     torch.manual_seed(77)
     again = inspect(kg, sampler, positives)
     assert torch.equal(once.margins, again.margins)
-    assert once.numbers["rivals"] == 14 * sampler.k
+    assert once.numbers["negatives"] == 14 * sampler.k
 
 
 def test_trace_is_left_neither_where_it_fails(kg: KnowledgeGraph) -> None:
@@ -256,15 +261,15 @@ def test_trace_is_left_neither_where_it_fails(kg: KnowledgeGraph) -> None:
 
 def test_without_a_model_what_needs_one_is_unknown(kg: KnowledgeGraph) -> None:
     found = inspect(kg, Uniform(), without_model(kg))
-    unknown = {name for name, value in found.numbers.items() if value is None}
-    assert unknown == {"harder", "score_gap", "spread_within_query"}
+    not_known = {name for name, value in found.numbers.items() if value is None}
+    assert not_known == {"harder", "score_gap", "spread_within_query"}
     assert not len(found.margins)
 
 
-def test_number_of_facts_is_bounded(kg: KnowledgeGraph) -> None:
-    assert inspect(kg, Uniform(k=7), without_model(kg), facts=5).numbers["rivals"] == 35
-    with pytest.raises(InputError, match="facts: must be at least 1, got 0"):
-        inspect(kg, Uniform(k=7), without_model(kg), facts=0)
+def test_number_of_triples_is_bounded(kg: KnowledgeGraph) -> None:
+    assert inspect(kg, Uniform(k=7), without_model(kg), triples=5).numbers["negatives"] == 35
+    with pytest.raises(InputError, match="triples: must be at least 1, got 0"):
+        inspect(kg, Uniform(k=7), without_model(kg), triples=0)
     assert evenly(torch.arange(100), 5).tolist() == [0, 24, 49, 74, 99]
 
 
@@ -276,10 +281,10 @@ def test_margins_kept_are_bounded(kg: KnowledgeGraph, monkeypatch: pytest.Monkey
 
 
 def test_members_are_named_and_numbered() -> None:
-    one, two, three = Uniform(k=1), Uniform(k=2), Kept(k=1)
+    one, two, three = Uniform(k=1), Uniform(k=2), SelfLoop(k=1)
     assert members(one, ["uniform"]) == {"uniform": one}
-    found = members(Mixture(one, two, three), ["uniform", "uniform", "kept"])
-    assert found == {"uniform": one, "uniform 2": two, "kept": three}
+    found = members(Mixture(one, two, three), ["uniform", "uniform", "self_loop"])
+    assert found == {"uniform": one, "uniform 2": two, "self_loop": three}
 
 
 def test_table_says_what_is_generated_and_what_is_unknown(kg: KnowledgeGraph) -> None:

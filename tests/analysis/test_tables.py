@@ -110,12 +110,12 @@ def test_a_recipe_may_expect_another_metric() -> None:
     assert [line.split(" | ")[-1] for line in lines] == [
         "platt.nll .570 ± .010, missed |",
         "platt.nll .585 ± .010 |",
-        "platt.nll .100 ± .010, not judged |",
+        "platt.nll .100 ± .010, not evaluated |",
     ]
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no judged run"):
+    with pytest.raises(InputError, match="no evaluated run"):
         collect(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_what_samplers_offer_is_tabulated_where_it_is_known(tmp_path: Path) -> N
         path = tmp_path / "one" / f"seed{seed}" / "sampler.json"
         path.write_text(json.dumps(content))
     table = markdown(collect(tmp_path), reference="two")
-    assert "| seeds | s | s/step | false negatives | harder than the fact | MRR − two |" in table
+    assert "| seeds | s | s/step | false negatives | harder than the triple | MRR − two |" in table
     assert "| 2 | 4 | 0.02 | 16.0 % | 40.0 % |" in table
     assert "| 1 | 4 | – | – | – |" in table
     assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -1,4 +1,4 @@
-"""Rivals are trained, judged, resumed and started from like everything else."""
+"""Negatives are trained, evaluated, resumed and started from like everything else."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import torch
 
 from baselines.assembly import OBJECTIVES, train
 from baselines.stay_positive import StayPositive
-from dans.assembly import configure, load
-from dans.building import build_trainer
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.judging import judge
-from dans.objectives import OBJECTIVES as OWN
+from dans.objectives.base import OBJECTIVES as OWN
+from dans.runs.build import build_trainer
+from dans.runs.evaluate import judge
+from dans.runs.train import configure, load
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
 
@@ -27,7 +27,7 @@ regularizer = [{{ name = "n3", weight = 0.01 }}]
 [train]
 steps = 6
 batch = 5
-batch_by = "questions"
+batch_by = "queries"
 optimizer = "adagrad"
 lr = 0.1
 validate_every = 3
@@ -36,13 +36,13 @@ threads = 1
 
 
 def recipe_in(folder: Path, encoder: str = "lookup") -> Path:
-    facts = folder / "facts"
-    facts.mkdir(exist_ok=True)
-    (facts / "train.tsv").write_text(FACTS)
-    (facts / "valid.tsv").write_text("e0\tr0\te4\n")
-    (facts / "test.tsv").write_text("e2\tr0\te6\n")
+    triples = folder / "triples"
+    triples.mkdir(exist_ok=True)
+    (triples / "train.tsv").write_text(FACTS)
+    (triples / "valid.tsv").write_text("e0\tr0\te4\n")
+    (triples / "test.tsv").write_text("e2\tr0\te6\n")
     path = folder / "own.toml"
-    path.write_text(RECIPE.format(data=facts, encoder=encoder))
+    path.write_text(RECIPE.format(data=triples, encoder=encoder))
     return path
 
 
@@ -52,7 +52,7 @@ def test_the_table_holds_the_objectives_of_dans_too() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
-def test_a_rival_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
+def test_a_negative_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
     config = configure(recipe_in(tmp_path, encoder), [])
     train(config, tmp_path / "run")
     assert judge(tmp_path / "run").both["queries"] == 2
@@ -62,51 +62,51 @@ def test_a_rival_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
         _ = load(tmp_path / "run").sampler
 
 
-#: What a recipe sets for another rival than softmax.
+#: What a recipe sets for another negative than softmax.
 OTHERS = {
     "sampled": [
         "objective={name='sampled', heads=2, tails=3, noise='frequency', filter='mask'}",
-        "loss={name='self_adversarial', balance='facts'}",
-        "train.batch_by=facts",
+        "loss={name='self_adversarial', balance='triples'}",
+        "train.batch_by=triples",
     ],
     "stay_positive": [
         "objective={name='stay_positive', power=2}",
         "decoder={name='complex', bound=2.0, query_dropout=0.2}",
-        "train.batch_by=facts",
+        "train.batch_by=triples",
     ],
 }
 
 
-@pytest.mark.parametrize("rival", ["softmax", *OTHERS])
-def test_a_rival_goes_on_to_the_bit(tmp_path: Path, rival: str) -> None:
-    recipe, own = recipe_in(tmp_path), OTHERS.get(rival, [])
+@pytest.mark.parametrize("negative", ["softmax", *OTHERS])
+def test_a_negative_goes_on_to_the_bit(tmp_path: Path, negative: str) -> None:
+    recipe, own = recipe_in(tmp_path), OTHERS.get(negative, [])
     train(configure(recipe, own), tmp_path / "whole")
     train(configure(recipe, [*own, "train.steps=3"]), tmp_path / "parts")
     assert Run(tmp_path / "parts").load("last")["step"] == 3
     train(configure(recipe, own), tmp_path / "parts", resume=True)
     whole, parts = (Run(tmp_path / name).load("last") for name in ("whole", "parts"))
-    assert load(tmp_path / "whole").config.objective.name == rival
+    assert load(tmp_path / "whole").config.objective.name == negative
     assert states_equal({**whole, "seconds": 0}, {**parts, "seconds": 0})
 
 
 #: The two halves of Kamigaito & Hayashi's pre-training, Table 3: NS to SANS, SCE to SCE w/ LS.
-SAMPLED = 'objective = "sampled"\nloss = { name = "NAME", balance = "facts" }\n'
+SAMPLED = 'objective = "sampled"\nloss = { name = "NAME", balance = "triples" }\n'
 SOFTMAX = 'objective = { name = "softmax", smoothing = SHARE }\n'
 BY = '[train]\nsteps = 6\nvalidate_every = 3\nbatch = 5\nbatch_by = "BY"\n'
 PAIRS = {
     "sampled": (
-        [*OTHERS["sampled"][:1], "loss=logistic", "train.batch_by=facts"],
-        SAMPLED.replace("NAME", "self_adversarial") + BY.replace("BY", "facts"),
+        [*OTHERS["sampled"][:1], "loss=logistic", "train.batch_by=triples"],
+        SAMPLED.replace("NAME", "self_adversarial") + BY.replace("BY", "triples"),
     ),
     "softmax": (
         ["objective.smoothing=0.0"],
-        SOFTMAX.replace("SHARE", "0.1") + BY.replace("BY", "questions"),
+        SOFTMAX.replace("SHARE", "0.1") + BY.replace("BY", "queries"),
     ),
 }
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_rival_starts_from_the_vectors_of_another_run(tmp_path: Path, name: str) -> None:
+def test_a_negative_starts_from_the_vectors_of_another_run(tmp_path: Path, name: str) -> None:
     before, after = PAIRS[name]
     train(configure(recipe_in(tmp_path), before), tmp_path / "base")
     then = tmp_path / "then.toml"
@@ -134,13 +134,16 @@ def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
         ("objective.name=softmaxx", "objective.name: unknown name 'softmaxx'; .* did you mean"),
         ("objective.smooth=1", "objective.smooth: unknown option of softmax"),
         ("objective.smoothing=2.0", "objective.smoothing: expected a share"),
-        ("objective.facts=1", "objective.facts: unknown option of softmax"),
+        ("objective.triples=1", "objective.triples: unknown option of softmax"),
         ("loss=logistic", "loss: has no place in the objective softmax; leave it out"),
         ("sampler=['uniform']", "sampler: has no place in the objective softmax"),
         ("train.l2=0.1", "train.l2: has no place in the objective softmax"),
         ("regularizer.0.name=n33", "regularizer.0.name: unknown name 'n33'"),
         ("regularizer.0.weight=-1.0", "regularizer.0.weight: must not be negative"),
-        ("train.dump=true", "train.dump: this objective holds facts against no rivals"),
+        (
+            "train.log_negatives=true",
+            "train.log_negatives: this objective holds triples against no negatives",
+        ),
         (
             "objective={name='softmax', precision='bfloat16'}",
             "objective.precision: bfloat16 is for scores by matrix products, not .* of transe",
@@ -153,19 +156,19 @@ def test_mistakes_are_named_and_nothing_is_written(
 ) -> None:
     changes = [change]
     if message.endswith("transe"):
-        changes += ["decoder=transe", "regularizer=[]", "train.batch_by=facts"]
+        changes += ["decoder=transe", "regularizer=[]", "train.batch_by=triples"]
     with pytest.raises(InputError, match=message):
         train(configure(recipe_in(tmp_path), changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_negative_sampling_needs_its_parts_and_takes_facts(tmp_path: Path) -> None:
+def test_negative_sampling_needs_its_parts_and_takes_triples(tmp_path: Path) -> None:
     recipe = recipe_in(tmp_path)
-    sampling = ["objective=negative_sampling", "train.batch_by=facts"]
+    sampling = ["objective=negative_sampling", "train.batch_by=triples"]
     with pytest.raises(InputError, match="sampler: missing; the objective negative_sampling needs"):
         train(configure(recipe, [*sampling, "loss=logistic"]), tmp_path / "run")
     whole = ["objective=negative_sampling", "loss=logistic", "sampler=['kept']"]
-    with pytest.raises(InputError, match=r"train\.batch_by: questions are for objectives"):
+    with pytest.raises(InputError, match=r"train\.batch_by: queries are for objectives"):
         train(configure(recipe, whole), tmp_path / "run")
 
 

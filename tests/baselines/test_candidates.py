@@ -42,7 +42,7 @@ def plainly(decoder: Decoder, *, b: int = 12, n: int = 300) -> list[Tensor]:
         torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (b, n)
     )
     worth = torch.rand(b, generator=generator, dtype=dtype)
-    loss = worth @ decoder.match_all(queries, entities).logsumexp(1)
+    loss = worth @ decoder.score_all(queries, entities).logsumexp(1)
     return [loss.detach(), *torch.autograd.grad(loss, (queries, entities))]
 
 
@@ -66,7 +66,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "PIECE", 12 * 30)
 
 
-class Kept(Budget):
+class SelfLoop(Budget):
     """A budget that some tiles are kept in, whatever they take; then memory gives out."""
 
     def __init__(self, most: int, fails_above: int) -> None:
@@ -94,7 +94,7 @@ def test_what_is_not_kept_is_made_again_to_the_bit(name: str, given: dict[str, A
         return
     expected = found(decoder, **given)
     for most, fails_above, tried in ((0, 0, [0]), (3, 3, [3]), (9, 9, [9]), (10, 2, [10, 5, 2])):
-        budget = Kept(most, fails_above)
+        budget = SelfLoop(most, fails_above)
         for one, other in zip(found(decoder, budget=budget, **given), expected, strict=True):
             assert torch.equal(one, other)
         assert budget.tried == tried
@@ -137,15 +137,15 @@ def test_parameters_of_a_match_of_its_own_get_their_gradients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Learned(TransE):
-        def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-            return self.relation.weight[0, 0] * super().match_all(queries, entities)
+        def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+            return self.relation.weight[0, 0] * super().score_all(queries, entities)
 
     torch.manual_seed(0)
     decoder = Learned(num_relations=2, dim=DIM).double()
     monkeypatch.setattr(candidates, "PIECE", 30)
     queries, entities = (torch.randn(k, DIM, dtype=torch.float64) for k in (3, 40))
     worth = torch.rand(3, dtype=torch.float64)
-    plain = worth @ decoder.match_all(queries, entities).logsumexp(1)
+    plain = worth @ decoder.score_all(queries, entities).logsumexp(1)
     ours = all_entities(decoder, queries, entities, worth)
     pair = [torch.autograd.grad(2 * loss, decoder.relation.weight)[0] for loss in (ours, plain)]
     torch.testing.assert_close(*pair)

@@ -1,6 +1,6 @@
 """Where each loss leads, on a closed world small enough to go there: theory's distributions.
 
-Scores are free: a number for each question and each entity. So the optimum of a loss is the best
+Scores are free: a number for each query and each entity. So the optimum of a loss is the best
 there is, and softmax over its scores is the distribution that theory names.
 """
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
-from baselines.theory import corrected, observed, smoothed
-from dans.batch import Positives
-from dans.losses import Logistic, SelfAdversarial
+from dans.analysis.theory import corrected, observed, smoothed
+from dans.models.batch import Positives
 from dans.models.decoders import DistMult
+from dans.objectives.losses import Logistic, SelfAdversarial
 
 ENTITIES, RELATIONS = 5, 2
 
@@ -25,7 +25,7 @@ CLOSE = {"rtol": 0.0, "atol": 1e-4}
 
 
 @pytest.fixture
-def facts() -> Tensor:
+def triples() -> Tensor:
     """Every triple of five entities and two relations, each once to nine times."""
     torch.manual_seed(1)
     times = torch.randint(1, 10, (ENTITIES * RELATIONS * ENTITIES,))
@@ -35,21 +35,21 @@ def facts() -> Tensor:
     return ids.repeat_interleave(times, 0)
 
 
-def questions(facts: Tensor, head: bool) -> tuple[Tensor, Tensor]:
-    """Row number of each fact's question, and its answer."""
-    known, relation, answer = facts[:, [2, 1, 0] if head else [0, 1, 2]].unbind(1)
+def queries(triples: Tensor, head: bool) -> tuple[Tensor, Tensor]:
+    """Row number of each triple's query, and its answer."""
+    known, relation, answer = triples[:, [2, 1, 0] if head else [0, 1, 2]].unbind(1)
     return relation * ENTITIES + known, answer
 
 
-def counted(facts: Tensor, head: bool) -> Tensor:
-    """How often each entity answers each question, (10, 5)."""
-    asked, answer = questions(facts, head)
+def counted(triples: Tensor, head: bool) -> Tensor:
+    """How often each entity answers each query, (10, 5)."""
+    asked, answer = queries(triples, head)
     counts = torch.zeros(RELATIONS * ENTITIES, ENTITIES, dtype=torch.float64)
     return counts.index_put_((asked, answer), torch.ones((), dtype=torch.float64), accumulate=True)
 
 
 def optimum(cost: Callable[[Tensor], Tensor]) -> Tensor:
-    """The scores that cost least, (2, 10, 5): of questions for tails and for heads."""
+    """The scores that cost least, (2, 10, 5): of queries for tails and for heads."""
     shape = (2, RELATIONS * ENTITIES, ENTITIES)
     scores = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -71,32 +71,32 @@ def optimum(cost: Callable[[Tensor], Tensor]) -> Tensor:
     return scores.detach()
 
 
-def positives(facts: Tensor, scores: Tensor) -> Positives:
-    """Facts whose questions are free scores: entities are the axes that these are read along."""
+def positives(triples: Tensor, scores: Tensor) -> Positives:
+    """Triples whose queries are free scores: entities are the axes that these are read along."""
     entities = torch.eye(ENTITIES, dtype=torch.float64)
     decoder = DistMult(RELATIONS, ENTITIES).double()
     return Positives(
-        triples=facts,
-        h=entities[facts[:, 0]],
-        r=decoder.vectors(facts[:, 1]),
-        t=entities[facts[:, 2]],
-        tail_query=scores[0][questions(facts, head=False)[0]],
-        head_query=scores[1][questions(facts, head=True)[0]],
+        triples=triples,
+        h=entities[triples[:, 0]],
+        r=decoder.embeddings(triples[:, 1]),
+        t=entities[triples[:, 2]],
+        tail_query=scores[0][queries(triples, head=False)[0]],
+        head_query=scores[1][queries(triples, head=True)[0]],
         entities=entities,
-        match=decoder.match,
+        score_query=decoder.score_query,
         reciprocal=True,
         dot=True,
     )
 
 
-def softmax_optimum(facts: Tensor, **options: object) -> Tensor:
+def softmax_optimum(triples: Tensor, **options: object) -> Tensor:
     sizes = {"num_entities": ENTITIES, "num_relations": RELATIONS}
-    objective = SoftmaxCrossEntropy(facts=facts, **sizes, **options)
+    objective = SoftmaxCrossEntropy(triples=triples, **sizes, **options)
     decoder = DistMult(RELATIONS, ENTITIES).double()
-    return optimum(lambda scores: objective(decoder, positives(facts, scores))["loss"])
+    return optimum(lambda scores: objective(decoder, positives(triples, scores))["loss"])
 
 
-def sampled_optimum(facts: Tensor, noise: Callable[[bool], Tensor], negatives: float) -> Tensor:
+def sampled_optimum(triples: Tensor, noise: Callable[[bool], Tensor], negatives: float) -> Tensor:
     """Of the logistic loss with what it expects of ``negatives`` draws, exactly.
 
     Every entity is a negative, and weighs as many draws as it gets on average.
@@ -106,10 +106,10 @@ def sampled_optimum(facts: Tensor, noise: Callable[[bool], Tensor], negatives: f
     def cost(scores: Tensor) -> Tensor:
         total = scores.new_zeros(())
         for head in (False, True):
-            asked, answers = questions(facts, head)
-            rivals = scores[int(head)][asked]
-            weights = (negatives * noise(head)).expand_as(rivals)
-            total = total + loss(rivals.gather(1, answers[:, None]), rivals, None, weights)
+            asked, answers = queries(triples, head)
+            drawn = scores[int(head)][asked]
+            weights = (negatives * noise(head)).expand_as(drawn)
+            total = total + loss(drawn.gather(1, answers[:, None]), drawn, None, weights)
         return total
 
     return optimum(cost)
@@ -119,75 +119,77 @@ def uniform(head: bool) -> Tensor:
     return torch.full((ENTITIES,), 1 / ENTITIES, dtype=torch.float64)
 
 
-def frequency(facts: Tensor) -> Callable[[bool], Tensor]:
-    """p_n: the share of the facts that have each entity in the asked place."""
+def frequency(triples: Tensor) -> Callable[[bool], Tensor]:
+    """p_n: the share of the triples that have each entity in the asked place."""
 
     def noise(head: bool) -> Tensor:
-        counts = torch.bincount(facts[:, 0 if head else 2], minlength=ENTITIES)
-        return counts.double() / len(facts)
+        counts = torch.bincount(triples[:, 0 if head else 2], minlength=ENTITIES)
+        return counts.double() / len(triples)
 
     return noise
 
 
-def theory(facts: Tensor, of_counts: Callable[[Tensor, bool], Tensor]) -> Tensor:
-    return torch.stack([of_counts(counted(facts, head), head) for head in (False, True)])
+def theory(triples: Tensor, of_counts: Callable[[Tensor, bool], Tensor]) -> Tensor:
+    return torch.stack([of_counts(counted(triples, head), head) for head in (False, True)])
 
 
-def test_the_distributions_compared_are_far_apart(facts: Tensor) -> None:
-    noise = frequency(facts)
+def test_the_distributions_compared_are_far_apart(triples: Tensor) -> None:
+    noise = frequency(triples)
     found = [
-        theory(facts, lambda counts, head: observed(counts)),
-        theory(facts, lambda counts, head: corrected(counts, noise(head))),
-        theory(facts, lambda counts, head: smoothed(counts, 0.3)),
+        theory(triples, lambda counts, head: observed(counts)),
+        theory(triples, lambda counts, head: corrected(counts, noise(head))),
+        theory(triples, lambda counts, head: smoothed(counts, 0.3)),
     ]
     for i, one in enumerate(found):
         torch.testing.assert_close(one.sum(-1), torch.ones_like(one.sum(-1)))
         assert all((one - other).abs().max() > 0.02 for other in found[:i])
 
 
-def test_softmax_leads_to_the_observed_distribution(facts: Tensor) -> None:
-    expected = theory(facts, lambda counts, head: observed(counts))
-    torch.testing.assert_close(softmax_optimum(facts).softmax(-1), expected, **CLOSE)
+def test_softmax_leads_to_the_observed_distribution(triples: Tensor) -> None:
+    expected = theory(triples, lambda counts, head: observed(counts))
+    torch.testing.assert_close(softmax_optimum(triples).softmax(-1), expected, **CLOSE)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3])
-def test_label_smoothing_leads_a_share_of_the_way_to_uniform(facts: Tensor, share: float) -> None:
-    expected = theory(facts, lambda counts, head: smoothed(counts, share))
-    found = softmax_optimum(facts, smoothing=share).softmax(-1)
+def test_label_smoothing_leads_a_share_of_the_way_to_uniform(triples: Tensor, share: float) -> None:
+    expected = theory(triples, lambda counts, head: smoothed(counts, share))
+    found = softmax_optimum(triples, smoothing=share).softmax(-1)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
-def test_backward_correction_divides_by_the_unigram(facts: Tensor) -> None:
-    noise = frequency(facts)
-    expected = theory(facts, lambda counts, head: corrected(counts, noise(head)))
-    found = softmax_optimum(facts, backward_correction=True).softmax(-1)
+def test_backward_correction_divides_by_the_unigram(triples: Tensor) -> None:
+    noise = frequency(triples)
+    expected = theory(triples, lambda counts, head: corrected(counts, noise(head)))
+    found = softmax_optimum(triples, backward_correction=True).softmax(-1)
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("negatives", [1, 20])
-def test_uniform_negatives_lead_to_the_observed_distribution(facts: Tensor, negatives: int) -> None:
-    expected = theory(facts, lambda counts, head: observed(counts))
-    found = sampled_optimum(facts, uniform, negatives)
+def test_uniform_negatives_lead_to_the_observed_distribution(
+    triples: Tensor, negatives: int
+) -> None:
+    expected = theory(triples, lambda counts, head: observed(counts))
+    found = sampled_optimum(triples, uniform, negatives)
     torch.testing.assert_close(found.softmax(-1), expected, **CLOSE)
     scores = (expected * ENTITIES / negatives).log()
     torch.testing.assert_close(found, scores, **CLOSE)
 
 
 @pytest.mark.parametrize("negatives", [1, 20])
-def test_frequent_negatives_divide_by_the_unigram(facts: Tensor, negatives: int) -> None:
-    noise = frequency(facts)
-    expected = theory(facts, lambda counts, head: corrected(counts, noise(head)))
-    found = sampled_optimum(facts, noise, negatives)
+def test_frequent_negatives_divide_by_the_unigram(triples: Tensor, negatives: int) -> None:
+    noise = frequency(triples)
+    expected = theory(triples, lambda counts, head: corrected(counts, noise(head)))
+    found = sampled_optimum(triples, noise, negatives)
     torch.testing.assert_close(found.softmax(-1), expected, **CLOSE)
-    scores = theory(facts, lambda counts, head: observed(counts) / (negatives * noise(head)))
+    scores = theory(triples, lambda counts, head: observed(counts) / (negatives * noise(head)))
     torch.testing.assert_close(found, scores.log(), **CLOSE)
 
 
-def test_published_weights_are_frequent_negatives_of_which_there_are_fewer(facts: Tensor) -> None:
+def test_published_weights_are_frequent_negatives_of_which_there_are_fewer(triples: Tensor) -> None:
     """Uniform draws that weigh #y/|D| count as |Y| times fewer draws from the unigram."""
-    noise = frequency(facts)
-    published = sampled_optimum(facts, lambda head: uniform(head) * noise(head), 20)
-    frequent = sampled_optimum(facts, noise, 20)
+    noise = frequency(triples)
+    published = sampled_optimum(triples, lambda head: uniform(head) * noise(head), 20)
+    frequent = sampled_optimum(triples, noise, 20)
     torch.testing.assert_close(published.softmax(-1), frequent.softmax(-1), **CLOSE)
     shift = torch.full_like(frequent, ENTITIES).log()
     torch.testing.assert_close(published - frequent, shift, **CLOSE)
@@ -209,18 +211,18 @@ def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("noise", "balance"),
     [
-        *product(("uniform", "frequency", "weighted"), ("sum", "facts")),
+        *product(("uniform", "frequency", "weighted"), ("sum", "triples")),
         ("published", "sum"),
     ],
 )
 def test_the_objective_leads_where_theory_says_under_every_noise(
-    facts: Tensor, noise: str, balance: str, monkeypatch: pytest.MonkeyPatch
+    triples: Tensor, noise: str, balance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """f = log(p_d / (v p_n)), with v draws that weigh one; of NS mean, v = 1."""
-    size = len(facts) if noise == "frequency" else ENTITIES
+    size = len(triples) if noise == "frequency" else ENTITIES
     objective = SampledNegatives(
         Logistic(balance=balance),  # type: ignore[arg-type]
-        facts=facts,
+        triples=triples,
         num_entities=ENTITIES,
         heads=size,
         tails=size,
@@ -228,31 +230,31 @@ def test_the_objective_leads_where_theory_says_under_every_noise(
     ).double()
     exact_draws(monkeypatch)
     decoder = DistMult(RELATIONS, ENTITIES).double()
-    found = optimum(lambda scores: objective(decoder, positives(facts, scores))["loss"])
-    p_n = (lambda head: uniform(head)) if noise == "uniform" else frequency(facts)
+    found = optimum(lambda scores: objective(decoder, positives(triples, scores))["loss"])
+    p_n = (lambda head: uniform(head)) if noise == "uniform" else frequency(triples)
     draws = {"published": 1}.get(noise, size) if balance == "sum" else 1
-    goal = theory(facts, lambda counts, head: observed(counts) / (draws * p_n(head)))
+    goal = theory(triples, lambda counts, head: observed(counts) / (draws * p_n(head)))
     torch.testing.assert_close(found, goal.log(), rtol=0.0, atol=1e-3)
-    shape = theory(facts, lambda counts, head: observed(observed(counts) / p_n(head)))
+    shape = theory(triples, lambda counts, head: observed(observed(counts) / p_n(head)))
     torch.testing.assert_close(found.softmax(-1), shape, **CLOSE)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
 def test_self_adversarial_weights_flatten_the_distribution(
-    facts: Tensor, temperature: float
+    triples: Tensor, temperature: float
 ) -> None:
     """With every entity a negative, they rest at p ∝ p_d^(1 / (1 + α)): between p_d and uniform."""
-    counts = counted(facts, head=False)
+    counts = counted(triples, head=False)
     flat = observed(observed(counts) ** (1 / (1 + temperature)))
     # f = log(p_d / w) with w = softmax(α f).
     log_flat = observed(counts).log() / (1 + temperature)
     scores = log_flat + (temperature * log_flat).logsumexp(1, keepdim=True)
     torch.testing.assert_close(scores.softmax(-1), flat)
     scores.requires_grad_()
-    asked, answers = questions(facts, head=False)
-    rivals = scores[asked]
-    loss = SelfAdversarial(temperature=temperature, balance="facts")
-    loss(rivals.gather(1, answers[:, None]), rivals).backward()
+    asked, answers = queries(triples, head=False)
+    negatives = scores[asked]
+    loss = SelfAdversarial(temperature=temperature, balance="triples")
+    loss(negatives.gather(1, answers[:, None]), negatives).backward()
     assert scores.grad is not None
     assert scores.grad.abs().max() < 1e-12
 
@@ -265,9 +267,9 @@ def test_self_adversarial_weights_flatten_the_distribution(
         torch.testing.assert_close(flat, observed(counts))
 
 
-def test_self_adversarial_flattening_is_not_label_smoothing_to_the_letter(facts: Tensor) -> None:
+def test_self_adversarial_flattening_is_not_label_smoothing_to_the_letter(triples: Tensor) -> None:
     """The two are alike in kind: no share λ makes one of the other."""
-    counts = counted(facts, head=False)
+    counts = counted(triples, head=False)
     flat = observed(observed(counts).sqrt())
     nearest = min(
         float((smoothed(counts, share) - flat).abs().max())

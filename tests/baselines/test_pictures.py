@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from baselines import pictures, theory
+from dans.analysis import theory
+from dans.analysis import theory_plots as pictures
 from dans.data.graph import KnowledgeGraph
 
 pytest.importorskip("matplotlib")

@@ -1,4 +1,4 @@
-"""Negatives shared by a batch: against the sum written out, fact by fact and side by side."""
+"""Negatives shared by a batch: against the sum written out, triple by triple and side by side."""
 
 import itertools
 import math
@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from baselines.assembly import OBJECTIVES
-from baselines.sampled import SampledNegatives, unknown
-from dans.batch import Negatives, Positives
-from dans.building import build_objective
-from dans.config import RunConfig
+from baselines.sampled import SampledNegatives, not_known
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.losses import Logistic, Loss, Margin, SelfAdversarial
+from dans.models.batch import Negatives, Positives
 from dans.models.decoders import DECODERS
 from dans.models.encoders import Lookup
 from dans.models.model import Model
+from dans.objectives.losses import Logistic, Loss, Margin, SelfAdversarial
 from dans.registry import build
-from dans.training.sources import WholeGraph
+from dans.runs.build import build_objective
+from dans.training.batches import FullGraph
 from tests.samplers.test_uniform import p_value
 
 DIM = 4
@@ -35,14 +35,14 @@ def model_of(kg: KnowledgeGraph, decoder: str = "complex", **given: Any) -> Mode
     return Model(Lookup(kg.num_entities, DIM), scores).double()
 
 
-def positives_of(model: Model, facts: Tensor) -> Positives:
-    return model.positives(facts, model.encoder.entities.weight)  # type: ignore[arg-type, union-attr]
+def positives_of(model: Model, triples: Tensor) -> Positives:
+    return model.positives(triples, model.encoder.entities.weight)  # type: ignore[arg-type, union-attr]
 
 
 def make(kg: KnowledgeGraph, loss: Loss = NS, **given: Any) -> SampledNegatives:
     known = kg.known(("train",))
     return SampledNegatives(
-        loss, facts=kg.train, num_entities=kg.num_entities, known=known, **given
+        loss, triples=kg.train, num_entities=kg.num_entities, known=known, **given
     )
 
 
@@ -61,46 +61,46 @@ def softplus(x: float) -> float:
 
 def ns_by_hand(
     model: Model,
-    facts: Tensor,
+    triples: Tensor,
     pools: tuple[list[int], list[int]],
-    keep: Any = lambda fact: True,
+    keep: Any = lambda triple: True,
     weigh: Any = lambda entity, column: 1.0,
 ) -> float:
-    """NS as a sum over facts, sides and negatives; each asked the way its side is."""
+    """NS as a sum over triples, sides and negatives; each asked the way its side is."""
     entities = model.encoder.entities.weight  # type: ignore[union-attr]
     total = 0.0
-    for fact in facts.tolist():
+    for triple in triples.tolist():
         for column, pool in zip((0, 2), pools, strict=True):
 
-            def score(entity: int, fact: list[int] = fact, column: int = column) -> float:
-                relation, other = torch.tensor([fact[1]]), entities[[fact[2 - column]]]  # type: ignore[index]
+            def score(entity: int, triple: list[int] = triple, column: int = column) -> float:
+                relation, other = torch.tensor([triple[1]]), entities[[triple[2 - column]]]  # type: ignore[index]
                 asked = (
-                    model.decoder.ask_tails(other, relation)
+                    model.decoder.tail_queries(other, relation)
                     if column
-                    else model.decoder.ask_heads(relation, other)
+                    else model.decoder.head_queries(relation, other)
                 )
-                return float(model.decoder.match(asked, entities[[entity]]).detach())  # type: ignore[index]
+                return float(model.decoder.score_query(asked, entities[[entity]]).detach())  # type: ignore[index]
 
             if not pool:
                 continue
-            total += softplus(-score(fact[column]))
+            total += softplus(-score(triple[column]))
             for entity in pool:
-                corrupted = [*fact]
+                corrupted = [*triple]
                 corrupted[column] = entity
                 if keep(tuple(corrupted)):
                     total += weigh(entity, column) * softplus(score(entity))
-    return total / len(facts)
+    return total / len(triples)
 
 
 @pytest.mark.parametrize("decoder", ["distmult", "complex", "rotate"])
 @pytest.mark.parametrize("reciprocal", [False, True])
-def test_loss_is_that_of_each_fact_on_both_sides(
+def test_loss_is_that_of_each_triple_on_both_sides(
     decoder: str, reciprocal: bool, kg: KnowledgeGraph
 ) -> None:
     model = model_of(kg, decoder, reciprocal=reciprocal)
-    facts, heads, tails = kg.train[:5], [3, 3, 0], [7, 1]
-    got = loss_of(make(kg, heads=3, tails=2), model, positives_of(model, facts), heads + tails)
-    assert got.item() == pytest.approx(ns_by_hand(model, facts, (heads, tails)), rel=1e-10)
+    triples, heads, tails = kg.train[:5], [3, 3, 0], [7, 1]
+    got = loss_of(make(kg, heads=3, tails=2), model, positives_of(model, triples), heads + tails)
+    assert got.item() == pytest.approx(ns_by_hand(model, triples, (heads, tails)), rel=1e-10)
 
 
 @pytest.mark.parametrize(("heads", "tails"), [([5], []), ([], [5]), ([6, 2], []), ([1], [1])])
@@ -109,18 +109,18 @@ def test_a_side_may_be_left_out_and_one_negative_is_enough(
 ) -> None:
     model = model_of(kg)
     objective = make(kg, heads=len(heads), tails=len(tails), noise="weighted", smoothing=1.0)
-    facts = kg.train[:1]
-    got = loss_of(objective, model, positives_of(model, facts), heads + tails)
+    triples = kg.train[:1]
+    got = loss_of(objective, model, positives_of(model, triples), heads + tails)
 
     def weigh(entity: int, column: int) -> float:
         count = int((kg.train[:, column] == entity).sum()) + 1
         return kg.num_entities * count / (len(kg.train) + kg.num_entities)
 
-    expected = ns_by_hand(model, facts, (heads, tails), weigh=weigh)
+    expected = ns_by_hand(model, triples, (heads, tails), weigh=weigh)
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_two_sides_count_the_fact_twice(kg: KnowledgeGraph) -> None:
+def test_two_sides_count_the_triple_twice(kg: KnowledgeGraph) -> None:
     model = model_of(kg)
     positives = positives_of(model, kg.train)
     pool = [1, 4, 6]
@@ -132,25 +132,25 @@ def test_two_sides_count_the_fact_twice(kg: KnowledgeGraph) -> None:
     torch.testing.assert_close(both, sides[0] + sides[1])
 
 
-@pytest.mark.parametrize("loss", [NS, SelfAdversarial(balance="facts")])
+@pytest.mark.parametrize("loss", [NS, SelfAdversarial(balance="triples")])
 def test_a_shared_pool_is_expected_to_cost_what_pools_of_their_own_do(
     loss: Loss, kg: KnowledgeGraph
 ) -> None:
-    # All draws there are: 2 negatives out of 4 entities for the batch, or for each of 2 facts.
+    # All draws there are: 2 negatives out of 4 entities for the batch, or for each of 2 triples.
     tiny = KnowledgeGraph.of(
         name="tiny", train=[("a", "r", "b"), ("b", "r", "c"), ("c", "r", "d")], valid=[], test=[]
     )
     model, objective = model_of(tiny), make(tiny, loss, heads=0, tails=2)
-    facts = tiny.train[:2]
+    triples = tiny.train[:2]
     pools = list(itertools.product(range(4), repeat=2))
-    positives = positives_of(model, facts)
+    positives = positives_of(model, triples)
     shared = [loss_of(objective, model, positives, [*pool]).item() for pool in pools]
     entities = positives.entities
     alone = []
     for drawn in itertools.product(pools, repeat=2):
         ids = torch.tensor(drawn)
-        rivals = Negatives.of(entities, ids, torch.zeros_like(ids, dtype=torch.bool))
-        alone.append(loss(positives.scores(), rivals.scores(positives)).item())
+        negatives = Negatives.of(entities, ids, torch.zeros_like(ids, dtype=torch.bool))
+        alone.append(loss(positives.scores(), negatives.scores(positives)).item())
     assert sum(shared) / len(shared) == pytest.approx(sum(alone) / len(alone), rel=1e-10)
     assert max(shared) > min(shared)
 
@@ -158,7 +158,7 @@ def test_a_shared_pool_is_expected_to_cost_what_pools_of_their_own_do(
 def test_draws_follow_the_noise_of_their_side(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     for noise in ("uniform", "frequency", "weighted", "published"):
-        pool = make(kg, heads=DRAWS, tails=DRAWS, noise=noise).wants(kg.train)
+        pool = make(kg, heads=DRAWS, tails=DRAWS, noise=noise).entities_needed(kg.train)
         for column, ids in zip((0, 2), pool.split(DRAWS), strict=True):
             unigram = torch.bincount(kg.train[:, column], minlength=kg.num_entities)
             expected = unigram if noise == "frequency" else torch.ones(kg.num_entities)
@@ -166,8 +166,8 @@ def test_draws_follow_the_noise_of_their_side(kg: KnowledgeGraph) -> None:
 
 
 def test_weighted_costs_on_average_what_frequency_does(kg: KnowledgeGraph) -> None:
-    model, facts = model_of(kg), kg.train[:4]
-    positives = positives_of(model, facts)
+    model, triples = model_of(kg), kg.train[:4]
+    positives = positives_of(model, triples)
     n = kg.num_entities
     chances = torch.bincount(kg.train[:, 2], minlength=n).double() / len(kg.train)
     costs = {
@@ -187,10 +187,10 @@ def test_weighted_costs_on_average_what_frequency_does(kg: KnowledgeGraph) -> No
 def test_published_halves_all_and_weighs_negatives_less_by_the_number_of_entities(
     kg: KnowledgeGraph,
 ) -> None:
-    model, facts = model_of(kg), kg.train[:4]
-    positives = positives_of(model, facts)
+    model, triples = model_of(kg), kg.train[:4]
+    positives = positives_of(model, triples)
     heads, tails = [0, 0, 3], [2, 6]
-    weighted, published, facts_alone = (
+    weighted, published, triples_alone = (
         loss_of(objective, model, positives, heads + tails).item()
         for objective in (
             make(kg, heads=3, tails=2, noise="weighted"),
@@ -198,30 +198,33 @@ def test_published_halves_all_and_weighs_negatives_less_by_the_number_of_entitie
             Unweighed(kg),
         )
     )
-    rivals = weighted - facts_alone
-    assert rivals > 0
-    assert 2 * published == pytest.approx(facts_alone + rivals / kg.num_entities, rel=1e-6)
+    negatives = weighted - triples_alone
+    assert negatives > 0
+    assert 2 * published == pytest.approx(triples_alone + negatives / kg.num_entities, rel=1e-6)
 
 
 class Unweighed(SampledNegatives):
     """Three heads and two tails, of which none counts."""
 
     def __init__(self, kg: KnowledgeGraph) -> None:
-        super().__init__(NS, facts=kg.train, num_entities=kg.num_entities, heads=3, tails=2)
+        super().__init__(NS, triples=kg.train, num_entities=kg.num_entities, heads=3, tails=2)
 
     def weighed(self, ids: Tensor) -> Tensor:
         return torch.zeros(len(ids))
 
 
-def test_mask_leaves_out_training_facts_and_nothing_else(kg: KnowledgeGraph) -> None:
-    model, facts = model_of(kg), kg.train
-    positives = positives_of(model, facts)
+def test_mask_leaves_out_training_triples_and_nothing_else(kg: KnowledgeGraph) -> None:
+    model, triples = model_of(kg), kg.train
+    positives = positives_of(model, triples)
     pool = list(range(kg.num_entities))
     given = {"heads": len(pool), "tails": len(pool)}
-    train = {tuple(fact) for fact in facts.tolist()}
-    for policy, keep in (("none", lambda fact: True), ("mask", lambda fact: fact not in train)):
+    train = {tuple(triple) for triple in triples.tolist()}
+    for policy, keep in (
+        ("none", lambda triple: True),
+        ("mask", lambda triple: triple not in train),
+    ):
         got = loss_of(make(kg, filter=policy, **given), model, positives, pool + pool)
-        expected = ns_by_hand(model, facts, (pool, pool), keep=keep)
+        expected = ns_by_hand(model, triples, (pool, pool), keep=keep)
         assert got.item() == pytest.approx(expected, rel=1e-10)
 
 
@@ -233,12 +236,12 @@ def test_seeing_only_whom_it_wants_changes_no_loss_and_no_gradient(
 ) -> None:
     model = model_of(kg, reciprocal=True)
     objective = make(kg, filter=filter, noise=noise, heads=2, tails=3)
-    source = WholeGraph(kg.train, kg.messages("relation"), sparse=sparse)
+    source = FullGraph(kg.train, kg.messages("relation"), sparse=sparse)
     rows = torch.tensor([3, 9, 0])
     found = []
     for some in (True, False):
         torch.manual_seed(5)
-        wanted = objective.wants(source.facts(rows)) if some else None
+        wanted = objective.entities_needed(source.triples(rows)) if some else None
         positives = source.positives(model, rows, wanted)
         assert (len(positives.entities) < kg.num_entities) == some
         loss = objective(model.decoder, positives)["loss"]
@@ -248,13 +251,13 @@ def test_seeing_only_whom_it_wants_changes_no_loss_and_no_gradient(
         torch.testing.assert_close(one, other)
 
 
-def test_gradients_reach_facts_and_pool_and_nobody_else(kg: KnowledgeGraph) -> None:
+def test_gradients_reach_triples_and_pool_and_nobody_else(kg: KnowledgeGraph) -> None:
     model = model_of(kg)
-    facts, pool = kg.train[:2], [5, 7, 7, 2]
-    loss = loss_of(make(kg, heads=2, tails=2), model, positives_of(model, facts), pool)
+    triples, pool = kg.train[:2], [5, 7, 7, 2]
+    loss = loss_of(make(kg, heads=2, tails=2), model, positives_of(model, triples), pool)
     (gradient,) = torch.autograd.grad(loss, model.encoder.entities.weight)  # type: ignore[union-attr]
     moved = gradient.abs().sum(1).nonzero().squeeze(1).tolist()
-    assert set(moved) == {*facts[:, [0, 2]].flatten().tolist(), *pool}
+    assert set(moved) == {*triples[:, [0, 2]].flatten().tolist(), *pool}
     assert len(moved) < kg.num_entities
 
 
@@ -266,8 +269,8 @@ def test_a_step_widens_the_gap(kg: KnowledgeGraph) -> None:
 
     def gap() -> float:
         now = positives_of(model, kg.train[:1])
-        rivals = model.decoder.match_all(now.tail_query, now.entities[[5, 6, 7]])
-        return float((now.scores() - rivals.mean()).detach())
+        negatives = model.decoder.score_all(now.tail_query, now.entities[[5, 6, 7]])
+        return float((now.scores() - negatives.mean()).detach())
 
     before = gap()
     with torch.no_grad():
@@ -277,29 +280,29 @@ def test_a_step_widens_the_gap(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("filter", ["none", "mask"])
-def test_the_recorder_sees_facts_and_rivals_by_entity(filter: str, kg: KnowledgeGraph) -> None:
+def test_the_recorder_sees_triples_and_negatives_by_entity(filter: str, kg: KnowledgeGraph) -> None:
     seen: list[tuple[Positives, Negatives]] = []
     model, objective = model_of(kg), make(kg, heads=2, tails=1, filter=filter)
-    objective.recorder = lambda positives, rivals: seen.append((positives, rivals))
-    source = WholeGraph(kg.train, kg.messages("relation"))
+    objective.recorder = lambda positives, negatives: seen.append((positives, negatives))
+    source = FullGraph(kg.train, kg.messages("relation"))
     rows = torch.tensor([7, 8])
-    pool = objective.wants(source.facts(rows))
+    pool = objective.entities_needed(source.triples(rows))
     objective(model.decoder, source.positives(model, rows, pool))
-    ((positives, rivals),) = seen
+    ((positives, negatives),) = seen
     assert torch.equal(positives.triples, kg.train[rows])
-    assert rivals.ids is not None
-    assert rivals.ids.tolist() == [pool.tolist()] * 2
-    assert rivals.replaces_head.tolist() == [[True, True, False]] * 2
-    assert (rivals.valid is None) == (filter == "none")
+    assert negatives.ids is not None
+    assert negatives.ids.tolist() == [pool.tolist()] * 2
+    assert negatives.replaces_head.tolist() == [[True, True, False]] * 2
+    assert (negatives.valid is None) == (filter == "none")
 
 
-def test_facts_that_wants_did_not_see_are_refused(kg: KnowledgeGraph) -> None:
+def test_triples_that_wants_did_not_see_are_refused(kg: KnowledgeGraph) -> None:
     model, objective = model_of(kg), make(kg, heads=1, tails=1)
     positives = replace(positives_of(model, kg.train[:3]), pool=torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="not the facts that wants was asked about"):
+    with pytest.raises(ValueError, match="not the triples that wants was asked about"):
         objective(model.decoder, positives)
-    objective.wants(kg.train[:2])
-    with pytest.raises(ValueError, match="not the facts that wants was asked about"):
+    objective.entities_needed(kg.train[:2])
+    with pytest.raises(ValueError, match="not the triples that wants was asked about"):
         objective(model.decoder, positives)
 
 
@@ -327,7 +330,7 @@ def test_wrong_options_are_named(given: dict[str, Any], message: str, kg: Knowle
 
 
 @pytest.mark.parametrize(
-    "loss", [Logistic(), Logistic(balance="facts"), SelfAdversarial(balance="sum"), Margin()]
+    "loss", [Logistic(), Logistic(balance="triples"), SelfAdversarial(balance="sum"), Margin()]
 )
 def test_published_noise_is_of_the_published_loss(loss: Loss, kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="noise: published is of the loss logistic with balance"):
@@ -340,7 +343,7 @@ def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> Non
     reached = []
     for smoothing in (0.0, 0.5):
         objective = make(kg, heads=2000, tails=0, noise="frequency", smoothing=smoothing)
-        reached.append(bool(never[objective.wants(kg.train)].any()))
+        reached.append(bool(never[objective.entities_needed(kg.train)].any()))
     assert reached == [False, True]
 
 
@@ -351,21 +354,21 @@ def test_a_recipe_can_choose_it(kg: KnowledgeGraph) -> None:
             "encoder": {"name": "lookup"},
             "decoder": {"name": "distmult"},
             "objective": {"name": "sampled", "heads": 1, "tails": 48, "filter": "mask"},
-            "loss": {"name": "self_adversarial", "balance": "facts", "offset": 1.0},
+            "loss": {"name": "self_adversarial", "balance": "triples", "offset": 1.0},
         }
     )
     objective = build_objective(config, kg, DIM, OBJECTIVES)
     assert isinstance(objective, SampledNegatives)
-    assert len(objective.wants(kg.train)) == 49
+    assert len(objective.entities_needed(kg.train)) == 49
     assert not objective.state_dict()
 
 
-def test_pairs_are_unknown_just_where_no_fact_says_so(kg: KnowledgeGraph) -> None:
+def test_pairs_are_unknown_just_where_no_triple_says_so(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     heads, tails = torch.randint(kg.num_entities, (2, 12))
-    known = {tuple(fact) for fact in kg.train.tolist()}
+    known = {tuple(triple) for triple in kg.train.tolist()}
     for pools in ((heads, tails), (heads[:0], tails), (heads, tails[:0])):
-        found = unknown(kg.known(("train",)), kg.train, *pools)
+        found = not_known(kg.known(("train",)), kg.train, *pools)
         expected = [
             [(e, r, t) not in known for e in pools[0].tolist()]
             + [(h, r, e) not in known for e in pools[1].tolist()]

@@ -1,4 +1,4 @@
-"""Softmax over all entities: against torch's own cross-entropy, question by question."""
+"""Softmax over all entities: against torch's own cross-entropy, query by query."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,14 +11,14 @@ from torch.nn import functional as F
 from baselines import softmax
 from baselines.candidates import all_entities
 from baselines.softmax import SoftmaxCrossEntropy
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.registry import build
-from dans.training.sources import QuestionBatches
+from dans.training.batches import QueryBatches
 
 DIM = 8
 
@@ -29,34 +29,34 @@ def model_of(kg: KnowledgeGraph, decoder: str = "complex", **given: Any) -> Mode
     return Model(Lookup(kg.num_entities, DIM).double(), scores)
 
 
-def positives_of(model: Model, facts: Tensor) -> Positives:
-    return model.positives(facts, model.encoder.entities.weight)
+def positives_of(model: Model, triples: Tensor) -> Positives:
+    return model.positives(triples, model.encoder.entities.weight)
 
 
 def objective(kg: KnowledgeGraph, **given: Any) -> SoftmaxCrossEntropy:
     sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
-    return SoftmaxCrossEntropy(facts=kg.train, **sizes, **given)
+    return SoftmaxCrossEntropy(triples=kg.train, **sizes, **given)
 
 
 def by_hand(
-    model: Model, facts: Tensor, *, smoothing: float = 0.0, train: Tensor | None = None
+    model: Model, triples: Tensor, *, smoothing: float = 0.0, train: Tensor | None = None
 ) -> Tensor:
-    """Fact by fact, both questions; weighed by #x / #y where ``train`` is given to count in."""
+    """LabelledTriple by triple, both queries; weighed by #x / #y where ``train`` is given to count in."""
     decoder, entities = model.decoder, model.encoder.entities.weight
     costs = []
-    for head, relation, tail in facts.tolist():
+    for head, relation, tail in triples.tolist():
         r = torch.tensor([relation])
         for queries, answer, kept, side in (
-            (decoder.ask_tails(entities[[head]], r), tail, head, 2),
-            (decoder.ask_heads(r, entities[[tail]]), head, tail, 0),
+            (decoder.tail_queries(entities[[head]], r), tail, head, 2),
+            (decoder.head_queries(r, entities[[tail]]), head, tail, 0),
         ):
-            logits = decoder.match_all(queries, entities)
+            logits = decoder.score_all(queries, entities)
             cost = F.cross_entropy(logits, torch.tensor([answer]), label_smoothing=smoothing)
             if train is not None:
                 same = (train[:, 2 - side] == kept) & (train[:, 1] == relation)
                 cost = cost * same.sum() / (train[:, side] == answer).sum()
             costs.append(cost)
-    return torch.stack(costs).sum() / len(facts)
+    return torch.stack(costs).sum() / len(triples)
 
 
 def gradients(loss: Tensor, model: Model) -> list[Tensor]:
@@ -88,12 +88,12 @@ def test_smoothing_is_the_published_one_with_a_rescaled_share(kg: KnowledgeGraph
     for head, relation, tail in kg.train.tolist():
         r = torch.tensor([relation])
         for queries, answer in (
-            (model.decoder.ask_tails(entities[[head]], r), tail),
-            (model.decoder.ask_heads(r, entities[[tail]]), head),
+            (model.decoder.tail_queries(entities[[head]], r), tail),
+            (model.decoder.head_queries(r, entities[[tail]]), head),
         ):
             target = torch.full((1, n), published / (n - 1), dtype=torch.float64)
             target[0, answer] = 1 - published
-            costs.append(F.cross_entropy(model.decoder.match_all(queries, entities), target))
+            costs.append(F.cross_entropy(model.decoder.score_all(queries, entities), target))
     assert torch.allclose(found, torch.stack(costs).sum() / len(kg.train))
 
 
@@ -106,22 +106,20 @@ def test_a_shift_of_all_scores_changes_nothing(kg: KnowledgeGraph) -> None:
     assert torch.allclose(*losses)
 
 
-def test_a_pass_by_question_is_a_pass_by_fact(kg: KnowledgeGraph) -> None:
+def test_a_pass_by_query_is_a_pass_by_triple(kg: KnowledgeGraph) -> None:
     model, loss = model_of(kg), objective(kg, smoothing=0.1)
     whole = loss(model.decoder, positives_of(model, kg.train))["loss"] * len(kg.train)
-    batches, facts, total = QuestionBatches(kg.train, 4), len(kg.train), torch.zeros(())
+    batches, triples, total = QueryBatches(kg.train, 4), len(kg.train), torch.zeros(())
     for _ in range(len(batches)):
         rows = batches.next()
-        batch = positives_of(model, kg.train[rows % facts])
-        batch = replace(batch, asks_head=rows >= facts)
-        # A question's batch counts its facts, of which a pass has twice as many.
+        batch = positives_of(model, kg.train[rows % triples])
+        batch = replace(batch, is_head_query=rows >= triples)
+        # A query's batch counts its triples, of which a pass has twice as many.
         total = total + loss(model.decoder, batch)["loss"] * len(rows) / 2
     assert torch.allclose(total, whole)
 
 
-def test_equal_questions_are_asked_once(
-    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_queries_are_asked_once(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def spy(*given: Any, **options: Any) -> Tensor:
@@ -168,18 +166,18 @@ def test_scores_are_made_once_with_smoothing_too(
     kg: KnowledgeGraph, decoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, made = model_of(kg, decoder), []
-    match_all = model.decoder.match_all
+    score_all = model.decoder.score_all
 
     def spy(queries: Tensor, entities: Tensor) -> Tensor:
         made.append(len(queries))
-        return match_all(queries, entities)
+        return score_all(queries, entities)
 
-    monkeypatch.setattr(model.decoder, "match_all", spy)
+    monkeypatch.setattr(model.decoder, "score_all", spy)
     objective(kg, smoothing=0.3)(model.decoder, positives_of(model, kg.train))
     assert len(made) == (not model.decoder.dot)
 
 
-def test_a_step_makes_the_facts_likelier(kg: KnowledgeGraph) -> None:
+def test_a_step_makes_the_triples_likelier(kg: KnowledgeGraph) -> None:
     model, loss = model_of(kg), objective(kg)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     before = loss(model.decoder, positives_of(model, kg.train))["loss"]

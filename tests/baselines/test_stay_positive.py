@@ -11,18 +11,18 @@ from torch.overrides import TorchFunctionMode
 
 from baselines.assembly import OBJECTIVES
 from baselines.stay_positive import StayPositive, summable
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Multilinear
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.registry import build
-from dans.training.sources import WholeGraph
+from dans.training.batches import FullGraph
 
 DIM = 4
-#: Three facts of the toy graph: six of its eight entities and two of its three relations at most.
+#: Three triples of the toy graph: six of its eight entities and two of its three relations at most.
 ROWS = torch.tensor([0, 6, 8])
 
 
@@ -37,9 +37,11 @@ def make(kg: KnowledgeGraph, name: str, *, encoder: str = "lookup", **given: Any
 
 def batch(kg: KnowledgeGraph, model: Model, objective: StayPositive) -> Positives:
     messages = kg.messages()
-    messages = messages if not model.encoder.listens else messages.restrict(torch.ones(14).bool())
-    source = WholeGraph(kg.train, messages, hold_out=False, sparse=True)
-    return source.positives(model, ROWS, objective.wants(source.facts(ROWS)))
+    messages = (
+        messages if not model.encoder.uses_graph else messages.restrict(torch.ones(14).bool())
+    )
+    source = FullGraph(kg.train, messages, hold_out=False, sparse=True)
+    return source.positives(model, ROWS, objective.entities_needed(source.triples(ROWS)))
 
 
 def terms(kg: KnowledgeGraph, model: Model, **given: Any) -> dict[str, Tensor]:
@@ -48,16 +50,16 @@ def terms(kg: KnowledgeGraph, model: Model, **given: Any) -> dict[str, Tensor]:
 
 
 def everything(kg: KnowledgeGraph, model: Model, over: str) -> list[Tensor]:
-    """Scores without ψ of all triples, one at a time; of both questions where they differ."""
-    facts = kg.train[ROWS]
-    ids = facts[:, [0, 2]].unique() if over == "batch" else torch.arange(kg.num_entities)
-    asked = facts[:, 1].unique() if over == "batch" else torch.arange(kg.num_relations)
-    decoder, entities = model.decoder, model.vectors(kg.messages())
+    """Scores without ψ of all triples, one at a time; of both queries where they differ."""
+    triples = kg.train[ROWS]
+    ids = triples[:, [0, 2]].unique() if over == "batch" else torch.arange(kg.num_entities)
+    asked = triples[:, 1].unique() if over == "batch" else torch.arange(kg.num_relations)
+    decoder, entities = model.decoder, model.embeddings(kg.messages())
     scores = []
     for h, r, t in product(entities[ids], asked, entities[ids]):
-        scores.append(decoder.score(h, decoder.vectors(r), t) - decoder.shift)
+        scores.append(decoder.score(h, decoder.embeddings(r), t) - decoder.shift)
         if decoder.reciprocal:
-            inverse = decoder.vectors(r + kg.num_relations)
+            inverse = decoder.embeddings(r + kg.num_relations)
             scores.append(decoder.score(t, inverse, h) - decoder.shift)
     return scores
 
@@ -86,7 +88,7 @@ def test_gradient_of_the_total_is_that_of_the_loop(kg: KnowledgeGraph, name: str
     entities = model.encode(kg.messages())
     ids = range(kg.num_entities)
     slow = sum(
-        model.decoder.score(entities[h], model.decoder.vectors(torch.tensor(r)), entities[t])
+        model.decoder.score(entities[h], model.decoder.embeddings(torch.tensor(r)), entities[t])
         for h, r, t in product(ids, range(kg.num_relations), ids)
     )
     expected = torch.autograd.grad(0.1 / 5 * slow**2, weights)
@@ -100,8 +102,8 @@ def test_loss_has_the_shift_and_the_total_has_not(kg: KnowledgeGraph, name: str)
     assert torch.equal(plain["total"], shifted["total"])
     h, r, t = kg.train[ROWS].unbind(-1)
     model = make(kg, name)
-    entities = model.vectors(kg.messages())
-    scores = model.decoder.score(entities[h], model.decoder.vectors(r), entities[t])
+    entities = model.embeddings(kg.messages())
+    scores = model.decoder.score(entities[h], model.decoder.embeddings(r), entities[t])
     torch.testing.assert_close(plain["loss"], F.softplus(-scores).sum())
     torch.testing.assert_close(shifted["loss"], F.softplus(3 - scores).sum())
 
@@ -115,12 +117,12 @@ def test_dropout_acts_on_the_loss_alone(kg: KnowledgeGraph, name: str) -> None:
     torch.testing.assert_close(terms(kg, dropped.eval())["loss"], without["loss"])
 
 
-def test_both_scores_of_a_fact_count(kg: KnowledgeGraph) -> None:
+def test_both_scores_of_a_triple_count(kg: KnowledgeGraph) -> None:
     model = make(kg, "distmult", reciprocal=True)
     h, r, t = kg.train[ROWS].unbind(-1)
-    entities, decoder = model.vectors(kg.messages()), model.decoder
-    asked = decoder.score(entities[h], decoder.vectors(r), entities[t])
-    inverse = decoder.score(entities[t], decoder.vectors(r + kg.num_relations), entities[h])
+    entities, decoder = model.embeddings(kg.messages()), model.decoder
+    asked = decoder.score(entities[h], decoder.embeddings(r), entities[t])
+    inverse = decoder.score(entities[t], decoder.embeddings(r + kg.num_relations), entities[h])
     both = F.softplus(-torch.cat((asked, inverse)))
     torch.testing.assert_close(terms(kg, model)["loss"], both.sum())
     torch.testing.assert_close(terms(kg, model, reduce="mean")["loss"], both.mean())
@@ -157,11 +159,11 @@ def test_rows_outside_the_batch_have_no_gradient(kg: KnowledgeGraph) -> None:
     grad = model.encoder.entities.weight.grad
     assert grad is not None
     assert grad.is_sparse
-    facts = kg.train[ROWS]
-    assert grad.coalesce().indices()[0].tolist() == facts[:, [0, 2]].unique().tolist()
+    triples = kg.train[ROWS]
+    assert grad.coalesce().indices()[0].tolist() == triples[:, [0, 2]].unique().tolist()
 
 
-def test_a_step_moves_the_sum_towards_zero_and_the_facts_up(kg: KnowledgeGraph) -> None:
+def test_a_step_moves_the_sum_towards_zero_and_the_triples_up(kg: KnowledgeGraph) -> None:
     model = make(kg, "distmult")
     before = terms(kg, model)
     for name in before:
@@ -203,7 +205,7 @@ def test_float32_is_enough_for_billions_of_triples() -> None:
     assert isinstance(decoder, Multilinear)
     entities = torch.randn(40_000, 100).tanh()
     exact, rounded = decoder.double().total(entities.double()), decoder.float().total(entities)
-    sums, relations = entities.double().sum(0), decoder.vectors(torch.arange(11)).double().sum(0)
+    sums, relations = entities.double().sum(0), decoder.embeddings(torch.arange(11)).double().sum(0)
     scale = (sums.square() * relations).abs().sum()
     assert abs(rounded - exact) < 1e-5 * scale
 

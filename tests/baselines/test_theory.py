@@ -1,4 +1,4 @@
-"""Curves as the paper's, divergences as a loop over questions counts them."""
+"""Curves as the paper's, divergences as a loop over queries counts them."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines import theory
+from dans.analysis import theory
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 
@@ -64,8 +64,8 @@ def test_optimal_distributions_by_hand() -> None:
     assert theory.corrected(counts, torch.tensor([1.0, 3.0])).tolist() == [[0.5, 0.5]]
 
 
-def some_facts(count: int) -> Tensor:
-    """Facts of the toy graph's size, some of them more than once."""
+def some_triples(count: int) -> Tensor:
+    """Triples of the toy graph's size, some of them more than once."""
     torch.manual_seed(count)
     return torch.randint(8, (count, 3)) % torch.tensor([8, 3, 8])
 
@@ -73,15 +73,15 @@ def some_facts(count: int) -> Tensor:
 def slow(
     kg: KnowledgeGraph, rule: str, smooth: str, epsilon: float
 ) -> dict[tuple[int, int, bool], tuple[float, float]]:
-    """By question: the two divergences, entity by entity."""
+    """By query: the two divergences, entity by entity."""
 
-    def shares(facts: list[list[int]], known: int, relation: int) -> list[float]:
+    def shares(triples: list[list[int]], known: int, relation: int) -> list[float]:
         joined = []
         for y in range(kg.num_entities):
-            with_relation = [fact for fact in facts if fact[1] == relation]
-            with_answer = [fact for fact in facts if fact[2] == y]
-            one = sum(fact[2] == y for fact in with_relation) / len(with_relation)
-            other = sum(fact[0] == known for fact in with_answer) / max(len(with_answer), 1)
+            with_relation = [triple for triple in triples if triple[1] == relation]
+            with_answer = [triple for triple in triples if triple[2] == y]
+            one = sum(triple[2] == y for triple in with_relation) / len(with_relation)
+            other = sum(triple[0] == known for triple in with_answer) / max(len(with_answer), 1)
             if smooth == "estimates":
                 one, other = one + epsilon, other + epsilon
             joined.append(one * other if rule == "product" else one + other)
@@ -97,7 +97,7 @@ def slow(
         order = [2, 1, 0] if head else [0, 1, 2]
         train, test = (part[:, order].tolist() for part in (kg.train, kg.test))
         for known, relation in {(a, r) for a, r, _ in train} & {(a, r) for a, r, _ in test}:
-            p, q = (shares(facts, known, relation) for facts in (train, test))
+            p, q = (shares(triples, known, relation) for triples in (train, test))
             found[known, relation, head] = away(p, q), away(q, p)
     return found
 
@@ -106,11 +106,11 @@ def slow(
 @pytest.mark.parametrize(
     ("rule", "smooth"), list(itertools.product(("product", "sum"), ("estimates", "result")))
 )
-def test_divergence_is_what_a_loop_over_questions_counts(
+def test_divergence_is_what_a_loop_over_queries_counts(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch, rule: str, smooth: str, block: int
 ) -> None:
     monkeypatch.setattr(theory, "BLOCK", block)
-    kg = replace(kg, train=some_facts(40), test=some_facts(15))
+    kg = replace(kg, train=some_triples(40), test=some_triples(15))
     smoothing = (1e-6, 0.1)
     found = theory.divergence(kg, rule=rule, smooth=smooth, smoothing=smoothing)  # type: ignore[arg-type]
     for column, epsilon in enumerate(smoothing):
@@ -120,7 +120,7 @@ def test_divergence_is_what_a_loop_over_questions_counts(
         for ways, i in ((found.forward, 0), (found.backward, 1)):
             rows = zip(
                 found.relations.tolist(),
-                found.asks_head.tolist(),
+                found.is_head_query.tolist(),
                 ways[:, column].tolist(),
                 strict=True,
             )
@@ -130,15 +130,15 @@ def test_divergence_is_what_a_loop_over_questions_counts(
                 assert one[2] == pytest.approx(other[2], rel=1e-9, abs=1e-12)
 
 
-def test_means_are_over_questions_and_relations_add_up_to_them(kg: KnowledgeGraph) -> None:
+def test_means_are_over_queries_and_relations_add_up_to_them(kg: KnowledgeGraph) -> None:
     found = theory.divergence(kg)
     relations = found.by_relation()
-    assert sum(row["questions"] for row in relations) == len(found)
+    assert sum(row["queries"] for row in relations) == len(found)
     for way, means in found.means().items():
         for side, asked in (("tails", ("tail",)), ("heads", ("head",)), ("both", ("tail", "head"))):
             rows = [row for row in relations if row["asks"] in asked]
-            total = sum(row["questions"] for row in rows)
-            mean = sum(row["questions"] * row[way] for row in rows) / total
+            total = sum(row["queries"] for row in rows)
+            mean = sum(row["queries"] * row[way] for row in rows) / total
             assert means[side] == pytest.approx(mean)
 
 
@@ -176,9 +176,9 @@ def test_options_out_of_range_are_refused(
         theory.divergence(kg, **options)  # type: ignore[arg-type]
 
 
-def test_graphs_without_shared_questions_are_refused(kg: KnowledgeGraph) -> None:
+def test_graphs_without_shared_queries_are_refused(kg: KnowledgeGraph) -> None:
     strangers: Tensor = kg.test[:0]
-    with pytest.raises(InputError, match="no question"):
+    with pytest.raises(InputError, match="no query"):
         theory.divergence(replace(kg, test=strangers))
 
 
@@ -201,4 +201,4 @@ def test_divergences_are_told_by_name(kg: KnowledgeGraph) -> None:
         for smooth in ("estimates", "result")
     }
     assert {row["relation"] for row in numbers["relations"]} <= set(kg.relations.names)
-    assert numbers["questions"] == len(theory.divergence(kg))
+    assert numbers["queries"] == len(theory.divergence(kg))

@@ -32,7 +32,7 @@ def test_every_count_of_a_split_is_the_one_made_by_hand(audit: Audit) -> None:
         "relations": 2,
         "unseen_entities": 0,
         "lines_unseen": 0,
-        "facts_unseen": 0,
+        "triples_unseen": 0,
         "unseen_relations": 0,
         "in_train": 5,
         "negatives_in_train": 0,
@@ -49,7 +49,7 @@ def test_every_count_of_a_split_is_the_one_made_by_hand(audit: Audit) -> None:
         "relations": 2,
         "unseen_entities": 1,  # eve
         "lines_unseen": 1,
-        "facts_unseen": 1,
+        "triples_unseen": 1,
         "unseen_relations": 0,
         "in_train": 0,
         "negatives_in_train": 1,  # bob likes tea
@@ -66,7 +66,7 @@ def test_every_count_of_a_split_is_the_one_made_by_hand(audit: Audit) -> None:
         "relations": 3,
         "unseen_entities": 2,  # eve, dan
         "lines_unseen": 2,
-        "facts_unseen": 2,
+        "triples_unseen": 2,
         "unseen_relations": 1,  # owns
         "in_train": 1,  # ada knows bob
         "negatives_in_train": 0,
@@ -79,20 +79,20 @@ def test_every_count_of_a_split_is_the_one_made_by_hand(audit: Audit) -> None:
 def test_the_whole_is_counted_too(audit: Audit) -> None:
     assert (audit.entities, audit.relations, audit.entities_in_train) == (5, 3, 3)
     assert audit.in_valid_and_test == 1
-    assert audit.facts_in_valid_and_test == 1
+    assert audit.triples_in_valid_and_test == 1
 
 
 def test_sentences_say_what_is_odd_and_nothing_else(audit: Audit) -> None:
     whole, train, valid, test, shared = audit.lines()
     assert whole.endswith(": 5 entities and 3 relations, of which train holds 3 and 2")
-    assert train == "train: 5 facts of 2 relations; 1 line repeats an earlier one; 1 self-loop"
+    assert train == "train: 5 triples of 2 relations; 1 line repeats an earlier one; 1 self-loop"
     assert valid == (
-        "valid: 3 facts of 2 relations, and 2 lines denied; 1 line repeats an earlier one;"
-        " 2 self-loops; 1 denied line is a fact of train;"
+        "valid: 3 triples of 2 relations, and 2 lines denied; 1 line repeats an earlier one;"
+        " 2 self-loops; 1 denied line is a triple of train;"
         " 1 entity unseen in train, in 1 line (20.0 %)"
     )
     assert test == (
-        "test: 5 facts of 3 relations; 1 fact is in train too;"
+        "test: 5 triples of 3 relations; 1 triple is in train too;"
         " 2 entities unseen in train, in 2 lines (40.0 %); 1 relation unseen in train;"
         " 2 (40.0 %) are in train with head and tail exchanged"
     )
@@ -118,7 +118,7 @@ def test_a_triple_with_both_labels_is_a_contradiction() -> None:
 
 def test_empty_splits_are_said_to_be_empty() -> None:
     lines = KnowledgeGraph.of([("ada", "knows", "bob")]).audit().lines()
-    assert lines[1:] == ["train: 1 fact of 1 relation", "valid: empty", "test: empty"]
+    assert lines[1:] == ["train: 1 triple of 1 relation", "valid: empty", "test: empty"]
 
 
 NONE = {
@@ -127,23 +127,23 @@ NONE = {
     "self_loops": 0,
     "unseen_entities": 0,
     "lines_unseen": 0,
-    "facts_unseen": 0,
+    "triples_unseen": 0,
     "unseen_relations": 0,
     "negatives": 0,
     "negatives_in_train": 0,
 }
-#: What is known of the published files. Where nothing is said the counts of NONE hold; no fact of
+#: What is known of the published files. Where nothing is said the counts of NONE hold; no triple of
 #: valid or test is in train.
 PUBLISHED: dict[tuple[str, Split], dict[str, int]] = {
     ("umls", "valid"): {"relations": 36},
     ("umls", "test"): {"relations": 36},
     ("wn18rr", "train"): {"self_loops": 7},
     ("wn18rr", "valid"): {
-        **{"unseen_entities": 198, "lines_unseen": 210, "facts_unseen": 210},
+        **{"unseen_entities": 198, "lines_unseen": 210, "triples_unseen": 210},
         **{"self_loops": 2},
     },
     ("wn18rr", "test"): {
-        **{"unseen_entities": 209, "lines_unseen": 210, "facts_unseen": 210},
+        **{"unseen_entities": 209, "lines_unseen": 210, "triples_unseen": 210},
         **{"reversed_in_train": 1086},
     },
     ("wn18am", "train"): {"self_loops": 7},
@@ -151,11 +151,11 @@ PUBLISHED: dict[tuple[str, Split], dict[str, int]] = {
     ("wn18am", "test"): {"reversed_in_train": 1086},
     ("fb15k-237", "train"): {"self_loops": 1625},
     ("fb15k-237", "valid"): {
-        **{"unseen_entities": 8, "lines_unseen": 9, "facts_unseen": 9, "self_loops": 90},
+        **{"unseen_entities": 8, "lines_unseen": 9, "triples_unseen": 9, "self_loops": 90},
         **{"relations": 223, "linked_in_train": 0, "linked_back_in_train": 0},
     },
     ("fb15k-237", "test"): {
-        **{"unseen_entities": 29, "lines_unseen": 28, "facts_unseen": 28, "self_loops": 91},
+        **{"unseen_entities": 29, "lines_unseen": 28, "triples_unseen": 28, "self_loops": 91},
         **{"relations": 224, "linked_in_train": 0, "linked_back_in_train": 0},
     },
     ("fb15k-237am", "train"): {"self_loops": 1625},
@@ -163,25 +163,25 @@ PUBLISHED: dict[tuple[str, Split], dict[str, int]] = {
     ("fb15k-237am", "test"): {"self_loops": 91, "linked_in_train": 0},
     ("nell-995", "train"): {"self_loops": 40},
     ("nell-995", "valid"): {
-        **{"unseen_entities": 1137, "lines_unseen": 1093, "facts_unseen": 1093},
+        **{"unseen_entities": 1137, "lines_unseen": 1093, "triples_unseen": 1093},
         **{"self_loops": 2},
     },
-    ("nell-995", "test"): {"unseen_entities": 1080, "lines_unseen": 1036, "facts_unseen": 1036},
+    ("nell-995", "test"): {"unseen_entities": 1080, "lines_unseen": 1036, "triples_unseen": 1036},
     ("nell-995-deeppath", "train"): {"self_loops": 42},
     ("nell-995-deeppath", "valid"): {
-        **{"unseen_entities": 104, "lines_unseen": 102, "facts_unseen": 102, "relations": 12},
+        **{"unseen_entities": 104, "lines_unseen": 102, "triples_unseen": 102, "relations": 12},
     },
     ("nell-995-deeppath", "test"): {
-        **{"unseen_entities": 964, "lines_unseen": 1159, "facts_unseen": 1159, "relations": 12},
+        **{"unseen_entities": 964, "lines_unseen": 1159, "triples_unseen": 1159, "relations": 12},
     },
     ("wn11", "train"): {"repeats": 2220, "self_loops": 153},
     ("wn11", "valid"): {
         **{"negatives": 2609, "repeats": 3, "negatives_in_train": 1, "self_loops": 3},
-        **{"unseen_entities": 187, "lines_unseen": 338, "facts_unseen": 197},
+        **{"unseen_entities": 187, "lines_unseen": 338, "triples_unseen": 197},
     },
     ("wn11", "test"): {
         **{"negatives": 10544, "repeats": 53, "negatives_in_train": 7, "self_loops": 40},
-        **{"unseen_entities": 383, "lines_unseen": 1342, "facts_unseen": 800},
+        **{"unseen_entities": 383, "lines_unseen": 1342, "triples_unseen": 800},
         **{"contradictions": 1},
     },
     ("fb13", "train"): {"self_loops": 4},
@@ -200,7 +200,7 @@ PUBLISHED: dict[tuple[str, Split], dict[str, int]] = {
     ("countries_s1", "valid"): {"relations": 1},
     ("countries_s1", "test"): {"relations": 1},
 }
-#: entities in train; triples, and facts, in both valid and test
+#: entities in train; triples, and triples, in both valid and test
 WHOLE = {
     "umls": (135, 0, 0),
     "wn18rr": (40559, 0, 0),
@@ -222,7 +222,7 @@ WHOLE = {
 def test_published_sets_are_audited_to_the_known_numbers(name: str, shipped: Shipped) -> None:
     kg = shipped(name)
     audit = kg.audit()
-    counted = audit.entities_in_train, audit.in_valid_and_test, audit.facts_in_valid_and_test
+    counted = audit.entities_in_train, audit.in_valid_and_test, audit.triples_in_valid_and_test
     assert counted == WHOLE[name]
     for split in SPLITS:
         expected = {**NONE, **PUBLISHED.get((name, split), {})}
@@ -269,6 +269,6 @@ def test_derived_sets_are_their_parents_without_the_unseen(shipped: Shipped) -> 
         assert part.entities.names == whole.entities.names[: len(part.entities)]
         assert torch.equal(part.train, whole.train)
         for split in ("valid", "test"):
-            facts = whole.split(split)
-            kept = facts[whole.seen[facts[:, [0, 2]]].all(dim=1)]
+            triples = whole.split(split)
+            kept = triples[whole.seen[triples[:, [0, 2]]].all(dim=1)]
             assert torch.equal(part.split(split), kept)

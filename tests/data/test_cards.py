@@ -84,23 +84,25 @@ def manifest() -> dict[str, Any]:
     for folder in os.environ.get("DANS_DATASETS", "").split(os.pathsep):
         path = Path(folder, "manifest.json")
         if folder and path.is_file():
-            facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return {**facts["datasets"], **facts["derived_not_shipped"]}
+            triples: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return {**triples["datasets"], **triples["derived_not_shipped"]}
     pytest.skip("no folder named in DANS_DATASETS holds a manifest.json")
 
 
 def test_cards_agree_with_the_manifest_of_the_files() -> None:
     known = manifest()
     assert sorted(known) == list(NAMES)
-    for name, facts in known.items():
+    for name, triples in known.items():
         card = DatasetCard.read(cards()[name])
-        assert (card.entities, card.relations) == (facts["entities"], facts["relations"])
-        assert (card.derived.parent if card.derived else None) == facts.get("made_from")
+        assert (card.entities, card.relations) == (triples["entities"], triples["relations"])
+        assert (card.derived.parent if card.derived else None) == triples.get("made_from")
         for split in SPLITS:
-            file, stated = card.splits[split], facts["splits"][split]
+            file, stated = card.splits[split], triples["splits"][split]
             assert (file.lines, file.sha256) == (stated["lines"], stated["tsv_sha256"])
             assert (split in card.labelled) is (stated.get("columns") == 4)
-            pinned = {upstream["url"]: upstream["sha256"] for upstream in facts.get("upstream", [])}
+            pinned = {
+                upstream["url"]: upstream["sha256"] for upstream in triples.get("upstream", [])
+            }
             for download in file.downloads:
                 assert pinned[download.url] == download.sha256
 

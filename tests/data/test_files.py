@@ -11,7 +11,7 @@ import pytest
 
 import dans.data.cards
 from dans.data.cards import DatasetCard, cards
-from dans.data.files import cache_folder, fetch, sha256, whereabouts
+from dans.data.download import cache_folder, fetch, sha256, whereabouts
 from dans.data.readers import SPLITS, Split
 from dans.errors import InputError
 from tests.suites.mirror import Mirror, digest, serving

@@ -9,9 +9,9 @@ import torch
 
 import dans.data.cards
 from dans.data.cards import cards
-from dans.data.files import sha256
+from dans.data.download import sha256
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
-from dans.data.messages import MessageGraph, Norm
+from dans.data.message_graph import MessageGraph, Norm
 from dans.errors import InputError
 from tests.data.conftest import Shipped
 
@@ -41,9 +41,9 @@ def named(kg: KnowledgeGraph, split: Split) -> list[Names]:
 
 def wrote(folder: Path, suffix: str = ".tsv", **splits: list[Names]) -> Path:
     folder.mkdir(exist_ok=True)
-    for split, facts in splits.items():
+    for split, triples in splits.items():
         line = "<x:{}> <x:{}> <x:{}> .\n" if ".nt" in suffix else "{}\t{}\t{}\n"
-        data = "".join(line.format(*fact) for fact in facts).encode()
+        data = "".join(line.format(*triple) for triple in triples).encode()
         packed = gzip.compress(data) if suffix.endswith(".gz") else data
         (folder / f"{split}{suffix}").write_bytes(packed)
     return folder
@@ -79,7 +79,7 @@ def test_ids_count_first_appearances_through_all_splits(kg: KnowledgeGraph) -> N
     assert (kg.num_entities, kg.num_relations) == (6, 3)
 
 
-def test_facts_come_out_as_they_went_in(kg: KnowledgeGraph) -> None:
+def test_triples_come_out_as_they_went_in(kg: KnowledgeGraph) -> None:
     assert [named(kg, split) for split in SPLITS] == [TRAIN, VALID, TEST]
     assert {kg.split(split).dtype for split in SPLITS} == {torch.int64}
 
@@ -89,10 +89,10 @@ def test_empty_splits_are_empty_tensors() -> None:
     assert kg.valid.shape == kg.test.shape == (0, 3)
 
 
-@pytest.mark.parametrize("fact", [("ada", "knows"), ("ada", "", "bob"), ("ada", "knows", 7)])
-def test_what_is_no_fact_is_refused_by_position(fact: Names) -> None:
+@pytest.mark.parametrize("triple", [("ada", "knows"), ("ada", "", "bob"), ("ada", "knows", 7)])
+def test_what_is_no_triple_is_refused_by_position(triple: Names) -> None:
     with pytest.raises(InputError, match=r"valid\[1\]: expected three names"):
-        KnowledgeGraph.of(TRAIN, [TRAIN[0], fact])
+        KnowledgeGraph.of(TRAIN, [TRAIN[0], triple])
 
 
 def test_an_unknown_split_is_refused(kg: KnowledgeGraph) -> None:
@@ -103,7 +103,7 @@ def test_an_unknown_split_is_refused(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "why"),
+    ("triples", "why"),
     [
         (torch.tensor([[0, 0, 6]]), "holds an id outside of 6 entities and 3 relations"),
         (torch.tensor([[0, 3, 0]]), "holds an id outside"),
@@ -112,9 +112,11 @@ def test_an_unknown_split_is_refused(kg: KnowledgeGraph) -> None:
         (torch.tensor([[0.0, 0, 0]]), r"expected \(·, 3\) int64 ids, got \(1, 3\) torch.float32"),
     ],
 )
-def test_ids_without_a_name_are_refused(kg: KnowledgeGraph, facts: torch.Tensor, why: str) -> None:
+def test_ids_without_a_name_are_refused(
+    kg: KnowledgeGraph, triples: torch.Tensor, why: str
+) -> None:
     with pytest.raises(InputError, match=f"test: {why}"):
-        replace(kg, test=facts)
+        replace(kg, test=triples)
 
 
 def test_seen_marks_the_entities_of_train(kg: KnowledgeGraph) -> None:
@@ -123,10 +125,10 @@ def test_seen_marks_the_entities_of_train(kg: KnowledgeGraph) -> None:
 
 
 def test_known_answers_for_the_splits_it_is_asked_for(kg: KnowledgeGraph) -> None:
-    facts = torch.cat((kg.train, kg.valid, kg.test))
-    assert bool(kg.known().contains(facts).all())
-    assert kg.known(("train",)).contains(facts).tolist() == [True] * 5 + [False] * 3
-    assert kg.known(("valid", "test")).contains(facts).tolist() == [False] * 5 + [True] * 3
+    triples = torch.cat((kg.train, kg.valid, kg.test))
+    assert bool(kg.known().contains(triples).all())
+    assert kg.known(("train",)).contains(triples).tolist() == [True] * 5 + [False] * 3
+    assert kg.known(("valid", "test")).contains(triples).tolist() == [False] * 5 + [True] * 3
     assert kg.known(("test", "valid")) is kg.known(("valid", "test"))
 
 
@@ -155,12 +157,12 @@ def test_names_cannot_run_together_in_the_digest() -> None:
 
 
 def many(relations: int) -> KnowledgeGraph:
-    """A fact and a half for each relation, in an order that sorting by name would change."""
-    facts = [(f"e{r % 7}", f"r{r}", f"e{r * r % 11}") for r in range(relations)]
-    return KnowledgeGraph.of(facts + facts[::-2], name="many")
+    """A triple and a half for each relation, in an order that sorting by name would change."""
+    triples = [(f"e{r % 7}", f"r{r}", f"e{r * r % 11}") for r in range(relations)]
+    return KnowledgeGraph.of(triples + triples[::-2], name="many")
 
 
-def test_edges_of_the_heterograph_are_the_facts_they_name() -> None:
+def test_edges_of_the_heterograph_are_the_triples_they_name() -> None:
     kg = many(23)
     graph = kg.heterograph()
     assert graph.ntypes == ["entity"]
@@ -169,7 +171,7 @@ def test_edges_of_the_heterograph_are_the_facts_they_name() -> None:
     seen = []
     for etype in graph.canonical_etypes:
         heads, tails = graph.edges(etype=etype, order="eid")
-        rows = graph.edges[etype].data["fact"]
+        rows = graph.edges[etype].data["triple"]
         assert torch.equal(kg.train[rows, 0], heads)
         assert torch.equal(kg.train[rows, 2], tails)
         assert set(kg.train[rows, 1].tolist()) == {int(etype[1])}
@@ -191,18 +193,18 @@ def test_relations_of_other_splits_are_empty_edge_types(kg: KnowledgeGraph) -> N
 
 
 @pytest.mark.parametrize("norm", ["relation", "node", "code"])
-def test_messages_are_the_training_facts_in_both_directions(norm: Norm) -> None:
+def test_messages_are_the_training_triples_in_both_directions(norm: Norm) -> None:
     kg = many(23)
     messages, m = kg.messages(norm), kg.num_relations
     assert messages.norm == norm
-    heads, relations, tails = kg.train[messages.facts].unbind(1)
+    heads, relations, tails = kg.train[messages.triple_ids].unbind(1)
     back = messages.etype >= m
     assert torch.equal(messages.sources, torch.where(back, tails, heads))
     assert torch.equal(messages.targets, torch.where(back, heads, tails))
     assert torch.equal(messages.etype, torch.where(back, relations + m, relations))
-    assert Counter(messages.facts.tolist()) == dict.fromkeys(range(len(kg.train)), 2)
+    assert Counter(messages.triple_ids.tolist()) == dict.fromkeys(range(len(kg.train)), 2)
     plain = MessageGraph.of(kg.train, kg.num_entities, m, norm)
-    rows = ("etype", "targets", "sources", "facts", "weight")
+    rows = ("etype", "targets", "sources", "triples", "weight")
     assert set(zip(*(getattr(messages, row).tolist() for row in rows), strict=True)) == set(
         zip(*(getattr(plain, row).tolist() for row in rows), strict=True)
     )
@@ -229,7 +231,7 @@ def test_a_folder_may_mix_kinds_of_files(tmp_path: Path) -> None:
     assert kg.entities.names == ("x:ada", "x:bob", "x:tea", "x:cat", "x:dan")
 
 
-def test_labelled_lines_are_kept_and_those_that_hold_are_facts(tmp_path: Path) -> None:
+def test_labelled_lines_are_kept_and_those_that_hold_are_triples(tmp_path: Path) -> None:
     wrote(tmp_path, train=TRAIN, valid=VALID)
     (tmp_path / "test.tsv").write_text("ada\tknows\teve\t-1\nbob\tlikes\tcat\t1\n")
     kg = KnowledgeGraph.load(tmp_path, labelled=["test"])
@@ -263,9 +265,9 @@ def carded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = wrote(tmp_path / "toy", train=TRAIN, valid=VALID, test=TEST)
     text = 'name = "toy"\ntitle = "t"\nsource = "s"\npaper = "p"\nlicence = "l"\n'
     text += "entities = 6\nrelations = 3\n"
-    for split, facts in zip(SPLITS, (TRAIN, VALID, TEST), strict=True):
+    for split, triples in zip(SPLITS, (TRAIN, VALID, TEST), strict=True):
         digest = sha256(folder / f"{split}.tsv")
-        text += f'[{split}]\nlines = {len(facts)}\nsha256 = "{digest}"\n'
+        text += f'[{split}]\nlines = {len(triples)}\nsha256 = "{digest}"\n'
     (tmp_path / "toy.toml").write_text(text)
     monkeypatch.setenv("DANS_DATASETS", str(tmp_path))
     monkeypatch.setattr(dans.data.cards, "card_folder", lambda: tmp_path)
@@ -292,7 +294,7 @@ def test_a_card_that_miscounts_is_refused(carded: Path, old: str, new: str, why:
         KnowledgeGraph.load("toy")
 
 
-def test_sizes_are_shown_and_facts_are_not(kg: KnowledgeGraph) -> None:
+def test_sizes_are_shown_and_triples_are_not(kg: KnowledgeGraph) -> None:
     assert repr(kg) == "KnowledgeGraph(entities=6, relations=3, train=5, valid=1, test=2)"
 
 
@@ -305,7 +307,7 @@ def test_published_sets_load_with_the_counts_of_their_cards(name: str, shipped: 
     assert kg.heterograph().num_edges() == len(kg.train)
 
 
-def test_walks_follow_facts_and_a_seed_decides_them(kg: KnowledgeGraph) -> None:
+def test_walks_follow_triples_and_a_seed_decides_them(kg: KnowledgeGraph) -> None:
     pairs = {frozenset(pair) for pair in kg.train[:, ::2].tolist()}
     starts = kg.seen.nonzero().squeeze(1).repeat(10)
     drawn = []

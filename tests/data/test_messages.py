@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dans.data.messages import MessageGraph, reverse
+from dans.data.message_graph import MessageGraph, reverse
 from dans.errors import InputError
 from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY, directed, normaliser
 
@@ -20,23 +20,25 @@ def edges(graph):
     )
 
 
-def test_every_fact_sends_one_message_each_way():
+def test_every_triple_sends_one_message_each_way():
     assert sorted(edges(toy())) == sorted(directed(TOY, NUM_RELATIONS))
 
 
-def test_a_message_knows_its_fact():
+def test_a_message_knows_its_triple():
     graph = toy()
-    for (source, etype, target), fact in zip(edges(graph), graph.facts.tolist(), strict=True):
-        head, relation, tail = TOY[fact].tolist()
+    for (source, etype, target), triple in zip(
+        edges(graph), graph.triple_ids.tolist(), strict=True
+    ):
+        head, relation, tail = TOY[triple].tolist()
         forth = (head, relation, tail)
         back = (tail, relation + NUM_RELATIONS, head)
         assert (source, etype, target) in (forth, back)
 
 
-def test_facts_keep_the_names_they_are_given():
+def test_triples_keep_the_names_they_are_given():
     names = torch.arange(len(TOY)).flip(0) + 100
-    graph = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, facts=names)
-    assert torch.equal(graph.facts, 100 + len(TOY) - 1 - toy().facts)
+    graph = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, triple_ids=names)
+    assert torch.equal(graph.triple_ids, 100 + len(TOY) - 1 - toy().triple_ids)
 
 
 def test_messages_are_sorted_by_type_then_target():
@@ -72,13 +74,13 @@ def test_normalisers_follow_their_definitions(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_restricting_is_building_from_the_kept_facts(norm):
+def test_restricting_is_building_from_the_kept_triples(norm):
     keep = torch.tensor([i % 3 != 1 for i in range(len(TOY))])
     restricted = toy(norm).restrict(keep)
     built = MessageGraph.of(
-        TOY[keep], NUM_ENTITIES, NUM_RELATIONS, norm, facts=keep.nonzero().squeeze(1)
+        TOY[keep], NUM_ENTITIES, NUM_RELATIONS, norm, triple_ids=keep.nonzero().squeeze(1)
     )
-    for name in ("sources", "targets", "etype", "facts", "weight"):
+    for name in ("sources", "targets", "etype", "triples", "weight"):
         assert torch.equal(getattr(restricted, name), getattr(built, name)), name
 
 
@@ -87,7 +89,7 @@ def test_restricting_twice_is_restricting_by_both():
     also = torch.arange(len(TOY)) > 3
     twice = toy("code").restrict(keep).restrict(also)
     once = toy("code").restrict(keep & also)
-    assert torch.equal(twice.facts, once.facts)
+    assert torch.equal(twice.triple_ids, once.triple_ids)
     assert torch.equal(twice.weight, once.weight)
 
 
@@ -104,7 +106,7 @@ def test_what_was_derived_does_not_outlive_a_restriction():
 
 def test_the_opposite_of_a_message_runs_the_other_way():
     graph = toy()
-    opposite = reverse(graph.facts)
+    opposite = reverse(graph.triple_ids)
     assert torch.equal(graph.sources[opposite], graph.targets)
     assert torch.equal(graph.targets[opposite], graph.sources)
     assert torch.equal((graph.etype[opposite] - graph.etype).abs(), torch.full((22,), 4))

@@ -20,7 +20,7 @@ def wrote(folder: Path, data: bytes, name: str = "train.tsv") -> Path:
     return path
 
 
-def facts(path: Path) -> list[tuple[str, str, str]]:
+def read_all(path: Path) -> list[tuple[str, str, str]]:
     return [line[:3] for line in read(path)]
 
 
@@ -61,7 +61,7 @@ def test_names_come_out_as_they_were_written(
     tmp_path: Path, data: bytes, expected: list[tuple[str, str, str]], name: str
 ) -> None:
     packed = gzip.compress(data) if name.endswith(".gz") else data
-    assert facts(wrote(tmp_path, packed, name)) == expected
+    assert read_all(wrote(tmp_path, packed, name)) == expected
 
 
 NAME = st.text(
@@ -77,7 +77,7 @@ def test_any_text_without_tab_and_line_end_survives(
     tmp_path_factory: pytest.TempPathFactory, triples: list[tuple[str, str, str]], end: str
 ) -> None:
     text = "".join("\t".join(triple) + end for triple in triples)
-    assert facts(wrote(tmp_path_factory.mktemp("any"), text.encode())) == triples
+    assert read_all(wrote(tmp_path_factory.mktemp("any"), text.encode())) == triples
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
 )
 def test_an_empty_split_is_refused(tmp_path: Path, data: bytes, name: str) -> None:
     path = wrote(tmp_path, data, name)
-    assert refusal(path).startswith(f"{path}: the file holds no fact")
+    assert refusal(path).startswith(f"{path}: the file holds no triple")
 
 
 def test_a_truncated_gzip_stream_is_refused_where_it_ends(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_n_triples_carry_no_labels(tmp_path: Path) -> None:
 def test_terms_of_n_triples_become_names(
     tmp_path: Path, line: str, expected: tuple[str, str, str], end: str
 ) -> None:
-    assert facts(wrote(tmp_path, (line + end).encode(), "train.nt")) == [expected]
+    assert read_all(wrote(tmp_path, (line + end).encode(), "train.nt")) == [expected]
 
 
 def test_comments_and_blank_lines_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_literals_have_one_name_for_every_spelling_and_one_only(
     )
     text = "".join(f'<x:a> <x:r> "{value}" .\n' for value in values)
     path = wrote(tmp_path_factory.mktemp("any"), text.encode(), "train.nt")
-    first, again, second = (tail for _, _, tail in facts(path))
+    first, again, second = (tail for _, _, tail in read_all(path))
     assert first == again
     assert (first == second) is (one == other)
     assert not set("\t\n\r") & set(first)

@@ -92,10 +92,10 @@ CASES = [
     ),
     sets("a loss that is none", "loss=hinge", "loss.name: unknown name 'hinge'", "known: logistic"),
     sets("a loss taken away", "loss=", "loss: missing", "negative_sampling"),
-    sets("a phase that is none", "phase.critic.lr=0.1", "phase.critic: ", ""),
+    sets("a phase that is none", "phase.discriminator.lr=0.1", "phase.discriminator: ", ""),
     sets("a part of a name", "decoder.name.x=5", "decoder.name: expected a string"),
     sets(
-        "by a rival's script",
+        "by a negative's script",
         "objective=softmx",
         "objective.name: unknown name 'softmx'",
         "known: negative_sampling, sampled, softmax",

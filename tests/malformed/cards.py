@@ -70,7 +70,7 @@ CASES = [
     case("an absolute name", "fetch_datasets.py /etc/passwd", "'/etc/passwd'", "known: "),
     case("no name", "fetch_datasets.py ''", "''", "known: "),
     case("a name of ten thousand letters", f"fetch_datasets.py {'x' * 300}", "xxx", "known: "),
-    case("a folder", "fetch_datasets.py facts", "'facts'", "needs no fetching"),
+    case("a folder", "fetch_datasets.py triples", "'triples'", "needs no fetching"),
     case("no such file", "fetch_datasets.py cards/tiy.toml", "cards/tiy.toml: cannot be read"),
     case(
         "a folder called .toml",

@@ -2,10 +2,10 @@
 
 The world, which every command starts in:
 
-- ``facts``: a folder of three splits; ``own.toml``: a recipe that trains on it; ``run``: what it
+- ``triples``: a folder of three splits; ``own.toml``: a recipe that trains on it; ``run``: what it
   trained.
 - ``cards/toy.toml``: a card, whose files are in ``data/toy``; ``labelled.toml``: one whose valid
-  and test lines are labelled; ``judged``: a run on it, with reports and a calibration.
+  and test lines are labelled; ``evaluated``: a run on it, with reports and a calibration.
 - ``DANS_DATASETS`` is ``data``; ``DANS_CACHE`` is ``cache``, which is not there.
 """
 

@@ -165,14 +165,14 @@ CASES = [
     case(
         "the checkpoint of another model",
         JUDGE,
-        "checkpoint: made for other facts",
+        "checkpoint: made for other triples",
         change=lambda world: (world / BEST).write_bytes(
-            (world / "judged/best.safetensors").read_bytes()
+            (world / "evaluated/best.safetensors").read_bytes()
         ),
     ),
-    made("other facts", putting("0" * 64, "digest"), "made for other facts", "facts"),
+    made("other triples", putting("0" * 64, "digest"), "made for other triples", "triples"),
     made("digest of a number", putting(5, "digest"), "digest"),
-    made("no digest of facts", without("digest"), "digest"),
+    made("no digest of triples", without("digest"), "digest"),
     made("no model", without("model"), "model"),
     made("model of a list", putting([1.0], "model"), "model"),
     made("no step", without("step"), "step"),
@@ -194,7 +194,7 @@ CASES = [
         "checkpoint: ",
         command=RESUME,
     ),
-    made("the last, with no order of facts", without("batches"), "batches", command=RESUME),
+    made("the last, with no order of triples", without("batches"), "batches", command=RESUME),
     made(
         "the last, beyond the end",
         putting(9, "step"),

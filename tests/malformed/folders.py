@@ -12,7 +12,7 @@ JUDGE = "evaluate.py run"
 CONFIG = "run/config.json"
 RESUME = "pretrain_rgcn.py --recipe own.toml --out run --resume --set train.steps=4"
 TABULATE = "tabulate.py runs"
-DRAW = "plot_calibration.py judged --out x.png"
+DRAW = "plot_calibration.py evaluated --out x.png"
 
 
 def config(name: str, content: Content, *words: str) -> Case:
@@ -53,11 +53,11 @@ def drop(*keys: Any) -> Callable[[Any], None]:
 
 
 def among(change: Callable[[Path], object]) -> Callable[[Path], None]:
-    """The judged run, as one of a recipe's; then changed."""
+    """The evaluated run, as one of a recipe's; then changed."""
 
     def apply(world: Path) -> None:
         (world / "runs/toy").mkdir(parents=True)
-        (world / "judged").rename(world / "runs/toy/seed0")
+        (world / "evaluated").rename(world / "runs/toy/seed0")
         change(world / "runs/toy/seed0")
 
     return apply
@@ -89,9 +89,9 @@ def fitted(name: str, change: Callable[[Any], object], *words: str) -> Case:
     return case(
         name,
         DRAW,
-        "judged/calibration.json: ",
+        "evaluated/calibration.json: ",
         *words,
-        change=edit("judged/calibration.json", change),
+        change=edit("evaluated/calibration.json", change),
     )
 
 
@@ -107,7 +107,10 @@ CASES = [
     ),
     case("a file for a folder", "evaluate.py own.toml", "own.toml/config.json: ", "not the folder"),
     case(
-        "a folder of facts", "evaluate.py facts", "facts/config.json: ", "not the folder of a run"
+        "a folder of triples",
+        "evaluate.py triples",
+        "triples/config.json: ",
+        "not the folder of a run",
     ),
     case("a name of thousands of letters", f"evaluate.py {'x' * 300}", "File name too long"),
     case(
@@ -125,20 +128,20 @@ CASES = [
         files={CONFIG: None, f"{CONFIG}/x": ""},
     ),
     config("empty config", b"", "not a JSON file"),
-    config("half a config", '{"data": "facts", "enc', "not a JSON file", "line 1"),
-    config("a config of TOML", 'data = "facts"\n', "not a JSON file", "line 1"),
+    config("half a config", '{"data": "triples", "enc', "not a JSON file", "line 1"),
+    config("a config of TOML", 'data = "triples"\n', "not a JSON file", "line 1"),
     case(
         "a config in UTF-16",
         JUDGE,
         f"{CONFIG}:1: byte 1 of the line, 0xff, is not UTF-8",
-        files={CONFIG: '{"data": "facts"}'.encode("utf-16")},
+        files={CONFIG: '{"data": "triples"}'.encode("utf-16")},
     ),
     config("a config of a list", "[]", "expected an object, got list"),
     config("a config of a number", "5", "expected an object, got int"),
     config("a config of brackets", "[" * 9999, "not a JSON file"),
     config("a config of digits", "9" * 9999, "not a JSON file"),
     config(
-        "a key of the config twice", '{"data": "facts", "data": "facts"}', "'data' stands twice"
+        "a key of the config twice", '{"data": "triples", "data": "triples"}', "'data' stands twice"
     ),
     config("a key of two lines", '{"a\\nb\\u001b[31m": 5}', "a\\nb\\x1b[31m: unknown option"),
     config("an empty object", "{}", "data: missing"),
@@ -192,12 +195,17 @@ CASES = [
         change=edit(CONFIG, put("tucker", "decoder", "name")),
     ),
     case(
-        "facts that changed",
+        "triples that changed",
         JUDGE,
-        "made for other facts",
-        files={"facts/test.tsv": "e2\tr0\te6\n"},
+        "made for other triples",
+        files={"triples/test.tsv": "e2\tr0\te6\n"},
     ),
-    case("facts that are gone", JUDGE, "facts: no file for test", files={"facts/test.tsv": None}),
+    case(
+        "triples that are gone",
+        JUDGE,
+        "triples: no file for test",
+        files={"triples/test.tsv": None},
+    ),
     case(
         "no metrics line is one",
         RESUME,
@@ -288,14 +296,14 @@ CASES = [
     case(
         "calibration of garbage",
         DRAW,
-        "judged/calibration.json: not a JSON file",
-        files={"judged/calibration.json": "{"},
+        "evaluated/calibration.json: not a JSON file",
+        files={"evaluated/calibration.json": "{"},
     ),
     case(
         "calibration of a list",
         DRAW,
-        "judged/calibration.json: expected an object",
-        files={"judged/calibration.json": "[]"},
+        "evaluated/calibration.json: expected an object",
+        files={"evaluated/calibration.json": "[]"},
     ),
     fitted("thresholds of text", put("low", "thresholds"), "thresholds: expected a list", "'low'"),
     fitted(

@@ -46,7 +46,9 @@ CASES: list[Case] = [
     ),
     case("unknown option", f"{OWN} --steps 5", "unrecognized arguments: --steps 5", "--help"),
     case("option without a value", f"{OWN} --seed", "--seed: expected one argument", "--help"),
-    case("too many words", "evaluate.py run judged", "unrecognized arguments: judged", "--help"),
+    case(
+        "too many words", "evaluate.py run evaluated", "unrecognized arguments: evaluated", "--help"
+    ),
     case("too few words", "evaluate.py", "RUN_DIR", "required", "--help"),
     case(
         "unknown split",
@@ -106,7 +108,13 @@ CASES: list[Case] = [
         "seeds of text", "reproduce.py pretrain --seeds all", "--seeds: expected a whole", "'all'"
     ),
     case(
-        "unknown kind", "reproduce.py rivals", "kind: ", "'rivals'", "baselines", "dans", "pretrain"
+        "unknown kind",
+        "reproduce.py negatives",
+        "kind: ",
+        "'negatives'",
+        "baselines",
+        "dans",
+        "pretrain",
     ),
     case(
         "recipes of no name",
@@ -115,7 +123,7 @@ CASES: list[Case] = [
         "'fb15k'",
         "umls-distmult",
     ),
-    case("no judged run", "tabulate.py facts", "facts: no judged run", "evaluate.py"),
+    case("no evaluated run", "tabulate.py triples", "triples: no evaluated run", "evaluate.py"),
     case(
         "tabulated runs of no name",
         "tabulate.py runs --match wn",
@@ -151,55 +159,57 @@ CASES: list[Case] = [
         "gone.md",
         change=lambda world: judged(world),
     ),
-    case("neither run nor facts", "inspect_sampler.py --sampler uniform", "--dataset NAME"),
-    case("run and facts", "inspect_sampler.py run --dataset facts --sampler uniform", "not both"),
+    case("neither run nor triples", "inspect_sampler.py --sampler uniform", "--dataset NAME"),
+    case(
+        "run and triples", "inspect_sampler.py run --dataset triples --sampler uniform", "not both"
+    ),
     case(
         "no sampler",
-        "inspect_sampler.py --dataset facts",
+        "inspect_sampler.py --dataset triples",
         "--sampler: expected at least one",
         "uniform",
     ),
     case(
         "unknown sampler",
-        "inspect_sampler.py --dataset facts --sampler unifrom",
+        "inspect_sampler.py --dataset triples --sampler unifrom",
         "'unifrom'",
         "did you mean 'uniform'?",
     ),
     case(
-        "empty sampler", "inspect_sampler.py --dataset facts --sampler ''", "--sampler", "known: "
+        "empty sampler", "inspect_sampler.py --dataset triples --sampler ''", "--sampler", "known: "
     ),
     case(
         "sampler with half an option",
-        "inspect_sampler.py --dataset facts --sampler uniform:k",
+        "inspect_sampler.py --dataset triples --sampler uniform:k",
         "uniform:k: expected NAME or NAME:OPTION=VALUE",
     ),
     case(
         "sampler with text for a number",
-        "inspect_sampler.py --dataset facts --sampler uniform:k=x",
+        "inspect_sampler.py --dataset triples --sampler uniform:k=x",
         "--sampler uniform:k=x.k: expected a whole number",
         "'x'",
     ),
     case(
         "sampler that needs a model",
-        "inspect_sampler.py --dataset facts --sampler dans",
+        "inspect_sampler.py --dataset triples --sampler dans",
         "looks at the model",
         "uniform",
     ),
     case(
-        "no facts to draw for",
-        "inspect_sampler.py --dataset facts --sampler uniform --facts 0",
-        "--facts: ",
+        "no triples to draw for",
+        "inspect_sampler.py --dataset triples --sampler uniform --triples 0",
+        "--triples: ",
         "at least 1",
     ),
     case(
-        "fewer than no facts",
-        "inspect_sampler.py --dataset facts --sampler uniform --facts -3",
-        "--facts: ",
+        "fewer than no triples",
+        "inspect_sampler.py --dataset triples --sampler uniform --triples -3",
+        "--triples: ",
         "at least 1",
     ),
     case(
         "passes without a model",
-        "inspect_sampler.py --dataset facts --sampler uniform --warm-up 2",
+        "inspect_sampler.py --dataset triples --sampler uniform --warm-up 2",
         "--warm-up",
         "no effect with --dataset",
     ),
@@ -208,17 +218,21 @@ CASES: list[Case] = [
     case("an empty relation", "plot_diversity.py run --relation ''", "--relation: ", "''"),
     case(
         "a picture of another kind",
-        "plot_calibration.py judged --out x.pdf",
+        "plot_calibration.py evaluated --out x.pdf",
         "--out: ",
         ".png",
         "x.pdf",
     ),
-    case("no bins", "plot_calibration.py judged --out x.png --bins 0", "--bins: ", "at least 1"),
-    case("a run twice", "plot_calibration.py judged judged/ --out x.png", "RUN_DIR: expected each"),
+    case("no bins", "plot_calibration.py evaluated --out x.png --bins 0", "--bins: ", "at least 1"),
+    case(
+        "a run twice",
+        "plot_calibration.py evaluated evaluated/ --out x.png",
+        "RUN_DIR: expected each",
+    ),
     case("a run without labels", "plot_calibration.py run --out x.png", "labelled true"),
     case(
         "rows of no file",
-        "plot_theory.py --out new --data facts --benchmark gone.json",
+        "plot_theory.py --out new --data triples --benchmark gone.json",
         "gone.json",
     ),
     case("theory of no data", "plot_theory.py --out new --data factz", "'factz'", "known: "),
@@ -241,7 +255,7 @@ CASES: list[Case] = [
 
 def judged(world) -> None:
     (world / "runs/toy").mkdir(parents=True)
-    (world / "judged").rename(world / "runs/toy/seed0")
+    (world / "evaluated").rename(world / "runs/toy/seed0")
 
 
 def filed(world) -> None:

@@ -13,7 +13,7 @@ def asked(name: str, options: str, *words: str) -> Case:
 
 
 def line(name: str, content: Content, *words: str, number: int = 2) -> Case:
-    """A file of one good question, and then something else."""
+    """A file of one good query, and then something else."""
     if isinstance(content, str):
         content = content.encode()
     assert content is not None
@@ -55,7 +55,7 @@ CASES = [
     asked("name of braces", "--head {0.__class__} --relation r0", "'{0.__class__}'"),
     asked("name of an escape", "--head '\x1b[2J' --relation r0", "'\\x1b[2J'"),
     asked("name of a wildcard", "--head 'e*' --relation r0", "--head: unknown name 'e*'"),
-    asked("name of a question mark", "--head '?' --relation r0", "--head: unknown name '?'"),
+    asked("name of a query mark", "--head '?' --relation r0", "--head: unknown name '?'"),
     asked("name of thousands of letters", f"--head {'e' * 9000} --relation r0", "--head: unknown"),
     asked("name of ten emoji", f"--head {'🙂' * 10} --relation r0", "--head: unknown name '🙂"),
     asked(
@@ -79,18 +79,18 @@ CASES = [
     ),
     case("no run", "predict.py nowhere --head e0 --relation r0", "nowhere/config.json: not there"),
     case("no such file", f"{ASK} --file gone.tsv", "gone.tsv: ", "No such file"),
-    case("a folder for a file", f"{ASK} --file facts", "facts: ", "directory"),
+    case("a folder for a file", f"{ASK} --file triples", "triples: ", "directory"),
     case(
-        "no question",
+        "no query",
         f"{ASK} --file own.tsv",
-        "own.tsv: no question in it",
+        "own.tsv: no query in it",
         EXPECTED,
         files={"own.tsv": b""},
     ),
     case(
         "blank lines alone",
         f"{ASK} --file own.tsv",
-        "own.tsv: no question in it",
+        "own.tsv: no query in it",
         files={"own.tsv": "\n \n\n"},
     ),
     case(

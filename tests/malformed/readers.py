@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.malformed.case import Case, Content, case
 
-READ = "inspect_sampler.py --dataset facts --sampler uniform"
+READ = "inspect_sampler.py --dataset triples --sampler uniform"
 CARD = "inspect_sampler.py --dataset labelled.toml --sampler uniform"
 GOOD = "ada\tknows\tbob\n"
 IRI = "<http://x.org/a> <http://x.org/r> <http://x.org/b> .\n"
@@ -13,13 +13,13 @@ IRI = "<http://x.org/a> <http://x.org/r> <http://x.org/b> .\n"
 
 def line(name: str, content: Content, *words: str, number: int = 2, suffix: str = "tsv") -> Case:
     """A train split of one good line, and then something else."""
-    path = f"facts/train.{suffix}"
+    path = f"triples/train.{suffix}"
     start = IRI if suffix.startswith("nt") else GOOD
     if isinstance(content, str):
         content = content.encode()
     assert content is not None
     data = start.encode() + content
-    files: dict[str, Content] = {"facts/train.tsv": None, path: data}
+    files: dict[str, Content] = {"triples/train.tsv": None, path: data}
     if suffix.endswith("gz"):
         files[path] = gzip.compress(data)
     return case(name, READ, f"{path}:{number}: ", *words, files=files)
@@ -92,7 +92,7 @@ CASES = [
         "train.tsv:1: ",
         "0xff, is not UTF-8",
         files={
-            "facts/train.tsv": GOOD.encode("utf-16"),
+            "triples/train.tsv": GOOD.encode("utf-16"),
         },
     ),
     spot(
@@ -100,34 +100,34 @@ CASES = [
         "train.tsv:1: ",
         "byte order mark",
         files={
-            "facts/train.tsv": "\ufeff\ufeff" + GOOD,
+            "triples/train.tsv": "\ufeff\ufeff" + GOOD,
         },
     ),
-    spot("empty split", "facts/valid.tsv: ", "no fact", files={"facts/valid.tsv": b""}),
+    spot("empty split", "triples/valid.tsv: ", "no triple", files={"triples/valid.tsv": b""}),
     spot(
         "byte order mark alone",
-        "facts/valid.tsv:1: ",
+        "triples/valid.tsv:1: ",
         "blank line",
         files={
-            "facts/valid.tsv": "\ufeff",
+            "triples/valid.tsv": "\ufeff",
         },
     ),
     spot(
         "packed nothing",
-        "facts/valid.tsv.gz: ",
-        "no fact",
+        "triples/valid.tsv.gz: ",
+        "no triple",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": gzip.compress(b""),
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": gzip.compress(b""),
         },
     ),
     spot(
         "no bytes called .gz",
-        "facts/valid.tsv.gz",
+        "triples/valid.tsv.gz",
         "",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": b"",
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": b"",
         },
     ),
     spot(
@@ -135,18 +135,18 @@ CASES = [
         "valid.tsv.gz:1: ",
         "gzip",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": GOOD,
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": GOOD,
         },
     ),
-    spot("gzip called .tsv", "valid.tsv:1: ", "", files={"facts/valid.tsv": PACKED}),
+    spot("gzip called .tsv", "valid.tsv:1: ", "", files={"triples/valid.tsv": PACKED}),
     spot(
         "gzip cut short",
         "valid.tsv.gz:",
         "truncated or corrupt",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": PACKED[:-9],
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": PACKED[:-9],
         },
     ),
     spot(
@@ -154,8 +154,8 @@ CASES = [
         "valid.tsv.gz:1: ",
         "truncated or corrupt",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": PACKED[:10],
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": PACKED[:10],
         },
     ),
     spot(
@@ -163,8 +163,8 @@ CASES = [
         "valid.tsv.gz:",
         "truncated or corrupt",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": CORRUPT,
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": CORRUPT,
         },
     ),
     spot(
@@ -172,8 +172,8 @@ CASES = [
         "valid.tsv.gz:",
         "truncated or corrupt",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": WRONG_SUM,
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": WRONG_SUM,
         },
     ),
     spot(
@@ -181,8 +181,8 @@ CASES = [
         "valid.tsv.gz:",
         "truncated or corrupt",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": PACKED + b"tail",
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": PACKED + b"tail",
         },
     ),
     spot(
@@ -190,73 +190,73 @@ CASES = [
         "valid.tsv.gz:1: ",
         "gzip",
         files={
-            "facts/valid.tsv": None,
-            "facts/valid.tsv.gz": b"PK\x03\x04" + bytes(60),
+            "triples/valid.tsv": None,
+            "triples/valid.tsv.gz": b"PK\x03\x04" + bytes(60),
         },
     ),
     spot(
         "no test split",
-        "facts: no file for test",
+        "triples: no file for test",
         "test.tsv, test.txt or test.nt",
         files={
-            "facts/test.tsv": None,
+            "triples/test.tsv": None,
         },
     ),
     spot(
         "two splits missing",
-        "facts: no file for valid and test",
+        "triples: no file for valid and test",
         "valid.tsv",
         files={
-            "facts/test.tsv": None,
-            "facts/valid.tsv": None,
+            "triples/test.tsv": None,
+            "triples/valid.tsv": None,
         },
     ),
     spot(
         "unknown suffix",
-        "facts: no file for test",
+        "triples: no file for test",
         "test.tsv",
         files={
-            "facts/test.tsv": None,
-            "facts/test.csv": GOOD,
+            "triples/test.tsv": None,
+            "triples/test.csv": GOOD,
         },
     ),
     spot(
         "a split twice",
-        "facts: train.tsv and train.tsv.gz both",
+        "triples: train.tsv and train.tsv.gz both",
         "keep one",
         files={
-            "facts/train.tsv.gz": PACKED,
+            "triples/train.tsv.gz": PACKED,
         },
     ),
     spot(
         "a split in two formats",
-        "facts: train.tsv and train.nt both",
+        "triples: train.tsv and train.nt both",
         "keep one",
         files={
-            "facts/train.nt": IRI,
+            "triples/train.nt": IRI,
         },
     ),
     spot(
         "a folder for a split",
-        "facts/train.tsv: ",
+        "triples/train.tsv: ",
         "a folder",
         files={
-            "facts/train.tsv": None,
-            "facts/train.tsv/part": GOOD,
+            "triples/train.tsv": None,
+            "triples/train.tsv/part": GOOD,
         },
     ),
     spot(
         "a link to nowhere",
-        "facts: no file for train",
-        files={"facts/train.tsv": None},
-        change=lambda world: (world / "facts/train.tsv").symlink_to("gone.tsv"),
+        "triples: no file for train",
+        files={"triples/train.tsv": None},
+        change=lambda world: (world / "triples/train.tsv").symlink_to("gone.tsv"),
     ),
     spot(
         "a link to itself",
-        "facts",
+        "triples",
         "train",
-        files={"facts/train.tsv": None},
-        change=lambda world: (world / "facts/train.tsv").symlink_to("train.tsv"),
+        files={"triples/train.tsv": None},
+        change=lambda world: (world / "triples/train.tsv").symlink_to("train.tsv"),
     ),
     case(
         "no such folder",
@@ -295,11 +295,11 @@ CASES = [
     triples("beyond Unicode", '<a:a> <a:r> "\\U00110000" .\n', "\\U00110000 stands for no"),
     spot(
         "N-Triples of comments alone",
-        "facts/train.nt: ",
-        "no fact",
+        "triples/train.nt: ",
+        "no triple",
         files={
-            "facts/train.tsv": None,
-            "facts/train.nt": "# nothing\n\n",
+            "triples/train.tsv": None,
+            "triples/train.nt": "# nothing\n\n",
         },
     ),
     relabel("label 0", b"e0\tr0\te0\t1\ne1\tr0\te1\t0\n", "valid.tsv:2: label '0'", "1 or -1"),

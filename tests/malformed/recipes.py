@@ -28,7 +28,7 @@ def train(name: str, text: str, *words: str) -> Case:
     return recipe(name, "[train]\n", f"[train]\n{text}\n", *words)
 
 
-def rival(name: str, text: str, *words: str, sampler: str = "") -> Case:
+def negative(name: str, text: str, *words: str, sampler: str = "") -> Case:
     text = RECIPE.replace('loss = "logistic"\n', text).replace(UNIFORM, sampler)
     return case(name, RIVAL, *words, files={"bad.toml": text})
 
@@ -84,15 +84,15 @@ CASES = [
     recipe(
         "steps of a large number", "= 2\n", f"= 0x{'f' * 6000}\n", "train.steps: expected a whole"
     ),
-    whole("no TOML", "data: facts\n", "not a TOML file", "line 1"),
+    whole("no TOML", "data: triples\n", "not a TOML file", "line 1"),
     whole("a value left out", "data =\n", "not a TOML file", "line 1"),
-    whole("a list without an end", 'data = "facts"\nsampler = [\n', "not a TOML file"),
-    whole("a string without an end", 'data = "facts\n', "not a TOML file", "line 1"),
+    whole("a list without an end", 'data = "triples"\nsampler = [\n', "not a TOML file"),
+    whole("a string without an end", 'data = "triples\n', "not a TOML file", "line 1"),
     whole("a comma for a point", RECIPE + "lr = 0,1\n", "not a TOML file", "line 20"),
     whole("an option twice", RECIPE + "steps = 5\n", "not a TOML file", "line"),
     whole("UTF-16", RECIPE.encode("utf-16"), "bad.toml:1: ", "is not UTF-8"),
     whole("NUL", b'data = "fa\0cts"', "not a TOML file", "line 1"),
-    whole("JSON", '{"data": "facts"}', "not a TOML file", "line 1"),
+    whole("JSON", '{"data": "triples"}', "not a TOML file", "line 1"),
     whole("brackets without end", "data = " + "[" * 9999, "not a TOML file", "deeply"),
     whole("a number without end", "seed = " + "1" * 9999, "not a TOML file", "digits"),
     recipe(
@@ -113,12 +113,12 @@ CASES = [
         "known: steps",
         "did you mean steps?",
     ),
-    recipe("data missing", 'data = "facts"\n', "", HERE, "data: missing"),
-    recipe("data of a number", '"facts"', "5", HERE, "data: expected a string, got 5"),
-    recipe("data of a list", '"facts"', '["facts"]', HERE, "data: expected a string"),
-    recipe("data empty", '"facts"', '""', "data", "''", "known: "),
-    recipe("data of another name", '"facts"', '"factz"', "'factz'", "known: "),
-    recipe("data with a NUL", '"facts"', '"fac\\u0000ts"', "neither a data set nor a folder"),
+    recipe("data missing", 'data = "triples"\n', "", HERE, "data: missing"),
+    recipe("data of a number", '"triples"', "5", HERE, "data: expected a string, got 5"),
+    recipe("data of a list", '"triples"', '["triples"]', HERE, "data: expected a string"),
+    recipe("data empty", '"triples"', '""', "data", "''", "known: "),
+    recipe("data of another name", '"triples"', '"factz"', "'factz'", "known: "),
+    recipe("data with a NUL", '"triples"', '"fac\\u0000ts"', "neither a data set nor a folder"),
     recipe("encoder missing", "[encoder]\n" + LOOKUP, "", HERE, "encoder: missing"),
     recipe("decoder missing", '[decoder]\nname = "distmult"', "", HERE, "decoder: missing"),
     recipe(
@@ -180,7 +180,7 @@ CASES = [
         "known: negative_sampling",
     ),
     recipe(
-        "a rival's objective",
+        "a negative's objective",
         'loss = "',
         'objective = "softmax"\nloss = "',
         "objective.name: unknown name 'softmax'",
@@ -219,13 +219,13 @@ CASES = [
         "unknown balance",
         '"logistic"',
         '{ name = "logistic", balance = "mean" }',
-        "loss.balance: known: terms, facts, sum; got 'mean'",
+        "loss.balance: known: terms, triples, sum; got 'mean'",
     ),
     recipe(
         "a choice of a list",
         '"logistic"',
         '{ name = "logistic", balance = ["sum"] }',
-        "loss.balance: known: terms, facts, sum; got ['sum']",
+        "loss.balance: known: terms, triples, sum; got ['sum']",
     ),
     recipe(
         "option of another loss",
@@ -373,7 +373,7 @@ CASES = [
     ),
     sampler(
         "second of two",
-        'name = "uniform"\n[[sampler]]\nname = "kept"\nk = 0',
+        'name = "uniform"\n[[sampler]]\nname = "self_loop"\nk = 0',
         "sampler.1.k: must be at least 1, got 0",
     ),
     sampler(
@@ -392,7 +392,7 @@ CASES = [
         "sampler.0.preset: unknown option of uniform",
     ),
     sampler(
-        "generated vectors, filtered by id",
+        "generated embeddings, filtered by id",
         'name = "dans"\nfilter = "mask"\ndecode = "vector"',
         "sampler.0.filter: ",
         "decode = nearest",
@@ -445,7 +445,7 @@ CASES = [
         "own.tsv:1: ",
         "e99",
     ),
-    file("a list of no rivals", "listed", "file", b"", "own.tsv"),
+    file("a list of no negatives", "listed", "file", b"", "own.tsv"),
     file(
         "a list in latin-1",
         "listed",
@@ -499,26 +499,26 @@ CASES = [
     train("device of a number", "device = 0", HERE, "train.device: expected a string, got 0"),
     train("empty device", 'device = ""', "train.device: ''", "known: cpu"),
     train("no labels to select by", 'select = "nll"', "train.select: nll: ", "labelled"),
-    train("questions for rivals", 'batch_by = "questions"', "train.batch_by: questions"),
+    train("queries for negatives", 'batch_by = "queries"', "train.batch_by: queries"),
     train(
         "a section for an option", "seed = { x = 1 }", HERE, "train.seed: expected a whole number"
     ),
     case(
         "a phase nobody has",
         TRAIN,
-        "phase.critic: ",
-        files={"bad.toml": RECIPE + "[phase.critic]\nlr = 0.1\n"},
+        "phase.discriminator: ",
+        files={"bad.toml": RECIPE + "[phase.discriminator]\nlr = 0.1\n"},
     ),
     whole(
         "an option nobody has, of a phase",
-        RECIPE + "[phase.critic]\nrate = 0.1\n",
-        "phase.critic.rate: unknown option",
+        RECIPE + "[phase.discriminator]\nrate = 0.1\n",
+        "phase.discriminator.rate: unknown option",
         "known: lr, betas, batch, sweep",
     ),
     whole(
         "a sweep without parts",
-        RECIPE + "[phase.critic]\nsweep = true\n",
-        "phase.critic.sweep: needs a batch",
+        RECIPE + "[phase.discriminator]\nsweep = true\n",
+        "phase.discriminator.sweep: needs a batch",
     ),
     whole(
         "train of a number",
@@ -573,8 +573,8 @@ CASES = [
     ),
     whole(
         "start with other data",
-        'start = "run"\n' + RECIPE.replace('"facts"', '"labelled.toml"'),
-        "data: 'labelled.toml' here, 'facts' in the run it starts from",
+        'start = "run"\n' + RECIPE.replace('"triples"', '"labelled.toml"'),
+        "data: 'labelled.toml' here, 'triples' in the run it starts from",
     ),
     whole(
         "start with another decoder",
@@ -594,39 +594,39 @@ CASES = [
         "--out",
         files={"bad.toml": 'start = "run"\n' + RECIPE},
     ),
-    rival(
+    negative(
         "a loss that softmax has no use for",
         'objective = "softmax"\nloss = "logistic"\n',
         "loss: has no place in the objective softmax",
         "leave it out",
     ),
-    rival(
+    negative(
         "a sampler that softmax has no use for",
         'objective = "softmax"\n',
         "sampler: has no place in the objective softmax",
         sampler=UNIFORM,
     ),
-    rival(
+    negative(
         "half a precision",
         'objective = { name = "softmax", precision = "half" }\n',
         "objective.precision: known: float32, bfloat16; got 'half'",
     ),
-    rival(
+    negative(
         "negative heads",
         'loss = "logistic"\nobjective = { name = "sampled", heads = -1 }\n',
         "objective.heads: expected at least 0, got -1",
     ),
-    rival(
+    negative(
         "no negatives at all",
         'loss = "logistic"\nobjective = { name = "sampled", heads = 0, tails = 0 }\n',
         "objective.heads: expected at least 1",
     ),
-    rival(
+    negative(
         "a weight of text",
         'objective = { name = "stay_positive", weight = "big" }\n',
         "objective.weight: expected a number, got 'big'",
     ),
-    rival(
+    negative(
         "a power below 1",
         'objective = { name = "stay_positive", power = 0 }\n',
         "objective.power: ",

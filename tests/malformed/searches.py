@@ -26,10 +26,10 @@ def kept(name: str, change: Callable[[Any], object], *words: str) -> Case:
     """A report that is kept in the folder."""
     return case(
         f"kept report with {name}",
-        "report.py judged --facts 1",
-        "judged/report.json: ",
+        "report.py evaluated --triples 1",
+        "evaluated/report.json: ",
         *words,
-        change=edit("judged/report.json", change),
+        change=edit("evaluated/report.json", change),
         warned=1,
     )
 
@@ -40,17 +40,29 @@ CASES = [
     ),
     case("no runs", "report.py", "RUN", "required", "--help"),
     case(
-        "report of the training facts", "report.py run --split train", "--split: ", "valid", "test"
+        "report of the training triples",
+        "report.py run --split train",
+        "--split: ",
+        "valid",
+        "test",
     ),
     case(
         "report of no kind of file", "report.py run --out page.pdf", "--out: ", ".html", "page.pdf"
     ),
     case("report into no folder", "report.py run --out gone/page.html", "gone"),
-    case("report of no facts", "report.py run --facts 0", "--facts: ", "at least 1"),
+    case("report of no triples", "report.py run --triples 0", "--triples: ", "at least 1"),
     case(
-        "report of facts by text", "report.py run --facts many", "--facts: expected a whole number"
+        "report of triples by text",
+        "report.py run --triples many",
+        "--triples: expected a whole number",
     ),
-    case("report of other data sets", "report.py run judged", "judged", "same data set", warned=3),
+    case(
+        "report of other data sets",
+        "report.py run evaluated",
+        "evaluated",
+        "same data set",
+        warned=3,
+    ),
     case("report of a run twice", "report.py run run/", "RUN: expected each folder once"),
     case(
         "report of a damaged run",
@@ -119,15 +131,15 @@ CASES = [
         "prune.name: unknown name 'early'",
         "known: median, none",
     ),
-    case("unknown kind", f"{TUNE} {SPACE} --kind rivals", "--kind: ", "'rivals'", "pretrain"),
+    case("unknown kind", f"{TUNE} {SPACE} --kind negatives", "--kind: ", "'negatives'", "pretrain"),
     case(
         "no such recipe to vary", f"tune.py --recipe gone.toml {SPACE}", "gone.toml: no such recipe"
     ),
     case("searching in a file", f"tune.py --recipe own.toml {SPACE} --out own.toml", "own.toml"),
     case(
         "export into a folder that is full",
-        "export_vectors.py run --out facts",
-        "facts: there already",
+        "export_vectors.py run --out triples",
+        "triples: there already",
     ),
     case(
         "export of no kind",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dans.data.cards import DatasetCard
-from dans.data.files import fetch as find
+from dans.data.download import fetch as find
 from dans.errors import InputError
 from tests.malformed.case import tree
 from tests.malformed.world import FACTS, toy_card

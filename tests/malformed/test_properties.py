@@ -15,13 +15,13 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dans.calibration import Fitted, Isotonic, Platt
-from dans.config import RunConfig
+from dans.config.reading import parse_json, parse_toml
+from dans.config.recipes import component, merge, override, read_recipe
+from dans.config.schema import RunConfig
 from dans.data.cards import DatasetCard
 from dans.data.readers import read
 from dans.errors import LONGEST, InputError
-from dans.plain import parse_json, parse_toml
-from dans.recipes import component, merge, override, read_recipe
+from dans.evaluation.calibration import Fitted, Isotonic, Platt
 from dans.registry import build
 from dans.training.checkpoint import load_state, pack, save_state, states_equal
 from tests.malformed.world import RECIPE, toy_card
@@ -87,14 +87,18 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @steady
-@given(facts=st.lists(st.tuples(names, names, names), min_size=1, max_size=5), packed=st.booleans())
-@example(facts=[("007", "NA", "null")], packed=False)
-@example(facts=[("a\x85b", "x\u2028", "c\x1cd")], packed=False)
-def test_any_names_come_back(shelf: Path, facts: list[tuple[str, str, str]], packed: bool) -> None:
-    data = "".join("\t".join(fact) + "\n" for fact in facts).encode()
+@given(
+    triples=st.lists(st.tuples(names, names, names), min_size=1, max_size=5), packed=st.booleans()
+)
+@example(triples=[("007", "NA", "null")], packed=False)
+@example(triples=[("a\x85b", "x\u2028", "c\x1cd")], packed=False)
+def test_any_names_come_back(
+    shelf: Path, triples: list[tuple[str, str, str]], packed: bool
+) -> None:
+    data = "".join("\t".join(triple) + "\n" for triple in triples).encode()
     path = shelf / f"names.tsv{'.gz' * packed}"
     path.write_bytes(gzip.compress(data) if packed else data)
-    assert [line[:3] for line in read(path)] == facts
+    assert [line[:3] for line in read(path)] == triples
 
 
 @steady

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from tests.processes import run
-from tests.suites.labelled import CARD, facts
+from tests.suites.labelled import CARD, triples
 
 FACTS = {
     "train": "".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}\n" for i in range(30)),
@@ -13,7 +13,7 @@ FACTS = {
     "test": "e2\tr0\te6\ne3\tr2\te1\n",
 }
 
-RECIPE = """data = "facts"
+RECIPE = """data = "triples"
 loss = "logistic"
 
 [encoder]
@@ -45,7 +45,7 @@ def card(texts: dict[str, str], head: str) -> str:
 
 
 def toy_card() -> str:
-    """The card of the world's own facts."""
+    """The card of the world's own triples."""
     head = 'name = "toy"\ntitle = "toy"\nsource = "made here"\npaper = "none"\nlicence = "none"\n'
     return card(FACTS, f"{head}entities = 7\nrelations = 3\n")
 
@@ -57,7 +57,7 @@ def labelled_texts() -> dict[str, str]:
             f"{text}\n" if split == "train" else f"{text}\t{1 if holds else -1}\n"
             for text, holds in lines
         )
-        for split, lines in facts().items()
+        for split, lines in triples().items()
     }
 
 
@@ -65,7 +65,7 @@ def make_world(world: Path) -> Path:
     """Fill a folder."""
     of_labelled = CARD.format(name="labelled", labelled='"valid", "test"')
     labelled = labelled_texts()
-    folders = {"facts": FACTS, "data/toy": FACTS, "data/labelled": labelled}
+    folders = {"triples": FACTS, "data/toy": FACTS, "data/labelled": labelled}
     for folder, texts in folders.items():
         (world / folder).mkdir(parents=True)
         for split, text in texts.items():
@@ -82,7 +82,7 @@ def make_world(world: Path) -> Path:
             "--recipe",
             "own.toml",
             "--out",
-            "judged",
+            "evaluated",
             "--set",
             "data=labelled.toml",
             "--set",
@@ -90,7 +90,7 @@ def make_world(world: Path) -> Path:
             "--set",
             "train.lr=0.1",
         ),
-        ("evaluate.py", "judged"),
+        ("evaluate.py", "evaluated"),
     ):
         done = run(*arguments, cwd=world, env=env)
         assert done.returncode == 0, done.stderr

@@ -18,9 +18,9 @@ from tests.suites.decoders import (
     VARIANTS,
     DecoderSuite,
     close,
+    embeddings,
     gradients,
     make,
-    vectors,
 )
 
 
@@ -78,7 +78,7 @@ def tucker(h: list[float], r: list[float], t: list[float]) -> float:
     )
 
 
-#: One triple of vectors at a time, in Python's own numbers. A new decoder needs a line here.
+#: One triple of embeddings at a time, in Python's own numbers. A new decoder needs a line here.
 FORMULAS: dict[str, Callable[[list[float], list[float], list[float]], float]] = {
     "distmult": distmult,
     "complex": complex_,
@@ -95,9 +95,11 @@ FORMULAS: dict[str, Callable[[list[float], list[float], list[float]], float]] = 
 @pytest.mark.parametrize("name", [*DECODERS, *VARIANTS])
 def test_score_is_the_formula(name: str) -> None:
     decoder = make(name)
-    h, t = vectors(5, DIM), vectors(5, DIM, seed=3)
+    h, t = embeddings(5, DIM), embeddings(5, DIM, seed=3)
     r = decoder.relation(torch.arange(5) % 3)
-    by_hand = [FORMULAS[name](*(x.tolist() for x in fact)) for fact in zip(h, r, t, strict=True)]
+    by_hand = [
+        FORMULAS[name](*(x.tolist() for x in triple)) for triple in zip(h, r, t, strict=True)
+    ]
     assert decoder.score(h, r, t).tolist() == pytest.approx(by_hand, abs=1e-9)
 
 
@@ -111,11 +113,11 @@ def test_an_odd_width_is_refused(name: str) -> None:
 def test_an_odd_width_is_fine_where_nothing_is_paired(name: str) -> None:
     decoder = make(name, dim=5)
     r = decoder.relation(torch.tensor([0, 1]))
-    assert decoder.score(vectors(2, 5), r, vectors(2, 5, seed=3)).shape == (2,)
+    assert decoder.score(embeddings(2, 5), r, embeddings(2, 5, seed=3)).shape == (2,)
 
 
 def pair(decoder_dim: int = DIM) -> tuple[Tensor, Tensor]:
-    return vectors(9, decoder_dim), vectors(9, decoder_dim, seed=3)
+    return embeddings(9, decoder_dim), embeddings(9, decoder_dim, seed=3)
 
 
 def scores(name: str, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
@@ -124,19 +126,19 @@ def scores(name: str, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
 
 def test_complex_is_symmetric_for_real_and_antisymmetric_for_imaginary_relations() -> None:
     (h, t), zero = pair(), torch.zeros(9, DIM // 2, dtype=torch.float64)
-    half = vectors(9, DIM // 2, seed=4)
+    half = embeddings(9, DIM // 2, seed=4)
     real, imaginary = torch.cat((half, zero), 1), torch.cat((zero, half), 1)
     assert close(scores("complex", h, real, t), scores("complex", t, real, h))
     assert close(scores("complex", h, imaginary, t), -scores("complex", t, imaginary, h))
 
 
 def test_complex_inverts_a_relation_by_its_conjugate() -> None:
-    (h, t), r = pair(), vectors(9, DIM, seed=4)
+    (h, t), r = pair(), embeddings(9, DIM, seed=4)
     assert close(scores("complex", h, r, t), scores("complex", t, conjugate(r), h))
 
 
 def test_complex_with_no_imaginary_part_is_distmult() -> None:
-    (h, t), r = pair(), vectors(9, DIM, seed=4)
+    (h, t), r = pair(), embeddings(9, DIM, seed=4)
     zero = torch.zeros(9, DIM, dtype=torch.float64)
     wide = [torch.cat((x, zero), 1) for x in (h, r, t)]
     assert close(make("complex", dim=2 * DIM).score(*wide), scores("distmult", h, r, t))
@@ -150,25 +152,25 @@ def test_rotate_is_symmetric_for_half_turns(angle: float) -> None:
 
 
 def test_rotate_inverts_a_relation_by_its_sign() -> None:
-    (h, t), r = pair(), vectors(9, DIM // 2, seed=4)
+    (h, t), r = pair(), embeddings(9, DIM // 2, seed=4)
     assert close(scores("rotate", h, r, t), scores("rotate", t, -r, h))
 
 
 def test_rotate_composes_relations_by_their_sum() -> None:
     decoder, (h, _) = make("rotate"), pair()
-    r, s = vectors(9, DIM // 2, seed=4), vectors(9, DIM // 2, seed=5)
+    r, s = embeddings(9, DIM // 2, seed=4), embeddings(9, DIM // 2, seed=5)
     assert close(decoder.query_tails(decoder.query_tails(h, r), s), decoder.query_tails(h, r + s))
 
 
 def test_rotate_keeps_lengths() -> None:
     decoder, (h, _) = make("rotate"), pair()
-    assert close(decoder.query_tails(h, vectors(9, DIM // 2, seed=4)).norm(dim=1), h.norm(dim=1))
+    assert close(decoder.query_tails(h, embeddings(9, DIM // 2, seed=4)).norm(dim=1), h.norm(dim=1))
 
 
 def test_rotate_is_highest_where_the_rotation_arrives() -> None:
     decoder, (h, _) = make("rotate"), pair()
     assert isinstance(decoder, RotatE)
-    r = vectors(9, DIM // 2, seed=4)
+    r = embeddings(9, DIM // 2, seed=4)
     there = decoder.score(h, r, decoder.query_tails(h, r))
     assert torch.allclose(there, torch.full_like(there, decoder.gamma), atol=1e-5)
 
@@ -199,18 +201,18 @@ def test_numbers_that_are_none_are_refused(name: str, wrong: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["rescal", "tucker"])
-def test_questions_share_the_dropped_numbers_of_their_relation(name: str) -> None:
+def test_queries_share_the_dropped_numbers_of_their_relation(name: str) -> None:
     option = "dropout" if name == "rescal" else "matrix_dropout"
     decoder, relations = make(name, **{option: 0.5}), torch.tensor([0, 1, 0, 0])
-    h = vectors(1, DIM).expand(4, DIM)
-    asked = decoder.ask_tails(h, relations)
+    h = embeddings(1, DIM).expand(4, DIM)
+    asked = decoder.tail_queries(h, relations)
     assert close(asked[0], asked[2])
     assert close(asked[0], asked[3])
     assert not close(asked[0], asked[1])
 
 
 @pytest.mark.parametrize("name", ["rescal", "tucker"])
-def test_no_question_gets_a_matrix_of_its_own(name: str) -> None:
+def test_no_query_gets_a_matrix_of_its_own(name: str) -> None:
     decoder, kept = make(name), []
 
     def keep(x: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ def test_no_question_gets_a_matrix_of_its_own(name: str) -> None:
         return x
 
     relations = torch.arange(500) % RELATIONS
-    h = vectors(500, DIM)
+    h = embeddings(500, DIM)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         decoder.ask(h, relations, h)
     assert max(kept) <= 8 * 500 * DIM
@@ -244,20 +246,20 @@ def test_transe_starts_as_its_options_say() -> None:
 def test_tucker_with_the_identity_for_a_core_is_rescal() -> None:
     tucker, rescal = TuckER(RELATIONS, 3, relation_dim=9).double(), RESCAL(RELATIONS, 3).double()
     tucker.core.data = torch.eye(9, dtype=torch.float64)
-    (h, t), r = pair(3), vectors(9, 9, seed=4)
+    (h, t), r = pair(3), embeddings(9, 9, seed=4)
     assert close(tucker.score(h, r, t), rescal.score(h, r, t))
 
 
 @pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
 def test_transe_gains_by_gamma_alone_where_the_move_arrives(name: str) -> None:
-    decoder, (h, _), r = make(name, gamma=2.5), pair(), vectors(9, DIM, seed=4)
+    decoder, (h, _), r = make(name, gamma=2.5), pair(), embeddings(9, DIM, seed=4)
     assert close(decoder.score(h, r, h + r), torch.full((9,), 2.5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
 def test_transe_scores_do_not_see_where_the_origin_is(name: str) -> None:
-    decoder, (h, t), r = make(name), pair(), vectors(9, DIM, seed=4)
-    move = vectors(DIM, seed=5)
+    decoder, (h, t), r = make(name), pair(), embeddings(9, DIM, seed=4)
+    move = embeddings(DIM, seed=5)
     assert close(decoder.score(h + move, r, t + move), decoder.score(h, r, t))
 
 
@@ -265,10 +267,10 @@ def test_transe_scores_do_not_see_where_the_origin_is(name: str) -> None:
 def test_transe_compares_all_alike_in_parts_of_any_size(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder, given = make("transe"), [vectors(3, DIM), vectors(9, DIM, seed=3)]
-    expected = decoder.match(given[0][:, None], given[1])
+    decoder, given = make("transe"), [embeddings(3, DIM), embeddings(9, DIM, seed=3)]
+    expected = decoder.score_query(given[0][:, None], given[1])
     monkeypatch.setattr("dans.models.decoders.transe.DIFFERENCES", most)
-    scores = decoder.match_all(*given)
+    scores = decoder.score_all(*given)
     assert close(scores, expected)
     assert all(map(close, gradients(scores, given), gradients(expected, given)))
 
@@ -276,9 +278,9 @@ def test_transe_compares_all_alike_in_parts_of_any_size(
 def test_distances_of_near_vectors_are_near_and_never_less_than_none() -> None:
     """‖q‖² + ‖e‖² − 2⟨q, e⟩ cancels: what is left of a root is 10⁻³ of a length, not a NaN."""
     decoder = make("transe, p = 2", dim=20).float()
-    q = 10 * vectors(50, 20).detach().float()
+    q = 10 * embeddings(50, 20).detach().float()
     e = (q + 1e-5).requires_grad_()
-    scores = decoder.match_all(q, e)
+    scores = decoder.score_all(q, e)
     near = scores.diagonal() - 6
     assert (near <= 0).all()
     assert near.min() > -0.1
@@ -287,7 +289,7 @@ def test_distances_of_near_vectors_are_near_and_never_less_than_none() -> None:
 
 def test_transe_relations_invert_compose_and_are_symmetric_at_zero_alone() -> None:
     decoder, (h, t) = make("transe"), pair()
-    r, s = vectors(9, DIM, seed=4), vectors(9, DIM, seed=5)
+    r, s = embeddings(9, DIM, seed=4), embeddings(9, DIM, seed=5)
     assert close(decoder.score(h, r, t), decoder.score(t, -r, h))
     assert close(decoder.query_tails(decoder.query_tails(h, r), s), decoder.query_tails(h, r + s))
     assert close(decoder.score(h, 0 * r, t), decoder.score(t, 0 * r, h))
@@ -304,7 +306,7 @@ def test_rotate_is_symmetric_where_it_turns_by_half() -> None:
 @pytest.mark.parametrize("name", ["rescal", "tucker", "simple"])
 def test_these_can_be_symmetric_antisymmetric_and_inverse(name: str) -> None:
     decoder, (h, t) = make(name), pair()
-    r = vectors(9, decoder.relation.embedding_dim, seed=4)
+    r = embeddings(9, decoder.relation.embedding_dim, seed=4)
     if name == "simple":
         back = torch.cat((r[:, DIM // 2 :], r[:, : DIM // 2]), dim=1)
     elif name == "rescal":
@@ -322,19 +324,19 @@ def test_these_can_be_symmetric_antisymmetric_and_inverse(name: str) -> None:
 
 def test_rescal_composes_relations_by_their_product() -> None:
     decoder, (h, _) = make("rescal"), pair()
-    r, s = vectors(9, DIM**2, seed=4), vectors(9, DIM**2, seed=5)
+    r, s = embeddings(9, DIM**2, seed=4), embeddings(9, DIM**2, seed=5)
     product = (r.unflatten(1, (DIM, DIM)) @ s.unflatten(1, (DIM, DIM))).flatten(1)
     after = decoder.query_tails(decoder.query_tails(h, r), s)
     assert torch.allclose(after, decoder.query_tails(h, product), rtol=1e-11, atol=1e-11)
 
 
 def spread_out(n: int, dim: int) -> Tensor:
-    """Unit vectors in every direction."""
-    return torch.nn.functional.normalize(vectors(n, dim).detach(), dim=1)
+    """Unit embeddings in every direction."""
+    return torch.nn.functional.normalize(embeddings(n, dim).detach(), dim=1)
 
 
 def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
-    """Unit vectors are at most 2 apart: of 1,000, none costs less than log(1 + 999 / e²)."""
+    """Unit embeddings are at most 2 apart: of 1,000, none costs less than log(1 + 999 / e²)."""
     entities, decoder = spread_out(1000, 20), make("transe", dim=20, p=2)
     floor = math.log(1 + 999 * math.exp(-2))
     assert floor == pytest.approx(4.91, abs=0.005)
@@ -359,12 +361,12 @@ def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
 
 
 @pytest.mark.parametrize("name", ["transe", "transe, p = 2", "rotate"])
-def test_a_distance_needs_gamma_to_think_a_fact_likely(name: str) -> None:
+def test_a_distance_needs_gamma_to_think_a_triple_likely(name: str) -> None:
     h, t = pair()
     relations = torch.arange(9) % RELATIONS
     for gamma, most in ((0.0, 0.5), (3.0, 1 / (1 + math.exp(-3.0)))):
         decoder = make(name, gamma=gamma)
-        near = decoder.query_tails(h, decoder.vectors(relations))
-        believed = [decoder.match(near, other).sigmoid() for other in (t, near)]
+        near = decoder.query_tails(h, decoder.embeddings(relations))
+        believed = [decoder.score_query(near, other).sigmoid() for other in (t, near)]
         assert max(x.max().item() for x in believed) <= most + 1e-12
         assert believed[1].min().item() == pytest.approx(most, abs=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DistMult
@@ -134,12 +134,17 @@ def test_options_out_of_range_are_refused(name):
 def test_lookup_draws_one_mask_for_an_entity_and_a_step():
     torch.manual_seed(0)
     lookup = Lookup(NUM_ENTITIES, 40, dropout=0.5)
-    vectors = lookup(toy())
+    embeddings = lookup(toy())
     decoder = DistMult(1, 40)
     decoder.relation.weight.data.fill_(1.0)
-    facts = torch.tensor([[3, 0, 1], [3, 0, 3], [1, 0, 3]])
-    positives = Model(lookup, decoder).positives(facts, vectors)
-    masks = [positives.tail_query[0], positives.tail_query[1], positives.head_query[2], vectors[3]]
+    triples = torch.tensor([[3, 0, 1], [3, 0, 3], [1, 0, 3]])
+    positives = Model(lookup, decoder).positives(triples, embeddings)
+    masks = [
+        positives.tail_query[0],
+        positives.tail_query[1],
+        positives.head_query[2],
+        embeddings[3],
+    ]
     for one in masks[1:]:
         assert torch.equal(one == 0, masks[0] == 0)
     assert 0 < (masks[0] == 0).sum() < 40

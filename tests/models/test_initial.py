@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.initial import Initial, draw
+from dans.models.initialization import Initial, draw
 
 ROWS, COLUMNS = 300, 100
 

@@ -1,4 +1,4 @@
-"""One encoder and one decoder: facts as vectors, and nothing that dropout could disturb in use."""
+"""One encoder and one decoder: triples as embeddings, and nothing that dropout could disturb in use."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS, DistMult
-from dans.models.model import Model, at_rest
+from dans.models.model import Model, eval_mode
 from dans.registry import build
 
 
@@ -17,11 +17,11 @@ def model_of(kg: KnowledgeGraph, decoder: str, *, reciprocal: bool = False) -> M
 
 @pytest.mark.parametrize("reciprocal", [False, True])
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
-def test_facts_are_scored_as_the_decoder_scores_them(
+def test_triples_are_scored_as_the_decoder_scores_them(
     kg: KnowledgeGraph, decoder: str, reciprocal: bool
 ) -> None:
     model = model_of(kg, decoder, reciprocal=reciprocal)
-    entities = model.vectors(kg.messages("relation"))
+    entities = model.embeddings(kg.messages("relation"))
     positives = model.positives(kg.train, entities)
     heads, relations, tails = kg.train.unbind(-1)
     expected = model.decoder.score(
@@ -49,24 +49,24 @@ def test_some_rows_are_encoded_as_all_are(kg: KnowledgeGraph, encoder: str) -> N
         messages = kg.messages("relation")
         rows = model.encode_rows(messages, ids)
         assert torch.equal(rows, model.encode(messages)[ids])
-        assert torch.equal(rows, model.vectors(messages)[ids])
+        assert torch.equal(rows, model.embeddings(messages)[ids])
         plain = model.encoder(messages)[ids]
         assert torch.equal(rows, plain if bound is None else plain.tanh())
 
 
 @pytest.mark.parametrize("reciprocal", [False, True])
 @pytest.mark.parametrize("decoder", ["simple", "rescal", "tucker"])
-def test_bounded_facts_are_scored_within_the_bound(
+def test_bounded_triples_are_scored_within_the_bound(
     kg: KnowledgeGraph, decoder: str, reciprocal: bool
 ) -> None:
     given = {"bound": 2.0, "shift": 0.5, "reciprocal": reciprocal}
     encoder = ENCODERS["rgcn"](kg.num_entities, kg.num_relations, 4)
     known = {"num_relations": kg.num_relations, "dim": 4}
     model = Model(encoder, build(DECODERS, decoder, given=given, **known))
-    entities = model.vectors(kg.messages("relation"))
+    entities = model.embeddings(kg.messages("relation"))
     positives = model.positives(kg.train, entities)
     heads, relations, tails = kg.train.unbind(-1)
-    r = model.decoder.vectors(relations)
+    r = model.decoder.embeddings(relations)
     expected = model.decoder.score(entities[heads], r, entities[tails])
     torch.testing.assert_close(positives.scores().squeeze(1), expected)
     torch.testing.assert_close(positives.r, r)
@@ -78,8 +78,8 @@ def test_vectors_in_use_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> N
     model = model_of(kg, "distmult").train()
     messages = kg.messages("relation")
     assert not torch.equal(model.encode(messages), model.encode(messages))
-    assert torch.equal(model.vectors(messages), model.vectors(messages))
-    assert not model.vectors(messages).requires_grad
+    assert torch.equal(model.embeddings(messages), model.embeddings(messages))
+    assert not model.embeddings(messages).requires_grad
     assert model.training
 
 
@@ -89,15 +89,15 @@ def test_widths_must_agree(kg: KnowledgeGraph) -> None:
         Model(encoder, DECODERS["distmult"](kg.num_relations, 6))
 
 
-def test_at_rest_nothing_is_in_training_and_then_all_is_as_before(kg: KnowledgeGraph) -> None:
+def test_eval_mode_nothing_is_in_training_and_then_all_is_as_before(kg: KnowledgeGraph) -> None:
     model = model_of(kg, "distmult").train()
     model.encoder.eval()
     before = [part.training for part in model.modules()]
     assert any(before)
     assert not all(before)
-    with at_rest(model):
+    with eval_mode(model):
         assert not any(part.training for part in model.modules())
     assert [part.training for part in model.modules()] == before
-    with pytest.raises(KeyError), at_rest(model):
+    with pytest.raises(KeyError), eval_mode(model):
         raise KeyError
     assert [part.training for part in model.modules()] == before

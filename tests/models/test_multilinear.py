@@ -15,17 +15,17 @@ from tests.suites.decoders import (
     MULTILINEAR,
     RELATIONS,
     close,
+    embeddings,
     gradients,
     make,
     settled,
-    vectors,
 )
 
 
 @pytest.mark.parametrize("name", MULTILINEAR)
 def test_multilinear_scores_scale_with_each_part(name: str) -> None:
-    h, t, decoder = vectors(9, DIM), vectors(9, DIM, seed=3), make(name)
-    r = vectors(9, decoder.relation.embedding_dim, seed=4)
+    h, t, decoder = embeddings(9, DIM), embeddings(9, DIM, seed=3), make(name)
+    r = embeddings(9, decoder.relation.embedding_dim, seed=4)
     score = decoder.score
     assert close(score(2 * h, -3 * r, 5 * t), -30 * score(h, r, t))
 
@@ -44,7 +44,7 @@ def every_triple(decoder: Multilinear, entities: Tensor, relations: list[int]) -
     one_by_one = []
     for k in relations:
         for way in (k, k + RELATIONS) if decoder.reciprocal else (k,):
-            r = decoder.vectors(torch.tensor(way))
+            r = decoder.embeddings(torch.tensor(way))
             one_by_one += [
                 decoder.score(h, r, t) - decoder.shift for h in entities for t in entities
             ]
@@ -59,7 +59,7 @@ def test_total_is_the_sum_over_all_triples_and_so_is_its_gradient(
 ) -> None:
     decoder = settled(make(name, **options))
     assert isinstance(decoder, Multilinear)
-    table = vectors(4, DIM)
+    table = embeddings(4, DIM)
     entities = decoder.prepare(table)
     ids = None if relations is None else torch.tensor(relations)
     total = decoder.total(entities, ids)
@@ -81,7 +81,7 @@ def test_total_drops_nothing(name: str) -> None:
     assert isinstance(decoder, Multilinear)
     assert isinstance(plain, Multilinear)
     assert decoder.training
-    assert torch.equal(decoder.total(vectors(4, DIM)), plain.total(vectors(4, DIM)))
+    assert torch.equal(decoder.total(embeddings(4, DIM)), plain.total(embeddings(4, DIM)))
 
 
 @pytest.mark.parametrize("name", [*MULTILINEAR, "tucker, d_r = 4"])
@@ -91,10 +91,10 @@ def test_bounded_scores_stay_within_their_bound(name: str, size: float, bound: f
     decoder = settled(make(name, bound=bound))
     for parameter in decoder.parameters():
         parameter.data *= size
-    entities = decoder.prepare(size * vectors(40, DIM))
+    entities = decoder.prepare(size * embeddings(40, DIM))
     ids = torch.arange(40) % RELATIONS
     queries = torch.cat(decoder.ask(entities, ids, entities))
-    scores = decoder.match_all(queries, entities)
+    scores = decoder.score_all(queries, entities)
     # At the corners of the cube tanh is 1 to the last digit, and sums are rounded.
     assert scores.abs().max() <= bound * (1 + 1e-12 * (size > 5))
     assert scores.abs().max() > 0
@@ -106,17 +106,17 @@ def test_bounded_scores_reach_their_bound_and_no_lower_one_would_do(name: str) -
     for parameter in decoder.parameters():
         parameter.data.fill_(50.0)
     one = decoder.prepare(torch.full((1, DIM), 50.0, dtype=torch.float64))
-    score = decoder.score(one, decoder.vectors(torch.tensor([0])), one)
+    score = decoder.score(one, decoder.embeddings(torch.tensor([0])), one)
     assert score.item() == pytest.approx(2.0)
 
 
 def test_unbounded_and_bounded_vectors() -> None:
-    table = vectors(4, DIM)
+    table = embeddings(4, DIM)
     assert torch.equal(make("simple").prepare(table), table)
     assert torch.equal(make("simple", bound=2.0).prepare(table), table.tanh())
     decoder = make("simple", bound=2.0)
     expected = decoder.relation.weight.tanh() * (2.0 / 3)
-    assert close(decoder.vectors(torch.arange(RELATIONS)), expected)
+    assert close(decoder.embeddings(torch.arange(RELATIONS)), expected)
 
 
 @pytest.mark.parametrize("name", MULTILINEAR)
@@ -132,5 +132,5 @@ def test_a_bounded_score_leaves_a_loss() -> None:
     ones = torch.full((1, DIM), 50.0, dtype=torch.float64)
     decoder.relation.weight.data.fill_(50.0)
     one = decoder.prepare(ones)
-    score = decoder.score(one, decoder.vectors(torch.tensor([0])), one)
+    score = decoder.score(one, decoder.embeddings(torch.tensor([0])), one)
     assert torch.nn.functional.softplus(-score).item() == pytest.approx(0.0067, abs=5e-5)

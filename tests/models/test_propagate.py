@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dans.data.messages import MessageGraph
-from dans.models import propagate as module
-from dans.models.propagate import (
+from dans.data.message_graph import MessageGraph
+from dans.models import message_passing as module
+from dans.models.message_passing import (
     Plan,
     basis_first_dense,
     basis_first_sparse,
@@ -20,7 +20,7 @@ FORMS = [grouped, basis_first_dense, basis_first_sparse]
 GRAPHS = {
     "toy": (TOY, NUM_ENTITIES, NUM_RELATIONS),
     "one relation": (TOY[:5], NUM_ENTITIES, 1),
-    "one fact": (TOY[:1], 2, 1),
+    "one triple": (TOY[:1], 2, 1),
     "one entity": (torch.tensor([[0, 0, 0], [0, 1, 0]]), 1, 2),
     "hubs on both sides": (torch.tensor([[0, 0, 1], [2, 0, 3], [1, 1, 0], [1, 1, 2]]), 4, 2),
     "only self-loops": (torch.arange(40)[:, None] * torch.tensor([1, 0, 1]), 40, 1),
@@ -94,10 +94,10 @@ def test_gradients_of_blocks_are_those_of_finite_differences():
     )
 
 
-def random_graph(seed=0, facts=3000, entities=200, relations=30):
-    """Facts whose relations and entities follow a power law, as in real graphs."""
+def random_graph(seed=0, triples=3000, entities=200, relations=30):
+    """Triples whose relations and entities follow a power law, as in real graphs."""
     torch.manual_seed(seed)
-    skewed = torch.rand(facts, 3).pow(3) * torch.tensor([entities, relations, entities])
+    skewed = torch.rand(triples, 3).pow(3) * torch.tensor([entities, relations, entities])
     return skewed.long(), entities, relations
 
 
@@ -136,8 +136,8 @@ def test_the_cheapest_order_of_work_is_taken(monkeypatch):
 
 
 def test_dense_is_for_small_graphs_and_sparse_for_very_many_relations():
-    def cheapest(facts, entities, relations, width=100):
-        graph = MessageGraph.of(*random_graph(0, facts, entities, relations))
+    def cheapest(triples, entities, relations, width=100):
+        graph = MessageGraph.of(*random_graph(0, triples, entities, relations))
         costs = estimate(graph, 4, width, width)
         return min(costs, key=costs.get)
 
@@ -154,7 +154,7 @@ def test_rows_number_the_smaller_side_of_each_relation():
 
 
 def test_padding_stays_within_an_eighth_or_eight_rows_a_type():
-    triples, n, m = random_graph(facts=20000, entities=3000)
+    triples, n, m = random_graph(triples=20000, entities=3000)
     plan = Plan.make(MessageGraph.of(triples, n, m), torch.float32)
     filled = plan.collect.pointers.diff() > 0
     for bucket in plan.buckets:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.models.rgcn import RGCN, FrozenRGCN, RGCNLayer
 from tests import oracles_rgcn as oracle

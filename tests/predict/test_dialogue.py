@@ -1,4 +1,4 @@
-"""Questions as text, answers as text, and the script that carries both."""
+"""Queries as text, answers as text, and the script that carries both."""
 
 import csv
 import gzip
@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.assembly import configure, train
-from dans.calibration import Platt
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.evaluation.calibration import Platt
 from dans.models.decoders import DistMult
-from dans.predict import Predictor, Question, dialogue, forms
-from dans.predict.dialogue import parse
-from dans.predict.forms import FORMS, Csv, Form, JsonLines, Table, Wish
+from dans.predict import Predictor, Query
+from dans.predict import answers as dialogue
+from dans.predict import output_formats as forms
+from dans.predict.answers import parse
+from dans.predict.output_formats import FORMS, Csv, Form, JsonLines, Table, Wish
+from dans.runs.train import configure, train
 from tests.predict.test_predictor import RECIPE, RGCN
 from tests.processes import Running, run
 
@@ -82,77 +84,77 @@ def test_lines_that_ask_nothing_are_refused(line: str, sentence: str) -> None:
 def test_a_file_is_refused_by_file_and_line_before_anything_is_answered(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    ask, path = predictor_of(kg), tmp_path / "questions.tsv"
+    ask, path = predictor_of(kg), tmp_path / "queries.tsv"
     path.write_bytes(b"\xef\xbb\xbfada\tknows\r\n\r\nada\tknws\r\n")
-    with pytest.raises(InputError, match=r"questions.tsv:3: relation: .* did you mean 'knows'"):
-        dialogue.read_questions(path, ask)
+    with pytest.raises(InputError, match=r"queries.tsv:3: relation: .* did you mean 'knows'"):
+        dialogue.read_queries(path, ask)
     path.write_bytes(b"ada\tknows\n\xff\tknows\n")
-    with pytest.raises(
-        InputError, match=r"questions.tsv:2: byte 1 of the line, 0xff, is not UTF-8"
-    ):
-        dialogue.read_questions(path, ask)
+    with pytest.raises(InputError, match=r"queries.tsv:2: byte 1 of the line, 0xff, is not UTF-8"):
+        dialogue.read_queries(path, ask)
     path.write_bytes(b"\n\n")
-    with pytest.raises(InputError, match=r"questions.tsv: no question in it; expected head"):
-        dialogue.read_questions(path, ask)
+    with pytest.raises(InputError, match=r"queries.tsv: no query in it; expected head"):
+        dialogue.read_queries(path, ask)
     with pytest.raises(InputError, match="cannot be read: No such file"):
-        dialogue.read_questions(tmp_path / "none", ask)
+        dialogue.read_queries(tmp_path / "none", ask)
 
 
 def test_a_gzipped_file_is_read(kg: KnowledgeGraph, tmp_path: Path) -> None:
-    path = tmp_path / "questions.tsv.gz"
+    path = tmp_path / "queries.tsv.gz"
     path.write_bytes(gzip.compress(b"ada\tknows\n?\tknows\tbob\n"))
-    questions = dialogue.read_questions(path, predictor_of(kg))
-    assert questions == [Question("ada", "knows"), Question(relation="knows", tail="bob")]
+    queries = dialogue.read_queries(path, predictor_of(kg))
+    assert queries == [Query("ada", "knows"), Query(relation="knows", tail="bob")]
 
 
-def test_a_question_mark_that_is_a_name_is_not_guessed_at(tmp_path: Path) -> None:
+def test_a_query_mark_that_is_a_name_is_not_guessed_at(tmp_path: Path) -> None:
     ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
-    path = tmp_path / "questions.tsv"
+    path = tmp_path / "queries.tsv"
     path.write_text("?\tr\tb\n")
     with pytest.raises(
         InputError, match="'\\?' is a name here; ask by an empty column, or as JSON"
     ):
-        dialogue.read_questions(path, ask)
+        dialogue.read_queries(path, ask)
     path.write_text('\tr\tb\n{"head": "?", "relation": "r"}\n')
-    asked = [question.parts for question in dialogue.read_questions(path, ask)]
+    asked = [query.parts for query in dialogue.read_queries(path, ask)]
     assert asked == [(None, "r", "b"), ("?", "r", None)]
 
 
-def test_replies_keep_the_order_of_questions(
+def test_replies_keep_the_order_of_queries(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogue, "HELD", 4)
-    questions = [
-        Question("ada", "owns"),
-        Question("ada", "owns", "map"),
-        Question(head="ada", tail="bob"),
-        Question("bob", "owns"),
-        Question("bob", "owns", "cup"),
+    queries = [
+        Query("ada", "owns"),
+        Query("ada", "owns", "map"),
+        Query(head="ada", tail="bob"),
+        Query("bob", "owns"),
+        Query("bob", "owns", "cup"),
     ]
     form = JsonLines(predictor_of(kg), Wish(top=2))
-    lines = [json.loads(line) for line in whole(dialogue.answer(form, questions)).splitlines()]
+    lines = [json.loads(line) for line in whole(dialogue.answer(form, queries)).splitlines()]
     assert [(line["head"], line["relation"], line["tail"]) for line in lines] == [
-        question.parts for question in questions
+        query.parts for query in queries
     ]
     assert [len(line.get("answers", ())) for line in lines] == [2, 0, 2, 2, 0]
 
 
 def test_json_is_what_python_answers(kg: KnowledgeGraph) -> None:
     ask = predictor_of(kg, calibrated=True)
-    question, triple = Question("ada", "owns"), Question("ada", "owns", "map")
+    query, whole_triple = Query("ada", "owns"), Query("ada", "owns", "map")
     form = JsonLines(ask, Wish(top=3, ranks=True))
-    listed, fact = map(json.loads, whole(dialogue.answer(form, [question, triple])).splitlines())
+    listed, triple = map(
+        json.loads, whole(dialogue.answer(form, [query, whole_triple])).splitlines()
+    )
     for line, answer in zip(listed["answers"], ask.tails("ada", "owns", top=3), strict=True):
         assert line == {**vars(answer), "known": list(answer.known)}
     expected = vars(ask.rank([("ada", "owns", "map")])[0])
-    assert fact == {**expected, "known": ["test"]}
+    assert triple == {**expected, "known": ["test"]}
 
 
 def test_csv_quotes_what_needs_quotes_and_gives_triples() -> None:
     odd = 'say "x, y"\n'
     ask = predictor_of(KnowledgeGraph.of([("a", "r", odd)]))
-    questions = [Question("a", "r"), Question("a", "r", odd), Question(head="a", tail=odd)]
-    text = whole(dialogue.answer(Csv(ask, Wish(ranks=True)), questions))
+    queries = [Query("a", "r"), Query("a", "r", odd), Query(head="a", tail=odd)]
+    text = whole(dialogue.answer(Csv(ask, Wish(ranks=True)), queries))
     assert text.startswith("asked,head,relation,tail,rank,score,probability,known,")
     assert text.count("\r\n") == 1 + 2 + 1 + 1
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -166,7 +168,7 @@ def test_csv_quotes_what_needs_quotes_and_gives_triples() -> None:
 
 def test_a_table_is_aligned_and_steers_no_terminal() -> None:
     ask = predictor_of(KnowledgeGraph.of([("a", "r", "\x1b[2Jred"), ("語語", "r", "plain")]))
-    text = whole(dialogue.answer(Table(ask, Wish()), [Question("a", "r")]))
+    text = whole(dialogue.answer(Table(ask, Wish()), [Query("a", "r")]))
     assert "\x1b" not in text
     head, rule, blank, title, columns, *rows = text.splitlines()
     assert (head, blank, title) == ("a toy", "", "(a, r, ?)")
@@ -180,15 +182,15 @@ def test_a_table_is_aligned_and_steers_no_terminal() -> None:
 def test_a_table_tells_probabilities_where_there_are_some(kg: KnowledgeGraph) -> None:
     for calibrated in (False, True):
         ask = predictor_of(kg, calibrated=calibrated)
-        questions = [Question("ada", "owns"), Question("ada", "owns", "map")]
-        text = whole(dialogue.answer(Table(ask, Wish(ranks=True)), questions))
+        queries = [Query("ada", "owns"), Query("ada", "owns", "map")]
+        text = whole(dialogue.answer(Table(ask, Wish(ranks=True)), queries))
         assert ("probability" in text) is calibrated
         assert "rank as tail" in text
 
 
 def test_a_table_says_that_nothing_new_is_left() -> None:
     ask = predictor_of(KnowledgeGraph.of([("a", "r", "a"), ("a", "r", "b")]))
-    text = whole(dialogue.answer(Table(ask, Wish(new_only=True)), [Question("a", "r")]))
+    text = whole(dialogue.answer(Table(ask, Wish(new_only=True)), [Query("a", "r")]))
     assert "no answer that is not known" in text
     assert "left out" in text
 
@@ -196,18 +198,18 @@ def test_a_table_says_that_nothing_new_is_left() -> None:
 def test_a_table_cuts_long_names_and_data_never() -> None:
     long = "語x" * 200
     ask = predictor_of(KnowledgeGraph.of([(long, "r", "a")]))
-    for question in (Question(long, "r"), Question(relation="r", tail="a")):
-        text = whole(dialogue.answer(Table(ask, Wish()), [question]))
+    for query in (Query(long, "r"), Query(relation="r", tail="a")):
+        text = whole(dialogue.answer(Table(ask, Wish()), [query]))
         assert f"{long[:160]}…" in text
         assert long[:161] not in text
         for form in (JsonLines(ask, Wish()), Csv(ask, Wish())):
-            said = whole(dialogue.answer(form, [question]))
+            said = whole(dialogue.answer(form, [query]))
             assert long in (said if isinstance(form, Csv) else str(json.loads(said)))
 
 
-def test_a_name_that_is_a_question_mark_is_shown_as_one() -> None:
+def test_a_name_that_is_a_query_mark_is_shown_as_one() -> None:
     ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
-    text = whole(dialogue.answer(Table(ask, Wish()), [Question("?", "r")]))
+    text = whole(dialogue.answer(Table(ask, Wish()), [Query("?", "r")]))
     assert text.splitlines()[3] == "('?', r, ?)"
 
 
@@ -222,9 +224,9 @@ def test_options_of_no_effect_on_lines_are_told(
         (triple, {"new_only": True}, "--new"),
     ):
         wish = Wish.of(None, **(asked | options))
-        path = tmp_path / "questions.tsv"
+        path = tmp_path / "queries.tsv"
         path.write_bytes(content)
-        with pytest.raises(InputError, match=rf"questions.tsv: {idle}: no effect"):
+        with pytest.raises(InputError, match=rf"queries.tsv: {idle}: no effect"):
             dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path))
         path.write_bytes(listed + triple)
         assert whole(dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path)))
@@ -268,13 +270,13 @@ def test_each_line_is_answered_before_the_next_is_read(kg: KnowledgeGraph) -> No
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained run on a user's own facts, and files of questions."""
+    """A trained run on a user's own triples, and files of queries."""
     folder = tmp_path_factory.mktemp("talk")
-    (folder / "facts").mkdir()
+    (folder / "triples").mkdir()
     for split in ("train", "valid", "test"):
         lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
-        (folder / "facts" / f"{split}.tsv").write_text("".join(lines))
-    (folder / "own.toml").write_text(RECIPE.format(data=folder / "facts", objective=RGCN))
+        (folder / "triples" / f"{split}.tsv").write_text("".join(lines))
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples", objective=RGCN))
     train(configure(folder / "own.toml", []), folder / "run")
     (folder / "good.tsv").write_text("e1\tr0\n?\tr1\te2\ne1\tr0\te5\n")
     return folder
@@ -318,11 +320,11 @@ def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
 def test_names_that_a_terminal_cannot_write_are_spelt_out(
     folder: Path, tmp_path: Path, encoding: str
 ) -> None:
-    (tmp_path / "facts").mkdir()
-    for path in (folder / "facts").iterdir():
+    (tmp_path / "triples").mkdir()
+    for path in (folder / "triples").iterdir():
         text = path.read_text().replace("e1", "語1")
-        (tmp_path / "facts" / path.name).write_text(text, "utf-8")
-    (tmp_path / "own.toml").write_text(RECIPE.format(data="facts", objective=RGCN))
+        (tmp_path / "triples" / path.name).write_text(text, "utf-8")
+    (tmp_path / "own.toml").write_text(RECIPE.format(data="triples", objective=RGCN))
     env = {**os.environ, "PYTHONIOENCODING": encoding}
     done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr

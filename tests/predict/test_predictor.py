@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from baselines import assembly as baselines
-from dans.assembly import configure, load, train
-from dans.calibration import Platt
-from dans.classifier import logits
 from dans.data.graph import SPLITS, KnowledgeGraph
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.errors import InputError, visible
-from dans.evaluation import Evaluator
-from dans.judging import calibrate, probabilities
+from dans.evaluation.calibration import Platt
+from dans.evaluation.classifier import logits
+from dans.evaluation.evaluator import Evaluator
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
-from dans.predict import Answer, Predictor, Question
+from dans.predict import Answer, Predictor, Query
 from dans.registry import build
+from dans.runs.evaluate import calibrate, probabilities
+from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 
 CODERS = [(name, reciprocal) for name in DECODERS for reciprocal in (False, True)]
@@ -61,8 +61,8 @@ def test_ranks_are_those_of_evaluation(kg: KnowledgeGraph, name: str, reciprocal
     ranks = evaluator.ranks(ask.decoder, ask.entities)
     assert torch.equal(ranks.optimistic, ranks.pessimistic), "no ties, so that there is one answer"
     triples = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
-    for fact, expected in zip(ask.rank(triples), ranks.realistic.tolist(), strict=True):
-        assert [fact.head_rank, fact.tail_rank] == expected
+    for triple, expected in zip(ask.rank(triples), ranks.realistic.tolist(), strict=True):
+        assert [triple.head_rank, triple.tail_rank] == expected
     for (head, relation, tail), (head_rank, tail_rank) in zip(
         triples, ranks.realistic.tolist(), strict=True
     ):
@@ -72,8 +72,8 @@ def test_ranks_are_those_of_evaluation(kg: KnowledgeGraph, name: str, reciprocal
         )
         for answers, truth, rank in sides:
             # Its place among the answers that are not known, and itself.
-            rivals = [a.name for a in answers if not a.known or a.name == truth]
-            assert rivals.index(truth) + 1 == rank
+            negatives = [a.name for a in answers if not a.known or a.name == truth]
+            assert negatives.index(truth) + 1 == rank
 
 
 @pytest.mark.parametrize(("name", "reciprocal"), CODERS)
@@ -82,8 +82,8 @@ def test_scores_are_those_of_the_decoder(kg: KnowledgeGraph, name: str, reciproc
     h, r, t = ask.entities[[0]], torch.tensor([1]), ask.entities[[2]]
     decoder = ask.decoder
     with torch.no_grad():
-        forwards = decoder.match(decoder.ask_tails(h, r), t).item()
-        backwards = decoder.match(decoder.ask_heads(r, t), h).item()
+        forwards = decoder.score_query(decoder.tail_queries(h, r), t).item()
+        backwards = decoder.score_query(decoder.head_queries(r, t), h).item()
     head, relation, tail = kg.entities[0], kg.relations[1], kg.entities[2]
     (listed,) = [a for a in ask.tails(head, relation, top=99) if a.name == tail]
     assert listed.score == pytest.approx(forwards)
@@ -118,17 +118,17 @@ def test_known_answers_name_their_splits(kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize("asked", ["heads", "relations", "tails"])
 def test_new_only_leaves_out_what_is_known_and_nothing_else(kg: KnowledgeGraph, asked: str) -> None:
     ask = predictor_of(kg)
-    question = {
-        "heads": Question(relation="knows", tail="bob"),
-        "relations": Question(head="ada", tail="cup"),
-        "tails": Question("ada", "owns"),
+    query = {
+        "heads": Query(relation="knows", tail="bob"),
+        "relations": Query(head="ada", tail="cup"),
+        "tails": Query("ada", "owns"),
     }[asked]
-    (everything,) = ask.ask([question], top=99)
-    (new,) = ask.ask([question], top=99, new_only=True)
+    (everything,) = ask.ask([query], top=99)
+    (new,) = ask.ask([query], top=99, new_only=True)
     assert any(answer.known for answer in everything)
     assert names(new) == [answer.name for answer in everything if not answer.known]
     assert [answer.rank for answer in new] == list(range(1, len(new) + 1))
-    (two,) = ask.ask([question], top=2, new_only=True)
+    (two,) = ask.ask([query], top=2, new_only=True)
     assert two == new[:2]
 
 
@@ -138,7 +138,7 @@ def test_of_equal_scores_the_smaller_id_comes_first(kg: KnowledgeGraph, top: int
     expected = [kg.entities[i] for i in (1, 3, 7, 0, 2, 4, 6, 5)]
     assert names(ask.tails("ada", "near", top=top)) == expected[:top]
     triples = [("ada", "near", name) for name in expected]
-    assert [fact.tail_rank for fact in ask.rank(triples)] == list(range(1, 9))
+    assert [triple.tail_rank for triple in ask.rank(triples)] == list(range(1, 9))
 
 
 def test_entities_with_equal_vectors_have_equal_scores() -> None:
@@ -162,15 +162,15 @@ def test_answers_hang_neither_on_the_budget_nor_on_company(
 ) -> None:
     usual = predictor_of(wide, name)
     few = Predictor(wide, usual.decoder, usual.entities, budget=Budget(9_000_000))
-    questions = [Question(f"e{i}", "r0") for i in range(60)]
-    questions += [Question(relation="r1", tail="e7"), Question(head="e1", tail="e2")]
+    queries = [Query(f"e{i}", "r0") for i in range(60)]
+    queries += [Query(relation="r1", tail="e7"), Query(head="e1", tail="e2")]
     held = watch(few, monkeypatch)
-    together = few.ask(questions, top=4)
-    assert sum(held) == len(questions)
+    together = few.ask(queries, top=4)
+    assert sum(held) == len(queries)
     assert len(held) > 3
     assert max(held) * 8 * wide.num_entities < 9_000_000
     for i in (0, 59, 60, 61):
-        (alone,) = usual.ask([questions[i]], top=4)
+        (alone,) = usual.ask([queries[i]], top=4)
         assert names(together[i]) == names(alone)
         assert [a.score for a in together[i]] == pytest.approx([a.score for a in alone])
     triples = [(f"e{i}", "r0", "e5") for i in range(40)]
@@ -179,7 +179,7 @@ def test_answers_hang_neither_on_the_budget_nor_on_company(
 
 
 def watch(ask: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many questions are scored at a time, from here on."""
+    """How many queries are scored at a time, from here on."""
     held, scores = [], ask._scores
 
     def watched(ids: Tensor, column: int) -> Tensor:
@@ -190,7 +190,7 @@ def watch(ask: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return held
 
 
-def test_a_budget_that_holds_no_question_is_refused(kg: KnowledgeGraph) -> None:
+def test_a_budget_that_holds_no_query_is_refused(kg: KnowledgeGraph) -> None:
     ask = predictor_of(kg)
     ask.budget = Budget(10)
     with pytest.raises(InputError, match="memory_budget: expected at least"):
@@ -201,8 +201,8 @@ def test_memory_that_gives_out_changes_no_answer(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = predictor_of(kg)
-    questions = [Question("ada", "owns"), Question("bob", "owns"), Question("cy", "owns")]
-    expected, scores = ask.ask(questions), ask._scores
+    queries = [Query("ada", "owns"), Query("bob", "owns"), Query("cy", "owns")]
+    expected, scores = ask.ask(queries), ask._scores
 
     def scarce(ids: Tensor, column: int) -> Tensor:
         if len(ids) > 1:
@@ -210,7 +210,7 @@ def test_memory_that_gives_out_changes_no_answer(
         return scores(ids, column)
 
     monkeypatch.setattr(ask, "_scores", scarce)
-    assert [names(answers) for answers in ask.ask(questions)] == [names(a) for a in expected]
+    assert [names(answers) for answers in ask.ask(queries)] == [names(a) for a in expected]
 
 
 def test_nothing_is_dropped_and_modes_stay(kg: KnowledgeGraph) -> None:
@@ -234,9 +234,9 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
     ask = predictor_of(kg, reciprocal=True)
     ask.calibration = Platt(a=2.0, b=-1.0)
     listed = ask.tails("ada", "owns", top=1)[0]
-    fact = ask.score([("ada", "owns", listed.name)])[0]
-    assert listed.score != pytest.approx(fact.score)
-    assert listed.probability == fact.probability
+    triple = ask.score([("ada", "owns", listed.name)])[0]
+    assert listed.score != pytest.approx(triple.score)
+    assert listed.probability == triple.probability
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
         (("ada", "knows", "bob"), "nothing is asked of a whole triple"),
     ],
 )
-def test_questions_that_cannot_be_answered_are_refused(
+def test_queries_that_cannot_be_answered_are_refused(
     kg: KnowledgeGraph, asked: tuple[str, str, str], sentence: str
 ) -> None:
     with pytest.raises(InputError) as refusal:
-        predictor_of(kg).ask([Question(*asked)])
+        predictor_of(kg).ask([Query(*asked)])
     assert sentence in str(refusal.value)
 
 
@@ -323,16 +323,16 @@ decoder = { name = "complex", reciprocal = true }
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two trained runs on a user's own facts, by what trained them."""
+    """Two trained runs on a user's own triples, by what trained them."""
     folder = tmp_path_factory.mktemp("asked")
-    (folder / "facts").mkdir()
+    (folder / "triples").mkdir()
     for split in SPLITS:
         lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
-        (folder / "facts" / f"{split}.tsv").write_text("".join(lines))
+        (folder / "triples" / f"{split}.tsv").write_text("".join(lines))
     made = {}
     for name, objective, how in (("dans", RGCN, train), ("baselines", SOFTMAX, baselines.train)):
         recipe = folder / f"{name}.toml"
-        recipe.write_text(RECIPE.format(data=folder / "facts", objective=objective))
+        recipe.write_text(RECIPE.format(data=folder / "triples", objective=objective))
         how(configure(recipe, []), folder / name)
         made[name] = folder / name
     return made
@@ -347,9 +347,9 @@ def test_runs_of_every_kind_are_asked(runs: dict[str, Path], kind: str) -> None:
     named = [(entities[h], relations[r], entities[t]) for h, r, t in triples.tolist()]
     said = ask.score(named)
     expected = logits(trained.model.decoder, trained.entities, triples).tolist()
-    assert [fact.score for fact in said] == pytest.approx(expected)
-    assert all("test" in fact.known for fact in said)
-    assert {fact.probability for fact in said} == {None}
+    assert [triple.score for triple in said] == pytest.approx(expected)
+    assert all("test" in triple.known for triple in said)
+    assert {triple.probability for triple in said} == {None}
     assert str(runs[kind]) in ask.about
     assert f"best checkpoint, step {trained.step}" in ask.about
 
@@ -365,7 +365,7 @@ def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
     for norm in ("relation", "node", "code"):
         ours = MessageGraph.of(kg.train, kg.num_entities, kg.num_relations, norm)
         theirs = kg.messages(norm)
-        for part in ("sources", "targets", "etype", "facts", "weight"):
+        for part in ("sources", "targets", "etype", "triples", "weight"):
             assert torch.equal(getattr(ours, part), getattr(theirs, part)), (norm, part)
 
 
@@ -393,7 +393,7 @@ def test_a_calibrated_run_tells_probabilities(labelled: Path) -> None:
     for method in ("platt", "isotonic"):
         ask = Predictor.load(labelled, method=method)
         listed = ask.tails("e0", "r0", top=3)
-        triples = [ask.ids(Question("e0", "r0", answer.name)) for answer in listed]
+        triples = [ask.ids(Query("e0", "r0", answer.name)) for answer in listed]
         expected = probabilities(labelled, torch.tensor(triples), method=method)
         assert [answer.probability for answer in listed] == pytest.approx(expected.tolist())
     assert sorted(path.name for path in labelled.iterdir()) == before, "asking writes nothing"

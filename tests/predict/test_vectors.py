@@ -1,4 +1,4 @@
-"""Vectors leave a run for other programs: exactly, whole or not at all."""
+"""Embeddings leave a run for other programs: exactly, whole or not at all."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from google.protobuf import text_format
 from safetensors import safe_open
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from dans.assembly import configure, load, train
 from dans.errors import InputError
-from dans.predict import vectors as writing
-from dans.predict.vectors import Vectors, export
+from dans.predict import export as writing
+from dans.predict.export import Embeddings, export
+from dans.runs.train import configure, load, train
 from tests.processes import run as run_script
 
 RECIPE = """
@@ -34,10 +34,10 @@ threads = 1
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    (folder / "facts").mkdir()
+    (folder / "triples").mkdir()
     for split in ("train", "valid", "test"):
-        (folder / "facts" / f"{split}.tsv").write_text("a\tr\tü b\nc\ts\ta\n語\tr\tc\n", "utf-8")
-    (folder / "recipe.toml").write_text(RECIPE.format(data=folder / "facts"))
+        (folder / "triples" / f"{split}.tsv").write_text("a\tr\tü b\nc\ts\ta\n語\tr\tc\n", "utf-8")
+    (folder / "recipe.toml").write_text(RECIPE.format(data=folder / "triples"))
     train(configure(folder / "recipe.toml", []), folder / "run")
     return folder / "run"
 
@@ -80,32 +80,32 @@ def test_the_projector_finds_tables_and_names(run: Path, tmp_path: Path) -> None
         "inverse_relations",
     ]
     part = config.embeddings[0]
-    vectors = np.loadtxt(out / part.tensor_path, delimiter="\t", dtype=np.float32)
-    assert np.array_equal(vectors, load(run).entities.detach().numpy()), "nine digits are exact"
+    embeddings = np.loadtxt(out / part.tensor_path, delimiter="\t", dtype=np.float32)
+    assert np.array_equal(embeddings, load(run).entities.detach().numpy()), "nine digits are exact"
     names = (out / part.metadata_path).read_text("utf-8").splitlines()
     assert names == ["a", "ü b", "c", "語"]
 
 
 def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
     odd = ["tab\there", "line\nend", "\u2028", "plain"]
-    vectors = Vectors({"entities": torch.eye(4)}, {"entities": odd}, {})
-    writing.write_projector(tmp_path, vectors)
+    embeddings = Embeddings({"entities": torch.eye(4)}, {"entities": odd}, {})
+    writing.write_projector(tmp_path, embeddings)
     rows = (tmp_path / "entities.names.tsv").read_text("utf-8").splitlines()
     assert rows == ["tab\\there", "line\\nend", "\\u2028", "plain"]
-    writing.write_npy(tmp_path, vectors)
+    writing.write_npy(tmp_path, embeddings)
     assert json.loads((tmp_path / "names.json").read_text("utf-8"))["entities"] == odd
 
 
 def test_bounded_vectors_are_written_as_the_decoder_takes_them(run: Path) -> None:
     trained = load(run)
-    vectors = Vectors.of(run)
-    fact = trained.kg.train[:1]
+    embeddings = Embeddings.of(run)
+    triple = trained.kg.train[:1]
     h, r, t = (
-        vectors.tables["entities"][fact[:, 0]],
-        vectors.tables["relations"][fact[:, 1]],
-        vectors.tables["entities"][fact[:, 2]],
+        embeddings.tables["entities"][triple[:, 0]],
+        embeddings.tables["relations"][triple[:, 1]],
+        embeddings.tables["entities"][triple[:, 2]],
     )
-    expected = trained.positives(fact).scores().flatten()
+    expected = trained.positives(triple).scores().flatten()
     with torch.no_grad():
         assert trained.model.decoder.score(h, r, t).tolist() == pytest.approx(expected.tolist())
 
@@ -123,7 +123,7 @@ def test_a_folder_that_holds_something_is_left_alone(run: Path, tmp_path: Path) 
 def test_what_fails_leaves_nothing_behind(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(folder: Path, vectors: Vectors) -> None:
+    def full(folder: Path, embeddings: Embeddings) -> None:
         (folder / "half").write_text("half")
         raise OSError(28, "No space left on device")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dans.assembly import configure, train
-from dans.judging import judge
-from dans.reporting.gather import Page, gather
-from dans.reporting.page import render
+from dans.report.gather import Page, gather
+from dans.report.page import render
+from dans.runs.evaluate import judge
+from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, TRAIN_DANS
 
 #: Names that break out of markup, scripts, templates and lines, where one is careless.
@@ -23,7 +23,7 @@ HOSTILE = (
 )
 
 
-def facts() -> dict[str, list[str]]:
+def triples() -> dict[str, list[str]]:
     """Lines of three splits, eight entities and three relations."""
     lines = [
         f"{HOSTILE[i % 8]}\t<r{i % 3}>&\t{HOSTILE[(i * i + 3 * (i % 5) + 1) % 8]}"
@@ -34,12 +34,12 @@ def facts() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A run with uniform negatives, and one with DANS that went on from it; both judged."""
+    """A run with uniform negatives, and one with DANS that continued from it; both evaluated."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "facts").mkdir()
-    for split, lines in facts().items():
-        (folder / "facts" / f"{split}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
-    (folder / "plain.toml").write_text(RECIPE.format(data=folder / "facts"))
+    (folder / "triples").mkdir()
+    for split, lines in triples().items():
+        (folder / "triples" / f"{split}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "plain.toml").write_text(RECIPE.format(data=folder / "triples"))
     train(configure(folder / "plain.toml", []), folder / "plain")
     longer = TRAIN_DANS.replace("steps = 2", "steps = 4")
     (folder / "dans.toml").write_text(longer.format(start=folder / "plain"))
@@ -53,7 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="session")
 def page(runs: list[Path]) -> Page:
     """What is said of both."""
-    return gather(runs, facts=12)
+    return gather(runs, triples=12)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation import Evaluator, Ranks
+from dans.evaluation.evaluator import Evaluator, Ranks
 from dans.models.decoders import DistMult
-from dans.reporting.breakdown import by_class, by_degree, by_relation
-from dans.reporting.dataset import classify, degree_class, degree_classes, degrees
+from dans.report.breakdown import by_class, by_degree, by_relation
+from dans.report.data_section import classify, degree_class, degree_classes, degrees
 
 
 @pytest.fixture
@@ -39,15 +39,15 @@ def test_parts_agree_with_a_loop(kg: KnowledgeGraph, ranks: list[Ranks]) -> None
     classes = classify(kg.train, kg.num_relations)
     every = degree_classes()
     places = degree_class(degrees(kg.train, kg.num_entities)).tolist()
-    facts = kg.test.tolist()
+    triples = kg.test.tolist()
     ways = [
-        (by_class, [(classes[r],) * 2 for _, r, _ in facts]),
-        (by_relation, [(kg.relations[r],) * 2 for _, r, _ in facts]),
-        (by_degree, [(every[places[h]], every[places[t]]) for h, _, t in facts]),
+        (by_class, [(classes[r],) * 2 for _, r, _ in triples]),
+        (by_relation, [(kg.relations[r],) * 2 for _, r, _ in triples]),
+        (by_degree, [(every[places[h]], every[places[t]]) for h, _, t in triples]),
     ]
     for way, groups in ways:
         parts = way(kg, ranks)
-        assert sum(part.queries for part in parts) == 2 * len(facts)
+        assert sum(part.queries for part in parts) == 2 * len(triples)
         for i, one in enumerate(ranks):
             wanted = oracle(one, groups)
             assert wanted.keys() == {part.name for part in parts}
@@ -65,10 +65,10 @@ def test_relations_come_by_queries_with_class_and_size(
         (part.queries for part in parts), reverse=True
     )
     owns = next(part for part in parts if part.name == "owns")
-    assert owns.about == {"class": "1-1", "training facts": 4}
+    assert owns.about == {"class": "1-1", "training triples": 4}
 
 
-def test_a_repeated_training_fact_counts_once(kg: KnowledgeGraph, ranks: list[Ranks]) -> None:
+def test_a_repeated_training_triple_counts_once(kg: KnowledgeGraph, ranks: list[Ranks]) -> None:
     twice = dataclasses.replace(kg, train=kg.train.repeat(2, 1))
     assert by_relation(twice, ranks) == by_relation(kg, ranks)
 

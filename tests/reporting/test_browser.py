@@ -14,8 +14,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from dans.reporting.gather import Page
-from dans.reporting.page import render
+from dans.report.gather import Page
+from dans.report.page import render
 from tests.reporting.conftest import HOSTILE
 
 #: What keeps a browser from asking the world anything, or leaving anything behind.
@@ -153,9 +153,9 @@ def test_pointer_on_the_cloud_names_the_entity_and_its_way(opened: Chrome) -> No
         name = re.sub(r"[\d, ]+$", "", origin).strip()
         said[name] = hover(opened, uncovered(opened, group)).split("\n")
         assert said[name][1] == name
-    assert said.keys() == {"true tails", "uniform", "entity way", "relation way"}
+    assert said.keys() == {"true tails", "uniform", "entity pathway", "relation pathway"}
     assert said["true tails"][0] in HOSTILE or said["true tails"][0].startswith("xxx")
-    assert said["entity way"][0].startswith("nearest to ")
+    assert said["entity pathway"][0].startswith("nearest to ")
     assert said["uniform"][2].endswith(", <r0>&, ?")
 
 

@@ -7,30 +7,30 @@ import pytest
 import torch
 
 from dans.analysis.diversity import Group
-from dans.assembly import load
-from dans.reporting import cloud as clouds
-from dans.reporting.cloud import Cloud, cloud, draw, measured
-from dans.reporting.gather import Page
+from dans.report import embedding_plot as clouds
+from dans.report.embedding_plot import Cloud, cloud, draw, measured
+from dans.report.gather import Page
+from dans.runs.train import load
 
 
-def picture(run: Path, facts: int = 12) -> Cloud | str:
+def picture(run: Path, triples: int = 12) -> Cloud | str:
     trained = load(run)
-    drawn = draw(trained, facts=facts)
+    drawn = draw(trained, triples=triples)
     assert not isinstance(drawn, str)
-    return cloud(trained, drawn, facts=facts)
+    return cloud(trained, drawn, triples=triples)
 
 
 def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page) -> None:
     found = page.runs[1].cloud
     assert isinstance(found, Cloud)
-    assert list(found.points) == ["true tails", "entity way", "relation way", "uniform"]
+    assert list(found.points) == ["true tails", "entity pathway", "relation pathway", "uniform"]
     kg = page.traps.audit
     assert kg.entities == 8
     for origin, points in found.points.items():
         assert len(points) <= found.drawn[origin]
         for point in points:
             assert point.generated == origin.endswith("way")
-            assert bool(point.question) == (origin != "true tails")
+            assert bool(point.query) == (origin != "true tails")
             assert point.name
 
 
@@ -72,7 +72,7 @@ def test_crowded_origins_are_thinned(runs: list[Path], monkeypatch: pytest.Monke
 
 def test_too_few_points_are_no_picture(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clouds, "MOST", 3)
-    assert "needs more points" in str(picture(runs[0], facts=1))
+    assert "needs more points" in str(picture(runs[0], triples=1))
 
 
 def test_without_scikit_learn_the_page_says_so(
@@ -80,4 +80,4 @@ def test_without_scikit_learn_the_page_says_so(
 ) -> None:
     for name in ("sklearn", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'dans[plots]'" in str(picture(runs[0], facts=3))
+    assert "pip install 'dans[plots]'" in str(picture(runs[0], triples=3))

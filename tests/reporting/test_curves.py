@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
-from dans.reporting.curves import MOST, Chart, Curve, begun, charts, recorded
+from dans.report.curves import MOST, Chart, Curve, begun, charts, recorded
 from dans.training.run import Run
 
 LINES = [
@@ -16,8 +16,8 @@ LINES = [
         "both": {"mrr": 0.1 * step},
         "heads": {"mrr": 0.2 * step},
         "tails": {"mrr": 0.0},
-        "train": {"loss": 1.0, "critic": math.nan if step == 2 else 0.5},
-        "sampler": {"critic_auc": 0.5, "spread_entity": 0.3, "spread_relation": 0.4},
+        "train": {"loss": 1.0, "discriminator": math.nan if step == 2 else 0.5},
+        "sampler": {"discriminator_auc": 0.5, "spread_entity": 0.3, "spread_relation": 0.4},
     }
     for step in (0, 1, 2)
 ]
@@ -41,8 +41,10 @@ def test_several_runs_lie_over_each_other() -> None:
 
 
 def test_what_is_no_number_is_not_drawn() -> None:
-    critic = next(chart for chart in charts({"A": LINES})["loss"] if chart.title == "critic")
-    assert critic.curves[0].points == ((0, 0.5), (1, 0.5))
+    discriminator = next(
+        chart for chart in charts({"A": LINES})["loss"] if chart.title == "discriminator"
+    )
+    assert discriminator.curves[0].points == ((0, 0.5), (1, 0.5))
 
 
 def test_long_runs_are_thinned_and_keep_their_ends() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.reporting.dataset import (
+from dans.report.data_section import (
     DEGREES,
     Traps,
     classify,
@@ -30,11 +30,11 @@ from dans.reporting.dataset import (
 def test_relation_has_many_from_one_and_a_half_on(
     pairs: list[tuple[int, int]], expected: str
 ) -> None:
-    facts = torch.tensor([[head, 1, tail] for head, tail in pairs])
-    assert classify(facts, 3) == ["not in train", expected, "not in train"]
+    triples = torch.tensor([[head, 1, tail] for head, tail in pairs])
+    assert classify(triples, 3) == ["not in train", expected, "not in train"]
 
 
-def test_degree_counts_distinct_training_facts(kg: KnowledgeGraph) -> None:
+def test_degree_counts_distinct_training_triples(kg: KnowledgeGraph) -> None:
     counts = dict(zip(kg.entities.names, degrees(kg.train, kg.num_entities).tolist(), strict=True))
     assert counts["ada"] == 4 + 2 + 1
     assert counts["gus"] == 0
@@ -68,14 +68,15 @@ def oracle(kg: KnowledgeGraph) -> set[tuple[str, str, bool, int]]:
 
 def test_inverse_symmetric_and_repeated_relations_are_found() -> None:
     pairs = [(f"e{i}", f"e{(3 * i + 1) % 11}") for i in range(11)]
-    facts = [(h, "made", t) for h, t in pairs]
-    facts += [(t, "made_by", h) for h, t in pairs[:10]]
-    facts += [(h, "created", t) for h, t in pairs[:9]]
-    facts += [(a, "near", b) for h, t in pairs[:4] for a, b in ((h, t), (t, h)) if a != b]
-    facts += [("e0", "rare", "e1"), ("e5", "loop", "e5")]
-    kg = KnowledgeGraph.of([*facts, facts[0]])
+    triples = [(h, "made", t) for h, t in pairs]
+    triples += [(t, "made_by", h) for h, t in pairs[:10]]
+    triples += [(h, "created", t) for h, t in pairs[:9]]
+    triples += [(a, "near", b) for h, t in pairs[:4] for a, b in ((h, t), (t, h)) if a != b]
+    triples += [("e0", "rare", "e1"), ("e5", "loop", "e5")]
+    kg = KnowledgeGraph.of([*triples, triples[0]])
     found = {
-        (one.relation, one.other, one.exchanged, round(one.share * one.facts)) for one in copies(kg)
+        (one.relation, one.other, one.exchanged, round(one.share * one.triples))
+        for one in copies(kg)
     }
     assert found == oracle(kg)
     assert {("made", "made_by"), ("near", "near"), ("created", "made")} <= {
@@ -86,4 +87,4 @@ def test_inverse_symmetric_and_repeated_relations_are_found() -> None:
 def test_traps_count_relations_by_class(kg: KnowledgeGraph) -> None:
     traps = Traps.of(kg)
     assert sum(traps.classes.values()) == kg.num_relations
-    assert traps.audit.splits["test"].facts_unseen == 1
+    assert traps.audit.splits["test"].triples_unseen == 1

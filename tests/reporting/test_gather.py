@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from baselines.assembly import OBJECTIVES
-from dans.assembly import configure, load, train
-from dans.calibration import CALIBRATIONS
 from dans.errors import InputError
-from dans.judging import calibrate, judge
+from dans.evaluation.calibration import CALIBRATIONS
 from dans.memory import Budget
-from dans.reporting.gather import Page, compared, fitted_of, gather, short_names
-from dans.reporting.page import render
+from dans.report.gather import Page, compared, fitted_of, gather, short_names
+from dans.report.page import render
+from dans.runs.evaluate import calibrate, judge
+from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 
 
@@ -35,10 +35,10 @@ def test_report_that_says_something_else_is_named(runs: list[Path], tmp_path: Pa
     kept = json.loads((folder / "report.json").read_text())
     kept["both"]["mrr"] = 0.999
     (folder / "report.json").write_text(json.dumps(kept))
-    (of,) = gather([folder], facts=2).runs
+    (of,) = gather([folder], triples=2).runs
     assert not of.agrees
     assert "report.json has mrr of both 0.999" in of.kept
-    assert 'class="warning"' in render(gather([folder], facts=2))
+    assert 'class="warning"' in render(gather([folder], triples=2))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
@@ -74,23 +74,23 @@ def test_one_run_never_judged_is_named_and_the_page_warns(
     folder = tmp_path / "run"
     shutil.copytree(runs[0], folder)
     (folder / "report.json").unlink()
-    page = gather([runs[1], folder], facts=2)
+    page = gather([runs[1], folder], triples=2)
     assert (page.split, page.unjudged) == ("valid", ("B",))
-    assert f"{folder}: not judged on test yet" in caplog.text
+    assert f"{folder}: not evaluated on test yet" in caplog.text
     (results,) = re.findall(r'<section id="results".*?<table', render(page), re.DOTALL)
     assert 'class="warning">These numbers are of validation' in results
-    assert "B of these runs is not judged on test yet" in results
-    assert "These numbers are of validation" not in render(gather([runs[1]], facts=2))
+    assert "B of these runs is not evaluated on test yet" in results
+    assert "These numbers are of validation" not in render(gather([runs[1]], triples=2))
 
 
 def test_run_never_judged_is_ranked_on_validation(runs: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(runs[0], folder)
     (folder / "report.json").unlink()
-    page = gather([folder], facts=2)
+    page = gather([folder], triples=2)
     assert page.split == "valid"
     assert page.runs[0].kept == "Ranked for this page; the folder keeps no report.valid.json."
-    assert gather([folder], split="test", which="last", facts=2).runs[0].step == 4
+    assert gather([folder], split="test", which="last", triples=2).runs[0].step == 4
 
 
 def test_later_runs_are_compared_with_the_first(page: Page) -> None:
@@ -114,10 +114,10 @@ def test_labelled_run_shows_its_calibration(
     recipe = labelled_recipe(tmp_path, monkeypatch)
     folder = tmp_path / "run"
     train(configure(recipe, []), folder)
-    early = gather([folder], facts=2, split="test").runs[0]
+    early = gather([folder], triples=2, split="test").runs[0]
     calibrate(folder)
     judge(folder)
-    page = gather([folder], facts=2)
+    page = gather([folder], triples=2)
     (of,) = page.runs
     assert (early.reliability, early.classification) == (of.reliability, of.classification)
     kept = json.loads((folder / "report.json").read_text())
@@ -154,37 +154,37 @@ def test_run_without_a_sampler_has_a_sentence_for_a_picture(
 
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
-    """A run of other facts."""
-    (tmp_path / "facts").mkdir()
+    """A run of other triples."""
+    (tmp_path / "triples").mkdir()
     for split in ("train", "valid", "test"):
-        (tmp_path / "facts" / f"{split}.tsv").write_text("a\tr\tb\nb\tr\tc\n")
+        (tmp_path / "triples" / f"{split}.tsv").write_text("a\tr\tb\nb\tr\tc\n")
     (tmp_path / "recipe.toml").write_text(
-        f'data = "{tmp_path / "facts"}"\nencoder = {{ name = "lookup", dim = 4 }}\n'
+        f'data = "{tmp_path / "triples"}"\nencoder = {{ name = "lookup", dim = 4 }}\n'
         'decoder = "distmult"\nloss = "logistic"\nsampler = ["uniform"]\n[train]\nsteps = 1\n'
     )
     train(configure(tmp_path / "recipe.toml", []), tmp_path / "other")
     return tmp_path / "other"
 
 
-def test_runs_of_other_facts_are_refused(runs: list[Path], other: Path) -> None:
-    with pytest.raises(InputError, match=r"other: trained on other facts than .*plain; expected"):
-        gather([runs[0], other], facts=2)
+def test_runs_of_other_triples_are_refused(runs: list[Path], other: Path) -> None:
+    with pytest.raises(InputError, match=r"other: trained on other triples than .*plain; expected"):
+        gather([runs[0], other], triples=2)
 
 
 @pytest.mark.parametrize(
-    ("number", "facts", "message"),
+    ("number", "triples", "message"),
     [
         (0, 2, "RUN: expected 1 to 8 folders of runs, got 0"),
         (9, 2, "RUN: expected 1 to 8 folders of runs, got 9"),
         (2, 2, "RUN: expected each folder once"),
-        (1, 0, "--facts: expected at least 1, got 0"),
+        (1, 0, "--triples: expected at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(
-    runs: list[Path], number: int, facts: int, message: str
+    runs: list[Path], number: int, triples: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        gather([runs[0]] * number, facts=facts)
+        gather([runs[0]] * number, triples=triples)
 
 
 def test_no_run_is_loaded_before_all_are_there(runs: list[Path], tmp_path: Path) -> None:

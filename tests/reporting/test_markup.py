@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dans.reporting.markup import LONGEST, Html, data, digest, join, named, tag
+from dans.report.markup import LONGEST, Html, data, digest, join, named, tag
 from tests.reporting.conftest import HOSTILE
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
-from dans.reporting.behind import triple
-from dans.reporting.gather import Page
-from dans.reporting.markup import digest
-from dans.reporting.page import asset, destination, render, write
-from dans.reporting.results import metrics, protocol
-from dans.reporting.svg import STYLES
-from dans.reporting.tables import best
+from dans.report.background import triple
+from dans.report.gather import Page
+from dans.report.markup import digest
+from dans.report.page import asset, destination, render, write
+from dans.report.report_tables import best
+from dans.report.results import metrics, protocol
+from dans.report.svg import STYLES
 from tests.processes import run
 from tests.reporting.conftest import HOSTILE
 from tests.reporting.test_markup import read
@@ -111,7 +111,7 @@ def test_options_that_differ_stand_first(html: str) -> None:
     assert "train.batch" in rest
 
 
-def test_an_entity_named_like_a_question_is_no_question() -> None:
+def test_an_entity_named_like_a_query_is_no_query() -> None:
     assert triple("?", "knows", "?").count("<b>") == 0
     assert triple("?", "knows", None).index("<bdi>?</bdi>") < triple("?", "knows", None).index(
         "<b>"
@@ -174,8 +174,8 @@ def test_same_runs_same_page(page: Page, html: str) -> None:
 
 
 def test_large_tables_are_cut_and_say_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dans.reporting.results.RELATIONS", 2)
-    assert "2 of 3 relations with test facts" in render(page)
+    monkeypatch.setattr("dans.report.results.RELATIONS", 2)
+    assert "2 of 3 relations with test triples" in render(page)
 
 
 def test_page_goes_beside_its_run_unless_told_otherwise(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_page_is_written_whole_and_readable(tmp_path: Path, html: str) -> None:
 @pytest.mark.slow
 def test_script_writes_the_page_into_the_run(runs: list[Path], tmp_path: Path) -> None:
     shutil.copytree(runs[0], tmp_path / "run")
-    done = run("report.py", "run", "--facts", 3, "--split", "valid", cwd=tmp_path)
+    done = run("report.py", "run", "--triples", 3, "--split", "valid", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run/report.html\n"
     assert "valid · " in (tmp_path / "run" / "report.html").read_text("utf-8")
@@ -208,7 +208,7 @@ def test_script_writes_the_page_into_the_run(runs: list[Path], tmp_path: Path) -
     [
         (["nowhere"], "nowhere is not the folder of a run"),
         (["run", "--out", "x.pdf"], "--out: expected a name that ends in .html, got x.pdf"),
-        (["run", "--facts", "0"], "--facts: expected a whole number of at least 1, got '0'"),
+        (["run", "--triples", "0"], "--triples: expected a whole number of at least 1, got '0'"),
         (["run", "run/"], "RUN: expected each folder once"),
     ],
 )

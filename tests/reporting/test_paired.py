@@ -4,18 +4,18 @@ import pytest
 import torch
 from scipy import stats
 
-from dans.evaluation import Ranks
-from dans.reporting.paired import METRICS, gap, gaps, over_seeds
+from dans.evaluation.evaluator import Ranks
+from dans.report.paired import METRICS, gap, gaps, over_seeds
 
 
 def ranks(rows: list[tuple[int, int]]) -> Ranks:
-    """Facts without ties, by the ranks of head and tail."""
+    """Triples without ties, by the ranks of head and tail."""
     table = torch.tensor(rows)
-    facts = torch.arange(3 * len(rows)).view(-1, 3)
-    return Ranks(facts, table, table, torch.full_like(table, 50))
+    triples = torch.arange(3 * len(rows)).view(-1, 3)
+    return Ranks(triples, table, table, torch.full_like(table, 50))
 
 
-def test_difference_is_that_of_the_reports_and_tested_by_facts() -> None:
+def test_difference_is_that_of_the_reports_and_tested_by_triples() -> None:
     ours = ranks([(1, 2), (4, 1), (3, 12), (1, 1)])
     theirs = ranks([(2, 2), (5, 3), (3, 2), (9, 1)])
     found = {one.metric: one for one in gaps(ours, theirs)}
@@ -27,7 +27,7 @@ def test_difference_is_that_of_the_reports_and_tested_by_facts() -> None:
     assert mrr.p == pytest.approx(float(test.pvalue))
     interval = test.confidence_interval(0.95)
     assert (mrr.low, mrr.high) == pytest.approx((float(interval.low), float(interval.high)))
-    assert (mrr.better, mrr.worse, mrr.facts) == (4, 1, 4)
+    assert (mrr.better, mrr.worse, mrr.triples) == (4, 1, 4)
     assert found["hits@10"].mean == pytest.approx(-1 / 8)
     assert found["hits@1"].mean == pytest.approx((1 + 1 + 1) / 8)
 
@@ -38,8 +38,8 @@ def test_runs_that_agree_everywhere_have_no_interval() -> None:
     assert gap("mrr", torch.tensor([[0.5, 0.0]])).low is None
 
 
-def test_other_facts_are_refused() -> None:
-    with pytest.raises(ValueError, match="same facts in the same order"):
+def test_other_triples_are_refused() -> None:
+    with pytest.raises(ValueError, match="same triples in the same order"):
         gaps(ranks([(1, 2), (3, 4)]), ranks([(1, 2)]))
 
 

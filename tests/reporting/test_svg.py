@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from dans.reporting.cloud import Cloud, Point
-from dans.reporting.curves import Curve
-from dans.reporting.svg import FIELD, SIZE, field, lines, said, styles_of, ticks
+from dans.report.curves import Curve
+from dans.report.embedding_plot import Cloud, Point
+from dans.report.svg import FIELD, SIZE, field, lines, said, styles_of, ticks
 
 CURVES = [
     Curve("A", ((0, 0.5), (50, 0.75), (700, 1.0))),
@@ -94,7 +94,7 @@ def cloud(points: dict[str, tuple[Point, ...]]) -> Cloud:
 def test_points_of_a_cloud_lie_within_and_say_their_names() -> None:
     groups = {
         "true tails": (Point(-40.0, 3.0, "ada", False, ""),),
-        "entity way": (Point(10.0, -90.0, "bob", True, "cy, knows, ?"),),
+        "entity pathway": (Point(10.0, -90.0, "bob", True, "cy, knows, ?"),),
         "mine": (Point(0.0, 0.0, "tea", False, "cy, knows, ?"),),
     }
     drawing = field(cloud(groups))

@@ -1,21 +1,21 @@
-"""The worst answers and the facts believed, against all scores at once."""
+"""The worst answers and the triples believed, against all scores at once."""
 
 from collections.abc import Sequence
 
 import pytest
 import torch
 
-from dans.assembly import Trained
-from dans.calibration import Platt
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation import Evaluator, Ranks
+from dans.evaluation.calibration import Platt
+from dans.evaluation.evaluator import Evaluator, Ranks
 from dans.models.decoders import DistMult
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.predict import Predictor
-from dans.reporting import wrong
-from dans.reporting.wrong import missing, score, worst
+from dans.report import mistakes as wrong
+from dans.report.mistakes import missing, score, worst
+from dans.runs.train import Trained
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def ranks(trained: Trained) -> Ranks:
     return Evaluator(trained.kg, "test").ranks(trained.model.decoder, trained.entities)
 
 
-def truth(trained: Trained, fact: Sequence[int]) -> float:
-    """The score of a fact, by ids."""
-    return float(trained.positives(torch.tensor([fact])).scores().detach())
+def truth(trained: Trained, triple: Sequence[int]) -> float:
+    """The score of a triple, by ids."""
+    return float(trained.positives(torch.tensor([triple])).scores().detach())
 
 
 def believed(trained: Trained) -> dict[tuple[str, str, str], float]:
@@ -49,20 +49,20 @@ def believed(trained: Trained) -> dict[tuple[str, str, str], float]:
     known = {tuple(f) for split in (kg.train, kg.valid, kg.test) for f in split.tolist()}
     for h, r, t in kg.test.tolist():
         for e in range(kg.num_entities):
-            for fact in ((e, r, t), (h, r, e)):
-                if fact not in known:
-                    names = kg.entities[fact[0]], kg.relations[r], kg.entities[fact[2]]
-                    found[names] = truth(trained, fact)
+            for triple in ((e, r, t), (h, r, e)):
+                if triple not in known:
+                    names = kg.entities[triple[0]], kg.relations[r], kg.entities[triple[2]]
+                    found[names] = truth(trained, triple)
     return found
 
 
-def test_worst_answers_come_first_and_questions_once(predictor: Predictor, ranks: Ranks) -> None:
+def test_worst_answers_come_first_and_queries_once(predictor: Predictor, ranks: Ranks) -> None:
     found = worst(predictor, ranks)
     assert found
     assert found[0].rank == float(ranks.realistic.max())
     assert [one.rank for one in found] == sorted((one.rank for one in found), reverse=True)
-    assert len({one.question for one in found}) == len(found)
-    assert {one.question.asked for one in found} == {"head", "tail"}
+    assert len({one.query for one in found}) == len(found)
+    assert {one.query.asked for one in found} == {"head", "tail"}
 
 
 def test_answers_are_the_highest_scores_with_known_ones_marked(
@@ -73,11 +73,15 @@ def test_answers_are_the_highest_scores_with_known_ones_marked(
         assert len(one.answers) == wrong.ANSWERS
         given = [(answer.name, answer.score, answer.known) for answer in one.answers]
         for name, value, known in (*given, (one.right, one.score, None)):
-            head, relation, tail = (part or name for part in one.question.parts)
-            fact = [kg.entities.index(head), kg.relations.index(relation), kg.entities.index(tail)]
-            splits = [s for s in ("train", "valid", "test") if fact in kg.split(s).tolist()]
+            head, relation, tail = (part or name for part in one.query.parts)
+            triple = [
+                kg.entities.index(head),
+                kg.relations.index(relation),
+                kg.entities.index(tail),
+            ]
+            splits = [s for s in ("train", "valid", "test") if triple in kg.split(s).tolist()]
             assert "test" in splits if known is None else list(known) == splits
-            assert value == pytest.approx(truth(trained, fact), abs=1e-5)
+            assert value == pytest.approx(truth(trained, triple), abs=1e-5)
         assert one.answers[0].score >= one.answers[-1].score
 
 
@@ -86,16 +90,16 @@ def test_no_relation_fills_the_table(
 ) -> None:
     monkeypatch.setattr(wrong, "SAME", 1)
     found = worst(predictor, ranks)
-    kinds = [(one.question.relation, one.question.asked) for one in found]
+    kinds = [(one.query.relation, one.query.asked) for one in found]
     assert len(set(kinds)) == len(kinds)
 
 
 def test_perfect_answers_are_not_wrong(predictor: Predictor, ranks: Ranks) -> None:
     first = torch.ones_like(ranks.optimistic)
-    assert worst(predictor, Ranks(ranks.facts, first, first, ranks.candidates)) == []
+    assert worst(predictor, Ranks(ranks.triples, first, first, ranks.candidates)) == []
 
 
-def test_believed_facts_are_the_best_unknown_ones(
+def test_believed_triples_are_the_best_unknown_ones(
     trained: Trained, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wrong, "EACH", 8)
@@ -121,6 +125,6 @@ def test_probabilities_are_the_calibrations(trained: Trained, predictor: Predict
 def test_score_is_that_of_the_decoder(
     trained: Trained, predictor: Predictor, *, heads: bool
 ) -> None:
-    for fact in trained.kg.test:
-        own = truth(trained, fact.tolist())
-        assert score(predictor, fact, heads=heads) == pytest.approx(own, abs=1e-5)
+    for triple in trained.kg.test:
+        own = truth(trained, triple.tolist())
+        assert score(predictor, triple, heads=heads) == pytest.approx(own, abs=1e-5)

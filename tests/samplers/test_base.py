@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dans.batch import Negatives, Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.samplers import DANS, SAMPLERS, Kept, Mixture, Uniform
-from tests.suites.samplers import CASES, DIM, SamplerSuite, facts_as_vectors, make
+from dans.models.batch import Negatives, Positives
+from dans.samplers import DANS, SAMPLERS, Mixture, SelfLoop, Uniform
+from tests.suites.samplers import CASES, DIM, SamplerSuite, make, triples_as_vectors
 
 
 class TestEverySampler(SamplerSuite):
@@ -20,54 +20,58 @@ def test_no_sampler_escapes_the_suite() -> None:
     assert {name for name, _ in CASES.values()} == set(SAMPLERS)
 
 
-def test_a_mixture_sets_rivals_side_by_side(kg: KnowledgeGraph) -> None:
-    positives, table, _ = facts_as_vectors(kg)
-    mixture = Mixture(Uniform(k=3), Kept(k=2))
-    rivals = mixture(positives)
+def test_a_mixture_sets_negatives_side_by_side(kg: KnowledgeGraph) -> None:
+    positives, table, _ = triples_as_vectors(kg)
+    mixture = Mixture(Uniform(k=3), SelfLoop(k=2))
+    negatives = mixture(positives)
     assert mixture.k == 5
-    assert rivals.ids is not None
-    assert rivals.valid is None
-    assert torch.equal(rivals.vectors, table[rivals.ids])
-    kept = torch.where(rivals.replaces_head, kg.train[:, 2:], kg.train[:, :1])
-    assert torch.equal(rivals.ids[:, 3:], kept[:, 3:])
+    assert negatives.ids is not None
+    assert negatives.valid is None
+    assert torch.equal(negatives.embeddings, table[negatives.ids])
+    kept = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
+    assert torch.equal(negatives.ids[:, 3:], kept[:, 3:])
 
 
-def test_a_mixture_with_generated_rivals_has_no_ids(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
-    rivals = Mixture(Uniform(k=3), DANS(DIM, k=1))(positives)
-    assert rivals.vectors.shape == (len(positives), 5, DIM)
-    assert rivals.ids is None
+def test_a_mixture_with_generated_negatives_has_no_ids(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
+    negatives = Mixture(Uniform(k=3), DANS(DIM, k=1))(positives)
+    assert negatives.embeddings.shape == (len(positives), 5, DIM)
+    assert negatives.ids is None
 
 
 def test_a_mixture_remembers_whom_its_members_drew(kg: KnowledgeGraph) -> None:
-    positives, table, _ = facts_as_vectors(kg)
-    inner = Mixture(DANS(DIM, k=1), Kept(k=1))
+    positives, table, _ = triples_as_vectors(kg)
+    inner = Mixture(DANS(DIM, k=1), SelfLoop(k=1))
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
-        rivals = mixture(positives)
-        ids = rivals.partial_ids
+        negatives = mixture(positives)
+        ids = negatives.partial_ids
         assert ids is not None
-        assert rivals.ids is None
+        assert negatives.ids is None
         assert ids.lt(0).tolist() == [[False] * 3 + [True] * 2 + [False]] * len(positives)
-        assert torch.equal(rivals.vectors[ids >= 0], table[ids[ids >= 0]])
-    assert Mixture(Uniform(k=3), Kept(k=1))(positives).partial_ids is None
+        assert torch.equal(negatives.embeddings[ids >= 0], table[ids[ids >= 0]])
+    assert Mixture(Uniform(k=3), SelfLoop(k=1))(positives).partial_ids is None
     assert Mixture(DANS(DIM, k=1))(positives).partial_ids is None
 
 
-def test_a_mixture_masks_the_rivals_of_the_member_that_does(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
     known = kg.known(("train",))
-    rivals = Mixture(Kept(k=2), Uniform(k=20, filter="mask", known=known))(positives)
-    assert rivals.valid is not None
-    assert rivals.valid[:, :2].all()
-    assert not rivals.valid[:, 2:].all()
+    negatives = Mixture(SelfLoop(k=2), Uniform(k=20, filter="mask", known=known))(positives)
+    assert negatives.valid is not None
+    assert negatives.valid[:, :2].all()
+    assert not negatives.valid[:, 2:].all()
 
 
 def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
-    assert [phase.name for phase in mixture.phases()] == ["entity_way", "relation_way", "critic"]
-    assert "critic_auc" in mixture.diagnose(positives)
-    assert set(mixture.origins(positives)) == {"uniform", "entity way", "relation way"}
+    assert [phase.name for phase in mixture.phases()] == [
+        "entity_pathway",
+        "relation_pathway",
+        "discriminator",
+    ]
+    assert "discriminator_auc" in mixture.diagnose(positives)
+    assert set(mixture.origins(positives)) == {"uniform", "entity pathway", "relation pathway"}
 
 
 def test_a_mixture_refuses_two_phases_of_one_name() -> None:
@@ -86,22 +90,22 @@ def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) ->
 
 
 class Weighing(Uniform):
-    """Half a weight for each rival, and a term of its own."""
+    """Half a weight for each negative, and a term of its own."""
 
     def forward(self, positives: Positives) -> Negatives:
-        rivals = super().forward(positives)
-        return replace(rivals, weights=torch.full(rivals.replaces_head.shape, 0.5))
+        negatives = super().forward(positives)
+        return replace(negatives, weights=torch.full(negatives.replaces_head.shape, 0.5))
 
     def terms(self, positives: Positives) -> dict[str, torch.Tensor]:
         return {"own": positives.h.sum()}
 
 
 def test_a_mixture_joins_weights_and_terms(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))
-    rivals = mixture(positives)
-    assert rivals.weights is not None
-    assert rivals.weights[0].tolist() == [1.0, 1.0, 0.5]
+    negatives = mixture(positives)
+    assert negatives.weights is not None
+    assert negatives.weights[0].tolist() == [1.0, 1.0, 0.5]
     assert mixture.terms(positives).keys() == {"own"}
     with pytest.raises(InputError, match="share a term"):
         Mixture(Weighing(k=1), Weighing(k=1)).terms(positives)

@@ -1,4 +1,4 @@
-"""Rivals by what is known of concepts."""
+"""Negatives by what is known of concepts."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import CAKE, SAMPLERS
 from tests.samplers.test_types import LINES, classes, occurrences, written
@@ -24,7 +24,7 @@ def cake(kg: KnowledgeGraph, **given: object) -> CAKE:
         SAMPLERS,
         "cake",
         given={"filter": "none", **given},
-        facts=kg.train,
+        triples=kg.train,
         num_entities=kg.num_entities,
         num_relations=kg.num_relations,
         known=kg.known(("train",)),
@@ -37,12 +37,12 @@ def cake(kg: KnowledgeGraph, **given: object) -> CAKE:
 def pool(
     kg: KnowledgeGraph,
     concepts: Mapping[int, set[Hashable]],
-    fact: list[int],
+    triple: list[int],
     side: str,
     rule: str,
 ) -> set[int]:
     """The rule, word by word."""
-    relation, gold = fact[1], fact[0] if side == "head" else fact[2]
+    relation, gold = triple[1], triple[0] if side == "head" else triple[2]
     seen: set[Hashable] = set()
     for head, r, tail in kg.train.tolist():
         if r == relation:
@@ -52,7 +52,7 @@ def pool(
     return {e for e in range(kg.num_entities) if e != gold and concepts[e] & wanted}
 
 
-def facts(kg: KnowledgeGraph) -> list[list[int]]:
+def triples(kg: KnowledgeGraph) -> list[list[int]]:
     return torch.cat((kg.train, kg.valid, kg.test)).tolist()
 
 
@@ -79,13 +79,13 @@ def test_pools_are_those_of_the_rule(
     given = {"concepts": concepts_file(tmp_path)} if source == "file" else {}
     concepts = written(kg) if source == "file" else occurrences(kg)
     sampler = cake(kg, rule=rule, side=side, k=200, **given)
-    ids = sampler(Positives.of_ids(torch.tensor(facts(kg)), kg.num_entities)).ids
+    ids = sampler(Positives.of_ids(torch.tensor(triples(kg)), kg.num_entities)).ids
     assert ids is not None
-    for fact, row in zip(facts(kg), ids.tolist(), strict=True):
-        members = pool(kg, concepts, fact, side, rule)
+    for triple, row in zip(triples(kg), ids.tolist(), strict=True):
+        members = pool(kg, concepts, triple, side, rule)
         # All members are drawn before anyone is a second time.
         assert set(row[: len(members)]) == members
-        assert fact[0 if side == "head" else 2] not in row
+        assert triple[0 if side == "head" else 2] not in row
 
 
 def test_the_two_rules_differ_for_tails_alone(kg: KnowledgeGraph) -> None:
@@ -96,14 +96,14 @@ def test_the_two_rules_differ_for_tails_alone(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_rivals_are_uniform_over_the_pool(side: str, kg: KnowledgeGraph) -> None:
+def test_negatives_are_uniform_over_the_pool(side: str, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     sampler = cake(kg, side=side, k=2)
-    for fact in kg.train.tolist():
-        members = pool(kg, occurrences(kg), fact, side, "paper")
+    for triple in kg.train.tolist():
+        members = pool(kg, occurrences(kg), triple, side, "paper")
         if len(members) < 2:
             continue
-        batch = Positives.of_ids(torch.tensor([fact]).expand(10_000, 3), kg.num_entities)
+        batch = Positives.of_ids(torch.tensor([triple]).expand(10_000, 3), kg.num_entities)
         ids = sampler(batch).ids
         assert ids is not None
         expected = torch.zeros(kg.num_entities)
@@ -111,17 +111,17 @@ def test_rivals_are_uniform_over_the_pool(side: str, kg: KnowledgeGraph) -> None
         assert p_value(ids, expected) > 1e-5
 
 
-def test_rivals_of_a_fact_and_a_side_differ(kg: KnowledgeGraph) -> None:
+def test_negatives_of_a_triple_and_a_side_differ(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     sampler = cake(kg, k=4)
     for _ in range(20):
-        rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
-        assert rivals.ids is not None
-        sides = rivals.replaces_head.tolist()
-        for fact, row, side in zip(kg.train.tolist(), rivals.ids.tolist(), sides, strict=True):
+        negatives = sampler(Positives.of_ids(kg.train, kg.num_entities))
+        assert negatives.ids is not None
+        sides = negatives.replaces_head.tolist()
+        for triple, row, side in zip(kg.train.tolist(), negatives.ids.tolist(), sides, strict=True):
             for name, which in (("head", True), ("tail", False)):
                 mine = [e for e, s in zip(row, side, strict=True) if s is which]
-                members = pool(kg, occurrences(kg), fact, name, "paper")
+                members = pool(kg, occurrences(kg), triple, name, "paper")
                 inside = mine[: len(members)]
                 assert len(set(inside)) == len(inside)
                 assert set(inside) <= members
@@ -129,9 +129,9 @@ def test_rivals_of_a_fact_and_a_side_differ(kg: KnowledgeGraph) -> None:
 
 def test_what_the_pool_cannot_give_is_anyone_else() -> None:
     torch.manual_seed(0)
-    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
-    sampler = CAKE(5, facts=facts, num_entities=6, num_relations=1, side="tail", filter="none")
-    ids = sampler(Positives.of_ids(facts[:1].expand(2000, 3), 6)).ids
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    sampler = CAKE(5, triples=triples, num_entities=6, num_relations=1, side="tail", filter="none")
+    ids = sampler(Positives.of_ids(triples[:1].expand(2000, 3), 6)).ids
     assert ids is not None
     assert ids[:, 0].eq(3).all()
     assert p_value(ids[:, 1:], torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
@@ -139,25 +139,25 @@ def test_what_the_pool_cannot_give_is_anyone_else() -> None:
 
 def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
     torch.manual_seed(0)
-    # The tail of (0, r, 1) is unique by the majority; its only fellow, 3, is a fact as well.
-    facts = torch.tensor([[0, 0, 1], [0, 0, 3], [2, 0, 4], [5, 0, 4]])
+    # The tail of (0, r, 1) is unique by the majority; its only fellow, 3, is a triple as well.
+    triples = torch.tensor([[0, 0, 1], [0, 0, 3], [2, 0, 4], [5, 0, 4]])
     sampler = CAKE(
         2,
-        facts=facts,
+        triples=triples,
         num_entities=8,
         num_relations=1,
         side="tail",
-        known=KnownFacts(facts, 8, 1),
+        known=KnownTriples(triples, 8, 1),
     )
     assert sampler.filter == "resample"
     assert sampler.unique.tolist() == [True, True]
-    drawn = sampler(Positives.of_ids(facts[:1].expand(5000, 3), 8))
+    drawn = sampler(Positives.of_ids(triples[:1].expand(5000, 3), 8))
     assert drawn.valid is not None
     assert drawn.valid.all()
     assert drawn.ids is not None
     seen = Counter(drawn.ids.flatten().tolist())
     assert set(seen) == {0, 2, 4, 5, 6, 7}
-    # Both members are drawn for each fact; 3 is dropped, and an outsider comes in its place.
+    # Both members are drawn for each triple; 3 is dropped, and an outsider comes in its place.
     assert seen[4] > 5000
     assert max(seen[e] for e in (0, 2, 5, 6, 7)) < 1500
 
@@ -208,5 +208,5 @@ def test_wrong_options_are_named(
         cake(kg, **given)
 
 
-def test_two_rivals_are_the_papers_default(kg: KnowledgeGraph) -> None:
+def test_two_negatives_are_the_papers_default(kg: KnowledgeGraph) -> None:
     assert cake(kg).k == 2

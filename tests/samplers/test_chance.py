@@ -2,7 +2,7 @@
 
 import torch
 
-from dans.samplers.chance import below, distinct, tossed
+from dans.samplers.draws import below, distinct, tossed
 from tests.samplers.test_uniform import p_value
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
-from dans.samplers.entity import EntitySampler, any_other, kept, replaced
+from dans.models.batch import Positives
+from dans.samplers.corruption import EntitySampler, any_other, kept, replaced
 
 FACTS = torch.tensor([[0, 0, 1], [2, 0, 3]])
 POSITIVES = Positives.of_ids(FACTS, 5)
@@ -44,18 +44,18 @@ def test_any_other_is_any_but_the_one() -> None:
 
 
 def test_only_what_is_known_is_drawn_again() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, 4], [0, 0, 0], [0, 0, 1]]), 5, 1)
+    known = KnownTriples(torch.tensor([[0, 0, 4], [0, 0, 0], [0, 0, 1]]), 5, 1)
     sampler = Counted(2, first=0, side="tail", filter="resample", known=known)
-    rivals = sampler(POSITIVES)
-    assert rivals.ids is not None
-    assert rivals.ids.tolist() == [[2, 2], [0, 0]]
-    assert rivals.valid is not None
-    assert rivals.valid.all()
+    negatives = sampler(POSITIVES)
+    assert negatives.ids is not None
+    assert negatives.ids.tolist() == [[2, 2], [0, 0]]
+    assert negatives.valid is not None
+    assert negatives.valid.all()
 
 
 def test_without_a_filter_nothing_is_looked_up() -> None:
-    rivals = Counted(2, first=1)(POSITIVES)
-    assert rivals.valid is None
+    negatives = Counted(2, first=1)(POSITIVES)
+    assert negatives.valid is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_without_a_filter_nothing_is_looked_up() -> None:
     [
         ({"side": "left"}, "side: known: coin, head, tail"),
         ({"filter": "drop"}, "filter: known: none, mask, resample"),
-        ({"filter": "mask"}, "filter: mask needs the known facts"),
+        ({"filter": "mask"}, "filter: mask needs the known triples"),
         ({"rounds": 0}, "rounds: must be at least 1"),
     ],
 )

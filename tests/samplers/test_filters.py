@@ -1,16 +1,16 @@
-"""Sides, and rivals that are known facts."""
+"""Sides, and negatives that are known triples."""
 
 import pytest
 import torch
 
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
-from dans.samplers.filters import positive, requires_known, sides, unknown
+from dans.samplers.filters import not_known, positive, requires_known, sides
 
 CPU = torch.device("cpu")
 
 
-def test_each_rival_has_its_own_coin() -> None:
+def test_each_negative_has_its_own_coin() -> None:
     torch.manual_seed(0)
     tossed = sides("coin", 40, 30, CPU)
     assert tossed.shape == (40, 30)
@@ -27,24 +27,24 @@ def test_a_fixed_side_tosses_no_coin(side: str, head: bool) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_corrupted_fact_is_looked_up_on_the_side_it_was_corrupted() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 3]]), 4, 1)
-    facts, ids = torch.tensor([[0, 0, 1]]), torch.tensor([[2, 3, 3, 2]])
+def test_a_corrupted_triple_is_looked_up_on_the_side_it_was_corrupted() -> None:
+    known = KnownTriples(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 3]]), 4, 1)
+    triples, ids = torch.tensor([[0, 0, 1]]), torch.tensor([[2, 3, 3, 2]])
     side = torch.tensor([[True, True, False, False]])
-    assert unknown(known, facts, ids, side).tolist() == [[False, True, False, True]]
+    assert not_known(known, triples, ids, side).tolist() == [[False, True, False, True]]
 
 
 def test_options_are_refused_in_the_users_words() -> None:
     with pytest.raises(InputError, match="k: must be at least 1, got -2"):
         positive("k", -2)
-    with pytest.raises(InputError, match="filter: resample needs the known facts"):
+    with pytest.raises(InputError, match="filter: resample needs the known triples"):
         requires_known("resample", None)
 
 
 def test_what_is_right_passes() -> None:
     positive("k", 1)
     requires_known("none", None)
-    requires_known("mask", KnownFacts(torch.tensor([[0, 0, 1]]), 2, 1))
+    requires_known("mask", KnownTriples(torch.tensor([[0, 0, 1]]), 2, 1))
 
 
 def test_coins_are_fair_and_none_is_tossed_twice() -> None:

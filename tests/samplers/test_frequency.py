@@ -4,46 +4,46 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.losses import Logistic
+from dans.models.batch import Positives
+from dans.objectives.losses import Logistic
 from dans.samplers import Frequency
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import facts_as_vectors
+from tests.suites.samplers import triples_as_vectors
 
 DRAWS = 100_000
-#: ada is the head of some facts, pot the tail of others
+#: ada is the head of some triples, pot the tail of others
 FACT = torch.tensor([[0, 1, 4]])
 
 
 def make(kg: KnowledgeGraph, **given: object) -> Frequency:
-    return Frequency(facts=kg.train, num_entities=kg.num_entities, **given)  # type: ignore[arg-type]
+    return Frequency(triples=kg.train, num_entities=kg.num_entities, **given)  # type: ignore[arg-type]
 
 
 def counts(kg: KnowledgeGraph, column: int, true: int | None) -> Tensor:
     """How often each entity fills a side, counted one by one; nought for the one left out."""
     found = torch.zeros(kg.num_entities, dtype=torch.float64)
-    for fact in kg.train.tolist():
-        found[fact[column]] += 1
+    for triple in kg.train.tolist():
+        found[triple[column]] += 1
     if true is not None:
         found[true] = 0
     return found
 
 
-def given_fact(kg: KnowledgeGraph) -> Positives:
+def given_triple(kg: KnowledgeGraph) -> Positives:
     return Positives.of_ids(FACT, kg.num_entities)
 
 
 @pytest.mark.parametrize("exclude_true", [True, False])
 def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
-    rivals = make(kg, k=2 * DRAWS, exclude_true=exclude_true)(given_fact(kg))
-    assert rivals.ids is not None
-    assert rivals.weights is None
+    negatives = make(kg, k=2 * DRAWS, exclude_true=exclude_true)(given_triple(kg))
+    assert negatives.ids is not None
+    assert negatives.weights is None
     for column, drawn in (
-        (0, rivals.ids[rivals.replaces_head]),
-        (2, rivals.ids[~rivals.replaces_head]),
+        (0, negatives.ids[negatives.replaces_head]),
+        (2, negatives.ids[~negatives.replaces_head]),
     ):
         true = int(FACT[0, column]) if exclude_true else None
         assert p_value(drawn, counts(kg, column, true)) > 1e-4
@@ -54,7 +54,7 @@ def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeG
 @pytest.mark.parametrize("noise", ["published", "weighted"])
 def test_weights_are_of_uniform_draws(noise: str, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
-    ids = make(kg, k=DRAWS, noise=noise, side="tail")(given_fact(kg)).ids
+    ids = make(kg, k=DRAWS, noise=noise, side="tail")(given_triple(kg)).ids
     assert ids is not None
     expected = torch.ones(kg.num_entities)
     expected[4] = 0
@@ -67,15 +67,15 @@ def test_a_weight_is_the_ratio_of_the_two_chances(
     side: str, exclude_true: bool, kg: KnowledgeGraph
 ) -> None:
     given = {"k": 500, "noise": "weighted", "side": side, "exclude_true": exclude_true}
-    rivals = make(kg, **given)(given_fact(kg))
+    negatives = make(kg, **given)(given_triple(kg))
     column = 0 if side == "head" else 2
     unigram = counts(kg, column, int(FACT[0, column]) if exclude_true else None)
     candidates = kg.num_entities - exclude_true
     ratio = unigram / unigram.sum() / (1 / candidates)
-    assert rivals.ids is not None
-    assert rivals.weights is not None
-    torch.testing.assert_close(rivals.weights, ratio[rivals.ids].float())
-    assert rivals.weights.dtype == torch.float32
+    assert negatives.ids is not None
+    assert negatives.weights is not None
+    torch.testing.assert_close(negatives.weights, ratio[negatives.ids].float())
+    assert negatives.weights.dtype == torch.float32
 
 
 @pytest.mark.parametrize("exclude_true", [True, False])
@@ -87,10 +87,10 @@ def test_weighted_expects_what_exact_does(exclude_true: bool, kg: KnowledgeGraph
         expected = float((unigram * terms).sum() / unigram.sum())
         for noise in ("exact", "weighted"):
             given = {"k": DRAWS, "noise": noise, "side": side, "exclude_true": exclude_true}
-            rivals = make(kg, **given)(given_fact(kg))
-            assert rivals.ids is not None
-            weights = torch.ones(1, DRAWS) if rivals.weights is None else rivals.weights
-            values = weights.double() * terms[rivals.ids]
+            negatives = make(kg, **given)(given_triple(kg))
+            assert negatives.ids is not None
+            weights = torch.ones(1, DRAWS) if negatives.weights is None else negatives.weights
+            values = weights.double() * terms[negatives.ids]
             error = float(values.std()) / DRAWS**0.5
             assert abs(float(values.mean()) - expected) < 4 * error
 
@@ -99,7 +99,7 @@ def test_weighted_expects_what_exact_does(exclude_true: bool, kg: KnowledgeGraph
 def test_published_weighs_less_by_the_number_of_candidates(
     exclude_true: bool, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     drawn = []
     for noise in ("published", "weighted"):
         torch.manual_seed(1)
@@ -112,43 +112,43 @@ def test_published_weighs_less_by_the_number_of_candidates(
     assert weighted.weights is not None
     candidates = kg.num_entities - exclude_true
     torch.testing.assert_close(published.weights * candidates, weighted.weights)
-    rivals = []
+    negatives = []
     for part in drawn:
         scores = part.scores(positives)
         loss = Logistic(balance="sum")
         zero = torch.zeros_like(scores)
         whole = loss(positives.scores(), scores, part.valid, part.weights)
-        rivals.append(whole - loss(positives.scores(), scores, part.valid, zero))
-    torch.testing.assert_close(rivals[0] * candidates, rivals[1])
+        negatives.append(whole - loss(positives.scores(), scores, part.valid, zero))
+    torch.testing.assert_close(negatives[0] * candidates, negatives[1])
 
 
-def test_published_is_the_share_of_facts_where_the_true_entity_may_be_drawn(
+def test_published_is_the_share_of_triples_where_the_true_entity_may_be_drawn(
     kg: KnowledgeGraph,
 ) -> None:
     sampler = make(kg, k=500, noise="published", side="head", exclude_true=False)
-    rivals = sampler(given_fact(kg))
-    assert rivals.ids is not None
+    negatives = sampler(given_triple(kg))
+    assert negatives.ids is not None
     share = (counts(kg, 0, None) / len(kg.train)).float()
-    torch.testing.assert_close(rivals.weights, share[rivals.ids])
-    assert rivals.ids.eq(0).any()
+    torch.testing.assert_close(negatives.weights, share[negatives.ids])
+    assert negatives.ids.eq(0).any()
 
 
-def test_a_repeated_fact_counts_again() -> None:
-    facts = torch.tensor([[0, 0, 1], [0, 0, 1], [1, 0, 0]])
-    assert Frequency(facts=facts, num_entities=2).counts.tolist() == [[2.0, 1.0], [1.0, 2.0]]
+def test_a_repeated_triple_counts_again() -> None:
+    triples = torch.tensor([[0, 0, 1], [0, 0, 1], [1, 0, 0]])
+    assert Frequency(triples=triples, num_entities=2).counts.tolist() == [[2.0, 1.0], [1.0, 2.0]]
 
 
-def test_weights_are_of_the_rivals_drawn_again(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+def test_weights_are_of_the_negatives_drawn_again(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
     known = kg.known()
-    rivals = make(kg, noise="weighted", filter="resample", known=known, exclude_true=False)(
+    negatives = make(kg, noise="weighted", filter="resample", known=known, exclude_true=False)(
         positives
     )
-    assert rivals.ids is not None
-    assert rivals.weights is not None
+    assert negatives.ids is not None
+    assert negatives.weights is not None
     share = torch.stack([counts(kg, column, None) for column in (2, 0)]) / len(kg.train)
-    expected = share[rivals.replaces_head.long(), rivals.ids] * kg.num_entities
-    torch.testing.assert_close(rivals.weights, expected.float())
+    expected = share[negatives.replaces_head.long(), negatives.ids] * kg.num_entities
+    torch.testing.assert_close(negatives.weights, expected.float())
 
 
 def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> None:
@@ -157,7 +157,7 @@ def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> Non
     reached = []
     for smoothing in (0.0, 0.5):
         torch.manual_seed(0)
-        ids = make(kg, k=DRAWS, smoothing=smoothing, side="head")(given_fact(kg)).ids
+        ids = make(kg, k=DRAWS, smoothing=smoothing, side="head")(given_triple(kg)).ids
         assert ids is not None
         reached.append(bool(never[ids].any()))
     assert reached == [False, True]
@@ -176,8 +176,8 @@ def test_wrong_options_are_named(kg: KnowledgeGraph) -> None:
 def test_a_side_that_one_entity_fills_alone_is_refused() -> None:
     one_head = torch.tensor([[0, 0, 1], [0, 0, 2]])
     with pytest.raises(InputError, match="fewer than two entities"):
-        Frequency(facts=one_head, num_entities=3)
-    Frequency(facts=one_head, num_entities=3, smoothing=1.0)
+        Frequency(triples=one_head, num_entities=3)
+    Frequency(triples=one_head, num_entities=3, smoothing=1.0)
 
 
 @pytest.mark.parametrize("noise", ["exact", "published", "weighted"])

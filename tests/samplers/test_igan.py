@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers import IGAN, igan, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import changed, facts_as_vectors, gradient, make, move
+from tests.suites.samplers import changed, gradient, make, move, triples_as_vectors
 
 N = 6
 TAIL, HEAD = torch.tensor([False]), torch.tensor([True])
@@ -22,27 +22,29 @@ def small(**given: Any) -> IGAN:
     """A generator over six entities, unlike a uniform one, always from the same seed."""
     torch.manual_seed(0)
     options = {"width": 4, "l2": 0.0, "side": "tail", "filter": "none", **given}
-    sampler = IGAN(num_entities=N, num_relations=2, facts=torch.tensor([[1, 0, 3]]), **options)
+    sampler = IGAN(num_entities=N, num_relations=2, triples=torch.tensor([[1, 0, 3]]), **options)
     with torch.no_grad():
         sampler.output.weight.mul_(4)
     return sampler
 
 
 def repeated(b: int) -> Positives:
-    """The fact (1, 0, 3) b times, over six entities: 0 to 1 as its tails, 0 to −1 as its heads."""
+    """The triple (1, 0, 3) b times, over six entities: 0 to 1 as its tails, 0 to −1 as its heads."""
     entities = torch.linspace(0, 1, N).unsqueeze(1)
     one = torch.ones(b, 1)
-    facts = torch.tensor([[1, 0, 3]]).expand(b, 3)
-    h, t = entities[facts[:, 0]], entities[facts[:, 2]]
+    triples = torch.tensor([[1, 0, 3]]).expand(b, 3)
+    h, t = entities[triples[:, 0]], entities[triples[:, 2]]
     return Positives(
-        facts, h, one, t, one, -one, entities, lambda x, y: (x * y).sum(-1), reciprocal=True
+        triples, h, one, t, one, -one, entities, lambda x, y: (x * y).sum(-1), reciprocal=True
     )
 
 
-def probabilities(sampler: IGAN, facts: Tensor, replaces_head: Tensor) -> Tensor:
+def probabilities(sampler: IGAN, triples: Tensor, replaces_head: Tensor) -> Tensor:
     """Those of all entities, (q, n), from the formula."""
     rows, outputs = [], sampler.output.weight
-    for (head, relation, tail), is_head in zip(facts.tolist(), replaces_head.tolist(), strict=True):
+    for (head, relation, tail), is_head in zip(
+        triples.tolist(), replaces_head.tolist(), strict=True
+    ):
         kept = tail if is_head else head
         r = relation if is_head else relation + sampler.num_relations
         condition = torch.cat((sampler.entities[kept], sampler.relations[r]))
@@ -55,7 +57,7 @@ def probabilities(sampler: IGAN, facts: Tensor, replaces_head: Tensor) -> Tensor
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_rivals_are_drawn_by_the_softmax_and_the_true_entity_never(side: str) -> None:
+def test_negatives_are_drawn_by_the_softmax_and_the_true_entity_never(side: str) -> None:
     sampler = small(k=100_000, side=side)
     ids = sampler(repeated(1)).ids
     expected = probabilities(sampler, repeated(1).triples, HEAD if side == "head" else TAIL)[0]
@@ -89,38 +91,40 @@ def test_log_probabilities_are_those_of_the_softmax(kg: KnowledgeGraph) -> None:
 
 
 def test_known_answers_are_left_out_before_the_softmax() -> None:
-    known = KnownFacts(torch.tensor([[1, 0, 0], [1, 0, 3], [1, 0, 5], [2, 0, 3]]), N, 2)
+    known = KnownTriples(torch.tensor([[1, 0, 0], [1, 0, 3], [1, 0, 5], [2, 0, 3]]), N, 2)
     for side, closed in (("tail", [0, 3, 5]), ("head", [1, 2])):
         sampler = small(k=50_000, side=side, filter="mask", known=known)
         expected = probabilities(sampler, repeated(1).triples, HEAD if side == "head" else TAIL)[0]
         expected = expected.detach()
         expected[closed] = 0
-        rivals = sampler(repeated(1))
-        assert rivals.ids is not None
-        assert p_value(rivals.ids, expected) > 1e-4
-        assert rivals.valid is not None
-        assert rivals.valid.all()
+        negatives = sampler(repeated(1))
+        assert negatives.ids is not None
+        assert p_value(negatives.ids, expected) > 1e-4
+        assert negatives.valid is not None
+        assert negatives.valid.all()
 
 
-def test_where_nothing_else_is_left_known_facts_are_drawn_and_marked() -> None:
-    known = KnownFacts(torch.tensor([[1, 0, e] for e in range(N)]), N, 2)
-    rivals = small(k=100, filter="mask", known=known)(repeated(3))
-    assert rivals.valid is not None
-    assert not rivals.valid.any()
-    assert rivals.ids is not None
-    assert sorted(rivals.ids.unique().tolist()) == [0, 1, 2, 4, 5]
+def test_where_nothing_else_is_left_known_triples_are_drawn_and_marked() -> None:
+    known = KnownTriples(torch.tensor([[1, 0, e] for e in range(N)]), N, 2)
+    negatives = small(k=100, filter="mask", known=known)(repeated(3))
+    assert negatives.valid is not None
+    assert not negatives.valid.any()
+    assert negatives.ids is not None
+    assert sorted(negatives.ids.unique().tolist()) == [0, 1, 2, 4, 5]
 
 
 def test_the_last_unknown_entity_is_found() -> None:
     for left_out in ([4], [4, 3]):
-        facts = [[1, 0, e] for e in range(N) if e not in left_out]
-        rivals = small(filter="mask", known=KnownFacts(torch.tensor(facts), N, 2))(repeated(3))
-        assert rivals.ids is not None
-        assert rivals.ids.eq(4).all()
+        triples = [[1, 0, e] for e in range(N) if e not in left_out]
+        negatives = small(filter="mask", known=KnownTriples(torch.tensor(triples), N, 2))(
+            repeated(3)
+        )
+        assert negatives.ids is not None
+        assert negatives.ids.eq(4).all()
 
 
 def test_pretraining_leaves_other_known_answers_out() -> None:
-    known = KnownFacts(torch.tensor([[1, 0, 3], [1, 0, 5]]), N, 2)
+    known = KnownTriples(torch.tensor([[1, 0, 3], [1, 0, 5]]), N, 2)
     sampler = small(filter="mask", known=known)
     choice = sampler.imitate(repeated(1).triples, TAIL)
     hidden, _ = sampler.read(repeated(1).triples, TAIL)
@@ -134,7 +138,7 @@ def test_pretraining_leaves_other_known_answers_out() -> None:
 def test_parts_agree_with_the_whole(
     baseline: str, pretrain: int, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("igan", kg, baseline=baseline, pretrain=pretrain, filter="mask").eval()
     parts: list[int] = []
     logits = igan.open_logits
@@ -166,7 +170,7 @@ def test_parts_agree_with_the_whole(
 def test_nothing_as_large_as_the_probabilities_is_kept_for_the_gradient(
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("igan", kg, l2=0, width=3, filter="none")
     kept: list[tuple[int, ...]] = []
 
@@ -199,8 +203,8 @@ def test_the_gradient_of_the_softmax_is_the_numerical_one(monkeypatch: pytest.Mo
 
 
 def test_against_a_frozen_model_the_best_candidate_becomes_likely(kg: KnowledgeGraph) -> None:
-    positives = changed(facts_as_vectors(kg)[0], lambda vectors: vectors)
-    scores = positives.match(positives.tail_query.unsqueeze(1), positives.entities)
+    positives = changed(triples_as_vectors(kg)[0], lambda embeddings: embeddings)
+    scores = positives.score_query(positives.tail_query.unsqueeze(1), positives.entities)
     best = scores.scatter(1, kg.train[:, 2:], -torch.inf).argmax(1, keepdim=True)
     side = torch.zeros(len(positives), dtype=torch.bool)
     for baseline in ("none", "batch"):

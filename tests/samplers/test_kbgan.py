@@ -1,4 +1,4 @@
-"""KBGAN: candidates, the two ways to score them, and what the rewards teach."""
+"""KBGAN: candidates, the two pathways to score them, and what the rewards teach."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS
 from dans.registry import build
 from dans.samplers import KBGAN, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import changed, facts_as_vectors, gradient, make, move
+from tests.suites.samplers import changed, gradient, make, move, triples_as_vectors
 
 N = 6
 
@@ -23,40 +23,40 @@ def small(**given: Any) -> KBGAN:
     """A generator over six entities, always from the same seed."""
     torch.manual_seed(0)
     options = {"width": 4, "pretrain": 0, "l2": 0.0, "side": "tail", "filter": "none", **given}
-    return KBGAN(num_entities=N, num_relations=1, facts=torch.tensor([[1, 0, 3]]), **options)
+    return KBGAN(num_entities=N, num_relations=1, triples=torch.tensor([[1, 0, 3]]), **options)
 
 
 def repeated(b: int) -> Positives:
-    """One fact b times, over six entities that score 0 to 5 as its tails, 5 to 0 as its heads."""
+    """One triple b times, over six entities that score 0 to 5 as its tails, 5 to 0 as its heads."""
     entities = torch.stack((torch.arange(N) / 1.0, 5 - torch.arange(N) / 1.0), dim=1)
-    facts = torch.tensor([[1, 0, 3]]).expand(b, 3)
+    triples = torch.tensor([[1, 0, 3]]).expand(b, 3)
     as_tail, as_head = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     return Positives(
-        facts,
-        h=entities[facts[:, 0]],
+        triples,
+        h=entities[triples[:, 0]],
         r=as_tail.expand(b, 2),
-        t=entities[facts[:, 2]],
+        t=entities[triples[:, 2]],
         tail_query=as_tail.expand(b, 2),
         head_query=as_head.expand(b, 2),
         entities=entities,
-        match=lambda query, entity: (query * entity).sum(-1),
+        score_query=lambda query, entity: (query * entity).sum(-1),
     )
 
 
 def fixed(monkeypatch: pytest.MonkeyPatch, sampler: KBGAN, candidates: list[int]) -> None:
-    """Let the candidates of every question be the same."""
+    """Let the candidates of every query be the same."""
 
-    def propose(facts: Tensor, _: Tensor) -> Tensor:
-        return torch.tensor(candidates).expand(len(facts), -1)
+    def propose(triples: Tensor, _: Tensor) -> Tensor:
+        return torch.tensor(candidates).expand(len(triples), -1)
 
     monkeypatch.setattr(sampler, "propose", propose)
 
 
 def probabilities(sampler: KBGAN, candidates: list[int]) -> Tensor:
-    """G's probabilities of candidates for the tail of the one fact."""
-    facts, side = repeated(1).triples, torch.tensor([False])
+    """G's probabilities of candidates for the tail of the one triple."""
+    triples, side = repeated(1).triples, torch.tensor([False])
     ids = torch.tensor([candidates])
-    log_p, _ = sampler.compare(facts, side, ids, torch.ones_like(ids, dtype=torch.bool))
+    log_p, _ = sampler.compare(triples, side, ids, torch.ones_like(ids, dtype=torch.bool))
     return log_p.exp()[0]
 
 
@@ -65,7 +65,7 @@ def probabilities(sampler: KBGAN, candidates: list[int]) -> Tensor:
 def test_against_a_frozen_model_the_best_candidate_becomes_likely(
     baseline: str, generator: str, kg: KnowledgeGraph
 ) -> None:
-    positives = changed(facts_as_vectors(kg)[0], lambda vectors: vectors)
+    positives = changed(triples_as_vectors(kg)[0], lambda embeddings: embeddings)
     sampler = make(
         "kbgan",
         kg,
@@ -76,7 +76,7 @@ def test_against_a_frozen_model_the_best_candidate_becomes_likely(
         filter="none",
     )
     assert isinstance(sampler, KBGAN)
-    scores = positives.match(positives.tail_query.unsqueeze(1), positives.entities)
+    scores = positives.score_query(positives.tail_query.unsqueeze(1), positives.entities)
     true = kg.train[:, 2:]
     best = scores.scatter(1, true, -torch.inf).argmax(1, keepdim=True)
     everyone = torch.arange(8).expand(len(true), -1)
@@ -118,7 +118,7 @@ def test_the_mean_of_many_draws_is_the_gradient_of_the_expected_reward(
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
-def test_rivals_are_drawn_by_the_softmax_over_the_candidates(
+def test_negatives_are_drawn_by_the_softmax_over_the_candidates(
     temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = small(k=100_000, temperature=temperature)
@@ -136,56 +136,58 @@ def test_rivals_are_drawn_by_the_softmax_over_the_candidates(
 
 def test_candidates_are_uniform_over_the_other_entities() -> None:
     sampler = small(candidates=100_000)
-    facts, side = repeated(1).triples, torch.tensor([False])
-    assert p_value(sampler.propose(facts, side), torch.tensor([1.0, 1, 1, 0, 1, 1])) > 1e-4
+    triples, side = repeated(1).triples, torch.tensor([False])
+    assert p_value(sampler.propose(triples, side), torch.tensor([1.0, 1, 1, 0, 1, 1])) > 1e-4
 
 
 def test_the_published_program_may_draw_the_true_entity() -> None:
     sampler = small(candidates=100_000, exclude_true=False)
-    facts, side = repeated(1).triples, torch.tensor([False])
-    assert p_value(sampler.propose(facts, side), torch.ones(N)) > 1e-4
+    triples, side = repeated(1).triples, torch.tensor([False])
+    assert p_value(sampler.propose(triples, side), torch.ones(N)) > 1e-4
 
 
-def test_a_question_has_one_set_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_has_one_set_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = small(k=500, candidates=2, side="coin")
-    rivals = sampler(repeated(30))
-    assert rivals.ids is not None
-    for ids, side in zip(rivals.ids, rivals.replaces_head, strict=True):
+    negatives = sampler(repeated(30))
+    assert negatives.ids is not None
+    for ids, side in zip(negatives.ids, negatives.replaces_head, strict=True):
         assert len(ids[side].unique()) <= 2
         assert len(ids[~side].unique()) <= 2
-    assert len(rivals.ids.unique()) == N
+    assert len(negatives.ids.unique()) == N
 
 
 @pytest.mark.parametrize("policy", ["mask", "resample"])
-def test_known_facts_are_not_picked_where_there_is_a_choice(
+def test_known_triples_are_not_picked_where_there_is_a_choice(
     policy: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("kbgan", kg, filter=policy, candidates=40)
-    rivals = sampler(positives)
-    assert not kg.known(("train",)).contains(rivals.triples(kg.train)).any()
-    assert rivals.valid is not None
-    assert rivals.valid.all()
+    negatives = sampler(positives)
+    assert not kg.known(("train",)).contains(negatives.triples(kg.train)).any()
+    assert negatives.valid is not None
+    assert negatives.valid.all()
 
 
 def test_where_all_candidates_are_known_only_resampling_finds_others() -> None:
-    known = KnownFacts(torch.tensor([[1, 0, e] for e in (0, 2, 3, 4)]), N, 1)
+    known = KnownTriples(torch.tensor([[1, 0, e] for e in (0, 2, 3, 4)]), N, 1)
     shares = {}
     for policy in ("mask", "resample"):
         sampler = small(k=5, candidates=2, filter=policy, known=known)
-        rivals = sampler(repeated(200))
-        assert rivals.valid is not None
-        assert torch.equal(rivals.valid, ~known.contains(rivals.triples(repeated(200).triples)))
-        shares[policy] = float(rivals.valid.double().mean())
+        negatives = sampler(repeated(200))
+        assert negatives.valid is not None
+        assert torch.equal(
+            negatives.valid, ~known.contains(negatives.triples(repeated(200).triples))
+        )
+        shares[policy] = float(negatives.valid.double().mean())
     # A pair of candidates out of five has one of the two unknown with chance 1 − .6²
     assert abs(shares["mask"] - 0.64) < 0.12
     assert shares["resample"] == 1
 
 
-def test_facts_without_a_choice_do_not_dilute_those_with_one(
+def test_triples_without_a_choice_do_not_dilute_those_with_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = KnownFacts(torch.tensor([[1, 0, e] for e in (0, 2, 3)]), N, 1)
+    known = KnownTriples(torch.tensor([[1, 0, e] for e in (0, 2, 3)]), N, 1)
     sampler = small(known=known, filter="mask", baseline="epoch")
     fixed(monkeypatch, sampler, [0, 2])
     move(sampler.phases()[0], repeated(4))
@@ -209,26 +211,26 @@ def test_the_generator_scores_as_the_decoder_of_its_name(
         query = decoder.query_heads(r, sampler.entities[tails])
     else:
         query = decoder.query_tails(sampler.entities[heads], r)
-    expected = decoder.match(query.unsqueeze(1), sampler.entities).log_softmax(-1)
+    expected = decoder.score_query(query.unsqueeze(1), sampler.entities).log_softmax(-1)
     allowed = torch.ones_like(everyone, dtype=torch.bool)
     log_p, _ = sampler.compare(kg.train, torch.full_like(heads, head).bool(), everyone, allowed)
     torch.testing.assert_close(log_p, expected)
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_the_reward_is_the_models_score_of_the_rival(head: bool) -> None:
+def test_the_reward_is_the_models_score_of_the_negative(head: bool) -> None:
     ids, side = torch.arange(N), torch.full((N,), head)
     rewards = small().reward(repeated(N), ids, side)
     assert rewards.tolist() == ([5, 4, 3, 2, 1, 0] if head else [0, 1, 2, 3, 4, 5])
 
 
-def test_the_truth_among_the_candidates_is_no_rival_of_itself(
+def test_the_truth_among_the_candidates_is_no_negative_of_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sampler = small(exclude_true=False)
-    facts, side = repeated(1).triples, torch.tensor([False])
+    triples, side = repeated(1).triples, torch.tensor([False])
     fixed(monkeypatch, sampler, [3, 3, 5])
-    with_truth = sampler.imitate(facts, side)
+    with_truth = sampler.imitate(triples, side)
     assert with_truth.ids.tolist() == [[3]]
     torch.testing.assert_close(with_truth.log_p.exp()[0, 0], probabilities(sampler, [3, 5])[0])
 
@@ -236,40 +238,42 @@ def test_the_truth_among_the_candidates_is_no_rival_of_itself(
 def test_parts_draw_what_the_whole_would(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("kbgan", kg, filter="mask", candidates=3)
     sizes: list[int] = []
     choose = sampler.choose
 
-    def counted(facts: Tensor, *rest: Any) -> Any:
-        sizes.append(len(facts))
-        return choose(facts, *rest)
+    def counted(triples: Tensor, *rest: Any) -> Any:
+        sizes.append(len(triples))
+        return choose(triples, *rest)
 
     monkeypatch.setattr(sampler, "choose", counted)
     sampler(positives)
     monkeypatch.setattr(reinforce, "ELEMENTS", 2 * sampler.cost)
-    rivals = sampler(positives)
+    negatives = sampler(positives)
     assert sizes[0] > 2
     assert sizes[1:] == [2] * (sum(sizes[1:]) // 2) + [1] * (sum(sizes[1:]) % 2)
-    assert rivals.valid is not None
-    known = kg.known(("train",)).contains(rivals.triples(kg.train))
-    assert torch.equal(rivals.valid, ~known)
+    assert negatives.valid is not None
+    known = kg.known(("train",)).contains(negatives.triples(kg.train))
+    assert torch.equal(negatives.valid, ~known)
 
 
 def test_scores_of_a_new_generator_spread_as_in_the_program() -> None:
     for generator, expected in (("distmult", 0.2), ("complex", 0.2 * 2**0.5)):
         torch.manual_seed(0)
-        facts = torch.stack((torch.arange(500), torch.arange(500) % 50, torch.zeros(500).long()), 1)
+        triples = torch.stack(
+            (torch.arange(500), torch.arange(500) % 50, torch.zeros(500).long()), 1
+        )
         sampler = KBGAN(
             num_entities=500,
             num_relations=50,
-            facts=facts,
+            triples=triples,
             generator=generator,
             candidates=100,
             filter="none",
         )
         ids = torch.randint(500, (500, 100))
-        log_p, _ = sampler.compare(facts, facts[:, 0] < 0, ids, ids >= 0)
+        log_p, _ = sampler.compare(triples, triples[:, 0] < 0, ids, ids >= 0)
         assert float(log_p.detach().std(1).square().mean().sqrt()) == pytest.approx(
             expected, rel=0.1
         )

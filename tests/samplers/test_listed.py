@@ -1,4 +1,4 @@
-"""Rivals from a file: all that is listed, nothing else, and errors that name the line."""
+"""Negatives from a file: all that is listed, nothing else, and errors that name the line."""
 
 import gzip
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.batch import Positives
 from dans.samplers import Listed
 from dans.samplers import listed as module
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import facts_as_vectors
+from tests.suites.samplers import triples_as_vectors
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -21,42 +21,42 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-def line(fact: str, side: str, rival: str, *more: str) -> str:
-    return "\t".join((*fact.split(), side, rival, *more))
+def line(triple: str, side: str, negative: str, *more: str) -> str:
+    return "\t".join((*triple.split(), side, negative, *more))
 
 
 def listed(kg: KnowledgeGraph, file: Path, **given: Any) -> Listed:
     return Listed(
         str(file),
         **given,
-        facts=kg.train,
+        triples=kg.train,
         entity_names=kg.entities,
         relation_names=kg.relations,
         known=kg.known(),
     )
 
 
-def facts_of(kg: KnowledgeGraph, *facts: str) -> Positives:
-    """Facts without vectors."""
+def triples_of(kg: KnowledgeGraph, *triples: str) -> Positives:
+    """Triples without embeddings."""
     ids = [
         (kg.entities.index(h), kg.relations.index(r), kg.entities.index(t))
-        for h, r, t in (fact.split() for fact in facts)
+        for h, r, t in (triple.split() for triple in triples)
     ]
     return Positives.of_ids(torch.tensor(ids), kg.num_entities)
 
 
-def drawn(kg: KnowledgeGraph, sampler: Listed, *facts: str) -> list[set[str]]:
-    """Names of the rivals of each fact."""
-    ids = sampler(facts_of(kg, *facts)).ids
+def drawn(kg: KnowledgeGraph, sampler: Listed, *triples: str) -> list[set[str]]:
+    """Names of the negatives of each triple."""
+    ids = sampler(triples_of(kg, *triples)).ids
     assert ids is not None
     return [{kg.entities[i] for i in row} for row in ids.tolist()]
 
 
-def test_rivals_are_those_listed_for_the_fact_and_the_side(
+def test_negatives_are_those_listed_for_the_triple_and_the_side(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     file = write(
-        tmp_path / "rivals.tsv",
+        tmp_path / "negatives.tsv",
         line("ada knows bob", "tail", "tea"),
         line("ada knows bob", "head", "pot"),
         line("ada knows cy", "tail", "cup"),
@@ -66,10 +66,12 @@ def test_rivals_are_those_listed_for_the_fact_and_the_side(
         {"cup"},
     ]
     assert drawn(kg, listed(kg, file, k=9, side="head"), "ada knows bob") == [{"pot"}]
-    rivals = listed(kg, file, k=200)(facts_of(kg, "ada knows bob"))
-    assert rivals.ids is not None
-    expected = torch.where(rivals.replaces_head, kg.entities.index("pot"), kg.entities.index("tea"))
-    assert torch.equal(rivals.ids, expected)
+    negatives = listed(kg, file, k=200)(triples_of(kg, "ada knows bob"))
+    assert negatives.ids is not None
+    expected = torch.where(
+        negatives.replaces_head, kg.entities.index("pot"), kg.entities.index("tea")
+    )
+    assert torch.equal(negatives.ids, expected)
 
 
 def test_enough_are_drawn_without_repeats_and_all_equally_often(
@@ -79,7 +81,7 @@ def test_enough_are_drawn_without_repeats_and_all_equally_often(
     names = ["map", "cy", "tea", "pot", "cup"]
     file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", name) for name in names))
     sampler = listed(kg, file, k=3, side="tail")
-    ids = sampler(facts_of(kg, *["ada knows bob"] * 20_000)).ids
+    ids = sampler(triples_of(kg, *["ada knows bob"] * 20_000)).ids
     assert ids is not None
     assert all(len(row.unique()) == 3 for row in ids[:500])
     possible = torch.zeros(kg.num_entities)
@@ -93,7 +95,7 @@ def test_enough_are_drawn_without_repeats_and_all_equally_often(
 def test_too_few_are_drawn_again(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", x) for x in ("tea", "pot")))
     torch.manual_seed(0)
-    ids = listed(kg, file, k=1000, side="tail")(facts_of(kg, "ada knows bob")).ids
+    ids = listed(kg, file, k=1000, side="tail")(triples_of(kg, "ada knows bob")).ids
     assert ids is not None
     share = float((ids == kg.entities.index("tea")).double().mean())
     assert 0.42 < share < 0.58
@@ -108,7 +110,9 @@ def test_all_that_is_listed_is_drawn_where_it_is_too_little(
     assert drawn(kg, sampler, *["ada knows bob"] * 200) == [names] * 200
 
 
-def test_a_fact_recorded_as_its_own_rival_is_left_out(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_a_triple_recorded_as_its_own_negative_is_left_out(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
     file = write(
         tmp_path / "a.tsv",
         line("ada knows bob", "tail", "tea", "1", "1", "0"),
@@ -116,7 +120,7 @@ def test_a_fact_recorded_as_its_own_rival_is_left_out(kg: KnowledgeGraph, tmp_pa
         line("ada knows bob", "head", "ada", "1", "1", "1"),
     )
     sampler = listed(kg, file, k=50, side="tail")
-    assert len(sampler.rivals) == 1
+    assert len(sampler.negatives) == 1
     assert drawn(kg, sampler, "ada knows bob") == [{"tea"}]
 
 
@@ -134,7 +138,7 @@ def test_where_nothing_is_listed_any_other_entity_is_drawn(
 def test_where_nothing_is_listed_it_can_be_refused(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
     message = (
-        r"a.tsv: lists no rival of the tail for 13 of 14 training facts, "
+        r"a.tsv: lists no negative of the tail for 13 of 14 training triples, "
         r"the first being: bob knows ada; missing = uniform"
     )
     with pytest.raises(InputError, match=message):
@@ -143,28 +147,28 @@ def test_where_nothing_is_listed_it_can_be_refused(kg: KnowledgeGraph, tmp_path:
         (kg.entities[head], kg.relations[relation], kg.entities[tail])
         for head, relation, tail in kg.train.tolist()
     ]
-    whole = write(tmp_path / "b.tsv", *(line(" ".join(fact), "tail", "gus") for fact in names))
+    whole = write(tmp_path / "b.tsv", *(line(" ".join(triple), "tail", "gus") for triple in names))
     sampler = listed(kg, whole, side="tail", missing="refuse")
     assert drawn(kg, sampler, "cy owns map") == [{"gus"}]
-    with pytest.raises(InputError, match="lists no rival for some fact"):
-        sampler(facts_of(kg, "gus knows bob"))
+    with pytest.raises(InputError, match="lists no negative for some triple"):
+        sampler(triples_of(kg, "gus knows bob"))
 
 
-def test_list_of_no_training_fact_is_refused(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_list_of_no_training_triple_is_refused(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", line("gus knows bob", "tail", "tea"))
-    with pytest.raises(InputError, match="no rival of a tail or head of any training fact"):
+    with pytest.raises(InputError, match="no negative of a tail or head of any training triple"):
         listed(kg, file)
     file = write(tmp_path / "b.tsv", line("ada knows bob", "tail", "tea"))
-    with pytest.raises(InputError, match="no rival of a head of any training fact"):
+    with pytest.raises(InputError, match="no negative of a head of any training triple"):
         listed(kg, file, side="head")
 
 
-def test_known_facts_are_masked(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_known_triples_are_masked(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", *(line("ada knows bob", "tail", x) for x in ("cy", "tea")))
-    rivals = listed(kg, file, k=2, side="tail", filter="mask")(facts_of(kg, "ada knows bob"))
-    assert rivals.ids is not None
-    assert rivals.valid is not None
-    assert torch.equal(rivals.valid, rivals.ids == kg.entities.index("tea"))
+    negatives = listed(kg, file, k=2, side="tail", filter="mask")(triples_of(kg, "ada knows bob"))
+    assert negatives.ids is not None
+    assert negatives.valid is not None
+    assert torch.equal(negatives.valid, negatives.ids == kg.entities.index("tea"))
 
 
 def test_header_and_gzip_and_folder_and_further_columns_are_read(
@@ -192,8 +196,8 @@ def test_repeats_count_once_however_the_file_is_cut(
     whole = listed(kg, write(tmp_path / "a.tsv", *lines))
     monkeypatch.setattr(module, "PENDING", 3)
     parts = listed(kg, write(tmp_path / "b.tsv", *lines, *reversed(lines)))
-    assert len(whole.rivals) == 12
-    for name in ("questions", "first", "rivals"):
+    assert len(whole.negatives) == 12
+    for name in ("queries", "first", "negatives"):
         assert torch.equal(getattr(parts, name), getattr(whole, name))
 
 
@@ -203,7 +207,7 @@ def test_another_list_is_refused_on_the_way_back(kg: KnowledgeGraph, tmp_path: P
     assert sum(value.numel() for value in state.values()) == 32
     one.load_state_dict(state)
     other = listed(kg, write(tmp_path / "b.tsv", line("ada knows bob", "tail", "pot")))
-    with pytest.raises(InputError, match="lists other rivals than it did"):
+    with pytest.raises(InputError, match="lists other negatives than it did"):
         other.load_state_dict(state)
 
 
@@ -216,12 +220,15 @@ def test_another_list_is_refused_on_the_way_back(kg: KnowledgeGraph, tmp_path: P
         ),
         ("", r"a.tsv:2: found 0 columns \(a blank line\)"),
         ("ada\tknows\tbob\tobject\ttea", r"a.tsv:2: side: known: head, tail; got 'object'"),
-        ("ada\tknows\tbob\ttail\tteaa", r"a.tsv:2: rival: unknown name 'teaa'; did you mean 'tea"),
+        (
+            "ada\tknows\tbob\ttail\tteaa",
+            r"a.tsv:2: negative: unknown name 'teaa'; did you mean 'tea",
+        ),
         ("ada\tknow\tbob\ttail\ttea", r"a.tsv:2: relation: unknown name 'know'; did you mean 'kn"),
         ("ava\tknows\tbob\ttail\ttea", r"a.tsv:2: head: unknown name 'ava'; did you mean 'ada'"),
         ("ada\tknows\tboob\ttail\ttea", r"a.tsv:2: tail: unknown name 'boob'; did you mean 'bob'"),
-        ("ada\tknows\tbob\ttail\tbob", r"a.tsv:2: rival: 'bob' is the entity it replaces"),
-        ("ada\tknows\tbob\thead\tada", r"a.tsv:2: rival: 'ada' is the entity it replaces"),
+        ("ada\tknows\tbob\ttail\tbob", r"a.tsv:2: negative: 'bob' is the entity it replaces"),
+        ("ada\tknows\tbob\thead\tada", r"a.tsv:2: negative: 'ada' is the entity it replaces"),
         ("ada\tknows\tbob\ttail\ttea\t1\tyes\t0", r"a.tsv:2: valid: known: 0, 1; got 'yes'"),
     ],
 )
@@ -244,7 +251,7 @@ def test_unreadable_files_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gzip stream is truncated or corrupt"):
         listed(kg, tmp_path / "cut.tsv.gz")
     (tmp_path / "empty.tsv").write_text("")
-    with pytest.raises(InputError, match="no rival of a tail or head of any training fact"):
+    with pytest.raises(InputError, match="no negative of a tail or head of any training triple"):
         listed(kg, tmp_path / "empty.tsv")
 
 
@@ -262,7 +269,7 @@ def test_wrong_options_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
 
 def test_gradient_flows_to_the_entities_listed(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
-    positives, table, _ = facts_as_vectors(kg)
-    listed(kg, file, k=2, side="tail")(positives.slice(0, 1)).vectors.sum().backward()
+    positives, table, _ = triples_as_vectors(kg)
+    listed(kg, file, k=2, side="tail")(positives.slice(0, 1)).embeddings.sum().backward()
     assert table.grad is not None
     assert table.grad.abs().sum(1).nonzero().flatten().tolist() == [kg.entities.index("tea")]

@@ -1,4 +1,4 @@
-"""Rivals by Metropolis–Hastings."""
+"""Negatives by Metropolis–Hastings."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers import MCNS
 from dans.samplers.mcns import closest, visited, within
 from dans.samplers.scoring import Scorer
-from tests.suites.samplers import facts_as_vectors, make
+from tests.suites.samplers import make, triples_as_vectors
 
 N = 50
 
@@ -23,26 +23,26 @@ def dot(query: Tensor, entity: Tensor) -> Tensor:
     return (query * entity).sum(-1)
 
 
-def frozen(scores: Tensor, facts: Tensor | None = None) -> Positives:
-    """Facts, at first (0, 0, 1), whose rivals all have given scores, whatever they replace.
+def frozen(scores: Tensor, triples: Tensor | None = None) -> Positives:
+    """Triples, at first (0, 0, 1), whose negatives all have given scores, whatever they replace.
 
     The score is one coordinate of an entity; four others make neighbours of unequal ones.
     """
-    facts = torch.tensor([[0, 0, 1]]) if facts is None else facts
+    triples = torch.tensor([[0, 0, 1]]) if triples is None else triples
     rest = torch.randn(len(scores), 4, generator=torch.Generator().manual_seed(0))
     entities = torch.cat((scores.unsqueeze(1), rest), dim=1)
-    h, t = entities[facts[:, 0]], entities[facts[:, 2]]
+    h, t = entities[triples[:, 0]], entities[triples[:, 2]]
     query = torch.zeros_like(h)
     query[:, 0] = 1
-    return Positives(facts, h, query, t, query, query, entities, dot, dot=True)
+    return Positives(triples, h, query, t, query, query, entities, dot, dot=True)
 
 
 def sampler_for(positives: Positives, k: int = 20, **given: Any) -> MCNS:
-    """A sampler of a graph with these facts alone; of tails, unfiltered, unless asked otherwise."""
+    """A sampler of a graph with these triples alone; of tails, unfiltered, unless asked otherwise."""
     options = {"side": "tail", "filter": "none", "pool": 10}
     return MCNS(
         k,
-        facts=positives.triples,
+        triples=positives.triples,
         num_entities=len(positives.entities),
         num_relations=1,
         **{**options, **given},
@@ -50,14 +50,14 @@ def sampler_for(positives: Positives, k: int = 20, **given: Any) -> MCNS:
 
 
 def spread() -> Positives:
-    """One fact over 50 entities, a few of which score far above the rest: α·std f = 1.5."""
+    """One triple over 50 entities, a few of which score far above the rest: α·std f = 1.5."""
     torch.manual_seed(3)
     scores = torch.empty(N).exponential_()
     return frozen(scores * (2 / scores.std()))
 
 
 def target(positives: Positives, alpha: float = 0.75, barred: tuple[int, ...] = (1,)) -> Tensor:
-    """π, without some entities: at first the fact's own."""
+    """π, without some entities: at first the triple's own."""
     scores = alpha * positives.entities[:, 0]
     scores[list(barred)] = -torch.inf
     return scores.softmax(0)
@@ -141,7 +141,7 @@ def test_the_true_entity_is_never_drawn() -> None:
             assert not drawn(sampler, positives).eq(1).any()
 
 
-def test_the_true_entity_is_not_drawn_from_a_chain_another_fact_left_there() -> None:
+def test_the_true_entity_is_not_drawn_from_a_chain_another_triple_left_there() -> None:
     scores = torch.zeros(8)
     scores[[1, 2]] = 20
     positives = frozen(scores, torch.tensor([[0, 0, 1], [0, 0, 2]]))
@@ -153,44 +153,44 @@ def test_the_true_entity_is_not_drawn_from_a_chain_another_fact_left_there() -> 
         assert ids[0].eq(2).any()
 
 
-def test_chains_keep_off_known_facts() -> None:
+def test_chains_keep_off_known_triples() -> None:
     scores = torch.linspace(0, 8, 30)
     barred = tuple(range(15, 30))
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in (1, *barred)]), 30, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in (1, *barred)]), 30, 1)
     positives = frozen(scores)
     sampler = sampler_for(positives, 1000, filter="mask", known=known)
     torch.manual_seed(0)
     for _ in range(20):
-        rivals = sampler(positives)
-        assert rivals.ids is not None
-        assert rivals.valid is not None
-        assert torch.equal(rivals.valid, ~torch.isin(rivals.ids, torch.tensor((1, *barred))))
-    assert rivals.valid.all()
-    assert variation(rivals.ids, target(positives, barred=(1, *barred))) < 0.08
+        negatives = sampler(positives)
+        assert negatives.ids is not None
+        assert negatives.valid is not None
+        assert torch.equal(negatives.valid, ~torch.isin(negatives.ids, torch.tensor((1, *barred))))
+    assert negatives.valid.all()
+    assert variation(negatives.ids, target(positives, barred=(1, *barred))) < 0.08
     unfiltered = settled(positives, discarded=2, counted=1)
     assert unfiltered.ge(15).double().mean() > 0.9
 
 
 def test_what_is_known_and_cannot_be_left_is_marked() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(6)]), 6, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(6)]), 6, 1)
     positives = frozen(torch.zeros(6))
-    rivals = sampler_for(positives, filter="mask", known=known)(positives)
-    assert rivals.valid is not None
-    assert not rivals.valid.any()
+    negatives = sampler_for(positives, filter="mask", known=known)(positives)
+    assert negatives.valid is not None
+    assert not negatives.valid.any()
 
 
-def test_a_chain_goes_on_where_its_own_question_left_it() -> None:
-    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
-    positives = frozen(torch.randn(40), facts)
+def test_a_chain_goes_on_where_its_own_query_left_it() -> None:
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    positives = frozen(torch.randn(40), triples)
     sampler = sampler_for(positives, 6, side="coin")
-    rivals = sampler(positives)
-    assert rivals.ids is not None
-    numbers = sampler.questions(facts)
-    for fact in range(2):
+    negatives = sampler(positives)
+    assert negatives.ids is not None
+    numbers = sampler.queries(triples)
+    for triple in range(2):
         for slot in range(6):
-            side = int(rivals.replaces_head[fact, slot])
-            assert sampler.states[numbers[fact, side], slot] == rivals.ids[fact, slot]
-            assert sampler.states[numbers[fact, 1 - side], slot] == -1
+            side = int(negatives.replaces_head[triple, slot])
+            assert sampler.states[numbers[triple, side], slot] == negatives.ids[triple, slot]
+            assert sampler.states[numbers[triple, 1 - side], slot] == -1
     # With every move refused, a chain stays.
     sampler.barred = lambda _, ids, side: torch.ones_like(side)  # type: ignore[method-assign]
     before = sampler.states.clone()
@@ -200,34 +200,36 @@ def test_a_chain_goes_on_where_its_own_question_left_it() -> None:
 
 
 def test_chains_of_a_relation_are_handed_along_by_side() -> None:
-    facts = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
-    positives = frozen(torch.randn(40), facts)
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
+    positives = frozen(torch.randn(40), triples)
     sampler = MCNS(
-        4, facts=facts, num_entities=40, num_relations=3, chains="relation", filter="none"
+        4, triples=triples, num_entities=40, num_relations=3, chains="relation", filter="none"
     )
-    rivals = sampler(positives)
-    assert rivals.ids is not None
+    negatives = sampler(positives)
+    assert negatives.ids is not None
     for relation, rows in ((0, (0, 1)), (1, (2,))):
         for side in (0, 1):
             for slot in range(4):
                 left = [
-                    int(rivals.ids[r, slot]) for r in rows if rivals.replaces_head[r, slot] == side
+                    int(negatives.ids[r, slot])
+                    for r in rows
+                    if negatives.replaces_head[r, slot] == side
                 ]
                 kept = int(sampler.states[relation + 3 * side, slot])
                 assert kept == (left[-1] if left else -1)
     assert sampler.states[[2, 5, 6]].eq(-1).all()
 
 
-def test_of_facts_that_share_a_question_the_last_leaves_its_state() -> None:
-    facts = torch.tensor([[0, 0, e] for e in range(1, 8)])
-    positives = frozen(torch.randn(40), facts)
+def test_of_triples_that_share_a_query_the_last_leaves_its_state() -> None:
+    triples = torch.tensor([[0, 0, e] for e in range(1, 8)])
+    positives = frozen(torch.randn(40), triples)
     sampler = sampler_for(positives)
     ids = drawn(sampler, positives)
     assert torch.equal(sampler.states[0].long(), ids[-1])
 
 
 @pytest.mark.parametrize("chains", ["query", "relation", "random"])
-def test_a_question_of_no_fact_starts_at_random_and_leaves_nothing(chains: str) -> None:
+def test_a_query_of_no_triple_starts_at_random_and_leaves_nothing(chains: str) -> None:
     sampler = sampler_for(frozen(torch.zeros(20)), chains=chains)
     sampler(frozen(torch.zeros(20), torch.tensor([[7, 0, 2]])))
     if chains == "relation":
@@ -299,9 +301,9 @@ def test_neighbours_are_looked_up_anew_every_refresh() -> None:
             sampler = sampler_for(positives, refresh=3)
         before = sampler.pools.clone()
         torch.manual_seed(step)
-        vectors = torch.randn_like(positives.entities)
-        sampler(Positives(**{**vars(positives), "entities": vectors}))
-        looks.append(torch.equal(sampler.pools, closest(vectors, 10)))
+        embeddings = torch.randn_like(positives.entities)
+        sampler(Positives(**{**vars(positives), "entities": embeddings}))
+        looks.append(torch.equal(sampler.pools, closest(embeddings, 10)))
         assert looks[-1] or torch.equal(sampler.pools, before)
     assert looks == [True, False, False, True, False, False, True]
 
@@ -334,7 +336,7 @@ def test_walks_find_entities_within_two_hops(kg: KnowledgeGraph) -> None:
 
 
 def test_walks_stay_what_they_were_drawn_as(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("mcns-walks", kg, pool=2)
     before = sampler.state_dict()["pools"].clone()
     for _ in range(3):
@@ -370,7 +372,7 @@ def test_only_as_many_scores_are_asked_for_as_promised(monkeypatch: pytest.Monke
 
 
 def test_only_training_leaves_a_trace(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("mcns", kg).eval()
     before = {name: value.clone() for name, value in sampler.state_dict().items()}
     sampler(positives)
@@ -385,7 +387,7 @@ def test_only_training_leaves_a_trace(kg: KnowledgeGraph) -> None:
 def test_a_run_goes_on_to_the_bit(case: str, kg: KnowledgeGraph) -> None:
     runs = []
     for stops in (False, True):
-        positives, table, _ = facts_as_vectors(kg)
+        positives, table, _ = triples_as_vectors(kg)
         sampler = make(case, kg, pool=3)
         torch.manual_seed(1)
         for step in range(6):
@@ -403,7 +405,7 @@ def test_a_run_goes_on_to_the_bit(case: str, kg: KnowledgeGraph) -> None:
         assert torch.equal(value, runs[1][1][name])
 
 
-def test_the_gap_is_that_between_chains_and_facts() -> None:
+def test_the_gap_is_that_between_chains_and_triples() -> None:
     positives = frozen(torch.tensor([0.0, 1.0, 5.0, 7.0]))
     sampler = sampler_for(positives, 2)
     assert sampler.diagnose(positives) == {}
@@ -430,7 +432,7 @@ def test_the_gap_is_that_between_chains_and_facts() -> None:
         ({"acceptance": "all"}, "acceptance: known: mixture, component"),
         ({"side": "both"}, "side: known: coin, head, tail"),
         ({"filter": "resample"}, "filter: known: none, mask"),
-        ({"filter": "mask"}, "filter: mask needs the known facts"),
+        ({"filter": "mask"}, "filter: mask needs the known triples"),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, Any], message: str) -> None:

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dans.batch import Positives
-from dans.config import PhaseConfig
+from dans.config.schema import PhaseConfig
 from dans.errors import InputError
+from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.moves import Moves
+from dans.training.phases import PhaseOptimizers
 
 FIVE = Positives.of_ids(torch.tensor([[e, 0, e + 1] for e in range(5)]), 6)
 
@@ -20,12 +20,12 @@ class Watched:
         self.weights = {name: nn.Parameter(torch.ones(1)) for name in ("one", "two")}
         self.seen: list[tuple[str, int]] = []
         self.phases = (
-            Phase("one", (self.weights["one"],), lambda facts: self.loss("one", facts), 2),
-            Phase("two", (self.weights["two"],), lambda facts: self.loss("two", facts)),
+            Phase("one", (self.weights["one"],), lambda triples: self.loss("one", triples), 2),
+            Phase("two", (self.weights["two"],), lambda triples: self.loss("two", triples)),
         )
 
-    def loss(self, name: str, facts: Positives) -> Tensor:
-        self.seen.append((name, len(facts)))
+    def loss(self, name: str, triples: Positives) -> Tensor:
+        self.seen.append((name, len(triples)))
         # Touches both weights: only one may move.
         return self.weights[name].sum() + (self.weights["one"] * self.weights["two"]).sum()
 
@@ -35,43 +35,43 @@ class Watched:
 
 def test_phases_move_in_order_as_often_as_they_ask_on_the_whole_batch() -> None:
     watched = Watched()
-    logged = Moves(watched.phases)(FIVE)
+    logged = PhaseOptimizers(watched.phases)(FIVE)
     assert watched.seen == [("one", 5), ("one", 5), ("two", 5)]
     assert list(logged) == ["one", "two"]
 
 
 def test_a_batch_is_the_first_part_and_a_sweep_is_every_part() -> None:
     first = Watched()
-    Moves(first.phases, {"one": PhaseConfig(batch=2)})(FIVE)
+    PhaseOptimizers(first.phases, {"one": PhaseConfig(batch=2)})(FIVE)
     assert first.seen == [("one", 2), ("one", 2), ("two", 5)]
     swept = Watched()
-    Moves(swept.phases, {"two": PhaseConfig(batch=2, sweep=True)})(FIVE)
+    PhaseOptimizers(swept.phases, {"two": PhaseConfig(batch=2, sweep=True)})(FIVE)
     assert swept.seen == [("one", 5), ("one", 5), ("two", 2), ("two", 2), ("two", 1)]
 
 
 def test_a_move_changes_its_own_parameters_only() -> None:
     watched = Watched()
-    Moves(watched.phases).move(watched.phases[1], FIVE)
+    PhaseOptimizers(watched.phases).move(watched.phases[1], FIVE)
     assert watched.moved()["one"] == 0 < watched.moved()["two"]
 
 
 def test_rates_are_multiplied_and_do_not_add_up() -> None:
     # Adam's step is its learning rate, where the gradient does not change.
     watched = Watched()
-    moves = Moves(watched.phases, {"two": PhaseConfig(lr=0.25)})
+    moves = PhaseOptimizers(watched.phases, {"two": PhaseConfig(lr=0.25)})
     for factor in (0.5, 0.5):
         moves(FIVE, factor=factor)
     assert moves.optimizers["two"].param_groups[0]["lr"] == 0.125
     assert watched.moved()["two"] == pytest.approx(0.25, rel=0.01)
     still = Watched()
-    Moves(still.phases)(FIVE, factor=0.0)
+    PhaseOptimizers(still.phases)(FIVE, factor=0.0)
     assert set(still.moved().values()) == {0.0}
 
 
 def test_phases_move_where_gradients_are_switched_off() -> None:
     watched = Watched()
     with torch.no_grad():
-        Moves(watched.phases)(FIVE)
+        PhaseOptimizers(watched.phases)(FIVE)
     assert min(watched.moved().values()) > 0
 
 
@@ -79,12 +79,12 @@ def test_a_loss_that_is_no_number_stops_it_before_it_moves() -> None:
     weight = nn.Parameter(torch.ones(1))
     bad = Phase("bad", (weight,), lambda _: weight.sum() * torch.nan)
     with pytest.raises(FloatingPointError, match="phase bad: its loss is nan"):
-        Moves([bad])(FIVE)
+        PhaseOptimizers([bad])(FIVE)
     assert weight.item() == 1
 
 
 def test_a_phase_there_is_not_is_named() -> None:
     with pytest.raises(InputError, match=r"^phase\.three: .* known: one, two"):
-        Moves(Watched().phases, {"three": PhaseConfig()})
+        PhaseOptimizers(Watched().phases, {"three": PhaseConfig()})
     with pytest.raises(InputError, match=r"^own\.three: .* known: none"):
-        Moves((), {"three": PhaseConfig()}, where="own")
+        PhaseOptimizers((), {"three": PhaseConfig()}, where="own")

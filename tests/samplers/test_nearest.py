@@ -3,24 +3,24 @@
 import pytest
 import torch
 
-from dans.batch import Negatives
+from dans.models.batch import Negatives
 from dans.samplers.nearest import identify, nearest
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (7, 5), (1000, 1000)])
 def test_tiles_of_any_size_find_what_all_distances_find(tile: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    vectors, entities = torch.randn(50, 5), torch.randn(13, 5)
-    expected = torch.cdist(vectors, entities).argmin(1)
-    assert torch.equal(nearest(vectors, entities, tile=tile), expected)
+    embeddings, entities = torch.randn(50, 5), torch.randn(13, 5)
+    expected = torch.cdist(embeddings, entities).argmin(1)
+    assert torch.equal(nearest(embeddings, entities, tile=tile), expected)
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (7, 5), (1000, 1000)])
 def test_excluded_entities_give_way_to_the_next(tile: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    vectors, entities = torch.randn(50, 5), torch.randn(13, 5)
-    order = torch.cdist(vectors, entities).argsort(1)
-    assert torch.equal(nearest(vectors, entities, order[:, :2], tile=tile), order[:, 2])
+    embeddings, entities = torch.randn(50, 5), torch.randn(13, 5)
+    order = torch.cdist(embeddings, entities).argsort(1)
+    assert torch.equal(nearest(embeddings, entities, order[:, :2], tile=tile), order[:, 2])
 
 
 def test_an_entity_is_nearest_to_itself() -> None:
@@ -32,16 +32,16 @@ def test_nothing_has_no_nearest() -> None:
     assert nearest(torch.zeros(0, 4), torch.zeros(3, 4)).shape == (0,)
 
 
-def test_a_rival_without_an_id_is_told_by_its_vector() -> None:
+def test_a_negative_without_an_id_is_told_by_its_vector() -> None:
     torch.manual_seed(0)
     entities = torch.randn(9, 4)
-    vectors = torch.stack((entities[[3, 5]], entities[[4, 6]] + 1e-3), dim=1)
+    embeddings = torch.stack((entities[[3, 5]], entities[[4, 6]] + 1e-3), dim=1)
     side = torch.zeros(2, 2, dtype=torch.bool)
-    ids, generated = identify(Negatives(vectors, side), entities)
+    ids, generated = identify(Negatives(embeddings, side), entities)
     assert ids.tolist() == [[3, 4], [5, 6]]
     assert generated.tolist() == [[False, True]] * 2
     exclude = torch.tensor([[3, 0], [1, 6]])
-    ids, generated = identify(Negatives(vectors, side), entities, exclude=exclude)
+    ids, generated = identify(Negatives(embeddings, side), entities, exclude=exclude)
     assert ids[:, 0].tolist() == [int(nearest(entities[3:4], entities, exclude[:1, :1])), 5]
     assert ids[0, 1] == 4
     assert ids[1, 1] != 6
@@ -57,15 +57,15 @@ def test_ids_that_are_known_are_not_guessed() -> None:
     entities = torch.stack((torch.linspace(49.99, 50.01, 40), torch.full((40,), 50.0)), dim=1)
     ids = torch.arange(40).view(20, 2)
     side = torch.zeros(20, 3, dtype=torch.bool)
-    vectors = torch.cat((entities[ids], torch.full((20, 1, 2), 60.0)), dim=1)
+    embeddings = torch.cat((entities[ids], torch.full((20, 1, 2), 60.0)), dim=1)
     partial = torch.cat((ids, torch.full((20, 1), -1)), dim=1)
-    guessed, _ = identify(Negatives(vectors, side), entities)
+    guessed, _ = identify(Negatives(embeddings, side), entities)
     assert not torch.equal(guessed[:, :2], ids)
-    found, generated = identify(Negatives(vectors, side, partial_ids=partial), entities)
+    found, generated = identify(Negatives(embeddings, side, partial_ids=partial), entities)
     assert torch.equal(found[:, :2], ids)
     assert generated.tolist() == [[False, False, True]] * 20
     exclude = torch.cat((ids, found[:, 2:]), dim=1)
-    found, _ = identify(Negatives(vectors, side, partial_ids=partial), entities, exclude=exclude)
+    found, _ = identify(Negatives(embeddings, side, partial_ids=partial), entities, exclude=exclude)
     assert torch.equal(found[:, :2], ids)
     assert not found[:, 2].eq(exclude[:, 2]).any()
     assert partial[:, 2].eq(-1).all()

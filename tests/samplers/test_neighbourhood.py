@@ -1,4 +1,4 @@
-"""Rivals from the neighbourhood of the kept entity."""
+"""Negatives from the neighbourhood of the uncorrupted entity."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
-from dans.samplers import neighbourhood as module
-from dans.samplers.neighbourhood import SANS
+from dans.models.batch import Positives
+from dans.samplers import sans as module
+from dans.samplers.sans import SANS
 from dans.training.checkpoint import load_state, save_state
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import facts_as_vectors
+from tests.suites.samplers import triples_as_vectors
 
 DRAWS = 50_000
 
@@ -34,7 +34,7 @@ def star(leaves: int) -> KnowledgeGraph:
 
 
 def untidy() -> KnowledgeGraph:
-    """A loop, a repeated fact, a fact both ways, a part of its own, and an entity without facts."""
+    """A loop, a repeated triple, a triple both pathways, a part of its own, and an entity without triples."""
     train = [("a", "r", "a"), ("a", "r", "b"), ("a", "r", "b"), ("b", "s", "a"), ("b", "r", "c")]
     train += [("c", "r", "d"), ("x", "r", "y"), ("d", "s", "e"), ("e", "s", "f")]
     return KnowledgeGraph.of(train, test=[("alone", "r", "a")])
@@ -43,7 +43,7 @@ def untidy() -> KnowledgeGraph:
 def make(kg: KnowledgeGraph, *, seed: int = 0, **given: Any) -> SANS:
     torch.manual_seed(seed)
     options = {"filter": "none", "side": "tail", **given}
-    return SANS(facts=kg.train, num_entities=kg.num_entities, walks=kg.walks, **options)
+    return SANS(triples=kg.train, num_entities=kg.num_entities, walks=kg.walks, **options)
 
 
 def neighbourhoods(sampler: SANS) -> list[list[int]]:
@@ -73,8 +73,8 @@ def rows(matrix: Tensor) -> list[list[int]]:
     return [row.nonzero().squeeze(1).tolist() for row in matrix]
 
 
-def tails(sampler: SANS, fact: tuple[int, int, int]) -> Tensor:
-    ids = sampler(Positives.of_ids(torch.tensor([fact]), sampler.num_entities)).ids
+def tails(sampler: SANS, triple: tuple[int, int, int]) -> Tensor:
+    ids = sampler(Positives.of_ids(torch.tensor([triple]), sampler.num_entities)).ids
     assert ids is not None
     return ids
 
@@ -144,7 +144,7 @@ def test_walks_are_drawn_in_bounded_parts(
 
     monkeypatch.setattr(module, "PART", 2000)
     given = {"walks_per_entity": 50, "neighbourhood": neighbourhood, "filter": "none"}
-    SANS(facts=kg.train, num_entities=100, walks=walks, **given)
+    SANS(triples=kg.train, num_entities=100, walks=walks, **given)
     assert len(held) > 2
     assert max(held) <= 2000
 
@@ -160,11 +160,11 @@ def test_every_neighbour_is_drawn_equally_often_and_the_true_entity_never(true: 
 
 def test_heads_come_from_around_the_tail_and_tails_from_around_the_head() -> None:
     sampler = make(path(30), k=400, side="coin", length=2)
-    facts = torch.tensor([[5, 0, 20], [21, 0, 6]])
-    rivals = sampler(Positives.of_ids(facts, 30))
-    assert rivals.ids is not None
+    triples = torch.tensor([[5, 0, 20], [21, 0, 6]])
+    negatives = sampler(Positives.of_ids(triples, 30))
+    assert negatives.ids is not None
     for ids, side, (head, _, tail) in zip(
-        rivals.ids, rivals.replaces_head, facts.tolist(), strict=True
+        negatives.ids, negatives.replaces_head, triples.tolist(), strict=True
     ):
         assert ids[side].unique().tolist() == [tail - 2, tail, tail + 2]
         assert ids[~side].unique().tolist() == [head - 2, head, head + 2]
@@ -180,7 +180,7 @@ def test_the_number_of_visits_does_not_count() -> None:
 def test_the_kept_entity_can_be_left_out() -> None:
     for given in ({"neighbourhood": "hops"}, {}):
         with_it = neighbourhoods(make(path(6), **given))
-        without = neighbourhoods(make(path(6), exclude_kept=True, **given))
+        without = neighbourhoods(make(path(6), exclude_uncorrupted=True, **given))
         assert without == [[o for o in near if o != e] for e, near in enumerate(with_it)]
         assert without != with_it
 
@@ -203,7 +203,7 @@ def test_where_the_true_entity_is_the_only_neighbour_any_other_is_drawn() -> Non
     assert p_value(tails(sampler, (3, 0, 0)), torch.tensor([0.0, 1, 1, 1, 1, 1])) > 1e-4
 
 
-def test_a_graph_without_facts_is_uniform() -> None:
+def test_a_graph_without_triples_is_uniform() -> None:
     kg = KnowledgeGraph.of([], test=[("a", "r", "b"), ("c", "r", "d")])
     for given in ({"neighbourhood": "hops"}, {}):
         ids = tails(make(kg, k=200, **given), (0, 0, 1))
@@ -212,35 +212,35 @@ def test_a_graph_without_facts_is_uniform() -> None:
 
 def test_known_neighbours_are_drawn_again() -> None:
     kg = path(12)
-    known = KnownFacts(torch.tensor([[4, 0, 5], [4, 0, 6]]), 12, 1)
+    known = KnownTriples(torch.tensor([[4, 0, 5], [4, 0, 6]]), 12, 1)
     given = {"neighbourhood": "hops", "length": 2, "filter": "resample", "known": known}
     ids = tails(make(kg, k=DRAWS, **given), (4, 0, 5))
     assert p_value(ids, torch.tensor([0.0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0])) > 1e-4
 
 
-def test_a_neighbourhood_of_known_facts_is_left_for_all_entities() -> None:
+def test_a_neighbourhood_of_known_triples_is_left_for_all_entities() -> None:
     kg = path(8)
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in (0, 1, 2)]), 8, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in (0, 1, 2)]), 8, 1)
     sampler = make(kg, k=DRAWS, length=2, filter="resample", known=known)
     assert sampler.around(0).tolist() == [0, 2]
-    rivals = sampler(Positives.of_ids(torch.tensor([[0, 0, 1]]), 8))
-    assert rivals.valid is not None
-    assert rivals.valid.all()
-    assert rivals.ids is not None
-    assert p_value(rivals.ids, torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 1])) > 1e-4
+    negatives = sampler(Positives.of_ids(torch.tensor([[0, 0, 1]]), 8))
+    assert negatives.valid is not None
+    assert negatives.valid.all()
+    assert negatives.ids is not None
+    assert p_value(negatives.ids, torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 1])) > 1e-4
 
 
-def test_where_every_entity_is_known_rivals_are_masked() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(4)]), 4, 1)
+def test_where_every_entity_is_known_negatives_are_masked() -> None:
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(4)]), 4, 1)
     sampler = make(path(4), k=9, filter="resample", known=known)
     valid = sampler(Positives.of_ids(torch.tensor([[0, 0, 1]]), 4)).valid
     assert valid is not None
     assert not valid.any()
 
 
-def test_known_facts_are_filtered_unless_told_otherwise(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match="filter: resample needs the known facts"):
-        SANS(facts=kg.train, num_entities=kg.num_entities, walks=kg.walks)
+def test_known_triples_are_filtered_unless_told_otherwise(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="filter: resample needs the known triples"):
+        SANS(triples=kg.train, num_entities=kg.num_entities, walks=kg.walks)
 
 
 @pytest.mark.parametrize("neighbourhood", ["hops", "walks"])
@@ -259,7 +259,7 @@ def test_no_more_neighbours_are_kept_than_the_limit_and_chance_chooses(neighbour
 def test_state_brings_back_neighbourhoods_of_another_size(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    facts, _, _ = facts_as_vectors(kg)
+    triples, _, _ = triples_as_vectors(kg)
     given = {"walks_per_entity": 4, "side": "coin", "filter": "resample", "known": kg.known()}
     sampler, other = make(kg, seed=3, **given), make(kg, seed=4, **given)
     assert len(sampler.pairs) != len(other.pairs)
@@ -269,7 +269,7 @@ def test_state_brings_back_neighbourhoods_of_another_size(
     drawn = []
     for which in (sampler, other):
         torch.manual_seed(3)
-        drawn.append(which(facts).ids)
+        drawn.append(which(triples).ids)
     assert torch.equal(*drawn)
 
 
@@ -328,6 +328,6 @@ def test_wrong_options_are_named(given: dict[str, object], message: str) -> None
         make(path(3), **given)
 
 
-def test_facts_of_other_entities_are_refused() -> None:
+def test_triples_of_other_entities_are_refused() -> None:
     with pytest.raises(InputError, match="of 3 entities, not 5"):
         make(path(3))(Positives.of_ids(torch.tensor([[0, 0, 1]]), 5))

@@ -1,4 +1,4 @@
-"""Generator, FiLM and critic, one by one."""
+"""Generator, FiLM and discriminator, one by one."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dans.samplers import DANS
-from dans.samplers.dans import PRESETS
-from dans.samplers.networks import (
+from dans.samplers.dans.networks import (
     BatchNorm,
-    Critic,
+    Discriminator,
     FiLM,
     Generator,
     SideNorm,
@@ -19,6 +18,7 @@ from dans.samplers.networks import (
     norm_penalty,
     squared_penalty,
 )
+from dans.samplers.dans.sampler import PRESETS
 
 DIM = 6
 
@@ -39,14 +39,14 @@ def size(tensors: Iterable[Tensor]) -> int:
 
 def test_parts_have_the_published_sizes() -> None:
     sampler = DANS(100, **PRESETS["code"])
-    for way in sampler.ways.values():
-        assert size(way.generator.parameters()) == 30_700
-        assert way.film is not None
-        assert size(way.film.buffers()) == 80_000
-    assert size(sampler.critic.trunk.parameters()) == 6_682
-    assert size(sampler.critic.adversarial.parameters()) == 673
-    assert sampler.critic.auxiliary is not None
-    assert size(sampler.critic.auxiliary.buffers()) == 673
+    for pathway in sampler.pathways.values():
+        assert size(pathway.generator.parameters()) == 30_700
+        assert pathway.film is not None
+        assert size(pathway.film.buffers()) == 80_000
+    assert size(sampler.discriminator.trunk.parameters()) == 6_682
+    assert size(sampler.discriminator.adversarial.parameters()) == 673
+    assert sampler.discriminator.auxiliary is not None
+    assert size(sampler.discriminator.auxiliary.buffers()) == 673
 
 
 def test_the_published_film_is_kept_and_never_trained() -> None:
@@ -191,33 +191,35 @@ def test_freezing_keeps_the_function_and_drops_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_a_critic_asks_both_questions_of_one_trunk(stacked: bool) -> None:
-    critic, x = Critic(DIM, stacked=stacked), torch.randn(2, 3, DIM)
-    real, which = critic.both(x)
+def test_a_discriminator_asks_both_queries_of_one_trunk(stacked: bool) -> None:
+    discriminator, x = Discriminator(DIM, stacked=stacked), torch.randn(2, 3, DIM)
+    real, which = discriminator.both(x)
     assert real.shape == which.shape == (2, 3)
-    torch.testing.assert_close(critic(x), real)
+    torch.testing.assert_close(discriminator(x), real)
     assert not torch.allclose(real, which)
 
 
 def test_stacked_heads_are_one_linear_map() -> None:
-    head = Critic(DIM, stacked=True).adversarial
+    head = Discriminator(DIM, stacked=True).adversarial
     x, y = torch.randn(2, 5, 32)
     torch.testing.assert_close(head(x) + head(y), head(x + y) + head(torch.zeros(5, 32)))
 
 
 def test_the_gradient_penalty_is_half_the_mean_squared_gradient() -> None:
     torch.manual_seed(0)
-    critic, x = Critic(DIM).double(), torch.randn(5, DIM, dtype=torch.double)
+    discriminator, x = Discriminator(DIM).double(), torch.randn(5, DIM, dtype=torch.double)
     steps = 1e-6 * torch.eye(DIM, dtype=torch.double)
-    slopes = torch.stack([(critic(x + step) - critic(x - step)) / 2e-6 for step in steps])
+    slopes = torch.stack(
+        [(discriminator(x + step) - discriminator(x - step)) / 2e-6 for step in steps]
+    )
     expected = slopes.square().sum(0).mean() / 2
-    torch.testing.assert_close(critic.gradient_penalty(x), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(discriminator.gradient_penalty(x), expected, rtol=1e-5, atol=0)
 
 
-def test_the_gradient_penalty_moves_the_critic() -> None:
-    critic = Critic(DIM, auxiliary=False)
-    critic.gradient_penalty(torch.randn(5, DIM)).backward()
-    weight = critic.trunk[0].weight
+def test_the_gradient_penalty_moves_the_discriminator() -> None:
+    discriminator = Discriminator(DIM, auxiliary=False)
+    discriminator.gradient_penalty(torch.randn(5, DIM)).backward()
+    weight = discriminator.trunk[0].weight
     assert isinstance(weight, Tensor)
     assert weight.grad is not None
     assert weight.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""Caches of hard rivals."""
+"""Caches of hard negatives."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers import NSCaching
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import facts_as_vectors, make
+from tests.suites.samplers import make, triples_as_vectors
 
 
 def dot(query: Tensor, entity: Tensor) -> Tensor:
@@ -20,19 +20,19 @@ def dot(query: Tensor, entity: Tensor) -> Tensor:
     return (query * entity).sum(-1)
 
 
-def frozen(scores: Tensor, facts: Tensor | None = None) -> Positives:
-    """Facts, at first (0, 0, 1), whose rivals all have given scores, whatever they replace."""
-    facts = torch.tensor([[0, 0, 1]]) if facts is None else facts
+def frozen(scores: Tensor, triples: Tensor | None = None) -> Positives:
+    """Triples, at first (0, 0, 1), whose negatives all have given scores, whatever they replace."""
+    triples = torch.tensor([[0, 0, 1]]) if triples is None else triples
     entities = scores.unsqueeze(1)
-    h, t, one = entities[facts[:, 0]], entities[facts[:, 2]], torch.ones(len(facts), 1)
-    return Positives(facts, h, one, t, one, one, entities, dot, dot=True)
+    h, t, one = entities[triples[:, 0]], entities[triples[:, 2]], torch.ones(len(triples), 1)
+    return Positives(triples, h, one, t, one, one, entities, dot, dot=True)
 
 
 def sampler_for(positives: Positives, k: int = 5, **given: Any) -> NSCaching:
-    """A sampler of a graph with these facts alone, unfiltered unless asked otherwise."""
+    """A sampler of a graph with these triples alone, unfiltered unless asked otherwise."""
     return NSCaching(
         k,
-        facts=positives.triples,
+        triples=positives.triples,
         num_entities=len(positives.entities),
         num_relations=1,
         **{"filter": "none", **given},
@@ -74,12 +74,12 @@ def test_top_comes_to_the_very_best() -> None:
 
 def test_importance_keeps_one_by_softmax() -> None:
     torch.manual_seed(0)
-    facts = torch.stack((torch.arange(4000) % 8, torch.arange(4000), torch.full((4000,), 7)), 1)
+    triples = torch.stack((torch.arange(4000) % 8, torch.arange(4000), torch.full((4000,), 7)), 1)
     scores = torch.tensor([0.0, 1.0, -1.0, 2.0, 0.5, 0.0, 1.5, -2.0])
-    positives = frozen(scores, facts)
+    positives = frozen(scores, triples)
     sampler = NSCaching(
         1,
-        facts=facts,
+        triples=triples,
         num_entities=8,
         num_relations=4000,
         size=1,
@@ -95,10 +95,10 @@ def test_importance_keeps_one_by_softmax() -> None:
 def test_importance_draws_without_replacement() -> None:
     torch.manual_seed(0)
     weights = torch.tensor([4.0, 3.0, 2.0, 1.0])
-    facts = torch.stack((torch.zeros(5000), torch.arange(5000), torch.ones(5000)), 1).long()
-    positives = frozen(weights.log(), facts)
+    triples = torch.stack((torch.zeros(5000), torch.arange(5000), torch.ones(5000)), 1).long()
+    positives = frozen(weights.log(), triples)
     sampler = NSCaching(
-        1, facts=facts, num_entities=4, num_relations=5000, size=2, fresh=60, filter="none"
+        1, triples=triples, num_entities=4, num_relations=5000, size=2, fresh=60, filter="none"
     )
     sampler(positives)
     share = weights / weights.sum()
@@ -130,7 +130,7 @@ def test_a_cache_larger_than_the_graph_holds_what_there_is() -> None:
     ids = [sampler(positives).ids for _ in range(5)][-1]
     assert ids is not None
     assert p_value(ids, torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
-    # Of a tail question the cache has all six, the fact's own entity too.
+    # Of a tail query the cache has all six, the triple's own entity too.
     assert sorted(sampler.cache[0].tolist())[-6:] == [0, 1, 2, 3, 4, 5]
 
 
@@ -144,7 +144,7 @@ def test_draws_are_uniform_over_the_cache_and_leave_the_true_entity_out() -> Non
     assert p_value(ids, torch.tensor([0.0, 0, 0, 1, 0, 0, 0, 0, 1])) > 1e-4
 
 
-def test_an_empty_cache_and_a_question_without_one_give_any_other_entity() -> None:
+def test_an_empty_cache_and_a_query_without_one_give_any_other_entity() -> None:
     torch.manual_seed(0)
     positives = frozen(torch.zeros(6))
     sampler = sampler_for(positives, k=10_000, size=3, side="tail").eval()
@@ -156,7 +156,7 @@ def test_an_empty_cache_and_a_question_without_one_give_any_other_entity() -> No
         assert p_value(ids, torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
 
 
-def test_a_question_without_a_cache_leaves_none_behind() -> None:
+def test_a_query_without_a_cache_leaves_none_behind() -> None:
     sampler = sampler_for(frozen(torch.zeros(6)))
     before = sampler.cache.clone()
     sampler(frozen(torch.zeros(6), torch.tensor([[4, 0, 3]])))
@@ -164,19 +164,19 @@ def test_a_question_without_a_cache_leaves_none_behind() -> None:
 
 
 @pytest.mark.parametrize("policy", ["mask", "resample"])
-def test_known_facts_are_kept_out(policy: str) -> None:
+def test_known_triples_are_kept_out(policy: str) -> None:
     torch.manual_seed(0)
     scores = torch.linspace(1, 5, 40)
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(1, 40, 2)]), 40, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(1, 40, 2)]), 40, 1)
     positives = frozen(scores)
     sampler = sampler_for(
         positives, size=10, fresh=30, side="tail", filter=policy, known=known, update="top"
     )
     for _ in range(40):
-        rivals = sampler(positives)
+        negatives = sampler(positives)
     assert sorted(sampler.cache[0].tolist()) == list(range(20, 40, 2))
-    assert rivals.valid is not None
-    assert rivals.valid.all()
+    assert negatives.valid is not None
+    assert negatives.valid.all()
     unfiltered = sampler_for(positives, size=10, fresh=30, side="tail", update="top")
     for _ in range(40):
         unfiltered(positives)
@@ -184,31 +184,31 @@ def test_known_facts_are_kept_out(policy: str) -> None:
 
 
 def test_what_a_cache_knows_from_the_start_is_marked() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, 3], [0, 0, 1]]), 5, 1)
+    known = KnownTriples(torch.tensor([[0, 0, 3], [0, 0, 1]]), 5, 1)
     positives = frozen(torch.zeros(5))
     sampler = sampler_for(positives, size=2, side="tail", filter="mask", known=known)
     sampler.cache[0] = torch.tensor([3, 2])
-    rivals = sampler(positives)
-    assert rivals.ids is not None
-    assert rivals.valid is not None
-    assert torch.equal(rivals.valid, rivals.ids != 3)
+    negatives = sampler(positives)
+    assert negatives.ids is not None
+    assert negatives.valid is not None
+    assert torch.equal(negatives.valid, negatives.ids != 3)
 
 
 def test_resampling_draws_from_the_cache_again() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, 3], [0, 0, 1]]), 5, 1)
+    known = KnownTriples(torch.tensor([[0, 0, 3], [0, 0, 1]]), 5, 1)
     positives = frozen(torch.zeros(5))
     sampler = sampler_for(
         positives, k=50, size=2, side="tail", filter="resample", known=known, rounds=60
     )
     sampler.cache[0] = torch.tensor([3, 2])
-    rivals = sampler(positives)
-    assert rivals.ids is not None
-    assert rivals.ids.eq(2).all()
+    negatives = sampler(positives)
+    assert negatives.ids is not None
+    assert negatives.ids.eq(2).all()
 
 
-def test_facts_that_share_a_question_renew_its_cache_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3], [4, 0, 3]])
-    positives = frozen(torch.zeros(6), facts)
+def test_triples_that_share_a_query_renew_its_cache_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    triples = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3], [4, 0, 3]])
+    positives = frozen(torch.zeros(6), triples)
     sampler = sampler_for(positives)
     renewed = []
     plain = sampler.renewed
@@ -217,18 +217,18 @@ def test_facts_that_share_a_question_renew_its_cache_once(monkeypatch: pytest.Mo
         renewed.extend(numbers.tolist())
         asked = [(0, 2)[bool(side)] for side in head]
         for number, row, keeps in zip(numbers.tolist(), rows.tolist(), asked, strict=True):
-            same = sampler.questions(facts)[:, keeps // 2] == number
-            assert facts[row, keeps] == facts[same][0, keeps]
+            same = sampler.queries(triples)[:, keeps // 2] == number
+            assert triples[row, keeps] == triples[same][0, keeps]
         return plain(scorer, numbers, rows, head)
 
     monkeypatch.setattr(sampler, "renewed", counting)
     sampler(positives)
-    assert sorted(renewed) == list(range(len(sampler.questions)))
+    assert sorted(renewed) == list(range(len(sampler.queries)))
 
 
 def test_parts_renew_the_same_caches_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = torch.tensor([[0, 0, 1], [0, 0, 2], [5, 0, 3], [4, 0, 3]])
-    positives = frozen(torch.randn(6), facts)
+    triples = torch.tensor([[0, 0, 1], [0, 0, 2], [5, 0, 3], [4, 0, 3]])
+    positives = frozen(torch.randn(6), triples)
     caches = []
     for part in (2**20, 30):
         torch.manual_seed(0)
@@ -240,8 +240,8 @@ def test_parts_renew_the_same_caches_as_the_whole(monkeypatch: pytest.MonkeyPatc
 
 
 def test_lazy_caches_rest_for_that_many_epochs() -> None:
-    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
-    positives = frozen(torch.randn(50), facts)
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    positives = frozen(torch.randn(50), triples)
     sampler = sampler_for(positives, size=5, fresh=30, lazy=2)
     changed = []
     for step in range(14):
@@ -252,7 +252,7 @@ def test_lazy_caches_rest_for_that_many_epochs() -> None:
 
 
 def test_only_training_changes_the_caches(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = make("nscaching", kg).eval()
     before = {name: value.clone() for name, value in sampler.state_dict().items()}
     sampler(positives)
@@ -263,7 +263,7 @@ def test_only_training_changes_the_caches(kg: KnowledgeGraph) -> None:
 
 
 def test_a_run_goes_on_to_the_bit(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     runs = []
     for stops in (False, True):
         sampler = make("nscaching", kg, size=3, fresh=3, lazy=1)
@@ -282,8 +282,8 @@ def test_a_run_goes_on_to_the_bit(kg: KnowledgeGraph) -> None:
 
 
 def test_sides_follow_the_relations_unless_fixed() -> None:
-    facts = torch.tensor([[0, 0, t] for t in range(1, 10)])
-    positives = frozen(torch.zeros(10), facts)
+    triples = torch.tensor([[0, 0, t] for t in range(1, 10)])
+    positives = frozen(torch.zeros(10), triples)
     torch.manual_seed(0)
     share = sampler_for(positives, k=2000)(positives).replaces_head.double().mean()
     assert abs(float(share) - 0.9) < 0.02
@@ -292,13 +292,13 @@ def test_sides_follow_the_relations_unless_fixed() -> None:
     assert sampler_for(positives, side="head")(positives).replaces_head.all()
 
 
-def test_the_gap_is_that_between_caches_and_facts() -> None:
+def test_the_gap_is_that_between_caches_and_triples() -> None:
     scores = torch.tensor([0.0, 1.0, 5.0, 7.0])
     positives = frozen(scores)
     sampler = sampler_for(positives, size=3)
     sampler.cache[0] = torch.tensor([2, 3, -1])
     sampler.cache[1] = torch.tensor([2, -1, -1])
-    # Asked for a tail the fact scores 1, as for a head: a match without two answers.
+    # Asked for a tail the triple scores 1, as for a head: a match without two answers.
     assert sampler.diagnose(positives)["cache_gap"] == pytest.approx((4 + 6 + 4) / 3)
 
 
@@ -313,7 +313,7 @@ def test_the_gap_is_that_between_caches_and_facts() -> None:
         ({"temperature": 1.0, "update": "top"}, "temperature: update = top has none; leave it out"),
         ({"lazy": -1}, "lazy: must not be negative, got -1"),
         ({"side": "both"}, "side: known: bernoulli, coin, head, tail"),
-        ({"filter": "mask"}, "filter: mask needs the known facts"),
+        ({"filter": "mask"}, "filter: mask needs the known triples"),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, Any], message: str) -> None:

@@ -11,8 +11,8 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import DANS
-from dans.samplers.dans import PRESETS
-from tests.suites.samplers import DIM, facts_as_vectors, move, seeded
+from dans.samplers.dans.sampler import PRESETS
+from tests.suites.samplers import DIM, move, seeded, triples_as_vectors
 
 
 def test_defaults_are_the_papers_and_every_preset_can_be_built(kg: KnowledgeGraph) -> None:
@@ -26,9 +26,9 @@ def test_repeats_are_those_of_the_preset(preset: str) -> None:
     repeats = {phase.name: phase.repeats for phase in seeded(**PRESETS[preset]).phases()}
     expected = {"paper": (5, 1), "code": (1, 10), "dans": (1, 1)}[preset]
     assert repeats == {
-        "entity_way": expected[0],
-        "relation_way": expected[0],
-        "critic": expected[1],
+        "entity_pathway": expected[0],
+        "relation_pathway": expected[0],
+        "discriminator": expected[1],
     }
 
 
@@ -48,9 +48,9 @@ def test_repeats_are_those_of_the_preset(preset: str) -> None:
         ("norm", "batch_code"),
         ("norm", "none"),
         ("init", "orthogonal"),
-        ("ways", "entity"),
-        ("ways", "relation"),
-        ("ways", "relation_twice"),
+        ("pathways", "entity"),
+        ("pathways", "relation"),
+        ("pathways", "relation_twice"),
         ("decode", "nearest"),
         ("decode", "nearest_other"),
         ("generator_loss", "saturating"),
@@ -65,7 +65,7 @@ def test_repeats_are_those_of_the_preset(preset: str) -> None:
     ],
 )
 def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     drawn = []
     for given in ({}, {option: value}):
         base = {"num_relations": kg.num_relations, "noise": 0.3, "film_weight": 1.0}
@@ -75,7 +75,7 @@ def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGr
                 torch.manual_seed(1)
                 move(phase, positives)
         torch.manual_seed(1)
-        drawn.append(sampler(positives).vectors)
+        drawn.append(sampler(positives).embeddings)
     assert not torch.equal(*drawn)
 
 
@@ -85,14 +85,14 @@ def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGr
         ({"film": "yes"}, "film: known: residual, code, none; got 'yes'"),
         ({"output": "relu"}, "output: known: residual, linear, tanh, scaled_tanh"),
         ({"k": 0}, "k: must be at least 1"),
-        ({"critic_repeats": 0}, "critic_repeats: must be at least 1"),
+        ({"discriminator_repeats": 0}, "discriminator_repeats: must be at least 1"),
         ({"noise": -0.1}, "noise: must be at least 0"),
         ({"head_query": "learned"}, "learned needs num_relations"),
         ({"sides": "bit", "film": "none"}, "sides: bit is part of FiLM's condition"),
-        ({"filter": "mask"}, "filter: generated vectors have no ids"),
-        ({"filter": "mask", "decode": "nearest"}, "filter: mask needs the known facts"),
+        ({"filter": "mask"}, "filter: generated embeddings have no ids"),
+        ({"filter": "mask", "decode": "nearest"}, "filter: mask needs the known triples"),
         ({"detach": False, "decode": "nearest"}, "detach: false needs decode = vector"),
-        ({"aux_in_generator": 1.0, "ways": "entity"}, "aux_in_generator: needs"),
+        ({"aux_in_generator": 1.0, "pathways": "entity"}, "aux_in_generator: needs"),
         ({"aux_in_generator": 1.0, "auxiliary": "constant"}, "aux_in_generator: needs"),
     ],
 )

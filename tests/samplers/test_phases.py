@@ -1,4 +1,4 @@
-"""What generators and critic learn, each in its turn.
+"""What generators and discriminator learn, each in its turn.
 
 Letters and numbers in brackets are the points of the method's reference.
 """
@@ -10,30 +10,30 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
-from dans.samplers.dans import PRESETS, warnings
-from dans.samplers.networks import squared_penalty
+from dans.samplers.dans.networks import squared_penalty
+from dans.samplers.dans.sampler import PRESETS, warnings
 from tests.suites.samplers import (
     DIM,
     base_loss,
-    facts_as_vectors,
     gradient,
     move,
     named,
     offering,
     seeded,
     snapshot,
+    triples_as_vectors,
 )
 
 
 def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None:  # A1
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(film_weight=1.0)
-    film = sampler.ways["entity"].film
+    film = sampler.pathways["entity"].film
     assert film is not None
     with torch.no_grad():
         for parameter in film.parameters():
             parameter.normal_(std=0.1)
-        for parameter in sampler.critic.adversarial.parameters():
+        for parameter in sampler.discriminator.adversarial.parameters():
             parameter.zero_()
 
     def sizes() -> list[Tensor]:
@@ -41,7 +41,7 @@ def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None: 
         norms = ((a - 1).norm().detach() for a, _ in modulation)
         return [*norms, *(b.norm().detach() for _, b in modulation)]
 
-    phase = named(sampler, "entity_way")
+    phase = named(sampler, "entity_pathway")
     optimizer = torch.optim.SGD(phase.parameters, lr=0.01)
     sizes_before = sizes()
     for _ in range(20):
@@ -54,34 +54,36 @@ def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None: 
 
 
 def test_a_heavy_penalty_gives_the_generator_without_film(kg: KnowledgeGraph) -> None:  # A1
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     departures = []
     for weight in (0.0, 1e4):
         sampler = seeded(film_weight=weight)
-        phase = named(sampler, "entity_way")
+        phase = named(sampler, "entity_pathway")
         move(phase, positives, times=100, lr=0.003)
-        way = sampler.ways["entity"]
+        pathway = sampler.pathways["entity"]
         side = torch.zeros(len(positives), 1, dtype=torch.bool)
-        prior = way.centres(positives)[:, :1]
-        adapted = way.generator(prior, side, way.modulate(way.centres(positives), side))
-        departures.append(float((adapted - way.generator(prior, side)).norm().detach()))
+        prior = pathway.centres(positives)[:, :1]
+        adapted = pathway.generator(prior, side, pathway.modulate(pathway.centres(positives), side))
+        departures.append(float((adapted - pathway.generator(prior, side)).norm().detach()))
     assert departures[1] < 0.1 * departures[0]
 
 
-def test_where_the_critic_wins_only_the_non_saturating_loss_has_a_gradient(  # A2
+def test_where_the_discriminator_wins_only_the_non_saturating_loss_has_a_gradient(  # A2
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     norms, means = [], []
     for kind in ("non_saturating", "saturating"):
         sampler = seeded(generator_loss=kind, film_weight=0.0)
         with torch.no_grad():
-            sampler.critic.adversarial[0].weight.mul_(0.01)
-            sampler.critic.adversarial[0].bias.fill_(-3.5)
+            sampler.discriminator.adversarial[0].weight.mul_(0.01)
+            sampler.discriminator.adversarial[0].bias.fill_(-3.5)
         torch.manual_seed(1)
         side = torch.zeros(len(positives), 1, dtype=torch.bool)
-        means.append(sampler.critic(sampler.ways["entity"](positives, side)[0]).sigmoid().mean())
-        phase = named(sampler, "entity_way")
+        means.append(
+            sampler.discriminator(sampler.pathways["entity"](positives, side)[0]).sigmoid().mean()
+        )
+        phase = named(sampler, "entity_pathway")
         torch.manual_seed(1)
         norms.append(gradient(phase.loss(positives), phase.parameters).norm())
     assert max(means) < 0.05
@@ -92,52 +94,53 @@ def test_where_the_critic_wins_only_the_non_saturating_loss_has_a_gradient(  # A
 
 @pytest.mark.parametrize("kind", ["non_saturating", "saturating"])
 def test_a_generator_learns_to_pass_for_an_entity(kind: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(generator_loss=kind)
     side = torch.rand(len(positives), 20) < 0.5
-    for name, way in sampler.ways.items():
-        before = sampler.critic(way(positives, side)[0]).mean()
-        move(named(sampler, f"{name}_way"), positives, times=30)
-        assert sampler.critic(way(positives, side)[0]).mean() > before
+    for name, pathway in sampler.pathways.items():
+        before = sampler.discriminator(pathway(positives, side)[0]).mean()
+        move(named(sampler, f"{name}_pathway"), positives, times=30)
+        assert sampler.discriminator(pathway(positives, side)[0]).mean() > before
 
 
 def test_film_learns_from_the_first_step_of_its_generator(kg: KnowledgeGraph) -> None:  # C2
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     for name in ("entity", "relation"):
         sampler = seeded()
-        film = sampler.ways[name].film
+        film = sampler.pathways[name].film
         assert film is not None
         before = {key: value.clone() for key, value in film.state_dict().items()}
-        move(named(sampler, f"{name}_way"), positives)
+        move(named(sampler, f"{name}_pathway"), positives)
         moved = {k for k, v in film.state_dict().items() if not torch.equal(v, before[k])}
         # Last layers start at zero, so that FiLM starts as none; those before them follow.
         assert moved == {key for key in before if key.endswith("2.weight")}
-        move(named(sampler, f"{name}_way"), positives)
+        move(named(sampler, f"{name}_pathway"), positives)
         moved = {k for k, v in film.state_dict().items() if not torch.equal(v, before[k])}
         assert moved == set(before)
 
 
-def test_a_generator_asked_to_keeps_the_ways_apart(kg: KnowledgeGraph) -> None:  # A9
-    positives, _, _ = facts_as_vectors(kg)
+def test_a_generator_asked_to_keeps_the_pathways_apart(kg: KnowledgeGraph) -> None:  # A9
+    positives, _, _ = triples_as_vectors(kg)
     margins = []
     for weight in (0.0, 5.0):
         sampler = seeded(aux_in_generator=weight)
         for _ in range(20):
-            for name in ("entity_way", "relation_way"):
+            for name in ("entity_pathway", "relation_pathway"):
                 move(named(sampler, name), positives)
         side = torch.rand(len(positives), 20) < 0.5
         torch.manual_seed(2)
         entity, relation = (
-            sampler.critic.both(way(positives, side)[0])[1].mean() for way in sampler.ways.values()
+            sampler.discriminator.both(pathway(positives, side)[0])[1].mean()
+            for pathway in sampler.pathways.values()
         )
         margins.append(float((entity - relation).detach()))
     assert margins[1] > margins[0] + 0.5
 
 
-def test_the_critic_can_learn_the_way_by_heart(  # C4
+def test_the_discriminator_can_learn_the_pathway_by_heart(  # C4
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     many = positives.slice(0, 10)
     many = replace(
         many,
@@ -150,12 +153,12 @@ def test_the_critic_can_learn_the_way_by_heart(  # C4
     for auxiliary in ("bce", "constant"):
         sampler = seeded(auxiliary=auxiliary)
         torch.manual_seed(1)
-        fakes = {"entity": torch.randn(50, DIM), "relation": torch.randn(50, DIM)}
-        offering(monkeypatch, sampler, fakes)
-        move(named(sampler, "critic"), many, times=150, lr=0.03)
+        generated = {"entity": torch.randn(50, DIM), "relation": torch.randn(50, DIM)}
+        offering(monkeypatch, sampler, generated)
+        move(named(sampler, "discriminator"), many, times=150, lr=0.03)
         right = (
-            sampler.critic.both(fakes["entity"])[1] > 0,
-            sampler.critic.both(fakes["relation"])[1] <= 0,
+            sampler.discriminator.both(generated["entity"])[1] > 0,
+            sampler.discriminator.both(generated["relation"])[1] <= 0,
         )
         accuracy[auxiliary] = float(torch.cat(right).double().mean())
     assert accuracy["bce"] > 0.95
@@ -165,44 +168,46 @@ def test_the_critic_can_learn_the_way_by_heart(  # C4
 def test_the_published_constant_halves_the_loss_of_fakes(  # C4
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     losses = {}
     for auxiliary in ("none", "constant"):
         sampler = seeded(auxiliary=auxiliary)
         offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
         entities = torch.cat((positives.h, positives.t))
-        real = torch.nn.functional.softplus(-sampler.critic(entities)).mean()
-        fake = 2 * sampler.loss_of_critic(positives) - real
-        logits = sampler.critic(torch.tensor([[1.0] * DIM, [2.0] * DIM]))
-        losses[auxiliary] = fake / torch.nn.functional.softplus(logits).mean()
+        real = torch.nn.functional.softplus(-sampler.discriminator(entities)).mean()
+        generated = 2 * sampler.discriminator_loss(positives) - real
+        logits = sampler.discriminator(torch.tensor([[1.0] * DIM, [2.0] * DIM]))
+        losses[auxiliary] = generated / torch.nn.functional.softplus(logits).mean()
     torch.testing.assert_close(losses["none"], torch.tensor(1.0))
     torch.testing.assert_close(losses["constant"], torch.tensor(0.5))
 
 
-def test_the_critic_learns_to_tell_fakes_from_entities(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+def test_the_discriminator_learns_to_tell_fakes_from_entities(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded()
-    before = sampler.diagnose(positives)["critic_auc"]
-    move(named(sampler, "critic"), positives, times=100)
+    before = sampler.diagnose(positives)["discriminator_auc"]
+    move(named(sampler, "discriminator"), positives, times=100)
     after = sampler.diagnose(positives)
-    assert after["critic_auc"] > max(before, 0.9)
+    assert after["discriminator_auc"] > max(before, 0.9)
     assert after["auxiliary_accuracy"] > 0.8
 
 
-def test_the_critic_draws_fresh_fakes_for_each_of_its_updates(kg: KnowledgeGraph) -> None:  # C13
-    positives, _, _ = facts_as_vectors(kg)
+def test_the_discriminator_draws_fresh_fakes_for_each_of_its_updates(
+    kg: KnowledgeGraph,
+) -> None:  # C13
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(noise=1.0)
-    assert sampler.loss_of_critic(positives) != sampler.loss_of_critic(positives)
+    assert sampler.discriminator_loss(positives) != sampler.discriminator_loss(positives)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeGraph) -> None:
-    positives, table, scorer = facts_as_vectors(kg)
+    positives, table, scorer = triples_as_vectors(kg)
     sampler = seeded(**PRESETS[preset])
     owner = {
-        "entity_way": "entity_way.",
-        "relation_way": "relation_way.",
-        "critic": "critic.",
+        "entity_pathway": "entity_pathway.",
+        "relation_pathway": "relation_pathway.",
+        "discriminator": "discriminator.",
     }
     model = (table.detach().clone(), scorer.relation.weight.detach().clone())
     for phase in sampler.phases():
@@ -224,27 +229,27 @@ def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeG
 
 
 def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(film_weight=2.0, output="linear")
-    move(named(sampler, "entity_way"), positives, times=3)
+    move(named(sampler, "entity_pathway"), positives, times=3)
     values = []
     for weight in (0.0, 2.0):
         sampler.film_weight = weight
         torch.manual_seed(1)
-        values.append(sampler.loss_of_way("entity", positives))
+        values.append(sampler.pathway_loss("entity", positives))
     torch.manual_seed(1)
     side = sampler.sides(positives, 1)
-    way = sampler.ways["entity"]
-    modulation = way.modulate(way.centres(positives), side)
+    pathway = sampler.pathways["entity"]
+    modulation = pathway.modulate(pathway.centres(positives), side)
     assert modulation is not None
     torch.testing.assert_close(values[1] - values[0], 2 * squared_penalty(modulation))
 
 
 @pytest.mark.slow
 def test_our_generators_neither_collapse_nor_explode(kg: KnowledgeGraph) -> None:  # A7
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(**PRESETS["dans"])
-    rates = {"entity_way": 3e-4, "relation_way": 3e-4, "critic": 1e-3}
+    rates = {"entity_pathway": 3e-4, "relation_pathway": 3e-4, "discriminator": 1e-3}
     optimizers = {
         phase.name: torch.optim.Adam(phase.parameters, lr=rates[phase.name], betas=(0.5, 0.999))
         for phase in sampler.phases()

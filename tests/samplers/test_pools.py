@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from dans.samplers.pools import Pools, ones
+from dans.samplers.entity_sets import Pools, ones
 from tests.samplers.test_uniform import p_value
 
 

@@ -1,49 +1,49 @@
-"""Rows for questions."""
+"""Rows for queries."""
 
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.samplers.questions import Questions, last, repeats
+from dans.samplers.query_rows import Queries, last, repeats
 
 
-def test_every_distinct_question_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
-    questions = Questions(kg.train, kg.num_entities, kg.num_relations)
-    numbers = questions(kg.train)
+def test_every_distinct_query_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
+    queries = Queries(kg.train, kg.num_entities, kg.num_relations)
+    numbers = queries(kg.train)
     by_number: dict[int, set[tuple[str, int, int]]] = {}
     for (head, relation, tail), (tails, heads) in zip(
         kg.train.tolist(), numbers.tolist(), strict=True
     ):
         by_number.setdefault(tails, set()).add(("tails", head, relation))
         by_number.setdefault(heads, set()).add(("heads", tail, relation))
-    assert sorted(by_number) == list(range(len(questions)))
+    assert sorted(by_number) == list(range(len(queries)))
     assert all(len(asked) == 1 for asked in by_number.values())
 
 
-def test_a_question_of_no_fact_gets_the_number_after_the_last(kg: KnowledgeGraph) -> None:
-    questions = Questions(kg.train, kg.num_entities, kg.num_relations)
+def test_a_query_of_no_triple_gets_the_number_after_the_last(kg: KnowledgeGraph) -> None:
+    queries = Queries(kg.train, kg.num_entities, kg.num_relations)
     asked = {(head, relation) for head, relation, _ in kg.train.tolist()}
     answered = {(relation, tail) for _, relation, tail in kg.train.tolist()}
     every = torch.cartesian_prod(torch.arange(8), torch.arange(3), torch.arange(8))
     for (head, relation, tail), (tails, heads) in zip(
-        every.tolist(), questions(every).tolist(), strict=True
+        every.tolist(), queries(every).tolist(), strict=True
     ):
-        assert (tails < len(questions)) == ((head, relation) in asked)
-        assert (heads < len(questions)) == ((relation, tail) in answered)
+        assert (tails < len(queries)) == ((head, relation) in asked)
+        assert (heads < len(queries)) == ((relation, tail) in answered)
 
 
-def test_the_two_sides_of_one_entity_and_relation_are_two_questions() -> None:
-    questions = Questions(torch.tensor([[0, 0, 0]]), 1, 1)
-    assert questions(torch.tensor([[0, 0, 0]])).tolist() == [[0, 1]]
+def test_the_two_sides_of_one_entity_and_relation_are_two_queries() -> None:
+    queries = Queries(torch.tensor([[0, 0, 0]]), 1, 1)
+    assert queries(torch.tensor([[0, 0, 0]])).tolist() == [[0, 1]]
 
 
-def test_no_facts_ask_no_questions() -> None:
-    questions = Questions(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
-    assert len(questions) == 0
-    assert questions(torch.tensor([[4, 1, 4]])).tolist() == [[0, 0]]
+def test_no_triples_ask_no_queries() -> None:
+    queries = Queries(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
+    assert len(queries) == 0
+    assert queries(torch.tensor([[4, 1, 4]])).tolist() == [[0, 0]]
 
 
-def test_questions_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
-    assert not Questions(kg.train, kg.num_entities, kg.num_relations).state_dict()
+def test_queries_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
+    assert not Queries(kg.train, kg.num_entities, kg.num_relations).state_dict()
 
 
 def test_the_last_of_each_number_is_found_whatever_their_order() -> None:

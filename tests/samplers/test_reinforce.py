@@ -1,4 +1,4 @@
-"""REINFORCE: baselines, the phase, and which fact learns from what."""
+"""REINFORCE: baselines, the phase, and which triple learns from what."""
 
 from copy import deepcopy
 from typing import Any
@@ -11,7 +11,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import IGAN, KBGAN
 from dans.samplers.reinforce import EpochMean, Reinforced, Standardised
-from tests.suites.samplers import facts_as_vectors, gradient, make, move
+from tests.suites.samplers import gradient, make, move, triples_as_vectors
 
 BOTH = ["igan", "kbgan"]
 
@@ -63,7 +63,7 @@ def test_equal_rewards_teach_nothing(rewards: list[float]) -> None:
 def test_rewards_count_from_the_update_after_the_last_of_pretraining(
     name: str, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = built(name, kg, pretrain=3)
     rewarded: list[int] = []
 
@@ -81,7 +81,7 @@ def test_rewards_count_from_the_update_after_the_last_of_pretraining(
 def test_pretraining_raises_the_probability_of_the_true_entity(
     name: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = built(name, kg, pretrain=1000)
     side = torch.arange(len(positives)) % 2 == 0
 
@@ -99,7 +99,7 @@ def test_pretraining_raises_the_probability_of_the_true_entity(
 def test_six_updates_are_three_and_three_more_after_a_restart(
     name: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     baseline = "epoch" if name == "kbgan" else "none"
 
     def start() -> tuple[Reinforced, torch.optim.Optimizer]:
@@ -128,7 +128,7 @@ def test_six_updates_are_three_and_three_more_after_a_restart(
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("pretrain", [0, 9])
 def test_the_gradient_stops_before_the_model(name: str, pretrain: int, kg: KnowledgeGraph) -> None:
-    positives, table, scorer = facts_as_vectors(kg)
+    positives, table, scorer = triples_as_vectors(kg)
     sampler = built(name, kg, pretrain=pretrain)
     sampler.loss(positives).backward()
     assert table.grad is None
@@ -138,7 +138,7 @@ def test_the_gradient_stops_before_the_model(name: str, pretrain: int, kg: Knowl
 
 @pytest.mark.parametrize("name", BOTH)
 def test_nothing_is_counted_in_evaluation(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = built(name, kg, pretrain=0, baseline="epoch" if name == "kbgan" else "none").eval()
     before = deepcopy(sampler.state_dict())
     sampler(positives)
@@ -147,15 +147,17 @@ def test_nothing_is_counted_in_evaluation(name: str, kg: KnowledgeGraph) -> None
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_fact_that_all_rivals_make_true_teaches_nothing(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
-    facts = torch.tensor([[h, 0, t] for h in range(8) for t in range(8)])
-    known = type(kg.known())(facts, 8, kg.num_relations)
+def test_a_triple_that_all_negatives_make_true_teaches_nothing(
+    name: str, kg: KnowledgeGraph
+) -> None:
+    positives, _, _ = triples_as_vectors(kg)
+    triples = torch.tensor([[h, 0, t] for h in range(8) for t in range(8)])
+    known = type(kg.known())(triples, 8, kg.num_relations)
     sampler_of = {"igan": IGAN, "kbgan": KBGAN}[name]
     sampler = sampler_of(
         num_entities=8,
         num_relations=kg.num_relations,
-        facts=kg.train,
+        triples=kg.train,
         known=known,
         filter="mask",
         pretrain=0,
@@ -166,17 +168,17 @@ def test_a_fact_that_all_rivals_make_true_teaches_nothing(name: str, kg: Knowled
     told = positives.slice(int(where[0]), int(where[-1]) + 1)
     assert told.triples[:, 1].eq(0).all()
     assert gradient(sampler.loss(told), sampler.parameters()).eq(0).all()
-    rivals = sampler(told)
-    assert rivals.valid is not None
-    assert not rivals.valid.any()
-    assert rivals.ids is not None
-    true = torch.where(rivals.replaces_head, told.triples[:, :1], told.triples[:, 2:])
-    assert not rivals.ids.eq(true).any()
+    negatives = sampler(told)
+    assert negatives.valid is not None
+    assert not negatives.valid.any()
+    assert negatives.ids is not None
+    true = torch.where(negatives.replaces_head, told.triples[:, :1], told.triples[:, 2:])
+    assert not negatives.ids.eq(true).any()
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_weight_decay_shortens_vectors(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     lengths = []
     for weight in (0.0, 100.0):
         sampler = built(name, kg, l2=weight)
@@ -188,14 +190,14 @@ def test_weight_decay_shortens_vectors(name: str, kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize(("side", "head"), [("head", 1.0), ("tail", 0.0), ("coin", 0.5)])
 def test_a_side_can_be_chosen(name: str, side: str, head: float, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     share = built(name, kg, side=side, k=200)(positives).replaces_head.double().mean()
     assert abs(float(share) - head) < 0.05 * (side == "coin") + 1e-9
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_one_to_many_relations_lose_their_heads(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     replaced = built(name, kg, k=400)(positives).replaces_head.double().mean(1)
     owns = kg.train[:, 1] == kg.relations.index("owns")
     assert replaced[owns].mean() > replaced[~owns].mean() + 0.04
@@ -203,9 +205,9 @@ def test_one_to_many_relations_lose_their_heads(name: str, kg: KnowledgeGraph) -
 
 @pytest.mark.parametrize("name", BOTH)
 def test_other_entities_than_the_generator_has_are_refused(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = {"igan": IGAN, "kbgan": KBGAN}[name](
-        num_entities=9, num_relations=kg.num_relations, facts=kg.train, filter="none"
+        num_entities=9, num_relations=kg.num_relations, triples=kg.train, filter="none"
     )
     with pytest.raises(InputError, match="chooses among 9 entities, not 8"):
         sampler(positives)
@@ -225,14 +227,14 @@ def test_other_entities_than_the_generator_has_are_refused(name: str, kg: Knowle
         ({"width": 0}, "width: must be at least 1"),
         ({"k": 0}, "k: must be at least 1"),
         ({"baseline": "moving"}, "baseline: known: "),
-        ({"filter": "mask", "known": None}, "needs the known facts"),
-        ({"num_entities": 1}, "num_entities: a rival must be another entity"),
+        ({"filter": "mask", "known": None}, "needs the known triples"),
+        ({"num_entities": 1}, "num_entities: a negative must be another entity"),
     ],
 )
 def test_wrong_options_are_named(
     name: str, given: dict[str, Any], message: str, kg: KnowledgeGraph
 ) -> None:
-    sizes: dict[str, Any] = {"num_entities": 8, "num_relations": 3, "facts": kg.train}
+    sizes: dict[str, Any] = {"num_entities": 8, "num_relations": 3, "triples": kg.train}
     sizes["filter"] = "none"
     with pytest.raises(InputError, match=message):
         {"igan": IGAN, "kbgan": KBGAN}[name](**{**sizes, **given})
@@ -248,7 +250,7 @@ def test_updates_per_step_are_the_phases(name: str, kg: KnowledgeGraph) -> None:
 def test_diagnosis_tells_the_rewards_and_how_sure_the_generator_is(
     name: str, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     sampler = built(name, kg)
     monkeypatch.setattr(sampler, "reward", lambda *_: torch.full((len(positives),), 2.5))
     numbers = sampler.diagnose(positives)

@@ -8,7 +8,7 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
 from dans.samplers.scoring import Scorer, gap
-from tests.suites.samplers import facts_as_vectors
+from tests.suites.samplers import triples_as_vectors
 
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
@@ -16,10 +16,10 @@ from tests.suites.samplers import facts_as_vectors
     ("expected", "sizes"),
     [(0, {}), (10**6, {}), (0, {"part": 1}), (10**6, {"table": 300, "part": 50})],
 )
-def test_scores_are_those_of_rivals(
+def test_scores_are_those_of_negatives(
     decoder: str, expected: int, sizes: dict[str, int], kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = facts_as_vectors(kg, decoder)
+    positives, _, _ = triples_as_vectors(kg, decoder)
     scorer = Scorer(positives, expected=expected, **sizes)
     assert (scorer.table is not None) == (expected > 0)
     torch.manual_seed(1)
@@ -29,7 +29,7 @@ def test_scores_are_those_of_rivals(
     queries = torch.where(
         side.unsqueeze(-1), positives.head_query.unsqueeze(1), positives.tail_query.unsqueeze(1)
     )
-    wanted = positives.match(queries, positives.entities[ids]).detach()
+    wanted = positives.score_query(queries, positives.entities[ids]).detach()
     scores = scorer(rows, ids, side)
     torch.testing.assert_close(scores, wanted)
     assert not scores.requires_grad
@@ -37,14 +37,14 @@ def test_scores_are_those_of_rivals(
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_every_score_in_bounded_parts(decoder: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg, decoder)
+    positives, _, _ = triples_as_vectors(kg, decoder)
     whole, parts = Scorer(positives).every(), Scorer(positives, part=100).every()
     assert whole.shape == (2 * len(positives), kg.num_entities)
     torch.testing.assert_close(whole, parts)
 
 
 def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     scores = 2 * len(positives) * kg.num_entities
     assert Scorer(positives, expected=scores).table is not None
     assert Scorer(positives, expected=scores - 1).table is None
@@ -53,19 +53,21 @@ def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(kg: Know
 
 @pytest.mark.parametrize("reciprocal", [False, True])
 def test_the_gap_is_a_mean_over_all_that_is_held(reciprocal: bool, kg: KnowledgeGraph) -> None:
-    positives = facts_as_vectors(kg)[0].detach()
+    positives = triples_as_vectors(kg)[0].detach()
     positives = replace(positives, reciprocal=reciprocal, head_query=2 * positives.head_query)
     torch.manual_seed(0)
     held = torch.randint(-1, kg.num_entities, (len(positives), 2, 3))
     above = []
     for i, (heads, _, tails) in enumerate(kg.train.tolist()):
         for side, query in enumerate((positives.tail_query[i], positives.head_query[i])):
-            fact = (query, heads) if reciprocal and side else (positives.tail_query[i], tails)
+            triple = (query, heads) if reciprocal and side else (positives.tail_query[i], tails)
             for e in held[i, side].tolist():
                 if e >= 0:
-                    score = positives.match(query, positives.entities[e])
+                    score = positives.score_query(query, positives.entities[e])
                     above.append(
-                        float(score - positives.match(fact[0], positives.entities[fact[1]]))
+                        float(
+                            score - positives.score_query(triple[0], positives.entities[triple[1]])
+                        )
                     )
     assert gap(positives, held) == pytest.approx(sum(above) / len(above), abs=1e-5)
     assert gap(positives, torch.full_like(held, -1)) is None

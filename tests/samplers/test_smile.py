@@ -1,4 +1,4 @@
-"""Uniform rivals, and a contrast between entities of one type beside them."""
+"""Uniform negatives, and a contrast between entities of one type beside them."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import SAMPLERS, SMiLE
+from dans.samplers.entity_types import Concepts, pseudo_types
 from dans.samplers.smile import clustered, log_sums
-from dans.samplers.types import Concepts, pseudo_types
 from tests.samplers.test_types import occurrences
-from tests.suites.samplers import DIM, facts_as_vectors, move
+from tests.suites.samplers import DIM, move, triples_as_vectors
 
 
 def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
@@ -26,7 +26,7 @@ def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
         "smile",
         given=given,
         dim=DIM,
-        facts=kg.train,
+        triples=kg.train,
         num_entities=kg.num_entities,
         num_relations=kg.num_relations,
         known=kg.known(("train",)),
@@ -38,8 +38,8 @@ def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
 def random_graph(n: int = 40, m: int = 3, f: int = 300) -> KnowledgeGraph:
     torch.manual_seed(1)
     ids = torch.stack([torch.randint(size, (f,)) for size in (n, m, n)], dim=1)
-    facts = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in ids.tolist()]
-    return KnowledgeGraph.of(name="random", train=facts)
+    triples = [(f"e{h}", f"r{r}", f"e{t}") for h, r, t in ids.tolist()]
+    return KnowledgeGraph.of(name="random", train=triples)
 
 
 Sets = dict[int, set[int]]
@@ -48,15 +48,15 @@ Sets = dict[int, set[int]]
 def by_hand(sampler: SMiLE, kg: KnowledgeGraph, batch: Tensor, frequent: float) -> dict[str, Sets]:
     """Each anchor's positives and negatives of both kinds, loop by loop."""
     types = sampler.types.tolist()
-    facts = {tuple(fact) for fact in kg.train.tolist()}
-    count = Counter((types[h], r, types[t]) for h, r, t in facts)
-    schema = {triple for triple, c in count.items() if c >= frequent * len(facts)}
+    triples = {tuple(triple) for triple in kg.train.tolist()}
+    count = Counter((types[h], r, types[t]) for h, r, t in triples)
+    schema = {typed for typed, c in count.items() if c >= frequent * len(triples)}
     does = defaultdict(set)
-    for h, r, t in facts:
-        triple = (types[h], r, types[t])
-        if triple in schema:
-            does[h].add((triple, "head"))
-            does[t].add((triple, "tail"))
+    for h, r, t in triples:
+        typed = (types[h], r, types[t])
+        if typed in schema:
+            does[h].add((typed, "head"))
+            does[t].add((typed, "tail"))
     near: Sets = defaultdict(set)
     for h, r, t in batch.tolist():
         if (types[h], r, types[t]) in schema and h != t:
@@ -101,7 +101,7 @@ def test_the_contrast_is_that_of_the_loop(
     kg = kg if size == "toy" else random_graph()
     frequent = frequent if size == "toy" else frequent / 4
     sampler = smile(kg, clusters=clusters, frequent=frequent, balance=0.6, weight=0.5)
-    positives, table, _ = facts_as_vectors(kg)
+    positives, table, _ = triples_as_vectors(kg)
     positives = positives.slice(2, 12)
     sets = by_hand(sampler, kg, positives.triples, frequent)
     inter = loss_by_hand(sampler, sets, "inter", table)
@@ -128,7 +128,7 @@ def test_the_settings_meet_negatives_of_both_kinds(kg: KnowledgeGraph) -> None:
 
 
 def test_as_it_comes_the_toy_graph_gives_both_contrasts(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     assert all(value > 0 for value in smile(kg).diagnose(positives).values())
 
 
@@ -164,10 +164,10 @@ def test_no_more_negatives_than_allowed_and_each_as_often(kind: str) -> None:
 def test_parts_of_the_anchors_are_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     kg = random_graph()
     sampler = smile(kg, clusters=3, negatives=5)
-    positives, table, _ = facts_as_vectors(kg)
+    positives, table, _ = triples_as_vectors(kg)
     found = []
     for elements in (2**24, 100):
-        monkeypatch.setattr("dans.samplers.types.ELEMENTS", elements)
+        monkeypatch.setattr("dans.samplers.entity_types.ELEMENTS", elements)
         torch.manual_seed(0)
         term = sampler.terms(positives)["contrast"]
         (gradient,) = torch.autograd.grad(term, table)
@@ -176,7 +176,7 @@ def test_parts_of_the_anchors_are_one_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), facts_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
     sampler.terms(positives)["contrast"].backward()
     assert table.grad is not None
     anchors = sampler.pairs(kg.train)[:, 0].unique()
@@ -185,7 +185,7 @@ def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
 
 
 def test_the_phase_moves_the_projections_and_no_model(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), facts_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
     (phase,) = sampler.phases()
     assert phase.name == "projections"
     phase.loss(positives.detach()).backward()
@@ -198,7 +198,7 @@ def total(numbers: dict[str, float]) -> float:
 
 
 def test_both_moves_lower_the_contrast(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), facts_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
     before = sampler.diagnose(positives)
     (gradient,) = torch.autograd.grad(sampler.terms(positives)["contrast"], table)
     moved = replace(positives, entities=(table - 0.1 * gradient).detach())
@@ -220,7 +220,7 @@ def test_both_moves_lower_the_contrast(kg: KnowledgeGraph) -> None:
     ],
 )
 def test_every_knob_changes_the_contrast(given: dict[str, float], kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     plain, turned = smile(kg), smile(kg, **given)
     assert not torch.isclose(
         plain.terms(positives)["contrast"], turned.terms(positives)["contrast"]
@@ -228,11 +228,11 @@ def test_every_knob_changes_the_contrast(given: dict[str, float], kg: KnowledgeG
 
 
 def test_an_anchor_without_negatives_adds_nothing() -> None:
-    facts = torch.tensor([[0, 0, 1], [2, 1, 3]])
-    sampler = SMiLE(dim=4, facts=facts, num_entities=4, num_relations=2)
+    triples = torch.tensor([[0, 0, 1], [2, 1, 3]])
+    sampler = SMiLE(dim=4, triples=triples, num_entities=4, num_relations=2)
     table = torch.randn(4, 4, requires_grad=True)
-    h, t = table[facts[:, 0]], table[facts[:, 2]]
-    positives = Positives(facts, h, h, t, h, t, table, lambda x, y: (x * y).sum(-1))
+    h, t = table[triples[:, 0]], table[triples[:, 2]]
+    positives = Positives(triples, h, h, t, h, t, table, lambda x, y: (x * y).sum(-1))
     term = sampler.terms(positives)["contrast"]
     term.backward()
     assert float(term.detach()) == 0
@@ -242,7 +242,7 @@ def test_an_anchor_without_negatives_adds_nothing() -> None:
     assert all(parameter.isfinite().all() for parameter in sampler.parameters())
 
 
-def test_facts_outside_the_schema_have_no_anchor(kg: KnowledgeGraph) -> None:
+def test_triples_outside_the_schema_have_no_anchor(kg: KnowledgeGraph) -> None:
     sampler = smile(kg, frequent=0.12)
     inside = torch.isin(sampler.typed(kg.train), sampler.schema)
     assert 0 < int(inside.sum()) < len(kg.train)
@@ -254,14 +254,14 @@ def test_facts_outside_the_schema_have_no_anchor(kg: KnowledgeGraph) -> None:
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e3])
 def test_extreme_temperatures_stay_finite(temperature: float, kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg, temperature=temperature), facts_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg, temperature=temperature), triples_as_vectors(kg)
     term = sampler.terms(positives)["contrast"]
     (gradient,) = torch.autograd.grad(term, table)
     assert term.isfinite()
     assert gradient.isfinite().all()
 
 
-def test_rivals_are_uniform_and_need_no_vectors(kg: KnowledgeGraph) -> None:
+def test_negatives_are_uniform_and_need_no_vectors(kg: KnowledgeGraph) -> None:
     sampler = smile(kg, k=500, side="tail")
     ids = sampler(Positives.of_ids(kg.train, kg.num_entities)).ids
     assert ids is not None
@@ -305,7 +305,7 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
 
 
 def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     one, other = smile(kg), smile(kg, seed=1)
     move(one.phases()[0], positives, times=3)
     assert one.diagnose(positives) != other.diagnose(positives)
@@ -323,7 +323,7 @@ def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
         ({"temperature": float("inf")}, "temperature: must be a finite number, got inf"),
         ({"balance": 1.5}, "balance: must be between 0 and 1, got 1.5"),
         ({"frequent": -0.1}, "frequent: must be between 0 and 1"),
-        ({"frequent": 0.9}, "frequent: no typed triple has 0.9 of all facts; the most frequent"),
+        ({"frequent": 0.9}, "frequent: no typed triple has 0.9 of all triples; the most frequent"),
         ({"clusters": 0}, "clusters: must be at least 1"),
         ({"negatives": 0}, "negatives: must be at least 1"),
     ],

@@ -1,13 +1,13 @@
-"""Rivals that may stand where the one replaced does."""
+"""Negatives that may stand where the one replaced does."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import SAMPLERS, Typed
 from tests.samplers.test_types import LINES, written
@@ -21,7 +21,7 @@ def typed(kg: KnowledgeGraph, **given: object) -> Typed:
         SAMPLERS,
         "typed",
         given={"k": DRAWS, **given},
-        facts=kg.train,
+        triples=kg.train,
         num_entities=kg.num_entities,
         num_relations=kg.num_relations,
         known=kg.known(("train",)),
@@ -32,7 +32,7 @@ def typed(kg: KnowledgeGraph, **given: object) -> Typed:
 
 
 def ranges(kg: KnowledgeGraph) -> dict[tuple[int, str], set[int]]:
-    """Who is seen in each slot, fact by fact."""
+    """Who is seen in each slot, triple by triple."""
     found: dict[tuple[int, str], set[int]] = {
         (relation, side): set() for relation in range(kg.num_relations) for side in ("head", "tail")
     }
@@ -42,16 +42,16 @@ def ranges(kg: KnowledgeGraph) -> dict[tuple[int, str], set[int]]:
     return found
 
 
-def drawn_evenly(sampler: Typed, fact: list[int], pool: set[int], n: int) -> bool:
-    """Are a fact's rivals uniform over a pool, or over all where nobody is in it?"""
-    true = fact[0] if sampler.side == "head" else fact[2]
+def drawn_evenly(sampler: Typed, triple: list[int], pool: set[int], n: int) -> bool:
+    """Are a triple's negatives uniform over a pool, or over all where nobody is in it?"""
+    true = triple[0] if sampler.side == "head" else triple[2]
     expected = torch.zeros(n)
     expected[list(pool)] = 1
     expected[true] = 0
     if not expected.any():
         expected = torch.ones(n)
         expected[true] = 0
-    ids = sampler(Positives.of_ids(torch.tensor([fact]), n)).ids
+    ids = sampler(Positives.of_ids(torch.tensor([triple]), n)).ids
     assert ids is not None
     if expected.sum() == 1:
         return bool(expected[ids].all())
@@ -59,11 +59,11 @@ def drawn_evenly(sampler: Typed, fact: list[int], pool: set[int], n: int) -> boo
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_rivals_are_uniform_over_those_seen_in_the_slot(side: str, kg: KnowledgeGraph) -> None:
+def test_negatives_are_uniform_over_those_seen_in_the_slot(side: str, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     sampler, seen = typed(kg, side=side), ranges(kg)
-    for fact in kg.train.tolist():
-        assert drawn_evenly(sampler, fact, seen[fact[1], side], kg.num_entities)
+    for triple in kg.train.tolist():
+        assert drawn_evenly(sampler, triple, seen[triple[1], side], kg.num_entities)
 
 
 def test_a_true_entity_that_was_never_seen_there_costs_no_member(kg: KnowledgeGraph) -> None:
@@ -76,37 +76,37 @@ def test_a_true_entity_that_was_never_seen_there_costs_no_member(kg: KnowledgeGr
 
 def test_where_nobody_else_was_seen_anyone_else_is_drawn() -> None:
     torch.manual_seed(0)
-    facts = torch.tensor([[0, 0, 1], [2, 1, 3], [2, 1, 4]])
-    sampler = Typed(DRAWS, facts=facts, num_entities=6, num_relations=3, side="tail")
+    triples = torch.tensor([[0, 0, 1], [2, 1, 3], [2, 1, 4]])
+    sampler = Typed(DRAWS, triples=triples, num_entities=6, num_relations=3, side="tail")
     assert drawn_evenly(sampler, [0, 0, 1], {1}, 6)
     assert drawn_evenly(sampler, [0, 2, 1], set(), 6)
     assert drawn_evenly(sampler, [2, 1, 3], {3, 4}, 6)
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_with_a_file_rivals_share_a_type_with_those_seen(
+def test_with_a_file_negatives_share_a_type_with_those_seen(
     side: str, tmp_path: Path, kg: KnowledgeGraph
 ) -> None:
     torch.manual_seed(0)
     path = tmp_path / "types.tsv"
     path.write_text("".join(f"{entity}\t{kind}\n" for entity, kind in LINES))
     sampler, seen, types = typed(kg, side=side, types=str(path)), ranges(kg), written(kg)
-    for fact in kg.train.tolist():
-        fitting = set().union(*(types[e] for e in seen[fact[1], side]))
+    for triple in kg.train.tolist():
+        fitting = set().union(*(types[e] for e in seen[triple[1], side]))
         pool = {e for e in range(kg.num_entities) if types[e] & fitting}
-        assert drawn_evenly(sampler, fact, pool, kg.num_entities)
+        assert drawn_evenly(sampler, triple, pool, kg.num_entities)
 
 
 def test_a_file_changes_who_is_drawn(tmp_path: Path, kg: KnowledgeGraph) -> None:
     path = tmp_path / "types.tsv"
     path.write_text("".join(f"{entity}\tanything\n" for entity, _ in LINES))
-    facts = Positives.of_ids(kg.train, kg.num_entities)
-    everyone = typed(kg, types=str(path), k=500)(facts).ids
-    observed = typed(kg, k=500)(facts).ids
+    triples = Positives.of_ids(kg.train, kg.num_entities)
+    everyone = typed(kg, types=str(path), k=500)(triples).ids
+    observed = typed(kg, k=500)(triples).ids
     assert everyone is not None
     assert observed is not None
-    fact = kg.train.tolist().index([kg.entities.index("ada"), 1, kg.entities.index("tea")])
-    assert len(everyone[fact].unique()) > len(observed[fact].unique())
+    triple = kg.train.tolist().index([kg.entities.index("ada"), 1, kg.entities.index("tea")])
+    assert len(everyone[triple].unique()) > len(observed[triple].unique())
 
 
 def test_what_is_wrong_in_the_file_is_said_with_the_option(
@@ -122,7 +122,7 @@ def test_parts_of_the_pools_are_one_whole(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = typed(kg)
-    monkeypatch.setattr("dans.samplers.types.ELEMENTS", 9)
+    monkeypatch.setattr("dans.samplers.entity_types.ELEMENTS", 9)
     parted = typed(kg)
     slots = 2 * kg.num_relations
     assert len(whole.pools) == len(parted.pools) == slots

@@ -8,8 +8,8 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.samplers import types
-from dans.samplers.types import (
+from dans.samplers import entity_types as types
+from dans.samplers.entity_types import (
     Concepts,
     alike,
     cardinalities,
@@ -48,7 +48,7 @@ def written(kg: KnowledgeGraph) -> dict[int, set[str]]:
 
 
 def occurrences(kg: KnowledgeGraph) -> dict[int, set[tuple[int, int]]]:
-    """Each entity's pseudo-types, counted fact by fact."""
+    """Each entity's pseudo-types, counted triple by triple."""
     found: dict[int, set[tuple[int, int]]] = {entity: set() for entity in range(kg.num_entities)}
     for head, relation, tail in kg.train.tolist():
         found[head].add((relation, 0))
@@ -56,7 +56,7 @@ def occurrences(kg: KnowledgeGraph) -> dict[int, set[tuple[int, int]]]:
     return found
 
 
-def test_a_pseudo_type_is_a_slot_that_a_training_fact_fills(kg: KnowledgeGraph) -> None:
+def test_a_pseudo_type_is_a_slot_that_a_training_triple_fills(kg: KnowledgeGraph) -> None:
     table = pseudo_types(kg.train, kg.num_entities, kg.num_relations)
     rows = table.rows(torch.arange(kg.num_entities))
     for entity, slots in occurrences(kg).items():
@@ -181,16 +181,16 @@ def test_classes_of_relations_are_those_counted_by_hand(
 
 
 def test_each_class_is_told_from_the_others() -> None:
-    facts = torch.tensor(
+    triples = torch.tensor(
         [[0, 0, 1], [0, 1, 1], [0, 1, 2], [0, 2, 2], [1, 2, 2]]
         + [[h, 3, t] for h in (0, 1) for t in (2, 3)]
     )
-    assert cardinalities(facts, 5).tolist() == [0, 1, 2, 3, 0]
+    assert cardinalities(triples, 5).tolist() == [0, 1, 2, 3, 0]
 
 
-def test_repeated_facts_do_not_change_a_class() -> None:
-    facts = torch.tensor([[0, 0, 1], [2, 0, 3]])
-    assert cardinalities(facts.repeat(5, 1), 1).tolist() == [0]
+def test_repeated_triples_do_not_change_a_class() -> None:
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    assert cardinalities(triples.repeat(5, 1), 1).tolist() == [0]
 
 
 def test_stretches_cover_all_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:

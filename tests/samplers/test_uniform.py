@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
-from dans.known import KnownFacts
+from dans.models.batch import Positives
 from dans.samplers import Bernoulli, Popularity, Uniform
-from tests.suites.samplers import facts_as_vectors
+from tests.suites.samplers import triples_as_vectors
 
 DRAWS = 100_000
 
 
-def one_fact(head: int, tail: int, n: int) -> Positives:
-    """A fact over n entities, as much of it as samplers without a model look at."""
+def one_triple(head: int, tail: int, n: int) -> Positives:
+    """A triple over n entities, as much of it as samplers without a model look at."""
     entities = torch.eye(n)
     h, t = entities[[head]], entities[[tail]]
     return Positives(torch.tensor([[head, 0, tail]]), h, h, t, h, t, entities, torch.add)
@@ -38,7 +38,7 @@ def p_value(ids: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("true", [0, 3, 5])
 def test_every_other_entity_is_drawn_equally_often_and_the_true_one_never(true: int) -> None:
     torch.manual_seed(0)
-    ids = Uniform(k=DRAWS, side="tail")(one_fact(1, true, 6)).ids
+    ids = Uniform(k=DRAWS, side="tail")(one_triple(1, true, 6)).ids
     expected = torch.ones(6)
     expected[true] = 0
     assert ids is not None
@@ -47,46 +47,48 @@ def test_every_other_entity_is_drawn_equally_often_and_the_true_one_never(true: 
 
 def test_the_published_program_may_draw_the_true_entity() -> None:
     torch.manual_seed(0)
-    ids = Uniform(k=DRAWS, side="tail", exclude_true=False)(one_fact(1, 3, 6)).ids
+    ids = Uniform(k=DRAWS, side="tail", exclude_true=False)(one_triple(1, 3, 6)).ids
     assert ids is not None
     assert p_value(ids, torch.ones(6)) > 1e-4
 
 
 def test_with_one_other_entity_it_is_always_drawn() -> None:
-    ids = Uniform(k=50, side="head")(one_fact(0, 1, 2)).ids
+    ids = Uniform(k=50, side="head")(one_triple(0, 1, 2)).ids
     assert ids is not None
     assert ids.eq(1).all()
 
 
 def test_with_no_other_entity_it_is_refused() -> None:
     with pytest.raises(InputError, match="only 1"):
-        Uniform(k=1)(one_fact(0, 0, 1))
+        Uniform(k=1)(one_triple(0, 0, 1))
 
 
-def test_the_coin_is_fair_for_each_rival() -> None:
+def test_the_coin_is_fair_for_each_negative() -> None:
     torch.manual_seed(0)
-    side = Uniform(k=DRAWS)(one_fact(1, 3, 6)).replaces_head
+    side = Uniform(k=DRAWS)(one_triple(1, 3, 6)).replaces_head
     assert abs(float(side.double().mean()) - 0.5) < 4 * 0.5 / math.sqrt(DRAWS)
 
 
 @pytest.mark.parametrize(("side", "head"), [("head", True), ("tail", False)])
 def test_a_side_can_be_fixed(side: str, head: bool, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     assert Uniform(k=30, side=side)(positives).replaces_head.eq(head).all()
 
 
-def test_mask_marks_exactly_the_known_facts(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
-    rivals = Uniform(k=200, filter="mask", known=kg.known())(positives)
-    facts = {tuple(fact) for s in ("train", "valid", "test") for fact in kg.split(s).tolist()}
-    assert rivals.valid is not None
-    triples = rivals.triples(kg.train).flatten(0, 1).tolist()
-    assert rivals.valid.flatten().tolist() == [tuple(triple) not in facts for triple in triples]
-    assert not rivals.valid.all()
+def test_mask_marks_exactly_the_known_triples(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
+    negatives = Uniform(k=200, filter="mask", known=kg.known())(positives)
+    triples = {tuple(triple) for s in ("train", "valid", "test") for triple in kg.split(s).tolist()}
+    assert negatives.valid is not None
+    corrupteds = negatives.triples(kg.train).flatten(0, 1).tolist()
+    assert negatives.valid.flatten().tolist() == [
+        tuple(corrupted) not in triples for corrupted in corrupteds
+    ]
+    assert not negatives.valid.all()
 
 
 def test_resampling_replaces_what_is_known_and_nothing_else(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     known = kg.known()
     torch.manual_seed(3)
     masked = Uniform(k=200, filter="mask", known=known)(positives)
@@ -102,36 +104,36 @@ def test_resampling_replaces_what_is_known_and_nothing_else(kg: KnowledgeGraph) 
 
 def test_resampling_keeps_the_draws_uniform_over_what_is_left() -> None:
     torch.manual_seed(0)
-    known = KnownFacts(torch.tensor([[1, 0, 3], [1, 0, 4], [1, 0, 0]]), 6, 1)
-    ids = Uniform(k=DRAWS, side="tail", filter="resample", known=known)(one_fact(1, 3, 6)).ids
+    known = KnownTriples(torch.tensor([[1, 0, 3], [1, 0, 4], [1, 0, 0]]), 6, 1)
+    ids = Uniform(k=DRAWS, side="tail", filter="resample", known=known)(one_triple(1, 3, 6)).ids
     assert ids is not None
     assert p_value(ids, torch.tensor([0.0, 1, 1, 0, 0, 1])) > 1e-4
 
 
 def test_resampling_that_cannot_succeed_is_given_up_and_masked() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(4)]), 4, 1)
-    rivals = Uniform(k=9, side="tail", filter="resample", known=known)(one_fact(0, 2, 4))
-    assert rivals.valid is not None
-    assert not rivals.valid.any()
-    assert rivals.ids is not None
-    assert not rivals.ids.eq(2).any()
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(4)]), 4, 1)
+    negatives = Uniform(k=9, side="tail", filter="resample", known=known)(one_triple(0, 2, 4))
+    assert negatives.valid is not None
+    assert not negatives.valid.any()
+    assert negatives.ids is not None
+    assert not negatives.ids.eq(2).any()
 
 
 def test_more_rounds_leave_fewer_masked() -> None:
-    known = KnownFacts(torch.tensor([[0, 0, e] for e in range(9)]), 10, 1)
+    known = KnownTriples(torch.tensor([[0, 0, e] for e in range(9)]), 10, 1)
     left = []
     for rounds in (1, 5):
         torch.manual_seed(0)
         sampler = Uniform(k=500, side="tail", filter="resample", known=known, rounds=rounds)
-        valid = sampler(one_fact(0, 2, 10)).valid
+        valid = sampler(one_triple(0, 2, 10)).valid
         assert valid is not None
         left.append(int((~valid).sum()))
     assert 0 < left[1] < left[0]
 
 
 @pytest.mark.parametrize("policy", ["mask", "resample"])
-def test_a_filter_without_known_facts_is_refused(policy: str) -> None:
-    with pytest.raises(InputError, match="needs the known facts"):
+def test_a_filter_without_known_triples_is_refused(policy: str) -> None:
+    with pytest.raises(InputError, match="needs the known triples"):
         Uniform(filter=policy)
 
 
@@ -149,10 +151,10 @@ def test_wrong_options_are_named(given: dict[str, object], message: str) -> None
         Uniform(**given)
 
 
-def cardinalities(facts: Tensor) -> dict[int, float]:
+def cardinalities(triples: Tensor) -> dict[int, float]:
     """Wang et al.'s head probability, counted the slow way."""
     tails, heads = defaultdict(set), defaultdict(set)
-    for head, relation, tail in facts.tolist():
+    for head, relation, tail in triples.tolist():
         tails[relation, head].add(tail)
         heads[relation, tail].add(head)
     probability = {}
@@ -165,28 +167,28 @@ def cardinalities(facts: Tensor) -> dict[int, float]:
 
 
 def test_bernoulli_probabilities_are_those_counted_by_hand(kg: KnowledgeGraph) -> None:
-    sampler = Bernoulli(facts=kg.train, num_relations=kg.num_relations)
+    sampler = Bernoulli(triples=kg.train, num_relations=kg.num_relations)
     for relation, probability in cardinalities(kg.train).items():
         assert sampler.head_probability[relation] == pytest.approx(probability)
 
 
-def test_bernoulli_counts_a_repeated_fact_once() -> None:
-    facts = torch.tensor([[0, 0, 1], [0, 0, 2], [3, 0, 1]])
-    once = Bernoulli(facts=facts, num_relations=1)
-    twice = Bernoulli(facts=torch.cat((facts, facts[:2])), num_relations=1)
+def test_bernoulli_counts_a_repeated_triple_once() -> None:
+    triples = torch.tensor([[0, 0, 1], [0, 0, 2], [3, 0, 1]])
+    once = Bernoulli(triples=triples, num_relations=1)
+    twice = Bernoulli(triples=torch.cat((triples, triples[:2])), num_relations=1)
     assert torch.equal(once.head_probability, twice.head_probability)
 
 
 def test_bernoulli_replaces_heads_as_often_as_it_says() -> None:
     torch.manual_seed(0)
-    facts = torch.tensor([[1, 0, 0], [1, 0, 2], [1, 0, 3]])
-    sampler = Bernoulli(k=DRAWS, facts=facts, num_relations=1)
-    share = float(sampler(one_fact(1, 3, 6)).replaces_head.double().mean())
+    triples = torch.tensor([[1, 0, 0], [1, 0, 2], [1, 0, 3]])
+    sampler = Bernoulli(k=DRAWS, triples=triples, num_relations=1)
+    share = float(sampler(one_triple(1, 3, 6)).replaces_head.double().mean())
     assert abs(share - 0.75) < 4 * math.sqrt(0.75 * 0.25 / DRAWS)
 
 
-def test_bernoulli_has_a_fair_coin_for_a_relation_without_facts() -> None:
-    sampler = Bernoulli(facts=torch.zeros(0, 3, dtype=torch.int64), num_relations=2)
+def test_bernoulli_has_a_fair_coin_for_a_relation_without_triples() -> None:
+    sampler = Bernoulli(triples=torch.zeros(0, 3, dtype=torch.int64), num_relations=2)
     assert sampler.head_probability.tolist() == [0.5, 0.5]
 
 
@@ -200,9 +202,9 @@ def test_popularity_follows_the_counts_and_never_draws_the_true_entity(
     weights = torch.tensor([(mentions[e] + 1.0) ** exponent for e in range(8)])
     weights[true] = 0
     sampler = Popularity(
-        k=DRAWS, side="tail", exponent=exponent, facts=kg.train, num_entities=kg.num_entities
+        k=DRAWS, side="tail", exponent=exponent, triples=kg.train, num_entities=kg.num_entities
     )
-    ids = sampler(one_fact(1, true, 8)).ids
+    ids = sampler(one_triple(1, true, 8)).ids
     assert ids is not None
     assert p_value(ids, weights) > 1e-4
 
@@ -211,9 +213,9 @@ def test_popularity_may_draw_the_true_entity_where_asked(kg: KnowledgeGraph) -> 
     torch.manual_seed(0)
     mentions = Counter(kg.train[:, [0, 2]].flatten().tolist())
     sampler = Popularity(
-        k=DRAWS, facts=kg.train, num_entities=8, side="head", exponent=1.0, exclude_true=False
+        k=DRAWS, triples=kg.train, num_entities=8, side="head", exponent=1.0, exclude_true=False
     )
-    ids = sampler(one_fact(1, 3, 8)).ids
+    ids = sampler(one_triple(1, 3, 8)).ids
     assert ids is not None
     assert p_value(ids, torch.tensor([mentions[e] + 1.0 for e in range(8)])) > 1e-4
 
@@ -223,24 +225,24 @@ def test_without_smoothing_an_unmentioned_entity_is_never_drawn(kg: KnowledgeGra
     drawn = []
     for smoothing in (0.0, 1.0):
         sampler = Popularity(
-            k=DRAWS, facts=kg.train, num_entities=8, smoothing=smoothing, exponent=0.0
+            k=DRAWS, triples=kg.train, num_entities=8, smoothing=smoothing, exponent=0.0
         )
-        ids = sampler(one_fact(1, 3, 8)).ids
+        ids = sampler(one_triple(1, 3, 8)).ids
         assert ids is not None
         drawn.append(bool(ids.eq(unmentioned).any()))
     assert drawn == [False, True]
 
 
 def test_popularity_refuses_counts_of_other_entities(kg: KnowledgeGraph) -> None:
-    sampler = Popularity(facts=kg.train, num_entities=kg.num_entities)
+    sampler = Popularity(triples=kg.train, num_entities=kg.num_entities)
     with pytest.raises(InputError, match="of 8 entities, not 5"):
-        sampler(one_fact(0, 1, 5))
+        sampler(one_triple(0, 1, 5))
 
 
 def test_popularity_refuses_what_leaves_nothing_to_draw() -> None:
     with pytest.raises(InputError, match="fewer than two entities"):
-        Popularity(facts=torch.tensor([[0, 0, 0]]), num_entities=3, smoothing=0.0)
+        Popularity(triples=torch.tensor([[0, 0, 0]]), num_entities=3, smoothing=0.0)
     with pytest.raises(InputError, match="must not be negative"):
-        Popularity(facts=torch.tensor([[0, 0, 1]]), num_entities=3, smoothing=-1.0)
+        Popularity(triples=torch.tensor([[0, 0, 1]]), num_entities=3, smoothing=-1.0)
     with pytest.raises(InputError, match="exponent: must be a finite number, got nan"):
-        Popularity(facts=torch.tensor([[0, 0, 1]]), num_entities=3, exponent=float("nan"))
+        Popularity(triples=torch.tensor([[0, 0, 1]]), num_entities=3, exponent=float("nan"))

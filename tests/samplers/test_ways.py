@@ -1,4 +1,4 @@
-"""The two ways: where they start, how far they draw, what they are told.
+"""The two pathways: where they start, how far they draw, what they are told.
 
 Letters and numbers in brackets are the points of the method's reference.
 """
@@ -13,16 +13,16 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.decoders import DECODERS
 from dans.samplers import DANS
-from dans.samplers.ways import RelationWay, WayOptions, pick
-from tests.suites.samplers import DIM, facts_as_vectors, move, named, seeded
+from dans.samplers.dans.pathways import PathwayOptions, RelationPathway, pick
+from tests.suites.samplers import DIM, move, named, seeded, triples_as_vectors
 
 
-def test_the_ways_start_from_the_kept_entity_and_from_the_question(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg, "complex")
+def test_the_pathways_start_from_the_kept_entity_and_from_the_query(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg, "complex")
     sampler = seeded()
-    assert sampler.entity_way is not None
-    assert sampler.relation_way is not None
-    entity, relation = (way.centres(positives) for way in sampler.ways.values())
+    assert sampler.entity_pathway is not None
+    assert sampler.relation_pathway is not None
+    entity, relation = (pathway.centres(positives) for pathway in sampler.pathways.values())
     assert torch.equal(entity, torch.stack((positives.h, positives.t), 1))
     assert torch.equal(relation, torch.stack((positives.tail_query, positives.head_query), 1))
 
@@ -33,16 +33,16 @@ def test_sides_are_picked_row_by_row() -> None:
     assert pick(pairs, side).squeeze(-1).tolist() == [[1, 2, 2], [4, 3, 3]]
 
 
-def test_one_fake_of_a_way_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+def test_one_fake_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(sides="bit")
-    move(named(sampler, "entity_way"), positives, times=3)
-    way, side = sampler.ways["entity"], torch.rand(len(positives), 4) < 0.5
-    centres = way.centres(positives)
-    many = way.modulate(centres, side)
+    move(named(sampler, "entity_pathway"), positives, times=3)
+    pathway, side = sampler.pathways["entity"], torch.rand(len(positives), 4) < 0.5
+    centres = pathway.centres(positives)
+    many = pathway.modulate(centres, side)
     assert many is not None
     for j in range(4):
-        one = way.modulate(centres, side[:, j : j + 1])
+        one = pathway.modulate(centres, side[:, j : j + 1])
         assert one is not None
         for (factor, shift), (factors, shifts) in zip(one, many, strict=True):
             torch.testing.assert_close(factor, factors[:, j : j + 1])
@@ -50,24 +50,24 @@ def test_one_fake_of_a_way_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("scale", ["absolute", "relative"])
-def test_draws_spread_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None:
-    _, table, _ = facts_as_vectors(kg)
+def test_draws_diversity_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None:
+    _, table, _ = triples_as_vectors(kg)
     with torch.no_grad():
         table.mul_(torch.arange(1.0, DIM + 1))
     sampler = seeded(noise=0.5, noise_scale=scale)
-    spread = sampler.ways["entity"].spread(table.detach())
+    diversity = sampler.pathways["entity"].diversity(table.detach())
     expected = 0.5 if scale == "absolute" else 0.5 * table.detach().std(0, unbiased=False)
-    torch.testing.assert_close(torch.as_tensor(spread), torch.as_tensor(expected))
+    torch.testing.assert_close(torch.as_tensor(diversity), torch.as_tensor(expected))
 
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 @pytest.mark.parametrize("head_query", ["decoder", "learned"])
 def test_heads_start_as_far_out_as_tails(decoder: str, head_query: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg, decoder, dim=32)
+    positives, _, _ = triples_as_vectors(kg, decoder, dim=32)
     sampler = DANS(32, head_query=head_query, num_relations=kg.num_relations)
-    tails, heads = sampler.ways["relation"].centres(positives).norm(dim=-1).unbind(1)
+    tails, heads = sampler.pathways["relation"].centres(positives).norm(dim=-1).unbind(1)
     ratio = (heads / tails).median()
-    # SimplE halves what it multiplies, so its questions lie twice as near as DistMult's.
+    # SimplE halves what it multiplies, so its queries lie twice as near as DistMult's.
     assert 0.2 < ratio < 8
 
 
@@ -75,7 +75,7 @@ def test_heads_start_as_far_out_as_tails(decoder: str, head_query: str, kg: Know
 def test_a_relation_of_zeros_gives_finite_priors_and_gradients(
     head_query: str, kg: KnowledgeGraph
 ) -> None:
-    positives, table, scorer = facts_as_vectors(kg)
+    positives, table, scorer = triples_as_vectors(kg)
     with torch.no_grad():
         scorer.relation.weight[0, :4] = 0
     heads, relations, tails = kg.train.unbind(-1)
@@ -87,17 +87,17 @@ def test_a_relation_of_zeros_gives_finite_priors_and_gradients(
         head_query=scorer.query_heads(r, table[tails]),
     )
     sampler = seeded(head_query=head_query, num_relations=kg.num_relations, detach=False)
-    rivals = sampler(positives)
-    assert rivals.vectors.isfinite().all()
-    rivals.vectors.square().sum().backward(inputs=[table, scorer.relation.weight])
+    negatives = sampler(positives)
+    assert negatives.embeddings.isfinite().all()
+    negatives.embeddings.square().sum().backward(inputs=[table, scorer.relation.weight])
     assert table.grad is not None
     assert table.grad.isfinite().all()
     assert scorer.relation.weight.grad is not None
     assert scorer.relation.weight.grad.isfinite().all()
 
 
-def way_of(head_query: str) -> RelationWay:
-    options = WayOptions(
+def pathway_of(head_query: str) -> RelationPathway:
+    options = PathwayOptions(
         noise=0.01,
         noise_scale="absolute",
         film="none",
@@ -106,40 +106,40 @@ def way_of(head_query: str) -> RelationWay:
         output="linear",
         init="default",
     )
-    return RelationWay(DIM, options, head_query=head_query, num_relations=3)
+    return RelationPathway(DIM, options, head_query=head_query, num_relations=3)
 
 
 def test_the_published_reciprocal_throws_heads_far_out(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     torch.testing.assert_close(
-        way_of("reciprocal").centres(positives)[:, 1], positives.t / positives.r
+        pathway_of("reciprocal").centres(positives)[:, 1], positives.t / positives.r
     )
     near_zero = replace(positives, r=torch.full_like(positives.r, 1e-5))
-    assert way_of("reciprocal").centres(near_zero)[:, 1].norm() > 1e4
+    assert pathway_of("reciprocal").centres(near_zero)[:, 1].norm() > 1e4
 
 
 def test_the_reciprocal_of_a_rotation_is_the_decoders_query(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg, "rotate")
-    centres = way_of("reciprocal").centres(positives)
+    positives, _, _ = triples_as_vectors(kg, "rotate")
+    centres = pathway_of("reciprocal").centres(positives)
     assert torch.equal(centres[:, 1], positives.head_query)
 
 
 def test_a_reciprocal_needs_a_vector_to_take_it_of(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
-    with pytest.raises(InputError, match="reciprocal needs relation vectors as wide"):
-        way_of("reciprocal").centres(replace(positives, r=torch.ones(len(positives), 3)))
+    positives, _, _ = triples_as_vectors(kg)
+    with pytest.raises(InputError, match="reciprocal needs relation embeddings as wide"):
+        pathway_of("reciprocal").centres(replace(positives, r=torch.ones(len(positives), 3)))
 
 
-def test_a_learned_inverse_belongs_to_the_relation_way(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+def test_a_learned_inverse_belongs_to_the_relation_pathway(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_vectors(kg)
     sampler = seeded(head_query="learned", num_relations=kg.num_relations)
-    way = sampler.relation_way
-    assert way is not None
-    assert way.inverse is not None
-    assert any(p is way.inverse for p in named(sampler, "relation_way").parameters)
+    pathway = sampler.relation_pathway
+    assert pathway is not None
+    assert pathway.inverse is not None
+    assert any(p is pathway.inverse for p in named(sampler, "relation_pathway").parameters)
     with torch.no_grad():
-        way.inverse[int(kg.train[0, 1])] = 2.0
-    torch.testing.assert_close(way.centres(positives)[0, 1], 2 * positives.t[0])
+        pathway.inverse[int(kg.train[0, 1])] = 2.0
+    torch.testing.assert_close(pathway.centres(positives)[0, 1], 2 * positives.t[0])
 
 
 def test_a_side_bit_adds_its_weights_and_nothing_by_default() -> None:
@@ -151,11 +151,11 @@ def test_a_side_bit_adds_its_weights_and_nothing_by_default() -> None:
 
 
 def test_only_a_side_bit_tells_heads_from_tails(kg: KnowledgeGraph) -> None:
-    positives, _, _ = facts_as_vectors(kg)
+    positives, _, _ = triples_as_vectors(kg)
     mirrored = replace(positives, t=positives.h)
     for sides, same in (("shared", True), ("bit", False)):
         sampler = seeded(sides=sides, noise=0.0)
-        move(named(sampler, "entity_way"), positives, times=3)
+        move(named(sampler, "entity_pathway"), positives, times=3)
         side = torch.tensor([[False, True]]).expand(len(positives), 2)
-        tails, heads = sampler.ways["entity"](mirrored, side)[0].unbind(1)
+        tails, heads = sampler.pathways["entity"](mirrored, side)[0].unbind(1)
         assert torch.allclose(tails, heads, atol=1e-6) == same

@@ -68,14 +68,14 @@ def untested(name: str) -> set[str]:
 
 def settled(decoder: Decoder) -> Decoder:
     """The same decoder with the same parameters whatever its options, widths allowing."""
-    rows = vectors(2 * RELATIONS, decoder.relation.embedding_dim, seed=4).detach()
+    rows = embeddings(2 * RELATIONS, decoder.relation.embedding_dim, seed=4).detach()
     for key, parameter in decoder.named_parameters():
-        own = vectors(*parameter.shape, seed=5).detach()
+        own = embeddings(*parameter.shape, seed=5).detach()
         parameter.data = rows[: len(parameter)] if key == "relation.weight" else own
     return decoder
 
 
-def vectors(*shape: int, seed: int = 1) -> Tensor:
+def embeddings(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(
         *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     ).requires_grad_()
@@ -87,7 +87,7 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 def gradients(scores: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Of a sum whose weights differ, so that no two errors cancel."""
-    weights = vectors(*scores.shape, seed=2).detach()
+    weights = embeddings(*scores.shape, seed=2).detach()
     return list(torch.autograd.grad((weights * scores).sum(), inputs, retain_graph=True))
 
 
@@ -104,7 +104,7 @@ class DecoderSuite:
     ) -> None:
         decoder = make(name)
         relations = torch.tensor([2, 0, 1, 2, 2])
-        entities, anchors = vectors(ENTITIES, DIM), vectors(5, DIM, seed=3)
+        entities, anchors = embeddings(ENTITIES, DIM), embeddings(5, DIM, seed=3)
         given = [entities, anchors, *decoder.parameters()]
         r = decoder.relation(relations)
         if side == "tails":
@@ -122,46 +122,46 @@ class DecoderSuite:
     @pytest.mark.parametrize(("b", "n"), [(1, 1), (3, 9), (70, 5000)])
     def test_matching_all_without_gradients_is_the_same(self, name: str, b: int, n: int) -> None:
         decoder = make(name, dim=4)
-        queries, entities = vectors(b, 4), vectors(n, 4, seed=3)
+        queries, entities = embeddings(b, 4), embeddings(n, 4, seed=3)
         with torch.no_grad():
-            fast = decoder.match_all(queries, entities)
-            slow = decoder.match(queries[:, None], entities)
+            fast = decoder.score_all(queries, entities)
+            slow = decoder.score_query(queries[:, None], entities)
             assert close(fast, slow)
-        assert close(decoder.match_all(queries.detach(), entities.detach()), slow)
+        assert close(decoder.score_all(queries.detach(), entities.detach()), slow)
 
     @pytest.mark.parametrize(("b", "n"), [(1, 1), (70, 5000)])
     def test_matching_all_has_the_gradients_of_matching_one(
         self, name: str, b: int, n: int
     ) -> None:
         decoder = make(name, dim=4)
-        given = [vectors(b, 4), vectors(n, 4, seed=3)]
-        fast = decoder.match_all(*given)
-        slow = decoder.match(given[0][:, None], given[1])
+        given = [embeddings(b, 4), embeddings(n, 4, seed=3)]
+        fast = decoder.score_all(*given)
+        slow = decoder.score_query(given[0][:, None], given[1])
         for quick, plain in zip(gradients(fast, given), gradients(slow, given), strict=True):
             assert torch.allclose(quick, plain, rtol=1e-10, atol=1e-10)
 
     def test_matching_all_keeps_no_differences_for_its_gradients(self, name: str) -> None:
         decoder, kept = make(name), []
-        given = [vectors(32, DIM), vectors(300, DIM, seed=3)]
+        given = [embeddings(32, DIM), embeddings(300, DIM, seed=3)]
 
         def keep(x: Tensor) -> Tensor:
             kept.append(x.untyped_storage().nbytes())
             return x
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            scores = decoder.match_all(*given)
+            scores = decoder.score_all(*given)
         assert max(kept) <= scores.untyped_storage().nbytes()
 
     def test_entities_that_are_equal_tie(self, name: str) -> None:
         decoder = make(name, dim=20).float()
-        entities = vectors(1, 20).detach().float().repeat(300, 1)
+        entities = embeddings(1, 20).detach().float().repeat(300, 1)
         # Products of a few rows only take other ways, which round equal columns differently.
-        scores = decoder.match_all(vectors(32, 20, seed=3).detach().float(), entities)
+        scores = decoder.score_all(embeddings(32, 20, seed=3).detach().float(), entities)
         assert (scores == scores[:, :1]).all()
 
     def test_shapes_broadcast_over_the_last_axis(self, name: str) -> None:
         decoder = make(name)
-        h, t = vectors(2, 1, DIM), vectors(4, DIM, seed=3)
+        h, t = embeddings(2, 1, DIM), embeddings(4, DIM, seed=3)
         r = decoder.relation(torch.tensor([0, 1]))[:, None]
         scores = decoder.score(h, r, t)
         assert scores.shape == (2, 4)
@@ -169,16 +169,16 @@ class DecoderSuite:
             for j in range(4):
                 assert close(scores[i, j], decoder.score(h[i, 0], r[i, 0], t[j]))
 
-    def test_both_questions_of_a_fact_have_its_score(self, name: str) -> None:
+    def test_both_queries_of_a_triple_have_its_score(self, name: str) -> None:
         decoder = make(name)
-        h, t = vectors(9, DIM), vectors(9, DIM, seed=3)
+        h, t = embeddings(9, DIM), embeddings(9, DIM, seed=3)
         r = decoder.relation(torch.arange(9) % RELATIONS)
-        assert close(decoder.match(decoder.query_tails(h, r), t), decoder.score(h, r, t))
-        assert close(decoder.match(decoder.query_heads(r, t), h), decoder.score(h, r, t))
+        assert close(decoder.score_query(decoder.query_tails(h, r), t), decoder.score(h, r, t))
+        assert close(decoder.score_query(decoder.query_heads(r, t), h), decoder.score(h, r, t))
 
     def test_symmetry_is_as_declared(self, name: str) -> None:
         decoder = make(name)
-        h, t = vectors(9, DIM), vectors(9, DIM, seed=3)
+        h, t = embeddings(9, DIM), embeddings(9, DIM, seed=3)
         r = decoder.relation(torch.arange(9) % RELATIONS)
         there, back = decoder.score(h, r, t), decoder.score(t, r, h)
         if decoder.symmetric:
@@ -191,10 +191,10 @@ class DecoderSuite:
         self, name: str, ids: list[int]
     ) -> None:
         decoder, relations = make(name), torch.tensor(ids, dtype=torch.int64)
-        h, t = vectors(len(ids), DIM), vectors(len(ids), DIM, seed=3)
+        h, t = embeddings(len(ids), DIM), embeddings(len(ids), DIM, seed=3)
         r, given = decoder.relation(relations), [h, t, *decoder.parameters()]
         plain = decoder.query_tails(h, r), decoder.query_heads(r, t)
-        asked = decoder.ask_tails(h, relations), decoder.ask_heads(relations, t)
+        asked = decoder.tail_queries(h, relations), decoder.head_queries(relations, t)
         both = decoder.ask(h, relations, t)
         for quick in (asked, both):
             assert close(quick[0], plain[0])
@@ -204,39 +204,39 @@ class DecoderSuite:
                 assert all(map(close, gradients(torch.cat(quick), given), expected))
         assert len(decoder.relation.weight) == RELATIONS
 
-    def test_both_questions_are_asked_at_once_as_they_are_alone(self, name: str) -> None:
+    def test_both_queries_are_asked_at_once_as_they_are_alone(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2, 1])
-        h, t = vectors(3, DIM), vectors(3, DIM, seed=3)
+        h, t = embeddings(3, DIM), embeddings(3, DIM, seed=3)
         tails, heads = decoder.ask(h, relations, t)
-        assert close(tails, decoder.ask_tails(h, relations))
-        assert close(heads, decoder.ask_heads(relations, t))
+        assert close(tails, decoder.tail_queries(h, relations))
+        assert close(heads, decoder.head_queries(relations, t))
 
     def test_reciprocal_asks_for_heads_through_the_inverse(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2])
-        h, t = vectors(2, DIM), vectors(2, DIM, seed=3)
+        h, t = embeddings(2, DIM), embeddings(2, DIM, seed=3)
         assert len(decoder.relation.weight) == 2 * RELATIONS
-        asked = decoder.ask_heads(relations, t)
-        assert torch.equal(asked, decoder.ask_tails(t, relations + RELATIONS))
+        asked = decoder.head_queries(relations, t)
+        assert torch.equal(asked, decoder.tail_queries(t, relations + RELATIONS))
         r = decoder.relation(relations)
-        assert close(decoder.ask_tails(h, relations), decoder.query_tails(h, r))
-        as_tail = decoder.match(decoder.ask_tails(h, relations), t)
-        assert ((as_tail - decoder.match(asked, h)).abs() > 1e-6).all()
+        assert close(decoder.tail_queries(h, relations), decoder.query_tails(h, r))
+        as_tail = decoder.score_query(decoder.tail_queries(h, relations), t)
+        assert ((as_tail - decoder.score_query(asked, h)).abs() > 1e-6).all()
 
     def test_reciprocal_halves_learn_apart(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([0])
-        h, t = vectors(1, DIM), vectors(1, DIM, seed=3)
+        h, t = embeddings(1, DIM), embeddings(1, DIM, seed=3)
         (grad,) = gradients(
-            decoder.match(decoder.ask_heads(relations, t), h), [decoder.relation.weight]
+            decoder.score_query(decoder.head_queries(relations, t), h), [decoder.relation.weight]
         )
         assert grad.abs().sum(1).nonzero().flatten().tolist() == [RELATIONS]
 
     def test_every_option_changes_something(self, name: str) -> None:
         def outcome(decoder: Decoder) -> Tensor:
-            h, t = vectors(4, DIM), vectors(4, DIM, seed=3)
+            h, t = embeddings(4, DIM), embeddings(4, DIM, seed=3)
             relations = torch.arange(4) % RELATIONS
             # Parameters of one draw for all, so that no draw passes for an effect of the option.
             tails, heads = settled(decoder).ask(h, relations, t)
-            return torch.stack((decoder.match(tails, t), decoder.match(heads, h)))
+            return torch.stack((decoder.score_query(tails, t), decoder.score_query(heads, h)))
 
         usual = outcome(make(name))
         for option in untested(name):
@@ -251,7 +251,7 @@ class DecoderSuite:
                 assert close(changes[1], usual) == (option in IN_TRAINING), option
 
     def test_dropout_is_drawn_afresh(self, name: str) -> None:
-        h, relations = vectors(50, DIM), torch.arange(50) % RELATIONS
+        h, relations = embeddings(50, DIM), torch.arange(50) % RELATIONS
         for option in untested(name) & IN_TRAINING:
             decoder = settled(make(name, **{option: 0.5}))
             asked = [decoder.ask(h, relations, h) for _ in range(2)]
@@ -282,10 +282,10 @@ class DecoderSuite:
         monkeypatch.setattr(decoders_base, "PIECE", piece)
         given = {"shift": 1.5, "bound": 2.0} if kind_of(name)[0] in MULTILINEAR else {}
         decoder = make(name, reciprocal=reciprocal, **given)
-        h, t = vectors(5, DIM), vectors(5, DIM, seed=3)
+        h, t = embeddings(5, DIM), embeddings(5, DIM, seed=3)
         moved = [h, t, *decoder.parameters()]
         scores = decoder.score_relations(h, t)
-        r = decoder.vectors(torch.arange(RELATIONS))
+        r = decoder.embeddings(torch.arange(RELATIONS))
         slow = torch.stack([decoder.score(h, r[k], t) for k in range(RELATIONS)], dim=1)
         assert close(scores, slow)
         assert scores.shape == (5, RELATIONS)
@@ -300,8 +300,8 @@ class DecoderSuite:
 
     def test_inputs_are_not_overwritten(self, name: str) -> None:
         decoder = make(name)
-        h, r = vectors(3, DIM).detach(), decoder.relation(torch.arange(3)).detach()
-        entities = vectors(ENTITIES, DIM, seed=3).detach()
+        h, r = embeddings(3, DIM).detach(), decoder.relation(torch.arange(3)).detach()
+        entities = embeddings(ENTITIES, DIM, seed=3).detach()
         before = [x.clone() for x in (h, r, entities)]
         decoder.score_tails(h, r, entities)
         decoder.score_heads(entities, r, h)
@@ -313,12 +313,12 @@ class DecoderSuite:
         self, name: str, sign: int, dtype: torch.dtype
     ) -> None:
         decoder = make(name).to(dtype)
-        query = vectors(1, DIM).detach().to(dtype)
+        query = embeddings(1, DIM).detach().to(dtype)
         size = torch.tensor([1.0, 1e3, 1e9], dtype=dtype)
         entities = (sign * size[:, None] * query).requires_grad_()
-        scores = decoder.match_all(query, entities)
+        scores = decoder.score_all(query, entities)
         with torch.no_grad():
-            assert torch.allclose(decoder.match_all(query, entities), scores, rtol=1e-5)
+            assert torch.allclose(decoder.score_all(query, entities), scores, rtol=1e-5)
         assert scores.isfinite().all()
         assert scores.abs().max() > 1e9
         falling = bool(scores[0, 2] < 0)
@@ -336,7 +336,7 @@ class DecoderSuite:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     def test_cuda_agrees_with_cpu(self, name: str) -> None:
         decoder = make(name)
-        queries, entities = vectors(70, DIM).detach(), vectors(5000, DIM, seed=3).detach()
-        expected = decoder.match_all(queries, entities)
-        got = decoder.cuda().match_all(queries.cuda(), entities.cuda())
+        queries, entities = embeddings(70, DIM).detach(), embeddings(5000, DIM, seed=3).detach()
+        expected = decoder.score_all(queries, entities)
+        got = decoder.cuda().score_all(queries.cuda(), entities.cuda())
         assert torch.allclose(got.cpu(), expected, rtol=1e-12, atol=1e-12)

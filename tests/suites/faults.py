@@ -87,7 +87,7 @@ def fail_in_save(save: int, call: int, number: int = errno.ENOSPC) -> None:
 
 
 def kill_inside(qualified: str, time: int, call: int) -> None:
-    """Die in the midst of a function of ``dans.training.trainer`` or ``dans.samplers.moves``.
+    """Die in the midst of a function of ``dans.training.trainer`` or ``dans.training.phases``.
 
     Args:
         qualified: such as ``Trainer.judge``.

@@ -22,7 +22,7 @@ threads = 1
 
 RECIPES = {
     "pretrain": """
-data = "{folder}/facts"
+data = "{folder}/triples"
 encoder = {{ name = "rgcn", dim = 8 }}
 decoder = "distmult"
 loss = "logistic"
@@ -30,7 +30,7 @@ sampler = [{{ name = "uniform", k = 3 }}]
 """
     + TRAIN,
     "dans": """
-start = "{folder}/whole/pretrain"
+init_from = "{folder}/whole/pretrain"
 loss = "logistic"
 [[sampler]]
 name = "dans"
@@ -42,15 +42,15 @@ size = 3
 fresh = 3
 """
     + TRAIN
-    + "dump = true\n",
+    + "log_negatives = true\n",
     "softmax": """
-data = "{folder}/facts"
+data = "{folder}/triples"
 objective = "softmax"
 encoder = {{ name = "lookup", dim = 8 }}
 decoder = {{ name = "complex", reciprocal = true }}
 """
     + TRAIN
-    + 'optimizer = "adagrad"\nbatch_by = "questions"\nlr = 0.1\nschedule = "plateau"\n',
+    + 'optimizer = "adagrad"\nbatch_by = "queries"\nlr = 0.1\nschedule = "plateau"\n',
 }
 
 
@@ -85,7 +85,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_as_if_nothing_had_happened(recipe: str, out: Path) -> None:
-    """Weights, optimizers, samplers, chance, metrics and rivals written down: equal to the bit."""
+    """Weights, optimizers, samplers, chance, metrics and negatives written down: equal to the bit."""
     whole = out.parent.parent / "whole" / recipe
     for name in ("best", "last", "previous"):
         states = [without_clock(path / f"{name}.safetensors") for path in (whole, out)]

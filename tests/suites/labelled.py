@@ -33,7 +33,7 @@ threads = 1
 """
 
 
-def facts() -> dict[str, list[tuple[str, bool]]]:
+def triples() -> dict[str, list[tuple[str, bool]]]:
     """Lines of three splits: r0 holds between equal parities, r1 between equal halves."""
     pairs = [
         (f"e{i}\tr{r}\te{j}", (i % 2 == j % 2, i // 8 == j // 8)[r])
@@ -62,7 +62,7 @@ def labelled_recipe(
     files.mkdir(parents=True)
     quoted = ", ".join(f'"{split}"' for split in labelled)
     card = CARD.format(name=name, labelled=quoted)
-    for split, lines in facts().items():
+    for split, lines in triples().items():
         kept = [
             f"{text}\t{1 if holds else -1}" if split in labelled else text
             for text, holds in lines

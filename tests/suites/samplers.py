@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
-from dans.building import build_member
-from dans.config import Component
+from dans.config.schema import Component
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.losses import Logistic
+from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Decoder
+from dans.objectives.losses import Logistic
 from dans.registry import build
+from dans.runs.build import build_member
 from dans.samplers import DANS, SAMPLERS, NegativeSampler, Phase
-from dans.samplers.dans import PRESETS
+from dans.samplers.dans.sampler import PRESETS
 
 DIM = 8
 
@@ -65,24 +65,24 @@ def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
 
 
 def listing(kg: KnowledgeGraph, folder: Path) -> str:
-    """A file that lists rivals of every training fact, for both sides."""
+    """A file that lists negatives of every training triple, for both sides."""
     names = [[kg.entities[h], kg.relations[r], kg.entities[t]] for h, r, t in kg.train.tolist()]
     lines = [
-        "\t".join((*fact, side, rival))
-        for fact in names
+        "\t".join((*triple, side, negative))
+        for triple in names
         for side in ("head", "tail")
-        for rival in kg.entities.names
-        if rival not in fact
+        for negative in kg.entities.names
+        if negative not in triple
     ]
-    path = folder / "rivals.tsv"
+    path = folder / "negatives.tsv"
     path.write_text("\n".join(lines) + "\n")
     return str(path)
 
 
-def facts_as_vectors(
+def triples_as_vectors(
     kg: KnowledgeGraph, decoder: str = "distmult", *, dim: int = DIM, seed: int = 0
 ) -> tuple[Positives, Tensor, Decoder]:
-    """The training facts over a table of free vectors: facts, table, decoder."""
+    """The training triples over a table of free embeddings: triples, table, decoder."""
     torch.manual_seed(seed)
     table = torch.randn(kg.num_entities, dim, requires_grad=True)
     scorer = build(DECODERS, decoder, num_relations=kg.num_relations, dim=dim)
@@ -93,19 +93,19 @@ def facts_as_vectors(
         h=h,
         r=scorer.relation(relations),
         t=t,
-        tail_query=scorer.ask_tails(h, relations),
-        head_query=scorer.ask_heads(relations, t),
+        tail_query=scorer.tail_queries(h, relations),
+        head_query=scorer.head_queries(relations, t),
         entities=table,
-        match=scorer.match,
+        score_query=scorer.score_query,
     )
     return positives, table, scorer
 
 
 def changed(positives: Positives, change: Callable[[Tensor], Tensor]) -> Positives:
-    """The same facts with other vectors, each changed alike."""
+    """The same triples with other embeddings, each changed alike."""
     names = ("h", "r", "t", "tail_query", "head_query", "entities")
-    vectors = {name: change(getattr(positives, name).detach()) for name in names}
-    return replace(positives, **vectors)
+    embeddings = {name: change(getattr(positives, name).detach()) for name in names}
+    return replace(positives, **embeddings)
 
 
 def move(phase: Phase, positives: Positives, *, times: int = 1, lr: float = 0.01) -> None:
@@ -136,11 +136,13 @@ def named(sampler: DANS, name: str) -> Phase:
     return next(phase for phase in sampler.phases() if phase.name == name)
 
 
-def offering(monkeypatch: pytest.MonkeyPatch, sampler: DANS, fakes: dict[str, Any]) -> None:
-    """Let each way give what it is told, whatever the facts."""
+def offering(monkeypatch: pytest.MonkeyPatch, sampler: DANS, generated: dict[str, Any]) -> None:
+    """Let each pathway give what it is told, whatever the triples."""
     for name, way in sampler.ways.items():
 
-        def forward(_: Positives, side: Tensor, given: Any = fakes[name]) -> tuple[Tensor, None]:
+        def forward(
+            _: Positives, side: Tensor, given: Any = generated[name]
+        ) -> tuple[Tensor, None]:
             if isinstance(given, Tensor):
                 return given.view(*side.shape, -1), None
             return torch.full((*side.shape, DIM), float(given)), None
@@ -155,9 +157,9 @@ def gradient(loss: Tensor, parameters: Any) -> Tensor:
 
 
 def base_loss(sampler: DANS, positives: Positives) -> Tensor:
-    """What the model minimises with its rivals alone."""
-    rivals = sampler(positives)
-    loss: Tensor = Logistic()(positives.scores(), rivals.scores(positives), rivals.valid)
+    """What the model minimises with its negatives alone."""
+    negatives = sampler(positives)
+    loss: Tensor = Logistic()(positives.scores(), negatives.scores(positives), negatives.valid)
     return loss
 
 
@@ -169,89 +171,91 @@ class SamplerSuite:
         case: str = request.param
         return case
 
-    def test_rivals_have_the_shapes_promised(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
-        rivals = sampler(positives)
-        assert rivals.vectors.shape == (len(kg.train), sampler.k, DIM)
-        assert rivals.replaces_head.dtype == torch.bool
-        assert rivals.ids is None or rivals.ids.dtype == torch.int64
-        assert rivals.valid is None or rivals.valid.dtype == torch.bool
+    def test_negatives_have_the_shapes_promised(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        negatives = sampler(positives)
+        assert negatives.embeddings.shape == (len(kg.train), sampler.k, DIM)
+        assert negatives.replaces_head.dtype == torch.bool
+        assert negatives.ids is None or negatives.ids.dtype == torch.int64
+        assert negatives.valid is None or negatives.valid.dtype == torch.bool
 
-    def test_one_fact_is_a_batch(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+    def test_one_triple_is_a_batch(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         one = positives.slice(3, 4)
-        assert sampler(one).vectors.isfinite().all()
+        assert sampler(one).embeddings.isfinite().all()
         for phase in sampler.phases():
             move(phase, one)
-        assert sampler(one).vectors.isfinite().all()
+        assert sampler(one).embeddings.isfinite().all()
 
     def test_only_the_side_replaced_changes(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
-        rivals = sampler(positives)
-        h, t = rivals.corrupt(positives.h, positives.t)
-        side = rivals.replaces_head
-        assert torch.equal(h[side], rivals.vectors[side])
-        assert torch.equal(t[~side], rivals.vectors[~side])
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        negatives = sampler(positives)
+        h, t = negatives.corrupt(positives.h, positives.t)
+        side = negatives.replaces_head
+        assert torch.equal(h[side], negatives.embeddings[side])
+        assert torch.equal(t[~side], negatives.embeddings[~side])
         assert torch.equal(h[~side], positives.h.unsqueeze(1).expand_as(h)[~side])
         assert torch.equal(t[side], positives.t.unsqueeze(1).expand_as(t)[side])
 
     def test_ids_name_the_vectors_and_the_relation_stays(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
-        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
-        rivals = sampler(positives)
-        if rivals.ids is None:
+        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
+        negatives = sampler(positives)
+        if negatives.ids is None:
             with pytest.raises(ValueError, match="generated"):
-                rivals.triples(kg.train)
+                negatives.triples(kg.train)
             return
-        assert torch.equal(rivals.vectors, table[rivals.ids])
-        triples = rivals.triples(kg.train)
-        facts = kg.train.unsqueeze(1).expand_as(triples)
-        side = rivals.replaces_head
-        assert torch.equal(triples[..., 1], facts[..., 1])
-        assert torch.equal(triples[..., 2][side], facts[..., 2][side])
-        assert torch.equal(triples[..., 0][~side], facts[..., 0][~side])
+        assert torch.equal(negatives.embeddings, table[negatives.ids])
+        triples = negatives.triples(kg.train)
+        true = kg.train.unsqueeze(1).expand_as(triples)
+        side = negatives.replaces_head
+        assert torch.equal(triples[..., 1], true[..., 1])
+        assert torch.equal(triples[..., 2][side], true[..., 2][side])
+        assert torch.equal(triples[..., 0][~side], true[..., 0][~side])
 
     def test_both_sides_are_replaced(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         share = sampler(positives).replaces_head.double().mean()
         assert 0.2 < share < 0.8
 
     def test_gradient_reaches_the_entities_named_and_no_generator_is_in_its_way(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
-        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
         if not getattr(sampler, "detach", True):
-            assert sampler(positives).vectors.requires_grad
+            assert sampler(positives).embeddings.requires_grad
             return
-        rivals = sampler(positives)
-        if rivals.ids is None:
-            assert not rivals.vectors.requires_grad
+        negatives = sampler(positives)
+        if negatives.ids is None:
+            assert not negatives.embeddings.requires_grad
             return
-        rivals.vectors.sum().backward()
+        negatives.embeddings.sum().backward()
         assert table.grad is not None
         moved = table.grad.abs().sum(-1).nonzero().squeeze(1)
-        assert torch.equal(moved, rivals.ids.unique())
+        assert torch.equal(moved, negatives.ids.unique())
 
     def test_dtype_is_kept(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         double = changed(positives, Tensor.double)
-        assert sampler.double()(double).vectors.dtype == torch.float64
+        assert sampler.double()(double).embeddings.dtype == torch.float64
 
     def test_a_seed_decides_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         before = {name: value.clone() for name, value in sampler.state_dict().items()}
         drawn = []
         for seed in (1, 1, 2):
             sampler.load_state_dict(before)
             torch.manual_seed(seed)
-            rivals = sampler(positives)
-            drawn.append(rivals.vectors.detach() + 2.0 * rivals.replaces_head.unsqueeze(-1))
+            negatives = sampler(positives)
+            drawn.append(
+                negatives.embeddings.detach() + 2.0 * negatives.replaces_head.unsqueeze(-1)
+            )
         assert torch.equal(drawn[0], drawn[1])
         assert not torch.equal(drawn[0], drawn[2])
 
     def test_state_brings_it_back(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         for phase in sampler.phases():
             move(phase, positives)
         sampler(positives)
@@ -260,7 +264,7 @@ class SamplerSuite:
         drawn = []
         for which in (sampler, other):
             torch.manual_seed(5)
-            drawn.append(which(positives).vectors.detach())
+            drawn.append(which(positives).embeddings.detach())
         assert torch.equal(*drawn)
 
     def test_phases_share_no_parameter_and_leave_none_out(
@@ -274,7 +278,7 @@ class SamplerSuite:
         assert len(names) == len(set(names))
 
     def test_a_phase_moves_all_of_its_own_and_no_other(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, table, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
         named = {id(p): name for name, p in sampler.named_parameters()}
         for phase in sampler.phases():
             before = snapshot(sampler)
@@ -286,7 +290,7 @@ class SamplerSuite:
         assert table.grad is None
 
     def test_diagnosis_is_finite_and_leaves_no_trace(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         sampler(positives)
         before, random = sampler.state_dict(), torch.get_rng_state()
         before = {name: value.clone() for name, value in before.items()}
@@ -299,31 +303,31 @@ class SamplerSuite:
 
     @pytest.mark.parametrize("decoder", sorted(DECODERS))
     def test_works_with_every_decoder(self, case: str, decoder: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg, decoder)
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg, decoder)
         if (case, decoder) == ("dans-code", "rescal"):
-            # The program divides by relation vectors, and a matrix is none.
-            with pytest.raises(InputError, match="relation vectors as wide as entities"):
+            # The program divides by relation embeddings, and a matrix is none.
+            with pytest.raises(InputError, match="relation embeddings as wide as entities"):
                 sampler(positives)
             return
         for phase in sampler.phases():
             move(phase, positives)
         assert sampler(positives).scores(positives).isfinite().all()
 
-    def test_origins_are_named_rivals(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), facts_as_vectors(kg)
+    def test_origins_are_named_negatives(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         origins = sampler.eval().origins(positives)
         assert origins
-        assert all(len(rivals.vectors) == len(positives) for rivals in origins.values())
+        assert all(len(negatives.embeddings) == len(positives) for negatives in origins.values())
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_everything_stays_on_the_device_given(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, scorer) = make(case, kg), facts_as_vectors(kg)
+        sampler, (positives, _, scorer) = make(case, kg), triples_as_vectors(kg)
         scorer.cuda()
         moved = replace(changed(positives, Tensor.cuda), triples=kg.train.cuda())
         sampler = sampler.cuda()
         for phase in sampler.phases():
             move(phase, moved)
-        rivals = sampler(moved)
-        assert rivals.vectors.is_cuda
-        assert rivals.replaces_head.is_cuda
+        negatives = sampler(moved)
+        assert negatives.embeddings.is_cuda
+        assert negatives.replaces_head.is_cuda
         sampler.diagnose(moved)

@@ -1,4 +1,4 @@
-"""Facts of no meaning, few enough for a training in milliseconds."""
+"""Triples of no meaning, few enough for a training in milliseconds."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ FACTS = {
     "test": ["e2\tr0\te6", "e3\tr2\te1"],
 }
 
-#: A recipe for them, or for other facts.
+#: A recipe for them, or for other triples.
 RECIPE = """
 data = "{data}"
 encoder = {{ name = "rgcn", dim = 8 }}
@@ -25,9 +25,9 @@ validate_every = 2
 threads = 1
 """
 
-#: A recipe that goes on from such a run with DANS.
+#: A recipe that continues from such a run with DANS.
 TRAIN_DANS = """
-start = "{start}"
+init_from = "{start}"
 loss = "logistic"
 [[sampler]]
 name = "dans"

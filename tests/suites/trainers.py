@@ -5,13 +5,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.recipes import override
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
+from dans.models.batch import Positives
 from dans.models.decoders import Decoder
-from dans.objectives import Objective
-from dans.recipes import override
+from dans.objectives.base import Objective
+from dans.runs.build import build_trainer
 from dans.training.run import Run
 from dans.training.trainer import Trainer
 
@@ -35,22 +35,24 @@ def without_clock(state: dict[str, object]) -> dict[str, object]:
 
 
 class Pooled(Objective):
-    """Facts against three entities drawn for the whole batch; of a model with free vectors."""
+    """Triples against three entities drawn for the whole batch; of a model with free embeddings."""
 
-    by_question: ClassVar[bool] = True
+    by_query: ClassVar[bool] = True
 
     def __init__(self, *, num_entities: int) -> None:
         super().__init__()
         self.num_entities = num_entities
         self.seen: list[Positives] = []
 
-    def wants(self, triples: Tensor) -> Tensor:
+    def entities_needed(self, triples: Tensor) -> Tensor:
         return torch.randint(self.num_entities, (3,))
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         self.seen.append(positives)
-        rivals = decoder.match_all(positives.tail_query, positives.entities[positives.pool])
-        return {"loss": (rivals - positives.scores()).exp().sum()}
+        negatives = decoder.score_all(
+            positives.tail_query, positives.entities[positives.shared_negatives]
+        )
+        return {"loss": (negatives - positives.scores()).exp().sum()}
 
 
 def pooled(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:

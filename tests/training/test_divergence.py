@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.batch import Positives
 from dans.data.graph import KnowledgeGraph
+from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
@@ -53,7 +53,7 @@ def test_gradient_of_a_phase_that_is_no_number_stops_likewise(
     bad = replace(first, loss=lambda positives: (weight * 0).sum().abs().sqrt())
     moving.moves.phases = (bad, *moving.moves.phases[1:])
     before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
-    with pytest.raises(FloatingPointError, match="step 1: the gradient of entity_way is"):
+    with pytest.raises(FloatingPointError, match="step 1: the gradient of entity_pathway is"):
         moving.step()
     assert states_equal(moving.objective.state_dict(), before)
 
@@ -76,7 +76,7 @@ def test_loss_that_explodes_stops_with_what_is_left(kg: KnowledgeGraph, tmp_path
     with pytest.raises(FloatingPointError, match=rf"step 5: loss is 1e\+09, more than .*{left}"):
         moving.fit(6)
     assert moving.done == 4
-    # The run that goes on from there knows what is too much.
+    # The run that continues from there knows what is too much.
     again = trainer(kg, "train.validate_every=2")
     again.restore(Run(tmp_path).load("last"))
     exploding(again, 5, 1e9)

@@ -1,4 +1,4 @@
-"""The rivals written down are those trained on, whoever stopped the run in between."""
+"""The negatives written down are those trained on, whoever stopped the run in between."""
 
 import gzip
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.batch import Negatives, Positives
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.recipes import override
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.recipes import override
+from dans.models.batch import Negatives, Positives
+from dans.runs.build import build_trainer
 from dans.samplers import DANS, Listed, Mixture, Uniform
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import nearest
-from dans.training import dump as module
+from dans.training import negatives_log as module
 from dans.training.checkpoint import states_equal
-from dans.training.dump import Dump
+from dans.training.negatives_log import NegativesLog
 from dans.training.run import Run
 from dans.training.trainer import Trainer
 
@@ -26,7 +26,7 @@ PLAIN = {
     "decoder": {"name": "distmult"},
     "loss": {"name": "logistic"},
     "sampler": [{"name": "dans", "k": 1}, {"name": "uniform", "k": 3, "filter": "mask"}],
-    "train": {"steps": 6, "batch": 5, "validate_every": 2, "threads": 1, "dump": True},
+    "train": {"steps": 6, "batch": 5, "validate_every": 2, "threads": 1, "log_negatives": True},
 }
 
 
@@ -48,7 +48,7 @@ def lines(where: Path) -> list[list[str]]:
     return found
 
 
-def test_every_rival_of_every_step_is_written_down(
+def test_every_negative_of_every_step_is_written_down(
     kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LINES", 7)
@@ -60,15 +60,15 @@ def test_every_rival_of_every_step_is_written_down(
     )
     moving.fit(4)
     expected = []
-    for step, (positives, rivals) in enumerate(seen, start=1):
-        assert rivals.ids is not None
-        assert rivals.valid is not None
+    for step, (positives, negatives) in enumerate(seen, start=1):
+        assert negatives.ids is not None
+        assert negatives.valid is not None
         for i, (head, relation, tail) in enumerate(positives.triples.tolist()):
-            fact = [kg.entities[head], kg.relations[relation], kg.entities[tail]]
-            for j, rival in enumerate(rivals.ids[i].tolist()):
-                side = "head" if rivals.replaces_head[i, j] else "tail"
-                valid = str(int(rivals.valid[i, j]))
-                expected.append([*fact, side, kg.entities[rival], str(step), valid, "0"])
+            triple = [kg.entities[head], kg.relations[relation], kg.entities[tail]]
+            for j, negative in enumerate(negatives.ids[i].tolist()):
+                side = "head" if negatives.replaces_head[i, j] else "tail"
+                valid = str(int(negatives.valid[i, j]))
+                expected.append([*triple, side, kg.entities[negative], str(step), valid, "0"])
     assert len(seen) == 4
     assert lines(tmp_path) == expected
     assert sorted(parts(tmp_path)) == ["step-000000.tsv.gz", "step-000002.tsv.gz"]
@@ -77,7 +77,7 @@ def test_every_rival_of_every_step_is_written_down(
 def test_writing_down_does_not_disturb_training(kg: KnowledgeGraph, tmp_path: Path) -> None:
     states = []
     for name in ("true", "false"):
-        moving = trainer(kg, tmp_path / name, f"train.dump={name}")
+        moving = trainer(kg, tmp_path / name, f"train.log_negatives={name}")
         (tmp_path / name).mkdir()
         moving.fit(6)
         states.append({key: v for key, v in moving.state().items() if key != "seconds"})
@@ -123,21 +123,21 @@ def test_what_else_lies_among_the_parts_is_left_alone(kg: KnowledgeGraph, tmp_pa
     others = ["step-000000 copy.tsv.gz", "step-.tsv.gz", "step-000004.tsv.gz.old"]
     for name in others:
         (tmp_path / "negatives" / name).write_text("own")
-    Dump(tmp_path / "negatives", kg).begin(0)
+    NegativesLog(tmp_path / "negatives", kg).begin(0)
     assert sorted(parts(tmp_path)) == sorted(others)
 
 
-def test_generated_rivals_are_named_after_the_nearest_entity(
+def test_generated_negatives_are_named_after_the_nearest_entity(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     trainer(kg, tmp_path).fit(2)
     generated = [line[-1] for line in lines(tmp_path)]
-    # Of five rivals, the first two are generated, one by each way.
+    # Of five negatives, the first two are generated, one by each pathway.
     assert generated == ["1", "1", "0", "0", "0"] * (len(generated) // 5)
     assert {line[-2] for line in lines(tmp_path)} == {"0", "1"}
 
 
-def test_no_generated_rival_is_named_after_the_entity_it_replaces(
+def test_no_generated_negative_is_named_after_the_entity_it_replaces(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     side = torch.tensor([[True, True, False, False]]).expand(len(kg.train), 4)
@@ -149,14 +149,14 @@ def test_no_generated_rival_is_named_after_the_entity_it_replaces(
         kg.train, *[empty] * 5, entities, lambda query, entity: (query * entity).sum(-1)
     )
     near = entities[true] + 1e-3 * entities[(true + 1) % n]
-    Dump(tmp_path / "negatives", kg)(positives, Negatives(near, side))
+    NegativesLog(tmp_path / "negatives", kg)(positives, Negatives(near, side))
     expected = [kg.entities[e] for e in ((true + 1) % n).flatten().tolist()]
     assert [line[4] for line in lines(tmp_path)] == expected
     assert {line[-1] for line in lines(tmp_path)} == {"1"}
     assert len(expected) == 4 * b
 
 
-def test_real_rivals_of_a_mixture_are_written_down_exactly(
+def test_real_negatives_of_a_mixture_are_written_down_exactly(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
@@ -166,18 +166,18 @@ def test_real_rivals_of_a_mixture_are_written_down_exactly(
     h, t = entities[kg.train[:, 0]], entities[kg.train[:, 2]]
     positives = Positives(kg.train, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
     sampler = Mixture(Uniform(k=20), DANS(8, k=1))
-    rivals = sampler(positives)
-    assert rivals.ids is None
-    assert rivals.partial_ids is not None
-    real = rivals.vectors[:, :20]
-    assert torch.equal(entities[rivals.partial_ids[:, :20]], real)
+    negatives = sampler(positives)
+    assert negatives.ids is None
+    assert negatives.partial_ids is not None
+    real = negatives.embeddings[:, :20]
+    assert torch.equal(entities[negatives.partial_ids[:, :20]], real)
     assert not torch.equal(
-        nearest(real.flatten(0, 1), entities).view(-1, 20), rivals.partial_ids[:, :20]
+        nearest(real.flatten(0, 1), entities).view(-1, 20), negatives.partial_ids[:, :20]
     )
-    Dump(tmp_path / "negatives", kg)(positives, rivals)
+    NegativesLog(tmp_path / "negatives", kg)(positives, negatives)
     named = [kg.entities.index(line[4]) for line in lines(tmp_path)]
     written = torch.tensor(named).view(len(kg.train), 22)
-    assert torch.equal(written[:, :20], rivals.partial_ids[:, :20])
+    assert torch.equal(written[:, :20], negatives.partial_ids[:, :20])
     made = [line[-1] for line in lines(tmp_path)]
     assert made == (["0"] * 20 + ["1"] * 2) * len(kg.train)
 
@@ -190,58 +190,60 @@ def test_real_rivals_of_a_mixture_are_written_down_exactly(
         ("sampler=['dans']", "sampler.0.decode=nearest", "sampler.0.k=3"),
     ],
 )
-def test_a_dump_read_as_a_list_makes_no_fact_its_own_rival(
+def test_a_dump_read_as_a_list_makes_no_triple_its_own_negative(
     kg: KnowledgeGraph, tmp_path: Path, changes: tuple[str, ...]
 ) -> None:
     trainer(kg, tmp_path, *changes).fit(6)
     sampler = Listed(
         str(tmp_path / "negatives"),
         k=50,
-        facts=kg.train,
+        triples=kg.train,
         entity_names=kg.entities,
         relation_names=kg.relations,
     )
-    rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
-    assert rivals.ids is not None
-    true = torch.where(rivals.replaces_head, kg.train[:, :1], kg.train[:, 2:])
-    assert not rivals.ids.eq(true).any()
+    negatives = sampler(Positives.of_ids(kg.train, kg.num_entities))
+    assert negatives.ids is not None
+    true = torch.where(negatives.replaces_head, kg.train[:, :1], kg.train[:, 2:])
+    assert not negatives.ids.eq(true).any()
 
 
-def test_a_dump_is_a_list_of_rivals(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_a_dump_is_a_list_of_negatives(kg: KnowledgeGraph, tmp_path: Path) -> None:
     trainer(kg, tmp_path).fit(6)
     sampler = Listed(
         str(tmp_path / "negatives"),
         k=50,
-        facts=kg.train,
+        triples=kg.train,
         entity_names=kg.entities,
         relation_names=kg.relations,
     )
     offered: dict[tuple[str, ...], set[str]] = {}
-    for *question, rival, _, valid, _ in lines(tmp_path):
+    for *query, negative, _, valid, _ in lines(tmp_path):
         if valid == "1":
-            offered.setdefault(tuple(question), set()).add(rival)
-    assert len(sampler.rivals) == sum(map(len, offered.values()))
+            offered.setdefault(tuple(query), set()).add(negative)
+    assert len(sampler.negatives) == sum(map(len, offered.values()))
     torch.manual_seed(0)
-    rivals = sampler(Positives.of_ids(kg.train, kg.num_entities))
-    assert rivals.ids is not None
-    for i, fact in enumerate(kg.train.tolist()):
-        names = [v[x] for v, x in zip((kg.entities, kg.relations, kg.entities), fact, strict=True)]
+    negatives = sampler(Positives.of_ids(kg.train, kg.num_entities))
+    assert negatives.ids is not None
+    for i, triple in enumerate(kg.train.tolist()):
+        names = [
+            v[x] for v, x in zip((kg.entities, kg.relations, kg.entities), triple, strict=True)
+        ]
         for side in ("head", "tail"):
-            drawn = rivals.ids[i][rivals.replaces_head[i] == (side == "head")]
-            if question := offered.get((*names, side)):
-                assert {kg.entities[e] for e in drawn.tolist()} <= question
+            drawn = negatives.ids[i][negatives.replaces_head[i] == (side == "head")]
+            if query := offered.get((*names, side)):
+                assert {kg.entities[e] for e in drawn.tolist()} <= query
 
 
 def test_full_disk_names_the_file(kg: KnowledgeGraph, tmp_path: Path) -> None:
     positives = Positives.of_ids(kg.train[:2], kg.num_entities)
-    rivals = Negatives.of(
+    negatives = Negatives.of(
         positives.entities, torch.tensor([[3], [4]]), torch.tensor([[True], [False]])
     )
-    dump = Dump(tmp_path, kg)
+    dump = NegativesLog(tmp_path, kg)
     # A device of the system that is always full.
     dump.part.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
-        dump(positives, rivals)
+        dump(positives, negatives)
     assert caught.value.filename == str(dump.part)
 
 
@@ -250,9 +252,9 @@ def test_equal_steps_give_equal_bytes_whatever_the_folder(
 ) -> None:
     positives = Positives.of_ids(kg.train[:2], kg.num_entities)
     ids = torch.tensor([[3], [4]])
-    rivals = Negatives.of(positives.entities, ids, torch.tensor([[True], [False]]))
+    negatives = Negatives.of(positives.entities, ids, torch.tensor([[True], [False]]))
     for name in ("one", "two"):
-        Dump(tmp_path / name / "negatives", kg)(positives, rivals)
+        NegativesLog(tmp_path / name / "negatives", kg)(positives, negatives)
     assert parts(tmp_path / "one") == parts(tmp_path / "two")
     assert [line[3:] for line in lines(tmp_path / "one")] == [
         ["head", kg.entities[3], "1", "1", "0"],

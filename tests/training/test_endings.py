@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from dans.assembly import configure, load, train
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.memory import NoRoomError
 from dans.models.model import Model
+from dans.runs.train import configure, load, train
 from dans.seeding import OutOfMemory
 from dans.training.checkpoint import save_state
 from dans.training.run import Run
@@ -25,9 +25,9 @@ from tests.suites.trainers import trainer
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    lay(tmp_path / "facts")
+    lay(tmp_path / "triples")
     path = tmp_path / "own.toml"
-    path.write_text(RECIPE.format(data=tmp_path / "facts"))
+    path.write_text(RECIPE.format(data=tmp_path / "triples"))
     return path
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.config import OptimizerName, TrainConfig
+from dans.config.schema import OptimizerName, TrainConfig
 from dans.training.checkpoint import load_state, save_state, states_equal
 from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip
 
@@ -60,9 +60,9 @@ def descend(
     for step in steps:
         ids = STEPS[step]
         optimizer.zero_grad()
-        vectors = F.embedding(torch.tensor(ids), weight, sparse=sparse)
+        embeddings = F.embedding(torch.tensor(ids), weight, sparse=sparse)
         # Of very different sizes, as gradients are.
-        (vectors * weights(step, len(ids)) * 10.0**-step).sum().backward()
+        (embeddings * weights(step, len(ids)) * 10.0**-step).sum().backward()
         assert weight.grad is not None
         assert weight.grad.is_sparse == sparse
         optimizer.step()
@@ -128,8 +128,8 @@ def test_untouched_rows_stay_to_the_bit(ours: Make) -> None:
         before = rows.detach().clone()
         kept = {k: v.clone() for k, v in optimizer.state[rows].items() if isinstance(v, Tensor)}
         optimizer.zero_grad()
-        vectors = F.embedding(torch.tensor(ids), rows, sparse=True)
-        (vectors * weights(step, len(ids))).sum().backward()
+        embeddings = F.embedding(torch.tensor(ids), rows, sparse=True)
+        (embeddings * weights(step, len(ids))).sum().backward()
         optimizer.step()
         resting = [row for row in range(ROWS) if row not in ids]
         assert torch.equal(rows[resting], before[resting])
@@ -145,8 +145,8 @@ def test_rows_may_come_in_any_order_and_twice(ours: Make, ids: list[int]) -> Non
     rows, all_of_it = table(), table()
     for weight, sparse in ((rows, True), (all_of_it, False)):
         optimizer = ours([weight])
-        vectors = F.embedding(torch.tensor(ids), weight, sparse=sparse)
-        (vectors * weights(0, len(ids))).sum().backward()
+        embeddings = F.embedding(torch.tensor(ids), weight, sparse=sparse)
+        (embeddings * weights(0, len(ids))).sum().backward()
         optimizer.step()
     touched = sorted(set(ids))
     torch.testing.assert_close(rows[touched], all_of_it[touched], rtol=1e-6, atol=1e-7)
@@ -215,8 +215,8 @@ def test_clipping_is_that_of_torch_on_dense_gradients(largest: float, sparse: bo
     def made(sparse: bool) -> list[nn.Parameter]:
         one, other, unused = table(), table(1), table(2)
         # Row 2 twice: the norm is that of the sum.
-        vectors = F.embedding(torch.tensor([2, 7, 2]), one, sparse=sparse)
-        (vectors.square().sum() + other.square().sum()).backward()
+        embeddings = F.embedding(torch.tensor([2, 7, 2]), one, sparse=sparse)
+        (embeddings.square().sum() + other.square().sum()).backward()
         return [one, other, unused]
 
     ours, theirs = made(sparse), made(False)

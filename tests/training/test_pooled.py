@@ -1,4 +1,4 @@
-"""Models with free vectors: batches of questions, sparse gradients, terms of whole tables."""
+"""Models with free embeddings: batches of queries, sparse gradients, terms of whole tables."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.encoders import Lookup
-from dans.training.sources import WholeGraph
+from dans.training.batches import FullGraph
 from tests.suites.trainers import Pooled, pooled, trainer
 
 
@@ -18,7 +18,7 @@ def test_row_wise_adagrad_trains_as_the_dense_one(clip: float, kg: KnowledgeGrap
     models = []
     for sparse in (True, False):
         trained = pooled(kg, *changes)
-        assert isinstance(trained.source, WholeGraph)
+        assert isinstance(trained.source, FullGraph)
         trained.source.sparse = sparse
         for _ in range(6):
             trained.step()
@@ -65,19 +65,19 @@ def test_clipping_shortens_the_gradient_of_the_model(optimizer: str, kg: Knowled
     assert norm(0.25) == pytest.approx(0.25, rel=1e-4)
 
 
-def test_batches_of_questions_say_which_side_they_ask_for(kg: KnowledgeGraph) -> None:
-    trained = pooled(kg, "train.batch_by=questions", "train.batch=4")
+def test_batches_of_queries_say_which_side_they_ask_for(kg: KnowledgeGraph) -> None:
+    trained = pooled(kg, "train.batch_by=queries", "train.batch=4")
     rows = trained.batches.next()
     positives = trained.positives(rows)
-    assert positives.asks_head is not None
-    assert positives.asks_head.tolist() == (rows >= len(kg.train)).tolist()
+    assert positives.is_head_query is not None
+    assert positives.is_head_query.tolist() == (rows >= len(kg.train)).tolist()
     assert len(trained.batches) == -(-trained.batches.rows // 4)
     f = len(kg.train)
     edges = trained.positives(torch.tensor([0, f - 1, f, f + 1]))
-    assert edges.asks_head is not None
-    assert edges.asks_head.tolist() == [False, False, True, True]
-    by_facts = pooled(kg)
-    assert by_facts.positives(by_facts.batches.next()).asks_head is None
+    assert edges.is_head_query is not None
+    assert edges.is_head_query.tolist() == [False, False, True, True]
+    by_triples = pooled(kg)
+    assert by_triples.positives(by_triples.batches.next()).is_head_query is None
 
 
 def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
@@ -91,9 +91,9 @@ def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
     assert torch.equal(seen.h, F.embedding(seen.triples[:, 0], seen.entities))
 
 
-def test_questions_are_refused_by_an_objective_of_facts(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match=r"train.batch_by: questions are for objectives that"):
-        trainer(kg, "train.batch_by=questions")
+def test_queries_are_refused_by_an_objective_of_triples(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match=r"train.batch_by: queries are for objectives that"):
+        trainer(kg, "train.batch_by=queries")
 
 
 def by_hand(p: int, *tables: Tensor) -> float:
@@ -108,7 +108,7 @@ REGULARIZED = (
 )
 
 
-def test_a_logged_regulariser_is_of_the_vectors_that_facts_are_scored_with(
+def test_a_logged_regulariser_is_of_the_vectors_that_triples_are_scored_with(
     kg: KnowledgeGraph,
 ) -> None:
     lp = "regularizer=[{name='lp', p=3, entities=0.3, relations=0.7}]"
@@ -117,14 +117,14 @@ def test_a_logged_regulariser_is_of_the_vectors_that_facts_are_scored_with(
     r = trained.model.decoder.relation.weight.detach().clone().tanh() * 3 / 4
     heads, relations, tails = kg.train.unbind(1)
     entities = by_hand(3, e[heads], e[tails]) / len(kg.train)
-    # Both questions of a fact ask with a vector of their own.
+    # Both queries of a triple ask with an embedding of their own.
     both = by_hand(3, r[relations], r[relations + kg.num_relations]) / (2 * len(kg.train))
     expected = 0.3 / 3 * entities + 0.7 / 3 * both
     assert trained.step()["lp"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
-@pytest.mark.parametrize("batch_by", ["facts", "questions"])
+@pytest.mark.parametrize("batch_by", ["triples", "queries"])
 def test_a_table_is_held_whole_whatever_the_objective_looks_at(
     batch_by: str, optimizer: str, kg: KnowledgeGraph
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_table_is_held_whole_whatever_the_objective_looks_at(
     weight = trained.model.encoder.entities.weight  # type: ignore[union-attr]
     before = weight.detach().clone()
     r = trained.model.decoder.relation.weight.detach().clone().tanh() * 3 / 4
-    assert len(trained.batches) == {"facts": 5, "questions": 7}[batch_by]
+    assert len(trained.batches) == {"triples": 5, "queries": 7}[batch_by]
     expected = (0.3 * by_hand(2, before.tanh()) + 0.7 * by_hand(2, r)) / 2 / len(trained.batches)
     assert trained.step()["table"] == pytest.approx(expected, rel=1e-5)
     assert bool((weight != before).any(1).all())
@@ -151,7 +151,9 @@ def test_relations_can_be_predicted_beside_any_objective(encoder: str, kg: Knowl
     assert trained.step()["relation_prediction"] > 0
 
 
-def test_rivals_that_there_are_none_of_cannot_be_written_down(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match=r"train.dump: this objective holds facts against no"):
-        pooled(kg, "train.dump=true")
-    assert trainer(kg, "train.dump=true").objective.has_rivals
+def test_negatives_that_there_are_none_of_cannot_be_written_down(kg: KnowledgeGraph) -> None:
+    with pytest.raises(
+        InputError, match=r"train.log_negatives: this objective holds triples against no"
+    ):
+        pooled(kg, "train.log_negatives=true")
+    assert trainer(kg, "train.log_negatives=true").objective.has_negatives

@@ -1,4 +1,4 @@
-"""What fits is remembered in the folder of a run, and no number of the run hangs on it."""
+"""What fits is remembered in the folder of a run, and no number of the run depends on it."""
 
 import json
 import logging
@@ -11,14 +11,14 @@ import torch
 
 from baselines import candidates
 from baselines.assembly import OBJECTIVES
-from dans import evaluation
-from dans.assembly import configure, train
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.judging import judge
+from dans.evaluation import evaluator as evaluation
 from dans.memory import Budget
+from dans.runs.evaluate import judge
+from dans.runs.train import configure, train
 from dans.seeding import OutOfMemory
-from dans.training.remembering import NAME, run_budget
+from dans.training.memory_log import NAME, run_budget
 from dans.training.run import Run
 from tests.processes import run
 
@@ -51,7 +51,7 @@ def test_a_size_found_is_read_at_the_next_start(
     assert entries(tmp_path) == [{"limit": 10**6, "device": "cpu", "found": 70_000}]
     with caplog.at_level(logging.INFO, logger="dans"):
         assert run_budget(Run(tmp_path), 10**6, CPU).bytes == 70_000
-    assert "going on with 70 kB at a time" in caplog.text
+    assert "continuing with 70 kB at a time" in caplog.text
 
 
 @pytest.mark.parametrize(("text", "place"), [("2MB", "cpu"), ("", "cpu"), ("1MB", "meta")])
@@ -109,15 +109,15 @@ def test_a_folder_that_cannot_be_written_stops_no_work(
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Callable[[str], Path]:
-    facts = tmp_path / "facts"
-    facts.mkdir()
+    triples = tmp_path / "triples"
+    triples.mkdir()
     lines = [f"e{i % 31}\tr{i % 3}\te{(i * i + 3) % 31}\n" for i in range(120)]
     for split, part in (("train", lines[:90]), ("valid", lines[93:]), ("test", lines[93:])):
-        (facts / f"{split}.tsv").write_text("".join(part))
+        (triples / f"{split}.tsv").write_text("".join(part))
 
     def write(decoder: str) -> Path:
         path = tmp_path / f"{decoder}.toml"
-        path.write_text(RECIPE.format(data=facts, decoder=decoder))
+        path.write_text(RECIPE.format(data=triples, decoder=decoder))
         return path
 
     return write
@@ -188,7 +188,7 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
         train(of(path, "train.steps=2"), tight, objectives=OBJECTIVES)
     found = entries(tight)[0]["found"]
     assert 0 < found < 10**6
-    # It goes on with what was found; or, stating another limit, with that.
+    # It continues with what was found; or, stating another limit, with that.
     last = of(path, f"train.memory_budget={limit}")
     train(last, tight, resume=True, objectives=OBJECTIVES)
     assert entries(tight)[0]["found"] == found

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.runs.build import build_trainer
 from dans.samplers import SAMPLERS
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
@@ -105,14 +105,14 @@ def test_checkpoint_of_another_configuration_is_refused_in_a_sentence(kg: Knowle
     assert "\n" not in str(caught.value)
 
 
-def test_checkpoint_of_other_facts_is_refused(kg: KnowledgeGraph) -> None:
+def test_checkpoint_of_other_triples_is_refused(kg: KnowledgeGraph) -> None:
     other = KnowledgeGraph.of(train=[("a", "r", "b")] * 3, name="other")
     state = trainer(kg).state()
-    with pytest.raises(InputError, match="made for other facts"):
+    with pytest.raises(InputError, match="made for other triples"):
         trainer(other).restore(state)
 
 
-@pytest.mark.parametrize("batch_by", ["facts", "questions"])
+@pytest.mark.parametrize("batch_by", ["triples", "queries"])
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "lazy_adam"])
 def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
     optimizer: str, batch_by: str, kg: KnowledgeGraph, tmp_path: Path
@@ -126,7 +126,7 @@ def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
 
 
 def test_plateau_is_kept_by_checkpoints(kg: KnowledgeGraph, tmp_path: Path) -> None:
-    # Facts against entities of any kind, known answers too: nothing is gained by that.
+    # Triples against entities of any kind, known answers too: nothing is gained by that.
     def make(run: Run | None) -> Trainer:
         return pooled(kg, *PLATEAU, "train.validate_every=1", run=run)
 

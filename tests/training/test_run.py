@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.errors import InputError
 from dans.training.checkpoint import save_state
 from dans.training.run import Run
@@ -32,7 +32,7 @@ def test_configuration_comes_back(tmp_path: Path) -> None:
 
 def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     Run(tmp_path).begin(CONFIG, resume=False)
-    with pytest.raises(InputError, match="already holds a run; --resume goes on"):
+    with pytest.raises(InputError, match="already holds a run; --resume continues"):
         Run(tmp_path).begin(CONFIG, resume=False)
 
 

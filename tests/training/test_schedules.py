@@ -2,11 +2,11 @@
 
 import pytest
 
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.recipes import override
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.recipes import override
+from dans.runs.build import build_trainer
 from dans.training.trainer import factor
 from tests.suites.trainers import PLAIN, trainer
 
@@ -48,9 +48,9 @@ def test_other_schedules_know_no_plateau(kg: KnowledgeGraph) -> None:
     assert still.plateau == {"factor": 1, "waited": 0}
 
 
-def test_plateau_needs_validation_facts(kg: KnowledgeGraph) -> None:
+def test_plateau_needs_validation_triples(kg: KnowledgeGraph) -> None:
     blind = KnowledgeGraph.of(train=[("a", "r", "b"), ("b", "r", "c")], name="blind")
     plain = {**PLAIN, "sampler": ["uniform"]}
-    with pytest.raises(InputError, match=r"train.schedule: plateau needs validation facts"):
+    with pytest.raises(InputError, match=r"train.schedule: plateau needs validation triples"):
         build_trainer(RunConfig.parse(override(plain, list(PLATEAU))), blind, None)
     build_trainer(RunConfig.parse(plain), blind, None)

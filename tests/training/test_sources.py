@@ -1,4 +1,4 @@
-"""Batches cover every fact or question; held-out facts carry no message; rows are as asked for."""
+"""Batches cover every triple or query; held-out triples carry no message; rows are as asked for."""
 
 from itertools import pairwise
 
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
-from dans.data.messages import MessageGraph
+from dans.data.message_graph import MessageGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DistMult
 from dans.models.encoders import Encoder, Lookup
 from dans.models.model import Model
 from dans.registry import build
-from dans.training.sources import Batches, QuestionBatches, WholeGraph
+from dans.training.batches import Batches, FullGraph, QueryBatches
 
 
 def test_every_row_comes_once_in_a_pass() -> None:
@@ -39,25 +39,25 @@ def test_batches_go_on_where_they_stopped() -> None:
     assert torch.equal(batches.next(), other.next())
 
 
-def test_held_out_facts_carry_no_message(kg: KnowledgeGraph) -> None:
-    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=True)
+def test_held_out_triples_carry_no_message(kg: KnowledgeGraph) -> None:
+    source = FullGraph(kg.train, kg.messages("relation"), hold_out=True)
     rows = torch.tensor([0, 3])
-    facts = source.messages_for(rows).facts
-    assert not set(facts.tolist()) & {0, 3}
-    assert len(facts) == 2 * (len(kg.train) - 2)
+    triples = source.messages_for(rows).triple_ids
+    assert not set(triples.tolist()) & {0, 3}
+    assert len(triples) == 2 * (len(kg.train) - 2)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_a_fresh_share_carries_messages(kg: KnowledgeGraph, share: float) -> None:
-    source = WholeGraph(kg.train, kg.messages("relation"), sample=share, hold_out=False)
-    drawn = [set(source.messages_for(torch.arange(1)).facts.tolist()) for _ in range(8)]
-    assert {len(facts) for facts in drawn} == {round(share * len(kg.train))}
-    assert len({frozenset(facts) for facts in drawn}) > 1
+    source = FullGraph(kg.train, kg.messages("relation"), sample=share, hold_out=False)
+    drawn = [set(source.messages_for(torch.arange(1)).triple_ids.tolist()) for _ in range(8)]
+    assert {len(triples) for triples in drawn} == {round(share * len(kg.train))}
+    assert len({frozenset(triples) for triples in drawn}) > 1
 
 
 def test_whole_graph_is_used_as_it_is(kg: KnowledgeGraph) -> None:
     messages = kg.messages("relation")
-    source = WholeGraph(kg.train, messages, sample=1.0, hold_out=False)
+    source = FullGraph(kg.train, messages, sample=1.0, hold_out=False)
     assert source.messages_for(torch.arange(3)) is messages
 
 
@@ -65,7 +65,7 @@ def test_positives_are_the_rows_asked_for(kg: KnowledgeGraph) -> None:
     encoder = ENCODERS["rgcn"](kg.num_entities, kg.num_relations, 4)
     model = Model(encoder, DistMult(kg.num_relations, 4))
     rows = torch.tensor([2, 0])
-    source = WholeGraph(kg.train, kg.messages("relation"))
+    source = FullGraph(kg.train, kg.messages("relation"))
     positives = source.positives(model, rows)
     assert torch.equal(positives.triples, kg.train[rows])
     assert positives.entities.requires_grad
@@ -73,59 +73,59 @@ def test_positives_are_the_rows_asked_for(kg: KnowledgeGraph) -> None:
 
 
 def answered(kg: KnowledgeGraph, rows: Tensor) -> list[tuple[tuple[int, ...], int]]:
-    """The question that each row asks, (?, r, t) marked by its first number, and its answer."""
+    """The query that each row asks, (?, r, t) marked by its first number, and its answer."""
     f = len(kg.train)
-    facts = [(row >= f, *kg.train[row % f].tolist()) for row in rows.tolist()]
-    return [((1, r, t), h) if head else ((0, h, r), t) for head, h, r, t in facts]
+    triples = [(row >= f, *kg.train[row % f].tolist()) for row in rows.tolist()]
+    return [((1, r, t), h) if head else ((0, h, r), t) for head, h, r, t in triples]
 
 
-def test_a_pass_asks_every_question_once_with_all_its_facts(kg: KnowledgeGraph) -> None:
-    batches = QuestionBatches(kg.train, 4)
+def test_a_pass_asks_every_query_once_with_all_its_triples(kg: KnowledgeGraph) -> None:
+    batches = QueryBatches(kg.train, 4)
     passes = [batches.next() for _ in range(len(batches))]
     assert torch.cat(passes).sort().values.tolist() == list(range(2 * len(kg.train)))
-    asked = [{question for question, _ in answered(kg, rows)} for rows in passes]
+    asked = [{query for query, _ in answered(kg, rows)} for rows in passes]
     triples = kg.train.tolist()
-    questions = {(0, h, r) for h, r, _ in triples} | {(1, r, t) for _, r, t in triples}
-    # Every batch has as many as it takes, and no question is in two of them.
-    assert [len(batch) for batch in asked] == [4] * (len(questions) // 4) + [len(questions) % 4]
-    assert set().union(*asked) == questions
-    assert sum(map(len, asked)) == len(questions) == batches.rows
+    queries = {(0, h, r) for h, r, _ in triples} | {(1, r, t) for _, r, t in triples}
+    # Every batch has as many as it takes, and no query is in two of them.
+    assert [len(batch) for batch in asked] == [4] * (len(queries) // 4) + [len(queries) % 4]
+    assert set().union(*asked) == queries
+    assert sum(map(len, asked)) == len(queries) == batches.rows
 
 
-def test_facts_of_one_question_lie_side_by_side(kg: KnowledgeGraph) -> None:
-    batches = QuestionBatches(kg.train, 5)
+def test_triples_of_one_query_lie_side_by_side(kg: KnowledgeGraph) -> None:
+    batches = QueryBatches(kg.train, 5)
     for _ in range(len(batches)):
-        asked = [question for question, _ in answered(kg, batches.next())]
+        asked = [query for query, _ in answered(kg, batches.next())]
         changes = 1 + sum(a != b for a, b in pairwise(asked))
         assert changes == len(set(asked))
 
 
 def test_passes_ask_in_another_order(kg: KnowledgeGraph) -> None:
-    batches = QuestionBatches(kg.train, 1000)
+    batches = QueryBatches(kg.train, 1000)
     one, two = batches.next(), batches.next()
     assert len(one) == len(two) == 2 * len(kg.train)
     assert one.tolist() != two.tolist()
 
 
-def test_questions_go_on_where_they_stopped(kg: KnowledgeGraph) -> None:
-    batches, other = QuestionBatches(kg.train, 4), QuestionBatches(kg.train, 4)
+def test_queries_go_on_where_they_stopped(kg: KnowledgeGraph) -> None:
+    batches, other = QueryBatches(kg.train, 4), QueryBatches(kg.train, 4)
     batches.next()
     other.restore(batches.state())
     for _ in range(len(batches) - 1):
         assert torch.equal(batches.next(), other.next())
 
 
-def test_rows_beyond_the_facts_are_the_same_facts(kg: KnowledgeGraph) -> None:
-    source = WholeGraph(kg.train, kg.messages("relation"))
+def test_rows_beyond_the_triples_are_the_same_triples(kg: KnowledgeGraph) -> None:
+    source = FullGraph(kg.train, kg.messages("relation"))
     f = len(kg.train)
-    assert torch.equal(source.facts(torch.tensor([3, f + 3, 2 * f - 1])), kg.train[[3, 3, f - 1]])
+    assert torch.equal(source.triples(torch.tensor([3, f + 3, 2 * f - 1])), kg.train[[3, 3, f - 1]])
 
 
-def test_held_out_questions_carry_no_message(kg: KnowledgeGraph) -> None:
-    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=True)
-    facts = source.messages_for(torch.tensor([0, len(kg.train) + 3])).facts
-    assert not set(facts.tolist()) & {0, 3}
-    assert len(facts) == 2 * (len(kg.train) - 2)
+def test_held_out_queries_carry_no_message(kg: KnowledgeGraph) -> None:
+    source = FullGraph(kg.train, kg.messages("relation"), hold_out=True)
+    triples = source.messages_for(torch.tensor([0, len(kg.train) + 3])).triple_ids
+    assert not set(triples.tolist()) & {0, 3}
+    assert len(triples) == 2 * (len(kg.train) - 2)
 
 
 def model_of(name: str, kg: KnowledgeGraph) -> Model:
@@ -147,7 +147,7 @@ ROWS, WANTED = torch.tensor([2, 0, 9]), torch.tensor([5, 1, 5, 0])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_wanted_rows_are_the_right_vectors(name: str, sparse: bool, kg: KnowledgeGraph) -> None:
     model = model_of(name, kg)
-    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
+    source = FullGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
     some, whole = source.positives(model, ROWS, WANTED), source.positives(model, ROWS)
     ends = kg.train[ROWS][:, [0, 2]]
     assert some.pool is not None
@@ -166,13 +166,13 @@ def test_a_loss_over_wanted_rows_is_that_over_all_entities(
     name: str, sparse: bool, kg: KnowledgeGraph
 ) -> None:
     model = model_of(name, kg)
-    source = WholeGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
+    source = FullGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
 
     def loss_and_gradients(wanted: Tensor | None) -> tuple[Tensor, list[Tensor | None]]:
         positives = source.positives(model, ROWS, wanted)
-        pool = WANTED if positives.pool is None else positives.pool
-        rivals = model.decoder.match_all(positives.tail_query, positives.entities[pool])
-        loss = (rivals - positives.scores()).exp().sum()
+        pool = WANTED if positives.shared_negatives is None else positives.shared_negatives
+        negatives = model.decoder.score_all(positives.tail_query, positives.entities[pool])
+        loss = (negatives - positives.scores()).exp().sum()
         model.zero_grad()
         loss.backward()
         return loss, [p.grad for p in model.parameters()]
@@ -188,7 +188,7 @@ def test_a_loss_over_wanted_rows_is_that_over_all_entities(
 def test_gradients_reach_the_rows_wanted_and_no_others(kg: KnowledgeGraph) -> None:
     model = model_of("lookup", kg)
     assert isinstance(model.encoder, Lookup)
-    source = WholeGraph(kg.train, kg.messages("relation"), sparse=True)
+    source = FullGraph(kg.train, kg.messages("relation"), sparse=True)
     source.positives(model, ROWS, WANTED).entities.sum().backward()
     grad = model.encoder.entities.weight.grad
     assert grad is not None
@@ -201,7 +201,7 @@ def test_gradients_reach_the_rows_wanted_and_no_others(kg: KnowledgeGraph) -> No
 def test_gradients_are_dense_unless_told(kg: KnowledgeGraph) -> None:
     model = model_of("lookup", kg)
     assert isinstance(model.encoder, Lookup)
-    WholeGraph(kg.train, kg.messages("relation")).positives(
+    FullGraph(kg.train, kg.messages("relation")).positives(
         model, ROWS, WANTED
     ).entities.sum().backward()
     grad = model.encoder.entities.weight.grad
@@ -209,11 +209,11 @@ def test_gradients_are_dense_unless_told(kg: KnowledgeGraph) -> None:
     assert not grad.is_sparse
 
 
-def test_nothing_wanted_leaves_the_facts_alone(kg: KnowledgeGraph) -> None:
-    source = WholeGraph(kg.train, kg.messages("relation"))
+def test_nothing_wanted_leaves_the_triples_alone(kg: KnowledgeGraph) -> None:
+    source = FullGraph(kg.train, kg.messages("relation"))
     positives = source.positives(model_of("lookup", kg), ROWS, torch.empty(0, dtype=torch.int64))
-    assert positives.pool is not None
-    assert not len(positives.pool)
+    assert positives.shared_negatives is not None
+    assert not len(positives.shared_negatives)
     assert len(positives.entities) == len(kg.train[ROWS][:, [0, 2]].unique())
 
 
@@ -222,8 +222,8 @@ def test_an_encoder_that_does_not_listen_costs_no_message_graph(
     wanted: Tensor | None, kg: KnowledgeGraph
 ) -> None:
     messages = kg.messages("relation")
-    source = WholeGraph(kg.train, messages, sample=0.5, hold_out=True)
-    assert source.messages_for(ROWS, listens=False) is messages
+    source = FullGraph(kg.train, messages, sample=0.5, hold_out=True)
+    assert source.messages_for(ROWS, uses_graph=False) is messages
     heard: list[MessageGraph] = []
 
     def listened(encoder: Encoder, given: tuple[MessageGraph, ...]) -> None:
@@ -236,5 +236,5 @@ def test_an_encoder_that_does_not_listen_costs_no_message_graph(
     assert torch.equal(torch.get_rng_state(), before)
     source.positives(hearing, ROWS, wanted)
     assert len(heard) == 1
-    assert not set(heard[0].facts.tolist()) & set(ROWS.tolist())
-    assert 0 < len(heard[0].facts) <= len(kg.train)
+    assert not set(heard[0].triple_ids.tolist()) & set(ROWS.tolist())
+    assert 0 < len(heard[0].triple_ids) <= len(kg.train)

@@ -13,8 +13,8 @@ from typing import Any
 import pandas
 import pytest
 
-from dans.assembly import train
 from dans.errors import InputError
+from dans.runs.train import train
 from dans.training import services, trackers
 from dans.training.run import Run
 from dans.training.tracker import Record, Tracker
@@ -30,7 +30,7 @@ MLFLOW_WARNS = "ignore:The ``noload`` loader strategy is deprecated"
 def trained(
     folder: Path, steps: Sequence[int], names: Sequence[str] = (), *, finished: bool = True
 ) -> Run:
-    """A run, or its going on, that records something at some steps."""
+    """A run, or its continuing, that records something at some steps."""
     run = Run(folder)
     folder.mkdir(exist_ok=True)
     run.track(names, CONFIG)
@@ -84,7 +84,7 @@ def test_full_disk_costs_the_picture_and_no_run(
     run.close()
     assert [row["step"] for row in table(tmp_path)] == [0, 4, 8]
     assert caplog.messages == [
-        f"track: tensorboard failed, and training goes on without it: {path}: No space left on "
+        f"track: tensorboard failed, and training continues without it: {path}: No space left on "
         "device"
     ]
 
@@ -94,7 +94,7 @@ def test_folder_of_events_that_cannot_be_made_is_named(
 ) -> None:
     (tmp_path / "tensorboard").touch()
     assert len(trained(tmp_path, [0, 4]).metrics()) == 2
-    assert f"goes on without it: {tmp_path}/tensorboard: File exists" in caplog.text
+    assert f"continues without it: {tmp_path}/tensorboard: File exists" in caplog.text
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def test_run_that_a_kill_left_without_its_id_is_found_in_mlflow(
             trained(folder, [], ["mlflow"])
     trained(folder, [0, 2], ["mlflow"])
     (folder / "mlflow.json").unlink()
-    # One that is told something, or is another folder's, is nobody's orphan.
+    # One that is told something, or is another folder's, has no entity id orphan.
     trained(folder, [4], ["mlflow"])
     trained(tmp_path / "other", [0], ["mlflow"])
     experiment = mlflow_files.get_experiment_by_name("dans").experiment_id
@@ -257,7 +257,7 @@ def test_server_that_is_gone_costs_no_run(
     assert [line["step"] for line in run.metrics()] == [0, 4]
     (record,) = [one for one in caplog.records if one.name == services.__name__]
     assert record.levelno == logging.WARNING
-    assert record.message.startswith("track: mlflow failed, and training goes on without it: ")
+    assert record.message.startswith("track: mlflow failed, and training continues without it: ")
     assert "\n" not in record.message
 
 
@@ -292,7 +292,7 @@ def test_tracker_that_fails_is_told_no_more(
     assert calls[-1] == moment
     assert calls.count(moment) == 1
     assert caplog.messages == [
-        "track: failing failed, and training goes on without it: the line is dead"
+        "track: failing failed, and training continues without it: the line is dead"
     ]
 
 
@@ -380,10 +380,10 @@ def test_tracker_that_is_none_is_refused_before_anything_is_written(tmp_path: Pa
 
 @pytest.mark.slow
 def test_training_that_goes_on_is_one_run_of_mlflow(tmp_path: Path, mlflow_files: Any) -> None:
-    (tmp_path / "facts").mkdir()
-    for split, facts in FACTS.items():
-        (tmp_path / "facts" / f"{split}.tsv").write_text("\n".join(facts) + "\n")
-    (tmp_path / "own.toml").write_text(RECIPE.format(data=tmp_path / "facts"))
+    (tmp_path / "triples").mkdir()
+    for split, triples in FACTS.items():
+        (tmp_path / "triples" / f"{split}.tsv").write_text("\n".join(triples) + "\n")
+    (tmp_path / "own.toml").write_text(RECIPE.format(data=tmp_path / "triples"))
     options = ["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", "--track", "mlflow"]
     for more in ([], ["--resume", "--set", "train.steps=8"]):
         done = run_script(*options, *more, cwd=tmp_path)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.batch import Positives
-from dans.building import build_trainer
-from dans.config import RunConfig
+from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.batch import Positives
+from dans.runs.build import build_trainer
 from dans.samplers.base import Phase
 from dans.training.checkpoint import states_equal
 from dans.training.run import Run
@@ -53,7 +53,7 @@ def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
 
 
 def moves_of(moving: Trainer) -> list[tuple[str, int]]:
-    """Phase and number of facts of every inner move of one step."""
+    """Phase and number of triples of every inner move of one step."""
     seen: list[tuple[str, int]] = []
     move = moving.moves.move
 
@@ -67,26 +67,34 @@ def moves_of(moving: Trainer) -> list[tuple[str, int]]:
 
 
 def test_phases_move_on_the_first_part_of_a_batch(kg: KnowledgeGraph) -> None:
-    moving = trainer(kg, "phase.critic.batch=2", "train.batch=5")
-    assert moves_of(moving) == [("entity_way", 5)] * 5 + [("relation_way", 5)] * 5 + [("critic", 2)]
+    moving = trainer(kg, "phase.discriminator.batch=2", "train.batch=5")
+    assert moves_of(moving) == [("entity_pathway", 5)] * 5 + [("relation_pathway", 5)] * 5 + [
+        ("discriminator", 2)
+    ]
 
 
 def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGraph) -> None:
-    names = ("entity_way", "relation_way", "critic")
+    names = ("entity_pathway", "relation_pathway", "discriminator")
     sweep = [f"phase.{name}.{option}" for name in names for option in ("batch=2", "sweep=true")]
-    moving = trainer(kg, "sampler.0.preset=code", "sampler.0.critic_repeats=2", *sweep)
-    rounds = [[("entity_way", n), ("relation_way", n), *[("critic", n)] * 2] for n in (2, 2, 1)]
+    moving = trainer(kg, "sampler.0.preset=code", "sampler.0.discriminator_repeats=2", *sweep)
+    rounds = [
+        [("entity_pathway", n), ("relation_pathway", n), *[("discriminator", n)] * 2]
+        for n in (2, 2, 1)
+    ]
     assert moves_of(moving) == [move for moves in rounds for move in moves]
 
 
 def test_unknown_phase_is_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(
-        InputError, match=r"phase.critique: .* known: entity_way, relation_way, critic"
+        InputError,
+        match=r"phase.critique: .* known: entity_pathway, relation_pathway, discriminator",
     ):
         trainer(kg, "phase.critique.lr=0.1")
     with pytest.raises(InputError, match="known: none"):
         build_trainer(
-            RunConfig.parse({**PLAIN, "sampler": ["uniform"], "phase": {"critic": {}}}), kg, None
+            RunConfig.parse({**PLAIN, "sampler": ["uniform"], "phase": {"discriminator": {}}}),
+            kg,
+            None,
         )
 
 
@@ -114,7 +122,9 @@ def test_steps_are_counted_and_the_best_is_kept(kg: KnowledgeGraph, tmp_path: Pa
     assert run.load("last")["step"] == 6
     best = max(lines, key=lambda line: line["both"]["mrr"])
     assert run.load("best")["step"] == done.best_step == best["step"]
-    assert {"entity_way", "relation_way", "critic", "loss", "l2"} <= lines[-1]["train"].keys()
+    assert {"entity_pathway", "relation_pathway", "discriminator", "loss", "l2"} <= lines[-1][
+        "train"
+    ].keys()
     assert lines[-1]["sampler"]
 
 
@@ -124,8 +134,8 @@ def test_cpu_and_cuda_agree(kg: KnowledgeGraph) -> None:
     on_gpu.model.load_state_dict(on_cpu.model.state_dict())
     rows = torch.arange(5)
     whole = kg.messages("relation")
-    on_cpu.source.messages_for = lambda _, listens: whole  # type: ignore[method-assign]
-    on_gpu.source.messages_for = lambda _, listens: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
+    on_cpu.source.messages_for = lambda _, uses_graph: whole  # type: ignore[method-assign]
+    on_gpu.source.messages_for = lambda _, uses_graph: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
     scores = [
         side.source.positives(side.model.eval(), rows).scores().cpu() for side in (on_cpu, on_gpu)
     ]

@@ -1,4 +1,4 @@
-"""What a decoder is: a question as a vector, and how well an entity's vector answers it."""
+"""What a decoder is: a query as an embedding, and how well an entity's embedding answers it."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,43 +11,44 @@ from torch.utils.checkpoint import checkpoint
 
 from dans.errors import InputError, above_zero, finite
 from dans.models.dropout import check_share, drop
-from dans.models.initial import Initial, draw
+from dans.models.initialization import Initial, draw
 
-#: Numbers that lie between vectors and scores at a time, where they are not the scores themselves.
+#: Numbers that lie between embeddings and scores at a time, where they are not the scores
+#: themselves.
 PIECE = 2**24
 
 
 class Decoder(nn.Module, ABC):
-    """Scores triples of vectors; larger is truer. Owns the relation vectors and no entity vector.
+    """Scores triples of embeddings; larger is truer. Owns the relation embeddings and no entity embedding.
 
-    A subclass says how (h, r, ?) and (?, r, t) become query vectors and how a query is matched with
-    entities; everything else follows:
+    A subclass says how (h, r, ?) and (?, r, t) become query embeddings and how a query is matched
+    with entities; everything else follows:
 
-        score(h, r, t) = match(query_tails(h, r), t) = match(query_heads(r, t), h)
+        score(h, r, t) = score_query(query_tails(h, r), t)
 
     With ``reciprocal``, the relation table has a second row per relation and (?, r, t) is asked as
     (t, r⁻, ?) (Lacroix et al. 2018, arXiv:1806.07297); a triple then has two scores.
 
     Args:
         num_relations: m, inverses not counted.
-        dim: d, the width of an entity vector.
-        relation_dim: the width of a relation vector.
-        reciprocal: learn a vector for the inverse of each relation too.
-        dropout: share of a relation vector's coordinates dropped; for each question afresh, unless
+        dim: d, the width of an entity embedding.
+        relation_dim: the width of a relation embedding.
+        reciprocal: learn an embedding for the inverse of each relation too.
+        dropout: share of a relation embedding's coordinates dropped; for each query afresh, unless
             a decoder says otherwise.
-        init: standard deviation, half width or gain of the relation vectors at the start.
-        initial: their distribution; see ``dans.models.initial.draw``. By default as the RGCN
+        init: standard deviation, half width or gain of the relation embeddings at the start.
+        initial: their distribution; see ``dans.models.initialization.draw``. By default as the RGCN
             programs have it (Schlichtkrull et al. 2018).
 
     Raises:
         InputError: an option out of range.
     """
 
-    #: does f(h, r, t) = f(t, r, h) hold for every input? The suite checks, both ways.
+    #: does f(h, r, t) = f(t, r, h) hold for every input? The suite checks, both pathways.
     symmetric: ClassVar[bool]
-    #: is ``match`` a dot product, plus ``shift``?
+    #: is ``score_query`` a dot product, plus ``shift``?
     dot: ClassVar[bool] = True
-    #: what ``match`` adds to a dot product
+    #: what ``score_query`` adds to a dot product
     shift: float = 0.0
 
     def __init__(
@@ -68,7 +69,7 @@ class Decoder(nn.Module, ABC):
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.initial: Initial = initial
-        #: relation ids to relation vectors; with ``reciprocal``, the inverse of r is r + m
+        #: relation ids to relation embeddings; with ``reciprocal``, the inverse of r is r + m
         self.relation = nn.Embedding(num_relations * (1 + reciprocal), relation_dim)
         for name, shape in self.own_shapes().items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
@@ -79,23 +80,23 @@ class Decoder(nn.Module, ABC):
         return {}
 
     def reset_parameters(self) -> None:
-        """Draw the relation vectors anew."""
+        """Draw the relation embeddings anew."""
         draw(self.relation.weight, self.initial, self.init)
 
     @abstractmethod
     def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
-        """The question (h, r, ?) as a vector: (..., d) from (..., d) and (..., d_r)."""
+        """The query (h, r, ?) as an embedding: (..., d) from (..., d) and (..., d_r)."""
 
     @abstractmethod
     def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
-        """The question (?, r, t) as a vector: (..., d) from (..., d_r) and (..., d)."""
+        """The query (?, r, t) as an embedding: (..., d) from (..., d_r) and (..., d)."""
 
-    def match(self, query: Tensor, entity: Tensor) -> Tensor:
+    def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
         """How well entities answer queries: (...) from any two (..., d) that broadcast."""
         scores = (query * entity).sum(-1)
         return scores + self.shift if self.shift else scores
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
         """Every entity against every query: (b, n) from (b, d) and (n, d).
 
         The result is laid out entity by entity: that product runs up to twice as fast.
@@ -104,14 +105,14 @@ class Decoder(nn.Module, ABC):
         return scores + self.shift if self.shift else scores
 
     def asking(self, rows: int) -> int:
-        """How many numbers it holds at most to ask questions, their vectors among them.
+        """How many numbers it holds at most to ask queries, their embeddings among them.
 
-        Without gradients, and with the vectors of the given entities.
+        Without gradients, and with the embeddings of the given entities.
         """
         return rows * (6 * self.dim + 2 * self.relation.embedding_dim)
 
     def matching(self, rows: int, entities: int) -> int:
-        """How many numbers ``match_all`` holds at most, the scores among them; without gradients.
+        """How many numbers ``score_all`` holds at most, the scores among them; without gradients.
 
         Args:
             rows: queries.
@@ -120,7 +121,7 @@ class Decoder(nn.Module, ABC):
         return 2 * rows * entities
 
     def pulling(self, rows: int, entities: int) -> int:
-        """How many numbers the gradient of ``match_all`` holds at most, itself among them.
+        """How many numbers the gradient of ``score_all`` holds at most, itself among them.
 
         Args:
             rows: queries.
@@ -130,15 +131,15 @@ class Decoder(nn.Module, ABC):
 
     def score(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """Scores of triples, broadcasting over (..., d)."""
-        return self.match(self.query_tails(h, r), t)
+        return self.score_query(self.query_tails(h, r), t)
 
     def score_tails(self, h: Tensor, r: Tensor, entities: Tensor) -> Tensor:
         """All entities as tails: (b, n)."""
-        return self.match_all(self.query_tails(h, r), entities)
+        return self.score_all(self.query_tails(h, r), entities)
 
     def score_heads(self, entities: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """All entities as heads: (b, n)."""
-        return self.match_all(self.query_heads(r, t), entities)
+        return self.score_all(self.query_heads(r, t), entities)
 
     def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """All relations, inverses not counted, between pairs: (b, m) from (b, d) and (b, d).
@@ -153,35 +154,35 @@ class Decoder(nn.Module, ABC):
         return in_pieces(compare, len(r) * self.dim, h, t)
 
     def prepare(self, entities: Tensor) -> Tensor:
-        """What an encoder's vectors are to this decoder: as they are, unless it bounds them."""
+        """What an encoder's embeddings are to this decoder: as they are, unless it bounds them."""
         return entities
 
-    def vectors(self, relations: Tensor) -> Tensor:
-        """Relation vectors by ids: (..., d_r)."""
+    def embeddings(self, relations: Tensor) -> Tensor:
+        """Relation embeddings by ids: (..., d_r)."""
         r: Tensor = self.relation(relations)
         return r
 
     def _all_vectors(self) -> Tensor:
         place = self.relation.weight.device
-        return self.vectors(torch.arange(self.num_relations, device=place))
+        return self.embeddings(torch.arange(self.num_relations, device=place))
 
     def ask(self, h: Tensor, relations: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Both query vectors of facts: those of (h, r, ?) and those of (?, r, t), (b, d) each."""
-        return self.ask_tails(h, relations), self.ask_heads(relations, t)
+        """Both query embeddings of triples: those of (h, r, ?) and those of (?, r, t), (b, d) each."""
+        return self.tail_queries(h, relations), self.head_queries(relations, t)
 
-    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
-        """Query vectors of (h, r, ?) by relation ids: (b, d) from (b, d) and (b,)."""
+    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
+        """Query embeddings of (h, r, ?) by relation ids: (b, d) from (b, d) and (b,)."""
         return self.query_tails(h, self._dropped(relations))
 
-    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
-        """Query vectors of (?, r, t) by relation ids: (b, d) from (b,) and (b, d)."""
+    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
+        """Query embeddings of (?, r, t) by relation ids: (b, d) from (b,) and (b, d)."""
         if self.reciprocal:
-            return self.ask_tails(t, relations + self.num_relations)
+            return self.tail_queries(t, relations + self.num_relations)
         return self.query_heads(self._dropped(relations), t)
 
     def _dropped(self, relations: Tensor) -> Tensor:
-        vectors = self.vectors(relations)
-        return drop(vectors, self.dropout) if self.training else vectors
+        embeddings = self.embeddings(relations)
+        return drop(embeddings, self.dropout) if self.training else embeddings
 
 
 class Multilinear(Decoder):
@@ -200,11 +201,11 @@ class Multilinear(Decoder):
     Args:
         num_relations: m.
         dim: d, of an entity.
-        reciprocal: learn a vector for the inverse of each relation too.
+        reciprocal: learn an embedding for the inverse of each relation too.
         bound: I, above 0; None: scores are not bounded.
         shift: ψ, added to every score. It changes no rank, but a probability.
         dropout: as for `Decoder`.
-        query_dropout: share of a question's products dropped: those of a head and a relation.
+        query_dropout: share of a query's products dropped: those of a head and a relation.
         init: as for `Decoder`.
         initial: as for `Decoder`.
 
@@ -242,10 +243,10 @@ class Multilinear(Decoder):
         self.query_dropout = check_share("query_dropout", query_dropout)
 
     def relation_width(self, dim: int) -> int:
-        """The width of a relation vector, given that of an entity vector.
+        """The width of a relation embedding, given that of an entity embedding.
 
         Raises:
-            InputError: no entity vector of this decoder is that wide.
+            InputError: no entity embedding of this decoder is that wide.
         """
         return dim
 
@@ -261,7 +262,7 @@ class Multilinear(Decoder):
 
     @abstractmethod
     def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
-        """The question (h, ?, t) as a vector, whose dot product with r is the score without shift.
+        """The query (h, ?, t) as an embedding, whose dot product with r is the score without shift.
 
         (..., d_r) from (..., d) and (..., d).
         """
@@ -280,20 +281,20 @@ class Multilinear(Decoder):
         """Through tanh, where scores are bounded."""
         return entities if self.bound is None else entities.tanh()
 
-    def vectors(self, relations: Tensor) -> Tensor:
-        """Relation vectors by ids, (..., d_r); through tanh and scaled, if they are bounded."""
+    def embeddings(self, relations: Tensor) -> Tensor:
+        """Relation embeddings by ids, (..., d_r); through tanh and scaled, if they are bounded."""
         return self._bounded(self.relation(relations))
 
     def _bounded(self, r: Tensor) -> Tensor:
         return r if self.bound is None else r.tanh() * (self.bound / self.terms)
 
-    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
         """See ``Decoder``; some of the products are dropped in training."""
-        return self._drop_products(super().ask_tails(h, relations))
+        return self._drop_products(super().tail_queries(h, relations))
 
-    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
         """See ``Decoder``; some of the products are dropped in training."""
-        queries = super().ask_heads(relations, t)
+        queries = super().head_queries(relations, t)
         # With reciprocal relations it was asked as a tail, and dropped there.
         return queries if self.reciprocal else self._drop_products(queries)
 
@@ -311,19 +312,19 @@ class Multilinear(Decoder):
         Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
 
         Args:
-            entities: (u, d) prepared vectors.
+            entities: (u, d) prepared embeddings.
             relations: (v,) distinct ids; None: all.
         """
         if relations is None:
             relations = torch.arange(self.num_relations, device=entities.device)
         if self.reciprocal:
             relations = torch.cat((relations, relations + self.num_relations))
-        one, all_of_them = entities.sum(0), self.vectors(relations).sum(0)
+        one, all_of_them = entities.sum(0), self.embeddings(relations).sum(0)
         return (self.query_tails(one, all_of_them) * one).sum(-1)
 
 
 def check_even(name: str, dim: int) -> int:
-    """The width of an entity vector that has two halves.
+    """The width of an entity embedding that has two halves.
 
     Raises:
         InputError: it cannot be halved.
@@ -339,7 +340,7 @@ def in_pieces(
     """Compare pairs a few at a time; what lies between is made anew for the gradients.
 
     Args:
-        compare: scores, (p, m), of some pairs' vectors, twice (p, d).
+        compare: scores, (p, m), of some pairs' embeddings, twice (p, d).
         width: how many numbers it holds of a pair.
         h: (b, d).
         t: (b, d).

@@ -9,22 +9,22 @@ from dans.models.decoders.base import Multilinear, check_even
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
-    """The complex product of vectors packed as [real | imaginary]."""
+    """The complex product of embeddings packed as [real | imaginary]."""
     x_re, x_im = x.chunk(2, dim=-1)
     y_re, y_im = y.chunk(2, dim=-1)
     return torch.cat((x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re), dim=-1)
 
 
 def conjugate(x: Tensor) -> Tensor:
-    """The complex conjugate of vectors packed as [real | imaginary]."""
+    """The complex conjugate of embeddings packed as [real | imaginary]."""
     x_re, x_im = x.chunk(2, dim=-1)
     return torch.cat((x_re, -x_im), dim=-1)
 
 
 class ComplEx(Multilinear):
-    """A trilinear product over complex vectors: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
+    """A trilinear product over complex embeddings: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
 
-    Source: Trouillon et al. 2016, arXiv:1606.06357. Vectors are packed as [real | imaginary], so
+    Source: Trouillon et al. 2016, arXiv:1606.06357. Embeddings are packed as [real | imaginary], so
     the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. Its width d
     counts real numbers: d / 2 complex ones. Takes the options of `Multilinear`.
 

@@ -15,10 +15,10 @@ MATRICES = 2**22
 class RESCAL(Multilinear):
     """A matrix per relation: f(h, r, t) = hᵀ W_r t.
 
-    Source: Nickel et al. 2011. A relation vector is W_r, row by row: d² numbers.
+    Source: Nickel et al. 2011. A relation embedding is W_r, row by row: d² numbers.
 
-    Questions asked by relation ids share the matrix of their relation: no question gets one of its
-    own, and with ``dropout`` all questions about a relation that are asked at once miss the same
+    Queries asked by relation ids share the matrix of their relation: no query gets one of its
+    own, and with ``dropout`` all queries about a relation that are asked at once miss the same
     numbers of it.
 
     With ``bound`` the score is scaled by I / d², where Stay Positive has I / d for every decoder:
@@ -44,7 +44,7 @@ class RESCAL(Multilinear):
         return self.dim**2
 
     def matrices(self, r: Tensor) -> Tensor:
-        """The matrices W_r, (..., d, d), of relation vectors, (..., d_r)."""
+        """The matrices W_r, (..., d, d), of relation embeddings, (..., d_r)."""
         matrices: Tensor = r.unflatten(-1, (self.dim, self.dim))
         return matrices
 
@@ -61,23 +61,23 @@ class RESCAL(Multilinear):
         return (h.unsqueeze(-1) * t.unsqueeze(-2)).flatten(-2)
 
     def ask(self, h: Tensor, relations: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Decoder``; both questions share the matrix."""
+        """See ``Decoder``; both queries share the matrix."""
         if self.reciprocal:
             return super().ask(h, relations, t)
         if self._few_at_a_time:
-            return self.ask_tails(h, relations), self.ask_heads(relations, t)
+            return self.tail_queries(h, relations), self.head_queries(relations, t)
         matrices, place = self._distinct(relations)
         tails, heads = by_matrix(h, matrices, place), by_matrix(t, matrices.mT, place)
         return self._drop_products(tails), self._drop_products(heads)
 
-    def ask_tails(self, h: Tensor, relations: Tensor) -> Tensor:
+    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
         """See ``Decoder``."""
         return self._drop_products(self._times(h, relations))
 
-    def ask_heads(self, relations: Tensor, t: Tensor) -> Tensor:
+    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
         """See ``Decoder``."""
         if self.reciprocal:
-            return self.ask_tails(t, relations + self.num_relations)
+            return self.tail_queries(t, relations + self.num_relations)
         return self._drop_products(self._times(t, relations, turned=True))
 
     @property
@@ -85,12 +85,12 @@ class RESCAL(Multilinear):
         """Nothing holds on to a matrix: no gradient, nor what is dropped of it."""
         return not torch.is_grad_enabled() and not self.training
 
-    def _times(self, vectors: Tensor, relations: Tensor, *, turned: bool = False) -> Tensor:
-        """Each vector times the matrix of its relation, or that matrix transposed."""
+    def _times(self, embeddings: Tensor, relations: Tensor, *, turned: bool = False) -> Tensor:
+        """Each embedding times the matrix of its relation, or that matrix transposed."""
         if not self._few_at_a_time:
             matrices, place = self._distinct(relations)
-            return by_matrix(vectors, matrices.mT if turned else matrices, place)
-        products = torch.empty_like(vectors)
+            return by_matrix(embeddings, matrices.mT if turned else matrices, place)
+        products = torch.empty_like(embeddings)
         distinct, place = relations.unique(return_inverse=True)
         order, counts = place.argsort(), torch.bincount(place)
         some = max(1, MATRICES // self.dim**2)
@@ -98,7 +98,7 @@ class RESCAL(Multilinear):
         for turn, (part, own) in enumerate(zip(distinct.split(some), rows, strict=True)):
             matrices = self.dropped_matrices(part)
             matrices = matrices.mT if turned else matrices
-            products[own] = by_matrix(vectors[own], matrices, place[own] - turn * some)
+            products[own] = by_matrix(embeddings[own], matrices, place[own] - turn * some)
         return products
 
     def asking(self, rows: int) -> int:
@@ -116,19 +116,19 @@ class RESCAL(Multilinear):
         return self.dropped_matrices(distinct), place
 
     def dropped_matrices(self, relations: Tensor) -> Tensor:
-        """Matrices by relation ids, as questions see them: some numbers dropped in training."""
+        """Matrices by relation ids, as queries see them: some numbers dropped in training."""
         return self.matrices(self._dropped(relations))
 
 
-def by_matrix(vectors: Tensor, matrices: Tensor, place: Tensor) -> Tensor:
-    """Each vector times the matrix that is its own: row i is v_i M_{p_i}.
+def by_matrix(embeddings: Tensor, matrices: Tensor, place: Tensor) -> Tensor:
+    """Each embedding times the matrix that is its own: row i is v_i M_{p_i}.
 
-    One product for all vectors of a matrix, so that no matrix is copied for each of its vectors;
-    and matrices are unbound rather than picked, because every pick would fill a table of gradients
-    of its own.
+    One product for all embeddings of a matrix, so that no matrix is copied for each of its
+    embeddings; and matrices are unbound rather than picked, because every pick would fill a table
+    of gradients of its own.
 
     Args:
-        vectors: (b, d).
+        embeddings: (b, d).
         matrices: (u, d, d).
         place: (b,) which matrix, p_i.
 
@@ -139,10 +139,10 @@ def by_matrix(vectors: Tensor, matrices: Tensor, place: Tensor) -> Tensor:
                 [1., 1.],
                 [3., 3.]])
     """
-    if not len(vectors):
-        return vectors
+    if not len(embeddings):
+        return embeddings
     order = place.argsort()
     counts = torch.bincount(place, minlength=len(matrices)).tolist()
-    parts = F.embedding(order, vectors).split(counts)
+    parts = F.embedding(order, embeddings).split(counts)
     products = [part @ matrix for part, matrix in zip(parts, matrices.unbind(), strict=True)]
     return F.embedding(order.argsort(), torch.cat(products))

@@ -19,7 +19,7 @@ EPSILON = 1e-12
 class RotatE(Decoder):
     """A relation rotates heads onto tails: f(h, r, t) = γ − Σ_k |h_k e^{iθ_k} − t_k|.
 
-    Source: Sun et al. 2019, arXiv:1902.10197. Vectors are packed as [real | imaginary]; the
+    Source: Sun et al. 2019, arXiv:1902.10197. Embeddings are packed as [real | imaginary]; the
     relation table holds the phases θ. A rotation keeps lengths, so (?, r, t) is the query
     t e^{−iθ}: the conjugate, never an inverse.
 
@@ -27,7 +27,7 @@ class RotatE(Decoder):
         num_relations: m.
         dim: d, in real numbers: d / 2 complex ones.
         gamma: γ, added to every score. It changes no rank, but a logistic loss needs it: without
-            it no fact can be thought likelier than one half.
+            it no triple can be thought likelier than one half.
         reciprocal: learn phases for the inverse of each relation too.
         dropout: as for `Decoder`.
 
@@ -64,13 +64,13 @@ class RotatE(Decoder):
         """t · e^{−iθ}."""
         return multiply(t, torch.cat((r.cos(), -r.sin()), dim=-1))
 
-    def match(self, query: Tensor, entity: Tensor) -> Tensor:
+    def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
         """γ minus the sum of the moduli of the differences."""
         re, im = (query - entity).chunk(2, dim=-1)
         return self.gamma - (re * re + im * im + EPSILON).sqrt().sum(-1)
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        """As ``match``, for every pair; tile by tile and in bounded memory, gradients too."""
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        """As ``score_query``, for every pair; tile by tile and in bounded memory, gradients too."""
         scores: Tensor = _Distances.apply(queries, entities, self.gamma)  # type: ignore[no-untyped-call]
         return scores
 

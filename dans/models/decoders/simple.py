@@ -24,7 +24,7 @@ class SimplE(Multilinear):
 
     Source: Kazemi & Poole 2018, arXiv:1802.04868. An entity is packed as [head half | tail half],
     a relation as [r | r⁻], so that d counts both halves. Takes the options of `Multilinear`; its r⁻
-    is not that of ``reciprocal``, which gives every relation another pair of vectors.
+    is not that of ``reciprocal``, which gives every relation another pair of embeddings.
 
     Raises:
         InputError: an odd ``dim``.

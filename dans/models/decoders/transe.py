@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dans.errors import InputError, finite
 from dans.models.decoders.base import Decoder
-from dans.models.initial import Initial
+from dans.models.initialization import Initial
 
 #: Differences that a pass over all entities may hold at a time, where it holds any.
 DIFFERENCES = 2**26
@@ -24,8 +24,8 @@ class TransE(Decoder):
         dim: d.
         p: 1 or 2.
         gamma: γ, added to every score. It changes no rank, but a logistic loss needs it: without
-            it no fact can be thought likelier than one half.
-        reciprocal: learn a vector for the inverse of each relation too.
+            it no triple can be thought likelier than one half.
+        reciprocal: learn an embedding for the inverse of each relation too.
         dropout: as for `Decoder`.
         init: as for `Decoder`.
         initial: as for `Decoder`.
@@ -77,13 +77,13 @@ class TransE(Decoder):
         """t − r."""
         return t - r
 
-    def match(self, query: Tensor, entity: Tensor) -> Tensor:
+    def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
         """γ minus the norm of the difference; its gradient at no difference is 0."""
         distances: Tensor = torch.linalg.vector_norm(query - entity, ord=self.p, dim=-1)
         return self.gamma - distances
 
-    def match_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        """As ``match``, for every pair, in bounded memory.
+    def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
+        """As ``score_query``, for every pair, in bounded memory.
 
         With p = 2 by a matrix product: ‖q − e‖² = ‖q‖² + ‖e‖² − 2⟨q, e⟩, no less than 0. Distances
         far below the lengths of q and e lose their digits.
@@ -96,7 +96,7 @@ class TransE(Decoder):
         return self.gamma - torch.cat(distances).T
 
     def matching(self, rows: int, entities: int) -> int:
-        """See ``Decoder``; distances, and with p = 2 the vectors with their lengths beside them."""
+        """See ``Decoder``; distances, and with p = 2 the embeddings with their lengths beside them."""
         return 3 * rows * entities + (2 * (rows + entities) * (self.dim + 2) if self.p == 2 else 0)
 
     def pulling(self, rows: int, entities: int) -> int:
@@ -107,7 +107,7 @@ class TransE(Decoder):
 
     def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """As ``Decoder`` says: relations near t − h."""
-        return self.match_all(t - h, self._all_vectors())
+        return self.score_all(t - h, self._all_vectors())
 
 
 def _euclidean(x: Tensor, y: Tensor) -> Tensor:

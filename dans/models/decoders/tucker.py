@@ -8,16 +8,16 @@ from torch import Tensor
 from dans.errors import InputError
 from dans.models.decoders.rescal import RESCAL
 from dans.models.dropout import check_share, drop
-from dans.models.initial import Initial, draw
+from dans.models.initialization import Initial, draw
 
 
 class TuckER(RESCAL):
     """RESCAL whose matrices are mixtures: f(h, r, t) = hᵀ W_r t, W_r = Σ_k r_k G_k.
 
-    Source: Balažević et al. 2019, arXiv:1901.09590, as LibKGE has it: a relation vector goes
+    Source: Balažević et al. 2019, arXiv:1901.09590, as LibKGE has it: a relation embedding goes
     through a linear map without bias to d² numbers. The core tensor G is that map and a parameter
-    of its own, which starts as the relation vectors do. The original's batch normalisation is left
-    out, and dropout is on W_r where the original has it on queries too: see ``query_dropout``.
+    of its own, which starts as the relation embeddings do. The original's batch normalisation is
+    left out, and dropout is on W_r where the original has it on queries too: see ``query_dropout``.
 
     With ``bound`` the core passes through tanh as well, and the score is scaled by I / (d² d_r),
     where Stay Positive has I / d for every decoder: of d² d_r products no less keeps |f| < I. At
@@ -27,14 +27,14 @@ class TuckER(RESCAL):
         num_relations: m.
         dim: d.
         relation_dim: d_r; None: d.
-        reciprocal: learn a vector for the inverse of each relation too.
+        reciprocal: learn an embedding for the inverse of each relation too.
         bound: as for `Multilinear`, and so are those below.
         shift: ψ.
-        dropout: share of a relation vector's coordinates dropped, the same for all questions about
+        dropout: share of a relation embedding's coordinates dropped, the same for all queries about
             r that are asked at once.
         matrix_dropout: share of the numbers of W_r dropped, likewise.
-        query_dropout: share of a question's products dropped.
-        init: standard deviation, half width or gain of relation vectors and core at the start.
+        query_dropout: share of a query's products dropped.
+        init: standard deviation, half width or gain of relation embeddings and core at the start.
         initial: their distribution.
 
     Raises:
@@ -102,7 +102,7 @@ class TuckER(RESCAL):
         return {"core": (self.mixed, self.dim**2)}
 
     def reset_parameters(self) -> None:
-        """Draw the relation vectors anew, and the core."""
+        """Draw the relation embeddings anew, and the core."""
         super().reset_parameters()
         draw(self.core, self.initial, self.init)
 

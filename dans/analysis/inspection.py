@@ -1,0 +1,119 @@
+"""Samplers of runs, and others beside them: what they offer."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dans.analysis.sampler_statistics import Inspection, inspect, members, warm_up
+from dans.config.recipes import component
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.models.batch import Positives
+from dans.registry import choose
+from dans.runs.build import build_member
+from dans.runs.train import load
+from dans.samplers import SAMPLERS
+from dans.seeding import seed_everything
+from dans.training.run import Run, Which
+
+
+def inspect_run(where: Path, *, which: Which = "last", triples: int = 1000) -> dict[str, Any]:
+    """Look at what a run's sampler offers, and keep the numbers in its ``sampler.json``.
+
+    By default after the last step: the best model may be the one that training began with, and the
+    sampler beside it has learnt nothing.
+
+    Returns:
+        What ``dans.analysis.sampler_statistics.inspect`` says of it; the same of its ``members``,
+        where there are several; and ``seconds_per_step`` of the run.
+    """
+    trained = load(where, which=which)
+    parts = members(trained.sampler, [part.name for part in trained.config.sampler])
+    look = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
+    last = Run(where).metrics()[-1]
+    content: dict[str, Any] = {"model": which, "step": trained.step}
+    content |= {"seed": trained.config.train.seed, **look(trained.sampler).numbers}
+    content["seconds_per_step"] = last["seconds"] / last["step"] if last["step"] else None
+    if len(parts) > 1:
+        content["members"] = {name: look(part).numbers for name, part in parts.items()}
+    Run(where).write_json("sampler.json", content)
+    return content
+
+
+def compare_samplers(
+    where: Path,
+    given: Sequence[str],
+    *,
+    which: Which = "last",
+    triples: int = 1000,
+    passes: int = 3,
+) -> dict[str, Inspection]:
+    """Inspect a run's own samplers, as it trained them, beside others made anew.
+
+    Of those, samplers that look at the model learn on it first, while it stands still; one that has
+    never learnt offers little more than chance. By default the run is taken as after its last step:
+    see ``inspect_run``.
+
+    Args:
+        where: the run's folder.
+        given: the others, as ``dans.config.recipes.component`` reads them.
+        which: the run's best or its last checkpoint.
+        triples: training triples to draw negatives for.
+        passes: how often the others that look at the model go over the training triples beforehand
+            (see ``dans.analysis.sampler_statistics.warm_up``); 0 inspects them as they are built.
+
+    Returns:
+        By name, with ``(run)`` after the run's own, and after others that look at the model how
+        many passes they have learnt for, as in ``nscaching (3 passes)``.
+
+    Raises:
+        InputError: no such run, a sampler that cannot be built, or a negative number of passes.
+    """
+    trained = load(where, which=which)
+    kg, dim, seed = trained.kg, trained.model.encoder.dim, trained.config.train.seed
+    own = members(trained.sampler, [part.name for part in trained.config.sampler])
+    samplers = {f"{name} (run)": sampler for name, sampler in own.items()}
+    learnt = f" ({passes} pass{'' if passes == 1 else 'es'})"
+    for text in given:
+        seed_everything(seed)
+        made = build_member(component(text), kg, dim, where=f"--sampler {text}")
+        made.to(trained.entities.device)
+        if made.adaptive:
+            warm_up(kg, made, trained.positives, passes=passes, seed=seed)
+        samplers[f"{text}{learnt}" if made.adaptive else text] = made
+    return {
+        name: inspect(kg, sampler, trained.positives, triples=triples)
+        for name, sampler in samplers.items()
+    }
+
+
+def compare_without_model(
+    data: str, given: Sequence[str], *, triples: int = 1000
+) -> dict[str, Inspection]:
+    """Inspect samplers that look at no model, on triples alone.
+
+    Args:
+        data: a data set, or a folder.
+        given: the samplers, as ``dans.config.recipes.component`` reads them.
+        triples: training triples to draw negatives for.
+
+    Raises:
+        InputError: no such data, no sampler, one that cannot be built, or one that needs a model.
+    """
+    kg, found = KnowledgeGraph.load(data), {}
+    blind = sorted(name for name, sampler in SAMPLERS.items() if not sampler.adaptive)
+    if not given:
+        raise InputError(f"--sampler: expected at least one; known: {', '.join(blind)}")
+    for text in given:
+        part, where = component(text), f"--sampler {text}"
+        if choose(SAMPLERS, part.name, where=where).adaptive:
+            raise InputError(
+                f"{where}: looks at the model, so it needs the folder of a run; "
+                f"on triples alone: {', '.join(blind)}"
+            )
+        # No embeddings, so no width: one stands in for it where a constructor asks.
+        sampler = build_member(part, kg, 1, where=where)
+        positives = partial(Positives.of_ids, num_entities=kg.num_entities)
+        found[text] = inspect(kg, sampler, positives, triples=triples)
+    return found

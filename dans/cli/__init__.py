@@ -1,0 +1,1 @@
+"""The options and error messages that all commands share."""

@@ -1,0 +1,207 @@
+"""What the scripts share: options, logging, and errors a person can read."""
+
+import argparse
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from dans.allocator import keep_freed_memory
+from dans.config.recipes import read_recipe
+from dans.config.schema import RunConfig
+from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
+from dans.evaluation.classifier import ClassificationReport
+from dans.evaluation.evaluator import Report
+from dans.runs.init_from import folder
+from dans.runs.train import configure, train
+from dans.training.trackers import ALWAYS, OPTIONAL
+
+T = TypeVar("T")
+
+#: Where recipes lie, by kind.
+RECIPES = Path(__file__).resolve().parents[2] / "scripts" / "recipes"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors as others are: one sentence, and no usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            InputError: always.
+        """
+        sentence = " ".join(message.removeprefix("argument ").split())
+        raise InputError(f"{sentence}; --help lists what there is")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows the script's own docstring."""
+    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def whole(least: int | None = None) -> Callable[[str], int]:
+    """The type of an option that is a whole number.
+
+    Args:
+        least: the smallest accepted; none has more than 64 bits.
+
+    Example:
+        >>> whole(least=1)("5")
+        5
+    """
+    what = "a whole number" if least is None else f"a whole number of at least {least}"
+
+    def parse(text: str) -> int:
+        # Shorter than what Python refuses to read, and longer than any use.
+        fits = re.fullmatch(r"[+-]?[0-9]{1,100}", text)
+        if not fits or (least is not None and int(text) < least):
+            raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
+        if abs(int(text)) >= LARGEST:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number below 2^63, got {shown(text)}"
+            )
+        return int(text)
+
+    return parse
+
+
+def run_main(main: Callable[[], object]) -> None:
+    """Run a script; a mistake of the user's ends in one sentence and status 2."""
+    keep_freed_memory()
+    # Python puts a script's own folder first on its path, where tabulate.py would stand in for the
+    # package of that name, which torch looks for.
+    own = Path(sys.argv[0]).resolve().parent
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
+    for stream in (sys.stdout, sys.stderr):
+        # Names that a terminal cannot write are spelt out there.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("dans").setLevel(logging.INFO)
+    try:
+        main()
+    except InputError as error:
+        sys.exit(_refuse(str(error)))
+    except BrokenPipeError:
+        # Whoever reads our output has read enough, as `head` does; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
+    except DivergedError as error:
+        sys.exit(_refuse(f"training diverged: {error}"))
+    except FloatingPointError as error:
+        sys.exit(_refuse(str(error)))
+    except KeyboardInterrupt as stop:
+        sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
+
+
+def _refuse(sentence: str, *, status: int = 2) -> int:
+    sys.stderr.write(f"error: {bounded(visible(sentence))}\n")
+    return status
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:
+    """The options of every script that trains."""
+    parser.add_argument(
+        "--recipe",
+        default=recipe,
+        metavar="NAME|FILE",
+        help=f"what to train: a TOML file, or one of scripts/recipes/{kind} (default: {recipe})",
+    )
+    parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one option of the recipe, such as train.steps=500; may be repeated",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the run (default: runs/{kind}/NAME/seedN)",
+    )
+    parser.add_argument(
+        "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
+    )
+    add_tracking_option(parser)
+    parser.add_argument(
+        "--resume", action="store_true", help="continue with the run in the folder, if there is one"
+    )
+
+
+def add_tracking_option(parser: argparse.ArgumentParser) -> None:
+    """Who is told of a run's numbers."""
+    parser.add_argument(
+        "--track",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"tell the run's numbers to {' or '.join(OPTIONAL)} too; may be repeated "
+        f"({' and '.join(ALWAYS)} are always told)",
+    )
+
+
+def find_recipe(name: str, kind: str) -> Path:
+    """A recipe by its name among those of a kind, or by its file."""
+    path = Path(name)
+    return path if path.suffix == ".toml" else RECIPES / kind / f"{name}.toml"
+
+
+def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
+    """The configuration and the folder that training options ask for."""
+    recipe = find_recipe(args.recipe, kind)
+    chosen = {"train.seed": args.seed, "train.device": args.device}
+    assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
+    config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
+    return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
+    """Those whose name has the pattern of ``--match``.
+
+    Raises:
+        InputError: none has.
+
+    Example:
+        >>> matching({"umls-rotate": 1, "wn18rr-rotate": 2}, "umls-*")
+        {'umls-rotate': 1}
+    """
+    found = {name: value for name, value in named.items() if fnmatch(name, pattern)}
+    if not found:
+        known = ", ".join(sorted(named)) or "none"
+        raise InputError(f"--match: {shown(pattern)} is the pattern of no name; known: {known}")
+    return found
+
+
+def records(kind: str, section: str) -> dict[str, dict[str, float]]:
+    """What the recipes of a kind record of themselves, ``expected`` or ``paper``, by name."""
+    recipes = {path.stem: read_recipe(path) for path in (RECIPES / kind).glob("*.toml")}
+    return {name: plain[section] for name, plain in recipes.items() if section in plain}
+
+
+def train_and_report(
+    args: argparse.Namespace,
+    *,
+    kind: str,
+    train: Callable[..., Report | ClassificationReport | None] = train,
+) -> str:
+    """Train what the options ask for, by ``train``; the sentence to end with."""
+    config, where = training(args, kind=kind)
+    report = train(config, where, resume=args.resume, track=args.track)
+    return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
+
+
+def summary(report: Report | ClassificationReport | None) -> str:
+    """A report in half a line."""
+    if report is None:
+        return "trained, without validation triples"
+    return report.summary()

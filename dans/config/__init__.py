@@ -1,0 +1,1 @@
+"""Recipes and the configuration of a run, read strictly."""

@@ -1,0 +1,76 @@
+"""Names that 0.1 used in recipes, run folders and checkpoints, and what they are called now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Sections and options, by their full name.
+KEYS = {
+    "start": "init_from",
+    "train.dump": "train.log_negatives",
+    "phase.critic": "phase.discriminator",
+    "phase.entity_way": "phase.entity_pathway",
+    "phase.relation_way": "phase.relation_pathway",
+    "sampler.critic_repeats": "sampler.discriminator_repeats",
+    "sampler.exclude_kept": "sampler.exclude_uncorrupted",
+    "sampler.ways": "sampler.pathways",
+}
+
+#: Values of options, by the option's name of today.
+VALUES = {
+    "loss.balance": {"facts": "triples"},
+    "sampler.name": {"kept": "self_loop"},
+    "train.batch_by": {"facts": "triples", "questions": "queries"},
+}
+
+#: Parts of the names under which a checkpoint keeps weights, optimizers and buffers.
+PARTS = {
+    "critic": "discriminator",
+    "entity_way": "entity_pathway",
+    "relation_way": "relation_pathway",
+}
+
+
+def renamed_options(plain: Any, path: str = "") -> Any:
+    """A configuration under today's names; names of today stay as they are.
+
+    Args:
+        plain: as read from TOML or JSON; what is no configuration is returned as it is.
+        path: the section that it is, for the tables above.
+
+    Example:
+        >>> renamed_options({"start": "pretrain/umls", "sampler": ["kept"]})
+        {'init_from': 'pretrain/umls', 'sampler': ['self_loop']}
+    """
+    if isinstance(plain, Mapping):
+        found: dict[str, Any] = {}
+        for key, value in plain.items():
+            full = f"{path}.{key}" if path else str(key)
+            new = KEYS.get(full, full)
+            # Where both are given, the reader refuses the old one by its name.
+            if new.rpartition(".")[2] in plain:
+                new = full
+            found[new.rpartition(".")[2]] = renamed_options(value, new)
+        return found
+    if isinstance(plain, list):
+        return [renamed_options(part, path) for part in plain]
+    if path == "sampler":
+        path = "sampler.name"
+    known = VALUES.get(path, {})
+    return known.get(plain, plain) if isinstance(plain, str) else plain
+
+
+def renamed_state(state: Any) -> Any:
+    """The state of a checkpoint under today's names.
+
+    Example:
+        >>> renamed_state({"optimizers": {"critic": 1}, "objective": {"sampler.critic.bias": 2}})
+        {'optimizers': {'discriminator': 1}, 'objective': {'sampler.discriminator.bias': 2}}
+    """
+    if isinstance(state, Mapping):
+        return {
+            ".".join(PARTS.get(part, part) for part in key.split("."))
+            if isinstance(key, str)
+            else key: renamed_state(value)
+            for key, value in state.items()
+        }
+    return [renamed_state(part) for part in state] if isinstance(state, list) else state

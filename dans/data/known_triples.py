@@ -1,0 +1,162 @@
+"""Every triple known to be true, ready to be asked."""
+
+import torch
+from torch import Tensor, nn
+
+from dans.errors import InputError
+
+#: Knuth's multiplicative hash, ⌊2⁶⁴/φ⌋ as a signed integer: the high bits of the product are mixed.
+MIX = -7046029254386353131
+
+#: Slots of the hash table per triple, of eight bits each: a false alarm, which costs a binary
+#: search, is about as rare as 1/64.
+SLOTS = 8
+
+
+class KnownTriples(nn.Module):
+    """A set of triples: is this one known, and who else answers (h, r, ?) or (?, r, t)?
+
+    A triple is one sorted integer key, (h·m + r)·n + t, so every answer is exact: membership is a
+    hash table of bits that clears nearly all unknown triples, and a binary search for the rest.
+    The tensors are buffers, which follow ``.to(device)`` and are left out of checkpoints.
+
+    Args:
+        triples: (f, 3) int64; repeated triples count once.
+        num_entities: n.
+        num_relations: m, inverses not counted.
+
+    Raises:
+        InputError: an id out of range, or n·n·m beyond 64-bit keys.
+
+    Example:
+        >>> known = KnownTriples(torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 2]]), 3, 1)
+        >>> known.contains(torch.tensor([[0, 0, 2], [2, 0, 0]]))
+        tensor([ True, False])
+        >>> known.tails(heads=torch.tensor([1, 0]), relations=torch.tensor([0, 0]))
+        (tensor([0, 1, 1]), tensor([2, 1, 2]))
+    """
+
+    by_head: Tensor
+    by_tail: Tensor
+    table: Tensor
+
+    def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
+        super().__init__()
+        if num_entities * num_entities * num_relations >= 2**63:
+            raise InputError(
+                f"graph: {num_entities} entities and {num_relations} relations need keys beyond "
+                f"64 bits; accepted are entities² × relations below 2^63"
+            )
+        self.num_entities = num_entities
+        self.num_relations = num_relations
+        heads, relations, tails = triples.reshape(-1, 3).unbind(-1)
+        for name, ids, limit in (
+            ("head", heads, num_entities),
+            ("relation", relations, num_relations),
+            ("tail", tails, num_entities),
+        ):
+            wrong = ids[(ids < 0) | (ids >= limit)]
+            if len(wrong):
+                raise InputError(f"triples: {name} id {int(wrong[0])} is not in 0 to {limit - 1}")
+        by_head = self._key(heads, relations, tails)
+        by_tail = (relations * num_entities + tails) * num_entities + heads
+        self.bits = max(6, (SLOTS * len(by_head) - 1).bit_length())
+        self.register_buffer("by_head", by_head.unique(), persistent=False)
+        self.register_buffer("table", self._table(self.by_head), persistent=False)
+        self.register_buffer("by_tail", by_tail.unique(), persistent=False)
+
+    def __len__(self) -> int:
+        """How many distinct triples."""
+        return len(self.by_head)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the triples lie, and queries are expected."""
+        return self.by_head.device
+
+    def contains(self, triples: Tensor) -> Tensor:
+        """Which triples are known.
+
+        Args:
+            triples: (..., 3) ids in range.
+
+        Returns:
+            (...) bool.
+        """
+        return self._holds(self._key(*triples.unbind(-1)))
+
+    def corrupted(self, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Which triples are known once an entity has taken the place of one side.
+
+        The same as ``contains(dans.models.batch.corrupted(…))``, without making those triples.
+
+        Args:
+            positives: (b, 3) ids in range.
+            ids: (b, k) entities.
+            replaces_head: (b, k) bool.
+
+        Returns:
+            (b, k) bool.
+        """
+        heads, relations, tails = positives.unsqueeze(1).unbind(-1)
+        side = replaces_head.long()
+        # An entity more is a key more for a tail, n·m keys more for a head.
+        more = torch.addcmul(tails, heads - tails, side)
+        torch.sub(ids, more, out=more)
+        worth = side.mul_(self.num_entities * self.num_relations - 1).add_(1)
+        return self._holds(more.mul_(worth).add_(self._key(heads, relations, tails)))
+
+    def tails(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
+        """All known answers to the queries (h, r, ?).
+
+        Args:
+            heads: (b,) ids.
+            relations: (b,) ids.
+
+        Returns:
+            Flat pairs, (p,) each: the row of a query, rising, and an entity that answers it.
+        """
+        return self._answers(self.by_head, heads * self.num_relations + relations)
+
+    def heads(self, relations: Tensor, tails: Tensor) -> tuple[Tensor, Tensor]:
+        """All known answers to the queries (?, r, t), as ``tails`` gives them."""
+        return self._answers(self.by_tail, relations * self.num_entities + tails)
+
+    def _key(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+        return (heads * self.num_relations + relations) * self.num_entities + tails
+
+    def _holds(self, keys: Tensor) -> Tensor:
+        """Which keys are known: (...) bool."""
+        shape, keys = keys.shape, keys.flatten()
+        found = self.table.index_select(0, self._slot(keys)) >> self._bit(keys) & 1
+        suspects = found.nonzero().squeeze(1)
+        known = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
+        if len(suspects):
+            wanted = keys[suspects]
+            place = torch.searchsorted(self.by_head, wanted).clamp_(max=len(self) - 1)
+            known[suspects] = self.by_head[place] == wanted
+        return known.view(shape)
+
+    def _table(self, keys: Tensor) -> Tensor:
+        """Slots of eight bits, those of the keys set."""
+        bits = (self._slot(keys) * 8 + self._bit(keys)).unique()
+        table = torch.zeros(1 << self.bits, dtype=torch.uint8, device=keys.device)
+        # Each bit of a slot is there once, so that adding is setting.
+        return table.index_add_(0, bits >> 3, (1 << (bits & 7)).to(torch.uint8))
+
+    def _slot(self, keys: Tensor) -> Tensor:
+        # The shift is arithmetic: the mask drops the copies of the sign.
+        slots = keys * MIX
+        return slots.bitwise_right_shift_(64 - self.bits).bitwise_and_((1 << self.bits) - 1)
+
+    def _bit(self, keys: Tensor) -> Tensor:
+        """Which bit of its slot is a key's: by its own lowest bits, which the slot hardly tells."""
+        return keys.to(torch.uint8) & 7
+
+    def _answers(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        first = torch.searchsorted(keys, queries * self.num_entities)
+        count = torch.searchsorted(keys, (queries + 1) * self.num_entities) - first
+        rows = torch.repeat_interleave(count)
+        before = count.cumsum(0) - count
+        places = torch.arange(len(rows), device=rows.device) + (first - before)[rows]
+        return rows, keys[places] % self.num_entities

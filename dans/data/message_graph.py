@@ -1,0 +1,175 @@
+"""Who tells whom what: the messages of a relational graph as flat, sorted tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from dans.errors import InputError, shown
+
+#: ``relation``: 1/|N_i^r|; ``node``: 1/deg(i); ``code``: 1/deg(i) · 1/|N_j^{r,out}|
+Norm = Literal["relation", "node", "code"]
+
+
+@dataclass(frozen=True, eq=False)
+class MessageGraph:
+    """Every triple as two messages, h to t by edge type r and t to h by edge type r + m.
+
+    With N_i^r the messages of type r that i receives, deg(i) the number of all that i receives, and
+    N_j^{r,out} those of type r that j sends, a message from j to i by type r weighs
+
+        relation: 1/|N_i^r|    node: 1/deg(i)    code: 1/deg(i) · 1/|N_j^{r,out}|
+
+    which are Eq. 1 of the paper (Liu et al. 2024, arXiv:2410.07592), DGL's link prediction example,
+    and the published program of the paper.
+
+    Messages are sorted by edge type, then target; those of the first m types, the triples as they
+    are written, fill the first half. Build with `of`, which sorts; nothing else does.
+
+    Args:
+        sources: (e,) int64 entities that send.
+        targets: (e,) int64 entities that receive.
+        etype: (e,) int64 in [0, 2m).
+        triple_ids: (e,) int64, the triple a message comes from; each triple occurs twice.
+        weight: (e,) float32.
+        num_entities: n.
+        num_etypes: 2m.
+        norm: which of the three the weights are.
+
+    Example:
+        >>> graph = MessageGraph.of(torch.tensor([[0, 1, 2], [1, 1, 2], [2, 0, 0]]), 3, 2)
+        >>> graph.sources, graph.targets
+        (tensor([2, 0, 1, 0, 2, 2]), tensor([0, 2, 2, 2, 0, 1]))
+        >>> graph.etype, graph.weight
+        (tensor([0, 1, 1, 2, 3, 3]), tensor([1.0000, 0.5000, 0.5000, 1.0000, 1.0000, 1.0000]))
+        >>> graph.restrict(torch.tensor([True, False, True])).weight
+        tensor([1., 1., 1., 1.])
+    """
+
+    sources: Tensor
+    targets: Tensor
+    etype: Tensor
+    triple_ids: Tensor
+    weight: Tensor
+    num_entities: int
+    num_etypes: int
+    norm: Norm
+    #: what is derived from these messages and worth keeping as long as they are, by name
+    kept: dict[object, object] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        triples: Tensor,
+        num_entities: int,
+        num_relations: int,
+        norm: Norm = "relation",
+        *,
+        triple_ids: Tensor | None = None,
+    ) -> MessageGraph:
+        """The messages of some triples, in both directions.
+
+        Args:
+            triples: (f, 3) int64.
+            num_entities: n.
+            num_relations: m.
+            norm: see the class.
+            triple_ids: (f,) int64 names of the triples, for `restrict`; their positions unless
+                given.
+
+        Raises:
+            InputError: no such normaliser.
+        """
+        if norm not in get_args(Norm):
+            raise InputError(
+                f"norm: unknown name {shown(norm)}; known: {', '.join(get_args(Norm))}"
+            )
+        heads, relations, tails = triples.unbind(1)
+        if triple_ids is None:
+            triple_ids = torch.arange(len(triples), device=triples.device)
+        sources, targets = torch.cat((heads, tails)), torch.cat((tails, heads))
+        etype = torch.cat((relations, relations + num_relations))
+        order = torch.argsort(etype * num_entities + targets, stable=True)
+        sources, targets, etype = sources[order], targets[order], etype[order]
+        triple_ids = triple_ids.repeat(2)[order]
+        weight = _weight(targets, etype, triple_ids, num_entities, norm)
+        return cls(
+            sources, targets, etype, triple_ids, weight, num_entities, 2 * num_relations, norm
+        )
+
+    def __len__(self) -> int:
+        """How many messages: twice the triples."""
+        return len(self.sources)
+
+    def restrict(self, keep: Tensor) -> MessageGraph:
+        """The messages of some of the triples, weighted anew; what is sorted stays sorted.
+
+        Args:
+            keep: bool, by triple.
+        """
+        kept = keep[self.triple_ids].nonzero().squeeze(1)
+        sources, targets, etype, triple_ids = (
+            part.index_select(0, kept)
+            for part in (self.sources, self.targets, self.etype, self.triple_ids)
+        )
+        weight = _weight(targets, etype, triple_ids, self.num_entities, self.norm)
+        return replace(
+            self,
+            sources=sources,
+            targets=targets,
+            etype=etype,
+            triple_ids=triple_ids,
+            weight=weight,
+        )
+
+    def to(self, device: torch.device | str) -> MessageGraph:
+        """The same messages on another device."""
+        moved = {
+            name: getattr(self, name).to(device)
+            for name in ("sources", "targets", "etype", "triple_ids", "weight")
+        }
+        return self if moved["sources"] is self.sources else replace(self, **moved)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the messages are."""
+        return self.sources.device
+
+
+def reverse(triple_ids: Tensor) -> Tensor:
+    """Where each message's opposite stands: (e,) positions.
+
+    Args:
+        triple_ids: (e,) the triples of sorted messages, so that the two halves name the same ones.
+    """
+    half = len(triple_ids) // 2
+    forth, back = triple_ids[:half], triple_ids[half:]
+    here = torch.arange(half, device=triple_ids.device)
+    place = here.new_empty(int(triple_ids.max()) + 1 if half else 0)
+    of_back = place.index_copy(0, forth, here)[back]
+    of_forth = torch.empty_like(here).index_copy_(0, of_back, here)
+    return torch.cat((of_forth + half, of_back))
+
+
+def _weight(
+    targets: Tensor, etype: Tensor, triple_ids: Tensor, num_entities: int, norm: Norm
+) -> Tensor:
+    """The normaliser of each message, by counting sorted runs: (e,) float32."""
+    if norm == "relation":
+        return _per_relation(targets, etype, num_entities)
+    per_node = torch.bincount(targets, minlength=num_entities)[targets].float().reciprocal()
+    if norm == "node":
+        return per_node
+    # what j sends by r is what j receives by the inverse of r
+    return per_node * _per_relation(targets, etype, num_entities)[reverse(triple_ids)]
+
+
+def _per_relation(targets: Tensor, etype: Tensor, num_entities: int) -> Tensor:
+    """1/|N_i^r|, (e,): messages of one target and type stand side by side."""
+    key = etype * num_entities + targets
+    _, run, counts = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
+    weight: Tensor = counts.float().reciprocal()[run]
+    return weight

@@ -1,0 +1,1 @@
+"""Filtered ranking, classification and calibration of a model's scores."""

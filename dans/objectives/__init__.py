@@ -1,0 +1,1 @@
+"""Objectives, losses and regularizers, each with the table it is chosen from."""

@@ -1,0 +1,151 @@
+"""Embeddings of a trained run for other programs: NumPy, safetensors, TensorBoard's projector."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from dans.errors import InputError, visible
+from dans.registry import choose
+from dans.runs.train import load
+from dans.training.run import Which
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Tables of embeddings, and whose each row is.
+
+    Args:
+        tables: by name, floats on the CPU: ``entities``, (n, d), and ``relations``, (m, d_r), both
+            as the decoder takes them; with reciprocal relations, ``inverse_relations`` too. How a
+            decoder reads a row, such as real before imaginary parts, its class says.
+        names: of the rows of each table.
+        about: where they come from.
+    """
+
+    tables: Mapping[str, Tensor]
+    names: Mapping[str, Sequence[str]]
+    about: Mapping[str, str]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, where: Path, *, which: Which = "best") -> "Embeddings":
+        """Those of a trained run.
+
+        Raises:
+            InputError: there is no such run, or it belongs to other triples.
+        """
+        trained = load(where, which=which)
+        kg, decoder, config = trained.kg, trained.model.decoder, trained.config
+        rows = torch.arange(len(decoder.relation.weight), device=trained.entities.device)
+        relations = decoder.embeddings(rows).split(kg.num_relations)
+        tables = dict(zip(("relations", "inverse_relations"), relations, strict=False))
+        names = {"entities": kg.entities.names, **dict.fromkeys(tables, kg.relations.names)}
+        tables = {"entities": trained.entities, **tables}
+        return cls(
+            {name: table.detach().cpu() for name, table in tables.items()},
+            names,
+            {
+                "run": str(where),
+                "checkpoint": which,
+                "step": str(trained.step),
+                "data": kg.name,
+                "digest": kg.digest,
+                "encoder": config.encoder.name,
+                "decoder": config.decoder.name,
+            },
+        )
+
+
+def export(
+    where: Path, out: Path, *, formats: Sequence[str] = ("npy",), which: Which = "best"
+) -> list[Path]:
+    """Write the embeddings of a trained run into a new folder, whole or not at all.
+
+    Args:
+        where: the run's folder.
+        out: the folder to make; an empty one will do.
+        formats: of those in ``FORMATS``.
+        which: of the run's checkpoints.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: no such format or run, or the folder holds something.
+    """
+    writers = [choose(FORMATS, name, where="format") for name in dict.fromkeys(formats)]
+    out = Path(os.path.abspath(out))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: there already, and not empty; name a folder that is not there")
+    embeddings = Embeddings.of(where, which=which)
+    beside = out.with_name(f"{out.name}.{os.getpid()}.part")
+    beside.mkdir(parents=True)
+    try:
+        for write in writers:
+            write(beside, embeddings)
+        names = sorted(path.name for path in beside.iterdir())
+        for path in (*beside.iterdir(), beside):
+            _sync(path)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    _sync(out.parent)
+    return [out / name for name in names]
+
+
+def write_npy(folder: Path, embeddings: Embeddings) -> None:
+    """A ``.npy`` file for each table; the names of its rows, and the origin, in ``names.json``."""
+    for name, table in embeddings.tables.items():
+        np.save(folder / f"{name}.npy", table.numpy())
+    content = {**embeddings.names, "about": embeddings.about}
+    (folder / "names.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
+    """``vectors.safetensors``: the tables; names, as JSON lists, and origin in the header."""
+    named = {f"{name}.names": json.dumps(names) for name, names in embeddings.names.items()}
+    tables = {name: table.clone().contiguous() for name, table in embeddings.tables.items()}
+    (folder / "vectors.safetensors").write_bytes(save(tables, {**named, **embeddings.about}))
+
+
+def write_projector(folder: Path, embeddings: Embeddings) -> None:
+    """A pair of tab-separated files for each table, and what ``tensorboard --logdir`` looks for.
+
+    Each name is on one line there, whatever is in it: see ``dans.errors.visible``.
+    """
+    config = []
+    for name, table in embeddings.tables.items():
+        with (folder / f"{name}.tsv").open("w", encoding="utf-8") as file:
+            np.savetxt(file, table.numpy(), fmt="%.9g", delimiter="\t")
+        lines = "".join(f"{visible(row)}\n" for row in embeddings.names[name])
+        (folder / f"{name}.names.tsv").write_text(lines, "utf-8")
+        config.append(
+            f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{name}.tsv"\n'
+            f'  metadata_path: "{name}.names.tsv"\n}}\n'
+        )
+    (folder / "projector_config.pbtxt").write_text("".join(config), "utf-8")
+
+
+#: How embeddings are written, by the name of the format.
+FORMATS: dict[str, Callable[[Path, Embeddings], None]] = {
+    "npy": write_npy,
+    "safetensors": write_safetensors,
+    "projector": write_projector,
+}
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

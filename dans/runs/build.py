@@ -1,0 +1,213 @@
+"""Configurations to objects: the one module that knows every component."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from dans.config.schema import Component, GraphConfig, RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.evaluation.classifier import Classifier
+from dans.evaluation.evaluator import Evaluator
+from dans.memory import Budget, stated
+from dans.models import ENCODERS
+from dans.models.decoders import DECODERS
+from dans.models.model import Model
+from dans.objectives.base import OBJECTIVES, Objective
+from dans.objectives.losses import LOSSES
+from dans.objectives.regularizers import REGULARIZERS, Regularizer
+from dans.registry import build, choose, options
+from dans.runs.init_from import initial_run, initialise_from
+from dans.samplers import SAMPLERS, Mixture, NegativeSampler
+from dans.samplers.dans.sampler import PRESETS
+from dans.seeding import device, seed_everything
+from dans.training.batches import FullGraph, batches_of
+from dans.training.memory_log import run_budget
+from dans.training.negatives_log import NegativesLog
+from dans.training.run import Run
+from dans.training.trainer import Trainer
+
+#: Objectives that can be chosen, by name: those of ``dans``, or a negative's beside them.
+Objectives = Mapping[str, Callable[..., Objective]]
+
+
+def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
+    """Encoder and decoder for some triples."""
+    encoder = build(
+        ENCODERS,
+        config.encoder.name,
+        where="encoder",
+        given=config.encoder.options,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+    )
+    decoder = build(
+        DECODERS,
+        config.decoder.name,
+        where="decoder",
+        given=config.decoder.options,
+        num_relations=kg.num_relations,
+        dim=encoder.dim,
+    )
+    return Model(encoder, decoder)
+
+
+def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSampler:
+    """The samplers of a recipe, side by side."""
+    members = [
+        build_member(part, kg, dim, where=f"sampler.{i}") for i, part in enumerate(config.sampler)
+    ]
+    return members[0] if len(members) == 1 else Mixture(*members)
+
+
+def build_member(part: Component, kg: KnowledgeGraph, dim: int, *, where: str) -> NegativeSampler:
+    """One sampler; ``where`` its options come from opens every error."""
+    return build(
+        SAMPLERS,
+        part.name,
+        where=where,
+        given=with_preset(part, where),
+        dim=dim,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        triples=kg.train,
+        known=kg.known(("train",)),
+        walks=kg.walks,
+        entity_names=kg.entities,
+        relation_names=kg.relations,
+    )
+
+
+def with_preset(part: Component, where: str) -> dict[str, Any]:
+    """A sampler's options, with those of the preset it names underneath."""
+    given = dict(part.options)
+    if part.name != "dans" or "preset" not in given:
+        return given
+    preset = given.pop("preset")
+    if preset not in tuple(PRESETS):
+        raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
+    return {**PRESETS[preset], **given}
+
+
+def build_objective(
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    dim: int,
+    objectives: Objectives = OBJECTIVES,
+    *,
+    budget: Budget | None = None,
+) -> Objective:
+    """The objective of a recipe, with its sampler and its loss where it takes them.
+
+    Args:
+        config: the recipe.
+        kg: the triples.
+        dim: d.
+        objectives: those that can be chosen, by name.
+        budget: for one that scores all entities.
+
+    Raises:
+        InputError: a part is missing, has no place in this objective, or cannot be built.
+    """
+    name = config.objective.name
+    asked = options(choose(objectives, name, where="objective.name"))
+    given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
+    for part, value in given.items():
+        where = "train.l2" if part == "l2" else part
+        if value and part not in asked:
+            raise InputError(f"{where}: has no place in the objective {name}; leave it out")
+        if not value and part in asked and part != "l2":
+            raise InputError(f"{where}: missing; the objective {name} needs it")
+    loss = config.loss
+    return build(
+        objectives,
+        name,
+        where="objective",
+        given=config.objective.options,
+        sampler=build_sampler(config, kg, dim) if config.sampler else None,
+        loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
+        l2=config.train.l2,
+        num_entities=kg.num_entities,
+        num_relations=kg.num_relations,
+        triples=kg.train,
+        known=kg.known(("train",)),
+        num_batches=len(batches_of(kg.train, config.train)),
+        decoder=config.decoder.name,
+        budget=budget,
+    )
+
+
+def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regularizer]:
+    """The regularisers of a recipe, by name; one that is there already has its number behind."""
+    found: dict[str, Regularizer] = {}
+    for i, part in enumerate(config.regularizer):
+        found[f"{part.name}.{i}" if part.name in found else part.name] = build(
+            REGULARIZERS,
+            part.name,
+            where=f"regularizer.{i}",
+            given=part.options,
+            num_batches=len(batches_of(kg.train, config.train)),
+            decoder=config.decoder.name,
+        )
+    return found
+
+
+def build_trainer(
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    run: Run | None,
+    objectives: Objectives = OBJECTIVES,
+) -> Trainer:
+    """All of a run, seeded; weights are those of ``config.init_from`` where it names a run."""
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    place = device(config.train.device)
+    seed_everything(config.train.seed)
+    model = build_model(config, kg)
+    if not model.encoder.uses_graph and config.graph != GraphConfig():
+        raise InputError(
+            f"graph: has no effect on the encoder {config.encoder.name}, which does not listen to "
+            "messages; leave it out"
+        )
+    if config.init_from:
+        initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
+    model.to(place)
+    asked = config.train.memory_budget
+    budget = run_budget(run, asked, place) if run else Budget(stated(asked), place=place)
+    return Trainer(
+        kg,
+        model,
+        build_objective(config, kg, model.encoder.dim, objectives, budget=budget).to(place),
+        config=config.train,
+        batch_encoder=FullGraph(
+            kg.train.to(place),
+            kg.messages(config.graph.norm).to(place),
+            sample=config.graph.sample,
+            hold_out=config.graph.hold_out,
+            sparse=config.train.optimizer != "adam",
+        ),
+        regularizers=build_regularizers(config, kg),
+        phases=config.phase,
+        evaluator=build_evaluator(config, kg, budget),
+        run=run,
+        dump=NegativesLog(run.path / "negatives", kg)
+        if config.train.log_negatives and run is not None
+        else None,
+    )
+
+
+def build_evaluator(
+    config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
+) -> Evaluator | Classifier | None:
+    """What evaluates validation triples; None where there are none.
+
+    Raises:
+        InputError: it should classify them, and they are not labelled true and false.
+    """
+    if config.train.select == "nll":
+        try:
+            return Classifier(kg, "valid", budget=budget)
+        except InputError as error:
+            raise InputError(f"train.select: nll: {error}") from error
+    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None

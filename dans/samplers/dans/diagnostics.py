@@ -1,0 +1,186 @@
+"""What to watch while generators and a discriminator learn, and when to worry."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dans.data.known_triples import KnownTriples
+from dans.models.batch import Negatives, Positives
+from dans.samplers.dans.networks import Discriminator
+from dans.samplers.dans.pathways import Pathway
+from dans.samplers.filters import not_known
+from dans.samplers.nearest import nearest
+
+#: Generated negatives of each pathway that are held against all entities.
+COMPARED = 2000
+#: Pairs of entities whose distance is the measure of diversity.
+PAIRS = 4096
+
+#: Below this a pathway has collapsed: the draws of one query are one embedding.
+LEAST_SPREAD = 0.05
+#: Outside of these one side of the game has lost.
+AUC = (0.2, 0.95)
+#: Above this a generator has exploded.
+MOST_NORM = 10.0
+
+
+def auc(real: Tensor, generated: Tensor) -> float:
+    """The probability that a real one has the higher logit, ties counting half.
+
+    Example:
+        >>> auc(torch.tensor([1., 2.]), torch.tensor([0., 1.]))
+        0.875
+    """
+    ordered = generated.sort().values
+    below = torch.searchsorted(ordered, real, right=False)
+    below_or_equal = torch.searchsorted(ordered, real, right=True)
+    return float((below + below_or_equal).double().mean() / (2 * len(generated)))
+
+
+def mean_distance(entities: Tensor) -> Tensor:
+    """Mean distance between the embeddings of two different entities, from random pairs."""
+    n = len(entities)
+    one = torch.randint(n, (PAIRS,), device=entities.device)
+    other = (one + 1 + torch.randint(max(n - 1, 1), (PAIRS,), device=entities.device)) % n
+    distances: Tensor = torch.linalg.vector_norm(entities[one] - entities[other], dim=-1)
+    return distances.mean()
+
+
+def diversity(draws: Tensor) -> Tensor:
+    """Mean distance between two draws of the same query: () from (queries, k, d)."""
+    k = draws.shape[1]
+    distances = torch.cdist(draws, draws, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.sum((1, 2)).mean() / (k * (k - 1))
+
+
+def diagnose(
+    pathways: Mapping[str, Pathway],
+    discriminator: Discriminator,
+    positives: Positives,
+    *,
+    draws: int,
+    known: KnownTriples | None = None,
+) -> dict[str, float]:
+    """Numbers about freshly drawn generated negatives, before any is replaced by an entity.
+
+    Args:
+        pathways: by name.
+        discriminator: evaluates the generated negatives, against the heads and tails of the
+            triples.
+        positives: (b) triples; ``draws`` generated negatives are drawn for each side of each.
+        draws: at least two.
+        known: triples a generated negative may fall on.
+
+    Returns:
+        Over all generated negatives:
+
+        - ``discriminator_auc``: how well the discriminator tells entities from generated negatives;
+          .5 is not at all.
+        - ``auxiliary_accuracy``: how often it knows the pathway; with two pathways and that query.
+        - ``pathway_cosine``: cosine between the means of the pathways; with two pathways.
+
+        For each pathway, by its name:
+
+        - ``norm_ratio_…``: mean norm of generated negatives over mean norm of entities.
+        - ``diversity_…``: mean distance between draws of one query over that between entities.
+        - ``above_positive_…``: share that scores above the triple it is held against.
+        - ``nearest_uncorrupted_…``: share whose nearest entity is the uncorrupted one.
+        - ``nearest_true_…``: share whose nearest entity is the one replaced.
+        - ``nearest_known_…``: share whose nearest entity makes a known triple; where those are
+          given.
+    """
+    side = torch.arange(2 * draws, device=positives.h.device) >= draws
+    side = side.expand(len(positives), -1)
+    scale = mean_distance(positives.entities)
+    numbers: dict[str, float] = {}
+    generated = {name: pathway(positives, side)[0] for name, pathway in pathways.items()}
+    for name, embeddings in generated.items():
+        negatives = Negatives(embeddings, side)
+        norms = embeddings.norm(dim=-1).mean() / positives.entities.norm(dim=-1).mean()
+        above = negatives.scores(positives) > positives.scores(side)
+        queries = torch.cat((embeddings[:, :draws], embeddings[:, draws:]))
+        numbers[f"norm_ratio_{name}"] = float(norms)
+        numbers[f"diversity_{name}"] = float(diversity(queries) / scale)
+        numbers[f"above_positive_{name}"] = float(above.double().mean())
+        shares = nearest_shares(positives, negatives, known)
+        numbers |= {f"{share}_{name}": value for share, value in shares.items()}
+    return numbers | discriminator_numbers(discriminator, positives, generated)
+
+
+def nearest_shares(
+    positives: Positives, generated: Negatives, known: KnownTriples | None
+) -> dict[str, float]:
+    """Whom generated negatives resemble most: shares of ``nearest_uncorrupted``, ``_true`` and ``_known``."""
+    side = generated.replaces_head
+    every = max(1, side.numel() // COMPARED)
+    rows = torch.arange(side.numel(), device=side.device)[::every]
+    triples = positives.triples[rows // side.shape[1]]
+    replaces_head = side.flatten()[rows]
+    ids = nearest(generated.embeddings.flatten(0, 1)[rows], positives.entities)
+    kept = torch.where(replaces_head, triples[:, 2], triples[:, 0])
+    true = torch.where(replaces_head, triples[:, 0], triples[:, 2])
+    shares = {"nearest_uncorrupted": ids == kept, "nearest_true": ids == true}
+    if known is not None:
+        fresh = not_known(known, triples, ids.unsqueeze(1), replaces_head.unsqueeze(1))
+        shares["nearest_known"] = ~fresh.squeeze(1)
+    return {name: float(share.double().mean()) for name, share in shares.items()}
+
+
+def discriminator_numbers(
+    discriminator: Discriminator, positives: Positives, generated: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """The numbers that concern the discriminator, and the pathways together."""
+    real = discriminator(torch.cat((positives.h, positives.t)))
+    logits = {
+        name: discriminator.both(embeddings.flatten(0, 1)) for name, embeddings in generated.items()
+    }
+    numbers = {
+        "discriminator_auc": auc(
+            real, torch.cat([adversarial for adversarial, _ in logits.values()])
+        )
+    }
+    if len(generated) < 2:
+        return numbers
+    if discriminator.auxiliary is not None:
+        right = (logits["entity"][1] > 0, logits["relation"][1] <= 0)
+        numbers["auxiliary_accuracy"] = float(torch.cat(right).double().mean())
+    means = [embeddings.flatten(0, 1).mean(0) for embeddings in generated.values()]
+    numbers["pathway_cosine"] = float(F.cosine_similarity(means[0], means[1], dim=0))
+    return numbers
+
+
+def warnings(diagnosis: Mapping[str, float]) -> list[str]:
+    """What is wrong with generators and discriminator, in sentences; empty where nothing is.
+
+    Example:
+        >>> warnings({"discriminator_auc": .6, "diversity_entity": .3, "norm_ratio_entity": 1.1})
+        []
+        >>> warnings({"discriminator_auc": .99})
+        ['discriminator: tells generated negatives from entities (AUC 0.99); generators stall']
+    """
+    found = []
+    for name, value in diagnosis.items():
+        what, _, pathway = name.rpartition("_")
+        if not math.isfinite(value):
+            found.append(f"{name}: diverged, it is {value}")
+        elif what == "diversity" and value < LEAST_SPREAD:
+            found.append(
+                f"{pathway} pathway: collapsed, the draws of one query diversity only {value:.3f} of the "
+                "distance between entities"
+            )
+        elif what == "norm_ratio" and value > MOST_NORM:
+            found.append(
+                f"{pathway} pathway: exploded, its generated negatives are {value:.1f} times as long as entities"
+            )
+        elif name == "discriminator_auc" and value > AUC[1]:
+            found.append(
+                f"discriminator: tells generated negatives from entities (AUC {value:.2f}); generators stall"
+            )
+        elif name == "discriminator_auc" and value < AUC[0]:
+            found.append(
+                f"discriminator: takes generated negatives for entities (AUC {value:.2f}); generators ran ahead"
+            )
+    return found
