@@ -2,7 +2,7 @@
 
 What lives here replaces the objective: training without negatives (StayPositive), the softmax over
 all entities, the sampled losses it is compared with, and the calibration of scores for triple
-classification. Each is a ``dans.objectives.base.Objective`` or stands beside one. This package imports
+classification. Each is an ``Objective`` of ``dans`` or stands beside one. This package imports
 ``dans``; ``dans`` never imports it.
 
 Which comparisons are fair: of losses that lead to the same p(y|x). With p_d the distribution of the

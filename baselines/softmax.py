@@ -116,7 +116,7 @@ class SoftmaxCrossEntropy(Objective):
             )
 
     def _asked(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Every query asked of every triple: a key of its own, its embedding, its answer's, a weight.
+        """Both queries of every triple: a key, its embedding, its answer's embedding, a weight.
 
         The weights are shares of the mean over triples. They are in here, and not in a factor of
         the loss, because they cost nothing here, and there a pass over the gradient of all

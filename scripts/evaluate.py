@@ -1,4 +1,4 @@
-"""Evaluate a trained run: filtered ranking of heads and tails, written to report.json in its folder.
+"""Evaluate a trained run: filtered ranking of heads and tails, as report.json in its folder.
 
 Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
 are labelled true and false, as those of wn11 and fb13, they are classified too, before and after

@@ -1,4 +1,4 @@
-"""Train, judge and inspect every recipe of a kind over several seeds; continue where it was stopped.
+"""Train, evaluate and inspect every recipe of a kind over several seeds; resumes where it stopped.
 
 What is evaluated and inspected already is left alone. Several of these may share the work, each
 with its own pattern.

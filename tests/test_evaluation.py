@@ -45,7 +45,7 @@ def triples(kg: KnowledgeGraph, splits: Iterable[str]) -> set[tuple[int, ...]]:
 def brute_force(
     kg: KnowledgeGraph, split: str, decoder: Decoder, entities: Tensor
 ) -> list[tuple[float, float, int, int]]:
-    """Per triple: rank of head, rank of tail, candidates of each; one triple of embeddings at a time."""
+    """Per triple: rank of head, rank of tail, candidates of each; one triple at a time."""
     known = triples(kg, SPLITS)
     rows = []
     for h, r, t in kg.split(split).tolist():

@@ -133,7 +133,7 @@ class NegativeEdges:
         return self.relations[etype[1]]
 
     def draw(self, g: dgl.DGLGraph, edges: Mapping[EType, Tensor]) -> dict[EType, Ends]:
-        """Negatives for edges by edge type: one draw for all, as a batch of ours has all relations."""
+        """Negatives for edges by edge type: one draw for all, as in our batches."""
         if not any(map(len, edges.values())):
             none = torch.empty(0, dtype=g.idtype, device=g.device)
             return {etype: (none, none) for etype in edges}

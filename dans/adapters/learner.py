@@ -93,7 +93,7 @@ def check(sampler: NegativeSampler) -> None:
         raise InputError(f"sampler: {name} adds a term to the model's loss; train it with dans")
     if isinstance(sampler, DANS) and sampler.decode == "vector":
         raise InputError(
-            "decode: vector gives negatives without ids, and ids are needed; set it to nearest_other"
+            "decode: vector gives negatives without ids, which are needed; set it to nearest_other"
         )
     if isinstance(sampler, DANS) and sampler.warmup:
         raise InputError("warmup: marks all negatives of dans invalid; leave it out here")

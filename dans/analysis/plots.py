@@ -185,7 +185,7 @@ def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
 
 
 def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
-    """How far negatives score from their triples: a row for each sampler, from the first one down."""
+    """How far negatives score from their triples: a row for each sampler."""
     whole = np.concatenate([one.margins.double().numpy() for one in found.values()])
     if len(whole):
         axes.set_xlim(*np.quantile(whole, (0.002, 0.998)) + np.array((-1e-6, 1e-6)))

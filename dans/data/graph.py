@@ -353,7 +353,7 @@ class KnowledgeGraph:
         return seen
 
     def heterograph(self, split: Split = "train") -> dgl.DGLGraph:
-        """The triples of a split as a DGL graph: node type "entity", an edge type for each relation.
+        """The triples of a split as a DGL graph: one edge type for each relation.
 
         Edge types are named by zero-padded relation ids, so that DGL's order of them is ours, and
         each has the edge data ``triple``: the row of the split an edge stands for.

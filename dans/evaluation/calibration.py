@@ -272,7 +272,7 @@ def _soft(labels: Tensor) -> Tensor:
 
 def _backwards() -> InputError:
     return InputError(
-        "calibration: the model's scores tell true validation triples from false ones backwards, or "
+        "calibration: the model's scores rank true validation triples below false ones, or "
         "not at all"
     )
 

@@ -1,4 +1,4 @@
-"""What flows between a model, a sampler and an objective: triples as embeddings, and their negatives."""
+"""Batches of triples as embeddings, and their negatives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

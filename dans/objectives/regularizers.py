@@ -131,7 +131,7 @@ class N3(OfTriples):
         super().__init__()
         if decoder is not None and decoder not in self.COMPLEX:
             raise InputError(
-                f"name: n3 is of complex embeddings, not of {decoder}'s; for real ones use lp, p = 3"
+                f"name: n3 is for complex embeddings, not {decoder}'s; for real ones use lp, p = 3"
             )
         not_negative("weight", weight)
         self.weight = weight

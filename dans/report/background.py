@@ -156,7 +156,7 @@ def training(page: Page, figures: Figures) -> Html | None:
     )
     note = paragraph(
         f"Validation: {whole(valid)} queries, filtered by {', '.join(rule['filter'])}, ties "
-        f"{rule['ties']}, unseen entities {rule['unseen_entities']}. The checkpoint evaluated above: "
+        f"{rule['ties']}, unseen entities {rule['unseen_entities']}. Checkpoint evaluated above: "
         f"{judged}.",
         classes="note",
     )

@@ -17,7 +17,7 @@ ENOUGH = 3
 
 #: What a diagnosis of a sampler says, in words; see ``dans.samplers.dans.diagnostics``.
 MEANING = {
-    "discriminator_auc": "how well the discriminator tells generated negatives from entities; 0.5: not at all",
+    "discriminator_auc": "how well the discriminator tells generated from real; 0.5: not at all",
     "auxiliary_accuracy": "how often the discriminator knows the way of a generated negative",
     "pathway_cosine": "cosine between the mean generated negatives of the two pathways",
     "norm_ratio": "length of generated negatives over that of entities",

@@ -84,7 +84,7 @@ class OfRun:
         worst: its worst answers.
         missing: unknown triples that it believes.
         asked: queries looked through for those.
-        classification: what ``dans.runs.evaluate.classify`` says; empty where lines carry no labels.
+        classification: what ``runs.evaluate.classify`` says; empty where lines carry no labels.
         reliability: of its probabilities, by calibration; empty without one, or without labels.
     """
 

@@ -164,7 +164,7 @@ def labelled(page: Page) -> str:
     """How the numbers of a classification were made."""
     lines = page.traps.audit.splits[page.split]
     return (
-        f"{page.split} · {whole(lines.lines)} labelled lines, {whole(lines.triples)} of them true · "
+        f"{page.split} · {whole(lines.lines)} labelled lines, {whole(lines.triples)} true · "
         f"no other negatives · {protocol(page).rsplit(' · ', 1)[1]}"
     )
 
@@ -320,7 +320,7 @@ def relations(page: Page) -> Html:
     shown = page.relations[:RELATIONS]
     note = paragraph(
         f"{whole(len(shown))} of {whole(len(page.relations))} relations with {page.split} triples, "
-        f"those with most queries; a column's head sorts by it. Training triples are distinct ones. "
+        f"those with most queries; a column's head sorts by it. Training triples count once. "
         f"{protocol(page)}.",
         classes="note",
     )

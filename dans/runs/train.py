@@ -239,7 +239,7 @@ def load(where: Path, *, which: Which = "best") -> Trained:
 
 
 def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:
-    """Say so, where a run continues with what may sum in another order than what it was made with."""
+    """Warn where a run resumes with a torch or thread count that may sum in another order."""
     try:
         before = run.read_json("environment.json")
     except InputError:

@@ -73,7 +73,8 @@ class CAKE(EntitySampler):
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
-        >>> cake = CAKE(triples=triples, num_entities=6, num_relations=2, side="tail", filter="none")
+        >>> cake = CAKE(triples=triples, num_entities=6, num_relations=2, side="tail",
+        ...             filter="none")
         >>> cake(Positives.of_ids(triples[:1], 6)).ids[0, 0]
         tensor(3)
     """

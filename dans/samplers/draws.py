@@ -17,7 +17,7 @@ def below(limits: Tensor) -> Tensor:
 
 
 def distinct(sizes: Tensor, side: Tensor) -> Tensor:
-    """Places of members, no two the same among the negatives of a triple that replace the same side.
+    """Places of members, without repeats among a triple's negatives of the same side.
 
     Robert Floyd's algorithm: the i-th of j out of N, i from 1, is drawn from the first N − j + i,
     or is the last of these where that one was drawn before. Each set of places is as likely as any

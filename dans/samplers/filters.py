@@ -1,4 +1,4 @@
-"""What a sampler does about a negative that is itself a known triple, and which side it replaces."""
+"""Filters for negatives that are known triples, and the side a negative replaces."""
 
 from typing import Literal, get_args
 

@@ -55,8 +55,8 @@ class Frequency(Uniform):
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])
-        >>> sampler = Frequency(k=2, triples=triples, num_entities=3, noise="published", side="head",
-        ...                     exclude_true=False)
+        >>> sampler = Frequency(k=2, triples=triples, num_entities=3, noise="published",
+        ...                     side="head", exclude_true=False)
         >>> sampler.chance(torch.tensor([0, 1, 2]), torch.tensor([True, True, True]))
         tensor([0.6667, 0.0000, 0.3333], dtype=torch.float64)
     """

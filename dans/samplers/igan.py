@@ -22,7 +22,7 @@ Closed: TypeAlias = Callable[[slice], Pairs]
 
 
 class IGAN(Reinforced):
-    """Draws negatives from all entities, by the probabilities of a network that learns from the model.
+    """Draws negatives from all entities, with probabilities a network learns from the model.
 
         p(e′ | kept, r) = softmax(W₂ relu(W₁ [e_kept; e_r] + b₁) + b₂)  over all entities but the
                                                                         true one

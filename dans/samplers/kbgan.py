@@ -194,7 +194,7 @@ class KBGAN(Reinforced):
     def compare(
         self, triples: Tensor, replaces_head: Tensor, ids: Tensor, allowed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Logarithms of the probabilities, (q, c), of ids by G; and the embeddings they came from."""
+        """Log-probabilities of ids under G, (q, c); and the embeddings they came from."""
         kept = F.embedding(ends(triples, replaces_head)[0], self.entities)
         r = F.embedding(triples[:, 1], self.relations)
         embeddings = F.embedding(ids, self.entities)

@@ -36,26 +36,26 @@ class Listed(NegativeSampler):
     r"""Negatives from a file that lists them, triple by triple and side by side.
 
     Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
-    the one replaced) and the negative, all by name. A first line that names these columns is a header.
-    What a run wrote down with ``train.log_negatives`` has three more, and is read as it is; a line of it
+    the one replaced) and the negative, all by name. A first line that names these columns is a
+    header. A negatives log (``train.log_negatives``) has three more, and is read as it is; a line
     whose column ``valid`` is 0 was not trained on and is left out. So is one whose negative is the
     entity it replaces, which some samplers draw; a list made by hand should not have one.
 
     Of what is listed for a triple and a side, as many as are wanted are drawn without repeats, all
-    with equal probability; where fewer are listed, all are negatives, and the rest are drawn anew, and
-    may repeat. Lines that repeat count once.
+    with equal probability; where fewer are listed, all are negatives, and the rest are drawn anew
+    and may repeat. Lines that repeat count once.
 
     Cost per batch: O(b k²) for the draws, two binary searches for each triple. State: 8 bytes for
-    each negative listed and 16 for each triple and side, constants and so not in checkpoints; a digest
-    of 32 bytes is, and other content is refused on the way back. Reading holds as many bytes again.
+    each negative listed and 16 for each triple and side, constants and so not in checkpoints; a
+    digest of 32 bytes is, and other content is refused on the way back. Reading holds as many bytes again.
 
     Args:
         file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.
         k: negatives per triple.
         side: a fair coin for each negative, or always the same side.
-        missing: where nothing is listed for a triple and a side, ``uniform`` draws any other entity;
+        missing: for a triple and side without a list, ``uniform`` draws any other entity;
             ``refuse`` demands that every training triple has negatives.
-        filter: ``mask`` marks those invalid that are known triples. There is nothing else to draw, so
+        filter: ``mask`` marks those invalid that are known triples. Nothing else can be drawn, so
             ``resample`` is refused.
         triples: (f, 3) the training triples.
         entity_names: of the n entities.

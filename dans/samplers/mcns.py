@@ -288,7 +288,7 @@ class MCNS(NegativeSampler):
         return reverse.log() - torch.where(size > 0, 1 + n * there / size.clamp(min=1), 2.0).log()
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """``chain_gap``: how far the states of these triples' chains score above them, on average."""
+        """``chain_gap``: how far the chains' states score above their triples, on average."""
         found = gap(positives, self.states[self.owners(positives.triples)].long())
         return {} if found is None else {"chain_gap": found}
 

@@ -196,7 +196,7 @@ class Reinforced(EntitySampler):
 
     @abstractmethod
     def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """What the model makes of a negative of each triple: (b,) from (b,) ids, without gradient."""
+        """The model's score of one negative of each triple: (b,) from (b,) ids, no gradient."""
 
     def sides(self, positives: Positives) -> Tensor:
         """Which negatives replace the head: (b, k) bool."""

@@ -276,7 +276,7 @@ def _limited(pairs: Tensor, n: int, limit: int, exclude_uncorrupted: bool) -> Te
 
 @contextmanager
 def _detour() -> Iterator[None]:
-    """Draw at will, from one number of torch's generator, which then continues after that number."""
+    """Run a draw seeded by one number of torch's generator, which then continues after it."""
     seed = int(torch.randint(2**62, ()))
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Negatives that are entities, drawn without a look at the model: uniform, or by counts of triples."""
+"""Samplers that do not look at the model: uniform, Bernoulli, popularity."""
 
 import torch
 from torch import Tensor

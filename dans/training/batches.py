@@ -86,7 +86,7 @@ def batches_of(triples: Tensor, config: TrainConfig) -> Batches:
 
 
 class BatchEncoder(Protocol):
-    """A strategy: what a batch of triples looks like as embeddings, and every entity for evaluation.
+    """Encodes a batch of triples, and every entity for evaluation.
 
     ``FullGraph`` is one. Encoding only the neighbourhood of a batch, or one part of a graph spread
     over machines, would be others, and the trainer would not notice.

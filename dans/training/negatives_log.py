@@ -91,7 +91,8 @@ class NegativesLog:
         table = zip(triples, *(column.tolist() for column in columns), strict=True)
         return "".join(
             f"{entities[head]}\t{relations[relation]}\t{entities[tail]}\t"
-            f"{'head' if side else 'tail'}\t{entities[negative]}\t{self.step}\t{counts:d}\t{made:d}\n"
+            f"{'head' if side else 'tail'}\t{entities[negative]}\t{self.step}\t"
+            f"{counts:d}\t{made:d}\n"
             for (head, relation, tail), *row in table
             for side, negative, counts, made in zip(*row, strict=True)
         )

@@ -23,7 +23,7 @@ def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
 
 
 class PhaseOptimizers:
-    """PhaseOptimizers each phase of a sampler on its own parameters, whatever else its loss touches.
+    """One optimizer for each phase of a sampler, on the phase's own parameters alone.
 
     Args:
         phases: in the order they move.
@@ -36,7 +36,8 @@ class PhaseOptimizers:
 
     Example:
         >>> weight = nn.Parameter(torch.ones(1))
-        >>> moves = PhaseOptimizers([Phase("discriminator", (weight,), lambda positives: weight.sum())])
+        >>> phase = Phase("discriminator", (weight,), lambda positives: weight.sum())
+        >>> moves = PhaseOptimizers([phase])
         >>> moves(Positives.of_ids(torch.tensor([[0, 0, 1]]), 2))
         {'discriminator': 1.0}
         >>> bool(weight < 1)

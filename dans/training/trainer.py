@@ -376,7 +376,7 @@ def _check(config: TrainConfig, objective: Objective, *, judged: bool) -> None:
         raise InputError("train.schedule: plateau needs validation triples, and there are none")
     if config.log_negatives and not objective.has_negatives:
         raise InputError(
-            "train.log_negatives: this objective holds triples against no negatives that could be written "
+            "train.log_negatives: this objective has no negatives that could be written "
             "down; leave it out"
         )
 

@@ -126,7 +126,7 @@ def make_step(
     sample: int | None,
     layers: int,
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A contender's piece of work; returns the embeddings, and the gradient of the input embeddings."""
+    """A contender's piece of work; returns the embeddings and the input's gradient."""
     torch.manual_seed(0)
     encoder = RGCN(num_entities, num_relations, WIDTH, layers=layers, bases=BASES, dropout=0.0)
     direction = torch.randn(num_entities, WIDTH)

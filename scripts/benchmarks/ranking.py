@@ -61,7 +61,7 @@ def all_rows(kg: KnowledgeGraph, *, sample: int | None = None, rounds: int = 3) 
 def filter_rows(
     kg: KnowledgeGraph, *, triples: int = 512, k: int = 20, rounds: int = 50
 ) -> list[Row]:
-    """Which of k candidates for each of some training triples are known: exact, and by Bloom filter.
+    """Which of k candidates of some training triples are known: exact, and by Bloom filter.
 
     Args:
         kg: its training triples are the known ones.

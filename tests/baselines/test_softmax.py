@@ -41,7 +41,7 @@ def objective(kg: KnowledgeGraph, **given: Any) -> SoftmaxCrossEntropy:
 def by_hand(
     model: Model, triples: Tensor, *, smoothing: float = 0.0, train: Tensor | None = None
 ) -> Tensor:
-    """LabelledTriple by triple, both queries; weighed by #x / #y where ``train`` is given to count in."""
+    """Triple by triple, both queries; weighed by #x / #y where ``train`` is given."""
     decoder, entities = model.decoder, model.encoder.entities.weight
     costs = []
     for head, relation, tail in triples.tolist():

@@ -1,4 +1,4 @@
-"""One encoder and one decoder: triples as embeddings, and nothing that dropout could disturb in use."""
+"""One encoder and one decoder: triples as embeddings, without dropout in use."""
 
 import pytest
 import torch

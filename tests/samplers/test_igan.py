@@ -29,7 +29,7 @@ def small(**given: Any) -> IGAN:
 
 
 def repeated(b: int) -> Positives:
-    """The triple (1, 0, 3) b times, over six entities: 0 to 1 as its tails, 0 to −1 as its heads."""
+    """The triple (1, 0, 3) b times, six entities: 0 to 1 as its tails, 0 to −1 as its heads."""
     entities = torch.linspace(0, 1, N).unsqueeze(1)
     one = torch.ones(b, 1)
     triples = torch.tensor([[1, 0, 3]]).expand(b, 3)

@@ -38,7 +38,7 @@ def frozen(scores: Tensor, triples: Tensor | None = None) -> Positives:
 
 
 def sampler_for(positives: Positives, k: int = 20, **given: Any) -> MCNS:
-    """A sampler of a graph with these triples alone; of tails, unfiltered, unless asked otherwise."""
+    """A sampler of a graph with these triples alone; tails, unfiltered, unless told otherwise."""
     options = {"side": "tail", "filter": "none", "pool": 10}
     return MCNS(
         k,

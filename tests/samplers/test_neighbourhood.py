@@ -34,7 +34,7 @@ def star(leaves: int) -> KnowledgeGraph:
 
 
 def untidy() -> KnowledgeGraph:
-    """A loop, a repeated triple, a triple both pathways, a part of its own, and an entity without triples."""
+    """A loop, a repeated triple, a triple both ways, its own component, an isolated entity."""
     train = [("a", "r", "a"), ("a", "r", "b"), ("a", "r", "b"), ("b", "s", "a"), ("b", "r", "c")]
     train += [("c", "r", "d"), ("x", "r", "y"), ("d", "s", "e"), ("e", "s", "f")]
     return KnowledgeGraph.of(train, test=[("alone", "r", "a")])

@@ -85,7 +85,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_as_if_nothing_had_happened(recipe: str, out: Path) -> None:
-    """Weights, optimizers, samplers, chance, metrics and negatives written down: equal to the bit."""
+    """Weights, optimizers, samplers, random state, metrics, logged negatives: equal to the bit."""
     whole = out.parent.parent / "whole" / recipe
     for name in ("best", "last", "previous"):
         states = [without_clock(path / f"{name}.safetensors") for path in (whole, out)]

@@ -19,7 +19,7 @@ PIECE = 2**24
 
 
 class Decoder(nn.Module, ABC):
-    """Scores triples of embeddings; larger is truer. Owns the relation embeddings and no entity embedding.
+    """Scores triples of embeddings; larger is truer. Owns the relation embeddings alone.
 
     A subclass says how (h, r, ?) and (?, r, t) become query embeddings and how a query is matched
     with entities; everything else follows:
@@ -167,7 +167,7 @@ class Decoder(nn.Module, ABC):
         return self.embeddings(torch.arange(self.num_relations, device=place))
 
     def ask(self, h: Tensor, relations: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Both query embeddings of triples: those of (h, r, ?) and those of (?, r, t), (b, d) each."""
+        """Query embeddings of (h, r, ?) and of (?, r, t), (b, d) each."""
         return self.tail_queries(h, relations), self.head_queries(relations, t)
 
     def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class TransE(Decoder):
         return self.gamma - torch.cat(distances).T
 
     def matching(self, rows: int, entities: int) -> int:
-        """See ``Decoder``; distances, and with p = 2 the embeddings with their lengths beside them."""
+        """See ``Decoder``; distances, and with p = 2 the embeddings and their lengths."""
         return 3 * rows * entities + (2 * (rows + entities) * (self.dim + 2) if self.p == 2 else 0)
 
     def pulling(self, rows: int, entities: int) -> int:

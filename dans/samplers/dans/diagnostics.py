@@ -113,7 +113,7 @@ def diagnose(
 def nearest_shares(
     positives: Positives, generated: Negatives, known: KnownTriples | None
 ) -> dict[str, float]:
-    """Whom generated negatives resemble most: shares of ``nearest_uncorrupted``, ``_true`` and ``_known``."""
+    """Shares of nearest entities that are the uncorrupted one, the true one, or known."""
     side = generated.replaces_head
     every = max(1, side.numel() // COMPARED)
     rows = torch.arange(side.numel(), device=side.device)[::every]
@@ -168,19 +168,20 @@ def warnings(diagnosis: Mapping[str, float]) -> list[str]:
             found.append(f"{name}: diverged, it is {value}")
         elif what == "diversity" and value < LEAST_SPREAD:
             found.append(
-                f"{pathway} pathway: collapsed, the draws of one query diversity only {value:.3f} of the "
+                f"{pathway} pathway: collapsed, the draws of one query lie only {value:.3f} of the "
                 "distance between entities"
             )
         elif what == "norm_ratio" and value > MOST_NORM:
             found.append(
-                f"{pathway} pathway: exploded, its generated negatives are {value:.1f} times as long as entities"
+                f"{pathway} pathway: exploded, its embeddings are {value:.1f} times as long "
+                "as those of entities"
             )
         elif name == "discriminator_auc" and value > AUC[1]:
             found.append(
-                f"discriminator: tells generated negatives from entities (AUC {value:.2f}); generators stall"
+                f"discriminator: tells generated from real (AUC {value:.2f}); generators stall"
             )
         elif name == "discriminator_auc" and value < AUC[0]:
             found.append(
-                f"discriminator: takes generated negatives for entities (AUC {value:.2f}); generators ran ahead"
+                f"discriminator: takes generated for real (AUC {value:.2f}); generators ran ahead"
             )
     return found

@@ -150,7 +150,7 @@ NORMS: dict[Norm, Callable[[int], nn.Module]] = {
 
 
 class Generator(nn.Module):
-    """Prior draws to generated negatives: an MLP d → d → d → d whose hidden layers a condition adapts.
+    """Maps prior draws to generated negatives: an MLP of width d that FiLM adapts.
 
     A hidden layer is linear, normalisation, leaky ReLU, then α ⊗ x + β. ``norm="batch_code"`` has
     the published program's order: linear, leaky ReLU, α ⊗ x + β, normalisation, leaky ReLU.

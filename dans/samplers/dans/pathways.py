@@ -1,4 +1,4 @@
-"""The two pathways of DANS: from an entity, and from an entity and a relation, to generated negatives."""
+"""The two pathways of DANS, from an entity and from a query to generated negatives."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class PathwayOptions:
 
 
 class Pathway(nn.Module, ABC):
-    """From triples to generated negatives: a centre, a draw around it, and a generator adapted to the centre.
+    """From triples to generated negatives: a centre, a draw around it, an adapted generator.
 
     ε ~ N(centre, s² I);  generated negative = G(ε | FiLM(centre))
 
@@ -130,7 +130,7 @@ class Pathway(nn.Module, ABC):
 
 
 class EntityPathway(Pathway):
-    """Starts from the uncorrupted entity: h where the tail is replaced, t where the head is (Eq. 4)."""
+    """Starts from the uncorrupted entity: h for a tail query, t for a head query (Eq. 4)."""
 
     def centres(self, positives: Positives) -> Tensor:
         """See ``Pathway``."""

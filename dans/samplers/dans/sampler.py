@@ -47,14 +47,14 @@ __all__ = ["DANS", "PRESETS", "warnings"]
 
 
 class DANS(NegativeSampler):
-    """Generated negatives by two pathways, against a discriminator that asks what is a generated negative, and which pathway it came.
+    """Negatives of two generators that a discriminator with two heads trains.
 
     The entity pathway starts from the uncorrupted entity, the relation pathway from the query. Each
     draws from a Gaussian around its start, and sends the draw through a generator that FiLM adapts
     to the start.
 
-        L_G = E softplus(−D(generated negative)) + μ L_aux + λ Σ_m (‖α^m − 1‖² + ‖β^m‖²)        (Eq. 13)
-        L_D = ½ (E softplus(−D(real)) + E softplus(D(generated negative))) + L_aux + γ R1       (Eq. 14)
+        L_G = E softplus(−D(generated)) + μ L_aux + λ Σ_m (‖α^m − 1‖² + ‖β^m‖²)        (Eq. 13)
+        L_D = ½ (E softplus(−D(real)) + E softplus(D(generated))) + L_aux + γ R1       (Eq. 14)
 
     Generators and discriminator take turns, a phase each, before a step of the model. The paper
     leaves much open, so each choice has a name (A and C number the points of the method's
@@ -108,7 +108,8 @@ class DANS(NegativeSampler):
         >>> h, r, t = entities[[0, 2]], torch.randn(2, 8), entities[[1, 3]]
         >>> queries = {"tail_query": h * r, "head_query": t * r}
         >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, r, t, **queries, entities=entities, score_query=score_query)
+        >>> given = {**queries, "entities": entities, "score_query": score_query}
+        >>> positives = Positives(triples, h, r, t, **given)
         >>> negatives = DANS(dim=8, k=1)(positives)
         >>> negatives.embeddings.shape, negatives.ids
         (torch.Size([2, 2, 8]), None)
@@ -217,7 +218,7 @@ class DANS(NegativeSampler):
         )
 
     def pathway_loss(self, name: str, positives: Positives) -> Tensor:
-        """What a generator and its FiLM minimise (Eq. 13): a generated negative per triple, its side by a coin."""
+        """Loss of a generator and its FiLM (Eq. 13), on one negative per triple, side by coin."""
         pathway = self.pathways[name]
         pathway.generator.observe(torch.cat((positives.h, positives.t)))
         generated, modulation = pathway(positives, self.sides(positives, 1))
@@ -235,7 +236,7 @@ class DANS(NegativeSampler):
         return loss
 
     def discriminator_loss(self, positives: Positives) -> Tensor:
-        """What the discriminator minimises (Eq. 14), over heads, tails and a fresh generated negative of each pathway."""
+        """Loss of the discriminator (Eq. 14), on entities and a fresh negative per pathway."""
         with torch.no_grad():
             generated = [
                 pathway(positives, self.sides(positives, 1))[0]
@@ -257,7 +258,7 @@ class DANS(NegativeSampler):
         return loss
 
     def forward(self, positives: Positives) -> Negatives:
-        """See ``NegativeSampler``: the entity pathway's generated negatives, then the relation pathway's."""
+        """Generated negatives, the entity pathway's first."""
         drawn = list(self.draw(positives).values())
         if self.offered == "relation_twice":
             drawn = [*drawn, *drawn]
@@ -271,7 +272,7 @@ class DANS(NegativeSampler):
         return Negatives(negatives.embeddings, replaces_head, negatives.ids, valid)
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The generated negatives of each pathway that offers any, as generated: not the entities nearest to them."""
+        """The generated embeddings of each pathway, not the entities nearest to them."""
         return {
             f"{name} pathway": Negatives(*drawn) for name, drawn in self.draw(positives).items()
         }
