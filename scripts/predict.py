@@ -3,7 +3,7 @@ r"""Ask a trained run: who completes a triple, which relation holds, how likely 
 Two of head, relation and tail ask for the third; all three, whether they hold. Answers are ranked,
 with the model's score, a calibrated probability where the run has one, and the splits that hold the
 triple already. A line of a file is a query: names with tabs between them, the one asked for empty
-or "?", or a JSON object with keys head, relation, tail; a wrong line stops it before the first answer.
+or "?", or a JSON object with keys head, relation, tail; a wrong line stops it before any answer.
 Standard input (--file -) is answered line by line; a wrong line is told and skipped, and the status
 is 2 in the end.
 

@@ -21,7 +21,7 @@ CLASSIFIED = ("nll", "brier", "auc", "platt.nll", "platt.brier")
 def whole(recipe: Path) -> RunConfig:
     """A recipe with what it inherits from the recipe of the run it starts from."""
     plain = read_recipe(recipe)
-    if start := plain.get("start"):
+    if start := plain.get("init_from"):
         before = read_recipe(RECIPES / f"{start}.toml")
         plain = {**{key: before[key] for key in RunConfig.INHERITED if key in before}, **plain}
     return RunConfig.parse(plain, where=str(recipe))

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from dans.config.old_names import renamed_options
 from dans.errors import LARGEST, InputError, finite, one_of, shown
 from dans.memory import stated
 
@@ -230,6 +231,7 @@ class RunConfig:
             Traceback (most recent call last):
             dans.errors.InputError: train.learning_rate: unknown option; known: steps, ...
         """
+        plain = renamed_options(plain)
         plain = {key: value for key, value in plain.items() if key not in RECORDS}
         try:
             return _section(cls, plain, "")

@@ -125,7 +125,7 @@ class DatasetCard:
         return cls(
             name=name,
             title=table.text("title"),
-            batch_encoder=table.text("source"),
+            source=table.text("source"),
             paper=table.text("paper"),
             licence=table.text("licence"),
             entities=table.count("entities"),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import dans
+from dans.config.old_names import renamed_options
 from dans.config.recipes import merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -52,7 +53,7 @@ def configure(recipe: Path, assignments: list[str], *, made: Path | None = None)
     Raises:
         InputError: the recipe, an override, or the run to start from cannot be used.
     """
-    plain = override(read_recipe(recipe), assignments)
+    plain = renamed_options(override(read_recipe(recipe), assignments))
     if not isinstance(plain.get("train", {}), Mapping):
         raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
     if start := plain.get("init_from"):

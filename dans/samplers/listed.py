@@ -47,7 +47,8 @@ class Listed(NegativeSampler):
 
     Cost per batch: O(b k²) for the draws, two binary searches for each triple. State: 8 bytes for
     each negative listed and 16 for each triple and side, constants and so not in checkpoints; a
-    digest of 32 bytes is, and other content is refused on the way back. Reading holds as many bytes again.
+    digest of 32 bytes is, and other content is refused on the way back. Reading holds as many
+    bytes again.
 
     Args:
         file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.

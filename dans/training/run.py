@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from dans.config.old_names import renamed_state
 from dans.config.reading import field, parse_json, read_object
 from dans.config.schema import RunConfig
 from dans.errors import InputError
@@ -344,7 +345,7 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or damaged, or something else.
     """
-    state = load_state(path)
+    state = renamed_state(load_state(path))
     for key, kind in PARTS.items():
         if not isinstance(state.get(key), kind):
             raise InputError(

@@ -142,7 +142,7 @@ def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
         ("regularizer.0.weight=-1.0", "regularizer.0.weight: must not be negative"),
         (
             "train.log_negatives=true",
-            "train.log_negatives: this objective holds triples against no negatives",
+            "train.log_negatives: this objective has no negatives",
         ),
         (
             "objective={name='softmax', precision='bfloat16'}",

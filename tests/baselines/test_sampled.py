@@ -298,7 +298,7 @@ def test_the_recorder_sees_triples_and_negatives_by_entity(filter: str, kg: Know
 
 def test_triples_that_wants_did_not_see_are_refused(kg: KnowledgeGraph) -> None:
     model, objective = model_of(kg), make(kg, heads=1, tails=1)
-    positives = replace(positives_of(model, kg.train[:3]), pool=torch.tensor([0, 1]))
+    positives = replace(positives_of(model, kg.train[:3]), shared_negatives=torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="not the triples that wants was asked about"):
         objective(model.decoder, positives)
     objective.entities_needed(kg.train[:2])

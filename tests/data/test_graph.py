@@ -204,7 +204,7 @@ def test_messages_are_the_training_triples_in_both_directions(norm: Norm) -> Non
     assert torch.equal(messages.etype, torch.where(back, relations + m, relations))
     assert Counter(messages.triple_ids.tolist()) == dict.fromkeys(range(len(kg.train)), 2)
     plain = MessageGraph.of(kg.train, kg.num_entities, m, norm)
-    rows = ("etype", "targets", "sources", "triples", "weight")
+    rows = ("etype", "targets", "sources", "triple_ids", "weight")
     assert set(zip(*(getattr(messages, row).tolist() for row in rows), strict=True)) == set(
         zip(*(getattr(plain, row).tolist() for row in rows), strict=True)
     )

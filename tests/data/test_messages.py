@@ -80,7 +80,7 @@ def test_restricting_is_building_from_the_kept_triples(norm):
     built = MessageGraph.of(
         TOY[keep], NUM_ENTITIES, NUM_RELATIONS, norm, triple_ids=keep.nonzero().squeeze(1)
     )
-    for name in ("sources", "targets", "etype", "triples", "weight"):
+    for name in ("sources", "targets", "etype", "triple_ids", "weight"):
         assert torch.equal(getattr(restricted, name), getattr(built, name)), name
 
 

@@ -132,8 +132,8 @@ def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(  # A6
 @pytest.mark.parametrize(
     ("number", "value", "sentence"),
     [
-        ("discriminator_auc", 0.99, "discriminator: tells generated negatives from entities"),
-        ("discriminator_auc", 0.05, "discriminator: takes generated negatives for entities"),
+        ("discriminator_auc", 0.99, "discriminator: tells generated from real"),
+        ("discriminator_auc", 0.05, "discriminator: takes generated for real"),
         ("diversity_relation", 0.01, "relation pathway: collapsed"),
         ("norm_ratio_relation", 1000.0, "relation pathway: exploded"),
         ("norm_ratio_relation", float("nan"), "norm_ratio_relation: diverged"),

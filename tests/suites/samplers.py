@@ -41,8 +41,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cake-published": ("cake", {"rule": "published", "filter": "mask", "k": 20}),
     "typed-masked": ("typed", {"filter": "mask"}),
     "smile-few": ("smile", {"clusters": 2, "negatives": 2, "weight": 0.1}),
-    "dans-entity": ("dans", {"ways": "entity"}),
-    "dans-relation": ("dans", {"ways": "relation"}),
+    "dans-entity": ("dans", {"pathways": "entity"}),
+    "dans-relation": ("dans", {"pathways": "relation"}),
     "dans-plain": ("dans", {"film": "none", "norm": "none", "auxiliary": "none"}),
     "dans-batch": ("dans", {"norm": "batch", "film_penalty": "norm", "output": "linear"}),
     "dans-inverse": ("dans", {"head_query": "learned", "sides": "bit", "aux_in_generator": 0.1}),
@@ -138,7 +138,7 @@ def named(sampler: DANS, name: str) -> Phase:
 
 def offering(monkeypatch: pytest.MonkeyPatch, sampler: DANS, generated: dict[str, Any]) -> None:
     """Let each pathway give what it is told, whatever the triples."""
-    for name, way in sampler.ways.items():
+    for name, way in sampler.pathways.items():
 
         def forward(
             _: Positives, side: Tensor, given: Any = generated[name]

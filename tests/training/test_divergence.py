@@ -48,10 +48,10 @@ def test_gradient_of_a_phase_that_is_no_number_stops_likewise(
     clip: float, kg: KnowledgeGraph
 ) -> None:
     moving = trainer(kg, f"train.clip={clip}")
-    first = moving.moves.phases[0]
+    first = moving.phase_optimizers.phases[0]
     weight = first.parameters[0]
     bad = replace(first, loss=lambda positives: (weight * 0).sum().abs().sqrt())
-    moving.moves.phases = (bad, *moving.moves.phases[1:])
+    moving.phase_optimizers.phases = (bad, *moving.phase_optimizers.phases[1:])
     before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
     with pytest.raises(FloatingPointError, match="step 1: the gradient of entity_pathway is"):
         moving.step()

@@ -96,7 +96,7 @@ def test_vectors_that_do_not_fit_end_in_a_sentence(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(configure(recipe, []), tmp_path / "run")
-    monkeypatch.setattr(Model, "vectors", raising(OutOfMemory("out of memory")))
+    monkeypatch.setattr(Model, "embeddings", raising(OutOfMemory("out of memory")))
     with pytest.raises(InputError, match="run: encoding all entities: out of memory; a device"):
         load(tmp_path / "run")
 

@@ -18,8 +18,8 @@ def test_row_wise_adagrad_trains_as_the_dense_one(clip: float, kg: KnowledgeGrap
     models = []
     for sparse in (True, False):
         trained = pooled(kg, *changes)
-        assert isinstance(trained.source, FullGraph)
-        trained.source.sparse = sparse
+        assert isinstance(trained.batch_encoder, FullGraph)
+        trained.batch_encoder.sparse = sparse
         for _ in range(6):
             trained.step()
             assert isinstance(trained.model.encoder, Lookup)
@@ -85,8 +85,8 @@ def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
     trained.step()
     assert isinstance(trained.objective, Pooled)
     (seen,) = trained.objective.seen
-    assert seen.pool is not None
-    assert len(seen.pool) == 3
+    assert seen.shared_negatives is not None
+    assert len(seen.shared_negatives) == 3
     assert len(seen.entities) <= 3 + 2 * 3
     assert torch.equal(seen.h, F.embedding(seen.triples[:, 0], seen.entities))
 
@@ -152,8 +152,6 @@ def test_relations_can_be_predicted_beside_any_objective(encoder: str, kg: Knowl
 
 
 def test_negatives_that_there_are_none_of_cannot_be_written_down(kg: KnowledgeGraph) -> None:
-    with pytest.raises(
-        InputError, match=r"train.log_negatives: this objective holds triples against no"
-    ):
+    with pytest.raises(InputError, match=r"train.log_negatives: this objective has no"):
         pooled(kg, "train.log_negatives=true")
     assert trainer(kg, "train.log_negatives=true").objective.has_negatives

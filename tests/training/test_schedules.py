@@ -31,7 +31,7 @@ def test_plateau_slows_down_after_too_many_validations_without_a_gain(kg: Knowle
     assert factors == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
     slowing.step()
     assert slowing.optimizer.param_groups[0]["lr"] == 0.25 * 0.125
-    for optimizer in slowing.moves.optimizers.values():
+    for optimizer in slowing.phase_optimizers.optimizers.values():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * 0.125)
 
 

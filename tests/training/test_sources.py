@@ -150,10 +150,10 @@ def test_wanted_rows_are_the_right_vectors(name: str, sparse: bool, kg: Knowledg
     source = FullGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
     some, whole = source.positives(model, ROWS, WANTED), source.positives(model, ROWS)
     ends = kg.train[ROWS][:, [0, 2]]
-    assert some.pool is not None
-    assert whole.pool is None
+    assert some.shared_negatives is not None
+    assert whole.shared_negatives is None
     assert len(some.entities) == len(set(ends.flatten().tolist()) | set(WANTED.tolist()))
-    torch.testing.assert_close(some.entities[some.pool], whole.entities[WANTED])
+    torch.testing.assert_close(some.entities[some.shared_negatives], whole.entities[WANTED])
     torch.testing.assert_close(some.entities[some.triples[:, [0, 2]]], whole.entities[ends])
     assert torch.equal(some.triples[:, 1], whole.triples[:, 1])
     for part in ("h", "r", "t", "tail_query", "head_query"):

@@ -26,13 +26,13 @@ def test_two_seeds_differ(kg: KnowledgeGraph) -> None:
 
 def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
     moving = trainer(kg)
-    positives = moving.source.positives(moving.model, moving.batches.next()).detach()
-    for phase in moving.moves.phases:
+    positives = moving.batch_encoder.positives(moving.model, moving.batches.next()).detach()
+    for phase in moving.phase_optimizers.phases:
         before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
         base = {k: v.clone() for k, v in moving.model.state_dict().items()}
         # Twice: a last layer that starts at zero holds back the gradient of the first for one move.
-        moving.moves.move(phase, positives)
-        moving.moves.move(phase, positives)
+        moving.phase_optimizers.move(phase, positives)
+        moving.phase_optimizers.move(phase, positives)
         own = {id(p) for p in phase.parameters}
         for name, parameter in moving.objective.named_parameters():
             changed = not torch.equal(parameter, before[name])
@@ -42,7 +42,7 @@ def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
 
 def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
     moving = trainer(kg, "sampler.0.preset=code")
-    moving.moves.phases = ()
+    moving.phase_optimizers.phases = ()
     before = {k: v.clone() for k, v in moving.objective.named_parameters()}
     base = {k: v.clone() for k, v in moving.model.named_parameters()}
     moving.step()
@@ -55,13 +55,13 @@ def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
 def moves_of(moving: Trainer) -> list[tuple[str, int]]:
     """Phase and number of triples of every inner move of one step."""
     seen: list[tuple[str, int]] = []
-    move = moving.moves.move
+    move = moving.phase_optimizers.move
 
     def noted(phase: Phase, part: Positives, factor: float) -> torch.Tensor:
         seen.append((phase.name, len(part)))
         return move(phase, part, factor)
 
-    moving.moves.move = noted  # type: ignore[method-assign]
+    moving.phase_optimizers.move = noted  # type: ignore[method-assign]
     moving.step()
     return seen
 
@@ -134,9 +134,10 @@ def test_cpu_and_cuda_agree(kg: KnowledgeGraph) -> None:
     on_gpu.model.load_state_dict(on_cpu.model.state_dict())
     rows = torch.arange(5)
     whole = kg.messages("relation")
-    on_cpu.source.messages_for = lambda _, uses_graph: whole  # type: ignore[method-assign]
-    on_gpu.source.messages_for = lambda _, uses_graph: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
+    on_cpu.batch_encoder.messages_for = lambda _, uses_graph: whole  # type: ignore[method-assign]
+    on_gpu.batch_encoder.messages_for = lambda _, uses_graph: whole.to(torch.device("cuda"))  # type: ignore[method-assign]
     scores = [
-        side.source.positives(side.model.eval(), rows).scores().cpu() for side in (on_cpu, on_gpu)
+        side.batch_encoder.positives(side.model.eval(), rows).scores().cpu()
+        for side in (on_cpu, on_gpu)
     ]
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-4, atol=1e-5)
