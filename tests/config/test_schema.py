@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dans.config.reading import parse_toml
 from dans.config.recipes import override, read_recipe
 from dans.config.schema import RunConfig
 from dans.errors import InputError
@@ -216,3 +217,36 @@ def test_what_is_inherited_can_be_dropped(tmp_path: Path) -> None:
     base = read_recipe(tmp_path / "base.toml")
     changes = ["objective=softmax", "loss=", "sampler=[]", "regularizer=[]"]
     assert RunConfig.parse(override(base, changes)) == heir
+
+
+def test_a_configuration_of_0_1_still_loads() -> None:
+    text = """
+start = "pretrain/umls-distmult"
+data = "umls"
+loss = { name = "logistic", balance = "facts" }
+[[sampler]]
+name = "dans"
+ways = "both"
+critic_repeats = 2
+[[sampler]]
+name = "kept"
+[train]
+dump = true
+[phase.critic]
+lr = 0.5
+[phase.entity_way]
+lr = 0.25
+"""
+    config = RunConfig.parse(parse_toml(text, "own.toml"))
+    assert config.init_from == "pretrain/umls-distmult"
+    assert config.loss is not None
+    assert config.loss.options == {"balance": "triples"}
+    assert config.sampler[0].options == {"pathways": "both", "discriminator_repeats": 2}
+    assert config.sampler[1].name == "self_loop"
+    assert config.train.log_negatives
+    assert set(config.phase) == {"discriminator", "entity_pathway"}
+
+
+def test_a_name_of_0_1_beside_todays_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^start: unknown option; known: "):
+        RunConfig.parse({"start": "a", "init_from": "b", "data": "umls"})

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dans.report.markup import LONGEST, Html, data, digest, join, named, tag
-from tests.reporting.conftest import HOSTILE
+from tests.report.conftest import HOSTILE
 
 
 class Reader(HTMLParser):

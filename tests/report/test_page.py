@@ -17,8 +17,8 @@ from dans.report.report_tables import best
 from dans.report.results import metrics, protocol
 from dans.report.svg import STYLES
 from tests.processes import run
-from tests.reporting.conftest import HOSTILE
-from tests.reporting.test_markup import read
+from tests.report.conftest import HOSTILE
+from tests.report.test_markup import read
 
 #: What a page would have to hold to fetch anything.
 FETCHES = ("src", "srcset", "action", "background", "ping", "data", "poster", "formaction")

@@ -16,7 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from dans.report.gather import Page
 from dans.report.page import render
-from tests.reporting.conftest import HOSTILE
+from tests.report.conftest import HOSTILE
 
 #: What keeps a browser from asking the world anything, or leaving anything behind.
 FLAGS = (
