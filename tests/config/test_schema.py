@@ -223,6 +223,8 @@ def test_a_configuration_of_0_1_still_loads() -> None:
     text = """
 start = "pretrain/umls-distmult"
 data = "umls"
+encoder = "rgcn"
+decoder = "distmult"
 loss = { name = "logistic", balance = "facts" }
 [[sampler]]
 name = "dans"
