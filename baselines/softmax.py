@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.candidates import all_entities
+from dans.data.query_index import Groups, QueryIndex, query_keys
 from dans.errors import InputError, one_of
 from dans.memory import Budget
 from dans.models.batch import Positives
@@ -90,9 +91,10 @@ class SoftmaxCrossEntropy(Objective):
         """
         self._check(type(decoder).__name__.lower(), dot=decoder.dot)
         keys, queries, answers, weights = self._asked(positives)
-        query = keys.unique(return_inverse=True)[1]
+        groups = Groups.of(keys)
+        query = groups.numbers
         # With dropout, the first of equal queries speaks for all.
-        distinct = F.embedding(_first(query), queries)
+        distinct = F.embedding(groups.first, queries)
         worth = torch.bincount(query, weights).to(queries.dtype)
         entities = positives.entities
         right = decoder.score_query(F.embedding(query, distinct), answers)
@@ -123,8 +125,7 @@ class SoftmaxCrossEntropy(Objective):
         entities.
         """
         triples, n = positives.triples, len(positives.entities)
-        heads, relations, tails = triples.unbind(1)
-        keys = torch.stack((relations * n + heads, (relations + relations.max() + 1) * n + tails))
+        keys = query_keys(triples, n, triples[:, 1].max() + 1).T
         queries = torch.stack((positives.tail_query, positives.head_query))
         answers = torch.stack((positives.t, positives.h))
         weights = queries.new_full((2, len(triples)), 1 / len(triples))
@@ -153,33 +154,15 @@ class _Correction:
     """
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
-        self.num_entities = num_entities
-        pairs = num_entities * num_relations
-        self.asked = [torch.bincount(keys, minlength=pairs) for keys in self._queries(triples)]
+        self.index = QueryIndex(triples, num_entities, num_relations)
+        numbers = self.index(triples).flatten()
+        self.asked = torch.bincount(numbers, minlength=len(self.index) + 1)
         self.answers = [torch.bincount(triples[:, i], minlength=num_entities) for i in (2, 0)]
 
     def __call__(self, triples: Tensor) -> Tensor:
         """(2, b) weights of (b, 3) local, float64; tails first."""
         local = triples.cpu()
-        weights = [
-            asked[query].double() / answers[answer]
-            for asked, query, answers, answer in zip(
-                self.asked,
-                self._queries(local),
-                self.answers,
-                (local[:, 2], local[:, 0]),
-                strict=True,
-            )
-        ]
+        asked = self.asked[self.index(local)].double().unbind(1)
+        answers = (counts[local[:, i]] for counts, i in zip(self.answers, (2, 0), strict=True))
+        weights = [x / y for x, y in zip(asked, answers, strict=True)]
         return torch.stack(weights).to(triples.device)
-
-    def _queries(self, triples: Tensor) -> tuple[Tensor, Tensor]:
-        heads, relations, tails = triples.unbind(1)
-        return relations * self.num_entities + heads, relations * self.num_entities + tails
-
-
-def _first(groups: Tensor) -> Tensor:
-    """The first row of each group: [1, 0, 1] to [1, 0]."""
-    order = groups.argsort(stable=True)
-    counts = torch.bincount(groups)
-    return order[counts.cumsum(0) - counts]

@@ -1,9 +1,8 @@
-"""What theory says of the losses: their optima, how they weigh errors, and how far test lies off.
+"""What theory says of the losses: how they weigh errors, and how far test lies off.
 
 Softmax cross-entropy and negative sampling both pull the model's p(y|x) = softmax f(x, ·) towards a
-distribution of their own. `observed`, `corrected` and `smoothed` are these distributions,
-`bregman` is how the two families measure the way there, `divergence` is how far the training
-triples' distribution lies from the test triples'.
+distribution of their own. `bregman` is how the two families measure the way there, `divergence` is
+how far the training triples' distribution lies from the test triples'.
 
 Source: Kamigaito & Hayashi 2021, arXiv:2106.07250.
 """
@@ -100,38 +99,6 @@ def curves(f: float = 0.5) -> dict[str, list[float]]:
     goal = torch.tensor(f, dtype=torch.float64)
     drawn = {name: bregman(psi, goal, p).tolist() for name, psi in POTENTIALS.items()}
     return {"p": p.tolist(), **drawn}
-
-
-def observed(counts: Tensor) -> Tensor:
-    """p_d(y|x): where softmax cross-entropy and uniform negatives lead.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-
-    Returns:
-        (queries, n), rows sum to 1.
-    """
-    return counts / counts.sum(-1, keepdim=True)
-
-
-def corrected(counts: Tensor, noise: Tensor) -> Tensor:
-    """∝ p_d(y|x) / p_n(y): where backward correction and frequent negatives lead.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-        noise: (n,) p_n, up to a factor.
-    """
-    return observed(counts / noise)
-
-
-def smoothed(counts: Tensor, share: float) -> Tensor:
-    """(1 − λ) p_d(y|x) + λ/n: where label smoothing leads.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-        share: λ.
-    """
-    return (1 - share) * observed(counts) + share / counts.shape[-1]
 
 
 def saved(negatives: float) -> float:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from dans.data.query_index import ranges
 from dans.errors import InputError
 
 #: Knuth's multiplicative hash, ⌊2⁶⁴/φ⌋ as a signed integer: the high bits of the product are mixed.
@@ -156,7 +157,5 @@ class KnownTriples(nn.Module):
     def _answers(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         first = torch.searchsorted(keys, queries * self.num_entities)
         count = torch.searchsorted(keys, (queries + 1) * self.num_entities) - first
-        rows = torch.repeat_interleave(count)
-        before = count.cumsum(0) - count
-        places = torch.arange(len(rows), device=rows.device) + (first - before)[rows]
+        rows, places = ranges(first, count)
         return rows, keys[places] % self.num_entities

@@ -26,12 +26,26 @@ def auc(scores: Tensor, labels: Tensor) -> float:
         >>> auc(torch.tensor([30., 25., 50., 40.]), torch.tensor([1, 0, 1, 0]))
         0.75
     """
-    from torchmetrics.functional.classification import binary_auroc
-
     scores, labels = checked(scores, labels)
     _refuse_one_class(labels)
-    # torchmetrics takes a sigmoid of what lies outside [0, 1], where large logits become ties.
-    return float(binary_auroc(_spread(scores), labels))
+    return share_above(scores[labels == 1], scores[labels == 0])
+
+
+def share_above(true: Tensor, false: Tensor) -> float:
+    """The share of pairs in which the first scores above the second, ties counting half.
+
+    Args:
+        true: (p,) scores.
+        false: (q,) scores.
+
+    Example:
+        >>> share_above(torch.tensor([1., 2.]), torch.tensor([0., 1.]))
+        0.875
+    """
+    ordered = false.sort().values
+    below = torch.searchsorted(ordered, true, right=False)
+    below_or_equal = torch.searchsorted(ordered, true, right=True)
+    return float((below + below_or_equal).double().mean() / (2 * len(false)))
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:
@@ -49,6 +63,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
 
     scores, labels = checked(scores, labels)
     _refuse_one_class(labels)
+    # torchmetrics takes a sigmoid of what lies outside [0, 1], where large logits become ties.
     return float(binary_average_precision(_spread(scores), labels))
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Scores compared at a time: their verdicts stay in the cache until they are summed.
-TILE = 2**19
+from dans.data.query_index import Groups
+from dans.evaluation.ranking import COMPARED, count_competitors
 
 #: Queries with more answers than this are compared by themselves, one row against many.
 MANY = 8
@@ -61,14 +61,11 @@ class Queries:
             known: all known answers of (q,) anchors and (q,) relations, as flat pairs.
             num_entities: n.
         """
-        pairs, query, counts = torch.stack((anchors, relations), 1).unique(
-            dim=0, return_inverse=True, return_counts=True
-        )
-        order = counts.argsort(descending=True, stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=order.device)
-        triples = place[query].argsort(stable=True)
-        asked, related = pairs[order].unbind(1)
+        groups = Groups.of(anchors * (relations.max() + 1) + relations)
+        order = groups.counts.argsort(descending=True, stable=True)
+        counts, triples = groups.counts[order], groups.take(order)
+        first = groups.first[order]
+        asked, related = anchors[first], relations[first]
         rows, entities = known(asked, related)
         known_counts = torch.bincount(rows, minlength=len(order))
         return cls(
@@ -76,14 +73,14 @@ class Queries:
             relations=related,
             answers=answers[triples],
             triples=triples,
-            starts=_starts(counts[order]),
+            starts=_starts(counts),
             known=entities,
             known_starts=_starts(known_counts),
-            candidates=num_entities + 1 - known_counts.repeat_interleave(counts[order]),
+            candidates=num_entities + 1 - known_counts.repeat_interleave(counts),
         )
 
     def held(self, rows: int, num_entities: int, size: int) -> int:
-        """The bytes that ``count_competitors`` holds at most beside the scores.
+        """The bytes that ``query_competitors`` holds at most beside the scores.
 
         Args:
             rows: queries at a time.
@@ -92,7 +89,7 @@ class Queries:
         """
         # The first queries have the most answers.
         answers = int(self.starts[min(rows, len(self.anchors))])
-        verdicts = min(max(TILE, num_entities), rows * num_entities) + num_entities
+        verdicts = min(max(COMPARED, num_entities), rows * num_entities) + num_entities
         return 8 * (12 * answers + 4 * min(LEAVING, len(self.known))) + size * verdicts
 
     def to(self, device: torch.device) -> "Queries":
@@ -106,8 +103,8 @@ def _starts(counts: Tensor) -> Tensor:
     return torch.cat((counts.new_zeros(1), counts.cumsum(0))).cpu()
 
 
-def count_competitors(scores: Tensor, side: Queries, first: int) -> Tensor:
-    """Negatives of the answers to some queries, triple by triple: (2, ·) int64.
+def query_competitors(scores: Tensor, side: Queries, first: int) -> Tensor:
+    """How many compete with the answers to some queries, triple by triple: (2, ·) int64.
 
     How many score above the answer, and how many at least as high; neither the answer itself nor
     other known answers among them.
@@ -121,26 +118,26 @@ def count_competitors(scores: Tensor, side: Queries, first: int) -> Tensor:
     starts, counts, triples = _cut(side.starts, first, stop)
     gold = scores[_repeat(counts, scores.device), side.answers[triples]]
     _leave(scores, side, first)
-    competitors = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
+    counted = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
     many = int((counts > MANY).sum())
     for row in range(many):
         own = slice(int(starts[row]), int(starts[row + 1]))
-        competitors[:, own] = _competitors(
+        counted[:, own] = count_competitors(
             scores[row].contiguous().expand(int(counts[row]), -1), gold[own]
         )
     for turn in range(MANY):
         having = int((counts > turn).sum())
         if having > many:
             place = (starts[many:having] + turn).to(scores.device)
-            competitors[:, place] = _competitors(scores[many:having], gold[place])
-    return competitors
+            counted[:, place] = count_competitors(scores[many:having], gold[place])
+    return counted
 
 
 def _leave(scores: Tensor, side: Queries, first: int) -> None:
     """Take the known answers out of the race.
 
     NaN is neither above, below nor level with anything, even where the right answer is at −∞. The
-    right answer leaves as well, and its rank is one more than the competitors.
+    right answer leaves as well, and its rank is one more than those left.
     """
     starts = side.known_starts[first : first + len(scores) + 1]
     for left in range(int(starts[0]), int(starts[-1]), LEAVING):
@@ -159,22 +156,3 @@ def _cut(starts: Tensor, first: int, stop: int) -> tuple[Tensor, Tensor, slice]:
 def _repeat(counts: Tensor, device: torch.device) -> Tensor:
     """[2, 1] to [0, 0, 1]."""
     return torch.arange(len(counts)).repeat_interleave(counts).to(device)
-
-
-def _competitors(scores: Tensor, gold: Tensor) -> Tensor:
-    """How many scores of each row are above its gold, and how many at least level: (2, p) int64."""
-    by_entity = 0 < scores.stride(0) < scores.stride(1)
-    board, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
-    lines, width = board.shape
-    step = max(1, TILE // width)
-    # Verdicts in the type of the scores: comparing into booleans is not vectorised on a CPU.
-    verdict = board.new_empty(min(step, lines), width)
-    exact = torch.promote_types(scores.dtype, torch.float32 if width < 2**24 else torch.float64)
-    totals = gold.new_zeros(2, len(gold), dtype=torch.float64)
-    for first in range(0, lines, step):
-        rows = slice(first, first + step)
-        part, cut = board[rows], bar if by_entity else bar[rows]
-        for total, compare in zip(totals, (torch.gt, torch.ge), strict=True):
-            wins = compare(part, cut, out=verdict[: len(part)]).sum(1 - by_entity, dtype=exact)
-            (total if by_entity else total[rows]).add_(wins)
-    return totals.long()

@@ -7,6 +7,7 @@ rows of the tiles it makes, and makes them again for the others.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from math import ceil
 from typing import Literal, TypedDict
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError
-from dans.evaluation.competitors import Queries, count_competitors
+from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
@@ -267,9 +268,11 @@ class Evaluator:
         def competitors(block: slice) -> Tensor:
             # A function of its own, so that one part's scores are gone before the next are made.
             def of(part: slice) -> Tensor:
-                queries = ask(entities.index_select(0, side.anchors[block]), side.relations[block])
-                scores = self._scores(side.relations[block], queries, decoder, entities, part, wide)
-                return count_competitors(scores, side, block.start + part.start)
+                related = side.relations[block]
+                queries = ask(entities.index_select(0, side.anchors[block]), related)
+                refuse = partial(self._refuse_nan, relations=related[part])
+                scores = score_all(decoder, queries, entities, part=part, wide=wide, check=refuse)
+                return query_competitors(scores, side, block.start + part.start)
 
             parts = budget.chunks(block.stop - block.start, each, of, fixed=fixed)
             return torch.cat(list(parts), 1)
@@ -279,37 +282,7 @@ class Evaluator:
         ranks = torch.cat((1 + counted, side.candidates.unsqueeze(0)))
         return torch.empty_like(ranks).index_copy_(1, side.triples, ranks)
 
-    def _scores(
-        self,
-        relations: Tensor,
-        queries: Tensor,
-        decoder: Decoder,
-        entities: Tensor,
-        part: slice,
-        wide: int,
-    ) -> Tensor:
-        """The scores of some queries of a block: (p, n), laid out entity by entity.
-
-        Tiles are made of the whole block, see above, and kept of the part.
-        """
-        if len(queries) < FEW:
-            more = queries[-1:].expand(FEW - len(queries), -1)
-            queries = torch.cat((queries, more))
-
-        def tile(left: int) -> Tensor:
-            scores = decoder.score_all(queries, entities[left : left + wide])[part]
-            self._refuse_nan(scores, relations[part], left)
-            return scores.T
-
-        first = tile(0)
-        board = first.new_empty(len(entities), first.shape[1])
-        board[:wide] = first
-        del first
-        for left in range(wide, len(entities), wide):
-            board[left : left + wide] = tile(left)
-        return board.T
-
-    def _refuse_nan(self, scores: Tensor, relations: Tensor, left: int) -> None:
+    def _refuse_nan(self, scores: Tensor, left: int, *, relations: Tensor) -> None:
         # A sum is NaN if a term is, or if both infinities are among them: cheap, then certain.
         if not scores.sum().isnan():
             return
@@ -323,6 +296,52 @@ class Evaluator:
             )
 
 
+def score_all(
+    decoder: Decoder,
+    queries: Tensor,
+    entities: Tensor,
+    *,
+    part: slice = slice(None),
+    wide: int | None = None,
+    check: Callable[[Tensor, int], None] | None = None,
+) -> Tensor:
+    """Scores of all entities for some queries, in tiles, so that equal entities have equal scores.
+
+    Products of few rows, or of few that are left over, are rounded differently: tiles are made of
+    all queries, ``FEW`` at the least, and are nearly of one size.
+
+    Args:
+        decoder: matches queries with entities.
+        queries: (q, d).
+        entities: (n, d).
+        part: the queries whose scores are kept, p of them.
+        wide: entities of a tile; None: as suits the queries.
+        check: given the scores kept of a tile, (p, ·), and its first entity.
+
+    Returns:
+        (p, n), laid out entity by entity.
+    """
+    if len(queries) < FEW:
+        more = queries[-1:].expand(FEW - len(queries), -1)
+        part = slice(*part.indices(len(queries)))
+        queries = torch.cat((queries, more))
+    wide = wide or _tile_width(len(queries), entities)
+
+    def tile(left: int) -> Tensor:
+        scores = decoder.score_all(queries, entities[left : left + wide])[part]
+        if check is not None:
+            check(scores, left)
+        return scores.T
+
+    first = tile(0)
+    board = first.new_empty(len(entities), first.shape[1])
+    board[:wide] = first
+    del first
+    for left in range(wide, len(entities), wide):
+        board[left : left + wide] = tile(left)
+    return board.T
+
+
 def _shape(asked: int, num_entities: int, entities: Tensor) -> tuple[int, int]:
     """Queries of a block and entities of a tile; all but the last ones are as large.
 
@@ -331,6 +350,10 @@ def _shape(asked: int, num_entities: int, entities: Tensor) -> tuple[int, int]:
     rows = MAX_BYTES // (num_entities * entities.element_size())
     rows = min(max(rows, FEW), MANY)
     rows = ceil(asked / ceil(asked / rows))
+    return rows, _tile_width(max(rows, FEW), entities)
+
+
+def _tile_width(rows: int, entities: Tensor) -> int:
+    """Entities of a tile for some queries."""
     tile = TILE if entities.device.type == "cpu" else TILE_ELSEWHERE
-    wide = max(1, tile // max(rows, FEW))
-    return rows, ceil(num_entities / ceil(num_entities / wide))
+    return ceil(len(entities) / ceil(len(entities) / max(1, tile // rows)))

@@ -1,22 +1,28 @@
-"""Scores in, ranks out; ranks in, numbers out."""
+"""Ranks of right answers among their competitors, and the metrics of ranks."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+#: Scores compared at a time: the verdicts stay in the cache until they are summed.
+COMPARED = 2**19
 
-def rank(scores: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
-    """Rank each true answer among the competitors that are not themselves true.
 
-    rank = 1 + |{better competitors}| + |{equal competitors}| / 2
+def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Filtered rank of each true answer; ties count half.
+
+    rank = 1 + |{competitors with a higher score}| + |{competitors with an equal score}| / 2
 
     Ties count half, the expected rank under random order (Sun et al. 2020, arXiv:1911.03903).
 
     Args:
         scores: (b, n) floats, larger is truer.
         truth: (b,) the column of the right answer.
-        known: (b, n) bool, other right answers, left out of the race.
+        known: other right answers, which do not compete: their rows and their columns, (p,) each.
+
+    Returns:
+        (b,) float64.
 
     Raises:
         FloatingPointError: a score is NaN. A diverged model has no rank.
@@ -24,20 +30,55 @@ def rank(scores: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
     Example:
         >>> scores = torch.tensor([[.9, .5, .5, .1]])
         >>> rank(scores, torch.tensor([1]))
-        tensor([2.5000])
-        >>> rank(scores, torch.tensor([1]), known=torch.tensor([[True, True, False, False]]))
-        tensor([1.5000])
+        tensor([2.5000], dtype=torch.float64)
+        >>> rank(scores, torch.tensor([1]), known=(torch.tensor([0, 0]), torch.tensor([0, 1])))
+        tensor([1.5000], dtype=torch.float64)
     """
     if scores.isnan().any():
         row, column = scores.isnan().nonzero()[0].tolist()
         raise FloatingPointError(f"scores: NaN in row {row}, column {column}; the model diverged")
     column = truth.unsqueeze(1)
-    gold = scores.gather(1, column)
-    competitor = torch.ones_like(scores, dtype=torch.bool) if known is None else ~known
-    competitor = competitor.scatter(1, column, False)
-    better = ((scores > gold) & competitor).sum(1)
-    equal = ((scores == gold) & competitor).sum(1)
-    return 1 + better + equal / 2
+    gold = scores.gather(1, column).squeeze(1)
+    # NaN is neither above, below nor level with anything, even where the right answer is at −∞.
+    scores = scores.scatter(1, column, torch.nan)
+    if known is not None:
+        scores[known] = torch.nan
+    return 1 + count_competitors(scores, gold).double().mean(0)
+
+
+def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:
+    """How many scores of each row are above its right answer's, and how many at least as high.
+
+    Every rank is made of these two numbers: 1 + the first with ties won, 1 + the second with ties
+    lost, their mean with ties counted half.
+
+    Args:
+        scores: (p, n) of competitors; NaN where there is none.
+        gold: (p,) scores of the right answers, which are not among the competitors.
+
+    Returns:
+        (2, p) int64.
+
+    Example:
+        >>> count_competitors(torch.tensor([[.9, .5, torch.nan]]), torch.tensor([.5]))
+        tensor([[1],
+                [2]])
+    """
+    by_entity = 0 < scores.stride(0) < scores.stride(1)
+    board, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
+    lines, width = board.shape
+    step = max(1, COMPARED // width)
+    # Verdicts in the type of the scores: comparing into booleans is not vectorised on a CPU.
+    verdict = board.new_empty(min(step, lines), width)
+    exact = torch.promote_types(scores.dtype, torch.float32 if width < 2**24 else torch.float64)
+    totals = gold.new_zeros(2, len(gold), dtype=torch.float64)
+    for first in range(0, lines, step):
+        rows = slice(first, first + step)
+        part, cut = board[rows], bar if by_entity else bar[rows]
+        for total, compare in zip(totals, (torch.gt, torch.ge), strict=True):
+            wins = compare(part, cut, out=verdict[: len(part)]).sum(1 - by_entity, dtype=exact)
+            (total if by_entity else total[rows]).add_(wins)
+    return totals.long()
 
 
 def metrics(

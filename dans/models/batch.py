@@ -159,14 +159,6 @@ class Negatives:
         """
         return cls(F.embedding(ids, entities), replaces_head, ids, valid)
 
-    def corrupt(self, h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Heads and tails of the corrupted triples, (b, k, d) each, from (b, d) each."""
-        side = self.replaces_head.unsqueeze(-1)
-        return (
-            torch.where(side, self.embeddings, h.unsqueeze(1)),
-            torch.where(side, t.unsqueeze(1), self.embeddings),
-        )
-
     def triples(self, positives: Tensor) -> Tensor:
         """The corrupted triples as ids.
 

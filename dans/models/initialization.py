@@ -1,4 +1,4 @@
-"""How a table of embeddings starts."""
+"""How weights start, and weights that stay as they were drawn."""
 
 from typing import Literal, get_args
 
@@ -33,3 +33,18 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
         nn.init.xavier_uniform_(weight, gain=init)
     else:
         raise InputError(f"initial: known: {', '.join(get_args(Initial))}; got {initial!r}")
+
+
+def freeze(module: nn.Module) -> None:
+    """Turn a module's parameters into buffers: checkpoints hold them and no optimizer finds them.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> freeze(layer)
+        >>> len(list(layer.parameters())), len(list(layer.buffers()))
+        (0, 2)
+    """
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach())

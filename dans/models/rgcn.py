@@ -10,7 +10,7 @@ from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.models.dropout import check_share, drop
 from dans.models.encoders import Encoder
-from dans.models.initialization import draw
+from dans.models.initialization import draw, freeze
 from dans.models.message_passing import propagate
 
 
@@ -172,7 +172,4 @@ class FrozenRGCN(RGCN):
     def reset_parameters(self) -> None:
         """Draw the weights, and take them from the parameters."""
         super().reset_parameters()
-        for module in self.modules():
-            for name, weights in list(module.named_parameters(recurse=False)):
-                delattr(module, name)
-                module.register_buffer(name, weights.detach())
+        freeze(self)

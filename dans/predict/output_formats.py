@@ -205,8 +205,8 @@ def _facets(triple: LabelledTriple) -> Iterator[tuple[str, str]]:
         yield "probability", f"{triple.probability:.4f}"
     yield "known", ", ".join(triple.known) or "-"
     if triple.tail_rank is not None:
-        yield "rank as tail", str(triple.tail_rank)
-        yield "rank as head", str(triple.head_rank)
+        yield "rank as tail", f"{triple.tail_rank:.12g}"
+        yield "rank as head", f"{triple.head_rank:.12g}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

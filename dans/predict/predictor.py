@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
-from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
 from dans.evaluation.classifier import logits
-from dans.evaluation.evaluator import FEW, MANY, TILE, TILE_ELSEWHERE
+from dans.evaluation.evaluator import MANY, score_all
+from dans.evaluation.ranking import rank
 from dans.memory import Budget, stated
 from dans.models.decoders.base import Decoder, Multilinear
 from dans.models.model import eval_mode
@@ -34,8 +34,9 @@ class Predictor:
     """A model that answers queries by name. Load it once, ask it as often as you like.
 
     Queries that are asked together are scored together, and never more scores are held at a time
-    than the budget allows. Of equal scores the one of smaller id comes first. Known are the
-    triples of all splits; a line that is labelled false is none.
+    than the budget allows. In a list of answers, the smaller id comes first of equal scores; in the
+    rank of a triple, ties count half, as in evaluation. Known are the triples of all splits; a line
+    that is labelled false is none.
 
     Args:
         kg: the triples and their names.
@@ -56,7 +57,7 @@ class Predictor:
         (1, 'cy', 3.0, ())
         (2, 'bob', 2.0, ('train',))
         >>> ask.rank([("ada", "knows", "bob")])[0].tail_rank
-        2
+        2.0
         >>> ask.heads("knows", "bop")
         Traceback (most recent call last):
         dans.errors.InputError: tail: unknown name 'bop'; did you mean 'bob'?
@@ -279,16 +280,12 @@ class Predictor:
     def _ranks(self, ids: Tensor, column: int) -> Tensor:
         """Where one column of triples comes in, (f,), among what is not known otherwise."""
 
-        def count(part: slice) -> Tensor:
-            scores, truth = self._scores(ids[part], column), ids[part, column, None]
-            own = scores.gather(1, truth.to(scores.device))
-            smaller = torch.arange(scores.shape[1]) < truth
-            ahead = (scores == own) & smaller.to(scores.device)
-            ahead |= scores > own
-            ahead[self._known(ids[part], column)] = False
-            return 1 + ahead.sum(1).cpu()
+        def ranks(part: slice) -> Tensor:
+            scores = self._scores(ids[part], column)
+            truth = ids[part, column].to(scores.device)
+            return rank(scores, truth, self._known(ids[part], column)).cpu()
 
-        return torch.cat([ids.new_empty(0), *self._chunks(ids, column, count)])
+        return torch.cat([torch.empty(0), *self._chunks(ids, column, ranks)])
 
     def _chunks(self, ids: Tensor, column: int, work: Callable[[slice], T]) -> Iterator[T]:
         """Work on some queries at a time, within the budget."""
@@ -312,9 +309,11 @@ class Predictor:
                 h, t = self.entities[heads], self.entities[tails]
                 scores = self.decoder.score_relations(h, t)
             elif column == 0:
-                scores = self._match(self.decoder.head_queries(relations, self.entities[tails]))
+                queries = self.decoder.head_queries(relations, self.entities[tails])
+                scores = score_all(self.decoder, queries, self.entities)
             else:
-                scores = self._match(self.decoder.tail_queries(self.entities[heads], relations))
+                queries = self.decoder.tail_queries(self.entities[heads], relations)
+                scores = score_all(self.decoder, queries, self.entities)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
             row, place = (~finite).nonzero()[0].tolist()
@@ -323,22 +322,6 @@ class Predictor:
                 f"the score of {name!r} is {scores[row, place]:g}; the model has no answer"
             )
         return scores
-
-    def _match(self, queries: Tensor) -> Tensor:
-        """Every entity against some queries, (q, n), in tiles like those of the evaluator.
-
-        So that entities with equal embeddings have equal scores: products of few rows, or of few
-        that are left over, are rounded differently.
-        """
-        asked, n = len(queries), len(self.entities)
-        if asked < FEW:
-            queries = torch.cat((queries, queries[-1:].expand(FEW - asked, -1)))
-        tile = TILE if queries.device.type == "cpu" else TILE_ELSEWHERE
-        wide = ceil(n / ceil(n * len(queries) / tile))
-        parts = [
-            self.decoder.score_all(queries, part)[:asked] for part in self.entities.split(wide)
-        ]
-        return torch.cat(parts, 1)
 
     def _known(self, ids: Tensor, column: int) -> tuple[Tensor, Tensor]:
         """Row and id of every known answer for one column of triples."""

@@ -90,8 +90,8 @@ class LabelledTriple:
         score: the model's; larger is truer. With reciprocal relations, the mean of both scores.
         probability: that it holds, where the run is calibrated.
         known: the splits that hold it as a triple.
-        head_rank: where its head comes in among the answers to (?, r, t) that are not known
-            otherwise, as in evaluation; of equal scores the entity of smaller id comes first.
+        head_rank: of its head among the answers to (?, r, t) that are not known otherwise, ties
+            counted half, as in evaluation.
         tail_rank: the same of its tail and (h, r, ?).
     """
 
@@ -101,5 +101,5 @@ class LabelledTriple:
     score: float
     probability: float | None
     known: tuple[Split, ...]
-    head_rank: int | None = None
-    tail_rank: int | None = None
+    head_rank: float | None = None
+    tail_rank: float | None = None

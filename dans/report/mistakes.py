@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dans.analysis.diversity import spread_out
 from dans.data.graph import KnowledgeGraph
+from dans.data.query_index import Groups
 from dans.evaluation.evaluator import Ranks
 from dans.models.model import eval_mode
 from dans.predict import Answer, Predictor, Query
@@ -168,7 +169,5 @@ def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
 
 def _distinct(triples: Tensor, columns: tuple[int, int]) -> Tensor:
     """One triple for each different pair in two of their columns."""
-    _, group = triples[:, columns].unique(dim=0, return_inverse=True)
-    first = torch.full((int(group.max()) + 1,), len(triples))
-    first = first.scatter_reduce(0, group, torch.arange(len(triples)), "amin")
-    return triples[first.sort().values]
+    one, other = triples[:, columns].unbind(1)
+    return triples[Groups.of(one * (other.max() + 1) + other).first.sort().values]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dans.config.reading import lines
+from dans.data.query_index import distinct_ends, ranges
 from dans.errors import InputError
 from dans.samplers.names import Names
 
@@ -76,9 +77,7 @@ class Concepts(nn.Module):
             (f,) which of the q, rising, and (f,) a concept it has.
         """
         first, count = self.starts[ids], self.starts[ids + 1] - self.starts[ids]
-        rows = torch.repeat_interleave(count)
-        before = count.cumsum(0) - count
-        places = torch.arange(len(rows), device=ids.device) + (first - before)[rows]
+        rows, places = ranges(first, count)
         return rows, self.concepts[places]
 
     def rows(self, ids: Tensor) -> Tensor:
@@ -266,12 +265,9 @@ def cardinalities(triples: Tensor, num_relations: int, threshold: float = 1.5) -
     """
     heads, relations, tails = triples.unbind(-1)
     n = 1 + int(triples.max()) if len(triples) else 1
-
-    def distinct(keys: Tensor, size: int) -> Tensor:
-        return torch.bincount(keys.unique() // size, minlength=num_relations)
-
-    number = distinct((relations * n + heads) * n + tails, n * n)
-    of_heads, of_tails = distinct(relations * n + heads, n), distinct(relations * n + tails, n)
+    keys = ((relations * n + heads) * n + tails).unique()
+    number = torch.bincount(keys // (n * n), minlength=num_relations)
+    of_heads, of_tails = distinct_ends(triples, num_relations).unbind()
     many_tails = number >= threshold * of_heads.clamp(min=1)
     many_heads = number >= threshold * of_tails.clamp(min=1)
     return many_tails.long() + 2 * many_heads.long()

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import InputError, above_zero, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
 from dans.samplers.corruption import any_other
 from dans.samplers.filters import SIDES, Mask, Side, not_known, positive, requires_known, sides
-from dans.samplers.query_rows import Queries, last, repeats
 from dans.samplers.scoring import Scorer, gap
 
 #: K(y): the entities whose embeddings are nearest now, or those that short walks from y have
@@ -152,7 +152,7 @@ class MCNS(NegativeSampler):
         self.side: Side = side
         self.filter: Mask = filter
         self.known = known
-        self.queries = Queries(triples, num_entities, num_relations)
+        self.queries = QueryIndex(triples, num_entities, num_relations)
         owners = {"query": len(self.queries), "relation": 2 * num_relations, "random": 0}
         pool = min(pool, max(1, num_entities - 1))
         states = torch.full((owners[chains] + 1, k), -1, dtype=torch.int32)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import InputError, above_zero, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import EntitySampler, any_other, replaced
 from dans.samplers.draws import tossed
 from dans.samplers.filters import Filter, Side, not_known, positive
-from dans.samplers.query_rows import Queries, last, repeats
 from dans.samplers.scoring import Scorer, gap
 from dans.samplers.uniform import head_probability
 
@@ -131,7 +131,7 @@ class NSCaching(EntitySampler):
         self.bernoulli = side == "bernoulli"
         self.num_triples = max(1, len(triples))
         self.num_entities = num_entities
-        self.queries = Queries(triples, num_entities, num_relations)
+        self.queries = QueryIndex(triples, num_entities, num_relations)
         cache = torch.full((len(self.queries) + 1, size), -1, dtype=torch.int32)
         for part in cache[:-1].split(max(1, PART // size)):
             start = torch.randint(num_entities, part.shape).sort().values

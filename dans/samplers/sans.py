@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import ranges
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler
@@ -230,8 +231,7 @@ def _one_step(pairs: Tensor, edges: Tensor, offsets: Tensor, n: int) -> Tensor:
     for who, begin, many in zip(
         first.split(sizes), start.split(sizes), degree.split(sizes), strict=True
     ):
-        rows = torch.repeat_interleave(many)
-        places = torch.arange(len(rows)) + (begin - many.cumsum(0) + many)[rows]
+        rows, places = ranges(begin, many)
         moved = torch.cat((moved, who[rows] * n + edges[places] % n)).unique()
     return moved
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import distinct_ends
 from dans.errors import InputError, finite, not_negative
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, replaced
@@ -129,12 +130,7 @@ def head_probability(triples: Tensor, num_relations: int) -> Tensor:
     Returns:
         (m,) floats; ½ for a relation without triples.
     """
-
-    def distinct(column: int) -> Tensor:
-        pairs = torch.unique(triples[:, [1, column]], dim=0)
-        return torch.bincount(pairs[:, 0], minlength=num_relations)
-
-    heads, tails = distinct(0), distinct(2)
+    heads, tails = distinct_ends(triples, num_relations).unbind()
     unseen = heads == 0
     return torch.where(unseen, 0.5, tails / (heads + tails).clamp(min=1)).float()
 

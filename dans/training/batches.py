@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
+from dans.data.query_index import Groups
 from dans.models.batch import Positives
 from dans.models.model import Model
 
@@ -60,22 +61,14 @@ class QueryBatches(Batches):
 
     def __init__(self, triples: Tensor, size: int) -> None:
         h, r, t = triples.unbind(-1)
-        # A number for each query: rows of two are sorted fifty times slower.
-        tails = (h * (r.max() + 1) + r).unique(return_inverse=True)[1]
-        heads = (r * (t.max() + 1) + t).unique(return_inverse=True)[1]
-        asked = torch.cat((tails, heads + tails.max() + 1))
-        self.by_query = asked.argsort(stable=True)
-        counts = torch.bincount(asked)
-        self.counts, self.starts = counts, counts.cumsum(0) - counts
-        super().__init__(len(counts), size)
+        n, m = triples[:, [0, 2]].max() + 1, r.max() + 1
+        # Tail queries in the order of (h, r), then head queries in that of (r, t).
+        self.queries = Groups.of(torch.cat((h * m + r, n * m + r * n + t)))
+        super().__init__(len(self.queries), size)
 
     def next(self) -> Tensor:
         """The next batch of rows, those of one query side by side."""
-        queries = super().next()
-        counts = self.counts[queries]
-        before = counts.cumsum(0) - counts
-        first = (self.starts[queries] - before).repeat_interleave(counts)
-        return self.by_query[first + torch.arange(len(first))]
+        return self.queries.take(super().next())
 
 
 def batches_of(triples: Tensor, config: TrainConfig) -> Batches:

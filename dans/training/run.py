@@ -11,7 +11,7 @@ from dans.config.old_names import renamed_state
 from dans.config.reading import field, parse_json, read_object
 from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.training.checkpoint import DamagedError, load_state, pack, peek
+from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
 from dans.training.files import append, sweep, write_atomically
 from dans.training.tracker import Record, Tracker
 from dans.training.trackers import build_trackers
@@ -214,7 +214,7 @@ class Run:
             with suppress(DamagedError):
                 same = state if state["step"] == step else _read(path)
                 if same["step"] == step:
-                    write_atomically(self.file("best"), pack(same))
+                    save_state(self.file("best"), same)
                     log.warning("%s; made again from another checkpoint of step %d", what, step)
                     return True
         log.warning(

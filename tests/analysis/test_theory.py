@@ -57,13 +57,6 @@ def test_curves_touch_zero_at_their_goal_alone() -> None:
         assert sum(value < 1e-9 for value in drawn[family]) == 1
 
 
-def test_optimal_distributions_by_hand() -> None:
-    counts = torch.tensor([[1.0, 3.0]])
-    assert theory.observed(counts).tolist() == [[0.25, 0.75]]
-    assert theory.smoothed(counts, 0.5).tolist() == [[0.375, 0.625]]
-    assert theory.corrected(counts, torch.tensor([1.0, 3.0])).tolist() == [[0.5, 0.5]]
-
-
 def some_triples(count: int) -> Tensor:
     """Triples of the toy graph's size, some of them more than once."""
     torch.manual_seed(count)

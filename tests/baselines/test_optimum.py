@@ -13,7 +13,6 @@ from torch import Tensor
 
 from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
-from dans.analysis.theory import corrected, observed, smoothed
 from dans.models.batch import Positives
 from dans.models.decoders import DistMult
 from dans.objectives.losses import Logistic, SelfAdversarial
@@ -22,6 +21,45 @@ ENTITIES, RELATIONS = 5, 2
 
 #: As far as an optimum may be from theory.
 CLOSE = {"rtol": 0.0, "atol": 1e-4}
+
+
+def observed(counts: Tensor) -> Tensor:
+    """p_d(y|x): where softmax cross-entropy and uniform negatives lead.
+
+    Args:
+        counts: (queries, n) how often an entity answers a query.
+
+    Returns:
+        (queries, n), rows sum to 1.
+    """
+    return counts / counts.sum(-1, keepdim=True)
+
+
+def corrected(counts: Tensor, noise: Tensor) -> Tensor:
+    """∝ p_d(y|x) / p_n(y): where backward correction and frequent negatives lead.
+
+    Args:
+        counts: (queries, n) how often an entity answers a query.
+        noise: (n,) p_n, up to a factor.
+    """
+    return observed(counts / noise)
+
+
+def smoothed(counts: Tensor, share: float) -> Tensor:
+    """(1 − λ) p_d(y|x) + λ/n: where label smoothing leads.
+
+    Args:
+        counts: (queries, n) how often an entity answers a query.
+        share: λ.
+    """
+    return (1 - share) * observed(counts) + share / counts.shape[-1]
+
+
+def test_optimal_distributions_by_hand() -> None:
+    counts = torch.tensor([[1.0, 3.0]])
+    assert observed(counts).tolist() == [[0.25, 0.75]]
+    assert smoothed(counts, 0.5).tolist() == [[0.375, 0.625]]
+    assert corrected(counts, torch.tensor([1.0, 3.0])).tolist() == [[0.5, 0.5]]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation import competitors as queries
 from dans.evaluation import evaluator as evaluation
+from dans.evaluation import ranking
 from dans.evaluation.evaluator import Evaluator, Ranks, Report
 from dans.evaluation.ranking import rank
 from dans.memory import Budget
@@ -194,7 +195,7 @@ def test_neither_block_nor_tile_changes_a_rank(
 ) -> None:
     decoder, entities = model(busy, name, dtype=dtype)
     whole = Evaluator(busy, "test").ranks(decoder, entities)
-    monkeypatch.setattr(queries, "TILE", 16)
+    monkeypatch.setattr(ranking, "COMPARED", 16)
     monkeypatch.setattr(queries, "LEAVING", 7)
     assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
     monkeypatch.setattr(evaluation, "MAX_BYTES", 3000)
@@ -221,6 +222,12 @@ def test_ties_count_half_and_are_reported(busy: KnowledgeGraph) -> None:
     assert 0 < evaluator(decoder, entities).tie_rate == tied < 1
 
 
+def columns(known: Iterable[bool]) -> tuple[Tensor, Tensor]:
+    """Where the one row of a filter is true."""
+    row, column = torch.tensor([list(known)]).nonzero(as_tuple=True)
+    return row, column
+
+
 @torch.no_grad()
 def rounded_ranks(kg: KnowledgeGraph, decoder: Decoder, entities: Tensor) -> list[list[float]]:
     """By the pure function, a query at a time."""
@@ -235,12 +242,8 @@ def rounded_ranks(kg: KnowledgeGraph, decoder: Decoder, entities: Tensor) -> lis
         )
         rows.append(
             [
-                rank(
-                    heads, torch.tensor([h]), torch.tensor([[(e, r, t) in known for e in range(n)]])
-                ),
-                rank(
-                    tails, torch.tensor([t]), torch.tensor([[(h, r, e) in known for e in range(n)]])
-                ),
+                rank(heads, torch.tensor([h]), columns((e, r, t) in known for e in range(n))),
+                rank(tails, torch.tensor([t]), columns((h, r, e) in known for e in range(n))),
             ]
         )
     return [[float(x) for x in row] for row in rows]
@@ -379,7 +382,7 @@ def test_ranking_never_holds_more_than_the_budget(crowd: KnowledgeGraph, name: s
 def test_out_of_memory_ranking_goes_on_with_less_and_the_same_ranks(crowd: KnowledgeGraph) -> None:
     decoder, entities = model(crowd, "complex", dtype=torch.float32)
     expected = Evaluator(crowd, "test").ranks(decoder, entities)
-    monkey, made = pytest.MonkeyPatch(), queries.count_competitors
+    monkey, made = pytest.MonkeyPatch(), queries.query_competitors
     told: list[int] = []
 
     def count(scores: Tensor, side: queries.Queries, first: int) -> Tensor:
@@ -389,7 +392,7 @@ def test_out_of_memory_ranking_goes_on_with_less_and_the_same_ranks(crowd: Knowl
 
     budget = Budget(10**9, remember=told.append)
     with monkey.context() as patch:
-        patch.setattr(evaluation, "count_competitors", count)
+        patch.setattr(evaluation, "query_competitors", count)
         ranks = Evaluator(crowd, "test", budget=budget).ranks(decoder, entities)
     assert same(ranks, expected)
     assert told

@@ -344,7 +344,7 @@ def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
     log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
     def cost(scale: Tensor) -> Tensor:
-        scores = decoder.score_tails(entities[:1], r, entities)
+        scores = decoder.score_all(decoder.query_tails(entities[:1], r), entities)
         return torch.nn.functional.cross_entropy(scale * scores, torch.tensor([1]))
 
     def lowest(scaled: bool) -> float:

@@ -137,8 +137,18 @@ def test_of_equal_scores_the_smaller_id_comes_first(kg: KnowledgeGraph, top: int
     ask = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
     expected = [kg.entities[i] for i in (1, 3, 7, 0, 2, 4, 6, 5)]
     assert names(ask.tails("ada", "near", top=top)) == expected[:top]
-    triples = [("ada", "near", name) for name in expected]
-    assert [triple.tail_rank for triple in ask.rank(triples)] == list(range(1, 9))
+
+
+def test_ties_of_a_rank_count_half_as_in_evaluation(kg: KnowledgeGraph) -> None:
+    ask = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+    triples = [("ada", "near", kg.entities[i]) for i in (1, 3, 7, 0, 2, 4, 6, 5)]
+    assert [triple.tail_rank for triple in ask.rank(triples)] == [2.0] * 3 + [5.5] * 4 + [8.0]
+    constant = level(kg, [1.0] * 8)
+    decoder, entities = constant.decoder, torch.zeros_like(constant.entities)
+    expected = Evaluator(kg, "test").ranks(decoder, entities).realistic.tolist()
+    triples = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
+    ranked = Predictor(kg, decoder, entities).rank(triples)
+    assert [[triple.head_rank, triple.tail_rank] for triple in ranked] == expected
 
 
 def test_entities_with_equal_vectors_have_equal_scores() -> None:

@@ -108,10 +108,10 @@ class DecoderSuite:
         given = [entities, anchors, *decoder.parameters()]
         r = decoder.relation(relations)
         if side == "tails":
-            fast = decoder.score_tails(anchors, r, entities)
+            fast = decoder.score_all(decoder.query_tails(anchors, r), entities)
             slow = decoder.score(anchors[:, None], r[:, None], entities)
         else:
-            fast = decoder.score_heads(entities, r, anchors)
+            fast = decoder.score_all(decoder.query_heads(r, anchors), entities)
             slow = decoder.score(entities, r[:, None], anchors[:, None])
         assert close(fast, slow)
         assert slow.shape == (5, ENTITIES)
@@ -303,8 +303,8 @@ class DecoderSuite:
         h, r = embeddings(3, DIM).detach(), decoder.relation(torch.arange(3)).detach()
         entities = embeddings(ENTITIES, DIM, seed=3).detach()
         before = [x.clone() for x in (h, r, entities)]
-        decoder.score_tails(h, r, entities)
-        decoder.score_heads(entities, r, h)
+        decoder.score_all(decoder.query_tails(h, r), entities)
+        decoder.score_all(decoder.query_heads(r, h), entities)
         assert all(torch.equal(x, y) for x, y in zip((h, r, entities), before, strict=True))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -329,7 +329,7 @@ class DecoderSuite:
         decoder = make(name)
         zeros = torch.zeros(2, DIM, dtype=torch.float64, requires_grad=True)
         r = decoder.relation(torch.tensor([0, 1]))
-        scores = decoder.score_tails(zeros, r, zeros)
+        scores = decoder.score_all(decoder.query_tails(zeros, r), zeros)
         for grad in torch.autograd.grad(scores.sum(), [zeros, decoder.relation.weight]):
             assert grad.isfinite().all()
 

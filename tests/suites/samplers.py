@@ -187,16 +187,6 @@ class SamplerSuite:
             move(phase, one)
         assert sampler(one).embeddings.isfinite().all()
 
-    def test_only_the_side_replaced_changes(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
-        negatives = sampler(positives)
-        h, t = negatives.corrupt(positives.h, positives.t)
-        side = negatives.replaces_head
-        assert torch.equal(h[side], negatives.embeddings[side])
-        assert torch.equal(t[~side], negatives.embeddings[~side])
-        assert torch.equal(h[~side], positives.h.unsqueeze(1).expand_as(h)[~side])
-        assert torch.equal(t[side], positives.t.unsqueeze(1).expand_as(t)[side])
-
     def test_ids_name_the_vectors_and_the_relation_stays(
         self, case: str, kg: KnowledgeGraph
     ) -> None:

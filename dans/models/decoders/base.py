@@ -133,14 +133,6 @@ class Decoder(nn.Module, ABC):
         """Scores of triples, broadcasting over (..., d)."""
         return self.score_query(self.query_tails(h, r), t)
 
-    def score_tails(self, h: Tensor, r: Tensor, entities: Tensor) -> Tensor:
-        """All entities as tails: (b, n)."""
-        return self.score_all(self.query_tails(h, r), entities)
-
-    def score_heads(self, entities: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """All entities as heads: (b, n)."""
-        return self.score_all(self.query_heads(r, t), entities)
-
     def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """All relations, inverses not counted, between pairs: (b, m) from (b, d) and (b, d).
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
+from dans.evaluation.classification import share_above
 from dans.models.batch import Negatives, Positives
 from dans.samplers.dans.networks import Discriminator
 from dans.samplers.dans.pathways import Pathway
@@ -25,19 +26,6 @@ LEAST_SPREAD = 0.05
 AUC = (0.2, 0.95)
 #: Above this a generator has exploded.
 MOST_NORM = 10.0
-
-
-def auc(real: Tensor, generated: Tensor) -> float:
-    """The probability that a real one has the higher logit, ties counting half.
-
-    Example:
-        >>> auc(torch.tensor([1., 2.]), torch.tensor([0., 1.]))
-        0.875
-    """
-    ordered = generated.sort().values
-    below = torch.searchsorted(ordered, real, right=False)
-    below_or_equal = torch.searchsorted(ordered, real, right=True)
-    return float((below + below_or_equal).double().mean() / (2 * len(generated)))
 
 
 def mean_distance(entities: Tensor) -> Tensor:
@@ -138,7 +126,7 @@ def discriminator_numbers(
         name: discriminator.both(embeddings.flatten(0, 1)) for name, embeddings in generated.items()
     }
     numbers = {
-        "discriminator_auc": auc(
+        "discriminator_auc": share_above(
             real, torch.cat([adversarial for adversarial, _ in logits.values()])
         )
     }

@@ -23,21 +23,6 @@ Modulation = Sequence[tuple[Tensor, Tensor]]
 SLOPE = 0.2
 
 
-def freeze(module: nn.Module) -> None:
-    """Turn a module's parameters into buffers: checkpoints hold them and no optimizer finds them.
-
-    Example:
-        >>> layer = nn.Linear(2, 1)
-        >>> freeze(layer)
-        >>> len(list(layer.parameters())), len(list(layer.buffers()))
-        (0, 2)
-    """
-    for part in module.modules():
-        for name, parameter in list(part.named_parameters(recurse=False)):
-            delattr(part, name)
-            part.register_buffer(name, parameter.detach())
-
-
 def orthogonal(module: nn.Module) -> None:
     """Start every linear layer of a module with an orthogonal weight and no bias."""
     for part in module.modules():

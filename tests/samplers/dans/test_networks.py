@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dans.models.initialization import freeze
 from dans.samplers import DANS
 from dans.samplers.dans.networks import (
     BatchNorm,
@@ -14,7 +15,6 @@ from dans.samplers.dans.networks import (
     FiLM,
     Generator,
     SideNorm,
-    freeze,
     norm_penalty,
     squared_penalty,
 )

@@ -1,13 +1,13 @@
-"""Rows for queries."""
+"""Grouping by query, and the numbers of the queries."""
 
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.samplers.query_rows import Queries, last, repeats
+from dans.data.query_index import Groups, QueryIndex, last, ranges, repeats
 
 
 def test_every_distinct_query_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
-    queries = Queries(kg.train, kg.num_entities, kg.num_relations)
+    queries = QueryIndex(kg.train, kg.num_entities, kg.num_relations)
     numbers = queries(kg.train)
     by_number: dict[int, set[tuple[str, int, int]]] = {}
     for (head, relation, tail), (tails, heads) in zip(
@@ -20,7 +20,7 @@ def test_every_distinct_query_has_a_number_of_its_own(kg: KnowledgeGraph) -> Non
 
 
 def test_a_query_of_no_triple_gets_the_number_after_the_last(kg: KnowledgeGraph) -> None:
-    queries = Queries(kg.train, kg.num_entities, kg.num_relations)
+    queries = QueryIndex(kg.train, kg.num_entities, kg.num_relations)
     asked = {(head, relation) for head, relation, _ in kg.train.tolist()}
     answered = {(relation, tail) for _, relation, tail in kg.train.tolist()}
     every = torch.cartesian_prod(torch.arange(8), torch.arange(3), torch.arange(8))
@@ -32,18 +32,18 @@ def test_a_query_of_no_triple_gets_the_number_after_the_last(kg: KnowledgeGraph)
 
 
 def test_the_two_sides_of_one_entity_and_relation_are_two_queries() -> None:
-    queries = Queries(torch.tensor([[0, 0, 0]]), 1, 1)
+    queries = QueryIndex(torch.tensor([[0, 0, 0]]), 1, 1)
     assert queries(torch.tensor([[0, 0, 0]])).tolist() == [[0, 1]]
 
 
 def test_no_triples_ask_no_queries() -> None:
-    queries = Queries(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
+    queries = QueryIndex(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
     assert len(queries) == 0
     assert queries(torch.tensor([[4, 1, 4]])).tolist() == [[0, 0]]
 
 
 def test_queries_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
-    assert not Queries(kg.train, kg.num_entities, kg.num_relations).state_dict()
+    assert not QueryIndex(kg.train, kg.num_entities, kg.num_relations).state_dict()
 
 
 def test_the_last_of_each_number_is_found_whatever_their_order() -> None:
@@ -59,3 +59,22 @@ def test_what_stands_again_in_a_row_is_told_from_its_first() -> None:
     rows = torch.randint(6, (50, 9)).sort().values
     expected = [[row[:i].count(x) > 0 for i, x in enumerate(row)] for row in rows.tolist()]
     assert repeats(rows).tolist() == expected
+
+
+def test_groups_hold_every_row_once_in_order() -> None:
+    torch.manual_seed(0)
+    keys = torch.randint(40, (300,))
+    groups, distinct = Groups.of(keys), keys.unique()
+    assert len(groups) == len(distinct)
+    assert torch.equal(distinct[groups.numbers], keys)
+    by_key = [(keys == key).nonzero().flatten().tolist() for key in distinct]
+    assert groups.rows.tolist() == [row for rows in by_key for row in rows]
+    assert groups.first.tolist() == [rows[0] for rows in by_key]
+    some = torch.randperm(len(groups))[:7]
+    assert groups.take(some).tolist() == [row for group in some for row in by_key[group]]
+    assert not len(Groups.of(keys[:0]).take(keys[:0]))
+
+
+def test_ranges_may_be_empty() -> None:
+    which, numbers = ranges(torch.tensor([4, 9, 0]), torch.tensor([2, 0, 1]))
+    assert (which.tolist(), numbers.tolist()) == ([0, 0, 2], [4, 5, 0])

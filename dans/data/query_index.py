@@ -1,0 +1,196 @@
+"""Grouping of triples by query, (h, r, ?) and (?, r, t), and the numbers of the queries."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows grouped by an integer key; groups are numbered in the order of their keys.
+
+    Args:
+        numbers: (f,) the group of each row.
+        counts: (q,) the rows of each group.
+
+    Example:
+        >>> groups = Groups.of(torch.tensor([7, 3, 7, 5]))
+        >>> groups.numbers, groups.counts, groups.rows, groups.first
+        (tensor([2, 0, 2, 1]), tensor([1, 1, 2]), tensor([1, 3, 0, 2]), tensor([1, 3, 0]))
+        >>> groups.take(torch.tensor([2, 0]))
+        tensor([0, 2, 1])
+    """
+
+    numbers: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, keys: Tensor) -> "Groups":
+        """Group (f,) integer keys."""
+        numbers = keys.unique(return_inverse=True)[1]
+        return cls(numbers, torch.bincount(numbers))
+
+    def __len__(self) -> int:
+        """How many groups there are."""
+        return len(self.counts)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """(f,) the rows, group by group, rising within each."""
+        return self.numbers.argsort(stable=True)
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """(q,) where each group starts in ``rows``."""
+        return self.counts.cumsum(0) - self.counts
+
+    @property
+    def first(self) -> Tensor:
+        """(q,) the first row of each group."""
+        return self.rows[self.starts]
+
+    def take(self, groups: Tensor) -> Tensor:
+        """The rows of some groups, side by side."""
+        return self.rows[ranges(self.starts[groups], self.counts[groups])[1]]
+
+
+def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Consecutive numbers from each start on, side by side.
+
+    Args:
+        starts: (q,) int64.
+        counts: (q,) int64, how many from each.
+
+    Returns:
+        Flat pairs, (p,) each: which start, and a number counted from it.
+
+    Example:
+        >>> ranges(torch.tensor([5, 2]), torch.tensor([2, 3]))
+        (tensor([0, 0, 1, 1, 1]), tensor([5, 6, 2, 3, 4]))
+    """
+    which = torch.repeat_interleave(counts)
+    before = counts.cumsum(0) - counts
+    return which, torch.arange(len(which), device=which.device) + (starts - before)[which]
+
+
+def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) -> Tensor:
+    """One integer for each of the two queries of a triple: (side·m + r)·n + given entity.
+
+    Tail queries come first, then head queries, each ordered by relation and then by entity.
+
+    Args:
+        triples: (..., 3).
+        num_entities: n.
+        num_relations: m, or any number above the relation ids.
+
+    Returns:
+        (..., 2): that of (h, r, ?), that of (?, r, t).
+    """
+    heads, relations, tails = triples.unbind(-1)
+    return torch.stack(
+        (relations * num_entities + heads, (relations + num_relations) * num_entities + tails), -1
+    )
+
+
+def distinct_ends(triples: Tensor, num_relations: int) -> Tensor:
+    """How many different heads, and how many different tails, each relation has.
+
+    Args:
+        triples: (f, 3).
+        num_relations: m.
+
+    Returns:
+        (2, m) int64, heads first.
+
+    Example:
+        >>> distinct_ends(torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 2]]), 2)
+        tensor([[1, 0],
+                [2, 0]])
+    """
+    n = 1 + int(triples.max()) if len(triples) else 1
+    ends = (triples[:, 1] * n + triples[:, column] for column in (0, 2))
+    counts = [torch.bincount(keys.unique() // n, minlength=num_relations) for keys in ends]
+    return torch.stack(counts)
+
+
+class QueryIndex(nn.Module):
+    """The distinct queries (h, r, ?) and (?, r, t) of some triples, numbered.
+
+    A query is looked up by a binary search in the sorted keys of ``query_keys``. State: 8 bytes a
+    query, derived from the triples and left out of checkpoints.
+
+    Args:
+        triples: (f, 3); repeated queries count once.
+        num_entities: n.
+        num_relations: m.
+
+    Example:
+        >>> index = QueryIndex(torch.tensor([[0, 0, 1], [0, 0, 2]]), 3, 1)
+        >>> len(index)
+        3
+        >>> index(torch.tensor([[0, 0, 2], [1, 0, 1]]))
+        tensor([[0, 2],
+                [3, 1]])
+    """
+
+    #: (q,) sorted: the tail queries, then the head queries
+    keys: Tensor
+
+    def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
+        super().__init__()
+        self.num_entities = num_entities
+        self.num_relations = num_relations
+        keys = query_keys(triples, num_entities, num_relations).unique()
+        self.register_buffer("keys", keys, persistent=False)
+
+    def __len__(self) -> int:
+        """How many distinct queries."""
+        return len(self.keys)
+
+    def forward(self, triples: Tensor) -> Tensor:
+        """The numbers of the two queries that each triple answers.
+
+        Args:
+            triples: (b, 3).
+
+        Returns:
+            (b, 2): that of (h, r, ?), that of (?, r, t). One not among the queries gets the number
+            after the last, so a table with a spare row needs no exception for it.
+        """
+        wanted = query_keys(triples, self.num_entities, self.num_relations)
+        place = torch.searchsorted(self.keys, wanted)
+        found = torch.cat((self.keys, self.keys.new_full((1,), -1)))[place] == wanted
+        return torch.where(found, place, len(self))
+
+
+def last(rows: Tensor) -> Tensor:
+    """Where each distinct number stands last, in the order of the numbers.
+
+    Whoever writes to a table by rows that repeat picks one of each by this: a write by index
+    promises no order.
+
+    Args:
+        rows: (p,) int64.
+
+    Example:
+        >>> last(torch.tensor([5, 2, 5, 2, 9]))
+        tensor([3, 2, 4])
+    """
+    ordered, order = rows.sort(stable=True)
+    ends = torch.ones_like(ordered, dtype=torch.bool)
+    ends[:-1] = ordered[1:] != ordered[:-1]
+    return order[ends]
+
+
+def repeats(rows: Tensor) -> Tensor:
+    """What stands again beside itself in sorted rows.
+
+    Example:
+        >>> repeats(torch.tensor([[2, 5, 5, 5]]))
+        tensor([[False, False,  True,  True]])
+    """
+    again = torch.zeros_like(rows, dtype=torch.bool)
+    again[:, 1:] = rows[:, 1:] == rows[:, :-1]
+    return again
