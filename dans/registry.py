@@ -2,20 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
-from typing import TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from dans.errors import LARGEST, InputError, finite, shown
+from dans.config.reading import convert
+from dans.errors import InputError, shown
+from dans.spelling import did_you_mean
 
 T = TypeVar("T")
 
-#: What a user may give for a parameter of a plain type, and how that is said.
-KINDS: dict[object, tuple[tuple[type, ...], str]] = {
-    bool: ((bool,), "true or false"),
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str,), "a string"),
-}
+#: Types of options that are checked before a constructor sees them; choices it checks itself.
+PLAIN = (bool, int, float, str, type(None))
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
@@ -34,11 +30,8 @@ def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
         1
     """
     if name not in table:
-        near = get_close_matches(name, table, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"{where}: unknown name {shown(name)}; known: {', '.join(sorted(table))}{hint}"
-        )
+        names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr)}"
+        raise InputError(f"{where}: unknown name {shown(name)}; known: {names}")
     return table[name]
 
 
@@ -81,8 +74,13 @@ def build(
             raise InputError(
                 f"{where}.{key}: unknown option of {name}; known: {', '.join(settable) or 'none'}"
             )
+    declared = hints(factory)
     for key, value in (given or {}).items():
-        _check_kind(f"{where}.{key}", value, hints(factory).get(key))
+        kind: Any = declared.get(key)
+        if all(part in PLAIN for part in get_args(kind) or [kind]):
+            convert(value, kind, f"{where}.", key)
+        if isinstance(value, str) and "\0" in value:
+            raise InputError(f"{where}.{key}: expected a string without NUL, got {shown(value)}")
     for key in settable:
         if accepted[key].default is inspect.Parameter.empty and key not in (given or {}):
             raise InputError(f"{where}.{key}: missing; {name} needs it")
@@ -110,23 +108,3 @@ def hints(factory: Callable[..., object]) -> dict[str, object]:
         return dict(get_type_hints(target))
     except (NameError, TypeError):
         return {}
-
-
-def _check_kind(where: str, value: object, kind: object) -> None:
-    """Refuse a value of another kind than a plain parameter is declared to be."""
-    inner = [part for part in get_args(kind) if part is not type(None)]
-    if len(inner) == 1 and type(None) in get_args(kind):
-        if value is None:
-            return
-        kind = inner[0]
-    if kind not in KINDS:
-        return
-    accepted, words = KINDS[kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise InputError(f"{where}: expected {words}, got {shown(value)}")
-    if isinstance(value, str) and "\0" in value:
-        raise InputError(f"{where}: expected a string without NUL, got {shown(value)}")
-    if isinstance(value, float):
-        finite(where, value)
-    elif isinstance(value, int) and abs(value) >= LARGEST:
-        raise InputError(f"{where}: expected {words} below 2^63, got {shown(value)}")

@@ -1,12 +1,12 @@
 """Every option of a recipe, as tables: read from the classes that take them."""
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from docstrings import above
+from msgspec import NODEFAULT, Struct, structs
 
 from baselines.assembly import OBJECTIVES
 from dans.config import schema as config
@@ -68,7 +68,7 @@ def section(kind: type[Any]) -> str:
     source, first = inspect.getsourcelines(kind)
     file = Path(inspect.getfile(kind)).read_text("utf-8").splitlines()
     rows = ["| option | kind | default | what |", "|---|---|---|---|"]
-    for field in dataclasses.fields(kind):
+    for field in structs.fields(kind):
         opens = f"    {field.name}: "
         number = first + next(i for i, line in enumerate(source) if line.startswith(opens))
         hint = get_type_hints(kind)[field.name]
@@ -107,14 +107,14 @@ def plain(hint: Any) -> bool:
     return get_origin(hint) is not Literal
 
 
-def default(field: dataclasses.Field[Any]) -> str:
+def default(field: structs.FieldInfo) -> str:
     """What an option is if it is left out."""
-    if field.default_factory is not dataclasses.MISSING:
+    if field.default_factory is not NODEFAULT:
         return "none"
-    if field.default is dataclasses.MISSING:
+    if field.required:
         return "has to be said"
     value = field.default
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Struct):
         return f"`{value.name}`" if isinstance(value, config.Component) else "see below"
     return "none" if value in ((), None, "") else f"`{shown(value)}`"
 
@@ -137,8 +137,10 @@ def words(hint: Any) -> str:
         return WORDS[hint]
     if hint is config.Component:
         return "a name, or a section with one"
-    if dataclasses.is_dataclass(hint) or get_origin(hint) is dict:
-        return "section" if get_origin(hint) is not dict else "sections"
+    if get_origin(hint) is dict:
+        return "sections"
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return "section"
     if get_origin(hint) is tuple:
         several = len(parts) == 1
         return f"list: {words(parts[0])}" if several else f"list of {len(parts)} numbers"

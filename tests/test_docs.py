@@ -1,6 +1,5 @@
 """What the pages show runs, what they name is there, and the site builds without a warning."""
 
-import dataclasses
 import doctest
 import importlib
 import json
@@ -19,6 +18,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from msgspec import structs
 
 from dans.cli import parsing as cli
 from dans.cli.parsing import RECIPES
@@ -514,7 +514,7 @@ def test_the_site_says_what_an_option_means(site: Path) -> None:
         assert "triples (or queries) per step" in (site / page).read_text("utf-8"), page
     table = (site / "options.html").read_text("utf-8")
     for config in (RunConfig, TrainConfig, GraphConfig, PhaseConfig):
-        for field in dataclasses.fields(config):
+        for field in structs.fields(config):
             row = re.search(f"<code>{field.name}</code></td>(.*?)</tr>", table, re.DOTALL)
             assert row, field.name
             assert not re.search(r"<td>\s*</td>", row[1]), f"{field.name}: undescribed"

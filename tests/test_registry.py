@@ -70,7 +70,7 @@ def test_choose_returns_the_value() -> None:
     [
         ({"rate": float("nan")}, "x.rate: must be a finite number, got nan"),
         ({"rate": float("inf")}, "x.rate: must be a finite number, got inf"),
-        ({"rate": 10**400}, r"x.rate: expected a number below 2\^63"),
+        ({"rate": 10**400}, r"x.rate: expected a whole number below 2\^63"),
         ({"size": 2**63}, r"x.size: expected a whole number below 2\^63"),
         ({"side": "a\0b"}, "x.side: expected a string without NUL"),
         ({"side": "y" * 9999}, "x: all cannot be built: y{9}"),

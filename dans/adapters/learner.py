@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
+from dans.config.reading import convert
 from dans.config.schema import PhaseConfig
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
-from dans.registry import build
 from dans.samplers import DANS, Mixture, NegativeSampler
 from dans.training.phases import PhaseOptimizers
 
@@ -43,10 +43,7 @@ class Learner:
             check(member)
         self.sampler = sampler
         self.adaptive = any(member.adaptive for member in members(sampler))
-        configs = {
-            name: build({name: PhaseConfig}, name, where=f"phases.{name}", given=options)
-            for name, options in (phases or {}).items()
-        }
+        configs = convert(phases or {}, dict[str, PhaseConfig], path="phases")
         self.phase_optimizers = PhaseOptimizers(sampler.phases(), configs, where="phases")
 
     def draw(self, positives: Positives) -> Negatives:

@@ -1,17 +1,24 @@
-"""Plain data from text: TOML and JSON, where every refusal is one sentence that names the place.
+"""Plain data from text, and typed values from plain data; every refusal is one sentence.
 
-Both are read by the same rules: a whole number has 64 bits, as TOML says, and a key stands once.
+TOML and JSON are read by the same rules: a whole number has 64 bits, as TOML says, and a key stands
+once. ``convert`` checks plain data against a type by msgspec, and says in words what is wrong.
 """
 
 import gzip
 import json
+import math
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
-from dans.errors import LARGEST, InputError, finite, shown
+import msgspec
+from msgspec.structs import FieldInfo, fields
+
+from dans.errors import LARGEST, InputError, finite, one_of, shown
+from dans.spelling import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,16 +27,19 @@ else:
 
 T = TypeVar("T")
 
-INFINITIES = (float("inf"), float("-inf"))
-
-#: What a part of plain data may be, in words.
-KINDS = {
+#: Types of plain data, in words.
+WORDS: dict[object, str] = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string",
     list: "a list",
+    tuple: "a list",
     dict: "an object",
 }
+
+#: What a number is beside each of its limits.
+LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def read_text(path: Path) -> str:
@@ -43,14 +53,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except ValueError:
         raise InputError(f"{str(path)!r}: no file can have such a name") from None
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = error.start - data.rfind(b"\n", 0, error.start)
-        raise InputError(
-            f"{path}:{line}: byte {byte} of the line, 0x{data[error.start]:02x}, is not UTF-8"
-        ) from None
+    numbered = enumerate(data.split(b"\n"), start=1)
+    return "\n".join(_decoded(line, path, number) for number, line in numbered)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -72,19 +76,22 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                line = raw.decode().removesuffix("\n").removesuffix("\r")
+                line = _decoded(raw, path, number).removesuffix("\n").removesuffix("\r")
                 yield number, line.removeprefix("\ufeff") if number == 1 else line
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}:{number}: byte {error.start + 1} of the line, "
-            f"0x{error.object[error.start]:02x}, is not UTF-8"
-        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"{path}:{number + 1}: the gzip stream is truncated or corrupt: {error}"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start + 1} of the line, 0x{line[error.start]:02x}"
+        raise InputError(f"{path}:{number}: {byte}, is not UTF-8") from None
 
 
 class TooLargeError(InputError):
@@ -107,15 +114,7 @@ def parse_toml(text: str, where: object) -> dict[str, Any]:
         Traceback (most recent call last):
         dans.errors.InputError: own.toml: not a TOML file: Invalid value (at line 1, column 5)
     """
-    try:
-        content = tomllib.loads(text)
-    except RecursionError:
-        raise InputError(f"{where}: not a TOML file: nested too deeply") from None
-    except ValueError as error:
-        # Not only TOMLDecodeError: Python refuses whole numbers of thousands of digits itself.
-        raise InputError(f"{where}: not a TOML file: {_sentence(error)}") from None
-    _check_sizes(content, where)
-    return content
+    return cast(dict[str, Any], _parsed(tomllib.loads, text, where, "TOML file"))
 
 
 def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
@@ -147,15 +146,23 @@ def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
             raise InputError(f"{where}: {shown(twice)} stands twice in one object")
         return content
 
+    return _parsed(
+        lambda text: json.loads(text, object_pairs_hook=once), text, where, f"JSON {kind}"
+    )
+
+
+def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:
     try:
-        content = json.loads(text, object_pairs_hook=once)
+        content = parse(text)
     except InputError:
         raise
     except RecursionError:
-        raise InputError(f"{where}: not a JSON {kind}: nested too deeply") from None
+        raise InputError(f"{where}: not a {kind}: nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"{where}: not a JSON {kind}: {_sentence(error)}") from None
-    _check_sizes(content, where)
+        # Not only of a parser: Python refuses whole numbers of thousands of digits itself.
+        sentence = str(error).split(";")[0].splitlines()[0]
+        raise InputError(f"{where}: not a {kind}: {sentence}") from None
+    check_sizes(content, f"{where}: ")
     return content
 
 
@@ -202,7 +209,7 @@ def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
     """
     if key not in content:
         raise InputError(f"{where}{key}: missing")
-    return _checked(content[key], kind, f"{where}{key}")
+    return convert(content[key], kind, where, key)
 
 
 def numbers(content: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
@@ -212,35 +219,106 @@ def numbers(content: Mapping[str, Any], key: str, where: str) -> tuple[float, ..
         >>> numbers({"values": [0, 0.5]}, "values", "isotonic.")
         (0.0, 0.5)
     """
-    return tuple(
-        value if value in INFINITIES else _checked(value, float, f"{where}{key}.{i}")
-        for i, value in enumerate(field(content, key, list, where))
-    )
+    values = convert(field(content, key, list, where), tuple[float, ...], where, key)
+    for i, value in enumerate(values):
+        if math.isnan(value):
+            finite(f"{where}{key}.{i}", value)
+    return values
 
 
-def _check_sizes(content: Any, where: object) -> None:
-    """Refuse whole numbers of more than 64 bits; Python itself limits decimal ones alone."""
-    rest = [("", content)]
+def check_sizes(content: Any, where: str = "", path: str = "") -> None:
+    """Refuse whole numbers of more than 64 bits; Python itself limits decimal ones alone.
+
+    Raises:
+        TooLargeError: the message names the place: ``where``, then the path.
+    """
+    rest = [(path, content)]
     while rest:
         path, value = rest.pop()
-        if isinstance(value, (dict, list)):
-            inner: Sequence[tuple[object, Any]]
-            inner = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+        if isinstance(value, (Mapping, list, tuple)):
+            inner = value.items() if isinstance(value, Mapping) else enumerate(value)
             rest += [(f"{path}.{key}" if path else str(key), part) for key, part in inner]
         elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
-            place = f"{where}: {path}" if path else where
-            raise TooLargeError(f"{place}: expected a whole number below 2^63, got {shown(value)}")
+            place = f"{where}{path}: " if path else where
+            raise TooLargeError(f"{place}expected a whole number below 2^63, got {shown(value)}")
 
 
-def _checked(value: Any, kind: type[T], where: str) -> T:
-    if kind is float and type(value) is int and abs(value) < LARGEST:
-        value = float(value)
-    if type(value) is not kind:
-        raise InputError(f"{where}: expected {KINDS[kind]}, got {shown(value)}")
-    if isinstance(value, float):
-        finite(where, value)
-    return value
+def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
+    """Plain data as a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
+
+    Args:
+        value: the plain data.
+        kind: the type; whole numbers are floats too, and a float by itself is finite.
+        where: opens the error, just before the path.
+        path: of the value, as ``train.lr``.
+
+    Raises:
+        InputError: an unknown key, a missing one, or another value than the type allows; the
+            message names the place, the value and what would be accepted.
+
+    Example:
+        >>> convert([1, 0.5], tuple[float, float])
+        (1.0, 0.5)
+        >>> convert({"betas": [1, "x"]}, dict[str, list[float]], "own.toml: ", "train")
+        Traceback (most recent call last):
+        dans.errors.InputError: own.toml: train.betas.1: expected a number, got 'x'
+    """
+    check_sizes(value, where, path)
+    try:
+        converted = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        # msgspec names no value, no key of a mapping, and one limit of two.
+        inner = [part for part in get_args(kind) if part is not type(None)]
+        optional = get_origin(kind) in (Union, UnionType) and len(inner) == 1
+        _refuse(error, value, inner[0] if optional else kind, where, path)
+    if isinstance(converted, float):
+        finite(f"{where}{path}", converted)
+    return converted
 
 
-def _sentence(error: Exception) -> str:
-    return str(error).split(";")[0].splitlines()[0]
+def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> NoReturn:
+    """Say what msgspec refused: it names no value, no key of a mapping, and one limit of two."""
+    place, dot = f"{where}{path}", f"{path}." if path else ""
+    of, types = get_origin(kind) or kind, get_args(kind)
+    known: dict[str, FieldInfo] = {}
+    parts: dict[Any, Any] = {}
+    if isinstance(value, Mapping) and isinstance(of, type) and issubclass(of, msgspec.Struct):
+        known = {field.name: field for field in fields(of)}
+        for key in value:
+            if key not in known:
+                names = f"{', '.join(known)}{did_you_mean(str(key), known)}"
+                raise InputError(f"{where}{dot}{key}: unknown option; known: {names}") from None
+        parts = {key: known[key].type for key in value}
+    elif isinstance(value, Mapping) and of is dict and types:
+        parts = dict.fromkeys(value, types[1])
+    elif isinstance(value, (list, tuple)) and of in (list, tuple) and types:
+        fixed = len(types) == len(value) and Ellipsis not in types
+        parts = dict(enumerate(types if fixed else types[:1] * len(value)))
+    for key, part in parts.items():
+        convert(value[key], part, where, f"{dot}{key}")
+    if isinstance(error.__cause__, InputError):
+        raise InputError(f"{where}{dot}{error.__cause__}") from None
+    for key, option in known.items():
+        if option.required and key not in value:
+            raise InputError(f"{where}{dot}{key}: missing") from None
+    if of is Literal:
+        one_of(place, value, types)
+    if isinstance(value, float) and float in (of, *types):
+        finite(place, value)
+    raise InputError(f"{place}: expected {_words(kind, value)}, got {shown(value)}") from None
+
+
+def _words(kind: Any, value: object) -> str:
+    """What a type allows: of a number, its limits; of anything else, the kind of value."""
+    of, types = get_origin(kind) or kind, get_args(kind)
+    if of in (Union, UnionType):
+        return " or ".join(WORDS[part] for part in types if part in WORDS)
+    if of is tuple and isinstance(value, (list, tuple)):
+        return f"{len(types)} values"
+    if of is Annotated:
+        of, meta = types
+        if type(value) in (of, int):
+            limits = {word: getattr(meta, name) for name, word in LIMITS.items()}
+            some = (pair for pair in limits.items() if pair[1] not in (None, sys.float_info.max))
+            return " and ".join(f"{word} {limit:g}" for word, limit in some)
+    return WORDS.get(of, "a section")

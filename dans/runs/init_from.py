@@ -1,10 +1,11 @@
 """Runs that others start from: where they are, and what may differ from them."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from dans.config.schema import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -77,7 +78,7 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     """What a section sets, with the defaults of a component that it leaves alone."""
     part = getattr(config, key)
     if isinstance(part, GraphConfig):
-        return dataclasses.asdict(part)
+        return asdict(part)
     if not isinstance(part, Component):
         return {"": part}
     table: Mapping[str, Callable[..., Any]] = ENCODERS if key == "encoder" else DECODERS

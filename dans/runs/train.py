@@ -1,6 +1,5 @@
 """Runs: configured, trained, and brought back."""
 
-import dataclasses
 import hashlib
 import logging
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
@@ -112,7 +112,7 @@ def train(
         run.check(config, resume=resume)
         state = run.resume() if resume else None
         # A run that continues has weights of its own.
-        fresh = dataclasses.replace(config, init_from="") if state else config
+        fresh = structs.replace(config, init_from="") if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
             trainer = build_trainer(fresh, kg, run, objectives)
         trainer.watch = watch

@@ -489,7 +489,7 @@ CASES = [
     train("seed beyond numbers", f"seed = {2**63}", HERE, "train.seed: expected", "below 2^63"),
     train("one beta", "betas = [0.9]", HERE, "train.betas: expected 2 values, got [0.9]"),
     train("betas of text", 'betas = "0.9"', HERE, "train.betas: expected a list"),
-    train("beta 1", "betas = [0.9, 1.0]", HERE, "train.betas: expected at least 0 and below 1"),
+    train("beta 1", "betas = [0.9, 1.0]", HERE, "train.betas.1: expected at least 0 and below 1"),
     train("beta of text", 'betas = [0.9, "x"]', HERE, "train.betas.1: expected a number, got 'x'"),
     train("decay without plateau", "decay = 0.5", HERE, "train.decay: has no effect", "plateau"),
     train(

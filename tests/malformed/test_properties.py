@@ -53,7 +53,7 @@ scalars = (
 
 #: Keys that mean something, so that examples come further than the first unknown one.
 keys = st.sampled_from(
-    [*RunConfig.__dataclass_fields__, "name", "k", "dim", "lr", "steps", "betas", "expected"]
+    [*RunConfig.__struct_fields__, "name", "k", "dim", "lr", "steps", "betas", "expected"]
 ) | st.text(max_size=5)
 
 plain = st.recursive(
