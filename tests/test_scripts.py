@@ -65,11 +65,11 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
     assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
     groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
     assert {"true tails", "entity pathway", "relation pathway", "uniform"} == groups.keys()
-    done = run("inspect_sampler.py", "dans", "--sampler", "kept:k=3", cwd=folder)
+    done = run("inspect_sampler.py", "dans", "--sampler", "self_loop:k=3", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "dans" / "samplers.png").stat().st_size > 10_000
     samplers = json.loads((folder / "dans" / "samplers.json").read_text())
-    assert list(samplers) == ["dans (run)", "uniform (run)", "kept:k=3"]
+    assert list(samplers) == ["dans (run)", "uniform (run)", "self_loop:k=3"]
     assert all(name in done.stdout for name in samplers)
 
 

@@ -44,7 +44,7 @@ RECORDS = ("expected", "paper")
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Options by name, none but those declared; ``dans.config.reading.convert`` checks types and limits."""
+    """Options by name, none but those declared; ``convert`` checks types and limits."""
 
 
 class Component(Section, frozen=True):

@@ -55,7 +55,7 @@ class Follower:
         """
         import optuna
 
-        section, name = self.figure
+        section, name = self.selection_metric
         for line in self.run.metrics():
             step = line["step"]
             if line["event"] != "valid" or step in self.decided:

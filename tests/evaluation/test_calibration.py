@@ -64,7 +64,7 @@ def test_platt_with_a_rising_slope_keeps_auc(seed: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(CALIBRATIONS))
 def test_scores_that_tell_backwards_are_not_calibrated(name: str) -> None:
-    with pytest.raises(InputError, match="true validation triples from false ones backwards"):
+    with pytest.raises(InputError, match="rank true validation triples below false ones"):
         CALIBRATIONS[name].fit(
             torch.tensor([1.0, 2, 3, 4]), torch.tensor([True, True, False, False])
         )

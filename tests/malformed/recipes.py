@@ -551,7 +551,7 @@ CASES = [
     whole(
         "start of a number",
         RECIPE.replace("data", "start = 5\ndata", 1),
-        "start: expected a string",
+        "init_from: expected a string",
     ),
     case(
         "start that is not there",

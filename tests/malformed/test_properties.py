@@ -132,7 +132,7 @@ def test_any_plain_data_are_a_recipe_or_refused(given: Any) -> None:
 
 @steady
 @given(
-    section=st.sampled_from([*GOOD, "graph", "phase", "regularizer", "objective", "start"]),
+    section=st.sampled_from([*GOOD, "graph", "phase", "regularizer", "objective", "init_from"]),
     key=keys | st.sampled_from([*GOOD["train"], "patience", "schedule", "norm", "sample"]),
     value=plain,
 )

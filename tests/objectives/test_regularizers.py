@@ -141,7 +141,7 @@ def test_n3_of_a_decoder_without_complex_vectors_names_both(
         "decoder": {"name": decoder},
         "regularizer": [{"name": "n3", "weight": 0.1}],
     }
-    message = f"regularizer.0.name: n3 is of complex embeddings, not of {decoder}'s"
+    message = f"regularizer.0.name: n3 is for complex embeddings, not {decoder}'s"
     with pytest.raises(InputError, match=message):
         build_regularizers(RunConfig.parse(plain), kg)
     plain["decoder"] = {"name": "complex"}

@@ -375,7 +375,7 @@ def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
     for norm in ("relation", "node", "code"):
         ours = MessageGraph.of(kg.train, kg.num_entities, kg.num_relations, norm)
         theirs = kg.messages(norm)
-        for part in ("sources", "targets", "etype", "triples", "weight"):
+        for part in ("sources", "targets", "etype", "triple_ids", "weight"):
             assert torch.equal(getattr(ours, part), getattr(theirs, part)), (norm, part)
 
 
@@ -383,7 +383,7 @@ def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
 def test_asking_loads_neither_dgl_nor_what_draws_or_downloads(runs: dict[str, Path]) -> None:
     """Seconds for a person who waits for one answer."""
     code = (
-        "import sys; from dans import cli; from dans.predict import Predictor, dialogue;"
+        "import sys; from dans.cli import parsing; from dans.predict import Predictor, answers;"
         f"Predictor.load({str(runs['dans'])!r}).tails('e1', 'r1'); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -81,7 +81,10 @@ def test_a_run_keeps_its_style_and_a_way_its_own() -> None:
     one = [Curve("B", ((0, 1.0),), run=1)]
     both = [Curve("A", ((0, 1.0),), run=0), *one]
     assert styles_of(one, several=True) == styles_of(both, several=True)[1:]
-    ways = [Curve(f"B · {way} way", ((0, 1.0),), 1, f"{way} way") for way in ("entity", "relation")]
+    ways = [
+        Curve(f"B · {way} pathway", ((0, 1.0),), 1, f"{way} pathway")
+        for way in ("entity", "relation")
+    ]
     assert styles_of(ways, several=True) == (1, 0)
     everything = [*ways, *(Curve(c.name, c.points, 0, c.part) for c in ways)]
     assert len(set(styles_of(everything, several=True))) == 4
@@ -101,7 +104,7 @@ def test_points_of_a_cloud_lie_within_and_say_their_names() -> None:
     marks = places(drawing.svg, "use")
     assert all(0 < x < FIELD[0] and 0 < y < FIELD[1] for x, y in marks)
     assert drawing.hover["stops"][0][2] == "ada\ntrue tails"
-    assert drawing.hover["stops"][1][2] == "nearest to bob\nentity way\nfor cy, knows, ?"
+    assert drawing.hover["stops"][1][2] == "nearest to bob\nentity pathway\nfor cy, knows, ?"
     assert [stop[3] for stop in drawing.hover["stops"]] == [0, 1, 2]
     assert len(set(drawing.styles)) == 3
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.samplers.test_types import LINES, classes, occurrences, written
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.known_triples import KnownTriples
@@ -14,6 +13,7 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import CAKE, SAMPLERS
+from tests.samplers.test_entity_types import LINES, classes, occurrences, written
 from tests.samplers.test_uniform import p_value
 
 UNIQUE = {"paper": {"head": {0, 1}, "tail": {0, 2}}, "published": {"head": {0, 1}, "tail": {2, 3}}}

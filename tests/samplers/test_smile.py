@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.samplers.test_types import occurrences
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
@@ -16,6 +15,7 @@ from dans.registry import build
 from dans.samplers import SAMPLERS, SMiLE
 from dans.samplers.entity_types import Concepts, pseudo_types
 from dans.samplers.smile import clustered, log_sums
+from tests.samplers.test_entity_types import occurrences
 from tests.suites.samplers import DIM, move, triples_as_vectors
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.samplers.test_types import LINES, written
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import SAMPLERS, Typed
+from tests.samplers.test_entity_types import LINES, written
 from tests.samplers.test_uniform import p_value
 
 DRAWS = 20_000

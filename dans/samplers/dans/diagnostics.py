@@ -65,8 +65,7 @@ def diagnose(
     Returns:
         Over all generated negatives:
 
-        - ``discriminator_auc``: how well the discriminator tells entities from generated negatives;
-          .5 is not at all.
+        - ``discriminator_auc``: how well it tells entities from generated; .5 is not at all.
         - ``auxiliary_accuracy``: how often it knows the pathway; with two pathways and that query.
         - ``pathway_cosine``: cosine between the means of the pathways; with two pathways.
 
@@ -77,8 +76,7 @@ def diagnose(
         - ``above_positive_…``: share that scores above the triple it is held against.
         - ``nearest_uncorrupted_…``: share whose nearest entity is the uncorrupted one.
         - ``nearest_true_…``: share whose nearest entity is the one replaced.
-        - ``nearest_known_…``: share whose nearest entity makes a known triple; where those are
-          given.
+        - ``nearest_known_…``: share whose nearest entity makes a known triple, if given.
     """
     side = torch.arange(2 * draws, device=positives.h.device) >= draws
     side = side.expand(len(positives), -1)
@@ -147,7 +145,7 @@ def warnings(diagnosis: Mapping[str, float]) -> list[str]:
         >>> warnings({"discriminator_auc": .6, "diversity_entity": .3, "norm_ratio_entity": 1.1})
         []
         >>> warnings({"discriminator_auc": .99})
-        ['discriminator: tells generated negatives from entities (AUC 0.99); generators stall']
+        ['discriminator: tells generated from real (AUC 0.99); generators stall']
     """
     found = []
     for name, value in diagnosis.items():
