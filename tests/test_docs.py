@@ -263,7 +263,7 @@ class World:
             return
         path = self.folder / "recipe.toml"
         path.write_text(block.text, "utf-8")
-        if start := tomllib.loads(block.text).get("start"):
+        if start := tomllib.loads(block.text).get("init_from"):
             self.provide(f"runs/{start}")
         config = configure(path, [])
         from baselines.assembly import OBJECTIVES
@@ -510,7 +510,7 @@ def test_the_site_has_a_page_for_every_public_module(site: Path) -> None:
 
 @pytest.mark.slow
 def test_the_site_says_what_an_option_means(site: Path) -> None:
-    for page in ("options.html", "api/dans/config.html"):
+    for page in ("options.html", "api/dans/config/schema.html"):
         assert "triples (or queries) per step" in (site / page).read_text("utf-8"), page
     table = (site / "options.html").read_text("utf-8")
     for config in (RunConfig, TrainConfig, GraphConfig, PhaseConfig):

@@ -345,7 +345,7 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or damaged, or something else.
     """
-    state = renamed_state(load_state(path))
+    state: dict[str, Any] = renamed_state(load_state(path))
     for key, kind in PARTS.items():
         if not isinstance(state.get(key), kind):
             raise InputError(

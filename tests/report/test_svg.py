@@ -81,10 +81,8 @@ def test_a_run_keeps_its_style_and_a_way_its_own() -> None:
     one = [Curve("B", ((0, 1.0),), run=1)]
     both = [Curve("A", ((0, 1.0),), run=0), *one]
     assert styles_of(one, several=True) == styles_of(both, several=True)[1:]
-    ways = [
-        Curve(f"B · {way} pathway", ((0, 1.0),), 1, f"{way} pathway")
-        for way in ("entity", "relation")
-    ]
+    names = ("entity pathway", "relation pathway")
+    ways = [Curve(f"B · {name}", ((0, 1.0),), 1, name) for name in names]
     assert styles_of(ways, several=True) == (1, 0)
     everything = [*ways, *(Curve(c.name, c.points, 0, c.part) for c in ways)]
     assert len(set(styles_of(everything, several=True))) == 4

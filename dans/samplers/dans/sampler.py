@@ -245,10 +245,10 @@ class DANS(NegativeSampler):
         entities = torch.cat((positives.h, positives.t)).detach()
         real = F.softplus(-self.discriminator(entities)).mean()
         logits, which = self.discriminator.both(torch.cat(generated))
-        generated = F.softplus(logits).mean()
+        wrong = F.softplus(logits).mean()
         if self.auxiliary == "constant":
-            generated = generated / 2
-        loss = (real + generated) / 2
+            wrong = wrong / 2
+        loss = (real + wrong) / 2
         if self.auxiliary == "bce":
             label = torch.zeros_like(which)
             label[: len(positives)] = 1
