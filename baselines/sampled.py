@@ -209,7 +209,7 @@ def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2]])
         >>> known = KnownTriples(triples, num_entities=3, num_relations=1)
-        >>> unknown(known, triples, torch.tensor([1]), torch.tensor([0, 2, 2]))
+        >>> not_known(known, triples, torch.tensor([1]), torch.tensor([0, 2, 2]))
         tensor([[ True,  True, False, False],
                 [ True,  True, False, False]])
     """

@@ -117,5 +117,5 @@ def test_triples_without_vectors_serve_ids_and_refuse_scores() -> None:
     positives = Positives.of_ids(TRIPLES, 6)
     negatives = Negatives.of(positives.entities, IDS, SIDES)
     assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
-    with pytest.raises(ValueError, match="no vectors"):
+    with pytest.raises(ValueError, match="no embeddings"):
         negatives.scores(positives)
