@@ -69,7 +69,10 @@ def test_wheel_holds_every_card(contents: set[str]) -> None:
 
 
 def test_wheel_holds_what_a_report_is_made_of(contents: set[str]) -> None:
-    assert {f"dans/report/page.{kind}" for kind in ("css", "html", "js")} <= contents
+    folder = "dans/report/templates"
+    parts = {f"{folder}/{path.name}" for path in (ROOT / folder).iterdir()}
+    assert f"{folder}/page.html.j2" in parts
+    assert parts <= contents
 
 
 def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
@@ -77,7 +80,7 @@ def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
     assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
     assert {PurePosixPath(name).suffix for name in contents if not name.startswith(info)} == {
         ".css",
-        ".html",
+        ".j2",
         ".js",
         ".py",
         ".toml",

@@ -63,19 +63,44 @@ class Results:
 
 @dataclass(frozen=True)
 class Difference:
-    """One recipe minus another, seed by seed.
+    """The mean of paired differences, and how sure it is.
 
     Args:
-        mean: of the differences.
-        error: its standard error.
-        p: of a two-sided paired t-test; nan with fewer than two seeds.
-        seeds: that both have.
+        mean: of the differences; above 0, the first is better.
+        error: its standard error; 0 where all differences are equal.
+        p: of a two-sided paired t-test; nan with fewer than two pairs.
+        low: where the 95 % interval of the mean begins; None without an error.
+        high: where it ends.
+        count: of pairs.
     """
 
     mean: float
     error: float
     p: float
-    seeds: int
+    low: float | None
+    high: float | None
+    count: int
+
+
+def paired_test(differences: Sequence[float]) -> Difference:
+    """Student's t-test of paired differences against 0.
+
+    Args:
+        differences: at least one.
+
+    Example:
+        >>> found = paired_test([1.0, 0.0, 0.2])
+        >>> round(found.mean, 3), round(found.p, 3), round(found.low, 3), round(found.high, 3)
+        (0.4, 0.321, -0.914, 1.714)
+    """
+    mean, deviation = mean_and_deviation(differences)
+    error, count = deviation / math.sqrt(len(differences)), len(differences)
+    if not error:
+        p = math.nan if count < 2 else float(mean == 0)
+        return Difference(mean, error, p, None, None, count)
+    test = stats.ttest_1samp(differences, 0.0)
+    low, high = test.confidence_interval(0.95)
+    return Difference(mean, error, float(test.pvalue), float(low), float(high), count)
 
 
 def collect(root: Path) -> dict[str, Results]:
@@ -167,12 +192,7 @@ def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) 
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         raise InputError("no seed in common; train and judge both with the same seeds")
-    gaps = [a[seed][metric] - b[seed][metric] for seed in seeds]
-    mean, deviation = mean_and_deviation(gaps)
-    p = math.nan
-    if len(gaps) > 1:
-        p = 1.0 if deviation == 0 and mean == 0 else float(stats.ttest_1samp(gaps, 0.0).pvalue)
-    return Difference(mean, deviation / math.sqrt(len(gaps)), p, len(seeds))
+    return paired_test([a[seed][metric] - b[seed][metric] for seed in seeds])
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:

@@ -18,16 +18,16 @@ ENOUGH = 3
 #: What a diagnosis of a sampler says, in words; see ``dans.samplers.dans.diagnostics``.
 MEANING = {
     "discriminator_auc": "how well the discriminator tells generated from real; 0.5: not at all",
-    "auxiliary_accuracy": "how often the discriminator knows the way of a generated negative",
+    "auxiliary_accuracy": "how often the discriminator knows the pathway of a generated negative",
     "pathway_cosine": "cosine between the mean generated negatives of the two pathways",
     "norm_ratio": "length of generated negatives over that of entities",
     "spread": "distance of two generated negatives of one query, over that of entities",
-    "above_positive": "share of generated negatives that score above their triple",
-    "nearest_uncorrupted": "share whose nearest entity is the one that stays",
-    "nearest_true": "share whose nearest entity is the one replaced",
+    "above_positive": "share of generated negatives that score above their positive triple",
+    "nearest_uncorrupted": "share whose nearest entity is the uncorrupted one",
+    "nearest_true": "share whose nearest entity is the corrupted one",
     "nearest_known": "share whose nearest entity makes a known triple",
 }
-#: Endings of a diagnosis that name a way.
+#: Endings of a diagnosis that name a pathway.
 WAYS = ("entity", "relation")
 
 
@@ -39,7 +39,7 @@ class Curve:
         name: which of the curves of a chart.
         points: (step, value), by step.
         run: the place of its run among those of the page.
-        part: of what it tells one: a side, or a way.
+        part: of what it tells one: a side, or a pathway.
     """
 
     name: str

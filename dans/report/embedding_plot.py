@@ -47,7 +47,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Cloud:
+class EmbeddingPlot:
     """All points of a picture.
 
     Args:
@@ -96,7 +96,7 @@ def _relation(trained: Trained) -> int:
     return int(trained.kg.train[:, 1].mode().values)
 
 
-def cloud(trained: Trained, drawn: Drawn, *, triples: int = 60) -> Cloud | str:
+def embedding_plot(trained: Trained, drawn: Drawn, *, triples: int = 60) -> EmbeddingPlot | str:
     """Where lies what was drawn, a share of it.
 
     Args:
@@ -131,7 +131,7 @@ def cloud(trained: Trained, drawn: Drawn, *, triples: int = 60) -> Cloud | str:
     }
     counts = {name: len(group.embeddings) for name, group in drawn.items()}
     every = int((kg.train[:, 1] == relation).sum())
-    return Cloud(kg.relations[relation], len(rows), every, points, counts, {})
+    return EmbeddingPlot(kg.relations[relation], len(rows), every, points, counts, {})
 
 
 def measured(runs: Sequence[Drawn]) -> list[dict[str, dict[str, float | None]]]:

@@ -15,10 +15,9 @@ from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator, Ranks, Report
 from dans.memory import Budget
 from dans.predict import Predictor
-from dans.report.breakdown import Part, by_class, by_degree, by_relation
+from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
 from dans.report.curves import Chart, charts, number, recorded
-from dans.report.data_section import Traps
-from dans.report.embedding_plot import Cloud, Drawn, cloud, draw, measured
+from dans.report.embedding_plot import Drawn, EmbeddingPlot, draw, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate import budget_of, classify, fit, has_both, kept_or_fitted, report_name
@@ -42,7 +41,7 @@ class Page:
         split: whose triples were ranked.
         which: the checkpoints that ranked them, best or last.
         unjudged: letters of the runs whose folders keep no report of test.
-        traps: of the data set.
+        data: of the data set.
         runs: one or several, of the same triples.
         classes: the queries by class of relation.
         degrees: by training triples of the answer.
@@ -55,7 +54,7 @@ class Page:
     split: Split
     which: Which
     unjudged: tuple[str, ...]
-    traps: Traps
+    data: DataSet
     runs: tuple["OfRun", ...]
     classes: tuple[Part, ...]
     degrees: tuple[Part, ...]
@@ -80,9 +79,9 @@ class OfRun:
         parameters: numbers that the model learnt.
         config: its options.
         environment: what it was made with.
-        cloud: where its negatives lie; or why that is not known, in a sentence.
+        embedding_plot: where its negatives lie; or why that is not known, in a sentence.
         worst: its worst answers.
-        missing: unknown triples that it believes.
+        missing: triples of no split that score high.
         asked: queries looked through for those.
         classification: what ``runs.evaluate.classify`` says; empty where lines carry no labels.
         reliability: of its probabilities, by calibration; empty without one, or without labels.
@@ -98,7 +97,7 @@ class OfRun:
     parameters: int
     config: dict[str, Any]
     environment: dict[str, Any]
-    cloud: Cloud | str
+    embedding_plot: EmbeddingPlot | str
     worst: list[Wrong]
     missing: list[Missing]
     asked: int
@@ -117,10 +116,10 @@ def gather(
 
     Args:
         folders: of the runs, each once; the others are compared with the first.
-        split: whose triples are ranked; None: test, if every run was evaluated on it, or else
-            valid.
+        split: whose triples are ranked; None: test, if every run was evaluated on it,
+            or else valid.
         which: of their checkpoints.
-        triples: of one relation, for which negatives are drawn for the t-SNE picture.
+        triples: of one relation, for which negatives are drawn for the embedding plot.
 
     Raises:
         InputError: a folder is no run, two runs are of different triples, or an option is out of
@@ -137,7 +136,7 @@ def gather(
     for folder, trained in _loaded(folders, which):
         about, ranks = of_run(folder, trained, split=split, which=which)
         drawn.append(draw(trained, triples=triples))
-        found.append((replace(about, cloud=_picture(trained, drawn[-1], triples)), ranks))
+        found.append((replace(about, embedding_plot=_picture(trained, drawn[-1], triples)), ranks))
     names, every = short_names(folders), [ranks for _, ranks in found]
     runs = tuple(
         replace(run, letter=letter, name=name, seconds=of[-1].get("seconds", 0.0) if of else 0.0)
@@ -148,8 +147,8 @@ def gather(
         split=split,
         which=which,
         unjudged=tuple(LETTERS[i] for i in unjudged),
-        traps=Traps.of(kg),
-        runs=_compared_clouds(runs, drawn),
+        data=DataSet.of(kg),
+        runs=_with_numbers(runs, drawn),
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
@@ -186,21 +185,21 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
         yield folder, trained
 
 
-def _picture(trained: Trained, drawn: Drawn | str, triples: int) -> Cloud | str:
-    return drawn if isinstance(drawn, str) else cloud(trained, drawn, triples=triples)
+def _picture(trained: Trained, drawn: Drawn | str, triples: int) -> EmbeddingPlot | str:
+    return drawn if isinstance(drawn, str) else embedding_plot(trained, drawn, triples=triples)
 
 
-def _compared_clouds(runs: Sequence[OfRun], drawn: Sequence[Drawn | str]) -> tuple[OfRun, ...]:
-    """Runs whose clouds have their numbers, all from as many points."""
+def _with_numbers(runs: Sequence[OfRun], drawn: Sequence[Drawn | str]) -> tuple[OfRun, ...]:
+    """Runs whose embedding plots have their numbers, all from as many points."""
     groups = {
         run.letter: of
         for run, of in zip(runs, drawn, strict=True)
-        if isinstance(run.cloud, Cloud) and not isinstance(of, str)
+        if isinstance(run.embedding_plot, EmbeddingPlot) and not isinstance(of, str)
     }
     numbers = dict(zip(groups, measured(list(groups.values())), strict=True))
     return tuple(
-        replace(run, cloud=replace(run.cloud, numbers=numbers[run.letter]))
-        if isinstance(run.cloud, Cloud)
+        replace(run, embedding_plot=replace(run.embedding_plot, numbers=numbers[run.letter]))
+        if isinstance(run.embedding_plot, EmbeddingPlot)
         else run
         for run in runs
     )
@@ -230,7 +229,7 @@ def of_run(folder: Path, trained: Trained, *, split: Split, which: Which) -> tup
         parameters=sum(p.numel() for p in trained.model.parameters()),
         config=trained.config.plain(),
         environment=environment(folder),
-        cloud="",
+        embedding_plot="",
         worst=worst(predictor, ranks),
         missing=guesses,
         asked=asked,

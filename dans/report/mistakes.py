@@ -1,4 +1,4 @@
-"""What a model gets wrong: the worst answers, and unknown triples that it believes."""
+"""What a model gets wrong: the worst answers, and high scores of triples in no split."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dans.data.query_index import Groups
 from dans.evaluation.evaluator import Ranks
 from dans.models.model import eval_mode
 from dans.predict import Answer, Predictor, Query
-from dans.report.data_section import degrees
+from dans.report.breakdown import degrees
 
 #: Queries answered worst that are shown.
 WORST = 12
@@ -20,11 +20,11 @@ WORST = 12
 ANSWERS = 5
 #: Of one relation and side at the most, or one odd relation fills the table.
 SAME = 3
-#: Unknown triples shown.
+#: Triples in no split that are shown.
 MISSING = 20
 #: Queries of each side that are looked through for them.
 ASKED = 1000
-#: Unknown answers to one query at the most.
+#: New answers to one query at the most.
 EACH = 2
 
 
@@ -53,13 +53,13 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Missing:
-    """A triple that no split holds, and the model believes.
+    """A triple that no split holds, and that scores high.
 
     Args:
         head: its name.
         relation: its name.
         tail: its name.
-        asked: which end was asked for, ``head`` or ``tail``.
+        asked: which entity was predicted, ``head`` or ``tail``.
         score: the logit.
         probability: calibrated; None for a run without calibration.
     """
@@ -118,7 +118,7 @@ def _last(ranks: Ranks) -> Iterator[tuple[int, int]]:
 
 
 def query(kg: KnowledgeGraph, triple: Tensor, *, heads: bool) -> Query:
-    """What a triple, (3,) ids, answers: who its head is, or its tail."""
+    """The head or tail query that a triple, (3,) ids, answers."""
     h, r, t = triple.tolist()
     relation = kg.relations[r]
     if heads:
@@ -149,7 +149,7 @@ def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
         triples: (f, 3) of the split.
 
     Returns:
-        The triples, the most believed first, and how many queries were looked through.
+        The triples, the highest score first, and how many queries were looked through.
     """
     found: dict[tuple[str, str, str], Missing] = {}
     looked = 0

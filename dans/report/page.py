@@ -1,17 +1,41 @@
-"""What was gathered as one HTML page that needs nothing else, and fetches nothing."""
+"""One HTML page of what was gathered, which needs nothing else and fetches nothing."""
 
-from collections.abc import Sequence
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from string import Template
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from dans.errors import InputError
-from dans.report import sections
-from dans.report.figures import Figures
-from dans.report.gather import Page
-from dans.report.markup import Html, data, digest, join, tag
-from dans.report.svg import symbols
+from dans.report import formatting
+from dans.report.breakdown import DEGREES, degree_classes
+from dans.report.curves import Curve, begun
+from dans.report.embedding_plot import EmbeddingPlot
+from dans.report.gather import OfRun, Page
+from dans.report.mistakes import ASKED, SAME
+from dans.report.svg import (
+    LONGEST,
+    MARGINS,
+    SHAPES,
+    SIZE,
+    Drawing,
+    Figure,
+    Numbers,
+    lines,
+    numbers,
+    scatter,
+    styles_of,
+)
 from dans.training.files import write_atomically
+
+#: Relations listed at the most.
+RELATIONS = 250
 
 
 def render(page: Page) -> str:
@@ -19,24 +43,218 @@ def render(page: Page) -> str:
 
     Its policy lets a browser load nothing and run nothing but the one script that it carries.
     """
-    style, script, frame = (asset(name) for name in ("page.css", "page.js", "page.html"))
-    figures = Figures()
-    parts = [part for part in sections.every(page, figures) if part.body]
-    policy = (
-        f"default-src 'none'; style-src {digest(style)}; script-src {digest(script)}; "
-        "base-uri 'none'; form-action 'none'"
+    style, script = asset("page.css"), asset("page.js")
+    options = table_of([run.config for run in page.runs])
+    learnt = [
+        {"parameters": formatting.whole(run.parameters), "seconds": f"{run.seconds:.1f}"}
+        for run in page.runs
+    ]
+    made = [{**run.environment, **more} for run, more in zip(page.runs, learnt, strict=True)]
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            several=len(page.runs) > 1,
+            protocol=protocol(page),
+            figures=Figures.of(page),
+            classified=[run for run in page.runs if run.classification],
+            options=options,
+            differing={key: values for key, values in options.items() if len(set(values)) > 1},
+            made_with=table_of(made),
+            relations_shown=RELATIONS,
+            style=Markup(style),
+            script=Markup(script),
+            policy=(
+                f"default-src 'none'; style-src {digest(style)}; script-src {digest(script)}; "
+                "base-uri 'none'; form-action 'none'"
+            ),
+        )
     )
-    return Template(frame).substitute(
-        policy=tag("meta", {"http-equiv": "Content-Security-Policy", "content": policy}),
-        title=join([sections.title(page)]),
-        style=style,
-        script=script,
-        hover=data(figures.hover),
-        symbols=symbols(),
-        header=sections.header(page),
-        contents=contents(parts),
-        main=join(section(part) for part in parts),
+
+
+@cache
+def environment() -> Environment:
+    """The templates, in which text from outside can never become markup."""
+    made = Environment(
+        loader=PackageLoader("dans.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
+        made.filters[name] = getattr(formatting, name)
+    made.globals |= {
+        "best": formatting.best,
+        "metrics": formatting.METRICS,
+        "made": made_of,
+        "shapes": SHAPES,
+        "longest": LONGEST,
+        "level_end": SIZE[0] - MARGINS[2],
+        "same": SAME,
+        "most_queries": ASKED,
+    }
+    return made
+
+
+def asset(name: str) -> str:
+    """A style or script beside the templates, as text."""
+    return files("dans.report").joinpath("templates", name).read_text("utf-8")
+
+
+def digest(text: str) -> str:
+    """A content security policy's name of an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def protocol(page: Page) -> str:
+    """How the numbers were made, to stand beside them."""
+    report = page.runs[0].report
+    rule = report.protocol
+    alone = len(page.runs) == 1
+    steps = "; ".join(
+        f"{'' if alone else f'{run.letter} '}step {run.step:,}, seed {run.config['train']['seed']}"
+        for run in page.runs
+    )
+    chosen = {"best": "best on validation", "last": "last checkpoint"}[page.which]
+    return (
+        f"{report.split} · {report.both['queries']:,.0f} queries, head and tail of each triple · "
+        f"filtered by {', '.join(rule['filter'])} · ties {rule['ties']} · "
+        f"unseen entities {rule['unseen_entities']} · {chosen}: {steps}"
+    )
+
+
+def made_of(run: OfRun) -> str:
+    """Decoder, encoder and samplers of a run, or its objective where it has none."""
+    config = run.config
+    against = [part["name"] for part in config.get("sampler", [])] or [config["objective"]["name"]]
+    return f"{config['decoder']['name']} on {config['encoder']['name']}, {' + '.join(against)}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The charts of a page.
+
+    Args:
+        degrees: MRR by degree.
+        training: curves of training, by group.
+        embeddings: the embedding plot of each run that has one, by letter.
+        calibration: reliability of each run that has calibrated probabilities.
+        hover: what the script shows at the points of each figure, by its id.
+    """
+
+    degrees: Figure
+    training: dict[str, list[Figure]]
+    embeddings: dict[str, Figure]
+    calibration: list[Figure]
+    hover: dict[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, page: Page) -> "Figures":
+        """Draw them."""
+        several = len(page.runs) > 1
+        hover: dict[str, dict[str, Any]] = {}
+
+        def figure(
+            title: str, drawing: Drawing, note: str = "", behind: Numbers | None = None
+        ) -> Figure:
+            key = f"figure{len(hover) + 1}"
+            hover[key] = drawing.hover
+            return Figure(key, title, drawing, note, behind)
+
+        curves = [
+            Curve(
+                run.letter if several else "",
+                tuple(
+                    (float(x), part.scores[i].mrr or 0.0)
+                    for x, part in enumerate(page.degrees)
+                    if part.scores[i].mrr is not None
+                ),
+                run=i,
+            )
+            for i, run in enumerate(page.runs)
+        ]
+        every = degree_classes()
+        starts = [f"{DEGREES[every.index(part.name)]:,}" for part in page.degrees]
+        across, styles = "training triples of the answer, from", styles_of(curves, several=several)
+        degrees = figure(
+            "MRR by degree",
+            lines(curves, across=across, names=starts, styles=styles),
+            "",
+            numbers("MRR", curves, across, starts),
+        )
+        training: dict[str, list[Figure]] = {}
+        for group, charts in page.charts.items():
+            for chart in charts:
+                shown, title = begun(chart), formatting.heading(chart.title)
+                styles = styles_of(chart.curves, several=several)
+                drawing = lines(shown.curves, across="step", styles=styles)
+                behind = numbers(title, chart.curves, "step")
+                training.setdefault(group, []).append(figure(title, drawing, shown.note, behind))
+        embeddings = {
+            run.letter: figure("t-SNE", scatter(run.embedding_plot))
+            for run in page.runs
+            if isinstance(run.embedding_plot, EmbeddingPlot)
+        }
+        calibration = []
+        for run in page.runs:
+            if not run.reliability:
+                continue
+            curves = [
+                Curve(
+                    name,
+                    tuple(
+                        (p, q)
+                        for p, q in zip(of.probability, of.true, strict=True)
+                        if p is not None and q is not None
+                    ),
+                )
+                for name, of in run.reliability.items()
+            ]
+            errors = ", ".join(
+                f"{name} {formatting.four(of.error)}" for name, of in run.reliability.items()
+            )
+            title = f"Reliability{' of ' + run.letter if several else ''}"
+            drawing = lines(curves, across="probability", diagonal=True)
+            note = f"Share of true lines by probability. Expected calibration error: {errors}."
+            behind = numbers(title, curves, "probability")
+            calibration.append(figure(title, drawing, note, behind))
+        return cls(degrees, training, embeddings, calibration, hover)
+
+
+def table_of(contents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Options of some runs, by dotted key, a text for each run; equal first parts stand together.
+
+    Example:
+        >>> table_of([{"dim": 4, "train": {"lr": 0.1}}, {"dim": 8}])
+        {'dim': ['4', '8'], 'train.lr': ['0.1', '']}
+    """
+    given = [dict(flat(content)) for content in contents]
+    keys = list(dict.fromkeys(key for one in given for key in one))
+    parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
+    keys.sort(key=lambda key: parts.index(key.split(".")[0]))
+    return {key: [one.get(key, "") for one in given] for key in keys}
+
+
+def flat(content: Mapping[str, Any] | list[Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested options as dotted keys and texts.
+
+    Example:
+        >>> flat({"sampler": [{"name": "uniform", "k": 20}], "betas": [0.9, 0.99]})
+        [('sampler.0.name', 'uniform'), ('sampler.0.k', '20'), ('betas', '0.9, 0.99')]
+    """
+    found: list[tuple[str, str]] = []
+    entries = content.items() if isinstance(content, Mapping) else enumerate(content)
+    for key, value in entries:
+        inner = value if isinstance(value, list) else [value]
+        if isinstance(value, Mapping) or any(isinstance(one, (Mapping, list)) for one in inner):
+            found += flat(value, f"{before}{key}.")
+        else:
+            texts = [str(one).lower() if isinstance(value, bool) else str(one) for one in inner]
+            found.append((f"{before}{key}", ", ".join(texts)))
+    return found
 
 
 def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -62,21 +280,3 @@ def write(path: Path, page: str) -> Path:
     """Write a page, whole or not at all."""
     write_atomically(path, page.encode("utf-8"))
     return path
-
-
-def asset(name: str) -> str:
-    """A file of this package, as text."""
-    return files("dans.report").joinpath(name).read_text("utf-8")
-
-
-def contents(parts: list[sections.Section]) -> Html:
-    """Where the sections are."""
-    links = [tag("li", None, tag("a", {"href": f"#{part.key}"}, part.title)) for part in parts]
-    return tag("nav", {"aria-label": "Contents"}, tag("ul", None, *links))
-
-
-def section(part: sections.Section) -> Html:
-    """One of them."""
-    heading = tag("h2", {"id": f"{part.key}-title"}, part.title)
-    about = {"id": part.key, "aria-labelledby": f"{part.key}-title"}
-    return tag("section", about, heading, part.body)

@@ -1,16 +1,14 @@
 """Is one run better than another? Differences on the same queries, and over seeds."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor
 
-from dans.analysis.tables import Difference, Results, compare
+from dans.analysis.tables import Difference, paired_test
 from dans.evaluation.evaluator import Ranks
 
 #: The metrics compared, by their names in a report.
@@ -23,22 +21,13 @@ class Gap:
 
     Args:
         metric: what is compared.
-        mean: of the differences; above 0, the first is better.
-        low: where the 95 % interval of the mean begins; None where all differences are equal, or
-            there is but one triple.
-        high: where it ends.
-        p: of a two-sided paired t-test; None likewise.
-        triples: how many.
+        test: the differences, tested over triples.
         better: queries on which the first has the better value.
         worse: queries on which the second has.
     """
 
     metric: str
-    mean: float
-    low: float | None
-    high: float | None
-    p: float | None
-    triples: int
+    test: Difference
     better: int
     worse: int
 
@@ -62,18 +51,11 @@ def gap(metric: str, differences: Tensor) -> Gap:
 
     Example:
         >>> one = gap("mrr", torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.1, 0.1]]))
-        >>> round(one.mean, 3), round(one.low, 3), one.better, one.worse
+        >>> round(one.test.mean, 3), round(one.test.low, 3), one.better, one.worse
         (0.2, -0.457, 4, 0)
     """
-    of_triples = differences.double().mean(1)
-    f, mean = len(of_triples), float(of_triples.mean())
-    error = float(of_triples.std()) / math.sqrt(f) if f > 1 else 0.0
-    counts = f, int((differences > 0).sum()), int((differences < 0).sum())
-    if not error:
-        return Gap(metric, mean, None, None, None, *counts)
-    reach = float(stats.t.ppf(0.975, f - 1)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, f - 1))
-    return Gap(metric, mean, mean - reach, mean + reach, p, *counts)
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    return Gap(metric, paired_test(differences.double().mean(1).tolist()), better, worse)
 
 
 def _gain(ranks: Ranks, metric: str) -> Tensor:
@@ -90,12 +72,12 @@ class OverSeeds:
     Args:
         ours: names of the runs of the first.
         theirs: and of the second.
-        gaps: by metric.
+        tests: by metric.
     """
 
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
-    gaps: dict[str, Difference]
+    tests: dict[str, Difference]
 
 
 def over_seeds(
@@ -118,13 +100,13 @@ def over_seeds(
     first, *others = recipes.values()
     found = []
     for other in others:
-        if len(first.keys() & other.keys()) < 2:
+        shared = sorted(first.keys() & other.keys())
+        if len(shared) < 2:
             continue
-        ours, theirs = (
-            Results({seed: numbers for seed, (_, numbers) in one.items()}, {}, {})
-            for one in (other, first)
-        )
-        names = [tuple(name for name, _ in one.values()) for one in (other, first)]
-        means = {metric: compare(ours, theirs, metric) for metric in METRICS}
-        found.append(OverSeeds(names[0], names[1], means))
+        ours, theirs = (tuple(name for name, _ in one.values()) for one in (other, first))
+        tests = {
+            metric: paired_test([other[s][1][metric] - first[s][1][metric] for s in shared])
+            for metric in METRICS
+        }
+        found.append(OverSeeds(ours, theirs, tests))
     return found

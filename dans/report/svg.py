@@ -1,4 +1,4 @@
-"""Charts as SVG, and beside each what a script says of the point under the pointer."""
+"""Charts as coordinates, and beside each what the page's script shows at the pointer."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,27 +6,31 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dans.analysis.diversity import TRUTH
-from dans.report.curves import Curve
-from dans.report.embedding_plot import Cloud, Point
-from dans.report.markup import LONGEST, Html, join, tag
-from dans.report.report_tables import four
+from dans.report.curves import Curve, thinned
+from dans.report.embedding_plot import EmbeddingPlot, Point
+from dans.report.formatting import four, whole
 
 #: Width and height of a chart of lines, and of its margins: left, top, right, bottom.
 SIZE = (360, 210)
 MARGINS = (48, 10, 12, 34)
-#: Width and height of the cloud.
+#: Width and height of the embedding plot.
 FIELD = (640, 430)
 
 #: From left to right, the least distance of two marks of a curve; its two ends are always marked.
 APART = 12
 
-#: Colours and shapes there are; see ``page.css`` and ``symbols``.
+#: Characters of a name that are shown at the most.
+LONGEST = 160
+#: Rows of the table behind a chart at the most.
+ROWS = 40
+
+#: Colours and shapes there are; see ``templates/page.css`` and ``SHAPES``.
 STYLES = 8
 
 #: The styles of origins that stand for themselves; others take those left.
 ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
 
-#: The styles of runs; of curves that are neither a run's nor a way's.
+#: The styles of runs; of curves that are neither a run's nor a pathway's.
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
@@ -44,37 +48,73 @@ SHAPES = (
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A chart.
+class Group:
+    """A curve, or the points of one origin.
 
     Args:
-        svg: the element.
-        hover: for the script: ``mode``, whether the nearest point counts by ``x`` or ``xy``, and
-            ``stops``, (x, ys, what is said there, the place of its group).
-        names: of its groups.
-        styles: of each group, the number of its colour and shape.
+        name: in the legend; empty for a curve that stands alone.
+        style: the number of its colour and shape.
+        marks: (x, y) of each mark.
+        path: of the line through a curve's points, as SVG writes it.
     """
 
-    svg: Html
+    name: str
+    style: int
+    marks: tuple[tuple[float, float], ...]
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A label at a place of the chart."""
+
+    text: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The geometry of a chart, which ``templates/chart.svg.j2`` writes as SVG.
+
+    Args:
+        size: width and height.
+        groups: what is drawn.
+        hover: for the script: ``mode``, whether the nearest point counts by ``x`` or ``xy``, and
+            ``stops``, (x, ys, what is said there, the place of its group).
+        levels: labelled lines from left to right, each with its label at the left end.
+        labels: below the chart.
+        diagonal: x and y of the two ends of the line y = x.
+        switched: may a reader switch groups on and off?
+    """
+
+    size: tuple[int, int]
+    groups: tuple[Group, ...]
     hover: dict[str, Any]
-    names: tuple[str, ...]
-    styles: tuple[int, ...]
+    levels: tuple[Text, ...] = ()
+    labels: tuple[Text, ...] = ()
+    diagonal: tuple[float, ...] = ()
+    switched: bool = False
 
 
-def symbols() -> Html:
-    """The shapes of all marks, once for the page; not shown themselves."""
-    shapes = [
-        tag("symbol", {"id": f"mark{i}", "overflow": "visible"}, tag("path", {"d": shape}))
-        for i, shape in enumerate(SHAPES)
-    ]
-    return tag("svg", {"class": "symbols", "width": 0, "height": 0, "aria-hidden": "true"}, *shapes)
+@dataclass(frozen=True)
+class Numbers:
+    """The table behind a chart: a row for each place, with the value of each curve."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
 
 
-def mark(style: int) -> Html:
-    """The mark of a style, for a legend."""
-    use = tag("use", {"href": f"#mark{style}"})
-    box = {"class": f"mark s{style}", "viewBox": "-7 -7 14 14", "aria-hidden": "true"}
-    return tag("svg", box, use)
+@dataclass(frozen=True)
+class Figure:
+    """A chart on the page, its title, a note and its numbers; ``key`` is its id."""
+
+    key: str
+    title: str
+    drawing: Drawing
+    note: str = ""
+    numbers: Numbers | None = None
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
@@ -98,7 +138,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
-    """The style of each curve: that of its run or of its way, wherever that tells them apart.
+    """The style of each curve: that of its run or of its pathway, wherever that tells them apart.
 
     Args:
         curves: of one chart.
@@ -133,22 +173,44 @@ def lines(
     """
     frame = Frame.about(curves, names, diagonal=diagonal)
     low = frame.levels[0]
-    parts = [_level(shown, frame.at(frame.start, y)[1]) for y, shown in frame.labelled()]
-    for x in frame.places:
-        if frame.start <= x <= frame.end + 1e-9:
-            place = {"x": frame.at(x, low)[0], "y": SIZE[1] - MARGINS[3] + 14, "class": "tick mid"}
-            parts.append(tag("text", place, names[int(x)] if names else _short(x)))
-    middle = {"x": MARGINS[0] + frame.width / 2, "y": SIZE[1] - 4, "class": "tick mid"}
-    parts.append(tag("text", middle, across))
-    if diagonal:
-        (x1, y1), (x2, y2) = frame.at(0, 0), frame.at(1, 1)
-        parts.append(tag("line", {"class": "ideal", "x1": x1, "y1": y1, "x2": x2, "y2": y2}))
+    levels = [Text(shown, *frame.at(frame.start, y)) for y, shown in frame.labelled()]
+    labels = [
+        Text(names[int(x)] if names else _short(x), frame.at(x, low)[0], SIZE[1] - MARGINS[3] + 14)
+        for x in frame.places
+        if frame.start <= x <= frame.end + 1e-9
+    ]
+    labels.append(Text(across, MARGINS[0] + frame.width / 2, SIZE[1] - 4))
     styles = tuple(styles) or tuple(i % STYLES for i in range(len(curves)))
-    for style, curve in zip(styles, curves, strict=True):
-        parts.append(_curve(style, [frame.at(x, y) for x, y in curve.points]))
-    stops = _stops(curves, frame, across, names)
-    svg = tag("svg", {"viewBox": f"0 0 {SIZE[0]} {SIZE[1]}", "class": "chart"}, *parts)
-    return Drawing(svg, {"mode": "x", "stops": stops}, tuple(c.name for c in curves), styles)
+    groups = [
+        _curve(curve.name, style, [frame.at(x, y) for x, y in curve.points])
+        for style, curve in zip(styles, curves, strict=True)
+    ]
+    return Drawing(
+        SIZE,
+        tuple(groups),
+        {"mode": "x", "stops": _stops(curves, frame, across, names)},
+        tuple(levels),
+        tuple(labels),
+        (*frame.at(0, 0), *frame.at(1, 1)) if diagonal else (),
+    )
+
+
+def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[str] = ()) -> Numbers:
+    """The numbers of a chart of lines, at most ``ROWS`` places of them."""
+    places = sorted({x for curve in curves for x, _ in curve.points})
+    kept = [x for x, _ in thinned([(x, 0.0) for x in places], ROWS)]
+    values = [dict(curve.points) for curve in curves]
+    return Numbers(
+        f"{title}: {len(kept)} of {len(places)} points" if len(kept) < len(places) else title,
+        (across, *(curve.name or title for curve in curves)),
+        tuple(
+            (
+                names[int(x)] if names else whole(x) if x == int(x) else f"{x:.3f}",
+                tuple(of.get(x) for of in values),
+            )
+            for x in kept
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -200,22 +262,13 @@ class Frame:
             yield y, (f"{y:,.{digits}f}" if plain else f"{y:.4g}").replace("-", "−")
 
 
-def _level(shown: str, y: float) -> Html:
-    left = MARGINS[0]
-    line = {"class": "level", "x1": left, "x2": left + Frame.width, "y1": y, "y2": y}
-    label = {"x": left - 6, "y": y + 3.5, "class": "tick end"}
-    return join([tag("line", line), tag("text", label, shown)])
-
-
-def _curve(style: int, points: Sequence[tuple[float, float]]) -> Html:
-    path = " ".join(f"{x:g},{y:g}" for x, y in points)
+def _curve(name: str, style: int, points: Sequence[tuple[float, float]]) -> Group:
     marked = [points[0]]
     for place in points[1:-1]:
         if min(place[0] - marked[-1][0], points[-1][0] - place[0]) >= APART:
             marked.append(place)
     marked += points[-1:] if len(points) > 1 else []
-    marks = [tag("use", {"href": f"#mark{style}", "x": x, "y": y}) for x, y in marked]
-    return tag("g", {"class": f"curve s{style}"}, tag("polyline", {"points": path}), *marks)
+    return Group(name, style, tuple(marked), " ".join(f"{x:g},{y:g}" for x, y in points))
 
 
 def _stops(curves: Sequence[Curve], frame: Frame, across: str, names: Sequence[str]) -> list[Any]:
@@ -235,9 +288,9 @@ def _short(value: float) -> str:
     return (f"{value:,.0f}" if whole else f"{value:.4g}").replace("-", "−")
 
 
-def field(cloud: Cloud) -> Drawing:
-    """The points of a cloud, the true tails on top."""
-    points = [point for group in cloud.points.values() for point in group]
+def scatter(plot: EmbeddingPlot) -> Drawing:
+    """The points of an embedding plot."""
+    points = [point for group in plot.points.values() for point in group]
     xs, ys = [point.x for point in points], [point.y for point in points]
     wide, high = max(max(xs) - min(xs), 1e-9), max(max(ys) - min(ys), 1e-9)
 
@@ -246,24 +299,16 @@ def field(cloud: Cloud) -> Drawing:
         y = 12 + (FIELD[1] - 24) * (max(ys) - point.y) / high
         return round(x, 1), round(y, 1)
 
-    styles, spare = [], iter([2, 3, 4, 5] * len(cloud.points))
-    for name in cloud.points:
-        styles.append(ORIGINS[name] if name in ORIGINS else next(spare))
-    stops, groups = [], []
-    for i, (name, group) in enumerate(cloud.points.items()):
-        marks = []
-        for point in group:
-            x, y = at(point)
-            marks.append(tag("use", {"href": f"#mark{styles[i]}", "x": x, "y": y}))
-            stops.append([x, [y], said(name, point), i])
-        groups.append(tag("g", {"class": f"cloud s{styles[i]}", "data-group": i}, *marks))
-    drawn = [*groups[1:], groups[0]]
-    svg = tag("svg", {"viewBox": f"0 0 {FIELD[0]} {FIELD[1]}", "class": "chart field"}, *drawn)
-    return Drawing(svg, {"mode": "xy", "stops": stops}, tuple(cloud.points), tuple(styles))
+    spare, stops, groups = iter([2, 3, 4, 5] * len(plot.points)), [], []
+    for i, (name, group) in enumerate(plot.points.items()):
+        marks = tuple(map(at, group))
+        groups.append(Group(name, ORIGINS[name] if name in ORIGINS else next(spare), marks))
+        stops += [[x, [y], said(name, p), i] for (x, y), p in zip(marks, group, strict=True)]
+    return Drawing(FIELD, tuple(groups), {"mode": "xy", "stops": stops}, switched=True)
 
 
 def said(origin: str, point: Point) -> str:
-    """What the picture says of a point: the entity, its way, and what it answers."""
+    """What the picture says of a point: the entity, its origin, and what it answers."""
     name = point.name[:LONGEST]
     lines = [f"nearest to {name}" if point.generated else name, origin]
     if point.query:

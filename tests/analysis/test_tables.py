@@ -40,7 +40,7 @@ def keep(root: Path, recipe: str, seed: int, mrr: float, *, last: float | None =
 def test_differences_are_paired_by_seed() -> None:
     ours, theirs = results({0: 0.5, 1: 0.7, 2: 0.6}), results({2: 0.5, 0: 0.4, 1: 0.5, 9: 0.0})
     difference = compare(ours, theirs, "mrr")
-    assert difference.seeds == 3
+    assert difference.count == 3
     assert difference.mean == pytest.approx((0.1 + 0.2 + 0.1) / 3)
     assert difference.error == pytest.approx(math.sqrt(0.01 / 3) / math.sqrt(3))
     # t = .13333 / .03333 = 4 with two degrees of freedom

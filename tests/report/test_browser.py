@@ -139,9 +139,9 @@ def test_hostile_names_show_as_text(opened: Chrome) -> None:
     assert "owned" not in (opened.title, opened.execute_script("return window.name"))
 
 
-def test_pointer_on_the_cloud_names_the_entity_and_its_way(opened: Chrome) -> None:
+def test_pointer_on_the_embedding_plot_names_the_entity_and_its_way(opened: Chrome) -> None:
     said = {}
-    for group in opened.find_elements(By.CSS_SELECTOR, ".cloud"):
+    for group in opened.find_elements(By.CSS_SELECTOR, ".points"):
         origin = opened.execute_script(
             """
             const figure = arguments[0].closest("figure");
@@ -176,8 +176,8 @@ def test_arrow_keys_go_from_point_to_point(opened: Chrome) -> None:
     assert tip(opened) == ""
 
 
-def test_groups_of_the_cloud_can_be_switched_off(opened: Chrome) -> None:
-    group = opened.find_elements(By.CSS_SELECTOR, ".cloud")[-1]
+def test_groups_of_the_embedding_plot_can_be_switched_off(opened: Chrome) -> None:
+    group = opened.find_elements(By.CSS_SELECTOR, ".points")[-1]
     figure = group.find_element(By.XPATH, "ancestor::figure")
     button = figure.find_element(
         By.CSS_SELECTOR, f"button[data-group='{group.get_attribute('data-group')}']"

@@ -7,24 +7,24 @@ import pytest
 import torch
 
 from dans.analysis.diversity import Group
-from dans.report import embedding_plot as clouds
-from dans.report.embedding_plot import Cloud, cloud, draw, measured
+from dans.report import embedding_plot as plots
+from dans.report.embedding_plot import EmbeddingPlot, draw, embedding_plot, measured
 from dans.report.gather import Page
 from dans.runs.train import load
 
 
-def picture(run: Path, triples: int = 12) -> Cloud | str:
+def picture(run: Path, triples: int = 12) -> EmbeddingPlot | str:
     trained = load(run)
     drawn = draw(trained, triples=triples)
     assert not isinstance(drawn, str)
-    return cloud(trained, drawn, triples=triples)
+    return embedding_plot(trained, drawn, triples=triples)
 
 
 def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page) -> None:
-    found = page.runs[1].cloud
-    assert isinstance(found, Cloud)
+    found = page.runs[1].embedding_plot
+    assert isinstance(found, EmbeddingPlot)
     assert list(found.points) == ["true tails", "entity pathway", "relation pathway", "uniform"]
-    kg = page.traps.audit
+    kg = page.data.audit
     assert kg.entities == 8
     for origin, points in found.points.items():
         assert len(points) <= found.drawn[origin]
@@ -35,16 +35,19 @@ def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page)
 
 
 def test_same_seed_same_picture(runs: list[Path], page: Page) -> None:
-    found, shown = picture(runs[1]), page.runs[1].cloud
-    assert isinstance(found, Cloud)
-    assert isinstance(shown, Cloud)
+    found, shown = picture(runs[1]), page.runs[1].embedding_plot
+    assert isinstance(found, EmbeddingPlot)
+    assert isinstance(shown, EmbeddingPlot)
     assert (found.points, found.drawn) == (shown.points, shown.drawn)
 
 
 def test_of_all_negatives_as_many_are_measured(page: Page) -> None:
-    clouds = [run.cloud for run in page.runs if isinstance(run.cloud, Cloud)]
-    sizes = [of["points"] for c in clouds for name, of in c.numbers.items() if name != "true tails"]
-    counts = [n for c in clouds for name, n in c.drawn.items() if name != "true tails"]
+    found = [run.embedding_plot for run in page.runs]
+    plotted = [plot for plot in found if isinstance(plot, EmbeddingPlot)]
+    sizes = [
+        of["points"] for c in plotted for name, of in c.numbers.items() if name != "true tails"
+    ]
+    counts = [n for c in plotted for name, n in c.drawn.items() if name != "true tails"]
     assert len(sizes) == 4
     assert set(sizes) == {min(counts)}
     assert max(counts) > min(counts)
@@ -63,15 +66,15 @@ def test_share_of_distinct_points_has_one_denominator() -> None:
 
 
 def test_crowded_origins_are_thinned(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clouds, "MOST", 4)
+    monkeypatch.setattr(plots, "MOST", 4)
     found = picture(runs[0])
-    assert isinstance(found, Cloud)
+    assert isinstance(found, EmbeddingPlot)
     assert len(found.points["uniform"]) == 4
     assert found.drawn["uniform"] > 4
 
 
 def test_too_few_points_are_no_picture(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clouds, "MOST", 3)
+    monkeypatch.setattr(plots, "MOST", 3)
     assert "needs more points" in str(picture(runs[0], triples=1))
 
 

@@ -97,7 +97,7 @@ def test_later_runs_are_compared_with_the_first(page: Page) -> None:
     (gaps,) = page.pairs.values()
     first, second = (run.report.both for run in page.runs)
     for gap in gaps:
-        assert gap.mean == pytest.approx(second[gap.metric] - first[gap.metric])
+        assert gap.test.mean == pytest.approx(second[gap.metric] - first[gap.metric])
     assert list(page.pairs) == ["B"]
 
 
@@ -146,7 +146,7 @@ def test_run_without_a_sampler_has_a_sentence_for_a_picture(
     )
     train(configure(recipe, []), tmp_path / "run", objectives=OBJECTIVES)
     page = gather([tmp_path / "run"])
-    assert page.runs[0].cloud == (
+    assert page.runs[0].embedding_plot == (
         "There is no picture: sampler: the run was trained without one, by softmax."
     )
     assert "trained without one" in render(page)

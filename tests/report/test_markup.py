@@ -1,12 +1,13 @@
 """Text never becomes markup, and data never ends its script."""
 
-import html
 import json
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
 
-from dans.report.markup import LONGEST, Html, data, digest, join, named, tag
+from dans.report.page import digest, environment
+from dans.report.svg import LONGEST
 from tests.report.conftest import HOSTILE
 
 
@@ -34,9 +35,14 @@ def read(markup: str) -> Reader:
     return reader
 
 
+def rendered(template: str, **values: object) -> str:
+    """A template from text, in the environment of the page's own."""
+    return environment().from_string(template).render(**values)
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_text_stays_text_and_attributes_stay_attributes(text: str) -> None:
-    found = read(tag("p", {"title": text}, text))
+    found = read(rendered('<p title="{{ text }}">{{ text }}</p>', text=text))
     assert found.tags == ["p"]
     assert found.text == text
     assert found.attributes == [("title", text)]
@@ -44,23 +50,25 @@ def test_text_stays_text_and_attributes_stay_attributes(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_data_survives_its_script_and_never_ends_it(text: str) -> None:
-    script = tag("script", {"type": "application/json"}, data({text: [text]}))
-    assert not set("<>&") & set(data({text: [text]}))
+    data = rendered("{{ data | tojson }}", data={text: [text]})
+    assert not set("<>&") & set(data)
+    script = f'<script type="application/json">{data}</script>'
     assert json.loads(read(script).text) == {text: [text]}
 
 
 def test_numbers_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        data([float("nan")])
+        rendered("{{ data | tojson }}", data=[float("nan")])
 
 
-def test_markup_is_taken_as_it_is_and_none_left_out() -> None:
-    assert join([Html("<b>"), "<b>", None, 3]) == "<b>&lt;b&gt;3"
-    assert tag("td", {"colspan": 2, "hidden": True, "id": None}) == '<td colspan="2" hidden></td>'
+def test_what_a_template_lacks_is_refused() -> None:
+    with pytest.raises(UndefinedError, match="mistaken"):
+        rendered("{{ mistaken }}")
 
 
 def test_endless_names_are_cut() -> None:
-    assert len(html.unescape(read(named("n" * 10_000)).text)) == LONGEST + 1
+    name = environment().get_template("macros.html.j2").module.name  # type: ignore[attr-defined]
+    assert len(read(name("n" * 10_000)).text) == LONGEST + 1
 
 
 def test_digest_is_that_of_a_policy() -> None:

@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
-from dans.report.background import triple
+from dans.report.formatting import best
 from dans.report.gather import Page
-from dans.report.markup import digest
-from dans.report.page import asset, destination, render, write
-from dans.report.report_tables import best
-from dans.report.results import metrics, protocol
+from dans.report.page import (
+    asset,
+    destination,
+    digest,
+    environment,
+    protocol,
+    render,
+    write,
+)
 from dans.report.svg import STYLES
 from tests.processes import run
 from tests.report.conftest import HOSTILE
@@ -112,10 +117,10 @@ def test_options_that_differ_stand_first(html: str) -> None:
 
 
 def test_an_entity_named_like_a_query_is_no_query() -> None:
+    triple = environment().get_template("macros.html.j2").module.triple  # type: ignore[attr-defined]
     assert triple("?", "knows", "?").count("<b>") == 0
-    assert triple("?", "knows", None).index("<bdi>?</bdi>") < triple("?", "knows", None).index(
-        "<b>"
-    )
+    query = triple("?", "knows", None)
+    assert query.index("<bdi>?</bdi>") < query.index("<b>")
 
 
 def test_mean_ranks_that_show_alike_are_both_the_best(page: Page) -> None:
@@ -126,7 +131,7 @@ def test_mean_ranks_that_show_alike_are_both_the_best(page: Page) -> None:
             for i, side in enumerate(("both", "heads", "tails"))
         }
         runs.append(dataclasses.replace(of, report=dataclasses.replace(of.report, **sides)))
-    html = metrics(dataclasses.replace(page, runs=tuple(runs)))
+    html = render(dataclasses.replace(page, runs=tuple(runs)))
     assert html.count('<td class="n">2.11</td>') == 2
     assert best([2.111, 2.114, 2.2], lowest=True, digits=2) == [True, True, False]
     assert best([0.99996, 0.99994]) == [True, False]
@@ -153,7 +158,7 @@ def test_text_and_marks_stand_out(theme: int) -> None:
     css = asset("page.css")
     roots = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", roots[theme]))
-    (opacity,) = re.findall(r"\.cloud use \{ fill-opacity: ([.\d]+)", css)
+    (opacity,) = re.findall(r"\.points use \{ fill-opacity: ([.\d]+)", css)
     for name in ("ink", "soft", "faint", "accent", "warn"):
         assert contrast(colours[name], colours["paper"]) >= 4.5, name
     assert contrast(colours["soft"], colours["wash"]) >= 4.5
@@ -174,7 +179,7 @@ def test_same_runs_same_page(page: Page, html: str) -> None:
 
 
 def test_large_tables_are_cut_and_say_so(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dans.report.results.RELATIONS", 2)
+    monkeypatch.setattr("dans.report.page.RELATIONS", 2)
     assert "2 of 3 relations with test triples" in render(page)
 
 

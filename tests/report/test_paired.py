@@ -23,19 +23,21 @@ def test_difference_is_that_of_the_reports_and_tested_by_triples() -> None:
     a, b = (1 / one.realistic for one in (ours, theirs))
     test = stats.ttest_rel(a.mean(1).numpy(), b.mean(1).numpy())
     mrr = found["mrr"]
-    assert mrr.mean == pytest.approx(float(a.mean() - b.mean()))
-    assert mrr.p == pytest.approx(float(test.pvalue))
+    assert mrr.test.mean == pytest.approx(float(a.mean() - b.mean()))
+    assert mrr.test.p == pytest.approx(float(test.pvalue))
     interval = test.confidence_interval(0.95)
-    assert (mrr.low, mrr.high) == pytest.approx((float(interval.low), float(interval.high)))
-    assert (mrr.better, mrr.worse, mrr.triples) == (4, 1, 4)
-    assert found["hits@10"].mean == pytest.approx(-1 / 8)
-    assert found["hits@1"].mean == pytest.approx((1 + 1 + 1) / 8)
+    assert (mrr.test.low, mrr.test.high) == pytest.approx(
+        (float(interval.low), float(interval.high))
+    )
+    assert (mrr.better, mrr.worse, mrr.test.count) == (4, 1, 4)
+    assert found["hits@10"].test.mean == pytest.approx(-1 / 8)
+    assert found["hits@1"].test.mean == pytest.approx((1 + 1 + 1) / 8)
 
 
 def test_runs_that_agree_everywhere_have_no_interval() -> None:
     (one, *_) = gaps(ranks([(1, 2), (3, 4)]), ranks([(1, 2), (3, 4)]))
-    assert (one.mean, one.low, one.high, one.p, one.better) == (0, None, None, None, 0)
-    assert gap("mrr", torch.tensor([[0.5, 0.0]])).low is None
+    assert (one.test.mean, one.test.low, one.test.high, one.better) == (0, None, None, 0)
+    assert gap("mrr", torch.tensor([[0.5, 0.0]])).test.low is None
 
 
 def test_other_triples_are_refused() -> None:
@@ -51,6 +53,6 @@ def test_runs_that_differ_by_seed_alone_are_one_recipe() -> None:
     values = (0.5, 0.6, 0.7, 0.9)
     (found,) = over_seeds(configs, [dict.fromkeys(METRICS, value) for value in values])
     assert (found.ours, found.theirs) == (("C", "D"), ("A", "B"))
-    assert found.gaps["mrr"].mean == pytest.approx((0.9 - 0.5 + 0.7 - 0.6) / 2)
-    assert found.gaps["mrr"].seeds == 2
+    assert found.tests["mrr"].mean == pytest.approx((0.9 - 0.5 + 0.7 - 0.6) / 2)
+    assert found.tests["mrr"].count == 2
     assert over_seeds({"A": configs["A"], "C": configs["C"]}, [{}, {}]) == []

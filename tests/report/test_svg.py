@@ -1,13 +1,22 @@
 """Charts: what is drawn lies within, and what is said is what was drawn."""
 
-import re
 from itertools import pairwise
 
 import pytest
 
 from dans.report.curves import Curve
-from dans.report.embedding_plot import Cloud, Point
-from dans.report.svg import FIELD, SIZE, field, lines, said, styles_of, ticks
+from dans.report.embedding_plot import EmbeddingPlot, Point
+from dans.report.page import environment
+from dans.report.svg import (
+    FIELD,
+    SIZE,
+    Drawing,
+    lines,
+    said,
+    scatter,
+    styles_of,
+    ticks,
+)
 
 CURVES = [
     Curve("A", ((0, 0.5), (50, 0.75), (700, 1.0))),
@@ -38,15 +47,19 @@ def test_ticks_are_round_few_and_hold_all(low: float, high: float) -> None:
     assert steps == {1.0}
 
 
-def places(svg: str, name: str) -> list[tuple[float, float]]:
-    """Where the marks of some element lie."""
-    found = re.findall(rf'<{name} [^>]*\bx="([-\d.]+)" y="([-\d.]+)"', svg)
-    return [(float(x), float(y)) for x, y in found]
+def places(drawing: Drawing) -> list[tuple[float, float]]:
+    """Where the marks of all groups lie."""
+    return [place for group in drawing.groups for place in group.marks]
+
+
+def written(drawing: Drawing) -> str:
+    """The SVG of a drawing."""
+    return environment().get_template("chart.svg.j2").render(chart=drawing)
 
 
 def test_curves_lie_within_and_say_their_values() -> None:
     drawing = lines(CURVES, across="step")
-    marks = places(drawing.svg, "use")
+    marks = places(drawing)
     assert len(marks) == 5
     assert all(0 <= x <= SIZE[0] and 0 <= y <= SIZE[1] for x, y in marks)
     assert [text for _, _, text in drawing.hover["stops"]] == [
@@ -67,13 +80,13 @@ def test_higher_values_stand_higher() -> None:
 @pytest.mark.parametrize("points", [((0, 0.5),), ((3, 0.0), (3, 0.0))])
 def test_a_single_point_is_a_chart(points: tuple[tuple[float, float], ...]) -> None:
     drawing = lines([Curve("", points)], across="step")
-    assert "nan" not in drawing.svg
+    assert "nan" not in written(drawing)
     assert len(drawing.hover["stops"]) == 1
 
 
 def test_names_stand_for_places() -> None:
     drawing = lines([Curve("", ((0, 1.0), (1, 0.5)))], across="degree", names=["0", "2–4"])
-    assert "2–4</text>" in drawing.svg
+    assert "2–4</text>" in written(drawing)
     assert drawing.hover["stops"][1][2] == "degree 2–4\n0.5000"
 
 
@@ -88,28 +101,28 @@ def test_a_run_keeps_its_style_and_a_way_its_own() -> None:
     assert len(set(styles_of(everything, several=True))) == 4
 
 
-def cloud(points: dict[str, tuple[Point, ...]]) -> Cloud:
-    return Cloud("r", 1, 1, points, {name: len(of) for name, of in points.items()}, {})
+def plot(points: dict[str, tuple[Point, ...]]) -> EmbeddingPlot:
+    return EmbeddingPlot("r", 1, 1, points, {name: len(of) for name, of in points.items()}, {})
 
 
-def test_points_of_a_cloud_lie_within_and_say_their_names() -> None:
+def test_points_of_an_embedding_plot_lie_within_and_say_their_names() -> None:
     groups = {
         "true tails": (Point(-40.0, 3.0, "ada", False, ""),),
         "entity pathway": (Point(10.0, -90.0, "bob", True, "cy, knows, ?"),),
         "mine": (Point(0.0, 0.0, "tea", False, "cy, knows, ?"),),
     }
-    drawing = field(cloud(groups))
-    marks = places(drawing.svg, "use")
+    drawing = scatter(plot(groups))
+    marks = places(drawing)
     assert all(0 < x < FIELD[0] and 0 < y < FIELD[1] for x, y in marks)
     assert drawing.hover["stops"][0][2] == "ada\ntrue tails"
     assert drawing.hover["stops"][1][2] == "nearest to bob\nentity pathway\nfor cy, knows, ?"
     assert [stop[3] for stop in drawing.hover["stops"]] == [0, 1, 2]
-    assert len(set(drawing.styles)) == 3
+    assert len({group.style for group in drawing.groups}) == 3
 
 
 def test_points_on_one_spot_are_drawn() -> None:
     groups = {"true tails": (Point(1.0, 1.0, "a", False, ""), Point(1.0, 1.0, "b", False, ""))}
-    assert "nan" not in field(cloud(groups)).svg
+    assert "nan" not in written(scatter(plot(groups)))
 
 
 def test_endless_names_are_cut_under_the_pointer() -> None:

@@ -24,7 +24,7 @@ function watch(figure, { mode, stops }) {
 
   const shown = (i) => !off.has(stops[i][3]);
 
-  // Marks of a cloud, each with its place among the stops: what lies on top is what is meant.
+  // Marks of an embedding plot, each with its place among the stops: what lies on top is what is meant.
   const places = new Map();
   if (mode === "xy") {
     const groups = new Map();
