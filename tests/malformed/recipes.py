@@ -379,12 +379,12 @@ CASES = [
     sampler(
         "unknown preset",
         'name = "dans"\npreset = "danz"',
-        "sampler.0.preset: known: paper, code, dans; got 'danz'",
+        "sampler.0.preset: known: paper, dans; got 'danz'",
     ),
     sampler(
         "preset of a list",
         'name = "dans"\npreset = ["dans"]',
-        "sampler.0.preset: known: paper, code, dans",
+        "sampler.0.preset: known: paper, dans",
     ),
     sampler(
         "preset of another sampler",
