@@ -108,7 +108,9 @@ def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["Trainer.judge", "PhaseOptimizers.move", "Trainer.diagnose"])
+@pytest.mark.parametrize(
+    "function", ["Trainer.judge", "PhaseOptimizers.move", "Diagnosis.diagnose"]
+)
 def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     function: str, folder: Path, out: Path
 ) -> None:

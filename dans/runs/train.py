@@ -30,7 +30,7 @@ from dans.runs.build import Objectives, build_model, build_objective, build_trai
 from dans.runs.init_from import check_initial, give_weights, initial_run
 from dans.samplers import NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
-from dans.training.lock import Lock
+from dans.training.files import Lock
 from dans.training.run import Run, Which
 from dans.training.trackers import check_trackers
 from dans.training.trainer import Trainer, Watch, check_digest

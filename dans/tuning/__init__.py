@@ -15,7 +15,7 @@ from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives
 from dans.runs.init_from import DOORS, folder
-from dans.training.lock import Lock
+from dans.training.files import Lock
 from dans.tuning.plan import Plan
 from dans.tuning.study import Study, database_errors
 from dans.tuning.trials import best_of
