@@ -17,6 +17,7 @@ from pathlib import Path
 
 from baselines.assembly import OBJECTIVES
 from dans.cli import parsing as cli
+from dans.config.recipes import find_recipe
 from dans.runs.init_from import DOORS
 from dans.tuning import Plan, tune
 
@@ -37,7 +38,7 @@ def main() -> None:
     cli.add_tracking_option(parser)
     args = parser.parse_args()
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
-    recipe = cli.find_recipe(args.recipe, args.kind)
+    recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
     print(tune(plan, args.trials, where=args.out, track=args.track, objectives=OBJECTIVES))

@@ -22,7 +22,6 @@ import torch
 from msgspec import structs
 
 from dans.cli import parsing as cli
-from dans.cli.parsing import RECIPES
 from dans.config.schema import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard
 from dans.data.graph import KnowledgeGraph
@@ -150,7 +149,7 @@ class World:
         """Put a trained run where a block expects one, if it is one that could have been made."""
         _, kind, *rest = Path(run).parts
         if kind in STANDS_IN:
-            assert (RECIPES / kind / f"{rest[0]}.toml").exists(), f"{run}: no recipe makes it"
+            assert rest[0] in cli.records(kind, "expected"), f"{run}: no recipe makes it"
             assert not rest[1:] or int(rest[1].removeprefix("seed")) < 5, f"{run}: not made here"
             place = self.folder / "runs" / kind / rest[0] / (rest[1] if rest[1:] else "seed0")
             if not place.exists():
@@ -239,11 +238,11 @@ class World:
         cli.add_training_options(parser, kind=kind, recipe=STANDS_IN[kind][-1])
         try:
             asked = parser.parse_args(arguments)
-            cli.training(asked, kind=kind)
+            _, where_to = cli.training(asked, kind=kind)
         except InputError as error:
             pytest.fail(f"{where}: {error}")
         if not asked.resume and not asked.out:
-            shutil.rmtree(self.folder / "runs" / kind / asked.recipe, ignore_errors=True)
+            shutil.rmtree(self.folder / where_to, ignore_errors=True)
 
     def text(self, block: Block) -> None:
         """Answers of a run are what was printed just above, but for rows and numbers."""
@@ -473,8 +472,8 @@ def test_marks_of_tables_are_in_pairs_and_on_one_page() -> None:
 
 
 def test_every_table_of_results_says_where_it_comes_from() -> None:
-    recipes = "".join(path.read_text("utf-8") for path in RECIPES.rglob("*.toml"))
-    commits = set(re.findall('commit = "([0-9a-f]+)"', recipes))
+    expected = [its for kind in DOORS for its in cli.records(kind, "expected").values()]
+    commits = {its["commit"] for its in expected}
     found = 0
     for page in PAGES:
         text = page.read_text("utf-8")

@@ -15,7 +15,7 @@ from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
-from dans.config.recipes import merge, override, read_recipe
+from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
@@ -38,14 +38,16 @@ from dans.training.trainer import Trainer, Watch, check_digest
 log = logging.getLogger(__name__)
 
 
-def configure(recipe: Path, assignments: list[str], *, made: Path | None = None) -> RunConfig:
+def configure(
+    recipe: Path | Recipe, assignments: list[str], *, made: Path | None = None
+) -> RunConfig:
     """A recipe and its overrides as a configuration.
 
     A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
     but for what ``dans.runs.init_from.FREE`` lets it set itself.
 
     Args:
-        recipe: a TOML file.
+        recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
         made: the folder of a run that continues; what it took over is read there, where the run it
             started from is gone.
