@@ -1,4 +1,4 @@
-"""Every option of a recipe, as tables: read from the classes that take them."""
+"""Every option of a recipe, and every recipe, as tables: read from the classes and the files."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from msgspec import NODEFAULT, Struct, structs
 
 from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config import schema as config
+from dans.config.recipes import RECIPES, SETTINGS
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES
@@ -59,7 +60,18 @@ def tables(pages: Mapping[str, str]) -> str:
     for name, table in CHOSEN.items():
         mark = f"[[{name}]]" if name in ("sampler", "regularizer") else f"[{name}]"
         parts += [f"## `{mark}`", chosen(name, table, pages)]
+    for folder in ("bases", *SETTINGS.values()):
+        parts += [f"## `dans/recipes/{folder}`", files(folder)]
     return "\n\n".join(parts)
+
+
+def files(folder: str) -> str:
+    """The bases, or the settings of a kind, each with the first line of its file."""
+    rows = ["| name | what |", "|---|---|"]
+    for path in sorted((RECIPES / folder).glob("*.toml")):
+        first = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
+        rows.append(f"| `{path.stem}` | {first} |")
+    return "\n".join(rows)
 
 
 def section(kind: type[Any]) -> str:

@@ -1,7 +1,7 @@
-"""Train, evaluate and inspect every recipe of a kind over several seeds; resumes where it stopped.
+"""Train, evaluate and inspect all runs of a kind that a table of results holds, over several seeds.
 
-What is evaluated and inspected already is left alone. Several of these may share the work, each
-with its own pattern.
+Resumes where it was stopped: what is evaluated and inspected already is left alone. Several of
+these may share the work, each with its own pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
   python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
@@ -11,24 +11,25 @@ with its own pattern.
 from baselines.assembly import train
 from dans.analysis.inspection import inspect_run
 from dans.cli import parsing as cli
+from dans.config.recipes import find_recipe
 from dans.runs.evaluate import judge
-from dans.runs.init_from import folder
+from dans.runs.init_from import DOORS, folder
 from dans.training.run import Run
 
 
 def main() -> None:
     """Parse, then train, judge and inspect one run after the other."""
     parser = cli.parser(__doc__)
-    parser.add_argument("kind", choices=sorted(path.name for path in cli.RECIPES.iterdir()))
+    parser.add_argument("kind", choices=sorted(DOORS))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--seeds", type=cli.whole(1), default=5, help="0 to N - 1 (default: 5)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as there")
     cli.add_tracking_option(parser)
     args = parser.parse_args()
-    recipes = {path.stem: path for path in sorted((cli.RECIPES / args.kind).glob("*.toml"))}
-    for recipe in cli.matching(recipes, args.match).values():
+    for name in cli.matching(cli.records(args.kind, "expected"), args.match):
+        recipe = find_recipe(name, args.kind)
         for seed in range(args.seeds):
-            where = folder(f"{args.kind}/{recipe.stem}", seed)
+            where = folder(f"{args.kind}/{name}", seed)
             config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
             judged = (where / "report.last.json").exists() and Run(where).config() == config
             if not judged:

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
-    parser.add_argument("--expected", action="store_true", help="hold them to what recipes expect")
+    parser.add_argument("--expected", action="store_true", help="hold them to what is expected")
     args = parser.parse_args()
     results = cli.matching(tables.collect(args.runs), args.match)
     if args.across:

@@ -1,7 +1,7 @@
 """Train a negative: softmax over all entities, sampled losses, or no negatives at all.
 
-python scripts/train_baseline.py --recipe umls-distmult-sce
-python scripts/train_baseline.py --recipe wn18am-distmult-sp --seed 1 --resume
+python scripts/train_baseline.py --recipe umls-distmult --loss sce
+python scripts/train_baseline.py --recipe wn18am-distmult --loss sp --seed 1 --resume
 """
 
 from baselines import assembly

@@ -1,10 +1,10 @@
-"""Train on from a pre-trained run with DANS, or with any other sampler a recipe names.
+"""Train on from a pre-trained run with DANS, or with any other sampler setting.
 
 DANS learns to generate negatives while the model learns to tell them from triples. The run it
 starts from must be there; if it is not, the message says how to make it.
 
   python scripts/train_dans.py --recipe umls-distmult
-  python scripts/train_dans.py --recipe umls-distmult-kept --seed 1 --resume
+  python scripts/train_dans.py --recipe umls-distmult --sampler kept --seed 1 --resume
 """
 
 from baselines import assembly

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.cli import parsing as cli
+from dans.config.recipes import find_recipe
 from dans.runs.init_from import DOORS
 from dans.tuning import Plan, tune
 
@@ -37,11 +38,11 @@ def main() -> None:
     cli.add_tracking_option(parser)
     args = parser.parse_args()
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
-    recipe = cli.find_recipe(args.recipe, args.kind)
+    recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
-    parts = {"objectives": OBJECTIVES, "samplers": SAMPLERS}
-    print(tune(plan, args.trials, where=args.out, track=args.track, **parts))
+    given = {"where": args.out, "track": args.track}
+    print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
 
 
 if __name__ == "__main__":

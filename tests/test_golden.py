@@ -2,8 +2,7 @@
 
 import pytest
 
-from dans.cli.parsing import RECIPES
-from dans.config.recipes import override, read_recipe
+from dans.config.recipes import find_recipe, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -16,7 +15,7 @@ def test_a_hundred_steps_reach_what_they_did() -> None:
         kg = KnowledgeGraph.load("umls")
     except InputError as error:
         pytest.skip(f"UMLS is not here: {error}")
-    plain = read_recipe(RECIPES / "pretrain" / "umls-distmult.toml")
+    plain = read_recipe(find_recipe("umls-distmult", "pretrain"))
     config = RunConfig.parse(override(plain, ["train.steps=100", "train.validate_every=100"]))
     report = build_trainer(config, kg, None).fit(100)
     assert report is not None

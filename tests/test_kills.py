@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 #: Random kills of each recipe.
-KILLS = 20
+KILLS = 5
 
 
 #: More calls than it takes to write a checkpoint that is the best.
@@ -90,14 +90,15 @@ def test_run_killed_at_random_moments_ends_equal_to_one_never_killed(
 
 @pytest.mark.slow
 def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, out: Path) -> None:
-    save = is_best(folder, "pretrain").index(True, 2)
+    save = max(number for number, best in enumerate(is_best(folder, "pretrain")) if best)
+    assert save > 1
     kills = 0
     for call, torn in [(call, False) for call in range(CALLS)] + [(1, True), (7, True)]:
         where = out.with_name(f"{out.name}-{call}-{torn}")
-        fault = partial(faults.kill_in_save, save, call, torn=torn)
-        killed = go_on("pretrain", where, before=fault)
+        stopped(folder, where, save=save)
+        killed = go_on("pretrain", where, before=partial(faults.kill_in_save, 0, call, torn=torn))
         if killed.returncode == 0:
-            break
+            continue
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         kills += 1
         done = go_on("pretrain", where)
@@ -108,11 +109,13 @@ def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, o
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["Trainer.judge", "PhaseOptimizers.move", "Trainer.diagnose"])
+@pytest.mark.parametrize(
+    "function", ["Trainer.judge", "PhaseOptimizers.move", "Diagnosis.diagnose"]
+)
 def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     function: str, folder: Path, out: Path
 ) -> None:
-    chance, kills = random.Random(f"inside: {function}"), 4
+    chance, kills = random.Random(f"inside: {function}"), 2
     for _ in range(kills):
         fault = partial(faults.kill_inside, function, chance.randrange(1, 4), chance.randrange(30))
         killed = go_on("dans", out, before=fault)
@@ -124,7 +127,7 @@ def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["empty", "cut", "flipped"])
+@pytest.mark.parametrize("how", ["cut", "flipped"])
 def test_damaged_checkpoint_falls_back_to_the_one_before(how: str, folder: Path, out: Path) -> None:
     stopped(folder, out)
     path = out / "last.safetensors"
@@ -186,9 +189,7 @@ def test_damaged_best_checkpoint_is_made_again_or_missed_aloud(folder: Path, out
 def test_best_checkpoint_that_is_nowhere_else_is_missed_aloud(folder: Path, out: Path) -> None:
     still = ("--set", "train.lr=0.0")
     killed = run(
-        *command("pretrain", out, *still),
-        cwd=folder,
-        before=partial(faults.kill_in_save, 4, 0),
+        *command("pretrain", out, *still), cwd=folder, before=partial(faults.kill_in_save, 4, 0)
     )
     assert killed.returncode == -signal.SIGKILL
     (out / "best.safetensors").write_bytes(b"")
@@ -232,7 +233,8 @@ def test_disk_that_refuses_ends_in_a_sentence_and_nothing_is_lost(
 ) -> None:
     call, number, left = FULL[when]
     save = is_best(folder, "pretrain").index(False, 2)
-    done = go_on("pretrain", out, before=partial(faults.fail_in_save, save, call, number))
+    stopped(folder, out, save=save)
+    done = go_on("pretrain", out, before=partial(faults.fail_in_save, 0, call, number))
     step = 4 * (save if when == "metrics" else save - 1)
     file = "metrics.jsonl" if when == "metrics" else "last.safetensors"
     good = f"the last good checkpoint is {out}/{left}.safetensors, of step {step}"
@@ -287,12 +289,9 @@ def test_second_process_in_a_folder_is_sent_away(folder: Path, out: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [2, 4])
-def test_interrupted_run_says_where_it_goes_on_and_does(
-    after: int, folder: Path, out: Path
-) -> None:
+def test_interrupted_run_says_where_it_goes_on_and_does(folder: Path, out: Path) -> None:
     with Running(*command("dans", out), cwd=folder) as running:
-        while validations(out) < after:
+        while validations(out) < 3:
             assert running.poll() is None
             time.sleep(0.002)
         running.send(signal.SIGINT)

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dans.allocator import keep_freed_memory
-from dans.config.recipes import read_recipe
+from dans.config.reading import read_toml
+from dans.config.recipes import DEFAULT, SETTINGS, find_recipe, run_name
 from dans.config.schema import RunConfig
 from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
 from dans.evaluation.classifier import ClassificationReport
@@ -23,8 +24,8 @@ from dans.training.trackers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
 
-#: Where recipes lie, by kind.
-RECIPES = Path(__file__).resolve().parents[2] / "scripts" / "recipes"
+#: What recipes are expected to give and what papers have: a file for each table, KIND-TABLE.toml.
+RESULTS = Path(__file__).resolve().parents[2] / "scripts" / "results"
 
 
 class Parser(argparse.ArgumentParser):
@@ -112,8 +113,18 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         "--recipe",
         default=recipe,
         metavar="NAME|FILE",
-        help=f"what to train: a TOML file, or one of scripts/recipes/{kind} (default: {recipe})",
+        help=f"what to train: a TOML file, or one of dans/recipes/bases (default: {recipe})",
     )
+    if folder := SETTINGS.get(kind):
+        usual = f"{DEFAULT}, on a file none" if kind == "dans" else "none"
+        parser.add_argument(
+            {"samplers": "--sampler", "losses": "--loss"}[folder],
+            dest="setting",
+            default="",
+            metavar="NAME|FILE",
+            help=f"combined with it: a TOML file, or one of dans/recipes/{folder}; "
+            f"--recipe NAME-SETTING says both (default: {usual})",
+        )
     parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     parser.add_argument(
         "--set",
@@ -149,15 +160,9 @@ def add_tracking_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find_recipe(name: str, kind: str) -> Path:
-    """A recipe by its name among those of a kind, or by its file."""
-    path = Path(name)
-    return path if path.suffix == ".toml" else RECIPES / kind / f"{name}.toml"
-
-
 def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     """The configuration and the folder that training options ask for."""
-    recipe = find_recipe(args.recipe, kind)
+    recipe = find_recipe(args.recipe, kind, getattr(args, "setting", ""))
     chosen = {"train.seed": args.seed, "train.device": args.device}
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
@@ -182,10 +187,27 @@ def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
     return found
 
 
-def records(kind: str, section: str) -> dict[str, dict[str, float]]:
-    """What the recipes of a kind record of themselves, ``expected`` or ``paper``, by name."""
-    recipes = {path.stem: read_recipe(path) for path in (RECIPES / kind).glob("*.toml")}
-    return {name: plain[section] for name, plain in recipes.items() if section in plain}
+def records(kind: str, section: str) -> dict[str, dict[str, Any]]:
+    """What the tables of results hold for a kind of run, by the runs' names.
+
+    A table holds ``[expected.BASE]`` and ``[paper.BASE]``, by setting; ``base`` is the base alone.
+    A number by itself is the value of the metric that stands at the head of the file, and so are
+    tolerance, seeds and commit.
+
+    Args:
+        kind: ``pretrain``, ``dans`` or ``baselines``.
+        section: ``expected`` or ``paper``.
+    """
+    found = {}
+    for path in sorted(RESULTS.glob(f"{kind}-*.toml")):
+        plain = read_toml(path)
+        head = {key: value for key, value in plain.items() if not isinstance(value, Mapping)}
+        for base, settings in plain.get(section, {}).items():
+            for setting, its in settings.items():
+                numbers = its if isinstance(its, Mapping) else {"value": its}
+                name = run_name(base, "" if setting == "base" else setting)
+                found[name] = {**head, **numbers}
+    return found
 
 
 def train_and_report(

@@ -1,38 +1,153 @@
-"""Recipes: TOML files as plain data, what they extend, and what is set over them."""
+"""Recipes: TOML files as plain data, settings combined with them, and what is set over them."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from dans.config.old_names import renamed_options
 from dans.config.reading import TooLargeError, parse_toml, read_toml
-from dans.config.schema import RECORDS, Component
+from dans.config.schema import Component, RunConfig
 from dans.errors import InputError, shown
+
+#: Where the package's own recipes lie: ``bases``, and the settings that combine with them.
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+
+#: The folder of the settings of a kind of run; a pre-training is a base alone.
+SETTINGS = {"dans": "samplers", "baselines": "losses"}
+
+#: The sampler setting of a base of our own where none is named. Runs bear the base's name alone.
+DEFAULT = "dans"
+
+#: Sections that may be given as a name alone.
+COMPONENTS = ("encoder", "decoder", "objective", "loss")
 
 #: Recipes that an error lists all.
 LISTED = 20
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """A TOML file as plain data, with what it leaves open taken from the recipe it extends.
+@dataclass(frozen=True)
+class Recipe:
+    """A base, and the sampler or loss setting that is combined with it.
 
-    ``extends = "umls-distmult-uniform"`` names a recipe in the same folder. Options of plain
-    sections are taken over one by one, and so are those of a component that is not named anew; a
-    list of components is taken over whole or not at all, and ``[]`` is a list; ``loss = ""`` is no
-    loss. What a recipe is expected to give, and what a paper has in its place, is its own.
+    A base holds all of a run. A setting holds what it changes, on any base; what it changes on one
+    base alone stands there, as ``[samplers.NAME]`` or ``[losses.NAME]``. Both may extend another
+    file of their folder, whose changes come first.
+
+    Args:
+        base: a TOML file.
+        setting: a TOML file; none: the base alone.
+        kind: of the setting: a value of ``SETTINGS``.
+    """
+
+    base: Path
+    setting: Path | None = None
+    kind: str = "samplers"
+
+    @property
+    def stem(self) -> str:
+        """The name of its runs, such as ``umls-distmult-kept``."""
+        return run_name(self.base.stem, self.setting.stem if self.setting else "")
+
+    def __str__(self) -> str:
+        return f"{self.base} with {self.setting}" if self.setting else str(self.base)
+
+    def plain(self) -> dict[str, Any]:
+        """The combination as plain data.
+
+        A setting that starts from another run leaves data, graph, encoder and decoder to that run.
+
+        Raises:
+            InputError: no such file, not TOML, or changes for a setting that is none.
+        """
+        plain: dict[str, Any] = reduce(merge, (part for _, part in _lineage(self.base)))
+        changes = {kind: self._changes(kind, plain.pop(kind, {})) for kind in SETTINGS.values()}
+        for name, setting in _lineage(self.setting) if self.setting else ():
+            for part in (setting, changes[self.kind].get(name, {})):
+                if "init_from" in part:
+                    start = str(part["init_from"]).replace("{base}", self.base.stem)
+                    part = {**part, "init_from": start}
+                    plain = {k: v for k, v in plain.items() if k not in RunConfig.INHERITED}
+                plain = merge(plain, part)
+        return plain
+
+    def _changes(self, kind: str, changes: Any) -> Mapping[str, Mapping[str, Any]]:
+        """What the base changes of settings, by their names."""
+        where = f"{self.base}: {kind}"
+        if not isinstance(changes, Mapping):
+            raise InputError(f"{where}: expected a section, got {shown(changes)}")
+        folder = self.setting.parent if self.setting and kind == self.kind else RECIPES / kind
+        for name, change in changes.items():
+            if not isinstance(change, Mapping):
+                raise InputError(f"{where}.{name}: expected a section, got {shown(change)}")
+            if not any((place / f"{name}.toml").exists() for place in (folder, RECIPES / kind)):
+                known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+                raise InputError(f"{where}.{name}: unknown setting; known: {known}")
+        return changes
+
+
+def run_name(base: str, setting: str) -> str:
+    """The name of the runs of a base with a setting.
+
+    Example:
+        >>> run_name("umls-distmult", "kept"), run_name("umls-distmult", "dans")
+        ('umls-distmult-kept', 'umls-distmult')
+    """
+    return base if setting in ("", DEFAULT) else f"{base}-{setting}"
+
+
+def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
+    """A recipe by the names, or the files, of its base and its setting.
+
+    ``umls-distmult-kept``, the name of the runs, stands for base and setting too.
+
+    Args:
+        name: of a base, or of a combination; or a TOML file.
+        kind: of the runs: ``pretrain``, ``dans`` or ``baselines``.
+        setting: its name, or a TOML file, in place of the combination's; empty: that one, or else
+            the usual one.
+    """
+    base, folder = Path(name), SETTINGS.get(kind, "")
+    if base.suffix != ".toml":
+        bases = [path.stem for path in (RECIPES / "bases").glob("*.toml")]
+        for known in bases if folder and name not in bases else ():
+            its = name.removeprefix(f"{known}-")
+            if its != name and (not setting or (RECIPES / folder / f"{its}.toml").exists()):
+                name, setting = known, setting or its
+                break
+        if kind == "dans":
+            setting = setting or DEFAULT
+        base = RECIPES / "bases" / f"{name}.toml"
+    if not setting:
+        return Recipe(base)
+    file = Path(setting)
+    return Recipe(
+        base, file if file.suffix == ".toml" else RECIPES / folder / f"{setting}.toml", folder
+    )
+
+
+def read_recipe(recipe: Path | Recipe) -> dict[str, Any]:
+    """A recipe as plain data, with what it leaves open taken from the recipe it extends.
+
+    ``extends = "umls-distmult"`` names a recipe in the same folder. Options of plain sections are
+    taken over one by one, and so are those of a component that is not named anew; a list of
+    components is taken over whole or not at all, and ``[]`` is a list; ``loss = ""`` is no loss.
 
     Raises:
         InputError: no such file, or not TOML; the message names the line. Or it extends itself.
     """
-    return _extended(path, ())
+    return (recipe if isinstance(recipe, Recipe) else Recipe(recipe)).plain()
 
 
-def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
-    plain = _read_toml(path)
+def _lineage(path: Path, heirs: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
+    """A file and those it extends, by name, the last of them first."""
+    plain = renamed_options(_read_toml(path))
     name = plain.pop("extends", None)
     if name is None:
-        return plain
+        return [(path.stem, plain)]
     if not (isinstance(name, str) and name.isprintable() and name == Path(name).stem != ""):
         raise InputError(
             f"{path}: extends: expected the name of a recipe in the same folder, got {shown(name)}"
@@ -40,10 +155,7 @@ def _extended(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     base = path.with_name(f"{name}.toml")
     if base in (*heirs, path):
         raise InputError(f"{path}: extends: {name} extends this recipe")
-    inherited = _extended(base, (*heirs, path))
-    for record in RECORDS:
-        inherited.pop(record, None)
-    return merge(inherited, plain)
+    return [*_lineage(base, (*heirs, path)), (path.stem, plain)]
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +166,8 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**below, **above}
     for key in below.keys() & above.keys():
         under, over = below[key], above[key]
+        if key in COMPONENTS and isinstance(under, str) and under:
+            under = {"name": under}
         if isinstance(under, Mapping) and isinstance(over, Mapping) and "name" not in over:
             merged[key] = merge(under, over)
     return merged

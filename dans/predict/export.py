@@ -15,6 +15,7 @@ from torch import Tensor
 from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.runs.train import load
+from dans.training.files import sync
 from dans.training.run import Which
 
 
@@ -93,11 +94,11 @@ def export(
             write(beside, embeddings)
         names = sorted(path.name for path in beside.iterdir())
         for path in (*beside.iterdir(), beside):
-            _sync(path)
+            sync(path)
         beside.rename(out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    _sync(out.parent)
+    sync(out.parent)
     return [out / name for name in names]
 
 
@@ -140,12 +141,3 @@ FORMATS: dict[str, Callable[[Path, Embeddings], None]] = {
     "safetensors": write_safetensors,
     "projector": write_projector,
 }
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

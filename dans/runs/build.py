@@ -23,9 +23,8 @@ from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import device, seed_everything
 from dans.training.batches import FullGraph, batches_of
-from dans.training.memory_log import run_budget
 from dans.training.negatives_log import NegativesLog
-from dans.training.run import Run
+from dans.training.run import Run, run_budget
 from dans.training.trainer import Trainer
 
 #: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.

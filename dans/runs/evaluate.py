@@ -27,8 +27,7 @@ from dans.evaluation.evaluator import Evaluator, Report, Unseen
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
-from dans.training.memory_log import run_budget
-from dans.training.run import Run, Which
+from dans.training.run import Run, Which, run_budget
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
-from dans.config.recipes import merge, override, read_recipe
+from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
@@ -30,7 +30,7 @@ from dans.runs.build import Objectives, Samplers, build_model, build_objective, 
 from dans.runs.init_from import check_initial, give_weights, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
-from dans.training.lock import Lock
+from dans.training.files import Lock
 from dans.training.run import Run, Which
 from dans.training.trackers import check_trackers
 from dans.training.trainer import Trainer, Watch, check_digest
@@ -38,14 +38,16 @@ from dans.training.trainer import Trainer, Watch, check_digest
 log = logging.getLogger(__name__)
 
 
-def configure(recipe: Path, assignments: list[str], *, made: Path | None = None) -> RunConfig:
+def configure(
+    recipe: Path | Recipe, assignments: list[str], *, made: Path | None = None
+) -> RunConfig:
     """A recipe and its overrides as a configuration.
 
     A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
     but for what ``dans.runs.init_from.FREE`` lets it set itself.
 
     Args:
-        recipe: a TOML file.
+        recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
         made: the folder of a run that continues; what it took over is read there, where the run it
             started from is gone.

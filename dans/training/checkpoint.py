@@ -9,8 +9,10 @@ import errno
 import hashlib
 import json
 import logging
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from torch import Tensor
 
 from dans.errors import InputError
 from dans.training.files import write_atomically
-from dans.training.pickles import carries_pickle
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,13 @@ BLANK = "0" * 64
 
 #: Bytes of a file that are digested at once.
 CHUNK = 2**20
+
+
+#: How much of a file, or of a member of an archive, is looked at.
+PICKLE_HEAD = 4096
+
+#: So many instructions in a row are no accident.
+PICKLE_OPCODES = 8
 
 
 class DamagedError(InputError):
@@ -211,3 +219,48 @@ def states_equal(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(states_equal(x, y) for x, y in zip(a, b, strict=True))
     return bool(a == b)
+
+
+def carries_pickle(path: Path) -> bool:
+    """Is this a pickle, or an archive or array with one inside? Nothing of it is loaded.
+
+    Those of ``torch.save``, old and new, of ``pickle.dump`` and of NumPy's arrays of objects. A
+    file that cannot be read carries none.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(PICKLE_HEAD)
+        if head.startswith(b"PK\x03\x04"):
+            return b".pkl" in head or _member_is_pickle(path)
+        return _is_pickle(head)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+        return False
+
+
+def _member_is_pickle(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if any(name.endswith((".pkl", ".pickle")) for name in names):
+            return True
+        for name in names:
+            with archive.open(name) as member:
+                if _is_pickle(member.read(PICKLE_HEAD)):
+                    return True
+    return False
+
+
+def _is_pickle(head: bytes) -> bool:
+    if head.startswith(b"\x93NUMPY"):
+        return b"|O" in head[:PICKLE_HEAD]
+    if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
+        return True
+    # The oldest protocols have no mark; they are read as instructions, and not carried out.
+    import pickletools
+
+    seen = []
+    try:
+        for opcode, _, _ in islice(pickletools.genops(head), PICKLE_OPCODES):
+            seen.append(opcode.name)
+    except ValueError:
+        return False
+    return len(seen) == PICKLE_OPCODES or (len(seen) > 1 and seen[-1] == "STOP")

@@ -1,8 +1,17 @@
-"""Files that are whole or not there: written beside their target, flushed, renamed."""
+"""Atomic and durable writing of files, and the lock of a folder.
 
+A file is whole or not there: it is written beside its target, flushed, and renamed.
+"""
+
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+
+from dans.errors import InputError
+
+log = logging.getLogger(__name__)
 
 #: How the name of a file ends that is being written; before it stands the number of the process.
 PART = ".part"
@@ -77,9 +86,9 @@ def named(error: OSError, path: Path) -> OSError:
     return OSError(error.errno, error.strerror or str(error), str(path))
 
 
-def sync(folder: Path) -> None:
-    """Let the names in a folder outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -110,3 +119,64 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+class Lock:
+    """Keeps other processes from training in a folder, until the block ends.
+
+    The lock is the system's, on the folder itself: nothing is left behind, and a process that is
+    killed lets go. Reading a run needs no lock. Where the system has none, a sentence says so.
+
+    Args:
+        folder: need not be there yet; see ``take``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._handle: int | None = None
+
+    def take(self) -> bool:
+        """Take the folder, if it is there; is it taken?
+
+        Raises:
+            InputError: another process has it.
+        """
+        if self._handle is None and self.folder.is_dir():
+            self._handle = os.open(self.folder, os.O_RDONLY)
+            self._flock(self._handle)
+        return self._handle is not None
+
+    def _flock(self, handle: int) -> None:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{self.folder}: another process trains here; wait until it ends, or name another "
+                "folder with --out"
+            ) from None
+        except (ImportError, OSError) as error:
+            log.warning(
+                "%s: cannot be locked here (%s); see that no other process trains there",
+                self.folder,
+                error,
+            )
+
+    def __enter__(self) -> "Lock":
+        try:
+            self.take()
+        except InputError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None

@@ -7,16 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from dans.config.old_names import renamed_state
 from dans.config.reading import field, parse_json, read_object
 from dans.config.schema import RunConfig
 from dans.errors import InputError
+from dans.memory import Budget, show_bytes, stated
 from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
 from dans.training.files import append, sweep, write_atomically
 from dans.training.tracker import Record, Tracker
 from dans.training.trackers import build_trackers
 
 log = logging.getLogger(__name__)
+
+#: The file in the folder of a run with the sizes that were found to fit in memory.
+MEMORY = "memory.json"
 
 #: Schedules that are a function of all steps there will be.
 BY_STEPS = ("cosine", "linear")
@@ -366,3 +372,54 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "
             return _difference(old, new, f"{path}{key}.")
         return f"{path}{key}: {old!r} then, {new!r} now"
     return "no option differs"
+
+
+def run_budget(run: Run, text: str | int, place: torch.device) -> Budget:
+    """The budget of a run, with what its folder remembers of it, and remembers from here on.
+
+    What was found after an allocation failed holds for the same limit on the same kind of device;
+    deleting ``memory.json`` forgets it.
+
+    Args:
+        run: its folder.
+        text: as ``train.memory_budget`` has it.
+        place: where the work is done.
+
+    Raises:
+        InputError: the text is no size.
+    """
+    limit = stated(text)
+    own = {"limit": limit, "device": place.type}
+
+    def remember(size: int) -> None:
+        try:
+            others = [entry for entry in _memory_entries(run) if not own.items() <= entry.items()]
+            run.write_json(MEMORY, {"entries": [*others, {**own, "found": size}]})
+        except OSError as error:
+            log.warning("%s: not remembered: %s", run.path / MEMORY, error.strerror or error)
+
+    return Budget(limit, place=place, found=_found_size(run, own), remember=remember)
+
+
+def _found_size(run: Run, own: dict[str, int | str | None]) -> int | None:
+    for entry in _memory_entries(run):
+        found = entry.get("found")
+        if own.items() <= entry.items() and type(found) is int and found > 0:
+            log.info("%s: continuing with %s at a time", run.path / MEMORY, show_bytes(found))
+            return found
+    return None
+
+
+def _memory_entries(run: Run) -> list[dict[str, Any]]:
+    """What is remembered, by limit and device; nothing, where the file cannot be used."""
+    if not (run.path / MEMORY).exists():
+        return []
+    try:
+        content = run.read_json(MEMORY)
+    except InputError as error:
+        log.warning("%s; it is taken as not there", error)
+        return []
+    # The first files were one entry.
+    entries = content.get("entries", [content])
+    entries = entries if isinstance(entries, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]

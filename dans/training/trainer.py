@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -22,10 +21,9 @@ from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.objectives.regularizers import Regularizer
-from dans.samplers.dans.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
-from dans.training.endings import saying_what_is_left
+from dans.training.callbacks import Diagnosis, DivergenceGuard, saying_what_is_left
 from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, clip
 from dans.training.phases import PhaseOptimizers
@@ -35,13 +33,6 @@ log = logging.getLogger(__name__)
 
 #: Told of each validation, by its step.
 Watch = Callable[[int, Report | ClassificationReport], None]
-
-#: Triples on which a sampler is diagnosed at each validation.
-DIAGNOSED = 1000
-
-#: A term of the loss has exploded when it is so many times what it had been at most by the
-#: validation before, or so many times 1.
-EXPLODED = 1e6
 
 #: What any first validation is better than, by what models are selected.
 WORST = {"mrr": 0.0, "nll": math.inf}
@@ -115,6 +106,7 @@ class Trainer:
         self.by_query = config.batch_by == "queries"
         _check(config, objective, judged=evaluator is not None)
         self.batches = batches_of(kg.train, config)
+        self.guard = DivergenceGuard()
         self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)
         self.optimizer = build_optimizer(model.parameters(), config)
         self.optimizers = {"model": self.optimizer, **self.phase_optimizers.optimizers}
@@ -127,10 +119,7 @@ class Trainer:
         #: see ``FULL_SPEED``
         self.plateau = dict(FULL_SPEED)
         self.seconds = 0.0
-        #: the largest each term has been, and what is too large until the next validation
-        self.peaks: dict[str, float] = {}
-        self.limits: dict[str, float] = {}
-        self.complaints: set[str] = set()
+        self.diagnosis = Diagnosis(kg, model, objective)
 
     def fit(self, steps: int) -> Report | ClassificationReport | None:
         """Train up to step number ``steps``, from wherever it stands.
@@ -140,7 +129,7 @@ class Trainer:
 
         Raises:
             DivergedError: a loss, a gradient or a weight is no longer a number, or a loss has
-                exploded; see ``EXPLODED``.
+                exploded; see ``dans.training.callbacks.EXPLODED``.
             InputError: a file cannot be written; or, ``NoRoomError``, memory does not suffice.
             KeyboardInterrupt: so it was told. All of these say what is left to continue from.
         """
@@ -148,7 +137,7 @@ class Trainer:
             return self._fit(steps)
 
     def saying_what_is_left(self) -> AbstractContextManager[None]:
-        """See ``dans.training.endings``."""
+        """See ``dans.training.callbacks``."""
         return saying_what_is_left(lambda: self.done + 1, self.kept)
 
     def kept(self) -> str:
@@ -227,37 +216,14 @@ class Trainer:
         return replace(positives, is_head_query=is_head_query)
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
-        """Stop at the first term that is no longer a number, or has exploded.
-
-        It has spoilt no parameter by then.
-        """
-        for name, term in terms.items():
-            value = float(term.detach())
-            if not math.isfinite(value):
-                raise FloatingPointError(f"step {self.done + 1}: {name} is {value}")
-            if abs(value) > self.limits.get(name, math.inf):
-                raise FloatingPointError(
-                    f"step {self.done + 1}: {name} is {value:g}, more than {EXPLODED:g} times what "
-                    "it had been by the last validation"
-                )
-            self.peaks[name] = max(self.peaks.get(name, 0.0), abs(value))
-
-    def check_weights(self) -> None:
-        """Stop at a weight that is no longer a number, before a checkpoint keeps it."""
-        for where, module in (("model", self.model), ("sampler", self.objective)):
-            for name, parameter in module.named_parameters():
-                # Their sum is no number either, and ten times faster than to look at each.
-                if not parameter.detach().sum().isfinite():
-                    raise FloatingPointError(
-                        f"step {self.done}: {name} of the {where} has weights that are NaN or "
-                        "infinite"
-                    )
+        """Stop the step at the first of its terms that diverged."""
+        self.guard.check(self.done + 1, terms)
 
     def validate(
         self, terms: Mapping[str, float] | None = None
     ) -> Report | ClassificationReport | None:
         """Evaluate the validation triples, diagnose the sampler, write a checkpoint."""
-        self.check_weights()
+        self.guard.check_weights(self.done, {"model": self.model, "sampler": self.objective})
         numbers: dict[str, Any] = {"seconds": self.seconds, **({"train": terms} if terms else {})}
         entities = self.batch_encoder.entities(self.model)
         report = self.judge(entities)
@@ -268,20 +234,16 @@ class Trainer:
             if better:
                 self.best, self.best_step = report.selection_metric, self.done
             self.slow_down(better=better)
-        numbers |= self.diagnose(entities)
+        numbers |= self.diagnosis.diagnose(self.done, entities)
         if self.run is not None:
             self.run.record(self.done, "valid", numbers)
             self.run.save(self.state(), best=better or self.evaluator is None)
-        self.limit()
+        self.guard.renew_limits()
         self.begun = True
         self.begin_part()
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
         return report
-
-    def limit(self) -> None:
-        """What terms may be at most until the next validation, from what they have been."""
-        self.limits = {name: EXPLODED * max(1.0, peak) for name, peak in self.peaks.items()}
 
     def forget_best(self) -> None:
         """Take the next validation for the best so far."""
@@ -306,21 +268,6 @@ class Trainer:
         self.model.eval()
         return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)
 
-    @torch.no_grad()
-    def diagnose(self, entities: Tensor) -> dict[str, Any]:
-        """The sampler's own numbers on the first training triples, and what is wrong with them."""
-        triples = self.kg.train[:DIAGNOSED].to(entities.device)
-        before = random_state()
-        self.objective.eval()
-        numbers = self.objective.diagnose(self.model.positives(triples, entities))
-        restore_random_state(before)
-        for complaint in warnings(numbers):
-            kind = re.split(r"[,(\d]", complaint)[0]
-            if kind not in self.complaints:
-                self.complaints.add(kind)
-                log.warning("step %d: %s", self.done, complaint)
-        return {"sampler": numbers} if numbers else {}
-
     def state(self) -> dict[str, Any]:
         """All it needs to continue."""
         return {
@@ -328,7 +275,7 @@ class Trainer:
             "best": {self.config.select: self.best, "step": self.best_step},
             "seconds": self.seconds,
             "plateau": dict(self.plateau),
-            "peaks": dict(self.peaks),
+            "peaks": dict(self.guard.peaks),
             "digest": self.kg.digest,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
@@ -355,8 +302,8 @@ class Trainer:
         self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
         self.seconds = state["seconds"]
         self.plateau = dict(state.get("plateau", FULL_SPEED))
-        self.peaks = dict(state.get("peaks", {}))
-        self.limit()
+        self.guard.peaks = dict(state.get("peaks", {}))
+        self.guard.renew_limits()
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         for name, optimizer in self.optimizers.items():

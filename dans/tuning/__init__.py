@@ -16,7 +16,7 @@ from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives, Samplers
 from dans.runs.init_from import DOORS, folder
 from dans.samplers import SAMPLERS
-from dans.training.lock import Lock
+from dans.training.files import Lock
 from dans.tuning.plan import Plan
 from dans.tuning.study import Study, database_errors
 from dans.tuning.trials import best_of

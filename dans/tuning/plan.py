@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.config.recipes import component
+from dans.config.recipes import Recipe, component
 from dans.config.schema import RunConfig
 from dans.errors import InputError, not_negative
 from dans.registry import build
@@ -89,7 +89,7 @@ class Plan:
     """What a study searches, and how.
 
     Args:
-        recipe: a TOML file.
+        recipe: a TOML file, or one with a setting.
         kind: of the runs, as ``dans.runs.init_from.DOORS`` has it; says which script trains the
             best.
         space: which options vary; see ``dans.spaces.parse_space``.
@@ -98,7 +98,7 @@ class Plan:
         prune: which are ended early: of ``PRUNERS``, with options as ``median:warmup=100``.
     """
 
-    recipe: Path
+    recipe: Path | Recipe
     kind: str
     space: tuple[str, ...]
     assignments: tuple[str, ...] = ()

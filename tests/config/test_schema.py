@@ -155,14 +155,12 @@ def test_broken_recipe_names_file_and_line(tmp_path: Path) -> None:
 
 def test_a_recipe_takes_over_what_it_leaves_open(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
-        """start = "pretrain/base"
+        """init_from = "pretrain/base"
 loss = { name = "logistic", balance = "triples" }
 sampler = [{ name = "uniform", k = 20 }]
 [train]
 steps = 200
 lr = 0.001
-[expected]
-value = 0.5
 """
     )
     (tmp_path / "heir.toml").write_text(
@@ -174,7 +172,7 @@ steps = 100
 """
     )
     assert read_recipe(tmp_path / "heir.toml") == {
-        "start": "pretrain/base",
+        "init_from": "pretrain/base",
         "loss": {"name": "margin"},
         "sampler": [{"name": "self_loop"}],
         "train": {"steps": 100, "lr": 0.001},

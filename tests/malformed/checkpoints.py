@@ -1,7 +1,6 @@
 """Checkpoints that are damaged, somebody else's, or no checkpoints."""
 
 import pickle
-import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -63,17 +62,6 @@ def torch_saved() -> bytes:
     return buffer.getvalue()
 
 
-def zipped() -> bytes:
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("weights.txt", "1 2 3")
-    return buffer.getvalue()
-
-
-def header(text: bytes) -> bytes:
-    return len(text).to_bytes(8, "little") + text
-
-
 def everywhere(content: bytes) -> Callable[[Path], None]:
     def change(world: Path) -> None:
         for path in (LAST, BEFORE):
@@ -112,56 +100,26 @@ def putting(value: object, *keys: str) -> Callable[[dict[str, Any]], None]:
 DAMAGED = "damaged"
 CASES = [
     case("best missing", JUDGE, f"{BEST}: no such checkpoint", files={BEST: None}),
-    case(
-        "last missing", f"{JUDGE} --model last", f"{LAST}: no such checkpoint", files={LAST: None}
-    ),
-    best("empty", b"", DAMAGED),
-    best("seven bytes", b"1234567", DAMAGED),
-    best("text", "no checkpoint at all\n", DAMAGED),
-    best("JSON", "{}", DAMAGED),
-    best("zeros", bytes(4096), DAMAGED),
-    best("ones", b"\xff" * 4096, DAMAGED),
     best(
         "a pickle",
         pickle.dumps({"model": [1.0, 2.0]}),
         "a pickle, which is never loaded",
         "safetensors",
     ),
-    best("an old pickle", pickle.dumps({"model": [1.0, 2.0]}, protocol=0), "pickle", "safetensors"),
     best("what torch saves", torch_saved(), "a pickle, which is never loaded", "safetensors"),
-    best("a zip", zipped(), DAMAGED),
     best("another program's tensors", save({"w": torch.ones(2)}), "none of ours"),
-    best("another program's words", save({"w": torch.ones(2)}, {"format": "pt"}), "none of ours"),
-    best("a header alone", header(b"{}"), DAMAGED),
-    best("a header that is no JSON", header(b"{what"), DAMAGED),
-    best("a header of a list", header(b"[]"), DAMAGED),
-    best("a header of brackets", header(b"[" * 9999), DAMAGED),
     best(
         "a header as long as it says, and no longer",
         (10**12).to_bytes(8, "little") + b"{}",
         DAMAGED,
     ),
     bent("cut to half", lambda data: data[: len(data) // 2], DAMAGED),
-    bent("one byte short", lambda data: data[:-1], DAMAGED),
-    bent("one byte long", lambda data: data + b"\0", DAMAGED),
     bent("a hole of zeros", lambda data: data[:-900] + bytes(800) + data[-100:], "digest"),
-    bent("a bit of its length", flip(0.0), DAMAGED),
     bent("a bit of the header", flip(0.01), DAMAGED),
-    bent("a bit in the middle", flip(0.5), DAMAGED),
-    bent("the last bit", flip(1.0), "digest"),
-    bent("twice itself", lambda data: data + data, DAMAGED),
-    bent("another digest", lambda data: data.replace(b'"digest":"', b'"digest":"0', 1), DAMAGED),
     bent(
         "a later version", lambda data: data.replace(b'"version":"2"', b'"version":"9"', 1), DAMAGED
     ),
     case("a folder for a checkpoint", JUDGE, f"{BEST}: ", files={BEST: None, f"{BEST}/x": ""}),
-    case(
-        "a link to itself",
-        JUDGE,
-        f"{BEST}: ",
-        files={BEST: None},
-        change=lambda world: (world / BEST).symlink_to("best.safetensors"),
-    ),
     case(
         "the checkpoint of another model",
         JUDGE,
@@ -170,38 +128,23 @@ CASES = [
             (world / "evaluated/best.safetensors").read_bytes()
         ),
     ),
-    made("other triples", putting("0" * 64, "digest"), "made for other triples", "triples"),
-    made("digest of a number", putting(5, "digest"), "digest"),
-    made("no digest of triples", without("digest"), "digest"),
-    made("no model", without("model"), "model"),
-    made("model of a list", putting([1.0], "model"), "model"),
-    made("no step", without("step"), "step"),
     made("step of text", putting("two", "step"), "step"),
-    made("no random state", without("random"), "random"),
-    made("random state of text", putting("dice", "random"), "random"),
     made("a random state that is none", putting(torch.zeros(3), "random", "cpu"), "random"),
-    made("no objective", without("objective"), "objective"),
     made("a weight missing", without("model", MODEL), MODEL),
-    made("a weight too many", putting(torch.ones(2), "model", "extra"), "extra"),
     made("weights of another width", weights(lambda w: w[:, :4]), MODEL),
-    made("weights of another graph", weights(lambda w: w[:3]), MODEL),
-    made("a weight of text", putting("heavy", "model", MODEL), MODEL),
     made("weights NaN", weights(lambda w: w * float("nan")), "NaN"),
-    made("the last, without its optimizers", without("optimizers"), "optimizers", command=RESUME),
     made(
         "the last, of another optimizer",
         putting({}, "optimizers", "model"),
         "checkpoint: ",
         command=RESUME,
     ),
-    made("the last, with no order of triples", without("batches"), "batches", command=RESUME),
     made(
         "the last, beyond the end",
         putting(9, "step"),
         "train.steps: run is at step 9 already",
         command=RESUME,
     ),
-    case("all there are, empty", RESUME, f"{LAST}: ", BEFORE, DAMAGED, change=everywhere(b"")),
     case(
         "all there are, pickles",
         RESUME,

@@ -1,9 +1,9 @@
 """Downloads and archives that are not what their card says: reported, and nothing left of them."""
 
-import gzip
 import io
 import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,28 +65,20 @@ NO_MEMBER = "the archive has no member train.txt"
 #: What is downloaded whole, with the checksum its card names, and is of no use; and why.
 ARCHIVES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "failed ("),
-    "text": (b"not an archive at all", "failed (not a gzip"),
     "a zip": (zipped(), "failed (not a gzip"),
-    "a packed text": (gzip.compress(TRAIN), "failed ("),
     "an empty archive": (archive(), NO_MEMBER),
-    "half an archive": (GOOD[: len(GOOD) // 2], "failed ("),
     "an archive with flipped bits": (GOOD[:60] + bytes([GOOD[60] ^ 255]) + GOOD[61:], "failed ("),
     "another member": (member("test.txt"), NO_MEMBER),
-    "another case": (member("TRAIN.TXT"), NO_MEMBER),
-    "another folder": (member("toy/train.txt"), NO_MEMBER),
     "an absolute name": (member("/train.txt"), NO_MEMBER),
     "a name that climbs": (member("../train.txt"), NO_MEMBER),
-    "a name that climbs far": (member("x/../../../../escaped.txt"), NO_MEMBER),
     "a name that climbs in its extended header": (renamed(), NO_MEMBER),
     "a folder": (member("train.txt", kind=tarfile.DIRTYPE), NO_MEMBER),
     "a link to a file of the system": (
         member("train.txt", kind=tarfile.SYMTYPE, to="/etc/passwd"),
         NO_MEMBER,
     ),
-    "a link that climbs": (member("train.txt", kind=tarfile.SYMTYPE, to="../../x"), NO_MEMBER),
     "a hard link": (member("train.txt", kind=tarfile.LNKTYPE, to="/etc/passwd"), NO_MEMBER),
     "a device": (member("train.txt", kind=tarfile.CHRTYPE), NO_MEMBER),
-    "a pipe": (member("train.txt", kind=tarfile.FIFOTYPE), NO_MEMBER),
     "a member of other bytes": (member("train.txt", b"e0\tr0\te1\n"), "train.sha256 = "),
     "an empty member": (member("train.txt", b""), "train.sha256 = "),
 }
@@ -94,9 +86,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 #: What is downloaded by its right checksum, as it is, and is another split.
 PLAIN: dict[str, tuple[bytes, str]] = {
     "the lines of another split": (FACTS["test"].encode(), "train.sha256 = "),
-    "a page that says it is gone": (b"<html>404</html>", "train.sha256 = "),
     "CRLF for LF": (TRAIN.replace(b"\n", b"\r\n"), "train.sha256 = "),
-    "a packed split": (gzip.compress(TRAIN), "train.sha256 = "),
 }
 
 
@@ -111,12 +101,17 @@ def here(tmp_path: Path) -> Path:
     return here
 
 
+def wait_for_nothing() -> None:
+    """Ask an address again at once."""
+    time.sleep = lambda seconds: None
+
+
 def fetch(here: Path, download: str) -> str:
     """The script's one sentence on a card that names a download for train."""
     card = toy_card().replace("[train]\n", f"[train]\ndownload = [{download}]\n")
     (here / "cards/toy.toml").write_text(card)
     env = os.environ | {"DANS_DATASETS": "data", "DANS_CACHE": "cache", "NO_PROXY": "127.0.0.1"}
-    done = run("fetch_datasets.py", "cards/toy.toml", cwd=here, env=env)
+    done = run("fetch_datasets.py", "cards/toy.toml", cwd=here, env=env, before=wait_for_nothing)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -163,6 +158,19 @@ def test_an_address_names_no_file_outside_the_cache(
         find(DatasetCard.read(here / "cards/toy.toml"))
     after = tree(here.parent)
     assert {name: after[name] for name in after if not name.startswith("here/cache")} == before
+
+
+def test_an_address_steers_no_terminal(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANS_CACHE", str(here / "cache"))
+    monkeypatch.setenv("DANS_DATASETS", str(here / "data"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    address = f'{{ url = "https://x.invalid/\\u0000\\u001b[31m", sha256 = "{"0" * 64}" }}'
+    card = toy_card().replace("[train]\n", f"[train]\ndownload = [{address}]\n")
+    (here / "cards/toy.toml").write_text(card)
+    with pytest.raises(InputError) as refused:
+        find(DatasetCard.read(here / "cards/toy.toml"))
+    assert "https://x.invalid/\\x00\\x1b[31m failed" in str(refused.value)
+    assert str(refused.value).isprintable()
 
 
 @pytest.mark.slow

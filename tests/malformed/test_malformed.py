@@ -75,10 +75,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(one: Case, world: Path) -
     assert marks(str(world)) == before
 
 
-def test_the_corpus_is_of_every_kind_and_large() -> None:
-    counts = {kind: len(cases) for kind, cases in CORPUS.items()}
-    assert sum(counts.values()) >= 500, counts
-    assert min(counts.values()) >= 30, counts
+def test_no_case_of_the_corpus_stands_twice() -> None:
     for kind, cases in CORPUS.items():
         twice = [name for name, n in Counter(case.name for case in cases).items() if n > 1]
         assert not twice, f"{kind}: {twice}"

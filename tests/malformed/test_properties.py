@@ -311,9 +311,7 @@ def test_any_bytes_are_no_checkpoint(shelf: Path, data: bytes) -> None:
 
 
 @steady
-@given(
-    plain.filter(lambda value: not _strange(value)),
-)
+@given(plain.filter(lambda value: not _strange(value)))
 def test_any_state_comes_back(value: Any) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "x.safetensors")

@@ -312,17 +312,17 @@ class SamplerSuite:
             assert torch.equal(value, before[name]), name
         assert torch.tensor(list(numbers.values())).isfinite().all()
 
-    @pytest.mark.parametrize("decoder", sorted(DECODERS))
-    def test_works_with_every_decoder(self, case: str, decoder: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg, decoder)
-        if (case, decoder) == ("published_dans", "rescal"):
-            # The program divides by relation embeddings, and a matrix is none.
-            with pytest.raises(InputError, match="relation embeddings as wide as entities"):
-                sampler(positives)
-            return
-        for phase in sampler.phases():
-            move(phase, positives)
-        assert sampler(positives).scores(positives).isfinite().all()
+    def test_works_with_every_decoder(self, case: str, kg: KnowledgeGraph) -> None:
+        for decoder in DECODERS:
+            sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg, decoder)
+            if (case, decoder) == ("published_dans", "rescal"):
+                # The program divides by relation embeddings, and a matrix is none.
+                with pytest.raises(InputError, match="relation embeddings as wide as entities"):
+                    sampler(positives)
+                continue
+            for phase in sampler.phases():
+                move(phase, positives)
+            assert sampler(positives).scores(positives).isfinite().all(), decoder
 
     def test_origins_are_named_negatives(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)

@@ -18,8 +18,7 @@ from dans.memory import Budget
 from dans.runs.evaluate import judge
 from dans.runs.train import configure, train
 from dans.seeding import OutOfMemory
-from dans.training.memory_log import NAME, run_budget
-from dans.training.run import Run
+from dans.training.run import MEMORY, Run, run_budget
 from tests.processes import run
 
 CPU = torch.device("cpu")
@@ -38,7 +37,7 @@ threads = 1
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((folder / NAME).read_text())["entries"]
+    found: list[dict[str, Any]] = json.loads((folder / MEMORY).read_text())["entries"]
     return found
 
 
@@ -73,7 +72,7 @@ def test_what_was_found_under_one_limit_outlives_what_is_found_under_another(
 
 
 def test_a_memory_of_one_entry_as_they_once_were_is_read(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text('{"limit": 1000000, "device": "cpu", "found": 7}')
+    (tmp_path / MEMORY).write_text('{"limit": 1000000, "device": "cpu", "found": 7}')
     assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
     run_budget(Run(tmp_path), "2MB", CPU).shrink(8)
     assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
@@ -93,7 +92,7 @@ def test_a_memory_of_one_entry_as_they_once_were_is_read(tmp_path: Path) -> None
 )
 def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
     for found in ("0", "true", "-1", '"7"', "1.5", "null"):
-        (tmp_path / NAME).write_text(content.replace("%s", found))
+        (tmp_path / MEMORY).write_text(content.replace("%s", found))
         assert run_budget(Run(tmp_path), "1MB", CPU).bytes == 10**6
 
 
@@ -182,7 +181,7 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
     path, limit = recipe(decoder), 10**9 if decoder == "rotate" else ""
     free, tight = tmp_path / "free", tmp_path / "tight"
     train(of(path), free, objectives=OBJECTIVES)
-    assert not (free / NAME).exists()
+    assert not (free / MEMORY).exists()
     with monkeypatch.context() as patch:
         tighten(patch, rows=7, tiles=1)
         train(of(path, "train.steps=2"), tight, objectives=OBJECTIVES)

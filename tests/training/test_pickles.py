@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from dans.errors import InputError
-from dans.training.checkpoint import save_state
-from dans.training.pickles import carries_pickle
+from dans.training.checkpoint import carries_pickle, save_state
 from dans.training.run import Run
 from tests.test_architecture import files, imports, named, tree
 

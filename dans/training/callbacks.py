@@ -1,0 +1,132 @@
+"""What stands around the training step: divergence guard, diagnosis, and the end of a run."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dans.data.graph import KnowledgeGraph
+from dans.errors import DivergedError, InputError
+from dans.memory import NoRoomError, is_out_of_memory
+from dans.models.model import Model
+from dans.objectives.base import Objective
+from dans.samplers.dans.diagnostics import warnings
+from dans.seeding import random_state, restore_random_state
+
+log = logging.getLogger(__name__)
+
+#: Training triples on which a sampler is diagnosed at each validation.
+DIAGNOSED = 1000
+
+#: A term of the loss has exploded when it is so many times what it had been at most by the
+#: validation before, or so many times 1.
+EXPLODED = 1e6
+
+#: What helps where a step does not fit into memory.
+LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
+
+
+class DivergenceGuard:
+    """Stops training at a number that is NaN or infinite, or a loss term that has exploded."""
+
+    def __init__(self) -> None:
+        #: the largest absolute value of each term so far
+        self.peaks: dict[str, float] = {}
+        #: the largest value of each term that is allowed until the next validation
+        self.limits: dict[str, float] = {}
+
+    def check(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """Stop at the first term that diverged, before it has changed any parameter.
+
+        Raises:
+            FloatingPointError: a term is not finite, or exceeds its limit.
+        """
+        for name, term in terms.items():
+            value = float(term.detach())
+            if not math.isfinite(value):
+                raise FloatingPointError(f"step {step}: {name} is {value}")
+            if abs(value) > self.limits.get(name, math.inf):
+                raise FloatingPointError(
+                    f"step {step}: {name} is {value:g}, more than {EXPLODED:g} times what "
+                    "it had been by the last validation"
+                )
+            self.peaks[name] = max(self.peaks.get(name, 0.0), abs(value))
+
+    def check_weights(self, step: int, modules: Mapping[str, nn.Module]) -> None:
+        """Stop at a weight that is not finite, before a checkpoint keeps it.
+
+        Raises:
+            FloatingPointError: a parameter of a module is NaN or infinite.
+        """
+        for where, module in modules.items():
+            for name, parameter in module.named_parameters():
+                # Their sum is not finite either, and ten times faster than to look at each.
+                if not parameter.detach().sum().isfinite():
+                    raise FloatingPointError(
+                        f"step {step}: {name} of the {where} has weights that are NaN or infinite"
+                    )
+
+    def renew_limits(self) -> None:
+        """Set the limits until the next validation from the peaks so far."""
+        self.limits = {name: EXPLODED * max(1.0, peak) for name, peak in self.peaks.items()}
+
+
+class Diagnosis:
+    """The sampler's own statistics on the first training triples; warns once of each problem."""
+
+    def __init__(self, kg: KnowledgeGraph, model: Model, objective: Objective) -> None:
+        self.kg, self.model, self.objective = kg, model, objective
+        self.warned: set[str] = set()
+
+    @torch.no_grad()
+    def diagnose(self, step: int, entities: Tensor) -> dict[str, Any]:
+        """Diagnose the sampler without moving the random state; entities: (n, d)."""
+        triples = self.kg.train[:DIAGNOSED].to(entities.device)
+        before = random_state()
+        self.objective.eval()
+        numbers = self.objective.diagnose(self.model.positives(triples, entities))
+        restore_random_state(before)
+        for warning in warnings(numbers):
+            kind = re.split(r"[,(\d]", warning)[0]
+            if kind not in self.warned:
+                self.warned.add(kind)
+                log.warning("step %d: %s", step, warning)
+        return {"sampler": numbers} if numbers else {}
+
+
+@contextmanager
+def saying_what_is_left(step: Callable[[], int], kept: Callable[[], str]) -> Iterator[None]:
+    """End whatever ends training in the block with what is left.
+
+    Args:
+        step: the number of the one at work.
+        kept: what is left, in words.
+
+    Raises:
+        DivergedError: some number is none any more, or far too large.
+        InputError: a file cannot be written; or, ``NoRoomError``, memory does not suffice.
+        KeyboardInterrupt: so it was told.
+    """
+    try:
+        yield
+    except FloatingPointError as error:
+        raise DivergedError(f"{error}; {kept()}; a lower learning rate may help") from error
+    except KeyboardInterrupt:
+        sentence = f"in step {step()}; {kept()}; --resume continues from there"
+        raise KeyboardInterrupt(sentence) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = error.strerror or error
+        raise InputError(f"{error.filename or 'a file'}: {what}; {kept()}") from error
+    except NoRoomError as error:
+        raise NoRoomError(f"step {step()}: {error}; {kept()}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise NoRoomError(f"step {step()}: out of memory; {kept()}; {LESS}") from error
