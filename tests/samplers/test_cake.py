@@ -47,7 +47,7 @@ def pool(
     for head, r, tail in kg.train.tolist():
         if r == relation:
             seen |= concepts[head if side == "head" else tail]
-    unique = classes(kg, 1.5)[relation] in UNIQUE[rule][side]
+    unique = classes(kg)[relation] in UNIQUE[rule][side]
     wanted = concepts[gold] if unique and concepts[gold] else seen - concepts[gold]
     return {e for e in range(kg.num_entities) if e != gold and concepts[e] & wanted}
 
@@ -63,7 +63,7 @@ def concepts_file(folder: Path) -> str:
 
 
 def test_the_toy_graph_has_unique_sides_and_others(kg: KnowledgeGraph) -> None:
-    found = classes(kg, 1.5)
+    found = classes(kg)
     for rule in UNIQUE.values():
         for which in rule.values():
             assert 0 < sum(c in which for c in found) <= len(found)
@@ -165,14 +165,14 @@ def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
 def test_forgetting_pools_changes_no_draw(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, forgetful = cake(kg, k=3), cake(kg, k=3)
+    stored, forgetful = cake(kg, k=3), cake(kg, k=3)
     batches = [Positives.of_ids(part, kg.num_entities) for part in kg.train.repeat(3, 1).split(4)]
     drawn = []
-    for sampler, limit in ((kept, 2**28), (forgetful, 40)):
-        monkeypatch.setattr("dans.samplers.cake.KEPT", limit)
+    for sampler, limit in ((stored, 2**28), (forgetful, 40)):
+        monkeypatch.setattr("dans.samplers.cake.STORED", limit)
         torch.manual_seed(0)
         drawn.append([sampler(batch).ids for batch in batches])
-    assert len(forgetful.pools) < len(kept.pools)
+    assert len(forgetful.sets) < len(stored.sets)
     for a, b in zip(*drawn, strict=True):
         assert a is not None
         assert b is not None
@@ -182,9 +182,9 @@ def test_forgetting_pools_changes_no_draw(
 def test_a_pool_is_made_once(kg: KnowledgeGraph) -> None:
     sampler, batch = cake(kg, k=50), Positives.of_ids(kg.train, kg.num_entities)
     sampler(batch)
-    before = len(sampler.pools)
+    before = len(sampler.sets)
     sampler(batch)
-    assert len(sampler.pools) == before == len(sampler.keys)
+    assert len(sampler.sets) == before == len(sampler.keys)
 
 
 def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:

@@ -125,9 +125,9 @@ def test_parts_of_the_pools_are_one_whole(
     monkeypatch.setattr("dans.samplers.entity_types.ELEMENTS", 9)
     parted = typed(kg)
     slots = 2 * kg.num_relations
-    assert len(whole.pools) == len(parted.pools) == slots
-    assert torch.equal(whole.pools.bits[:slots], parted.pools.bits[:slots])
-    assert torch.equal(whole.pools.counts[:slots], parted.pools.counts[:slots])
+    assert len(whole.sets) == len(parted.sets) == slots
+    assert torch.equal(whole.sets.bits[:slots], parted.sets.bits[:slots])
+    assert torch.equal(whole.sets.counts[:slots], parted.sets.counts[:slots])
 
 
 def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
