@@ -27,7 +27,7 @@ STORED = 2**29
 
 
 class CAKE(EntitySampler):
-    """Candidates that share a concept with the true entity, or fit the relation and share none.
+    """Entities of the true entity's concepts where it is unique, else of others that fit.
 
     Let C(e) be an entity's concepts, and C(r, s) those of all entities that fill slot s of relation
     r in training. The candidates for the position of the true entity e are
@@ -55,15 +55,10 @@ class CAKE(EntitySampler):
     Args:
         k: negatives per triple. The paper has 2; DANS compares all samplers at 20.
         triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m.
         concepts: a file for ``read_concepts``; without one, ``pseudo_types``.
         entity_names: needed by ``concepts`` alone.
         rule: which sides are unique.
-        side: which side is corrupted.
         filter: ``resample``, the paper's, draws any other entity, not another candidate.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])

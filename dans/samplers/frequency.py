@@ -33,17 +33,10 @@ class Frequency(Uniform):
     for ``exact``, O(b·k) otherwise. State: 32 bytes for each entity, none in checkpoints.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples; a repeated triple counts again.
-        num_entities: n.
         noise: how q comes in.
         smoothing: added to every count. At 0, as in the source, an entity that never fills a side
             is never a negative there, or one of weight 0.
-        side: which side is corrupted.
-        exclude_true: never draw the entity replaced.
-        filter: what becomes of known triples.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Raises:
         InputError: a smoothing that is negative or not finite, or a side on which fewer than two

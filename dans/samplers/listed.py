@@ -49,8 +49,6 @@ class Listed(EntitySampler):
 
     Args:
         file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.
-        k: negatives per triple.
-        side: which side is corrupted.
         missing: for a triple and side without a list, ``uniform`` draws any other entity;
             ``refuse`` demands that every training triple has negatives.
         filter: ``mask`` marks known triples as invalid. ``resample`` is refused: nothing else may
@@ -58,7 +56,6 @@ class Listed(EntitySampler):
         triples: (f, 3) the training triples.
         entity_names: of the n entities.
         relation_names: of the m relations.
-        known: the filter set.
 
     Raises:
         InputError: a file that cannot be read, a line that is not as above or has an unknown name,

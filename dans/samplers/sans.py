@@ -54,9 +54,7 @@ class SANS(EntitySampler):
     torch's generator, whatever it draws.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples, for ``hops``.
-        num_entities: n.
         walks: draws random walks over those triples; not called for ``hops``.
         neighbourhood: which of the three.
         length: steps of a walk, or hops.
@@ -64,9 +62,7 @@ class SANS(EntitySampler):
         limit: neighbours of one entity at most, a random choice where it has more.
         exclude_uncorrupted: leave e out of N(e), as a model may gain from (e, r, e) alone; see
             ``SelfLoop``.
-        side: which side is corrupted.
         filter: what becomes of known triples; the source draws again.
-        known: the filter set.
         rounds: how often to draw again from N(e), and then as often from all entities.
 
     Raises:

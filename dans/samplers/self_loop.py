@@ -18,10 +18,8 @@ class SelfLoop(EntitySampler):
 
     Args:
         k: negatives per triple. Those of one side are all the same; k sets their weight.
-        side: which side is corrupted.
         filter: ``mask`` matters for reflexive relations. There is nothing else to draw, so
             ``resample`` is refused.
-        known: the filter set.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1]])

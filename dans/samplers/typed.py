@@ -26,16 +26,9 @@ class Typed(EntitySampler):
     checkpoints.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m.
         types: a file for ``read_concepts``. An entity without a type is in no domain or range then.
         entity_names: needed by ``types`` alone.
-        side: which side is corrupted.
-        filter: what becomes of known triples.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 3]])

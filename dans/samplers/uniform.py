@@ -18,13 +18,8 @@ class Uniform(EntitySampler):
     Source: Bordes et al. 2013 (TransE). Cost: O(b·k). State: none.
 
     Args:
-        k: negatives per triple.
-        side: which side is corrupted.
         exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
             then be its own negative.
-        filter: what becomes of known triples.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
@@ -72,13 +67,7 @@ class Bernoulli(Uniform):
     triples has probability ½. Cost: O(f log f) once, O(b·k) a batch. State: none in checkpoints.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples.
-        num_relations: m.
-        exclude_true: never draw the entity replaced.
-        filter: what becomes of known triples.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Example:
         >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
@@ -128,17 +117,10 @@ class Popularity(Uniform):
     State: 8 bytes for each entity, none in checkpoints.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples.
-        num_entities: n.
         exponent: 0 is uniform, 1 the unigram distribution.
         smoothing: added to every count. At 0 an entity without triples is never a negative, and
             nothing lowers its score.
-        side: which side is corrupted.
-        exclude_true: never draw the entity replaced.
-        filter: what becomes of known triples.
-        known: the filter set.
-        rounds: how often to draw again.
 
     Raises:
         InputError: a negative smoothing, a number that is not finite, or fewer than two entities

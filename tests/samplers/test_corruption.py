@@ -67,6 +67,7 @@ def test_coins_are_fair_and_each_negative_has_its_own() -> None:
 def test_a_fixed_side_draws_nothing(side: str, head: bool) -> None:
     before = torch.get_rng_state()
     assert sides(side, 3, 2, CPU).eq(head).all()
+    assert Counted(4, first=0, side=side)(POSITIVES).replaces_head.eq(head).all()
     assert torch.equal(torch.get_rng_state(), before)
 
 
