@@ -54,10 +54,8 @@ class CAKE(EntitySampler):
 
     Args:
         k: negatives per triple. The paper has 2; DANS compares all samplers at 20.
-        triples: (f, 3) the training triples.
         concepts: a file for ``read_concepts``; without one, ``pseudo_types``.
         entity_names: needed by ``concepts`` alone.
-        rule: which sides are unique.
         filter: ``resample``, the paper's, draws any other entity, not another candidate.
 
     Example:

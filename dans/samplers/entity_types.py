@@ -128,11 +128,6 @@ def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Conc
 
     Source: the local closed world of Krompaß et al. 2015, arXiv:1508.02593.
 
-    Args:
-        triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m; there are 2m concepts.
-
     Example:
         >>> pseudo_types(torch.tensor([[0, 0, 1], [1, 0, 2]]), 3, 1).rows(torch.arange(3))
         tensor([[ True, False],
@@ -146,11 +141,7 @@ def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Conc
 def read_concepts(path: str, names: Vocabulary) -> Concepts:
     r"""Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
 
-    An entity may have several lines, or none.
-
-    Args:
-        path: the file, in UTF-8, plain or ``.gz``.
-        names: of the entities.
+    An entity may have several lines, or none. The file is UTF-8, plain or ``.gz``.
 
     Raises:
         InputError: the file cannot be read or holds no line; a line is not two names that are not
@@ -214,17 +205,16 @@ def cardinalities(triples: Tensor, num_relations: int) -> Tensor:
 
     Source: Wang et al. 2014 (TransH), after Bordes et al. 2013.
 
-    Args:
-        triples: (f, 3).
-        num_relations: m.
-
     Example:
         >>> cardinalities(torch.tensor([[0, 0, 1], [0, 0, 2], [3, 1, 1], [4, 1, 1]]), 3)
         tensor([1, 2, 0])
     """
-    number = torch.bincount(triples.unique(dim=0)[:, 1], minlength=num_relations)
-    heads, tails = distinct_ends(triples, num_relations)
-    many_tails, many_heads = (number >= 1.5 * ends.clamp(min=1) for ends in (heads, tails))
+    heads, relations, tails = triples.unbind(-1)
+    n = 1 + int(triples.max()) if len(triples) else 1
+    keys = ((relations * n + heads) * n + tails).unique()
+    number = torch.bincount(keys // (n * n), minlength=num_relations)
+    ends = distinct_ends(triples, num_relations).clamp(min=1)
+    many_tails, many_heads = number >= 1.5 * ends
     classes: Tensor = many_tails.long() + 2 * many_heads.long()
     return classes
 

@@ -34,13 +34,8 @@ class Frequency(Uniform):
 
     Args:
         triples: (f, 3) the training triples; a repeated triple counts again.
-        noise: how q comes in.
         smoothing: added to every count. At 0, as in the source, an entity that never fills a side
             is never a negative there, or one of weight 0.
-
-    Raises:
-        InputError: a smoothing that is negative or not finite, or a side on which fewer than two
-            entities can be drawn.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])

@@ -53,9 +53,6 @@ class Listed(EntitySampler):
             ``refuse`` demands that every training triple has negatives.
         filter: ``mask`` marks known triples as invalid. ``resample`` is refused: nothing else may
             be drawn.
-        triples: (f, 3) the training triples.
-        entity_names: of the n entities.
-        relation_names: of the m relations.
 
     Raises:
         InputError: a file that cannot be read, a line that is not as above or has an unknown name,

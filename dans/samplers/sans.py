@@ -1,7 +1,6 @@
 """SANS and RW-SANS: structure-aware negative sampling (Ahrabian et al. 2020)."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -35,7 +34,7 @@ class SANS(EntitySampler):
     - ``walks`` (RW-SANS): the set of ends of ``walks_per_entity`` random walks of ``length`` steps
       from e; how many end at an entity does not matter.
     - ``hops``: all ends of walks of ``length`` or ``length`` − 1 steps, the entries of
-      A^(length − 1)·(A + I) that are not zero. As a walk may go back and forth, these are the
+      A^(length − 1)·(A + I) that are not zero. As a walk may return, these are the
       entities within ``length`` hops; but none where e has no neighbour, unless ``length`` is 1.
     - ``one_walk``: as in the public program, which does not return to e between walks, so that all
       are one long walk. Its ends leave the neighbourhood, and approach sampling by degree.
@@ -43,9 +42,9 @@ class SANS(EntitySampler):
     Where nothing is left to draw (no neighbour but the entity replaced, or known triples only after
     ``rounds``), any other entity is drawn uniformly. As in the source, N(e) may contain e.
 
-    Source: Ahrabian et al. 2020, arXiv:2009.11355. The public program changes to uniform draws for
-    good once 2k draws were all known triples; here that is decided for each negative. The entity
-    replaced is never drawn, with or without a filter, and ``limit`` is ours.
+    Source: Ahrabian et al. 2020, arXiv:2009.11355, which draws known triples again. The public
+    program changes to uniform draws for good once 2k draws were all known; here that is decided for
+    each negative. The entity replaced is never drawn, and ``limit`` is ours.
 
     Cost: n·walks_per_entity·length steps of walks once, or n rows of the matrix product; O(b·(k +
     log p)) a batch, for p pairs of an entity and a neighbour. State: 8·p bytes, at most 8·n·limit,
@@ -56,18 +55,11 @@ class SANS(EntitySampler):
     Args:
         triples: (f, 3) the training triples, for ``hops``.
         walks: draws random walks over those triples; not called for ``hops``.
-        neighbourhood: which of the three.
-        length: steps of a walk, or hops.
         walks_per_entity: 1000 if not given; ``hops`` has none.
         limit: neighbours of one entity at most, a random choice where it has more.
         exclude_uncorrupted: leave e out of N(e), as a model may gain from (e, r, e) alone; see
             ``SelfLoop``.
-        filter: what becomes of known triples; the source draws again.
         rounds: how often to draw again from N(e), and then as often from all entities.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, an option without effect, or a filter
-            without known triples.
 
     Example:
         >>> path = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 0, 4]])
@@ -108,7 +100,9 @@ class SANS(EntitySampler):
             positive(option, value)
         self.num_entities = num_entities
         self.uniform = Uniform(k, rounds=rounds)
-        with _own_random_state():
+        seed = int(torch.randint(2**62, ()))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             if neighbourhood == "hops":
                 found = hops(triples, num_entities, length)
             else:
@@ -141,11 +135,6 @@ class SANS(EntitySampler):
             )
         self.pairs = pairs.to(self.pairs.device)
         self.offsets = self._offsets()
-
-    def around(self, entity: int) -> Tensor:
-        """The neighbourhood of an entity: its ids, rising."""
-        start, end = self.offsets[entity : entity + 2].tolist()
-        return self.pairs[start:end] - entity * self.num_entities
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
         """Neighbours of the uncorrupted entities, the replaced ones skipped."""
@@ -187,17 +176,10 @@ class SANS(EntitySampler):
 
 
 def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
-    """Which entities a walk of ``length`` or ``length`` − 1 steps can connect.
+    """Entities that a walk of ``length`` or ``length`` − 1 steps can connect.
 
-    The entries of A^(length − 1)·(A + I) that are not zero, A being the undirected adjacency.
-
-    Args:
-        triples: (f, 3).
-        n: how many entities there are.
-        length: of the walks.
-
-    Yields:
-        Some entities' pairs, entity·n + neighbour, rising and distinct.
+    The entries of A^(length − 1)·(A + I) that are not zero, A being the undirected adjacency: for
+    some entities at a time, their pairs entity·n + neighbour, rising and distinct.
 
     Example:
         >>> path = torch.tensor([[0, 0, 1], [1, 0, 2]])
@@ -221,17 +203,9 @@ def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
 def ends_of_walks(
     walks: Walks, n: int, count: int, length: int, *, reset: bool
 ) -> Iterator[Tensor]:
-    """Where random walks from every entity end.
+    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs like those of ``hops``.
 
-    Args:
-        walks: draws them.
-        n: how many entities there are.
-        count: walks from each.
-        length: of a walk.
-        reset: start each walk at the entity, not where the walk before has ended.
-
-    Yields:
-        Some entities' pairs, entity·n + end, rising and distinct.
+    Each walk starts at the entity, or without ``reset`` where the walk before has ended.
     """
     for entities in torch.arange(n).split(max(1, PART // (count * (length + 1)))):
         if reset:
@@ -254,15 +228,3 @@ def _limited(pairs: Tensor, n: int, limit: int, exclude_uncorrupted: bool) -> Te
     order = shuffled[row[shuffled].argsort(stable=True)]
     rank = torch.arange(len(pairs)) - (sizes.cumsum(0) - sizes)[row]
     return pairs[order[rank < limit].sort().values]
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    """Draw from a random state seeded by torch's generator, which then goes on one number later."""
-    seed = int(torch.randint(2**62, ()))
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)

@@ -26,7 +26,6 @@ class Typed(EntitySampler):
     checkpoints.
 
     Args:
-        triples: (f, 3) the training triples.
         types: a file for ``read_concepts``. An entity without a type is in no domain or range then.
         entity_names: needed by ``types`` alone.
 

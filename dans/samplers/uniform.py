@@ -66,9 +66,6 @@ class Bernoulli(Uniform):
     Source: Wang et al. 2014 (TransH), §"Reducing false negative labels". A relation without
     triples has probability ½. Cost: O(f log f) once, O(b·k) a batch. State: none in checkpoints.
 
-    Args:
-        triples: (f, 3) the training triples.
-
     Example:
         >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
         >>> Bernoulli(triples=one_to_many, num_relations=2).head_probability
@@ -117,14 +114,9 @@ class Popularity(Uniform):
     State: 8 bytes for each entity, none in checkpoints.
 
     Args:
-        triples: (f, 3) the training triples.
         exponent: 0 is uniform, 1 the unigram distribution.
         smoothing: added to every count. At 0 an entity without triples is never a negative, and
             nothing lowers its score.
-
-    Raises:
-        InputError: a negative smoothing, a number that is not finite, or fewer than two entities
-            that can be drawn.
     """
 
     #: (n,) the running total of the entities' weights, float64
@@ -166,9 +158,6 @@ def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float
 
     Args:
         mentions: (·,) entities; c counts how often each occurs.
-        n: how many entities there are.
-        smoothing: added to every count.
-        exponent: of the sum.
 
     Raises:
         InputError: a negative smoothing, a number that is not finite, or fewer than two entities
