@@ -203,7 +203,7 @@ def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
 def ends_of_walks(
     walks: Walks, n: int, count: int, length: int, *, reset: bool
 ) -> Iterator[Tensor]:
-    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs like those of ``hops``.
+    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs like ``hops`` yields.
 
     Each walk starts at the entity, or without ``reset`` where the walk before has ended.
     """
