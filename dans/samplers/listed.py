@@ -187,10 +187,13 @@ def gather(file: Path, entities: Vocabulary, relations: Vocabulary) -> tuple[Ten
     Raises:
         InputError: a file or line that ``Listed`` refuses.
     """
+    paths = sorted([*file.glob("*.tsv"), *file.glob("*.tsv.gz")]) if file.is_dir() else [file]
+    if not paths:
+        raise InputError(f"file: {file}: the folder holds no .tsv and no .tsv.gz file")
     merged = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
     pending = array("q")
     try:
-        for path in _files(file):
+        for path in paths:
             for pair in _negatives(path, entities, relations):
                 pending.extend(pair)
                 # Twice what is merged already: all merges together cost a few times the last one.
@@ -215,16 +218,6 @@ def merge(merged: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor,
     return keys[new], negatives[new]
 
 
-def _files(path: Path) -> list[Path]:
-    """A file, or those of a folder in the order of their names."""
-    if not path.is_dir():
-        return [path]
-    found = sorted([*path.glob("*.tsv"), *path.glob("*.tsv.gz")])
-    if not found:
-        raise InputError(f"{path}: the folder holds no .tsv and no .tsv.gz file")
-    return found
-
-
 def _negatives(
     path: Path, entities: Vocabulary, relations: Vocabulary
 ) -> Iterator[tuple[int, int]]:
@@ -233,11 +226,10 @@ def _negatives(
     for number, line in lines(path):
         where, columns = f"{path}:{number}", line.split("\t")
         if len(columns) not in (len(CORE), len(CORE) + len(RECORDED)):
-            found = f"{len(columns) if line else 0} columns"
+            found = f"{len(columns)} columns" if line else "0 columns (a blank line)"
             raise InputError(
-                f"{where}: found {found}{' (a blank line)' * (not line)}, "
-                f"expected {len(CORE)}: {', '.join(CORE)}"
-                f"; or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
+                f"{where}: found {found}, expected {len(CORE)}: {', '.join(CORE)}; "
+                f"or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
             )
         core, recorded = columns[: len(CORE)], columns[len(CORE) :]
         if number == 1 and tuple(core) == CORE:
