@@ -1,7 +1,7 @@
-"""What a negative sampler is: from triples to negatives, with the moves by which it learns."""
+"""The interface of negative samplers, and mixtures of several."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,12 +14,12 @@ from dans.models.batch import Negatives, Positives
 
 @dataclass(frozen=True)
 class Phase:
-    """One inner move of a sampler that learns: which parameters, against which loss.
+    """One update of a sampler that learns: which parameters, by which loss, how often.
 
     Args:
         name: unique within a sampler; names the optimizer in checkpoints and recipes.
-        parameters: what this move may change, and nothing else moves.
-        loss: detached triples to a scalar; called anew for each repeat.
+        parameters: all that the update changes.
+        loss: detached positives to a scalar; called again for each repeat.
         repeats: updates per step of the model.
     """
 
@@ -30,44 +30,40 @@ class Phase:
 
 
 class NegativeSampler(nn.Module, ABC):
-    """Draws negatives for a batch of triples.
+    """Negatives for a batch of positives.
 
-    State that must survive a restart (weights, caches, chains, counters) lives in parameters and
-    buffers, so that a checkpoint holds it. Randomness comes from torch's global generator alone.
+    State that must survive a restart (weights, caches, chains, counters) is in parameters and
+    buffers, so that a checkpoint holds it. All randomness comes from torch's global generator.
     """
 
-    #: does it look at the model? One that does not draws from ``Positives.of_ids`` as well.
+    #: whether it uses the model's embeddings or scores; if not, ``Positives.of_ids`` will do
     adaptive: ClassVar[bool] = False
     #: negatives per triple
     k: int
 
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
-        """Negatives, k for each of the b triples."""
+        """Negatives: k for each of the b triples."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """The inner moves, in the order they are made before each step of the model."""
+        """Its updates before each step of the model, in order."""
         return ()
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """Named scalars that the model minimises beside the loss of its negatives."""
+        """Auxiliary losses by name, which the model minimises beside that of its negatives."""
         return {}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Numbers worth watching at each validation; empty for a sampler that does not learn."""
+        """Diagnostic numbers by name, logged at each validation."""
         return {}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """Negatives by where they come from: one entry, or one for each pathway a sampler has."""
+        """Negatives by their origin: one entry, or one for each pathway of a sampler."""
         return {type(self).__name__.lower(): self(positives)}
 
 
 class Mixture(NegativeSampler):
-    """Negatives of several samplers, side by side.
-
-    Args:
-        samplers: at least one; their negatives are concatenated in this order.
-    """
+    """The negatives of several samplers, concatenated in order: k is the sum of theirs."""
 
     def __init__(self, *samplers: NegativeSampler) -> None:
         super().__init__()
@@ -78,14 +74,18 @@ class Mixture(NegativeSampler):
 
     @property
     def samplers(self) -> tuple[NegativeSampler, ...]:
-        """The samplers mixed, in order."""
+        """The members, typed."""
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
-        """All members' negatives; ids only if every member has them, partial ones if some have."""
+        """All members' negatives, with ``ids`` if all have them, ``partial_ids`` if some have."""
         drawn = [sampler(positives) for sampler in self.samplers]
-        given = [part.partial_ids if part.ids is None else part.ids for part in drawn]
-        ids = _joined(given, drawn, torch.int64, -1)
+        ids = _joined(
+            [part.partial_ids if part.ids is None else part.ids for part in drawn],
+            drawn,
+            torch.int64,
+            missing=-1,
+        )
         whole = all(part.ids is not None for part in drawn)
         return Negatives(
             torch.cat([part.embeddings for part in drawn], dim=1),
@@ -97,7 +97,7 @@ class Mixture(NegativeSampler):
         )
 
     def phases(self) -> tuple[Phase, ...]:
-        """The members' phases, in order; names must not clash."""
+        """The members' phases, in order; their names must differ."""
         phases = [phase for sampler in self.samplers for phase in sampler.phases()]
         names = [phase.name for phase in phases]
         if len(set(names)) != len(names):
@@ -105,15 +105,21 @@ class Mixture(NegativeSampler):
         return tuple(phases)
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """The members' terms, together; names must not clash."""
-        return _united(sampler.terms(positives) for sampler in self.samplers)
+        """The members' terms; their names must differ."""
+        whole: dict[str, Tensor] = {}
+        for sampler in self.samplers:
+            terms = sampler.terms(positives)
+            if twice := ", ".join(sorted(whole.keys() & terms.keys())):
+                raise InputError(f"sampler: two of a mixture share a term: {twice}")
+            whole |= terms
+        return whole
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """The members' numbers, together."""
+        """The members' numbers."""
         return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The members' negatives, each by its own name; a second one of a name gets a number."""
+        """The members' negatives; where a name occurs again, the member's number is added."""
         found: dict[str, Negatives] = {}
         for i, sampler in enumerate(self.samplers, start=1):
             for name, negatives in sampler.origins(positives).items():
@@ -124,7 +130,7 @@ class Mixture(NegativeSampler):
 def _joined(
     parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int = 1
 ) -> Tensor | None:
-    """Parts side by side, a number standing in for those not given; None where none is."""
+    """Parts concatenated, ``missing`` in place of those not given; None if none is."""
     if all(part is None for part in parts):
         return None
     whole = [
@@ -132,12 +138,3 @@ def _joined(
         for part, negatives in zip(parts, drawn, strict=True)
     ]
     return torch.cat(whole, dim=1)
-
-
-def _united(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    whole: dict[str, Tensor] = {}
-    for part in parts:
-        if twice := whole.keys() & part.keys():
-            raise InputError(f"sampler: two of a mixture share a term: {', '.join(sorted(twice))}")
-        whole |= part
-    return whole

@@ -11,9 +11,7 @@ from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Positives
 from dans.objectives.losses import l2 as mean_squares
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler
-from dans.samplers.draws import tossed
-from dans.samplers.filters import Filter, not_known, positive
+from dans.samplers.corruption import EntitySampler, Filter, not_known, positive, relation_sides
 from dans.samplers.uniform import head_probability
 
 #: By the relation's cardinalities (see ``uniform.Bernoulli``), a fair coin, or always the same.
@@ -200,7 +198,7 @@ class Reinforced(EntitySampler):
 
     def sides(self, positives: Positives) -> Tensor:
         """Which negatives replace the head: (b, k) bool."""
-        return tossed(self.head_probability, positives.triples, self.k)
+        return relation_sides(self.head_probability, positives.triples, self.k)
 
     def check_size(self, positives: Positives) -> None:
         """Refuse triples over other entities than G has embeddings of.
@@ -244,7 +242,7 @@ class Reinforced(EntitySampler):
         """What G minimises: the softmax loss in its first ``pretrain`` updates, then −reward."""
         self.check_size(positives)
         triples = positives.triples
-        side = tossed(self.head_probability, triples, 1).squeeze(1)
+        side = relation_sides(self.head_probability, triples, 1).squeeze(1)
         if bool(self.updates < self.pretrain):
             choice = self.imitate(triples, side)
             loss = -choice.log_p.mean()
@@ -269,7 +267,7 @@ class Reinforced(EntitySampler):
         """From one draw per triple: mean ``reward``, and ``entropy`` of the choice, in nats."""
         device = positives.triples.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            side = tossed(self.head_probability, positives.triples, 1).squeeze(1)
+            side = relation_sides(self.head_probability, positives.triples, 1).squeeze(1)
             choice = self.choose(positives.triples, side, 1)
         reward = self.reward(positives, choice.ids.squeeze(1), side)
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}
