@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Positives
-from dans.objectives.losses import l2 as mean_squares
 from dans.samplers.base import Phase
 from dans.samplers.corruption import EntitySampler
 from dans.samplers.draws import tossed
@@ -256,7 +255,9 @@ class Reinforced(EntitySampler):
             loss = -gained.sum() / max(1, len(gained))
         if self.training:
             self.updates += 1
-        return loss + self.l2 * mean_squares(*choice.touched) if self.l2 else loss
+        if self.l2:
+            loss = loss + self.l2 * sum(x.square().mean() for x in choice.touched)
+        return loss
 
     def fresh(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
         """Which triples have a negative that is not known: (q,) bool from (q, 1) ids."""
