@@ -7,7 +7,7 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
-from dans.samplers.scoring import Scorer, gap
+from dans.samplers.scoring import Scorer, score_gap
 from tests.suites.samplers import triples_as_vectors
 
 
@@ -38,7 +38,7 @@ def test_scores_are_those_of_negatives(
 def test_every_score_in_bounded_parts(kg: KnowledgeGraph) -> None:
     for decoder in DECODERS:
         positives, _, _ = triples_as_vectors(kg, decoder)
-        whole, parts = Scorer(positives).every(), Scorer(positives, part=100).every()
+        whole, parts = Scorer(positives).score_all(), Scorer(positives, part=100).score_all()
         assert whole.shape == (2 * len(positives), kg.num_entities)
         torch.testing.assert_close(whole, parts)
 
@@ -69,5 +69,5 @@ def test_the_gap_is_a_mean_over_all_that_is_held(reciprocal: bool, kg: Knowledge
                             score - positives.score_query(triple[0], positives.entities[triple[1]])
                         )
                     )
-    assert gap(positives, held) == pytest.approx(sum(above) / len(above), abs=1e-5)
-    assert gap(positives, torch.full_like(held, -1)) is None
+    assert score_gap(positives, held) == pytest.approx(sum(above) / len(above), abs=1e-5)
+    assert score_gap(positives, torch.full_like(held, -1)) is None

@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sans-hops": ("sans", {"neighbourhood": "hops", "filter": "none"}),
     "sans-one-walk": ("sans", {"neighbourhood": "one_walk", "limit": 3}),
     "mcns-walks": ("mcns", {"neighbours": "walks", "chains": "relation", "filter": "none"}),
-    "mcns-component": ("mcns", {"acceptance": "component", "chains": "random", "pool": 3}),
+    "mcns-random": ("mcns", {"chains": "random", "pool": 3}),
     "nscaching-top": ("nscaching", {"update": "top", "size": 3, "fresh": 3, "side": "coin"}),
     "nscaching-resampled": ("nscaching", {"filter": "resample", "lazy": 1}),
     "nscaching-unfiltered": ("nscaching", {"filter": "none", "temperature": 2.0}),
