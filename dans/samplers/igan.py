@@ -127,7 +127,6 @@ class IGAN(Reinforced):
             known=known,
         )
         self.margin = margin
-        self.num_relations = num_relations
         self.entities = nn.Parameter(torch.randn(num_entities, width) / width**0.5)
         self.relations = nn.Parameter(torch.randn(2 * num_relations, width) / width**0.5)
         self.hidden = nn.Linear(2 * width, width)
