@@ -55,36 +55,21 @@ class IGAN(Reinforced):
 
     Args:
         k: negatives per triple; 1 in the paper.
-        num_entities: n.
-        num_relations: m.
-        triples: (f, 3) the training triples.
         width: of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
         side: by the relation's cardinalities, a fair coin, or always the same.
         baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against all others.
-        repeats: updates of G per step of the model.
         l2: the weight of L2 on G.
         filter: ``mask`` excludes known triples from the softmax. Where nothing else is left, they
             are marked invalid, and G learns nothing from them. ``resample`` could find no more.
-        known: the filter set.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or a filter without known triples.
 
     Example:
-        >>> entities = torch.eye(4)
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> given = {"num_entities": 4, "num_relations": 1, "triples": triples, "filter": "none"}
-        >>> sampler = IGAN(3, **given, side="tail")
-        >>> negatives = sampler(positives)
-        >>> negatives.embeddings.shape
-        torch.Size([2, 3, 4])
-        >>> bool((negatives.ids == triples[:, 2:]).any())
-        False
+        >>> sampler = IGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
+        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
+        torch.Size([2, 3])
     """
 
     def __init__(

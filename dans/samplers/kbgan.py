@@ -60,40 +60,21 @@ class KBGAN(Reinforced):
 
     Args:
         k: negatives per triple; 1 in the paper.
-        num_entities: n.
-        num_relations: m.
-        triples: (f, 3) the training triples.
         generator: how G scores.
         width: of G's embeddings, in real numbers: 50, or 25 complex ones.
-        candidates: N_c.
-        temperature: τ.
         side: by the relation's cardinalities, a fair coin, or always the same.
         baseline: b.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against N_c candidates.
-        repeats: updates of G per step of the model.
         l2: λ.
         filter: unless ``none``, candidates that are known triples are not picked; where all are,
             the negatives are drawn again or marked invalid, and G learns nothing from them.
-        known: the filter set.
-        rounds: how often to draw again with ``filter = "resample"``.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, an odd width of complex embeddings, or
-            a filter without known triples.
 
     Example:
-        >>> entities = torch.eye(4)
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> given = {"num_entities": 4, "num_relations": 1, "triples": triples, "filter": "none"}
-        >>> sampler = KBGAN(3, **given, side="tail")
-        >>> negatives = sampler(positives)
-        >>> negatives.embeddings.shape
-        torch.Size([2, 3, 4])
-        >>> bool((negatives.ids == triples[:, 2:]).any())
-        False
+        >>> sampler = KBGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
+        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
+        torch.Size([2, 3])
     """
 
     def __init__(

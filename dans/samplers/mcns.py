@@ -58,13 +58,9 @@ class MCNS(NegativeSampler):
     K (16 MiB and 6 MiB). Derived: 8 bytes a query.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples. Chains of other queries start at random each time.
-        num_entities: n.
-        num_relations: m.
         walks: maps (w,) starts and a length to (w, length + 1) entities, −1 where a walk has ended.
         alpha: α; the theory wants 0 < α < 1.
-        steps: updates of each chain per batch.
         neighbours: what K(y) is. ``nearest``: by Euclidean distance, searched at the first training
             step and every ``refresh`` steps; ``walks``: visited by walks of two steps from y over
             the training triples, drawn once.
@@ -72,14 +68,8 @@ class MCNS(NegativeSampler):
         refresh: training steps between two searches; ``REFRESH`` = 500 if not given.
         chains: where a chain starts. Of the triples of a batch that share a start, the last one
             stores its state.
-        side: a fair coin for each negative, or always the same side.
         filter: ``mask`` rejects proposals that are known triples, and marks invalid the negative of
             a chain that started at one and has not left it.
-        known: the filter set.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, an α not above 0, walks that are not given,
-            an option without effect, or a filter without known triples.
 
     Example:
         >>> entities = torch.tensor([[0.0], [1.0], [-99.0], [0.0]])

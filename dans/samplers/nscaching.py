@@ -48,24 +48,13 @@ class NSCaching(EntitySampler):
     queries) and 29 MiB on FB15k-237 (149,689). Derived: 8 bytes a query.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples. Other queries have no cache, and uniform negatives.
-        num_entities: n.
-        num_relations: m.
-        size: N₁; fewer where fewer entities qualify.
-        fresh: N₂.
         update: how a cache is updated.
         temperature: of ``importance``, 1 if not given; ``top`` has none.
         lazy: epochs without updates between two epochs with updates; the first has them. An epoch
             is as many triples as the training split has.
         side: ``bernoulli`` as in the paper, a fair coin, or always the same side.
         filter: also for the draws, where a cache holds known triples from the start, or is empty.
-        known: the filter set.
-        rounds: how often to draw again with ``filter = "resample"``.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, a temperature not above 0 or without effect,
-            or a filter without known triples.
 
     Example:
         >>> entities = torch.eye(4)

@@ -29,16 +29,13 @@ EPSILON = 1e-5
 
 
 class Choice(NamedTuple):
-    """Entities that a generator chose for q queries.
+    """Entities that a generator chose for q queries."""
 
-    Args:
-        ids: (q, k) entities.
-        log_p: (q, k) their log-probabilities; gradients flow into the generator.
-        decayed: the generator's parameters, or rows of them, that weight decay applies to.
-    """
-
+    #: (q, k)
     ids: Tensor
+    #: (q, k) their log-probabilities; gradients flow into the generator
     log_p: Tensor
+    #: the generator's parameters, or rows of them, that weight decay applies to
     decayed: tuple[Tensor, ...]
 
 
@@ -105,9 +102,7 @@ class Reinforced(EntitySampler):
 
     Args:
         k: negatives per triple, drawn from G with replacement.
-        num_entities: n.
         triples: (f, 3) the training triples, which define an epoch and Bernoulli's probabilities.
-        num_relations: m.
         side: of each negative, and of each triple that G learns from.
         repeats: updates of G per step of the model.
         pretrain: updates of G by the softmax loss.
@@ -115,11 +110,6 @@ class Reinforced(EntitySampler):
         l2: λ.
         filter: unless ``none``, G chooses known triples only where all its candidates are known,
             and learns nothing from those triples.
-        known: the filter set.
-        rounds: how often to draw again with ``filter = "resample"``.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or a filter without known triples.
     """
 
     adaptive: ClassVar[bool] = True
