@@ -22,8 +22,6 @@ class Scorer:
     Args:
         positives: the batch.
         expected: about how many candidates will be scored in all.
-        table: scores that a table may hold.
-        part: numbers held at once otherwise.
 
     Example:
         >>> entities = torch.eye(3)
@@ -36,15 +34,12 @@ class Scorer:
         tensor([2., 3.])
     """
 
-    def __init__(
-        self, positives: Positives, *, expected: int = 0, table: int = TABLE, part: int = PART
-    ) -> None:
+    def __init__(self, positives: Positives, *, expected: int = 0) -> None:
         self.positives = positives
-        self.part = part
         self.entities = positives.entities.detach()
         self.queries = torch.cat((positives.tail_query, positives.head_query)).detach()
         scores = len(self.queries) * len(self.entities)
-        self.table = self.score_all() if 0 < scores <= min(table, expected) else None
+        self.table = self.score_all() if 0 < scores <= min(TABLE, expected) else None
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
@@ -62,7 +57,7 @@ class Scorer:
         if self.table is not None:
             return self.table[queries, ids]
         queries, ids = torch.broadcast_tensors(queries, ids)
-        size = max(1, self.part // (2 * max(1, self.entities.shape[1])))
+        size = max(1, PART // (2 * max(1, self.entities.shape[1])))
         parts = zip(queries.flatten().split(size), ids.flatten().split(size), strict=True)
         scores = [
             self.positives.score_query(F.embedding(q, self.queries), F.embedding(e, self.entities))
@@ -75,7 +70,7 @@ class Scorer:
         """Scores of all entities, for the tail queries and then the head queries: (2b, n)."""
         if self.positives.dot:
             return self.queries @ self.entities.T
-        size = max(1, self.part // max(1, self.entities.numel()))
+        size = max(1, PART // max(1, self.entities.numel()))
         parts = [
             self.positives.score_query(part.unsqueeze(1), self.entities)
             for part in self.queries.split(size)

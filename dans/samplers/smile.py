@@ -113,7 +113,12 @@ class SMiLE(Uniform):
                 raise InputError(f"{name}: must be between 0 and 1, got {share}")
         self.weight, self.balance, self.temperature = weight, balance, temperature
         self.negatives, self.num_relations = negatives, num_relations
-        self.projections = nn.ModuleDict({name: projection(dim) for name in ("inter", "intra")})
+        self.projections = nn.ModuleDict(
+            {
+                kind: nn.Sequential(nn.Linear(dim, dim), nn.ELU(), nn.Linear(dim, dim))
+                for kind in ("inter", "intra")
+            }
+        )
         types = clustered(pseudo_types(triples, num_entities, num_relations), clusters)
         self.num_types = int(types.max()) + 1
         self.register_buffer("types", types, persistent=False)
@@ -127,7 +132,11 @@ class SMiLE(Uniform):
                 f"frequent: no typed triple has {frequent} of all triples; the most frequent has "
                 f"{float(count.max()) / len(triples):.3f}"
             )
-        sets = schema_sets(triples, which, often, num_entities)
+        # What an entity does in the schema: it is the head, or the tail, of typed triples.
+        kept, numbers = triples[often[which]], which[often[which]]
+        roles = torch.stack((2 * numbers, 2 * numbers + 1), dim=1)
+        pairs = torch.stack((kept[:, [0, 2]], roles), dim=-1).flatten(0, 1)
+        sets = Concepts(pairs, num_entities, 2 * len(often)).sets
         keys, groups = torch.unique(types * num_entities + sets, return_inverse=True)
         for name, value in (
             ("schema", typed_triples[often]),
@@ -264,11 +273,6 @@ class SMiLE(Uniform):
         return ids, (slot < count) & ~positive & (ids != anchors.unsqueeze(1))
 
 
-def projection(dim: int) -> nn.Sequential:
-    """An MLP d → d → d with an ELU."""
-    return nn.Sequential(nn.Linear(dim, dim), nn.ELU(), nn.Linear(dim, dim))
-
-
 def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:
     """log Σ e^score within each of a rows: (a,) from (p,) scores and their rows, none empty.
 
@@ -279,25 +283,6 @@ def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:
     top = scores.new_zeros(a).scatter_reduce(0, rows, scores, "amax", include_self=False).detach()
     sums = scores.new_zeros(a).index_add(0, rows, (scores - top[rows]).exp())
     return sums.log() + top
-
-
-def schema_sets(triples: Tensor, typed: Tensor, frequent: Tensor, num_entities: int) -> Tensor:
-    """A number for the schema set of each entity, equal for equal sets.
-
-    Args:
-        triples: (f, 3).
-        typed: (f,) the index of each one's typed triple.
-        frequent: (u,) bool, the typed triples of the schema.
-        num_entities: n.
-
-    Returns:
-        (n,).
-    """
-    kept = frequent[typed]
-    ends = triples[kept][:, [0, 2]]
-    roles = torch.stack((2 * typed[kept], 2 * typed[kept] + 1), dim=1)
-    pairs = torch.stack((ends, roles), dim=-1).flatten(0, 1)
-    return Concepts(pairs, num_entities, 2 * len(frequent)).sets
 
 
 def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:

@@ -12,7 +12,7 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import IGAN, igan, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import changed, gradient, make, move, triples_as_vectors
+from tests.suites.samplers import gradient, make, triples_as_vectors
 
 N = 6
 TAIL, HEAD = torch.tensor([False]), torch.tensor([True])
@@ -200,29 +200,6 @@ def test_the_gradient_of_the_softmax_is_the_numerical_one(monkeypatch: pytest.Mo
     shapes = ((5, 3), (N, 3), (N,))
     arguments = [torch.randn(s, dtype=torch.double, requires_grad=True) for s in shapes]
     assert torch.autograd.gradcheck(log_p, arguments)
-
-
-def test_against_a_frozen_model_the_best_candidate_becomes_likely(kg: KnowledgeGraph) -> None:
-    positives = changed(triples_as_vectors(kg)[0], lambda embeddings: embeddings)
-    scores = positives.score_query(positives.tail_query.unsqueeze(1), positives.entities)
-    best = scores.scatter(1, kg.train[:, 2:], -torch.inf).argmax(1, keepdim=True)
-    side = torch.zeros(len(positives), dtype=torch.bool)
-    for baseline in ("none", "batch"):
-        sampler = make("igan", kg, baseline=baseline, side="tail", filter="none")
-        assert isinstance(sampler, IGAN)
-
-        def measure(sampler: IGAN = sampler) -> tuple[float, float]:
-            p = probabilities(sampler, kg.train, side).detach()
-            return float(p.gather(1, best).mean()), float((p * scores).sum(1).mean())
-
-        start = measure()
-        move(sampler.phases()[0], positives, times=10, lr=0.005)
-        soon = measure()
-        move(sampler.phases()[0], positives, times=30, lr=0.005)
-        late = measure()
-        assert start[0] < soon[0] < late[0]
-        assert late[0] > 1.5 * start[0]
-        assert start[1] < soon[1] < late[1]
 
 
 @pytest.mark.parametrize("baseline", ["none", "batch"])

@@ -12,7 +12,6 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import MCNS
 from dans.samplers.mcns import closest, visited, within
-from dans.samplers.scoring import Scorer
 from tests.suites.samplers import make, triples_as_vectors
 
 N = 50
@@ -38,7 +37,7 @@ def frozen(scores: Tensor, triples: Tensor | None = None) -> Positives:
 
 
 def sampler_for(positives: Positives, k: int = 20, **given: Any) -> MCNS:
-    """A sampler of a graph with these triples alone; tails, unfiltered, unless told otherwise."""
+    """A sampler of a graph with these triples alone; tails, unfiltered, by default."""
     options = {"side": "tail", "filter": "none", "pool": 10}
     return MCNS(
         k,
@@ -91,7 +90,7 @@ def test_chains_come_to_the_distribution_with_the_density_of_the_mixture() -> No
 
 
 @pytest.mark.slow
-def test_neighbourhoods_of_unequal_sizes_are_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbourhoods_may_have_unequal_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     positives = spread()
     torch.manual_seed(0)
     pools = closest(positives.entities, 10)
@@ -173,7 +172,7 @@ def test_what_is_known_and_cannot_be_left_is_marked() -> None:
     assert not negatives.valid.any()
 
 
-def test_a_chain_goes_on_where_its_own_query_left_it() -> None:
+def test_a_chain_resumes_where_its_own_query_left_it() -> None:
     triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
     positives = frozen(torch.randn(40), triples)
     sampler = sampler_for(positives, 6, side="coin")
@@ -332,54 +331,6 @@ def test_membership_is_that_of_a_comparison_with_all(width: int) -> None:
     wanted = (pools[rows] == ids.unsqueeze(-1)).any(-1)
     assert wanted.any()
     assert torch.equal(within(pools, rows, ids), wanted)
-
-
-def test_only_as_many_scores_are_asked_for_as_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    plain = Scorer.__call__
-
-    def counting(self: Scorer, rows: Tensor, ids: Tensor, side: Tensor) -> Tensor:
-        asked.append(ids.numel())
-        return plain(self, rows, ids, side)
-
-    monkeypatch.setattr(Scorer, "__call__", counting)
-    positives = frozen(torch.zeros(20))
-    sampler_for(positives, 7, steps=4)(positives)
-    assert asked == [7] * 5
-
-
-def test_only_training_leaves_a_trace(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    sampler = make("mcns", kg).eval()
-    before = {name: value.clone() for name, value in sampler.state_dict().items()}
-    sampler(positives)
-    for name, value in sampler.state_dict().items():
-        assert torch.equal(value, before[name])
-    sampler.train()(positives)
-    for name, value in sampler.state_dict().items():
-        assert not torch.equal(value, before[name])
-
-
-@pytest.mark.parametrize("case", ["mcns", "mcns-walks"])
-def test_a_run_goes_on_to_the_bit(case: str, kg: KnowledgeGraph) -> None:
-    runs = []
-    for stops in (False, True):
-        positives, table, _ = triples_as_vectors(kg)
-        sampler = make(case, kg, pool=3)
-        torch.manual_seed(1)
-        for step in range(6):
-            if stops and step == 3:
-                state, random = sampler.state_dict(), torch.get_rng_state()
-                sampler = make(case, kg, pool=3)
-                sampler.load_state_dict(state)
-                torch.set_rng_state(random)
-            ids = sampler(positives).ids
-            # What was nearest at the first step is not to be looked up anew.
-            table.data.mul_(-1).add_(torch.randn_like(table))
-        runs.append((ids, sampler.state_dict()))
-    assert torch.equal(runs[0][0], runs[1][0])
-    for name, value in runs[0][1].items():
-        assert torch.equal(value, runs[1][1][name])
 
 
 def test_the_gap_is_that_between_chains_and_triples() -> None:

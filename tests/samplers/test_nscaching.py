@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dans.data.graph import KnowledgeGraph
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import NSCaching
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import make, triples_as_vectors
 
 
 def dot(query: Tensor, entity: Tensor) -> Tensor:
@@ -249,36 +247,6 @@ def test_lazy_caches_stay_as_they_are_for_that_many_epochs() -> None:
         sampler(positives.slice(step % 2, step % 2 + 1))
         changed.append(not torch.equal(sampler.cache, before))
     assert changed == [True, True, False, False, False, False] * 2 + [True, True]
-
-
-def test_only_training_changes_the_caches(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    sampler = make("nscaching", kg).eval()
-    before = {name: value.clone() for name, value in sampler.state_dict().items()}
-    sampler(positives)
-    for name, value in sampler.state_dict().items():
-        assert torch.equal(value, before[name])
-    sampler.train()(positives)
-    assert not torch.equal(sampler.state_dict()["cache"], before["cache"])
-
-
-def test_a_run_resumes_to_the_bit(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    runs = []
-    for stops in (False, True):
-        sampler = make("nscaching", kg, size=3, fresh=3, lazy=1)
-        torch.manual_seed(1)
-        for step in range(6):
-            if stops and step == 3:
-                state, sampler = sampler.state_dict(), None  # type: ignore[assignment]
-                random = torch.get_rng_state()
-                sampler = make("nscaching", kg, size=3, fresh=3, lazy=1)
-                sampler.load_state_dict(state)
-                torch.set_rng_state(random)
-            ids = sampler(positives).ids
-        runs.append((ids, sampler.state_dict()["cache"], sampler.state_dict()["heard"]))
-    for through, stopped in zip(*runs, strict=True):
-        assert torch.equal(through, stopped)
 
 
 def test_sides_follow_the_relations_unless_fixed() -> None:

@@ -254,8 +254,19 @@ class SamplerSuite:
         drawn = []
         for which in (sampler, other):
             torch.manual_seed(5)
-            drawn.append(which(positives).embeddings.detach())
+            drawn.append(torch.cat([which(positives).embeddings.detach() for _ in range(3)]))
         assert torch.equal(*drawn)
+        one, two = sampler.state_dict(), other.state_dict()
+        assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+    def test_evaluation_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg).eval(), triples_as_vectors(kg)
+        before = {name: value.clone() for name, value in sampler.state_dict().items()}
+        sampler(positives)
+        for phase in sampler.phases():
+            phase.loss(positives.detach())
+        for name, value in sampler.state_dict().items():
+            assert torch.equal(value, before[name]), name
 
     def test_phases_share_no_parameter_and_leave_none_out(
         self, case: str, kg: KnowledgeGraph
