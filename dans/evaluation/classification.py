@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.errors import InputError
+from dans.models.auc import share_above
 
 
 def auc(scores: Tensor, labels: Tensor) -> float:
@@ -29,23 +30,6 @@ def auc(scores: Tensor, labels: Tensor) -> float:
     scores, labels = checked(scores, labels)
     _refuse_one_class(labels)
     return share_above(scores[labels == 1], scores[labels == 0])
-
-
-def share_above(true: Tensor, false: Tensor) -> float:
-    """The share of pairs in which the first scores above the second, ties counting half.
-
-    Args:
-        true: (p,) scores.
-        false: (q,) scores.
-
-    Example:
-        >>> share_above(torch.tensor([1., 2.]), torch.tensor([0., 1.]))
-        0.875
-    """
-    ordered = false.sort().values
-    below = torch.searchsorted(ordered, true, right=False)
-    below_or_equal = torch.searchsorted(ordered, true, right=True)
-    return float((below + below_or_equal).double().mean() / (2 * len(false)))
 
 
 def average_precision(scores: Tensor, labels: Tensor) -> float:

@@ -1,7 +1,8 @@
-"""The interface of negative samplers, and mixtures of several."""
+"""Negative samplers: from a batch of triples to negatives, with phases for those that learn."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,12 +15,12 @@ from dans.models.batch import Negatives, Positives
 
 @dataclass(frozen=True)
 class Phase:
-    """One update of a sampler that learns: which parameters, by which loss, how often.
+    """One update of a sampler that learns: some parameters, and the loss that they minimise.
 
     Args:
         name: unique within a sampler; names the optimizer in checkpoints and recipes.
-        parameters: all that the update changes.
-        loss: detached positives to a scalar; called again for each repeat.
+        parameters: what this phase updates, and nothing else.
+        loss: detached triples to a scalar; called anew for each repeat.
         repeats: updates per step of the model.
     """
 
@@ -30,40 +31,40 @@ class Phase:
 
 
 class NegativeSampler(nn.Module, ABC):
-    """Negatives for a batch of positives.
+    """Draws negatives for a batch of triples.
 
-    State that must survive a restart (weights, caches, chains, counters) is in parameters and
-    buffers, so that a checkpoint holds it. All randomness comes from torch's global generator.
+    State that must survive a restart (weights, caches, chains, counters) lies in parameters and
+    buffers, so that a checkpoint holds it. Randomness comes from torch's global generator alone.
     """
 
-    #: whether it uses the model's embeddings or scores; if not, ``Positives.of_ids`` will do
+    #: does it use the model's embeddings? If not, it also accepts ``Positives.of_ids``.
     adaptive: ClassVar[bool] = False
     #: negatives per triple
     k: int
 
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
-        """Negatives: k for each of the b triples."""
+        """(b, k) negatives of b triples."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """Its updates before each step of the model, in order."""
+        """The sampler's own updates, in their order, before each step of the model."""
         return ()
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """Auxiliary losses by name, which the model minimises beside that of its negatives."""
+        """Named scalars that the model minimises beside the loss of its negatives."""
         return {}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Diagnostic numbers by name, logged at each validation."""
+        """Named numbers to log at each validation."""
         return {}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """Negatives by their origin: one entry, or one for each pathway of a sampler."""
+        """Negatives by origin: one entry, or one for each pathway of the sampler."""
         return {type(self).__name__.lower(): self(positives)}
 
 
 class Mixture(NegativeSampler):
-    """The negatives of several samplers, concatenated in order: k is the sum of theirs."""
+    """Negatives of several samplers, concatenated in their order."""
 
     def __init__(self, *samplers: NegativeSampler) -> None:
         super().__init__()
@@ -74,52 +75,42 @@ class Mixture(NegativeSampler):
 
     @property
     def samplers(self) -> tuple[NegativeSampler, ...]:
-        """The members, typed."""
+        """The samplers, in order."""
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
-        """All members' negatives, with ``ids`` if all have them, ``partial_ids`` if some have."""
+        """All negatives; with ids if every sampler has them, with partial ids if some do."""
         drawn = [sampler(positives) for sampler in self.samplers]
-        ids = _joined(
-            [part.partial_ids if part.ids is None else part.ids for part in drawn],
-            drawn,
-            torch.int64,
-            missing=-1,
-        )
-        whole = all(part.ids is not None for part in drawn)
+        complete = all(part.ids is not None for part in drawn)
+        known = [part.partial_ids if part.ids is None else part.ids for part in drawn]
+        ids = _joined(known, drawn, torch.int64, -1)
         return Negatives(
             torch.cat([part.embeddings for part in drawn], dim=1),
             torch.cat([part.replaces_head for part in drawn], dim=1),
-            ids if whole else None,
-            _joined([part.valid for part in drawn], drawn, torch.bool),
-            _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype),
-            None if whole else ids,
+            ids if complete else None,
+            _joined([part.valid for part in drawn], drawn, torch.bool, 1),
+            _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype, 1),
+            None if complete else ids,
         )
 
     def phases(self) -> tuple[Phase, ...]:
-        """The members' phases, in order; their names must differ."""
-        phases = [phase for sampler in self.samplers for phase in sampler.phases()]
-        names = [phase.name for phase in phases]
-        if len(set(names)) != len(names):
-            raise InputError(f"sampler: two of a mixture share a phase name: {', '.join(names)}")
-        return tuple(phases)
+        """All phases, in order; names must be unique."""
+        phases = tuple(phase for sampler in self.samplers for phase in sampler.phases())
+        _check_unique("phase name", (phase.name for phase in phases))
+        return phases
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """The members' terms; their names must differ."""
-        whole: dict[str, Tensor] = {}
-        for sampler in self.samplers:
-            terms = sampler.terms(positives)
-            if twice := ", ".join(sorted(whole.keys() & terms.keys())):
-                raise InputError(f"sampler: two of a mixture share a term: {twice}")
-            whole |= terms
-        return whole
+        """All terms; names must be unique."""
+        terms = [term for sampler in self.samplers for term in sampler.terms(positives).items()]
+        _check_unique("term", (name for name, _ in terms))
+        return dict(terms)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """The members' numbers."""
+        """All numbers."""
         return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The members' negatives; where a name occurs again, the member's number is added."""
+        """Negatives by origin; a repeated name gets the number of its sampler."""
         found: dict[str, Negatives] = {}
         for i, sampler in enumerate(self.samplers, start=1):
             for name, negatives in sampler.origins(positives).items():
@@ -128,13 +119,18 @@ class Mixture(NegativeSampler):
 
 
 def _joined(
-    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int = 1
+    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int
 ) -> Tensor | None:
-    """Parts concatenated, ``missing`` in place of those not given; None if none is."""
+    """Concatenate (b, k) parts, filling in those that are None; None where all are."""
     if all(part is None for part in parts):
         return None
-    whole = [
+    filled = [
         torch.full_like(negatives.replaces_head, missing, dtype=dtype) if part is None else part
         for part, negatives in zip(parts, drawn, strict=True)
     ]
-    return torch.cat(whole, dim=1)
+    return torch.cat(filled, dim=1)
+
+
+def _check_unique(what: str, names: Iterable[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"sampler: two of a mixture share a {what}: {', '.join(sorted(twice))}")

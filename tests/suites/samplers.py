@@ -36,7 +36,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sans-hops": ("sans", {"neighbourhood": "hops", "filter": "none"}),
     "sans-one-walk": ("sans", {"neighbourhood": "one_walk", "limit": 3}),
     "mcns-walks": ("mcns", {"neighbours": "walks", "chains": "relation", "filter": "none"}),
-    "mcns-component": ("mcns", {"acceptance": "component", "chains": "random", "pool": 3}),
+    "mcns-random": ("mcns", {"chains": "random", "pool": 3}),
     "nscaching-top": ("nscaching", {"update": "top", "size": 3, "fresh": 3, "side": "coin"}),
     "nscaching-resampled": ("nscaching", {"filter": "resample", "lazy": 1}),
     "nscaching-unfiltered": ("nscaching", {"filter": "none", "temperature": 2.0}),
@@ -275,8 +275,19 @@ class SamplerSuite:
         drawn = []
         for which in (sampler, other):
             torch.manual_seed(5)
-            drawn.append(which(positives).embeddings.detach())
+            drawn.append(torch.cat([which(positives).embeddings.detach() for _ in range(3)]))
         assert torch.equal(*drawn)
+        one, two = sampler.state_dict(), other.state_dict()
+        assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+    def test_evaluation_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg).eval(), triples_as_vectors(kg)
+        before = {name: value.clone() for name, value in sampler.state_dict().items()}
+        sampler(positives)
+        for phase in sampler.phases():
+            phase.loss(positives.detach())
+        for name, value in sampler.state_dict().items():
+            assert torch.equal(value, before[name]), name
 
     def test_phases_share_no_parameter_and_leave_none_out(
         self, case: str, kg: KnowledgeGraph

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.evaluation.classification import share_above
+from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
 from dans.samplers.corruption import not_known
