@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dans.memory import Budget
 from dans.models.decoders import Decoder
+from dans.models.decoders.costs import gradient_cost, score_cost
 
 #: Scores made at a time: a tile stays in a CPU's cache until it is used up.
 TILE = 2**19
@@ -180,8 +181,8 @@ class _Measured(torch.autograd.Function):
         def work(kept: int) -> tuple[Tensor, list[Tensor | None]]:
             return _by_pieces(decoder, inputs, pieces, weights, smoothing, kept)
 
-        made = decoder.matching(b, rows) * size
-        fixed = made + (decoder.pulling(b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
+        made = score_cost(decoder, b, rows) * size
+        fixed = made + (gradient_cost(decoder, b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
         total, gradients = budget.keeping(len(pieces), made, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total

@@ -10,6 +10,7 @@ from dans.errors import InputError
 from dans.evaluation.classification import both_kinds, classification
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.costs import query_cost
 from dans.models.model import eval_mode
 
 #: Numbers of the heads of the lines scored at a time, at the most.
@@ -115,7 +116,7 @@ def logits(
     """
     lines = triples.to(entities.device)
     most = max(1, NUMBERS // entities.shape[1])
-    held, each = decoder.asking(most), 3 * entities.shape[1] + 8
+    held, each = query_cost(decoder, most), 3 * entities.shape[1] + 8
     size = entities.element_size()
     budget = budget or Budget(place=entities.device)
     with eval_mode(decoder):

@@ -20,6 +20,7 @@ from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 
 Unseen = Literal["rank", "drop"]
@@ -261,7 +262,7 @@ class Evaluator:
         most, wide = _shape(asked, n, entities)
         each = n * size
         rows = max(most, FEW)
-        held = decoder.asking(rows) + decoder.matching(rows, wide)
+        held = query_cost(decoder, rows) + score_cost(decoder, rows, wide)
         fixed = held * size + side.held(most, n, size)
         budget = self.budget or Budget(place=entities.device)
 

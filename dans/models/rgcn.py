@@ -8,9 +8,8 @@ from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
-from dans.models.dropout import check_share, drop
+from dans.models.embedding_tables import check_share, draw, drop, freeze
 from dans.models.encoders import Encoder
-from dans.models.initialization import draw, freeze
 from dans.models.message_passing import propagate
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dans.errors import InputError
 from dans.models.batch import Positives
-from dans.models.initialization import freeze
+from dans.models.embedding_tables import freeze
 from dans.samplers.dans.networks import FiLM, Film, Generator, Init, Modulation, Norm, Output
 
 #: Is the noise a standard deviation, or a share of the entities' own in each dimension?

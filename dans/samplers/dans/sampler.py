@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
 from dans.models.batch import Negatives, Positives
-from dans.models.initialization import freeze
+from dans.models.embedding_tables import freeze
 from dans.samplers.base import NegativeSampler, Phase
 from dans.samplers.dans.diagnostics import diagnose, warnings
 from dans.samplers.dans.networks import (

@@ -83,8 +83,8 @@ def test_a_relation_of_zeros_gives_finite_priors_and_gradients(
     positives = replace(
         positives,
         r=r,
-        tail_query=scorer.query_tails(table[heads], r),
-        head_query=scorer.query_heads(r, table[tails]),
+        tail_query=scorer.tail_query(table[heads], r),
+        head_query=scorer.head_query(r, table[tails]),
     )
     sampler = seeded(head_query=head_query, num_relations=kg.num_relations, detach=False)
     negatives = sampler(positives)
