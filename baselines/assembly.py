@@ -1,4 +1,4 @@
-"""The objectives of ``dans``, and the negatives beside them."""
+"""The objectives of ``dans`` and of the baselines by name, and training with them."""
 
 from functools import partial
 

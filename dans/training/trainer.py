@@ -99,7 +99,7 @@ class Trainer:
             evaluator,
             run,
         )
-        self.dump = objective.recorder = dump
+        self.dump = objective.log_negatives = dump
         #: called after each validation, its checkpoint written; what it raises ends training
         self.watch: Watch | None = None
         self.regularizers = dict(regularizers or {})
@@ -198,11 +198,11 @@ class Trainer:
         """The regularisers' terms, by name; of all entities for those that look at them."""
         whole = positives
         if positives.shared_negatives is not None and any(
-            one.whole for one in self.regularizers.values()
+            one.all_entities for one in self.regularizers.values()
         ):
             whole = self.batch_encoder.positives(self.model, rows)
         return {
-            name: regularizer(self.model.decoder, whole if regularizer.whole else positives)
+            name: regularizer(self.model.decoder, whole if regularizer.all_entities else positives)
             for name, regularizer in self.regularizers.items()
         }
 
