@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from dans.config.schema import RunConfig
 from dans.evaluation.classifier import ClassificationReport
-from dans.evaluation.evaluator import Report
+from dans.evaluation.evaluator import EvaluationReport
 from dans.training.run import Run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Follower:
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}
 
-    def __call__(self, step: int, report: Report | ClassificationReport) -> None:
+    def __call__(self, step: int, report: EvaluationReport | ClassificationReport) -> None:
         """A validation, its checkpoint written."""
         self.catch_up()
 

@@ -164,9 +164,9 @@ def test_the_generator_scores_as_the_decoder_of_its_name(
     heads, relations, tails = kg.train.unbind(-1)
     r, everyone = sampler.relations[relations], torch.arange(8).expand(len(heads), -1)
     if head:
-        query = decoder.query_heads(r, sampler.entities[tails])
+        query = decoder.head_query(r, sampler.entities[tails])
     else:
-        query = decoder.query_tails(sampler.entities[heads], r)
+        query = decoder.tail_query(sampler.entities[heads], r)
     expected = decoder.score_query(query.unsqueeze(1), sampler.entities).log_softmax(-1)
     allowed = torch.ones_like(everyone, dtype=torch.bool)
     log_p, _ = sampler.log_softmax(kg.train, torch.full_like(heads, head).bool(), everyone, allowed)
