@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
-from dans.errors import InputError, shown
-from dans.spelling import did_you_mean
+from dans.errors import InputError, did_you_mean, shown
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from dans.allocator import keep_freed_memory
 from dans.config.recipes import read_recipe
 from dans.config.schema import RunConfig
 from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import Report
+from dans.memory import keep_freed_memory
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
 from dans.training.trackers import ALWAYS, OPTIONAL

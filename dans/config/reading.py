@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from dans.errors import LARGEST, InputError, finite, one_of, shown
-from dans.spelling import did_you_mean
+from dans.errors import LARGEST, InputError, did_you_mean, finite, one_of, shown
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from dans.config.reading import read_toml
 from dans.data.readers import SPLITS, Split
-from dans.errors import InputError, shown
+from dans.errors import InputError, did_you_mean, shown
 
 #: What may be done to the bytes of a download before they are the split.
 TRANSFORMS = {"crlf-to-lf": lambda data: data.replace(b"\r\n", b"\n")}
@@ -163,7 +162,7 @@ def find_card(where: str | Path) -> DatasetCard | None:
         'UMLS semantic network, split of ConvE'
         >>> find_card("ulms")
         Traceback (most recent call last):
-        dans.errors.InputError: 'ulms': neither a data set nor a folder; did you mean umls? ...
+        dans.errors.InputError: 'ulms': neither a data set nor a folder; known: countries_s1, ...
     """
     known = cards()
     if isinstance(where, str) and where in known:
@@ -178,11 +177,8 @@ def find_card(where: str | Path) -> DatasetCard | None:
         raise InputError(
             f"{shown(str(where))}: {error.strerror}; known: {', '.join(known)}"
         ) from None
-    near = get_close_matches(str(where), known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise InputError(
-        f"{shown(str(where))}: neither a data set nor a folder; {hint}known: {', '.join(known)}"
-    )
+    names = f"{', '.join(known)}{did_you_mean(str(where), known)}"
+    raise InputError(f"{shown(str(where))}: neither a data set nor a folder; known: {names}")
 
 
 def _stem(path: Path) -> str:

@@ -20,8 +20,7 @@ from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
-from dans.errors import InputError, shown
-from dans.spelling import nearest
+from dans.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl

@@ -254,7 +254,7 @@ def test_only_a_folder_is_told_its_labels(tmp_path: Path) -> None:
 
 def test_neither_card_nor_folder_is_refused() -> None:
     with pytest.raises(
-        InputError, match="'ulms': neither a data set nor a folder; did you mean umls"
+        InputError, match=r"'ulms': neither a data set nor a folder; known: .*; did you mean umls"
     ):
         KnowledgeGraph.load("ulms")
 
