@@ -68,10 +68,10 @@ def test_by_default_a_quarter_of_what_is_free_when_first_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = iter([4000, 8])
-    monkeypatch.setattr(memory, "free", lambda place: next(left))
+    monkeypatch.setattr(memory, "free", lambda device: next(left))
     budget = Budget()
     assert budget.bytes == budget.bytes == 1000
-    assert Budget(place=torch.device("cpu")).bytes == 2
+    assert Budget(device=torch.device("cpu")).bytes == 2
 
 
 def test_this_machine_has_memory() -> None:

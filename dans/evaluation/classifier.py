@@ -117,7 +117,7 @@ def logits(
     most = max(1, NUMBERS // entities.shape[1])
     held, each = decoder.asking(most), 3 * entities.shape[1] + 8
     size = entities.element_size()
-    budget = budget or Budget(place=entities.device)
+    budget = budget or Budget(device=entities.device)
     with eval_mode(decoder):
         parts = budget.chunks(
             len(lines),

@@ -263,7 +263,7 @@ class Evaluator:
         rows = max(most, FEW)
         held = decoder.asking(rows) + decoder.matching(rows, wide)
         fixed = held * size + side.held(most, n, size)
-        budget = self.budget or Budget(place=entities.device)
+        budget = self.budget or Budget(device=entities.device)
 
         def competitors(block: slice) -> Tensor:
             # A function of its own, so that one part's scores are gone before the next are made.

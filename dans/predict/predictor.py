@@ -75,7 +75,7 @@ class Predictor:
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
         self.calibration, self.about = calibration, about
-        self.budget = Budget(place=entities.device) if budget is None else budget
+        self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
     def load(
