@@ -160,16 +160,16 @@ class _Train:
             lines_unseen=int(unseen.sum()),
             triples_unseen=int(unseen[holds].sum()),
             unseen_relations=int((~self.relations[relations]).sum()),
-            in_train=int(self.known.contains(triples).sum()),
-            negatives_in_train=int(self.known.contains(negatives).sum()),
-            reversed_in_train=int((self.known.contains(back) & (back[:, 0] != back[:, 2])).sum()),
-            linked_in_train=int(self.links.contains(_unnamed(triples)).sum()),
-            linked_back_in_train=int(self.links.contains(_unnamed(back)).sum()),
+            in_train=int(self.known.is_known(triples).sum()),
+            negatives_in_train=int(self.known.is_known(negatives).sum()),
+            reversed_in_train=int((self.known.is_known(back) & (back[:, 0] != back[:, 2])).sum()),
+            linked_in_train=int(self.links.is_known(_unnamed(triples)).sum()),
+            linked_back_in_train=int(self.links.is_known(_unnamed(back)).sum()),
         )
 
     def shared(self, some: Tensor, others: Tensor) -> int:
         """How many distinct triples two splits have in common."""
-        return int(KnownTriples(others, *self.sizes).contains(some.unique(dim=0)).sum())
+        return int(KnownTriples(others, *self.sizes).is_known(some.unique(dim=0)).sum())
 
 
 def _unnamed(triples: Tensor) -> Tensor:

@@ -63,4 +63,4 @@ def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, replaces_head
         ids: (b, k) entities put in the place of one side.
         replaces_head: (b, k) bool.
     """
-    return ~known.corrupted(positives, ids, replaces_head)
+    return ~known.is_known_corrupted(positives, ids, replaces_head)
