@@ -159,7 +159,7 @@ CASES = [
         "all lines of train denied",
         "inspect_sampler.py --dataset labelled.toml --sampler uniform",
         "train",
-        "holds",
+        "expected at least one line labelled 1",
         change=lambda world: deny(world),
     ),
     case(
