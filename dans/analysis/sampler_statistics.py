@@ -245,7 +245,7 @@ def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
     made = corrupted(draws.triples, draws.ids, draws.replaces_head)[draws.valid]
     splits = {split: kg.known((split,)) for split in SPLITS} | {"any": kg.known()}
     # Triples that a sampler filters by have gone to its device.
-    return {name: _share(known.contains(made.to(known.device))) for name, known in splits.items()}
+    return {name: _share(known.is_known(made.to(known.device))) for name, known in splits.items()}
 
 
 def distinct(draws: Draws) -> float:

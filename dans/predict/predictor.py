@@ -76,7 +76,7 @@ class Predictor:
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
         self.calibration, self.about = calibration, about
-        self.budget = Budget(place=entities.device) if budget is None else budget
+        self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
     def load(
@@ -249,7 +249,7 @@ class Predictor:
 
     def _splits(self, ids: Tensor) -> list[tuple[Split, ...]]:
         """The splits that hold each of some triples, (f, 3) ids."""
-        known = [self.kg.known((split,)).contains(ids).tolist() for split in SPLITS]
+        known = [self.kg.known((split,)).is_known(ids).tolist() for split in SPLITS]
         return [tuple(compress(SPLITS, held)) for held in zip(*known, strict=True)]
 
     def _lists(self, ids: Tensor, column: int, top: int, new_only: bool) -> Iterator[list[Answer]]:
@@ -334,7 +334,7 @@ class Predictor:
         else:
             triples = ids.unsqueeze(1).repeat(1, self.kg.num_relations, 1)
             triples[:, :, 1] = torch.arange(self.kg.num_relations)
-            rows, places = known.contains(triples).nonzero(as_tuple=True)
+            rows, places = known.is_known(triples).nonzero(as_tuple=True)
         return rows.to(self.entities.device), places.to(self.entities.device)
 
 
