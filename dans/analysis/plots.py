@@ -97,8 +97,8 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
 
     rows = {
         "distinct points": "distinct",
-        "spread": "spread",
-        "spread within a query": "spread_within_query",
+        "diversity": "diversity",
+        "diversity within a query": "diversity_within_query",
         "to nearest true tail": "to_nearest_true_tail",
         "probe AUC vs true tails": f"auc_{TRUTH}",
         "probe AUC vs uniform": "auc_uniform",

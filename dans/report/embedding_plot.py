@@ -9,12 +9,12 @@ from torch import Tensor
 from dans.analysis.diversity import (
     TRUTH,
     Group,
-    asked,
+    diversity_within_query,
+    evenly,
     gather,
     measure,
     project,
-    spread_out,
-    spread_within,
+    relation_triples,
 )
 from dans.errors import InputError
 from dans.runs.train import Trained
@@ -116,7 +116,7 @@ def embedding_plot(trained: Trained, drawn: Drawn, *, triples: int = 60) -> Embe
         places = project(groups)
     except ImportError:
         return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
-    rows = asked(kg, relation, triples)
+    rows = relation_triples(kg, relation, triples)
     points = {
         name: tuple(
             Point(float(x), float(y), one, not group.names, query)
@@ -150,14 +150,14 @@ def measured(runs: Sequence[Drawn]) -> list[dict[str, dict[str, float | None]]]:
         groups = {n: thinned(g, MOST if n == TRUTH else size) for n, g in drawn.items()}
         numbers = measure(groups)
         for name, group in drawn.items():
-            numbers[name]["spread_within_query"] = spread_within(group)
+            numbers[name]["diversity_within_query"] = diversity_within_query(group)
         found.append(numbers)
     return found
 
 
 def thinned(group: Group, most: int | None = None) -> Group:
     """At most so many points of a group, evenly spread; without a number, ``MOST``."""
-    chosen = spread_out(torch.arange(len(group.embeddings)), MOST if most is None else most)
+    chosen = evenly(torch.arange(len(group.embeddings)), MOST if most is None else most)
     named = tuple(group.names[i] for i in chosen.tolist()) if group.names else ()
     place = chosen.to(group.embeddings.device)
     return Group(group.embeddings[place], group.queries[place], named)

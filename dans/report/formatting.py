@@ -79,14 +79,13 @@ def percent(share: float) -> str:
 
 
 def heading(name: str) -> str:
-    """The name of a metric or a diagnosis, as a person writes it.
+    """The name of a metric or a diagnosis, as it is shown.
 
     Example:
         >>> heading("hits@10"), heading("discriminator_auc"), heading("l2")
         ('Hits@10', 'discriminator AUC', 'l2')
     """
-    written = {"auc": "AUC", "nll": "NLL", "discriminator": "discriminator", "way": "pathway"}
-    written["spread"] = "diversity"
+    written = {"auc": "AUC", "nll": "NLL"}
     return METRICS.get(name) or " ".join(written.get(word, word) for word in name.split("_"))
 
 

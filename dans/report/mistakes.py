@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dans.analysis.diversity import spread_out
+from dans.analysis.diversity import evenly
 from dans.data.graph import KnowledgeGraph
 from dans.data.query_index import Groups
 from dans.evaluation.evaluator import Ranks
@@ -154,7 +154,7 @@ def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
     found: dict[tuple[str, str, str], Missing] = {}
     looked = 0
     for end, columns in (("head", (1, 2)), ("tail", (0, 1))):
-        rows = spread_out(_distinct(triples, columns), ASKED)
+        rows = evenly(_distinct(triples, columns), ASKED)
         looked += len(rows)
         asked = [query(predictor.kg, row, heads=end == "head") for row in rows]
         for one, answers in zip(asked, predictor.ask(asked, top=EACH, new_only=True), strict=True):

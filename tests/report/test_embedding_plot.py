@@ -61,7 +61,7 @@ def test_share_of_distinct_points_has_one_denominator() -> None:
     truth = Group(torch.zeros(1, 1), torch.zeros(1), ())
     found = measured([{"true tails": truth, "a": one}, {"true tails": truth, "a": other}])
     assert [of["a"]["points"] for of in found] == [40, 40]
-    assert found[1]["a"]["spread_within_query"] == pytest.approx(5 / 3)
+    assert found[1]["a"]["diversity_within_query"] == pytest.approx(5 / 3)
     assert measured([]) == []
 
 
