@@ -1,4 +1,4 @@
-"""The points of the t-SNE picture carry their names and their ways."""
+"""The embedding plot: names, origins and counts of its points."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page)
     for origin, points in found.points.items():
         assert len(points) <= found.drawn[origin]
         for point in points:
-            assert point.generated == origin.endswith("way")
+            assert point.generated == origin.endswith("pathway")
             assert bool(point.query) == (origin != "true tails")
             assert point.name
 
