@@ -142,8 +142,8 @@ def gather(
             groups if isinstance(groups, str) else embedding_plot(trained, groups, triples=triples)
         )
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
-        run = {"letter": LETTERS[i], "name": names[i], "seconds": seconds, "embedding_plot": plot}
-        summaries.append(replace(summary, **run))
+        summary = replace(summary, letter=LETTERS[i], name=names[i], seconds=seconds)
+        summaries.append(replace(summary, embedding_plot=plot))
         every.append(ranks)
         drawn.append(groups)
     runs = _with_numbers(summaries, drawn)
