@@ -39,10 +39,11 @@ SIZES = {TRUTH: 150, "uniform": 22}
 LABELS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
 
 
-def _figure(width: float, height: float, layout: str | None = "constrained") -> "Figure":
+def _figure(width: float, height: float, *, fit: bool = True) -> "Figure":
+    """An empty figure; one whose axes are placed by hand does not ``fit`` them itself."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout=layout)
+    return Figure(figsize=(width, height), layout="constrained" if fit else None)
 
 
 def _tidy(axes: "Axes", x: str, y: str) -> None:
@@ -71,7 +72,7 @@ def diversity_picture(
         numbers: by ``dans.analysis.diversity.measure``.
         title: above the plot.
     """
-    figure = _figure(11, 6.4, None)
+    figure = _figure(11, 6.4, fit=False)
     plot = figure.add_axes((0.02, 0.1, 0.56, 0.83))
     spare = iter(SPARE * len(groups))
     # The true tails are drawn last, on top.

@@ -215,13 +215,12 @@ def _draw(
             total, count = distances_within(negatives, valid)
             distances, pairs = distances + total, pairs + count
         parts.append((batch.triples, ids, side, valid, generated, margins))
-    *columns, margins = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
-    draws = Draws(
-        *columns,
-        margins=margins if has_model else None,
-        distance=distances / pairs if pairs else None,
-        seconds=seconds,
+    drawn, ids, side, valid, generated, margins = (
+        torch.cat(column).cpu() for column in zip(*parts, strict=True)
     )
+    distance = distances / pairs if pairs else None
+    known_margins = margins if has_model else None
+    draws = Draws(drawn, ids, side, valid, generated, known_margins, distance, seconds)
     return draws, entities
 
 

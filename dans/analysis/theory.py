@@ -207,12 +207,12 @@ def divergence(
     if not smoothing or not min(smoothing) > 0:
         raise InputError(f"smoothing: expected numbers above 0, got {tuple(smoothing)}")
     n, m = kg.num_entities, kg.num_relations
-    keys = [query_keys(triples, n, m) for triples in (kg.train, kg.test)]
+    train_keys, test_keys = (query_keys(triples, n, m).numpy() for triples in (kg.train, kg.test))
     parts = []
     for head in (False, True):
         columns = [2, 1, 0] if head else [0, 1, 2]
         splits = [_Estimates(triples[:, columns], n, m) for triples in (kg.train, kg.test)]
-        shared = np.intersect1d(*(split[:, int(head)].numpy() for split in keys))
+        shared = np.intersect1d(train_keys[:, int(head)], test_keys[:, int(head)])
         shared_relations, given = np.divmod(shared, n)
         shared_relations %= m
         for relation in np.unique(shared_relations).tolist():
