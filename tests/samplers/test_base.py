@@ -20,7 +20,7 @@ def test_no_sampler_escapes_the_suite() -> None:
     assert {name for name, _ in CASES.values()} == set(SAMPLERS)
 
 
-def test_a_mixture_sets_negatives_side_by_side(kg: KnowledgeGraph) -> None:
+def test_a_mixture_concatenates_negatives(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=3), SelfLoop(k=2))
     negatives = mixture(positives)
@@ -28,8 +28,8 @@ def test_a_mixture_sets_negatives_side_by_side(kg: KnowledgeGraph) -> None:
     assert negatives.ids is not None
     assert negatives.valid is None
     assert torch.equal(negatives.embeddings, table[negatives.ids])
-    kept = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
-    assert torch.equal(negatives.ids[:, 3:], kept[:, 3:])
+    uncorrupted = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
+    assert torch.equal(negatives.ids[:, 3:], uncorrupted[:, 3:])
 
 
 def test_a_mixture_with_generated_negatives_has_no_ids(kg: KnowledgeGraph) -> None:
@@ -39,7 +39,7 @@ def test_a_mixture_with_generated_negatives_has_no_ids(kg: KnowledgeGraph) -> No
     assert negatives.ids is None
 
 
-def test_a_mixture_remembers_whom_its_members_drew(kg: KnowledgeGraph) -> None:
+def test_a_mixture_has_partial_ids_where_some_members_have_ids(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     inner = Mixture(DANS(DIM, k=1), SelfLoop(k=1))
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
@@ -62,7 +62,7 @@ def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGrap
     assert not negatives.valid[:, 2:].all()
 
 
-def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
+def test_a_mixture_has_the_phases_diagnoses_and_origins_of_its_members(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
     assert [phase.name for phase in mixture.phases()] == [
@@ -84,7 +84,7 @@ def test_a_mixture_of_nothing_is_refused() -> None:
         Mixture()
 
 
-def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) -> None:
+def test_a_sampler_is_built_by_name(kg: KnowledgeGraph) -> None:
     assert isinstance(make("uniform", kg, k=7), Uniform)
     assert make("dans-code", kg, k=3).k == 6
 
