@@ -13,7 +13,7 @@ from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.objectives.losses import Logistic, Loss
-from dans.samplers.filters import Mask, requires_known
+from dans.samplers.corruption import Mask, requires_known
 from dans.samplers.uniform import by_weight, running_total
 
 #: What negatives are drawn from, and whether their terms are weighed.

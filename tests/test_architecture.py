@@ -59,7 +59,6 @@ TESTED_BY = {
     "dans.cli.parsing": "test_scripts.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
-    "dans.samplers.names": "samplers/test_listed.py",
     "dans.training.services": "training/test_trackers.py",
     "dans.training.tracker": "training/test_trackers.py",
 }

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import finite, one_of
 from dans.models.batch import Positives
-from dans.samplers.filters import Mask, positive
+from dans.samplers.corruption import Mask, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, above_zero, one_of
 from dans.models.batch import Positives
-from dans.samplers.corruption import any_other
-from dans.samplers.filters import Filter, positive
+from dans.samplers.corruption import Filter, any_other, positive
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 

@@ -11,8 +11,16 @@ from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import InputError, above_zero, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
-from dans.samplers.corruption import any_other
-from dans.samplers.filters import SIDES, Mask, Side, not_known, positive, requires_known, sides
+from dans.samplers.corruption import (
+    SIDES,
+    Mask,
+    Side,
+    any_other,
+    not_known,
+    positive,
+    requires_known,
+    sides,
+)
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 
 #: K(y): the entities with the nearest embeddings now, or those visited by short walks from y.

@@ -9,9 +9,16 @@ from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import InputError, above_zero, not_negative, one_of
 from dans.models.batch import Negatives, Positives
-from dans.samplers.corruption import EntitySampler, any_other, replaced
-from dans.samplers.draws import tossed
-from dans.samplers.filters import Filter, Side, not_known, positive
+from dans.samplers.corruption import (
+    EntitySampler,
+    Filter,
+    Side,
+    any_other,
+    not_known,
+    positive,
+    relation_sides,
+    replaced,
+)
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 from dans.samplers.uniform import head_probability
 
@@ -127,7 +134,7 @@ class NSCaching(EntitySampler):
         """Which negatives replace the head: (b, k) bool."""
         if not self.bernoulli:
             return super().sides(positives)
-        return tossed(self.head_probability, positives.triples, self.k)
+        return relation_sides(self.head_probability, positives.triples, self.k)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
         """Ids, uniform over the cache of each query without the true entity; (...)."""

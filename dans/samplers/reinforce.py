@@ -10,9 +10,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler
-from dans.samplers.draws import tossed
-from dans.samplers.filters import Filter, not_known, positive
+from dans.samplers.corruption import EntitySampler, Filter, not_known, positive, relation_sides
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import head_probability
 
@@ -175,7 +173,7 @@ class Reinforced(EntitySampler):
 
     def sides(self, positives: Positives) -> Tensor:
         """Which negatives replace the head: (b, k) bool."""
-        return tossed(self.head_probability, positives.triples, self.k)
+        return relation_sides(self.head_probability, positives.triples, self.k)
 
     @torch.no_grad()
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
@@ -207,7 +205,7 @@ class Reinforced(EntitySampler):
         """L_G: ()."""
         check_entities(positives, self.num_entities, "the generator chooses among")
         triples = positives.triples
-        side = tossed(self.head_probability, triples, 1).squeeze(1)
+        side = relation_sides(self.head_probability, triples, 1).squeeze(1)
         if bool(self.updates < self.pretrain):
             choice = self.imitate(triples, side)
             loss = -choice.log_p.mean()
@@ -234,7 +232,7 @@ class Reinforced(EntitySampler):
         """From one draw per triple: mean ``reward``, and ``entropy`` of the choice, in nats."""
         device = positives.triples.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            side = tossed(self.head_probability, positives.triples, 1).squeeze(1)
+            side = relation_sides(self.head_probability, positives.triples, 1).squeeze(1)
             choice = self.choose(positives.triples, side, 1)
         reward = self.reward(positives, choice.ids.squeeze(1), side)
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}

@@ -13,8 +13,8 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, above_zero, not_negative
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
+from dans.samplers.corruption import Filter, Side, positive
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
-from dans.samplers.filters import Filter, Side, positive
 from dans.samplers.uniform import Uniform
 
 

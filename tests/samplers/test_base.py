@@ -32,14 +32,7 @@ def test_a_mixture_concatenates_negatives(kg: KnowledgeGraph) -> None:
     assert torch.equal(negatives.ids[:, 3:], uncorrupted[:, 3:])
 
 
-def test_a_mixture_with_generated_negatives_has_no_ids(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    negatives = Mixture(Uniform(k=3), DANS(DIM, k=1))(positives)
-    assert negatives.embeddings.shape == (len(positives), 5, DIM)
-    assert negatives.ids is None
-
-
-def test_a_mixture_has_partial_ids_where_some_members_have_ids(kg: KnowledgeGraph) -> None:
+def test_a_mixture_has_partial_ids_where_some_were_generated(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     inner = Mixture(DANS(DIM, k=1), SelfLoop(k=1))
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
@@ -62,7 +55,7 @@ def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGrap
     assert not negatives.valid[:, 2:].all()
 
 
-def test_a_mixture_has_the_phases_diagnoses_and_origins_of_its_members(kg: KnowledgeGraph) -> None:
+def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
     assert [phase.name for phase in mixture.phases()] == [
@@ -74,23 +67,18 @@ def test_a_mixture_has_the_phases_diagnoses_and_origins_of_its_members(kg: Knowl
     assert set(mixture.origins(positives)) == {"uniform", "entity pathway", "relation pathway"}
 
 
-def test_a_mixture_refuses_two_phases_of_one_name() -> None:
-    with pytest.raises(InputError, match="share a phase name"):
-        Mixture(DANS(DIM), DANS(DIM)).phases()
-
-
 def test_a_mixture_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Mixture()
 
 
-def test_a_sampler_is_built_by_name(kg: KnowledgeGraph) -> None:
+def test_a_sampler_is_built_by_name_with_its_options(kg: KnowledgeGraph) -> None:
     assert isinstance(make("uniform", kg, k=7), Uniform)
     assert make("dans-code", kg, k=3).k == 6
 
 
 class Weighing(Uniform):
-    """Half a weight for each negative, and a term of its own."""
+    """Uniform negatives of weight ½, and an auxiliary loss."""
 
     def forward(self, positives: Positives) -> Negatives:
         negatives = super().forward(positives)
@@ -100,12 +88,14 @@ class Weighing(Uniform):
         return {"own": positives.h.sum()}
 
 
-def test_a_mixture_joins_weights_and_terms(kg: KnowledgeGraph) -> None:
+def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))
     negatives = mixture(positives)
     assert negatives.weights is not None
     assert negatives.weights[0].tolist() == [1.0, 1.0, 0.5]
     assert mixture.terms(positives).keys() == {"own"}
+    with pytest.raises(InputError, match="share a phase name"):
+        Mixture(DANS(DIM), DANS(DIM)).phases()
     with pytest.raises(InputError, match="share a term"):
         Mixture(Weighing(k=1), Weighing(k=1)).terms(positives)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from dans.errors import InputError, one_of
+from dans.samplers.corruption import Mask
 from dans.samplers.dans.networks import Film, Init, Norm, Output
 from dans.samplers.dans.pathways import HeadQuery, NoiseScale, Sides
-from dans.samplers.filters import Mask
 
 GeneratorLoss = Literal["non_saturating", "saturating"]
 FilmPenalty = Literal["squared", "norm"]

@@ -11,6 +11,7 @@ from dans.data.known_triples import KnownTriples
 from dans.models.batch import Negatives, Positives
 from dans.models.initialization import freeze
 from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.corruption import Mask, not_known, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose, warnings
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -40,7 +41,6 @@ from dans.samplers.dans.pathways import (
     RelationPathway,
     Sides,
 )
-from dans.samplers.filters import Mask, not_known, requires_known, sides
 from dans.samplers.nearest import nearest
 
 __all__ = ["DANS", "PRESETS", "warnings"]
