@@ -46,14 +46,7 @@ def with_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
     table = table.detach()
 
     def positives(triples: Tensor) -> Positives:
-        heads, relations, tails = triples.unbind(-1)
-        h, t = table[heads], table[tails]
-        tail_query, head_query = (
-            decoder.tail_queries(h, relations),
-            decoder.head_queries(relations, t),
-        )
-        r = decoder.relation(relations)
-        return Positives(triples, h, r, t, tail_query, head_query, table, decoder.score_query)
+        return Positives.from_embeddings(triples, table, decoder)
 
     return positives
 
