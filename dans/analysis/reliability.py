@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dans.analysis.plots import PALETTE, SHAPES
 from dans.errors import InputError
+from dans.evaluation.calibration_error import BINS, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,82 +21,12 @@ if TYPE_CHECKING:
 #: By the kind of lines; others than those of calibrations, which stand beside.
 COLOURS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
 
-#: Bins of a reliability diagram, and of the expected calibration error.
-RELIABLE = 10
 #: Bins of a histogram of probabilities.
 SPREAD = 50
 #: Places at which a density is estimated.
 PLACES = 501
 #: Places estimated at a time.
 CHUNK = 32
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Triples in bins of equal width by their probability, and how many of each are true.
-
-    Args:
-        counts: triples in each bin.
-        probability: their mean probability; None in an empty bin.
-        true: the share that is true, likewise.
-    """
-
-    counts: list[int]
-    probability: list[float | None]
-    true: list[float | None]
-
-    @classmethod
-    def of(cls, probabilities: Tensor, labels: Tensor, bins: int = RELIABLE) -> "Reliability":
-        """Put triples into bins.
-
-        Args:
-            probabilities: (f,) in [0, 1].
-            labels: (f,) bool, or 0 and 1.
-            bins: how many.
-
-        Raises:
-            InputError: fewer than one bin.
-
-        Example:
-            >>> Reliability.of(torch.tensor([0.25, 0.75]), torch.tensor([False, True]), bins=2)
-            Reliability(counts=[1, 1], probability=[0.25, 0.75], true=[0.0, 1.0])
-        """
-        if bins < 1:
-            raise InputError(f"bins: expected at least 1, got {bins}")
-        p = probabilities.double()
-        place = (p * bins).long().clamp(max=bins - 1)
-        counts = torch.bincount(place, minlength=bins).tolist()
-        sums = torch.bincount(place, p, minlength=bins).tolist()
-        true = torch.bincount(place, labels.double(), minlength=bins).tolist()
-
-        def means(totals: list[float]) -> list[float | None]:
-            return [s / n if n else None for s, n in zip(totals, counts, strict=True)]
-
-        return cls(counts, means(sums), means(true))
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error: Σ_bins share · |mean probability − share true|."""
-        gaps = (
-            n * abs(p - q)
-            for n, p, q in zip(self.counts, self.probability, self.true, strict=True)
-            if p is not None and q is not None
-        )
-        return sum(gaps) / sum(self.counts)
-
-
-def expected_error(probabilities: Tensor, labels: Tensor, bins: int = RELIABLE) -> float:
-    """The expected calibration error (ECE), by bins of equal width.
-
-    Source: Naeini et al. 2015, Obtaining well calibrated probabilities using Bayesian binning; of
-    the probability of being true, as in Guo et al. 2017.
-
-    Args:
-        probabilities: (f,) in [0, 1].
-        labels: (f,) bool, or 0 and 1.
-        bins: how many.
-    """
-    return Reliability.of(probabilities, labels, bins).error
 
 
 @dataclass(frozen=True)
@@ -158,7 +89,7 @@ class Calibrated:
 
     @classmethod
     def of(
-        cls, probabilities: Mapping[str, Tensor], labels: Tensor, bins: int = RELIABLE
+        cls, probabilities: Mapping[str, Tensor], labels: Tensor, bins: int = BINS
     ) -> "Calibrated":
         """Examine probabilities of labelled triples.
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dans.analysis.reliability import Reliability
 from dans.config.reading import field
 from dans.data.graph import Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import Fitted
+from dans.evaluation.calibration_error import Reliability
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator, Ranks, Report
 from dans.memory import Budget

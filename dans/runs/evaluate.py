@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.analysis.reliability import expected_error
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
+from dans.evaluation.calibration_error import expected_error
 from dans.evaluation.classification import (
     accuracy,
     auc,
