@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dans.cli import parsing as cli
 from dans.runs.evaluate import classification_table, judge, report_name
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
     report = judge(args.run, **asked, memory_budget=args.memory_budget)
-    kept = Run(args.run).read_json(report_name(**asked))
+    kept = RunFolder(args.run).read_json(report_name(**asked))
     print("\n".join([*report.table(), *classification_table(kept.get("classification"))]))
 
 

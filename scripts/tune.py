@@ -35,13 +35,13 @@ def main() -> None:
     add("--seed", type=cli.whole(), help="of search and runs (default: the recipe's, or 0)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="for all trials")
     add("--out", type=Path, metavar="DIR", help="folder (default: runs/tune/KIND/NAME)")
-    cli.add_tracking_option(parser)
+    cli.add_logger_option(parser)
     args = parser.parse_args()
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
-    print(tune(plan, args.trials, where=args.out, track=args.track, objectives=OBJECTIVES))
+    print(tune(plan, args.trials, where=args.out, loggers=args.loggers, objectives=OBJECTIVES))
 
 
 if __name__ == "__main__":

@@ -63,8 +63,7 @@ TESTED_BY = {
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
     "dans.samplers.names": "samplers/test_listed.py",
-    "dans.training.services": "training/test_trackers.py",
-    "dans.training.tracker": "training/test_trackers.py",
+    "dans.training.checkpoint_store": "training/test_run_folder.py",
 }
 
 
@@ -136,7 +135,7 @@ def test_the_table_of_layers_tells_uphill_from_downhill() -> None:
         ("dans.models.decoders", "dans.samplers.dans.sampler"),
         ("dans.data.graph", "dans.models"),
         ("dans.training.trainer", "baselines"),
-        ("dans.training.run", "dans.analysis.diversity"),
+        ("dans.training.run_folder", "dans.analysis.diversity"),
         ("dans.errors", "dans.registry"),
         ("dans.models.batch", "dans.objectives.losses"),
     ]

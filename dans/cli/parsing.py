@@ -20,7 +20,7 @@ from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import Report
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
-from dans.training.trackers import ALWAYS, OPTIONAL
+from dans.training.loggers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
 
@@ -142,21 +142,23 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
     parser.add_argument(
         "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
     )
-    add_tracking_option(parser)
+    add_logger_option(parser)
     parser.add_argument(
         "--resume", action="store_true", help="continue with the run in the folder, if there is one"
     )
 
 
-def add_tracking_option(parser: argparse.ArgumentParser) -> None:
-    """Who is told of a run's numbers."""
+def add_logger_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--logger``, and its old spelling ``--track``."""
     parser.add_argument(
+        "--logger",
         "--track",
+        dest="loggers",
         action="append",
         default=[],
         metavar="NAME",
-        help=f"tell the run's numbers to {' or '.join(OPTIONAL)} too; may be repeated "
-        f"({' and '.join(ALWAYS)} are always told)",
+        help=f"log the run's metrics to {' or '.join(OPTIONAL)} too; may be repeated "
+        f"({' and '.join(ALWAYS)} are always written)",
     )
 
 
@@ -218,7 +220,7 @@ def train_and_report(
 ) -> str:
     """Train what the options ask for, by ``train``; the sentence to end with."""
     config, where = training(args, kind=kind)
-    report = train(config, where, resume=args.resume, track=args.track)
+    report = train(config, where, resume=args.resume, loggers=args.loggers)
     return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
 
 

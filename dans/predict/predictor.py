@@ -23,7 +23,7 @@ from dans.predict.queries import PARTS, Answer, LabelledTriple, Part, Query
 from dans.registry import choose
 from dans.runs.evaluate import budget_of, has_both, kept_or_fitted
 from dans.runs.train import Trained, load
-from dans.training.run import Which
+from dans.training.checkpoint_store import Which
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dans.config.reading import field
-from dans.training.run import OBJECTS, Run
+from dans.training.loggers import OBJECTS
+from dans.training.run_folder import RunFolder
 
 #: Numbers beyond this are not drawn: an exploded loss, of which no axis would fit on a page.
 HUGE = 1e30
@@ -63,13 +64,13 @@ class Chart:
     curves: tuple[Curve, ...]
 
 
-def recorded(run: Run) -> list[dict[str, Any]]:
+def recorded(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of a run's metrics, of which every part that is shown is what it should be.
 
     Raises:
         InputError: one is not; the message names file, line and key.
     """
-    lines = run.metrics()
+    lines = run.metrics.read()
     for row, line in enumerate(lines, start=1):
         where = f"{run.path / 'metrics.jsonl'}:{row}: "
         if "seconds" in line:

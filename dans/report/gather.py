@@ -22,7 +22,8 @@ from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate import budget_of, classify, fit, has_both, kept_or_fitted, report_name
 from dans.runs.train import Trained, load
-from dans.training.run import Run, Which
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def gather(
             range.
     """
     _check(folders, triples)
-    lines = [recorded(Run(folder)) for folder in folders]
+    lines = [recorded(RunFolder(folder)) for folder in folders]
     unjudged = [i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()]
     if unjudged and split is None:
         which_ones = ", ".join(str(folders[i]) for i in unjudged)
@@ -167,7 +168,7 @@ def _check(folders: Sequence[Path], triples: int) -> None:
     if triples < 1:
         raise InputError(f"--triples: expected at least 1, got {triples}")
     for folder in folders:
-        Run(folder).config()
+        RunFolder(folder).config()
 
 
 def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
@@ -244,7 +245,7 @@ def compared(folder: Path, report: Report, *, split: Split, which: Which) -> tup
     name = report_name(split=split, which=which)
     if not (folder / name).exists():
         return True, f"Ranked for this page; the folder keeps no {name}."
-    before, now, where = Run(folder).read_json(name), report.to_json(), f"{folder / name}: "
+    before, now, where = RunFolder(folder).read_json(name), report.to_json(), f"{folder / name}: "
     for side in ("both", "heads", "tails"):
         numbers = field(before, side, dict, where)
         for metric, value in getattr(report, side).items():
@@ -262,7 +263,7 @@ def compared(folder: Path, report: Report, *, split: Split, which: Which) -> tup
 def environment(folder: Path) -> dict[str, Any]:
     """What a run was made with; empty where that was not written down."""
     name = "environment.json"
-    return Run(folder).read_json(name) if (folder / name).exists() else {}
+    return RunFolder(folder).read_json(name) if (folder / name).exists() else {}
 
 
 def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:

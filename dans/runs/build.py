@@ -24,7 +24,7 @@ from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import device, seed_everything
 from dans.training.batches import FullGraph, batches_of
 from dans.training.negatives_log import NegativesLog
-from dans.training.run import Run, run_budget
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
 #: Objectives that can be chosen, by name: those of ``dans``, or a negative's beside them.
@@ -155,7 +155,7 @@ def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regul
 def build_trainer(
     config: RunConfig,
     kg: KnowledgeGraph,
-    run: Run | None,
+    run: RunFolder | None,
     objectives: Objectives = OBJECTIVES,
 ) -> Trainer:
     """All of a run, seeded; weights are those of ``config.init_from`` where it names a run."""
@@ -173,7 +173,7 @@ def build_trainer(
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
     model.to(place)
     asked = config.train.memory_budget
-    budget = run_budget(run, asked, place) if run else Budget(stated(asked), place=place)
+    budget = run.memory_budget(asked, place) if run else Budget(stated(asked), place=place)
     return Trainer(
         kg,
         model,
@@ -190,7 +190,7 @@ def build_trainer(
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
         run=run,
-        dump=NegativesLog(run.path / "negatives", kg)
+        negatives_log=NegativesLog(run.path / "negatives", kg)
         if config.train.log_negatives and run is not None
         else None,
     )

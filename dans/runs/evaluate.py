@@ -27,7 +27,8 @@ from dans.evaluation.evaluator import Evaluator, Report, Unseen
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
-from dans.training.run import Run, Which, run_budget
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -77,14 +78,14 @@ def judge(
             keep(where, which, fitted)
         content["classification"] = classify(trained, split, fitted, budget=budget)
     name = report_name(split=split, which=which, unseen=unseen)
-    Run(where).write_json(name, {**report.to_json(), **content})
+    RunFolder(where).write_json(name, {**report.to_json(), **content})
     return report
 
 
 def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
     """What evaluation a run may hold at a time; see ``judge``."""
     asked = memory_budget or trained.config.train.memory_budget
-    return run_budget(Run(where), asked, trained.entities.device)
+    return RunFolder(where).memory_budget(asked, trained.entities.device)
 
 
 def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen = "rank") -> str:
@@ -221,7 +222,7 @@ def kept_or_fitted(
     """
     name = calibration_name(which)
     if (where / name).exists():
-        data, own = Run(where).read_json(name), (trained.step, trained.digest)
+        data, own = RunFolder(where).read_json(name), (trained.step, trained.digest)
         if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
             try:
                 fitted = Fitted.from_json(data, step=trained.step, digest=trained.digest)
@@ -238,7 +239,7 @@ def kept_or_fitted(
 
 def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
     """Write what was fitted into a run's folder."""
-    Run(where).write_json(calibration_name(which), fitted.to_json())
+    RunFolder(where).write_json(calibration_name(which), fitted.to_json())
     return fitted
 
 

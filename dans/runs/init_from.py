@@ -14,7 +14,7 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.registry import choose, options
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import check_digest
 
 log = logging.getLogger(__name__)
@@ -43,14 +43,16 @@ def folder(name: str, seed: int) -> Path:
     return RUNS / name / f"seed{seed}"
 
 
-def initial_run(start: str, seed: int) -> Run:
+def initial_run(start: str, seed: int) -> RunFolder:
     """The run whose weights another one starts from: a name under ``runs``, or a folder.
 
     Raises:
         InputError: it has not been made; the message says how to.
     """
-    run = Run(Path(start)) if (Path(start) / "config.json").exists() else Run(folder(start, seed))
-    if not run.file("best").exists():
+    run = RunFolder(Path(start))
+    if not run.exists:
+        run = RunFolder(folder(start, seed))
+    if not run.checkpoints.file("best").exists():
         kind, recipe = Path(start).parent.name, Path(start).name
         raise InputError(
             f"{run.path}: the run to start from is not there; make it with: "
@@ -91,20 +93,20 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     return {"name": part.name, **defaults, **part.options}
 
 
-def initialise_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
+def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
     """Give a model the best weights of another run.
 
     Raises:
         InputError: the run is not over, or of other triples, or its weights have other shapes.
     """
-    last, config = run.load("last"), run.config().train
+    last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
     if last["step"] < config.steps and not 0 < config.patience <= waited:
         raise InputError(
             f"{run.path}: stopped at step {last['step']} of {config.steps}; "
             "continue with it first, by --resume"
         )
-    state = run.load("best")
+    state = run.checkpoints.load("best")
     check_digest(state, kg)
     give_weights(model, state["model"], f"init_from: {run.path}")
     log.info("starting from %s, step %d", run.path, state["step"])

@@ -30,9 +30,11 @@ from dans.runs.build import Objectives, build_model, build_objective, build_trai
 from dans.runs.init_from import check_initial, give_weights, initial_run
 from dans.samplers import NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
+from dans.training.callbacks import explained
+from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
-from dans.training.run import Run, Which
-from dans.training.trackers import check_trackers
+from dans.training.loggers import check_loggers
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer, Watch, check_digest
 
 log = logging.getLogger(__name__)
@@ -67,9 +69,9 @@ def configure(
         try:
             before = initial_run(start, seed).config()
         except InputError:
-            if made is None or not Run(made).exists:
+            if made is None or not RunFolder(made).exists:
                 raise
-            before = Run(made).config()
+            before = RunFolder(made).config()
         inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
         config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
         try:
@@ -85,7 +87,7 @@ def train(
     where: Path,
     *,
     resume: bool = False,
-    track: Sequence[str] = (),
+    loggers: Sequence[str] = (),
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
 ) -> Report | ClassificationReport | None:
@@ -95,8 +97,7 @@ def train(
         config: what to train.
         where: the folder.
         resume: continue from its newest checkpoint, where there is one.
-        track: who is told of its numbers beside those that always are; see
-            ``dans.training.trackers``.
+        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         watch: called after each validation, its checkpoint written; what it raises ends training.
         objectives: those that can be chosen, by name.
 
@@ -106,13 +107,13 @@ def train(
     Raises:
         InputError: the configuration or the folder cannot be used.
     """
-    check_trackers(track)
+    check_loggers(loggers)
     kg = KnowledgeGraph.load(config.data)
-    run = Run(where)
+    run = RunFolder(where)
     with Lock(where) as lock:
         there = lock.take()
         run.check(config, resume=resume)
-        state = run.resume() if resume else None
+        state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
         fresh = structs.replace(config, init_from="") if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
@@ -120,36 +121,36 @@ def train(
         trainer.watch = watch
         if state:
             trainer.restore(state)
-        reached = max(trainer.done, run.reached() if state else 0)
+        reached = max(trainer.done, run.checkpoints.best_step() if state else 0)
         if reached > config.train.steps:
             raise InputError(f"train.steps: {where} is at step {reached} already")
         where.mkdir(parents=True, exist_ok=True)
         lock.take()
         # Another process may have begun in a folder that was not there.
         run.begin(config, resume=resume and there)
-        run.rewind(trainer.done if state else -1)
+        run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
-        if state and not run.mend(best, state):
+        if state and not run.checkpoints.mend_best(best, state):
             trainer.forget_best()
         made = environment()
         if state:
             warn_of_other_bits(run, made)
         run.write_json("environment.json", made)
-        return _train(trainer, run, config, track)
+        return _train(trainer, run, config, loggers)
 
 
 def _train(
-    trainer: Trainer, run: Run, config: RunConfig, track: Sequence[str]
+    trainer: Trainer, run: RunFolder, config: RunConfig, loggers: Sequence[str]
 ) -> Report | ClassificationReport | None:
     """From where a trainer stands to the end, in a folder that is ours."""
     finished = False
     try:
-        with trainer.saying_what_is_left():
-            run.track(track, config)
+        with explained(trainer):
+            run.metrics.start(loggers, config.plain())
         report = trainer.fit(config.train.steps)
         finished = True
     finally:
-        run.close(finished=finished)
+        run.metrics.close(finished=finished)
     return report
 
 
@@ -212,10 +213,10 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     Raises:
         InputError: there is no such run, or it belongs to other triples.
     """
-    run = Run(where)
+    run = RunFolder(where)
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
-    state = run.load(which)
+    state = run.checkpoints.load(which)
     check_digest(state, kg)
     try:
         place = device(config.train.device)
@@ -226,7 +227,8 @@ def load(where: Path, *, which: Which = "best") -> Trained:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
-    give_weights(model, state["model"], f"{run.file(which)}: by another configuration: it")
+    file = run.checkpoints.file(which)
+    give_weights(model, state["model"], f"{file}: by another configuration: it")
     model.to(place).eval()
     # The same messages as those of the DGL graph, without the time its import takes; an encoder
     # that uses_graph to none needs none.
@@ -237,11 +239,11 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     try:
         restore_random_state(state["random"])
     except InputError as error:
-        raise InputError(f"{run.file(which)}: {error}") from error
+        raise InputError(f"{file}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"])
 
 
-def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:
+def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
     """Warn where a run resumes with a torch or thread count that may sum in another order."""
     try:
         before = run.read_json("environment.json")

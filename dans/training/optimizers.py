@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,6 @@ from torch.optim.adagrad import adagrad as move_by_adagrad
 from torch.optim.adam import adam as move_by_adam
 
 from dans.config.schema import TrainConfig
-from dans.training.phases import adam, gradient_norm
 
 
 class RowWise(torch.optim.Optimizer, ABC):
@@ -245,3 +244,52 @@ def build_optimizer(
     if config.optimizer == "lazy_adam":
         return LazyAdam(parameters, lr=config.lr, betas=config.betas)
     return adam(parameters, config.lr, config.betas)
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    *,
+    lr: float,
+    check: Callable[[Tensor], None],
+    largest: float = math.inf,
+) -> None:
+    """One step of an optimizer down the gradient of a loss, on the optimizer's parameters alone.
+
+    Args:
+        optimizer: the owner of the parameters.
+        loss: a scalar.
+        lr: the learning rate of this step.
+        check: called with a norm of the gradient that is NaN or infinite, before the step.
+        largest: the norm that a longer gradient is clipped to.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.zero_grad()
+    loss.backward(inputs=parameters)
+    norm = clip(parameters, largest)
+    if not norm.isfinite():
+        check(norm)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+
+
+def gradient_norm(grads: Iterable[Tensor]) -> Tensor:
+    """The length of several gradients together; 0 of none.
+
+    Args:
+        grads: a sparse one names each row once.
+
+    Example:
+        >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[0.0], [4.0]])])
+        tensor(5.)
+    """
+    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+def adam(
+    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]
+) -> torch.optim.Adam:
+    """Adam in one fused pass: on large tables four times faster than the loop over parameters."""
+    return torch.optim.Adam(list(parameters), lr=lr, betas=betas, fused=True)

@@ -26,7 +26,7 @@ def tune(
     trials: int,
     *,
     where: Path | None = None,
-    track: Sequence[str] = (),
+    loggers: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
 ) -> str:
     """Search, or continue with a search, until there are so many trials.
@@ -35,7 +35,7 @@ def tune(
         plan: what is searched, and how.
         trials: how many there shall be in all.
         where: the folder; None: that of the plan.
-        track: who is told of each run's numbers; see ``dans.training.trackers``.
+        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         objectives: those that can be chosen, by name.
 
     Returns:
@@ -47,7 +47,7 @@ def tune(
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
     where = where or plan.folder
-    study = Study(plan, where, track=track, objectives=objectives)
+    study = Study(plan, where, loggers=loggers, objectives=objectives)
     study.check()
     where.mkdir(parents=True, exist_ok=True)
     with Lock(where), database_errors(where), study:

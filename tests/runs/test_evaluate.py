@@ -25,7 +25,7 @@ from dans.runs.evaluate import (
 )
 from dans.runs.train import configure, load, train
 from dans.training.checkpoint import save_state
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from tests.suites.labelled import labelled_recipe
 
 
@@ -214,7 +214,10 @@ def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
     again = tmp_path / "again"
     train(configure(recipe, ["train.seed=1"]), again)
     # The same triples, and the same step.
-    save_state(Run(again).file("best"), {**Run(again).load("best"), "step": before.step})
+    save_state(
+        RunFolder(again).checkpoints.file("best"),
+        {**RunFolder(again).checkpoints.load("best"), "step": before.step},
+    )
     (again / "calibration.json").write_bytes((calibrated / "calibration.json").read_bytes())
     assert kept_or_fitted(again, load(again)) == fit(load(again)) != before
     assert load(calibrated).digest == load(calibrated).digest == before.digest
@@ -250,10 +253,10 @@ def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
 def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     verdict = train(configure(recipe, ["train.select=nll"]), run)
-    lines = Run(run).metrics()
+    lines = RunFolder(run).metrics.read()
     assert all("both" not in line for line in lines), "no entity is ranked"
     best = min(lines, key=lambda line: line["classification"]["nll"])
-    state = Run(run).load("best")
+    state = RunFolder(run).checkpoints.load("best")
     assert state["step"] == best["step"]
     assert state["best"] == {"nll": best["classification"]["nll"], "step": best["step"]}
     assert verdict is not None
@@ -267,7 +270,7 @@ def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Pa
 def test_least_nll_stops_a_run_that_waits(recipe: Path, tmp_path: Path) -> None:
     changes = ["train.select=nll", "train.lr=0", "train.patience=2"]
     train(configure(recipe, changes), tmp_path / "run")
-    assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [0, 20, 40]
+    assert [line["step"] for line in RunFolder(tmp_path / "run").metrics.read()] == [0, 20, 40]
 
 
 def test_run_chosen_by_nll_goes_on_where_it_stood(recipe: Path, tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def test_run_chosen_by_nll_goes_on_where_it_stood(recipe: Path, tmp_path: Path) 
     train(configure(recipe, changes), tmp_path / "whole")
     train(configure(recipe, [*changes, "train.steps=20"]), tmp_path / "run")
     train(configure(recipe, changes), tmp_path / "run", resume=True)
-    states = [Run(tmp_path / name).load("last") for name in ("whole", "run")]
+    states = [RunFolder(tmp_path / name).checkpoints.load("last") for name in ("whole", "run")]
     assert states[0]["best"] == states[1]["best"]
     tables = [state["model"]["decoder.relation.weight"] for state in states]
     assert torch.equal(*tables)

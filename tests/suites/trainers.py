@@ -12,7 +12,7 @@ from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.runs.build import build_trainer
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
 PLAIN = {
@@ -26,7 +26,7 @@ PLAIN = {
 }
 
 
-def trainer(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+def trainer(kg: KnowledgeGraph, *changes: str, run: RunFolder | None = None) -> Trainer:
     return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, run)
 
 
@@ -55,7 +55,7 @@ class Pooled(Objective):
         return {"loss": (negatives - positives.scores()).exp().sum()}
 
 
-def pooled(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+def pooled(kg: KnowledgeGraph, *changes: str, run: RunFolder | None = None) -> Trainer:
     plain = {
         "data": "toy",
         "objective": "pooled",
