@@ -183,7 +183,6 @@ class MLflow(Logger):
         import mlflow
 
         self.mlflow = mlflow
-        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
         if known := _read_id(self.folder / "mlflow.json"):
             try:
                 # Nested: a program that trains may have a run of its own.
@@ -192,7 +191,12 @@ class MLflow(Logger):
                 log.warning("logger: mlflow: %s; starting another run", _sentence(error))
             else:
                 return
-        self.run = mlflow.start_run(run_name=str(self.folder), nested=True)
+        project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        found = mlflow.get_experiment_by_name(project)
+        experiment = found.experiment_id if found else mlflow.create_experiment(project)
+        self.run = mlflow.start_run(
+            experiment_id=experiment, run_name=str(self.folder), nested=True
+        )
         _write_id(self.folder / "mlflow.json", self.run.info.run_id)
         # MLflow takes 100 parameters at a time and, in older releases, 500 characters of each.
         params = [(name, str(value)[:500]) for name, value in options(config)]

@@ -77,7 +77,7 @@ def test_batches_of_queries_say_which_side_they_ask_for(kg: KnowledgeGraph) -> N
     assert edges.is_head_query is not None
     assert edges.is_head_query.tolist() == [False, False, True, True]
     by_triples = pooled(kg)
-    assert by_triples.positives(by_triples.batches.next()).is_head_query is None
+    assert by_triples.encode(by_triples.batches.next()).is_head_query is None
 
 
 def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
