@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dans.training.checkpoint import load_state, states_equal
+from dans.training.checkpoint import load_state
 from tests.processes import Running, run
 from tests.suites import faults
 from tests.suites.kills import (
@@ -29,6 +29,7 @@ from tests.suites.kills import (
     validations,
     without_clock,
 )
+from tests.suites.states import states_equal
 from tests.suites.toy import lay
 
 #: How many kills a test survived: ``--log-cli-level=INFO`` shows it.

@@ -92,7 +92,7 @@ class Predictor:
             where: its folder.
             which: its best or its last checkpoint.
             method: the calibration, ``platt`` or ``isotonic``, where the run has one: kept in its
-                folder by ``dans.runs.evaluate.judge``, or fitted now if validation lines are
+                folder by ``dans.runs.evaluate.evaluate``, or fitted now if validation lines are
                 labelled.
             memory_budget: what may be held at a time, as ``train.memory_budget`` has it; empty: as
                 in training.

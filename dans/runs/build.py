@@ -1,4 +1,4 @@
-"""Configurations to objects: the one module that knows every component."""
+"""Builds the objects that a configuration names: the one module that knows every component."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,12 +27,12 @@ from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
-#: Objectives that can be chosen, by name: those of ``dans``, or a negative's beside them.
+#: Objectives by name: those of ``dans``, or those of ``baselines`` too.
 Objectives = Mapping[str, Callable[..., Objective]]
 
 
 def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
-    """Encoder and decoder for some triples."""
+    """The encoder and decoder of a configuration."""
     encoder = build(
         ENCODERS,
         config.encoder.name,
@@ -53,7 +53,7 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
 
 
 def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSampler:
-    """The samplers of a recipe, side by side."""
+    """The sampler of a configuration; several are mixed."""
     members = [
         build_member(part, kg, dim, where=f"sampler.{i}") for i, part in enumerate(config.sampler)
     ]
@@ -61,7 +61,7 @@ def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSa
 
 
 def build_member(part: Component, kg: KnowledgeGraph, dim: int, *, where: str) -> NegativeSampler:
-    """One sampler; ``where`` its options come from opens every error."""
+    """One sampler; ``where`` its section is opens every error."""
     return build(
         SAMPLERS,
         part.name,
@@ -79,7 +79,7 @@ def build_member(part: Component, kg: KnowledgeGraph, dim: int, *, where: str) -
 
 
 def with_preset(part: Component, where: str) -> dict[str, Any]:
-    """A sampler's options, with those of the preset it names underneath."""
+    """A sampler's options, on top of those of the preset that it names."""
     given = dict(part.options)
     if part.name != "dans" or "preset" not in given:
         return given
@@ -97,26 +97,26 @@ def build_objective(
     *,
     budget: Budget | None = None,
 ) -> Objective:
-    """The objective of a recipe, with its sampler and its loss where it takes them.
+    """The objective of a configuration, with its sampler and its loss where it takes them.
 
     Args:
-        config: the recipe.
+        config: the configuration.
         kg: the triples.
         dim: d.
         objectives: those that can be chosen, by name.
-        budget: for one that scores all entities.
+        budget: memory for scoring all entities.
 
     Raises:
-        InputError: a part is missing, has no place in this objective, or cannot be built.
+        InputError: a part is missing, is not used by the objective, or cannot be built.
     """
     name = config.objective.name
-    asked = options(choose(objectives, name, where="objective.name"))
+    accepted = options(choose(objectives, name, where="objective.name"))
     given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
     for part, value in given.items():
         where = "train.l2" if part == "l2" else part
-        if value and part not in asked:
+        if value and part not in accepted:
             raise InputError(f"{where}: has no place in the objective {name}; leave it out")
-        if not value and part in asked and part != "l2":
+        if not value and part in accepted and part != "l2":
             raise InputError(f"{where}: missing; the objective {name} needs it")
     loss = config.loss
     return build(
@@ -138,7 +138,7 @@ def build_objective(
 
 
 def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regularizer]:
-    """The regularisers of a recipe, by name; one that is there already has its number behind."""
+    """The regularisers of a configuration, by name; a repeated name gets its number behind."""
     found: dict[str, Regularizer] = {}
     for i, part in enumerate(config.regularizer):
         found[f"{part.name}.{i}" if part.name in found else part.name] = build(
@@ -158,7 +158,7 @@ def build_trainer(
     run: RunFolder | None,
     objectives: Objectives = OBJECTIVES,
 ) -> Trainer:
-    """All of a run, seeded; weights are those of ``config.init_from`` where it names a run."""
+    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     place = device(config.train.device)
@@ -172,8 +172,8 @@ def build_trainer(
     if config.init_from:
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
     model.to(place)
-    asked = config.train.memory_budget
-    budget = run.memory_budget(asked, place) if run else Budget(stated(asked), place=place)
+    size = config.train.memory_budget
+    budget = run.memory_budget(size, place) if run else Budget(stated(size), place=place)
     return Trainer(
         kg,
         model,
@@ -199,10 +199,10 @@ def build_trainer(
 def build_evaluator(
     config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
 ) -> Evaluator | Classifier | None:
-    """What evaluates validation triples; None where there are none.
+    """The evaluator of the validation triples; None where there are none.
 
     Raises:
-        InputError: it should classify them, and they are not labelled true and false.
+        InputError: ``train.select`` is ``nll``, and they are not labelled true and false.
     """
     if config.train.select == "nll":
         try:

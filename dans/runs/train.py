@@ -1,4 +1,4 @@
-"""Runs: configured, trained, and brought back."""
+"""Configures, trains and loads runs."""
 
 import hashlib
 import logging
@@ -43,16 +43,16 @@ log = logging.getLogger(__name__)
 def configure(
     recipe: Path | Recipe, assignments: list[str], *, made: Path | None = None
 ) -> RunConfig:
-    """A recipe and its overrides as a configuration.
+    """The configuration of a recipe and its overrides.
 
-    A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
-    but for what ``dans.runs.init_from.FREE`` lets it set itself.
+    A recipe with ``init_from`` takes over that run's data, graph, encoder and decoder, except for
+    the options in ``dans.runs.init_from.FREE``.
 
     Args:
         recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
-        made: the folder of a run that continues; what it took over is read there, where the run it
-            started from is gone.
+        made: the folder of a run that resumes; what it took over is read there if the run it was
+            initialised from no longer exists.
 
     Raises:
         InputError: the recipe, an override, or the run to start from cannot be used.
@@ -91,14 +91,15 @@ def train(
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
 ) -> Report | ClassificationReport | None:
-    """Train a run in a folder, or continue with it.
+    """Train a run in a folder, or resume it.
 
     Args:
         config: what to train.
         where: the folder.
-        resume: continue from its newest checkpoint, where there is one.
+        resume: from its newest checkpoint, where there is one.
         loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
-        watch: called after each validation, its checkpoint written; what it raises ends training.
+        watch: called after each validation, its checkpoint written; an exception in it ends
+            training.
         objectives: those that can be chosen, by name.
 
     Returns:
@@ -142,7 +143,7 @@ def train(
 def _train(
     trainer: Trainer, run: RunFolder, config: RunConfig, loggers: Sequence[str]
 ) -> Report | ClassificationReport | None:
-    """From where a trainer stands to the end, in a folder that is ours."""
+    """Train to the last step, in a folder that is locked."""
     finished = False
     try:
         with explained(trainer):
@@ -156,19 +157,19 @@ def _train(
 
 @dataclass(frozen=True)
 class Trained:
-    """A run brought back: its triples, its model with weights, and every entity's embedding."""
+    """A trained run: its triples, its model with weights, and every entity's embedding."""
 
     config: RunConfig
     kg: KnowledgeGraph
     model: Model
     entities: torch.Tensor
     step: int
-    #: the state of its objective; see ``sampler``
+    #: the state of its objective
     state: Mapping[str, Any]
 
     @cached_property
     def sampler(self) -> NegativeSampler:
-        """The sampler, as it had learnt by then.
+        """The sampler, with what it had learnt at the checkpoint.
 
         Raises:
             InputError: the run was trained without one.
@@ -189,7 +190,7 @@ class Trained:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the triples and the weights: two models with equal ones are the same."""
+        """SHA-256 of the triples and the weights."""
         digest = hashlib.sha256(self.kg.digest.encode())
         for name, weight in self.model.state_dict().items():
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
@@ -198,20 +199,20 @@ class Trained:
         return digest.hexdigest()
 
     def positives(self, triples: torch.Tensor) -> Positives:
-        """Triples by id, (b, 3), as the model's embeddings."""
+        """The embeddings of (b, 3) triples."""
         self.model.eval()
         return self.model.positives(triples.to(self.entities.device), self.entities)
 
 
 def load(where: Path, *, which: Which = "best") -> Trained:
-    """Bring a trained run back.
+    """Load a trained run.
 
     Args:
         where: its folder.
         which: its best or its last checkpoint.
 
     Raises:
-        InputError: there is no such run, or it belongs to other triples.
+        InputError: there is no such run, or it was trained on other triples.
     """
     run = RunFolder(where)
     config = run.config()
@@ -230,8 +231,7 @@ def load(where: Path, *, which: Which = "best") -> Trained:
     file = run.checkpoints.file(which)
     give_weights(model, state["model"], f"{file}: by another configuration: it")
     model.to(place).eval()
-    # The same messages as those of the DGL graph, without the time its import takes; an encoder
-    # that uses_graph to none needs none.
+    # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
     with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
@@ -244,7 +244,7 @@ def load(where: Path, *, which: Which = "best") -> Trained:
 
 
 def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
-    """Warn where a run resumes with a torch or thread count that may sum in another order."""
+    """Warn if a run resumes with another version of torch or number of threads."""
     try:
         before = run.read_json("environment.json")
     except InputError:
@@ -263,7 +263,7 @@ def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """What a run was made with, for its folder."""
+    """Versions and hardware that a run is trained with."""
     return {
         "dans": dans.__version__,
         "torch": torch.__version__,

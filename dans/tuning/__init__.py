@@ -14,7 +14,7 @@ from pathlib import Path
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives
-from dans.runs.init_from import DOORS, folder
+from dans.runs.init_from import SCRIPTS, folder
 from dans.training.files import Lock
 from dans.tuning.plan import Plan
 from dans.tuning.study import Study, database_errors
@@ -61,5 +61,5 @@ def tune(
     out = folder(f"{plan.kind}/{where.name}-tuned", study.config.train.seed)
     return (
         f"{where}: {trials} trials, {ended} ended early; the best is {best}; train it with: "
-        f"python scripts/{DOORS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
+        f"python scripts/{SCRIPTS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
     )

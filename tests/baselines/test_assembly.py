@@ -11,10 +11,10 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES as OWN
 from dans.runs.build import build_trainer
-from dans.runs.evaluate import judge
+from dans.runs.evaluate import evaluate
 from dans.runs.train import configure, load
-from dans.training.checkpoint import states_equal
 from dans.training.run_folder import RunFolder
+from tests.suites.states import states_equal
 
 FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
 
@@ -55,7 +55,7 @@ def test_the_table_holds_the_objectives_of_dans_too() -> None:
 def test_a_negative_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
     config = configure(recipe_in(tmp_path, encoder), [])
     train(config, tmp_path / "run")
-    assert judge(tmp_path / "run").both["queries"] == 2
+    assert evaluate(tmp_path / "run").both["queries"] == 2
     last = RunFolder(tmp_path / "run").metrics.read()[-1]
     assert last["train"].keys() == {"loss", "n3"}
     with pytest.raises(InputError, match="sampler: the run was trained without one, by softmax"):

@@ -10,9 +10,9 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
-from dans.training.checkpoint import states_equal
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 from tests.suites.trainers import trainer
 
 

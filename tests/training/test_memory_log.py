@@ -15,7 +15,7 @@ from dans.config.schema import RunConfig
 from dans.errors import InputError
 from dans.evaluation import evaluator as evaluation
 from dans.memory import Budget
-from dans.runs.evaluate import judge
+from dans.runs.evaluate import evaluate
 from dans.runs.train import configure, train
 from dans.seeding import OutOfMemory
 from dans.training.run_folder import MEMORY, RunFolder
@@ -194,7 +194,7 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
     train(last, tight, resume=True, objectives=OBJECTIVES)
     assert entries(tight)[0]["found"] == found
     assert same(tight, free)
-    assert judge(tight) == judge(free)
+    assert evaluate(tight) == evaluate(free)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -202,15 +202,15 @@ def test_judging_remembers_too(
     recipe: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(of(recipe("complex")), tmp_path / "run", objectives=OBJECTIVES)
-    report = judge(tmp_path / "run")
+    report = evaluate(tmp_path / "run")
     with monkeypatch.context() as patch:
         tighten(patch, rows=7, tiles=0)
-        assert judge(tmp_path / "run", memory_budget="100MB") == report
+        assert evaluate(tmp_path / "run", memory_budget="100MB") == report
     assert [entry["limit"] for entry in entries(tmp_path / "run")] == [10**8]
     tighten(monkeypatch, rows=7, tiles=0)
     shrunk: list[int] = []
     monkeypatch.setattr(Budget, "shrink", lambda _, to: shrunk.append(to))
-    assert judge(tmp_path / "run", memory_budget="100MB") == report
+    assert evaluate(tmp_path / "run", memory_budget="100MB") == report
     assert not shrunk
 
 

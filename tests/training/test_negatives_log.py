@@ -15,10 +15,10 @@ from dans.samplers import DANS, Listed, Mixture, Uniform
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import nearest
 from dans.training import negatives_log as module
-from dans.training.checkpoint import states_equal
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 
 PLAIN = {
     "data": "toy",

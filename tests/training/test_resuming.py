@@ -12,10 +12,10 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.build import build_trainer
 from dans.samplers import SAMPLERS
-from dans.training.checkpoint import states_equal
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 from tests.suites.samplers import listing
+from tests.suites.states import states_equal
 from tests.suites.trainers import PLAIN, pooled, trainer, without_clock
 from tests.training.test_schedules import PLATEAU
 

@@ -11,9 +11,9 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.runs.build import build_trainer
 from dans.samplers.base import Phase
-from dans.training.checkpoint import states_equal
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 from tests.suites.trainers import PLAIN, trainer
 
 
