@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 #: Training triples on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
-#: A term of the loss has exploded when it is so many times what it had been at most by the
-#: validation before, or so many times 1.
+#: A term of the loss has exploded when it is this many times its peak before the last validation,
+#: or this many times 1 if that is larger.
 EXPLODED = 1e6
 
-#: What helps where a step does not fit into memory.
+#: Advice where a step does not fit into memory.
 LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
 
 
@@ -67,7 +67,7 @@ class DivergenceGuard:
         """
         for where, module in modules.items():
             for name, parameter in module.named_parameters():
-                # Their sum is not finite either, and ten times faster than to look at each.
+                # Then the sum is not finite either, and it is ten times faster to compute.
                 if not parameter.detach().sum().isfinite():
                     raise FloatingPointError(
                         f"step {step}: {name} of the {where} has weights that are NaN or infinite"

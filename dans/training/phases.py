@@ -24,7 +24,7 @@ def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
 
 
 class PhaseOptimizers:
-    """One optimizer for each phase of a sampler, on the phase's own parameters alone.
+    """An optimizer for each phase of a sampler, on the phase's own parameters alone.
 
     Args:
         phases: in the order of their updates.
