@@ -12,12 +12,12 @@ python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model l
 from pathlib import Path
 
 from dans.cli import parsing as cli
-from dans.runs.evaluate import classification_table, judge, report_name
-from dans.training.run import Run
+from dans.runs.evaluate import classification_table, evaluate, report_name
+from dans.training.run_folder import RunFolder
 
 
 def main() -> None:
-    """Parse, judge, print."""
+    """Parse, evaluate, print."""
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument(
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
     args = parser.parse_args()
     asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    report = judge(args.run, **asked, memory_budget=args.memory_budget)
-    kept = Run(args.run).read_json(report_name(**asked))
+    report = evaluate(args.run, **asked, memory_budget=args.memory_budget)
+    kept = RunFolder(args.run).read_json(report_name(**asked))
     print("\n".join([*report.table(), *classification_table(kept.get("classification"))]))
 
 

@@ -15,7 +15,7 @@ from dans.analysis.plots import sampler_picture
 from dans.analysis.sampler_statistics import table
 from dans.cli import parsing as cli
 from dans.errors import InputError
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     print(*table(found), sep="\n")
     if out := args.out or args.run:
         out.mkdir(parents=True, exist_ok=True)
-        print(Run(out).write_json("samplers.json", {k: v.numbers for k, v in found.items()}))
+        print(RunFolder(out).write_json("samplers.json", {k: v.numbers for k, v in found.items()}))
         if args.run:
             print(sampler_picture(out / "samplers.png", found, title=f"{args.run}"))
 

@@ -12,10 +12,10 @@ import json
 from pathlib import Path
 
 from dans.analysis.plots import calibration_picture
-from dans.analysis.reliability import Calibrated
 from dans.cli import parsing as cli
 from dans.errors import InputError
-from dans.runs.evaluate import tell
+from dans.evaluation.reliability import Calibrated
+from dans.runs.evaluate import labelled_probabilities
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
     if len({run.resolve() for run in args.runs}) < len(args.runs):
         raise InputError("RUN_DIR: expected each folder once, got one of them twice")
-    told = {str(run): tell(run, which=args.model) for run in args.runs}
+    told = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
     found = {
         name: Calibrated.of(one.probabilities, one.labels, args.bins) for name, one in told.items()
     }

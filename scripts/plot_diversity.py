@@ -14,7 +14,7 @@ from dans.analysis.plots import diversity_picture
 from dans.cli import parsing as cli
 from dans.runs.train import load
 from dans.seeding import seed_everything
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     seed_everything(trained.config.train.seed)
     groups = gather(kg, trained.model, trained.sampler, trained.entities, relation)
     numbers = measure(groups)
-    Run(args.run).write_json("diversity.json", {"relation": name, "groups": numbers})
+    RunFolder(args.run).write_json("diversity.json", {"relation": name, "groups": numbers})
     picture = args.run / "tsne.png"
     title = f"{kg.name} · {name}: true tails and negatives ({trained.config.decoder.name})"
     diversity_picture(picture, groups, project(groups), numbers, title=title)

@@ -12,30 +12,30 @@ from baselines.assembly import train
 from dans.analysis.inspection import inspect_run
 from dans.cli import parsing as cli
 from dans.config.recipes import find_recipe
-from dans.runs.evaluate import judge
-from dans.runs.init_from import DOORS, folder
-from dans.training.run import Run
+from dans.runs.evaluate import evaluate
+from dans.runs.init_from import SCRIPTS, folder
+from dans.training.run_folder import RunFolder
 
 
 def main() -> None:
-    """Parse, then train, judge and inspect one run after the other."""
+    """Parse, then train, evaluate and inspect one run after the other."""
     parser = cli.parser(__doc__)
-    parser.add_argument("kind", choices=sorted(DOORS))
+    parser.add_argument("kind", choices=sorted(SCRIPTS))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--seeds", type=cli.whole(1), default=5, help="0 to N - 1 (default: 5)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as there")
-    cli.add_tracking_option(parser)
+    cli.add_logger_option(parser)
     args = parser.parse_args()
     for name in cli.matching(cli.records(args.kind, "expected"), args.match):
         recipe = find_recipe(name, args.kind)
         for seed in range(args.seeds):
             where = folder(f"{args.kind}/{name}", seed)
             config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
-            judged = (where / "report.last.json").exists() and Run(where).config() == config
+            judged = (where / "report.last.json").exists() and RunFolder(where).config() == config
             if not judged:
-                train(config, where, resume=True, track=args.track)
-                judge(where)
-                judge(where, which="last")
+                train(config, where, resume=True, loggers=args.loggers)
+                evaluate(where)
+                evaluate(where, which="last")
             if config.sampler and not (judged and (where / "sampler.json").exists()):
                 inspect_run(where)
             print(where, flush=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.cli import parsing as cli
 from dans.config.recipes import find_recipe
-from dans.runs.init_from import DOORS
+from dans.runs.init_from import SCRIPTS
 from dans.tuning import Plan, tune
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
-    add("--kind", choices=DOORS, default="pretrain", help="of its runs (default: pretrain)")
+    add("--kind", choices=SCRIPTS, default="pretrain", help="of its runs (default: pretrain)")
     add("--trials", type=cli.whole(least=1), default=30, help="how many in all (default: 30)")
     add("--space", action="append", default=[], metavar="KEY=VALUES", help="may be repeated")
     add("--search", default="tpe", help="tpe, tpe:startup=20, or random (default: tpe)")
@@ -35,13 +35,13 @@ def main() -> None:
     add("--seed", type=cli.whole(), help="of search and runs (default: the recipe's, or 0)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="for all trials")
     add("--out", type=Path, metavar="DIR", help="folder (default: runs/tune/KIND/NAME)")
-    cli.add_tracking_option(parser)
+    cli.add_logger_option(parser)
     args = parser.parse_args()
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
-    given = {"where": args.out, "track": args.track}
+    given = {"where": args.out, "loggers": args.loggers}
     print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
 
 

@@ -29,7 +29,7 @@ from dans.errors import InputError
 from dans.models.decoders import DECODERS
 from dans.registry import options
 from dans.runs.build import build_trainer
-from dans.runs.init_from import DOORS
+from dans.runs.init_from import SCRIPTS
 from dans.runs.train import configure
 from dans.samplers import SAMPLERS
 from tests.processes import run
@@ -78,7 +78,7 @@ STANDS_IN = {
 }
 
 #: Scripts that train one run, and the kind of it.
-TRAINS = {script: kind for kind, script in DOORS.items()}
+TRAINS = {script: kind for kind, script in SCRIPTS.items()}
 
 
 @dataclass(frozen=True)
@@ -472,7 +472,7 @@ def test_marks_of_tables_are_in_pairs_and_on_one_page() -> None:
 
 
 def test_every_table_of_results_says_where_it_comes_from() -> None:
-    expected = [its for kind in DOORS for its in cli.records(kind, "expected").values()]
+    expected = [its for kind in SCRIPTS for its in cli.records(kind, "expected").values()]
     commits = {its["commit"] for its in expected}
     found = 0
     for page in PAGES:

@@ -15,7 +15,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dans.training.checkpoint import load_state, states_equal
+from dans.training.checkpoint import load_state
 from tests.processes import Running, run
 from tests.suites import faults
 from tests.suites.kills import (
@@ -29,6 +29,7 @@ from tests.suites.kills import (
     validations,
     without_clock,
 )
+from tests.suites.states import states_equal
 from tests.suites.toy import lay
 
 #: How many kills a test survived: ``--log-cli-level=INFO`` shows it.
@@ -110,7 +111,7 @@ def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, o
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "function", ["Trainer.judge", "PhaseOptimizers.move", "Diagnosis.diagnose"]
+    "function", ["Trainer.evaluate", "PhaseOptimizers.update", "Diagnosis.diagnose"]
 )
 def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     function: str, folder: Path, out: Path
@@ -137,7 +138,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(how: str, folder: Path,
     assert "last.safetensors: not a checkpoint, or a damaged one" in refused.stderr
     assert "previous.safetensors is another model" in refused.stderr
     # Killed once more, before anything was written in its place.
-    again = go_on("pretrain", out, before=partial(faults.kill_inside, "Trainer.judge", 0, 0))
+    again = go_on("pretrain", out, before=partial(faults.kill_inside, "Trainer.evaluate", 0, 0))
     assert again.returncode == -signal.SIGKILL
     assert re.search(r"last.safetensors: .*damaged.*; continuing from .*previous", again.stderr)
     assert re.search("previous.safetensors, of step 16", again.stderr)
@@ -303,7 +304,7 @@ def test_interrupted_run_says_where_it_goes_on_and_does(folder: Path, out: Path)
 
 @pytest.mark.slow
 def test_run_interrupted_before_the_first_validation_says_so(folder: Path, out: Path) -> None:
-    done = go_on("pretrain", out, before=faults.interrupt_first_tracker)
+    done = go_on("pretrain", out, before=faults.interrupt_first_logger)
     assert_one_sentence(done, "interrupted in step 1; ", "has no checkpoint yet", status=130)
     assert go_on("pretrain", out).returncode == 0
     assert_as_if_nothing_had_happened("pretrain", out)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dans.training.checkpoint import load_state, states_equal
+from dans.training.checkpoint import load_state
 from tests.processes import SCRIPTS, Running, run
 from tests.suites.labelled import labelled_recipe
+from tests.suites.states import states_equal
 from tests.suites.toy import RECIPE, TRAIN_DANS, lay
 
 DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))

@@ -18,7 +18,8 @@ import pytest
 
 from dans.errors import InputError
 from dans.runs.train import configure
-from dans.training.run import Run
+from dans.training.checkpoint_store import CheckpointStore
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 from dans.tuning import Plan, Study, tune
 from dans.tuning.spaces import Choices, Numbers, parse_space
@@ -142,8 +143,8 @@ def test_search_finds_tells_and_leaves_a_recipe_of_the_best(recipe: Path, whole:
     assert len({json.dumps(trial["params"]) for trial in trials}) == TRIALS, "options vary"
     best = trials[study["best"]]
     assert best["value"] == max(t["value"] for t in trials if t["state"] == "complete")
-    run = Run(whole / f"trial-{best['number']:04d}")
-    assert run.load("best")["best"] == {"mrr": best["value"], "step": best["step"]}
+    run = RunFolder(whole / f"trial-{best['number']:04d}")
+    assert run.checkpoints.load("best")["best"] == {"mrr": best["value"], "step": best["step"]}
     assert configure(whole / "best.toml", []) == plan(recipe).config(best["params"]) == run.config()
     command = (
         f"pretrain_rgcn.py --recipe {whole / 'best.toml'} --out runs/pretrain/whole-tuned/seed0"
@@ -171,11 +172,11 @@ def test_hopeless_trial_is_ended_early_and_its_run_is_whole(recipe: Path, tmp_pa
     ended = [trial for trial in told(where)["trials"] if trial["state"] == "pruned"]
     assert ended
     for trial in ended:
-        run = Run(where / f"trial-{trial['number']:04d}")
-        steps = [line["step"] for line in run.metrics()]
+        run = RunFolder(where / f"trial-{trial['number']:04d}")
+        steps = [line["step"] for line in run.metrics.read()]
         assert trial["reason"] == f"pruned at step {steps[-1]}"
         assert 2 <= steps[-1] < 6, "neither in the warm-up, nor with nothing left to save"
-        assert run.load("last")["step"] == steps[-1]
+        assert run.checkpoints.load("last")["step"] == steps[-1]
         rows = list(csv.DictReader((run.path / "metrics.csv").read_text().splitlines()))
         assert [int(row["step"]) for row in rows] == steps
         assert [int(step) for step in trial["figures"]] == steps
@@ -385,7 +386,7 @@ def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[.
         (optuna.trial.Trial, "should_prune", 4, True),
         (optuna.storages.RDBStorage, "set_trial_user_attr", 1, True),
         (optuna.Study, "tell", 2, True),
-        (Run, "save", 6, True),
+        (CheckpointStore, "save", 6, True),
     ],
 )
 def test_killed_between_two_writes_it_ends_as_if_it_had_not_been(

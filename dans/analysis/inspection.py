@@ -15,7 +15,8 @@ from dans.runs.build import Samplers, build_member
 from dans.runs.train import load
 from dans.samplers import SAMPLERS
 from dans.seeding import seed_everything
-from dans.training.run import Run, Which
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
 
 
 def inspect_run(
@@ -33,13 +34,13 @@ def inspect_run(
     trained = load(where, which=which, samplers=samplers)
     parts = members(trained.sampler, [part.name for part in trained.config.sampler])
     numbers_of = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
-    last = Run(where).metrics()[-1]
+    last = RunFolder(where).metrics.read()[-1]
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content |= {"seed": trained.config.train.seed, **numbers_of(trained.sampler).numbers}
     content["seconds_per_step"] = last["seconds"] / last["step"] if last["step"] else None
     if len(parts) > 1:
         content["members"] = {name: numbers_of(part).numbers for name, part in parts.items()}
-    Run(where).write_json("sampler.json", content)
+    RunFolder(where).write_json("sampler.json", content)
     return content
 
 

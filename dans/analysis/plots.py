@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dans.analysis.diversity import TRUTH, Group
-from dans.analysis.reliability import Calibrated, Density, Reliability
 from dans.analysis.sampler_statistics import Inspection
 from dans.analysis.theory import epoch_share_saved
+from dans.evaluation.reliability import Calibrated, Density, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

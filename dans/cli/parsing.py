@@ -20,7 +20,7 @@ from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import keep_freed_memory
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
-from dans.training.trackers import ALWAYS, OPTIONAL
+from dans.training.loggers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
 
@@ -135,20 +135,22 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
     parser.add_argument(
         "--device", help="the device, by its name in torch (default: the recipe's, or cpu)"
     )
-    add_tracking_option(parser)
+    add_logger_option(parser)
     parser.add_argument(
         "--resume", action="store_true", help="continue with the run in the folder, if there is one"
     )
 
 
-def add_tracking_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses loggers."""
+def add_logger_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--logger``, and its old spelling ``--track``."""
     parser.add_argument(
+        "--logger",
         "--track",
+        dest="loggers",
         action="append",
         default=[],
         metavar="NAME",
-        help=f"log metrics to {' or '.join(OPTIONAL)} too; may be repeated "
+        help=f"log the run's metrics to {' or '.join(OPTIONAL)} too; may be repeated "
         f"({' and '.join(ALWAYS)} are always written)",
     )
 
@@ -211,8 +213,8 @@ def train_and_report(
 ) -> str:
     """Train by the options of a command; returns its last line of output."""
     config, where = training(args, kind=kind)
-    report = train(config, where, resume=args.resume, track=args.track)
-    return f"{where}: {summary(report)}; evaluate it with: python scripts/evaluate.py {where}"
+    report = train(config, where, resume=args.resume, loggers=args.loggers)
+    return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
 
 
 def summary(report: EvaluationReport | ClassificationReport | None) -> str:

@@ -15,8 +15,8 @@ from torch import Tensor
 from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.runs.train import load
+from dans.training.checkpoint_store import Which
 from dans.training.files import sync
-from dans.training.run import Which
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dans.predict.queries import PARTS, Answer, LabelledTriple, Part, Query
 from dans.registry import choose
 from dans.runs.evaluate import budget_of, has_both, kept_or_fitted
 from dans.runs.train import Trained, load
-from dans.training.run import Which
+from dans.training.checkpoint_store import Which
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Predictor:
             where: its folder.
             which: its best or its last checkpoint.
             method: the calibration, ``platt`` or ``isotonic``, where the run has one: kept in its
-                folder by ``dans.runs.evaluate.judge``, or fitted now if validation lines are
+                folder by ``dans.runs.evaluate.evaluate``, or fitted now if validation lines are
                 labelled.
             memory_budget: what may be held at a time, as ``train.memory_budget`` has it; empty: as
                 in training.

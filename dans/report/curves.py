@@ -6,7 +6,8 @@ from typing import Any
 
 from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
-from dans.training.run import OBJECTS, Run
+from dans.training.loggers import OBJECTS
+from dans.training.run_folder import RunFolder
 
 #: Larger values, of a loss that diverged, are not drawn: no axis would hold the others beside them.
 HUGE = 1e30
@@ -58,13 +59,13 @@ class Chart:
     curves: tuple[Curve, ...]
 
 
-def recorded(run: Run) -> list[dict[str, Any]]:
+def recorded(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of a run's metrics, checked, under today's names.
 
     Raises:
         InputError: a value is no number; the message names file, line and key.
     """
-    lines = [renamed_metrics(line) for line in run.metrics()]
+    lines = [renamed_metrics(line) for line in run.metrics.read()]
     for row, line in enumerate(lines, start=1):
         where = f"{run.path / 'metrics.jsonl'}:{row}: "
         if "seconds" in line:

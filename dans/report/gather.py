@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dans.analysis.reliability import Reliability
 from dans.config.reading import field
 from dans.data.graph import Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import Fitted
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks
+from dans.evaluation.reliability import Reliability
 from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
@@ -22,7 +22,8 @@ from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate import budget_of, classify, fit, has_both, kept_or_fitted, report_name
 from dans.runs.train import Trained, load
-from dans.training.run import Run, Which
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def gather(
             out of range.
     """
     _check(folders, triples)
-    lines = [recorded(Run(folder)) for folder in folders]
+    lines = [recorded(RunFolder(folder)) for folder in folders]
     missing_report = [
         i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()
     ]
@@ -172,7 +173,7 @@ def _check(folders: Sequence[Path], triples: int) -> None:
     if triples < 1:
         raise InputError(f"--triples: expected at least 1, got {triples}")
     for folder in folders:
-        Run(folder).config()
+        RunFolder(folder).config()
 
 
 def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
@@ -251,7 +252,7 @@ def compared(
     name = report_name(split=split, which=which)
     if not (folder / name).exists():
         return True, f"Ranked for this page; the folder keeps no {name}."
-    before, now, where = Run(folder).read_json(name), report.to_json(), f"{folder / name}: "
+    before, now, where = RunFolder(folder).read_json(name), report.to_json(), f"{folder / name}: "
     for side in ("both", "heads", "tails"):
         numbers = field(before, side, dict, where)
         for metric, value in getattr(report, side).items():
@@ -269,7 +270,7 @@ def compared(
 def environment(folder: Path) -> dict[str, Any]:
     """The recorded environment of a run; empty where there is none."""
     name = "environment.json"
-    return Run(folder).read_json(name) if (folder / name).exists() else {}
+    return RunFolder(folder).read_json(name) if (folder / name).exists() else {}
 
 
 def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:

@@ -1,4 +1,4 @@
-"""Configurations to objects: the one module that knows every component."""
+"""Builds the objects that a configuration names: the one module that knows every component."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import device, seed_everything
 from dans.training.batches import FullGraph, batches_of
 from dans.training.negatives_log import NegativesLog
-from dans.training.run import Run, run_budget
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
 #: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.
@@ -34,7 +34,7 @@ Samplers = Mapping[str, type[NegativeSampler]]
 
 
 def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
-    """Encoder and decoder for some triples."""
+    """The encoder and decoder of a configuration."""
     encoder = build(
         ENCODERS,
         config.encoder.name,
@@ -91,7 +91,7 @@ def build_member(
 
 
 def with_preset(part: Component, where: str) -> dict[str, Any]:
-    """A sampler's options, with those of the preset it names underneath."""
+    """A sampler's options, on top of those of the preset that it names."""
     given = dict(part.options)
     if part.name != "dans" or "preset" not in given:
         return given
@@ -115,10 +115,10 @@ def build_objective(
     *,
     budget: Budget | None = None,
 ) -> Objective:
-    """The objective of a recipe, with its sampler and its loss where it takes them.
+    """The objective of a configuration, with its sampler and its loss where it takes them.
 
     Args:
-        config: the recipe.
+        config: the configuration.
         kg: the triples.
         dim: d.
         objectives: those that can be chosen, by name.
@@ -126,16 +126,16 @@ def build_objective(
         budget: for one that scores all entities.
 
     Raises:
-        InputError: a part is missing, has no place in this objective, or cannot be built.
+        InputError: a part is missing, is not used by the objective, or cannot be built.
     """
     name = config.objective.name
-    asked = options(choose(objectives, name, where="objective.name"))
+    accepted = options(choose(objectives, name, where="objective.name"))
     given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
     for part, value in given.items():
         where = "train.l2" if part == "l2" else part
-        if value and part not in asked:
+        if value and part not in accepted:
             raise InputError(f"{where}: has no place in the objective {name}; leave it out")
-        if not value and part in asked and part != "l2":
+        if not value and part in accepted and part != "l2":
             raise InputError(f"{where}: missing; the objective {name} needs it")
     loss = config.loss
     return build(
@@ -157,7 +157,7 @@ def build_objective(
 
 
 def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regularizer]:
-    """The regularisers of a recipe, by name; one that is there already has its number behind."""
+    """The regularisers of a configuration, by name; a repeated name gets its number behind."""
     found: dict[str, Regularizer] = {}
     for i, part in enumerate(config.regularizer):
         found[f"{part.name}.{i}" if part.name in found else part.name] = build(
@@ -174,11 +174,11 @@ def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regul
 def build_trainer(
     config: RunConfig,
     kg: KnowledgeGraph,
-    run: Run | None,
+    run: RunFolder | None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
 ) -> Trainer:
-    """All of a run, seeded; weights are those of ``config.init_from`` where it names a run."""
+    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     place = device(config.train.device)
@@ -192,8 +192,8 @@ def build_trainer(
     if config.init_from:
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
     model.to(place)
-    asked = config.train.memory_budget
-    budget = run_budget(run, asked, place) if run else Budget(stated(asked), device=place)
+    size = config.train.memory_budget
+    budget = run.memory_budget(size, place) if run else Budget(stated(size), device=place)
     return Trainer(
         kg,
         model,
@@ -212,7 +212,7 @@ def build_trainer(
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
         run=run,
-        dump=NegativesLog(run.path / "negatives", kg)
+        negatives_log=NegativesLog(run.path / "negatives", kg)
         if config.train.log_negatives and run is not None
         else None,
     )
@@ -221,10 +221,10 @@ def build_trainer(
 def build_evaluator(
     config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
 ) -> Evaluator | Classifier | None:
-    """What evaluates validation triples; None where there are none.
+    """The evaluator of the validation triples; None where there are none.
 
     Raises:
-        InputError: it should classify them, and they are not labelled true and false.
+        InputError: ``train.select`` is ``nll``, and they are not labelled true and false.
     """
     if config.train.select == "nll":
         try:

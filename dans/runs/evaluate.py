@@ -1,4 +1,4 @@
-"""Runs to numbers: how well a trained run ranks a split, and tells true from false."""
+"""Evaluates trained runs: ranking, classification and calibration."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.analysis.reliability import expected_error
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
@@ -24,15 +23,17 @@ from dans.evaluation.classification import (
 )
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
+from dans.evaluation.reliability import expected_error
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
-from dans.training.run import Run, Which, run_budget
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 
-def judge(
+def evaluate(
     where: Path,
     *,
     split: Split = "test",
@@ -40,19 +41,19 @@ def judge(
     unseen: Unseen = "rank",
     memory_budget: str | int = "",
 ) -> EvaluationReport:
-    """Evaluate a run on a split and keep the report in its folder.
+    """Evaluate a run on a split and write the report into its folder.
 
-    ``report.json`` is the best model on the test split; any other choice is in the file's name; see
-    ``report_name``. A split whose lines are labelled true and false is classified too, and where
-    validation is labelled, what is fitted on it is kept in the folder: see ``kept_or_fitted``.
+    The file is ``report.json`` for the best model on the test split, else see ``report_name``. A
+    split of lines that are labelled true and false is classified too, with the thresholds and
+    calibrations fitted on labelled validation lines.
 
     Args:
         where: the run's folder.
-        split: its triples.
-        which: of its checkpoints.
+        split: the triples.
+        which: the checkpoint.
         unseen: what becomes of triples with an entity that training never saw.
-        memory_budget: what may be held at a time, as ``train.memory_budget`` has it; empty: as the
-            run was trained with. No number depends on it.
+        memory_budget: as ``train.memory_budget``, whose value is the default. No number depends on
+            it.
 
     Raises:
         InputError: the run cannot be evaluated, or not even one query fits in the budget.
@@ -77,18 +78,18 @@ def judge(
             keep(where, which, fitted)
         content["classification"] = classify(trained, split, fitted, budget=budget)
     name = report_name(split=split, which=which, unseen=unseen)
-    Run(where).write_json(name, {**report.to_json(), **content})
+    RunFolder(where).write_json(name, {**report.to_json(), **content})
     return report
 
 
 def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
-    """What evaluation a run may hold at a time; see ``judge``."""
+    """The memory budget for evaluating a run; its own unless another is given."""
     asked = memory_budget or trained.config.train.memory_budget
-    return run_budget(Run(where), asked, trained.entities.device)
+    return RunFolder(where).memory_budget(asked, trained.entities.device)
 
 
 def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen = "rank") -> str:
-    """The file that a report is kept in.
+    """The file of a report.
 
     Example:
         >>> report_name(), report_name(split="valid", which="last")
@@ -107,18 +108,17 @@ def classify(
     *,
     budget: Budget | None = None,
 ) -> dict[str, Any]:
-    """How well a model tells the true lines of a labelled split from the false ones.
+    """Classification metrics of a model on a labelled split.
 
     Args:
         trained: the model.
-        split: its lines.
-        fitted: on validation; of the split ``valid`` itself, its numbers flatter.
-        budget: what may be held at a time.
+        split: the labelled lines.
+        fitted: thresholds and calibrations; optimistic on the split ``valid``, where they are fit.
+        budget: memory for scoring.
 
     Returns:
-        What ``dans.evaluation.classification.classification`` says of the logits as they are, with
-        the accuracy by ``threshold``: by that of each relation, where some are fitted, or 0. By the
-        name of each calibration fitted: ``auc``, ``brier``, ``nll`` and ``ece``.
+        The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation
+        or at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``.
 
     Raises:
         InputError: the split has no labelled lines of both kinds.
@@ -144,7 +144,7 @@ def classify(
 
 
 def classification_table(content: Mapping[str, Any] | None) -> list[str]:
-    """The lines to print of what ``classify`` returned: before and after each calibration."""
+    """What ``classify`` returned as lines of text."""
     if content is None:
         return []
     metrics = ("auc", "nll", "brier", "ece")
@@ -156,20 +156,18 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
 
 
 def calibrate(where: Path, which: Which = "best") -> Fitted:
-    """Fit thresholds and calibrations of a run on its validation lines anew, and keep them there.
-
-    ``calibration.json`` is of the best model, ``calibration.last.json`` of the last one.
+    """Fit thresholds and calibrations on the validation lines of a run, and write them there.
 
     Raises:
-        InputError: the validation lines are not labelled true and false, the scores of the model
-            tell nothing apart, or scikit-learn is missing.
+        InputError: the validation lines are not labelled true and false, all scores of the model
+            are equal, or scikit-learn is missing.
     """
     trained = load(where, which=which)
     return keep(where, which, fit(trained, budget=budget_of(where, trained)))
 
 
 def calibration_name(which: Which = "best") -> str:
-    """The file that a calibration is kept in."""
+    """The file of the thresholds and calibrations of a checkpoint."""
     return "calibration.json" if which == "best" else f"calibration.{which}.json"
 
 
@@ -179,15 +177,10 @@ def fit(
     *,
     budget: Budget | None = None,
 ) -> Fitted:
-    """Thresholds and calibrations of a model, from its validation lines.
-
-    Args:
-        trained: the model.
-        kinds: the calibrations to fit, by name; none of them: thresholds alone.
-        budget: what may be held at a time.
+    """Fit thresholds and some kinds of calibration on the validation lines of a model.
 
     Raises:
-        InputError: see ``calibrate``.
+        InputError: as ``calibrate``.
     """
     if not has_both(trained.kg, "valid"):
         raise InputError(
@@ -205,23 +198,16 @@ def fit(
 def kept_or_fitted(
     where: Path, trained: Trained, which: Which = "best", *, budget: Budget | None = None
 ) -> Fitted:
-    """What a run's folder holds of its calibration; fitted, where there is none of this checkpoint.
+    """The thresholds and calibrations in a run's folder if of the same weights, else fitted now.
 
-    So a run that was calibrated once needs no scikit-learn. One that was trained anew is fitted
-    anew, though it be to the same step.
-
-    Args:
-        where: the run's folder.
-        trained: the model loaded from there.
-        which: of its checkpoints.
-        budget: what fitting may hold at a time.
+    So a run that was calibrated once needs no scikit-learn.
 
     Raises:
-        InputError: see ``calibrate``; or the file that is kept cannot be read.
+        InputError: as ``calibrate``, or the file cannot be read.
     """
     name = calibration_name(which)
     if (where / name).exists():
-        data, own = Run(where).read_json(name), (trained.step, trained.digest)
+        data, own = RunFolder(where).read_json(name), (trained.step, trained.digest)
         if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
             try:
                 fitted = Fitted.from_json(data, step=trained.step, digest=trained.digest)
@@ -237,17 +223,17 @@ def kept_or_fitted(
 
 
 def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
-    """Write what was fitted into a run's folder."""
-    Run(where).write_json(calibration_name(which), fitted.to_json())
+    """Write thresholds and calibrations into a run's folder."""
+    RunFolder(where).write_json(calibration_name(which), fitted.to_json())
     return fitted
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a run says of the lines of a labelled split.
+class LabelledProbabilities:
+    """Predicted probabilities of the lines of a labelled split.
 
     Args:
-        labels: (f,) bool: do they hold?
+        labels: (f,) bool, which lines are true.
         probabilities: (f,) float64 each, by calibration, ``uncalibrated`` first.
     """
 
@@ -255,41 +241,40 @@ class Told:
     probabilities: dict[str, Tensor]
 
 
-def tell(where: Path, *, split: Split = "test", which: Which = "best") -> Told:
-    """The probabilities that a run gives to the lines of a labelled split.
+def labelled_probabilities(
+    where: Path, *, split: Split = "test", which: Which = "best"
+) -> LabelledProbabilities:
+    """Predict the probabilities of the lines of a labelled split.
 
     Raises:
-        InputError: the split or validation has no labelled lines of both kinds, or nothing is kept
-            in the folder and nothing can be fitted; see ``kept_or_fitted``.
+        InputError: the split has no labelled lines of both kinds, or the run has no calibration.
     """
     trained = load(where, which=which)
     budget = budget_of(where, trained)
     classifier = Classifier(trained.kg, split, budget=budget)
     fitted = kept_or_fitted(where, trained, which, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
-    told = {"uncalibrated": scores.double().sigmoid()}
-    told |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
-    return Told(classifier.holds, told)
+    found = {"uncalibrated": scores.double().sigmoid()}
+    found |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
+    return LabelledProbabilities(classifier.holds, found)
 
 
 def probabilities(
     where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
 ) -> Tensor:
-    """The calibrated probability of each of some triples, by a run.
+    """Predict the calibrated probabilities of triples.
 
     Args:
         where: the run's folder.
         triples: (f, 3) ids of head, relation and tail; they need not be known triples.
         method: the calibration, ``platt`` or ``isotonic``.
-        which: of its checkpoints.
+        which: the checkpoint.
 
     Returns:
         (f,) float64, on the CPU.
 
     Raises:
-        InputError: no such method, or an id that the run's data set does not have, or the run has
-            no calibration: its data set has no labelled validation lines, or see
-            ``kept_or_fitted``.
+        InputError: no such method, an id out of range, or the run has no calibration.
     """
     choose(CALIBRATIONS, method, where="method")
     if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():
@@ -310,5 +295,5 @@ def probabilities(
 
 
 def has_both(kg: KnowledgeGraph, split: Split) -> bool:
-    """Has a split labelled lines, of which some hold and some do not?"""
+    """Has a split lines labelled true and lines labelled false?"""
     return both_kinds(kg.lines(split)[1])

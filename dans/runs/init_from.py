@@ -14,23 +14,23 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.registry import choose, options
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import check_digest
 
 log = logging.getLogger(__name__)
 
-#: Where runs go unless they are told otherwise, by kind, recipe and seed.
+#: Default folder of runs, which lie there by kind, recipe and seed.
 RUNS = Path("runs")
 
-#: The scripts that train, by the kind of run they make.
-DOORS = {
+#: Scripts that train, by kind of run.
+SCRIPTS = {
     "pretrain": "pretrain_rgcn.py",
     "dans": "train_dans.py",
     "baselines": "train_baseline.py",
 }
 
-#: What a run may set otherwise than the one it starts from, because weights keep their shapes and
-#: what they mean. All else of these sections has to be the same.
+#: Options in which a run may differ from the one it is initialised from: they change neither the
+#: shapes of weights nor their meaning. All others of these sections must be equal.
 FREE = {
     "graph": ("sample", "hold_out"),
     "encoder": ("dropout", "init", "initial"),
@@ -39,31 +39,34 @@ FREE = {
 
 
 def folder(name: str, seed: int) -> Path:
-    """The folder of a run by its name, such as ``pretrain/umls-distmult``."""
+    """The default folder of a run, whose name is such as ``pretrain/umls-distmult``."""
     return RUNS / name / f"seed{seed}"
 
 
-def initial_run(start: str, seed: int) -> Run:
-    """The run whose weights another one starts from: a name under ``runs``, or a folder.
+def initial_run(start: str, seed: int) -> RunFolder:
+    """The run to initialise from: a name under ``runs``, or a folder.
 
     Raises:
-        InputError: it has not been made; the message says how to.
+        InputError: it does not exist; the message has the command that trains it.
     """
-    run = Run(Path(start)) if (Path(start) / "config.json").exists() else Run(folder(start, seed))
-    if not run.file("best").exists():
+    run = RunFolder(Path(start))
+    if not run.exists:
+        run = RunFolder(folder(start, seed))
+    if not run.checkpoints.file("best").exists():
         kind, recipe = Path(start).parent.name, Path(start).name
+        script = SCRIPTS.get(kind, SCRIPTS["pretrain"])
         raise InputError(
             f"{run.path}: the run to start from is not there; make it with: "
-            f"python scripts/{DOORS.get(kind, DOORS['pretrain'])} --recipe {recipe} --seed {seed}"
+            f"python scripts/{script} --recipe {recipe} --seed {seed}"
         )
     return run
 
 
 def check_initial(before: RunConfig, config: RunConfig) -> None:
-    """Do the weights of one run mean the same in another?
+    """Refuse to initialise a run from another whose weights mean something else.
 
     Raises:
-        InputError: the other has an option that gives them another shape or meaning.
+        InputError: they differ in an option that gives weights another shape or meaning.
     """
     for key in RunConfig.INHERITED:
         one, other = (_settings(config, key) for config in (before, config))
@@ -75,7 +78,7 @@ def check_initial(before: RunConfig, config: RunConfig) -> None:
 
 
 def _settings(config: RunConfig, key: str) -> dict[str, Any]:
-    """What a section sets, with the defaults of a component that it leaves alone."""
+    """The options of a section, with the defaults of its component."""
     part = getattr(config, key)
     if isinstance(part, GraphConfig):
         return asdict(part)
@@ -91,35 +94,30 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     return {"name": part.name, **defaults, **part.options}
 
 
-def initialise_from(model: Model, kg: KnowledgeGraph, run: Run) -> None:
-    """Give a model the best weights of another run.
+def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
+    """Initialise a model with the best weights of another run.
 
     Raises:
-        InputError: the run is not over, or of other triples, or its weights have other shapes.
+        InputError: the run is not finished, or of other triples, or its weights have other shapes.
     """
-    last, config = run.load("last"), run.config().train
+    last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
     if last["step"] < config.steps and not 0 < config.patience <= waited:
         raise InputError(
             f"{run.path}: stopped at step {last['step']} of {config.steps}; "
             "continue with it first, by --resume"
         )
-    state = run.load("best")
+    state = run.checkpoints.load("best")
     check_digest(state, kg)
     give_weights(model, state["model"], f"init_from: {run.path}")
     log.info("starting from %s, step %d", run.path, state["step"])
 
 
 def give_weights(model: Model, weights: Mapping[str, Any], where: str) -> None:
-    """Put weights into a model.
-
-    Args:
-        model: takes them.
-        weights: by name.
-        where: they come from; opens the error.
+    """Load weights by name into a model; ``where`` they come from opens the error.
 
     Raises:
-        InputError: they are not those of such a model.
+        InputError: their names or shapes are not those of the model.
     """
     shapes, given = (
         {name: tuple(getattr(weight, "shape", ())) for name, weight in part.items()}

@@ -1,4 +1,4 @@
-"""Runs: configured, trained, and brought back."""
+"""Configures, trains and loads runs."""
 
 import hashlib
 import logging
@@ -30,9 +30,11 @@ from dans.runs.build import Objectives, Samplers, build_model, build_objective, 
 from dans.runs.init_from import check_initial, give_weights, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
+from dans.training.callbacks import explained
+from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
-from dans.training.run import Run, Which
-from dans.training.trackers import check_trackers
+from dans.training.loggers import check_loggers
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer, Watch, check_digest
 
 log = logging.getLogger(__name__)
@@ -41,16 +43,16 @@ log = logging.getLogger(__name__)
 def configure(
     recipe: Path | Recipe, assignments: list[str], *, made: Path | None = None
 ) -> RunConfig:
-    """A recipe and its overrides as a configuration.
+    """The configuration of a recipe and its overrides.
 
-    A recipe that starts from another run takes over that run's data, graph, encoder and decoder,
-    but for what ``dans.runs.init_from.FREE`` lets it set itself.
+    A recipe with ``init_from`` takes over that run's data, graph, encoder and decoder, except for
+    the options in ``dans.runs.init_from.FREE``.
 
     Args:
         recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
-        made: the folder of a run that continues; what it took over is read there, where the run it
-            started from is gone.
+        made: the folder of a run that resumes; what it took over is read there if the run it was
+            initialised from no longer exists.
 
     Raises:
         InputError: the recipe, an override, or the run to start from cannot be used.
@@ -67,9 +69,9 @@ def configure(
         try:
             before = initial_run(start, seed).config()
         except InputError:
-            if made is None or not Run(made).exists:
+            if made is None or not RunFolder(made).exists:
                 raise
-            before = Run(made).config()
+            before = RunFolder(made).config()
         inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
         config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
         try:
@@ -85,20 +87,20 @@ def train(
     where: Path,
     *,
     resume: bool = False,
-    track: Sequence[str] = (),
+    loggers: Sequence[str] = (),
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
 ) -> EvaluationReport | ClassificationReport | None:
-    """Train a run in a folder, or continue with it.
+    """Train a run in a folder, or resume it.
 
     Args:
         config: what to train.
         where: the folder.
-        resume: continue from its newest checkpoint, where there is one.
-        track: who is told of its numbers beside those that always are; see
-            ``dans.training.trackers``.
-        watch: called after each validation, its checkpoint written; what it raises ends training.
+        resume: from its newest checkpoint, where there is one.
+        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
+        watch: called after each validation, its checkpoint written; an exception in it ends
+            training.
         objectives: those that can be chosen, by name.
         samplers: likewise.
 
@@ -108,13 +110,13 @@ def train(
     Raises:
         InputError: the configuration or the folder cannot be used.
     """
-    check_trackers(track)
+    check_loggers(loggers)
     kg = KnowledgeGraph.load(config.data)
-    run = Run(where)
+    run = RunFolder(where)
     with Lock(where) as lock:
         there = lock.take()
         run.check(config, resume=resume)
-        state = run.resume() if resume else None
+        state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
         fresh = structs.replace(config, init_from="") if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
@@ -122,56 +124,56 @@ def train(
         trainer.watch = watch
         if state:
             trainer.restore(state)
-        reached = max(trainer.done, run.reached() if state else 0)
+        reached = max(trainer.done, run.checkpoints.best_step() if state else 0)
         if reached > config.train.steps:
             raise InputError(f"train.steps: {where} is at step {reached} already")
         where.mkdir(parents=True, exist_ok=True)
         lock.take()
         # Another process may have begun in a folder that was not there.
         run.begin(config, resume=resume and there)
-        run.rewind(trainer.done if state else -1)
+        run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
-        if state and not run.mend(best, state):
+        if state and not run.checkpoints.mend_best(best, state):
             trainer.forget_best()
         made = environment()
         if state:
             warn_of_other_bits(run, made)
         run.write_json("environment.json", made)
-        return _train(trainer, run, config, track)
+        return _train(trainer, run, config, loggers)
 
 
 def _train(
-    trainer: Trainer, run: Run, config: RunConfig, track: Sequence[str]
+    trainer: Trainer, run: RunFolder, config: RunConfig, loggers: Sequence[str]
 ) -> EvaluationReport | ClassificationReport | None:
-    """From where a trainer stands to the end, in a folder that is ours."""
+    """Train to the last step, in a folder that is locked."""
     finished = False
     try:
-        with trainer.saying_what_is_left():
-            run.track(track, config)
+        with explained(trainer):
+            run.metrics.start(loggers, config.plain())
         report = trainer.fit(config.train.steps)
         finished = True
     finally:
-        run.close(finished=finished)
+        run.metrics.close(finished=finished)
     return report
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A run brought back: its triples, its model with weights, and every entity's embedding."""
+    """A trained run: its triples, its model with weights, and every entity's embedding."""
 
     config: RunConfig
     kg: KnowledgeGraph
     model: Model
     entities: torch.Tensor
     step: int
-    #: the state of its objective; see ``sampler``
+    #: the state of its objective
     state: Mapping[str, Any]
     #: those that can be chosen, by name
     samplers: Samplers = field(default_factory=lambda: SAMPLERS)
 
     @cached_property
     def sampler(self) -> NegativeSampler:
-        """The sampler, as it had learnt by then.
+        """The sampler, with what it had learnt at the checkpoint.
 
         Raises:
             InputError: the run was trained without one.
@@ -194,7 +196,7 @@ class Trained:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the triples and the weights: two models with equal ones are the same."""
+        """SHA-256 of the triples and the weights."""
         digest = hashlib.sha256(self.kg.digest.encode())
         for name, weight in self.model.state_dict().items():
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
@@ -203,26 +205,25 @@ class Trained:
         return digest.hexdigest()
 
     def positives(self, triples: torch.Tensor) -> Positives:
-        """Triples by id, (b, 3), as the model's embeddings."""
+        """The embeddings of (b, 3) triples."""
         self.model.eval()
         return self.model.positives(triples.to(self.entities.device), self.entities)
 
 
 def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
-    """Bring a trained run back.
+    """Load a trained run.
 
     Args:
         where: its folder.
         which: its best or its last checkpoint.
-        samplers: those that it can have been trained with, by name.
 
     Raises:
-        InputError: there is no such run, or it belongs to other triples.
+        InputError: there is no such run, or it was trained on other triples.
     """
-    run = Run(where)
+    run = RunFolder(where)
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
-    state = run.load(which)
+    state = run.checkpoints.load(which)
     check_digest(state, kg)
     try:
         place = device(config.train.device)
@@ -233,10 +234,10 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
-    give_weights(model, state["model"], f"{run.file(which)}: by another configuration: it")
+    file = run.checkpoints.file(which)
+    give_weights(model, state["model"], f"{file}: by another configuration: it")
     model.to(place).eval()
-    # The same messages as those of the DGL graph, without the time its import takes; an encoder
-    # that uses_graph to none needs none.
+    # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
     with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
@@ -244,12 +245,12 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
     try:
         restore_random_state(state["random"])
     except InputError as error:
-        raise InputError(f"{run.file(which)}: {error}") from error
+        raise InputError(f"{file}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"], samplers)
 
 
-def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:
-    """Warn where a run resumes with a torch or thread count that may sum in another order."""
+def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
+    """Warn if a run resumes with another version of torch or number of threads."""
     try:
         before = run.read_json("environment.json")
     except InputError:
@@ -268,7 +269,7 @@ def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """What a run was made with, for its folder."""
+    """Versions and hardware that a run is trained with."""
     return {
         "dans": dans.__version__,
         "torch": torch.__version__,

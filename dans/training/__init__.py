@@ -1,1 +1,1 @@
-"""Training: the loop, and the folder a run lives in."""
+"""Training: the loop, its optimizers, checkpoints, loggers, and the folder of a run."""

@@ -1,4 +1,4 @@
-"""Where a training step gets its triples and its embeddings from."""
+"""Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -14,12 +14,11 @@ from dans.models.model import Model
 
 
 class Batches:
-    """Every row once in a fresh order, then again: (b,) row numbers at a time.
+    """Row numbers in batches, (b,), reshuffled at each pass.
 
     Args:
         rows: how many there are.
-        size: how many a batch takes; more than there are means all. The last batch of a pass may be
-            smaller.
+        size: of a batch, at most ``rows``; the last one of a pass may be smaller.
     """
 
     def __init__(self, rows: int, size: int) -> None:
@@ -28,7 +27,7 @@ class Batches:
         self.order = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
-        """How many batches make a pass."""
+        """The number of batches in a pass."""
         return -(-self.rows // self.size)
 
     def next(self) -> Tensor:
@@ -39,24 +38,24 @@ class Batches:
         return batch
 
     def state(self) -> dict[str, Tensor]:
-        """What is left of this pass."""
+        """The rest of this pass, for a checkpoint."""
         return {"order": self.order}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on with what was left."""
+        """Resume a pass."""
         self.order = state["order"]
 
 
 class QueryBatches(Batches):
-    """Every query once in a fresh order, each with all triples that answer it.
+    """Queries in batches, each query with all triples that answer it, reshuffled at each pass.
 
-    LabelledTriple i asks two queries: row i stands for (h, r, ?), row f + i for (?, r, t). One row
-    of scores serves all answers of a query, so that a pass over FB15k-237 compares all entities a
-    quarter as often as a pass over its triples.
+    Row i is triple i as an answer of its tail query (h, r, ?), row f + i as one of its head query
+    (?, r, t). One row of scores serves all answers of a query: a pass over FB15k-237 scores all
+    entities a quarter as often as a pass over its triples.
 
     Args:
         triples: (f, 3).
-        size: how many queries a batch takes.
+        size: the number of queries in a batch.
     """
 
     def __init__(self, triples: Tensor, size: int) -> None:
@@ -67,44 +66,43 @@ class QueryBatches(Batches):
         super().__init__(len(self.queries), size)
 
     def next(self) -> Tensor:
-        """The next batch of rows, those of one query side by side."""
+        """The rows of the next batch, those of one query side by side."""
         return self.queries.take(super().next())
 
 
 def batches_of(triples: Tensor, config: TrainConfig) -> Batches:
-    """What a pass over (f, 3) triples is made of; its length is how many batches make a pass."""
+    """Batches of (f, 3) triples, or of their queries, as the configuration says."""
     if config.batch_by == "queries":
         return QueryBatches(triples, config.batch)
     return Batches(len(triples), config.batch)
 
 
 class BatchEncoder(Protocol):
-    """Encodes a batch of triples, and every entity for evaluation.
+    """The batch encoder: the one seam by which a training step meets the graph.
 
-    ``FullGraph`` is one. Encoding only the neighbourhood of a batch, or one part of a graph spread
-    over machines, would be others, and the trainer would not notice.
+    Row numbers of its embeddings never leave the ``Positives`` it returns; all else speaks of
+    entities by id.
     """
 
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3), on the device of the model."""
 
-    def positives(self, model: Model, rows: Tensor, wanted: Tensor | None = None) -> Positives:
-        """Triples by their (b,) rows, as embeddings the model has for them in this step."""
+    def positives(self, model: Model, rows: Tensor, needed: Tensor | None = None) -> Positives:
+        """The triples of (b,) rows with embeddings for this step; ``needed``: see ``FullGraph``."""
 
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d)."""
 
 
 class FullGraph:
-    """Encodes at every step from all messages, or from a fresh share of them.
+    """Encodes over the full message graph, or a random share of its triples, at every step.
 
     Args:
         train: (f, 3) the training triples, on the device of the model.
         messages: their message graph, likewise.
         sample: share of the triples that carry messages in a step.
-        hold_out: keep the triples being scored from carrying messages.
-        sparse: where only some entities are wanted, of an encoder that has them at hand, let
-            gradients be sparse: no pass over the rows of the others.
+        hold_out: remove the triples of the batch from the message graph.
+        sparse: sparse gradients for a table of embeddings of which a step needs some rows.
     """
 
     def __init__(
@@ -123,33 +121,32 @@ class FullGraph:
         self.sparse = sparse
 
     def triples(self, rows: Tensor) -> Tensor:
-        """The triples of (b,) rows, (b, 3); from row f on they are the same, asked for the head."""
+        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
-    def positives(self, model: Model, rows: Tensor, wanted: Tensor | None = None) -> Positives:
-        """Triples as embeddings the model has for them in this step.
+    def positives(self, model: Model, rows: Tensor, needed: Tensor | None = None) -> Positives:
+        """The triples of (b,) rows with embeddings for this step.
 
         Args:
-            model: encodes and asks.
-            rows: (b,) row numbers of the training triples, or of queries; see ``QueryBatches``.
-            wanted: (p,) ids of the entities an objective looks at beside the triples' own; it then
-                sees no others, and ids of triples and pool are rows of what it sees. None: all.
+            model: the encoder and decoder.
+            rows: (b,) row numbers of training triples or queries; see ``QueryBatches``.
+            needed: (p,) ids of the entities that the objective needs beside those of the triples.
+                Only these are encoded, and ids of triples and shared negatives become row numbers
+                of the embeddings. None: all entities.
         """
-        triples, messages = (
-            self.triples(rows),
-            self.messages_for(rows, uses_graph=model.encoder.uses_graph),
-        )
-        if wanted is None:
-            return model.encode_batch(triples, messages)
+        triples = self.triples(rows)
+        messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)
+        if needed is None:
+            return model.positives(triples, model.encode(messages))
         ends = triples[:, [0, 2]]
-        ids, place = torch.cat((ends.flatten(), wanted)).unique(return_inverse=True)
-        of_triples, pool = place[: ends.numel()].view(-1, 2), place[ends.numel() :]
-        local = torch.stack((of_triples[:, 0], triples[:, 1], of_triples[:, 1]), dim=1)
+        ids, local = torch.cat((ends.flatten(), needed)).unique(return_inverse=True)
+        h, t = local[: ends.numel()].view(-1, 2).unbind(1)
         entities = model.encode_rows(messages, ids, sparse=self.sparse)
-        return replace(model.positives(local, entities), shared_negatives=pool)
+        positives = model.positives(torch.stack((h, triples[:, 1], t), dim=1), entities)
+        return replace(positives, shared_negatives=local[ends.numel() :])
 
     def messages_for(self, rows: Tensor, *, uses_graph: bool = True) -> MessageGraph:
-        """The message graph of a step that scores some triples, for an encoder that uses_graph."""
+        """The message graph of a step that scores the triples of (b,) rows."""
         if not uses_graph or (self.sample >= 1 and not self.hold_out):
             return self.messages
         triples = len(self.train)
@@ -161,5 +158,5 @@ class FullGraph:
         return self.messages.restrict(keep.to(self.train.device))
 
     def entities(self, model: Model) -> Tensor:
-        """Every entity's embedding, for evaluation: (n, d)."""
+        """Every entity's embedding, (n, d), for evaluation."""
         return model.embeddings(self.messages)

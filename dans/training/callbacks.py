@@ -1,15 +1,16 @@
-"""What stands around the training step: divergence guard, diagnosis, and the end of a run."""
+"""Guards around the training step: divergence, plateau, diagnosis, and errors explained."""
 
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from dans.config.schema import TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import DivergedError, InputError
 from dans.memory import NoRoomError, is_out_of_memory
@@ -17,17 +18,18 @@ from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.samplers.dans.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
+from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 #: Training triples on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
-#: A term of the loss has exploded when it is so many times what it had been at most by the
-#: validation before, or so many times 1.
+#: A term of the loss has exploded when it is this many times its peak before the last validation,
+#: or this many times 1 if that is larger.
 EXPLODED = 1e6
 
-#: What helps where a step does not fit into memory.
+#: Advice where a step does not fit into memory.
 LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
 
 
@@ -65,7 +67,7 @@ class DivergenceGuard:
         """
         for where, module in modules.items():
             for name, parameter in module.named_parameters():
-                # Their sum is not finite either, and ten times faster than to look at each.
+                # Then the sum is not finite either, and it is ten times faster to compute.
                 if not parameter.detach().sum().isfinite():
                     raise FloatingPointError(
                         f"step {step}: {name} of the {where} has weights that are NaN or infinite"
@@ -99,34 +101,74 @@ class Diagnosis:
         return {"sampler": numbers} if numbers else {}
 
 
-@contextmanager
-def saying_what_is_left(step: Callable[[], int], kept: Callable[[], str]) -> Iterator[None]:
-    """End whatever ends training in the block with what is left.
+class Plateau:
+    """A learning rate that decays after too many validations without improvement.
 
-    Args:
-        step: the number of the one at work.
-        kept: what is left, in words.
+    Of the schedule ``plateau`` alone; under others its factor stays 1.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        #: of the learning rate
+        self.factor = 1.0
+        #: validations since the last that was better, or since the last decay
+        self.waited = 0.0
+
+    def update(self, *, better: bool) -> None:
+        """Count a validation."""
+        if self.config.schedule != "plateau":
+            return
+        self.waited = 0.0 if better else self.waited + 1
+        if self.waited > self.config.decay_patience:
+            self.factor *= self.config.decay
+            self.waited = 0.0
+
+    def state(self) -> dict[str, float]:
+        """For a checkpoint."""
+        return {"factor": self.factor, "waited": self.waited}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Resume; checkpoints from before there was such a schedule have no state of it."""
+        self.factor, self.waited = state.get("factor", 1.0), state.get("waited", 0.0)
+
+
+class Training(Protocol):
+    """A trainer, as far as an error message needs it."""
+
+    done: int
+    run: RunFolder | None
+
+
+@contextmanager
+def explained(trainer: Training) -> Iterator[None]:
+    """Add to whatever ends training in the block what there is to resume from.
 
     Raises:
-        DivergedError: some number is none any more, or far too large.
-        InputError: a file cannot be written; or, ``NoRoomError``, memory does not suffice.
-        KeyboardInterrupt: so it was told.
+        DivergedError: a number is NaN, infinite or far too large.
+        InputError: a file cannot be written, or, ``NoRoomError``, memory does not suffice.
+        KeyboardInterrupt: the user interrupted training.
     """
+
+    def left() -> str:
+        run = trainer.run
+        return "no run is kept" if run is None else run.checkpoints.describe_newest()
+
     try:
         yield
     except FloatingPointError as error:
-        raise DivergedError(f"{error}; {kept()}; a lower learning rate may help") from error
+        raise DivergedError(f"{error}; {left()}; a lower learning rate may help") from error
     except KeyboardInterrupt:
-        sentence = f"in step {step()}; {kept()}; --resume continues from there"
+        sentence = f"in step {trainer.done + 1}; {left()}; --resume continues from there"
         raise KeyboardInterrupt(sentence) from None
     except BrokenPipeError:
         raise
     except OSError as error:
-        what = error.strerror or error
-        raise InputError(f"{error.filename or 'a file'}: {what}; {kept()}") from error
+        reason = error.strerror or error
+        raise InputError(f"{error.filename or 'a file'}: {reason}; {left()}") from error
     except NoRoomError as error:
-        raise NoRoomError(f"step {step()}: {error}; {kept()}") from error
+        raise NoRoomError(f"step {trainer.done + 1}: {error}; {left()}") from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise NoRoomError(f"step {step()}: out of memory; {kept()}; {LESS}") from error
+        sentence = f"step {trainer.done + 1}: out of memory; {left()}; {LESS}"
+        raise NoRoomError(sentence) from error

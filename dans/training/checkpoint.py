@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -26,29 +25,27 @@ from dans.training.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-#: Marks, in the JSON header, where a tensor stood and where a dictionary had keys that are no
-#: strings.
+#: Marks, in the JSON header, of a tensor and of a dictionary with keys that are not strings.
 TENSOR, ITEMS = "__tensor__", "__items__"
 
-#: Of the layout. Files of the first have neither digest nor version.
+#: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
 
-#: Stands where the digest will, while it is computed.
+#: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
 
 #: Bytes of a file that are digested at once.
 CHUNK = 2**20
 
-
-#: How much of a file, or of a member of an archive, is looked at.
+#: Bytes of a file, or of a member of an archive, that are searched for a pickle.
 PICKLE_HEAD = 4096
 
-#: So many instructions in a row are no accident.
+#: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
 
 
 class DamagedError(InputError):
-    """A checkpoint that is not whole, or that is not there."""
+    """A checkpoint is damaged or missing."""
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -65,7 +62,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
-    """What ``save_state`` writes."""
+    """Nested state as the bytes of a file."""
     tensors: dict[str, Tensor] = {}
     skeleton = _strip(state, "", tensors)
     metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
@@ -91,7 +88,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def peek(path: Path) -> Any:
-    """The state as ``load_state`` reads it, but the names of tensors in their places.
+    """Nested state with the names of tensors in their places, after checking the digest.
 
     Raises:
         InputError: see ``load_state``.
@@ -102,7 +99,7 @@ def peek(path: Path) -> Any:
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """Say in one sentence what is wrong with a file that is read in the block."""
+    """Turn errors of reading a file in the block into one sentence."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +118,7 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path) -> dict[str, Any]:
-    """Compare a file with its digest; what its header says beside where the tensors are.
+    """Compare a file with its digest; the metadata of its header.
 
     Raises:
         ValueError: they do not agree, or the header is none of ours.
@@ -154,7 +151,7 @@ def _check(path: Path) -> dict[str, Any]:
 
 
 def _metadata(header: bytes) -> dict[str, Any]:
-    """What a header of safetensors says beside where the tensors are."""
+    """The metadata in a header of safetensors."""
     content = json.loads(header)
     metadata = content.get("__metadata__") if isinstance(content, dict) else None
     return metadata if isinstance(metadata, dict) else {}
@@ -194,31 +191,6 @@ def _fill(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if value.keys() == {ITEMS}:
         return {key: _fill(item, tensors) for key, item in value[ITEMS]}
     return {key: _fill(item, tensors) for key, item in value.items()}
-
-
-def states_equal(a: Any, b: Any) -> bool:
-    """Are two nested states the same, to the bit?
-
-    Example:
-        >>> states_equal({"w": torch.ones(2)}, {"w": torch.ones(2)})
-        True
-    """
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
-        return (
-            isinstance(a, Tensor)
-            and isinstance(b, Tensor)
-            and a.dtype == b.dtype
-            and torch.equal(a, b)
-        )
-    if isinstance(a, Mapping):
-        return (
-            isinstance(b, Mapping)
-            and a.keys() == b.keys()
-            and all(states_equal(a[key], b[key]) for key in a)
-        )
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(states_equal(x, y) for x, y in zip(a, b, strict=True))
-    return bool(a == b)
 
 
 def carries_pickle(path: Path) -> bool:

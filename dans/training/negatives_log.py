@@ -1,4 +1,4 @@
-"""The negatives a run trained on, written down."""
+"""The log of the negatives that a run trained on."""
 
 import gzip
 import re
@@ -16,7 +16,7 @@ from dans.training.files import named
 #: Negatives turned into text at once.
 LINES = 2**16
 
-#: How a part is named; what else lies in the folder has no entity id of ours.
+#: Names of its parts; other files in the folder are left alone.
 PART = r"step-([0-9]{6,18})\.tsv\.gz"
 
 #: Of zlib: negatives hardly compress, so more effort buys little.
@@ -24,20 +24,20 @@ EFFORT = 1
 
 
 class NegativesLog:
-    """Writes every step's negatives to ``step-<N>.tsv.gz``, a part for what follows a checkpoint.
+    """Writes the negatives of every step to ``step-<N>.tsv.gz``, one file after each checkpoint.
 
-    A line is the triple, the side replaced and the negative, by name; then the step, whether the
-    negative counted in the loss, and whether it was generated. A generated negative is nobody, so
-    the entity nearest to it stands in its place, other than the one replaced: a triple is no
-    negative of itself. The sampler ``listed`` reads the folder as it is.
+    A line is the triple, the corrupted side and the negative, by name; then the step, whether the
+    negative counted in the loss, and whether it was generated. A generated negative has no entity
+    id: the line has the entity nearest to it, other than the true one. The sampler ``listed`` reads
+    the folder as it is.
 
-    Every step is a gzip member of its own, so a part can be read while it grows, and a kill spoils
-    no more than its last member. A run that continues from a checkpoint starts the part anew, and
-    ends with the same files as one never stopped: they hold no clock and no file names.
+    Every step is a gzip member of its own, so that a file can be read while it grows and a kill
+    damages at most the last member. A run that resumes from a checkpoint writes the file after it
+    anew, and ends with the same bytes as one never stopped.
 
     Args:
-        folder: where the parts go; made when the first is written.
-        kg: the names.
+        folder: of the files; made when the first is written.
+        kg: has the names of entities and relations.
     """
 
     def __init__(self, folder: Path, kg: KnowledgeGraph) -> None:
@@ -47,7 +47,7 @@ class NegativesLog:
         self.part = self.folder / "step-000000.tsv.gz"
 
     def begin(self, step: int) -> None:
-        """Start a part after a step; what was written of later steps is forgotten."""
+        """Start a file after a step, and remove those of later steps."""
         for path in self.folder.glob("step-*.tsv.gz"):
             part = re.fullmatch(PART, path.name)
             if part and int(part[1]) >= step:
@@ -57,12 +57,12 @@ class NegativesLog:
 
     @torch.no_grad()
     def __call__(self, positives: Positives, negatives: Negatives) -> None:
-        """Write down the negatives of the next step."""
+        """Write the negatives of the next step."""
         self.step += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         new = not self.part.exists()
         size = max(1, LINES // max(1, negatives.replaces_head.shape[1]))
-        # The time and the name in gzip's header would tell two equal runs apart.
+        # No time and no name in gzip's header: equal runs write equal files.
         try:
             with (
                 self.part.open("ab") as file,

@@ -1,8 +1,8 @@
-"""What moves the parameters of a model, by name; of a table, only the rows a step touches."""
+"""Optimizers of a model by name, with sparse variants that touch only the rows of a step."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,39 +11,38 @@ from torch.optim.adagrad import adagrad as move_by_adagrad
 from torch.optim.adam import adam as move_by_adam
 
 from dans.config.schema import TrainConfig
-from dans.training.phases import adam, gradient_norm
 
 
 class RowWise(torch.optim.Optimizer, ABC):
-    """PhaseOptimizers a parameter; where its gradient is sparse, the rows it names and no others.
+    """An optimizer that updates only the rows in a sparse gradient.
 
     A step over u rows costs what u rows cost, however many the table has.
     """
 
-    #: what is kept of each parameter beside the number of its steps; one row for each of its rows
+    #: names of the state tensors of a parameter, each with a row for each of its rows
     kept: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
-        """What is kept of a parameter that has not moved."""
+        """The initial state of a parameter."""
 
     @abstractmethod
     def move(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
-        """Move some rows, or all, and what is kept of them, in place.
+        """Update some rows, or all, and their state, in place.
 
         Args:
             rows: (u, …).
             grad: (u, …).
-            kept: in the order of their names.
+            kept: their state, in the order of its names.
             step: of the whole parameter, from 1.
             group: the options.
         """
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step along the gradients there are."""
+        """One step of every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -70,13 +69,12 @@ class RowWise(torch.optim.Optimizer, ABC):
 class RowAdagrad(RowWise):
     """G ← G + g², θ ← θ − lr · g / (√G + ε), with torch's numbers for sparse gradients too.
 
-    A row without a gradient does not move under the dense method either, so that nothing is left
-    out.
+    A row without a gradient does not move under the dense method either, so both are equal.
 
     Source: Duchi et al. 2011, JMLR 12.
 
     Args:
-        parameters: what is moved.
+        parameters: those to update.
         lr: the learning rate.
         accumulator: G at the start.
         eps: ε.
@@ -104,13 +102,13 @@ class RowAdagrad(RowWise):
         super().__init__(parameters, {"lr": lr, "accumulator": accumulator, "eps": eps})
 
     def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
-        """G."""
+        """G at the start."""
         return (torch.full_like(parameter, group["accumulator"]),)
 
     def move(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
-        """See ``RowWise``."""
+        """θ and G of the rows, in place."""
         (squares,) = kept
         move_by_adagrad(
             [rows],
@@ -128,20 +126,19 @@ class RowAdagrad(RowWise):
 
 
 class LazyAdam(RowWise):
-    """Adam whose rows rest while they have no gradient.
+    """Adam that skips rows without a gradient.
 
         M ← β₁ᵏ⁺¹ M + (1 − β₁) g, V ← β₂ᵏ⁺¹ V + (1 − β₂) g², θ ← θ − lr · M̂ / (√V̂ + ε)
 
-    with k the steps that a row has rested. So the moments of a touched row are those of Adam, and
-    V̂ and M̂ are corrected by the step of the whole parameter as there; a row touched in every step
-    goes Adam's way. A row at rest does not drift along its old mean, as it would under Adam: this
-    is what makes it another method. ``torch.optim.SparseAdam`` leaves out the decay of k steps too,
-    so that its moments are of the steps that touched a row.
+    with k the steps since the row last had a gradient. So the moments of a touched row are those of
+    Adam, and V̂ and M̂ are corrected by the step of the whole parameter; a row touched in every step
+    is updated as by Adam. Unlike under Adam, an untouched row does not move along its old mean.
+    ``torch.optim.SparseAdam`` leaves out the decay over k steps too.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980.
 
     Args:
-        parameters: what is moved.
+        parameters: those to update.
         lr: the learning rate.
         betas: β₁ and β₂.
         eps: ε.
@@ -169,7 +166,7 @@ class LazyAdam(RowWise):
     def move(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
-        """See ``RowWise``."""
+        """θ, M and V of the rows, in place."""
         mean, square, touched = kept
         rested = step - 1 - touched
         if rested.any():
@@ -195,7 +192,7 @@ class LazyAdam(RowWise):
 
 
 def _before(step: int, rows: Tensor) -> Tensor:
-    """The steps made before, as torch's functions want to count them."""
+    """The number of steps before this one, as torch's functions take it."""
     return torch.full((), step - 1.0, device=rows.device)
 
 
@@ -211,16 +208,16 @@ def distinct(grad: Tensor) -> Tensor:
 
 
 def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tensor:
-    """Shorten the gradient of all parameters together to a norm, where it is longer.
+    """Clip the norm of the gradient of all parameters together.
 
     As ``nn.utils.clip_grad_norm_``, which takes no sparse gradients.
 
     Args:
         parameters: those without a gradient are left out.
-        largest: the norm.
+        largest: the norm that a longer gradient is scaled to.
 
     Returns:
-        What the norm was.
+        The norm before.
     """
     grads = []
     for parameter in parameters:
@@ -245,3 +242,52 @@ def build_optimizer(
     if config.optimizer == "lazy_adam":
         return LazyAdam(parameters, lr=config.lr, betas=config.betas)
     return adam(parameters, config.lr, config.betas)
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    *,
+    lr: float,
+    check: Callable[[Tensor], None],
+    largest: float = math.inf,
+) -> None:
+    """One step of an optimizer down the gradient of a loss, on the optimizer's parameters alone.
+
+    Args:
+        optimizer: the owner of the parameters.
+        loss: a scalar.
+        lr: the learning rate of this step.
+        check: called with a norm of the gradient that is NaN or infinite, before the step.
+        largest: the norm that a longer gradient is clipped to.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    optimizer.zero_grad()
+    loss.backward(inputs=parameters)
+    norm = clip(parameters, largest)
+    if not norm.isfinite():
+        check(norm)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+
+
+def gradient_norm(grads: Iterable[Tensor]) -> Tensor:
+    """The norm of several gradients together; 0 of none.
+
+    Args:
+        grads: a sparse one names each row once.
+
+    Example:
+        >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[0.0], [4.0]])])
+        tensor(5.)
+    """
+    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+def adam(
+    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]
+) -> torch.optim.Adam:
+    """Adam in one fused pass: on large tables four times faster than the loop over parameters."""
+    return torch.optim.Adam(list(parameters), lr=lr, betas=betas, fused=True)

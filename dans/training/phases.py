@@ -1,18 +1,19 @@
-"""How the phases of a sampler move: an optimizer for each, and the parts of a batch they see."""
+"""Optimizers of a sampler's phases, and the parts of a batch that each phase sees."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dans.config.schema import PhaseConfig
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
+from dans.training.optimizers import adam, descend
 
 
 def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
-    """Stop at the first phase whose loss is no longer a number.
+    """Stop at the first phase whose loss is NaN or infinite.
 
     Raises:
         FloatingPointError: there is one.
@@ -23,22 +24,22 @@ def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
 
 
 class PhaseOptimizers:
-    """One optimizer for each phase of a sampler, on the phase's own parameters alone.
+    """An optimizer for each phase of a sampler, on the phase's own parameters alone.
 
     Args:
-        phases: in the order they move.
-        configs: how each moves, by its name; defaults where one is not named.
-        where: the section the names come from; opens the error.
-        check: stops at a loss that is no number, by name, before it spoils a parameter.
+        phases: in the order of their updates.
+        configs: options of each phase, by name; defaults where one is not named.
+        where: the section of ``configs``, for errors.
+        check: stops at a loss that is NaN or infinite, before it changes a parameter.
 
     Raises:
-        InputError: ``configs`` names a phase there is not.
+        InputError: ``configs`` names an unknown phase.
 
     Example:
-        >>> weight = nn.Parameter(torch.ones(1))
+        >>> weight = torch.nn.Parameter(torch.ones(1))
         >>> phase = Phase("discriminator", (weight,), lambda positives: weight.sum())
-        >>> moves = PhaseOptimizers([phase])
-        >>> moves(Positives.of_ids(torch.tensor([[0, 0, 1]]), 2))
+        >>> optimizers = PhaseOptimizers([phase])
+        >>> optimizers(Positives.of_ids(torch.tensor([[0, 0, 1]]), 2))
         {'discriminator': 1.0}
         >>> bool(weight < 1)
         True
@@ -62,7 +63,7 @@ class PhaseOptimizers:
         self.phases = tuple(phases)
         self.check = check
         self.configs = {name: given.get(name, PhaseConfig()) for name in names}
-        #: by phase; a checkpoint keeps their state by these names
+        #: by phase; checkpoints keep their state by these names
         self.optimizers = {
             phase.name: adam(
                 phase.parameters, self.configs[phase.name].lr, self.configs[phase.name].betas
@@ -71,7 +72,7 @@ class PhaseOptimizers:
         }
 
     def __call__(self, positives: Positives, *, factor: float = 1.0) -> dict[str, float]:
-        """Every phase in its order, on the first part of the batch or on each in turn.
+        """Update every phase in its order, on the first part of the batch or on each part in turn.
 
         Args:
             positives: the batch, detached.
@@ -81,7 +82,7 @@ class PhaseOptimizers:
             The last loss of each phase, by its name.
 
         Raises:
-            FloatingPointError: a loss or its gradient is no longer a number.
+            FloatingPointError: a loss or its gradient is NaN or infinite.
         """
         logged: dict[str, float] = {}
         sizes = {name: config.batch or len(positives) for name, config in self.configs.items()}
@@ -96,43 +97,19 @@ class PhaseOptimizers:
                 start = parts[phase.name][turn]
                 part = positives.slice(start, start + sizes[phase.name])
                 for _ in range(phase.repeats):
-                    logged[phase.name] = float(self.move(phase, part, factor))
+                    logged[phase.name] = float(self.update(phase, part, factor))
         return logged
 
-    # A loop that calls may have gradients switched off; the phases' own are needed.
+    # The caller may have switched gradients off.
     @torch.enable_grad()
-    def move(self, phase: Phase, positives: Positives, factor: float = 1.0) -> Tensor:
+    def update(self, phase: Phase, positives: Positives, factor: float = 1.0) -> Tensor:
         """One update of one phase; its loss before."""
-        optimizer = self.optimizers[phase.name]
-        optimizer.zero_grad()
         loss = phase.loss(positives)
         self.check({phase.name: loss})
-        loss.backward(inputs=list(phase.parameters))
-        norm = gradient_norm(p.grad for p in phase.parameters if p.grad is not None)
-        if not norm.isfinite():
-            self.check({f"the gradient of {phase.name}": norm})
-        for group in optimizer.param_groups:
-            group["lr"] = self.configs[phase.name].lr * factor
-        optimizer.step()
+        descend(
+            self.optimizers[phase.name],
+            loss,
+            lr=self.configs[phase.name].lr * factor,
+            check=lambda norm: self.check({f"the gradient of {phase.name}": norm}),
+        )
         return loss.detach()
-
-
-def gradient_norm(grads: Iterable[Tensor]) -> Tensor:
-    """The length of several gradients together; 0 of none.
-
-    Args:
-        grads: a sparse one names each row once.
-
-    Example:
-        >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[0.0], [4.0]])])
-        tensor(5.)
-    """
-    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
-    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
-
-
-def adam(
-    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]
-) -> torch.optim.Adam:
-    """Adam in one fused pass: on large tables four times faster than the loop over parameters."""
-    return torch.optim.Adam(list(parameters), lr=lr, betas=betas, fused=True)

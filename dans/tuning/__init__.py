@@ -14,7 +14,7 @@ from pathlib import Path
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives, Samplers
-from dans.runs.init_from import DOORS, folder
+from dans.runs.init_from import SCRIPTS, folder
 from dans.samplers import SAMPLERS
 from dans.training.files import Lock
 from dans.tuning.plan import Plan
@@ -27,7 +27,7 @@ def tune(
     trials: int,
     *,
     where: Path | None = None,
-    track: Sequence[str] = (),
+    loggers: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
 ) -> str:
@@ -37,7 +37,7 @@ def tune(
         plan: what is searched, and how.
         trials: how many there shall be in all.
         where: the folder; None: that of the plan.
-        track: who is told of each run's numbers; see ``dans.training.trackers``.
+        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         objectives: those that can be chosen, by name.
         samplers: likewise.
 
@@ -50,7 +50,7 @@ def tune(
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
     where = where or plan.folder
-    study = Study(plan, where, track=track, objectives=objectives, samplers=samplers)
+    study = Study(plan, where, loggers=loggers, objectives=objectives, samplers=samplers)
     study.check()
     where.mkdir(parents=True, exist_ok=True)
     with Lock(where), database_errors(where), study:
@@ -64,5 +64,5 @@ def tune(
     out = folder(f"{plan.kind}/{where.name}-tuned", study.config.train.seed)
     return (
         f"{where}: {trials} trials, {ended} ended early; the best is {best}; train it with: "
-        f"python scripts/{DOORS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
+        f"python scripts/{SCRIPTS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dans.config.schema import RunConfig
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import optuna
@@ -27,7 +27,7 @@ class Follower:
         run: the trial's run.
     """
 
-    def __init__(self, trial: "optuna.trial.Trial", run: Run) -> None:
+    def __init__(self, trial: "optuna.trial.Trial", run: RunFolder) -> None:
         self.trial, self.run = trial, run
 
     def begin(self, config: RunConfig, reported: Iterable[int]) -> None:
@@ -56,7 +56,7 @@ class Follower:
         import optuna
 
         section, name = self.selection_metric
-        for line in self.run.metrics():
+        for line in self.run.metrics.read():
             step = line["step"]
             if line["event"] != "valid" or step in self.decided:
                 continue

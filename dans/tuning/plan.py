@@ -90,7 +90,7 @@ class Plan:
 
     Args:
         recipe: a TOML file, or one with a setting.
-        kind: of the runs, as ``dans.runs.init_from.DOORS`` has it; says which script trains the
+        kind: of the runs, as ``dans.runs.init_from.SCRIPTS`` has it; says which script trains the
             best.
         space: which options vary; see ``dans.spaces.parse_space``.
         assignments: ``section.option=value``, over the recipe and for all trials.

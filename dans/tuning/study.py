@@ -22,9 +22,8 @@ from dans.memory import NoRoomError
 from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.train import train
 from dans.training.files import sweep
-from dans.training.run import Run
-from dans.training.tracker import options
-from dans.training.trackers import check_trackers
+from dans.training.loggers import check_loggers, options
+from dans.training.run_folder import RunFolder
 from dans.tuning.follow import Follower
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, built, distribution
 from dans.tuning.spaces import Numbers, parse_space, written
@@ -61,7 +60,7 @@ class Study:
     Args:
         plan: what is searched.
         where: the folder.
-        track: who is told of each run's numbers; see ``dans.training.trackers``.
+        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         objectives: those that can be chosen, by name.
         samplers: likewise.
 
@@ -74,13 +73,13 @@ class Study:
         plan: Plan,
         where: Path,
         *,
-        track: Sequence[str],
+        loggers: Sequence[str],
         objectives: Objectives,
         samplers: Samplers,
     ) -> None:
         check_optuna()
-        check_trackers(track)
-        self.plan, self.where, self.track = plan, where, track
+        check_loggers(loggers)
+        self.plan, self.where, self.loggers = plan, where, loggers
         self.objectives, self.samplers = objectives, samplers
         self.space = parse_space(plan.space)
         self.config = plan.config()
@@ -236,7 +235,7 @@ class Study:
 
         frozen = self.optuna.get_trials(deepcopy=False)[-1]
         params = self.trial(frozen).params
-        run = Run(self.where / f"trial-{frozen.number:04d}")
+        run = RunFolder(self.where / f"trial-{frozen.number:04d}")
         follower = Follower(optuna.trial.Trial(self.optuna, frozen._trial_id), run)
         known, reason = run.exists, ""
         try:
@@ -246,7 +245,7 @@ class Study:
                 config,
                 run.path,
                 resume=True,
-                track=self.track,
+                loggers=self.loggers,
                 watch=follower,
                 objectives=self.objectives,
                 samplers=self.samplers,

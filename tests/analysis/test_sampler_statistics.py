@@ -25,8 +25,8 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.samplers import DANS, Mixture, NegativeSampler, Popularity, SelfLoop, Uniform
-from dans.training.checkpoint import states_equal
 from tests.suites.samplers import CASES, make, triples_as_vectors
+from tests.suites.states import states_equal
 
 
 def real(name: str) -> KnowledgeGraph:

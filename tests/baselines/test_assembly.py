@@ -11,10 +11,10 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES as OWN
 from dans.runs.build import build_trainer
-from dans.runs.evaluate import judge
+from dans.runs.evaluate import evaluate
 from dans.runs.train import configure, load
-from dans.training.checkpoint import states_equal
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
+from tests.suites.states import states_equal
 
 FACTS = "\n".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}" for i in range(30)) + "\n"
 
@@ -55,8 +55,8 @@ def test_the_table_holds_the_objectives_of_dans_too() -> None:
 def test_a_negative_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
     config = configure(recipe_in(tmp_path, encoder), [])
     train(config, tmp_path / "run")
-    assert judge(tmp_path / "run").both["queries"] == 2
-    last = Run(tmp_path / "run").metrics()[-1]
+    assert evaluate(tmp_path / "run").both["queries"] == 2
+    last = RunFolder(tmp_path / "run").metrics.read()[-1]
     assert last["train"].keys() == {"loss", "n3"}
     with pytest.raises(InputError, match="sampler: the run was trained without one, by softmax"):
         _ = load(tmp_path / "run").sampler
@@ -82,9 +82,11 @@ def test_a_negative_goes_on_to_the_bit(tmp_path: Path, negative: str) -> None:
     recipe, own = recipe_in(tmp_path), OTHERS.get(negative, [])
     train(configure(recipe, own), tmp_path / "whole")
     train(configure(recipe, [*own, "train.steps=3"]), tmp_path / "parts")
-    assert Run(tmp_path / "parts").load("last")["step"] == 3
+    assert RunFolder(tmp_path / "parts").checkpoints.load("last")["step"] == 3
     train(configure(recipe, own), tmp_path / "parts", resume=True)
-    whole, parts = (Run(tmp_path / name).load("last") for name in ("whole", "parts"))
+    whole, parts = (
+        RunFolder(tmp_path / name).checkpoints.load("last") for name in ("whole", "parts")
+    )
     assert load(tmp_path / "whole").config.objective.name == negative
     assert states_equal({**whole, "seconds": 0}, {**parts, "seconds": 0})
 
@@ -188,4 +190,4 @@ def test_an_heir_drops_the_loss_that_it_has_no_place_for(tmp_path: Path) -> None
     recipe.with_name("base.toml").write_text(recipe.read_text() + '[loss]\nname = "logistic"\n')
     recipe.write_text('extends = "base"\nloss = ""\nregularizer = []\n')
     train(configure(recipe, []), tmp_path / "run")
-    assert Run(tmp_path / "run").metrics()[-1]["train"].keys() == {"loss"}
+    assert RunFolder(tmp_path / "run").metrics.read()[-1]["train"].keys() == {"loss"}

@@ -13,10 +13,10 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.build import build_model, build_objective, build_regularizers
-from dans.runs.init_from import DOORS
+from dans.runs.init_from import SCRIPTS
 
 #: Kind and name of every run that a table of results holds; the names are those of 0.1's recipes.
-ALL = [(kind, name) for kind in DOORS for name in records(kind, "expected")]
+ALL = [(kind, name) for kind in SCRIPTS for name in records(kind, "expected")]
 
 #: By folder, the names of bases and of settings.
 NAMES = {

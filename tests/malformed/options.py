@@ -40,8 +40,8 @@ CASES: list[Case] = [
     case("unknown device", f"{OWN} --out new --device gpu", "train.device: 'gpu'", "known: cpu"),
     case(
         "unknown tracker",
-        f"{OWN} --out new --track mlfow",
-        "track: unknown name 'mlfow'",
+        f"{OWN} --out new --logger mlfow",
+        "logger: unknown name 'mlfow'",
         "known: ",
     ),
     case("folder that holds a run", f"{OWN} --out run", "run: already holds a run", "--resume"),

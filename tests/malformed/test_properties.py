@@ -23,8 +23,9 @@ from dans.data.readers import read
 from dans.errors import LONGEST, InputError
 from dans.evaluation.calibration import Fitted, Isotonic, Platt
 from dans.registry import build
-from dans.training.checkpoint import load_state, pack, save_state, states_equal
+from dans.training.checkpoint import load_state, pack, save_state
 from tests.malformed.world import RECIPE, toy_card
+from tests.suites.states import states_equal
 
 #: The same examples in every run, and no more of them than a second has room for.
 steady = settings(

@@ -6,7 +6,7 @@ import pytest
 
 from dans.report.gather import Page, gather
 from dans.report.page import render
-from dans.runs.evaluate import judge
+from dans.runs.evaluate import evaluate
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, TRAIN_DANS
 
@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     train(configure(folder / "dans.toml", []), folder / "dans")
     found = [folder / "plain", folder / "dans"]
     for run in found:
-        judge(run)
+        evaluate(run)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dans.errors import InputError
 from dans.report.curves import MEANING, MOST, Chart, Curve, begun, charts, recorded
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 LINES = [
     {
@@ -54,7 +54,7 @@ def test_every_number_of_a_diagnosis_is_explained_in_runs_of_01_too(
     (tmp_path / "metrics.jsonl").write_text(json.dumps(OLD) + "\n")
     titles = []
     for folder in (runs[1], tmp_path):
-        found = charts({"A": recorded(Run(folder))})
+        found = charts({"A": recorded(RunFolder(folder))})
         titles.append({chart.title for chart in found["sampler"] if chart.note})
         assert len(titles[-1]) == len(found["sampler"])
     assert titles[0] == MEANING.keys()
@@ -108,13 +108,13 @@ def test_line_with_something_else_for_a_number_is_named(
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (tmp_path / "metrics.jsonl").write_text(text)
     with pytest.raises(InputError, match=rf"metrics\.jsonl:2: {place}"):
-        recorded(Run(tmp_path))
+        recorded(RunFolder(tmp_path))
 
 
 def test_numbers_that_no_axis_holds_are_read_and_not_drawn(tmp_path: Path) -> None:
     text = '{"step": 0, "train": {"loss": 1e308, "l2": 1}}\n{"step": 1, "train": {"loss": NaN}}\n'
     (tmp_path / "metrics.jsonl").write_text(text)
-    found = charts({"A": recorded(Run(tmp_path))})
+    found = charts({"A": recorded(RunFolder(tmp_path))})
     assert [chart.title for chart in found["loss"]] == ["l2"]
 
 

@@ -14,7 +14,7 @@ from dans.evaluation.calibration import CALIBRATIONS
 from dans.memory import Budget
 from dans.report.gather import Page, compared, fitted_of, gather, short_names
 from dans.report.page import render
-from dans.runs.evaluate import calibrate, judge
+from dans.runs.evaluate import calibrate, evaluate
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 
@@ -116,7 +116,7 @@ def test_labelled_run_shows_its_calibration(
     train(configure(recipe, []), folder)
     early = gather([folder], triples=2, split="test").runs[0]
     calibrate(folder)
-    judge(folder)
+    evaluate(folder)
     page = gather([folder], triples=2)
     (of,) = page.runs
     assert (early.reliability, early.classification) == (of.reliability, of.classification)

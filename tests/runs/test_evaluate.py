@@ -16,16 +16,16 @@ from dans.evaluation.evaluator import Evaluator
 from dans.runs.evaluate import (
     calibrate,
     classification_table,
+    evaluate,
     fit,
-    judge,
     kept_or_fitted,
+    labelled_probabilities,
     probabilities,
     report_name,
-    tell,
 )
 from dans.runs.train import configure, load, train
 from dans.training.checkpoint import save_state
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from tests.suites.labelled import labelled_recipe
 
 
@@ -58,17 +58,17 @@ def kept(run: Path, name: str = "report.json") -> dict[str, object]:
 
 
 def test_report_is_kept_beside_the_run_and_repeats(run: Path) -> None:
-    report = judge(run)
+    report = evaluate(run)
     assert kept(run)["both"] == report.both
     assert [kept(run)[key] for key in ("model", "seed", "split")] == ["best", 0, "test"]
-    judge(run, split="valid", which="last")
+    evaluate(run, split="valid", which="last")
     other = kept(run, report_name(split="valid", which="last"))
     assert (other["split"], other["step"]) == ("valid", 60)
-    assert judge(run) == report
+    assert evaluate(run) == report
 
 
 def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> None:
-    judge(run)
+    evaluate(run)
     section = kept(run)["classification"]
     trained = load(run)
     lines, labels = trained.kg.lines("test")
@@ -83,7 +83,7 @@ def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> 
 
 
 def test_what_validation_says_is_kept_for_predictions(run: Path) -> None:
-    judge(run)
+    evaluate(run)
     trained = load(run)
     fitted = Fitted.from_json(
         kept(run, "calibration.json"), step=trained.step, digest=trained.digest
@@ -109,7 +109,7 @@ def test_calibration_is_fitted_on_validation_alone(run: Path) -> None:
 
 
 def test_shift_of_a_decoder_is_in_its_probabilities(run: Path) -> None:
-    told = tell(run)
+    told = labelled_probabilities(run)
     trained = load(run)
     lines, labels = trained.kg.lines("test")
     product = trained.positives(lines).scores().squeeze(1).detach() + 0.5
@@ -126,10 +126,14 @@ def test_data_without_labels_has_no_section_and_is_refused(
     recipe = labelled_recipe(tmp_path, monkeypatch, labelled=[])
     run = tmp_path / "run"
     train(configure(recipe, []), run)
-    judge(run)
+    evaluate(run)
     assert "classification" not in kept(run)
     assert not (run / "calibration.json").exists()
-    for ask in (calibrate, tell, lambda run: probabilities(run, torch.tensor([[0, 0, 1]]))):
+    for ask in (
+        calibrate,
+        labelled_probabilities,
+        lambda run: probabilities(run, torch.tensor([[0, 0, 1]])),
+    ):
         with pytest.raises(InputError, match="labelled"):
             ask(run)
 
@@ -140,7 +144,7 @@ def test_without_labelled_validation_nothing_is_calibrated(
     recipe = labelled_recipe(tmp_path, monkeypatch, labelled=["test"])
     run = tmp_path / "run"
     train(configure(recipe, []), run)
-    judge(run)
+    evaluate(run)
     section = kept(run)["classification"]
     assert section["threshold"] == "zero"
     assert not {"platt", "isotonic"} & set(section)
@@ -151,7 +155,7 @@ def test_without_labelled_validation_nothing_is_calibrated(
 @pytest.mark.usefixtures("no_scikit_learn")
 def test_judging_goes_on_without_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "dans"):
-        judge(run)
+        evaluate(run)
     assert "scikit-learn is missing" in caplog.text
     section = kept(run)["classification"]
     assert not {"platt", "isotonic"} & set(section)
@@ -166,7 +170,7 @@ def test_judging_goes_on_without_scikit_learn(run: Path, caplog: pytest.LogCaptu
     assert section["threshold"] == "by relation"
     assert section["accuracy"] == pytest.approx(accuracy(scores, labels, cuts[lines[:, 1]]))
     assert section["accuracy"] != pytest.approx(accuracy(scores, labels))
-    for ask in (calibrate, tell):
+    for ask in (calibrate, labelled_probabilities):
         with pytest.raises(InputError, match="scikit-learn is missing"):
             ask(run)
     with pytest.raises(InputError, match="scikit-learn is missing"):
@@ -184,14 +188,14 @@ def test_thresholds_alone_are_fitted_with_the_rest_once_that_can_be_done(run: Pa
 @pytest.mark.usefixtures("calibrated", "no_scikit_learn")
 def test_what_is_kept_needs_no_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = (run / "calibration.json").read_text()
-    assert set(tell(run).probabilities) == {"uncalibrated", "platt", "isotonic"}
+    assert set(labelled_probabilities(run).probabilities) == {"uncalibrated", "platt", "isotonic"}
     with caplog.at_level(logging.WARNING, "dans"):
-        judge(run)
+        evaluate(run)
     assert "scikit-learn" not in caplog.text
     assert {"platt", "isotonic"} <= set(kept(run)["classification"])
     assert (run / "calibration.json").read_text() == before
     with pytest.raises(InputError, match="scikit-learn is missing"):
-        tell(run, which="last")
+        labelled_probabilities(run, which="last")
 
 
 @pytest.mark.parametrize("change", [{"step": 61}, {"digest": "of other triples"}])
@@ -214,7 +218,10 @@ def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
     again = tmp_path / "again"
     train(configure(recipe, ["train.seed=1"]), again)
     # The same triples, and the same step.
-    save_state(Run(again).file("best"), {**Run(again).load("best"), "step": before.step})
+    save_state(
+        RunFolder(again).checkpoints.file("best"),
+        {**RunFolder(again).checkpoints.load("best"), "step": before.step},
+    )
     (again / "calibration.json").write_bytes((calibrated / "calibration.json").read_bytes())
     assert kept_or_fitted(again, load(again)) == fit(load(again)) != before
     assert load(calibrated).digest == load(calibrated).digest == before.digest
@@ -224,7 +231,7 @@ def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
 def test_triples_have_the_probabilities_of_their_lines(calibrated: Path, method: str) -> None:
     lines, _ = load(calibrated).kg.lines("test")
     found = probabilities(calibrated, lines, method=method)
-    assert torch.equal(found, tell(calibrated).probabilities[method])
+    assert torch.equal(found, labelled_probabilities(calibrated).probabilities[method])
     assert torch.equal(probabilities(calibrated, lines[3:5], method=method), found[3:5])
 
 
@@ -239,7 +246,7 @@ def test_triples_without_probabilities_are_refused(calibrated: Path) -> None:
 
 
 def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
-    judge(run)
+    evaluate(run)
     lines = classification_table(kept(run)["classification"])
     assert [line.split()[0] for line in lines[:4]] == ["calibration", "as", "platt", "isotonic"]
     assert lines[0].split()[1:] == ["auc", "nll", "brier", "ece"]
@@ -250,10 +257,10 @@ def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
 def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     verdict = train(configure(recipe, ["train.select=nll"]), run)
-    lines = Run(run).metrics()
+    lines = RunFolder(run).metrics.read()
     assert all("both" not in line for line in lines), "no entity is ranked"
     best = min(lines, key=lambda line: line["classification"]["nll"])
-    state = Run(run).load("best")
+    state = RunFolder(run).checkpoints.load("best")
     assert state["step"] == best["step"]
     assert state["best"] == {"nll": best["classification"]["nll"], "step": best["step"]}
     assert verdict is not None
@@ -267,7 +274,7 @@ def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Pa
 def test_least_nll_stops_a_run_that_waits(recipe: Path, tmp_path: Path) -> None:
     changes = ["train.select=nll", "train.lr=0", "train.patience=2"]
     train(configure(recipe, changes), tmp_path / "run")
-    assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [0, 20, 40]
+    assert [line["step"] for line in RunFolder(tmp_path / "run").metrics.read()] == [0, 20, 40]
 
 
 def test_run_chosen_by_nll_goes_on_where_it_stood(recipe: Path, tmp_path: Path) -> None:
@@ -275,7 +282,7 @@ def test_run_chosen_by_nll_goes_on_where_it_stood(recipe: Path, tmp_path: Path) 
     train(configure(recipe, changes), tmp_path / "whole")
     train(configure(recipe, [*changes, "train.steps=20"]), tmp_path / "run")
     train(configure(recipe, changes), tmp_path / "run", resume=True)
-    states = [Run(tmp_path / name).load("last") for name in ("whole", "run")]
+    states = [RunFolder(tmp_path / name).checkpoints.load("last") for name in ("whole", "run")]
     assert states[0]["best"] == states[1]["best"]
     tables = [state["model"]["decoder.relation.weight"] for state in states]
     assert torch.equal(*tables)
@@ -299,7 +306,7 @@ def test_dropout_ends_before_a_model_is_judged(select: str, recipe: Path, tmp_pa
     if select == "mrr":
         decoder = trained.model.decoder.eval()
         assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == verdict
-        assert judge(tmp_path / "run", split="valid", which="last") == verdict
+        assert evaluate(tmp_path / "run", split="valid", which="last") == verdict
     else:
         triples, labels = trained.kg.lines("valid")
         scores = trained.positives(triples).scores().squeeze(1).detach()
@@ -318,7 +325,7 @@ def test_lines_of_wn11_are_classified(tmp_path: Path) -> None:
         'loss = "logistic"\nsampler = ["self_loop"]\n[train]\nsteps = 1\nselect = "nll"\n'
     )
     train(configure(recipe, []), tmp_path / "run")
-    judge(tmp_path / "run", split="valid")
+    evaluate(tmp_path / "run", split="valid")
     report = kept(tmp_path / "run", "report.valid.json")
     assert report["classification"]["triples"] == 5218
     assert report["both"]["queries"] == 5218

@@ -12,7 +12,7 @@ from dans.errors import InputError
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
 from dans.training.checkpoint import save_state
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from tests.suites.labelled import labelled_recipe
 from tests.suites.toy import RECIPE, lay
 
@@ -107,8 +107,8 @@ def test_weights_of_another_shape_are_no_start(then: Path, tmp_path: Path) -> No
 def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "base"
     train(configure(recipe, []), run)
-    state = Run(run).load("last")
-    save_state(Run(run).file("last"), {**state, "step": 3})
+    state = RunFolder(run).checkpoints.load("last")
+    save_state(RunFolder(run).checkpoints.file("last"), {**state, "step": 3})
     then = tmp_path / "then.toml"
     then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
     with pytest.raises(InputError, match=r"stopped at step 3 of 4; continue with it first"):
@@ -132,7 +132,7 @@ def test_run_goes_on_as_it_was_made(
     option = change.split("=")[0]
     with pytest.raises(InputError, match=rf"another configuration \({option}: .* then, .* now\)"):
         train(configure(recipe, [*usual, change]), tmp_path / "run", resume=True)
-    assert Run(tmp_path / "run").load("last")["step"] == 2
+    assert RunFolder(tmp_path / "run").checkpoints.load("last")["step"] == 2
 
 
 def test_finished_run_resumed_says_where_it_stands(recipe: Path, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> No
     assert (content["model"], content["seed"]) == ("last", 0)
     assert list(content["members"]) == ["uniform", "self_loop"]
     assert content["members"]["self_loop"]["negatives"] == 30
-    last = Run(tmp_path / "run").metrics()[-1]
+    last = RunFolder(tmp_path / "run").metrics.read()[-1]
     assert content["seconds_per_step"] == pytest.approx(last["seconds"] / 4)
 
 
@@ -247,9 +247,9 @@ def test_runs_are_compared_as_after_their_last_step(recipe: Path, tmp_path: Path
     plain = configure(recipe, []).plain()
     plain["sampler"] = [{"name": "nscaching", "size": 1, "fresh": 3, "filter": "none"}]
     train(RunConfig.parse(plain), tmp_path / "run")
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     found = compare_samplers(run.path, [], which="last")["nscaching (run)"].numbers
-    run.file("best").unlink()
+    run.checkpoints.file("best").unlink()
     default = compare_samplers(run.path, [])["nscaching (run)"].numbers
     assert default["score_gap"] == found["score_gap"]
 

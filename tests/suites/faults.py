@@ -29,17 +29,17 @@ def die() -> None:
 
 def inside_save(number: int, begin: Callable[[], None]) -> None:
     """Call ``begin`` when a run writes its checkpoint for the ``number``-th time, from 0."""
-    from dans.training.run import Run
+    from dans.training.checkpoint_store import CheckpointStore
 
-    save, seen = Run.save, [0]
+    save, seen = CheckpointStore.save, [0]
 
-    def watched(self: Run, *args: Any, **named: Any) -> None:
+    def watched(self: CheckpointStore, *args: Any, **named: Any) -> None:
         if seen[0] == number:
             begin()
         seen[0] += 1
         save(self, *args, **named)
 
-    Run.save = watched  # type: ignore[method-assign]
+    CheckpointStore.save = watched  # type: ignore[method-assign]
 
 
 def before_call(number: int, do: Callable[..., None]) -> None:
@@ -90,7 +90,7 @@ def kill_inside(qualified: str, time: int, call: int) -> None:
     """Die in the midst of a function of ``dans.training.trainer`` or ``dans.training.phases``.
 
     Args:
-        qualified: such as ``Trainer.judge``.
+        qualified: such as ``Trainer.evaluate``.
         time: the how-many-th time it runs, from 0.
         call: how many functions of Python it has called by then, at any depth.
     """
@@ -112,17 +112,17 @@ def kill_inside(qualified: str, time: int, call: int) -> None:
     sys.setprofile(follow)
 
 
-def interrupt_first_tracker() -> None:
-    """Ctrl-C while a run opens the first of those it tells."""
-    from dans.training.trackers import CSV
+def interrupt_first_logger() -> None:
+    """Ctrl-C while a run starts the first of its loggers."""
+    from dans.training.loggers import CSV
 
-    begin = CSV.begin
+    start = CSV.start
 
     def interrupted(self: CSV, *given: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        begin(self, *given)
+        start(self, *given)
 
-    CSV.begin = interrupted  # type: ignore[method-assign]
+    CSV.start = interrupted  # type: ignore[method-assign]
 
 
 def limit_files(size: int) -> None:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dans.training.checkpoint import load_state, states_equal
+from dans.training.checkpoint import load_state
 from tests.processes import run
 from tests.suites import faults
+from tests.suites.states import states_equal
 
 TRAIN = """
 [train]

@@ -13,7 +13,7 @@ from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.runs.build import build_trainer
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
 PLAIN = {
@@ -32,7 +32,7 @@ PUBLISHED = {**PLAIN, "sampler": [{"name": "published_dans", "k": 2}, {"name": "
 
 
 def trainer(
-    kg: KnowledgeGraph, *changes: str, run: Run | None = None, published: bool = False
+    kg: KnowledgeGraph, *changes: str, run: RunFolder | None = None, published: bool = False
 ) -> Trainer:
     plain = override(PUBLISHED if published else PLAIN, list(changes))
     return build_trainer(RunConfig.parse(plain), kg, run, OBJECTIVES, SAMPLERS)
@@ -63,7 +63,7 @@ class Pooled(Objective):
         return {"loss": (negatives - positives.scores()).exp().sum()}
 
 
-def pooled(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
+def pooled(kg: KnowledgeGraph, *changes: str, run: RunFolder | None = None) -> Trainer:
     plain = {
         "data": "toy",
         "objective": "pooled",

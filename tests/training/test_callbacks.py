@@ -17,8 +17,8 @@ from dans.models.model import Model
 from dans.runs.train import configure, load, train
 from dans.seeding import OutOfMemory
 from dans.training.checkpoint import save_state
-from dans.training.run import Run
-from dans.training.trackers import CSV, TensorBoard
+from dans.training.loggers import CSV, TensorBoard
+from dans.training.run_folder import RunFolder
 from tests.suites.toy import RECIPE, lay
 from tests.suites.trainers import trainer
 
@@ -38,12 +38,12 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("tracker", [CSV, TensorBoard])
-def test_interrupted_while_trackers_begin(
-    tracker: type, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("logger", [CSV, TensorBoard])
+def test_interrupted_while_loggers_start(
+    logger: type, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(tracker, "begin", raising(KeyboardInterrupt()))
+        patch.setattr(logger, "start", raising(KeyboardInterrupt()))
         with pytest.raises(
             KeyboardInterrupt, match=r"in step 1; .*run has no checkpoint yet; --res"
         ):
@@ -56,7 +56,7 @@ def test_table_that_cannot_be_written_ends_in_a_sentence(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.csv")
-    monkeypatch.setattr(CSV, "begin", raising(full))
+    monkeypatch.setattr(CSV, "start", raising(full))
     with pytest.raises(InputError, match=r"metrics\.csv: No space left .*has no checkpoint yet"):
         train(configure(recipe, []), tmp_path / "run")
 
@@ -74,7 +74,7 @@ def short_of_memory(kind: str) -> BaseException:
 def test_step_that_does_not_fit_says_what_is_left_and_what_helps(
     kind: str, kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moving = trainer(kg, run=Run(tmp_path))
+    moving = trainer(kg, run=RunFolder(tmp_path))
     moving.fit(3)
     monkeypatch.setattr(moving, "step", raising(short_of_memory(kind)))
     left = r"the last good checkpoint is .*last\.safetensors, of step 3"
@@ -107,8 +107,8 @@ def test_best_checkpoint_beyond_the_last_step_is_not_left_there(
     """Killed between writing the best one and the last one, and resumed to fewer steps."""
     run = tmp_path / "run"
     train(configure(recipe, ["train.steps=4"]), run)
-    state = Run(run).load("last")
-    save_state(Run(run).file("best"), {**state, "step": 6})
+    state = RunFolder(run).checkpoints.load("last")
+    save_state(RunFolder(run).checkpoints.file("best"), {**state, "step": 6})
     with pytest.raises(InputError, match=r"train\.steps: .*run is at step 6 already"):
         train(configure(recipe, ["train.steps=4"]), run, resume=True)
     train(configure(recipe, ["train.steps=6"]), run, resume=True)
@@ -130,7 +130,7 @@ def test_run_that_goes_on_elsewhere_says_that_bits_may_differ(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     train(configure(recipe, ["train.steps=2"]), run.path)
     assert torch.get_num_threads() == 1
     run.write_json("environment.json", {**run.read_json("environment.json"), **change})

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from dans.errors import InputError
 from dans.training import checkpoint
-from dans.training.checkpoint import DamagedError, load_state, save_state, states_equal
+from dans.training.checkpoint import DamagedError, load_state, save_state
+from tests.suites.states import states_equal
 
 STATE = {
     "step": 3,

@@ -10,9 +10,9 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
-from dans.training.checkpoint import states_equal
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 from tests.suites.trainers import trainer
 
 
@@ -70,7 +70,7 @@ def exploding(moving: Trainer, at: int, value: float) -> None:
 
 
 def test_loss_that_explodes_stops_with_what_is_left(kg: KnowledgeGraph, tmp_path: Path) -> None:
-    moving = trainer(kg, "train.validate_every=2", run=Run(tmp_path))
+    moving = trainer(kg, "train.validate_every=2", run=RunFolder(tmp_path))
     exploding(moving, 5, 1e9)
     left = rf"{tmp_path}/last.safetensors, of step 4; a lower learning rate may help"
     with pytest.raises(FloatingPointError, match=rf"step 5: loss is 1e\+09, more than .*{left}"):
@@ -78,7 +78,7 @@ def test_loss_that_explodes_stops_with_what_is_left(kg: KnowledgeGraph, tmp_path
     assert moving.done == 4
     # The run that continues from there knows what is too much.
     again = trainer(kg, "train.validate_every=2")
-    again.restore(Run(tmp_path).load("last"))
+    again.restore(RunFolder(tmp_path).checkpoints.load("last"))
     exploding(again, 5, 1e9)
     with pytest.raises(FloatingPointError, match=r"step 5: loss is 1e\+09"):
         again.fit(6)
@@ -97,7 +97,7 @@ def test_weights_that_are_no_numbers_reach_no_checkpoint(
 ) -> None:
     for part in ("model", "sampler"):
         (tmp_path / part).mkdir()
-        moving = trainer(kg, run=Run(tmp_path / part))
+        moving = trainer(kg, run=RunFolder(tmp_path / part))
         moving.fit(3)
         owner = moving.model if part == "model" else moving.objective
         name, parameter = list(owner.named_parameters())[-1]
@@ -105,6 +105,6 @@ def test_weights_that_are_no_numbers_reach_no_checkpoint(
             parameter.view(-1)[0] = float("nan")
         with pytest.raises(FloatingPointError, match=f"step 3: {name} of the {part} has weights"):
             moving.validate()
-        last = Run(tmp_path / part).load("last")
+        last = RunFolder(tmp_path / part).checkpoints.load("last")
         where = last["model"] if part == "model" else last["objective"]
         assert all(weights.isfinite().all() for weights in where.values())

@@ -15,10 +15,10 @@ from dans.config.schema import RunConfig
 from dans.errors import InputError
 from dans.evaluation import evaluator as evaluation
 from dans.memory import Budget
-from dans.runs.evaluate import judge
+from dans.runs.evaluate import evaluate
 from dans.runs.train import configure, train
 from dans.seeding import OutOfMemory
-from dans.training.run import MEMORY, Run, run_budget
+from dans.training.run_folder import MEMORY, RunFolder
 from tests.processes import run
 
 CPU = torch.device("cpu")
@@ -44,12 +44,12 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 def test_a_size_found_is_read_at_the_next_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    budget = run_budget(Run(tmp_path), "1MB", CPU)
+    budget = RunFolder(tmp_path).memory_budget("1MB", CPU)
     assert (budget.bytes, list(tmp_path.iterdir())) == (10**6, [])
     budget.shrink(70_000)
     assert entries(tmp_path) == [{"limit": 10**6, "device": "cpu", "found": 70_000}]
     with caplog.at_level(logging.INFO, logger="dans"):
-        assert run_budget(Run(tmp_path), 10**6, CPU).bytes == 70_000
+        assert RunFolder(tmp_path).memory_budget(10**6, CPU).bytes == 70_000
     assert "continuing with 70 kB at a time" in caplog.text
 
 
@@ -57,25 +57,27 @@ def test_a_size_found_is_read_at_the_next_start(
 def test_what_was_found_is_for_the_same_limit_and_kind_of_device(
     tmp_path: Path, text: str, place: str
 ) -> None:
-    run_budget(Run(tmp_path), "1MB", CPU).shrink(7)
-    assert run_budget(Run(tmp_path), text, torch.device(place)).found is None
+    RunFolder(tmp_path).memory_budget("1MB", CPU).shrink(7)
+    assert RunFolder(tmp_path).memory_budget(text, torch.device(place)).found is None
 
 
 def test_what_was_found_under_one_limit_outlives_what_is_found_under_another(
     tmp_path: Path,
 ) -> None:
     for text, size in (("1MB", 7), ("2MB", 8), ("", 9), ("1MB", 5)):
-        run_budget(Run(tmp_path), text, CPU).shrink(size)
-    found = [run_budget(Run(tmp_path), text, CPU).found for text in ("1MB", "2MB", "", "3MB")]
+        RunFolder(tmp_path).memory_budget(text, CPU).shrink(size)
+    found = [
+        RunFolder(tmp_path).memory_budget(text, CPU).found for text in ("1MB", "2MB", "", "3MB")
+    ]
     assert found == [5, 8, 9, None]
     assert len(entries(tmp_path)) == 3
 
 
 def test_a_memory_of_one_entry_as_they_once_were_is_read(tmp_path: Path) -> None:
     (tmp_path / MEMORY).write_text('{"limit": 1000000, "device": "cpu", "found": 7}')
-    assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
-    run_budget(Run(tmp_path), "2MB", CPU).shrink(8)
-    assert run_budget(Run(tmp_path), "1MB", CPU).found == 7
+    assert RunFolder(tmp_path).memory_budget("1MB", CPU).found == 7
+    RunFolder(tmp_path).memory_budget("2MB", CPU).shrink(8)
+    assert RunFolder(tmp_path).memory_budget("1MB", CPU).found == 7
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ def test_a_memory_of_one_entry_as_they_once_were_is_read(tmp_path: Path) -> None
 def test_a_damaged_memory_is_none(tmp_path: Path, content: str) -> None:
     for found in ("0", "true", "-1", '"7"', "1.5", "null"):
         (tmp_path / MEMORY).write_text(content.replace("%s", found))
-        assert run_budget(Run(tmp_path), "1MB", CPU).bytes == 10**6
+        assert RunFolder(tmp_path).memory_budget("1MB", CPU).bytes == 10**6
 
 
 def test_a_folder_that_cannot_be_written_stops_no_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    budget = run_budget(Run(tmp_path / "file"), "", CPU)
+    budget = RunFolder(tmp_path / "file").memory_budget("", CPU)
     budget.shrink(7)
     assert budget.bytes == 7
-    assert "not remembered" in caplog.text
+    assert "not written" in caplog.text
 
 
 @pytest.fixture
@@ -155,9 +157,9 @@ def tighten(monkeypatch: pytest.MonkeyPatch, rows: int, tiles: int) -> None:
 
 def outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The weights and the metrics of a run, but for its times."""
-    return Run(folder).load("last")["model"], [
+    return RunFolder(folder).checkpoints.load("last")["model"], [
         {key: value for key, value in line.items() if key != "seconds"}
-        for line in Run(folder).metrics()
+        for line in RunFolder(folder).metrics.read()
     ]
 
 
@@ -192,7 +194,7 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
     train(last, tight, resume=True, objectives=OBJECTIVES)
     assert entries(tight)[0]["found"] == found
     assert same(tight, free)
-    assert judge(tight) == judge(free)
+    assert evaluate(tight) == evaluate(free)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -200,15 +202,15 @@ def test_judging_remembers_too(
     recipe: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(of(recipe("complex")), tmp_path / "run", objectives=OBJECTIVES)
-    report = judge(tmp_path / "run")
+    report = evaluate(tmp_path / "run")
     with monkeypatch.context() as patch:
         tighten(patch, rows=7, tiles=0)
-        assert judge(tmp_path / "run", memory_budget="100MB") == report
+        assert evaluate(tmp_path / "run", memory_budget="100MB") == report
     assert [entry["limit"] for entry in entries(tmp_path / "run")] == [10**8]
     tighten(monkeypatch, rows=7, tiles=0)
     shrunk: list[int] = []
     monkeypatch.setattr(Budget, "shrink", lambda _, to: shrunk.append(to))
-    assert judge(tmp_path / "run", memory_budget="100MB") == report
+    assert evaluate(tmp_path / "run", memory_budget="100MB") == report
     assert not shrunk
 
 

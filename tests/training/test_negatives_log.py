@@ -15,10 +15,10 @@ from dans.samplers import DANS, Listed, Mixture, Uniform
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import nearest
 from dans.training import negatives_log as module
-from dans.training.checkpoint import states_equal
 from dans.training.negatives_log import NegativesLog
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 
 PLAIN = {
     "data": "toy",
@@ -31,7 +31,7 @@ PLAIN = {
 
 
 def trainer(kg: KnowledgeGraph, where: Path, *changes: str) -> Trainer:
-    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, Run(where))
+    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, RunFolder(where))
 
 
 def parts(where: Path) -> dict[str, bytes]:
@@ -102,7 +102,7 @@ def test_resumed_run_leaves_the_same_files_as_one_never_stopped(
     if stop == 5:
         part.write_bytes(part.read_bytes()[:-9])
     second = trainer(kg, tmp_path / "resumed")
-    second.restore(Run(tmp_path / "resumed").load("last"))
+    second.restore(RunFolder(tmp_path / "resumed").checkpoints.load("last"))
     second.fit(6)
 
     assert len(parts(tmp_path / "whole")) == 3
@@ -113,7 +113,7 @@ def test_finished_run_that_is_resumed_keeps_its_files(kg: KnowledgeGraph, tmp_pa
     trainer(kg, tmp_path).fit(6)
     before = parts(tmp_path)
     again = trainer(kg, tmp_path)
-    again.restore(Run(tmp_path).load("last"))
+    again.restore(RunFolder(tmp_path).checkpoints.load("last"))
     again.fit(6)
     assert parts(tmp_path) == before
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.config.schema import TrainConfig
-from dans.training.checkpoint import load_state, save_state, states_equal
+from dans.training.checkpoint import load_state, save_state
 from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip
+from tests.suites.states import states_equal
 
 Parameters = Iterable[nn.Parameter]
 

@@ -51,7 +51,7 @@ def test_a_batch_is_the_first_part_and_a_sweep_is_every_part() -> None:
 
 def test_a_move_changes_its_own_parameters_only() -> None:
     watched = Watched()
-    PhaseOptimizers(watched.phases).move(watched.phases[1], FIVE)
+    PhaseOptimizers(watched.phases).update(watched.phases[1], FIVE)
     assert watched.moved()["one"] == 0 < watched.moved()["two"]
 
 

@@ -13,7 +13,7 @@ import torch
 
 from dans.errors import InputError
 from dans.training.checkpoint import carries_pickle, save_state
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from tests.test_architecture import files, imports, named, tree
 
 #: Modules that load pickles, or whose files carry them.
@@ -66,14 +66,14 @@ def test_a_pickle_is_refused_by_name(carrier: str, which: str, tmp_path: Path) -
     path = tmp_path / f"{which}.safetensors"
     CARRIERS[carrier](path)
     before = path.read_bytes()
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     with pytest.raises(InputError, match=rf"{which}\.safetensors: a pickle, which is never loaded"):
-        run.load("best" if which == "best" else "last")
+        run.checkpoints.load("best" if which == "best" else "last")
     # Nor does it pass for damage, to be cleared away.
-    save_state(run.previous, {"step": 1})
+    save_state(run.checkpoints.previous, {"step": 1})
     if which == "last":
         with pytest.raises(InputError, match="a pickle, which is never loaded"):
-            run.resume()
+            run.checkpoints.resume()
     assert path.read_bytes() == before
 
 

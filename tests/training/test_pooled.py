@@ -68,16 +68,16 @@ def test_clipping_shortens_the_gradient_of_the_model(optimizer: str, kg: Knowled
 def test_batches_of_queries_say_which_side_they_ask_for(kg: KnowledgeGraph) -> None:
     trained = pooled(kg, "train.batch_by=queries", "train.batch=4")
     rows = trained.batches.next()
-    positives = trained.positives(rows)
+    positives = trained.encode(rows)
     assert positives.is_head_query is not None
     assert positives.is_head_query.tolist() == (rows >= len(kg.train)).tolist()
     assert len(trained.batches) == -(-trained.batches.rows // 4)
     f = len(kg.train)
-    edges = trained.positives(torch.tensor([0, f - 1, f, f + 1]))
+    edges = trained.encode(torch.tensor([0, f - 1, f, f + 1]))
     assert edges.is_head_query is not None
     assert edges.is_head_query.tolist() == [False, False, True, True]
     by_triples = pooled(kg)
-    assert by_triples.positives(by_triples.batches.next()).is_head_query is None
+    assert by_triples.encode(by_triples.batches.next()).is_head_query is None
 
 
 def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:

@@ -12,27 +12,27 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.build import build_trainer
 from dans.samplers import SAMPLERS
-from dans.training.checkpoint import states_equal
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 from tests.suites.samplers import listing
+from tests.suites.states import states_equal
 from tests.suites.trainers import PLAIN, pooled, trainer, without_clock
 from tests.training.test_schedules import PLATEAU
 
 
-def halfway(make: Callable[[Run | None], Trainer], folder: Path) -> Trainer:
+def halfway(make: Callable[[RunFolder | None], Trainer], folder: Path) -> Trainer:
     """A trainer that took over at step 3 from one that was stopped there, and chance moved on."""
-    first = make(Run(folder))
+    first = make(RunFolder(folder))
     first.fit(3)
     torch.manual_seed(12345)
     second = make(None)
-    second.restore(Run(folder).load("last"))
+    second.restore(RunFolder(folder).checkpoints.load("last"))
     assert states_equal(without_clock(second.state()), without_clock(first.state()))
     return second
 
 
 def assert_ends_like_one_never_stopped(
-    second: Trainer, make: Callable[[Run | None], Trainer]
+    second: Trainer, make: Callable[[RunFolder | None], Trainer]
 ) -> None:
     second.fit(6)
     whole = make(None)
@@ -45,7 +45,7 @@ def assert_ends_like_one_never_stopped(
 def test_resumed_run_equals_one_never_stopped(
     kg: KnowledgeGraph, tmp_path: Path, preset: str, decoder: str
 ) -> None:
-    def make(run: Run | None) -> Trainer:
+    def make(run: RunFolder | None) -> Trainer:
         named = f"decoder.name={decoder}"
         if preset == "published":
             return trainer(kg, named, run=run, published=True)
@@ -94,11 +94,11 @@ def test_resumed_run_equals_one_never_stopped_with_every_sampler(
 def test_a_run_that_goes_on_from_its_start_is_not_judged_there_again(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    trainer(kg, run=Run(tmp_path)).fit(0)
-    second = trainer(kg, run=Run(tmp_path))
-    second.restore(Run(tmp_path).load("last"))
+    trainer(kg, run=RunFolder(tmp_path)).fit(0)
+    second = trainer(kg, run=RunFolder(tmp_path))
+    second.restore(RunFolder(tmp_path).checkpoints.load("last"))
     second.fit(6)
-    assert [line["step"] for line in Run(tmp_path).metrics()] == [0, 3, 6]
+    assert [line["step"] for line in RunFolder(tmp_path).metrics.read()] == [0, 3, 6]
 
 
 def test_checkpoint_of_another_configuration_is_refused_in_a_sentence(kg: KnowledgeGraph) -> None:
@@ -122,7 +122,7 @@ def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
 ) -> None:
     changes = [f"train.optimizer={optimizer}", f"train.batch_by={batch_by}"]
 
-    def make(run: Run | None) -> Trainer:
+    def make(run: RunFolder | None) -> Trainer:
         return pooled(kg, *changes, run=run)
 
     assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
@@ -130,11 +130,11 @@ def test_resumed_run_equals_one_never_stopped_with_every_optimizer(
 
 def test_plateau_is_kept_by_checkpoints(kg: KnowledgeGraph, tmp_path: Path) -> None:
     # Triples against entities of any kind, known answers too: nothing is gained by that.
-    def make(run: Run | None) -> Trainer:
+    def make(run: RunFolder | None) -> Trainer:
         return pooled(kg, *PLATEAU, "train.validate_every=1", run=run)
 
     second = halfway(make, tmp_path)
-    assert second.plateau == {"factor": 0.5, "waited": 1}
+    assert second.plateau.state() == {"factor": 0.5, "waited": 1}
     assert_ends_like_one_never_stopped(second, make)
 
 
@@ -142,6 +142,6 @@ def test_checkpoints_from_before_there_was_a_plateau_are_read(kg: KnowledgeGraph
     old = trainer(kg).state()
     del old["plateau"]
     later = trainer(kg)
-    later.plateau = {"factor": 0.5, "waited": 3}
+    later.plateau.restore({"factor": 0.5, "waited": 3})
     later.restore(old)
-    assert later.plateau == {"factor": 1, "waited": 0}
+    assert later.plateau.state() == {"factor": 1, "waited": 0}

@@ -25,8 +25,8 @@ def test_plateau_slows_down_after_too_many_validations_without_a_gain(kg: Knowle
     slowing = trainer(kg, *PLATEAU, "train.lr=0.25")
     factors = []
     for better in (True, False, False, False, True, False, False, False, False, True):
-        slowing.slow_down(better=better)
-        factors.append(slowing.plateau["factor"])
+        slowing.plateau.update(better=better)
+        factors.append(slowing.plateau.factor)
     # One without a gain is borne; the second slows down, and the count begins anew; so does a gain.
     assert factors == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
     slowing.step()
@@ -39,13 +39,13 @@ def test_plateau_counts_the_validations_of_a_run(kg: KnowledgeGraph) -> None:
     # Nothing moves, so that no validation after the first is a gain.
     still = trainer(kg, *PLATEAU, "train.lr=0.0", "train.validate_every=1")
     still.fit(5)
-    assert still.plateau == {"factor": 0.25, "waited": 1}
+    assert still.plateau.state() == {"factor": 0.25, "waited": 1}
 
 
 def test_other_schedules_know_no_plateau(kg: KnowledgeGraph) -> None:
     still = trainer(kg, "train.lr=0.0", "train.validate_every=1")
     still.fit(6)
-    assert still.plateau == {"factor": 1, "waited": 0}
+    assert still.plateau.state() == {"factor": 1, "waited": 0}
 
 
 def test_plateau_needs_validation_triples(kg: KnowledgeGraph) -> None:

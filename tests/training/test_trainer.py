@@ -11,9 +11,9 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.runs.build import build_trainer
 from dans.samplers.base import Phase
-from dans.training.checkpoint import states_equal
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+from tests.suites.states import states_equal
 from tests.suites.trainers import PLAIN, trainer
 
 
@@ -31,8 +31,8 @@ def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
         before = {k: v.clone() for k, v in moving.objective.state_dict().items()}
         base = {k: v.clone() for k, v in moving.model.state_dict().items()}
         # Twice: a last layer that starts at zero holds back the gradient of the first for one move.
-        moving.phase_optimizers.move(phase, positives)
-        moving.phase_optimizers.move(phase, positives)
+        moving.phase_optimizers.update(phase, positives)
+        moving.phase_optimizers.update(phase, positives)
         own = {id(p) for p in phase.parameters}
         for name, parameter in moving.objective.named_parameters():
             changed = not torch.equal(parameter, before[name])
@@ -55,13 +55,13 @@ def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
 def moves_of(moving: Trainer) -> list[tuple[str, int]]:
     """Phase and number of triples of every inner move of one step."""
     seen: list[tuple[str, int]] = []
-    move = moving.phase_optimizers.move
+    move = moving.phase_optimizers.update
 
     def noted(phase: Phase, part: Positives, factor: float) -> torch.Tensor:
         seen.append((phase.name, len(part)))
         return move(phase, part, factor)
 
-    moving.phase_optimizers.move = noted  # type: ignore[method-assign]
+    moving.phase_optimizers.update = noted  # type: ignore[method-assign]
     moving.step()
     return seen
 
@@ -113,15 +113,15 @@ def test_patience_stops_a_run_that_does_not_improve(kg: KnowledgeGraph) -> None:
 
 
 def test_steps_are_counted_and_the_best_is_kept(kg: KnowledgeGraph, tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     done = trainer(kg, run=run)
     done.fit(6)
-    run.close()
-    lines = run.metrics()
+    run.metrics.close()
+    lines = run.metrics.read()
     assert [line["step"] for line in lines] == [0, 3, 6]
-    assert run.load("last")["step"] == 6
+    assert run.checkpoints.load("last")["step"] == 6
     best = max(lines, key=lambda line: line["both"]["mrr"])
-    assert run.load("best")["step"] == done.best_step == best["step"]
+    assert run.checkpoints.load("best")["step"] == done.best_step == best["step"]
     assert {"entity_pathway", "relation_pathway", "discriminator", "loss", "l2"} <= lines[-1][
         "train"
     ].keys()

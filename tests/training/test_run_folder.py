@@ -8,7 +8,7 @@ import pytest
 from dans.config.schema import RunConfig
 from dans.errors import InputError
 from dans.training.checkpoint import save_state
-from dans.training.run import Run
+from dans.training.run_folder import RunFolder
 
 CONFIG = RunConfig.parse(
     {
@@ -23,7 +23,7 @@ CONFIG = RunConfig.parse(
 
 
 def test_configuration_comes_back(tmp_path: Path) -> None:
-    run = Run(tmp_path / "a")
+    run = RunFolder(tmp_path / "a")
     assert not run.exists
     run.begin(CONFIG, resume=False)
     assert run.exists
@@ -31,49 +31,49 @@ def test_configuration_comes_back(tmp_path: Path) -> None:
 
 
 def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG, resume=False)
+    RunFolder(tmp_path).begin(CONFIG, resume=False)
     with pytest.raises(InputError, match="already holds a run; --resume continues"):
-        Run(tmp_path).begin(CONFIG, resume=False)
+        RunFolder(tmp_path).begin(CONFIG, resume=False)
 
 
 def test_resuming_with_more_steps_is_allowed(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG, resume=False)
-    Run(tmp_path).begin(CONFIG.replace(steps=9), resume=True)
-    assert Run(tmp_path).config().train.steps == 9
+    RunFolder(tmp_path).begin(CONFIG, resume=False)
+    RunFolder(tmp_path).begin(CONFIG.replace(steps=9), resume=True)
+    assert RunFolder(tmp_path).config().train.steps == 9
 
 
 def test_resuming_with_another_option_is_refused_by_name(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG, resume=False)
+    RunFolder(tmp_path).begin(CONFIG, resume=False)
     with pytest.raises(InputError, match=r"train.lr: 0.001 then, 0.5 now"):
-        Run(tmp_path).begin(CONFIG.replace(lr=0.5, steps=9), resume=True)
+        RunFolder(tmp_path).begin(CONFIG.replace(lr=0.5, steps=9), resume=True)
 
 
 def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG.replace(schedule="cosine"), resume=False)
+    RunFolder(tmp_path).begin(CONFIG.replace(schedule="cosine"), resume=False)
     with pytest.raises(InputError, match=r"train.steps: 5 then, 9 now; the learning rate"):
-        Run(tmp_path).begin(CONFIG.replace(schedule="cosine", steps=9), resume=True)
-    assert Run(tmp_path).config().train.steps == 5
+        RunFolder(tmp_path).begin(CONFIG.replace(schedule="cosine", steps=9), resume=True)
+    assert RunFolder(tmp_path).config().train.steps == 5
 
 
-def test_a_rate_that_hangs_on_validations_can_be_prolonged(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG.replace(schedule="plateau"), resume=False)
-    Run(tmp_path).begin(CONFIG.replace(schedule="plateau", steps=9), resume=True)
-    assert Run(tmp_path).config().train.steps == 9
+def test_plateau_run_can_be_prolonged(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(CONFIG.replace(schedule="plateau"), resume=False)
+    RunFolder(tmp_path).begin(CONFIG.replace(schedule="plateau", steps=9), resume=True)
+    assert RunFolder(tmp_path).config().train.steps == 9
 
 
 def test_metrics_are_rewound_to_a_step(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     for step in (0, 5, 10):
-        run.record(step, "valid", {"both": {"mrr": step / 10}, "note": "kept"})
-    run.rewind(5)
-    run.close()
-    assert [line["step"] for line in run.metrics()] == [0, 5]
-    assert run.metrics()[1]["both"] == {"mrr": 0.5}
+        run.metrics.record(step, "valid", {"both": {"mrr": step / 10}, "note": "kept"})
+    run.metrics.rewind(5)
+    run.metrics.close()
+    assert [line["step"] for line in run.metrics.read()] == [0, 5]
+    assert run.metrics.read()[1]["both"] == {"mrr": 0.5}
 
 
 def test_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "bo')
-    assert Run(tmp_path).metrics() == [{"step": 1}]
+    assert RunFolder(tmp_path).metrics.read() == [{"step": 1}]
 
 
 @pytest.mark.parametrize(
@@ -98,46 +98,47 @@ def test_damaged_line_of_metrics_is_named(tmp_path: Path, line: str) -> None:
     content = f'{{"step": 0}}\n{line}\n{{"step": 2}}\n'
     (tmp_path / "metrics.jsonl").write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match=r"metrics.jsonl:2: damaged; expected a JSON object"):
-        Run(tmp_path).metrics()
+        RunFolder(tmp_path).metrics.read()
 
 
 def test_full_disk_names_the_file_of_metrics(tmp_path: Path) -> None:
     # A device of the system that is always full.
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
-        Run(tmp_path).record(0, "valid", {})
+        RunFolder(tmp_path).metrics.record(0, "valid", {})
     assert caught.value.filename == str(tmp_path / "metrics.jsonl")
 
 
 def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
-    save_state(Run(tmp_path).file("last"), {"step": 3})
+    save_state(RunFolder(tmp_path).checkpoints.file("last"), {"step": 3})
     with pytest.raises(InputError, match=r"last.safetensors: not the checkpoint of a run: it has"):
-        Run(tmp_path).load("last")
+        RunFolder(tmp_path).checkpoints.load("last")
 
 
-def test_what_is_kept_is_what_lies_there(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    assert run.kept() == f"{tmp_path} has no checkpoint yet"
-    run.save({"step": 1}, best=False)
-    # An interrupt right after the last rename: the run has not noted its newest checkpoint.
-    save_state(run.file("last"), {"step": 2})
-    assert run.kept() == f"the last good checkpoint is {run.file('last')}, of step 2"
-    run.file("last").unlink()
-    run.file("last").mkdir()
-    assert run.kept() == f"the last good checkpoint is {run.file('last')}, of step 1"
+def test_newest_checkpoint_is_read_from_the_folder(tmp_path: Path) -> None:
+    store = RunFolder(tmp_path).checkpoints
+    last = store.file("last")
+    assert store.describe_newest() == f"{tmp_path} has no checkpoint yet"
+    store.save({"step": 1}, best=False)
+    # An interrupt right after the last rename: the store has not noted its newest checkpoint.
+    save_state(last, {"step": 2})
+    assert store.describe_newest() == f"the last good checkpoint is {last}, of step 2"
+    last.unlink()
+    last.mkdir()
+    assert store.describe_newest() == f"the last good checkpoint is {last}, of step 1"
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(InputError, match="a: a file; expected the folder of a run"):
-        Run(tmp_path / "a").begin(CONFIG, resume=False)
+        RunFolder(tmp_path / "a").begin(CONFIG, resume=False)
 
 
-def test_what_a_kill_left_is_removed_when_a_run_goes_on(tmp_path: Path) -> None:
-    Run(tmp_path).begin(CONFIG, resume=False)
+def test_what_a_kill_left_is_removed_when_a_run_resumes(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(CONFIG, resume=False)
     for name in ("last.safetensors", "config.json", "metrics.jsonl"):
         (tmp_path / f"{name}.{os.getppid()}.part").write_text("half")
-    Run(tmp_path).begin(CONFIG, resume=True)
+    RunFolder(tmp_path).begin(CONFIG, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -148,9 +149,9 @@ def test_what_a_kill_left_is_removed_when_a_run_goes_on(tmp_path: Path) -> None:
 def test_damaged_configuration_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(InputError, match=message):
-        Run(tmp_path).config()
+        RunFolder(tmp_path).config()
 
 
 def test_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the folder of a run"):
-        Run(tmp_path).config()
+        RunFolder(tmp_path).config()

@@ -1,0 +1,176 @@
+"""The checkpoints of a run: the best, the newest, and the one before."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from dans.config.old_names import renamed_state
+from dans.errors import InputError
+from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
+from dans.training.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+#: Which checkpoint of a run: the best on validation, or the newest.
+Which = Literal["best", "last"]
+
+#: What the checkpoint of a run consists of.
+PARTS: dict[str, type] = {
+    "step": int,
+    "best": dict,
+    "seconds": float,
+    "digest": str,
+    "model": dict,
+    "objective": dict,
+    "optimizers": dict,
+    "batches": dict,
+    "random": dict,
+}
+
+
+class CheckpointStore:
+    """The checkpoints in the folder of a run: ``best``, ``last``, and ``previous`` before it.
+
+    A run resumes from ``previous`` where ``last`` is damaged. Where a checkpoint is loaded by name,
+    no other stands in for it.
+
+    Args:
+        folder: the folder of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.previous = folder / "previous.safetensors"
+        #: the newest whole checkpoint and its step, once one was written or resumed from
+        self.newest: tuple[Path, int] | None = None
+
+    def file(self, which: Which) -> Path:
+        """The file of a checkpoint."""
+        return self.folder / f"{which}.safetensors"
+
+    def save(self, state: Mapping[str, Any], *, best: bool) -> None:
+        """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
+        content = pack(state)
+        # The best first: a kill in between must not leave a `last` that takes it for written.
+        if best:
+            write_atomically(self.file("best"), content)
+        write_atomically(self.file("last"), content, former=self.previous)
+        self.newest = self.file("last"), state["step"]
+
+    def load(self, which: Which) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            InputError: it is missing, damaged, or not the checkpoint of a run.
+        """
+        path = self.file(which)
+        try:
+            return _read(path)
+        except DamagedError as error:
+            other = self.previous if which == "last" else self.file("last")
+            if not other.exists():
+                raise
+            raise DamagedError(
+                f"{error}; {other.name} is another model and does not stand in for it, but "
+                "--resume may continue from there"
+            ) from None
+
+    def resume(self) -> dict[str, Any] | None:
+        """Read the newest whole checkpoint; None where none was ever written.
+
+        A damaged ``last`` is removed, with a warning, in favour of ``previous``. No other process
+        may be training in the folder.
+
+        Raises:
+            InputError: there are checkpoints, and none is whole.
+        """
+        last = self.file("last")
+        if not last.exists() and not self.previous.exists():
+            return None
+        try:
+            state = _read(last)
+            self.newest = last, state["step"]
+            return state
+        except DamagedError as error:
+            try:
+                state = _read(self.previous)
+            except DamagedError as other:
+                raise InputError(
+                    f"{error}; {other}; to train anew from step 0, remove both"
+                ) from None
+            log.warning("%s; continuing from %s, of step %d", error, self.previous, state["step"])
+        # Otherwise the next save would keep it as ``previous``.
+        last.unlink(missing_ok=True)
+        self.newest = self.previous, state["step"]
+        return state
+
+    def mend_best(self, step: int, state: Mapping[str, Any]) -> bool:
+        """Restore a missing or damaged best checkpoint from another one of its step.
+
+        Args:
+            step: the step of the best checkpoint.
+            state: the checkpoint that the run resumes from.
+
+        Returns:
+            Whether there is a best checkpoint now.
+        """
+        try:
+            found = _read(self.file("best"))["step"]
+            # A kill before ``last`` was written leaves a later best; its steps are trained again,
+            # to the same bits.
+            if found == step or found > state["step"]:
+                return True
+            reason = f"{self.file('best')}: of step {found}, expected {step}"
+        except DamagedError as error:
+            reason = str(error)
+        for path in (self.file("last"), self.previous):
+            with suppress(DamagedError):
+                same = state if state["step"] == step else _read(path)
+                if same["step"] == step:
+                    save_state(self.file("best"), same)
+                    log.warning("%s; made again from another checkpoint of step %d", reason, step)
+                    return True
+        log.warning(
+            "%s; no other checkpoint is of step %d, so that the next validation counts as the best",
+            reason,
+            step,
+        )
+        return False
+
+    def best_step(self) -> int:
+        """The step of the best checkpoint, which a kill can leave later than the last; or 0."""
+        try:
+            return int(_read(self.file("best"))["step"])
+        except DamagedError:
+            return 0
+
+    def describe_newest(self) -> str:
+        """The checkpoint to resume from, if training stopped now, in words."""
+        newest = self.newest
+        # The files first: training can be interrupted right after the last rename.
+        for path in (self.file("last"), self.previous):
+            with suppress(InputError):
+                newest = path, peek(path)["step"]
+                break
+        if newest is None:
+            return f"{self.folder} has no checkpoint yet"
+        return "the last good checkpoint is {}, of step {}".format(*newest)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read the checkpoint of a run.
+
+    Raises:
+        InputError: it is missing, damaged, or something else.
+    """
+    state: dict[str, Any] = renamed_state(load_state(path))
+    for key, kind in PARTS.items():
+        if not isinstance(state.get(key), kind):
+            raise InputError(
+                f"{path}: not the checkpoint of a run: it has no {key}, or one that is none"
+            )
+    if not isinstance(state["best"].get("step"), int):
+        raise InputError(f"{path}: not the checkpoint of a run: best: it has no step")
+    return state

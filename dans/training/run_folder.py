@@ -1,0 +1,181 @@
+"""The folder of a run: its configuration, metrics, checkpoints and reports."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dans.config.reading import read_object
+from dans.config.schema import RunConfig
+from dans.errors import InputError
+from dans.memory import Budget, show_bytes, stated
+from dans.training.checkpoint_store import CheckpointStore
+from dans.training.files import sweep, write_atomically
+from dans.training.loggers import MetricsLog
+
+log = logging.getLogger(__name__)
+
+#: The file in the folder of a run with the sizes that were found to fit in memory.
+MEMORY = "memory.json"
+
+#: Schedules that are a function of the number of all steps.
+BY_STEPS = ("cosine", "linear")
+
+#: Options of ``train`` that may change when a run resumes.
+FREE = ("steps", "memory_budget")
+
+
+class RunFolder:
+    """The folder of a run: ``config.json``, ``metrics``, ``checkpoints``, and reports as JSON.
+
+    Args:
+        path: the folder; made when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = CheckpointStore(path)
+        self.metrics = MetricsLog(path)
+
+    def __repr__(self) -> str:
+        """``RunFolder(path)``."""
+        return f"RunFolder({self.path})"
+
+    @property
+    def exists(self) -> bool:
+        """Does it hold a run?"""
+        return (self.path / "config.json").exists()
+
+    def check(self, config: RunConfig, *, resume: bool) -> None:
+        """Refuse to train a configuration in a folder that belongs to another run.
+
+        A run may resume to more ``train.steps`` than before, unless its learning rate was a
+        function of their number.
+
+        Raises:
+            InputError: the folder holds a run, and ``resume`` is off or the configuration is
+                another; or its metrics are damaged.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
+        if self.exists and not resume:
+            raise InputError(
+                f"{self.path}: already holds a run; --resume continues with it, "
+                "--out names another folder"
+            )
+        if self.exists:
+            self.metrics.read()
+            before = self.config()
+            if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
+                raise InputError(
+                    f"train.steps: {before.train.steps} then, {config.train.steps} now; "
+                    f"the learning rate of {self.path} was scheduled for the former"
+                )
+            free = {name: getattr(config.train, name) for name in FREE}
+            if before.replace(**free) != config:
+                raise InputError(
+                    f"{self.path}/config.json: this run was made with another configuration "
+                    f"({_difference(before.plain(), config.plain())}); --out names another folder"
+                )
+
+    def begin(self, config: RunConfig, *, resume: bool) -> None:
+        """Check and make the folder, remove what a killed process left, write the configuration.
+
+        No other process may be training in the folder.
+        """
+        self.check(config, resume=resume)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in ("*.safetensors", "config.json", "metrics.jsonl", "environment.json"):
+            sweep(self.path, f"{name}.*.part", alone=True)
+        sweep(self.path)
+        self.write_json("config.json", config.plain())
+
+    def config(self) -> RunConfig:
+        """The configuration of the run.
+
+        Raises:
+            InputError: there is no run here, or its ``config.json`` cannot be read.
+        """
+        return RunConfig.parse(self.read_json("config.json"), where=str(self.path / "config.json"))
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file into the folder, whole or not at all."""
+        path = self.path / name
+        write_atomically(path, (json.dumps(content, indent=2) + "\n").encode("utf-8"))
+        return path
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder.
+
+        Raises:
+            InputError: it is missing, or not a JSON object.
+        """
+        path = self.path / name
+        try:
+            return read_object(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"{path}: not there, so {self.path} is not the folder of a run"
+            ) from None
+
+    def memory_budget(self, text: str | int, device: torch.device) -> Budget:
+        """The memory budget of the run, at most what ``memory.json`` has found to fit.
+
+        A size found after an allocation failed holds for the same limit on the same kind of device;
+        deleting the file forgets it.
+
+        Args:
+            text: as ``train.memory_budget`` has it.
+            device: where the work is done.
+
+        Raises:
+            InputError: the text is not a size.
+        """
+        limit = stated(text)
+        own = {"limit": limit, "device": device.type}
+
+        def remember(size: int) -> None:
+            try:
+                others = [one for one in self._found_sizes() if not own.items() <= one.items()]
+                self.write_json(MEMORY, {"entries": [*others, {**own, "found": size}]})
+            except OSError as error:
+                log.warning("%s: not written: %s", self.path / MEMORY, error.strerror or error)
+
+        found = None
+        for entry in self._found_sizes():
+            size = entry.get("found")
+            if own.items() <= entry.items() and type(size) is int and size > 0:
+                log.info("%s: continuing with %s at a time", self.path / MEMORY, show_bytes(size))
+                found = size
+                break
+        return Budget(limit, device=device, found=found, remember=remember)
+
+    def _found_sizes(self) -> list[dict[str, Any]]:
+        """The entries of ``memory.json``; none where the file cannot be used."""
+        if not (self.path / MEMORY).exists():
+            return []
+        try:
+            content = self.read_json(MEMORY)
+        except InputError as error:
+            log.warning("%s; it is ignored", error)
+            return []
+        # The first files were one entry.
+        entries = content.get("entries", [content])
+        return (
+            [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+        )
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:
+    """The first option in which two configurations differ, in words."""
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if old == new or f"{path}{key}" in [f"train.{name}" for name in FREE]:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            return _difference(old, new, f"{path}{key}.")
+        return f"{path}{key}: {old!r} then, {new!r} now"
+    return "no option differs"
