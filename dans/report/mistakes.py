@@ -83,7 +83,7 @@ def worst(predictor: Predictor, ranks: Ranks) -> list[Wrong]:
     counts = degrees(kg.train, kg.num_entities)
     found = []
     for (row, side), one, answers in zip(
-        places, asked, predictor.ask(asked, top=ANSWERS), strict=True
+        places, asked, predictor.predict(asked, top=ANSWERS), strict=True
     ):
         right = int(ranks.triples[row, 2 * side])
         found.append(
@@ -157,7 +157,9 @@ def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
         rows = spread_out(_distinct(triples, columns), ASKED)
         looked += len(rows)
         asked = [query(predictor.kg, row, heads=end == "head") for row in rows]
-        for one, answers in zip(asked, predictor.ask(asked, top=EACH, new_only=True), strict=True):
+        for one, answers in zip(
+            asked, predictor.predict(asked, top=EACH, new_only=True), strict=True
+        ):
             for answer in answers:
                 head, relation, tail = (part or answer.name for part in one.parts)
                 triple = head, relation, tail
