@@ -83,7 +83,7 @@ def check(sampler: NegativeSampler) -> None:
     """Refuse what only our own trainer can do.
 
     Raises:
-        InputError: negatives without ids, a loss term for the model, or a warm-up.
+        InputError: negatives without ids, or a loss term for the model.
     """
     name = type(sampler).__name__.lower()
     if type(sampler).terms is not NegativeSampler.terms:
@@ -92,5 +92,3 @@ def check(sampler: NegativeSampler) -> None:
         raise InputError(
             "decode: vector gives negatives without ids, which are needed; set it to nearest_other"
         )
-    if isinstance(sampler, DANS) and sampler.warmup:
-        raise InputError("warmup: marks all negatives of dans invalid; leave it out here")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES
-from dans.runs.build import Objectives
+from dans.runs.build import Objectives, Samplers
 from dans.runs.init_from import DOORS, folder
+from dans.samplers import SAMPLERS
 from dans.training.files import Lock
 from dans.tuning.plan import Plan
 from dans.tuning.study import Study, database_errors
@@ -28,6 +29,7 @@ def tune(
     where: Path | None = None,
     track: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
 ) -> str:
     """Search, or continue with a search, until there are so many trials.
 
@@ -37,6 +39,7 @@ def tune(
         where: the folder; None: that of the plan.
         track: who is told of each run's numbers; see ``dans.training.trackers``.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
 
     Returns:
         What was found, and how to train it, in a sentence.
@@ -47,7 +50,7 @@ def tune(
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
     where = where or plan.folder
-    study = Study(plan, where, track=track, objectives=objectives)
+    study = Study(plan, where, track=track, objectives=objectives, samplers=samplers)
     study.check()
     where.mkdir(parents=True, exist_ok=True)
     with Lock(where), database_errors(where), study:

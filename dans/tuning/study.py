@@ -19,7 +19,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.memory import NoRoomError
-from dans.runs.build import Objectives, build_trainer
+from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.train import train
 from dans.training.files import sweep
 from dans.training.run import Run
@@ -63,17 +63,25 @@ class Study:
         where: the folder.
         track: who is told of each run's numbers; see ``dans.training.trackers``.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
 
     Raises:
         InputError: the plan cannot be used.
     """
 
     def __init__(
-        self, plan: Plan, where: Path, *, track: Sequence[str], objectives: Objectives
+        self,
+        plan: Plan,
+        where: Path,
+        *,
+        track: Sequence[str],
+        objectives: Objectives,
+        samplers: Samplers,
     ) -> None:
         check_optuna()
         check_trackers(track)
-        self.plan, self.where, self.track, self.objectives = plan, where, track, objectives
+        self.plan, self.where, self.track = plan, where, track
+        self.objectives, self.samplers = objectives, samplers
         self.space = parse_space(plan.space)
         self.config = plan.config()
         self.least = self.config.train.select == "nll"
@@ -115,7 +123,7 @@ class Study:
             InputError: the message names the option and the value.
         """
         kg = KnowledgeGraph.load(self.config.data)
-        if build_trainer(self.config, kg, None, self.objectives).evaluator is None:
+        if build_trainer(self.config, kg, None, self.objectives, self.samplers).evaluator is None:
             raise InputError(f"data: {kg.name} has no validation triples to choose by")
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
             for value in part.tried:
@@ -131,7 +139,7 @@ class Study:
     def refusal(self, params: dict[str, Any], kg: KnowledgeGraph) -> str:
         """Why a run with these options cannot be; empty where it can."""
         try:
-            build_trainer(self.plan.config(params), kg, None, self.objectives)
+            build_trainer(self.plan.config(params), kg, None, self.objectives, self.samplers)
         except InputError as error:
             return str(error)
         return ""
@@ -241,6 +249,7 @@ class Study:
                 track=self.track,
                 watch=follower,
                 objectives=self.objectives,
+                samplers=self.samplers,
             )
             follower.catch_up()
         except optuna.TrialPruned as end:
