@@ -1,13 +1,15 @@
-"""The objectives of ``dans``, and the negatives beside them."""
+"""The objectives and samplers of ``dans``, and those of the baselines beside them."""
 
 from functools import partial
 
+from baselines.published_dans import PublishedDANS
 from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
 from baselines.stay_positive import StayPositive
+from dans import samplers
 from dans.objectives import base as objectives
 from dans.runs import train as assembly
-from dans.runs.build import Objectives
+from dans.runs.build import Objectives, Samplers
 
 OBJECTIVES: Objectives = {
     **objectives.OBJECTIVES,
@@ -16,4 +18,6 @@ OBJECTIVES: Objectives = {
     "stay_positive": StayPositive,
 }
 
-train = partial(assembly.train, objectives=OBJECTIVES)
+SAMPLERS: Samplers = {**samplers.SAMPLERS, "published_dans": PublishedDANS}
+
+train = partial(assembly.train, objectives=OBJECTIVES, samplers=SAMPLERS)

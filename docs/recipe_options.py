@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from docstrings import above
 from msgspec import NODEFAULT, Struct, structs
 
-from baselines.assembly import OBJECTIVES
+from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config import schema as config
 from dans.config.recipes import RECIPES, SETTINGS
 from dans.models import ENCODERS
@@ -16,7 +16,6 @@ from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS
 from dans.registry import hints, options
-from dans.samplers import SAMPLERS
 from dans.samplers.dans.sampler import PRESETS
 
 #: Classes that a recipe chooses by name, by the section that does.

@@ -9,6 +9,7 @@ alone, those that look at no model. Writes samplers.json and, of a run, samplers
 
 from pathlib import Path
 
+from baselines.assembly import SAMPLERS
 from dans.analysis.inspection import compare_samplers, compare_without_model
 from dans.analysis.plots import sampler_picture
 from dans.analysis.sampler_statistics import table
@@ -37,7 +38,9 @@ def main() -> None:
     if args.run is None:
         found = compare_without_model(args.dataset, args.sampler, triples=args.triples)
     else:
-        found = compare_samplers(args.run, args.sampler, triples=args.triples, **of_run)
+        found = compare_samplers(
+            args.run, args.sampler, triples=args.triples, samplers=SAMPLERS, **of_run
+        )
     print(*table(found), sep="\n")
     if out := args.out or args.run:
         out.mkdir(parents=True, exist_ok=True)

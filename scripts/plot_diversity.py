@@ -8,6 +8,7 @@ against them, projected together. Needs the extra: pip install 'dans[plots]'.
 
 from pathlib import Path
 
+from baselines.assembly import SAMPLERS
 from dans.analysis.diversity import gather, measure, project
 from dans.analysis.plots import diversity_picture
 from dans.cli import parsing as cli
@@ -25,7 +26,7 @@ def main() -> None:
         "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
     )
     args = parser.parse_args()
-    trained = load(args.run, which=args.model)
+    trained = load(args.run, which=args.model, samplers=SAMPLERS)
     kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)
     asked, where = args.relation, "--relation"
     relation = most if asked is None else kg.relations.index(asked, where=where)

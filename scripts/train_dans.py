@@ -7,6 +7,7 @@ starts from must be there; if it is not, the message says how to make it.
   python scripts/train_dans.py --recipe umls-distmult --sampler kept --seed 1 --resume
 """
 
+from baselines import assembly
 from dans.cli import parsing as cli
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     """Parse, train, tell."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="dans", recipe="umls-distmult")
-    print(cli.train_and_report(parser.parse_args(), kind="dans"))
+    print(cli.train_and_report(parser.parse_args(), kind="dans", train=assembly.train))
 
 
 if __name__ == "__main__":

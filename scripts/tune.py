@@ -15,7 +15,7 @@ The same command continues with a search that was stopped. Test triples are neve
 
 from pathlib import Path
 
-from baselines.assembly import OBJECTIVES
+from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.cli import parsing as cli
 from dans.config.recipes import find_recipe
 from dans.runs.init_from import DOORS
@@ -41,7 +41,8 @@ def main() -> None:
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
-    print(tune(plan, args.trials, where=args.out, track=args.track, objectives=OBJECTIVES))
+    parts = {"objectives": OBJECTIVES, "samplers": SAMPLERS}
+    print(tune(plan, args.trials, where=args.out, track=args.track, **parts))
 
 
 if __name__ == "__main__":

@@ -63,10 +63,12 @@ def test_wheel_says_that_it_is_typed(contents: set[str]) -> None:
     assert {"dans/py.typed", "baselines/py.typed"} <= contents
 
 
-def test_wheel_holds_every_card(contents: set[str]) -> None:
+def test_wheel_holds_every_card_and_every_recipe(contents: set[str]) -> None:
     cards = {f"dans/data/cards/{path.name}" for path in (ROOT / "datasets").glob("*.toml")}
+    recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dans").rglob("*.toml")}
     assert cards
-    assert {name for name in contents if name.endswith(".toml")} == cards
+    assert "dans/recipes/bases/umls-distmult.toml" in recipes
+    assert {name for name in contents if name.endswith(".toml")} == cards | recipes
 
 
 def test_wheel_holds_what_a_report_is_made_of(contents: set[str]) -> None:

@@ -77,7 +77,7 @@ def members(sampler: NegativeSampler) -> list[NegativeSampler]:
 
 
 def check(sampler: NegativeSampler) -> None:
-    """Refuse negatives without ids, a loss term for the model, and a warm-up."""
+    """Refuse negatives without ids and a loss term for the model."""
     name = type(sampler).__name__.lower()
     if type(sampler).terms is not NegativeSampler.terms:
         raise InputError(f"sampler: {name} adds a term to the model's loss; train it with dans")
@@ -85,5 +85,3 @@ def check(sampler: NegativeSampler) -> None:
         raise InputError(
             "decode: vector gives negatives without ids, which are needed; set it to nearest_other"
         )
-    if isinstance(sampler, DANS) and sampler.warmup:
-        raise InputError("warmup: marks all negatives of dans invalid; leave it out here")

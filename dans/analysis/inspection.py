@@ -11,14 +11,16 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.registry import choose
-from dans.runs.build import build_member
+from dans.runs.build import Samplers, build_member
 from dans.runs.train import load
 from dans.samplers import SAMPLERS
 from dans.seeding import seed_everything
 from dans.training.run import Run, Which
 
 
-def inspect_run(where: Path, *, which: Which = "last", triples: int = 1000) -> dict[str, Any]:
+def inspect_run(
+    where: Path, *, which: Which = "last", triples: int = 1000, samplers: Samplers = SAMPLERS
+) -> dict[str, Any]:
     """Look at what a run's sampler offers, and keep the numbers in its ``sampler.json``.
 
     By default after the last step: the best model may be the one that training began with, and the
@@ -28,7 +30,7 @@ def inspect_run(where: Path, *, which: Which = "last", triples: int = 1000) -> d
         What ``dans.analysis.sampler_statistics.inspect`` says of it; the same of its ``members``,
         where there are several; and ``seconds_per_step`` of the run.
     """
-    trained = load(where, which=which)
+    trained = load(where, which=which, samplers=samplers)
     parts = members(trained.sampler, [part.name for part in trained.config.sampler])
     look = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
     last = Run(where).metrics()[-1]
@@ -48,6 +50,7 @@ def compare_samplers(
     which: Which = "last",
     triples: int = 1000,
     passes: int = 3,
+    samplers: Samplers = SAMPLERS,
 ) -> dict[str, Inspection]:
     """Inspect a run's own samplers, as it trained them, beside others made anew.
 
@@ -62,6 +65,7 @@ def compare_samplers(
         triples: training triples to draw negatives for.
         passes: how often the others that look at the model go over the training triples beforehand
             (see ``dans.analysis.sampler_statistics.warm_up``); 0 inspects them as they are built.
+        samplers: those that can be chosen, by name.
 
     Returns:
         By name, with ``(run)`` after the run's own, and after others that look at the model how
@@ -70,21 +74,21 @@ def compare_samplers(
     Raises:
         InputError: no such run, a sampler that cannot be built, or a negative number of passes.
     """
-    trained = load(where, which=which)
+    trained = load(where, which=which, samplers=samplers)
     kg, dim, seed = trained.kg, trained.model.encoder.dim, trained.config.train.seed
     own = members(trained.sampler, [part.name for part in trained.config.sampler])
-    samplers = {f"{name} (run)": sampler for name, sampler in own.items()}
+    found = {f"{name} (run)": sampler for name, sampler in own.items()}
     learnt = f" ({passes} pass{'' if passes == 1 else 'es'})"
     for text in given:
         seed_everything(seed)
-        made = build_member(component(text), kg, dim, where=f"--sampler {text}")
+        made = build_member(component(text), kg, dim, samplers, where=f"--sampler {text}")
         made.to(trained.entities.device)
         if made.adaptive:
             warm_up(kg, made, trained.positives, passes=passes, seed=seed)
-        samplers[f"{text}{learnt}" if made.adaptive else text] = made
+        found[f"{text}{learnt}" if made.adaptive else text] = made
     return {
         name: inspect(kg, sampler, trained.positives, triples=triples)
-        for name, sampler in samplers.items()
+        for name, sampler in found.items()
     }
 
 

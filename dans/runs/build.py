@@ -27,8 +27,10 @@ from dans.training.negatives_log import NegativesLog
 from dans.training.run import Run, run_budget
 from dans.training.trainer import Trainer
 
-#: Objectives that can be chosen, by name: those of ``dans``, or a negative's beside them.
+#: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.
 Objectives = Mapping[str, Callable[..., Objective]]
+#: Samplers that can be chosen, likewise.
+Samplers = Mapping[str, type[NegativeSampler]]
 
 
 def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
@@ -52,18 +54,28 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     return Model(encoder, decoder)
 
 
-def build_sampler(config: RunConfig, kg: KnowledgeGraph, dim: int) -> NegativeSampler:
+def build_sampler(
+    config: RunConfig, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS
+) -> NegativeSampler:
     """The samplers of a recipe, side by side."""
     members = [
-        build_member(part, kg, dim, where=f"sampler.{i}") for i, part in enumerate(config.sampler)
+        build_member(part, kg, dim, samplers, where=f"sampler.{i}")
+        for i, part in enumerate(config.sampler)
     ]
     return members[0] if len(members) == 1 else Mixture(*members)
 
 
-def build_member(part: Component, kg: KnowledgeGraph, dim: int, *, where: str) -> NegativeSampler:
-    """One sampler; ``where`` its options come from opens every error."""
+def build_member(
+    part: Component,
+    kg: KnowledgeGraph,
+    dim: int,
+    samplers: Samplers = SAMPLERS,
+    *,
+    where: str,
+) -> NegativeSampler:
+    """One of the samplers; ``where`` its options come from opens every error."""
     return build(
-        SAMPLERS,
+        samplers,
         part.name,
         where=where,
         given=with_preset(part, where),
@@ -84,6 +96,11 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
     if part.name != "dans" or "preset" not in given:
         return given
     preset = given.pop("preset")
+    if preset == "code":
+        raise InputError(
+            f'{where}.preset: code is a sampler of its own; write name = "published_dans" without '
+            "a preset"
+        )
     if preset not in tuple(PRESETS):
         raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
     return {**PRESETS[preset], **given}
@@ -94,6 +111,7 @@ def build_objective(
     kg: KnowledgeGraph,
     dim: int,
     objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
     *,
     budget: Budget | None = None,
 ) -> Objective:
@@ -104,6 +122,7 @@ def build_objective(
         kg: the triples.
         dim: d.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
         budget: for one that scores all entities.
 
     Raises:
@@ -124,7 +143,7 @@ def build_objective(
         name,
         where="objective",
         given=config.objective.options,
-        sampler=build_sampler(config, kg, dim) if config.sampler else None,
+        sampler=build_sampler(config, kg, dim, samplers) if config.sampler else None,
         loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
         l2=config.train.l2,
         num_entities=kg.num_entities,
@@ -157,6 +176,7 @@ def build_trainer(
     kg: KnowledgeGraph,
     run: Run | None,
     objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
 ) -> Trainer:
     """All of a run, seeded; weights are those of ``config.init_from`` where it names a run."""
     if config.train.threads:
@@ -177,7 +197,9 @@ def build_trainer(
     return Trainer(
         kg,
         model,
-        build_objective(config, kg, model.encoder.dim, objectives, budget=budget).to(place),
+        build_objective(config, kg, model.encoder.dim, objectives, samplers, budget=budget).to(
+            place
+        ),
         config=config.train,
         batch_encoder=FullGraph(
             kg.train.to(place),

@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from dans.memory import needing_room
 from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives.base import OBJECTIVES, NegativeSampling
-from dans.runs.build import Objectives, build_model, build_objective, build_trainer
+from dans.runs.build import Objectives, Samplers, build_model, build_objective, build_trainer
 from dans.runs.init_from import check_initial, give_weights, initial_run
-from dans.samplers import NegativeSampler
+from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
 from dans.training.files import Lock
 from dans.training.run import Run, Which
@@ -88,6 +88,7 @@ def train(
     track: Sequence[str] = (),
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
 ) -> Report | ClassificationReport | None:
     """Train a run in a folder, or continue with it.
 
@@ -99,6 +100,7 @@ def train(
             ``dans.training.trackers``.
         watch: called after each validation, its checkpoint written; what it raises ends training.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
 
     Returns:
         The last validation.
@@ -116,7 +118,7 @@ def train(
         # A run that continues has weights of its own.
         fresh = structs.replace(config, init_from="") if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
-            trainer = build_trainer(fresh, kg, run, objectives)
+            trainer = build_trainer(fresh, kg, run, objectives, samplers)
         trainer.watch = watch
         if state:
             trainer.restore(state)
@@ -164,6 +166,8 @@ class Trained:
     step: int
     #: the state of its objective; see ``sampler``
     state: Mapping[str, Any]
+    #: those that can be chosen, by name
+    samplers: Samplers = field(default_factory=lambda: SAMPLERS)
 
     @cached_property
     def sampler(self) -> NegativeSampler:
@@ -175,7 +179,9 @@ class Trained:
         if not self.config.sampler:
             name = self.config.objective.name
             raise InputError(f"sampler: the run was trained without one, by {name}")
-        objective = build_objective(self.config, self.kg, self.model.encoder.dim)
+        objective = build_objective(
+            self.config, self.kg, self.model.encoder.dim, samplers=self.samplers
+        )
         try:
             objective.load_state_dict(self.state)
         except (RuntimeError, TypeError, LookupError, AttributeError) as error:
@@ -202,12 +208,13 @@ class Trained:
         return self.model.positives(triples.to(self.entities.device), self.entities)
 
 
-def load(where: Path, *, which: Which = "best") -> Trained:
+def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
     """Bring a trained run back.
 
     Args:
         where: its folder.
         which: its best or its last checkpoint.
+        samplers: those that it can have been trained with, by name.
 
     Raises:
         InputError: there is no such run, or it belongs to other triples.
@@ -238,7 +245,7 @@ def load(where: Path, *, which: Which = "best") -> Trained:
         restore_random_state(state["random"])
     except InputError as error:
         raise InputError(f"{run.file(which)}: {error}") from error
-    return Trained(config, kg, model, entities, state["step"], state["objective"])
+    return Trained(config, kg, model, entities, state["step"], state["objective"], samplers)
 
 
 def warn_of_other_bits(run: Run, made: Mapping[str, Any]) -> None:

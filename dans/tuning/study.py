@@ -22,9 +22,10 @@ from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import Report
 from dans.memory import NoRoomError
 from dans.objectives.base import OBJECTIVES
-from dans.runs.build import Objectives, build_trainer
+from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.init_from import DOORS, folder
 from dans.runs.train import train
+from dans.samplers import SAMPLERS
 from dans.training.files import Lock, sweep
 from dans.training.run import Run
 from dans.training.tracker import options
@@ -49,6 +50,7 @@ def tune(
     where: Path | None = None,
     track: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
 ) -> str:
     """Run a study, or continue one, until it has ``trials`` trials.
 
@@ -58,6 +60,7 @@ def tune(
         where: the folder; None: that of the plan.
         track: loggers of each run, beside those always on.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
 
     Returns:
         The best trial, and the command that trains it, in a sentence.
@@ -68,7 +71,7 @@ def tune(
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
     where = where or plan.folder
-    study = Study(plan, where, track=track, objectives=objectives)
+    study = Study(plan, where, track=track, objectives=objectives, samplers=samplers)
     study.check()
     where.mkdir(parents=True, exist_ok=True)
     with Lock(where), database_errors(where), study:
@@ -145,13 +148,20 @@ class Study:
         where: the folder.
         track: loggers of each run, beside those always on.
         objectives: those that can be chosen, by name.
+        samplers: likewise.
 
     Raises:
         InputError: the plan cannot be used, or Optuna is not installed.
     """
 
     def __init__(
-        self, plan: Plan, where: Path, *, track: Sequence[str], objectives: Objectives
+        self,
+        plan: Plan,
+        where: Path,
+        *,
+        track: Sequence[str],
+        objectives: Objectives,
+        samplers: Samplers,
     ) -> None:
         try:
             import optuna
@@ -163,7 +173,8 @@ class Study:
         # Trials are logged here.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_trackers(track)
-        self.plan, self.where, self.track, self.objectives = plan, where, track, objectives
+        self.plan, self.where, self.track = plan, where, track
+        self.objectives, self.samplers = objectives, samplers
         self.space = parse_space(plan.space)
         self.config = plan.config()
         self.least = self.config.train.select == "nll"
@@ -205,7 +216,7 @@ class Study:
             InputError: the message names the option and the value.
         """
         kg = KnowledgeGraph.load(self.config.data)
-        if build_trainer(self.config, kg, None, self.objectives).evaluator is None:
+        if build_trainer(self.config, kg, None, self.objectives, self.samplers).evaluator is None:
             raise InputError(f"data: {kg.name} has no validation triples to choose by")
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
             for value in part.extremes:
@@ -221,7 +232,7 @@ class Study:
     def refusal(self, params: dict[str, Any], kg: KnowledgeGraph) -> str:
         """Why a run with these options is refused; empty where it is not."""
         try:
-            build_trainer(self.plan.config(params), kg, None, self.objectives)
+            build_trainer(self.plan.config(params), kg, None, self.objectives, self.samplers)
         except InputError as error:
             return str(error)
         return ""
@@ -330,6 +341,7 @@ class Study:
                 track=self.track,
                 watch=pruning,
                 objectives=self.objectives,
+                samplers=self.samplers,
             )
             pruning.catch_up()
         except optuna.TrialPruned as end:

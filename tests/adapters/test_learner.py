@@ -105,7 +105,6 @@ def test_a_loss_that_is_no_number_stops_it(kg: KnowledgeGraph) -> None:
     ("sampler", "sentence"),
     [
         (lambda: DANS(DIM), "decode: vector gives negatives without ids"),
-        (lambda: dans(warmup=3), "warmup: marks all negatives"),
         (lambda: Regularized(), "adds a term to the model's loss"),
         (lambda: Mixture(Uniform(), Mixture(DANS(DIM))), "decode: vector"),
     ],

@@ -171,9 +171,15 @@ def test_mistakes_are_named_and_nothing_is_written(
 
 def test_unknown_preset_is_refused(recipe: Path, tmp_path: Path) -> None:
     changes = ["sampler.0.name=dans", "sampler.0.preset=best"]
-    with pytest.raises(
-        InputError, match=r"sampler\.0\.preset: known: paper, code, dans; got 'best'"
-    ):
+    with pytest.raises(InputError, match=r"sampler\.0\.preset: known: paper, dans; got 'best'"):
+        train(configure(recipe, changes), tmp_path / "run")
+
+
+def test_the_preset_of_the_published_program_says_what_to_write(
+    recipe: Path, tmp_path: Path
+) -> None:
+    changes = ["sampler.0.name=dans", "sampler.0.preset=code"]
+    with pytest.raises(InputError, match='write name = "published_dans" without a preset'):
         train(configure(recipe, changes), tmp_path / "run")
 
 

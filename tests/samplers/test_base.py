@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from baselines.assembly import SAMPLERS
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
-from dans.samplers import DANS, SAMPLERS, Mixture, SelfLoop, Uniform
+from dans.samplers import DANS, Mixture, SelfLoop, Uniform
 from tests.suites.samplers import CASES, DIM, SamplerSuite, make, triples_as_vectors
 
 
@@ -86,7 +87,7 @@ def test_a_mixture_of_nothing_is_refused() -> None:
 
 def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) -> None:
     assert isinstance(make("uniform", kg, k=7), Uniform)
-    assert make("dans-code", kg, k=3).k == 6
+    assert make("published_dans", kg, k=3).k == 6
 
 
 class Weighing(Uniform):

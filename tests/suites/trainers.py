@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config.recipes import override
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -26,8 +27,15 @@ PLAIN = {
 }
 
 
-def trainer(kg: KnowledgeGraph, *changes: str, run: Run | None = None) -> Trainer:
-    return build_trainer(RunConfig.parse(override(PLAIN, list(changes))), kg, run)
+#: The same with the published program for DANS.
+PUBLISHED = {**PLAIN, "sampler": [{"name": "published_dans", "k": 2}, {"name": "uniform", "k": 3}]}
+
+
+def trainer(
+    kg: KnowledgeGraph, *changes: str, run: Run | None = None, published: bool = False
+) -> Trainer:
+    plain = override(PUBLISHED if published else PLAIN, list(changes))
+    return build_trainer(RunConfig.parse(plain), kg, run, OBJECTIVES, SAMPLERS)
 
 
 def without_clock(state: dict[str, object]) -> dict[str, object]:

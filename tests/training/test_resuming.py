@@ -40,13 +40,16 @@ def assert_ends_like_one_never_stopped(
     assert states_equal(without_clock(second.state()), without_clock(whole.state()))
 
 
-@pytest.mark.parametrize("preset", ["paper", "code", "dans"])
+@pytest.mark.parametrize("preset", ["paper", "published", "dans"])
 @pytest.mark.parametrize("decoder", ["distmult", "complex", "rotate"])
 def test_resumed_run_equals_one_never_stopped(
     kg: KnowledgeGraph, tmp_path: Path, preset: str, decoder: str
 ) -> None:
     def make(run: Run | None) -> Trainer:
-        return trainer(kg, f"sampler.0.preset={preset}", f"decoder.name={decoder}", run=run)
+        named = f"decoder.name={decoder}"
+        if preset == "published":
+            return trainer(kg, named, run=run, published=True)
+        return trainer(kg, named, f"sampler.0.preset={preset}", run=run)
 
     assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
 

@@ -41,7 +41,7 @@ def test_each_move_changes_its_own_parameters_only(kg: KnowledgeGraph) -> None:
 
 
 def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
-    moving = trainer(kg, "sampler.0.preset=code")
+    moving = trainer(kg, published=True)
     moving.phase_optimizers.phases = ()
     before = {k: v.clone() for k, v in moving.objective.named_parameters()}
     base = {k: v.clone() for k, v in moving.model.named_parameters()}
@@ -76,7 +76,7 @@ def test_phases_move_on_the_first_part_of_a_batch(kg: KnowledgeGraph) -> None:
 def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGraph) -> None:
     names = ("entity_pathway", "relation_pathway", "discriminator")
     sweep = [f"phase.{name}.{option}" for name in names for option in ("batch=2", "sweep=true")]
-    moving = trainer(kg, "sampler.0.preset=code", "sampler.0.discriminator_repeats=2", *sweep)
+    moving = trainer(kg, "sampler.0.discriminator_repeats=2", *sweep, published=True)
     rounds = [
         [("entity_pathway", n), ("relation_pathway", n), *[("discriminator", n)] * 2]
         for n in (2, 2, 1)

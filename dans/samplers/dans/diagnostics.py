@@ -1,7 +1,7 @@
 """What to watch while generators and a discriminator learn, and when to worry."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.evaluation.classification import share_above
 from dans.models.batch import Negatives, Positives
+from dans.samplers.base import NegativeSampler
 from dans.samplers.dans.networks import Discriminator
-from dans.samplers.dans.pathways import Pathway
 from dans.samplers.filters import not_known
 from dans.samplers.nearest import nearest
 
@@ -44,22 +44,28 @@ def diversity(draws: Tensor) -> Tensor:
     return distances.sum((1, 2)).mean() / (k * (k - 1))
 
 
+#: Triples and sides (b, k) to generated negatives (b, k, d), and something beside them.
+Draw = Callable[[Positives, Tensor], tuple[Tensor, object]]
+
+
+@torch.no_grad()
 def diagnose(
-    pathways: Mapping[str, Pathway],
+    sampler: NegativeSampler,
+    pathways: Mapping[str, Draw],
     discriminator: Discriminator,
     positives: Positives,
     *,
-    draws: int,
     known: KnownTriples | None = None,
 ) -> dict[str, float]:
     """Numbers about freshly drawn generated negatives, before any is replaced by an entity.
 
+    Neither the random state nor running statistics are moved.
+
     Args:
-        pathways: by name.
-        discriminator: evaluates the generated negatives, against the heads and tails of the
-            triples.
-        positives: (b) triples; ``draws`` generated negatives are drawn for each side of each.
-        draws: at least two.
+        sampler: of whose k negatives half are drawn for each side of each triple, at least two.
+        pathways: its own, by name.
+        discriminator: its own, against the heads and tails of the triples.
+        positives: (b) triples.
         known: triples a generated negative may fall on.
 
     Returns:
@@ -78,6 +84,23 @@ def diagnose(
         - ``nearest_true_…``: share whose nearest entity is the one replaced.
         - ``nearest_known_…``: share whose nearest entity makes a known triple, if given.
     """
+    training, device = sampler.training, positives.h.device
+    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
+        sampler.eval()
+        try:
+            return _numbers(pathways, discriminator, positives, max(2, sampler.k // 2), known)
+        finally:
+            sampler.train(training)
+
+
+def _numbers(
+    pathways: Mapping[str, Draw],
+    discriminator: Discriminator,
+    positives: Positives,
+    draws: int,
+    known: KnownTriples | None,
+) -> dict[str, float]:
+    """Those of ``diagnose``, from so many draws for each side of each triple."""
     side = torch.arange(2 * draws, device=positives.h.device) >= draws
     side = side.expand(len(positives), -1)
     scale = mean_distance(positives.entities)

@@ -21,6 +21,7 @@ from tests.suites.samplers import (
     gradient,
     move,
     offering,
+    recorded,
     seeded,
     triples_as_vectors,
 )
@@ -61,18 +62,6 @@ def test_both_pathways_are_offered_k_times_each(  # C3
     assert offered.eq(2).sum(1).eq(5).all()
 
 
-def test_the_published_program_offers_the_relation_pathway_twice(  # C3
-    monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
-) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    sampler = seeded(k=5, **PRESETS["code"])
-    negatives = sampler(positives)
-    assert torch.equal(negatives.embeddings[:, :5], negatives.embeddings[:, 5:])
-    assert torch.equal(negatives.replaces_head[:, :5], negatives.replaces_head[:, 5:])
-    offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
-    assert sampler(positives).embeddings.eq(2).all()
-
-
 @pytest.mark.parametrize("pathways", ["entity", "relation"])
 def test_one_pathway_alone_offers_as_many(pathways: str, kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
@@ -95,15 +84,14 @@ def test_film_that_starts_at_one_is_the_ablation_without(kg: KnowledgeGraph) -> 
     assert torch.equal(*drawn)
 
 
-@pytest.mark.parametrize(("detach", "same"), [(True, True), (False, False)])
-def test_only_undetached_fakes_teach_the_model_through_the_generator(  # C5
-    detach: bool, same: bool, monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
+def test_the_model_is_not_taught_through_the_generator(  # C5
+    monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
     gradients = []
     for seed in (1, 2):
         positives, table, scorer = triples_as_vectors(kg)
         torch.manual_seed(seed)
-        sampler = DANS(DIM, k=3, detach=detach)
+        sampler = DANS(DIM, k=3)
         for pathway in sampler.pathways.values():
             torch.manual_seed(7)
             fixed = torch.randn(len(positives), 3, DIM)
@@ -121,7 +109,7 @@ def test_only_undetached_fakes_teach_the_model_through_the_generator(  # C5
         torch.manual_seed(3)
         loss = base_loss(sampler, positives)
         gradients.append(gradient(loss, [table, scorer.relation.weight]))
-    assert torch.allclose(*gradients, atol=1e-7) == same
+    assert torch.equal(*gradients)
 
 
 def test_fakes_push_no_entity_away_in_the_place_they_take(kg: KnowledgeGraph) -> None:  # A12
@@ -175,34 +163,62 @@ def test_snapped_fakes_that_are_known_triples_can_be_masked(kg: KnowledgeGraph) 
     assert not negatives.valid.all()
 
 
-def test_fakes_are_withheld_until_the_warm_up_is_over(kg: KnowledgeGraph) -> None:
+def test_a_checkpoint_of_0_1_loads(kg: KnowledgeGraph) -> None:
+    sampler = seeded()
+    old = {**sampler.state_dict(), "steps": torch.tensor(7)}
+    torch.manual_seed(1)
+    other = DANS(DIM)
+    other.load_state_dict(old)
     positives, _, _ = triples_as_vectors(kg)
-    sampler = seeded(warmup=2)
-    offered = [sampler(positives).valid for _ in range(4)]
-    assert [bool(valid.all()) for valid in offered if valid is not None] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert not torch.stack([valid for valid in offered[:2] if valid is not None]).any()
+    drawn = []
+    for which in (sampler, other):
+        torch.manual_seed(5)
+        drawn.append(which(positives).embeddings)
+    assert torch.equal(*drawn)
 
 
-def test_the_warm_up_is_neither_seen_nor_shortened_in_evaluation(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    sampler = seeded(warmup=1).eval()
-    assert [sampler(positives).valid for _ in range(3)] == [None] * 3
-    valid = sampler.train()(positives).valid
-    assert valid is not None
-    assert not valid.any()
+#: After three steps of the toy graph: the loss of each phase, then sum and sum of squares of what
+#: is offered.
+RECORDED = {
+    "paper": [
+        0.542472,
+        0.562861,
+        1.45785,
+        145.343,
+        356.389,
+        0.550143,
+        0.662225,
+        1.39282,
+        306.204,
+        725.078,
+        0.601667,
+        0.621196,
+        1.27445,
+        158.707,
+        854.312,
+    ],
+    "dans": [
+        0.555683,
+        0.689048,
+        1.35749,
+        24.8559,
+        274.569,
+        0.622512,
+        0.73929,
+        1.29862,
+        29.765,
+        297.74,
+        0.601292,
+        0.786057,
+        1.23855,
+        42.8718,
+        246.011,
+    ],
+}
 
 
-def test_a_resumed_warm_up_goes_on_where_it_stood(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    sampler, other = seeded(warmup=2), seeded(warmup=2)
-    sampler(positives)
-    sampler(positives)
-    other.load_state_dict(sampler.state_dict())
-    valid = other(positives).valid
-    assert valid is not None
-    assert valid.all()
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_numbers_of_a_preset_are_what_they_were(preset: str, kg: KnowledgeGraph) -> None:
+    assert recorded(seeded(k=2, **PRESETS[preset]), kg) == pytest.approx(
+        RECORDED[preset], rel=1e-3, abs=1e-3
+    )
