@@ -1,8 +1,8 @@
-"""Evaluate a trained run: filtered ranking of heads and tails, as report.json in its folder.
+"""Evaluate a trained run by filtered ranking of head and tail queries; writes report.json.
 
 Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
-are labelled true and false, as those of wn11 and fb13, they are classified too, before and after
-calibration on validation. What is fitted there is kept in calibration.json and used from then on;
+are labelled true and false, as in wn11 and fb13, they are classified too, before and after
+calibration on validation. The fitted calibration is saved in calibration.json for later use;
 fitting needs the extra: pip install 'dans[calibration]'.
 
 python scripts/evaluate.py runs/dans/umls-distmult/seed0
@@ -17,14 +17,14 @@ from dans.training.run import Run
 
 
 def main() -> None:
-    """Parse, judge, print."""
+    """Parse, evaluate, print."""
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument(
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="whose triples to rank, and lines to classify (default: test)",
+        help="triples to rank, and lines to classify (default: test)",
     )
     which = "the checkpoint best on validation, or the last one (default: best)"
     parser.add_argument("--model", choices=("best", "last"), default="best", help=which)
@@ -34,13 +34,15 @@ def main() -> None:
         default="rank",
         help="rank triples with an entity that training never saw, or drop them (default: rank)",
     )
-    size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
+    size = (
+        "memory that scores may take, as 200MB (default: as in training, or a quarter of the free)"
+    )
     parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
     args = parser.parse_args()
-    asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    report = judge(args.run, **asked, memory_budget=args.memory_budget)
-    kept = Run(args.run).read_json(report_name(**asked))
-    print("\n".join([*report.table(), *classification_table(kept.get("classification"))]))
+    chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
+    report = judge(args.run, **chosen, memory_budget=args.memory_budget)
+    content = Run(args.run).read_json(report_name(**chosen))
+    print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
 
 
 if __name__ == "__main__":
