@@ -26,8 +26,7 @@ def main() -> None:
         default="test",
         help="triples to rank, and lines to classify (default: test)",
     )
-    which = "the checkpoint best on validation, or the last one (default: best)"
-    parser.add_argument("--model", choices=("best", "last"), default="best", help=which)
+    cli.add_model_option(parser)
     parser.add_argument(
         "--unseen",
         choices=("rank", "drop"),

@@ -21,8 +21,7 @@ def main() -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     formats = f"{', '.join(FORMATS)}; may be repeated (default: npy)"
     add("--format", choices=FORMATS, action="append", metavar="NAME", help=formats)
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    cli.add_model_option(parser)
     args = parser.parse_args()
     print(*export(args.run, args.out, formats=args.format or ("npy",), which=args.model), sep="\n")
 

@@ -23,8 +23,7 @@ def main() -> None:
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN_DIR", help="folder of a trained run; one a row")
     add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    cli.add_model_option(parser)
     add("--bins", type=cli.whole(1), default=10, help="of each reliability diagram (default: 10)")
     args = parser.parse_args()
     if args.out.suffix != ".png":

@@ -22,9 +22,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument("--relation", help="its name (default: the one with most training triples)")
-    parser.add_argument(
-        "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
-    )
+    cli.add_model_option(parser)
     args = parser.parse_args()
     trained = load(args.run, which=args.model, samplers=SAMPLERS)
     kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)

@@ -32,10 +32,8 @@ def main() -> None:
     add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
     add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="rank the whole triples of a file, too")
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
-    size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
-    add("--memory-budget", default="", metavar="SIZE", help=size)
+    cli.add_model_option(parser)
+    cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
     for name, what in (("json", "an object for each query"), ("csv", "a row for each answer")):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)

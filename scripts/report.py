@@ -22,8 +22,7 @@ def main() -> None:
     add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
     split = "triples to rank (default: test, if every run was evaluated on it, or else valid)"
     add("--split", choices=("valid", "test"), help=split)
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    cli.add_model_option(parser)
     out = "the page (default: report.html in the run's folder, or here for several runs)"
     add("--out", type=Path, metavar="FILE.html", help=out)
     triples = "triples of a relation to draw negatives for, in the plot (default: 60)"

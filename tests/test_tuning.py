@@ -325,7 +325,7 @@ def test_a_folder_of_something_else_is_left_alone(recipe: Path) -> None:
     assert {path.name for path in triples.iterdir()} == {f"{split}.tsv" for split in FACTS}
 
 
-def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
+def test_a_folder_of_any_filewill_do(recipe: Path, tmp_path: Path) -> None:
     where = tmp_path / "what? 100%#{SCHEMA_VERSION}"
     tune(plan(recipe, SPACE[0]), 1, where=where)
     tune(plan(recipe, SPACE[0]), 2, where=where.rename(tmp_path / "moved"))
@@ -344,8 +344,8 @@ def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
 def test_a_damaged_study_is_named(
     name: str, content: bytes, sentence: str, recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    for kept in ("study.json", "study.db"):
-        (tmp_path / kept).write_bytes((whole / kept).read_bytes())
+    for file in ("study.json", "study.db"):
+        (tmp_path / file).write_bytes((whole / file).read_bytes())
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=sentence) as refused:
         tune(plan(recipe), TRIALS, where=tmp_path)
@@ -395,7 +395,7 @@ def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[.
         (Run, "save", 6, True),
     ],
 )
-def test_killed_between_two_writes_it_ends_as_if_it_had_not_been(
+def test_killed_between_two_writes_it_ends_as_without_the_kill(
     owner: Any,
     name: str,
     call: int,
@@ -430,14 +430,14 @@ def test_study_killed_at_random_moments_is_that_of_one_never_killed(
     with Running(*options, "--out", whole, cwd=tmp_path) as running:
         done = running.wait()
     assert done.returncode == 0, done.stderr
-    chance = random.Random(time.time_ns())
+    rng = random.Random(time.time_ns())
     # Spread over the study; the moment between two lines is random.
     for third in range(3):
-        moment = lines(whole) * third // 3 + chance.randrange(1, 12)
+        moment = lines(whole) * third // 3 + rng.randrange(1, 12)
         with Running(*options, "--out", killed, cwd=tmp_path) as running:
             while running.poll() is None and lines(killed) < moment:
                 time.sleep(0.001)
-            time.sleep(chance.random() / 20)
+            time.sleep(rng.random() / 20)
             assert running.poll() is None, "killed at work"
             running.send(signal.SIGKILL)
             assert running.wait().returncode == -signal.SIGKILL

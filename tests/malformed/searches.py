@@ -1,4 +1,4 @@
-"""Reports, searches and exports that cannot be."""
+"""Malformed options and files of reports, studies and exports."""
 
 from collections.abc import Callable
 from typing import Any

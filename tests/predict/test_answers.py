@@ -112,8 +112,8 @@ def test_a_query_mark_that_is_a_name_is_not_guessed_at(tmp_path: Path) -> None:
     ):
         answers.read_queries(path, predictor)
     path.write_text('\tr\tb\n{"head": "?", "relation": "r"}\n')
-    asked = [query.parts for query in answers.read_queries(path, predictor)]
-    assert asked == [(None, "r", "b"), ("?", "r", None)]
+    parts = [query.parts for query in answers.read_queries(path, predictor)]
+    assert parts == [(None, "r", "b"), ("?", "r", None)]
 
 
 def test_replies_keep_the_order_of_queries(
@@ -213,21 +213,21 @@ def test_options_without_effect_on_lines_are_reported(
     kg: KnowledgeGraph, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     listed, triple = b"ada\towns\n", b"ada\towns\tmap\n"
-    asked = {"top": None, "new_only": False, "ranks": False}
+    default = {"top": None, "new_only": False, "ranks": False}
     for content, options, option in (
         (listed, {"ranks": True}, "--ranks"),
         (triple, {"top": 3}, "--top"),
         (triple, {"new_only": True}, "--new"),
     ):
-        wish = QueryOptions.of(None, **(asked | options))
+        chosen = QueryOptions.of(None, **(default | options))
         path = tmp_path / "queries.tsv"
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf"queries.tsv: {option}: no effect"):
-            answers.answer(JsonLines(predictor_of(kg), wish), None, str(path))
+            answers.answer(JsonLines(predictor_of(kg), chosen), None, str(path))
         path.write_bytes(listed + triple)
-        assert whole(answers.answer(JsonLines(predictor_of(kg), wish), None, str(path)))
+        assert whole(answers.answer(JsonLines(predictor_of(kg), chosen), None, str(path)))
         with caplog.at_level(logging.WARNING, "dans"):
-            whole(answers.answer_stream(JsonLines(predictor_of(kg), wish), [content]))
+            whole(answers.answer_stream(JsonLines(predictor_of(kg), chosen), [content]))
         assert f"standard input: {option}: no effect" in caplog.messages[-1]
 
 

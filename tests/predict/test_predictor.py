@@ -115,14 +115,16 @@ def test_known_answers_name_their_splits(kg: KnowledgeGraph) -> None:
     assert between == {"knows": (), "owns": ("valid",), "near": ()}
 
 
-@pytest.mark.parametrize("asked", ["heads", "relations", "tails"])
-def test_new_only_leaves_out_what_is_known_and_nothing_else(kg: KnowledgeGraph, asked: str) -> None:
+@pytest.mark.parametrize("target", ["heads", "relations", "tails"])
+def test_new_only_leaves_out_what_is_known_and_nothing_else(
+    kg: KnowledgeGraph, target: str
+) -> None:
     predictor = predictor_of(kg)
     query = {
         "heads": Query(relation="knows", tail="bob"),
         "relations": Query(head="ada", tail="cup"),
         "tails": Query("ada", "owns"),
-    }[asked]
+    }[target]
     (everything,) = predictor.predict([query], top=99)
     (new,) = predictor.predict([query], top=99, new_only=True)
     assert any(answer.known for answer in everything)
@@ -256,7 +258,7 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
 
 
 @pytest.mark.parametrize(
-    ("asked", "sentence"),
+    ("parts", "sentence"),
     [
         (("adda", "knows", None), "head: unknown name 'adda'; did you mean 'ada'?"),
         (("ada", "know", None), "relation: unknown name 'know'; did you mean 'knows'?"),
@@ -268,10 +270,10 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
     ],
 )
 def test_queries_that_cannot_be_answered_are_refused(
-    kg: KnowledgeGraph, asked: tuple[str, str, str], sentence: str
+    kg: KnowledgeGraph, parts: tuple[str, str, str], sentence: str
 ) -> None:
     with pytest.raises(InputError) as refusal:
-        predictor_of(kg).predict([Query(*asked)])
+        predictor_of(kg).predict([Query(*parts)])
     assert sentence in str(refusal.value)
 
 

@@ -36,7 +36,7 @@ AT_THE_START = {"init", "initial"}
 #: Parameters beside the relation table. A decoder that is not named here has none.
 OWN = {"tucker": ["core"]}
 
-#: Options under which another formula or another way to compute it is put to the tests too.
+#: Options under which another formula or another implementation is tested too.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "transe, p = 2": ("transe", {"p": 2}),
     "tucker, d_r = 4": ("tucker", {"relation_dim": 4}),
@@ -148,7 +148,7 @@ class DecoderSuite:
     def test_entities_that_are_equal_tie(self, name: str) -> None:
         decoder = make(name, dim=20).float()
         entities = embeddings(1, 20).detach().float().repeat(300, 1)
-        # Products of a few rows only take other ways, which round equal columns differently.
+        # Products of a few rows only use other kernels, which round equal columns differently.
         scores = decoder.score_all(embeddings(32, 20, seed=3).detach().float(), entities)
         assert (scores == scores[:, :1]).all()
 
@@ -179,7 +179,7 @@ class DecoderSuite:
         else:
             assert ((there - back).abs() > 1e-6).all()
 
-    def test_ids_are_asked_like_vectors_and_so_are_gradients(self, name: str) -> None:
+    def test_queries_and_gradients_of_ids_are_those_of_embeddings(self, name: str) -> None:
         decoder = make(name)
         for ids in ([1, 2], [2, 0, 2, 2, 0], [1], []):
             relations = torch.tensor(ids, dtype=torch.int64)
@@ -316,7 +316,7 @@ class DecoderSuite:
             assert torch.equal(scores[0].argsort(descending=falling), torch.arange(3))
             assert torch.autograd.grad(scores.sum(), entities)[0].isfinite().all()
 
-    def test_zero_vectors_have_gradients(self, name: str) -> None:
+    def test_zero_embeddings_have_gradients(self, name: str) -> None:
         decoder = make(name)
         zeros = torch.zeros(2, DIM, dtype=torch.float64, requires_grad=True)
         r = decoder.relation(torch.tensor([0, 1]))
