@@ -33,10 +33,7 @@ def main() -> None:
         default="rank",
         help="rank triples with an entity that training never saw, or drop them (default: rank)",
     )
-    size = (
-        "memory that scores may take, as 200MB (default: as in training, or a quarter of the free)"
-    )
-    parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
+    cli.add_memory_option(parser)
     args = parser.parse_args()
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
     report = judge(args.run, **chosen, memory_budget=args.memory_budget)
