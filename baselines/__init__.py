@@ -1,18 +1,16 @@
-"""baselines, on the same data, model, trainer and evaluator as ``dans``.
+"""Baselines: objectives without a negative sampler of ``dans``, on its data, models and trainer.
 
-What lives here replaces the objective: training without negatives (StayPositive), the softmax over
-all entities, the sampled losses it is compared with, and the calibration of scores for triple
-classification. Each is an ``Objective`` of ``dans`` or stands beside one. This package imports
-``dans``; ``dans`` never imports it.
+Training without negatives (`StayPositive`), the softmax over all entities, and the sampled losses
+that it is compared with. This package imports ``dans``; ``dans`` never imports it.
 
-Which comparisons are fair: of losses that lead to the same p(y|x). With p_d the distribution of the
-training triples and p_n that of the entities alone,
+Losses are comparable if they lead to the same p(y|x). With p_d the distribution of the training
+triples and p_n that of the entities alone,
 
     softmax                      sampled                          both lead to
     plain                        uniform noise                    p_d
     ``smoothing``                ``self_adversarial`` loss        p_d, flattened
     ``backward_correction``      ``frequency`` noise              ∝ p_d / p_n
 
-Scores with a bound (TransE, RotatE, ``bound``) are too close to one another for a softmax over many
-entities: compare such decoders under sampled losses. See ``dans.analysis.theory``.
+Bounded scores (TransE, RotatE, ``bound``) differ too little for a softmax over many entities:
+compare such decoders under sampled losses. See ``dans.analysis.theory``.
 """

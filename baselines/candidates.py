@@ -1,4 +1,4 @@
-"""Every entity a candidate: the sums that softmax needs, and their gradients, in bounded memory."""
+"""Log-sum-exp of the scores of all entities, and its gradients, in bounded memory."""
 
 from math import ceil
 from typing import Any
@@ -8,14 +8,15 @@ from torch import Tensor
 
 from dans.memory import Budget
 from dans.models.decoders import Decoder
+from dans.models.decoders.costs import gradient_cost, score_cost
 
-#: Scores made at a time: a tile stays in a CPU's cache until it is used up.
+#: Scores of a tile, which stays in a CPU's cache until it is used.
 TILE = 2**19
 
-#: The same of scores that no matrix product makes: on a CPU, and on what needs more to be busy.
-PIECE, PIECE_ELSEWHERE = 2**20, 2**24
+#: The same for scores that are no dot products: on a CPU, and on other devices.
+TILE_OF_ANY, TILE_OF_ANY_ELSEWHERE = 2**20, 2**24
 
-#: Bytes that the scores of a part of a batch take, if all of them are kept.
+#: Bytes of the scores of a part of a batch, if all are kept.
 MAX_BYTES = 2**28
 
 
@@ -31,31 +32,31 @@ def all_entities(
 ) -> Tensor:
     """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)].
 
-    Scores are made tile by tile, and gradients with them. What fits in the budget is kept between
-    the two; the rest is made again.
+    Scores are computed in tiles, and gradients with them. Tiles that fit in the budget are kept in
+    between; the others are computed again.
 
     Args:
-        decoder: matches queries with entities.
+        decoder: scores.
         queries: (q, d).
         entities: (n, d).
         weights: (q,) w, without gradient.
         smoothing: λ.
-        low: matrix products in bfloat16, where f is a dot product.
-        budget: what may be held at a time; None: a quarter of what is free.
+        low: matrix products in bfloat16, if f is a dot product.
+        budget: memory for scores; None: a quarter of what is free.
 
     Returns:
         ().
 
     Raises:
-        InputError: the budget is too small even if nothing is kept.
+        InputError: the budget is too small even if no tile is kept.
     """
     budget = budget or Budget(place=entities.device)
     if not decoder.dot:
         own = [p for p in decoder.parameters() if p.requires_grad]
         given = (queries, entities, weights, decoder, smoothing, budget, *own)
-        measured: Tensor = _Measured.apply(*given)  # type: ignore[no-untyped-call]
-        return measured
-    total: Tensor = _AllEntities.apply(queries, entities, weights, low, budget)  # type: ignore[no-untyped-call]
+        total: Tensor = _AnyScores.apply(*given)  # type: ignore[no-untyped-call]
+        return total
+    total = _DotProducts.apply(queries, entities, weights, low, budget)  # type: ignore[no-untyped-call]
     if decoder.shift:
         total = total + decoder.shift * weights.sum()
     if smoothing:
@@ -64,12 +65,12 @@ def all_entities(
     return total
 
 
-class _AllEntities(torch.autograd.Function):
-    """Σ_q w_q log Σ_e exp(q · e), tile by tile; gradients are made on the way.
+class _DotProducts(torch.autograd.Function):
+    """Σ_q w_q log Σ_e exp(q · e) in tiles, with gradients computed in the forward pass.
 
-    Scores lie entity by entity: that product is the faster one. A tile keeps exp(s − its own
-    maximum), so that nothing overflows and no score is read twice to find one maximum for all;
-    what a tile is off by joins the factor that its columns are multiplied by anyway.
+    Tiles are stored entity by entity, because that product is faster. A tile holds
+    exp(s − its own maximum), so that nothing overflows and scores are read once; the difference to
+    the maximum over all tiles joins the factor of its columns.
     """
 
     @staticmethod
@@ -90,9 +91,9 @@ class _AllEntities(torch.autograd.Function):
             return total, by_query, by_entity
 
         between = 2 * rows * part + 4 * tiles * part + 6 * part + 3 * part * entities.shape[1]
-        below = 2 * (len(entities) + part) * entities.shape[1] if low else 0
+        copies = 2 * (len(entities) + part) * entities.shape[1] if low else 0
         kept_size = part * rows * (2 if low else size)
-        fixed = between * size + below + kept_size
+        fixed = between * size + copies + kept_size
         total, *gradients = budget.keeping(tiles, kept_size, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total
@@ -116,16 +117,16 @@ def _one_part(
     kept: int,
     low: bool,
 ) -> Tensor:
-    """The sum for some queries; writes their gradient, adds to that of the entities."""
+    """The sum over some queries; writes their gradient and adds to that of the entities."""
     q, es = (x.bfloat16() if low else x for x in (queries, entities))
     tiles = list(zip(es.split(rows), by_entity.split(rows), strict=True))
-    # Those that are not kept lie in the same place, the last one.
-    places = q.new_empty(min(kept + 1, len(tiles)), rows, len(q))
+    # Tiles that are not kept share the last buffer.
+    buffers = q.new_empty(min(kept + 1, len(tiles)), rows, len(q))
     tops, sums = queries.new_empty(2, len(tiles), len(q))
 
     def make(i: int, top: Tensor, summed: Tensor | None) -> Tensor:
         e = tiles[i][0]
-        tile = places[min(i, len(places) - 1), : len(e)]
+        tile = buffers[min(i, len(buffers) - 1), : len(e)]
         torch.mm(e, q.T, out=tile)
         exact = tile.to(queries.dtype)
         if summed is not None:
@@ -142,8 +143,8 @@ def _one_part(
     norm = (off * sums).sum(0)
     by_query.zero_()
     for i, factor in enumerate((off * (weights / norm)).unsqueeze(2)):
-        gone = i >= len(places) - 1 and len(places) < len(tiles)
-        tile = make(i, tops[i], None) if gone else places[i, : len(tiles[i][0])]
+        recomputed = i >= len(buffers) - 1 and len(buffers) < len(tiles)
+        tile = make(i, tops[i], None) if recomputed else buffers[i, : len(tiles[i][0])]
         e, de = tiles[i]
         by_query.addcmul_((tile.T @ e).to(queries.dtype), factor)
         if low:
@@ -154,11 +155,8 @@ def _one_part(
     return total
 
 
-class _Measured(torch.autograd.Function):
-    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)] of any f, piece by piece.
-
-    The gradient of f is torch's own, of one piece at a time.
-    """
+class _AnyScores(torch.autograd.Function):
+    """Σ_q w_q [log Σ_e exp f(q, e) − λ mean_e f(q, e)] of any f, in tiles, by autograd of f."""
 
     @staticmethod
     def forward(
@@ -172,7 +170,7 @@ class _Measured(torch.autograd.Function):
         *own: Tensor,
     ) -> Tensor:
         size, b, n = entities.element_size(), len(queries), len(entities)
-        piece = PIECE if entities.device.type == "cpu" else PIECE_ELSEWHERE
+        piece = TILE_OF_ANY if entities.device.type == "cpu" else TILE_OF_ANY_ELSEWHERE
         rows = min(n, max(1, piece // b))
         pieces = entities.split(rows)
         inputs = (queries.detach().requires_grad_(), *own)
@@ -180,8 +178,8 @@ class _Measured(torch.autograd.Function):
         def work(kept: int) -> tuple[Tensor, list[Tensor | None]]:
             return _by_pieces(decoder, inputs, pieces, weights, smoothing, kept)
 
-        made = decoder.matching(b, rows) * size
-        fixed = made + (decoder.pulling(b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
+        made = score_cost(decoder, b, rows) * size
+        fixed = made + (gradient_cost(decoder, b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
         total, gradients = budget.keeping(len(pieces), made, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total
@@ -202,10 +200,10 @@ def _by_pieces(
     smoothing: float,
     kept: int,
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """The sum, and its gradients by all entities and by each input: queries, then parameters."""
+    """The sum, and its gradients by the entities and by each input: queries, then parameters."""
     queries, n = inputs[0], sum(len(piece) for piece in pieces)
     spread, means = queries.new_empty(2, len(pieces), len(queries))
-    there: list[tuple[Tensor, Tensor]] = []
+    kept_tiles: list[tuple[Tensor, Tensor]] = []
 
     def make(piece: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -216,14 +214,14 @@ def _by_pieces(
         leaf, scores = make(piece)
         spread[i], means[i] = scores.detach().logsumexp(1), scores.detach().sum(1) / n
         if i < kept:
-            there.append((leaf, scores))
+            kept_tiles.append((leaf, scores))
         del leaf, scores
     norm = spread.logsumexp(0)
     loss = weights @ (norm - smoothing * means.sum(0) if smoothing else norm)
     sums: list[Tensor | None] = [None] * len(inputs)
     by_entity = torch.empty(n, queries.shape[1], dtype=queries.dtype, device=queries.device)
     for i, (piece, own) in enumerate(zip(pieces, by_entity.split(len(pieces[0])), strict=True)):
-        leaf, scores = there[i] if i < kept else make(piece)
+        leaf, scores = kept_tiles[i] if i < kept else make(piece)
         pull = (scores.detach() - norm.unsqueeze(1)).exp_()
         pull = pull.sub_(smoothing / n).mul_(weights.unsqueeze(1))
         found = torch.autograd.grad(scores, (leaf, *inputs), pull, allow_unused=True)

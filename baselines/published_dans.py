@@ -28,12 +28,12 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative
 from dans.models.batch import Negatives, Positives
-from dans.models.initialization import freeze
+from dans.models.embedding_tables import freeze
 from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.corruption import positive, sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import SLOPE, Discriminator
 from dans.samplers.dans.pathways import modulate, pick
-from dans.samplers.filters import positive, sides
 
 
 class PublishedDANS(NegativeSampler):

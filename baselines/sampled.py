@@ -1,4 +1,4 @@
-"""Negative sampling with one pool of negatives for all triples of a batch."""
+"""Negative sampling with negatives shared by all triples of a batch."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal, get_args
@@ -13,64 +13,60 @@ from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.objectives.losses import Logistic, Loss
-from dans.samplers.filters import Mask, requires_known
+from dans.samplers.corruption import Mask, requires_known
 from dans.samplers.uniform import by_weight, running_total
 
-#: What negatives are drawn from, and whether their terms are weighed.
+#: The distribution of negatives, and whether their terms are weighted.
 Noise = Literal["uniform", "frequency", "published", "weighted"]
 
 
 class SampledNegatives(Objective):
-    """Triples against entities drawn once for a whole batch, on either side.
+    """Negative sampling with entities drawn once per batch, for heads and for tails.
 
         Σ_sides loss(f(x, y); f(x, e_1), …, f(x, e_p)),  mean over triples
 
-    x = (r, t) and y = h where heads are replaced, x = (h, r) and y = t where tails are. A triple
-    counts once on each side, by the query that its negatives answer there. Draws are with
-    replacement, and may hit the right answer.
+    x = (r, t) and y = h where heads are replaced, x = (h, r) and y = t where tails are. Draws are
+    with replacement and may be the right answer. The expected loss is that of negatives drawn per
+    triple, but scores are one matrix product a side.
 
-    Each triple meets negatives of the same distribution as if it had its own, so that the expected
-    loss is the same; only the draws of different triples hang together. Scores are one matrix
-    product a side.
-
-    With #y triples of |D| that have y on a side, and n entities, the noise is
+    With #y of |D| training triples that have y on a side, and n entities, ``noise`` is
 
     - ``uniform``: every entity alike;
-    - ``frequency``: #y/|D|, drawn so;
-    - ``weighted``: drawn uniformly, with a term that weighs n·#y/|D|: ``frequency`` on average;
-    - ``published``: drawn uniformly, with a term that weighs #y/|D|, and the whole loss halved, as
-      the public program does. The optimum gives the same probabilities, but negatives count n
-      times less. It is of one loss alone, `Logistic` with balance ``sum``.
+    - ``frequency``: proportional to #y;
+    - ``weighted``: uniform, each term weighted by n·#y/|D|: in expectation ``frequency``;
+    - ``published``: uniform, each term weighted by #y/|D|, and the loss halved, as the published
+      program does. The optimum has the same probabilities, but negatives count n times less. Only
+      with `Logistic` and balance ``sum``.
 
-    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eq. 6 and "NS w/ Freq"; one pool for a
-    batch: LibKGE (Broscheit et al. 2020). Theirs is the NS of this objective with a `Logistic` loss
-    of balance ``sum``, NS mean with ``triples``, SANS with `SelfAdversarial` and ``triples``.
+    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eq. 6 and "NS w/ Freq"; shared negatives:
+    LibKGE (Broscheit et al. 2020). Their NS is `Logistic` with balance ``sum``, NS mean the same
+    with ``triples``, SANS `SelfAdversarial` with ``triples``.
 
     Cost per batch: O(b·p·d). A mask goes through all known answers of the batch's queries; on
-    FB15k-237 at d = 128 that is as much again.
+    FB15k-237 at d = 128 it doubles the cost.
 
     Args:
-        loss: compares the scores of triples, (b, 1), with those of a side's pool, (b, p).
+        loss: of the scores of triples, (b, 1), and of a side's negatives, (b, p).
         triples: (f, 3) the training triples, counted for the noise; a repeated one counts again.
         num_entities: n.
-        heads: how many entities stand in for heads; 0 leaves the side out, and its triples with it.
+        heads: number of negatives for heads; 0 leaves out the head queries.
         tails: the same for tails.
         noise: see above.
-        smoothing: added to every count behind the noise. At 0, as in the source, an entity that
-            never fills a side is never a negative there (or one of weight 0).
-        filter: ``mask`` leaves out a negative that makes a known triple; ``none`` leaves it in.
+        smoothing: added to every #y. At 0, as in the source, an entity that is never on a side is
+            never a negative there (or has weight 0).
+        filter: ``mask`` leaves out negatives that make known triples; ``none`` does not.
         known: the triples to filter by.
 
     Raises:
-        InputError: an option out of range or without a use, no side at all, a filter without known
-            triples, a side on which fewer than two entities can be drawn, or published noise under
-            another loss than the published one.
+        InputError: an option out of range or without effect, no side at all, a filter without
+            known triples, a side with fewer than two possible negatives, or published noise with
+            another loss.
     """
 
     has_negatives: ClassVar[bool] = True
-    #: (2, n) the running totals of how often entities are heads and tails, float64
+    #: (2, n) running totals of the counts of heads and of tails, float64
     cumulative: Tensor | None
-    #: (2, n) what a negative's term weighs, as a head and as a tail
+    #: (2, n) weights of the terms of negative heads and tails
     weights: Tensor | None
 
     def __init__(
@@ -107,24 +103,24 @@ class SampledNegatives(Objective):
         self.heads, self.tails = heads, tails
         self.noise: Noise = noise
         self.known = known if filter == "mask" else None
-        ends = None if noise == "uniform" else unigrams(triples, num_entities, smoothing)
+        counts = None if noise == "uniform" else cumulative_counts(triples, num_entities, smoothing)
         weights = None
-        if ends is not None and noise != "frequency":
-            weights = torch.diff(ends, prepend=ends.new_zeros(2, 1)) / ends[:, -1:]
+        if counts is not None and noise != "frequency":
+            weights = torch.diff(counts, prepend=counts.new_zeros(2, 1)) / counts[:, -1:]
             weights = (weights * (num_entities if noise == "weighted" else 1)).float()
-        self.register_buffer("cumulative", ends, persistent=False)
+        self.register_buffer("cumulative", counts, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
-        #: the triples and the pool of the batch to come, by entity
+        #: triples and negatives of the next batch, by entity id
         self.batch: tuple[Tensor, Tensor] | None = None
 
     def entities_needed(self, triples: Tensor) -> Tensor:
-        """The pools of a batch, (heads + tails,) ids with those for heads first."""
-        pool = self.draw(triples.device)
-        self.batch = triples, pool
-        return pool
+        """The shared negatives of a batch, (heads + tails,) ids, those for heads first."""
+        ids = self.draw(triples.device)
+        self.batch = triples, ids
+        return ids
 
     def draw(self, device: torch.device) -> Tensor:
-        """Draw both pools, (heads + tails,) ids with those for heads first."""
+        """Draw negatives, (heads + tails,) ids, those for heads first."""
         sizes = (self.heads, self.tails)
         if self.noise != "frequency" or self.cumulative is None:
             return torch.randint(self.num_entities, (sum(sizes),), device=device)
@@ -132,76 +128,66 @@ class SampledNegatives(Objective):
         return torch.cat([by_weight(e, u) for e, u in zip(self.cumulative, uniform, strict=True)])
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``; of triples and pool as ``wants`` knew them, or drawn here from all entities."""
-        triples, ids, rows = self.found(positives)
+        """``loss``, with the negatives of ``entities_needed``, or drawn here from all entities."""
+        triples, ids, rows = self._drawn(positives)
         embeddings = F.embedding(rows, positives.entities)
-        valid = None if self.known is None else not_known(self.known, triples, *self.split(ids))
-        weights = self.weighed(ids)
-        if self.recorder is not None:
+        valid = weights = None
+        if self.known is not None:
+            valid = not_known(self.known, triples, ids[: self.heads], ids[self.heads :])
+        if self.weights is not None:
+            parts = self.weights[0, ids[: self.heads]], self.weights[1, ids[self.heads :]]
+            weights = torch.cat(parts)
+        if self.log_negatives is not None:
             b, head = len(triples), torch.arange(len(ids), device=ids.device) < self.heads
-            pool = embeddings.expand(b, *embeddings.shape)
-            negatives = Negatives(pool, head.expand(b, -1), ids.expand(b, -1), valid)
-            self.recorder(replace(positives, triples=triples), negatives)
+            shared = embeddings.expand(b, *embeddings.shape)
+            negatives = Negatives(shared, head.expand(b, -1), ids.expand(b, -1), valid)
+            self.log_negatives(replace(positives, triples=triples), negatives)
         total = embeddings.new_zeros(())
-        asked = ((positives.head_query, positives.h), (positives.tail_query, positives.t))
+        queries = ((positives.head_query, positives.h), (positives.tail_query, positives.t))
         sides = ((0, self.heads), (self.heads, len(ids)))
-        for (queries, answers), (start, stop) in zip(asked, sides, strict=True):
+        for (query, answers), (start, stop) in zip(queries, sides, strict=True):
             if start < stop:
-                # Laid out by triples, as losses add them up: across that takes four times as long.
-                scores = decoder.score_all(queries, embeddings[start:stop]).contiguous()
+                # Contiguous by triple, as losses sum: across, that takes four times as long.
+                scores = decoder.score_all(query, embeddings[start:stop]).contiguous()
                 total = total + self.loss(
-                    positives.score_query(queries, answers).unsqueeze(1),
+                    positives.score_query(query, answers).unsqueeze(1),
                     scores,
                     None if valid is None else valid[:, start:stop].contiguous(),
                     None if weights is None else weights[start:stop].expand(len(triples), -1),
                 )
         return {"loss": total / 2 if self.noise == "published" else total}
 
-    def found(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:
-        """Triples and pool by id, (b, 3) and (p,), and the pool's rows among the entities, (p,)."""
+    def _drawn(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:
+        """Triples and negatives by id, (b, 3) and (p,), and the negatives' rows, (p,)."""
         if positives.shared_negatives is None:
             if len(positives.entities) != self.num_entities:
                 raise InputError(
                     f"num_entities: draws are of {self.num_entities} entities, "
                     f"not {len(positives.entities)}"
                 )
-            pool = self.draw(positives.triples.device)
-            return positives.triples, pool, pool
-        if self.batch is None or [len(part) for part in self.batch] != [
-            len(positives.triples),
-            len(positives.shared_negatives),
-        ]:
-            raise ValueError("pool: these are not the triples that wants was asked about")
+            ids = self.draw(positives.triples.device)
+            return positives.triples, ids, ids
+        sizes = [len(positives.triples), len(positives.shared_negatives)]
+        if self.batch is None or [len(part) for part in self.batch] != sizes:
+            raise ValueError("shared_negatives: entities_needed was called with other triples")
         return *self.batch, positives.shared_negatives
 
-    def split(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The pools for heads and for tails."""
-        heads, tails = ids.split((self.heads, self.tails))
-        return heads, tails
 
-    def weighed(self, ids: Tensor) -> Tensor | None:
-        """What the terms of a pool's entities weigh, (p,)."""
-        if self.weights is None:
-            return None
-        heads, tails = self.split(ids)
-        return torch.cat((self.weights[0, heads], self.weights[1, tails]))
-
-
-def unigrams(triples: Tensor, n: int, smoothing: float) -> Tensor:
-    """The running totals of how often entities are heads, and of how often tails: (2, n)."""
+def cumulative_counts(triples: Tensor, n: int, smoothing: float) -> Tensor:
+    """Running totals over the entities of their counts as heads and as tails, (2, n)."""
     return torch.stack([running_total(triples[:, i], n, smoothing=smoothing) for i in (0, 2)])
 
 
 def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
-    """Which pairs of a triple and an entity of its batch's pools make no known triple.
+    """Which shared negatives make no known triple with each triple of a batch.
 
-    It goes through the known answers of each query, of which there are fewer than pairs.
+    It goes through the known answers of each query, which are fewer than pairs.
 
     Args:
-        known: the triples that are.
+        known: the triples to filter by.
         triples: (b, 3) ids.
-        heads: (p,) ids that stand in for heads; an entity may be there twice.
-        tails: (q,) ids that stand in for tails.
+        heads: (p,) negative heads, not always distinct.
+        tails: (q,) negative tails.
 
     Returns:
         (b, p + q) bool.
@@ -215,11 +201,11 @@ def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor
     """
     h, r, t = triples.unbind(-1)
     sides = []
-    for pool, (rows, answers) in ((heads, known.heads(r, t)), (tails, known.tails(h, r))):
-        # One of an entity's places in the pool; behind the last, where it has none.
-        place = pool.new_full((known.num_entities,), len(pool))
-        place[pool] = torch.arange(len(pool), device=pool.device)
-        true = torch.zeros(len(triples) * (len(pool) + 1), dtype=torch.bool, device=pool.device)
-        true[rows * (len(pool) + 1) + place[answers]] = True
-        sides.append(~true.view(len(triples), -1)[:, place[pool]])
+    for ids, (rows, answers) in ((heads, known.heads(r, t)), (tails, known.tails(h, r))):
+        # One column of each entity; an extra one for entities that are no negatives.
+        column = ids.new_full((known.num_entities,), len(ids))
+        column[ids] = torch.arange(len(ids), device=ids.device)
+        true = torch.zeros(len(triples) * (len(ids) + 1), dtype=torch.bool, device=ids.device)
+        true[rows * (len(ids) + 1) + column[answers]] = True
+        sides.append(~true.view(len(triples), -1)[:, column[ids]])
     return torch.cat(sides, dim=1)

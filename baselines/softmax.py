@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: every entity is a candidate, and no negative is drawn."""
+"""Softmax cross-entropy over all entities (1-vs-all), without negative sampling."""
 
 from typing import ClassVar, Literal, get_args
 
@@ -12,25 +12,24 @@ from dans.errors import InputError, one_of
 from dans.memory import Budget
 from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Decoder
+from dans.models.embedding_tables import check_share
 from dans.objectives.base import Objective
 
-#: In which numbers the matrix products over all entities are computed.
+#: The dtype of matrix products over all entities.
 Precision = Literal["float32", "bfloat16"]
 
 
 class SoftmaxCrossEntropy(Objective):
-    """How unlikely the right answers are among all entities, asked for in both directions.
+    """Cross-entropy of the right answers to head and tail queries, all entities being candidates.
 
         Σ −log softmax(f(x, ·))[y]  over x = (h, r), y = t and x = (r, t), y = h; mean over triples
 
     With label smoothing, −[(1 − λ) log p(y|x) + λ/n Σ_y' log p(y'|x)]. With backward correction,
-    an answer's term is multiplied by #x / #y: how often training asks x, over how often it has y
-    on that side.
+    a term is multiplied by #x / #y, the training triples with x over those with y on that side.
 
-    The scores of a query are made once, however many triples of a batch answer it; those that do
-    not fit in the budget are made twice, and are the same to the bit. So the loss does not depend
-    on memory. The budget covers scores and what lies between them and gradients. It does not cover
-    the model, the entities' embeddings and their gradients.
+    Equal queries of a batch are scored once. Scores that do not fit in the budget are computed
+    twice, with the same bits, so the loss does not depend on memory. The budget does not cover the
+    model, the entity embeddings and their gradients.
 
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eqs. 2, 16 and 17. Their program puts
     λ/(n − 1) on the other entities; it is this with λ (n − 1)/n in place of λ.
@@ -42,17 +41,17 @@ class SoftmaxCrossEntropy(Objective):
         smoothing: λ.
         backward_correction: weigh the answers by #x / #y.
         precision: of the matrix products over all entities. ``bfloat16`` is up to twice as fast on
-            processors that know it, for about one percent of noise in the gradients.
-        decoder: the name of the decoder whose scores these are; None: not checked before.
-        budget: what may be held at a time; None: a quarter of what is free at the first batch.
+            processors that support it, with about one percent of noise in the gradients.
+        decoder: the name of the decoder; None: not checked here.
+        budget: memory for scores; None: a quarter of what is free at the first batch.
 
     Raises:
-        InputError: an option out of range, both corrections at once (the source has no such loss),
-            or low precision of scores that no matrix product makes.
+        InputError: an option out of range, smoothing with backward correction, or low precision
+            with a decoder whose scores are no dot products.
     """
 
     by_query: ClassVar[bool] = True
-    #: by which answers are weighed
+    #: the weights of the answers
     correction: "_Correction | None"
 
     def __init__(
@@ -68,8 +67,7 @@ class SoftmaxCrossEntropy(Objective):
         budget: Budget | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= smoothing < 1:
-            raise InputError(f"smoothing: expected a share in [0, 1), got {smoothing:g}")
+        check_share("smoothing", smoothing)
         if smoothing and backward_correction:
             raise InputError("backward_correction: cannot be combined with smoothing")
         one_of("precision", precision, get_args(Precision))
@@ -86,14 +84,14 @@ class SoftmaxCrossEntropy(Objective):
         """``loss``.
 
         Raises:
-            InputError: low precision of scores that no matrix product makes, or a batch that takes
-                more than the budget even if no score is kept.
+            InputError: low precision with a decoder whose scores are no dot products, or a budget
+                too small for the batch even if no score is kept.
         """
         self._check(type(decoder).__name__.lower(), dot=decoder.dot)
-        keys, queries, answers, weights = self._asked(positives)
+        keys, queries, answers, weights = self._queries(positives)
         groups = Groups.of(keys)
         query = groups.numbers
-        # With dropout, the first of equal queries speaks for all.
+        # With dropout, all equal queries use the embedding of the first.
         distinct = F.embedding(groups.first, queries)
         worth = torch.bincount(query, weights).to(queries.dtype)
         entities = positives.entities
@@ -117,12 +115,11 @@ class SoftmaxCrossEntropy(Objective):
                 f"precision: bfloat16 is for scores by matrix products, not for those of {decoder}"
             )
 
-    def _asked(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _queries(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both queries of every triple: a key, its embedding, its answer's embedding, a weight.
 
-        The weights are shares of the mean over triples. They are in here, and not in a factor of
-        the loss, because they cost nothing here, and there a pass over the gradient of all
-        entities.
+        The weights include the 1 / b of the mean over triples: as a factor of the loss it would
+        cost a pass over the gradient of all entities.
         """
         triples, n = positives.triples, len(positives.entities)
         keys = query_keys(triples, n, triples[:, 1].max() + 1).T
@@ -135,17 +132,15 @@ class SoftmaxCrossEntropy(Objective):
         if positives.is_head_query is None:
             keys, queries, answers, weights = (tensor.flatten(0, 1) for tensor in every)
             return keys, queries, answers, weights
-        # A triple that stands for one of its queries has the other in another batch.
-        side, rows = (
-            positives.is_head_query.long(),
-            torch.arange(len(triples), device=triples.device),
-        )
+        # One query per triple; the other is in another batch.
+        side = positives.is_head_query.long()
+        rows = torch.arange(len(triples), device=triples.device)
         keys, queries, answers, weights = (tensor[side, rows] for tensor in every)
         return keys, queries, answers, 2 * weights
 
 
 class _Correction:
-    """#x / #y of triples, asked for their tails and for their heads.
+    """#x / #y of triples, for their tail queries and their head queries.
 
     Args:
         triples: (f, 3).
@@ -156,13 +151,13 @@ class _Correction:
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.index = QueryIndex(triples, num_entities, num_relations)
         numbers = self.index(triples).flatten()
-        self.asked = torch.bincount(numbers, minlength=len(self.index) + 1)
+        self.queries = torch.bincount(numbers, minlength=len(self.index) + 1)
         self.answers = [torch.bincount(triples[:, i], minlength=num_entities) for i in (2, 0)]
 
     def __call__(self, triples: Tensor) -> Tensor:
-        """(2, b) weights of (b, 3) local, float64; tails first."""
+        """(2, b) weights of (b, 3) triples, float64; tail queries first."""
         local = triples.cpu()
-        asked = self.asked[self.index(local)].double().unbind(1)
+        queries = self.queries[self.index(local)].double().unbind(1)
         answers = (counts[local[:, i]] for counts, i in zip(self.answers, (2, 0), strict=True))
-        weights = [x / y for x, y in zip(asked, answers, strict=True)]
+        weights = [x / y for x, y in zip(queries, answers, strict=True)]
         return torch.stack(weights).to(triples.device)

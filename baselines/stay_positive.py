@@ -1,4 +1,4 @@
-"""Stay Positive: a bound on what all triples score together, where others draw negatives."""
+"""Stay Positive: training without negatives, by a regularizer of the sum of all scores."""
 
 from typing import Literal, get_args
 
@@ -11,45 +11,41 @@ from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Decoder, Multilinear
 from dans.objectives.base import Objective
 
-#: Whose triples are bounded: those of a batch's entities and relations, or of all.
+#: Entities and relations whose triples are regularised.
 Over = Literal["batch", "all"]
 
-#: How terms are joined: added up, as the source has it, or averaged.
+#: Are the terms sums, as in the source, or means?
 Reduce = Literal["sum", "mean"]
 
 
 class StayPositive(Objective):
-    """How unlikely the triples are, and how far the scores of all triples are from adding up to 0.
+    """Logistic loss of the triples, and a penalty on the sum of the scores of all triples.
 
         loss  = Σ_{triples} softplus(−(φ + ψ))
         total = λ / batches · |Σ_{h,r,t} φ(h, r, t)|^p
 
-    The second sum is over all triples of a batch's entities and relations, u² v of them, and costs
-    (u + v) d: a multilinear score of all triples is one score of sums. ψ is ``decoder.shift``, the
-    bound I on scores ``decoder.bound``, dropout of the products ``decoder.query_dropout``; neither
-    shift nor dropout of the decoder has a part in the second term, and dropout of an encoder's
-    embeddings has one in both.
+    The second sum is over all u² v triples of a batch's entities and relations, and costs (u + v) d
+    with a `Multilinear` decoder. ψ is ``decoder.shift``, the bound I on scores ``decoder.bound``,
+    dropout of the products ``decoder.query_dropout``. The decoder's shift and dropout are not in
+    the second term; an encoder's dropout is in both.
 
-    λ means another thing for every batch size. With ``reduce = "mean"`` it does not: the loss is a
-    mean over triples, and the second term λ |mean φ|^p.
+    The effect of λ depends on the batch size, except with ``reduce = "mean"``: then the loss is a
+    mean over triples, and the second term λ |mean φ|^p. With reciprocal relations, both scores of a
+    triple count in both terms.
 
-    Where the two queries of a triple have two scores, both count in both terms, as if every
-    inverse were a relation with triples of its own.
-
-    Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4. Their program has p = 1 or 2, adds up,
-    and divides the second term by the batches of a pass.
+    Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
 
     Args:
-        num_batches: how many batches make a pass.
+        num_batches: batches per epoch.
         weight: λ.
         power: p, 1 or 2.
-        over: the entities and relations whose triples are bounded: those of the ``batch``, so that
-            no other row has a gradient, or ``all``.
+        over: the entities and relations of the second term: those of the ``batch``, so that no
+            other row has a gradient, or ``all``.
         reduce: ``sum`` or ``mean``.
-        decoder: the name of the decoder whose scores these are; None: not checked before.
+        decoder: the name of the decoder; None: not checked here.
 
     Raises:
-        InputError: an option out of range, or a decoder whose scores have no closed sum.
+        InputError: an option out of range, or a decoder that is not multilinear.
     """
 
     def __init__(
@@ -76,22 +72,22 @@ class StayPositive(Objective):
         self.reduce = reduce
 
     def entities_needed(self, triples: Tensor) -> Tensor | None:
-        """None beside the batch's own, or all."""
+        """No entities besides those of the batch, or all."""
         return triples.new_empty(0) if self.over == "batch" else None
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``, and ``total`` where it has a weight.
+        """``loss``, and ``total`` if it has a weight.
 
         Raises:
-            InputError: the scores of this decoder have no closed sum.
-            ValueError: not told which entities are the batch's, when those alone are bounded.
+            InputError: the decoder is not multilinear.
+            ValueError: ``positives`` holds all entities, though only the batch's are needed.
         """
         if not isinstance(decoder, Multilinear):
             raise InputError(_no_sum(type(decoder).__name__.lower()))
         if self.over == "batch" and positives.shared_negatives is None:
             raise ValueError(
-                "pool: over = 'batch' bounds the triples of positives.entities, which are all "
-                "there are; ask a source for those that wants returns, as a trainer does"
+                "shared_negatives: over = 'batch' needs a batch that holds its own entities only; "
+                "encode those that entities_needed returns, as a trainer does"
             )
         scores = positives.scores()
         if positives.reciprocal:
@@ -101,17 +97,17 @@ class StayPositive(Objective):
         losses = F.softplus(-scores)
         terms = {"loss": losses.sum() if self.reduce == "sum" else losses.mean()}
         if self.weight:
-            terms["total"] = self.bound(decoder, positives)
+            terms["total"] = self.penalty(decoder, positives)
         return terms
 
-    def bound(self, decoder: Multilinear, positives: Positives) -> Tensor:
-        """How far the sum of all scores, or their mean, is from 0."""
+    def penalty(self, decoder: Multilinear, positives: Positives) -> Tensor:
+        """λ |Σ φ|^p / batches, or λ |mean φ|^p."""
         relations = positives.triples[:, 1].unique() if self.over == "batch" else None
         total = decoder.total(positives.entities, relations)
         if self.reduce == "sum":
             return self.weight / self.num_batches * total.abs().pow(self.power)
-        asked = decoder.num_relations if relations is None else len(relations)
-        triples = len(positives.entities) ** 2 * asked * (1 + decoder.reciprocal)
+        count = decoder.num_relations if relations is None else len(relations)
+        triples = len(positives.entities) ** 2 * count * (1 + decoder.reciprocal)
         return self.weight * (total / triples).abs().pow(self.power)
 
 
@@ -123,7 +119,7 @@ def _no_sum(decoder: str) -> str:
 
 
 def summable() -> list[str]:
-    """The decoders it works with, by name.
+    """The names of the multilinear decoders.
 
     Example:
         >>> {"complex", "distmult"} <= set(summable())

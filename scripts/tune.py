@@ -41,8 +41,8 @@ def main() -> None:
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
-    parts = {"objectives": OBJECTIVES, "samplers": SAMPLERS}
-    print(tune(plan, args.trials, where=args.out, track=args.track, **parts))
+    given = {"where": args.out, "track": args.track}
+    print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
 
 
 if __name__ == "__main__":

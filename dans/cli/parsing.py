@@ -17,7 +17,7 @@ from dans.config.recipes import DEFAULT, SETTINGS, find_recipe, run_name
 from dans.config.schema import RunConfig
 from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
 from dans.evaluation.classifier import ClassificationReport
-from dans.evaluation.evaluator import Report
+from dans.evaluation.evaluator import EvaluationReport
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
 from dans.training.trackers import ALWAYS, OPTIONAL
@@ -235,7 +235,7 @@ def train_and_report(
     args: argparse.Namespace,
     *,
     kind: str,
-    train: Callable[..., Report | ClassificationReport | None] = train,
+    train: Callable[..., EvaluationReport | ClassificationReport | None] = train,
 ) -> str:
     """Train what the options ask for, by ``train``; the sentence to end with."""
     config, where = training(args, kind=kind)
@@ -243,7 +243,7 @@ def train_and_report(
     return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
 
 
-def summary(report: Report | ClassificationReport | None) -> str:
+def summary(report: EvaluationReport | ClassificationReport | None) -> str:
     """A report in half a line."""
     if report is None:
         return "trained, without validation triples"

@@ -1,7 +1,7 @@
-"""Scores to probabilities that hold: of what is said to be true by 70 %, about 70 % are.
+"""Calibration of scores: of the triples with probability 0.7, about 70 % are true.
 
-Fitted on labelled validation triples, and kept beside a run in ``calibration.json``. Fitting needs
-scikit-learn (``pip install 'dans[calibration]'``); using what was fitted does not.
+Fitted on labelled validation triples and saved in ``calibration.json``. Fitting needs scikit-learn
+(``pip install 'dans[calibration]'``); using a calibration does not.
 """
 
 from abc import ABC, abstractmethod
@@ -20,34 +20,33 @@ from dans.evaluation.classification import both_kinds, checked
 
 C = TypeVar("C", bound="Calibration")
 
-#: A standardised score's Newton steps end when no gradient exceeds this.
-TOLERANCE = 1e-10
-STEPS = 1000
+#: The largest gradient at which Newton's method stops, and its steps at most.
+TOLERANCE, STEPS = 1e-10, 1000
 
 
 class Calibration(ABC):
     """A map from scores to probabilities.
 
-    Both kinds are fitted to soft targets instead of 1 and 0, so that no triple is ever certain:
+    It is fitted to soft targets instead of 1 and 0, so that no probability is 0 or 1:
 
         t⁺ = (N⁺ + 1) / (N⁺ + 2)    t⁻ = 1 / (N⁻ + 2)
 
-    Source: Platt 1999, Probabilistic outputs for support embedding machines, §2.2.
+    Source: Platt 1999, Probabilistic outputs for support vector machines, §2.2.
     """
 
     @classmethod
     @abstractmethod
     def fit(cls: type[C], scores: Tensor, labels: Tensor) -> C:
-        """Learn the map.
+        """Fit to validation triples.
 
         Args:
-            scores: (f,) logits of validation triples, larger is truer.
-            labels: (f,) bool, or 0 and 1: do they hold?
+            scores: (f,) logits, larger is truer.
+            labels: (f,) bool, or 0 and 1.
 
         Raises:
             FloatingPointError: a score is not finite.
-            InputError: a class or both have no triples, all scores are equal or tell true from
-                false backwards, a label is neither 0 nor 1, or scikit-learn is missing.
+            InputError: a label is neither 0 nor 1, one of them is missing, all scores are equal or
+                false triples score higher, or scikit-learn is missing.
         """
 
     @abstractmethod
@@ -64,10 +63,10 @@ class Calibration(ABC):
 
     @classmethod
     def from_json(cls: type[C], data: Mapping[str, Any]) -> C:
-        """The map that ``to_json`` wrote.
+        """The calibration that ``to_json`` wrote.
 
         Raises:
-            InputError: a key is missing or unknown, or a value is not what it should be.
+            InputError: a key is missing or unknown, or a value is wrong.
         """
         name = cls.__name__.lower()
         hints = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
@@ -81,13 +80,11 @@ class Calibration(ABC):
 
 @dataclass(frozen=True)
 class Platt(Calibration):
-    """Log odds that are linear in the score: p = σ(aφ + b).
+    """Platt scaling: p = σ(aφ + b), by maximum likelihood of the soft targets.
 
-    Fitted by maximum likelihood of the soft targets: two parameters and a convex loss, so that the
-    optimum is exact. The order of triples stays, and so does AUC: a slope that is not above 0 is
-    refused, since probabilities would contradict the ranks.
+    A slope a ≤ 0 is refused, so that the order of triples, and AUC, stay.
 
-    Source: Platt 1999, Probabilistic outputs for support embedding machines.
+    Source: Platt 1999, Probabilistic outputs for support vector machines.
 
     Args:
         a: the slope.
@@ -103,17 +100,17 @@ class Platt(Calibration):
 
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Platt":
-        """See ``Calibration``."""
-        x, y = _apart(scores, labels)
+        """Fit a and b to validation triples by Newton's method."""
+        x, y = _fittable(scores, labels)
         try:
             from sklearn.linear_model import LogisticRegression
         except ModuleNotFoundError:
             raise _missing() from None
 
-        # A soft target is a triple that is true by one weight and false by another. Standardised,
-        # because Newton's matrix of scores that hardly vary about a large mean is near singular.
+        # A soft target is a true triple with one weight and a false one with another. Scores are
+        # standardised: Newton's matrix is near singular if they hardly vary about a large mean.
         mean, scale = x.mean(), x.std()
-        z, target = ((x - mean) / scale).repeat(2), _soft(y)
+        z, target = ((x - mean) / scale).repeat(2), _soft_targets(y)
         weight = torch.cat((target, 1 - target))
         true = torch.arange(2 * len(x)) < len(x)
         found = LogisticRegression(
@@ -121,27 +118,26 @@ class Platt(Calibration):
         ).fit(z.unsqueeze(1).numpy(), true.numpy(), sample_weight=weight.numpy())
         a = float(found.coef_[0, 0] / scale)
         if a <= 0:
-            raise _backwards()
+            raise _not_rising()
         return cls(a, float(found.intercept_[0] - a * mean))
 
     def logits(self, scores: Tensor) -> Tensor:
-        """See ``Calibration``."""
+        """aφ + b."""
         return self.a * scores.double() + self.b
 
 
 @dataclass(frozen=True)
 class Isotonic(Calibration):
-    """The best probabilities that never fall as the score rises; linear between those fitted.
+    """Isotonic regression: the best probabilities that do not fall as the score rises.
 
-    Fitted by least squares of the soft targets: of hard ones, the probabilities at both ends would
-    be 0 and 1, and one triple beyond them would make an infinite NLL. Scores beyond those of
-    validation get the probability of the nearest. It makes ties, and moves AUC a little.
+    Fitted by least squares of the soft targets, interpolated linearly, and constant beyond the
+    validation scores. It makes ties, which change AUC a little.
 
     Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass
     probability estimates.
 
     Args:
-        scores: where the map bends, rising.
+        scores: the knots, rising.
         values: the probability at each.
 
     Example:
@@ -153,7 +149,7 @@ class Isotonic(Calibration):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Lists, as JSON has them, become tuples."""
+        """Check the knots; lists, as JSON has them, become tuples."""
         object.__setattr__(self, "scores", tuple(self.scores))
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.scores) != len(self.values) or not self.scores:
@@ -166,33 +162,34 @@ class Isotonic(Calibration):
 
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Isotonic":
-        """See ``Calibration``."""
-        x, y = _apart(scores, labels)
+        """Fit the knots to validation triples."""
+        x, y = _fittable(scores, labels)
         try:
             from sklearn.isotonic import IsotonicRegression
         except ModuleNotFoundError:
             raise _missing() from None
 
-        found = IsotonicRegression(out_of_bounds="clip").fit(x.numpy(), _soft(y).numpy())
-        scores_at, values = found.X_thresholds_.tolist(), found.y_thresholds_.tolist()
+        found = IsotonicRegression(out_of_bounds="clip").fit(x.numpy(), _soft_targets(y).numpy())
+        knots, values = found.X_thresholds_.tolist(), found.y_thresholds_.tolist()
         if values[0] == values[-1]:
-            raise _backwards()
-        return cls(tuple(scores_at), tuple(values))
+            raise _not_rising()
+        return cls(tuple(knots), tuple(values))
 
     def logits(self, scores: Tensor) -> Tensor:
-        """See ``Calibration``."""
+        """Log odds of the interpolated probabilities."""
         return self.probabilities(scores).logit()
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """See ``Calibration``."""
-        place = scores.device
-        at = torch.tensor(self.scores, dtype=torch.float64, device=place)
-        values = torch.tensor(self.values, dtype=torch.float64, device=place)
-        x = scores.detach().double().clamp(at[0], at[-1])
-        above = torch.searchsorted(at, x.contiguous()).clamp(min=min(1, len(at) - 1))
+        """Probabilities interpolated between the knots, float64."""
+        knots, values = (
+            torch.tensor(numbers, dtype=torch.float64, device=scores.device)
+            for numbers in (self.scores, self.values)
+        )
+        x = scores.detach().double().clamp(knots[0], knots[-1])
+        above = torch.searchsorted(knots, x.contiguous()).clamp(min=min(1, len(knots) - 1))
         below = (above - 1).clamp(min=0)
-        share = (x - at[below]) / (at[above] - at[below]).clamp(min=torch.finfo(x.dtype).tiny)
-        return torch.lerp(values[below], values[above], share)
+        width = (knots[above] - knots[below]).clamp(min=torch.finfo(x.dtype).tiny)
+        return torch.lerp(values[below], values[above], (x - knots[below]) / width)
 
 
 #: Calibrations by name.
@@ -201,13 +198,13 @@ CALIBRATIONS: dict[str, type[Calibration]] = {"platt": Platt, "isotonic": Isoton
 
 @dataclass(frozen=True)
 class Fitted:
-    """What validation says of one checkpoint's scores: ``calibration.json``.
+    """The thresholds and calibrations of one checkpoint: ``calibration.json``.
 
     Args:
-        step: the checkpoint's.
+        step: of the checkpoint.
         digest: of its triples and weights.
-        thresholds: by relation, the score from which on a triple is taken to be true.
-        calibrations: by name; none where none could be fitted.
+        thresholds: the score from which on a triple is classified as true, by relation.
+        calibrations: by name; empty if none could be fitted.
     """
 
     step: int
@@ -216,18 +213,18 @@ class Fitted:
     calibrations: Mapping[str, Calibration]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain containers, for ``json.dump``; JSON has no word for ∞ but a string."""
+        """Plain containers, for ``json.dump``; infinite thresholds are strings."""
         cuts = [cut if abs(cut) < float("inf") else str(cut) for cut in self.thresholds]
         parts = {name: part.to_json() for name, part in self.calibrations.items()}
         return {"step": self.step, "digest": self.digest, "thresholds": cuts, **parts}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, step: int, digest: str) -> "Fitted":
-        """What ``to_json`` wrote, if it belongs to a checkpoint.
+        """What ``to_json`` wrote, if it belongs to this checkpoint.
 
         Args:
             data: the plain containers.
-            step: the checkpoint's.
+            step: of the checkpoint.
             digest: of its triples and weights.
 
         Raises:
@@ -251,8 +248,8 @@ class Fitted:
         return cls(step, digest, numbers({"thresholds": cuts}, "thresholds", ""), parts)
 
 
-def _apart(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as float64 and labels as bool, on the CPU, where there is something to be told."""
+def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores as float64 and labels as bool, on the CPU, if a calibration can be fitted to them."""
     x, y = (part.cpu() for part in checked(scores, labels))
     if not x.isfinite().all():
         wrong = int((~x.isfinite()).nonzero()[0])
@@ -264,13 +261,13 @@ def _apart(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return x, y.bool()
 
 
-def _soft(labels: Tensor) -> Tensor:
-    """(f,) float64 targets t⁺ where a label is true, t⁻ elsewhere."""
+def _soft_targets(labels: Tensor) -> Tensor:
+    """(f,) float64: t⁺ for true triples, t⁻ for false ones."""
     true, false = labels.sum().double(), (~labels).sum().double()
     return torch.where(labels, (true + 1) / (true + 2), 1 / (false + 2))
 
 
-def _backwards() -> InputError:
+def _not_rising() -> InputError:
     return InputError(
         "calibration: the model's scores rank true validation triples below false ones, or "
         "not at all"

@@ -1,7 +1,9 @@
-"""Scores and labels in, numbers out: is a triple true, and how sure is the model?
+"""Triple classification: AUC, average precision, Brier score, NLL, accuracy, thresholds.
 
-Only for triples that are labelled true or false: most data sets have no false ones, and a number
-computed from made-up negatives measures how they were made up.
+For labelled triples only: most data sets have no false ones, and numbers from sampled negatives
+measure the sampling. All functions take ``scores``, (f,) logits, larger is truer, and ``labels``,
+(f,) bool, or 0 and 1. They raise ``FloatingPointError`` if a score is NaN, and ``InputError`` if a
+label is neither 0 nor 1 or there are none; AUC and average precision also if all labels are equal.
 """
 
 import torch
@@ -9,62 +11,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.errors import InputError
+from dans.models.auc import share_above
 
 
 def auc(scores: Tensor, labels: Tensor) -> float:
     """The probability that a true triple scores above a false one, ties counting half.
 
-    Args:
-        scores: (f,) logits, larger is truer.
-        labels: (f,) bool, or 0 and 1.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or one class has no triples.
-
     Example:
         >>> auc(torch.tensor([30., 25., 50., 40.]), torch.tensor([1, 0, 1, 0]))
         0.75
     """
-    scores, labels = checked(scores, labels)
-    _refuse_one_class(labels)
+    scores, labels = checked(scores, labels, both=True)
     return share_above(scores[labels == 1], scores[labels == 0])
 
 
-def share_above(true: Tensor, false: Tensor) -> float:
-    """The share of pairs in which the first scores above the second, ties counting half.
-
-    Args:
-        true: (p,) scores.
-        false: (q,) scores.
-
-    Example:
-        >>> share_above(torch.tensor([1., 2.]), torch.tensor([0., 1.]))
-        0.875
-    """
-    ordered = false.sort().values
-    below = torch.searchsorted(ordered, true, right=False)
-    below_or_equal = torch.searchsorted(ordered, true, right=True)
-    return float((below + below_or_equal).double().mean() / (2 * len(false)))
-
-
 def average_precision(scores: Tensor, labels: Tensor) -> float:
-    """The mean of precision over recall: Σ_i (R_i − R_{i−1}) P_i over the distinct scores.
-
-    Args:
-        scores: (f,) logits.
-        labels: (f,) bool, or 0 and 1.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or one class has no triples.
-    """
-    from torchmetrics.functional.classification import binary_average_precision
-
-    scores, labels = checked(scores, labels)
-    _refuse_one_class(labels)
-    # torchmetrics takes a sigmoid of what lies outside [0, 1], where large logits become ties.
-    return float(binary_average_precision(_spread(scores), labels))
+    """The mean of precision over recall: Σ_i (R_i − R_{i−1}) P_i over the distinct scores."""
+    scores, labels = checked(scores, labels, both=True)
+    true, false = (counts.flip(0) for counts in _by_score(scores, labels)[1:])
+    precision = true.cumsum(0) / (true + false).cumsum(0)
+    return float((true * precision).sum() / true.sum())
 
 
 def brier(scores: Tensor, labels: Tensor) -> float:
@@ -72,34 +38,16 @@ def brier(scores: Tensor, labels: Tensor) -> float:
 
     Source: Brier 1950, Verification of forecasts expressed in terms of probability.
 
-    Args:
-        scores: (f,) logits φ.
-        labels: (f,) y, bool, or 0 and 1.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1.
-
     Example:
         >>> brier(torch.zeros(2), torch.tensor([True, False]))
         0.25
     """
-    from torchmetrics.functional.regression import mean_squared_error
-
     scores, labels = checked(scores, labels)
-    return float(mean_squared_error(scores.sigmoid(), labels.double()))
+    return float((scores.sigmoid() - labels).square().mean())
 
 
 def nll(scores: Tensor, labels: Tensor) -> float:
     """The mean negative log-likelihood: mean softplus(−(2y − 1) φ).
-
-    Args:
-        scores: (f,) logits φ.
-        labels: (f,) y, bool, or 0 and 1.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1.
 
     Example:
         >>> round(nll(torch.zeros(2), torch.tensor([True, False])), 4)
@@ -110,16 +58,12 @@ def nll(scores: Tensor, labels: Tensor) -> float:
 
 
 def accuracy(scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0) -> float:
-    """The share of triples on the right side of a threshold: true if φ ≥ threshold.
+    """The share of triples classified correctly, true being φ ≥ threshold.
 
     Args:
         scores: (f,) logits.
-        labels: (f,) bool, or 0 and 1.
-        threshold: one for all, or (f,) one for each, as ``thresholds`` picks them by relation.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1.
+        labels: (f,).
+        threshold: one for all, or (f,).
 
     Example:
         >>> accuracy(torch.tensor([2., 1., 0.]), torch.tensor([True, True, False]), 1.5)
@@ -130,28 +74,17 @@ def accuracy(scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0) ->
 
 
 def best_threshold(scores: Tensor, labels: Tensor) -> float:
-    """A threshold of highest accuracy, midway between the scores it parts; picked on validation.
+    """The lowest threshold of highest accuracy, midway between two scores.
 
-    Of several equally good ones the lowest is taken. It is −∞ or +∞ where one verdict serves all.
-
-    Args:
-        scores: (f,) logits.
-        labels: (f,) bool, or 0 and 1.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or there are none.
+    −∞ or +∞ if classifying all triples alike is best.
 
     Example:
         >>> best_threshold(torch.tensor([3., 1., 2.]), torch.tensor([True, False, True]))
         1.5
     """
-    scores, labels = checked(scores, labels)
-    levels, place = scores.unique(return_inverse=True)
-    true = torch.bincount(place, labels.double(), minlength=len(levels))
-    false = torch.bincount(place, 1 - labels.double(), minlength=len(levels))
+    levels, true, false = _by_score(*checked(scores, labels))
     none = true.new_zeros(1)
-    # Cutting below level i, the false before it and the true from it on are right.
+    # A threshold below level i classifies the false ones below and the true ones above correctly.
     right = torch.cat((none, false.cumsum(0))) - torch.cat((none, true.cumsum(0)))
     middle = (levels[1:] + levels[:-1]) / 2
     middle = torch.where(middle.isfinite(), middle, levels[1:])
@@ -160,22 +93,18 @@ def best_threshold(scores: Tensor, labels: Tensor) -> float:
 
 
 def thresholds(scores: Tensor, labels: Tensor, relations: Tensor, num_relations: int) -> Tensor:
-    """The best threshold of each relation, as triple classification wants it.
+    """The best threshold of each relation.
 
     Source: Socher et al. 2013, Reasoning with neural tensor networks, §4.2.
 
     Args:
         scores: (f,) logits of validation triples.
-        labels: (f,) bool, or 0 and 1.
+        labels: (f,).
         relations: (f,) ids.
         num_relations: m.
 
     Returns:
-        (m,) float64; a relation without a triple gets the best threshold over all.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or there are none.
+        (m,) float64; a relation without triples gets the best threshold over all.
     """
     best = scores.new_full((num_relations,), best_threshold(scores, labels), dtype=torch.float64)
     for relation in relations.unique().tolist():
@@ -187,17 +116,7 @@ def thresholds(scores: Tensor, labels: Tensor, relations: Tensor, num_relations:
 def classification(
     scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0
 ) -> dict[str, float]:
-    """All of the above by name: auc, average_precision, brier, nll, accuracy, triples.
-
-    Args:
-        scores: (f,) logits.
-        labels: (f,) bool, or 0 and 1.
-        threshold: for the accuracy.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or one class has no triples.
-    """
+    """All metrics of triple classification by name, and the number of triples."""
     return {
         "auc": auc(scores, labels),
         "average_precision": average_precision(scores, labels),
@@ -209,7 +128,7 @@ def classification(
 
 
 def both_kinds(labels: Tensor) -> bool:
-    """Do some triples hold, and some not?
+    """Are some triples true and some false?
 
     Example:
         >>> both_kinds(torch.tensor([True, False])), both_kinds(torch.tensor([1, 1]))
@@ -218,16 +137,17 @@ def both_kinds(labels: Tensor) -> bool:
     return bool(labels.any()) and not bool(labels.all())
 
 
-def checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as float64, labels as int64; both detached.
+def checked(scores: Tensor, labels: Tensor, *, both: bool = False) -> tuple[Tensor, Tensor]:
+    """Scores as float64 and labels as int64, without gradient.
 
     Args:
         scores: (f,) logits.
-        labels: (f,) bool, or 0 and 1.
+        labels: (f,).
+        both: true and false triples are needed.
 
     Raises:
         FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, or there are none.
+        InputError: a label is neither 0 nor 1, there are none, or those needed are missing.
         ValueError: there are not as many labels as scores.
     """
     if scores.ndim != 1 or scores.shape != labels.shape:
@@ -241,17 +161,15 @@ def checked(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     wrong = labels[(labels != 0) & (labels != 1)]
     if len(wrong):
         raise InputError(f"labels: expected 0 and 1, or bool, got {wrong[0].item()}")
-    return scores.detach().double(), labels.detach().long()
-
-
-def _refuse_one_class(labels: Tensor) -> None:
-    if not both_kinds(labels):
+    if both and not both_kinds(labels):
         raise InputError(
             f"labels: all are {int(labels[0])}; true and false triples are both needed"
         )
+    return scores.detach().double(), labels.detach().long()
 
 
-def _spread(scores: Tensor) -> Tensor:
-    """The order of the scores, ties kept, as float64 within (0, 1)."""
-    levels, place = scores.unique(return_inverse=True)
-    return torch.div(place.double() + 0.5, len(levels))
+def _by_score(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct scores, rising, and how many true and false triples have each, float64."""
+    levels, index = scores.unique(return_inverse=True)
+    true = torch.bincount(index, labels.double(), minlength=len(levels))
+    return levels, true, torch.bincount(index, minlength=len(levels)) - true

@@ -1,4 +1,4 @@
-"""Models to verdicts: how well the labelled lines of a split are told apart."""
+"""Triple classification of a labelled split by a model's scores."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,20 @@ from dans.errors import InputError
 from dans.evaluation.classification import both_kinds, classification
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.costs import query_cost
 from dans.models.model import eval_mode
 
-#: Numbers of the heads of the lines scored at a time, at the most.
+#: Numbers of the embeddings of heads that are scored at a time, at most.
 NUMBERS = 2**16
 
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """How well true lines were told from false ones.
+    """The metrics of the triple classification of one split.
 
     Args:
-        split: whose lines.
-        numbers: see ``dans.evaluation.classification.classification``; nothing is calibrated.
+        split: the triples that were classified.
+        numbers: see ``dans.evaluation.classification.classification``; scores are not calibrated.
     """
 
     split: str
@@ -30,32 +31,32 @@ class ClassificationReport:
 
     @property
     def selection_metric(self) -> float:
-        """What checkpoints are chosen by: the NLL."""
+        """The NLL, by which checkpoints are selected."""
         return self.numbers["nll"]
 
     def is_better(self, best: float) -> bool:
-        """Is it better than the best figure so far?"""
+        """Is the selection metric better than this?"""
         return self.selection_metric < best
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """What is recorded at a validation."""
+        """The metrics to log."""
         return {"classification": self.numbers}
 
     def summary(self) -> str:
-        """Half a line."""
+        """Split, NLL and AUC in a phrase."""
         return f"{self.split} NLL {self.selection_metric:.4f}, AUC {self.numbers['auc']:.4f}"
 
 
 class Classifier:
-    """Scores every line of a labelled split, true or false; of no entity but theirs.
+    """Scores the labelled triples of a split and compares with their labels.
 
     Args:
         kg: the graph.
-        split: the lines to score.
-        budget: as for ``logits``.
+        split: its labelled triples, true and false.
+        budget: memory for scoring; None: a quarter of what is free.
 
     Raises:
-        InputError: the split has no labels, or lines of one kind only.
+        InputError: the split has no labels, or one label only.
     """
 
     def __init__(self, kg: KnowledgeGraph, split: Split, *, budget: Budget | None = None) -> None:
@@ -70,11 +71,7 @@ class Classifier:
         self.holds = holds
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> ClassificationReport:
-        """Score the split and compare with its labels.
-
-        Args:
-            decoder: asked for query embeddings.
-            entities: (n, d) their embeddings; the work is done on their device.
+        """The metrics of the split, given a decoder and (n, d) entity embeddings.
 
         Raises:
             FloatingPointError: a score is NaN.
@@ -83,12 +80,7 @@ class Classifier:
         return ClassificationReport(self.split, classification(scores, self.holds))
 
     def scores(self, decoder: Decoder, entities: Tensor) -> Tensor:
-        """The logit of each line, (f,); see ``logits``.
-
-        Args:
-            decoder: as for a verdict.
-            entities: (n, d).
-        """
+        """The logits of the split's triples, (f,) on the CPU."""
         return logits(decoder, entities, self.lines, budget=self.budget)
 
 
@@ -96,35 +88,31 @@ class Classifier:
 def logits(
     decoder: Decoder, entities: Tensor, triples: Tensor, *, budget: Budget | None = None
 ) -> Tensor:
-    """The logit of each triple, (f,) on the CPU; the shift of the decoder is in it.
+    """The scores of triples, (f,) on the CPU, without dropout.
 
-    With reciprocal relations a triple has two scores; its logit is the mean of both. Nothing is
-    dropped, whatever mode the decoder is in.
-
-    A line's logit is the same however many are scored at a time; but for RESCAL and TuckER, whose
-    lines share products, where it may differ by what rounding does.
+    With reciprocal relations a triple has two scores, and this is their mean. Scores do not depend
+    on the budget, except those of RESCAL and TuckER by rounding, because triples share products.
 
     Args:
-        decoder: asked for query embeddings.
-        entities: (n, d) their embeddings; the work is done on their device.
+        decoder: scores.
+        entities: (n, d); the work is done on their device.
         triples: (f, 3) ids.
-        budget: what may be held at a time beside them; None: a quarter of what is free.
+        budget: memory for scoring; None: a quarter of what is free.
 
     Raises:
-        InputError: not even one line fits in the budget.
+        InputError: the budget is too small for one triple.
     """
     lines = triples.to(entities.device)
     most = max(1, NUMBERS // entities.shape[1])
-    held, each = decoder.asking(most), 3 * entities.shape[1] + 8
     size = entities.element_size()
     budget = budget or Budget(place=entities.device)
     with eval_mode(decoder):
         parts = budget.chunks(
             len(lines),
-            each * size,
+            (3 * entities.shape[1] + 8) * size,
             lambda part: _scores(decoder, entities, lines[part]),
             most=most,
-            fixed=2 * held * size,
+            fixed=2 * query_cost(decoder, most) * size,
         )
         return torch.cat([entities.new_empty(0), *parts]).cpu()
 

@@ -1,4 +1,4 @@
-"""The queries that the triples of a split ask, each of them once, and who outscores an answer."""
+"""The distinct queries of a split, and the filtered competitors of their answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from torch import Tensor
 from dans.data.query_index import Groups
 from dans.evaluation.ranking import COMPARED, count_competitors
 
-#: Queries with more answers than this are compared by themselves, one row against many.
+#: A query with more answers is compared alone: one row of scores with many answers.
 MANY = 8
 
-#: Known answers that leave the race at a time.
-LEAVING = 2**15
+#: Known answers masked at a time.
+MASKED = 2**15
 
 
 @dataclass(frozen=True)
 class Queries:
-    """The distinct queries of one side of a split, the ones with most answers to rank first.
+    """The distinct head or tail queries of a split, sorted by falling number of answers.
 
-    The order makes the queries that have a j-th answer the first rows of any chunk, so that one
+    In that order the queries with a j-th answer are the first rows of any block, so that one
     comparison serves them all and no row of scores is copied.
 
     Args:
         anchors: (q,) the given entity of each query.
-        relations: (q,) and its relation.
-        answers: (f,) the entity each triple asks for; triples lie query by query.
-        triples: (f,) the row of the split each came from.
+        relations: (q,) its relation.
+        answers: (f,) the right answer of each triple; triples are sorted by query.
+        triples: (f,) the row of the split of each triple.
         starts: (q + 1,) where the triples of each query start, on the CPU.
-        known: (p,) entities known to answer, query by query.
+        known: (p,) known answers, sorted by query.
         known_starts: (q + 1,) where those of each query start, on the CPU.
-        candidates: (f,) how many compete: all entities but the other known answers.
+        candidates: (f,) number of candidates: all entities but the other known answers.
     """
 
     anchors: Tensor
@@ -52,25 +52,24 @@ class Queries:
         known: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
         num_entities: int,
     ) -> "Queries":
-        """Group the triples of a split, (f,) ids each, by query.
+        """Group the triples of a split by query.
 
         Args:
             anchors: (f,) the given entities.
             relations: (f,).
-            answers: (f,) the entities asked for.
-            known: all known answers of (q,) anchors and (q,) relations, as flat pairs.
+            answers: (f,) the right answers.
+            known: from (q,) anchors and (q,) relations to all known answers, as rows and entities.
             num_entities: n.
         """
         groups = Groups.of(anchors * (relations.max() + 1) + relations)
         order = groups.counts.argsort(descending=True, stable=True)
         counts, triples = groups.counts[order], groups.take(order)
         first = groups.first[order]
-        asked, related = anchors[first], relations[first]
-        rows, entities = known(asked, related)
+        rows, entities = known(anchors[first], relations[first])
         known_counts = torch.bincount(rows, minlength=len(order))
         return cls(
-            anchors=asked,
-            relations=related,
+            anchors=anchors[first],
+            relations=relations[first],
             answers=answers[triples],
             triples=triples,
             starts=_starts(counts),
@@ -79,8 +78,8 @@ class Queries:
             candidates=num_entities + 1 - known_counts.repeat_interleave(counts),
         )
 
-    def held(self, rows: int, num_entities: int, size: int) -> int:
-        """The bytes that ``query_competitors`` holds at most beside the scores.
+    def bytes_held(self, rows: int, num_entities: int, size: int) -> int:
+        """The bytes that ``query_competitors`` holds at most besides the scores.
 
         Args:
             rows: queries at a time.
@@ -89,70 +88,59 @@ class Queries:
         """
         # The first queries have the most answers.
         answers = int(self.starts[min(rows, len(self.anchors))])
-        verdicts = min(max(COMPARED, num_entities), rows * num_entities) + num_entities
-        return 8 * (12 * answers + 4 * min(LEAVING, len(self.known))) + size * verdicts
+        compared = min(max(COMPARED, num_entities), rows * num_entities) + num_entities
+        return 8 * (12 * answers + 4 * min(MASKED, len(self.known))) + size * compared
 
     def to(self, device: torch.device) -> "Queries":
-        """The same on another device; the boundaries stay, they are read as numbers."""
+        """The same on a device; ``starts`` and ``known_starts`` stay on the CPU."""
         moved = ("anchors", "relations", "answers", "triples", "known", "candidates")
-        stay = {"starts": self.starts, "known_starts": self.known_starts}
-        return Queries(**{name: getattr(self, name).to(device) for name in moved}, **stay)
+        tensors = {name: getattr(self, name).to(device) for name in moved}
+        return Queries(**tensors, starts=self.starts, known_starts=self.known_starts)
 
 
 def _starts(counts: Tensor) -> Tensor:
     return torch.cat((counts.new_zeros(1), counts.cumsum(0))).cpu()
 
 
-def query_competitors(scores: Tensor, side: Queries, first: int) -> Tensor:
-    """How many compete with the answers to some queries, triple by triple: (2, ·) int64.
+def query_competitors(scores: Tensor, queries: Queries, first: int) -> Tensor:
+    """How many competitors of each right answer score above it, and how many at least as high.
 
-    How many score above the answer, and how many at least as high; neither the answer itself nor
-    other known answers among them.
+    Competitors are all entities but the answer itself and the other known answers.
 
     Args:
         scores: (b, n) of the queries from ``first`` on; overwritten.
-        side: all queries.
-        first: where the chunk begins.
+        queries: all queries.
+        first: the query of the first row.
+
+    Returns:
+        (2, ·) int64, by triple of these queries.
     """
-    stop = first + len(scores)
-    starts, counts, triples = _cut(side.starts, first, stop)
-    gold = scores[_repeat(counts, scores.device), side.answers[triples]]
-    _leave(scores, side, first)
+    bounds = queries.starts[first : first + len(scores) + 1]
+    starts, counts = bounds - bounds[0], bounds.diff()
+    row = torch.arange(len(counts)).repeat_interleave(counts).to(scores.device)
+    gold = scores[row, queries.answers[int(bounds[0]) : int(bounds[-1])]]
+    _mask_known(scores, queries, first)
     counted = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
     many = int((counts > MANY).sum())
-    for row in range(many):
-        own = slice(int(starts[row]), int(starts[row + 1]))
-        counted[:, own] = count_competitors(
-            scores[row].contiguous().expand(int(counts[row]), -1), gold[own]
-        )
-    for turn in range(MANY):
-        having = int((counts > turn).sum())
-        if having > many:
-            place = (starts[many:having] + turn).to(scores.device)
-            counted[:, place] = count_competitors(scores[many:having], gold[place])
+    for i in range(many):
+        own = slice(int(starts[i]), int(starts[i + 1]))
+        repeated = scores[i].contiguous().expand(int(counts[i]), -1)
+        counted[:, own] = count_competitors(repeated, gold[own])
+    for j in range(MANY):
+        have = int((counts > j).sum())
+        if have > many:
+            triple = (starts[many:have] + j).to(scores.device)
+            counted[:, triple] = count_competitors(scores[many:have], gold[triple])
     return counted
 
 
-def _leave(scores: Tensor, side: Queries, first: int) -> None:
-    """Take the known answers out of the race.
+def _mask_known(scores: Tensor, queries: Queries, first: int) -> None:
+    """Set the scores of known answers, the right one included, to NaN.
 
-    NaN is neither above, below nor level with anything, even where the right answer is at −∞. The
-    right answer leaves as well, and its rank is one more than those left.
+    NaN is neither above, below nor equal to anything, even if the right answer is at −∞.
     """
-    starts = side.known_starts[first : first + len(scores) + 1]
-    for left in range(int(starts[0]), int(starts[-1]), LEAVING):
-        known = torch.arange(left, min(left + LEAVING, int(starts[-1])))
-        rows = torch.bucketize(known, starts[1:], right=True)
-        entities = side.known[known[0] : known[-1] + 1]
-        scores[rows.to(scores.device), entities] = torch.nan
-
-
-def _cut(starts: Tensor, first: int, stop: int) -> tuple[Tensor, Tensor, slice]:
-    """Of the queries ``first`` to ``stop``: where each starts, how much it has, and all of it."""
-    part = starts[first : stop + 1]
-    return part - part[0], part.diff(), slice(int(part[0]), int(part[-1]))
-
-
-def _repeat(counts: Tensor, device: torch.device) -> Tensor:
-    """[2, 1] to [0, 0, 1]."""
-    return torch.arange(len(counts)).repeat_interleave(counts).to(device)
+    starts = queries.known_starts[first : first + len(scores) + 1]
+    for left in range(int(starts[0]), int(starts[-1]), MASKED):
+        index = torch.arange(left, min(left + MASKED, int(starts[-1])))
+        rows = torch.bucketize(index, starts[1:], right=True)
+        scores[rows.to(scores.device), queries.known[index[0] : index[-1] + 1]] = torch.nan

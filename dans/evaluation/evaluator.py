@@ -1,8 +1,8 @@
-"""Filtered ranking: distinct queries in blocks, counted and never sorted.
+"""Filtered ranking of head and tail queries.
 
-No rank depends on memory. Queries and entities meet in tiles, whose shapes follow from their
-numbers alone, because a product of another shape rounds otherwise. A smaller budget keeps fewer
-rows of the tiles it makes, and makes them again for the others.
+Scores are computed in tiles whose shapes depend on the numbers of queries and entities only,
+because matrix products of other shapes round differently. So ranks do not depend on memory: a
+smaller budget keeps fewer rows of each tile, and computes the tile again for the others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,24 +20,25 @@ from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 
+#: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
 
-#: What the scores of a block take, unless it has ``FEW`` queries or ``MANY``.
+#: Bytes of the scores of a block of queries, unless it has ``FEW`` queries or ``MANY``.
 MAX_BYTES = 16 * 2**20
 
-#: Scores of the tiles that a block is made of: on a CPU what its cache holds, elsewhere what keeps
-#: a device busy.
+#: Scores of a tile: what a CPU's cache holds, or what keeps another device busy.
 TILE, TILE_ELSEWHERE = 2**18, 2**22
 
-#: Queries of a block. Fewer are multiplied by other kernels, which round equal entities
-#: differently; more take memory for nothing.
+#: Queries of a block, at least and at most. Fewer are multiplied by other kernels, which round
+#: equal entities differently.
 FEW, MANY = 16, 1024
 
 
 class Protocol(TypedDict):
-    """How a report was made: two reports compare only if these agree."""
+    """How a split was ranked: reports are comparable only if these agree."""
 
     filter: list[str]
     ties: str
@@ -45,17 +46,17 @@ class Protocol(TypedDict):
 
 
 @dataclass(frozen=True)
-class Report:
-    """Filtered ranking of one split.
+class EvaluationReport:
+    """The metrics of the filtered ranking of one split.
 
     Args:
         split: the triples that were ranked.
-        protocol: the splits that filter, the rule for ties, the policy for unseen entities.
-        both: metric to value over the queries of both sides.
-        heads: the same for (?, r, t).
-        tails: the same for (h, r, ?).
-        tie_rate: share of queries whose right answer shares its score with a competitor. Above one
-            in a hundred, look for a dead encoder or saturated scores.
+        protocol: filter, ties, and triples with unseen entities.
+        both: metrics by name, over head and tail queries.
+        heads: the same over head queries (?, r, t).
+        tails: the same over tail queries (h, r, ?).
+        tie_rate: share of queries whose right answer ties with a competitor. Above 0.01, look for a
+            constant encoder or saturated scores.
     """
 
     split: str
@@ -70,7 +71,7 @@ class Report:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> "Report":
+    def from_json(cls, data: Mapping[str, object]) -> "EvaluationReport":
         """The report that ``to_json`` wrote.
 
         Raises:
@@ -84,40 +85,39 @@ class Report:
 
     @property
     def selection_metric(self) -> float:
-        """What checkpoints are chosen by: MRR of both sides."""
+        """The MRR over both sides, by which checkpoints are selected."""
         return self.both["mrr"]
 
     def is_better(self, best: float) -> bool:
-        """Is it better than the best figure so far?"""
+        """Is the selection metric better than this?"""
         return self.selection_metric > best
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """What is recorded at a validation."""
+        """The metrics to log, by side."""
         return {"both": self.both, "heads": self.heads, "tails": self.tails}
 
     def summary(self) -> str:
-        """Half a line."""
+        """Split, MRR and Hits@1 in a phrase."""
         return f"{self.split} MRR {self.selection_metric:.4f}, Hits@1 {self.both['hits@1']:.4f}"
 
     def table(self) -> list[str]:
-        """The lines to print: one side a row, one metric a column."""
-        rows = {"both": self.both, "heads": self.heads, "tails": self.tails}
+        """The lines of a table: a row per side, a column per metric."""
         cells = [[self.split, *self.both]] + [
             [side, *(str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())]
-            for side, numbers in rows.items()
+            for side, numbers in self.metrics().items()
         ]
         return ["".join([f"{side:<6}", *(f"{cell:>11}" for cell in row)]) for side, *row in cells]
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where the right answers came in, query by query; the first column is (?, r, t).
+    """The rank of every triple's head and tail; column 0 is (?, r, t), column 1 is (h, r, ?).
 
     Args:
-        triples: (f, 3) the triples ranked, in the split's order.
-        optimistic: (f, 2) int64 ranks, ties won.
-        pessimistic: (f, 2) int64 ranks, ties lost.
-        candidates: (f, 2) int64 competitors, the right answer among them.
+        triples: (f, 3) the ranked triples, in the order of the split.
+        optimistic: (f, 2) int64 ranks, the right answer before its ties.
+        pessimistic: (f, 2) int64 ranks, the right answer after its ties.
+        candidates: (f, 2) int64 competitors and the right answer.
     """
 
     triples: Tensor
@@ -127,39 +127,35 @@ class Ranks:
 
     @property
     def realistic(self) -> Tensor:
-        """(f, 2) float64, ties counted half."""
+        """(f, 2) float64 ranks, ties counting half."""
         return (self.optimistic + self.pessimistic).double() / 2
 
     @property
     def heads(self) -> Tensor:
-        """(f,) realistic ranks of the head in (?, r, t)."""
+        """(f,) realistic ranks of the heads."""
         return self.realistic[:, 0]
 
     @property
     def tails(self) -> Tensor:
-        """(f,) realistic ranks of the tail in (h, r, ?)."""
+        """(f,) realistic ranks of the tails."""
         return self.realistic[:, 1]
 
 
 class Evaluator:
-    """Filtered ranking of both sides, the filter being all three splits.
+    """Ranks the head and the tail of every triple of a split, filtered by all three splits.
 
-    For each triple of a split the queries (h, r, ?) and (?, r, t) are put to the decoder; every
-    other known answer leaves the race, and the rank of the right one is counted, ties half. Equal
-    queries are asked once, and the scores of one block of them exist at a time.
-
-    The budget covers all that ranking holds at a time: scores, tiles, queries, verdicts. It does
-    not cover what is there before and after: the triples and their filter, the model, the entities'
-    embeddings (and making them: an encoder takes the whole graph), and the ranks.
+    Equal queries are scored once, and the scores of one block of queries exist at a time. The
+    budget covers scores, tiles, queries and comparisons; not the triples and their filter, the
+    model, the entity embeddings and the ranks.
 
     Args:
         kg: the graph; its three splits filter.
         split: the triples to rank.
-        ks: where to cut Hits@k.
-        unseen: ``"rank"`` every triple, or ``"drop"`` those that hold an entity training never saw.
-            Such an entity stays a candidate either way.
-        budget: what may be held at a time; None: a quarter of what is free at each ranking. The
-            ranks do not depend on it.
+        ks: the k of Hits@k.
+        unseen: ``"rank"`` all triples, or ``"drop"`` those with an entity that is in no training
+            triple. Such an entity is a candidate either way.
+        budget: memory for ranking; None: a quarter of what is free at each ranking. Ranks do not
+            depend on it.
 
     Raises:
         InputError: the split is empty, or an option is out of range.
@@ -195,11 +191,11 @@ class Evaluator:
         self._heads = Queries.of(tails, relations, heads, lambda t, r: known.heads(r, t), n)
         self._tails = Queries.of(heads, relations, tails, known.tails, n)
 
-    def __call__(self, decoder: Decoder, entities: Tensor) -> Report:
-        """Rank the split.
+    def __call__(self, decoder: Decoder, entities: Tensor) -> EvaluationReport:
+        """Rank the split and compute its metrics.
 
         Args:
-            decoder: asked for query embeddings, and matched with every entity.
+            decoder: scores; used without dropout, whatever mode it is in.
             entities: (n, d) their embeddings; the work is done on their device.
 
         Raises:
@@ -209,17 +205,11 @@ class Evaluator:
 
     @torch.no_grad()
     def ranks(self, decoder: Decoder, entities: Tensor) -> Ranks:
-        """The rank of each triple's head and tail, for paired tests and reports by relation.
-
-        Nothing is dropped, whatever mode the decoder is in.
-
-        Args:
-            decoder: as for a report.
-            entities: (n, d).
+        """The rank of every triple's head and tail, for paired tests and reports by relation.
 
         Raises:
             FloatingPointError: a score is NaN.
-            InputError: not even one query fits in the budget.
+            InputError: the budget is too small for one query.
             ValueError: entities are missing.
         """
         n = self.kg.num_entities
@@ -233,10 +223,10 @@ class Evaluator:
             )
         return Ranks(self.triples, *torch.stack(columns, 2).cpu())
 
-    def report(self, ranks: Ranks) -> Report:
-        """Summarise ranks, those of ``ranks`` or some of their rows."""
+    def report(self, ranks: Ranks) -> EvaluationReport:
+        """The metrics of ranks, all of ``ranks`` or some of their rows."""
         realistic, candidates = ranks.realistic, ranks.candidates
-        return Report(
+        return EvaluationReport(
             split=self.split,
             protocol={
                 "filter": list(SPLITS),
@@ -251,39 +241,48 @@ class Evaluator:
 
     def _side(
         self,
-        side: Queries,
-        ask: Callable[[Tensor, Tensor], Tensor],
+        queries: Queries,
+        embed: Callable[[Tensor, Tensor], Tensor],
         decoder: Decoder,
         entities: Tensor,
     ) -> Tensor:
-        """Optimistic and pessimistic ranks and candidates, (3, f), in the split's order."""
-        asked, n, size = len(side.anchors), len(entities), entities.element_size()
-        most, wide = _shape(asked, n, entities)
-        each = n * size
+        """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f).
+
+        Args:
+            queries: of that side.
+            embed: anchors' embeddings and relation ids to query embeddings.
+            decoder: scores.
+            entities: (n, d).
+        """
+        q, n, size = len(queries.anchors), len(entities), entities.element_size()
+        # Blocks and tiles of nearly one size: small remainders would be rounded differently.
+        most = min(max(MAX_BYTES // (n * size), FEW), MANY)
+        most = ceil(q / ceil(q / most))
         rows = max(most, FEW)
-        held = decoder.asking(rows) + decoder.matching(rows, wide)
-        fixed = held * size + side.held(most, n, size)
+        wide = _tile_width(rows, entities)
+        held = query_cost(decoder, rows) + score_cost(decoder, rows, wide)
+        fixed = held * size + queries.bytes_held(most, n, size)
         budget = self.budget or Budget(place=entities.device)
 
         def competitors(block: slice) -> Tensor:
-            # A function of its own, so that one part's scores are gone before the next are made.
+            # A function, so that the scores of one part are freed before the next are computed.
             def of(part: slice) -> Tensor:
-                related = side.relations[block]
-                queries = ask(entities.index_select(0, side.anchors[block]), related)
-                refuse = partial(self._refuse_nan, relations=related[part])
-                scores = score_all(decoder, queries, entities, part=part, wide=wide, check=refuse)
-                return query_competitors(scores, side, block.start + part.start)
+                relations = queries.relations[block]
+                embedded = embed(entities.index_select(0, queries.anchors[block]), relations)
+                check = partial(self._refuse_nan, relations=relations[part])
+                scores = score_all(decoder, embedded, entities, part=part, wide=wide, check=check)
+                return query_competitors(scores, queries, block.start + part.start)
 
-            parts = budget.chunks(block.stop - block.start, each, of, fixed=fixed)
+            parts = budget.chunks(block.stop - block.start, n * size, of, fixed=fixed)
             return torch.cat(list(parts), 1)
 
-        blocks = [slice(first, min(first + most, asked)) for first in range(0, asked, most)]
+        blocks = [slice(first, min(first + most, q)) for first in range(0, q, most)]
         counted = torch.cat([competitors(block) for block in blocks], 1)
-        ranks = torch.cat((1 + counted, side.candidates.unsqueeze(0)))
-        return torch.empty_like(ranks).index_copy_(1, side.triples, ranks)
+        ranks = torch.cat((1 + counted, queries.candidates.unsqueeze(0)))
+        return torch.empty_like(ranks).index_copy_(1, queries.triples, ranks)
 
     def _refuse_nan(self, scores: Tensor, left: int, *, relations: Tensor) -> None:
-        # A sum is NaN if a term is, or if both infinities are among them: cheap, then certain.
+        # The sum is NaN if a score is, or if +∞ and −∞ are among them: a cheap test, then an exact.
         if not scores.sum().isnan():
             return
         wrong = scores.isnan().nonzero()
@@ -305,26 +304,25 @@ def score_all(
     wide: int | None = None,
     check: Callable[[Tensor, int], None] | None = None,
 ) -> Tensor:
-    """Scores of all entities for some queries, in tiles, so that equal entities have equal scores.
+    """Scores of all entities, in tiles such that equal entities get equal scores.
 
-    Products of few rows, or of few that are left over, are rounded differently: tiles are made of
-    all queries, ``FEW`` at the least, and are nearly of one size.
+    Products of few rows or columns are rounded differently: tiles have at least ``FEW`` queries,
+    and nearly one width.
 
     Args:
-        decoder: matches queries with entities.
+        decoder: scores.
         queries: (q, d).
         entities: (n, d).
         part: the queries whose scores are kept, p of them.
-        wide: entities of a tile; None: as suits the queries.
-        check: given the scores kept of a tile, (p, ·), and its first entity.
+        wide: entities of a tile; None: by the number of queries.
+        check: called with the kept scores of each tile, (p, ·), and its first entity.
 
     Returns:
-        (p, n), laid out entity by entity.
+        (p, n), stored entity by entity.
     """
     if len(queries) < FEW:
-        more = queries[-1:].expand(FEW - len(queries), -1)
         part = slice(*part.indices(len(queries)))
-        queries = torch.cat((queries, more))
+        queries = torch.cat((queries, queries[-1:].expand(FEW - len(queries), -1)))
     wide = wide or _tile_width(len(queries), entities)
 
     def tile(left: int) -> Tensor:
@@ -334,26 +332,15 @@ def score_all(
         return scores.T
 
     first = tile(0)
-    board = first.new_empty(len(entities), first.shape[1])
-    board[:wide] = first
+    by_entity = first.new_empty(len(entities), first.shape[1])
+    by_entity[:wide] = first
     del first
     for left in range(wide, len(entities), wide):
-        board[left : left + wide] = tile(left)
-    return board.T
-
-
-def _shape(asked: int, num_entities: int, entities: Tensor) -> tuple[int, int]:
-    """Queries of a block and entities of a tile; all but the last ones are as large.
-
-    Blocks and tiles are nearly of one size: few that are left over would be rounded differently.
-    """
-    rows = MAX_BYTES // (num_entities * entities.element_size())
-    rows = min(max(rows, FEW), MANY)
-    rows = ceil(asked / ceil(asked / rows))
-    return rows, _tile_width(max(rows, FEW), entities)
+        by_entity[left : left + wide] = tile(left)
+    return by_entity.T
 
 
 def _tile_width(rows: int, entities: Tensor) -> int:
-    """Entities of a tile for some queries."""
+    """Entities of a tile of so many queries; all tiles are nearly of one width."""
     tile = TILE if entities.device.type == "cpu" else TILE_ELSEWHERE
     return ceil(len(entities) / ceil(len(entities) / max(1, tile // rows)))

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-#: Scores compared at a time: the verdicts stay in the cache until they are summed.
+#: Scores compared at a time: the comparisons stay in the cache until they are summed.
 COMPARED = 2**19
 
 
 def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Filtered rank of each true answer; ties count half.
+    """Filtered rank of each right answer, ties counting half.
 
     rank = 1 + |{competitors with a higher score}| + |{competitors with an equal score}| / 2
 
-    Ties count half, the expected rank under random order (Sun et al. 2020, arXiv:1911.03903).
+    This is the expected rank under random order (Sun et al. 2020, arXiv:1911.03903).
 
     Args:
         scores: (b, n) floats, larger is truer.
         truth: (b,) the column of the right answer.
-        known: other right answers, which do not compete: their rows and their columns, (p,) each.
+        known: rows and columns of other known answers, (p,) each, which are no competitors.
 
     Returns:
         (b,) float64.
@@ -39,7 +39,7 @@ def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = No
         raise FloatingPointError(f"scores: NaN in row {row}, column {column}; the model diverged")
     column = truth.unsqueeze(1)
     gold = scores.gather(1, column).squeeze(1)
-    # NaN is neither above, below nor level with anything, even where the right answer is at −∞.
+    # NaN is neither above, below nor equal to anything, even if the right answer is at −∞.
     scores = scores.scatter(1, column, torch.nan)
     if known is not None:
         scores[known] = torch.nan
@@ -47,14 +47,13 @@ def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = No
 
 
 def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:
-    """How many scores of each row are above its right answer's, and how many at least as high.
+    """How many competitors of each row score above its right answer, and how many at least as high.
 
-    Every rank is made of these two numbers: 1 + the first with ties won, 1 + the second with ties
-    lost, their mean with ties counted half.
+    1 + the first is the optimistic rank, 1 + the second the pessimistic, their mean the realistic.
 
     Args:
-        scores: (p, n) of competitors; NaN where there is none.
-        gold: (p,) scores of the right answers, which are not among the competitors.
+        scores: (p, n); NaN for what is no competitor, the right answer included.
+        gold: (p,) scores of the right answers.
 
     Returns:
         (2, p) int64.
@@ -65,40 +64,39 @@ def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:
                 [2]])
     """
     by_entity = 0 < scores.stride(0) < scores.stride(1)
-    board, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
-    lines, width = board.shape
+    lines, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
+    rows, width = lines.shape
     step = max(1, COMPARED // width)
-    # Verdicts in the type of the scores: comparing into booleans is not vectorised on a CPU.
-    verdict = board.new_empty(min(step, lines), width)
+    # Results in the dtype of the scores: comparisons into bool are not vectorised on a CPU.
+    result = lines.new_empty(min(step, rows), width)
     exact = torch.promote_types(scores.dtype, torch.float32 if width < 2**24 else torch.float64)
     totals = gold.new_zeros(2, len(gold), dtype=torch.float64)
-    for first in range(0, lines, step):
-        rows = slice(first, first + step)
-        part, cut = board[rows], bar if by_entity else bar[rows]
+    for first in range(0, rows, step):
+        own = slice(first, first + step)
+        part, cut = lines[own], bar if by_entity else bar[own]
         for total, compare in zip(totals, (torch.gt, torch.ge), strict=True):
-            wins = compare(part, cut, out=verdict[: len(part)]).sum(1 - by_entity, dtype=exact)
-            (total if by_entity else total[rows]).add_(wins)
+            wins = compare(part, cut, out=result[: len(part)]).sum(1 - by_entity, dtype=exact)
+            (total if by_entity else total[own]).add_(wins)
     return totals.long()
 
 
 def metrics(
     ranks: Tensor, candidates: Tensor, *, ks: Sequence[int] = (1, 3, 10)
 ) -> dict[str, float]:
-    """Summarise the ranks of single right answers.
+    """MRR, mean rank, Hits@k, NDCG@5 and AMRI of ranks.
 
     With rank ρ_i among c_i candidates:
 
         mrr = mean 1/ρ,  hits@k = mean [ρ ≤ k],  ndcg@5 = mean [ρ ≤ 5] / log2(1 + ρ),
         amri = 1 − 2 Σ(ρ − 1) / Σ(c − 1)
 
-    A rank of 1.5 is no hit at 1. ``amri`` is 1 for a perfect model and 0 for a constant or random
-    one, whatever the number of candidates (Berrendorf et al. 2020, arXiv:2002.06914); it is 0 where
-    no query has a competitor.
+    ``amri`` is 1 for a perfect model and 0 in expectation for a random one, whatever the number of
+    candidates (Berrendorf et al. 2020, arXiv:2002.06914); it is 0 if no query has a competitor.
 
     Args:
         ranks: (q,) one per query, from 1.
-        candidates: (q,) the competitors of each query, the right answer among them.
-        ks: where to cut Hits@k.
+        candidates: (q,) the competitors of each query and the right answer.
+        ks: the k of Hits@k.
 
     Raises:
         ValueError: there are no ranks.

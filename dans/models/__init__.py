@@ -3,5 +3,5 @@
 from dans.models.encoders import Encoder, Lookup
 from dans.models.rgcn import RGCN, FrozenRGCN
 
-#: encoders by the name recipes use
+#: Encoders by their names in recipes.
 ENCODERS: dict[str, type[Encoder]] = {"lookup": Lookup, "rgcn": RGCN, "rgcn_frozen": FrozenRGCN}

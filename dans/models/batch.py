@@ -1,44 +1,50 @@
 """Batches of triples as embeddings, and their negatives."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Compares query embeddings with entity embeddings over the last axis; larger is truer.
+if TYPE_CHECKING:
+    from dans.models.decoders import Decoder
+
+#: Scores query embeddings against entity embeddings over the last axis; larger is truer.
 ScoreQuery = Callable[[Tensor, Tensor], Tensor]
 
-#: Corrupted triples made at a time on a CPU, so that what lies between stays in its cache.
-CORRUPTED = 2**14
+#: Corrupted triples written at a time on a CPU, so that intermediate results stay in its cache.
+CHUNK = 2**14
 
 
 @dataclass(frozen=True)
 class Positives:
-    """A batch of triples, and the embeddings a model has for them now.
+    """A batch of triples and their current embeddings.
 
-    A decoder asks two queries of each triple, (h, r, ?) and (?, r, t), and turns each into a *query
-    embedding*; ``score_query`` compares a query with any entity embedding. Samplers and losses need
-    no more than that, so none of them imports a decoder.
+    Each triple has two queries, (h, r, ?) and (?, r, t). Each is a *query embedding*, which
+    ``score_query`` compares with any entity embedding: all that samplers and losses need.
+
+    Made by `Model.encode_batch`, or by `from_embeddings`.
 
     Args:
-        triples: (b, 3) int64 ids; they index the rows of ``entities``.
+        triples: (b, 3) int64 ids; heads and tails are rows of ``entities``.
         h: (b, d) embeddings of the heads.
-        r: (b, ·) embeddings of the relations, as wide as the decoder wants them.
+        r: (b, d_r) embeddings of the relations.
         t: (b, d) embeddings of the tails.
-        tail_query: (b, d) the query embeddings of (h, r, ?).
-        head_query: (b, d) the query embeddings of (?, r, t).
-        entities: (n, d) every entity a negative may be drawn from.
+        tail_query: (b, d) query embeddings of (h, r, ?).
+        head_query: (b, d) query embeddings of (?, r, t).
+        entities: (n, d) embeddings of all entities that can be negatives.
         score_query: broadcasts over (..., d) to scores (...).
-        reciprocal: do the two queries of one triple have two different scores?
-        dot: is ``score_query`` a dot product plus ``shift``? Then many negatives are matched by one
+        reciprocal: do the two queries of one triple have different scores?
+        dot: is ``score_query`` a dot product plus ``shift``? Then many negatives are scored by one
             matrix product.
-        shift: what ``score_query`` adds to every score, where it is a dot product.
-        is_head_query: (b,) bool, the one query that each triple stands for: (?, r, t), or (h, r, ?)
-            where False. None: both.
-        shared_negatives: (p,) rows of ``entities``, those an objective wanted beside the triples'
-            own.
+        shift: what ``score_query`` adds to a dot product.
+        is_head_query: (b,) bool, where each triple stands for one of its queries only: (?, r, t)
+            where True. None: both.
+        shared_negatives: (p,) rows of ``entities``: the objective's `Objective.entities_needed`.
     """
 
     triples: Tensor
@@ -56,8 +62,44 @@ class Positives:
     shared_negatives: Tensor | None = None
 
     @classmethod
-    def of_ids(cls, triples: Tensor, num_entities: int) -> "Positives":
-        """Triples without embeddings: all that a sampler needs which does not look at a model.
+    def from_embeddings(
+        cls, triples: Tensor, entities: Tensor, decoder: Decoder | None = None
+    ) -> Positives:
+        """A batch from entity embeddings and a decoder.
+
+        Args:
+            triples: (b, 3) int64; heads and tails are rows of ``entities``.
+            entities: (n, d).
+            decoder: scores them; None: DistMult whose relation embeddings are all ones.
+
+        Example:
+            >>> entities = torch.tensor([[1., 0.], [2., 1.]])
+            >>> Positives.from_embeddings(torch.tensor([[0, 0, 1]]), entities).scores()
+            tensor([[2.]])
+        """
+        heads, relations, tails = triples.unbind(-1)
+        # One gather for both: each has a gradient as large as the table.
+        h, t = F.embedding(torch.cat((heads, tails)), entities).chunk(2)
+        if decoder is None:
+            return cls(triples, h, torch.ones_like(h), t, h, t, entities, _dot, dot=True)
+        tail_query, head_query = decoder.both_queries(h, relations, t)
+        return cls(
+            triples=triples,
+            h=h,
+            r=decoder.embeddings(relations),
+            t=t,
+            tail_query=tail_query,
+            head_query=head_query,
+            entities=entities,
+            score_query=decoder.score_query,
+            reciprocal=decoder.reciprocal,
+            dot=decoder.dot,
+            shift=decoder.shift,
+        )
+
+    @classmethod
+    def of_ids(cls, triples: Tensor, num_entities: int) -> Positives:
+        """Triples without embeddings, for samplers that do not use the model.
 
         Args:
             triples: (b, 3) int64 ids.
@@ -70,14 +112,14 @@ class Positives:
         """
         empty = torch.empty(len(triples), 0, device=triples.device)
         entities = torch.empty(num_entities, 0, device=triples.device)
-        return cls(triples, empty, empty, empty, empty, empty, entities, _no_vectors)
+        return cls(triples, empty, empty, empty, empty, empty, entities, _no_embeddings)
 
     def __len__(self) -> int:
-        """How many triples."""
+        """The number of triples."""
         return len(self.triples)
 
     def __post_init__(self) -> None:
-        """Check the shapes that cross module borders."""
+        """Check shapes."""
         if self.triples.ndim != 2 or self.triples.shape[1] != 3:
             raise ValueError(f"triples: expected (b, 3), got {tuple(self.triples.shape)}")
         for name in ("h", "t", "tail_query", "head_query"):
@@ -85,25 +127,25 @@ class Positives:
             if rows != len(self.triples):
                 raise ValueError(f"{name}: expected {len(self.triples)} rows, got {rows}")
 
-    def detach(self) -> "Positives":
-        """The same triples, cut off from the model: nothing computed from them can move it."""
-        embeddings = ("h", "r", "t", "tail_query", "head_query", "entities")
-        return replace(self, **{name: getattr(self, name).detach() for name in embeddings})
+    def detach(self) -> Positives:
+        """The same batch without gradients to the model."""
+        names = ("h", "r", "t", "tail_query", "head_query", "entities")
+        return replace(self, **{name: getattr(self, name).detach() for name in names})
 
-    def slice(self, start: int, stop: int) -> "Positives":
-        """Triples ``start`` to ``stop``, over the same entities."""
+    def slice(self, start: int, stop: int) -> Positives:
+        """Triples ``start`` to ``stop``, with the same entities."""
         rows = ["triples", "h", "r", "t", "tail_query", "head_query"]
         rows += [] if self.is_head_query is None else ["is_head_query"]
         return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
 
     def scores(self, replaces_head: Tensor | None = None) -> Tensor:
-        """Scores of the triples, each asked the way its negatives are.
+        """Scores of the triples, by the same query as their negatives.
 
         Args:
-            replaces_head: (b, k) bool, the sides of the negatives.
+            replaces_head: (b, k) bool, the corrupted positions of the negatives.
 
         Returns:
-            (b, 1); or (b, k) where the two queries of a triple have different scores.
+            (b, 1); or (b, k) if the two queries of a triple have different scores.
         """
         as_tail = self.score_query(self.tail_query, self.t).unsqueeze(1)
         if not self.reciprocal or replaces_head is None:
@@ -114,20 +156,18 @@ class Positives:
 
 @dataclass(frozen=True)
 class Negatives:
-    """Negatives: embeddings that stand in for one side of a triple.
+    """Negatives of a batch: entity embeddings that replace the head or the tail of a triple.
 
-    An entity-level sampler also knows whose embedding a negative is; a generator does not. Scoring
-    needs only the embeddings, so nothing downstream asks which kind it got.
+    Scoring needs the embeddings only; those drawn from the entities also have ids, generated ones
+    do not.
 
     Args:
         embeddings: (b, k, d).
-        replaces_head: (b, k) bool; False where the negative replaces the tail.
-        ids: (b, k) rows of the entities whose embeddings these are; None for generated ones.
-        valid: (b, k) bool; False where a negative is a known triple and must not count. None: all
-            count.
-        weights: (b, k) floats without gradient, by which a loss multiplies each negative's term.
-        partial_ids: (b, k), where only some were generated: ids of the others, −1 for these. None:
-            no more is known than ``ids`` says.
+        replaces_head: (b, k) bool: is the head the corrupted position?
+        ids: (b, k) rows of the entities; None if any is generated.
+        valid: (b, k) bool, False for a known triple, which does not count. None: all count.
+        weights: (b, k) weights in the loss, without gradient.
+        partial_ids: (b, k) where only some are generated: the ids of the others, −1 for these.
     """
 
     embeddings: Tensor
@@ -138,7 +178,7 @@ class Negatives:
     partial_ids: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Check the shapes that cross module borders."""
+        """Check shapes."""
         expected = self.embeddings.shape[:2]
         for name in ("replaces_head", "ids", "valid", "weights", "partial_ids"):
             given = getattr(self, name)
@@ -148,8 +188,8 @@ class Negatives:
     @classmethod
     def of(
         cls, entities: Tensor, ids: Tensor, replaces_head: Tensor, valid: Tensor | None = None
-    ) -> "Negatives":
-        """Negatives that are rows of the entities: gradients flow into those rows.
+    ) -> Negatives:
+        """Negatives by entity id, with gradients into their rows.
 
         Args:
             entities: (n, d).
@@ -160,13 +200,7 @@ class Negatives:
         return cls(F.embedding(ids, entities), replaces_head, ids, valid)
 
     def triples(self, positives: Tensor) -> Tensor:
-        """The corrupted triples as ids.
-
-        Args:
-            positives: (b, 3).
-
-        Returns:
-            (b, k, 3).
+        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives.
 
         Raises:
             ValueError: these negatives were generated and have no ids.
@@ -178,7 +212,7 @@ class Negatives:
     def scores(self, positives: Positives) -> Tensor:
         """Scores of the corrupted triples, (b, k)."""
         if positives.dot:
-            # Both queries at once: half the memory traffic of choosing a query for each negative.
+            # Both queries at once: half the memory traffic of choosing a query per negative.
             queries = torch.stack((positives.tail_query, positives.head_query), dim=-1)
             as_tail, as_head = (self.embeddings @ queries).unbind(-1)
             scores = torch.where(self.replaces_head, as_head, as_tail)
@@ -191,16 +225,20 @@ class Negatives:
         return positives.score_query(query, self.embeddings)
 
 
-def _no_vectors(query: Tensor, entity: Tensor) -> Tensor:
+def _dot(query: Tensor, entity: Tensor) -> Tensor:
+    return (query * entity).sum(-1)
+
+
+def _no_embeddings(query: Tensor, entity: Tensor) -> Tensor:
     raise ValueError("these triples have no embeddings to score; see Positives.of_ids")
 
 
 def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
-    """Put entities in the place of one side of triples.
+    """Triples with the head or the tail replaced by other entities.
 
     Args:
         positives: (b, 3).
-        ids: (b, k) entities.
+        ids: (b, k) the new entities.
         replaces_head: (b, k) bool.
 
     Returns:
@@ -213,20 +251,14 @@ def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
                  [0, 7, 6]]])
     """
     triples = ids.new_empty(*ids.shape, 3)
-    rows = len(ids) if ids.device.type != "cpu" else max(1, CORRUPTED // max(1, ids.shape[1]))
-    if len(ids):
-        parts = (part.split(rows) for part in (positives, ids, replaces_head, triples))
-        for given in zip(*parts, strict=True):
-            _corrupt(*given)
+    rows = len(ids) if ids.device.type != "cpu" else max(1, CHUNK // max(1, ids.shape[1]))
+    for start in range(0, len(ids), max(1, rows)):
+        part = slice(start, start + rows)
+        heads, relations, tails = positives[part].unsqueeze(1).unbind(-1)
+        new, (new_heads, same_relations, new_tails) = ids[part], triples[part].unbind(-1)
+        # A choice by bits: branches on random sides are mispredicted, at ten times the cost.
+        mask = replaces_head[part].to(ids.dtype).neg_()
+        torch.bitwise_xor((new ^ heads).bitwise_and_(mask), heads, out=new_heads)
+        same_relations.copy_(relations)
+        torch.bitwise_xor((new ^ tails).bitwise_and_(mask), new, out=new_tails)
     return triples
-
-
-def _corrupt(positives: Tensor, ids: Tensor, replaces_head: Tensor, triples: Tensor) -> None:
-    """Write corrupted triples into (b, k, 3) triples."""
-    heads, relations, tails = positives.unsqueeze(1).unbind(-1)
-    new_heads, same_relations, new_tails = triples.unbind(-1)
-    # By bits, not by choices: no processor foresees a coin, and a wrong guess costs ten of these.
-    mask = replaces_head.to(ids.dtype).neg_()
-    torch.bitwise_xor((ids ^ heads).bitwise_and_(mask), heads, out=new_heads)
-    same_relations.copy_(relations)
-    torch.bitwise_xor((ids ^ tails).bitwise_and_(mask), ids, out=new_tails)

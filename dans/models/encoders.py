@@ -1,4 +1,4 @@
-"""What an encoder is: the messages of a graph in, one embedding per entity out."""
+"""Encoders: an embedding for every entity, from the message graph or from a table."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,12 +8,11 @@ from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
-from dans.models.dropout import check_share, drop
-from dans.models.initialization import Initial, draw
+from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 
 class Encoder(nn.Module, ABC):
-    """Gives every entity an embedding."""
+    """Maps a message graph to an embedding for every entity."""
 
     #: d, the width of an entity embedding
     dim: int
@@ -28,27 +27,26 @@ class Encoder(nn.Module, ABC):
         """The embeddings of some entities, (u, d).
 
         Args:
-            messages: of the graph.
+            messages: the graph.
             ids: (u,) distinct entities.
-            sparse: give gradients of no other rows, where the encoder can.
+            sparse: sparse gradients, where the encoder can give them.
         """
         return F.embedding(ids, self(messages))
 
 
 class Lookup(Encoder):
-    """One free embedding per entity: the ablation that ignores the graph.
+    """A table of free embeddings that ignores the graph.
 
-    Dropout draws one mask for each entity and step: all queries of a batch that start from the
-    entity share it, and so does the entity as a candidate for their answers. LibKGE draws for each
-    query afresh, and for candidates apart.
+    Dropout draws one mask per entity and step, shared by all queries of a batch and by the entity
+    as a candidate answer; LibKGE draws one per query, and others for candidates.
 
     Args:
         num_entities: n.
         dim: d.
-        init: standard deviation of the embeddings at the start; their mean is 0. Other
-            distributions read it otherwise: see ``dans.models.initialization.draw``.
-        initial: the distribution they are drawn from.
-        dropout: share of coordinates dropped, afresh at each step; see above.
+        init: standard deviation of the initial embeddings; of other distributions, see
+            ``dans.models.embedding_tables.draw``.
+        initial: the distribution of the initial embeddings.
+        dropout: share of coordinates dropped at each step.
 
     Raises:
         InputError: an option out of range.
@@ -80,17 +78,16 @@ class Lookup(Encoder):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the embeddings anew."""
+        """Initialise the embeddings anew."""
         draw(self.entities.weight, self.initial, self.init)
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The embeddings as they are, (n, d)."""
+        """The whole table, (n, d), with dropout in training."""
         return self._dropped(self.entities.weight)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """Some of the embeddings, (u, d); see ``Encoder``."""
-        embeddings = F.embedding(ids, self.entities.weight, sparse=sparse)
-        return self._dropped(embeddings)
+        """Rows of the table, (u, d), with dropout in training."""
+        return self._dropped(F.embedding(ids, self.entities.weight, sparse=sparse))
 
     def _dropped(self, embeddings: Tensor) -> Tensor:
         return drop(embeddings, self.dropout) if self.training else embeddings

@@ -1,32 +1,27 @@
-"""The sum over messages, fast, on any device and in plain torch.
+"""Relational message passing, out = Σ_r A_r X W_r, in plain torch.
 
-With A_r the (n, n) sparse matrix of the normalisers of edge type r, a layer needs
-
-    out = Σ_r A_r X W_r
-
-and the gradients of X and of all W_r. A matrix per message is out of the query (48 GB for
-FB15k-237), a kernel per edge type slow. Two orders of work are better; `propagate` takes the one
-that it estimates to be cheaper.
+A_r is the sparse (n, n) matrix of the normalisers of edge type r. A matrix per message takes too
+much memory (48 GB for FB15k-237), a kernel per edge type too much time. There are two faster orders
+of operations; `propagate` takes the one with the lower estimated cost.
 
 **Grouped.** On one of its two sides a relation has fewer distinct entities, its *hubs*. One of its
-two edge types runs in to the hubs, the other out from them, and W_r is applied once per (type, hub)
-pair, a *row*:
+two edge types points to the hubs, the other away from them. W_r is applied once per (edge type,
+hub), a *row*:
 
-    in:  collect what the others send into the row      out:  copy the hub's embedding into the row
-         transform the row by W_r                             transform the row by W_r
-         deliver it to the hub                                deliver it to the others
+    to hubs:    sum the messages of a hub in its row,   from hubs:  copy the hub into its row,
+                multiply by W_r,                                    multiply by W_r,
+                copy to the hub                                     sum in the targets
 
-So out = D · blockdiag(W_r) · C · X with C collecting and D delivering. Rows stand by type, and
-types of like numbers of rows share a *bucket*, padded to one length: blockdiag(W_r) is a few
+So out = D · blockdiag(W_r) · C · X, with sparse C and D. Rows are sorted by edge type, and edge
+types with similar numbers of rows are padded to one length, a *bucket*: blockdiag(W_r) is a few
 batched products.
 
-Every triple sends a message each pathway, so A_{r+m} has the pattern of A_rᵀ. The gradient of X is
-therefore a propagation as well: of the gradient of out, the halves of in and out exchanged, by
-W_rᵀ, and with each message weighed as its opposite. C and D keep their patterns and take other
-values.
+Each triple sends a message in both directions, so A_{r+m} has the pattern of A_rᵀ. The gradient by
+X is therefore a propagation too, of the gradient by out, with both halves exchanged, W_rᵀ, and the
+weight of each message that of its inverse. C and D keep their patterns.
 
 **Basis first.** If W_r = Σ_b a_{rb} V_b, then out = Σ_b S_b X V_b with S_b = Σ_r a_{rb} A_r: only B
-products by a V_b, but every message is summed B times. On small graphs S_b is best a dense matrix.
+products by a V_b, but every message is summed B times. On small graphs S_b is a dense matrix.
 """
 
 from __future__ import annotations
@@ -41,25 +36,25 @@ from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph, reverse
 
-#: What a step costs per number, where a multiply-add of a matrix product costs 1: to sum a message,
-#: to sum it under a weight that has a gradient, to mix W_r from one basis.
+#: Costs per number, relative to a multiply-add of a matrix product: summing messages, summing them
+#: with weights that have a gradient, mixing W_r from one basis.
 PER_SUMMED, PER_WEIGHED, PER_MIXED = 6, 30, 10
 
 
 def propagate(
     x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor | None = None
 ) -> Tensor:
-    """Sum over messages: Σ_r A_r X W_r.
+    """The sum over messages, Σ_r A_r X W_r.
 
     Args:
         x: (n, d_in).
-        messages: whose normalisers are the A_r.
-        matrices: (2m, c, d_in / c, d_out / c), the c blocks on the diagonal of each W_r; or, with
+        messages: with their normalisers, the A_r.
+        matrices: (2m, c, d_in / c, d_out / c), the c diagonal blocks of each W_r; or, with
             coefficients, (B, 1, d_in, d_out), the bases V_b.
         coefficients: (2m, B), the a_{rb}.
 
     Returns:
-        (n, d_out); differentiable once, in all but the messages.
+        (n, d_out), with first derivatives by x, matrices and coefficients.
 
     Example:
         >>> messages = MessageGraph.of(torch.tensor([[0, 0, 1], [2, 0, 1]]), 3, 1)
@@ -80,7 +75,7 @@ def propagate(
 def grouped(
     x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor | None = None
 ) -> Tensor:
-    """`propagate`, in the first order of work."""
+    """`propagate`, grouped."""
     plan = Plan.of(messages, x.dtype)
     if coefficients is None:
         by_row = matrices.index_select(0, plan.etypes)
@@ -94,19 +89,19 @@ def grouped(
 def basis_first_dense(
     x: Tensor, messages: MessageGraph, bases: Tensor, coefficients: Tensor
 ) -> Tensor:
-    """`propagate`, in the second, with all S_b as one dense (n·B, n) matrix."""
+    """`propagate`, basis first, with all S_b as one dense (n·B, n) matrix."""
     n, b = messages.num_entities, len(bases)
     values = coefficients.index_select(0, messages.etype) * messages.weight.to(x.dtype)[:, None]
     row = messages.targets[:, None] * b + torch.arange(b, device=x.device)
-    place = row * n + messages.sources[:, None]
-    mixed = x.new_zeros(n * b * n).index_add(0, place.flatten(), values.flatten())
+    index = row * n + messages.sources[:, None]
+    mixed = x.new_zeros(n * b * n).index_add(0, index.flatten(), values.flatten())
     return (mixed.view(n * b, n) @ x).view(n, -1) @ bases.flatten(0, 2)
 
 
 def basis_first_sparse(
     x: Tensor, messages: MessageGraph, bases: Tensor, coefficients: Tensor
 ) -> Tensor:
-    """`propagate`, in the second, with the S_b as sparse matrices of one pattern."""
+    """`propagate`, basis first, with sparse S_b of one pattern."""
     values = coefficients.index_select(0, messages.etype) * messages.weight.to(x.dtype)[:, None]
     summed: Tensor = _SumByBasis.apply(x, values, messages)  # type: ignore[no-untyped-call]
     return summed.flatten(1) @ bases.flatten(0, 2)
@@ -115,7 +110,7 @@ def basis_first_sparse(
 def estimate(
     messages: MessageGraph, bases: int, width: int, width_out: int
 ) -> dict[Callable[[Tensor, MessageGraph, Tensor, Tensor], Tensor], float]:
-    """What each order of work would cost, as fitted to times on one CPU core."""
+    """The estimated cost of each order of operations, fitted to times on one CPU core."""
     n, e, types = messages.num_entities, len(messages), messages.num_etypes
     rows = 2 * int(_receivers(messages)[1].amin(0).sum())
     square = width * width_out
@@ -127,7 +122,7 @@ def estimate(
 
 
 class Sparse(NamedTuple):
-    """A sparse matrix by rows; `embedding_bag` is torch's fastest product with a dense one."""
+    """A sparse matrix in CSR form; `embedding_bag` is torch's fastest product with a dense one."""
 
     columns: Tensor
     pointers: Tensor
@@ -135,14 +130,14 @@ class Sparse(NamedTuple):
 
     @classmethod
     def pattern(cls, rows: Tensor, columns: Tensor, num_rows: int) -> tuple[Sparse, Tensor]:
-        """A matrix with entries at these places and no values yet; and the order it has them in."""
+        """A matrix with these entries and no values yet, and the order of the entries in it."""
         order = torch.argsort(rows.int(), stable=True)
         pointers = rows.new_zeros(num_rows + 1, dtype=torch.int32)
         pointers[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
         return cls(columns[order].int(), pointers, rows.new_empty(0)), order
 
     def of(self, values: Tensor) -> Sparse:
-        """The same pattern with other values, in its own order."""
+        """The same pattern with other values, in the order of its entries."""
         return self._replace(values=values)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
@@ -157,39 +152,39 @@ class Sparse(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Some edge types with equally many rows each, padding included."""
+    """Consecutive edge types with equally many rows, padding included."""
 
     etypes: slice
     rows: slice
 
     def batch(self, rows: Tensor, blocks: int) -> Tensor:
-        """Their part of (2q, d) rows, as (types, blocks, rows of a type, d / blocks)."""
+        """Their part of (2q, d) rows: (edge types, blocks, rows of each, d / blocks)."""
         types = self.etypes.stop - self.etypes.start
         width = rows.shape[1] // blocks
         return rows[self.rows].view(types, -1, blocks, width).transpose(1, 2)
 
 
 class Plan(NamedTuple):
-    """How the grouped order of work goes over some messages.
+    """Rows, buckets, C and D of a message graph.
 
-    Of its 2q rows the first half are of the types that run in to the hubs, the other half of their
-    opposites, in the same order: rows i and q + i are of one hub.
+    The first q of 2q rows are of the edge types that point to the hubs, the others of their
+    inverses, in the same order: rows i and q + i have the same hub.
     """
 
-    #: (2m,) edge types in the order of their rows
+    #: (2m,) edge types in row order
     etypes: Tensor
     #: of the first half, then of the second
     buckets: list[Bucket]
-    #: (2q, n), and the same with each message weighed as its opposite
+    #: C, (2q, n), and the same with the weights of the inverse messages
     collect: Sparse
-    collect_opposite: Sparse
-    #: (n, 2q), likewise
+    collect_inverse: Sparse
+    #: D, (n, 2q), likewise
     deliver: Sparse
-    deliver_opposite: Sparse
+    deliver_inverse: Sparse
 
     @classmethod
     def of(cls, messages: MessageGraph, dtype: torch.dtype) -> Plan:
-        """The plan for messages, made once and kept with them."""
+        """The plan of a message graph, cached in it."""
         key = ("plan", dtype)
         if key not in messages.kept:
             messages.kept[key] = cls.make(messages, dtype)
@@ -197,7 +192,7 @@ class Plan(NamedTuple):
 
     @classmethod
     def make(cls, messages: MessageGraph, dtype: torch.dtype) -> Plan:
-        """Lay out the rows, and write down which entity stands in which."""
+        """Sort and pad the rows, and find the entries of C and D."""
         m, device = messages.num_etypes // 2, messages.device
         first, receivers = _receivers(messages)
         inward = torch.arange(m, device=device) + m * (receivers[0] > receivers[1])
@@ -205,7 +200,7 @@ class Plan(NamedTuple):
         inward = inward[by_number]
         buckets, starts, q = _pad(hubs.tolist())
 
-        # The messages that run in, one for each triple: in which row is each collected?
+        # The messages to hubs, one per triple, and the row of each.
         start = torch.full_like(inward, -1).repeat(2)
         start[inward] = torch.tensor(starts, device=device)
         chosen = (start[messages.etype] >= 0).nonzero().squeeze(1)
@@ -214,7 +209,7 @@ class Plan(NamedTuple):
         before = number.cumsum(0) - number
         row = first.cumsum(0) - 1 + (start - before)[etype]
 
-        # Every entry of C, and, with its halves exchanged, of Dᵀ.
+        # The entries of C, and, with its halves exchanged, of Dᵀ.
         rows = torch.cat((row, row[first] + q))
         entities = torch.cat((messages.sources[chosen], messages.targets[chosen[first]]))
         weight = messages.weight.to(dtype)
@@ -233,13 +228,13 @@ class Plan(NamedTuple):
         )
 
     def exchanged(self) -> list[Bucket]:
-        """The buckets of the second half, then of the first: opposite each of ``buckets``."""
+        """The buckets of the inverse edge types of ``buckets``."""
         half = len(self.buckets) // 2
         return self.buckets[half:] + self.buckets[:half]
 
 
 class _Grouped(torch.autograd.Function):
-    """D · blockdiag(W_r) · C · X, of X (n, d_in) and the W_r in the plan's order."""
+    """D · blockdiag(W_r) · C · X, with the W_r in row order."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrices: Tensor, plan: Plan) -> Tensor:
@@ -255,18 +250,18 @@ class _Grouped(torch.autograd.Function):
         plan: Plan = ctx.plan
         rows, matrices = ctx.saved_tensors
         blocks = matrices.shape[1]
-        back = plan.collect_opposite @ grad.contiguous()
+        back = plan.collect_inverse @ grad.contiguous()
         parts = [matrices[bucket.etypes].mT for bucket in plan.exchanged()]
-        grad_x = plan.deliver_opposite @ _transform(back, parts, plan.buckets)
+        grad_x = plan.deliver_inverse @ _transform(back, parts, plan.buckets)
         grad_matrices = torch.zeros_like(matrices)
-        for bucket, opposite in zip(plan.buckets, plan.exchanged(), strict=True):
-            received = opposite.batch(back, blocks)
+        for bucket, inverse in zip(plan.buckets, plan.exchanged(), strict=True):
+            received = inverse.batch(back, blocks)
             _multiply(bucket.batch(rows, blocks).mT, received, grad_matrices[bucket.etypes])
         return grad_x, grad_matrices, None
 
 
 def _transform(rows: Tensor, matrices: list[Tensor], buckets: list[Bucket]) -> Tensor:
-    """Each row by its type's matrix: (2q, d_out) from (2q, d_in) and the matrices by bucket."""
+    """Each row times the W_r of its edge type: (2q, d_out) from (2q, d_in)."""
     _, blocks, _, width = matrices[0].shape
     out = rows.new_empty(len(rows), blocks * width)
     for bucket, part in zip(buckets, matrices, strict=True):
@@ -275,7 +270,7 @@ def _transform(rows: Tensor, matrices: list[Tensor], buckets: list[Bucket]) -> T
 
 
 def _multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
-    """Write left @ right to ``out``, all (types, blocks, ·, ·)."""
+    """Write left @ right to ``out``, all (edge types, blocks, ·, ·)."""
     if out.shape[1] == 1:
         torch.bmm(left.squeeze(1), right.squeeze(1), out=out.squeeze(1))
     else:
@@ -283,7 +278,7 @@ def _multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 
 def _receivers(messages: MessageGraph) -> tuple[Tensor, Tensor]:
-    """Is a message the first of its type and target, (e,)? How many are, by type, (2, m)."""
+    """Is a message the first of its edge type and target, (e,)? How many are, by type, (2, m)."""
     if "receivers" not in messages.kept:
         key = messages.etype * messages.num_entities + messages.targets
         first = torch.cat((key.new_ones(1, dtype=torch.bool), key[1:] != key[:-1]))
@@ -293,10 +288,10 @@ def _receivers(messages: MessageGraph) -> tuple[Tensor, Tensor]:
 
 
 def _pad(hubs: list[int]) -> tuple[list[Bucket], list[int], int]:
-    """Buckets for falling numbers of rows; each type's first row; how many rows in all.
+    """Buckets for falling numbers of rows, each edge type's first row, and the number of rows.
 
-    A bucket ends where padding would exceed both an eighth and eight rows. Types without messages
-    are in none.
+    A bucket ends where padding would exceed both an eighth and eight rows. Edge types without
+    messages are in no bucket.
     """
     bounds, starts, row, at = [], [0] * len(hubs), 0, 0
     while at < len(hubs) and hubs[at]:
@@ -317,7 +312,7 @@ def _pad(hubs: list[int]) -> tuple[list[Bucket], list[int], int]:
 
 
 class _SumByBasis(torch.autograd.Function):
-    """All S_b X, (n, B, d), of X (n, d) and the messages' values a_{rb} · normaliser, (e, B)."""
+    """All S_b X, (n, B, d), from X and the values a_{rb} · normaliser of the messages, (e, B)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, values: Tensor, messages: MessageGraph) -> Tensor:
@@ -342,13 +337,13 @@ class _SumByBasis(torch.autograd.Function):
         for some in torch.arange(len(messages), device=x.device).split(1 << 16):
             sent = x.index_select(0, messages.sources[some])
             for b, g in enumerate(grads):
-                heard = g.index_select(0, messages.targets[some])
-                grad_values[some, b] = (sent * heard).sum(1)
+                received = g.index_select(0, messages.targets[some])
+                grad_values[some, b] = (sent * received).sum(1)
         return grad_x, grad_values, None
 
 
 def _by_target(messages: MessageGraph) -> tuple[Sparse, Tensor]:
-    """The pattern of Σ_r A_r, (n, n) with an entry per message, and the messages in its order."""
+    """The pattern of Σ_r A_r, with an entry per message, and the order of the messages in it."""
     if "by target" not in messages.kept:
         messages.kept["by target"] = Sparse.pattern(
             messages.targets, messages.sources, messages.num_entities

@@ -1,11 +1,10 @@
-"""One encoder and one decoder."""
+"""A link prediction model: an encoder and a decoder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
 from dans.models.batch import Positives
@@ -15,7 +14,7 @@ from dans.models.encoders import Encoder
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Keep a module from dropping anything, and put it and its parts back as they were.
+    """Put a module in evaluation mode, then every part of it back in the mode it was in.
 
     Example:
         >>> layer = nn.Dropout(0.5)
@@ -35,11 +34,16 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 
 class Model(nn.Module):
-    """Entities' embeddings from a graph, and scores of triples from embeddings.
+    """An encoder, which embeds entities, and a decoder, which scores triples of embeddings.
 
-    Args:
-        encoder: gives every entity an embedding.
-        decoder: scores triples of embeddings of the same width.
+    Example:
+        >>> from dans.models import Lookup
+        >>> from dans.models.decoders import DistMult
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 1]])
+        >>> model = Model(Lookup(3, dim=4), DistMult(num_relations=1, dim=4))
+        >>> batch = model.encode_batch(triples, MessageGraph.of(triples, 3, 1))
+        >>> batch.scores().shape, batch.entities.shape
+        (torch.Size([2, 1]), torch.Size([3, 4]))
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -50,40 +54,23 @@ class Model(nn.Module):
         self.decoder = decoder
 
     def encode(self, messages: MessageGraph) -> Tensor:
-        """The embeddings of all entities of a message graph, (n, d)."""
+        """The embeddings of all entities, (n, d)."""
         return self.decoder.prepare(self.encoder(messages))
 
     def encode_rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The embeddings of some entities, (u, d); see ``Encoder.rows``."""
+        """The embeddings of some entities, (u, d); sparse gradients where the encoder has them."""
         return self.decoder.prepare(self.encoder.rows(messages, ids, sparse=sparse))
 
-    def positives(self, triples: Tensor, entities: Tensor) -> Positives:
-        """A batch of triples as embeddings.
+    def encode_batch(self, triples: Tensor, messages: MessageGraph) -> Positives:
+        """A batch of triples with embeddings, from the message graph: (b, 3) int64 ids."""
+        return self.positives(triples, self.encode(messages))
 
-        Args:
-            triples: (b, 3) int64; heads and tails index the rows of ``entities``.
-            entities: (n, d).
-        """
-        heads, relations, tails = triples.unbind(-1)
-        # Both ends at once: each gathering has a gradient as large as the table.
-        h, t = F.embedding(torch.cat((heads, tails)), entities).chunk(2)
-        tail_query, head_query = self.decoder.ask(h, relations, t)
-        return Positives(
-            triples=triples,
-            h=h,
-            r=self.decoder.embeddings(relations),
-            t=t,
-            tail_query=tail_query,
-            head_query=head_query,
-            entities=entities,
-            score_query=self.decoder.score_query,
-            reciprocal=self.decoder.reciprocal,
-            dot=self.decoder.dot,
-            shift=self.decoder.shift,
-        )
+    def positives(self, triples: Tensor, entities: Tensor) -> Positives:
+        """A batch of triples, (b, 3), from entity embeddings that exist already, (n, d)."""
+        return Positives.from_embeddings(triples, entities, self.decoder)
 
     @torch.no_grad()
     def embeddings(self, messages: MessageGraph) -> Tensor:
-        """As ``encode``, for use rather than training: no dropout, no gradient."""
+        """The embeddings of all entities, (n, d), without dropout or gradient."""
         with eval_mode(self):
             return self.encode(messages)

@@ -1,4 +1,4 @@
-"""RGCN: what the layer computes, and its weights; how it is computed fast is in ``propagate``."""
+"""RGCN: layers and encoder; ``message_passing`` computes the sum over messages."""
 
 import math
 
@@ -8,28 +8,26 @@ from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
-from dans.models.dropout import check_share, drop
+from dans.models.embedding_tables import check_share, draw, drop, freeze
 from dans.models.encoders import Encoder
-from dans.models.initialization import draw, freeze
 from dans.models.message_passing import propagate
 
 
 class RGCNLayer(nn.Module):
-    """One round of messages.
+    """One layer of relational graph convolution.
 
         out_i = Σ_r Σ_{j ∈ N_i^r} w_{ij}^r x_j W_r + x_i W_0 + b
 
-    with w the normalisers of the message graph and W_r shared in part by all edge types, either as
-    W_r = Σ_b a_{rb} V_b or as a block-diagonal matrix (Schlichtkrull et al. 2018, arXiv:1703.06103,
-    Eqs. 2 to 4).
+    with w the normalisers of the message graph, and W_r = Σ_b a_{rb} V_b or block-diagonal
+    (Schlichtkrull et al. 2018, arXiv:1703.06103, Eqs. 2 to 4).
 
     Args:
         num_etypes: 2m.
         dim_in: d_in.
         dim_out: d_out.
-        bases: how many V_b; 0: every edge type has a matrix of its own.
-        blocks: how many blocks on the diagonal; they replace the bases.
-        self_loop: is there a W_0?
+        bases: number of V_b; 0: a full matrix per edge type.
+        blocks: number of diagonal blocks, in place of bases.
+        self_loop: with W_0?
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class RGCNLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """All uniform in ±1/√(bases · d_in), as JinheonBaek/RGCN does; no bases count as one."""
+        """All uniform in ±1/√(bases · d_in), as in JinheonBaek/RGCN; no bases count as one."""
         bases = 1 if self.coefficients is None else self.coefficients.shape[1]
         bound = 1 / math.sqrt(bases * self.matrices.shape[1] * self.matrices.shape[2])
         for weights in (self.coefficients, self.matrices, self.self_loop, self.bias):
@@ -62,10 +60,10 @@ class RGCNLayer(nn.Module):
 
     def forward(self, x: Tensor, messages: MessageGraph) -> Tensor:
         """Embeddings (n, d_out) from (n, d_in)."""
-        heard = propagate(x, messages, self.matrices, self.coefficients)
+        aggregated = propagate(x, messages, self.matrices, self.coefficients)
         if self.self_loop is None:
-            return heard + self.bias
-        return torch.addmm(self.bias, x, self.self_loop).add_(heard)
+            return aggregated + self.bias
+        return torch.addmm(self.bias, x, self.self_loop).add_(aggregated)
 
 
 class RGCN(Encoder):
@@ -74,20 +72,20 @@ class RGCN(Encoder):
         X^{l+1} = dropout(ReLU(layer_l(X^l)))
 
     (Eq. 1 of Liu et al. 2024, arXiv:2410.07592; Schlichtkrull et al. 2018). The last layer has no
-    dropout and, as in the published program, no ReLU: with it no coordinate could be negative.
+    dropout and, as in the published program, no ReLU.
 
     Args:
         num_entities: n.
         num_relations: m, inverses not counted.
         dim: d, of the input embeddings and of every layer.
-        layers: rounds of messages, at least one.
-        bases: matrices that all edge types mix (4 if neither this nor ``blocks`` is given); 0 gives
-            every edge type a full matrix of its own.
-        blocks: blocks of block-diagonal matrices, in place of bases; divides ``dim``.
+        layers: at least one.
+        bases: number of bases (4 if neither this nor ``blocks`` is given); 0: a full matrix per
+            edge type.
+        blocks: number of diagonal blocks, in place of bases; divides ``dim``.
         dropout: share of coordinates dropped between layers.
-        self_loop: does an entity hear itself, through W_0?
+        self_loop: with W_0?
         last_relu: ReLU after the last layer too.
-        init: standard deviation of the input table at the start.
+        init: standard deviation of the initial input table.
 
     Raises:
         InputError: an option out of range, or both ``bases`` and ``blocks``.
@@ -139,14 +137,14 @@ class RGCN(Encoder):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the input table anew, and the layers."""
+        """Initialise the input table and the layers anew."""
         draw(self.entities.weight, "normal", self.init)
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()
 
     def forward(self, messages: MessageGraph) -> Tensor:
-        """The embeddings of all entities after the last round, (n, d)."""
+        """The embeddings of all entities, (n, d)."""
         x = self.entities.weight
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
@@ -159,10 +157,9 @@ class RGCN(Encoder):
 
 
 class FrozenRGCN(RGCN):
-    """An RGCN that is never trained: the ablation that asks what the graph alone contributes.
+    """An RGCN with random weights that are never trained, as an ablation.
 
-    Its weights are buffers under the names an RGCN gives its parameters: checkpoints hold them, and
-    no optimizer can find them. Takes the arguments of `RGCN`.
+    Its weights are buffers with the names of an RGCN's parameters. Takes the options of `RGCN`.
 
     Example:
         >>> list(FrozenRGCN(num_entities=3, num_relations=2, dim=8).parameters())
@@ -170,6 +167,6 @@ class FrozenRGCN(RGCN):
     """
 
     def reset_parameters(self) -> None:
-        """Draw the weights, and take them from the parameters."""
+        """Initialise the weights anew, as buffers."""
         super().reset_parameters()
         freeze(self)

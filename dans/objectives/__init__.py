@@ -1,1 +1,1 @@
-"""Objectives, losses and regularizers, each with the table it is chosen from."""
+"""Objectives, losses and regularizers, and the tables of their names."""

@@ -1,4 +1,4 @@
-"""Objectives: which scores to ask for, and which loss to give them to."""
+"""Training objectives: what a trainer minimises, as named terms."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,46 +13,46 @@ from dans.samplers.base import NegativeSampler, Phase
 
 
 class Objective(nn.Module, ABC):
-    """What a trainer minimises: the sum of named terms."""
+    """What a trainer minimises: the sum of named terms of a batch."""
 
-    #: can a triple stand for one of its two queries alone, and equal queries for one?
+    #: can a batch be made of single queries, so that equal queries are in one batch?
     by_query: ClassVar[bool] = False
-    #: are there negatives to tell the recorder of?
+    #: does it have negatives to log?
     has_negatives: ClassVar[bool] = False
-    #: told, once a step, of the triples and the negatives they are held against; None: nobody is
-    recorder: Callable[[Positives, Negatives], None] | None = None
+    #: called at each step with the batch and its negatives, for the negatives log
+    log_negatives: Callable[[Positives, Negatives], None] | None = None
 
     @abstractmethod
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """Named scalar terms for a batch of triples."""
+        """Named scalar terms of a batch."""
 
     def entities_needed(self, triples: Tensor) -> Tensor | None:
-        """The entities it will look at beside those of some triples, drawn anew for each batch.
+        """The entities to encode besides those of a batch, called once per batch.
 
         Args:
             triples: (b, 3) ids.
 
         Returns:
-            (p,) ids, which ``Positives.shared_negatives`` then points at; None: all entities.
+            (p,) ids, whose rows ``Positives.shared_negatives`` gives; None: all entities.
         """
         return None
 
     def phases(self) -> tuple[Phase, ...]:
-        """Inner moves made before each step of the model."""
+        """What is trained before each step of the model."""
         return ()
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Numbers worth watching at each validation."""
+        """Diagnostics of a batch, logged at each validation."""
         return {}
 
 
 class NegativeSampling(Objective):
-    """Triples against the negatives of a sampler.
+    """A loss of the scores of triples and of a sampler's negatives.
 
     Args:
-        sampler: whose negatives.
-        loss: compares the scores.
-        l2: weight of mean e² + mean r², over all entities' embeddings and the relation table.
+        sampler: draws or generates the negatives.
+        loss: of the scores.
+        l2: weight of mean e² + mean r², over all entity embeddings and the relation table.
     """
 
     has_negatives: ClassVar[bool] = True
@@ -64,28 +64,27 @@ class NegativeSampling(Objective):
         self.l2 = l2
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``, ``l2`` where it has a weight, and the sampler's own terms."""
+        """``loss``, ``l2`` if it has a weight, and the sampler's own terms."""
         negatives = self.sampler(positives)
-        if self.recorder is not None:
-            self.recorder(positives, negatives)
-        terms: dict[str, Tensor] = {
-            "loss": self.loss(
-                positives.scores(negatives.replaces_head),
-                negatives.scores(positives),
-                negatives.valid,
-                negatives.weights,
-            )
-        }
+        if self.log_negatives is not None:
+            self.log_negatives(positives, negatives)
+        loss = self.loss(
+            positives.scores(negatives.replaces_head),
+            negatives.scores(positives),
+            negatives.valid,
+            negatives.weights,
+        )
+        terms: dict[str, Tensor] = {"loss": loss}
         if self.l2:
             terms["l2"] = self.l2 * l2(positives.entities, decoder.relation.weight)
         return terms | self.sampler.terms(positives)
 
     def phases(self) -> tuple[Phase, ...]:
-        """The sampler's."""
+        """The sampler's phases."""
         return self.sampler.phases()
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """The sampler's numbers."""
+        """The sampler's diagnostics."""
         return self.sampler.diagnose(positives)
 
 

@@ -1,8 +1,8 @@
-"""Losses: scores of triples and of their negatives in, a scalar out.
+"""Losses of the scores of triples and of their negatives.
 
-Every loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k), and ``valid`` and ``weights``,
-each (b, k) or None, and averages over triples. Negatives marked invalid do not count. A weight
-multiplies a negative's term, and terms are counted as if there were none.
+A loss takes ``positive`` (b, 1) or (b, k), ``negative`` (b, k), and ``valid`` and ``weights``,
+(b, k) or None, and averages over triples. Negatives that are not valid do not count. A weight
+multiplies a negative's term; terms are counted without weights.
 
 Sources name the same losses differently. With a triple's score f⁺ and N negatives' f_i:
 
@@ -13,10 +13,10 @@ BCE (DANS), NS      softplus(−f⁺) + Σ softplus(f_i)          ``Logistic``, 
 BCE, RGCN programs  the same, over 1 + N                     ``Logistic``, balance ``terms``
 NS mean             ½ [softplus(−f⁺) + mean softplus(f_i)]   ``Logistic``, balance ``triples``
 SANS, NSSA          ½ [softplus(−f⁺) + Σ w_i softplus(f_i)]  ``SelfAdversarial``, ``triples``
-margin              mean max(0, γ − f⁺ + f_i)                ``Margin``; some add up instead
+margin              mean max(0, γ − f⁺ + f_i)                ``Margin``; some programs sum
 ==================  =======================================  ===============================
 
-A score offset, where a source has one, is added to every f.
+A score offset, if a source has one, is added to every f.
 """
 
 from abc import ABC, abstractmethod
@@ -28,12 +28,12 @@ from torch.nn import functional as F
 
 from dans.errors import finite, not_negative, one_of
 
-#: How triples are weighed against their negatives.
+#: How a triple is weighed against its negatives.
 Balance = Literal["terms", "triples", "sum"]
 
 
 def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean over the last axis of what is valid; 0 where nothing is.
+    """Mean of the valid values over the last axis; 0 if there are none.
 
     Example:
         >>> valid = torch.tensor([[True, False], [False, False]])
@@ -45,13 +45,8 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
     return (values * valid).sum(-1) / valid.sum(-1).clamp(min=1)
 
 
-def weighted(terms: Tensor, weights: Tensor | None) -> Tensor:
-    """Terms by their weights, where there are any."""
-    return terms if weights is None else weights * terms
-
-
 def l2(*embeddings: Tensor) -> Tensor:
-    """The sum of the mean squares of some tensors, the term that RGCN programs add to their loss.
+    """The sum of the mean squares of some tensors, the penalty of RGCN programs.
 
     Example:
         >>> l2(torch.tensor([1., 3.]), torch.tensor([2.]))
@@ -61,7 +56,7 @@ def l2(*embeddings: Tensor) -> Tensor:
 
 
 class Loss(nn.Module, ABC):
-    """Compares the scores of triples with those of their negatives."""
+    """A loss of the scores of triples and of their negatives."""
 
     @abstractmethod
     def forward(
@@ -71,7 +66,7 @@ class Loss(nn.Module, ABC):
         valid: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """(b, 1 or k), (b, k), and twice (b, k) or None → ()."""
+        """A scalar from (b, 1 or k), (b, k), and twice (b, k) or None."""
 
 
 class Logistic(Loss):
@@ -80,12 +75,11 @@ class Logistic(Loss):
     Source: DANS Eq. 2.
 
     Args:
-        balance: ``terms`` averages over all 1 + k terms of a triple, as RGCN programs do, so a
-            triple weighs 1 / (1 + k); ``triples`` gives the triple and its negatives one half each;
-            ``sum`` adds all terms of a triple, which is Eq. 2 to the letter.
-        offset: γ, added to the scores of triples and negatives alike, in this loss alone. For
-            scores that are minus a distance it is the distance at which a triple is as likely as
-            not.
+        balance: ``terms`` averages over all 1 + k terms of a triple, as RGCN programs do;
+            ``triples`` gives the positive and the mean of its negatives one half each; ``sum`` adds
+            all terms, which is Eq. 2.
+        offset: γ, added to all scores, in this loss only. For scores that are negative distances it
+            is the distance at which a triple has probability one half.
 
     Raises:
         InputError: an unknown balance, or an offset that is not finite.
@@ -110,42 +104,37 @@ class Logistic(Loss):
         valid: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """See ``Loss``."""
-        triple = F.softplus(-self.moved(positive)).mean(-1)
-        negatives = masked_mean(weighted(F.softplus(self.moved(negative)), weights), valid)
-        return self.weigh(triple, negatives, negative, valid).mean()
-
-    def moved(self, scores: Tensor) -> Tensor:
-        """Scores with the offset."""
-        return scores + self.offset if self.offset else scores
-
-    def weigh(
-        self, triple: Tensor, negatives: Tensor, negative: Tensor, valid: Tensor | None
-    ) -> Tensor:
-        """Join a triple's term and its negatives' mean, (b,) each."""
+        """A scalar from (b, 1 or k), (b, k), and twice (b, k) or None."""
+        terms = F.softplus(negative + self.offset if self.offset else negative)
+        terms = terms if weights is None else weights * terms
+        negatives = self.mean(terms, negative, valid)
+        triple = F.softplus(-(positive + self.offset if self.offset else positive)).mean(-1)
         if self.balance == "triples":
-            return (triple + negatives) / 2
+            return ((triple + negatives) / 2).mean()
         count = negative.shape[1] if valid is None else valid.sum(-1)
         total = triple + count * negatives
-        return total if self.balance == "sum" else total / (1 + count)
+        return (total if self.balance == "sum" else total / (1 + count)).mean()
+
+    def mean(self, terms: Tensor, negative: Tensor, valid: Tensor | None) -> Tensor:
+        """The mean of the negatives' terms, (b,) from (b, k) terms and their scores."""
+        return masked_mean(terms, valid)
 
 
 class SelfAdversarial(Logistic):
-    """The logistic loss, with the harder negatives of a triple weighing more.
+    """The logistic loss with the weights w = softmax(α f) on the negatives of a triple.
 
-    Σ_i w_i softplus(γ + f_i) in place of the mean, w = softmax(α f) over the negatives of one
-    triple, detached; the offset γ moves no w.
+    Σ_i w_i softplus(γ + f_i) replaces the mean; w has no gradient and does not depend on γ.
 
     Source: Sun et al. 2019, arXiv:1902.10197, Eq. 5–6.
 
     Args:
         temperature: α, an inverse temperature; 0 is the plain mean.
-        balance: as for ``Logistic``. ``terms`` keeps the negatives' total weight at k, so that only
-            its spread over them differs from plain cross-entropy; ``triples`` is the source's form.
-        offset: as for ``Logistic``.
+        balance: as for `Logistic`; ``triples`` is the form of the source. With ``terms`` the
+            weights of the negatives add up to k.
+        offset: as for `Logistic`.
 
     Raises:
-        InputError: as for ``Logistic``, or a temperature that is negative or not finite.
+        InputError: as for `Logistic`, or a temperature that is negative or not finite.
     """
 
     def __init__(
@@ -155,30 +144,21 @@ class SelfAdversarial(Logistic):
         not_negative("temperature", temperature)
         self.temperature = temperature
 
-    def forward(
-        self,
-        positive: Tensor,
-        negative: Tensor,
-        valid: Tensor | None = None,
-        weights: Tensor | None = None,
-    ) -> Tensor:
-        """See ``Loss``."""
+    def mean(self, terms: Tensor, negative: Tensor, valid: Tensor | None) -> Tensor:
+        """The weighted mean of the negatives' terms, (b,) from (b, k) terms and their scores."""
         logits = self.temperature * negative.detach()
         if valid is not None:
             logits = logits.masked_fill(~valid, torch.finfo(logits.dtype).min)
         shares = logits.softmax(-1)
         if valid is not None:
             shares = shares * valid
-        terms = weighted(F.softplus(self.moved(negative)), weights)
-        triple = F.softplus(-self.moved(positive)).mean(-1)
-        return self.weigh(triple, (shares * terms).sum(-1), negative, valid).mean()
+        return (shares * terms).sum(-1)
 
 
 class Margin(Loss):
-    """A hinge on the gap: max(0, γ − f⁺ + f⁻), mean over negatives.
+    """The margin ranking loss: max(0, γ − f⁺ + f⁻), mean over negatives.
 
-    Source: Bordes et al. 2013 (TransE). It takes no offset, which would cancel. A program that adds
-    up the N negatives' terms has N times this loss.
+    Source: Bordes et al. 2013 (TransE). Programs that sum over N negatives have N times this loss.
 
     Args:
         margin: γ.
@@ -203,9 +183,9 @@ class Margin(Loss):
         valid: Tensor | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """See ``Loss``."""
-        gaps = F.relu(self.margin - positive + negative)
-        return masked_mean(weighted(gaps, weights), valid).mean()
+        """A scalar from (b, 1 or k), (b, k), and twice (b, k) or None."""
+        terms = F.relu(self.margin - positive + negative)
+        return masked_mean(terms if weights is None else weights * terms, valid).mean()
 
 
 LOSSES: dict[str, type[Loss]] = {

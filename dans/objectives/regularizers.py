@@ -1,4 +1,4 @@
-"""Regularisers: terms beside an objective's, of the embeddings that a model has in a step."""
+"""Regularizers: terms of the embeddings of a batch, added to the objective."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -14,40 +14,32 @@ from dans.models.decoders import Decoder
 #: Under the root, so that a modulus of zero has a gradient.
 EPSILON = 1e-24
 
-#: The powers there are.
-POWERS = (1, 2, 3)
-
 
 class Regularizer(nn.Module, ABC):
-    """A term beside the objective's.
+    """A term added to the objective.
 
-    The embeddings are those that the decoder compares: the encoder's, which have no rows of their
-    own in a table where it reads a graph, and after tanh and scaling where scores are bounded.
-    Programs that hold the rows of a table (LibKGE, kbc) leave dropout out of it. Under a lookup's
-    dropout of share δ, the mean of |x|^p here is (1 − δ)^(1 − p) times theirs: divide the weight by
-    as much.
+    Embeddings are those that the decoder scores: after the encoder, its dropout, and the tanh of
+    bounded scores. LibKGE and kbc regularise the rows of the table, without dropout: under a
+    lookup's dropout of share δ, the mean of |x|^p here is (1 − δ)^(1 − p) times theirs.
     """
 
-    #: does it look at every entity, whatever the objective does?
-    whole: ClassVar[bool] = False
+    #: does it need the embeddings of all entities, whatever the objective needs?
+    all_entities: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
-        """The term of a batch of triples; ``positives.entities`` are all there are if ``whole``."""
+        """The term of a batch; with ``all_entities``, its ``entities`` are all of the graph."""
 
 
-class OfTriples(Regularizer):
-    """A term that keeps the embeddings of a batch of triples small.
+class TripleRegularizer(Regularizer):
+    """A regularizer of the embeddings of a batch of triples, mean over triples.
 
-    An embedding counts as often as it occurs in the batch, so that those of frequent entities are
-    held
-    tighter: over a pass, a table's row counts as often as triples mention it. The mean is over
-        triples,
-    as the loss's is, so that a weight means the same at any size of batch.
+    An embedding counts as often as it occurs, so that frequent entities and relations are
+    regularised more.
     """
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
-        """See ``Regularizer``; of the relations of both queries, where they are two."""
+        """The term of a batch; with reciprocal relations, of the relations of both queries."""
         relations = positives.triples[:, 1]
         if decoder.reciprocal:
             relations = torch.cat((relations, relations + decoder.num_relations))
@@ -55,18 +47,15 @@ class OfTriples(Regularizer):
 
     @abstractmethod
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """Means over rows: (b, d), (c, d_r), (b, d) → ().
-
-        With reciprocal relations, ``r`` holds those of both queries of each triple.
-        """
+        """A scalar from (b, d), (b, d_r) and (b, d); 2b relations if reciprocal."""
 
 
-class Lp(OfTriples):
-    """Powers of the numbers: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
+class Lp(TripleRegularizer):
+    """Weighted Lp: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
     Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020), which Kamigaito & Hayashi 2021 use.
     With p = 3 it is N3 (Lacroix et al. 2018, arXiv:1806.07297) of real numbers, with a third of its
-    weight. Without the weighting by frequency it is `Table`.
+    weight. `Table` is the same without weighting by frequency.
 
     Args:
         p: the power, 1, 2 or 3.
@@ -91,7 +80,7 @@ class Lp(OfTriples):
         self.relations = relations
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """See ``OfTriples``."""
+        """A scalar from (b, d), (b, d_r) and (b, d)."""
         total = h.new_zeros(())
         if self.entities:
             weight = self.entities / (self.p * len(h))
@@ -101,21 +90,19 @@ class Lp(OfTriples):
         return total
 
 
-class N3(OfTriples):
-    """The cubes of the moduli of complex numbers: w/b · Σ (|h|³ + |r|³ + |t|³).
+class N3(TripleRegularizer):
+    """The nuclear 3-norm of complex embeddings: w/b · Σ (|h|³ + |r|³ + |t|³).
 
-    Source: Lacroix et al. 2018, arXiv:1806.07297, §4.2. Embeddings are packed as [real |
-        imaginary].
-    Which numbers are pairs, embeddings do not say: of another decoder, the name is needed to refuse
-    it. For real numbers use `Lp` with p = 3 and three times the weight.
+    Source: Lacroix et al. 2018, arXiv:1806.07297, §4.2. Embeddings are [real | imaginary]. For real
+    ones use `Lp` with p = 3 and three times the weight.
 
     Args:
         weight: w.
-        decoder: the name of the decoder whose embeddings these are; None: not checked.
+        decoder: the name of the decoder; None: not checked.
 
     Raises:
         InputError: a weight that is negative or not finite, or a decoder whose entities and
-            relations are not complex embeddings both.
+            relations are not both complex.
 
     Example:
         >>> import torch
@@ -137,10 +124,10 @@ class N3(OfTriples):
         self.weight = weight
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """See ``OfTriples``.
+        """A scalar from (b, d) each.
 
         Raises:
-            InputError: entities and relations cannot both be complex embeddings of one width.
+            InputError: the widths are odd or differ.
         """
         if h.shape[-1] % 2 or r.shape[-1] != h.shape[-1]:
             raise InputError(
@@ -151,18 +138,16 @@ class N3(OfTriples):
 
 
 class Table(Regularizer):
-    """Powers of all embeddings, each once a pass: (w_e/p ‖E‖_p^p + w_r/p ‖R‖_p^p) / batches.
+    """Lp over all embeddings, once per epoch: (w_e/p ‖E‖_p^p + w_r/p ‖R‖_p^p) / batches.
 
-    Not weighted by frequency, as `Lp` is. E holds every entity's embedding, or what an encoder
-    makes of the graph for it; R every relation's, inverses among them. So every row has a gradient,
-    and an optimizer that leaves rows at rest leaves none; an encoder that reads a graph reads it
-    once more where an objective looks at some entities only.
+    E are the embeddings of all entities, R of all relations and their inverses, so every row has a
+    gradient. Unlike `Lp`, it is not weighted by frequency.
 
     Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022). LibKGE's
-    unweighted ``lp`` is whole in every batch: this with its weight times the batches of a pass.
+    unweighted ``lp`` is not divided by the number of batches.
 
     Args:
-        num_batches: how many batches make a pass.
+        num_batches: batches per epoch.
         p: the power, 1, 2 or 3.
         entities: w_e.
         relations: w_r.
@@ -171,7 +156,7 @@ class Table(Regularizer):
         InputError: another power, a weight that is negative or not finite, or no weight.
     """
 
-    whole: ClassVar[bool] = True
+    all_entities: ClassVar[bool] = True
 
     def __init__(
         self, *, num_batches: int, p: int = 2, entities: float = 0.0, relations: float = 0.0
@@ -184,7 +169,7 @@ class Table(Regularizer):
         self.relations = relations
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
-        """See ``Regularizer``."""
+        """The term of a batch that holds all entities."""
         total = positives.entities.new_zeros(())
         if self.entities:
             total = total + self.entities * power(positives.entities, self.p)
@@ -196,9 +181,7 @@ class Table(Regularizer):
 
 
 class RelationPrediction(Regularizer):
-    """How unlikely the relations of triples are: w/b · Σ −log softmax(f(h, ·, t))[r].
-
-    All relations are candidates, their inverses are not.
+    """The NLL of the relations of triples: w/b · Σ −log softmax(f(h, ·, t))[r], without inverses.
 
     Source: Chen et al. 2021, arXiv:2110.02834.
 
@@ -215,18 +198,18 @@ class RelationPrediction(Regularizer):
         self.weight = weight
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
-        """See ``Regularizer``."""
+        """The term of a batch."""
         logits = decoder.score_relations(positives.h, positives.t)
         return self.weight * F.cross_entropy(logits, positives.triples[:, 1])
 
 
 def check_powers(p: int, entities: float, relations: float) -> None:
-    """Check the options of powers of entities and relations.
+    """Check the options of `Lp` and `Table`.
 
     Raises:
         InputError: another power, a weight that is negative or not finite, or no weight.
     """
-    one_of("p", p, POWERS)
+    one_of("p", p, (1, 2, 3))
     not_negative("entities", entities)
     not_negative("relations", relations)
     if not entities and not relations:
@@ -234,8 +217,8 @@ def check_powers(p: int, entities: float, relations: float) -> None:
 
 
 def power(embeddings: Tensor, p: int) -> Tensor:
-    """Σ |x|^p."""
-    # Products, because a power that is not a square takes a slow function of the library's.
+    """Σ |x|^p, p being 1, 2 or 3."""
+    # Products, because torch's power is slow for other exponents than 2.
     if p == 1:
         return embeddings.abs().sum()
     squares = embeddings.square()
@@ -243,10 +226,10 @@ def power(embeddings: Tensor, p: int) -> Tensor:
 
 
 def _cubes(embeddings: Tensor) -> Tensor:
-    """The mean over rows of the sum of |z|³."""
+    """The mean over rows of Σ |z|³."""
     re, im = embeddings.chunk(2, dim=-1)
     squares = re * re + im * im
-    # A root, because a power of a half takes a slow function of the library's.
+    # A root, because torch's power of 1.5 is slow.
     return (squares * (squares + EPSILON).sqrt()).sum() / len(embeddings)
 
 

@@ -17,7 +17,8 @@ from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
 from dans.evaluation.ranking import rank
 from dans.memory import Budget, stated
-from dans.models.decoders.base import Decoder, Multilinear
+from dans.models.decoders import Decoder, Multilinear
+from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
@@ -284,10 +285,10 @@ class Predictor:
         if column == 1:
             m = candidates = self.kg.num_relations
             wide = decoder.pair_width if isinstance(decoder, Multilinear) else m * decoder.dim
-            numbers, fixed = decoder.asking(1) + 4 * wide, 2 * decoder.relation.weight.numel()
+            numbers, fixed = query_cost(decoder, 1) + 4 * wide, 2 * decoder.relation.weight.numel()
         else:
             candidates, fixed = self.kg.num_entities, 0
-            numbers = decoder.asking(1) + decoder.matching(1, candidates)
+            numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
         # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
         each = numbers * size + candidates * 64
         return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed * size)

@@ -12,7 +12,7 @@ from dans.data.graph import Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import Fitted
 from dans.evaluation.classifier import Classifier
-from dans.evaluation.evaluator import Evaluator, Ranks, Report
+from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks
 from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
@@ -90,7 +90,7 @@ class OfRun:
     letter: str
     name: str
     step: int
-    report: Report
+    report: EvaluationReport
     kept: str
     agrees: bool
     seconds: float
@@ -239,7 +239,9 @@ def of_run(folder: Path, trained: Trained, *, split: Split, which: Which) -> tup
     return about, ranks
 
 
-def compared(folder: Path, report: Report, *, split: Split, which: Which) -> tuple[bool, str]:
+def compared(
+    folder: Path, report: EvaluationReport, *, split: Split, which: Which
+) -> tuple[bool, str]:
     """Do the ranks found now give the report that the folder keeps? Yes or no, and a sentence."""
     name = report_name(split=split, which=which)
     if not (folder / name).exists():

@@ -23,7 +23,7 @@ from dans.evaluation.classification import (
     thresholds,
 )
 from dans.evaluation.classifier import Classifier, logits
-from dans.evaluation.evaluator import Evaluator, Report, Unseen
+from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
@@ -39,7 +39,7 @@ def judge(
     which: Which = "best",
     unseen: Unseen = "rank",
     memory_budget: str | int = "",
-) -> Report:
+) -> EvaluationReport:
     """Evaluate a run on a split and keep the report in its folder.
 
     ``report.json`` is the best model on the test split; any other choice is in the file's name; see

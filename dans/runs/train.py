@@ -21,7 +21,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.evaluation.classifier import ClassificationReport
-from dans.evaluation.evaluator import Report
+from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import needing_room
 from dans.models.batch import Positives
 from dans.models.model import Model
@@ -89,7 +89,7 @@ def train(
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
-) -> Report | ClassificationReport | None:
+) -> EvaluationReport | ClassificationReport | None:
     """Train a run in a folder, or continue with it.
 
     Args:
@@ -142,7 +142,7 @@ def train(
 
 def _train(
     trainer: Trainer, run: Run, config: RunConfig, track: Sequence[str]
-) -> Report | ClassificationReport | None:
+) -> EvaluationReport | ClassificationReport | None:
     """From where a trainer stands to the end, in a folder that is ours."""
     finished = False
     try:

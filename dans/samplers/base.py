@@ -1,6 +1,7 @@
-"""What a negative sampler is: from triples to negatives, with the moves by which it learns."""
+"""Negative samplers: from a batch of triples to negatives, with phases for those that learn."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,11 +15,11 @@ from dans.models.batch import Negatives, Positives
 
 @dataclass(frozen=True)
 class Phase:
-    """One inner move of a sampler that learns: which parameters, against which loss.
+    """One update of a sampler that learns: some parameters, and the loss that they minimise.
 
     Args:
         name: unique within a sampler; names the optimizer in checkpoints and recipes.
-        parameters: what this move may change, and nothing else moves.
+        parameters: what this phase updates, and nothing else.
         loss: detached triples to a scalar; called anew for each repeat.
         repeats: updates per step of the model.
     """
@@ -32,21 +33,21 @@ class Phase:
 class NegativeSampler(nn.Module, ABC):
     """Draws negatives for a batch of triples.
 
-    State that must survive a restart (weights, caches, chains, counters) lives in parameters and
+    State that must survive a restart (weights, caches, chains, counters) lies in parameters and
     buffers, so that a checkpoint holds it. Randomness comes from torch's global generator alone.
     """
 
-    #: does it look at the model? One that does not draws from ``Positives.of_ids`` as well.
+    #: does it use the model's embeddings? If not, it also accepts ``Positives.of_ids``.
     adaptive: ClassVar[bool] = False
     #: negatives per triple
     k: int
 
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
-        """Negatives, k for each of the b triples."""
+        """(b, k) negatives of b triples."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """The inner moves, in the order they are made before each step of the model."""
+        """The sampler's own updates, in their order, before each step of the model."""
         return ()
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
@@ -54,20 +55,16 @@ class NegativeSampler(nn.Module, ABC):
         return {}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Numbers worth watching at each validation; empty for a sampler that does not learn."""
+        """Named numbers to log at each validation."""
         return {}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """Negatives by where they come from: one entry, or one for each pathway a sampler has."""
+        """Negatives by origin: one entry, or one for each pathway of the sampler."""
         return {type(self).__name__.lower(): self(positives)}
 
 
 class Mixture(NegativeSampler):
-    """Negatives of several samplers, side by side.
-
-    Args:
-        samplers: at least one; their negatives are concatenated in this order.
-    """
+    """Negatives of several samplers, concatenated in their order."""
 
     def __init__(self, *samplers: NegativeSampler) -> None:
         super().__init__()
@@ -78,42 +75,42 @@ class Mixture(NegativeSampler):
 
     @property
     def samplers(self) -> tuple[NegativeSampler, ...]:
-        """The samplers mixed, in order."""
+        """The samplers, in order."""
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
-        """All members' negatives; ids only if every member has them, partial ones if some have."""
+        """All negatives; with ids if every sampler has them, with partial ids if some do."""
         drawn = [sampler(positives) for sampler in self.samplers]
-        given = [part.partial_ids if part.ids is None else part.ids for part in drawn]
-        ids = _joined(given, drawn, torch.int64, -1)
-        whole = all(part.ids is not None for part in drawn)
+        complete = all(part.ids is not None for part in drawn)
+        known = [part.partial_ids if part.ids is None else part.ids for part in drawn]
+        ids = _joined(known, drawn, torch.int64, -1)
         return Negatives(
             torch.cat([part.embeddings for part in drawn], dim=1),
             torch.cat([part.replaces_head for part in drawn], dim=1),
-            ids if whole else None,
-            _joined([part.valid for part in drawn], drawn, torch.bool),
-            _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype),
-            None if whole else ids,
+            ids if complete else None,
+            _joined([part.valid for part in drawn], drawn, torch.bool, 1),
+            _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype, 1),
+            None if complete else ids,
         )
 
     def phases(self) -> tuple[Phase, ...]:
-        """The members' phases, in order; names must not clash."""
-        phases = [phase for sampler in self.samplers for phase in sampler.phases()]
-        names = [phase.name for phase in phases]
-        if len(set(names)) != len(names):
-            raise InputError(f"sampler: two of a mixture share a phase name: {', '.join(names)}")
-        return tuple(phases)
+        """All phases, in order; names must be unique."""
+        phases = tuple(phase for sampler in self.samplers for phase in sampler.phases())
+        _check_unique("phase name", (phase.name for phase in phases))
+        return phases
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
-        """The members' terms, together; names must not clash."""
-        return _united(sampler.terms(positives) for sampler in self.samplers)
+        """All terms; names must be unique."""
+        terms = [term for sampler in self.samplers for term in sampler.terms(positives).items()]
+        _check_unique("term", (name for name, _ in terms))
+        return dict(terms)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """The members' numbers, together."""
+        """All numbers."""
         return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The members' negatives, each by its own name; a second one of a name gets a number."""
+        """Negatives by origin; a repeated name gets the number of its sampler."""
         found: dict[str, Negatives] = {}
         for i, sampler in enumerate(self.samplers, start=1):
             for name, negatives in sampler.origins(positives).items():
@@ -122,22 +119,18 @@ class Mixture(NegativeSampler):
 
 
 def _joined(
-    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int = 1
+    parts: Sequence[Tensor | None], drawn: Sequence[Negatives], dtype: torch.dtype, missing: int
 ) -> Tensor | None:
-    """Parts side by side, a number standing in for those not given; None where none is."""
+    """Concatenate (b, k) parts, filling in those that are None; None where all are."""
     if all(part is None for part in parts):
         return None
-    whole = [
+    filled = [
         torch.full_like(negatives.replaces_head, missing, dtype=dtype) if part is None else part
         for part, negatives in zip(parts, drawn, strict=True)
     ]
-    return torch.cat(whole, dim=1)
+    return torch.cat(filled, dim=1)
 
 
-def _united(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    whole: dict[str, Tensor] = {}
-    for part in parts:
-        if twice := whole.keys() & part.keys():
-            raise InputError(f"sampler: two of a mixture share a term: {', '.join(sorted(twice))}")
-        whole |= part
-    return whole
+def _check_unique(what: str, names: Iterable[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"sampler: two of a mixture share a {what}: {', '.join(sorted(twice))}")

@@ -1,6 +1,7 @@
-"""Samplers whose negatives are entities: sides, draws, and what to do about known triples."""
+"""Corruption of triples by entities: which side, which entity, and filters for known triples."""
 
 from abc import abstractmethod
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,24 +10,36 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
-from dans.samplers.filters import SIDES, Filter, Side, not_known, positive, requires_known, sides
+
+#: Which side is corrupted: by a fair coin for each negative, or always the same.
+Side = Literal["coin", "head", "tail"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+#: What becomes of a negative that is a known triple: it counts all the same; it is marked invalid;
+#: another one is drawn in its place.
+Filter = Literal["none", "mask", "resample"]
+
+#: The filters of a sampler that has nothing else to draw.
+Mask = Literal["none", "mask"]
 
 
 class EntitySampler(NegativeSampler):
-    """Draws negatives by their ids: a subclass says which entity may stand in for another.
+    """Negatives that are entities of the graph; a subclass draws them, sides and filters are here.
 
     Args:
         k: negatives per triple.
-        side: a fair coin for each negative, or always the same side.
-        filter: what to do about a negative that is a known triple: nothing, mark it invalid, or
-            draw again. Drawing again is given up after ``rounds``: in a dense graph there may be
-            nothing left to draw, and what is still known then is marked invalid.
-        known: the triples to filter by.
+        side: which side is corrupted.
+        filter: what becomes of known triples. ``resample`` gives up after ``rounds``, for in a
+            dense graph nothing else may be left, and marks what is still known as invalid.
+        known: the filter set.
         rounds: how often to draw again.
 
     Raises:
         InputError: an unknown choice, a count below 1, or a filter without known triples.
     """
+
+    #: the values of ``filter`` it takes
+    filters: ClassVar[tuple[Filter, ...]] = get_args(Filter)
 
     def __init__(
         self,
@@ -41,7 +54,7 @@ class EntitySampler(NegativeSampler):
         positive("k", k)
         positive("rounds", rounds)
         one_of("side", side, SIDES)
-        one_of("filter", filter, ("none", "mask", "resample"))
+        one_of("filter", filter, self.filters)
         requires_known(filter, known)
         self.k = k
         self.side: Side = side
@@ -51,13 +64,12 @@ class EntitySampler(NegativeSampler):
 
     @abstractmethod
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """An entity for each of some negatives.
+        """Draw an entity for each negative.
 
         Args:
             positives: the batch.
-            rows: which triple of the batch a negative is held against: (...), or what broadcasts to
-                it.
-            replaces_head: (...) bool, which side it replaces.
+            rows: the triple of the batch that each negative belongs to; broadcasts to (...).
+            replaces_head: (...) bool.
 
         Returns:
             (...) ids.
@@ -68,7 +80,7 @@ class EntitySampler(NegativeSampler):
         return sides(self.side, len(positives), self.k, positives.triples.device)
 
     def forward(self, positives: Positives) -> Negatives:
-        """See ``NegativeSampler``; ids are always given."""
+        """Negatives with ids, and ``valid`` where there is a filter."""
         replaces_head = self.sides(positives)
         rows = torch.arange(len(positives), device=replaces_head.device).unsqueeze(1)
         ids = self.draw(positives, rows, replaces_head)
@@ -105,23 +117,53 @@ class EntitySampler(NegativeSampler):
         return ids.view_as(replaces_head), valid.view_as(replaces_head)
 
 
+def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
+    """Which negatives replace the head: (b, k) bool.
+
+    Example:
+        >>> sides("head", 1, 2, torch.device("cpu"))
+        tensor([[True, True]])
+    """
+    if side == "coin":
+        # A bit of each byte of random words: a tenth of the time that a number for each coin takes.
+        words = torch.empty((b * k + 7) // 8, dtype=torch.int64, device=device).random_()
+        bits = words.view(torch.uint8).bitwise_and_(1).view(torch.bool)
+        return bits[: b * k].view(b, k)
+    return torch.full((b, k), side == "head", device=device)
+
+
+def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:
+    """Which negatives replace the head, with a probability for each relation: (b, k) bool.
+
+    Args:
+        head_probability: (m,).
+        triples: (b, 3).
+        k: negatives per triple.
+
+    Example:
+        >>> relation_sides(torch.tensor([0.0, 1.0]), torch.tensor([[5, 1, 6], [5, 0, 6]]), 2)
+        tensor([[ True,  True],
+                [False, False]])
+    """
+    probability = head_probability[triples[:, 1]].unsqueeze(1)
+    return torch.rand(len(triples), k, device=probability.device) < probability
+
+
 def replaced(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-    """The entities that negatives stand in for: (...), as ``EntitySampler.draw`` is asked."""
+    """The entities that negatives replace, for the arguments of ``EntitySampler.draw``: (...)."""
     heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
-    # A product, not a choice: no processor foresees a coin.
+    # A product instead of a choice: processors cannot predict branches on random sides.
     side = replaces_head.long()
     return torch.addcmul(tails, heads - tails, side, out=side)
 
 
-def kept(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-    """The entities at the other side of the triples: (...), as ``EntitySampler.draw`` is asked."""
+def uncorrupted(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    """The entities at the other end of the triples, as ``replaced`` takes its arguments: (...)."""
     return replaced(positives, rows, ~replaces_head)
 
 
 def any_other(true: Tensor, n: int) -> Tensor:
-    """Any entity but one, with equal probability.
-
-    u ~ U{0, …, n − 2};  e′ = u + [u ≥ e].
+    """Any of n entities but one, with equal probability: u ~ U{0, …, n − 2};  e′ = u + [u ≥ e].
 
     Args:
         true: (...) the entities left out.
@@ -134,3 +176,35 @@ def any_other(true: Tensor, n: int) -> Tensor:
         raise InputError(f"entities: a negative must be another entity, and there is only {n}")
     drawn = torch.randint(n - 1, true.shape, device=true.device)
     return drawn.add_(drawn >= true)
+
+
+def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    """Which corrupted triples are not in the filter set: (b, k) bool.
+
+    Args:
+        known: the filter set.
+        positives: (b, 3).
+        ids: (b, k) entities that replace one side.
+        replaces_head: (b, k) bool.
+    """
+    return ~known.corrupted(positives, ids, replaces_head)
+
+
+def positive(option: str, value: int) -> None:
+    """Check an option that counts something.
+
+    Raises:
+        InputError: the value is less than 1.
+    """
+    if value < 1:
+        raise InputError(f"{option}: must be at least 1, got {value}")
+
+
+def requires_known(policy: Filter, known: KnownTriples | None) -> None:
+    """Check that a filter has a filter set.
+
+    Raises:
+        InputError: there are no known triples, and the policy is not ``none``.
+    """
+    if policy != "none" and known is None:
+        raise InputError(f"filter: {policy} needs the known triples; without them only none works")

@@ -1,35 +1,33 @@
-"""Sets of entities to draw from."""
+"""Sets of entities to draw from, and draws without repeats."""
 
 import torch
 from torch import Tensor, nn
 
 from dans.samplers.corruption import any_other
-from dans.samplers.draws import below
 
-#: Entities in one word of a pool.
+#: Entities in one word of a set, one for each bit of an int64.
 WORD = 64
 
 
-class Pools(nn.Module):
-    """Sets of entities, a bit for each entity, whose members can be counted off.
+class EntitySets(nn.Module):
+    """Sets of entities as bit vectors, whose members are found by their position.
 
     Beside the bits stands how many members there are up to the end of each word of 64 entities, so
-    the member at a place is found by halving, and drawn without a rejection. State: 3n/16 bytes for
-    each pool, however full, and up to a quarter of spare room; nothing of it in checkpoints. A draw
-    holds about 150 bytes for each entity drawn.
+    the member at a position is found by bisection, and drawn without rejection. State: 3n/16 bytes
+    for each set, however full, and up to a quarter of spare room; nothing in checkpoints.
 
     Args:
         num_entities: n.
 
     Example:
-        >>> pools = Pools(4)
-        >>> pools.append(torch.tensor([[True, False, True, True]]))
+        >>> sets = EntitySets(4)
+        >>> sets.append(torch.tensor([[True, False, True, True]]))
         tensor([0])
-        >>> pools.member(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
+        >>> sets.member(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
         tensor([0, 2, 3])
     """
 
-    #: (room, words, 8) uint8
+    #: (room, words) int64
     bits: Tensor
     #: (room, words) int32
     counts: Tensor
@@ -39,111 +37,145 @@ class Pools(nn.Module):
         self.num_entities = num_entities
         self.words = -(-num_entities // WORD)
         self.filled = 0
-        self.register_buffer(
-            "bits", torch.zeros(0, self.words, 8, dtype=torch.uint8), persistent=False
-        )
-        self.register_buffer(
-            "counts", torch.zeros(0, self.words, dtype=torch.int32), persistent=False
-        )
+        for name, dtype in (("bits", torch.int64), ("counts", torch.int32)):
+            self.register_buffer(name, torch.zeros(0, self.words, dtype=dtype), persistent=False)
 
     def __len__(self) -> int:
-        """How many pools."""
+        """How many sets."""
         return self.filled
 
     @property
     def bytes_each(self) -> int:
-        """What a pool takes."""
+        """Bytes of one set."""
         return 12 * self.words
 
     def clear(self) -> None:
-        """Forget all pools; the next gets number 0."""
+        """Remove all sets; the next one gets number 0."""
         self.filled = 0
 
     def append(self, members: Tensor) -> Tensor:
-        """Add pools: (q,) their numbers, from (q, n) bool."""
+        """Add sets: (q,) their numbers, from (q, n) bool."""
         start, stop = self.filled, self.filled + len(members)
         if stop > len(self.bits):
             room = max(stop, len(self.bits) * 5 // 4) - len(self.bits)
-            self.bits = torch.cat((self.bits, self.bits.new_zeros(room, *self.bits.shape[1:])))
+            self.bits = torch.cat((self.bits, self.bits.new_zeros(room, self.words)))
             self.counts = torch.cat((self.counts, self.counts.new_zeros(room, self.words)))
-        spare = self.words * WORD - self.num_entities
-        whole = nn.functional.pad(members, (0, spare)).to(torch.uint8)
-        whole = whole.view(len(members), self.words, 8, 8)
+        whole = nn.functional.pad(members, (0, self.words * WORD - self.num_entities))
+        whole = whole.to(torch.uint8).view(len(members), self.words, 8, 8)
         shifts = torch.arange(8, device=members.device, dtype=torch.uint8)
-        self.bits[start:stop] = (whole << shifts).sum(-1, dtype=torch.uint8)
+        # Eight bytes are one int64, the first of them its lowest bits.
+        packed = (whole << shifts).sum(-1, dtype=torch.uint8).view(torch.int64)
+        self.bits[start:stop] = packed.squeeze(-1)
         self.counts[start:stop] = whole.sum((-1, -2), dtype=torch.int32).cumsum(-1)
         self.filled = stop
         return torch.arange(start, stop, device=members.device)
 
-    def size(self, pools: Tensor) -> Tensor:
-        """How many members: (...) from (...) numbers of pools."""
-        return self.counts[pools, -1].long()
+    def size(self, sets: Tensor) -> Tensor:
+        """How many members: (...) from (...) numbers of sets."""
+        return self.counts[sets, -1].long()
 
-    def byte(self, pools: Tensor, words: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """A byte of a word, and how many members there are up to its end: (..., 1) uint8 each."""
-        held = self.bits[pools, words]
-        upto = ones(held).cumsum(-1, dtype=torch.uint8)
-        return held.gather(-1, at), upto.gather(-1, at)
+    def position(self, sets: Tensor, entities: Tensor) -> tuple[Tensor, Tensor]:
+        """How many members have a smaller id than an entity, and is it one itself: (...) each."""
+        words, bit = entities // WORD, entities % WORD
+        held = self.bits[sets, words]
+        return self._before(sets, words) + ones(held & ((1 << bit) - 1)), (held >> bit & 1).bool()
 
-    def before(self, pools: Tensor, words: Tensor) -> Tensor:
-        """How many members lie before a word: (...)."""
-        return torch.where(words > 0, self.counts[pools, (words - 1).clamp(min=0)].long(), 0)
+    def member(self, sets: Tensor, positions: Tensor) -> Tensor:
+        """The members at positions from 0 to the size of the set: (...); no entity of an empty set.
 
-    def place(self, pools: Tensor, entities: Tensor) -> tuple[Tensor, Tensor]:
-        """Where an entity stands: how many members come before it, and is it one; (...) each."""
-        words, at = entities // WORD, (entities % WORD).unsqueeze(-1)
-        bit = (at & 7).to(torch.uint8)
-        byte, upto = self.byte(pools, words, at >> 3)
-        before = upto - ones(byte) + ones(byte & ((1 << bit) - 1))
-        mine = byte >> bit & 1
-        return self.before(pools, words) + before.squeeze(-1), mine.squeeze(-1).bool()
-
-    def member(self, pools: Tensor, places: Tensor) -> Tensor:
-        """The members at some places: (...) entities; a place is at least 0 and below the size."""
-        words = torch.zeros_like(places)
+        Bisection, over the words first, then within one.
+        """
+        words = torch.zeros_like(positions)
         for power in reversed(range(self.words.bit_length())):
             further = words + (1 << power)
-            here = self.counts[pools, (further - 1).clamp(max=self.words - 1)]
-            words = torch.where((further < self.words) & (here <= places), further, words)
-        left = (places - self.before(pools, words)).to(torch.uint8).unsqueeze(-1)
-        upto = ones(self.bits[pools, words]).cumsum(-1, dtype=torch.uint8)
-        # An empty pool has no member at any place; whoever asks for one does not look at it.
-        at = (upto <= left).sum(-1, keepdim=True).clamp_(max=7)
-        byte, upto = self.byte(pools, words, at)
-        shifts = torch.arange(8, device=places.device, dtype=torch.uint8)
-        passed = (byte >> shifts & 1).cumsum(-1, dtype=torch.uint8) <= left - (upto - ones(byte))
-        return words * WORD + 8 * at.squeeze(-1) + passed.sum(-1)
+            here = self.counts[sets, (further - 1).clamp(max=self.words - 1)]
+            words = torch.where((further < self.words) & (here <= positions), further, words)
+        left = positions - self._before(sets, words)
+        held, entities = self.bits[sets, words], words * WORD
+        for width in (32, 16, 8, 4, 2, 1):
+            lower = ones(held & ((1 << width) - 1))
+            upper = (lower <= left).long()
+            left = left - lower * upper
+            held = held >> width * upper
+            entities = entities + width * upper
+        return entities
 
-    def others(self, pools: Tensor, true: Tensor) -> Tensor:
-        """How many members there are beside an entity, member or not: (...)."""
-        return self.size(pools) - self.place(pools, true)[1].long()
+    def _before(self, sets: Tensor, words: Tensor) -> Tensor:
+        """How many members lie before a word: (...)."""
+        return torch.where(words > 0, self.counts[sets, (words - 1).clamp(min=0)].long(), 0)
 
-    def other(self, pools: Tensor, true: Tensor, places: Tensor) -> Tensor:
-        """The members at some places, an entity left out of the count: (...)."""
-        at, mine = self.place(pools, true)
-        return self.member(pools, places + (mine & (places >= at)).long())
+    def num_others(self, sets: Tensor, true: Tensor) -> Tensor:
+        """How many members there are beside an entity, which need not be one: (...)."""
+        return self.size(sets) - self.position(sets, true)[1].long()
 
-    def draw(self, pools: Tensor, true: Tensor) -> Tensor:
-        """Members but one, each with equal probability; any other entity where there is none.
+    def other(self, sets: Tensor, true: Tensor, positions: Tensor) -> Tensor:
+        """The members at some positions, an entity left out of the count: (...)."""
+        at, inside = self.position(sets, true)
+        return self.member(sets, positions + (inside & (positions >= at)).long())
+
+    def draw(self, sets: Tensor, true: Tensor) -> Tensor:
+        """Members but one, with equal probability; any other entity where there is none: (...).
 
         Args:
-            pools: (...) numbers of pools.
+            sets: (...) numbers of sets.
             true: (...) the entities left out.
         """
-        count = self.others(pools, true)
-        ids = self.other(pools, true, below(count.clamp(min=1)))
+        count = self.num_others(sets, true)
+        ids = self.other(sets, true, below(count.clamp(min=1)))
         return torch.where(count > 0, ids, any_other(true, self.num_entities))
 
 
-def ones(held: Tensor) -> Tensor:
-    """How many bits are set in each byte: (...) uint8 from (...) uint8.
-
-    Neighbouring bits are added, then neighbouring pairs, then the two halves.
+def ones(words: Tensor) -> Tensor:
+    """How many bits of each int64 are set: (...), by adding neighbours, pairs, nibbles and bytes.
 
     Example:
-        >>> ones(torch.tensor([0, 5, 255], dtype=torch.uint8))
-        tensor([0, 2, 8], dtype=torch.uint8)
+        >>> ones(torch.tensor([0, 5, -1]))
+        tensor([ 0,  2, 64])
     """
-    pairs = held - (held >> 1 & 0x55)
-    fours = (pairs & 0x33) + (pairs >> 2 & 0x33)
-    return fours + (fours >> 4) & 0x0F
+    pairs = words - (words >> 1 & 0x5555555555555555)
+    nibbles = (pairs & 0x3333333333333333) + (pairs >> 2 & 0x3333333333333333)
+    return (nibbles + (nibbles >> 4) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56
+
+
+def below(limits: Tensor) -> Tensor:
+    """A whole number from 0 to below each limit, with equal probability: (...).
+
+    Example:
+        >>> below(torch.tensor([1, 1]))
+        tensor([0, 0])
+    """
+    point = torch.rand(limits.shape, dtype=torch.float64, device=limits.device)
+    # Rounding may carry a point to the limit itself.
+    return torch.minimum((point * limits).long(), limits - 1)
+
+
+def distinct(sizes: Tensor, side: Tensor) -> Tensor:
+    """Positions of members, without repeats among a triple's negatives of the same side.
+
+    Robert Floyd's algorithm: the i-th of j out of N, i from 1, is drawn from the first N − j + i,
+    or is the last of these where that one was drawn before. Each set of positions is as likely as
+    any other, in an order that is not random.
+
+    Args:
+        sizes: (b, k) how many members there are.
+        side: (b, k) bool; negatives of the same triple and side have the same size.
+
+    Returns:
+        (b, k) positions below the size; −1 for negatives for which no member is left.
+
+    Example:
+        >>> sizes, side = torch.tensor([[3, 3, 3, 1]]), torch.tensor([[False, False, False, True]])
+        >>> distinct(sizes, side).sort().values
+        tensor([[0, 0, 1, 2]])
+    """
+    before = torch.where(side, side.cumsum(1), (~side).cumsum(1)) - 1
+    negatives = torch.where(side, side.sum(1, keepdim=True), (~side).sum(1, keepdim=True))
+    last = sizes - torch.minimum(negatives, sizes) + before
+    drawn = below((last + 1).clamp(min=1))
+    positions = torch.full_like(sizes, -1)
+    for j in range(sizes.shape[1]):
+        same = side[:, :j] == side[:, j : j + 1]
+        taken = ((positions[:, :j] == drawn[:, j : j + 1]) & same).any(1)
+        position = torch.where(taken, last[:, j], drawn[:, j])
+        positions[:, j] = torch.where(before[:, j] < sizes[:, j], position, -1)
+    return positions

@@ -1,28 +1,29 @@
-"""What kind of thing an entity is, and what kind a relation is."""
+"""Concepts (types) of entities, given or observed, and cardinality classes of relations."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from dans.config.reading import lines
-from dans.data.query_index import distinct_ends, ranges
+from dans.data.graph import Vocabulary
+from dans.data.query_index import Groups, distinct_ends, ranges
 from dans.errors import InputError
-from dans.samplers.names import Names
 
-#: Numbers held at once where a whole is made part by part: 64 MiB of float32.
+#: Numbers held at once where a table is made in parts: 64 MiB of float32.
 ELEMENTS = 2**24
 
 
 class Concepts(nn.Module):
-    """Which of n entities have which of c concepts: where the ones of an n × c table are.
+    """A sparse n × c table: which entities have which concepts.
 
-    State: 16 bytes for each pair of an entity and its concept, and 32 for each entity; the table
-    itself is never written out. Nothing of it goes into checkpoints.
+    State: 16 bytes for each pair of an entity and its concept, and 32 for each entity; none in
+    checkpoints.
 
     Args:
-        pairs: (p, 2) int64, an entity and a concept it has; repeats count once.
+        pairs: (p, 2) int64, an entity and a concept it has; repeated pairs count once.
         num_entities: n.
         num_concepts: c.
 
@@ -41,7 +42,7 @@ class Concepts(nn.Module):
     concepts: Tensor
     #: (n + 1,) where an entity's pairs start
     starts: Tensor
-    #: (n,) a number for each entity's set of concepts; the same set has the same number
+    #: (n,) the number of each entity's set of concepts; equal sets have one number
     sets: Tensor
     #: (s,) the first entity of each set
     examples: Tensor
@@ -52,14 +53,21 @@ class Concepts(nn.Module):
         entities, concepts = keys // max(num_concepts, 1), keys % max(num_concepts, 1)
         counts = torch.bincount(entities, minlength=num_entities)
         starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        sets, examples = alike(concepts, starts)
+        numbers: dict[bytes, int] = {}
+        flat = concepts.cpu().numpy()
+        sets = starts.new_tensor(
+            [
+                numbers.setdefault(flat[start:stop].tobytes(), len(numbers))
+                for start, stop in pairwise(starts.tolist())
+            ]
+        )
         self.num_concepts = num_concepts
         for name, value in (
             ("entities", entities),
             ("concepts", concepts),
             ("starts", starts),
             ("sets", sets),
-            ("examples", examples),
+            ("examples", Groups.of(sets).first),
         ):
             self.register_buffer(name, value, persistent=False)
 
@@ -68,17 +76,10 @@ class Concepts(nn.Module):
         return len(self.sets)
 
     def of(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The concepts of some entities, as flat pairs.
-
-        Args:
-            ids: (q,).
-
-        Returns:
-            (f,) which of the q, rising, and (f,) a concept it has.
-        """
+        """The concepts of (q,) entities, as flat pairs, (f,) each: which entity, which concept."""
         first, count = self.starts[ids], self.starts[ids + 1] - self.starts[ids]
-        rows, places = ranges(first, count)
-        return rows, self.concepts[places]
+        rows, positions = ranges(first, count)
+        return rows, self.concepts[positions]
 
     def rows(self, ids: Tensor) -> Tensor:
         """The table's rows of some entities: (q, c) bool from (q,)."""
@@ -91,16 +92,16 @@ class Concepts(nn.Module):
         4n(q + 1) bytes are held at once.
         """
         size = (len(self), self.num_concepts)
-        places = torch.stack((self.entities, self.concepts))
-        ones = torch.ones(len(self.entities), device=places.device)
+        pairs = torch.stack((self.entities, self.concepts))
+        ones = torch.ones(len(self.entities), device=pairs.device)
         table = torch.sparse_coo_tensor(
-            places, ones, size, is_coalesced=True, check_invariants=False
+            pairs, ones, size, is_coalesced=True, check_invariants=False
         )
         count: Tensor = torch.sparse.mm(table, allowed.T.float())
         return count.T > 0
 
     def seen(self, triples: Tensor, num_relations: int) -> Tensor:
-        """The concepts of what occurs in each slot: (2m, c) bool; see ``slots``."""
+        """The concepts of the entities that occur in each of the ``slots``: (2m, c) bool."""
         table = torch.zeros(2 * num_relations, self.num_concepts, dtype=torch.bool)
         table = table.to(triples.device)
         s = len(self.examples)
@@ -108,35 +109,6 @@ class Concepts(nn.Module):
             rows, concepts = self.of(self.examples[keys % s])
             table = table.index_put(((keys // s)[rows], concepts), table.new_ones(()))
         return table
-
-
-def alike(concepts: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the distinct stretches of a list.
-
-    Args:
-        concepts: (p,) int64.
-        starts: (n + 1,) where each stretch starts.
-
-    Returns:
-        (n,) a number for each stretch, counted by first appearance, and (s,) the first of each.
-
-    Example:
-        >>> alike(torch.tensor([4, 5, 7, 4, 5]), torch.tensor([0, 2, 3, 5, 5]))
-        (tensor([0, 1, 0, 2]), tensor([0, 1, 3]))
-    """
-    flat, ends = concepts.cpu().numpy(), starts.tolist()
-    numbers: dict[bytes, int] = {}
-    examples, found = [], []
-    for i in range(len(ends) - 1):
-        stretch = flat[ends[i] : ends[i + 1]].tobytes()
-        if stretch not in numbers:
-            numbers[stretch] = len(numbers)
-            examples.append(i)
-        found.append(numbers[stretch])
-    return (
-        torch.tensor(found, dtype=torch.int64, device=concepts.device),
-        torch.tensor(examples, dtype=torch.int64, device=concepts.device),
-    )
 
 
 def slots(triples: Tensor) -> Tensor:
@@ -150,16 +122,11 @@ def slots(triples: Tensor) -> Tensor:
 
 
 def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Concepts:
-    """Concepts where nobody wrote any down: the slots in which an entity occurs.
+    """Concepts from the training triples alone: the slots in which an entity occurs.
 
-    concept(e) = {(r, head): e heads a triple of r} ∪ {(r, tail): e ends one},  c = 2m
+    concept(e) = {(r, head): e is the head of a triple of r} ∪ {(r, tail): e is the tail of one}
 
     Source: the local closed world of Krompaß et al. 2015, arXiv:1508.02593.
-
-    Args:
-        triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m.
 
     Example:
         >>> pseudo_types(torch.tensor([[0, 0, 1], [1, 0, 2]]), 3, 1).rows(torch.arange(3))
@@ -171,14 +138,10 @@ def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Conc
     return Concepts(pairs, num_entities, 2 * num_relations)
 
 
-def read_concepts(path: str, names: Names) -> Concepts:
+def read_concepts(path: str, names: Vocabulary) -> Concepts:
     r"""Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
 
-    An entity may have several lines, or none.
-
-    Args:
-        path: the file, in UTF-8, plain or ``.gz``.
-        names: of the entities.
+    An entity may have several lines, or none. The file is UTF-8, plain or ``.gz``.
 
     Raises:
         InputError: the file cannot be read or holds no line; a line is not two names that are not
@@ -188,50 +151,41 @@ def read_concepts(path: str, names: Names) -> Concepts:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "concepts.tsv")
         >>> _ = path.write_text("ada\tperson\nada\tpilot\ntea\tdrink\n", encoding="utf-8")
-        >>> read_concepts(str(path), ("ada", "tea")).rows(torch.arange(2))
+        >>> read_concepts(str(path), Vocabulary(("ada", "tea"))).rows(torch.arange(2))
         tensor([[ True,  True, False],
                 [False, False,  True]])
     """
     numbers: dict[str, int] = {}
     pairs = []
-    for line, (entity, concept) in _pairs(path):
-        try:
-            found = names.index(entity)
-        except InputError as error:
-            raise InputError(f"{path}:{line}: expected an entity of the graph: {error}") from error
-        pairs.append((found, numbers.setdefault(concept, len(numbers))))
+    for number, line in lines(Path(path)):
+        where, columns = f"{path}:{number}", line.split("\t")
+        if len(columns) != 2:
+            found = f"found {len(columns)} columns, expected 2: entity, concept"
+            raise InputError(f"{where}: {found}")
+        entity, concept = columns
+        if not (entity.strip() and concept.strip()):
+            missing = "concept" if entity.strip() else "entity"
+            raise InputError(f"{where}: empty {missing}; expected entity, concept")
+        i = names.index(entity, where=f"{where}: expected an entity of the graph")
+        pairs.append((i, numbers.setdefault(concept, len(numbers))))
     if not pairs:
         raise InputError(f"{path}: the file holds no line; expected entity, tab, concept")
     return Concepts(torch.tensor(pairs), len(names), len(numbers))
 
 
-def _pairs(path: str) -> Iterator[tuple[int, tuple[str, str]]]:
-    """The two columns of each line, numbered from 1."""
-    for number, line in lines(Path(path)):
-        columns = line.split("\t")
-        if len(columns) != 2:
-            found = f"found {len(columns)} columns, expected 2: entity, concept"
-            raise InputError(f"{path}:{number}: {found}")
-        entity, concept = columns
-        if not (entity.strip() and concept.strip()):
-            missing = "concept" if entity.strip() else "entity"
-            raise InputError(f"{path}:{number}: empty {missing}; expected entity, concept")
-        yield number, (entity, concept)
-
-
 def concepts_of(
     path: str | None,
-    names: Names | None,
+    names: Vocabulary | None,
     triples: Tensor,
     num_entities: int,
     num_relations: int,
     *,
     option: str = "concepts",
 ) -> Concepts:
-    """Concepts from a file, which an option names, or pseudo-types where there is none.
+    """Concepts from a file, which ``option`` names in errors, or pseudo-types where there is none.
 
     Raises:
-        InputError: see ``read_concepts``; or a file without the names of entities.
+        InputError: a file that ``read_concepts`` refuses, or no names of entities to read it by.
     """
     if path is None:
         return pseudo_types(triples, num_entities, num_relations)
@@ -243,21 +197,13 @@ def concepts_of(
         raise InputError(f"{option}: {error}") from error
 
 
-def cardinalities(triples: Tensor, num_relations: int, threshold: float = 1.5) -> Tensor:
-    """The class of every relation: 0 for 1-1, 1 for 1-N, 2 for N-1, 3 for N-N.
+def cardinalities(triples: Tensor, num_relations: int) -> Tensor:
+    """The class of every relation: 0 for 1-1, 1 for 1-N, 2 for N-1, 3 for N-N; (m,) int64.
 
-    N stands on the tail's side where tph, the mean number of tails of a head, reaches the
-    threshold, and on the head's where hpt does; both count distinct triples.
+    Tails are N where tph, the mean number of tails of a head, is at least 1.5, and heads where hpt
+    is; both count distinct triples. A relation without triples is 1-1.
 
     Source: Wang et al. 2014 (TransH), after Bordes et al. 2013.
-
-    Args:
-        triples: (f, 3).
-        num_relations: m. A relation without triples is taken for 1-1.
-        threshold: between one and many.
-
-    Returns:
-        (m,) int64.
 
     Example:
         >>> cardinalities(torch.tensor([[0, 0, 1], [0, 0, 2], [3, 1, 1], [4, 1, 1]]), 3)
@@ -267,13 +213,13 @@ def cardinalities(triples: Tensor, num_relations: int, threshold: float = 1.5) -
     n = 1 + int(triples.max()) if len(triples) else 1
     keys = ((relations * n + heads) * n + tails).unique()
     number = torch.bincount(keys // (n * n), minlength=num_relations)
-    of_heads, of_tails = distinct_ends(triples, num_relations).unbind()
-    many_tails = number >= threshold * of_heads.clamp(min=1)
-    many_heads = number >= threshold * of_tails.clamp(min=1)
-    return many_tails.long() + 2 * many_heads.long()
+    ends = distinct_ends(triples, num_relations).clamp(min=1)
+    many_tails, many_heads = number >= 1.5 * ends
+    classes: Tensor = many_tails.long() + 2 * many_heads.long()
+    return classes
 
 
 def stretches(rows: int, width: int) -> Iterator[slice]:
-    """Stretches of rows, so many that ``ELEMENTS`` numbers are held at once."""
+    """Slices of rows of some width, so that each holds at most ``ELEMENTS`` numbers."""
     size = max(1, ELEMENTS // max(1, width))
     return (slice(start, start + size) for start in range(0, rows, size))

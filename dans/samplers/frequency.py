@@ -1,4 +1,4 @@
-"""Noise by how often entities fill a side: drawn so, or drawn uniformly and weighed so."""
+"""Frequency-based noise: negatives by how often entities fill the side they are put in."""
 
 from dataclasses import replace
 from typing import Literal
@@ -9,55 +9,39 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
 from dans.models.batch import Negatives, Positives
-from dans.samplers.corruption import replaced
-from dans.samplers.filters import Filter, Side
+from dans.samplers.corruption import Filter, Side, replaced
 from dans.samplers.uniform import Uniform, by_weight, running_total
 
-#: How the unigram comes in: by the draws, or by one of two weights on uniform draws.
+#: How the unigram distribution comes in: by the draws, or by one of two weights on uniform draws.
 Noise = Literal["exact", "published", "weighted"]
 
 
 class Frequency(Uniform):
-    """Entities as often as they fill the side they are put in: heads by heads, tails by tails.
+    """Heads by how often entities are heads in training, tails by how often they are tails.
 
     q(y | side) = #y / |D|,  #y being the training triples with y on that side
 
     ``exact`` draws from q. ``weighted`` draws uniformly and weighs each negative's term by
     |Y|·q(y), which has the same expectation. ``published`` weighs by q(y) alone, as the public
-    program does: same optimum, but negatives that count |Y| times less against their triple. With
-    ``exclude_true``, Y and q leave out the entity replaced, so that the two expectations agree to
-    the letter; the program may draw it. They agree without a filter, or with ``mask`` under a loss
-    that sums.
+    program does: the same optimum, but negatives count |Y| times less beside their triple. With
+    ``exclude_true``, which the program lacks, Y and q leave out the entity replaced. The two
+    expectations agree without a filter, or with ``mask`` under a loss that sums.
 
     At the optimum, scores give p(y | x) ∝ p_d(y | x) / q(y), where uniform noise gives p_d.
 
-    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, "NS w/ Freq".
-
-    Cost per batch: O(b·k·log n) for ``exact``, O(b·k) otherwise. State: none in checkpoints; 32
-    bytes per entity beside them.
+    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, "NS w/ Freq". Cost: O(b·k·log n) a batch
+    for ``exact``, O(b·k) otherwise. State: 32 bytes for each entity, none in checkpoints.
 
     Args:
-        k: negatives per triple.
         triples: (f, 3) the training triples; a repeated triple counts again.
-        num_entities: n.
-        noise: how q comes in.
         smoothing: added to every count. At 0, as in the source, an entity that never fills a side
-            is never a negative there (or one of weight 0).
-        side: as for ``Uniform``; so are the rest.
-        exclude_true: see ``Uniform``.
-        filter: see ``Uniform``.
-        known: see ``Uniform``.
-        rounds: see ``Uniform``.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, a smoothing that is negative or not finite,
-            or a side on which fewer than two entities can be drawn.
+            is never a negative there, or one of weight 0.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])
         >>> sampler = Frequency(k=2, triples=triples, num_entities=3, noise="published",
         ...                     side="head", exclude_true=False)
-        >>> sampler.chance(torch.tensor([0, 1, 2]), torch.tensor([True, True, True]))
+        >>> sampler.probability(torch.tensor([0, 1, 2]), torch.tensor([True, True, True]))
         tensor([0.6667, 0.0000, 0.3333], dtype=torch.float64)
     """
 
@@ -85,15 +69,15 @@ class Frequency(Uniform):
         )
         one_of("noise", noise, ("exact", "published", "weighted"))
         self.noise: Noise = noise
-        ends = torch.stack(
+        totals = torch.stack(
             [running_total(triples[:, i], num_entities, smoothing=smoothing) for i in (0, 2)]
         )
-        self.register_buffer("cumulative", ends, persistent=False)
-        counts = torch.diff(ends, prepend=ends.new_zeros(2, 1))
+        counts = torch.diff(totals, prepend=totals.new_zeros(2, 1))
+        self.register_buffer("cumulative", totals, persistent=False)
         self.register_buffer("counts", counts, persistent=False)
 
     def forward(self, positives: Positives) -> Negatives:
-        """See ``NegativeSampler``; ids are always given, weights where draws are uniform."""
+        """Negatives with ids, and weights where draws are uniform."""
         n = self.counts.shape[1]
         if len(positives.entities) != n:
             raise InputError(
@@ -104,13 +88,13 @@ class Frequency(Uniform):
             return negatives
         rows = torch.arange(len(positives), device=negatives.ids.device).unsqueeze(1)
         true = replaced(positives, rows, negatives.replaces_head) if self.exclude_true else None
-        weights = self.chance(negatives.ids, negatives.replaces_head, true)
+        weights = self.probability(negatives.ids, negatives.replaces_head, true)
         if self.noise == "weighted":
             weights = weights * (n - self.exclude_true)
         return replace(negatives, weights=weights.to(negatives.embeddings.dtype))
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``; uniform where negatives are weighed."""
+        """Entities by q, or uniformly where they are weighed."""
         if self.noise != "exact":
             return super().draw(positives, rows, replaces_head)
         heads, tails = self.cumulative
@@ -119,17 +103,8 @@ class Frequency(Uniform):
         as_head, as_tail = by_weight(heads, uniform, true), by_weight(tails, uniform, true)
         return torch.where(replaces_head, as_head, as_tail)
 
-    def chance(self, ids: Tensor, replaces_head: Tensor, true: Tensor | None = None) -> Tensor:
-        """How likely ``exact`` is to draw an entity.
-
-        Args:
-            ids: (...) entities.
-            replaces_head: (...) bool.
-            true: (...) entities left out of the draw; None leaves out none.
-
-        Returns:
-            (...) float64.
-        """
+    def probability(self, ids: Tensor, replaces_head: Tensor, true: Tensor | None = None) -> Tensor:
+        """q of entities on a side: (...) float64; with ``true``, (...), these are left out of q."""
         side = (~replaces_head).long()
         total = self.cumulative[:, -1][side]
         if true is not None:

@@ -11,85 +11,65 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import finite, one_of
 from dans.models.batch import Positives
-from dans.samplers.filters import Mask, positive
+from dans.samplers.corruption import Mask, positive
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
-#: Flat pairs: rows of a part, and an entity for each.
-Pairs: TypeAlias = tuple[Tensor, Tensor]
-#: From a part of the rows, whom they may not draw.
-Closed: TypeAlias = Callable[[slice], Pairs]
+#: From a slice of the queries to flat pairs, a row of the slice and an entity it may not draw.
+Excluded: TypeAlias = Callable[[slice], tuple[Tensor, Tensor]]
 
 
 class IGAN(Reinforced):
-    """Draws negatives from all entities, with probabilities a network learns from the model.
+    """Negatives from a softmax over all entities, by a network that learns from rewards.
 
-        p(e′ | kept, r) = softmax(W₂ relu(W₁ [e_kept; e_r] + b₁) + b₂)  over all entities but the
-                                                                        true one
+        p(e′ | e_u, r) = softmax(W₂ relu(W₁ [e_u; e_r] + b₁) + b₂)
 
-    G has embeddings of its own, two for each relation: one for the queries of heads, one, r⁻¹, for
-    those of tails. In phase ``igan`` it draws one negative for one side of each triple and earns
+    over all entities but the true one, given the uncorrupted entity u. The generator G has its own
+    embeddings, and two for each relation: r for head queries, r⁻¹ for tail queries. In phase
+    ``igan`` it draws one negative for one side of each triple, with reward
 
         ρ = tanh(γ + f(e′) − f(e)),
 
-    positive where a hinge loss with margin γ would be; it minimises −mean ρ log p(e′).
+    positive where a hinge loss with margin γ is, and minimises −mean ρ log p(e′).
 
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
     Representation Learning", AAAI. No program was published. Departures:
 
     - The paper has one negative per triple; k = 20 is comparable with other samplers here.
-    - Generator and model take turns of several batches in the paper; here ``repeats`` moves of the
-      generator come before each step of the model.
-    - The true entity, which would earn tanh γ for a copy of the triple, is left out of the softmax.
-    - L2 on G is in the mean squares of a batch's rows and of both layers' weights; its weight is
-      our choice.
+    - In the paper, generator and model alternate for several batches each; here ``repeats`` updates
+      of the generator precede each step of the model.
+    - The true entity, which would have reward tanh γ for a copy of the triple, is not drawn.
+    - L2 on G is the mean squares of the rows used in a batch and of both layers' weights; its
+      weight is our choice.
     - ρ suits scores on the scale of γ, as the paper's distances are. Where a triple's logit is far
       above its negatives', all rewards are −1: then ``baseline="batch"`` (standardised) and a
       larger ``margin`` help.
 
-    Tables start from N(0, 1/width), rows of about length 1; layers as torch's do, so p is nearly
-    uniform.
+    Embeddings start from N(0, 1/width), layers as in torch, so that p is nearly uniform.
 
-    Cost: per batch of b triples, 2b·n·width products to draw, and b·n·width four times in the phase
-    (drawn, again for the gradient, and its two products). Of b × n probabilities only parts of
-    ``ELEMENTS`` floats (16 MiB) are held at once, or one row of n; three such tensors are alive
-    together, 48 MiB, whatever b. The gradient is of all triples of the batch; ``batch`` of the
-    phase takes fewer, 1024 in the paper. State: about 8·width·(n + m) bytes, thrice with Adam; 98
-    MB on WN18RR.
+    Cost: for b triples, 2b·n·width products to draw, and 4·b·n·width in the phase (once to draw,
+    once more for the gradient, and its two products). The b × n probabilities are made in parts of
+    ``ELEMENTS`` floats (16 MiB), or one row; three such tensors, 48 MiB, exist together. ``batch``
+    of the phase bounds the triples of one update, 1024 in the paper. State: about 8·width·(n + m)
+    bytes, thrice with Adam; 98 MB on WN18RR.
 
     Args:
         k: negatives per triple; 1 in the paper.
-        num_entities: n.
-        num_relations: m.
-        triples: (f, 3) the training triples.
-        width: d of G's embeddings and of its hidden layer.
+        width: of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
-        side: of a negative: by the relation's cardinalities, a fair coin, or always the same.
-        baseline: ``none``, the paper's; ``batch`` standardises the rewards of each batch.
-        pretrain: updates of G in which it learns to tell the true entity from all others, by a
-            softmax loss, before it learns from rewards.
-        repeats: updates of G per step of the model.
+        side: by the relation's cardinalities, a fair coin, or always the same.
+        baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch.
+        pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
+            against all others.
         l2: the weight of L2 on G.
-        filter: ``mask`` leaves known triples out before the softmax, too, unless nothing else is
-            left: then they are marked invalid, and G learns nothing from them. There is nothing
-            else to draw, so ``resample`` is refused.
-        known: the triples to filter by.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or a filter without known triples.
+        filter: ``mask`` excludes known triples from the softmax. Where nothing else is left, they
+            are marked invalid, and G learns nothing from them. ``resample`` could find no more.
 
     Example:
-        >>> entities = torch.eye(4)
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> given = {"num_entities": 4, "num_relations": 1, "triples": triples, "filter": "none"}
-        >>> sampler = IGAN(3, **given, side="tail")
-        >>> negatives = sampler(positives)
-        >>> negatives.embeddings.shape
-        torch.Size([2, 3, 4])
-        >>> bool((negatives.ids == triples[:, 2:]).any())
-        False
+        >>> sampler = IGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
+        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -127,7 +107,6 @@ class IGAN(Reinforced):
             known=known,
         )
         self.margin = margin
-        self.num_relations = num_relations
         self.entities = nn.Parameter(torch.randn(num_entities, width) / width**0.5)
         self.relations = nn.Parameter(torch.randn(2 * num_relations, width) / width**0.5)
         self.hidden = nn.Linear(2 * width, width)
@@ -139,61 +118,52 @@ class IGAN(Reinforced):
         return self.num_entities
 
     def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
-        """See ``Reinforced``."""
-        hidden, touched = self.read(triples, replaces_head)
+        """Draws from p."""
+        true = ends(triples, replaces_head)[1]
 
-        def closed(part: slice) -> Pairs:
-            return self.closed(triples[part], replaces_head[part])
+        def excluded(part: slice) -> tuple[Tensor, Tensor]:
+            rows, ids = self.known_answers(triples[part], replaces_head[part])
+            every = torch.arange(len(true[part]), device=true.device)
+            return torch.cat((every, rows)), torch.cat((true[part], ids))
 
-        return Choice(*self.softmax(hidden, closed, None, k), touched)
+        return self.softmax(triples, replaces_head, excluded, None, k)
 
     def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
-        """See ``Reinforced``; the softmax is over the true entity and all it may draw."""
-        hidden, touched = self.read(triples, replaces_head)
+        """The true entity, in a softmax over itself and all that may be drawn."""
         true = ends(triples, replaces_head)[1].unsqueeze(1)
 
-        def closed(part: slice) -> Pairs:
-            rows, ids = self.closed(triples[part], replaces_head[part])
-            others = slice(len(triples[part]), None)
-            return rows[others], ids[others]
+        def excluded(part: slice) -> tuple[Tensor, Tensor]:
+            return self.known_answers(triples[part], replaces_head[part])
 
-        return Choice(*self.softmax(hidden, closed, true, 1), touched)
+        return self.softmax(triples, replaces_head, excluded, true, 1)
 
     def softmax(
-        self, hidden: Tensor, closed: Closed, given: Tensor | None, k: int
-    ) -> tuple[Tensor, Tensor]:
-        """Ids and logarithms of their probabilities, (q, k) each; see ``Softmax``."""
-        weight, bias = self.output.weight, self.output.bias
-        ids, log_p = Softmax.apply(hidden, weight, bias, closed, given, k)  # type: ignore[no-untyped-call]
-        return ids, log_p
-
-    def read(self, triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Hidden layers of queries, (q, width); and what weight decay is on."""
-        inverse = (~replaces_head).long() * self.num_relations
-        kept = F.embedding(ends(triples, replaces_head)[0], self.entities)
+        self, triples: Tensor, side: Tensor, excluded: Excluded, given: Tensor | None, k: int
+    ) -> Choice:
+        """Entities drawn, or given, and their log-probabilities; see ``Softmax``."""
+        inverse = (~side).long() * self.num_relations
+        entity = F.embedding(ends(triples, side)[0], self.entities)
         r = F.embedding(triples[:, 1] + inverse, self.relations)
-        hidden = F.relu(self.hidden(torch.cat((kept, r), dim=-1)))
-        return hidden, (kept, r, self.hidden.weight, self.output.weight)
+        hidden = F.relu(self.hidden(torch.cat((entity, r), dim=-1)))
+        weight, bias = self.output.weight, self.output.bias
+        ids, log_p = Softmax.apply(hidden, weight, bias, excluded, given, k)  # type: ignore[no-untyped-call]
+        return Choice(ids, log_p, (entity, r, self.hidden.weight, weight))
 
-    def closed(self, triples: Tensor, replaces_head: Tensor) -> Pairs:
-        """Whom queries may not draw: flat pairs of a row and an entity.
-
-        These are the q true entities first, and then, with a filter, other known answers; but not
-        the latter where nothing else is left.
-        """
+    def known_answers(self, triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
+        """Known answers of queries besides the true one, where others are left: flat pairs."""
+        if self.filter == "none" or self.known is None:
+            return triples.new_empty(0), triples.new_empty(0)
+        heads, relations, tails = triples.unbind(-1)
         true = ends(triples, replaces_head)[1]
         rows = torch.arange(len(triples), device=triples.device)
-        if self.filter == "none" or self.known is None:
-            return rows, true
-        heads, relations, tails = triples.unbind(-1)
         of_head, of_tail = rows[replaces_head], rows[~replaces_head]
         h_rows, h = self.known.heads(relations[of_head], tails[of_head])
         t_rows, t = self.known.tails(heads[of_tail], relations[of_tail])
-        asked, answers = torch.cat((of_head[h_rows], of_tail[t_rows])), torch.cat((h, t))
-        other = answers != true[asked]
-        asked, answers = asked[other], answers[other]
-        left = torch.bincount(asked, minlength=len(triples)) < self.num_entities - 1
-        return torch.cat((rows, asked[left[asked]])), torch.cat((true, answers[left[asked]]))
+        rows, answers = torch.cat((of_head[h_rows], of_tail[t_rows])), torch.cat((h, t))
+        other = answers != true[rows]
+        rows, answers = rows[other], answers[other]
+        left = torch.bincount(rows, minlength=len(triples)) < self.num_entities - 1
+        return rows[left[rows]], answers[left[rows]]
 
     def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
         """ρ = tanh(γ + f(e′) − f(e)): (b,)."""
@@ -205,10 +175,10 @@ class IGAN(Reinforced):
 
 
 class Softmax(torch.autograd.Function):
-    """Entities drawn from a softmax over all of them, or given ones, in bounded memory.
+    """Draws, and log-probabilities, of a softmax over all entities in bounded memory.
 
-    Of q × n probabilities only a part of the rows is there at a time. The gradient needs them once
-    more, and they are computed once more:  ∂ log p(e) / ∂ logits = onehot(e) − p.
+    Of the q × n probabilities only some rows exist at a time; backward computes them once more, for
+    ∂ log p(e) / ∂ logits = onehot(e) − p.
     """
 
     @staticmethod
@@ -217,48 +187,52 @@ class Softmax(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor,
-        closed: Closed,
+        excluded: Excluded,
         given: Tensor | None,
         k: int,
     ) -> tuple[Tensor, Tensor]:
-        """Ids and logarithms of their probabilities.
+        """Ids and their log-probabilities.
 
         Args:
-            ctx: what the gradient needs.
+            ctx: the context of autograd.
             hidden: (q, w).
             weight: (n, w).
             bias: (n,).
-            closed: from a part of the rows, whom they may not draw.
+            excluded: entities without probability, from a slice of the queries.
             given: (q, k) ids; None draws them.
-            k: ids of each row.
+            k: ids of each query.
 
         Returns:
             (q, k) ids and (q, k) floats.
         """
         q = len(hidden)
-        # Whole tensors first: small pieces among the large would scatter the heap.
+        # Allocated before the parts: small tensors among their large ones would scatter the heap.
         ids = torch.empty(q, k, dtype=torch.int64, device=hidden.device)
         log_p, total = hidden.new_empty(q, k), hidden.new_empty(q, 1)
         for part in parts(q, len(weight)):
-            logits = open_logits(hidden[part], weight, bias, closed(part))
+            logits = masked_logits(hidden[part], weight, bias, excluded(part))
             total[part] = logits.logsumexp(1, keepdim=True)
             logits.sub_(total[part])
-            ids[part] = draw(logits, k) if given is None else given[part]
+            if given is None:
+                # For a single draw torch takes another path, as slow as a matrix product.
+                ids[part] = torch.multinomial(logits.exp(), max(2, k), replacement=True)[:, :k]
+            else:
+                ids[part] = given[part]
             log_p[part] = logits.gather(1, ids[part])
         ctx.save_for_backward(hidden, weight, bias, ids, total)
-        ctx.closed = closed
+        ctx.excluded = excluded
         ctx.mark_non_differentiable(ids)
         return ids, log_p
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """From (q, k), the gradients of hidden, weight and bias."""
+        """The gradients of hidden, weight and bias from that of log_p, (q, k)."""
         hidden, weight, bias, ids, total = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden)
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         for part in parts(len(hidden), len(weight)):
-            logits = open_logits(hidden[part], weight, bias, ctx.closed(part))
+            logits = masked_logits(hidden[part], weight, bias, ctx.excluded(part))
             slope = logits.sub_(total[part]).exp_().mul_(-gradient[part].sum(1, keepdim=True))
             slope.scatter_add_(1, ids[part], gradient[part])
             of_hidden[part] = slope @ weight
@@ -268,17 +242,13 @@ class Softmax(torch.autograd.Function):
 
 
 def parts(q: int, n: int) -> list[slice]:
-    """Rows of (q, n), in parts of at most ``ELEMENTS`` numbers, or of one row."""
+    """Slices of q rows, of at most ``ELEMENTS`` numbers if each has n, or of one row."""
     size = max(1, ELEMENTS // n)
     return [slice(start, min(start + size, q)) for start in range(0, q, size)]
 
 
-def open_logits(hidden: Tensor, weight: Tensor, bias: Tensor, closed: Pairs) -> Tensor:
-    """Logits of all entities, −∞ for those closed."""
-    return F.linear(hidden, weight, bias).index_put_(closed, hidden.new_tensor(-torch.inf))
-
-
-def draw(log_p: Tensor, k: int) -> Tensor:
-    """k ids for each row, with replacement, by their probabilities."""
-    # For a single draw torch makes n random numbers, which takes the time of a product.
-    return torch.multinomial(log_p.exp(), max(2, k), replacement=True)[:, :k]
+def masked_logits(
+    hidden: Tensor, weight: Tensor, bias: Tensor, excluded: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Logits of all entities, −∞ for excluded ones."""
+    return F.linear(hidden, weight, bias).index_put_(excluded, hidden.new_tensor(-torch.inf))

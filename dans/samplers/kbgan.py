@@ -1,4 +1,4 @@
-"""KBGAN: a second model of the triples picks negatives for the first."""
+"""KBGAN: a second, smaller model picks hard negatives for the first."""
 
 from typing import Literal
 
@@ -9,8 +9,7 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, above_zero, one_of
 from dans.models.batch import Positives
-from dans.samplers.corruption import any_other
-from dans.samplers.filters import Filter, not_known, positive
+from dans.samplers.corruption import Filter, any_other, positive
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
@@ -22,81 +21,59 @@ SPREAD = 0.2
 
 
 class KBGAN(Reinforced):
-    """Picks negatives among a few uniform candidates by a small model G that learns from the model.
+    """Negatives that a small generator model G picks among a few uniform candidates.
 
     For a triple and a side, N_c candidates are drawn uniformly from the other entities, and
-    negatives from them with replacement by
+    negatives from the candidates with replacement by
 
         p(e′) = softmax(f_G(candidates) / τ).
 
-    In phase ``kbgan``, G draws a candidate for one side of each triple and earns ρ = f(e′), the
-    model's score before its step; it minimises −mean (ρ − b) log p(e′).
+    In phase ``kbgan``, G draws a candidate for one side of each triple, with reward ρ = f(e′), the
+    model's score before its step, and minimises −mean (ρ − b) log p(e′).
 
     Source: Cai & Wang 2018, arXiv:1711.04071, §3 and Algorithm 1. Departures:
 
-    - The published program trains model and generator on one draw; here the phase draws afresh, so
-      that either may be updated alone or several times. Both are draws from the same p.
+    - The published program trains model and generator on one draw; here the phase draws anew from
+      the same p, so that either may be updated alone or several times.
     - The paper has one negative per triple; k = 20 is comparable with other samplers here.
-    - b is the mean reward of the epoch before, in the paper, for rewards that its unit ball bounds.
-      Logits of a logistic loss are unbounded and drift within an epoch; the default, ``batch``,
-      standardises the rewards of each batch instead (with the own reward in mean and deviation:
-      the gradient's direction is right to O(1/b)).
-    - The program may draw the true entity as a candidate; see ``exclude_true``.
-    - Generator and model start trained for 1,000 epochs in the paper. ``pretrain`` counts updates
-      of the generator; the model may start from another run. From scratch KBGAN fell to .204 MRR on
-      WN18RR (Zhang et al. 2019, arXiv:1812.06410).
+    - In the paper b is the mean reward of the epoch before (``epoch``), for rewards bounded by a
+      unit ball. Logits are unbounded and drift within an epoch; the default, ``batch``,
+      standardises the rewards of each batch (its own reward is in the mean and deviation: the
+      gradient's direction is right to O(1/b)).
+    - In the program, the true entity may be among the candidates; here it is not.
+    - The paper trains generator and model for 1,000 epochs beforehand. ``pretrain`` counts updates
+      of the generator; the model may be initialised from another run. From scratch KBGAN fell to
+      .204 MRR on WN18RR (Zhang et al. 2019, arXiv:1812.06410).
     - The program adds .01 θ (FB15k-237; .001 θ on WN18RR) to the gradient of losses summed over a
-      batch, for every parameter at each update. λ weighs the mean squares of the rows of a batch
-      (kept, relations, candidates) beside a mean loss; at λ = 1 a row is about as strongly held,
-      beside what its triples pull, on either graph. The default is a tenth: with λ = 1 the
-      embeddings of a new G shrink before they learn (softmax loss after 600 updates on UMLS, from
-      2.93: λ = 0 1.57, λ = .1 1.59, λ = 1 2.20).
+      batch, for all parameters. Here λ weighs the mean squares of the rows used in a batch, beside
+      a mean loss; λ = 1 is about as strong. The default is .1: with λ = 1 the embeddings of a new G
+      shrink before they learn (softmax loss after 600 updates on UMLS, from 2.93: 1.57 with λ = 0,
+      1.59 with λ = .1, 2.20 with λ = 1).
 
-    Tables start from N(0, σ_w²), σ_w = (.2² / width)^(1/6), as in the program: DistMult scores then
-    have standard deviation .2, so p is nearly uniform.
+    Embeddings start from N(0, σ_w²), σ_w = (.2² / width)^(1/6), as in the program: DistMult scores
+    then have standard deviation .2, and p is nearly uniform.
 
-    Cost: per batch of b triples 2b·N_c scores of ``width`` products, in parts of bounded memory;
-        the
-    phase, b·N_c of them, holds b·N_c·width floats for its gradient, which ``batch`` of the phase
-    bounds (65 MB at b = 16,384). State: 4·width·(n + m) bytes, thrice with Adam; 24.6 MB on WN18RR.
+    Cost: 2b·N_c scores of ``width`` products for b triples, in parts of bounded memory; the phase,
+    b·N_c of them, and b·N_c·width floats held for its gradient (65 MB at b = 16,384; the phase's
+    ``batch`` bounds it). State: 4·width·(n + m) bytes, thrice with Adam; 24.6 MB on WN18RR.
 
     Args:
         k: negatives per triple; 1 in the paper.
-        num_entities: n.
-        num_relations: m.
-        triples: (f, 3) the training triples.
         generator: how G scores.
         width: of G's embeddings, in real numbers: 50, or 25 complex ones.
-        candidates: N_c.
-        temperature: τ.
-        side: of a negative: by the relation's cardinalities, a fair coin, or always the same.
-        exclude_true: the true entity is no candidate.
-        baseline: ``epoch``, the mean reward of the epoch before; ``batch``, see above.
-        pretrain: updates of G in which it learns to tell the true entity from N_c candidates, by a
-            softmax loss, before it learns from rewards.
-        repeats: updates of G per step of the model.
+        side: by the relation's cardinalities, a fair coin, or always the same.
+        baseline: b.
+        pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
+            against N_c candidates.
         l2: λ.
-        filter: unless ``none``, candidates that are known triples are not picked, and where all
-            are, the negatives are drawn again or marked invalid, and G learns nothing.
-        known: the triples to filter by.
-        rounds: how often to draw again.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, an odd width of complex embeddings, or
-            a filter without known triples.
+        filter: unless ``none``, candidates that are known triples are not picked; where all are,
+            the negatives are drawn again or marked invalid, and G learns nothing from them.
 
     Example:
-        >>> entities = torch.eye(4)
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> given = {"num_entities": 4, "num_relations": 1, "triples": triples, "filter": "none"}
-        >>> sampler = KBGAN(3, **given, side="tail")
-        >>> negatives = sampler(positives)
-        >>> negatives.embeddings.shape
-        torch.Size([2, 3, 4])
-        >>> bool((negatives.ids == triples[:, 2:]).any())
-        False
+        >>> sampler = KBGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
+        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -111,7 +88,6 @@ class KBGAN(Reinforced):
         candidates: int = 20,
         temperature: float = 1.0,
         side: Sides = "bernoulli",
-        exclude_true: bool = True,
         baseline: Literal["epoch", "batch"] = "batch",
         pretrain: int = 1000,
         repeats: int = 1,
@@ -143,9 +119,7 @@ class KBGAN(Reinforced):
             rounds=rounds,
         )
         self.generator: Generator = generator
-        self.candidates = candidates
-        self.temperature = temperature
-        self.exclude_true = exclude_true
+        self.candidates, self.temperature = candidates, temperature
         scale = (SPREAD**2 / width) ** (1 / 6)
         self.entities = nn.Parameter(scale * torch.randn(num_entities, width))
         self.relations = nn.Parameter(scale * torch.randn(num_relations, width))
@@ -158,61 +132,56 @@ class KBGAN(Reinforced):
     def propose(self, triples: Tensor, replaces_head: Tensor) -> Tensor:
         """Uniform candidates: (q, N_c) ids."""
         true = ends(triples, replaces_head)[1].unsqueeze(1).expand(-1, self.candidates)
-        if self.exclude_true:
-            return any_other(true, self.num_entities)
-        return torch.randint(self.num_entities, true.shape, device=true.device)
+        return any_other(true, self.num_entities)
 
     def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
-        """See ``Reinforced``."""
+        """Draws from p."""
         ids = self.propose(triples, replaces_head)
-        log_p, touched = self.compare(
-            triples, replaces_head, ids, self.open(triples, replaces_head, ids)
-        )
-        places = torch.multinomial(log_p.detach().exp(), k, replacement=True)
-        return Choice(ids.gather(1, places), log_p.gather(1, places), touched)
+        allowed = self.unknown(triples, ids, replaces_head)
+        allowed |= ~allowed.any(1, keepdim=True)
+        log_p, decayed = self.log_softmax(triples, replaces_head, ids, allowed)
+        picks = torch.multinomial(log_p.detach().exp(), k, replacement=True)
+        return Choice(ids.gather(1, picks), log_p.gather(1, picks), decayed)
 
     def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
-        """See ``Reinforced``: the true entity, then the candidates that are not the true one."""
+        """The true entity, among itself and the candidates."""
         true = ends(triples, replaces_head)[1].unsqueeze(1)
         negatives = self.propose(triples, replaces_head)
-        others = (negatives != true) & self.open(triples, replaces_head, negatives)
-        log_p, touched = self.compare(
+        allowed = self.unknown(triples, negatives, replaces_head)
+        allowed |= ~allowed.any(1, keepdim=True)
+        log_p, decayed = self.log_softmax(
             triples,
             replaces_head,
             torch.cat((true, negatives), dim=1),
-            torch.cat((torch.ones_like(others[:, :1]), others), dim=1),
+            torch.cat((torch.ones_like(allowed[:, :1]), allowed), dim=1),
         )
-        return Choice(true, log_p[:, :1], touched)
+        return Choice(true, log_p[:, :1], decayed)
 
-    def open(self, triples: Tensor, replaces_head: Tensor, ids: Tensor) -> Tensor:
-        """Which candidates may be chosen: (q, N_c) bool; all of them where none is unknown."""
-        if self.filter == "none" or self.known is None:
-            return torch.ones_like(ids, dtype=torch.bool)
-        fresh = not_known(self.known, triples, ids, replaces_head.unsqueeze(1).expand_as(ids))
-        return fresh | ~fresh.any(1, keepdim=True)
-
-    def compare(
+    def log_softmax(
         self, triples: Tensor, replaces_head: Tensor, ids: Tensor, allowed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Log-probabilities of ids under G, (q, c); and the embeddings they came from."""
-        kept = F.embedding(ends(triples, replaces_head)[0], self.entities)
+        """log p over (q, c) ids, of which ``allowed`` may be drawn; and G's embeddings used."""
+        given = F.embedding(ends(triples, replaces_head)[0], self.entities)
         r = F.embedding(triples[:, 1], self.relations)
         embeddings = F.embedding(ids, self.entities)
-        query = kept * r if self.generator == "distmult" else rotated(kept, r, replaces_head)
+        if self.generator == "distmult":
+            query = given * r
+        else:
+            query = complex_query(given, r, replaces_head)
         logits = (embeddings @ query.unsqueeze(-1)).squeeze(-1) / self.temperature
-        return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1), (kept, r, embeddings)
+        return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1), (given, r, embeddings)
 
     def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """ρ = f(e′), the model's score: (b,)."""
+        """ρ = f(e′): (b,)."""
         rows = torch.arange(len(positives), device=ids.device)
         return Scorer(positives)(rows, ids, replaces_head)
 
 
-def rotated(kept: Tensor, r: Tensor, replaces_head: Tensor) -> Tensor:
-    """ComplEx's query embeddings: h · r for tails, t · conj(r) for heads.
+def complex_query(given: Tensor, r: Tensor, replaces_head: Tensor) -> Tensor:
+    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries.
 
     Args:
-        kept: (q, d), as [real | imaginary].
+        given: (q, d) embeddings of the uncorrupted entities, as [real | imaginary].
         r: (q, d), likewise.
         replaces_head: (q,) bool.
 
@@ -221,10 +190,10 @@ def rotated(kept: Tensor, r: Tensor, replaces_head: Tensor) -> Tensor:
 
     Example:
         >>> i = torch.tensor([[0.0, 1.0]])
-        >>> rotated(i, i, torch.tensor([False])), rotated(i, i, torch.tensor([True]))
+        >>> complex_query(i, i, torch.tensor([False])), complex_query(i, i, torch.tensor([True]))
         (tensor([[-1.,  0.]]), tensor([[1., 0.]]))
     """
-    re, im = kept.chunk(2, dim=-1)
+    re, im = given.chunk(2, dim=-1)
     r_re, r_im = r.chunk(2, dim=-1)
     r_im = torch.where(replaces_head.unsqueeze(-1), -r_im, r_im)
     return torch.cat((re * r_re - im * r_im, re * r_im + im * r_re), dim=-1)

@@ -1,12 +1,12 @@
-"""The entity nearest to a generated embedding, found in bounded memory."""
+"""The entity nearest to each generated embedding, in bounded memory."""
 
 import torch
 from torch import Tensor
 
 from dans.models.batch import Negatives
 
-#: Embeddings and entities compared at a time: distances stay in a CPU's cache, where a wider tile
-#: would be written to memory and read back, at twice the time; or keep another device busy.
+#: Embeddings and entities compared at a time, on a CPU and elsewhere. Distances of the small tile
+#: stay in a CPU's cache, which halves the time; a GPU needs the large one to be busy.
 TILE, WIDE_TILE = (256, 512), (4096, 4096)
 
 
@@ -18,19 +18,16 @@ def nearest(
     *,
     tile: tuple[int, int] | None = None,
 ) -> Tensor:
-    """The entity nearest to each embedding, by Euclidean distance.
-
-    argmin_e ‖e‖² − 2⟨x, e⟩: the square of x itself changes no order.
+    """The entity nearest to each embedding x, by Euclidean distance: argmin_e ‖e‖² − 2⟨x, e⟩.
 
     Args:
         embeddings: (q, d).
         entities: (n, d).
-        exclude: (q, ·) entities an embedding may not be given.
-        tile: how many embeddings and entities are compared at a time; by default as suits the
-            device.
+        exclude: (q, ·) ids that are not candidates.
+        tile: embeddings and entities compared at a time; None: by device.
 
     Returns:
-        (q,) rows of the entities.
+        (q,) ids.
 
     Example:
         >>> entities = torch.tensor([[0., 0.], [1., 0.], [0., 3.]])
@@ -44,19 +41,19 @@ def nearest(
     found = embeddings.new_zeros(len(embeddings), dtype=torch.int64)
     for top in range(0, len(embeddings), rows):
         part = -2 * embeddings[top : top + rows].T.contiguous()
-        banned = None if exclude is None else exclude[top : top + rows]
+        excluded = None if exclude is None else exclude[top : top + rows]
         least = part.new_full((part.shape[1],), torch.inf)
         for left in range(0, len(entities), columns):
             block = slice(left, left + columns)
             distances = torch.addmm(sizes[block], entities[block], part)
-            if banned is not None:
-                here = (banned >= left) & (banned < left + columns)
-                who, slot = here.nonzero(as_tuple=True)
-                distances[banned[who, slot] - left, who] = torch.inf
-            distance, place = distances.min(0)
+            if excluded is not None:
+                here = (excluded >= left) & (excluded < left + columns)
+                row, column = here.nonzero(as_tuple=True)
+                distances[excluded[row, column] - left, row] = torch.inf
+            distance, index = distances.min(0)
             closer = distance < least
             least = torch.where(closer, distance, least)
-            found[top : top + rows] = torch.where(closer, place + left, found[top : top + rows])
+            found[top : top + rows] = torch.where(closer, index + left, found[top : top + rows])
     return found
 
 
@@ -68,17 +65,16 @@ def identify(
     *,
     exclude: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Who negatives are, or who is nearest to them.
+    """Ids of negatives; of generated ones, that of the nearest entity.
 
     Args:
-        negatives: k for each of b triples.
-        entities: (n, d) those they were drawn from, or made beside.
-        part: which of the triples.
-        exclude: (·, k) for each of their negatives an entity that it may not be nearest to.
+        negatives: (b, k).
+        entities: (n, d) all entities.
+        part: a slice of the b triples.
+        exclude: (·, k) for each of the slice's negatives, an entity that is not a candidate.
 
     Returns:
-        (·, k) ids, and (·, k) bool: was the negative generated, so that its embedding has no entity
-        id?
+        (·, k) ids, and (·, k) bool, whether the negative was generated and differs from its entity.
     """
     if negatives.ids is not None:
         ids = negatives.ids[part]
@@ -87,7 +83,7 @@ def identify(
     ids = embeddings.new_full(embeddings.shape[:2], -1, dtype=torch.int64)
     if negatives.partial_ids is not None:
         ids = negatives.partial_ids[part].clone()
-    nobody = ids < 0
-    banned = None if exclude is None else exclude[nobody].unsqueeze(1)
-    ids[nobody] = nearest(embeddings[nobody], entities, banned)
-    return ids, nobody & (entities[ids] != embeddings).any(-1)
+    unknown = ids < 0
+    excluded = None if exclude is None else exclude[unknown].unsqueeze(1)
+    ids[unknown] = nearest(embeddings[unknown], entities, excluded)
+    return ids, unknown & (entities[ids] != embeddings).any(-1)

@@ -1,4 +1,4 @@
-"""NSCaching: a small cache of hard negatives for each query, instead of a generator of them."""
+"""NSCaching: a small cache of hard negatives for each query, instead of a generator."""
 
 from typing import ClassVar, Literal
 
@@ -7,71 +7,61 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
-from dans.errors import InputError, above_zero, one_of
+from dans.errors import InputError, above_zero, not_negative, one_of
 from dans.models.batch import Negatives, Positives
-from dans.samplers.corruption import EntitySampler, any_other, replaced
-from dans.samplers.draws import tossed
-from dans.samplers.filters import Filter, Side, not_known, positive
-from dans.samplers.scoring import Scorer, gap
+from dans.samplers.corruption import (
+    EntitySampler,
+    Filter,
+    Side,
+    any_other,
+    not_known,
+    positive,
+    relation_sides,
+    replaced,
+)
+from dans.samplers.scoring import Scorer, check_entities, score_gap
 from dans.samplers.uniform import head_probability
 
-#: How a cache is renewed: at random, ∝ exp(f / temperature) without replacement, or the best.
+#: How a cache is updated: a draw ∝ exp(f / temperature) without replacement, or the best.
 Update = Literal["importance", "top"]
 
-#: Numbers held at once, in candidates and in their embeddings: what a processor's own cache takes
-#: in.
+#: Numbers held at once, in candidates and in their embeddings, so that they fit a CPU's cache.
 PART = 2**20
 
 
 class NSCaching(EntitySampler):
-    """Draws from caches of entities that score high, one cache for each query.
+    """Uniform draws from a cache of high-scoring entities, one cache for each query.
 
     Each query x = (h, r, ?) or (?, r, t) of the training triples has a cache C(x) of N₁ ids. A
     negative replaces the head with probability tph / (tph + hpt) (see ``Bernoulli``) and is uniform
-    over the cache of its query. Then the caches of all the batch's queries are renewed: from
-    C(x) and N₂ ids drawn uniformly, N₁ are kept,
+    over the cache of its query. Then the caches of all queries of the batch are updated: of C(x)
+    and N₂ ids drawn uniformly, N₁ are kept,
 
         y₁, …, y_N₁ without replacement ∝ exp(f(x, y) / temperature)     ("importance"),
         or the N₁ of the highest f(x, y)                                 ("top").
 
-    Drawing without replacement is taking the N₁ largest of f / temperature + Gumbel noise.
+    Sampling without replacement takes the N₁ largest of f / temperature + Gumbel noise.
 
     Source: Zhang et al. 2019 (NSCaching, arXiv:1812.06410), Alg. 2 and 3. The published program has
     temperature 2 and N₁ = N₂ = 30.
 
-    Departures: k negatives, drawn with replacement, stand for the paper's one, each with its own
-        side;
-    so both caches of a triple are in use, and both are renewed, as in the paper. Known triples are
-    kept out of the caches when they are renewed (``filter``): they score highest of all and would
-    fill them. No entity is twice in a cache. The triple's own entity is never drawn, even where its
-    cache holds it. Triples of a batch that share a query renew its cache once.
+    Departures: k negatives, drawn with replacement, each with its own side, stand for the paper's
+    one. ``filter`` keeps known triples out of the caches when they are updated: they score highest
+    and would fill them. No entity is twice in a cache, and the true entity is never drawn, even
+    where the cache holds it. Triples of a batch that share a query update its cache once.
 
-    Cost: 2·b·(N₁ + N₂) scores a batch at most, one set for each distinct query; .45 s for
-    b = 8192, d = 100 and N₁ = N₂ = 50 on WN18RR, with one thread. State: 4·N₁ bytes a query in
-    checkpoints, 20 MiB on WN18RR (103,509 queries) and 29 MiB on FB15k-237 (149,689). Derived:
-    8 bytes a query.
+    Cost: at most 2·b·(N₁ + N₂) scores a batch; .45 s for b = 8192, d = 100 and N₁ = N₂ = 50 on
+    WN18RR, with one thread. State, in checkpoints: 4·N₁ bytes a query, 20 MiB on WN18RR (103,509
+    queries) and 29 MiB on FB15k-237 (149,689). Derived: 8 bytes a query.
 
     Args:
-        k: negatives per triple.
-        triples: (f, 3) the training triples. A query not among theirs has no cache, and its
-            negatives are drawn uniformly.
-        num_entities: n.
-        num_relations: m.
-        size: N₁, the entities cached for a query; fewer where there are no more to cache.
-        fresh: N₂, the candidates drawn anew at each renewal.
-        update: which of them stay.
-        temperature: how far ``importance`` is from ``top``, which has none; 1 if not given.
-        lazy: how many epochs to leave the caches alone between two that renew them; the first one
-            does. An epoch is as many triples heard as there are training triples.
-        side: ``bernoulli`` is the paper's; the others as for ``EntitySampler``.
-        filter: ``none`` lets known triples into the caches; the others keep them out, and then see
-            ``EntitySampler`` for what a cache has from the start, or a uniform draw brings.
-        known: the triples to filter by.
-        rounds: see ``EntitySampler``.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, a temperature not above 0 or without effect,
-            or a filter without known triples.
+        triples: (f, 3) the training triples. Other queries have no cache, and uniform negatives.
+        update: how a cache is updated.
+        temperature: of ``importance``, 1 if not given; ``top`` has none.
+        lazy: epochs without updates between two epochs with updates; the first has them. An epoch
+            is as many triples as the training split has.
+        side: ``bernoulli`` as in the paper, a fair coin, or always the same side.
+        filter: also for the draws, where a cache holds known triples from the start, or is empty.
 
     Example:
         >>> entities = torch.eye(4)
@@ -88,9 +78,9 @@ class NSCaching(EntitySampler):
 
     adaptive: ClassVar[bool] = True
 
-    #: (q + 1, N₁) ids of entities, −1 where there is none; the last row has no entity id
+    #: (q + 1, N₁) ids, −1 for none; the last row belongs to no query
     cache: Tensor
-    #: () triples heard in training
+    #: () training triples so far
     heard: Tensor
     #: (m,) how often the head is the side replaced
     head_probability: Tensor
@@ -122,10 +112,8 @@ class NSCaching(EntitySampler):
             raise InputError("temperature: update = top has none; leave it out")
         self.temperature = 1.0 if temperature is None else temperature
         above_zero("temperature", self.temperature)
-        if lazy < 0:
-            raise InputError(f"lazy: must not be negative, got {lazy}")
-        self.size = size
-        self.fresh = fresh
+        not_negative("lazy", lazy)
+        self.size, self.fresh = size, fresh
         self.update: Update = update
         self.lazy = lazy
         self.bernoulli = side == "bernoulli"
@@ -146,78 +134,74 @@ class NSCaching(EntitySampler):
         """Which negatives replace the head: (b, k) bool."""
         if not self.bernoulli:
             return super().sides(positives)
-        return tossed(self.head_probability, positives.triples, self.k)
+        return relation_sides(self.head_probability, positives.triples, self.k)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``: uniform over a cache, or over all where the cache is empty."""
-        if len(positives.entities) != self.num_entities:
-            raise InputError(
-                f"num_entities: caches are of {self.num_entities} entities, "
-                f"not {len(positives.entities)}"
-            )
+        """Ids, uniform over the cache of each query without the true entity; (...)."""
+        check_entities(positives, self.num_entities, "caches are of")
         heads, _, tails = positives.triples.unbind(-1)
-        true = torch.stack((tails, heads), dim=1)
-        held = self.cache[self.queries(positives.triples)]
-        held = held.masked_fill(held == true.unsqueeze(-1), -1).sort(descending=True).values
-        count = (held >= 0).sum(-1)
-        asked = 2 * rows + replaces_head.long()
+        true = torch.stack((tails, heads), dim=1).unsqueeze(-1)
+        cache = self.cache[self.queries(positives.triples)]
+        cache = cache.masked_fill(cache == true, -1).sort(descending=True).values
+        count = (cache >= 0).sum(-1)
+        queries = 2 * rows + replaces_head.long()
         # In float64, u·count stays below count.
-        uniform = torch.rand(asked.shape, dtype=torch.float64, device=asked.device)
-        pick = (uniform * count.flatten()[asked]).long()
-        cached = held.flatten()[asked * self.size + pick].long()
+        uniform = torch.rand(queries.shape, dtype=torch.float64, device=queries.device)
+        pick = (uniform * count.flatten()[queries]).long()
+        cached = cache.flatten()[queries * self.size + pick].long()
         other = any_other(replaced(positives, rows, replaces_head), self.num_entities)
         return torch.where(cached >= 0, cached, other)
 
     def forward(self, positives: Positives) -> Negatives:
-        """See ``NegativeSampler``; in training the batch's caches are renewed after the draw."""
+        """Negatives with ids; in training the batch's caches are updated after the draw."""
         negatives = super().forward(positives)
         if self.training:
             if int(self.heard) // self.num_triples % (self.lazy + 1) == 0:
-                self.renew(positives)
+                self.update_caches(positives)
             self.heard += len(positives)
         return negatives
 
     @torch.no_grad()
-    def renew(self, positives: Positives) -> None:
-        """Let fresh candidates into the caches of a batch's queries, each once."""
+    def update_caches(self, positives: Positives) -> None:
+        """Update the caches of a batch's queries, each once."""
         numbers = self.queries(positives.triples).T.flatten()
-        asked = last(numbers)
-        asked = asked[numbers[asked] < len(self.queries)]
+        chosen = last(numbers)
+        chosen = chosen[numbers[chosen] < len(self.queries)]
         width = self.size + self.fresh
-        scorer = Scorer(positives, expected=len(asked) * width)
-        for part in asked.split(max(1, PART // width)):
+        scorer = Scorer(positives, expected=len(chosen) * width)
+        for part in chosen.split(max(1, PART // width)):
             rows, head = part % len(positives), part >= len(positives)
-            self.cache[numbers[part]] = self.renewed(scorer, numbers[part], rows, head)
+            self.cache[numbers[part]] = self.updated(scorer, numbers[part], rows, head)
 
-    def renewed(self, scorer: Scorer, numbers: Tensor, rows: Tensor, head: Tensor) -> Tensor:
-        """What some caches hold next.
+    def updated(self, scorer: Scorer, numbers: Tensor, rows: Tensor, head: Tensor) -> Tensor:
+        """The next contents of some caches.
 
         Args:
             scorer: of the batch.
-            numbers: (u,) the queries.
-            rows: (u,) a triple of the batch that asks each.
-            head: (u,) bool, does it ask for a head?
+            numbers: (u,) queries.
+            rows: (u,) a triple of the batch with each query.
+            head: (u,) bool, whether it is a head query.
 
         Returns:
-            (u, N₁) ids, −1 where there is none.
+            (u, N₁) ids, −1 for none.
         """
         fresh = torch.randint(self.num_entities, (len(numbers), self.fresh), device=numbers.device)
         candidates = torch.cat((self.cache[numbers], fresh.int()), dim=1).sort(dim=1).values
-        barred = repeats(candidates) | (candidates < 0)
+        excluded = repeats(candidates) | (candidates < 0)
         ids, side = candidates.clamp(min=0).long(), head.unsqueeze(1)
         if self.filter != "none" and self.known is not None:
             triples = scorer.positives.triples[rows]
-            barred |= ~not_known(self.known, triples, ids, side.expand_as(ids))
-        wish = scorer(rows.unsqueeze(1), ids, side)
+            excluded |= ~not_known(self.known, triples, ids, side.expand_as(ids))
+        scores = scorer(rows.unsqueeze(1), ids, side)
         if self.update == "importance":
-            wish = wish / self.temperature + gumbel(wish)
-        best = wish.masked_fill(barred, -torch.inf).topk(self.size, dim=1)
+            scores = scores / self.temperature + gumbel(scores)
+        best = scores.masked_fill(excluded, -torch.inf).topk(self.size, dim=1)
         return candidates.gather(1, best.indices).masked_fill(best.values == -torch.inf, -1)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """``cache_gap``: how far the caches of these triples score above them, on average."""
-        found = gap(positives, self.cache[self.queries(positives.triples)].long())
-        return {} if found is None else {"cache_gap": found}
+        """``cache_gap``: mean score of the triples' caches minus that of the triples."""
+        gap = score_gap(positives, self.cache[self.queries(positives.triples)].long())
+        return {} if gap is None else {"cache_gap": gap}
 
 
 def gumbel(like: Tensor) -> Tensor:

@@ -1,85 +1,71 @@
-"""Negatives from the neighbourhood of the uncorrupted entity."""
+"""SANS and RW-SANS: structure-aware negative sampling (Ahrabian et al. 2020)."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.data.query_index import ranges
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler
-from dans.samplers.filters import Filter, Side, positive
+from dans.samplers.corruption import EntitySampler, Filter, Side, positive
 from dans.samplers.uniform import Uniform
 
-#: Ends of all walks, of some random ones, or of the public program's one walk.
+#: All ends of walks, those of some random walks, or of the public program's single long walk.
 Neighbourhood = Literal["hops", "walks", "one_walk"]
 
 #: Starts (w,) and a length to walks (w, length + 1), −1 where a walk has ended.
 Walks = Callable[[Tensor, int], Tensor]
 
-#: Ids held at once while neighbourhoods are sought: 32 MiB.
+#: Ids held at once while neighbourhoods are made: 32 MiB.
 PART = 2**22
 
 
 class SANS(EntitySampler):
-    """Any entity of the neighbourhood of the uncorrupted one, with equal probability.
+    """Entities from the neighbourhood of the uncorrupted entity, with equal probability.
 
-    e′ ~ U(N(h) − {t}) for tails,  U(N(t) − {h}) for heads
+    e′ ~ U(N(h) ∖ {t}) for (h, r, ?),  U(N(t) ∖ {h}) for (?, r, t)
 
-    Triples are taken without direction and relation. N(e) is one of
+    Triples are taken as edges without direction and relation. N(e) is one of
 
-    - ``walks`` (RW-SANS): where any of ``walks_per_entity`` random walks of ``length`` steps from e
-      ends. It is a set: how many end there does not matter.
-    - ``hops``: where a walk of ``length`` or ``length`` − 1 steps from e can end, the entries of
-      A^(length − 1)·(A + I) that are not zero. As a walk may go back and forth, that is all that
-      lies within ``length`` hops; but nothing where e has no neighbour, unless ``length`` is 1.
-    - ``one_walk``: as the public program has it, which forgets to go back to e between walks, so
-      that all of them are one. Its ends leave the neighbourhood, and come close to entities drawn
-      by degree.
+    - ``walks`` (RW-SANS): the set of ends of ``walks_per_entity`` random walks of ``length`` steps
+      from e; how many end at an entity does not matter.
+    - ``hops``: all ends of walks of ``length`` or ``length`` − 1 steps, the entries of
+      A^(length − 1)·(A + I) that are not zero. As a walk may return, these are the
+      entities within ``length`` hops; but none where e has no neighbour, unless ``length`` is 1.
+    - ``one_walk``: as in the public program, which does not return to e between walks, so that all
+      are one long walk. Its ends leave the neighbourhood, and approach sampling by degree.
 
-    Where nothing is left to draw (no neighbours, none but the entity replaced, or all are known
-    triples after ``rounds`` of drawing again), any other entity is drawn, as Uniform does. By
-    either definition e itself may be in N(e), as it is in the source.
+    Where nothing is left to draw (no neighbour but the entity replaced, or known triples only after
+    ``rounds``), any other entity is drawn uniformly. As in the source, N(e) may contain e.
 
-    Source: Ahrabian et al. 2020, arXiv:2009.11355. The public program goes over to uniform draws
-    for good once 2k draws were all known triples; here that is decided anew for each negative. The
-    entity replaced is never drawn, with or without a filter, and ``limit`` is ours.
+    Source: Ahrabian et al. 2020, arXiv:2009.11355, which draws known triples again. The public
+    program changes to uniform draws for good once 2k draws were all known; here that is decided for
+    each negative. The entity replaced is never drawn, and ``limit`` is ours.
 
-    Cost: once, n·walks_per_entity·length steps of walks; or, for ``hops``, as many as there are
-    edges at all entities reached. Per batch, O(b·(k + log p)), p counting entities' neighbours.
-    State: 8·p bytes, at most 8·n·limit; checkpoints hold them, for walks depend on the
-    number of threads. On WN18RR, with the defaults, p is 2.2 million (``hops``: 2.8; ``one_walk``:
-    23). The constructor takes one number from torch's generator, whatever it draws.
+    Cost: n·walks_per_entity·length steps of walks once, or n rows of the matrix product; O(b·(k +
+    log p)) a batch, for p pairs of an entity and a neighbour. State: 8·p bytes, at most 8·n·limit,
+    also in checkpoints, because walks depend on the number of threads. On WN18RR with the defaults
+    p is 2.2 million (``hops``: 2.8; ``one_walk``: 23). The constructor takes one number from
+    torch's generator, whatever it draws.
 
     Args:
-        k: negatives per triple.
-        triples: (f, 3) the training triples; only ``hops`` looks at them.
-        num_entities: n.
-        walks: walks over those triples; ``hops`` needs none.
-        neighbourhood: which of the three.
-        length: steps of a walk, or hops.
+        triples: (f, 3) the training triples, for ``hops``.
+        walks: draws random walks over those triples; not called for ``hops``.
         walks_per_entity: 1000 if not given; ``hops`` has none.
-        limit: neighbours kept of one entity, a random choice where it has more.
-        exclude_uncorrupted: leave e out of N(e). A model may gain from e as its own negative alone;
-            see ``SelfLoop``.
-        side: see ``EntitySampler``.
-        filter: see ``EntitySampler``; the source draws known triples again.
-        known: see ``EntitySampler``.
-        rounds: see ``EntitySampler``; those of the uniform draws are counted apart.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, an option without effect, or a filter
-            without known triples.
+        limit: neighbours of one entity at most, a random choice where it has more.
+        exclude_uncorrupted: leave e out of N(e), as a model may gain from (e, r, e) alone; see
+            ``SelfLoop``.
+        rounds: how often to draw again from N(e), and then as often from all entities.
 
     Example:
         >>> path = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 0, 4]])
         >>> sampler = SANS(k=50, triples=path, num_entities=5, walks=lambda starts, length: starts,
         ...                neighbourhood="hops", side="tail", filter="none")
-        >>> sampler(Positives.of_ids(path[:1], 5)).ids.unique()    # in the place of 1, around 0
+        >>> sampler(Positives.of_ids(path[:1], 5)).ids.unique()    # replace 1, from around 0
         tensor([0, 2])
     """
 
@@ -113,8 +99,10 @@ class SANS(EntitySampler):
         for option, value in (("length", length), ("walks_per_entity", count), ("limit", limit)):
             positive(option, value)
         self.num_entities = num_entities
-        self.elsewhere = Uniform(k, rounds=rounds)
-        with _detour():
+        self.uniform = Uniform(k, rounds=rounds)
+        seed = int(torch.randint(2**62, ()))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             if neighbourhood == "hops":
                 found = hops(triples, num_entities, length)
             else:
@@ -129,11 +117,11 @@ class SANS(EntitySampler):
         return torch.searchsorted(self.pairs, starts)
 
     def get_extra_state(self) -> Tensor:
-        """n, and the pairs: no persistent buffer, which must have a length known beforehand."""
+        """n, then the pairs: a persistent buffer would need a length known before loading."""
         return torch.cat((self.pairs.new_tensor([self.num_entities]), self.pairs))
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over the pairs of another sampler.
+        """Load the pairs of a checkpoint.
 
         Raises:
             InputError: they are of another graph.
@@ -148,32 +136,26 @@ class SANS(EntitySampler):
         self.pairs = pairs.to(self.pairs.device)
         self.offsets = self._offsets()
 
-    def around(self, entity: int) -> Tensor:
-        """The neighbourhood of an entity: its ids, rising."""
-        start, end = self.offsets[entity : entity + 2].tolist()
-        return self.pairs[start:end] - entity * self.num_entities
-
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``; the entity replaced is stepped over in its row."""
+        """Neighbours of the uncorrupted entities, the replaced ones skipped."""
         n = self.num_entities
         if n != len(positives.entities):
             raise InputError(
                 f"num_entities: neighbourhoods are of {n} entities, not {len(positives.entities)}"
             )
-        elsewhere = self.elsewhere.draw(positives, rows, replaces_head)
+        elsewhere = self.uniform.draw(positives, rows, replaces_head)
         if not len(self.pairs):
             return elsewhere
-        # Searched once for each triple and side, not for each negative: (·, 2), for tails and
-        # heads.
+        # One search for each triple and side, not for each negative: (·, 2), for tails and heads.
         triples, rows = rows.unique(return_inverse=True)
         centre = positives.triples[triples, ::2]
         left_out = centre * n + centre.flip(1)
         last = len(self.pairs) - 1
-        place = torch.searchsorted(self.pairs, left_out)
-        inside = self.pairs[place.clamp(max=last)] == left_out
+        position = torch.searchsorted(self.pairs, left_out)
+        inside = self.pairs[position.clamp(max=last)] == left_out
         start = self.offsets[centre]
         size = self.offsets[centre + 1] - start - inside.long()
-        skip = torch.where(inside, place, len(self.pairs))
+        skip = torch.where(inside, position, len(self.pairs))
         start, size, skip = (x[rows, replaces_head.long()] for x in (start, size, skip))
         # The remainder of a number as wide as this is uniform to one part in 2⁵⁰ and more.
         at = start + torch.randint(2**62, size.shape, device=size.device) % size.clamp(min=1)
@@ -188,68 +170,42 @@ class SANS(EntitySampler):
         replaces_head: Tensor,
         valid: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """See ``EntitySampler``; what is still known then is drawn from all entities."""
+        """Draw again from neighbourhoods, then from all entities: ids and valid, (b, k) each."""
         ids, valid = super().redraw(known, positives, ids, replaces_head, valid)
-        return self.elsewhere.redraw(known, positives, ids, replaces_head, valid)
+        return self.uniform.redraw(known, positives, ids, replaces_head, valid)
 
 
 def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
-    """Which entities a walk of ``length`` or ``length`` − 1 steps can join.
+    """Entities that a walk of ``length`` or ``length`` − 1 steps can connect.
 
-    The entries of A^(length − 1)·(A + I) that are not zero, A being 1 where two have a triple.
-
-    Args:
-        triples: (f, 3).
-        n: how many entities there are.
-        length: of the walks.
-
-    Yields:
-        Some entities' pairs, entity·n + neighbour, rising and all distinct.
+    The entries of A^(length − 1)·(A + I) that are not zero, A being the undirected adjacency: for
+    some entities at a time, their pairs entity·n + neighbour, rising and distinct.
 
     Example:
         >>> path = torch.tensor([[0, 0, 1], [1, 0, 2]])
         >>> torch.cat(list(hops(path, 3, 1)))    # of 0: 0, 1; of 1: 0, 1, 2; of 2: 1, 2
         tensor([0, 1, 3, 4, 5, 7, 8])
     """
-    heads, tails = triples[:, 0], triples[:, 2]
-    edges = torch.cat((heads * n + tails, tails * n + heads)).unique()
-    offsets = torch.searchsorted(edges, torch.arange(n + 1) * n)
-    for entities in torch.arange(n).split(max(1, PART // (4 * n))):
-        itself = entities * n + entities
-        pairs = torch.cat((itself, _one_step(itself, edges, offsets, n))).unique()
+    ends = triples[:, 0].numpy(), triples[:, 2].numpy()
+    directed = sparse.csr_matrix((np.ones(len(triples), dtype=bool), ends), shape=(n, n))
+    adjacency = directed + directed.T
+    either = adjacency + sparse.identity(n, dtype=bool, format="csr")
+    size = max(1, PART // (4 * n))
+    for first in range(0, n, size):
+        reached = either[first : first + size]
         for _ in range(length - 1):
-            pairs = _one_step(pairs, edges, offsets, n)
-        yield pairs
-
-
-def _one_step(pairs: Tensor, edges: Tensor, offsets: Tensor, n: int) -> Tensor:
-    """Pairs whose second member has moved to each of its neighbours, distinct."""
-    first, second = pairs // n, pairs % n
-    start, degree = offsets[second], offsets[second + 1] - offsets[second]
-    sizes = torch.bincount(degree.cumsum(0) // PART, minlength=1).tolist()
-    moved = pairs.new_empty(0)
-    for who, begin, many in zip(
-        first.split(sizes), start.split(sizes), degree.split(sizes), strict=True
-    ):
-        rows, places = ranges(begin, many)
-        moved = torch.cat((moved, who[rows] * n + edges[places] % n)).unique()
-    return moved
+            reached = reached @ adjacency
+        rows, columns = reached.nonzero()
+        pairs = (rows.astype(np.int64) + first) * n + columns
+        yield torch.from_numpy(pairs).sort().values
 
 
 def ends_of_walks(
     walks: Walks, n: int, count: int, length: int, *, reset: bool
 ) -> Iterator[Tensor]:
-    """Where random walks from every entity end.
+    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs like ``hops`` yields.
 
-    Args:
-        walks: draws them.
-        n: how many entities there are.
-        count: walks from each.
-        length: of a walk.
-        reset: does each walk start at the entity, or where the one before has ended?
-
-    Yields:
-        Some entities' pairs, entity·n + end, rising and all distinct.
+    Each walk starts at the entity, or without ``reset`` where the walk before has ended.
     """
     for entities in torch.arange(n).split(max(1, PART // (count * (length + 1)))):
         if reset:
@@ -260,7 +216,7 @@ def ends_of_walks(
 
 
 def _limited(pairs: Tensor, n: int, limit: int, exclude_uncorrupted: bool) -> Tensor:
-    """At most ``limit`` pairs of each entity, chosen at random; (p,) rising, as they came."""
+    """At most ``limit`` pairs of each entity, chosen at random: (p,) rising, as they came."""
     entities = pairs // n
     if exclude_uncorrupted:
         pairs = pairs[entities != pairs % n]
@@ -272,15 +228,3 @@ def _limited(pairs: Tensor, n: int, limit: int, exclude_uncorrupted: bool) -> Te
     order = shuffled[row[shuffled].argsort(stable=True)]
     rank = torch.arange(len(pairs)) - (sizes.cumsum(0) - sizes)[row]
     return pairs[order[rank < limit].sort().values]
-
-
-@contextmanager
-def _detour() -> Iterator[None]:
-    """Run a draw seeded by one number of torch's generator, which then continues after it."""
-    seed = int(torch.randint(2**62, ()))
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)

@@ -1,45 +1,33 @@
-"""Negatives of the right type."""
+"""Type-constrained negative sampling."""
 
 import torch
 from torch import Tensor
 
+from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, replaced
-from dans.samplers.entity_sets import Pools
+from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
+from dans.samplers.entity_sets import EntitySets
 from dans.samplers.entity_types import concepts_of, slots, stretches
-from dans.samplers.filters import Filter, Side
-from dans.samplers.names import Names
 
 
 class Typed(EntitySampler):
-    """Entities that may stand where the one replaced does, by what the relation was seen with.
+    """Entities from the relation's domain for heads, from its range for tails.
 
-    Tails of (h, r, ?) are drawn from range(r), heads of (?, r, t) from domain(r), with equal
-    probability and without the entity replaced. Domain and range are the entities that fill that
-    slot in a training triple; with a file of types, those that share a type with one that does.
-    Where there is no other entity in it, any other is drawn.
+    e′ ~ U(range(r) ∖ {t}) for (h, r, ?),  U(domain(r) ∖ {h}) for (?, r, t)
+
+    Domain and range are the entities that fill that slot in a training triple; with a file of
+    types, those that share a type with one that does. Where no other entity is in it, any other
+    entity is drawn.
 
     Source: the local closed world and the type constraints of Krompaß et al. 2015,
     arXiv:1508.02593; as a sampler, PyKEEN's ``pseudotyped``, which may draw the entity replaced.
-
-    Cost: O(b·k·log n) a batch. State: 3n/16 bytes for each slot, 3nm/8 in all (WN18RR .2 MB,
-    FB15k-237 1.3 MB); nothing in checkpoints.
+    Cost: O(b·k·log n) a batch. State: 3nm/8 bytes (WN18RR .2 MB, FB15k-237 1.3 MB), none in
+    checkpoints.
 
     Args:
-        k: negatives per triple.
-        triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m.
-        types: a file of types, see ``read_concepts``. An entity without one is in no range then.
-        entity_names: of the entities; only ``types`` needs them.
-        side: see ``EntitySampler``; so are the rest.
-        filter: see ``EntitySampler``.
-        known: see ``EntitySampler``.
-        rounds: see ``EntitySampler``.
-
-    Raises:
-        InputError: a file of types that cannot be used; and as ``EntitySampler`` does.
+        types: a file for ``read_concepts``. An entity without a type is in no domain or range then.
+        entity_names: needed by ``types`` alone.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 3]])
@@ -56,7 +44,7 @@ class Typed(EntitySampler):
         num_entities: int,
         num_relations: int,
         types: str | None = None,
-        entity_names: Names | None = None,
+        entity_names: Vocabulary | None = None,
         side: Side = "coin",
         filter: Filter = "none",
         known: KnownTriples | None = None,
@@ -70,12 +58,12 @@ class Typed(EntitySampler):
             allowed = torch.eye(concepts.num_concepts, dtype=torch.bool, device=triples.device)
         else:
             allowed = concepts.seen(triples, num_relations)
-        self.pools = Pools(num_entities).to(triples.device)
+        self.sets = EntitySets(num_entities).to(triples.device)
         for part in stretches(len(allowed), num_entities):
-            self.pools.append(concepts.having(allowed[part]))
+            self.sets.append(concepts.having(allowed[part]))
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``."""
+        """Entities of the slot's domain or range."""
         head, tail = slots(positives.triples)[rows].unbind(-1)
-        pools = torch.where(replaces_head, head, tail)
-        return self.pools.draw(pools, replaced(positives, rows, replaces_head))
+        slot = torch.where(replaces_head, head, tail)
+        return self.sets.draw(slot, replaced(positives, rows, replaces_head))

@@ -1,4 +1,4 @@
-"""Samplers that do not look at the model: uniform, Bernoulli, popularity."""
+"""Uniform, Bernoulli and popularity-based negative sampling, without a look at the model."""
 
 import torch
 from torch import Tensor
@@ -7,38 +7,25 @@ from dans.data.known_triples import KnownTriples
 from dans.data.query_index import distinct_ends
 from dans.errors import InputError, finite, not_negative
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, replaced
-from dans.samplers.draws import tossed
-from dans.samplers.filters import Filter, Side
+from dans.samplers.corruption import EntitySampler, Filter, Side, relation_sides, replaced
 
 
 class Uniform(EntitySampler):
-    """Any other entity, with equal probability.
+    """Any entity but the one replaced, with equal probability.
 
-    u ~ U{0, …, n − 2};  e′ = n − 1 if u = e, else u,  e being the entity replaced.
+    u ~ U{0, …, n − 2};  e′ = n − 1 if u = e, else u
+
+    Source: Bordes et al. 2013 (TransE). Cost: O(b·k). State: none.
 
     Args:
-        k: negatives per triple.
-        side: see ``EntitySampler``.
-        exclude_true: never draw the entity replaced. The RGCN programs draw from all n, and so may
-            hold a triple against itself (DANS reference, C11).
-        filter: see ``EntitySampler``.
-        known: see ``EntitySampler``.
-        rounds: see ``EntitySampler``.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, or a filter without known triples.
+        exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
+            then be its own negative.
 
     Example:
-        >>> entities = torch.eye(4)
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, t = entities[[0, 2]], entities[[1, 3]]
-        >>> positives = Positives(triples, h, h, t, h, t, entities, lambda x, y: (x * y).sum(-1))
-        >>> negatives = Uniform(k=3, side="tail")(positives)
-        >>> negatives.embeddings.shape
-        torch.Size([2, 3, 4])
-        >>> bool((negatives.ids == triples[:, 2:]).any())
-        False
+        >>> negatives = Uniform(k=3, side="tail")(Positives.of_ids(triples, 4))
+        >>> negatives.ids.shape, bool((negatives.ids == triples[:, 2:]).any())
+        (torch.Size([2, 3]), False)
     """
 
     def __init__(
@@ -55,14 +42,13 @@ class Uniform(EntitySampler):
         self.exclude_true = exclude_true
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """See ``EntitySampler``."""
+        """Entities with equal probability."""
         n = len(positives.entities)
         if not self.exclude_true:
             return torch.randint(n, replaces_head.shape, device=replaces_head.device)
         if n < 2:
             raise InputError(f"entities: a negative must be another entity, and there is only {n}")
-        # The last entity stands in where the one replaced was drawn. Both ends are compared and the
-        # answers combined: that is quicker than to look up first which end it is.
+        # To compare with both ends is faster than to look up first which one is replaced.
         drawn = torch.randint(n - 1, replaces_head.shape, device=replaces_head.device)
         heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
         same = (drawn == heads) & replaces_head | (drawn == tails) & ~replaces_head
@@ -70,22 +56,15 @@ class Uniform(EntitySampler):
 
 
 class Bernoulli(Uniform):
-    """Uniform, with the side chosen so that fewer negatives are triples nobody wrote down.
+    """Uniform negatives on a side chosen by the relation, for fewer false negatives.
 
-    Replaces the head with probability tph / (tph + hpt): tails per (h, r) and heads per (r, t),
-    each a mean over the distinct triples of a relation. One-to-many relations lose their heads,
-    many-to-one their tails.
+    p(replace the head) = tph / (tph + hpt)
 
-    Source: Wang et al. 2014 (TransH), §"Reducing false negative labels".
+    tph is the mean number of tails of each (h, r), hpt that of heads of each (r, t), over distinct
+    training triples. One-to-many relations mostly lose their heads, many-to-one their tails.
 
-    Args:
-        k: negatives per triple.
-        triples: (f, 3) the training triples; duplicates do not count.
-        num_relations: m. A relation without triples gets a fair coin.
-        exclude_true: as for ``Uniform``; so are the rest.
-        filter: see ``Uniform``.
-        known: see ``Uniform``.
-        rounds: see ``Uniform``.
+    Source: Wang et al. 2014 (TransH), §"Reducing false negative labels". A relation without
+    triples has probability ½. Cost: O(f log f) once, O(b·k) a batch. State: none in checkpoints.
 
     Example:
         >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
@@ -93,7 +72,7 @@ class Bernoulli(Uniform):
         tensor([0.7500, 0.5000])
     """
 
-    #: (m,) how often the head is the side replaced
+    #: (m,) the probability that the head is replaced
     head_probability: Tensor
 
     def __init__(
@@ -108,52 +87,36 @@ class Bernoulli(Uniform):
         rounds: int = 20,
     ) -> None:
         super().__init__(k, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds)
-        self.register_buffer(
-            "head_probability", head_probability(triples, num_relations), persistent=False
-        )
+        probability = head_probability(triples, num_relations)
+        self.register_buffer("head_probability", probability, persistent=False)
 
     def sides(self, positives: Positives) -> Tensor:
-        """Which negatives replace the head: (b, k) bool."""
-        return tossed(self.head_probability, positives.triples, self.k)
+        """Which negatives replace the head, by the relations' probabilities: (b, k) bool."""
+        return relation_sides(self.head_probability, positives.triples, self.k)
 
 
 def head_probability(triples: Tensor, num_relations: int) -> Tensor:
-    """tph / (tph + hpt) of every relation.
+    """tph / (tph + hpt) of every relation: (m,) floats; ½ for a relation without triples.
 
     With F distinct triples of a relation, over H distinct heads and T distinct tails, tph = F / H
     and hpt = F / T; F cancels, and T / (H + T) is left.
-
-    Args:
-        triples: (f, 3).
-        num_relations: m.
-
-    Returns:
-        (m,) floats; ½ for a relation without triples.
     """
     heads, tails = distinct_ends(triples, num_relations).unbind()
-    unseen = heads == 0
-    return torch.where(unseen, 0.5, tails / (heads + tails).clamp(min=1)).float()
+    return torch.where(heads == 0, 0.5, tails / (heads + tails).clamp(min=1)).float()
 
 
 class Popularity(Uniform):
-    """Entities as often as triples mention them: q(e) ∝ (c(e) + smoothing)^exponent.
+    """Entities by how often the training triples mention them.
+
+    q(e) ∝ (c(e) + smoothing)^exponent,  c(e) being the mentions of e as head or tail
+
+    Source: Mikolov et al. 2013, arXiv:1310.4546, for the exponent ¾. Cost: O(b·k·log n) a batch.
+    State: 8 bytes for each entity, none in checkpoints.
 
     Args:
-        k: negatives per triple.
-        triples: (f, 3) the training triples; c counts mentions as head or tail.
-        num_entities: n.
-        exponent: 0 is uniform, 1 the unigram distribution, ¾ word2vec's.
-        smoothing: added to every count. At 0 an entity no triple mentions is never a negative, and
-            drifts up in rank unopposed.
-        side: as for ``Uniform``; so are the rest.
-        exclude_true: see ``Uniform``.
-        filter: see ``Uniform``.
-        known: see ``Uniform``.
-        rounds: see ``Uniform``.
-
-    Raises:
-        InputError: a negative smoothing, a number that is not finite, or fewer than two entities
-            that can be drawn.
+        exponent: 0 is uniform, 1 the unigram distribution.
+        smoothing: added to every count. At 0 an entity without triples is never a negative, and
+            nothing lowers its score.
     """
 
     #: (n,) the running total of the entities' weights, float64
@@ -177,30 +140,24 @@ class Popularity(Uniform):
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
         mentions = triples[:, [0, 2]].flatten()
-        ends = running_total(mentions, num_entities, smoothing=smoothing, exponent=exponent)
-        self.register_buffer("cumulative", ends, persistent=False)
+        totals = running_total(mentions, num_entities, smoothing=smoothing, exponent=exponent)
+        self.register_buffer("cumulative", totals, persistent=False)
 
     def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
-        """Entities by weight; to exclude the true one, its stretch of the total is skipped."""
-        ends, n = self.cumulative, len(positives.entities)
-        if n != len(ends):
-            raise InputError(f"num_entities: counts are of {len(ends)} entities, not {n}")
-        uniform = torch.rand(replaces_head.shape, dtype=ends.dtype, device=replaces_head.device)
+        """Entities by weight."""
+        totals, n = self.cumulative, len(positives.entities)
+        if n != len(totals):
+            raise InputError(f"num_entities: counts are of {len(totals)} entities, not {n}")
+        uniform = torch.rand(replaces_head.shape, dtype=totals.dtype, device=replaces_head.device)
         true = replaced(positives, rows, replaces_head) if self.exclude_true else None
-        return by_weight(ends, uniform, true)
+        return by_weight(totals, uniform, true)
 
 
 def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float = 1.0) -> Tensor:
-    """The running total of (c(e) + smoothing)^exponent over the entities.
+    """The running total of (c(e) + smoothing)^exponent over n entities: (n,) float64.
 
     Args:
         mentions: (·,) entities; c counts how often each occurs.
-        n: how many entities there are.
-        smoothing: added to every count.
-        exponent: of the sum.
-
-    Returns:
-        (n,) float64.
 
     Raises:
         InputError: a negative smoothing, a number that is not finite, or fewer than two entities
@@ -216,28 +173,25 @@ def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float
     return weights.cumsum(0)
 
 
-def by_weight(ends: Tensor, uniform: Tensor, true: Tensor | None = None) -> Tensor:
-    """Entities with chances in proportion to their weights.
+def by_weight(totals: Tensor, uniform: Tensor, true: Tensor | None = None) -> Tensor:
+    """Entities with probabilities in proportion to their weights, by inversion: (...) ids.
 
     Args:
-        ends: (n,) the running total of the weights.
-        uniform: (...) numbers from [0, 1), of which each becomes an entity.
-        true: (...) entities left out; None leaves out none.
-
-    Returns:
-        (...) ids.
+        totals: (n,) the running total of the weights.
+        uniform: (...) numbers from [0, 1), each of which becomes an entity.
+        true: (...) entities whose interval of the total is skipped; None skips none.
 
     Example:
         >>> by_weight(torch.tensor([1., 2., 4.]), torch.tensor([0., .3, .9]))
         tensor([0, 1, 2])
     """
     if true is None:
-        point = uniform * ends[-1]
+        point = uniform * totals[-1]
     else:
-        starts = torch.cat((ends.new_zeros(1), ends[:-1]))
-        start, end = starts[true], ends[true]
-        point = uniform * (start + (ends[-1] - end))
+        starts = torch.cat((totals.new_zeros(1), totals[:-1]))
+        start, end = starts[true], totals[true]
+        point = uniform * (start + (totals[-1] - end))
         point = torch.where(point < start, point, torch.maximum(point + (end - start), end))
     # Rounding may carry a point to the very end of the total, where no entity lies.
-    below = torch.nextafter(ends[-1], torch.zeros_like(ends[-1]))
-    return torch.searchsorted(ends, torch.minimum(point, below), right=True)
+    below = torch.nextafter(totals[-1], torch.zeros_like(totals[-1]))
+    return torch.searchsorted(totals, torch.minimum(point, below), right=True)

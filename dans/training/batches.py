@@ -140,7 +140,7 @@ class FullGraph:
             self.messages_for(rows, uses_graph=model.encoder.uses_graph),
         )
         if wanted is None:
-            return model.positives(triples, model.encode(messages))
+            return model.encode_batch(triples, messages)
         ends = triples[:, [0, 2]]
         ids, place = torch.cat((ends.flatten(), wanted)).unique(return_inverse=True)
         of_triples, pool = place[: ends.numel()].view(-1, 2), place[ends.numel() :]

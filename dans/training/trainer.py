@@ -16,7 +16,7 @@ from dans.config.schema import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.classifier import ClassificationReport, Classifier
-from dans.evaluation.evaluator import Evaluator, Report
+from dans.evaluation.evaluator import EvaluationReport, Evaluator
 from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives.base import Objective
@@ -32,7 +32,7 @@ from dans.training.run import Run
 log = logging.getLogger(__name__)
 
 #: Told of each validation, by its step.
-Watch = Callable[[int, Report | ClassificationReport], None]
+Watch = Callable[[int, EvaluationReport | ClassificationReport], None]
 
 #: What any first validation is better than, by what models are selected.
 WORST = {"mrr": 0.0, "nll": math.inf}
@@ -99,7 +99,7 @@ class Trainer:
             evaluator,
             run,
         )
-        self.dump = objective.recorder = dump
+        self.dump = objective.log_negatives = dump
         #: called after each validation, its checkpoint written; what it raises ends training
         self.watch: Watch | None = None
         self.regularizers = dict(regularizers or {})
@@ -121,7 +121,7 @@ class Trainer:
         self.seconds = 0.0
         self.diagnosis = Diagnosis(kg, model, objective)
 
-    def fit(self, steps: int) -> Report | ClassificationReport | None:
+    def fit(self, steps: int) -> EvaluationReport | ClassificationReport | None:
         """Train up to step number ``steps``, from wherever it stands.
 
         Returns:
@@ -144,7 +144,7 @@ class Trainer:
         """What is left if training stops here, in words."""
         return "no run is kept" if self.run is None else self.run.kept()
 
-    def _fit(self, steps: int) -> Report | ClassificationReport | None:
+    def _fit(self, steps: int) -> EvaluationReport | ClassificationReport | None:
         if self.begun and (self.done >= steps or self.exhausted):
             return self.judge(self.batch_encoder.entities(self.model))
         self.begin_part()
@@ -198,11 +198,11 @@ class Trainer:
         """The regularisers' terms, by name; of all entities for those that look at them."""
         whole = positives
         if positives.shared_negatives is not None and any(
-            one.whole for one in self.regularizers.values()
+            one.all_entities for one in self.regularizers.values()
         ):
             whole = self.batch_encoder.positives(self.model, rows)
         return {
-            name: regularizer(self.model.decoder, whole if regularizer.whole else positives)
+            name: regularizer(self.model.decoder, whole if regularizer.all_entities else positives)
             for name, regularizer in self.regularizers.items()
         }
 
@@ -221,7 +221,7 @@ class Trainer:
 
     def validate(
         self, terms: Mapping[str, float] | None = None
-    ) -> Report | ClassificationReport | None:
+    ) -> EvaluationReport | ClassificationReport | None:
         """Evaluate the validation triples, diagnose the sampler, write a checkpoint."""
         self.guard.check_weights(self.done, {"model": self.model, "sampler": self.objective})
         numbers: dict[str, Any] = {"seconds": self.seconds, **({"train": terms} if terms else {})}
@@ -263,7 +263,7 @@ class Trainer:
         if self.dump is not None:
             self.dump.begin(self.done)
 
-    def judge(self, entities: Tensor) -> Report | ClassificationReport | None:
+    def judge(self, entities: Tensor) -> EvaluationReport | ClassificationReport | None:
         """Rank or classify the validation triples, without dropout; None without an evaluator."""
         self.model.eval()
         return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)

@@ -19,7 +19,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.classifier import ClassificationReport
-from dans.evaluation.evaluator import Report
+from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
 from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives, Samplers, build_trainer
@@ -112,7 +112,7 @@ class Pruning:
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}
 
-    def __call__(self, step: int, report: Report | ClassificationReport) -> None:
+    def __call__(self, step: int, report: EvaluationReport | ClassificationReport) -> None:
         """After a validation and its checkpoint."""
         self.catch_up()
 

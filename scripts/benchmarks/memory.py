@@ -8,7 +8,7 @@ import torch
 
 from dans.allocator import keep_freed_memory
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation.evaluator import Evaluator, Report
+from dans.evaluation.evaluator import EvaluationReport, Evaluator
 from dans.memory import Budget, stated
 from dans.models.decoders import DECODERS
 from dans.registry import build
@@ -31,7 +31,7 @@ def rows(kg: str, decoder: str = "complex", rounds: int = 1) -> list[Row]:
     return compete(work, names, make_ranking, kg, decoder, rounds=rounds)
 
 
-def make_ranking(name: str, kg: str, decoder: str) -> Callable[[], Report]:
+def make_ranking(name: str, kg: str, decoder: str) -> Callable[[], EvaluationReport]:
     """One ranking of the test split; graph, filter, model and embeddings are there before."""
     keep_freed_memory()
     text = BUDGETS[0] if "quarter" in name else name.removeprefix("dans, ")

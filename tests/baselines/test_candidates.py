@@ -52,7 +52,7 @@ def plainly(decoder: Decoder, *, b: int = 12, n: int = 300) -> list[Tensor]:
 def test_tiles_and_parts_do_not_show(
     monkeypatch: pytest.MonkeyPatch, name: str, tile: int, part: int
 ) -> None:
-    for knob, value in (("TILE", tile), ("PIECE", tile), ("MAX_BYTES", part)):
+    for knob, value in (("TILE", tile), ("TILE_OF_ANY", tile), ("MAX_BYTES", part)):
         monkeypatch.setattr(candidates, knob, value)
     decoder = decoder_of(name)
     for one, other in zip(found(decoder), plainly(decoder), strict=True):
@@ -63,7 +63,7 @@ def test_tiles_and_parts_do_not_show(
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 300 entities: 10 tiles."""
     monkeypatch.setattr(candidates, "TILE", 12 * 30)
-    monkeypatch.setattr(candidates, "PIECE", 12 * 30)
+    monkeypatch.setattr(candidates, "TILE_OF_ANY", 12 * 30)
 
 
 class SelfLoop(Budget):
@@ -142,7 +142,7 @@ def test_parameters_of_a_match_of_its_own_get_their_gradients(
 
     torch.manual_seed(0)
     decoder = Learned(num_relations=2, dim=DIM).double()
-    monkeypatch.setattr(candidates, "PIECE", 30)
+    monkeypatch.setattr(candidates, "TILE_OF_ANY", 30)
     queries, entities = (torch.randn(k, DIM, dtype=torch.float64) for k in (3, 40))
     worth = torch.rand(3, dtype=torch.float64)
     plain = worth @ decoder.score_all(queries, entities).logsumexp(1)

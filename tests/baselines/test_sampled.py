@@ -208,9 +208,7 @@ class Unweighed(SampledNegatives):
 
     def __init__(self, kg: KnowledgeGraph) -> None:
         super().__init__(NS, triples=kg.train, num_entities=kg.num_entities, heads=3, tails=2)
-
-    def weighed(self, ids: Tensor) -> Tensor:
-        return torch.zeros(len(ids))
+        self.weights = torch.zeros(2, kg.num_entities)
 
 
 def test_mask_leaves_out_training_triples_and_nothing_else(kg: KnowledgeGraph) -> None:
@@ -280,10 +278,10 @@ def test_a_step_widens_the_gap(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("filter", ["none", "mask"])
-def test_the_recorder_sees_triples_and_negatives_by_entity(filter: str, kg: KnowledgeGraph) -> None:
+def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: KnowledgeGraph) -> None:
     seen: list[tuple[Positives, Negatives]] = []
     model, objective = model_of(kg), make(kg, heads=2, tails=1, filter=filter)
-    objective.recorder = lambda positives, negatives: seen.append((positives, negatives))
+    objective.log_negatives = lambda positives, negatives: seen.append((positives, negatives))
     source = FullGraph(kg.train, kg.messages("relation"))
     rows = torch.tensor([7, 8])
     pool = objective.entities_needed(source.triples(rows))
@@ -296,13 +294,13 @@ def test_the_recorder_sees_triples_and_negatives_by_entity(filter: str, kg: Know
     assert (negatives.valid is None) == (filter == "none")
 
 
-def test_triples_that_wants_did_not_see_are_refused(kg: KnowledgeGraph) -> None:
+def test_a_batch_of_other_triples_than_those_drawn_for_is_refused(kg: KnowledgeGraph) -> None:
     model, objective = model_of(kg), make(kg, heads=1, tails=1)
     positives = replace(positives_of(model, kg.train[:3]), shared_negatives=torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="not the triples that wants was asked about"):
+    with pytest.raises(ValueError, match="entities_needed was called with other triples"):
         objective(model.decoder, positives)
     objective.entities_needed(kg.train[:2])
-    with pytest.raises(ValueError, match="not the triples that wants was asked about"):
+    with pytest.raises(ValueError, match="entities_needed was called with other triples"):
         objective(model.decoder, positives)
 
 

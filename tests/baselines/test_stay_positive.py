@@ -225,7 +225,7 @@ def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str
 def test_the_batch_is_not_taken_to_be_all_entities(kg: KnowledgeGraph) -> None:
     model = make(kg, "distmult")
     whole = model.positives(kg.train[ROWS], model.encode(kg.messages()))
-    with pytest.raises(ValueError, match="pool: over = 'batch' bounds"):
+    with pytest.raises(ValueError, match="shared_negatives: over = 'batch' needs"):
         StayPositive(num_batches=5)(model.decoder, whole)
     StayPositive(num_batches=5, over="all")(model.decoder, whole)
 

@@ -15,7 +15,7 @@ from dans.errors import InputError
 from dans.evaluation import competitors as queries
 from dans.evaluation import evaluator as evaluation
 from dans.evaluation import ranking
-from dans.evaluation.evaluator import Evaluator, Ranks, Report
+from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks
 from dans.evaluation.ranking import rank
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
@@ -196,7 +196,7 @@ def test_neither_block_nor_tile_changes_a_rank(
     decoder, entities = model(busy, name, dtype=dtype)
     whole = Evaluator(busy, "test").ranks(decoder, entities)
     monkeypatch.setattr(ranking, "COMPARED", 16)
-    monkeypatch.setattr(queries, "LEAVING", 7)
+    monkeypatch.setattr(queries, "MASKED", 7)
     assert same(Evaluator(busy, "test").ranks(decoder, entities), whole)
     monkeypatch.setattr(evaluation, "MAX_BYTES", 3000)
     monkeypatch.setattr(evaluation, "TILE", 160)
@@ -448,7 +448,7 @@ def test_nothing_is_learnt_and_nothing_overwritten(kg: KnowledgeGraph) -> None:
 
 def test_a_report_survives_json(kg: KnowledgeGraph) -> None:
     report = Evaluator(kg, "valid")(*model(kg, "complex"))
-    again = Report.from_json(json.loads(json.dumps(report.to_json())))
+    again = EvaluationReport.from_json(json.loads(json.dumps(report.to_json())))
     assert again == report
     assert report.protocol == {
         "filter": ["train", "valid", "test"],
@@ -458,7 +458,7 @@ def test_a_report_survives_json(kg: KnowledgeGraph) -> None:
     names = ["mrr", "mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5", "amri", "queries"]
     assert list(report.both) == list(report.heads) == list(report.tails) == names
     with pytest.raises(InputError, match="tie_rate"):
-        Report.from_json({k: v for k, v in report.to_json().items() if k != "tie_rate"})
+        EvaluationReport.from_json({k: v for k, v in report.to_json().items() if k != "tie_rate"})
 
 
 def test_the_table_has_a_line_for_each_side(kg: KnowledgeGraph) -> None:

@@ -9,19 +9,7 @@ from dans.models.decoders.base import Decoder
 
 
 def batch(decoder: Decoder, entities: torch.Tensor, triples: torch.Tensor) -> Positives:
-    heads, relations, tails = triples.unbind(-1)
-    h, t = entities[heads], entities[tails]
-    return Positives(
-        triples,
-        h=h,
-        r=decoder.relation(relations),
-        t=t,
-        tail_query=decoder.tail_queries(h, relations),
-        head_query=decoder.head_queries(relations, t),
-        entities=entities,
-        score_query=decoder.score_query,
-        reciprocal=decoder.reciprocal,
-    )
+    return Positives.from_embeddings(triples, entities, decoder)
 
 
 TRIPLES = torch.tensor([[0, 1, 2], [3, 0, 4]])
@@ -55,7 +43,7 @@ def test_reciprocal_triples_are_asked_the_way_their_negatives_are() -> None:
 def test_triples_are_corrupted_alike_in_parts_of_any_size(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dans.models.batch.CORRUPTED", most)
+    monkeypatch.setattr("dans.models.batch.CHUNK", most)
     torch.manual_seed(0)
     triples, ids = torch.randint(2**40, (7, 3)), torch.randint(2**40, (7, 3))
     side = torch.rand(7, 3) < 0.5

@@ -159,19 +159,19 @@ def test_rotate_inverts_a_relation_by_its_sign() -> None:
 def test_rotate_composes_relations_by_their_sum() -> None:
     decoder, (h, _) = make("rotate"), pair()
     r, s = embeddings(9, DIM // 2, seed=4), embeddings(9, DIM // 2, seed=5)
-    assert close(decoder.query_tails(decoder.query_tails(h, r), s), decoder.query_tails(h, r + s))
+    assert close(decoder.tail_query(decoder.tail_query(h, r), s), decoder.tail_query(h, r + s))
 
 
 def test_rotate_keeps_lengths() -> None:
     decoder, (h, _) = make("rotate"), pair()
-    assert close(decoder.query_tails(h, embeddings(9, DIM // 2, seed=4)).norm(dim=1), h.norm(dim=1))
+    assert close(decoder.tail_query(h, embeddings(9, DIM // 2, seed=4)).norm(dim=1), h.norm(dim=1))
 
 
 def test_rotate_is_highest_where_the_rotation_arrives() -> None:
     decoder, (h, _) = make("rotate"), pair()
     assert isinstance(decoder, RotatE)
     r = embeddings(9, DIM // 2, seed=4)
-    there = decoder.score(h, r, decoder.query_tails(h, r))
+    there = decoder.score(h, r, decoder.tail_query(h, r))
     assert torch.allclose(there, torch.full_like(there, decoder.gamma), atol=1e-5)
 
 
@@ -222,7 +222,7 @@ def test_no_query_gets_a_matrix_of_its_own(name: str) -> None:
     relations = torch.arange(500) % RELATIONS
     h = embeddings(500, DIM)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        decoder.ask(h, relations, h)
+        decoder.both_queries(h, relations, h)
     assert max(kept) <= 8 * 500 * DIM
 
 
@@ -291,7 +291,7 @@ def test_transe_relations_invert_compose_and_are_symmetric_at_zero_alone() -> No
     decoder, (h, t) = make("transe"), pair()
     r, s = embeddings(9, DIM, seed=4), embeddings(9, DIM, seed=5)
     assert close(decoder.score(h, r, t), decoder.score(t, -r, h))
-    assert close(decoder.query_tails(decoder.query_tails(h, r), s), decoder.query_tails(h, r + s))
+    assert close(decoder.tail_query(decoder.tail_query(h, r), s), decoder.tail_query(h, r + s))
     assert close(decoder.score(h, 0 * r, t), decoder.score(t, 0 * r, h))
     there = h + r
     assert (decoder.score(there, r, h) < decoder.score(h, r, there) - 1e-3).all()
@@ -326,8 +326,8 @@ def test_rescal_composes_relations_by_their_product() -> None:
     decoder, (h, _) = make("rescal"), pair()
     r, s = embeddings(9, DIM**2, seed=4), embeddings(9, DIM**2, seed=5)
     product = (r.unflatten(1, (DIM, DIM)) @ s.unflatten(1, (DIM, DIM))).flatten(1)
-    after = decoder.query_tails(decoder.query_tails(h, r), s)
-    assert torch.allclose(after, decoder.query_tails(h, product), rtol=1e-11, atol=1e-11)
+    after = decoder.tail_query(decoder.tail_query(h, r), s)
+    assert torch.allclose(after, decoder.tail_query(h, product), rtol=1e-11, atol=1e-11)
 
 
 def spread_out(n: int, dim: int) -> Tensor:
@@ -344,7 +344,7 @@ def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
     log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
     def cost(scale: Tensor) -> Tensor:
-        scores = decoder.score_all(decoder.query_tails(entities[:1], r), entities)
+        scores = decoder.score_all(decoder.tail_query(entities[:1], r), entities)
         return torch.nn.functional.cross_entropy(scale * scores, torch.tensor([1]))
 
     def lowest(scaled: bool) -> float:
@@ -366,7 +366,7 @@ def test_a_distance_needs_gamma_to_think_a_triple_likely(name: str) -> None:
     relations = torch.arange(9) % RELATIONS
     for gamma, most in ((0.0, 0.5), (3.0, 1 / (1 + math.exp(-3.0)))):
         decoder = make(name, gamma=gamma)
-        near = decoder.query_tails(h, decoder.embeddings(relations))
+        near = decoder.tail_query(h, decoder.embeddings(relations))
         believed = [decoder.score_query(near, other).sigmoid() for other in (t, near)]
         assert max(x.max().item() for x in believed) <= most + 1e-12
         assert believed[1].min().item() == pytest.approx(most, abs=1e-5)

@@ -93,7 +93,7 @@ def test_bounded_scores_stay_within_their_bound(name: str, size: float, bound: f
         parameter.data *= size
     entities = decoder.prepare(size * embeddings(40, DIM))
     ids = torch.arange(40) % RELATIONS
-    queries = torch.cat(decoder.ask(entities, ids, entities))
+    queries = torch.cat(decoder.both_queries(entities, ids, entities))
     scores = decoder.score_all(queries, entities)
     # At the corners of the cube tanh is 1 to the last digit, and sums are rounded.
     assert scores.abs().max() <= bound * (1 + 1e-12 * (size > 5))

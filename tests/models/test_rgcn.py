@@ -27,9 +27,11 @@ def slow(encoder, norm):
     x = encoder.entities.weight.double()
     for depth, layer in enumerate(encoder.layers):
         coefficients = None if layer.coefficients is None else layer.coefficients.double()
-        heard = oracle.propagate(x, TOY, NUM_RELATIONS, norm, layer.matrices.double(), coefficients)
+        aggregated = oracle.propagate(
+            x, TOY, NUM_RELATIONS, norm, layer.matrices.double(), coefficients
+        )
         itself = 0 if layer.self_loop is None else x @ layer.self_loop.double()
-        x = heard + itself + layer.bias.double()
+        x = aggregated + itself + layer.bias.double()
         if depth + 1 < len(encoder.layers) or encoder.last_relu:
             x = F.relu(x)
     return x

@@ -14,7 +14,14 @@ from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
-from dans.objectives.regularizers import N3, REGULARIZERS, Lp, OfTriples, RelationPrediction, Table
+from dans.objectives.regularizers import (
+    N3,
+    REGULARIZERS,
+    Lp,
+    RelationPrediction,
+    Table,
+    TripleRegularizer,
+)
 from dans.registry import build
 from dans.runs.build import build_regularizers
 
@@ -23,13 +30,15 @@ R = torch.randn(5, 6, dtype=torch.float64)
 
 
 #: Those of the embeddings of triples.
-OF_FACTS = sorted(name for name, kind in REGULARIZERS.items() if issubclass(kind, OfTriples))
+OF_FACTS = sorted(
+    name for name, kind in REGULARIZERS.items() if issubclass(kind, TripleRegularizer)
+)
 
 
-def make(name: str) -> OfTriples:
+def make(name: str) -> TripleRegularizer:
     given: dict[str, Any] = {"lp": {"p": 3, "entities": 0.1, "relations": 0.2}}
     made = REGULARIZERS[name](**given.get(name, {"weight": 0.1}))
-    assert isinstance(made, OfTriples)
+    assert isinstance(made, TripleRegularizer)
     return made
 
 

@@ -46,7 +46,7 @@ def level(kg: KnowledgeGraph, scores: Sequence[float], **given: object) -> Predi
     decoder = DistMult(num_relations=kg.num_relations, dim=2)
     decoder.relation.weight.data[:] = torch.tensor([1.0, 0.0])
     entities = torch.tensor([[1.0, score] for score in scores])
-    decoder.query_tails = lambda h, r: torch.tensor([0.0, 1.0]).expand(len(h), 2)  # type: ignore[method-assign]
+    decoder.tail_query = lambda h, r: torch.tensor([0.0, 1.0]).expand(len(h), 2)  # type: ignore[method-assign]
     return Predictor(kg, decoder, entities, **given)  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ def test_no_sampler_escapes_the_suite() -> None:
     assert {name for name, _ in CASES.values()} == set(SAMPLERS)
 
 
-def test_a_mixture_sets_negatives_side_by_side(kg: KnowledgeGraph) -> None:
+def test_a_mixture_concatenates_negatives(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=3), SelfLoop(k=2))
     negatives = mixture(positives)
@@ -29,18 +29,11 @@ def test_a_mixture_sets_negatives_side_by_side(kg: KnowledgeGraph) -> None:
     assert negatives.ids is not None
     assert negatives.valid is None
     assert torch.equal(negatives.embeddings, table[negatives.ids])
-    kept = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
-    assert torch.equal(negatives.ids[:, 3:], kept[:, 3:])
+    uncorrupted = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
+    assert torch.equal(negatives.ids[:, 3:], uncorrupted[:, 3:])
 
 
-def test_a_mixture_with_generated_negatives_has_no_ids(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    negatives = Mixture(Uniform(k=3), DANS(DIM, k=1))(positives)
-    assert negatives.embeddings.shape == (len(positives), 5, DIM)
-    assert negatives.ids is None
-
-
-def test_a_mixture_remembers_whom_its_members_drew(kg: KnowledgeGraph) -> None:
+def test_a_mixture_has_partial_ids_where_some_were_generated(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     inner = Mixture(DANS(DIM, k=1), SelfLoop(k=1))
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
@@ -75,23 +68,18 @@ def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) ->
     assert set(mixture.origins(positives)) == {"uniform", "entity pathway", "relation pathway"}
 
 
-def test_a_mixture_refuses_two_phases_of_one_name() -> None:
-    with pytest.raises(InputError, match="share a phase name"):
-        Mixture(DANS(DIM), DANS(DIM)).phases()
-
-
 def test_a_mixture_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Mixture()
 
 
-def test_a_sampler_is_built_by_name_with_what_it_asks_for(kg: KnowledgeGraph) -> None:
+def test_a_sampler_is_built_by_name_with_its_options(kg: KnowledgeGraph) -> None:
     assert isinstance(make("uniform", kg, k=7), Uniform)
     assert make("published_dans", kg, k=3).k == 6
 
 
 class Weighing(Uniform):
-    """Half a weight for each negative, and a term of its own."""
+    """Uniform negatives of weight ½, and an auxiliary loss."""
 
     def forward(self, positives: Positives) -> Negatives:
         negatives = super().forward(positives)
@@ -101,12 +89,14 @@ class Weighing(Uniform):
         return {"own": positives.h.sum()}
 
 
-def test_a_mixture_joins_weights_and_terms(kg: KnowledgeGraph) -> None:
+def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))
     negatives = mixture(positives)
     assert negatives.weights is not None
     assert negatives.weights[0].tolist() == [1.0, 1.0, 0.5]
     assert mixture.terms(positives).keys() == {"own"}
+    with pytest.raises(InputError, match="share a phase name"):
+        Mixture(DANS(DIM), DANS(DIM)).phases()
     with pytest.raises(InputError, match="share a term"):
         Mixture(Weighing(k=1), Weighing(k=1)).terms(positives)

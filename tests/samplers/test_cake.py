@@ -1,4 +1,4 @@
-"""Negatives by what is known of concepts."""
+"""CAKE: candidates by concepts."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -34,22 +34,22 @@ def cake(kg: KnowledgeGraph, **given: object) -> CAKE:
     return sampler
 
 
-def pool(
+def candidates(
     kg: KnowledgeGraph,
     concepts: Mapping[int, set[Hashable]],
     triple: list[int],
     side: str,
     rule: str,
 ) -> set[int]:
-    """The rule, word by word."""
-    relation, gold = triple[1], triple[0] if side == "head" else triple[2]
+    """The candidates by the rule, counted one by one."""
+    relation, true = triple[1], triple[0] if side == "head" else triple[2]
     seen: set[Hashable] = set()
     for head, r, tail in kg.train.tolist():
         if r == relation:
             seen |= concepts[head if side == "head" else tail]
-    unique = classes(kg, 1.5)[relation] in UNIQUE[rule][side]
-    wanted = concepts[gold] if unique and concepts[gold] else seen - concepts[gold]
-    return {e for e in range(kg.num_entities) if e != gold and concepts[e] & wanted}
+    unique = classes(kg)[relation] in UNIQUE[rule][side]
+    wanted = concepts[true] if unique and concepts[true] else seen - concepts[true]
+    return {e for e in range(kg.num_entities) if e != true and concepts[e] & wanted}
 
 
 def triples(kg: KnowledgeGraph) -> list[list[int]]:
@@ -62,18 +62,10 @@ def concepts_file(folder: Path) -> str:
     return str(path)
 
 
-def test_the_toy_graph_has_unique_sides_and_others(kg: KnowledgeGraph) -> None:
-    found = classes(kg, 1.5)
-    for rule in UNIQUE.values():
-        for which in rule.values():
-            assert 0 < sum(c in which for c in found) <= len(found)
-    assert len(set(found)) > 1
-
-
 @pytest.mark.parametrize("source", ["slots", "file"])
 @pytest.mark.parametrize("rule", ["paper", "published"])
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_pools_are_those_of_the_rule(
+def test_candidates_are_those_of_the_rule(
     source: str, rule: str, side: str, tmp_path: Path, kg: KnowledgeGraph
 ) -> None:
     given = {"concepts": concepts_file(tmp_path)} if source == "file" else {}
@@ -82,8 +74,8 @@ def test_pools_are_those_of_the_rule(
     ids = sampler(Positives.of_ids(torch.tensor(triples(kg)), kg.num_entities)).ids
     assert ids is not None
     for triple, row in zip(triples(kg), ids.tolist(), strict=True):
-        members = pool(kg, concepts, triple, side, rule)
-        # All members are drawn before anyone is a second time.
+        members = candidates(kg, concepts, triple, side, rule)
+        # All candidates are drawn before one repeats.
         assert set(row[: len(members)]) == members
         assert triple[0 if side == "head" else 2] not in row
 
@@ -96,11 +88,11 @@ def test_the_two_rules_differ_for_tails_alone(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
-def test_negatives_are_uniform_over_the_pool(side: str, kg: KnowledgeGraph) -> None:
+def test_negatives_are_uniform_over_the_candidates(side: str, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     sampler = cake(kg, side=side, k=2)
     for triple in kg.train.tolist():
-        members = pool(kg, occurrences(kg), triple, side, "paper")
+        members = candidates(kg, occurrences(kg), triple, side, "paper")
         if len(members) < 2:
             continue
         batch = Positives.of_ids(torch.tensor([triple]).expand(10_000, 3), kg.num_entities)
@@ -121,13 +113,13 @@ def test_negatives_of_a_triple_and_a_side_differ(kg: KnowledgeGraph) -> None:
         for triple, row, side in zip(kg.train.tolist(), negatives.ids.tolist(), sides, strict=True):
             for name, which in (("head", True), ("tail", False)):
                 mine = [e for e, s in zip(row, side, strict=True) if s is which]
-                members = pool(kg, occurrences(kg), triple, name, "paper")
+                members = candidates(kg, occurrences(kg), triple, name, "paper")
                 inside = mine[: len(members)]
                 assert len(set(inside)) == len(inside)
                 assert set(inside) <= members
 
 
-def test_what_the_pool_cannot_give_is_anyone_else() -> None:
+def test_where_candidates_run_out_any_other_entity_is_drawn() -> None:
     torch.manual_seed(0)
     triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
     sampler = CAKE(5, triples=triples, num_entities=6, num_relations=1, side="tail", filter="none")
@@ -137,7 +129,7 @@ def test_what_the_pool_cannot_give_is_anyone_else() -> None:
     assert p_value(ids[:, 1:], torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
 
 
-def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
+def test_known_triples_are_replaced_by_any_other_entity() -> None:
     torch.manual_seed(0)
     # The tail of (0, r, 1) is unique by the majority; its only fellow, 3, is a triple as well.
     triples = torch.tensor([[0, 0, 1], [0, 0, 3], [2, 0, 4], [5, 0, 4]])
@@ -162,32 +154,24 @@ def test_what_is_known_is_dropped_and_filled_up_with_anyone() -> None:
     assert max(seen[e] for e in (0, 2, 5, 6, 7)) < 1500
 
 
-def test_forgetting_pools_changes_no_draw(
+def test_making_candidate_sets_anew_changes_no_draw(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, forgetful = cake(kg, k=3), cake(kg, k=3)
+    stored, forgetful = cake(kg, k=3), cake(kg, k=3)
     batches = [Positives.of_ids(part, kg.num_entities) for part in kg.train.repeat(3, 1).split(4)]
     drawn = []
-    for sampler, limit in ((kept, 2**28), (forgetful, 40)):
-        monkeypatch.setattr("dans.samplers.cake.KEPT", limit)
+    for sampler, limit in ((stored, 2**28), (forgetful, 40)):
+        monkeypatch.setattr("dans.samplers.cake.STORED", limit)
         torch.manual_seed(0)
         drawn.append([sampler(batch).ids for batch in batches])
-    assert len(forgetful.pools) < len(kept.pools)
+    assert len(forgetful.sets) < len(stored.sets)
     for a, b in zip(*drawn, strict=True):
         assert a is not None
         assert b is not None
         assert torch.equal(a, b)
 
 
-def test_a_pool_is_made_once(kg: KnowledgeGraph) -> None:
-    sampler, batch = cake(kg, k=50), Positives.of_ids(kg.train, kg.num_entities)
-    sampler(batch)
-    before = len(sampler.pools)
-    sampler(batch)
-    assert len(sampler.pools) == before == len(sampler.keys)
-
-
-def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
+def test_candidate_sets_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
     sampler = cake(kg)
     sampler(Positives.of_ids(kg.train, kg.num_entities))
     assert not sampler.state_dict()
@@ -206,7 +190,3 @@ def test_wrong_options_are_named(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         cake(kg, **given)
-
-
-def test_two_negatives_are_the_papers_default(kg: KnowledgeGraph) -> None:
-    assert cake(kg).k == 2

@@ -1,4 +1,4 @@
-"""What all samplers of entities share."""
+"""Sides, entities and filters of corrupted triples."""
 
 import pytest
 import torch
@@ -7,12 +7,21 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, any_other, kept, replaced
+from dans.samplers.corruption import (
+    EntitySampler,
+    any_other,
+    not_known,
+    relation_sides,
+    replaced,
+    sides,
+    uncorrupted,
+)
 
-FACTS = torch.tensor([[0, 0, 1], [2, 0, 3]])
-POSITIVES = Positives.of_ids(FACTS, 5)
+TRIPLES = torch.tensor([[0, 0, 1], [2, 0, 3]])
+POSITIVES = Positives.of_ids(TRIPLES, 5)
 ROWS = torch.tensor([[0], [1]])
 SIDE = torch.tensor([[True, False, True], [False, True, False]])
+CPU = torch.device("cpu")
 
 
 class Counted(EntitySampler):
@@ -28,9 +37,9 @@ class Counted(EntitySampler):
         return torch.full(shape, self.next - 1)
 
 
-def test_replaced_and_kept_are_the_two_ends() -> None:
+def test_replaced_and_uncorrupted_are_the_two_ends() -> None:
     assert replaced(POSITIVES, ROWS, SIDE).tolist() == [[0, 1, 0], [3, 2, 3]]
-    assert kept(POSITIVES, ROWS, SIDE).tolist() == [[1, 0, 1], [2, 3, 2]]
+    assert uncorrupted(POSITIVES, ROWS, SIDE).tolist() == [[1, 0, 1], [2, 3, 2]]
     flat = torch.tensor([1, 0])
     assert replaced(POSITIVES, flat, torch.tensor([True, False])).tolist() == [2, 1]
 
@@ -41,6 +50,39 @@ def test_any_other_is_any_but_the_one() -> None:
     assert drawn.unique().tolist() == [0, 1, 3]
     with pytest.raises(InputError, match="only 1"):
         any_other(torch.tensor([0]), 1)
+
+
+def test_coins_are_fair_and_each_negative_has_its_own() -> None:
+    torch.manual_seed(0)
+    drawn = sides("coin", 3000, 33, CPU)
+    assert drawn.shape == (3000, 33)
+    assert abs(float(drawn.double().mean()) - 0.5) < 0.01
+    # Neighbours agree half of the time, at every distance within the word they are cut from.
+    flat = drawn.flatten()
+    for step in range(1, 17):
+        assert abs(float((flat[step:] == flat[:-step]).double().mean()) - 0.5) < 0.01
+
+
+@pytest.mark.parametrize(("side", "head"), [("head", True), ("tail", False)])
+def test_a_fixed_side_draws_nothing(side: str, head: bool) -> None:
+    before = torch.get_rng_state()
+    assert sides(side, 3, 2, CPU).eq(head).all()
+    assert Counted(4, first=0, side=side)(POSITIVES).replaces_head.eq(head).all()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_heads_are_replaced_as_often_as_their_relation_says() -> None:
+    torch.manual_seed(0)
+    triples = torch.tensor([[0, 1, 2], [3, 0, 4]])
+    drawn = relation_sides(torch.tensor([0.25, 0.8]), triples, 40_000)
+    assert (drawn.double().mean(1) - torch.tensor([0.8, 0.25])).abs().max() < 0.01
+
+
+def test_a_corrupted_triple_is_looked_up_on_the_side_it_was_corrupted() -> None:
+    known = KnownTriples(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 3]]), 4, 1)
+    triples, ids = torch.tensor([[0, 0, 1]]), torch.tensor([[2, 3, 3, 2]])
+    side = torch.tensor([[True, True, False, False]])
+    assert not_known(known, triples, ids, side).tolist() == [[False, True, False, True]]
 
 
 def test_only_what_is_known_is_drawn_again() -> None:
@@ -54,19 +96,21 @@ def test_only_what_is_known_is_drawn_again() -> None:
 
 
 def test_without_a_filter_nothing_is_looked_up() -> None:
-    negatives = Counted(2, first=1)(POSITIVES)
-    assert negatives.valid is None
+    known = KnownTriples(TRIPLES, 5, 1)
+    assert Counted(2, first=1, known=known)(POSITIVES).valid is None
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"side": "left"}, "side: known: coin, head, tail"),
+        ({"k": -2}, "k: must be at least 1, got -2"),
+        ({"rounds": 0}, "rounds: must be at least 1"),
+        ({"side": "both"}, "side: known: coin, head, tail; got 'both'"),
         ({"filter": "drop"}, "filter: known: none, mask, resample"),
         ({"filter": "mask"}, "filter: mask needs the known triples"),
-        ({"rounds": 0}, "rounds: must be at least 1"),
+        ({"filter": "resample"}, "filter: resample needs the known triples"),
     ],
 )
-def test_options_are_checked(given: dict[str, object], sentence: str) -> None:
+def test_wrong_options_are_named(given: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        Counted(1, 0, **given)
+        Counted(**{"k": 1, "first": 0, **given})

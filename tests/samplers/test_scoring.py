@@ -7,20 +7,23 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
-from dans.samplers.scoring import Scorer, gap
+from dans.samplers import scoring
+from dans.samplers.scoring import Scorer, score_gap
 from tests.suites.samplers import triples_as_vectors
 
 
 @pytest.mark.parametrize(
     ("expected", "sizes"),
-    [(0, {}), (10**6, {}), (0, {"part": 1}), (10**6, {"table": 300, "part": 50})],
+    [(0, {}), (10**6, {}), (0, {"PART": 1}), (10**6, {"TABLE": 300, "PART": 50})],
 )
 def test_scores_are_those_of_negatives(
-    expected: int, sizes: dict[str, int], kg: KnowledgeGraph
+    expected: int, sizes: dict[str, int], kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, size in sizes.items():
+        monkeypatch.setattr(scoring, name, size)
     for decoder in DECODERS:
         positives, _, _ = triples_as_vectors(kg, decoder)
-        scorer = Scorer(positives, expected=expected, **sizes)
+        scorer = Scorer(positives, expected=expected)
         assert (scorer.table is not None) == (expected > 0)
         torch.manual_seed(1)
         ids = torch.randint(kg.num_entities, (len(positives), 5))
@@ -35,33 +38,28 @@ def test_scores_are_those_of_negatives(
         assert not scores.requires_grad
 
 
-def test_every_score_in_bounded_parts(kg: KnowledgeGraph) -> None:
-    for decoder in DECODERS:
-        positives, _, _ = triples_as_vectors(kg, decoder)
-        whole, parts = Scorer(positives).every(), Scorer(positives, part=100).every()
-        assert whole.shape == (2 * len(positives), kg.num_entities)
-        torch.testing.assert_close(whole, parts)
-
-
-def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(kg: KnowledgeGraph) -> None:
+def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
     positives, _, _ = triples_as_vectors(kg)
     scores = 2 * len(positives) * kg.num_entities
     assert Scorer(positives, expected=scores).table is not None
     assert Scorer(positives, expected=scores - 1).table is None
-    assert Scorer(positives, expected=scores, table=scores - 1).table is None
+    monkeypatch.setattr(scoring, "TABLE", scores - 1)
+    assert Scorer(positives, expected=scores).table is None
 
 
 @pytest.mark.parametrize("reciprocal", [False, True])
-def test_the_gap_is_a_mean_over_all_that_is_held(reciprocal: bool, kg: KnowledgeGraph) -> None:
+def test_the_gap_is_a_mean_over_all_that_is_stored(reciprocal: bool, kg: KnowledgeGraph) -> None:
     positives = triples_as_vectors(kg)[0].detach()
     positives = replace(positives, reciprocal=reciprocal, head_query=2 * positives.head_query)
     torch.manual_seed(0)
-    held = torch.randint(-1, kg.num_entities, (len(positives), 2, 3))
+    stored = torch.randint(-1, kg.num_entities, (len(positives), 2, 3))
     above = []
     for i, (heads, _, tails) in enumerate(kg.train.tolist()):
         for side, query in enumerate((positives.tail_query[i], positives.head_query[i])):
             triple = (query, heads) if reciprocal and side else (positives.tail_query[i], tails)
-            for e in held[i, side].tolist():
+            for e in stored[i, side].tolist():
                 if e >= 0:
                     score = positives.score_query(query, positives.entities[e])
                     above.append(
@@ -69,5 +67,5 @@ def test_the_gap_is_a_mean_over_all_that_is_held(reciprocal: bool, kg: Knowledge
                             score - positives.score_query(triple[0], positives.entities[triple[1]])
                         )
                     )
-    assert gap(positives, held) == pytest.approx(sum(above) / len(above), abs=1e-5)
-    assert gap(positives, torch.full_like(held, -1)) is None
+    assert score_gap(positives, stored) == pytest.approx(sum(above) / len(above), abs=1e-5)
+    assert score_gap(positives, torch.full_like(stored, -1)) is None

@@ -1,4 +1,4 @@
-"""The control."""
+"""The degenerate-triple control."""
 
 import pytest
 import torch
@@ -10,22 +10,14 @@ from dans.samplers import SelfLoop
 from tests.suites.samplers import triples_as_vectors
 
 
-def test_the_kept_entity_stands_on_both_sides(kg: KnowledgeGraph) -> None:
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_the_uncorrupted_entity_is_at_both_ends(side: str, kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
-    negatives = SelfLoop(k=20)(positives)
+    negatives = SelfLoop(k=3, side=side)(positives)
     triples = negatives.triples(kg.train)
-    assert torch.equal(triples[..., 0], triples[..., 2])
-    side = negatives.replaces_head
-    heads, tails = (kg.train[:, [i]].expand_as(side) for i in (0, 2))
-    assert torch.equal(triples[..., 0][side], tails[side])
-    assert torch.equal(triples[..., 0][~side], heads[~side])
-
-
-def test_its_vectors_are_those_of_the_kept_entity(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    for side, embeddings in (("tail", positives.h), ("head", positives.t)):
-        negatives = SelfLoop(k=3, side=side)(positives)
-        assert torch.equal(negatives.embeddings, embeddings.unsqueeze(1).expand(-1, 3, -1))
+    end = kg.train[:, 2 if side == "head" else 0].unsqueeze(1).expand(-1, 3)
+    assert torch.equal(triples[..., 0], end)
+    assert torch.equal(triples[..., 2], end)
 
 
 def test_a_reflexive_triple_can_be_masked(kg: KnowledgeGraph) -> None:
@@ -33,8 +25,8 @@ def test_a_reflexive_triple_can_be_masked(kg: KnowledgeGraph) -> None:
     reflexive = torch.stack((kg.train[:, 0], kg.train[:, 1], kg.train[:, 0]), dim=1)[:1]
     known = KnownTriples(reflexive, kg.num_entities, kg.num_relations)
     valid = SelfLoop(k=4, side="tail", filter="mask", known=known)(positives).valid
-    assert valid is not None
     same = (kg.train[:, :2] == reflexive[:, :2]).all(1)
+    assert valid is not None
     assert torch.equal(valid, ~same.unsqueeze(1).expand_as(valid))
     assert same.any()
     assert not same.all()
@@ -43,8 +35,3 @@ def test_a_reflexive_triple_can_be_masked(kg: KnowledgeGraph) -> None:
 def test_there_is_nothing_else_to_draw() -> None:
     with pytest.raises(InputError, match="filter: known: none, mask; got 'resample'"):
         SelfLoop(filter="resample")
-
-
-def test_a_filter_without_known_triples_is_refused() -> None:
-    with pytest.raises(InputError, match="needs the known triples"):
-        SelfLoop(filter="mask")

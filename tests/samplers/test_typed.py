@@ -1,4 +1,4 @@
-"""Negatives that may stand where the one replaced does."""
+"""Type-constrained negative sampling."""
 
 from pathlib import Path
 
@@ -42,11 +42,11 @@ def ranges(kg: KnowledgeGraph) -> dict[tuple[int, str], set[int]]:
     return found
 
 
-def drawn_evenly(sampler: Typed, triple: list[int], pool: set[int], n: int) -> bool:
-    """Are a triple's negatives uniform over a pool, or over all where nobody is in it?"""
+def drawn_evenly(sampler: Typed, triple: list[int], members: set[int], n: int) -> bool:
+    """Whether a triple's negatives are uniform over a set, or over all where it is empty."""
     true = triple[0] if sampler.side == "head" else triple[2]
     expected = torch.zeros(n)
-    expected[list(pool)] = 1
+    expected[list(members)] = 1
     expected[true] = 0
     if not expected.any():
         expected = torch.ones(n)
@@ -74,7 +74,7 @@ def test_a_true_entity_that_was_never_seen_there_costs_no_member(kg: KnowledgeGr
     assert drawn_evenly(typed(kg, side="head"), gus, seen, kg.num_entities)
 
 
-def test_where_nobody_else_was_seen_anyone_else_is_drawn() -> None:
+def test_where_no_other_entity_was_seen_any_other_is_drawn() -> None:
     torch.manual_seed(0)
     triples = torch.tensor([[0, 0, 1], [2, 1, 3], [2, 1, 4]])
     sampler = Typed(DRAWS, triples=triples, num_entities=6, num_relations=3, side="tail")
@@ -93,42 +93,24 @@ def test_with_a_file_negatives_share_a_type_with_those_seen(
     sampler, seen, types = typed(kg, side=side, types=str(path)), ranges(kg), written(kg)
     for triple in kg.train.tolist():
         fitting = set().union(*(types[e] for e in seen[triple[1], side]))
-        pool = {e for e in range(kg.num_entities) if types[e] & fitting}
-        assert drawn_evenly(sampler, triple, pool, kg.num_entities)
+        members = {e for e in range(kg.num_entities) if types[e] & fitting}
+        assert drawn_evenly(sampler, triple, members, kg.num_entities)
 
 
-def test_a_file_changes_who_is_drawn(tmp_path: Path, kg: KnowledgeGraph) -> None:
-    path = tmp_path / "types.tsv"
-    path.write_text("".join(f"{entity}\tanything\n" for entity, _ in LINES))
-    triples = Positives.of_ids(kg.train, kg.num_entities)
-    everyone = typed(kg, types=str(path), k=500)(triples).ids
-    observed = typed(kg, k=500)(triples).ids
-    assert everyone is not None
-    assert observed is not None
-    triple = kg.train.tolist().index([kg.entities.index("ada"), 1, kg.entities.index("tea")])
-    assert len(everyone[triple].unique()) > len(observed[triple].unique())
-
-
-def test_what_is_wrong_in_the_file_is_said_with_the_option(
-    tmp_path: Path, kg: KnowledgeGraph
-) -> None:
+def test_errors_in_the_file_name_the_option(tmp_path: Path, kg: KnowledgeGraph) -> None:
     path = tmp_path / "types.tsv"
     path.write_text("bop\tperson\n")
     with pytest.raises(InputError, match=r"types.tsv:1: .*did you mean 'bob'"):
         typed(kg, types=str(path))
 
 
-def test_parts_of_the_pools_are_one_whole(
+def test_sets_made_in_parts_are_the_same(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = typed(kg)
     monkeypatch.setattr("dans.samplers.entity_types.ELEMENTS", 9)
     parted = typed(kg)
     slots = 2 * kg.num_relations
-    assert len(whole.pools) == len(parted.pools) == slots
-    assert torch.equal(whole.pools.bits[:slots], parted.pools.bits[:slots])
-    assert torch.equal(whole.pools.counts[:slots], parted.pools.counts[:slots])
-
-
-def test_pools_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
-    assert not typed(kg).state_dict()
+    assert len(whole.sets) == len(parted.sets) == slots
+    assert torch.equal(whole.sets.bits[:slots], parted.sets.bits[:slots])
+    assert torch.equal(whole.sets.counts[:slots], parted.sets.counts[:slots])

@@ -105,11 +105,11 @@ class DecoderSuite:
         given = [entities, anchors, *decoder.parameters()]
         r = decoder.relation(relations)
         tails = (
-            decoder.score_all(decoder.query_tails(anchors, r), entities),
+            decoder.score_all(decoder.tail_query(anchors, r), entities),
             decoder.score(anchors[:, None], r[:, None], entities),
         )
         heads = (
-            decoder.score_all(decoder.query_heads(r, anchors), entities),
+            decoder.score_all(decoder.head_query(r, anchors), entities),
             decoder.score(entities, r[:, None], anchors[:, None]),
         )
         for fast, slow in (tails, heads):
@@ -166,8 +166,8 @@ class DecoderSuite:
         decoder = make(name)
         h, t = embeddings(9, DIM), embeddings(9, DIM, seed=3)
         r = decoder.relation(torch.arange(9) % RELATIONS)
-        assert close(decoder.score_query(decoder.query_tails(h, r), t), decoder.score(h, r, t))
-        assert close(decoder.score_query(decoder.query_heads(r, t), h), decoder.score(h, r, t))
+        assert close(decoder.score_query(decoder.tail_query(h, r), t), decoder.score(h, r, t))
+        assert close(decoder.score_query(decoder.head_query(r, t), h), decoder.score(h, r, t))
 
     def test_symmetry_is_as_declared(self, name: str) -> None:
         decoder = make(name)
@@ -185,9 +185,9 @@ class DecoderSuite:
             relations = torch.tensor(ids, dtype=torch.int64)
             h, t = embeddings(len(ids), DIM), embeddings(len(ids), DIM, seed=3)
             r, given = decoder.relation(relations), [h, t, *decoder.parameters()]
-            plain = decoder.query_tails(h, r), decoder.query_heads(r, t)
+            plain = decoder.tail_query(h, r), decoder.head_query(r, t)
             asked = decoder.tail_queries(h, relations), decoder.head_queries(relations, t)
-            for quick in (asked, decoder.ask(h, relations, t)):
+            for quick in (asked, decoder.both_queries(h, relations, t)):
                 assert all(map(close, quick, plain)), ids
                 if ids:
                     expected = gradients(torch.cat(plain), given)
@@ -197,7 +197,7 @@ class DecoderSuite:
     def test_both_queries_are_asked_at_once_as_they_are_alone(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2, 1])
         h, t = embeddings(3, DIM), embeddings(3, DIM, seed=3)
-        tails, heads = decoder.ask(h, relations, t)
+        tails, heads = decoder.both_queries(h, relations, t)
         assert close(tails, decoder.tail_queries(h, relations))
         assert close(heads, decoder.head_queries(relations, t))
 
@@ -208,7 +208,7 @@ class DecoderSuite:
         asked = decoder.head_queries(relations, t)
         assert torch.equal(asked, decoder.tail_queries(t, relations + RELATIONS))
         r = decoder.relation(relations)
-        assert close(decoder.tail_queries(h, relations), decoder.query_tails(h, r))
+        assert close(decoder.tail_queries(h, relations), decoder.tail_query(h, r))
         as_tail = decoder.score_query(decoder.tail_queries(h, relations), t)
         assert ((as_tail - decoder.score_query(asked, h)).abs() > 1e-6).all()
 
@@ -225,7 +225,7 @@ class DecoderSuite:
             h, t = embeddings(4, DIM), embeddings(4, DIM, seed=3)
             relations = torch.arange(4) % RELATIONS
             # Parameters of one draw for all, so that no draw passes for an effect of the option.
-            tails, heads = settled(decoder).ask(h, relations, t)
+            tails, heads = settled(decoder).both_queries(h, relations, t)
             return torch.stack((decoder.score_query(tails, t), decoder.score_query(heads, h)))
 
         usual = outcome(make(name))
@@ -244,7 +244,7 @@ class DecoderSuite:
         h, relations = embeddings(50, DIM), torch.arange(50) % RELATIONS
         for option in untested(name) & IN_TRAINING:
             decoder = settled(make(name, **{option: 0.5}))
-            asked = [decoder.ask(h, relations, h) for _ in range(2)]
+            asked = [decoder.both_queries(h, relations, h) for _ in range(2)]
             assert not any(close(one, other) for one, other in zip(*asked, strict=True)), option
 
     def test_a_share_to_drop_is_below_one(self, name: str) -> None:
@@ -268,7 +268,7 @@ class DecoderSuite:
     def test_relations_are_scored_as_triples_are_and_so_are_gradients(
         self, name: str, piece: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(decoders_base, "PIECE", piece)
+        monkeypatch.setattr(decoders_base, "CHUNK", piece)
         for reciprocal in (False, True):
             self.relations_are_scored_as_triples_are(name, reciprocal)
 
@@ -296,8 +296,8 @@ class DecoderSuite:
         h, r = embeddings(3, DIM).detach(), decoder.relation(torch.arange(3)).detach()
         entities = embeddings(ENTITIES, DIM, seed=3).detach()
         before = [x.clone() for x in (h, r, entities)]
-        decoder.score_all(decoder.query_tails(h, r), entities)
-        decoder.score_all(decoder.query_heads(r, h), entities)
+        decoder.score_all(decoder.tail_query(h, r), entities)
+        decoder.score_all(decoder.head_query(r, h), entities)
         assert all(torch.equal(x, y) for x, y in zip((h, r, entities), before, strict=True))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -320,7 +320,7 @@ class DecoderSuite:
         decoder = make(name)
         zeros = torch.zeros(2, DIM, dtype=torch.float64, requires_grad=True)
         r = decoder.relation(torch.tensor([0, 1]))
-        scores = decoder.score_all(decoder.query_tails(zeros, r), zeros)
+        scores = decoder.score_all(decoder.tail_query(zeros, r), zeros)
         for grad in torch.autograd.grad(scores.sum(), [zeros, decoder.relation.weight]):
             assert grad.isfinite().all()
 

@@ -1,4 +1,4 @@
-"""Promises that every negative sampler keeps, whoever wrote it."""
+"""Promises that every negative sampler keeps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ from dans.samplers.dans.sampler import PRESETS
 
 DIM = 8
 
-#: Every sampler as it comes, and the settings under which one becomes another.
+#: Every sampler with its defaults, and with options that change what it does.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in SAMPLERS},
     **{f"dans-{preset}": ("dans", given) for preset, given in PRESETS.items()},
@@ -36,7 +36,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sans-hops": ("sans", {"neighbourhood": "hops", "filter": "none"}),
     "sans-one-walk": ("sans", {"neighbourhood": "one_walk", "limit": 3}),
     "mcns-walks": ("mcns", {"neighbours": "walks", "chains": "relation", "filter": "none"}),
-    "mcns-component": ("mcns", {"acceptance": "component", "chains": "random", "pool": 3}),
+    "mcns-random": ("mcns", {"chains": "random", "pool": 3}),
     "nscaching-top": ("nscaching", {"update": "top", "size": 3, "fresh": 3, "side": "coin"}),
     "nscaching-resampled": ("nscaching", {"filter": "resample", "lazy": 1}),
     "nscaching-unfiltered": ("nscaching", {"filter": "none", "temperature": 2.0}),
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
-    """Build a case as an application does, always from the same seed."""
+    """Build a case as a run does, always from the same seed."""
     name, options = CASES[case]
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def listing(kg: KnowledgeGraph, folder: Path) -> str:
 def triples_as_vectors(
     kg: KnowledgeGraph, decoder: str = "distmult", *, dim: int = DIM, seed: int = 0
 ) -> tuple[Positives, Tensor, Decoder]:
-    """The training triples over a table of free embeddings: triples, table, decoder."""
+    """The training triples with random embeddings: positives, entity embeddings, decoder."""
     torch.manual_seed(seed)
     table = torch.randn(kg.num_entities, dim, requires_grad=True)
     scorer = build(DECODERS, decoder, num_relations=kg.num_relations, dim=dim)
@@ -102,7 +102,7 @@ def triples_as_vectors(
 
 
 def changed(positives: Positives, change: Callable[[Tensor], Tensor]) -> Positives:
-    """The same triples with other embeddings, each changed alike."""
+    """The same triples, with a change applied to all embeddings."""
     names = ("h", "r", "t", "tail_query", "head_query", "entities")
     embeddings = {name: change(getattr(positives, name).detach()) for name in names}
     return replace(positives, **embeddings)
@@ -126,7 +126,7 @@ def snapshot(sampler: NegativeSampler) -> dict[str, int]:
 
 
 def seeded(**given: Any) -> DANS:
-    """DANS, always with the same weights."""
+    """DANS with the weights of seed 0."""
     torch.manual_seed(0)
     return DANS(DIM, **given)
 
@@ -153,7 +153,7 @@ def offering(
 
 
 def gradient(loss: Tensor, parameters: Any) -> Tensor:
-    """All parameters' gradients, end to end; zero for those the loss does not touch."""
+    """All parameters' gradients, concatenated; zero for those the loss does not depend on."""
     found = torch.autograd.grad(loss, list(parameters), allow_unused=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in found])
 
@@ -185,7 +185,7 @@ def base_loss(sampler: NegativeSampler, positives: Positives) -> Tensor:
 
 
 class SamplerSuite:
-    """Subclass it in a test module, and every case is held to every promise."""
+    """A subclass in a test module runs every promise for every case."""
 
     @pytest.fixture(params=sorted(CASES))
     def case(self, request: pytest.FixtureRequest) -> str:
@@ -208,7 +208,7 @@ class SamplerSuite:
             move(phase, one)
         assert sampler(one).embeddings.isfinite().all()
 
-    def test_ids_name_the_vectors_and_the_relation_stays(
+    def test_ids_index_the_embeddings_and_the_relation_stays(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
         sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
@@ -230,7 +230,7 @@ class SamplerSuite:
         share = sampler(positives).replaces_head.double().mean()
         assert 0.2 < share < 0.8
 
-    def test_gradient_reaches_the_entities_named_and_no_generator_is_in_its_way(
+    def test_gradient_reaches_the_entities_drawn_and_no_generator(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
         sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
@@ -251,7 +251,7 @@ class SamplerSuite:
         double = changed(positives, Tensor.double)
         assert sampler.double()(double).embeddings.dtype == torch.float64
 
-    def test_a_seed_decides_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
+    def test_the_seed_determines_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         before = {name: value.clone() for name, value in sampler.state_dict().items()}
         drawn = []
@@ -265,7 +265,7 @@ class SamplerSuite:
         assert torch.equal(drawn[0], drawn[1])
         assert not torch.equal(drawn[0], drawn[2])
 
-    def test_state_brings_it_back(self, case: str, kg: KnowledgeGraph) -> None:
+    def test_state_dict_restores_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         for phase in sampler.phases():
             move(phase, positives)
@@ -275,8 +275,19 @@ class SamplerSuite:
         drawn = []
         for which in (sampler, other):
             torch.manual_seed(5)
-            drawn.append(which(positives).embeddings.detach())
+            drawn.append(torch.cat([which(positives).embeddings.detach() for _ in range(3)]))
         assert torch.equal(*drawn)
+        one, two = sampler.state_dict(), other.state_dict()
+        assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+    def test_evaluation_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
+        sampler, (positives, _, _) = make(case, kg).eval(), triples_as_vectors(kg)
+        before = {name: value.clone() for name, value in sampler.state_dict().items()}
+        sampler(positives)
+        for phase in sampler.phases():
+            phase.loss(positives.detach())
+        for name, value in sampler.state_dict().items():
+            assert torch.equal(value, before[name]), name
 
     def test_phases_share_no_parameter_and_leave_none_out(
         self, case: str, kg: KnowledgeGraph
@@ -300,7 +311,7 @@ class SamplerSuite:
             assert moved == {named[id(p)] for p in phase.parameters}
         assert table.grad is None
 
-    def test_diagnosis_is_finite_and_leaves_no_trace(self, case: str, kg: KnowledgeGraph) -> None:
+    def test_diagnosis_is_finite_and_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
         sampler(positives)
         before, random = sampler.state_dict(), torch.get_rng_state()

@@ -124,7 +124,7 @@ def recipe(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place, knobs in ((candidates, ("TILE", "PIECE")), (evaluation, ("TILE",))):
+    for place, knobs in ((candidates, ("TILE", "TILE_OF_ANY")), (evaluation, ("TILE",))):
         for knob in knobs:
             monkeypatch.setattr(place, knob, 100)
 

@@ -1,8 +1,9 @@
-"""Decoders, and the table they are chosen from."""
+"""Decoders, and the table of their names."""
 
-from dans.models.decoders.base import Decoder, Multilinear
+from dans.models.decoders.base import Decoder
 from dans.models.decoders.complex import ComplEx
 from dans.models.decoders.distmult import DistMult
+from dans.models.decoders.multilinear import Multilinear
 from dans.models.decoders.rescal import RESCAL
 from dans.models.decoders.rotate import RotatE
 from dans.models.decoders.simple import SimplE

@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import Multilinear, check_even
+from dans.models.decoders.base import check_even
+from dans.models.decoders.multilinear import Multilinear
 
 
 def multiply(x: Tensor, y: Tensor) -> Tensor:
@@ -22,11 +23,11 @@ def conjugate(x: Tensor) -> Tensor:
 
 
 class ComplEx(Multilinear):
-    """A trilinear product over complex embeddings: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
+    """A trilinear product of complex embeddings: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
 
     Source: Trouillon et al. 2016, arXiv:1606.06357. Embeddings are packed as [real | imaginary], so
-    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. Its width d
-    counts real numbers: d / 2 complex ones. Takes the options of `Multilinear`.
+    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. The width d
+    counts real numbers, two per complex one. Takes the options of `Multilinear`.
 
     Raises:
         InputError: an odd ``dim``.
@@ -35,17 +36,17 @@ class ComplEx(Multilinear):
     symmetric: ClassVar[bool] = False
 
     def relation_width(self, dim: int) -> int:
-        """As wide as an entity."""
+        """d, which must be even."""
         return check_even("complex", dim)
 
-    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """h · r."""
         return multiply(h, r)
 
-    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         """conj(r) · t."""
         return multiply(conjugate(r), t)
 
-    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
-        """conj(h) · t: Re(h r conj(t)) = Re(conj(r) conj(h) t)."""
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        """conj(h) · t, because Re(h r conj(t)) = Re(conj(r) conj(h) t)."""
         return multiply(conjugate(h), t)

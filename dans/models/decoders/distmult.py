@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dans.models.decoders.base import Multilinear
+from dans.models.decoders.multilinear import Multilinear
 
 
 class DistMult(Multilinear):
     """A trilinear product: f(h, r, t) = Σ_k h_k r_k t_k.
 
-    Source: Yang et al. 2015, arXiv:1412.6575. Cannot tell (h, r, t) from (t, r, h). Takes the
+    Source: Yang et al. 2015, arXiv:1412.6575. It is symmetric: f(h, r, t) = f(t, r, h). Takes the
     options of `Multilinear`.
 
     Example:
@@ -23,14 +23,14 @@ class DistMult(Multilinear):
 
     symmetric: ClassVar[bool] = True
 
-    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """h ⊗ r."""
         return h * r
 
-    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         """t ⊗ r."""
         return t * r
 
-    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
         """h ⊗ t."""
         return h * t

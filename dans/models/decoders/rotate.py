@@ -17,17 +17,15 @@ EPSILON = 1e-12
 
 
 class RotatE(Decoder):
-    """A relation rotates heads onto tails: f(h, r, t) = γ − Σ_k |h_k e^{iθ_k} − t_k|.
+    """A relation rotates heads to tails: f(h, r, t) = γ − Σ_k |h_k e^{iθ_k} − t_k|.
 
     Source: Sun et al. 2019, arXiv:1902.10197. Embeddings are packed as [real | imaginary]; the
-    relation table holds the phases θ. A rotation keeps lengths, so (?, r, t) is the query
-    t e^{−iθ}: the conjugate, never an inverse.
+    relation table holds the phases θ. A rotation keeps lengths, so the head query is t e^{−iθ}.
 
     Args:
         num_relations: m.
-        dim: d, in real numbers: d / 2 complex ones.
-        gamma: γ, added to every score. It changes no rank, but a logistic loss needs it: without
-            it no triple can be thought likelier than one half.
+        dim: d, in real numbers, two per complex one.
+        gamma: γ, as for `TransE`.
         reciprocal: learn phases for the inverse of each relation too.
         dropout: as for `Decoder`.
 
@@ -53,38 +51,32 @@ class RotatE(Decoder):
         self.gamma = gamma
 
     def reset_parameters(self) -> None:
-        """Phases uniform on the circle."""
+        """Draw phases uniformly from the circle."""
         nn.init.uniform_(self.relation.weight, -math.pi, math.pi)
 
-    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """h · e^{iθ}."""
         return multiply(h, torch.cat((r.cos(), r.sin()), dim=-1))
 
-    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         """t · e^{−iθ}."""
         return multiply(t, torch.cat((r.cos(), -r.sin()), dim=-1))
 
     def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
-        """γ minus the sum of the moduli of the differences."""
+        """γ − Σ_k |q_k − e_k|."""
         re, im = (query - entity).chunk(2, dim=-1)
         return self.gamma - (re * re + im * im + EPSILON).sqrt().sum(-1)
 
     def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-        """As ``score_query``, for every pair; tile by tile and in bounded memory, gradients too."""
+        """γ − Σ_k |q_k − e_k| for every pair, (b, n); in tiles, and so are gradients."""
         scores: Tensor = _Distances.apply(queries, entities, self.gamma)  # type: ignore[no-untyped-call]
         return scores
 
-    def matching(self, rows: int, entities: int) -> int:
-        """See ``Decoder``; the scores, and what a tile of them is made by."""
-        tall, wide = _tile(rows, on_cpu=self.relation.weight.device.type == "cpu")
-        wide = min(wide, entities)
-        return rows * entities + 4 * tall * wide + (tall + wide) * self.dim
-
 
 class _Distances(torch.autograd.Function):
-    """γ − Σ_k |q_k − e_k| of every pair, which keeps no difference: its gradient makes them anew.
+    """γ − Σ_k |q_k − e_k| of every pair, whose backward pass recomputes the differences.
 
-    With u = q_k − e_k, that of a pair's score by q_k is −u / |u|, and by e_k its opposite.
+    With u = q_k − e_k, the gradient by q_k is −u / |u|, and by e_k its opposite.
     """
 
     @staticmethod
@@ -100,25 +92,25 @@ class _Distances(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         queries, entities = ctx.saved_tensors
-        # One dimension after the other, so that numbers of a dimension have to lie together.
+        # (d, b) and (d, n), because the loop goes over dimensions.
         by_query, by_entity = torch.zeros_like(queries.T), torch.zeros_like(entities.T)
         by_query, by_entity = by_query.contiguous(), by_entity.contiguous()
         for rows, columns in _tiles(queries, entities):
             q, e = queries[rows].T.contiguous(), entities[columns].T.contiguous()
-            _pull(q, e, grad[rows, columns], by_query[:, rows], by_entity[:, columns])
+            _add_gradients(q, e, grad[rows, columns], by_query[:, rows], by_entity[:, columns])
         return by_query.T, by_entity.T, None
 
 
 def _tiles(queries: Tensor, entities: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns compared at a time: what a CPU's cache holds, or what keeps a GPU busy."""
-    tall, wide = _tile(len(queries), on_cpu=queries.device.type == "cpu")
+    """Slices of queries and of entities, tile by tile."""
+    tall, wide = tile_shape(len(queries), on_cpu=queries.device.type == "cpu")
     for left in range(0, len(entities), wide):
         for top in range(0, len(queries), tall):
             yield slice(top, top + tall), slice(left, left + wide)
 
 
-def _tile(rows: int, *, on_cpu: bool) -> tuple[int, int]:
-    """Rows and columns of a tile."""
+def tile_shape(rows: int, *, on_cpu: bool) -> tuple[int, int]:
+    """Queries and entities of a tile: what fits a CPU's cache, or what keeps a GPU busy."""
     tall = max(1, min(rows, 64 if on_cpu else 1024))
     return tall, (2**18 if on_cpu else 2**24) // tall
 
@@ -128,18 +120,18 @@ def _moduli(queries: Tensor, entities: Tensor) -> Tensor:
     half = len(queries) // 2
     epsilon = queries.new_tensor(EPSILON)
     total = queries.new_zeros(queries.shape[1], entities.shape[1])
-    square, spare = torch.empty_like(total), torch.empty_like(total)
+    square, difference = torch.empty_like(total), torch.empty_like(total)
     for k in range(half):
-        torch.sub(queries[k].unsqueeze(1), entities[k], out=spare)
-        torch.addcmul(epsilon, spare, spare, out=square)
-        torch.sub(queries[half + k].unsqueeze(1), entities[half + k], out=spare)
-        square.addcmul_(spare, spare)
-        # √x as x · 1/√x: torch's inverse root is vectorised, its root takes a slower library's way.
-        total.addcmul_(square, torch.rsqrt(square, out=spare))
+        torch.sub(queries[k].unsqueeze(1), entities[k], out=difference)
+        torch.addcmul(epsilon, difference, difference, out=square)
+        torch.sub(queries[half + k].unsqueeze(1), entities[half + k], out=difference)
+        square.addcmul_(difference, difference)
+        # √x as x · 1/√x, because torch's rsqrt is vectorised on a CPU and its sqrt is not.
+        total.addcmul_(square, torch.rsqrt(square, out=difference))
     return total
 
 
-def _pull(q: Tensor, e: Tensor, grad: Tensor, by_query: Tensor, by_entity: Tensor) -> None:
+def _add_gradients(q: Tensor, e: Tensor, grad: Tensor, by_query: Tensor, by_entity: Tensor) -> None:
     """Add the gradients of γ − Σ_k |q_k − e_k| to (d, b) and (d, n), from (b, n) of the scores."""
     half = len(q) // 2
     epsilon = q.new_tensor(EPSILON)

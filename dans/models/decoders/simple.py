@@ -5,11 +5,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import Multilinear, check_even
+from dans.models.decoders.base import check_even
+from dans.models.decoders.multilinear import Multilinear
 
 
 def swap(x: Tensor) -> Tensor:
-    """The other way round: [b | a] from [a | b].
+    """The two halves exchanged: [b | a] from [a | b].
 
     Example:
         >>> swap(torch.tensor([1, 2, 3, 4]))
@@ -20,11 +21,11 @@ def swap(x: Tensor) -> Tensor:
 
 
 class SimplE(Multilinear):
-    """Two trilinear products, there and back: f(h, r, t) = ½ (⟨hᴴ, r, tᵀ⟩ + ⟨tᴴ, r⁻, hᵀ⟩).
+    """The mean of two trilinear products: f(h, r, t) = ½ (⟨hᴴ, r, tᵀ⟩ + ⟨tᴴ, r⁻, hᵀ⟩).
 
     Source: Kazemi & Poole 2018, arXiv:1802.04868. An entity is packed as [head half | tail half],
-    a relation as [r | r⁻], so that d counts both halves. Takes the options of `Multilinear`; its r⁻
-    is not that of ``reciprocal``, which gives every relation another pair of embeddings.
+    a relation as [r | r⁻], and d counts both halves. Takes the options of `Multilinear`; with
+    ``reciprocal``, the inverse of a relation has a pair [r | r⁻] of its own.
 
     Raises:
         InputError: an odd ``dim``.
@@ -33,22 +34,22 @@ class SimplE(Multilinear):
     symmetric: ClassVar[bool] = False
 
     def relation_width(self, dim: int) -> int:
-        """As wide as an entity."""
+        """d, which must be even."""
         return check_even("simple", dim)
 
     @property
-    def terms(self) -> int:
-        """Half of d products, halved twice: d / 2."""
+    def max_score(self) -> int:
+        """d / 2: half of d products."""
         return self.dim // 2
 
-    def query_tails(self, h: Tensor, r: Tensor) -> Tensor:
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """½ [hᵀ ⊗ r⁻ | hᴴ ⊗ r]."""
         return swap(h * r) / 2
 
-    def query_heads(self, r: Tensor, t: Tensor) -> Tensor:
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
         """½ [r ⊗ tᵀ | r⁻ ⊗ tᴴ]."""
         return r * swap(t) / 2
 
-    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
         """½ [hᴴ ⊗ tᵀ | hᵀ ⊗ tᴴ]."""
         return h * swap(t) / 2

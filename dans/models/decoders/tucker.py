@@ -7,34 +7,29 @@ from torch import Tensor
 
 from dans.errors import InputError
 from dans.models.decoders.rescal import RESCAL
-from dans.models.dropout import check_share, drop
-from dans.models.initialization import Initial, draw
+from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 
 class TuckER(RESCAL):
-    """RESCAL whose matrices are mixtures: f(h, r, t) = hᵀ W_r t, W_r = Σ_k r_k G_k.
+    """RESCAL with mixtures of shared matrices: f(h, r, t) = hᵀ W_r t, W_r = Σ_k r_k G_k.
 
-    Source: Balažević et al. 2019, arXiv:1901.09590, as LibKGE has it: a relation embedding goes
-    through a linear map without bias to d² numbers. The core tensor G is that map and a parameter
-    of its own, which starts as the relation embeddings do. The original's batch normalisation is
-    left out, and dropout is on W_r where the original has it on queries too: see ``query_dropout``.
-
-    With ``bound`` the core passes through tanh as well, and the score is scaled by I / (d² d_r),
-    where Stay Positive has I / d for every decoder: of d² d_r products no less keeps |f| < I. At
-    the start scores are tiny, and probabilities all but equal.
+    Source: Balažević et al. 2019, arXiv:1901.09590, in LibKGE's form: W_r is a linear map of the
+    relation embedding, without bias. That map is the core tensor G, initialised as the relation
+    embeddings are. The original's batch normalisation is left out, and its dropout on queries is
+    ``query_dropout``. With ``bound`` the core passes through tanh too.
 
     Args:
         num_relations: m.
         dim: d.
         relation_dim: d_r; None: d.
         reciprocal: learn an embedding for the inverse of each relation too.
-        bound: as for `Multilinear`, and so are those below.
+        bound: as for `Multilinear`, and so are ``shift`` and ``query_dropout``.
         shift: ψ.
-        dropout: share of a relation embedding's coordinates dropped, the same for all queries about
-            r that are asked at once.
+        dropout: share of a relation embedding's coordinates dropped, the same ones for all queries
+            of a batch with that relation.
         matrix_dropout: share of the numbers of W_r dropped, likewise.
-        query_dropout: share of a query's products dropped.
-        init: standard deviation, half width or gain of relation embeddings and core at the start.
+        query_dropout: share of a query embedding's coordinates dropped.
+        init: standard deviation, half width or gain of the initial relation embeddings and core.
         initial: their distribution.
 
     Raises:
@@ -68,8 +63,7 @@ class TuckER(RESCAL):
     ) -> None:
         if relation_dim is not None and relation_dim < 1:
             raise InputError(f"relation_dim: expected at least 1, got {relation_dim}")
-        #: d_r, how many matrices are mixed
-        self.mixed = relation_dim or dim
+        self.relation_dim = relation_dim or dim
         super().__init__(
             num_relations,
             dim,
@@ -85,24 +79,24 @@ class TuckER(RESCAL):
 
     def relation_width(self, dim: int) -> int:
         """d_r."""
-        return self.mixed
+        return self.relation_dim
 
     @property
-    def terms(self) -> int:
-        """d² d_r products."""
-        return self.dim**2 * self.mixed
+    def max_score(self) -> int:
+        """d² d_r, the number of products."""
+        return self.dim**2 * self.relation_dim
 
     @property
     def pair_width(self) -> int:
-        """d² products of head and tail."""
+        """d², the products of head and tail."""
         return self.dim**2
 
-    def own_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The core's."""
-        return {"core": (self.mixed, self.dim**2)}
+    def extra_parameters(self) -> dict[str, tuple[int, ...]]:
+        """The shape of the core, (d_r, d²)."""
+        return {"core": (self.relation_dim, self.dim**2)}
 
     def reset_parameters(self) -> None:
-        """Draw the relation embeddings anew, and the core."""
+        """Initialise the relation embeddings anew, then the core."""
         super().reset_parameters()
         draw(self.core, self.initial, self.init)
 
@@ -114,15 +108,10 @@ class TuckER(RESCAL):
         return super().matrices(r @ self._core())
 
     def dropped_matrices(self, relations: Tensor) -> Tensor:
-        """See ``RESCAL``."""
+        """The matrices W_r by relation id, with both dropouts in training."""
         matrices = super().dropped_matrices(relations)
         return drop(matrices, self.matrix_dropout) if self.training else matrices
 
-    def picking(self, relations: int) -> int:
-        """See ``RESCAL``; of the core too, where it is bounded."""
-        core = 0 if self.bound is None else self.core.numel()
-        return super().picking(relations) + 3 * relations * self.mixed + core
-
-    def query_relations(self, h: Tensor, t: Tensor) -> Tensor:
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
         """hᵀ G_k t for every k."""
-        return super().query_relations(h, t) @ self._core().T
+        return super().relation_query(h, t) @ self._core().T

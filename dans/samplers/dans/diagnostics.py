@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.evaluation.classification import share_above
+from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
+from dans.samplers.corruption import not_known
 from dans.samplers.dans.networks import Discriminator
-from dans.samplers.filters import not_known
 from dans.samplers.nearest import nearest
 
 #: Generated negatives of each pathway that are held against all entities.

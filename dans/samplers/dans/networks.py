@@ -111,10 +111,10 @@ class Generator(nn.Module):
             if modulation is not None:
                 factor, shift = modulation[m]
                 x = x * factor + shift
-        x = self.last(x)
+        made: Tensor = self.last(x)
         if self.output == "residual":
-            return prior + x
-        return self.reach * (x / self.reach).tanh()
+            return prior + made
+        return self.reach * (made / self.reach).tanh()
 
     @torch.no_grad()
     def observe(self, entities: Tensor) -> None:

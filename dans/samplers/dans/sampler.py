@@ -12,6 +12,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.corruption import Mask, not_known, positive, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose, warnings
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -22,7 +23,6 @@ from dans.samplers.dans.networks import (
     orthogonal,
 )
 from dans.samplers.dans.pathways import EntityPathway, NoiseScale, Pathway, RelationPathway
-from dans.samplers.filters import Mask, not_known, positive, requires_known, sides
 from dans.samplers.nearest import nearest
 
 __all__ = ["DANS", "PRESETS", "warnings"]

@@ -7,19 +7,10 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
-from dans.evaluation.classification import share_above
 from dans.models.batch import Positives
 from dans.samplers.dans.diagnostics import diversity, mean_distance
 from dans.samplers.dans.sampler import PRESETS, warnings
 from tests.suites.samplers import DIM, offering, seeded, triples_as_vectors
-
-
-def test_auc_counts_pairs() -> None:
-    torch.manual_seed(0)
-    real, generated = torch.randint(5, (30,)).float(), torch.randint(4, (20,)).float()
-    gaps = real.unsqueeze(1) - generated.unsqueeze(0)
-    expected = (gaps.gt(0).double() + gaps.eq(0).double() / 2).mean()
-    assert share_above(real, generated) == pytest.approx(float(expected))
 
 
 def test_diversity_is_the_mean_over_pairs_of_one_query() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dans.models.initialization import freeze
+from dans.models.embedding_tables import freeze
 from dans.samplers import DANS
 from dans.samplers.dans.networks import (
     Discriminator,

@@ -117,7 +117,7 @@ def test_fakes_push_no_entity_away_in_the_place_they_take(kg: KnowledgeGraph) ->
     heads, relations, tails = kg.train.unbind(-1)
     h, t = (table[ids].detach().requires_grad_() for ids in (heads, tails))
     r = scorer.relation(relations)
-    queries = {"tail_query": scorer.query_tails(h, r), "head_query": scorer.query_heads(r, t)}
+    queries = {"tail_query": scorer.tail_query(h, r), "head_query": scorer.head_query(r, t)}
     positives = Positives(
         kg.train, h, r, t, **queries, entities=table, score_query=scorer.score_query
     )

@@ -1,0 +1,58 @@
+"""How many numbers decoders hold at most for queries, scores and gradients, for memory budgets."""
+
+from dans.models.decoders.base import Decoder
+from dans.models.decoders.rescal import RESCAL, matrices_at_a_time
+from dans.models.decoders.rotate import RotatE, tile_shape
+from dans.models.decoders.transe import DIFFERENCES, TransE
+from dans.models.decoders.tucker import TuckER
+
+
+def query_cost(decoder: Decoder, rows: int) -> int:
+    """Numbers held to make query embeddings, these included, without gradients.
+
+    Args:
+        decoder: makes the queries.
+        rows: how many queries.
+    """
+    d, r = decoder.dim, decoder.relation
+    if not isinstance(decoder, RESCAL):
+        return rows * (6 * d + 2 * r.embedding_dim)
+    matrices = min(rows, len(r.weight), matrices_at_a_time(d))
+    numbers = 8 * rows * d + 3 * matrices * d**2
+    if isinstance(decoder, TuckER):
+        core = 0 if decoder.bound is None else decoder.core.numel()
+        numbers += 3 * matrices * decoder.relation_dim + core
+    return numbers
+
+
+def score_cost(decoder: Decoder, rows: int, entities: int) -> int:
+    """Numbers held by ``score_all``, the scores included, without gradients.
+
+    Args:
+        decoder: scores.
+        rows: how many queries.
+        entities: how many entities.
+    """
+    if isinstance(decoder, RotatE):
+        tall, wide = tile_shape(rows, on_cpu=decoder.relation.weight.device.type == "cpu")
+        wide = min(wide, entities)
+        return rows * entities + 4 * tall * wide + (tall + wide) * decoder.dim
+    if isinstance(decoder, TransE):
+        norms = 2 * (rows + entities) * (decoder.dim + 2) if decoder.p == 2 else 0
+        return 3 * rows * entities + norms
+    return 2 * rows * entities
+
+
+def gradient_cost(decoder: Decoder, rows: int, entities: int) -> int:
+    """Numbers held by the gradient of ``score_all``, itself included.
+
+    Args:
+        decoder: scores.
+        rows: how many queries.
+        entities: how many entities.
+    """
+    numbers = 3 * rows * entities + 4 * (rows + entities) * decoder.dim
+    on_cpu = decoder.relation.weight.device.type == "cpu"
+    if isinstance(decoder, TransE) and decoder.p == 1 and not on_cpu:
+        numbers += min(DIFFERENCES, rows * entities * decoder.dim)
+    return numbers

@@ -1,0 +1,146 @@
+"""The base of the decoders whose score is linear in head, relation and tail."""
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from dans.errors import above_zero, finite
+from dans.models.decoders.base import Decoder, in_chunks
+from dans.models.embedding_tables import Initial, check_share, drop
+
+
+class Multilinear(Decoder):
+    """A decoder whose score is linear in head, relation and tail.
+
+    So the scores of all triples of some entities and relations have a closed sum:
+
+        Σ_{h,r,t} f(h, r, t) = f(Σ h, Σ r, Σ t)
+
+    With ``bound`` I, entities and relations pass through tanh and the score is scaled so that
+    |f| < I. Source of bound, shift and query dropout: Hajimoradlou & Kazemi 2022, Stay Positive.
+    Their scale is I / d for every decoder; here it is I / ``max_score``, the largest scale that
+    keeps |f| < I: I / d for DistMult and ComplEx, 2I / d for SimplE, I / d² for RESCAL and
+    I / (d² d_r) for TuckER. With the last two, initial scores are close to 0.
+
+    Args:
+        num_relations: m.
+        dim: d, of an entity.
+        reciprocal: learn an embedding for the inverse of each relation too.
+        bound: I, above 0; None: scores are not bounded.
+        shift: ψ, added to every score. It changes probabilities, not ranks.
+        dropout: as for `Decoder`.
+        query_dropout: share of a query embedding's coordinates dropped.
+        init: as for `Decoder`.
+        initial: as for `Decoder`.
+
+    Raises:
+        InputError: an option out of range.
+    """
+
+    def __init__(
+        self,
+        num_relations: int,
+        dim: int,
+        *,
+        reciprocal: bool = False,
+        bound: float | None = None,
+        shift: float = 0.0,
+        dropout: float = 0.0,
+        query_dropout: float = 0.0,
+        init: float = math.sqrt(2),
+        initial: Initial = "xavier_uniform",
+    ) -> None:
+        if bound is not None:
+            above_zero("bound", bound)
+        finite("shift", shift)
+        super().__init__(
+            num_relations,
+            dim,
+            self.relation_width(dim),
+            reciprocal=reciprocal,
+            dropout=dropout,
+            init=init,
+            initial=initial,
+        )
+        self.bound = bound
+        self.shift = shift
+        self.query_dropout = check_share("query_dropout", query_dropout)
+
+    def relation_width(self, dim: int) -> int:
+        """d_r, given d.
+
+        Raises:
+            InputError: d is not possible for this decoder.
+        """
+        return dim
+
+    @property
+    def max_score(self) -> int:
+        """The largest |f| while no coordinate of h, r and t exceeds 1."""
+        return self.dim
+
+    @property
+    def pair_width(self) -> int:
+        """Numbers that ``relation_query`` computes per pair."""
+        return self.relation.embedding_dim
+
+    @abstractmethod
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        """The query embedding of (h, ?, t), whose dot product with r is the score without shift.
+
+        (..., d_r) from (..., d) and (..., d).
+        """
+
+    def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
+        """Scores of all relations by a matrix product: (b, m) from (b, d) and (b, d)."""
+        r = self.all_relations()
+
+        def score(h: Tensor, t: Tensor) -> Tensor:
+            scores = self.relation_query(h, t) @ r.T
+            return scores + self.shift if self.shift else scores
+
+        return in_chunks(score, self.pair_width, h, t)
+
+    def prepare(self, entities: Tensor) -> Tensor:
+        """The encoder's embeddings, through tanh if scores are bounded."""
+        return entities if self.bound is None else entities.tanh()
+
+    def embeddings(self, relations: Tensor) -> Tensor:
+        """Relation embeddings by id, (..., d_r), through tanh and scaled if scores are bounded."""
+        r: Tensor = self.relation(relations)
+        return r if self.bound is None else r.tanh() * (self.bound / self.max_score)
+
+    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
+        """Query embeddings of (h, r, ?) by relation id, (b, d), with query dropout."""
+        return self.drop_query(super().tail_queries(h, relations))
+
+    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
+        """Query embeddings of (?, r, t) by relation id, (b, d), with query dropout."""
+        queries = super().head_queries(relations, t)
+        # Reciprocal head queries are tail queries, which have been through dropout.
+        return queries if self.reciprocal else self.drop_query(queries)
+
+    def drop_query(self, queries: Tensor) -> Tensor:
+        """Query dropout, in training."""
+        return drop(queries, self.query_dropout) if self.training else queries
+
+    def total(self, entities: Tensor, relations: Tensor | None = None) -> Tensor:
+        """The sum of the scores of all triples of some entities and relations, without the shift.
+
+            Σ_{h,r,t} f(h, r, t) = f(S, P, S),  S = Σ e,  P = Σ r
+
+        (n + m) d operations instead of n² m d. With reciprocal relations, both scores of a triple
+        are summed. No dropout. Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
+
+        Args:
+            entities: (u, d) prepared embeddings.
+            relations: (v,) distinct ids; None: all.
+        """
+        if relations is None:
+            relations = torch.arange(self.num_relations, device=entities.device)
+        if self.reciprocal:
+            relations = torch.cat((relations, relations + self.num_relations))
+        s, p = entities.sum(0), self.embeddings(relations).sum(0)
+        return (self.tail_query(s, p) * s).sum(-1)
