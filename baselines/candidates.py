@@ -50,7 +50,7 @@ def all_entities(
     Raises:
         InputError: the budget is too small even if no tile is kept.
     """
-    budget = budget or Budget(place=entities.device)
+    budget = budget or Budget(device=entities.device)
     if not decoder.dot:
         own = [p for p in decoder.parameters() if p.requires_grad]
         given = (queries, entities, weights, decoder, smoothing, budget, *own)

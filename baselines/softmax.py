@@ -97,7 +97,7 @@ class SoftmaxCrossEntropy(Objective):
         entities = positives.entities
         right = decoder.score_query(F.embedding(query, distinct), answers)
         if self.budget is None:
-            self.budget = Budget(place=entities.device)
+            self.budget = Budget(device=entities.device)
         loss = all_entities(
             decoder,
             distinct,

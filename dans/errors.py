@@ -1,22 +1,28 @@
-"""The one error a user is meant to read, and the checks of options that raise it."""
+"""The error that users read, the checks of options that raise it, and the names it suggests."""
 
+import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 
-#: Whole numbers from here on have more than 64 bits: no file holds them, and torch neither.
+#: The first whole number that needs more than 64 bits: neither files nor torch hold it.
 LARGEST = 2**63
 
-#: Letters of a sentence at most.
+#: Characters of an error message at most.
 LONGEST = 1200
+
+#: Characters of a name at most that is compared with others: the time grows with their square.
+LONGEST_NAME = 200
+
+#: Names at most that ``difflib`` compares: it takes seconds for 100,000.
+COMPARED = 64
 
 
 class InputError(ValueError):
     r"""Something the user gave cannot be used: a file, a line, a key, a name, an option.
 
-    The message is one sentence that names the place and what would have been accepted. Scripts
-    print it and exit with status 2; every other exception is a defect of ours and keeps its
-    traceback. Whatever keys, paths or addresses it quotes, it is one line of bounded length that
-    steers no terminal.
+    The message is one sentence with the place, the value and what is accepted. Commands print it
+    and exit with status 2. Whatever it quotes, it is one printable line of bounded length.
 
     Example:
         >>> print(InputError("own.toml: a\nb: unknown option"))
@@ -28,11 +34,11 @@ class InputError(ValueError):
 
 
 class DivergedError(FloatingPointError):
-    """Training came to numbers that are none, or far too large."""
+    """Training reached values that are not finite, or far too large."""
 
 
 def visible(text: str) -> str:
-    r"""Text on one line, without what would steer a terminal.
+    r"""Text on one line, with control characters escaped.
 
     Example:
         >>> visible("green\ttea \x1b[2J")
@@ -46,7 +52,7 @@ def visible(text: str) -> str:
 
 
 def bounded(text: str, most: int = LONGEST) -> str:
-    """Text, or of a long one the beginning and the end.
+    """Text without its middle where it is longer than ``most``.
 
     Example:
         >>> bounded("x" * 500 + "y", most=5)
@@ -58,7 +64,7 @@ def bounded(text: str, most: int = LONGEST) -> str:
 
 
 def shown(value: object, most: int = 100) -> str:
-    """A value as Python writes it, for an error; of a long one, the beginning.
+    """The ``repr`` of a value for an error message, cut after ``most`` characters.
 
     Example:
         >>> shown("x" * 500, most=9)
@@ -67,56 +73,83 @@ def shown(value: object, most: int = 100) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):
-        # Python writes no whole number of thousands of digits, and nothing nested so deeply.
+        # Python prints neither whole numbers of thousands of digits nor very deep nesting.
         return f"a very large {type(value).__name__}"
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def one_of(option: str, value: object, accepted: Sequence[object]) -> None:
-    """Check an option that names a choice.
-
-    Raises:
-        InputError: the value is not among those accepted.
+    """Refuse a value that is not among those accepted.
 
     Example:
-        >>> one_of("side", "tail", ("coin", "head", "tail"))
+        >>> one_of("side", "left", ("coin", "head", "tail"))
+        Traceback (most recent call last):
+        dans.errors.InputError: side: known: coin, head, tail; got 'left'
     """
     if value not in accepted:
         raise InputError(f"{option}: known: {', '.join(map(str, accepted))}; got {shown(value)}")
 
 
 def finite(option: str, value: float) -> None:
-    """Check an option that may be any number, which neither NaN nor infinity is.
-
-    Raises:
-        InputError: the value is NaN or infinite.
-
-    Example:
-        >>> finite("exponent", float("nan"))
-        Traceback (most recent call last):
-        dans.errors.InputError: exponent: must be a finite number, got nan
-    """
+    """Refuse NaN and infinities."""
     if not math.isfinite(value):
         raise InputError(f"{option}: must be a finite number, got {value}")
 
 
 def above_zero(option: str, value: float) -> None:
-    """Check an option that divides, or is a scale.
-
-    Raises:
-        InputError: the value is not above 0, or not finite.
-    """
+    """Refuse what is not a finite number above 0."""
     finite(option, value)
     if value <= 0:
         raise InputError(f"{option}: must be above 0, got {value}")
 
 
 def not_negative(option: str, value: float) -> None:
-    """Check an option that weighs something, and so may be zero.
-
-    Raises:
-        InputError: the value is negative, or not finite.
-    """
+    """Refuse what is not a finite number of at least 0."""
     finite(option, value)
     if value < 0:
         raise InputError(f"{option}: must not be negative, got {value}")
+
+
+def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """The end of a message about an unknown name: the closest known name, if one is close.
+
+    Example:
+        >>> did_you_mean("stepz", ["steps", "lr"])
+        '; did you mean steps?'
+    """
+    near = get_close_matches(name[:LONGEST_NAME], list(known), n=1)
+    return f"; did you mean {show(near[0])}?" if near else ""
+
+
+def nearest(name: str, names: Sequence[str], most: int = 3) -> list[str]:
+    """The names closest in spelling to an unknown one, the closest first.
+
+    Names that differ in case alone come first, then those that start with it or contain it, the
+    shortest first, then close matches of ``difflib``.
+
+    Example:
+        >>> nearest("aspirn", ["heparin", "Aspirin", "spirit"])
+        ['Aspirin', 'spirit']
+        >>> nearest("PEP", ["pepsin", "pep", "salt"])
+        ['pep', 'pepsin']
+    """
+    wanted = name.casefold()
+    if not wanted:
+        return []
+    folded = [other.casefold() for other in names]
+    containing = (
+        (other != wanted, not other.startswith(wanted), len(other), i)
+        for i, other in enumerate(folded)
+        if wanted in other
+    )
+    found = [i for *_, i in heapq.nsmallest(most, containing)]
+    if len(found) < most and len(wanted) <= LONGEST_NAME:
+        # difflib compares only the names that share the most pairs of letters; shorter ones first.
+        pairs = {wanted[i : i + 2] for i in range(len(wanted))}
+        shared = [sum([pair in other for pair in pairs]) - len(other) / 1000 for other in folded]
+        likely: dict[str, list[int]] = {}
+        for i in heapq.nlargest(COMPARED, range(len(names)), key=shared.__getitem__):
+            likely.setdefault(folded[i], []).append(i)
+        close = get_close_matches(wanted, list(likely), most)
+        found += [i for other in close for i in likely[other] if i not in found]
+    return [names[i] for i in found[:most]]

@@ -1,10 +1,12 @@
-"""How much memory work on many rows may hold at a time, and what happens when it was too much.
+"""How much memory work on many rows may hold at a time, and what happens where it did not suffice.
 
-Torch is imported on use: configurations parse sizes by this module, and need no torch.
+Torch and psutil are imported on use: configurations parse sizes by this module, and need neither.
 """
 
+import ctypes
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,16 +21,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Of what is free, the share that work may hold by default: one in so many bytes.
+#: By default work may hold 1/SHARE of the free memory.
 SHARE = 4
 
-#: What a size may end in, in lower case.
+#: Units of sizes in lower case.
 UNITS = {
     **{"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12},
     **{"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40},
 }
 
-#: A control group: where it is mounted, its limit, its use, and what of that can be had back.
+#: Of each version of control groups: the mount point, the files of limit and usage, and the line of
+#: memory.stat with the file cache that the kernel can drop.
 GROUPS = {
     "v2": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     "v1": (
@@ -39,23 +42,27 @@ GROUPS = {
     ),
 }
 
-#: What torch's allocator says on a CPU where it gets nothing, by platform.
+#: How torch reports a failed allocation on a CPU, by platform.
 REFUSALS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+
+#: Settings of glibc from malloc.h: how much free memory at the top of the heap is returned, and how
+#: many blocks may be mappings of their own.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 class NoRoomError(InputError):
-    """Memory did not suffice, and there was nothing left to make smaller."""
+    """Memory did not suffice for the smallest piece of the work."""
 
 
 def parse_bytes(text: str | int) -> int:
     """A size as a number of bytes.
 
     Args:
-        text: a number, and a unit unless it counts bytes: kB, MB, GB, TB are powers of 1000, KiB,
-            MiB, GiB, TiB of 1024.
+        text: a number with a unit or none: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of
+            1024.
 
     Raises:
-        InputError: it is no such size, or not a byte.
+        InputError: not a size, or below one byte.
 
     Example:
         >>> parse_bytes("200MB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
@@ -74,16 +81,12 @@ def parse_bytes(text: str | int) -> int:
 
 
 def stated(text: str | int) -> int | None:
-    """The bytes of an option that may be left open, by ``""`` or 0.
-
-    Raises:
-        InputError: see ``parse_bytes``.
-    """
+    """The bytes of an option, or None where it is left open by ``""`` or 0."""
     return None if text in ("", 0) and not isinstance(text, bool) else parse_bytes(text)
 
 
 def show_bytes(size: int) -> str:
-    """A size a person can read.
+    """A size for messages, in a unit of thousands.
 
     Example:
         >>> show_bytes(200_000_000), show_bytes(58_164), show_bytes(12)
@@ -96,16 +99,16 @@ def show_bytes(size: int) -> str:
 
 
 class Budget:
-    """The bytes that work may hold at a time; smaller once that was too much.
+    """The bytes that work may hold at a time, halved where an allocation fails.
 
     Args:
-        limit: bytes; None: a quarter of what is free when first asked.
-        place: on which device; None: in main memory.
-        found: what was found to fit before, by a budget like this.
-        remember: told of each size found after a halving.
+        limit: bytes; None: a quarter of what is free at the first use.
+        device: whose memory; None: main memory.
+        found: what fitted in an earlier budget, whose ``remember`` was given it.
+        remember: is given each size found after a failed allocation.
 
     Raises:
-        InputError: a limit that is not a byte.
+        InputError: a limit below one byte.
 
     Example:
         >>> budget = Budget(1000)
@@ -119,37 +122,30 @@ class Budget:
         self,
         limit: int | None = None,
         *,
-        place: "torch.device | None" = None,
+        device: "torch.device | None" = None,
         found: int | None = None,
         remember: Callable[[int], None] | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise InputError(f"memory_budget: expected at least 1 byte, got {limit}")
         self.limit = limit
-        self.place = place
-        #: what fits, where an allocation failed
+        self.device = device
         self.found = found
         self.remember = remember
         self._share: int | None = None
 
     @property
     def bytes(self) -> int:
-        """How many may be held now."""
+        """The bytes that may be held now."""
         allowed = self.limit
         if allowed is None:
             if self._share is None:
-                self._share = max(1, free(self.place) // SHARE)
+                self._share = max(1, free(self.device) // SHARE)
             allowed = self._share
         return allowed if self.found is None else min(allowed, self.found)
 
     def rows(self, bytes_each: int, *, most: int | None = None, fixed: int = 0) -> int:
-        """How many rows may be worked on at a time; one at the least.
-
-        Args:
-            bytes_each: what a row holds.
-            most: no more than these.
-            fixed: what is held however few rows there are.
-        """
+        """How many rows fit beside ``fixed`` bytes: at least one, at most ``most``."""
         rows = max(1, (self.bytes - fixed) // max(1, bytes_each))
         return rows if most is None else min(rows, max(1, most))
 
@@ -162,20 +158,18 @@ class Budget:
         most: int | None = None,
         fixed: int = 0,
     ) -> Iterator[T]:
-        """Work on consecutive slices of some rows; on fewer at a time once memory did not suffice.
-
-        A slice that did not fit is worked on again in halves, so ``work`` must leave nothing behind
-        where it raises, and should give a row the same result in whichever slice it is.
+        """The results of work on consecutive slices of some rows.
 
         Args:
-            total: how many rows.
-            bytes_each: what a row holds.
-            work: from rows to whatever is wanted of them.
-            most: no more than these at a time.
-            fixed: what is held however few rows there are.
+            total: rows.
+            bytes_each: held by each row.
+            work: is called again with half of a slice that did not fit, so it must be without
+                effect where it raises, and its result for a row must not depend on the slice.
+            most: rows in a slice.
+            fixed: bytes held in addition, whatever the number of rows.
 
         Raises:
-            InputError: a row takes more than the limit; or, ``NoRoomError``, than there is.
+            InputError: one row needs more than the limit; ``NoRoomError``: more than there is.
         """
         if total:
             self._check(fixed + bytes_each)
@@ -198,18 +192,18 @@ class Budget:
     def keeping(
         self, total: int, bytes_each: int, work: Callable[[int], T], *, fixed: int = 0
     ) -> T:
-        """Work that keeps some things it would have to make again; fewer where memory is short.
+        """The result of work that keeps as many items as fit instead of computing them again.
 
         Args:
-            total: how many it could keep.
-            bytes_each: what each takes.
-            work: given how many to keep. It is begun anew with half as many where it did not fit,
-                so it must leave nothing behind where it raises, and give the same however many.
-            fixed: what is held where nothing is kept.
+            total: items that could be kept.
+            bytes_each: held by each item.
+            work: from the number of items to keep. It is called again with half as many where they
+                did not fit, so it must be without effect where it raises.
+            fixed: bytes held in addition, however few items are kept.
 
         Raises:
-            InputError: keeping nothing, working takes more than the limit; or, ``NoRoomError``,
-                than there is.
+            InputError: the work needs more than the limit although it keeps nothing;
+                ``NoRoomError``: more than there is.
 
         Example:
             >>> Budget(1000).keeping(9, 100, lambda kept: kept, fixed=300)
@@ -228,7 +222,7 @@ class Budget:
                 self.shrink(fixed + kept // 2 * bytes_each)
 
     def shrink(self, to: int) -> None:
-        """Allow no more than these bytes from here on, and tell whoever remembers."""
+        """Allow no more than these bytes from here on."""
         self.found = max(1, to)
         log.warning("out of memory; continuing with %s at a time", show_bytes(self.found))
         if self.remember is not None:
@@ -244,12 +238,12 @@ class Budget:
     def _nothing_fits(self, least: int) -> NoRoomError:
         return NoRoomError(
             f"memory: expected about {show_bytes(least)}, which this work takes even bit by bit; "
-            f"{show_bytes(free(self.place))} are free"
+            f"{show_bytes(free(self.device))} are free"
         )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Did an allocation fail, of Python's or torch's, on whichever device?"""
+    """Whether an allocation failed, of Python's or torch's, on any device."""
     from dans.seeding import OutOfMemory
 
     if isinstance(error, (MemoryError, OutOfMemory)):
@@ -259,14 +253,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def needing_room(where: str, hint: str) -> Iterator[None]:
-    """Say in a sentence where memory gave out, for work that no budget cuts into pieces.
+    """Turn a failed allocation into a sentence, for work that no budget cuts into pieces.
 
     Args:
-        where: it is done.
-        hint: what takes less.
-
-    Raises:
-        NoRoomError: that sentence.
+        where: opens the sentence.
+        hint: what needs less memory.
 
     Example:
         >>> with needing_room("umls", "a smaller encoder.dim takes less"):
@@ -282,11 +273,11 @@ def needing_room(where: str, hint: str) -> Iterator[None]:
         raise NoRoomError(f"{where}: out of memory; {hint}") from error
 
 
-def free(place: "torch.device | None" = None) -> int:
-    """The bytes that can be had now: of a device; of main memory and what its group may use."""
+def free(device: "torch.device | None" = None) -> int:
+    """The free bytes of a device, or of main memory within the limits of the control groups."""
     from dans.seeding import free_on
 
-    if place is not None and (left := free_on(place)) is not None:
+    if device is not None and (left := free_on(device)) is not None:
         return left
     import psutil
 
@@ -296,12 +287,10 @@ def free(place: "torch.device | None" = None) -> int:
 
 
 def rest_of_group(root: Path = Path("/")) -> int | None:
-    """What the control groups of this process leave it of memory; None: they set no limit.
-
-    A group's files that can be dropped count as free, as the machine's do.
+    """The bytes that this process's control groups still allow, or None where they set no limit.
 
     Args:
-        root: of the file system, for tests.
+        root: of the file system.
     """
     rests = [
         rest
@@ -313,7 +302,7 @@ def rest_of_group(root: Path = Path("/")) -> int | None:
 
 
 def _groups(root: Path) -> Iterator[tuple[str, Path]]:
-    """The folders of this process's memory groups, by version."""
+    """The version and the folder of each memory group of this process."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
     except OSError:
@@ -325,16 +314,35 @@ def _groups(root: Path) -> Iterator[tuple[str, Path]]:
             yield version, root / GROUPS[version][0] / path.lstrip("/")
 
 
-def _rest(folder: Path, limit: str, use: str, droppable: str) -> int | None:
-    """What one group leaves; None: nothing is said of it here."""
+def _rest(folder: Path, limit: str, usage: str, droppable: str) -> int | None:
+    """The bytes that one group still allows, or None where it sets no limit."""
     try:
         most = (folder / limit).read_text("utf-8").strip()
-        used = int((folder / use).read_text("utf-8"))
+        used = int((folder / usage).read_text("utf-8"))
         stat = (folder / "memory.stat").read_text("utf-8")
     except (OSError, ValueError):
         return None
-    # Version 1 says "no limit" by the largest page number there is.
+    # Version 1 writes "no limit" as the largest page number.
     if not most.isdecimal() or int(most) >= 2**60:
         return None
     files = re.search(rf"^{droppable} ([0-9]+)$", stat, re.MULTILINE)
     return max(0, int(most) - used + (int(files[1]) if files else 0))
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed memory instead of returning it to the kernel.
+
+    A training step allocates and frees the same few blocks of megabytes; by default each comes from
+    the kernel anew, page by page: on UMLS half of the processor time of a step. Commands call this;
+    importing the library changes nothing in the process.
+
+    Returns:
+        Whether the process has a glibc that accepted the setting.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))

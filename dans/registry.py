@@ -1,26 +1,25 @@
-"""Choosing a component by name: a plain dict and one function."""
+"""Components by name: a dict from names to classes, and one function that builds from it."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
-from dans.errors import InputError, shown
-from dans.spelling import did_you_mean
+from dans.errors import InputError, did_you_mean, shown
 
 T = TypeVar("T")
 
-#: Types of options that are checked before a constructor sees them; choices it checks itself.
+#: Types that are checked before the constructor is called; it checks all others itself.
 PLAIN = (bool, int, float, str, type(None))
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
-    """Look a name up in a table.
+    """The value of a name in a table.
 
     Args:
         table: names to values.
-        name: the one wanted.
-        where: how the user would find it, such as ``decoder.name``; opens the error.
+        name: to look up.
+        where: the option that gave the name, such as ``decoder.name``; opens the error.
 
     Raises:
         InputError: the table has no such name; the message lists those it has.
@@ -36,7 +35,7 @@ def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
 
 
 def options(factory: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    """The parameters a factory accepts, by name and in order."""
+    """The parameters of a factory, in order."""
     return dict(inspect.signature(factory).parameters)
 
 
@@ -48,15 +47,15 @@ def build(
     given: Mapping[str, object] | None = None,
     **known: object,
 ) -> T:
-    """Build a component by name, checking its options against its own constructor.
+    """A component by name, its options checked against its constructor.
 
     Args:
         table: names to classes.
-        name: the one to build.
-        where: the section the options come from; opens every error.
-        given: what the user asked for. Each key must be a parameter of the constructor.
-        known: what the caller can supply (sizes, tensors). What the constructor does not ask for is
-            left out, so one call serves a whole family.
+        name: of the component.
+        where: the section of the options; opens every error.
+        given: options of the user; each must be a parameter of the constructor.
+        known: arguments of the caller (sizes, tensors); those that the constructor does not take
+            are left out, so that one call serves a whole family.
 
     Raises:
         InputError: an unknown name, an unknown option, or an option the constructor refuses.
@@ -96,13 +95,13 @@ def build(
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Were the numbers given too large? Torch says so by ``RuntimeError``, in words."""
+    """Whether the sizes were too large, which torch reports by a ``RuntimeError``."""
     words = ("allocate", "overflow", "out of memory")
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def hints(factory: Callable[..., object]) -> dict[str, object]:
-    """The type of each parameter that a factory's constructor declares."""
+    """The declared types of a factory's parameters."""
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         return dict(get_type_hints(target))

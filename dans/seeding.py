@@ -1,7 +1,4 @@
-"""Chance has one source, torch's generator; this is where it is seeded, saved and put back.
-
-What else depends on the kind of a device is here too.
-"""
+"""Random state and devices: torch's generator is the only source of randomness."""
 
 import torch
 from torch import Tensor
@@ -13,12 +10,12 @@ OutOfMemory: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.
 
 
 def seed_everything(seed: int) -> None:
-    """Seed torch's generators, on every device."""
+    """Seed torch's generators on every device."""
     torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Tensor]:
-    """The state of torch's generators, by device."""
+    """The state of torch's generators, by type of device."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -26,10 +23,10 @@ def random_state() -> dict[str, Tensor]:
 
 
 def restore_random_state(state: dict[str, Tensor]) -> None:
-    """Put back what ``random_state`` returned.
+    """Set torch's generators to what ``random_state`` returned.
 
     Raises:
-        InputError: it is something else.
+        InputError: not such a state.
     """
     try:
         torch.set_rng_state(state["cpu"])
@@ -40,13 +37,12 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
 
 
 def device(name: str) -> torch.device:
-    """A device by name, checked to be there.
+    """A device by its name in torch.
 
     Raises:
-        InputError: no such device on this machine.
+        InputError: this machine has no such device, or it holds no values, as ``meta``.
     """
     try:
-        # Of its own: `meta` is a device too, and holds nothing.
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         present = "cpu, cuda" if torch.cuda.is_available() else "cpu"
@@ -54,12 +50,9 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def free_on(place: torch.device) -> int | None:
-    """The bytes free on a device, what torch has put by for itself among them.
-
-    None: it has no memory of its own, or says nothing of it.
-    """
-    if place.type != "cuda":
+def free_on(device: torch.device) -> int | None:
+    """The free bytes of a GPU, with those that torch holds in reserve; None for other devices."""
+    if device.type != "cuda":
         return None
-    idle = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
-    return int(torch.cuda.mem_get_info(place)[0]) + idle
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + reserved

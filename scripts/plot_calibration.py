@@ -11,7 +11,8 @@ labelled true and false, as wn11 and fb13. Needs the extra: pip install 'dans[pl
 import json
 from pathlib import Path
 
-from dans.analysis.reliability import Calibrated, calibration_picture
+from dans.analysis.plots import calibration_picture
+from dans.analysis.reliability import Calibrated
 from dans.cli import parsing as cli
 from dans.errors import InputError
 from dans.runs.evaluate import tell

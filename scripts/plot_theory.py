@@ -1,8 +1,8 @@
-"""Draw what theory says of the losses: theory.png, and its numbers in theory.json.
+"""Draw loss families and the shift from train to test: theory.png, with numbers in theory.json.
 
-How softmax and negative sampling weigh errors (Bregman curves), how far test lies from train, and,
-from the rows of a benchmark, what an epoch saves by drawing no negatives, beside n / (1 + n). Needs
-the extra: pip install 'dans[plots]'.
+Bregman curves of softmax and negative sampling; the divergence of test from train; and, from the
+rows of a benchmark, the time of an epoch saved by drawing no negatives. Needs the extra: pip
+install 'dans[plots]'.
 
   python scripts/plot_theory.py --out theory
   python scripts/benchmark.py --only stay-positive --json rows.json
@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from dans.analysis import theory
-from dans.analysis import theory_plots as pictures
+from dans.analysis.plots import theory_picture
 from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
 from scripts.benchmarks.objectives import reductions
@@ -41,10 +41,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "theory.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
     drawn, saved = numbers["bregman"], numbers["reduction"]
-    print(pictures.theory_picture(args.out / "theory.png", drawn, shifts, saved))
-    for way, found in numbers["order"].items():
+    print(theory_picture(args.out / "theory.png", drawn, shifts, saved))
+    for estimator, found in numbers["order"].items():
         names = " < ".join(found["order"] or ["no order"])
-        print(f"{way}: {names}, {found['ratio'][0]:.2f} to {found['ratio'][1]:.2f} apart")
+        print(f"{estimator}: {names}, {found['ratio'][0]:.2f} to {found['ratio'][1]:.2f} apart")
 
 
 if __name__ == "__main__":

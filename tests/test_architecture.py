@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[1]
 #: or stay within one prefix.
 LAYERS = {
     "dans.errors": 0,
-    "dans.spelling": 1,
-    "dans.allocator": 1,
     "dans.seeding": 1,
     "dans.memory": 2,
     "dans.config": 3,

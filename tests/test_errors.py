@@ -1,15 +1,32 @@
-"""What an option may not be."""
+"""The checks of options, the form of messages, and the names that they suggest."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 
 import pytest
 
-from dans.errors import LONGEST, InputError, above_zero, finite, not_negative, one_of
+from dans import errors
+from dans.errors import (
+    LONGEST,
+    InputError,
+    above_zero,
+    did_you_mean,
+    finite,
+    nearest,
+    not_negative,
+    one_of,
+)
+
+NAMES = ["aspirin", "Heparin", "heparinoid", "spirit", "insulin", "blood_pressure", "語", "a"]
 
 
 @pytest.mark.parametrize("check", [finite, above_zero, not_negative])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_is_refused(check: object, value: float) -> None:
+def test_numbers_that_are_not_finite_are_refused(
+    check: Callable[[str, float], None], value: float
+) -> None:
     with pytest.raises(InputError, match=f"weight: must be a finite number, got {value}"):
-        check("weight", value)  # type: ignore[operator]
+        check("weight", value)
 
 
 def test_bounds_are_told_apart() -> None:
@@ -23,10 +40,8 @@ def test_bounds_are_told_apart() -> None:
         not_negative("weight", -0.1)
 
 
-def test_a_choice_is_one_of_those_there_are() -> None:
+def test_a_choice_is_one_of_those_accepted() -> None:
     one_of("film", "b", ("a", "b"))
-    with pytest.raises(InputError, match="film: known: a, b; got 'c'"):
-        one_of("film", "c", ("a", "b"))
     with pytest.raises(InputError, match="power: known: 1, 2; got 3"):
         one_of("power", 3, (1, 2))
 
@@ -34,10 +49,71 @@ def test_a_choice_is_one_of_those_there_are() -> None:
 @pytest.mark.parametrize(
     "quoted", ["a\nb", "\x1b[31m", "\0", "\udc80", "x" * 9000, "\u2028", "\x1b" * 9000]
 )
-def test_a_sentence_is_one_printable_line_whatever_it_quotes(quoted: str) -> None:
-    sentence = str(InputError(f"own.toml: {quoted}: unknown option"))
-    assert sentence.isprintable()
-    assert len(sentence) <= LONGEST
-    assert sentence.startswith("own.toml: ")
-    assert sentence.endswith(": unknown option")
-    assert str(InputError(sentence)) == sentence
+def test_a_message_is_one_printable_line_whatever_it_quotes(quoted: str) -> None:
+    message = str(InputError(f"own.toml: {quoted}: unknown option"))
+    assert message.isprintable()
+    assert len(message) <= LONGEST
+    assert message.startswith("own.toml: ")
+    assert message.endswith(": unknown option")
+    assert str(InputError(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *(("aspirn", "aspirin"), ("apsirin", "aspirin"), ("ASPIRIN", "aspirin")),
+        *(("insuline", "insulin"), ("blood pressure", "blood_pressure")),
+        *(("pressure", "blood_pressure"), ("A", "a"), ("語", "語")),
+    ],
+)
+def test_the_nearest_name_comes_first(name: str, expected: str) -> None:
+    assert nearest(name, NAMES)[0] == expected
+
+
+def test_case_then_beginnings_then_parts_then_likeness() -> None:
+    names = ["cell_line", "stem_cell", "Cell", "call", "cell_membrane"]
+    assert nearest("cell", names, 5) == ["Cell", "cell_line", "cell_membrane", "stem_cell", "call"]
+
+
+def test_each_name_is_offered_once_and_no_more_than_the_limit() -> None:
+    assert nearest("heparin", NAMES, 2) == ["Heparin", "heparinoid"]
+    assert nearest("heparin", NAMES, 9).count("Heparin") == 1
+
+
+@pytest.mark.parametrize("name", ["", "xyzzy", "\ud800", "?" * 1000])
+def test_no_name_is_offered_where_none_is_near(name: str) -> None:
+    assert nearest(name, NAMES) == nearest(name, []) == []
+    assert did_you_mean(name, NAMES) == ""
+
+
+def test_a_common_prefix_does_not_hide_the_rest() -> None:
+    names = [f"http://example.org/resource/{i:05}" for i in range(2000)]
+    names += ["http://example.org/resource/Berlin"]
+    assert nearest("http://example.org/resource/Berlni", names)[0] == names[-1]
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that difflib compares."""
+    found: list[str] = []
+
+    def counting(name: str, names: Sequence[str], most: int) -> list[str]:
+        found.extend(names)
+        return get_close_matches(name, names, most)
+
+    monkeypatch.setattr(errors, "get_close_matches", counting)
+    return found
+
+
+def test_a_very_long_name_is_not_compared(compared: list[str]) -> None:
+    names = [f"{i}" * 300 for i in range(100)]
+    assert nearest("12" * 1_000_000, names) == []
+    assert not compared
+    assert nearest("12" * 100, names)[0] == "12" * 300
+
+
+@pytest.mark.slow
+def test_of_a_hundred_thousand_names_few_are_compared(compared: list[str]) -> None:
+    names = [f"entity_{i * 7919 % 100_003}_of_{i % 97}" for i in range(100_000)]
+    assert nearest("entitty_4711_of_50", names)
+    assert 0 < len(compared) <= errors.COMPARED

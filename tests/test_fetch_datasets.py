@@ -75,7 +75,7 @@ def test_fetched_sets_are_checked_and_described(
     ("arguments", "sentence"),
     [
         (("gone",), "gone: the train split is not on this machine"),
-        (("toi",), "'toi': neither a data set nor a folder; did you mean toy? known: gone, toy"),
+        (("toi",), "'toi': neither a data set nor a folder; known: gone, toy; did you mean toy?"),
         ((".",), "'.': a folder of your own needs no fetching"),
         ((), "'umls': neither a data set nor a folder"),
     ],

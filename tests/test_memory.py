@@ -1,5 +1,7 @@
 """Budgets of memory: what is free, how much is worked on at a time, and what gives when none is."""
 
+import subprocess
+import sys
 import weakref
 from itertools import chain
 from pathlib import Path
@@ -66,10 +68,10 @@ def test_by_default_a_quarter_of_what_is_free_when_first_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = iter([4000, 8])
-    monkeypatch.setattr(memory, "free", lambda place: next(left))
+    monkeypatch.setattr(memory, "free", lambda device: next(left))
     budget = Budget()
     assert budget.bytes == budget.bytes == 1000
-    assert Budget(place=torch.device("cpu")).bytes == 2
+    assert Budget(device=torch.device("cpu")).bytes == 2
 
 
 def test_this_machine_has_memory() -> None:
@@ -246,3 +248,36 @@ def test_a_real_allocation_that_fails_is_halved(tmp_path: Path) -> None:
     done = run(str(script), cwd=tmp_path)
     assert done.stdout.split() == ["1024", "1024", "True", "True"], done.stderr
     assert "out of memory; continuing with" in done.stderr
+
+
+STEPS = """
+import resource, torch
+from dans.memory import keep_freed_memory
+{keep}
+torch.set_num_threads(1)
+step = lambda: [torch.ones(12_000_000) for _ in range(4)]
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3): step()
+counts = [faults()]
+for _ in range(21):
+    step()
+    counts.append(faults())
+print(sorted(after - before for before, after in zip(counts, counts[1:]))[10])
+"""
+
+
+def faults(keep: str) -> int:
+    """Pages faulted in by a step that frees what it allocates: the median of many steps."""
+    script = STEPS.format(keep=keep)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_pages_are_faulted_in_once() -> None:
+    # Without it they are a hundred, or tens of thousands where the kernel gives no huge pages.
+    assert faults("assert keep_freed_memory()") < 10
+    assert faults("") > 50

@@ -1,1 +1,1 @@
-"""Looking at what was trained: where negatives lie, and what runs add up to."""
+"""Tables of runs, statistics of samplers, diversity of negatives, and theory of the losses."""

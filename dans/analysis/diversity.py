@@ -1,4 +1,4 @@
-"""How spread negatives are, how near the truth, how alike: the numbers beside the picture."""
+"""Diversity of negatives, their distance to the true tails, and how separable they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ TRUTH = "true tails"
 
 @dataclass(frozen=True)
 class Group:
-    """Points of one origin.
+    """Embeddings of one origin: the true tails, or the negatives of one sampler or pathway.
 
     Args:
         embeddings: (p, d).
-        queries: (p,) the query each point answers; equal numbers, same query.
+        queries: (p,) the query of each embedding; equal numbers, same query.
         names: (p,) names of the entities, empty for generated embeddings.
     """
 
@@ -44,25 +44,26 @@ def gather(
     queries: int = 60,
     most: int = 400,
 ) -> dict[str, Group]:
-    """The true tails of a relation, and what a sampler offers against them.
+    """The true tails of a relation, and a sampler's negatives for its tail queries.
 
     Args:
         kg: the triples.
-        model: turns them into embeddings.
-        sampler: whose negatives.
+        model: embeds the triples.
+        sampler: put into evaluation mode.
         entities: (n, d).
         relation: its id.
-        queries: triples of the relation for which negatives are drawn, evenly spread over its
-            training triples; more than there are means all of them. The true tails are those of
-            all.
-        most: true tails at the most, likewise spread.
+        queries: for how many training triples of the relation, evenly spaced, negatives are drawn.
+        most: true tails at the most, evenly spaced over those of all training triples.
+
+    Returns:
+        Groups by origin, ``TRUTH`` first.
 
     Raises:
         InputError: the relation has no training triples.
     """
     tails = kg.train[kg.train[:, 1] == relation, 2].unique().to(entities.device)
-    truth = spread_out(tails, most)
-    triples = asked(kg, relation, queries).to(entities.device)
+    truth = evenly(tails, most)
+    triples = relation_triples(kg, relation, queries).to(entities.device)
     positives = model.positives(triples, entities)
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
@@ -70,17 +71,15 @@ def gather(
         chosen = ~negatives.replaces_head
         if negatives.valid is not None:
             chosen = chosen & negatives.valid
-        rows = (
-            torch.arange(len(triples), device=triples.device).unsqueeze(1).expand_as(chosen)[chosen]
-        )
+        rows = chosen.nonzero()[:, 0]
         ids = None if negatives.ids is None else negatives.ids[chosen]
         if len(rows):
             groups[origin] = Group(negatives.embeddings[chosen], rows, _names(kg, ids))
     return groups
 
 
-def asked(kg: KnowledgeGraph, relation: int, queries: int) -> Tensor:
-    """Training triples of a relation, at most so many and evenly spread, (q, 3).
+def relation_triples(kg: KnowledgeGraph, relation: int, most: int) -> Tensor:
+    """At most so many training triples of a relation, evenly spaced, (q, 3).
 
     Raises:
         InputError: it has none.
@@ -88,14 +87,19 @@ def asked(kg: KnowledgeGraph, relation: int, queries: int) -> Tensor:
     triples = kg.train[kg.train[:, 1] == relation]
     if not len(triples):
         raise InputError(f"--relation {kg.relations[relation]}: has no training triples")
-    return spread_out(triples, queries)
+    return evenly(triples, most)
 
 
-def spread_out(rows: Tensor, most: int) -> Tensor:
-    """At most so many rows, evenly spread."""
+def evenly(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, evenly spaced, the first and the last among them.
+
+    Example:
+        >>> evenly(torch.arange(9), 3)
+        tensor([0, 4, 8])
+    """
     if len(rows) <= most:
         return rows
-    return rows[torch.linspace(0, len(rows) - 1, most, device=rows.device).long()]
+    return rows[torch.linspace(0, len(rows) - 1, most, dtype=torch.double).long().to(rows.device)]
 
 
 def _names(kg: KnowledgeGraph, ids: Tensor | None) -> tuple[str, ...]:
@@ -103,14 +107,12 @@ def _names(kg: KnowledgeGraph, ids: Tensor | None) -> tuple[str, ...]:
 
 
 def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
-    """Spread, nearness and separability of groups of points.
+    """Diversity, distance to the true tails, and separability of groups of embeddings.
 
     Returns:
-        For each group: ``points``; ``distinct``, the share of points that differ from all others;
-        ``spread``, the mean distance between two points; ``spread_within_query``, the same for
-        points of one query; ``to_nearest_true_tail``, a mean distance; and ``auc_<other>``, how
-        well a linear probe tells the group from another one (area under ROC, five-fold; .5 is not
-        at all; None where a group has fewer than five).
+        For each group: ``points``, how many; ``distinct``, the share of different embeddings;
+        ``diversity``; ``diversity_within_query``; ``to_nearest_true_tail``, a mean distance; and
+        for each other group ``auc_<other>``, the ``separability`` from it.
     """
     truth = groups[TRUTH].embeddings
     numbers: dict[str, dict[str, float | None]] = {}
@@ -118,8 +120,8 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
         numbers[name] = {
             "points": float(len(group.embeddings)),
             "distinct": len(group.embeddings.unique(dim=0)) / max(len(group.embeddings), 1),
-            "spread": spread(group.embeddings),
-            "spread_within_query": spread_within(group),
+            "diversity": diversity(group.embeddings),
+            "diversity_within_query": diversity_within_query(group),
             "to_nearest_true_tail": float(torch.cdist(group.embeddings, truth).amin(1).mean()),
         }
     for one, other in combinations(groups, 2):
@@ -128,27 +130,28 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
     return numbers
 
 
-def spread(embeddings: Tensor) -> float:
-    """Mean distance between two different points; 0 for fewer than two.
+def diversity(embeddings: Tensor) -> float:
+    """Mean distance between two different embeddings; 0 for fewer than two.
 
     Example:
-        >>> spread(torch.tensor([[0., 0.], [3., 4.]]))
+        >>> diversity(torch.tensor([[0., 0.], [3., 4.]]))
         5.0
     """
     return float(torch.pdist(embeddings).mean()) if len(embeddings) > 1 else 0.0
 
 
-def spread_within(group: Group) -> float:
-    """Mean distance between two points of the same query; 0 where no query has two."""
+def diversity_within_query(group: Group) -> float:
+    """Mean distance between two embeddings of the same query; 0 where no query has two."""
     queries = (group.embeddings[group.queries == query] for query in group.queries.unique())
     distances = [torch.pdist(points) for points in queries if len(points) > 1]
     return float(torch.cat(distances).mean()) if distances else 0.0
 
 
 def separability(one: Tensor, other: Tensor) -> float | None:
-    """Area under ROC of a linear probe between two groups of points, five-fold.
+    """Area under the ROC curve of a linear probe between two groups, by five-fold validation.
 
-    Needs scikit-learn (``pip install 'dans[plots]'``). None with fewer than five points on a side.
+    0.5 where the probe cannot separate them; None with fewer than five embeddings in one of them.
+    Needs scikit-learn (``pip install 'dans[plots]'``).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -162,8 +165,8 @@ def separability(one: Tensor, other: Tensor) -> float | None:
     labels = np.repeat((0, 1), (len(one), len(other)))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    chances = cross_val_predict(probe, points, labels, cv=folds, method="predict_proba")[:, 1]
-    return float(roc_auc_score(labels, chances))
+    predicted = cross_val_predict(probe, points, labels, cv=folds, method="predict_proba")[:, 1]
+    return float(roc_auc_score(labels, predicted))
 
 
 def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
@@ -176,6 +179,5 @@ def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[
     points = torch.cat([group.embeddings for group in groups.values()]).double().cpu().numpy()
     perplexity = min(30.0, max(2.0, (len(points) - 1) / 4))
     tsne = TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
-    places = tsne.fit_transform(points)
     ends = np.cumsum([len(group.embeddings) for group in groups.values()])[:-1]
-    return dict(zip(groups, np.split(places, ends), strict=True))
+    return dict(zip(groups, np.split(tsne.fit_transform(points), ends), strict=True))

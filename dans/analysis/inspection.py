@@ -1,4 +1,4 @@
-"""Samplers of runs, and others beside them: what they offer."""
+"""Inspection of the samplers of trained runs, and of others on the same model or on triples."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,24 +21,24 @@ from dans.training.run import Run, Which
 def inspect_run(
     where: Path, *, which: Which = "last", triples: int = 1000, samplers: Samplers = SAMPLERS
 ) -> dict[str, Any]:
-    """Look at what a run's sampler offers, and keep the numbers in its ``sampler.json``.
+    """Statistics of a run's sampler, also written to the run's ``sampler.json``.
 
-    By default after the last step: the best model may be the one that training began with, and the
-    sampler beside it has learnt nothing.
+    Of the last checkpoint by default: the best one may be that of step 0, where the sampler is
+    untrained.
 
     Returns:
-        What ``dans.analysis.sampler_statistics.inspect`` says of it; the same of its ``members``,
-        where there are several; and ``seconds_per_step`` of the run.
+        The numbers of ``dans.analysis.sampler_statistics.inspect``; those of each of the
+        ``members`` of a mixture; and ``seconds_per_step`` of the run.
     """
     trained = load(where, which=which, samplers=samplers)
     parts = members(trained.sampler, [part.name for part in trained.config.sampler])
-    look = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
+    numbers_of = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
     last = Run(where).metrics()[-1]
     content: dict[str, Any] = {"model": which, "step": trained.step}
-    content |= {"seed": trained.config.train.seed, **look(trained.sampler).numbers}
+    content |= {"seed": trained.config.train.seed, **numbers_of(trained.sampler).numbers}
     content["seconds_per_step"] = last["seconds"] / last["step"] if last["step"] else None
     if len(parts) > 1:
-        content["members"] = {name: look(part).numbers for name, part in parts.items()}
+        content["members"] = {name: numbers_of(part).numbers for name, part in parts.items()}
     Run(where).write_json("sampler.json", content)
     return content
 
@@ -52,24 +52,20 @@ def compare_samplers(
     passes: int = 3,
     samplers: Samplers = SAMPLERS,
 ) -> dict[str, Inspection]:
-    """Inspect a run's own samplers, as it trained them, beside others made anew.
-
-    Of those, samplers that look at the model learn on it first, while it stands still; one that has
-    never learnt offers little more than chance. By default the run is taken as after its last step:
-    see ``inspect_run``.
+    """Statistics of a run's own samplers, as trained, and of others on the run's model.
 
     Args:
         where: the run's folder.
-        given: the others, as ``dans.config.recipes.component`` reads them.
+        given: the others, as ``dans.config.recipes.component`` reads them; adaptive ones are first
+            trained against the frozen model (``dans.analysis.sampler_statistics.warm_up``).
         which: the run's best or its last checkpoint.
         triples: training triples to draw negatives for.
-        passes: how often the others that look at the model go over the training triples beforehand
-            (see ``dans.analysis.sampler_statistics.warm_up``); 0 inspects them as they are built.
+        passes: of the warm-up over the training triples; 0 inspects them untrained.
         samplers: those that can be chosen, by name.
 
     Returns:
-        By name, with ``(run)`` after the run's own, and after others that look at the model how
-        many passes they have learnt for, as in ``nscaching (3 passes)``.
+        By name, with ``(run)`` after the run's own and the passes after other adaptive ones, as in
+        ``nscaching (3 passes)``.
 
     Raises:
         InputError: no such run, a sampler that cannot be built, or a negative number of passes.
@@ -95,7 +91,7 @@ def compare_samplers(
 def compare_without_model(
     data: str, given: Sequence[str], *, triples: int = 1000
 ) -> dict[str, Inspection]:
-    """Inspect samplers that look at no model, on triples alone.
+    """Statistics of samplers that need no model, on triples alone.
 
     Args:
         data: a data set, or a folder.
@@ -106,18 +102,18 @@ def compare_without_model(
         InputError: no such data, no sampler, one that cannot be built, or one that needs a model.
     """
     kg, found = KnowledgeGraph.load(data), {}
-    blind = sorted(name for name, sampler in SAMPLERS.items() if not sampler.adaptive)
+    known = ", ".join(sorted(name for name, kind in SAMPLERS.items() if not kind.adaptive))
     if not given:
-        raise InputError(f"--sampler: expected at least one; known: {', '.join(blind)}")
+        raise InputError(f"--sampler: expected at least one; known: {known}")
+    positives = partial(Positives.of_ids, num_entities=kg.num_entities)
     for text in given:
         part, where = component(text), f"--sampler {text}"
         if choose(SAMPLERS, part.name, where=where).adaptive:
             raise InputError(
                 f"{where}: looks at the model, so it needs the folder of a run; "
-                f"on triples alone: {', '.join(blind)}"
+                f"on triples alone: {known}"
             )
-        # No embeddings, so no width: one stands in for it where a constructor asks.
+        # Without embeddings there is no dimension; 1 stands in where a constructor takes it.
         sampler = build_member(part, kg, 1, where=where)
-        positives = partial(Positives.of_ids, num_entities=kg.num_entities)
         found[text] = inspect(kg, sampler, positives, triples=triples)
     return found

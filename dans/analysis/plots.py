@@ -1,20 +1,30 @@
-"""Pictures. Needs matplotlib (``pip install 'dans[plots]'``)."""
+"""Pictures of negatives, samplers, calibration and losses, as PNG files.
 
-from collections.abc import Mapping
+Needs matplotlib (``pip install 'dans[plots]'``).
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dans.analysis.diversity import TRUTH, Group
+from dans.analysis.reliability import Calibrated, Density, Reliability
 from dans.analysis.sampler_statistics import Inspection
+from dans.analysis.theory import epoch_share_saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-#: Colours that stay apart for colour-blind eyes (Okabe and Ito), by origin; others take what is
-#: left.
+#: Colours that colour-blind readers can tell apart (Okabe and Ito), in the order of their use;
+#: markers change when all are used.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A6761D", "#56B4E9", "#000000")
+SHAPES = "os^DvP"
+
+#: Colours, markers and sizes of the points of an origin; others take a colour of ``SPARE``.
 COLOURS = {
     TRUTH: "#000000",
     "entity pathway": "#D55E00",
@@ -25,9 +35,24 @@ SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = {TRUTH: "*", "entity pathway": "o", "relation pathway": "^", "uniform": "."}
 SIZES = {TRUTH: 150, "uniform": 22}
 
-#: Of samplers, by their place in a comparison; markers change when the colours are used up.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A6761D", "#56B4E9", "#000000")
-SHAPES = "os^DvP"
+#: Colours of labelled lines, by label.
+LABELS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
+
+
+def _figure(width: float, height: float, *, fit: bool = True) -> "Figure":
+    """An empty figure; one whose axes are placed by hand does not ``fit`` them itself."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained" if fit else None)
+
+
+def _tidy(axes: "Axes", x: str, y: str) -> None:
+    """Axis labels, a light grid, and no frame."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def diversity_picture(
@@ -38,33 +63,36 @@ def diversity_picture(
     *,
     title: str,
 ) -> None:
-    """Draw where true tails and negatives lie, with the numbers beside.
+    """The embedding plot of true tails and negatives, beside their numbers.
 
     Args:
         path: the PNG to write.
-        groups: points by origin.
-        places: their coordinates in the plane, (p, 2) each.
-        numbers: what ``measure`` said of them.
-        title: above the picture.
+        groups: embeddings by origin.
+        places: their coordinates, (p, 2) each, by ``dans.analysis.diversity.project``.
+        numbers: by ``dans.analysis.diversity.measure``.
+        title: above the plot.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6.4))
-    FigureCanvasAgg(figure)
-    picture, table = (
-        figure.add_axes((0.02, 0.1, 0.56, 0.83)),
-        figure.add_axes((0.6, 0.1, 0.39, 0.83)),
-    )
+    figure = _figure(11, 6.4, fit=False)
+    plot = figure.add_axes((0.02, 0.1, 0.56, 0.83))
     spare = iter(SPARE * len(groups))
-    # The truth continues top of what it is compared with.
+    # The true tails are drawn last, on top.
     for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
-        colour = COLOURS.get(name) or next(spare)
-        scatter(picture, name, places[name], colour)
-    picture.set_title(title, loc="left", fontsize=13)
-    picture.set_xticks([])
-    picture.set_yticks([])
-    picture.legend(
+        x, y = places[name].T
+        plot.scatter(
+            x,
+            y,
+            s=SIZES.get(name, 34),
+            marker=MARKERS.get(name, "s"),
+            c=COLOURS.get(name) or next(spare),
+            alpha=1.0 if name == TRUTH else 0.6,
+            edgecolors="white" if name != "uniform" else "none",
+            linewidths=0.6,
+            label=f"{name} ({len(x)})",
+        )
+    plot.set_title(title, loc="left", fontsize=13)
+    plot.set_xticks([])
+    plot.set_yticks([])
+    plot.legend(
         loc="upper left",
         bbox_to_anchor=(-0.01, 0.0),
         ncols=len(groups),
@@ -72,47 +100,34 @@ def diversity_picture(
         handletextpad=0.2,
         columnspacing=1.5,
     )
-    write_numbers(table, numbers)
+    _draw_numbers(figure.add_axes((0.6, 0.1, 0.39, 0.83)), numbers)
     figure.savefig(path, dpi=150)
 
 
-def scatter(axes: "Axes", name: str, points: NDArray[np.float64], colour: str) -> None:
-    """One group's points."""
-    axes.scatter(
-        points[:, 0],
-        points[:, 1],
-        s=SIZES.get(name, 34),
-        marker=MARKERS.get(name, "s"),
-        c=colour,
-        alpha=1.0 if name == TRUTH else 0.6,
-        edgecolors="white" if name != "uniform" else "none",
-        linewidths=0.6,
-        label=f"{name} ({len(points)})",
-    )
-
-
-def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
-    """The measurements as a table a person can compare row by row."""
+def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
+    """A table with a column for each origin."""
     from matplotlib.transforms import Bbox
 
     rows = {
         "distinct points": "distinct",
-        "spread": "spread",
-        "spread within a query": "spread_within_query",
+        "diversity": "diversity",
+        "diversity within a query": "diversity_within_query",
         "to nearest true tail": "to_nearest_true_tail",
         "probe AUC vs true tails": f"auc_{TRUTH}",
         "probe AUC vs uniform": "auc_uniform",
     }
-    cells = [
-        [label, *(_cell(group.get(key)) for group in numbers.values())]
-        for label, key in rows.items()
-    ]
+
+    def cell(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
     axes.axis("off")
-    width = 0.6 / len(numbers)
     table = axes.table(
-        cells,
+        [
+            [label, *(cell(group.get(key)) for group in numbers.values())]
+            for label, key in rows.items()
+        ],
         colLabels=["", *(name.replace(" ", "\n") for name in numbers)],
-        colWidths=[0.4, *[width] * len(numbers)],
+        colWidths=[0.4, *[0.6 / len(numbers)] * len(numbers)],
         bbox=Bbox.from_bounds(0.0, 0.3, 1.0, 0.5),
         cellLoc="center",
         edges="horizontal",
@@ -123,43 +138,28 @@ def write_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
         table[row, 0].set_text_props(ha="left")
 
 
-def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
 def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) -> Path:
-    """Draw how false negatives are against how hard, and how their scores lie about the triples'.
+    """Samplers by false negatives and hardness, and the scores of their negatives; the path.
 
     Args:
         path: the PNG to write.
         found: samplers by name, inspected on one model.
         title: above the picture.
-
-    Returns:
-        The path.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # The hardest on top in both: one name between the two serves its point and its row.
+    # Sorted by hardness in both panels, so that a name between them serves its point and its row.
     found = dict(sorted(found.items(), key=lambda item: -item[1].numbers["harder"]))
-    figure = Figure(figsize=(12, max(4.8, 1.6 + 0.42 * len(found))), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(12, max(4.8, 1.6 + 0.42 * len(found)))
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
-    places, margins = figure.subplots(1, 2)
-    draw_places(places, found)
+    hardness, margins = figure.subplots(1, 2)
+    draw_hardness(hardness, found)
     draw_margins(margins, found)
     figure.savefig(path, dpi=150)
     return path
 
 
-def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
-    """A point for each sampler, and its name at the right, with a line between the two."""
-    axes.set_xlabel("negatives that are triples, %")
-    axes.set_ylabel("negatives that score above their triple, %")
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+def draw_hardness(axes: "Axes", found: Mapping[str, Inspection]) -> None:
+    """A point for each sampler, joined by a line to its name at the right."""
+    _tidy(axes, "negatives that are triples, %", "negatives that score above their triple, %")
     axes.margins(0.06)
     for row, (name, one) in enumerate(found.items()):
         colour = PALETTE[row % len(PALETTE)]
@@ -185,7 +185,7 @@ def draw_places(axes: "Axes", found: Mapping[str, Inspection]) -> None:
 
 
 def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
-    """How far negatives score from their triples: a row for each sampler."""
+    """A row for each sampler: the distribution of score differences to the triples."""
     whole = np.concatenate([one.margins.double().numpy() for one in found.values()])
     if len(whole):
         axes.set_xlim(*np.quantile(whole, (0.002, 0.998)) + np.array((-1e-6, 1e-6)))
@@ -203,3 +203,129 @@ def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel("score of the negative − score of its triple (bar: median)")
+
+
+def calibration_picture(path: Path, found: Mapping[str, Calibrated]) -> Path:
+    """A row for each run: reliability diagram, and densities of probabilities; the path.
+
+    The densities are those of all, of true and of false lines.
+
+    Source: Hajimoradlou & Kazemi 2022, Stay Positive, Fig. 1 (the density).
+    """
+    figure = _figure(13, 0.4 + 3.6 * len(found))
+    rows = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
+    for row, (name, one) in zip(rows, found.items(), strict=True):
+        row.suptitle(name, x=0.01, ha="left", fontsize=12)
+        diagram, together, apart = row.subplots(1, 3)
+        draw_reliability(diagram, one.reliability)
+        draw_densities(together, {"all": one.density["all"]})
+        draw_densities(apart, {key: one.density[key] for key in ("true", "false")})
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def draw_reliability(axes: "Axes", found: Mapping[str, Reliability]) -> None:
+    """The share of true lines by probability; a calibrated model lies on the diagonal."""
+    from matplotlib.collections import PathCollection
+
+    axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle="--")
+    for i, (name, one) in enumerate(found.items()):
+        bins = zip(one.probability, one.true, one.counts, strict=True)
+        points = [(p, q, n / sum(one.counts)) for p, q, n in bins if p is not None]
+        x, y, share = zip(*points, strict=True)
+        # Larger for more lines: bins of few lines are noisy.
+        areas = [12 + 160 * part for part in share]
+        label = f"{name} (ECE {one.error:.3f})"
+        axes.plot(x, y, color=PALETTE[i], linewidth=1, alpha=0.6)
+        axes.scatter(x, y, areas, color=PALETTE[i], marker=SHAPES[i], label=label, zorder=3)
+    _tidy(axes, "probability", "share that is true")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.02, 1.02)
+    for handle in axes.legend(frameon=False, fontsize=8, loc="upper left").legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([25])
+
+
+def draw_densities(axes: "Axes", found: Mapping[str, Density]) -> None:
+    """Histograms and kernel density estimates, by a label of ``LABELS``."""
+    for name, one in found.items():
+        edges = np.linspace(0, 1, len(one.histogram) + 1)
+        axes.stairs(one.histogram, edges, fill=True, color=LABELS[name], alpha=0.3)
+        x = np.linspace(0, 1, len(one.curve))
+        axes.plot(x, one.curve, color=LABELS[name], linewidth=1.4, label=f"{name} lines")
+    _tidy(axes, "σ(φ), uncalibrated", "density")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def theory_picture(
+    path: Path,
+    curves: Mapping[str, Sequence[float]],
+    shifts: Mapping[str, Mapping[str, Any]],
+    reductions: Mapping[int, float],
+) -> Path:
+    """Bregman curves, divergence of test from train, and measured time savings; the path.
+
+    Args:
+        path: the PNG to write.
+        curves: by ``dans.analysis.theory.curves``.
+        shifts: by data set, of ``dans.analysis.theory.divergences``.
+        reductions: (t₁ − t₂)/t₁ by the number of negatives; no panel where empty.
+    """
+    panels = 2 + bool(reductions)
+    figure = _figure(5.2 * panels, 4.4)
+    axes = figure.subplots(1, panels)
+    draw_curves(axes[0], curves)
+    draw_shifts(axes[1], shifts)
+    if reductions:
+        draw_reductions(axes[2], reductions)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
+    """Bregman divergence from p = ½, of each family of losses."""
+    for (name, values), colour in zip(list(curves.items())[1:], PALETTE, strict=False):
+        axes.plot(curves["p"], values, color=colour, linewidth=2, label=name)
+    axes.set_title("Bregman divergence from ½", loc="left")
+    _tidy(axes, "p", "d(½, p)")
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False)
+
+
+def draw_shifts(axes: "Axes", shifts: Mapping[str, Mapping[str, Any]]) -> None:
+    """A point for each relation, its area by its queries, and a bar at the mean over queries."""
+    rows = [(name, side) for name in shifts for side in ("tail", "head")]
+    for place, (name, side) in enumerate(rows):
+        points = [row for row in shifts[name]["relations"] if row["side"] == side]
+        if not points:
+            continue
+        colour = PALETTE[list(shifts).index(name) % 4]
+        sizes = np.array([row["queries"] for row in points])
+        # The golden ratio spaces the points over the height of the row, so that few overlap.
+        heights = place + 0.5 * ((np.arange(len(points)) * 0.618) % 1 - 0.5)
+        values = [row["train‖test"] for row in points]
+        axes.scatter(values, heights, s=8 + 300 * sizes / sizes.sum(), color=colour, alpha=0.5)
+        mean = float(np.average(values, weights=sizes))
+        axes.plot([mean, mean], [place - 0.38, place + 0.38], color="#000000", linewidth=2)
+    axes.set_title("D(train ‖ test) of p(y|x), by relation", loc="left")
+    _tidy(axes, "nats (bar: mean over queries)", "")
+    axes.set_yticks(range(len(rows)), [f"{name}, {side}s" for name, side in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+
+
+def draw_reductions(axes: "Axes", reductions: Mapping[int, float]) -> None:
+    """The measured share of an epoch saved by drawing no negatives, and n / (1 + n)."""
+    x = np.geomspace(min(1, *reductions), max(reductions), 100).tolist()
+    axes.plot(x, [epoch_share_saved(n) for n in x], color="#999999", label="n / (1 + n)")
+    points = sorted(reductions.items())
+    axes.plot(*zip(*points, strict=True), "o", color=PALETTE[0], label="measured")
+    axes.set_title("Stay Positive: time of an epoch saved", loc="left")
+    _tidy(axes, "negatives of a triple, n", "(t₁ − t₂) / t₁")
+    axes.set_xscale("log")
+    axes.set_xticks([n for n, _ in points], [str(n) for n, _ in points])
+    axes.minorticks_off()
+    axes.set_ylim(min(0.0, *reductions.values()), 1)
+    axes.legend(frameon=False, loc="lower right")

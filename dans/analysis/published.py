@@ -1,4 +1,4 @@
-"""What papers have, beside what runs add up to."""
+"""A table of results beside those of the papers."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ def beside(
     metrics: Sequence[str],
     papers: Mapping[str, Mapping[str, float]],
 ) -> str:
-    """A table of recipes with a paper's number beside each of ours, in brackets.
+    """A Markdown table of recipes, the papers' numbers in brackets.
 
     Args:
         results: by recipe.
         metrics: the columns, such as ``mrr`` or ``platt.nll``.
-        papers: by recipe, what a paper has, by metric.
+        papers: by recipe, the paper's numbers by metric.
 
     Raises:
         InputError: no recipe has a metric.

@@ -1,4 +1,4 @@
-"""What a sampler offers, in numbers: how often false, how hard, how diverse, how fast."""
+"""Statistics of a sampler's negatives: false negatives, hardness, diversity and speed."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.analysis.diversity import spread
+from dans.analysis.diversity import diversity, evenly
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives, corrupted
@@ -17,38 +17,35 @@ from dans.samplers.nearest import identify
 from dans.seeding import random_state, restore_random_state, seed_everything
 from dans.training.phases import PhaseOptimizers
 
-#: Triples given to a sampler at a time, at the most.
-FACTS = 512
-
-#: Triples of a batch that a sampler warms up on, at the most.
-BATCH = 1000
+#: Triples that negatives are drawn for at a time, at the most: to be inspected, and in a warm-up.
+TRIPLES, BATCH = 512, 1000
 
 #: Numbers held at once in negatives' embeddings, or in distances between them: 64 MiB of float32.
 ELEMENTS = 2**24
 
-#: Negatives of a triple, evenly spread, between which distances are taken.
+#: Negatives of a triple, evenly spaced, between which distances are taken.
 PAIRED = 64
 
-#: Entities, evenly spread, between which distances are taken.
+#: Entities, evenly spaced, between which distances are taken.
 ENTITIES = 1000
 
-#: Margins kept for a picture, evenly spread over the sorted ones.
+#: Margins kept for a picture, evenly spaced over the sorted ones.
 MARGINS = 10_000
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Negatives of f triples, as far as numbers are made of them; all on the CPU.
+    """Negatives of f triples, on the CPU.
 
     Args:
-        triples: (f, 3) the triples.
+        triples: (f, 3).
         ids: (f, k) the entities drawn, or those nearest to generated embeddings.
         replaces_head: (f, k) bool.
-        valid: (f, k) bool; False where a negative was marked as a known triple and does not count.
-        generated: (f, k) bool; is the negative nobody's embedding?
+        valid: (f, k) bool; False where a negative is masked as a known triple.
+        generated: (f, k) bool; True where the embedding is that of no entity.
         margins: (f, k) score of the negative minus that of its triple; None without a model.
-        apart: mean distance between two negatives of one query; None without a model, or where no
-            query has two.
+        distance: mean distance between two negatives of one query; None without a model, or where
+            no query has two.
         seconds: that the drawing took.
     """
 
@@ -58,17 +55,17 @@ class Draws:
     valid: Tensor
     generated: Tensor
     margins: Tensor | None
-    apart: float | None
+    distance: float | None
     seconds: float
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found out about a sampler.
+    """Statistics of a sampler.
 
     Args:
-        numbers: see ``inspect``.
-        margins: (p,) scores of negatives minus those of their triples, rising; empty without a
+        numbers: by name; see ``inspect``.
+        margins: (p,) scores of negatives minus those of their triples, ascending; empty without a
             model.
     """
 
@@ -84,30 +81,29 @@ def inspect(
     triples: int = 1000,
     seed: int = 0,
 ) -> Inspection:
-    """Measure a sampler on training triples, and leave no trace in it or in chance.
+    """Measure a sampler on training triples, without changing its state or the random state.
 
     Args:
         kg: the triples.
-        sampler: inspected as in evaluation, so that its state stays what it is.
-        positives: training triples, (b, 3), as a model or ``Positives.of_ids`` gives them.
-        triples: for how many, evenly spread over the training triples, negatives are drawn.
+        sampler: draws in evaluation mode.
+        positives: embeds (b, 3) training triples; ``Positives.of_ids`` where there is no model.
+        triples: for how many training triples, evenly spaced, negatives are drawn.
         seed: of the draws.
 
     Returns:
-        ``negatives``, how many were drawn; ``masked``, the share of them marked as known triples
-        and left out of what follows; ``generated``, the share that is no entity;
+        ``negatives``, how many were drawn; ``masked``, the share of them masked as known triples
+        and left out of what follows; ``generated``, the share whose embedding is that of no entity;
         ``false_negatives``, the shares that are triples of each split and of ``any``; ``harder``,
-        the share with a score above that of the triple; ``score_gap``, mean score of negatives
-        minus mean score of triples; ``spread_within_query``, mean distance between two negatives of
-        one query over that between two entities; ``distinct``, different entities of a query over
-        its negatives; ``coverage``, the share of entities drawn at all; and ``draws_per_second``,
-        as in
-        evaluation: what a sampler does in training alone, such as the renewal of caches or the
-        moves of its phases, is no part of that time. What needs a model is None without one; where
-        negatives are generated, the nearest entity stands for each.
+        the share that scores above its triple; ``score_gap``, mean score of negatives minus mean
+        score of triples; ``diversity_within_query``, mean distance between two negatives of one
+        query over that between two entities; ``distinct``, different entities of a query over its
+        negatives; ``coverage``, the share of entities drawn at all; and ``draws_per_second``,
+        without what a sampler does in training alone, such as the renewal of caches or the updates
+        of its phases. What needs a model is None without one; the nearest entity stands for each
+        generated embedding.
 
     Raises:
-        InputError: a count below 1, a graph without training triples, or a sampler that looks at a
+        InputError: a count below 1, a graph without training triples, or a sampler that needs a
             model where there is none.
     """
     if triples < 1:
@@ -133,37 +129,37 @@ def warm_up(
     passes: int,
     seed: int = 0,
 ) -> None:
-    """Let a sampler learn on a model that stands still, and leave no trace in chance.
+    """Train an adaptive sampler against a frozen model; the random state stays as it was.
 
-    As before each step of a trainer, its phases move, as ``PhaseConfig`` says by default, and then
-    it draws, so that what it keeps is renewed.
+    As in each step of a trainer, its phases are updated, with the default optimizer options, and
+    then it draws, so that caches are renewed.
 
     Args:
         kg: the triples.
         sampler: comes back in the mode it was in.
         positives: as for ``inspect``.
-        passes: over the training triples, each in an order of its own; 0 leaves it as it is.
+        passes: over the shuffled training triples.
         seed: of the order and the draws.
 
     Raises:
         InputError: ``passes`` is negative.
-        FloatingPointError: the loss of a phase is no longer a number.
+        FloatingPointError: the loss of a phase is not finite.
     """
     if passes < 0:
         raise InputError(f"warm-up: passes must not be negative, got {passes}")
     before, training = random_state(), sampler.training
-    order, moves = torch.Generator().manual_seed(seed), PhaseOptimizers(sampler.phases())
-    size = _at_once(sampler, positives(kg.train[:1]).entities, BATCH)
+    order, update = torch.Generator().manual_seed(seed), PhaseOptimizers(sampler.phases())
+    size = _batch_size(sampler, positives(kg.train[:1]).entities, BATCH)
     sampler.train()
     seed_everything(seed)
     try:
         for _ in range(passes):
             rows = torch.randperm(len(kg.train), generator=order)
             for triples in kg.train[rows].split(size):
-                asked = positives(triples).detach()
-                moves(asked)
+                batch = positives(triples).detach()
+                update(batch)
                 with torch.no_grad():
-                    sampler(asked)
+                    sampler(batch)
     finally:
         sampler.train(training)
         restore_random_state(before)
@@ -171,7 +167,7 @@ def warm_up(
 
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
     margins = None if draws.margins is None else draws.margins[draws.valid]
-    typical = spread(evenly(entities, ENTITIES))
+    scale = diversity(evenly(entities, ENTITIES))
     numbers = {
         "negatives": draws.ids.numel(),
         "masked": float((~draws.valid).double().mean()),
@@ -179,8 +175,8 @@ def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
         "false_negatives": false_negatives(kg, draws),
         "harder": None if margins is None else _share(margins > 0),
         "score_gap": float(margins.mean()) if margins is not None and len(margins) else None,
-        "spread_within_query": draws.apart / typical
-        if draws.apart is not None and typical
+        "diversity_within_query": draws.distance / scale
+        if draws.distance is not None and scale
         else None,
         "distinct": distinct(draws),
         "coverage": len(draws.ids[draws.valid].unique()) / kg.num_entities,
@@ -194,19 +190,19 @@ def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
 def _draw(
     sampler: NegativeSampler, positives: Callable[[Tensor], Positives], triples: Tensor
 ) -> tuple[Draws, Tensor]:
-    """Negatives of some triples, part by part, and the entities they were drawn from."""
-    whole = positives(triples[:1])
-    entities = whole.entities.detach()
-    if sampler.adaptive and not entities.shape[1]:
+    """Draw negatives batch by batch; also the embeddings of all entities."""
+    first = positives(triples[:1])
+    entities = first.entities.detach()
+    has_model = bool(entities.shape[1])
+    if sampler.adaptive and not has_model:
         raise InputError(f"{type(sampler).__name__.lower()}: looks at a model, and there is none")
-    sampler(whole)  # what is made at the first draw is no part of the time of the others
-    size = _at_once(sampler, entities, FACTS)
+    sampler(first)  # A first draw may build tables; that time is left out.
     parts, distances, pairs, seconds = [], 0.0, 0, 0.0
-    for batch in triples.split(size):
-        asked = positives(batch)
+    for rows in triples.split(_batch_size(sampler, entities, TRIPLES)):
+        batch = positives(rows)
         started = time.perf_counter()
-        negatives = sampler(asked)
-        # Brought here before the clock is read: a device may still be at work.
+        negatives = sampler(batch)
+        # Copying waits for the device, which may still be drawing.
         side = negatives.replaces_head.cpu()
         seconds += time.perf_counter() - started
         ids, generated = identify(negatives, entities)
@@ -214,29 +210,22 @@ def _draw(
             torch.ones_like(negatives.replaces_head) if negatives.valid is None else negatives.valid
         )
         margins = ids.new_zeros(0)
-        if entities.shape[1]:
-            margins = negatives.scores(asked) - asked.scores(negatives.replaces_head)
+        if has_model:
+            margins = negatives.scores(batch) - batch.scores(negatives.replaces_head)
             total, count = distances_within(negatives, valid)
             distances, pairs = distances + total, pairs + count
-        parts.append((asked.triples, ids, side, valid, generated, margins))
-    batch, ids, side, valid, generated, margins = (
+        parts.append((batch.triples, ids, side, valid, generated, margins))
+    drawn, ids, side, valid, generated, margins = (
         torch.cat(column).cpu() for column in zip(*parts, strict=True)
     )
-    draws = Draws(
-        batch,
-        ids,
-        side,
-        valid,
-        generated,
-        margins if entities.shape[1] else None,
-        distances / pairs if pairs else None,
-        seconds,
-    )
+    distance = distances / pairs if pairs else None
+    known_margins = margins if has_model else None
+    draws = Draws(drawn, ids, side, valid, generated, known_margins, distance, seconds)
     return draws, entities
 
 
-def _at_once(sampler: NegativeSampler, entities: Tensor, most: int) -> int:
-    """For how many triples a sampler's negatives may be held at once."""
+def _batch_size(sampler: NegativeSampler, entities: Tensor, most: int) -> int:
+    """For how many triples a sampler's negatives fit into ``ELEMENTS`` numbers."""
     return max(1, min(most, ELEMENTS // (sampler.k * max(1, entities.shape[1]))))
 
 
@@ -244,22 +233,22 @@ def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
     """The shares of negatives that are triples: of each split, and of any."""
     made = corrupted(draws.triples, draws.ids, draws.replaces_head)[draws.valid]
     splits = {split: kg.known((split,)) for split in SPLITS} | {"any": kg.known()}
-    # Triples that a sampler filters by have gone to its device.
-    return {name: _share(known.contains(made.to(known.device))) for name, known in splits.items()}
+    # The filter lies on the device of a sampler that uses it.
+    return {name: _share(known.is_known(made.to(known.device))) for name, known in splits.items()}
 
 
 def distinct(draws: Draws) -> float:
-    """Different entities offered against a query, over its negatives; mean over all negatives."""
+    """Different entities among the negatives of a query, over these; mean over all negatives."""
     rows = torch.arange(len(draws.ids)).unsqueeze(1) * 2 + draws.replaces_head
     pairs = torch.stack((rows, draws.ids), dim=-1)[draws.valid]
     return len(pairs.unique(dim=0)) / max(len(pairs), 1)
 
 
 def distances_within(negatives: Negatives, valid: Tensor) -> tuple[float, int]:
-    """Distances between negatives of one query: their sum, and how many there are.
+    """Sum and number of the distances between negatives of one query.
 
     Args:
-        negatives: k for each of b triples; more than ``PAIRED`` are thinned out.
+        negatives: k for each of b triples, of which at most ``PAIRED`` are compared.
         valid: (b, k) bool; others are left out.
     """
     columns = evenly(torch.arange(valid.shape[1], device=valid.device), PAIRED)
@@ -268,31 +257,14 @@ def distances_within(negatives: Negatives, valid: Tensor) -> tuple[float, int]:
     )
     pair = (side.unsqueeze(1) == side.unsqueeze(2)) & counts.unsqueeze(1) & counts.unsqueeze(2)
     pair = pair & ~torch.eye(len(columns), dtype=torch.bool, device=pair.device)
-    # Through products, equal embeddings would be apart by the root of a rounding error.
+    # By matrix products, the distance of equal embeddings would be a rounding error.
     mode = "donot_use_mm_for_euclid_dist"
     distances = torch.cdist(embeddings, embeddings, compute_mode=mode)[pair]
     return float(distances.double().sum()), len(distances)
 
 
-def evenly(rows: Tensor, most: int) -> Tensor:
-    """At most so many rows, evenly spread.
-
-    Example:
-        >>> evenly(torch.arange(9), 3)
-        tensor([0, 4, 8])
-    """
-    if len(rows) <= most:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, most, dtype=torch.double).long().to(rows.device)]
-
-
 def members(sampler: NegativeSampler, names: list[str]) -> dict[str, NegativeSampler]:
-    """The samplers of a mixture, or the one there is, by name; a second of a name gets a number.
-
-    Args:
-        sampler: one, or a mixture of as many as there are names.
-        names: in order.
-    """
+    """The samplers of a mixture, or the only one, by name; a second one of a name gets a number."""
     parts = sampler.samplers if isinstance(sampler, Mixture) else (sampler,)
     found: dict[str, NegativeSampler] = {}
     for i, (name, part) in enumerate(zip(names, parts, strict=True), start=1):
@@ -305,35 +277,34 @@ def _share(holds: Tensor) -> float:
 
 
 def table(found: Mapping[str, Inspection]) -> list[str]:
-    """The lines to print: one sampler a row, one number a column, and what they leave out."""
-    head = ["false %", "train", "valid", "test", "masked %", "harder %", "score gap"]
-    head += ["spread", "distinct", "coverage", "draws/s"]
+    """Lines of a table with a row for each sampler, and footnotes."""
+
+    def percent(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.2f}"
+
+    def plain(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    head = ["false %", *SPLITS, "masked %", "harder %", "score gap"]
+    head += ["diversity", "distinct", "coverage", "draws/s"]
     marks = {name: "*" * (one.numbers["generated"] > 0) for name, one in found.items()}
     width = max(len(name) + len(marks[name]) for name in found)
     lines = ["".join([" " * width, *(f"{title:>10}" for title in head)])]
     for name, one in found.items():
         n = one.numbers
-        rates = n["false_negatives"]
         cells = [
-            *(_percent(rates[split]) for split in ("any", *SPLITS)),
-            _percent(n["masked"]),
-            _percent(n["harder"]),
-            *(_plain(n[key]) for key in ("score_gap", "spread_within_query")),
-            *(_plain(n[key]) for key in ("distinct", "coverage")),
+            *(percent(n["false_negatives"][split]) for split in ("any", *SPLITS)),
+            *(percent(n[key]) for key in ("masked", "harder")),
+            *(plain(n[key]) for key in ("score_gap", "diversity_within_query")),
+            *(plain(n[key]) for key in ("distinct", "coverage")),
             f"{n['draws_per_second']:.2g}",
         ]
         lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
-    lines.append("draws/s are those of evaluation: without what a sampler does in training alone,")
-    lines.append("  such as the renewal of caches or the moves of its phases")
+    lines.append("draws/s leave out what a sampler does in training alone, such as the renewal of")
+    lines.append("  caches or the updates of its phases")
     if any(marks.values()):
-        lines.append("* offers generated embeddings: the entity nearest to each stands for it in")
-        lines.append("  false negatives, distinct and coverage")
+        lines.append(
+            "* generated embeddings: the nearest entity stands for each in false negatives,"
+        )
+        lines.append("  distinct and coverage")
     return lines
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
-def _plain(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""What runs add up to: means over seeds, and differences paired by seed."""
+"""Tables of results: means over seeds, and differences paired by seed."""
 
 import json
 import math
@@ -17,8 +17,8 @@ from dans.errors import InputError, shown
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
 
-#: What is reported of a sampler, and the column it is in.
-OFFERED = {
+#: Statistics of a sampler that are reported, and the titles of their columns.
+STATISTICS = {
     "seconds_per_step": "s/step",
     "false_negatives": "false negatives",
     "harder": "harder than the triple",
@@ -33,16 +33,15 @@ class Results:
         best: the checkpoint best on validation; seed to metrics of both sides.
         last: the last checkpoint, likewise; empty where it was not evaluated.
         seconds: training time by seed.
-        offered: by seed, of the sampler's inspection what is in ``OFFERED``; empty where it was not
-            inspected.
-        classified: by seed, what was found where lines are labelled true or false, with a dot
-            between the parts of a name, as in ``platt.nll``; empty where they are not.
+        sampler: by seed, the sampler's ``STATISTICS``; empty where it was not inspected.
+        classified: by seed, the metrics of classification, with a dot between the parts of a name,
+            as in ``platt.nll``; empty without labelled lines.
     """
 
     best: Mapping[int, Mapping[str, float]]
     last: Mapping[int, Mapping[str, float]]
     seconds: Mapping[int, float]
-    offered: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    sampler: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     classified: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
@@ -55,23 +54,23 @@ class Results:
         every = [{**self.best[seed], **self.classified.get(seed, {})} for seed in sorted(self.best)]
         return [numbers[metric] for numbers in every if metric in numbers]
 
-    def offers(self, name: str) -> list[float]:
-        """One number of the sampler over the seeds that have it, in the order of the seeds."""
-        seeds = sorted(self.offered)
-        return [self.offered[seed][name] for seed in seeds if name in self.offered[seed]]
+    def statistics(self, name: str) -> list[float]:
+        """One statistic of the sampler over the seeds that have it, in the order of the seeds."""
+        seeds = sorted(self.sampler)
+        return [self.sampler[seed][name] for seed in seeds if name in self.sampler[seed]]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences, and how sure it is.
+    """The mean of paired differences, with its standard error and a t-test.
 
     Args:
         mean: of the differences; above 0, the first is better.
         error: its standard error; 0 where all differences are equal.
         p: of a two-sided paired t-test; nan with fewer than two pairs.
-        low: where the 95 % interval of the mean begins; None without an error.
-        high: where it ends.
-        count: of pairs.
+        low: lower end of the 95 % interval of the mean; None where the error is 0.
+        high: upper end, likewise.
+        count: how many pairs.
     """
 
     mean: float
@@ -83,10 +82,7 @@ class Difference:
 
 
 def paired_test(differences: Sequence[float]) -> Difference:
-    """Student's t-test of paired differences against 0.
-
-    Args:
-        differences: at least one.
+    """Student's t-test of paired differences, at least one, against 0.
 
     Example:
         >>> found = paired_test([1.0, 0.0, 0.2])
@@ -111,7 +107,7 @@ def collect(root: Path) -> dict[str, Results]:
     """
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
-        best, last, seconds, offered, classified = {}, {}, {}, {}, {}
+        best, last, seconds, sampler, classified = {}, {}, {}, {}, {}
         for folder in sorted(recipe.glob("seed*")):
             if not (folder / "report.json").exists():
                 continue
@@ -125,9 +121,9 @@ def collect(root: Path) -> dict[str, Results]:
             if (folder / "report.last.json").exists():
                 last[seed] = _metrics(folder / "report.last.json")
             if (folder / "sampler.json").exists():
-                offered[seed] = _offered(folder / "sampler.json")
+                sampler[seed] = _statistics(folder / "sampler.json")
         if best:
-            found[recipe.name] = Results(best, last, seconds, offered, classified)
+            found[recipe.name] = Results(best, last, seconds, sampler, classified)
     if not found:
         raise InputError(
             f"{root}: no evaluated run; train some, then python scripts/evaluate.py RUN_DIR"
@@ -136,13 +132,13 @@ def collect(root: Path) -> dict[str, Results]:
 
 
 def _metrics(path: Path) -> dict[str, float]:
-    """What a report says of both sides."""
+    """The metrics of a report over both sides."""
     both = field_of(read_object(path), "both", dict, f"{path}: ")
     return {name: field_of(both, name, float, f"{path}: both.") for name in ("mrr", *both)}
 
 
 def _seconds(path: Path) -> float:
-    """How long a run was trained, by the last line of its metrics."""
+    """Training time of a run, from the last line of its metrics."""
     lines = read_text(path).splitlines()
     where = f"{path}:{len(lines)}"
     record = parse_json(lines[-1], where) if lines else None
@@ -160,14 +156,14 @@ def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, fl
             yield f"{before}{name}", float(value)
 
 
-def _offered(path: Path) -> dict[str, float]:
-    """What a table says of a sampler, from its inspection; what is not known is left out."""
+def _statistics(path: Path) -> dict[str, float]:
+    """The ``STATISTICS`` of a sampler from its ``sampler.json``, those that are null left out."""
     content = read_object(path)
     false = field_of(content, "false_negatives", dict, f"{path}: ")
     content["false_negatives"] = false.get("any")
     return {
         name: field_of(content, name, float, f"{path}: ")
-        for name in OFFERED
+        for name in STATISTICS
         if content.get(name, 0) is not None
     }
 
@@ -183,7 +179,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) -> Difference:
-    """A paired difference over the seeds both have.
+    """The paired difference of a metric over the seeds that both recipes have.
 
     Raises:
         InputError: they share no seed.
@@ -191,12 +187,12 @@ def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) 
     a, b = (side.last if last else side.best for side in (ours, theirs))
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
-        raise InputError("no seed in common; train and judge both with the same seeds")
+        raise InputError("no seed in common; train and evaluate both with the same seeds")
     return paired_test([a[seed][metric] - b[seed][metric] for seed in seeds])
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
-    """Everything a table needs, as plain data to keep beside the recipes."""
+    """The numbers of the tables as plain data, by recipe."""
     return {
         recipe: {
             "seeds": sorted(result.best),
@@ -211,7 +207,7 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
 
 
 def to_json(plain: Mapping[str, Any]) -> str:
-    """Plain data with a line for each recipe: short, and a change shows where it is.
+    """JSON with a line for each recipe, so that a diff shows which one changed.
 
     Example:
         >>> print(to_json({"one": {"seeds": [0]}, "two": {"seeds": [0, 1]}}), end="")
@@ -225,16 +221,16 @@ def to_json(plain: Mapping[str, Any]) -> str:
 
 
 def _classified(result: Results) -> dict[str, Any]:
-    """The numbers of classification, under one key; nothing where lines are not labelled."""
+    """The metrics of classification, under one key; empty without labelled lines."""
     names = sorted({name for numbers in result.classified.values() for name in numbers})
     kept = {name: _numbers(result.numbers(name)) for name in names}
     return {"classified": kept} if kept else {}
 
 
 def _sampler(result: Results) -> dict[str, Any]:
-    """The numbers of the sampler, under one key; nothing where it was not inspected."""
-    offers = {name: result.offers(name) for name in OFFERED}
-    numbers = {name: _numbers(values, digits=6) for name, values in offers.items() if values}
+    """The statistics of the sampler, under one key; empty where it was not inspected."""
+    found = {name: result.statistics(name) for name in STATISTICS}
+    numbers = {name: _numbers(values, digits=6) for name, values in found.items() if values}
     return {"sampler": numbers} if numbers else {}
 
 
@@ -253,25 +249,26 @@ def markdown(
     reference: str | None = None,
     expected: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """A table of recipes: metrics of the best model, MRR of the last, difference to a reference.
+    """A Markdown table with a row for each recipe, of the checkpoints best on validation.
 
-    Where samplers were inspected, also the seconds of a step, the share of negatives that are
-    triples of any split, and the share that scores above the triple they are held against.
+    Columns: metrics, MRR of the last checkpoint, ``STATISTICS`` where samplers were inspected, and
+    the difference of the MRR to a reference.
 
     Args:
         results: by recipe.
-        reference: the recipe differences are taken to, and the first row; none: no such column.
-        expected: by recipe, the ``value`` of a ``metric`` and its ``tolerance``; none: no such
-            column.
+        reference: the recipe that others are compared with, in the first row; None: no differences.
+        expected: by recipe, the ``value`` of a ``metric`` and its ``tolerance``; None: no column.
 
     Raises:
-        InputError: there is no such reference.
+        InputError: no recipe is called like the reference.
     """
     if reference and reference not in results:
         raise InputError(f"--reference {reference}: known: {', '.join(results)}")
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
-    offered = [name for name in OFFERED if any(result.offers(name) for result in results.values())]
-    head += [OFFERED[name] for name in offered]
+    shown_statistics = [
+        name for name in STATISTICS if any(one.statistics(name) for one in results.values())
+    ]
+    head += [STATISTICS[name] for name in shown_statistics]
     head += [f"MRR − {reference}"] if reference else []
     head += ["expected"] if expected else []
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
@@ -285,14 +282,14 @@ def markdown(
             cell(result.values("ndcg@5")),
             str(len(result.best)),
             f"{statistics.fmean(result.seconds.values()):.0f}",
-            *(_offer(name, result.offers(name)) for name in offered),
+            *(_statistic(name, result.statistics(name)) for name in shown_statistics),
         ]
         if reference:
             cells.append(
                 "" if recipe == reference else gap(compare(result, results[reference], "mrr"))
             )
         if expected:
-            cells.append(_held_to(result, expected.get(recipe)))
+            cells.append(_expectation(result, expected.get(recipe)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -300,20 +297,20 @@ def markdown(
 def across(
     results: Mapping[str, Results], columns: Sequence[str], *, reference: str, unnamed: str = ""
 ) -> str:
-    """A table with a row for each sampler and a column of MRR for each model it was trained with.
+    """A Markdown table of MRR with a row for each sampler and a column for each base.
 
-    A recipe is taken for ``<column>-<row>``, of the longest column that fits. Where differences to
-    the reference, paired by seed, have p < .05, an arrow says which way. What the sampler offers is
-    that of the first column.
+    A recipe is called ``<column>-<row>``; the longest column that fits counts. An arrow marks
+    differences to the reference, paired by seed, with p < .05. The sampler's statistics are those
+    of the first column.
 
     Args:
         results: by recipe.
-        columns: beginnings of recipes' names, such as ``umls-distmult``.
-        reference: the row to compare with, and the first one.
-        unnamed: the row of recipes that are named as their column.
+        columns: prefixes of recipe names, such as ``umls-distmult``.
+        reference: the row that others are compared with, which comes first.
+        unnamed: the row of a recipe whose name is its column's.
 
     Raises:
-        InputError: a column has no recipe for the row to compare with.
+        InputError: a column has no recipe for the reference.
     """
     cells: dict[str, dict[str, Results]] = {column: {} for column in columns}
     for recipe, result in results.items():
@@ -327,22 +324,28 @@ def across(
             raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
     rows = sorted({row for rows in cells.values() for row in rows})
     rows.sort(key=lambda row: row != reference)
-    offered = [name for name in OFFERED if any(r.offers(name) for r in cells[columns[0]].values())]
-    head = ["sampler", *(f"MRR, {column}" for column in columns), *(OFFERED[o] for o in offered)]
+    of_first = cells[columns[0]]
+    shown_statistics = [
+        name for name in STATISTICS if any(one.statistics(name) for one in of_first.values())
+    ]
+    head = ["sampler", *(f"MRR, {column}" for column in columns)]
+    head += [STATISTICS[name] for name in shown_statistics]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
         line = [row]
         for column in columns:
             one = cells[column].get(row)
             line.append(_compared(one, cells[column][reference]) if one else "–")
-        first = cells[columns[0]].get(row)
-        line += [_offer(name, first.offers(name)) if first else "–" for name in offered]
+        first = of_first.get(row)
+        line += [
+            _statistic(name, first.statistics(name)) if first else "–" for name in shown_statistics
+        ]
         lines.append("| " + " | ".join(line) + " |")
     return "\n".join(lines)
 
 
 def _compared(ours: Results, theirs: Results) -> str:
-    """An MRR, with an arrow where it differs from another by more than chance."""
+    """An MRR, with an arrow where it differs from another with p < .05."""
     text = cell(ours.values("mrr"))
     if not ours.best.keys() & theirs.best.keys():
         return text
@@ -352,16 +355,16 @@ def _compared(ours: Results, theirs: Results) -> str:
     return f"{text} {'↑' if difference.mean > 0 else '↓'}"
 
 
-def _offer(name: str, values: Sequence[float]) -> str:
-    """A mean over seeds: seconds with two digits that count, shares in percent."""
+def _statistic(name: str, values: Sequence[float]) -> str:
+    """A mean over seeds: seconds with two significant digits, shares in percent."""
     if not values:
         return "–"
     mean = statistics.fmean(values)
     return f"{mean:.2g}" if name == "seconds_per_step" else f"{100 * mean:.1f} %"
 
 
-def _held_to(result: Results, expected: Mapping[str, Any] | None) -> str:
-    """What a recipe expects, and whether it was met; the metric is named where it is not MRR."""
+def _expectation(result: Results, expected: Mapping[str, Any] | None) -> str:
+    """The expected value, and whether it was met; the metric is named unless it is MRR."""
     if expected is None:
         return "–"
     name, value, tolerance = (expected[key] for key in ("metric", "value", "tolerance"))
@@ -375,7 +378,7 @@ def _held_to(result: Results, expected: Mapping[str, Any] | None) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """A mean over seeds, and their deviation where there are several."""
+    """Mean and standard deviation over seeds; the value alone where there is one."""
     mean, deviation = mean_and_deviation(values)
     return f"{short(mean)} ± {short(deviation)}" if len(values) > 1 else short(mean)
 
@@ -392,7 +395,7 @@ def short(value: float) -> str:
 
 
 def gap(difference: Difference) -> str:
-    """A paired difference in one cell."""
+    """A paired difference with its standard error and p value, as a cell."""
     sign = "+" if difference.mean >= 0 else ""
     if math.isnan(difference.p):
         return f"{sign}{short(difference.mean)}"
@@ -401,7 +404,7 @@ def gap(difference: Difference) -> str:
 
 
 def replace_between(text: str, name: str, content: str) -> str:
-    """Put content between the marks of a name in a Markdown text.
+    """A Markdown text with new content between the marks of a name.
 
     Raises:
         InputError: the text has no such marks.
@@ -421,7 +424,7 @@ def replace_between(text: str, name: str, content: str) -> str:
 
 
 def put_between(path: Path, name: str, content: str) -> None:
-    """The same in a file.
+    """Replace what stands between the marks of a name in a Markdown file.
 
     Raises:
         InputError: the file has no such marks, or is no text.

@@ -1,8 +1,8 @@
-"""What theory says of the losses: how they weigh errors, and how far test lies off.
+"""Bregman divergences of loss families, and divergence of test from training triples.
 
-Softmax cross-entropy and negative sampling both pull the model's p(y|x) = softmax f(x, ·) towards a
-distribution of their own. `bregman` is how the two families measure the way there, `divergence` is
-how far the training triples' distribution lies from the test triples'.
+Softmax cross-entropy (SCE) and negative sampling (NS) both fit the model's p(y|x) = softmax f(x, ·)
+to a distribution. `bregman` is the divergence that each family minimises; `divergence` compares the
+distributions of training and test triples, which tells how much a loss that overfits would lose.
 
 Source: Kamigaito & Hayashi 2021, arXiv:2106.07250.
 """
@@ -20,35 +20,36 @@ from scipy import sparse
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.data.query_index import query_keys
 from dans.errors import InputError
 
 #: A convex function whose Bregman divergence a loss minimises.
 Potential = Callable[[Tensor], Tensor]
 
-#: How p(y|r) and p(x's entity|y) become p(y|x); see `divergence`.
+#: How p(y|r) and p(e|y) are combined into p(y|x); see `divergence`.
 Rule = Literal["product", "sum"]
 
-#: What a small number is added to, so that no probability is 0.
+#: What ε is added to, so that no probability is 0.
 Smooth = Literal["estimates", "result"]
 
 #: (·,) ids.
 Ids = NDArray[np.int64]
 
-#: What is added: the one reported, then two that tell how much depends on it.
+#: The ε to try: the one reported, then two that show how much depends on it.
 SMOOTHING = (1e-6, 1e-5, 1e-7)
 
-#: Numbers held at a time for a part of the queries, and queries of a part at most: their
-#: entities' neighbours all get a column.
-BLOCK, QUESTIONS = 2**20, 64
+#: Numbers held at a time for a part of the queries, and queries of a part at most: every answer
+#: that one of them has gets a column.
+BLOCK, QUERIES = 2**20, 64
 
-#: Points at which the curves of Fig. 1 are drawn.
+#: Points of the curves of Fig. 1.
 POINTS = 99
 
 
 def negative_sampling(z: Tensor) -> Tensor:
     """Ψ of negative sampling: z log z − (1 + z) log(1 + z).
 
-    Its argument is v p_n / p_d, anything above 0, and not a probability.
+    Its argument is ν p_n / p_d, the ratio of noise to data, any number above 0.
     """
     return torch.xlogy(z, z) - torch.xlogy(1 + z, 1 + z)
 
@@ -58,7 +59,7 @@ def softmax(z: Tensor) -> Tensor:
     return torch.xlogy(z, z) + torch.xlogy(1 - z, 1 - z)
 
 
-#: The two families of losses, by the name a reader knows.
+#: The two families of losses, by their abbreviation.
 POTENTIALS: dict[str, Potential] = {"NS": negative_sampling, "SCE": softmax}
 
 
@@ -67,8 +68,8 @@ def bregman(potential: Potential, f: Tensor, g: Tensor) -> Tensor:
 
     d(f, g) = Ψ(f) − Ψ(g) − Ψ'(g) (f − g)
 
-    Convex in f. Whether it is in g too says nothing about the losses, which are convex in the
-    scores both.
+    It is convex in f. Convexity in g would say nothing about the losses, which are both convex in
+    the scores.
 
     Source: Kamigaito & Hayashi 2021, Eq. 4.
 
@@ -91,23 +92,24 @@ def bregman(potential: Potential, f: Tensor, g: Tensor) -> Tensor:
 
 
 def curves(f: float = 0.5) -> dict[str, list[float]]:
-    """Each family's divergence from ``f`` to every p between 0 and 1, and ``p`` itself.
+    """Each family's divergence from ``f`` to ``POINTS`` probabilities ``p`` between 0 and 1.
 
     Source: Kamigaito & Hayashi 2021, Fig. 1.
     """
     p = torch.arange(1, POINTS + 1, dtype=torch.float64) / (POINTS + 1)
     goal = torch.tensor(f, dtype=torch.float64)
-    drawn = {name: bregman(psi, goal, p).tolist() for name, psi in POTENTIALS.items()}
-    return {"p": p.tolist(), **drawn}
+    return {"p": p.tolist()} | {
+        name: bregman(psi, goal, p).tolist() for name, psi in POTENTIALS.items()
+    }
 
 
-def saved(negatives: float) -> float:
-    """n / (1 + n): the share of an epoch that is saved by scoring n negatives no more.
+def epoch_share_saved(negatives: float) -> float:
+    """n / (1 + n): the share of an epoch's scores that drawing no negatives saves.
 
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, §5 and Fig. 2.
 
     Example:
-        >>> saved(1), saved(9)
+        >>> epoch_share_saved(1), epoch_share_saved(9)
         (0.5, 0.9)
     """
     return negatives / (1 + negatives)
@@ -115,10 +117,10 @@ def saved(negatives: float) -> float:
 
 @dataclass(frozen=True)
 class Divergence:
-    """How far p(y|x) lies between train and test, query by query, in nats.
+    """KL divergences between p(y|x) of train and of test, by query, in nats.
 
     Args:
-        relations: (q,) of the queries that both splits ask.
+        relations: (q,) of the queries that occur in both splits.
         is_head_query: (q,) bool; x = (r, t) where True, (h, r) where False.
         forward: (q, s) D_KL(train ‖ test), a column for each smoothing.
         backward: (q, s) D_KL(test ‖ train).
@@ -136,16 +138,16 @@ class Divergence:
         return len(self.relations)
 
     def means(self, column: int = 0) -> dict[str, dict[str, float]]:
-        """Means over the queries for tails, over those for heads, and over both."""
+        """Means over tail queries, over head queries, and over both, by direction."""
         sides = {"tails": ~self.is_head_query, "heads": self.is_head_query}
         sides["both"] = sides["tails"] | sides["heads"]
         return {
-            way: {
+            direction: {
                 side: float(values[rows, column].mean())
                 for side, rows in sides.items()
                 if rows.any()
             }
-            for way, values in (("train‖test", self.forward), ("test‖train", self.backward))
+            for direction, values in (("train‖test", self.forward), ("test‖train", self.backward))
         }
 
     def by_relation(self, column: int = 0) -> list[dict[str, Any]]:
@@ -157,7 +159,7 @@ class Divergence:
                 found.append(
                     {
                         "relation": relation,
-                        "asks": "head" if head else "tail",
+                        "side": "head" if head else "tail",
                         "queries": int(rows.sum()),
                         "train‖test": float(self.forward[rows, column].mean()),
                         "test‖train": float(self.backward[rows, column].mean()),
@@ -173,20 +175,20 @@ def divergence(
     smooth: Smooth = "estimates",
     smoothing: Sequence[float] = SMOOTHING,
 ) -> Divergence:
-    """How far the answers of the training triples lie from those of the test triples.
+    """KL divergence between the answers' distributions in train and test, by query.
 
-    For a query x of relation r and known entity e, estimated in each split by itself,
+    For a query x of relation r and given entity e, estimated in each split separately,
 
         p(y|x) ∝ p(y|r) · p(e|y)      (``product``)
         p(y|x) ∝ p(y|r) + p(e|y)      (``sum``)
 
-    with p(y|r) the share of r's triples that have y in the asked place, and p(e|y) the share of y's
-    triples in that place that have e in the other. Only queries that both splits ask are compared.
+    with p(y|r) the share of r's triples that have y as the answer, and p(e|y) the share of the
+    triples with answer y that have e at the other end. Only queries of both splits are compared.
 
-    The source says sum, which is no distribution before it is divided by its total, and says
-    neither how zeros are smoothed nor what is averaged: of its Fig. 2 no more than the order of
-    data sets can be expected. Train and test triples are never the same, so zeros decide: a product
-    smoothed only as a whole is near its maximum for any data set, and tells none from another.
+    The source takes the sum, which must be divided by its total to be a distribution, and says
+    neither how zeros are smoothed nor what is averaged: only the order of data sets in its Fig. 2
+    can be compared. Train and test share no triple, so the result depends on the zeros: a product
+    smoothed only as a whole is near its maximum for every data set.
 
     Source: Kamigaito & Hayashi 2021, §5.3 and Fig. 2.
 
@@ -197,76 +199,69 @@ def divergence(
         smoothing: the ε to try.
 
     Raises:
-        InputError: an option out of range, or no query that both splits ask.
+        InputError: an option out of range, or no query that occurs in both splits.
     """
     for name, value, known in (("rule", rule, Rule), ("smooth", smooth, Smooth)):
         if value not in get_args(known):
             raise InputError(f"{name}: known: {', '.join(get_args(known))}; got {value!r}")
     if not smoothing or not min(smoothing) > 0:
         raise InputError(f"smoothing: expected numbers above 0, got {tuple(smoothing)}")
-    sizes = kg.num_entities, kg.num_relations
+    n, m = kg.num_entities, kg.num_relations
+    train_keys, test_keys = (query_keys(triples, n, m).numpy() for triples in (kg.train, kg.test))
     parts = []
     for head in (False, True):
         columns = [2, 1, 0] if head else [0, 1, 2]
-        splits = [_Estimates(triples[:, columns], *sizes) for triples in (kg.train, kg.test)]
-        shared = _shared(kg.train[:, columns[:2]], kg.test[:, columns[:2]])
-        for relation in shared[:, 1].unique().tolist():
-            known_entities = shared[shared[:, 1] == relation, 0].numpy()
-            for block, answers in _blocks(relation, known_entities, splits):
-                given = [one.of(relation, block, answers) for one in splits]
-                rest = kg.num_entities - len(answers)
-                both = _both_ways(given, rest, rule, smooth, smoothing)
+        splits = [_Estimates(triples[:, columns], n, m) for triples in (kg.train, kg.test)]
+        shared = np.intersect1d(train_keys[:, int(head)], test_keys[:, int(head)])
+        shared_relations, given = np.divmod(shared, n)
+        shared_relations %= m
+        for relation in np.unique(shared_relations).tolist():
+            for block, answers in _blocks(relation, given[shared_relations == relation], splits):
+                estimates = [split.of(relation, block, answers) for split in splits]
+                both = _both_directions(estimates, n - len(answers), rule, smooth, smoothing)
                 rows = torch.full((len(block),), relation), torch.full((len(block),), head)
                 parts.append((*rows, *both))
     if not parts:
-        raise InputError(f"{kg.name}: no query of the training triples is asked in test")
+        raise InputError(f"{kg.name}: no query of the training triples occurs in test")
     relations, is_head_query, forward, backward = map(torch.cat, zip(*parts, strict=True))
     return Divergence(relations, is_head_query, forward, backward, tuple(smoothing))
 
 
 class _Estimates:
-    """p(y|r) and p(e|y) of some triples whose columns are e, r and y."""
+    """p(y|r) and p(e|y) of triples whose columns are given entity e, relation r and answer y."""
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
-        known, relations, answers = triples.numpy().T
+        given, relations, answers = triples.numpy().T
         ones = np.ones(len(triples))
         of_relation = np.bincount(relations, minlength=num_relations)
         of_answer = np.bincount(answers, minlength=num_entities)
         self.answers = sparse.csr_matrix(
             (ones / of_relation[relations], (relations, answers)), (num_relations, num_entities)
         )
-        self.known = sparse.csr_matrix(
-            (ones / of_answer[answers], (known, answers)), (num_entities, num_entities)
+        self.given = sparse.csr_matrix(
+            (ones / of_answer[answers], (given, answers)), (num_entities, num_entities)
         )
 
-    def of(self, relation: int, known: Ids, answers: Ids) -> tuple[Tensor, Tensor]:
-        """p(y|r), (y,), and p(e|y), (e, y), for some e and some y."""
+    def of(self, relation: int, given: Ids, answers: Ids) -> tuple[Tensor, Tensor]:
+        """p(y|r), (y,), and p(e|y), (e, y), of some e and some y."""
         return (
             torch.from_numpy(self.answers[relation].toarray()[0, answers]),
-            torch.from_numpy(self.known[known][:, answers].toarray()),
+            torch.from_numpy(self.given[given][:, answers].toarray()),
         )
 
 
-def _shared(one: Tensor, other: Tensor) -> Tensor:
-    """Rows that occur in both of two (·, 2) tables."""
-    rows = torch.cat((one.unique(dim=0), other.unique(dim=0)))
-    distinct, times = rows.unique(dim=0, return_counts=True)
-    twice: Tensor = distinct[times == 2]
-    return twice
+def _blocks(relation: int, given: Ids, splits: Sequence[_Estimates]) -> Iterator[tuple[Ids, Ids]]:
+    """Parts of a relation's queries, each with every y for which some estimate is not 0."""
+    of_relation = np.concatenate([split.answers[relation].indices for split in splits])
+    step = min(QUERIES, max(1, BLOCK // len(of_relation)))
+    for start in range(0, len(given), step):
+        part = given[start : start + step]
+        of_given = [split.given[part].indices for split in splits]
+        yield part, np.unique(np.concatenate((of_relation, *of_given)))
 
 
-def _blocks(relation: int, known: Ids, splits: Sequence[_Estimates]) -> Iterator[tuple[Ids, Ids]]:
-    """Parts of a relation's queries, each with every y that some estimate is not 0 for."""
-    of_relation = np.concatenate([one.answers[relation].indices for one in splits])
-    step = min(QUESTIONS, max(1, BLOCK // len(of_relation)))
-    for start in range(0, len(known), step):
-        part = known[start : start + step]
-        beside = [one.known[part].indices for one in splits]
-        yield part, np.unique(np.concatenate((of_relation, *beside)))
-
-
-def _both_ways(
-    given: Sequence[tuple[Tensor, Tensor]],
+def _both_directions(
+    estimates: Sequence[tuple[Tensor, Tensor]],
     rest: int,
     rule: Rule,
     smooth: Smooth,
@@ -274,16 +269,16 @@ def _both_ways(
 ) -> tuple[Tensor, Tensor]:
     """D_KL(train ‖ test) and D_KL(test ‖ train), (e, s) each.
 
-    What no estimate tells from others, ``rest`` in number, weighs the same in both splits.
+    The other ``rest`` answers, whose estimates are 0 in both splits, add only to the totals.
     """
     join = torch.mul if rule == "product" else torch.add
     forward, backward = [], []
     for epsilon in smoothing:
         if smooth == "estimates":
-            p, q = (join(one + epsilon, other + epsilon) for one, other in given)
+            p, q = (join(one + epsilon, other + epsilon) for one, other in estimates)
             each = epsilon * epsilon if rule == "product" else 2 * epsilon
         else:
-            wholes = [join(one, other) for one, other in given]
+            wholes = [join(one, other) for one, other in estimates]
             p, q = (whole.div_(whole.sum(1, keepdim=True)).add_(epsilon) for whole in wholes)
             each = epsilon
         of_p, of_q = p.sum(1) + rest * each, q.sum(1) + rest * each
@@ -294,7 +289,7 @@ def _both_ways(
 
 
 def divergences(kg: KnowledgeGraph) -> dict[str, Any]:
-    """The numbers of Fig. 2 for one data set: by way of estimating and by relation."""
+    """The numbers of Fig. 2 for one data set: by estimator, and of the first one by relation."""
     found = {
         f"{rule}, {smooth} smoothed": divergence(kg, rule=rule, smooth=smooth)
         for rule in get_args(Rule)
@@ -304,8 +299,8 @@ def divergences(kg: KnowledgeGraph) -> dict[str, Any]:
     return {
         "queries": len(first),
         "means": {
-            way: {f"{e:g}": one.means(i) for i, e in enumerate(one.smoothing)}
-            for way, one in found.items()
+            estimator: {f"{e:g}": one.means(i) for i, e in enumerate(one.smoothing)}
+            for estimator, one in found.items()
         },
         "relations": [
             {**row, "relation": kg.relations[row["relation"]]} for row in first.by_relation()
@@ -314,27 +309,27 @@ def divergences(kg: KnowledgeGraph) -> dict[str, Any]:
 
 
 def order(numbers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """In what order each pathway of estimating puts data sets, and how far apart.
+    """The order of data sets by divergence, and the ratio of the largest to the smallest.
 
     Args:
         numbers: by data set, of `divergences`.
 
     Returns:
-        By way of estimating: ``order``, the data sets from the least divergence to the most, None
-        where smoothing or direction decides it; and ``ratio``, the least and the most that the
-        largest mean is of the smallest, over smoothings and directions.
+        By estimator: ``order``, the data sets from the least divergence to the most, None where
+        smoothing or direction changes it; and ``ratio``, the least and the greatest ratio over
+        smoothings and directions.
     """
     found = {}
-    for way, of_first in next(iter(numbers.values()))["means"].items():
-        places = [(e, direction) for e, means in of_first.items() for direction in means]
+    for estimator, of_first in next(iter(numbers.values()))["means"].items():
         rows = [
-            {name: one["means"][way][e][direction]["both"] for name, one in numbers.items()}
-            for e, direction in places
+            {name: one["means"][estimator][e][direction]["both"] for name, one in numbers.items()}
+            for e, directions in of_first.items()
+            for direction in directions
         ]
         orders = {tuple(sorted(row, key=row.__getitem__)) for row in rows}
-        apart = [max(row.values()) / min(row.values()) for row in rows]
-        found[way] = {
+        ratios = [max(row.values()) / min(row.values()) for row in rows]
+        found[estimator] = {
             "order": list(orders.pop()) if len(orders) == 1 else None,
-            "ratio": [min(apart), max(apart)],
+            "ratio": [min(ratios), max(ratios)],
         }
     return found

@@ -11,13 +11,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from dans.allocator import keep_freed_memory
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, SETTINGS, find_recipe, run_name
 from dans.config.schema import RunConfig
 from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
+from dans.memory import keep_freed_memory
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
 from dans.training.trackers import ALWAYS, OPTIONAL

@@ -1,4 +1,4 @@
-"""Names that 0.1 used in recipes, run folders and checkpoints, and what they are called now."""
+"""Names that 0.1 used in recipes, metrics and checkpoints, and what they are called now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +27,16 @@ PARTS = {
     "critic": "discriminator",
     "entity_way": "entity_pathway",
     "relation_way": "relation_pathway",
+}
+
+#: Numbers of a sampler's diagnosis in ``metrics.jsonl``; those of a pathway end in its name.
+DIAGNOSIS = {
+    "critic_auc": "discriminator_auc",
+    "way_cosine": "pathway_cosine",
+    "spread_entity": "diversity_entity",
+    "spread_relation": "diversity_relation",
+    "nearest_kept_entity": "nearest_uncorrupted_entity",
+    "nearest_kept_relation": "nearest_uncorrupted_relation",
 }
 
 
@@ -74,3 +84,19 @@ def renamed_state(state: Any) -> Any:
             for key, value in state.items()
         }
     return [renamed_state(part) for part in state] if isinstance(state, list) else state
+
+
+def renamed_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of ``metrics.jsonl`` under today's names.
+
+    Example:
+        >>> renamed_metrics({"train": {"critic": 1.4}, "sampler": {"spread_entity": 0.3}})
+        {'train': {'discriminator': 1.4}, 'sampler': {'diversity_entity': 0.3}}
+    """
+    names = {"train": PARTS, "sampler": DIAGNOSIS}
+    return {
+        part: {names[part].get(key, key): value for key, value in content.items()}
+        if part in names and isinstance(content, Mapping)
+        else content
+        for part, content in line.items()
+    }

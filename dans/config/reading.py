@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from dans.errors import LARGEST, InputError, finite, one_of, shown
-from dans.spelling import did_you_mean
+from dans.errors import LARGEST, InputError, did_you_mean, finite, one_of, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -283,7 +282,7 @@ def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> N
     known: dict[str, FieldInfo] = {}
     parts: dict[Any, Any] = {}
     if isinstance(value, Mapping) and isinstance(of, type) and issubclass(of, msgspec.Struct):
-        known = {field.name: field for field in fields(of)}
+        known = {field.encode_name: field for field in fields(of)}
         for key in value:
             if key not in known:
                 names = f"{', '.join(known)}{did_you_mean(str(key), known)}"
@@ -317,6 +316,8 @@ def _words(kind: Any, value: object) -> str:
         return f"{len(types)} values"
     if of is Annotated:
         of, meta = types
+        if meta.description:
+            return str(meta.description)
         if type(value) in (of, int):
             limits = {word: getattr(meta, name) for name, word in LIMITS.items()}
             some = (pair for pair in limits.items() if pair[1] not in (None, sys.float_info.max))

@@ -1,1 +1,1 @@
-"""From lines of text to graphs: reading, naming, finding and checking data sets."""
+"""Knowledge graphs: reading, downloading and auditing data sets, and views of their triples."""

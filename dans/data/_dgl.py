@@ -1,11 +1,11 @@
-"""The one door to DGL: everything that needs it imports it from here."""
+"""The import of DGL, made to work with current torch; all modules import it from here."""
 
 import os
 import sys
 from importlib.metadata import version
 from types import ModuleType
 
-# Without a backend DGL asks by printing, and writes a file into the user's home.
+# Without a backend DGL prints a question, and writes a file into the user's home.
 os.environ.setdefault("DGLBACKEND", "pytorch")
 
 # The compiled half of graphbolt exists for a few torch versions only, and dgl 2 refuses to be

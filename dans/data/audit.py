@@ -1,4 +1,4 @@
-"""What is odd about a data set, in numbers and in sentences."""
+"""Data audit: leakage between splits, duplicates, unseen entities and relations."""
 
 from __future__ import annotations
 
@@ -14,52 +14,50 @@ from dans.data.readers import Split
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """What one split holds, and what of it train has seen.
+    """Counts of one split, and of its overlap with train.
 
-    A *line* is a triple and whether it is said to hold; a *triple* is a line that does. Where lines
-    carry no labels the two are the same.
+    *Lines* are all lines of the file, *triples* those labelled true; without labels all are.
     """
 
-    #: lines of the file
     lines: int
-    #: lines that say of a triple that it does not hold
+    #: lines labelled false
     negatives: int
     #: lines that repeat an earlier one
     repeats: int
-    #: triples that one line affirms and another denies
+    #: triples labelled both true and false
     contradictions: int
     #: lines whose head is their tail
     self_loops: int
-    #: distinct relations in use
+    #: distinct relations
     relations: int
     #: distinct entities that train lacks
     unseen_entities: int
-    #: lines that hold such an entity
+    #: lines with such an entity
     lines_unseen: int
-    #: triples that hold such an entity
+    #: triples with such an entity
     triples_unseen: int
     #: distinct relations that train lacks
     unseen_relations: int
     #: triples that are in train too (of train itself: all)
     in_train: int
-    #: negatives that train holds to be true
+    #: negatives that are triples of train
     negatives_in_train: int
     #: triples (h, r, t) with (t, r, h) in train, self-loops not counted
     reversed_in_train: int
-    #: triples whose head train links to their tail, by whatever relation
+    #: triples whose head is linked to their tail by any relation of train
     linked_in_train: int
-    #: triples whose tail train links to their head, by whatever relation
+    #: triples whose tail is linked to their head by any relation of train
     linked_back_in_train: int
 
     @property
     def triples(self) -> int:
-        """Lines that hold."""
+        """Lines labelled true."""
         return self.lines - self.negatives
 
 
 @dataclass(frozen=True)
 class Audit:
-    r"""What a reader of results should know about the data behind them.
+    r"""Counts of a data set and its splits that a reader of results should know.
 
     Example:
         >>> from dans.data.graph import KnowledgeGraph
@@ -93,14 +91,7 @@ class Audit:
         num_relations: int,
         lines: Mapping[Split, tuple[Tensor, Tensor]],
     ) -> Audit:
-        """Count.
-
-        Args:
-            name: of the data set.
-            num_entities: n.
-            num_relations: m.
-            lines: of each split all lines, (·, 3) int64, and whether they hold, (·,) bool.
-        """
+        """The audit of splits given as all lines, (·, 3), and their labels, (·,) bool."""
         triples, holds = lines["train"]
         train = _Train(triples[holds], num_entities, num_relations)
         (valid, valid_holds), (test, test_holds) = lines["valid"], lines["test"]
@@ -115,7 +106,7 @@ class Audit:
         )
 
     def lines(self) -> list[str]:
-        """One sentence for the whole and one for each split; what there is none of is left out."""
+        """One sentence for the data set and one for each split; counts of zero are left out."""
         train = self.splits["train"]
         whole = (
             f"{self.name}: {_count(self.entities, 'entity')} and"
@@ -130,7 +121,7 @@ class Audit:
 
 
 class _Train:
-    """The triples of train, as queries one can ask of other triples."""
+    """The training triples, with which other triples are compared."""
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.sizes = num_entities, num_relations
@@ -160,20 +151,20 @@ class _Train:
             lines_unseen=int(unseen.sum()),
             triples_unseen=int(unseen[holds].sum()),
             unseen_relations=int((~self.relations[relations]).sum()),
-            in_train=int(self.known.contains(triples).sum()),
-            negatives_in_train=int(self.known.contains(negatives).sum()),
-            reversed_in_train=int((self.known.contains(back) & (back[:, 0] != back[:, 2])).sum()),
-            linked_in_train=int(self.links.contains(_unnamed(triples)).sum()),
-            linked_back_in_train=int(self.links.contains(_unnamed(back)).sum()),
+            in_train=int(self.known.is_known(triples).sum()),
+            negatives_in_train=int(self.known.is_known(negatives).sum()),
+            reversed_in_train=int((self.known.is_known(back) & (back[:, 0] != back[:, 2])).sum()),
+            linked_in_train=int(self.links.is_known(_unnamed(triples)).sum()),
+            linked_back_in_train=int(self.links.is_known(_unnamed(back)).sum()),
         )
 
     def shared(self, some: Tensor, others: Tensor) -> int:
-        """How many distinct triples two splits have in common."""
-        return int(KnownTriples(others, *self.sizes).contains(some.unique(dim=0)).sum())
+        """The number of distinct triples in both of two splits."""
+        return int(KnownTriples(others, *self.sizes).is_known(some.unique(dim=0)).sum())
 
 
 def _unnamed(triples: Tensor) -> Tensor:
-    """The triples with their relation forgotten."""
+    """The triples with relation 0."""
     return triples * torch.tensor([1, 0, 1])
 
 
@@ -188,26 +179,22 @@ def _sentence(name: Split, split: SplitAudit) -> str:
         return f"{name}: empty"
     parts = [f"{_count(split.triples, 'triple')} of {_count(split.relations, 'relation')}"]
     if split.negatives:
-        parts[0] += f", and {_count(split.negatives, 'line')} denied"
+        parts[0] += f", and {_count(split.negatives, 'line')} labelled false"
 
     def say(number: int, singular: str, plural: str) -> None:
         if number:
             parts.append(f"{number:,} {singular if number == 1 else plural}")
 
     say(split.repeats, "line repeats an earlier one", "lines repeat an earlier one")
-    say(
-        split.contradictions,
-        "triple is both affirmed and denied",
-        "triples are both affirmed and denied",
-    )
+    say(split.contradictions, "triple has both labels", "triples have both labels")
     say(split.self_loops, "self-loop", "self-loops")
     if name == "train":
         return f"{name}: {'; '.join(parts)}"
     say(split.in_train, "triple is in train too", "triples are in train too")
     say(
         split.negatives_in_train,
-        "denied line is a triple of train",
-        "denied lines are triples of train",
+        "line labelled false is a triple of train",
+        "lines labelled false are triples of train",
     )
     if split.unseen_entities:
         named = _count(split.unseen_entities, "entity")
@@ -215,8 +202,8 @@ def _sentence(name: Split, split: SplitAudit) -> str:
         parts.append(f"{named} unseen in train, in {_count(split.lines_unseen, 'line')} ({share})")
     say(split.unseen_relations, "relation unseen in train", "relations unseen in train")
     share = _share(split.reversed_in_train, split.triples)
-    exchanged = "in train with head and tail exchanged"
-    say(split.reversed_in_train, f"({share}) is {exchanged}", f"({share}) are {exchanged}")
+    reversed_ = "in train with head and tail exchanged"
+    say(split.reversed_in_train, f"({share}) is {reversed_}", f"({share}) are {reversed_}")
     return f"{name}: {'; '.join(parts)}"
 
 

@@ -1,8 +1,7 @@
-"""From a card to files on this machine, each verified by the digest of its uncompressed text.
+"""The files of a data set, downloaded where needed and verified by the digests of its card.
 
-A file is looked for in the cache, then in the folders named in ``DANS_DATASETS``, then in an
-installed distribution that carries it; then it is derived from another data set or downloaded, into
-the cache.
+A file is looked for in the cache, then in the folders of ``DANS_DATASETS``, then in an installed
+distribution; then it is derived from another data set or downloaded, into the cache.
 """
 
 from __future__ import annotations
@@ -35,24 +34,16 @@ _CHUNK = 1 << 20
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``DANS_CACHE``, or the place the platform has for caches."""
+    """The folder of ``DANS_CACHE``, or the one that the platform has for caches."""
     return Path(os.environ.get("DANS_CACHE") or pooch.os_cache("dans"))
 
 
-def downloads_folder() -> Path:
-    """Where archives are kept from which several splits are read."""
-    return cache_folder() / "downloads"
-
-
 def fetch(card: DatasetCard) -> dict[Split, Path]:
-    """Bring the files of a data set here, or find them where they are.
-
-    Returns:
-        For each split a file that holds, uncompressed, exactly the bytes its card names.
+    """Find, derive or download the verified file of each split.
 
     Raises:
-        InputError: a file in a folder of ``DANS_DATASETS`` is another one than the card names, or
-            no source has the file; the message says what was tried.
+        InputError: a file in a folder of ``DANS_DATASETS`` has another digest than the card, or no
+            source has the file; the message says what was tried.
     """
     found = {split: local(card, split)[0] for split in SPLITS}
     if card.derived and None in found.values():
@@ -63,11 +54,11 @@ def fetch(card: DatasetCard) -> dict[Split, Path]:
 
 
 def whereabouts(card: DatasetCard) -> str:
-    """Where the files of a data set would come from now, in a few words; downloads nothing."""
+    """Where `fetch` would take the files of a data set from, in a few words."""
     try:
-        places = {local(card, split)[1] for split in SPLITS}
-        if "" not in places:
-            return ", ".join(sorted(places))
+        sources = {local(card, split)[1] for split in SPLITS}
+        if "" not in sources:
+            return ", ".join(sorted(sources))
         if card.derived:
             return f"derived from {card.derived.parent} ({whereabouts(_parent(card))})"
     except InputError as error:
@@ -76,17 +67,13 @@ def whereabouts(card: DatasetCard) -> str:
 
 
 def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
-    """A verified file of one split that is here already, and in words where; or None and "".
-
-    Raises:
-        InputError: a folder of ``DANS_DATASETS`` has a file of that name, and it is another one.
-    """
+    """A verified file of one split on this machine and its source in words, or None and ""."""
     file = card.splits[split]
     cached = _cached(card, split)
     if cached.is_file():
         if sha256(cached) == file.sha256:
             return cached, "cache"
-        log.warning("%s: not what its checksum says; removed", cached)
+        log.warning("%s: has another checksum than its card says; removed", cached)
         cached.unlink()
     for folder in _folders():
         path = split_file(folder / card.name, split, _TABLES)
@@ -145,7 +132,7 @@ def _installed(file: SplitFile) -> tuple[Path | None, str]:
     for member in distribution.files or ():
         if str(member) == file.installed.file:
             path = Path(str(member.locate()))
-            # Another release may carry another split; then it is not the one wanted.
+            # Another release may have other files.
             if path.is_file() and sha256(path) == file.sha256:
                 return path, f"{file.installed.distribution} {distribution.version}"
     return None, ""
@@ -156,7 +143,7 @@ def _cached(card: DatasetCard, split: Split) -> Path:
 
 
 def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
-    """Verify the text of a split and put it into the cache, whole or not at all."""
+    """Verify the text of a split and write it into the cache, whole or not at all."""
     got, expected = hashlib.sha256(data).hexdigest(), card.splits[split].sha256
     if got != expected:
         raise InputError(f"{card.path}: {split}.sha256 = {expected}, but {origin} gives {got}")
@@ -171,7 +158,7 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another place"
+            f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another folder"
         ) from error
 
 
@@ -206,20 +193,16 @@ def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path
 
 
 def _download(card: DatasetCard, split: Split) -> Path:
-    """Try the addresses of a split in turn.
-
-    Raises:
-        InputError: none of them gave the file.
-    """
+    """The file of a split from the first of its addresses that gives it."""
     failures = []
-    new = [path for path in (downloads_folder(), cache_folder()) if not path.exists()]
+    new = [path for path in (cache_folder() / "downloads", cache_folder()) if not path.exists()]
     for download in card.splits[split].downloads:
         try:
             return _keep(_content(download), card, split, download.url)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, tarfile.TarError) as error:
             failures.append(f"{download.url} failed ({_reason(error)})")
     for path in new:
-        # Only an empty one goes.
+        # Only an empty folder can be removed.
         with suppress(OSError):
             path.rmdir()
     tried = "; ".join(failures) or "its card names no address"
@@ -240,10 +223,10 @@ def _content(download: Download) -> bytes:
 
 
 def _retrieve(download: Download) -> Path:
-    """Download a file whose digest is known; one with another digest is deleted by pooch."""
+    """A downloaded file; pooch deletes one with another digest."""
     name = f"{download.sha256}-{posixpath.basename(download.url)}"
     shelf = pooch.create(
-        downloads_folder(),
+        cache_folder() / "downloads",
         base_url="",
         registry={name: f"sha256:{download.sha256}"},
         urls={name: download.url},
@@ -255,7 +238,7 @@ def _retrieve(download: Download) -> Path:
 
 
 def _member(path: Path, name: str) -> bytes:
-    """One member of a .tar.gz archive, read by its name and never unpacked."""
+    """The content of one member of a .tar.gz archive."""
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.isfile() and posixpath.normpath(member.name) == name:
@@ -266,7 +249,7 @@ def _member(path: Path, name: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    # Imported where it is needed: it takes longer than reading a small data set.
+    # Imported on use: it takes longer than reading a small data set.
     import requests
 
     if isinstance(error, requests.ConnectionError):

@@ -1,4 +1,4 @@
-"""Triples as ids, the names behind the ids, and the views that models take of them."""
+"""Knowledge graphs: triples as ids in three splits, names of ids, and DGL and message views."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
-from dans.errors import InputError, shown
-from dans.spelling import nearest
+from dans.errors import InputError, nearest, shown
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
 
 
-#: So few names are listed where none is like the one that was looked for.
+#: Names are listed in full, where none is close to the unknown one, if there are at most so many.
 LISTED = 10
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names, each at the position that is its id.
+    """Names of entities or of relations; a name's position is its id.
 
     Raises:
         InputError: a name occurs twice.
@@ -52,7 +51,7 @@ class Vocabulary:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse two ids for one name."""
+        """Refuse a name that occurs twice."""
         if len(self._ids) != len(self.names):
             twice = next(name for i, name in enumerate(self.names) if self._ids[name] != i)
             raise InputError(f"{shown(twice)}: the name occurs twice")
@@ -64,12 +63,8 @@ class Vocabulary:
     def index(self, name: str, *, where: str = "") -> int:
         """The id of a name.
 
-        Args:
-            name: to look up.
-            where: it was given; opens the error.
-
         Raises:
-            InputError: no such name; the message offers near spellings.
+            InputError: no such name; the message starts with ``where`` and offers close matches.
         """
         if name not in self._ids:
             near = nearest(name, self.names)
@@ -80,11 +75,11 @@ class Vocabulary:
         return self._ids[name]
 
     def __len__(self) -> int:
-        """How many names."""
+        """The number of names."""
         return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        """Has this name an id?"""
+        """Whether this is one of the names."""
         return name in self._ids
 
     def __getitem__(self, i: int) -> str:
@@ -93,15 +88,11 @@ class Vocabulary:
 
 
 class Walks:
-    """Random walks over triples, by DGL; relations and directions are forgotten.
+    """Random walks by DGL over (f, 3) triples, without relations and directions.
 
-    A step goes to a neighbour with a chance proportional to the triples between the two. DGL draws
-    from a generator of its own, which is seeded from torch's here; its draws depend on the number
-    of threads too. Its graph is made at the first walk.
-
-    Args:
-        triples: (f, 3) ids.
-        num_entities: n.
+    The probability of a step to a neighbour is proportional to the number of triples between the
+    two. DGL's own generator is seeded from torch's at each call; its draws also depend on the
+    number of threads.
 
     Example:
         >>> Walks(torch.tensor([[0, 0, 1]]), 3)(torch.tensor([0, 2]), length=2)
@@ -114,15 +105,7 @@ class Walks:
         self.num_entities = num_entities
 
     def __call__(self, starts: Tensor, length: int) -> Tensor:
-        """Walks from some entities.
-
-        Args:
-            starts: (w,) entities.
-            length: steps of a walk.
-
-        Returns:
-            (w, length + 1) entities, the start first; −1 from where an entity has no neighbour.
-        """
+        """(w, length + 1) entities of walks from (w,) starts; −1 after one without neighbours."""
         from dans.data._dgl import dgl
 
         dgl.seed(int(torch.randint(2**31 - 1, ())))
@@ -140,26 +123,23 @@ class Walks:
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
-    """Triples in three splits, with the names behind their ids.
+    """Triples of entity and relation ids in three splits, and the names of the ids.
 
-    Ids count names by first appearance, in train, then valid, then test. Repeated lines stay: the
-    sizes are those of the files, and `audit` says how many repeats there are.
-
-    The DGL view has one node type and one edge type per relation, named by its zero-padded id: DGL
-    sorts edge types by name, so an unpadded "r10" would come before "r2" and take its parameters.
+    Ids count names by first appearance, in train, then valid, then test. Repeated lines are kept;
+    `audit` counts them.
 
     Args:
         name: of the data set.
         entities: names of the n entities.
         relations: names of the m relations.
-        train: (·, 3) int64 ids of head, relation and tail; triples that hold.
+        train: (·, 3) int64 true triples: ids of head, relation and tail.
         valid: (·, 3) likewise.
         test: (·, 3) likewise.
-        labelled: for the splits whose lines say whether they hold: all lines, (·, 3), and their
-            labels, (·,) bool. Of these the three tensors above keep what holds.
+        labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
+            tensors above hold the lines labelled true.
 
     Raises:
-        InputError: a split is not (·, 3) int64, or holds an id without a name.
+        InputError: a split is not (·, 3) int64, or has an id out of range.
 
     Example:
         >>> kg = KnowledgeGraph.of(train=[("ada", "knows", "bob"), ("bob", "likes", "tea")])
@@ -182,7 +162,7 @@ class KnowledgeGraph:
     _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Check what every model downstream takes for granted."""
+        """Check shapes, dtypes and ids."""
         limits = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for name in SPLITS:
             triples = self.split(name)
@@ -205,10 +185,10 @@ class KnowledgeGraph:
         *,
         name: str = "unnamed",
     ) -> KnowledgeGraph:
-        """A graph of triples given by name, each as head, relation, tail.
+        """A graph from triples of names: head, relation, tail.
 
         Raises:
-            InputError: a triple is not three names that are not empty.
+            InputError: a triple is not three names, or a name is empty.
         """
         given: dict[Split, Iterable[tuple[str, str, str]]]
         given = {"train": train, "valid": valid, "test": test}
@@ -218,18 +198,18 @@ class KnowledgeGraph:
 
     @classmethod
     def load(cls, where: str | Path, *, labelled: Sequence[Split] = ()) -> KnowledgeGraph:
-        """Read a graph from a data set's card, or from a folder of the user's own.
+        """A graph from a data set with a card, or from the files of a folder.
 
         Args:
             where: the name of a card, such as ``"umls"``; the path of a card; or a folder that
-                holds train, valid and test as ``.tsv``, ``.txt`` or ``.nt``, plain or ``.gz``. A
-                folder named like a card is meant by ``"./umls"``.
-            labelled: of a folder, the splits whose lines carry a fourth column, 1 or -1. A card
-                says so itself.
+                holds train, valid and test as ``.tsv``, ``.txt`` or ``.nt``, plain or ``.gz``
+                (``"./umls"`` is a folder, ``"umls"`` the card).
+            labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
+                so itself.
 
         Raises:
-            InputError: neither card nor folder; or a file that is missing, is not what its checksum
-                says, or cannot be read.
+            InputError: neither a card nor a folder; or a file is missing, has another checksum, or
+                cannot be read.
         """
         card = find_card(where)
         for split in labelled:
@@ -269,7 +249,7 @@ class KnowledgeGraph:
         lines = {split: read(path, labelled=split in labelled) for split, path in files.items()}
         graph = cls._collect(name, lines, labelled)
         if not len(graph.train):
-            raise InputError(f"{files['train']}: no line holds; expected one labelled 1 at least")
+            raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
         return graph
 
     @classmethod
@@ -301,7 +281,7 @@ class KnowledgeGraph:
         )
 
     def __repr__(self) -> str:
-        """Sizes; the triples themselves would fill the screen."""
+        """The sizes of the graph."""
         sizes = ", ".join(f"{split}={len(self.split(split))}" for split in SPLITS)
         return (
             f"KnowledgeGraph(entities={self.num_entities}, relations={self.num_relations}, {sizes})"
@@ -309,12 +289,12 @@ class KnowledgeGraph:
 
     @property
     def num_entities(self) -> int:
-        """How many entities, n, over all splits."""
+        """The number of entities of all splits, n."""
         return len(self.entities)
 
     @property
     def num_relations(self) -> int:
-        """How many relations, m, inverses not counted."""
+        """The number of relations, m, without inverses."""
         return len(self.relations)
 
     def split(self, name: Split) -> Tensor:
@@ -329,13 +309,13 @@ class KnowledgeGraph:
         return triples
 
     def lines(self, name: Split) -> tuple[Tensor, Tensor]:
-        """All lines of one split, (·, 3), and whether each holds, (·,) bool."""
+        """All lines of one split, (·, 3), and their labels, (·,) bool."""
         triples = self.split(name)
         return self.labelled.get(name, (triples, torch.ones(len(triples), dtype=torch.bool)))
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over all names and triples, in order; equal graphs have equal digests."""
+        """Sha256 of all names and triples in order: equal graphs have equal digests."""
         names = json.dumps([self.entities.names, self.relations.names, sorted(self.labelled)])
         digest = hashlib.sha256(names.encode())
         for split in SPLITS:
@@ -347,21 +327,21 @@ class KnowledgeGraph:
 
     @cached_property
     def seen(self) -> Tensor:
-        """(n,) bool: does the entity occur in train?"""
+        """(n,) bool, whether an entity occurs in train."""
         seen = torch.zeros(self.num_entities, dtype=torch.bool)
         seen[self.train[:, [0, 2]].flatten()] = True
         return seen
 
     def heterograph(self, split: Split = "train") -> dgl.DGLGraph:
-        """The triples of a split as a DGL graph: one edge type for each relation.
+        """The triples of a split as a DGL graph with one edge type for each relation.
 
-        Edge types are named by zero-padded relation ids, so that DGL's order of them is ours, and
-        each has the edge data ``triple``: the row of the split an edge stands for.
+        DGL sorts edge types by name, so they are named by zero-padded relation ids. The edge data
+        ``triple`` is the row of an edge in the split.
 
         Raises:
             InputError: no such split.
         """
-        # DGL takes seconds to import; reading, sampling and ranking need none of it.
+        # DGL takes seconds to import; reading, sampling and ranking do without.
         from dans.data._dgl import dgl
 
         triples = self.split(split)
@@ -379,14 +359,7 @@ class KnowledgeGraph:
         return graph
 
     def messages(self, norm: Norm = "relation") -> MessageGraph:
-        """The training triples as messages in both directions, taken from the DGL graph.
-
-        Args:
-            norm: what divides a message; see `MessageGraph`.
-
-        Raises:
-            InputError: no such normaliser.
-        """
+        """The training triples as messages in both directions, with one of the three norms."""
         if norm not in self._messages:
             graph = self.heterograph()
             triples, rows = [], []
@@ -404,7 +377,7 @@ class KnowledgeGraph:
         return self._messages[norm]
 
     def walks(self, starts: Tensor, length: int) -> Tensor:
-        """Random walks over the training triples; see ``Walks``."""
+        """Random walks over the training triples, as `Walks` makes them."""
         return self._walks(starts, length)
 
     @cached_property
@@ -412,7 +385,7 @@ class KnowledgeGraph:
         return Walks(self.train, self.num_entities)
 
     def known(self, splits: Sequence[Split] = SPLITS) -> KnownTriples:
-        """Every triple that holds in some splits, for filters to ask about."""
+        """The filter set of some splits."""
         key = tuple(split for split in SPLITS if split in splits)
         if key not in self._known:
             triples = torch.cat([self.split(split) for split in splits])
@@ -420,7 +393,7 @@ class KnowledgeGraph:
         return self._known[key]
 
     def audit(self) -> Audit:
-        """What is odd here: repeats, overlap, unseen names, self-loops, reversed pairs."""
+        """Counts of repeats, overlap of splits, unseen names, self-loops and reversed triples."""
         lines = {split: self.lines(split) for split in SPLITS}
         return Audit.of(self.name, self.num_entities, self.num_relations, lines)
 

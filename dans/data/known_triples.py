@@ -1,4 +1,4 @@
-"""Every triple known to be true, ready to be asked."""
+"""The filter set: the triples known to be true, of the training split or of all splits."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,17 @@ from dans.errors import InputError
 #: Knuth's multiplicative hash, ⌊2⁶⁴/φ⌋ as a signed integer: the high bits of the product are mixed.
 MIX = -7046029254386353131
 
-#: Slots of the hash table per triple, of eight bits each: a false alarm, which costs a binary
-#: search, is about as rare as 1/64.
+#: Slots of the hash table per triple, of eight bits each: about one unknown triple in 64 is taken
+#: for known at first, which costs a binary search.
 SLOTS = 8
 
 
 class KnownTriples(nn.Module):
-    """A set of triples: is this one known, and who else answers (h, r, ?) or (?, r, t)?
+    """A set of triples, with exact membership and all answers to (h, r, ?) and (?, r, t).
 
-    A triple is one sorted integer key, (h·m + r)·n + t, so every answer is exact: membership is a
-    hash table of bits that clears nearly all unknown triples, and a binary search for the rest.
-    The tensors are buffers, which follow ``.to(device)`` and are left out of checkpoints.
+    A triple is an integer key, (h·m + r)·n + t. A hash table of bits rejects nearly all unknown
+    triples; a binary search in the sorted keys decides about the rest. The tensors are buffers,
+    which follow ``.to(device)`` and are left out of checkpoints.
 
     Args:
         triples: (f, 3) int64; repeated triples count once.
@@ -31,7 +31,7 @@ class KnownTriples(nn.Module):
 
     Example:
         >>> known = KnownTriples(torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 2]]), 3, 1)
-        >>> known.contains(torch.tensor([[0, 0, 2], [2, 0, 0]]))
+        >>> known.is_known(torch.tensor([[0, 0, 2], [2, 0, 0]]))
         tensor([ True, False])
         >>> known.tails(heads=torch.tensor([1, 0]), relations=torch.tensor([0, 0]))
         (tensor([0, 1, 1]), tensor([2, 1, 2]))
@@ -72,47 +72,33 @@ class KnownTriples(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the triples lie, and queries are expected."""
+        """The device of the buffers, where queries are expected."""
         return self.by_head.device
 
-    def contains(self, triples: Tensor) -> Tensor:
-        """Which triples are known.
-
-        Args:
-            triples: (..., 3) ids in range.
-
-        Returns:
-            (...) bool.
-        """
+    def is_known(self, triples: Tensor) -> Tensor:
+        """(...) bool, whether each of (..., 3) triples is in the set; ids must be in range."""
         return self._holds(self._key(*triples.unbind(-1)))
 
-    def corrupted(self, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
-        """Which triples are known once an entity has taken the place of one side.
+    def is_known_corrupted(self, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
+        """(b, k) bool, whether corrupted triples are in the set.
 
-        The same as ``contains(dans.models.batch.corrupted(…))``, without making those triples.
+        The same as ``is_known(dans.models.batch.corrupted(…))``, without making those triples.
 
         Args:
             positives: (b, 3) ids in range.
             ids: (b, k) entities.
-            replaces_head: (b, k) bool.
-
-        Returns:
-            (b, k) bool.
+            corrupt_head: (b, k) bool, whether the entity replaces the head or the tail.
         """
         heads, relations, tails = positives.unsqueeze(1).unbind(-1)
-        side = replaces_head.long()
-        # An entity more is a key more for a tail, n·m keys more for a head.
+        side = corrupt_head.long()
+        # The next tail has the next key, the next head the key n·m further on.
         more = torch.addcmul(tails, heads - tails, side)
         torch.sub(ids, more, out=more)
         worth = side.mul_(self.num_entities * self.num_relations - 1).add_(1)
         return self._holds(more.mul_(worth).add_(self._key(heads, relations, tails)))
 
     def tails(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
-        """All known answers to the queries (h, r, ?).
-
-        Args:
-            heads: (b,) ids.
-            relations: (b,) ids.
+        """All known answers to (b,) queries (h, r, ?).
 
         Returns:
             Flat pairs, (p,) each: the row of a query, rising, and an entity that answers it.
@@ -120,29 +106,29 @@ class KnownTriples(nn.Module):
         return self._answers(self.by_head, heads * self.num_relations + relations)
 
     def heads(self, relations: Tensor, tails: Tensor) -> tuple[Tensor, Tensor]:
-        """All known answers to the queries (?, r, t), as ``tails`` gives them."""
+        """All known answers to (b,) queries (?, r, t), in the form of ``tails``."""
         return self._answers(self.by_tail, relations * self.num_entities + tails)
 
     def _key(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
         return (heads * self.num_relations + relations) * self.num_entities + tails
 
     def _holds(self, keys: Tensor) -> Tensor:
-        """Which keys are known: (...) bool."""
+        """(...) bool, whether each key is in the set."""
         shape, keys = keys.shape, keys.flatten()
         found = self.table.index_select(0, self._slot(keys)) >> self._bit(keys) & 1
         suspects = found.nonzero().squeeze(1)
         known = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
         if len(suspects):
             wanted = keys[suspects]
-            place = torch.searchsorted(self.by_head, wanted).clamp_(max=len(self) - 1)
-            known[suspects] = self.by_head[place] == wanted
+            position = torch.searchsorted(self.by_head, wanted).clamp_(max=len(self) - 1)
+            known[suspects] = self.by_head[position] == wanted
         return known.view(shape)
 
     def _table(self, keys: Tensor) -> Tensor:
-        """Slots of eight bits, those of the keys set."""
+        """The hash table: slots of eight bits, one bit set for each key."""
         bits = (self._slot(keys) * 8 + self._bit(keys)).unique()
         table = torch.zeros(1 << self.bits, dtype=torch.uint8, device=keys.device)
-        # Each bit of a slot is there once, so that adding is setting.
+        # The bits are distinct, so that adding them sets them.
         return table.index_add_(0, bits >> 3, (1 << (bits & 7)).to(torch.uint8))
 
     def _slot(self, keys: Tensor) -> Tensor:
@@ -151,11 +137,11 @@ class KnownTriples(nn.Module):
         return slots.bitwise_right_shift_(64 - self.bits).bitwise_and_((1 << self.bits) - 1)
 
     def _bit(self, keys: Tensor) -> Tensor:
-        """Which bit of its slot is a key's: by its own lowest bits, which the slot hardly tells."""
+        """The bit within a slot: the lowest bits of the key, nearly independent of its slot."""
         return keys.to(torch.uint8) & 7
 
     def _answers(self, keys: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         first = torch.searchsorted(keys, queries * self.num_entities)
         count = torch.searchsorted(keys, (queries + 1) * self.num_entities) - first
-        rows, places = ranges(first, count)
-        return rows, keys[places] % self.num_entities
+        rows, positions = ranges(first, count)
+        return rows, keys[positions] % self.num_entities

@@ -1,4 +1,4 @@
-"""Who tells whom what: the messages of a relational graph as flat, sorted tensors."""
+"""The messages of a relational graph convolution as flat, sorted tensors."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Norm = Literal["relation", "node", "code"]
 
 @dataclass(frozen=True, eq=False)
 class MessageGraph:
-    """Every triple as two messages, h to t by edge type r and t to h by edge type r + m.
+    """Two messages for each triple: h to t by edge type r, and t to h by edge type r + m.
 
-    With N_i^r the messages of type r that i receives, deg(i) the number of all that i receives, and
-    N_j^{r,out} those of type r that j sends, a message from j to i by type r weighs
+    With N_i^r the messages of type r that i receives, deg(i) the number of all messages that i
+    receives, and N_j^{r,out} those of type r that j sends, the weight of a message from j to i is
 
         relation: 1/|N_i^r|    node: 1/deg(i)    code: 1/deg(i) · 1/|N_j^{r,out}|
 
-    which are Eq. 1 of the paper (Liu et al. 2024, arXiv:2410.07592), DGL's link prediction example,
-    and the published program of the paper.
+    as in Eq. 1 of DANS (Liu et al. 2024, arXiv:2410.07592), in DGL's link prediction example, and
+    in the published program of DANS.
 
-    Messages are sorted by edge type, then target; those of the first m types, the triples as they
-    are written, fill the first half. Build with `of`, which sorts; nothing else does.
+    Messages are sorted by edge type, then target; the first half is those from head to tail. Only
+    `of` sorts: build with it.
 
     Args:
         sources: (e,) int64 entities that send.
@@ -37,7 +37,7 @@ class MessageGraph:
         weight: (e,) float32.
         num_entities: n.
         num_etypes: 2m.
-        norm: which of the three the weights are.
+        norm: of the weights.
 
     Example:
         >>> graph = MessageGraph.of(torch.tensor([[0, 1, 2], [1, 1, 2], [2, 0, 0]]), 3, 2)
@@ -57,8 +57,8 @@ class MessageGraph:
     num_entities: int
     num_etypes: int
     norm: Norm
-    #: what is derived from these messages and worth keeping as long as they are, by name
-    kept: dict[object, object] = field(default_factory=dict, init=False, repr=False)
+    #: what message passing derives from these messages and keeps with them, by name
+    cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -70,15 +70,14 @@ class MessageGraph:
         *,
         triple_ids: Tensor | None = None,
     ) -> MessageGraph:
-        """The messages of some triples, in both directions.
+        """The messages of (f, 3) triples, in both directions.
 
         Args:
             triples: (f, 3) int64.
             num_entities: n.
             num_relations: m.
-            norm: see the class.
-            triple_ids: (f,) int64 names of the triples, for `restrict`; their positions unless
-                given.
+            norm: of the weights.
+            triple_ids: (f,) int64, by which `restrict` names the triples; default: their positions.
 
         Raises:
             InputError: no such normaliser.
@@ -101,15 +100,11 @@ class MessageGraph:
         )
 
     def __len__(self) -> int:
-        """How many messages: twice the triples."""
+        """The number of messages: twice that of the triples."""
         return len(self.sources)
 
     def restrict(self, keep: Tensor) -> MessageGraph:
-        """The messages of some of the triples, weighted anew; what is sorted stays sorted.
-
-        Args:
-            keep: bool, by triple.
-        """
+        """The messages of the triples where ``keep``, bool by triple, is true, with new weights."""
         kept = keep[self.triple_ids].nonzero().squeeze(1)
         sources, targets, etype, triple_ids = (
             part.index_select(0, kept)
@@ -135,21 +130,21 @@ class MessageGraph:
 
     @property
     def device(self) -> torch.device:
-        """Where the messages are."""
+        """The device of the messages."""
         return self.sources.device
 
 
 def reverse(triple_ids: Tensor) -> Tensor:
-    """Where each message's opposite stands: (e,) positions.
+    """(e,) positions of the opposite of each message.
 
     Args:
-        triple_ids: (e,) the triples of sorted messages, so that the two halves name the same ones.
+        triple_ids: (e,) the triples of sorted messages: each half holds each triple once.
     """
     half = len(triple_ids) // 2
     forth, back = triple_ids[:half], triple_ids[half:]
     here = torch.arange(half, device=triple_ids.device)
-    place = here.new_empty(int(triple_ids.max()) + 1 if half else 0)
-    of_back = place.index_copy(0, forth, here)[back]
+    position = here.new_empty(int(triple_ids.max()) + 1 if half else 0)
+    of_back = position.index_copy(0, forth, here)[back]
     of_forth = torch.empty_like(here).index_copy_(0, of_back, here)
     return torch.cat((of_forth + half, of_back))
 
@@ -157,18 +152,18 @@ def reverse(triple_ids: Tensor) -> Tensor:
 def _weight(
     targets: Tensor, etype: Tensor, triple_ids: Tensor, num_entities: int, norm: Norm
 ) -> Tensor:
-    """The normaliser of each message, by counting sorted runs: (e,) float32."""
+    """(e,) float32 weights of messages."""
     if norm == "relation":
         return _per_relation(targets, etype, num_entities)
     per_node = torch.bincount(targets, minlength=num_entities)[targets].float().reciprocal()
     if norm == "node":
         return per_node
-    # what j sends by r is what j receives by the inverse of r
+    # What j sends by r is what j receives by the inverse of r.
     return per_node * _per_relation(targets, etype, num_entities)[reverse(triple_ids)]
 
 
 def _per_relation(targets: Tensor, etype: Tensor, num_entities: int) -> Tensor:
-    """1/|N_i^r|, (e,): messages of one target and type stand side by side."""
+    """(e,) 1/|N_i^r|: messages of one target and type are adjacent."""
     key = etype * num_entities + targets
     _, run, counts = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
     weight: Tensor = counts.float().reciprocal()[run]

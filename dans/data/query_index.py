@@ -1,4 +1,4 @@
-"""Grouping of triples by query, (h, r, ?) and (?, r, t), and the numbers of the queries."""
+"""Grouping of rows by key, and an index of the queries (h, r, ?) and (?, r, t) of triples."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,12 +33,12 @@ class Groups:
         return cls(numbers, torch.bincount(numbers))
 
     def __len__(self) -> int:
-        """How many groups there are."""
+        """The number of groups."""
         return len(self.counts)
 
     @cached_property
     def rows(self) -> Tensor:
-        """(f,) the rows, group by group, rising within each."""
+        """(f,) the rows sorted by group, rising within each."""
         return self.numbers.argsort(stable=True)
 
     @cached_property
@@ -52,19 +52,19 @@ class Groups:
         return self.rows[self.starts]
 
     def take(self, groups: Tensor) -> Tensor:
-        """The rows of some groups, side by side."""
+        """The rows of some groups, concatenated."""
         return self.rows[ranges(self.starts[groups], self.counts[groups])[1]]
 
 
 def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Consecutive numbers from each start on, side by side.
+    """Ranges of consecutive numbers, concatenated.
 
     Args:
         starts: (q,) int64.
-        counts: (q,) int64, how many from each.
+        counts: (q,) int64, the length of each range.
 
     Returns:
-        Flat pairs, (p,) each: which start, and a number counted from it.
+        Flat pairs, (p,) each: the range, and a number in it.
 
     Example:
         >>> ranges(torch.tensor([5, 2]), torch.tensor([2, 3]))
@@ -76,7 +76,7 @@ def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) -> Tensor:
-    """One integer for each of the two queries of a triple: (side·m + r)·n + given entity.
+    """Integer keys of the two queries of each triple: (side·m + r)·n + the given entity.
 
     Tail queries come first, then head queries, each ordered by relation and then by entity.
 
@@ -86,7 +86,7 @@ def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) 
         num_relations: m, or any number above the relation ids.
 
     Returns:
-        (..., 2): that of (h, r, ?), that of (?, r, t).
+        (..., 2): of (h, r, ?) and of (?, r, t).
     """
     heads, relations, tails = triples.unbind(-1)
     return torch.stack(
@@ -95,14 +95,7 @@ def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) 
 
 
 def distinct_ends(triples: Tensor, num_relations: int) -> Tensor:
-    """How many different heads, and how many different tails, each relation has.
-
-    Args:
-        triples: (f, 3).
-        num_relations: m.
-
-    Returns:
-        (2, m) int64, heads first.
+    """(2, m) int64: the number of distinct heads and of distinct tails of each relation.
 
     Example:
         >>> distinct_ends(torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 2]]), 2)
@@ -116,10 +109,10 @@ def distinct_ends(triples: Tensor, num_relations: int) -> Tensor:
 
 
 class QueryIndex(nn.Module):
-    """The distinct queries (h, r, ?) and (?, r, t) of some triples, numbered.
+    """Numbers of the distinct queries (h, r, ?) and (?, r, t) of some triples.
 
-    A query is looked up by a binary search in the sorted keys of ``query_keys``. State: 8 bytes a
-    query, derived from the triples and left out of checkpoints.
+    A query is looked up by a binary search in the sorted ``query_keys``: 8 bytes a query, left out
+    of checkpoints.
 
     Args:
         triples: (f, 3); repeated queries count once.
@@ -146,33 +139,24 @@ class QueryIndex(nn.Module):
         self.register_buffer("keys", keys, persistent=False)
 
     def __len__(self) -> int:
-        """How many distinct queries."""
+        """The number of distinct queries."""
         return len(self.keys)
 
     def forward(self, triples: Tensor) -> Tensor:
-        """The numbers of the two queries that each triple answers.
+        """(b, 2): the numbers of the queries (h, r, ?) and (?, r, t) of (b, 3) triples.
 
-        Args:
-            triples: (b, 3).
-
-        Returns:
-            (b, 2): that of (h, r, ?), that of (?, r, t). One not among the queries gets the number
-            after the last, so a table with a spare row needs no exception for it.
+        An unknown query gets the number after the last one, which may index a spare row of a table.
         """
         wanted = query_keys(triples, self.num_entities, self.num_relations)
-        place = torch.searchsorted(self.keys, wanted)
-        found = torch.cat((self.keys, self.keys.new_full((1,), -1)))[place] == wanted
-        return torch.where(found, place, len(self))
+        position = torch.searchsorted(self.keys, wanted)
+        found = torch.cat((self.keys, self.keys.new_full((1,), -1)))[position] == wanted
+        return torch.where(found, position, len(self))
 
 
 def last(rows: Tensor) -> Tensor:
-    """Where each distinct number stands last, in the order of the numbers.
+    """The last position of each distinct number, in the order of the numbers.
 
-    Whoever writes to a table by rows that repeat picks one of each by this: a write by index
-    promises no order.
-
-    Args:
-        rows: (p,) int64.
+    A write by repeated indices has no defined order; this picks one of each.
 
     Example:
         >>> last(torch.tensor([5, 2, 5, 2, 9]))
@@ -185,7 +169,7 @@ def last(rows: Tensor) -> Tensor:
 
 
 def repeats(rows: Tensor) -> Tensor:
-    """What stands again beside itself in sorted rows.
+    """Whether each number in sorted rows equals the one before it.
 
     Example:
         >>> repeats(torch.tensor([[2, 5, 5, 5]]))

@@ -1,7 +1,7 @@
-"""Lines to names: tab-separated and N-Triples files, plain or gzipped, one line at a time.
+"""Readers of tab-separated and N-Triples files, plain or gzipped, one line at a time.
 
-Every refusal names the file and the line, counted from 1. Names are text and stay as they are:
-``007``, ``NA`` and ``null`` are names, and only a tab separates columns.
+Errors name the file and the line, counted from 1. Names stay as they are: ``007``, ``NA`` and
+``null`` are names, and only a tab separates columns.
 """
 
 import re
@@ -16,7 +16,7 @@ from dans.errors import InputError, shown
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
-#: head, relation, tail, and whether the line says that they hold
+#: head, relation, tail, label
 Line = tuple[str, str, str, bool]
 
 _BOM = "\ufeff"
@@ -26,20 +26,19 @@ _SUFFIXES = (*_TABLES, ".nt")
 
 
 def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
-    r"""Read the triples of one file, in order, holding one line at a time.
+    r"""The triples of one file and their labels, in order.
 
     ``.tsv`` and ``.txt`` files hold head, relation and tail, separated by tabs; ``.nt`` files hold
     RDF 1.1 N-Triples (https://www.w3.org/TR/n-triples/). A further ``.gz`` means gzip. CRLF and a
     leading byte order mark are accepted.
 
-    An IRI is named by itself, without its brackets; a blank node by its label, which is taken to
-    mean the same node in every file; a literal by its canonical form, quotes, language and datatype
-    included, so that two spellings of one literal are one name and no name holds a tab or a line
-    end.
+    The name of an IRI is the IRI without its brackets; that of a blank node its label, which means
+    the same node in every file; that of a literal its canonical form with quotes, language and
+    datatype, without tabs and line ends.
 
     Args:
         path: the file; its suffixes say how to read it.
-        labelled: whether a fourth column says ``1``, the triple holds, or ``-1``, it does not.
+        labelled: whether there is a fourth column: ``1`` for true, ``-1`` for false.
 
     Raises:
         InputError: a wrong number of columns, an empty name, a label other than 1 and -1, bytes
@@ -76,15 +75,15 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
 
 
 def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
-    """The file of one split in a folder, or None where there is none.
+    """The file of one split in a folder, or None.
 
     Args:
-        folder: where to look for ``train.tsv``, ``train.tsv.gz``, ``train.txt`` and so on.
-        split: which of the three.
+        folder: with ``train.tsv``, ``train.tsv.gz``, ``train.txt`` and so on.
+        split: train, valid or test.
         kinds: the suffixes allowed, each with or without ``.gz``.
 
     Raises:
-        InputError: more than one file claims to be that split, or a folder does.
+        InputError: a folder, or more than one file, has the name of that split.
     """
     names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).exists()]
@@ -98,7 +97,7 @@ def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -
 
 
 def split_files(folder: Path) -> dict[Split, Path]:
-    """The three files of a user's own folder.
+    """The files of the three splits in a folder.
 
     Raises:
         InputError: no such folder, a split without a file, or one with several.
@@ -116,7 +115,7 @@ def split_files(folder: Path) -> dict[Split, Path]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, with nothing in them that belongs into no text."""
+    """Numbered lines, without NUL, byte order marks and carriage returns."""
     for number, line in lines(path):
         if "\0" in line or _BOM in line or "\r" in line:
             raise InputError(f"{path}:{number}: {_intruder(line)}")
@@ -195,7 +194,7 @@ def _n_triples(path: Path) -> Iterator[Line]:
 
 @lru_cache(maxsize=1 << 16)
 def _name(term: str) -> str:
-    """The name of a term: the same for every spelling of it, and different for different terms."""
+    """The name of a term, the same for every spelling of it."""
     if term[0] == "<":
         name = _unescaped(term[1:-1])
         if not _ABSOLUTE.fullmatch(name):
@@ -222,5 +221,5 @@ def _character(escape: re.Match[str]) -> str:
         return _CHARACTERS[code]
     point = int(code[1:], 16)
     if point == 0 or 0xD800 <= point < 0xE000 or point > 0x10FFFF:
-        raise ValueError(f"{escape[0]} stands for no character that a name may hold")
+        raise ValueError(f"{escape[0]} is not a character that a name may contain")
     return chr(point)

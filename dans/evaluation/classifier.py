@@ -105,7 +105,7 @@ def logits(
     lines = triples.to(entities.device)
     most = max(1, NUMBERS // entities.shape[1])
     size = entities.element_size()
-    budget = budget or Budget(place=entities.device)
+    budget = budget or Budget(device=entities.device)
     with eval_mode(decoder):
         parts = budget.chunks(
             len(lines),

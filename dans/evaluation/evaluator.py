@@ -262,7 +262,7 @@ class Evaluator:
         wide = _tile_width(rows, entities)
         held = query_cost(decoder, rows) + score_cost(decoder, rows, wide)
         fixed = held * size + queries.bytes_held(most, n, size)
-        budget = self.budget or Budget(place=entities.device)
+        budget = self.budget or Budget(device=entities.device)
 
         def competitors(block: slice) -> Tensor:
             # A function, so that the scores of one part are freed before the next are computed.

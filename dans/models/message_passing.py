@@ -186,9 +186,9 @@ class Plan(NamedTuple):
     def of(cls, messages: MessageGraph, dtype: torch.dtype) -> Plan:
         """The plan of a message graph, cached in it."""
         key = ("plan", dtype)
-        if key not in messages.kept:
-            messages.kept[key] = cls.make(messages, dtype)
-        return cast(Plan, messages.kept[key])
+        if key not in messages.cache:
+            messages.cache[key] = cls.make(messages, dtype)
+        return cast(Plan, messages.cache[key])
 
     @classmethod
     def make(cls, messages: MessageGraph, dtype: torch.dtype) -> Plan:
@@ -279,12 +279,12 @@ def _multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
 
 def _receivers(messages: MessageGraph) -> tuple[Tensor, Tensor]:
     """Is a message the first of its edge type and target, (e,)? How many are, by type, (2, m)."""
-    if "receivers" not in messages.kept:
+    if "receivers" not in messages.cache:
         key = messages.etype * messages.num_entities + messages.targets
         first = torch.cat((key.new_ones(1, dtype=torch.bool), key[1:] != key[:-1]))
         number = torch.bincount(messages.etype[first], minlength=messages.num_etypes)
-        messages.kept["receivers"] = first, number.view(2, -1)
-    return cast(tuple[Tensor, Tensor], messages.kept["receivers"])
+        messages.cache["receivers"] = first, number.view(2, -1)
+    return cast(tuple[Tensor, Tensor], messages.cache["receivers"])
 
 
 def _pad(hubs: list[int]) -> tuple[list[Bucket], list[int], int]:
@@ -344,8 +344,8 @@ class _SumByBasis(torch.autograd.Function):
 
 def _by_target(messages: MessageGraph) -> tuple[Sparse, Tensor]:
     """The pattern of Σ_r A_r, with an entry per message, and the order of the messages in it."""
-    if "by target" not in messages.kept:
-        messages.kept["by target"] = Sparse.pattern(
+    if "by target" not in messages.cache:
+        messages.cache["by target"] = Sparse.pattern(
             messages.targets, messages.sources, messages.num_entities
         )
-    return cast(tuple[Sparse, Tensor], messages.kept["by target"])
+    return cast(tuple[Sparse, Tensor], messages.cache["by target"])

@@ -75,7 +75,7 @@ class Predictor:
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
         self.calibration, self.about = calibration, about
-        self.budget = Budget(place=entities.device) if budget is None else budget
+        self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
     def load(
@@ -239,7 +239,7 @@ class Predictor:
 
     def _splits(self, ids: Tensor) -> list[tuple[Split, ...]]:
         """The splits that hold each of (f, 3) triples."""
-        known = [self.kg.known((split,)).contains(ids).tolist() for split in SPLITS]
+        known = [self.kg.known((split,)).is_known(ids).tolist() for split in SPLITS]
         return [tuple(compress(SPLITS, held)) for held in zip(*known, strict=True)]
 
     def _answers(
@@ -326,7 +326,7 @@ class Predictor:
         else:
             triples = ids.unsqueeze(1).repeat(1, self.kg.num_relations, 1)
             triples[:, :, 1] = torch.arange(self.kg.num_relations)
-            rows, answers = known.contains(triples).nonzero(as_tuple=True)
+            rows, answers = known.is_known(triples).nonzero(as_tuple=True)
         return rows.to(self.entities.device), answers.to(self.entities.device)
 
 

@@ -1,1 +1,1 @@
-"""Runs to one page that a person can read: what was trained, how well, and where it fails."""
+"""A report of trained runs as one self-contained HTML page."""

@@ -1,34 +1,36 @@
-"""What a run wrote down as it trained, as curves: metrics, terms of the loss, its sampler."""
+"""Learning curves of runs: validation metrics, losses, and diagnosis of the sampler, by step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
 from dans.training.run import OBJECTS, Run
 
-#: Numbers beyond this are not drawn: an exploded loss, of which no axis would fit on a page.
+#: Larger values, of a loss that diverged, are not drawn: no axis would hold the others beside them.
 HUGE = 1e30
 
 #: Points of a curve at the most.
 MOST = 200
-#: Points after step 0 that make a curve without it.
+#: Points after step 0 that a curve needs to be drawn without it.
 ENOUGH = 3
 
-#: What a diagnosis of a sampler says, in words; see ``dans.samplers.dans.diagnostics``.
+#: Numbers of a sampler's diagnosis, explained; see ``dans.samplers.dans.diagnostics``.
 MEANING = {
-    "discriminator_auc": "how well the discriminator tells generated from real; 0.5: not at all",
-    "auxiliary_accuracy": "how often the discriminator knows the pathway of a generated negative",
+    "discriminator_auc": "how well the discriminator tells entities from generated negatives; "
+    "0.5: not at all",
+    "auxiliary_accuracy": "how often the discriminator recognises a generated negative's pathway",
     "pathway_cosine": "cosine between the mean generated negatives of the two pathways",
-    "norm_ratio": "length of generated negatives over that of entities",
-    "spread": "distance of two generated negatives of one query, over that of entities",
+    "norm_ratio": "mean norm of generated negatives over that of entities",
+    "diversity": "mean distance between generated negatives of one query, over that of entities",
     "above_positive": "share of generated negatives that score above their positive triple",
     "nearest_uncorrupted": "share whose nearest entity is the uncorrupted one",
-    "nearest_true": "share whose nearest entity is the corrupted one",
+    "nearest_true": "share whose nearest entity is the true answer",
     "nearest_known": "share whose nearest entity makes a known triple",
 }
-#: Endings of a diagnosis that name a pathway.
-WAYS = ("entity", "relation")
+#: The last word of a diagnosis that concerns one pathway.
+PATHWAYS = ("entity", "relation")
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Curve:
     """Values by step.
 
     Args:
-        name: which of the curves of a chart.
+        name: its label in the legend.
         points: (step, value), by step.
-        run: the place of its run among those of the page.
-        part: of what it tells one: a side, or a pathway.
+        run: the position of its run among those of the page.
+        part: the side or pathway that it shows, if only one.
     """
 
     name: str
@@ -50,13 +52,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that share their axes.
-
-    Args:
-        title: what is drawn.
-        note: what it means.
-        curves: at least one, each with a point.
-    """
+    """Curves on common axes, at least one, each with a point."""
 
     title: str
     note: str
@@ -64,12 +60,12 @@ class Chart:
 
 
 def recorded(run: Run) -> list[dict[str, Any]]:
-    """The lines of a run's metrics, of which every part that is shown is what it should be.
+    """The lines of a run's metrics, checked, under today's names.
 
     Raises:
-        InputError: one is not; the message names file, line and key.
+        InputError: a value is no number; the message names file, line and key.
     """
-    lines = run.metrics()
+    lines = [renamed_metrics(line) for line in run.metrics()]
     for row, line in enumerate(lines, start=1):
         where = f"{run.path / 'metrics.jsonl'}:{row}: "
         if "seconds" in line:
@@ -80,7 +76,7 @@ def recorded(run: Run) -> list[dict[str, Any]]:
 
 
 def number(content: Mapping[str, Any], key: str, where: str) -> float:
-    """A number of plain data; unlike in ``dans.config.reading.field``, NaN and infinities are some.
+    """A number read from JSON; unlike in ``dans.config.reading.field``, NaN and infinity pass.
 
     Example:
         >>> number({"mrr": float("nan")}, "mrr", "report.json: ")
@@ -91,18 +87,18 @@ def number(content: Mapping[str, Any], key: str, where: str) -> float:
 
 
 def charts(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Chart]]:
-    """The charts of some runs, by the name of a group: validation, loss, sampler.
+    """The charts of some runs, by group: validation, loss, sampler.
 
     Args:
-        runs: what they ``recorded``, by name; they are drawn over each other.
+        runs: what they ``recorded``, by name. One run shows heads, tails and both; several runs
+            are drawn on common axes, both sides together.
     """
     several = len(runs) > 1
     found: dict[str, dict[str, list[Curve]]] = {"validation": {}, "loss": {}, "sampler": {}}
     for place, (run, lines) in enumerate(runs.items()):
-        for title, curve, points in _curves(lines, apart=not several):
-            group, _, name = title.partition("/")
-            label = " · ".join(part for part in (run if several else "", curve) if part)
-            found[group].setdefault(name, []).append(Curve(label, points, place, curve))
+        for (group, title, part), points in _curves(lines, sides=not several).items():
+            label = " · ".join(text for text in (run if several else "", part) if text)
+            found[group].setdefault(title, []).append(Curve(label, thinned(points), place, part))
     return {
         group: [Chart(name, MEANING.get(name, ""), tuple(curves)) for name, curves in of.items()]
         for group, of in found.items()
@@ -111,36 +107,39 @@ def charts(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Ch
 
 
 def _curves(
-    lines: Sequence[Mapping[str, Any]], *, apart: bool
-) -> list[tuple[str, str, tuple[tuple[float, float], ...]]]:
-    """Title of the chart, name of the curve and its points, of one run."""
-    wanted: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    lines: Sequence[Mapping[str, Any]], *, sides: bool
+) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
+    """The points of one run by group, title of the chart, and side or pathway."""
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    step = 0.0
 
-    def add(title: str, curve: str, step: float, value: float | None) -> None:
+    def add(group: str, title: str, value: float | None, part: str = "") -> None:
         if value is not None and abs(value) < HUGE:
-            wanted.setdefault((title, curve), []).append((step, value))
+            found.setdefault((group, title, part), []).append((step, value))
 
     for line in lines:
         step = line["step"]
-        for side in ("both", "heads", "tails") if apart else ("both",):
+        for side in ("both", "heads", "tails") if sides else ("both",):
             for metric in ("mrr", "hits@1", "hits@10"):
                 value = line.get(side, {}).get(metric)
-                add(f"validation/{metric}", side if apart else "", step, value)
+                add("validation", metric, value, side if sides else "")
         for metric in ("nll", "auc"):
-            add(f"validation/{metric}", "", step, line.get("classification", {}).get(metric))
+            add("validation", metric, line.get("classification", {}).get(metric))
         for name, value in line.get("train", {}).items():
-            add(f"loss/{name}", "", step, value)
+            add("loss", name, value)
         for name, value in line.get("sampler", {}).items():
-            what, _, way = name.rpartition("_")
-            told = what if way in WAYS else name
-            add(f"sampler/{told}", f"{way} way" if way in WAYS else "", step, value)
-    return [(title, curve, thinned(points)) for (title, curve), points in wanted.items()]
+            title, _, pathway = name.rpartition("_")
+            if pathway in PATHWAYS:
+                add("sampler", title, value, f"{pathway} pathway")
+            else:
+                add("sampler", name, value)
+    return found
 
 
 def thinned(
     points: Sequence[tuple[float, float]], most: int = MOST
 ) -> tuple[tuple[float, float], ...]:
-    """At most so many points, evenly spread, the first and the last among them.
+    """At most so many points, evenly spaced, the first and the last among them.
 
     Example:
         >>> thinned([(float(i), 0.0) for i in range(9)], 3)
@@ -152,9 +151,9 @@ def thinned(
 
 
 def begun(chart: Chart) -> Chart:
-    """A chart whose axis need not reach to values from before training, and a note of them.
+    """A chart without the values at step 0 where these would take more than half of the axis.
 
-    Where the values at step 0 alone take more than half of it, they are left to the note.
+    The note then gives them.
 
     Example:
         >>> early = Chart("mrr", "", (Curve("", ((0, 0.01), (9, 0.6), (18, 0.7), (27, 0.72))),))

@@ -1,4 +1,4 @@
-"""Where a run's negatives lie: the points of the t-SNE picture, each with its name."""
+"""The embedding plot: t-SNE coordinates of true tails and negatives, with their names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch import Tensor
 from dans.analysis.diversity import (
     TRUTH,
     Group,
-    asked,
+    diversity_within_query,
+    evenly,
     gather,
     measure,
     project,
-    spread_out,
-    spread_within,
+    relation_triples,
 )
 from dans.errors import InputError
 from dans.runs.train import Trained
@@ -26,17 +26,20 @@ MOST = 400
 #: Points that t-SNE needs.
 FEWEST = 8
 
+#: True tails and negatives by origin, the true tails first.
+Drawn = Mapping[str, Group]
+
 
 @dataclass(frozen=True)
 class Point:
-    """One entity, or one embedding that was generated.
+    """An entity or a generated embedding in the plane.
 
     Args:
         x: from left to right.
         y: from the bottom up.
-        name: of the entity; of the one nearest to it, for a generated embedding.
-        generated: was it?
-        query: what it answers; empty for a true tail.
+        name: of the entity, or of the one nearest to a generated embedding.
+        generated: True for a generated embedding.
+        query: the query that a negative was drawn for; empty for a true tail.
     """
 
     x: float
@@ -48,15 +51,15 @@ class Point:
 
 @dataclass(frozen=True)
 class EmbeddingPlot:
-    """All points of a picture.
+    """True tails of a relation and negatives, in the plane.
 
     Args:
-        relation: whose tails they stand for.
-        triples: lines of the relation, for which negatives were drawn.
-        of: its lines in training.
+        relation: its name.
+        triples: training triples of the relation that negatives were drawn for.
+        of: how many training triples it has.
         points: by origin, the true tails first.
-        drawn: how many there are of each origin, shown or not.
-        numbers: what ``measured`` says of each origin; empty until that is asked.
+        drawn: how many embeddings there are of each origin, shown or not.
+        numbers: of each origin, by ``measured``; empty until then.
     """
 
     relation: str
@@ -67,47 +70,46 @@ class EmbeddingPlot:
     numbers: Mapping[str, Mapping[str, float | None]]
 
 
-#: What was drawn, by origin, the true tails first.
-Drawn = Mapping[str, Group]
-
-
 def draw(trained: Trained, *, triples: int = 60) -> Drawn | str:
-    """The true tails of the relation with most training lines, and the negatives against them.
+    """The true tails of the most frequent relation, and negatives for its tail queries.
 
     Args:
         trained: the run.
         triples: of the relation, for which negatives are drawn.
 
     Returns:
-        What was drawn; or why there is nothing, in a sentence.
+        Embeddings by origin; or a sentence that says why there are none.
     """
-    kg, relation = trained.kg, _relation(trained)
     seed_everything(trained.config.train.seed)
     try:
         return gather(
-            kg, trained.model, trained.sampler, trained.entities, relation, queries=triples
+            trained.kg,
+            trained.model,
+            trained.sampler,
+            trained.entities,
+            _most_frequent_relation(trained),
+            queries=triples,
         )
     except InputError as error:
         return f"There is no picture: {error}."
 
 
-def _relation(trained: Trained) -> int:
-    """The one that stands in most training lines."""
+def _most_frequent_relation(trained: Trained) -> int:
     return int(trained.kg.train[:, 1].mode().values)
 
 
 def embedding_plot(trained: Trained, drawn: Drawn, *, triples: int = 60) -> EmbeddingPlot | str:
-    """Where lies what was drawn, a share of it.
+    """The plot of at most ``MOST`` embeddings of each origin.
 
     Args:
         trained: the run.
-        drawn: by ``draw``, for the same triples.
-        triples: as there.
+        drawn: by ``draw``, for as many triples.
+        triples: as in ``draw``.
 
     Returns:
-        The points; or why there is no picture, in a sentence.
+        The plot; or a sentence that says why there is none.
     """
-    kg, relation = trained.kg, _relation(trained)
+    kg, relation = trained.kg, _most_frequent_relation(trained)
     groups = {name: thinned(group) for name, group in drawn.items()}
     few = sum(len(group.embeddings) for group in groups.values()) < FEWEST
     if few or trained.entities.shape[1] < 2:
@@ -116,32 +118,28 @@ def embedding_plot(trained: Trained, drawn: Drawn, *, triples: int = 60) -> Embe
         places = project(groups)
     except ImportError:
         return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
-    rows = asked(kg, relation, triples)
-    points = {
-        name: tuple(
-            Point(float(x), float(y), one, not group.names, query)
-            for (x, y), one, query in zip(
-                places[name],
-                names(trained, group),
-                queries(trained, rows, group) if name != TRUTH else [""] * len(group.embeddings),
-                strict=True,
+    rows = relation_triples(kg, relation, triples)
+    points = {}
+    for origin, group in groups.items():
+        queries = (
+            [""] * len(group.embeddings) if origin == TRUTH else _queries(trained, rows, group)
+        )
+        points[origin] = tuple(
+            Point(float(x), float(y), name, not group.names, query)
+            for (x, y), name, query in zip(
+                places[origin], _names(trained, group), queries, strict=True
             )
         )
-        for name, group in groups.items()
-    }
     counts = {name: len(group.embeddings) for name, group in drawn.items()}
     every = int((kg.train[:, 1] == relation).sum())
     return EmbeddingPlot(kg.relations[relation], len(rows), every, points, counts, {})
 
 
 def measured(runs: Sequence[Drawn]) -> list[dict[str, dict[str, float | None]]]:
-    """What ``dans.analysis.diversity.measure`` says of what each of some runs drew.
+    """Diversity and separability of what each run drew, comparable between runs.
 
-    Of every origin but the true tails as many points are measured, in every run, evenly spread: the
-    share of distinct ones depends on how many they are. Distances within a query are of all drawn.
-
-    Args:
-        runs: what was drawn by each.
+    Equally many embeddings of every origin but the true tails are measured, in every run, evenly
+    spaced: the share of distinct ones depends on their number. Diversity within a query is of all.
     """
     sizes = [len(g.embeddings) for drawn in runs for name, g in drawn.items() if name != TRUTH]
     size = min([MOST, *sizes])
@@ -150,29 +148,29 @@ def measured(runs: Sequence[Drawn]) -> list[dict[str, dict[str, float | None]]]:
         groups = {n: thinned(g, MOST if n == TRUTH else size) for n, g in drawn.items()}
         numbers = measure(groups)
         for name, group in drawn.items():
-            numbers[name]["spread_within_query"] = spread_within(group)
+            numbers[name]["diversity_within_query"] = diversity_within_query(group)
         found.append(numbers)
     return found
 
 
 def thinned(group: Group, most: int | None = None) -> Group:
-    """At most so many points of a group, evenly spread; without a number, ``MOST``."""
-    chosen = spread_out(torch.arange(len(group.embeddings)), MOST if most is None else most)
-    named = tuple(group.names[i] for i in chosen.tolist()) if group.names else ()
-    place = chosen.to(group.embeddings.device)
-    return Group(group.embeddings[place], group.queries[place], named)
+    """At most so many embeddings of a group, evenly spaced; ``MOST`` by default."""
+    chosen = evenly(torch.arange(len(group.embeddings)), MOST if most is None else most)
+    names = tuple(group.names[i] for i in chosen.tolist()) if group.names else ()
+    rows = chosen.to(group.embeddings.device)
+    return Group(group.embeddings[rows], group.queries[rows], names)
 
 
-def names(trained: Trained, group: Group) -> list[str]:
-    """The entity of each point; the nearest one, where the points are generated."""
+def _names(trained: Trained, group: Group) -> list[str]:
+    """The entity of each embedding, or the nearest one."""
     if group.names:
         return list(group.names)
     found = nearest(group.embeddings, trained.entities)
     return [trained.kg.entities[i] for i in found.tolist()]
 
 
-def queries(trained: Trained, rows: Tensor, group: Group) -> list[str]:
-    """What each point answers, as ``head, relation, ?``."""
+def _queries(trained: Trained, rows: Tensor, group: Group) -> list[str]:
+    """The query of each embedding, as ``head, relation, ?``."""
     kg = trained.kg
     heads, relations, _ = rows[group.queries.cpu()].unbind(1)
     return [

@@ -1,12 +1,12 @@
-"""Numbers as text: decimals, counts, shares, p values, and which of several is the best."""
+"""Numbers as text, titles of metrics, and the best of several values."""
 
 import math
 from collections.abc import Iterable, Mapping
 
-#: What stands where there is no number.
+#: Shown for a missing number.
 NOTHING = "–"
 
-#: Metrics of ranking, by the name of a column.
+#: Titles of the metrics of ranking.
 METRICS = {
     "mrr": "MRR",
     "hits@1": "Hits@1",
@@ -79,19 +79,18 @@ def percent(share: float) -> str:
 
 
 def heading(name: str) -> str:
-    """The name of a metric or a diagnosis, as a person writes it.
+    """The name of a metric or a diagnosis, as it is shown.
 
     Example:
         >>> heading("hits@10"), heading("discriminator_auc"), heading("l2")
         ('Hits@10', 'discriminator AUC', 'l2')
     """
-    written = {"auc": "AUC", "nll": "NLL", "discriminator": "discriminator", "way": "pathway"}
-    written["spread"] = "diversity"
+    written = {"auc": "AUC", "nll": "NLL"}
     return METRICS.get(name) or " ".join(written.get(word, word) for word in name.split("_"))
 
 
 def column(rows: Iterable[Mapping[str, float]], key: str) -> list[float | None]:
-    """One number of several runs; None where a run lacks it.
+    """A metric of several runs; None where a run lacks it.
 
     Example:
         >>> column([{"mrr": 0.5}, {}], "mrr")
@@ -101,7 +100,7 @@ def column(rows: Iterable[Mapping[str, float]], key: str) -> list[float | None]:
 
 
 def best(values: Iterable[float | None], *, lowest: bool = False, digits: int = 4) -> list[bool]:
-    """Which of several runs' values are the best, to the digits shown; none where all are equal.
+    """Marks the best of several values, to the digits shown; none where all are equal.
 
     Example:
         >>> best([0.5, None, 0.7]), best([0.5]), best([1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Runs to all that a report says of them, as plain data."""
+"""Everything a report shows of trained runs, as dataclasses."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,36 +26,36 @@ from dans.training.run import Run, Which
 
 log = logging.getLogger(__name__)
 
-#: Short for the names of runs; more than there are letters, nobody reads side by side.
+#: Letters that stand for the names of runs; a report compares no more runs than there are letters.
 LETTERS = "ABCDEFGH"
 
-#: What may differ between a report kept in a folder and the ranks found now.
+#: Tolerated difference between the metrics of a run's saved report and those of this report.
 TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that a report says.
+    """Everything a report shows.
 
     Args:
         split: whose triples were ranked.
         which: the checkpoints that ranked them, best or last.
-        unjudged: letters of the runs whose folders keep no report of test.
-        data: of the data set.
-        runs: one or several, of the same triples.
-        classes: the queries by class of relation.
-        degrees: by training triples of the answer.
-        relations: by relation.
+        unevaluated: letters of the runs without a saved report of test.
+        data: audit of the data set.
+        runs: one or several, trained on the same data set.
+        classes: metrics by class of relation.
+        degrees: metrics by degree of the answer.
+        relations: metrics by relation.
         pairs: differences of every later run to the first, by its letter.
         seeds: differences of recipes over several seeds.
-        charts: curves of training, by group.
+        charts: learning curves, by group.
     """
 
     split: Split
     which: Which
-    unjudged: tuple[str, ...]
+    unevaluated: tuple[str, ...]
     data: DataSet
-    runs: tuple["OfRun", ...]
+    runs: tuple["RunSummary", ...]
     classes: tuple[Part, ...]
     degrees: tuple[Part, ...]
     relations: tuple[Part, ...]
@@ -65,34 +65,34 @@ class Page:
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """What is said of one run.
+class RunSummary:
+    """What a report shows of one run by itself.
 
     Args:
-        letter: short for its name, A for the first.
-        name: its own among those of the page.
+        letter: A for the first run.
+        name: the shortest end of its path that no other run of the page has.
         step: of the checkpoint.
-        report: its metrics and their protocol.
-        kept: whether the folder's own report says the same, in a sentence.
-        agrees: does it?
-        seconds: of training, up to its last validation.
-        parameters: numbers that the model learnt.
-        config: its options.
-        environment: what it was made with.
-        embedding_plot: where its negatives lie; or why that is not known, in a sentence.
-        worst: its worst answers.
-        missing: triples of no split that score high.
-        asked: queries looked through for those.
-        classification: what ``runs.evaluate.classify`` says; empty where lines carry no labels.
-        reliability: of its probabilities, by calibration; empty without one, or without labels.
+        report: metrics and protocol.
+        agrees: False where the saved report has other metrics.
+        agreement: the same in a sentence.
+        seconds: of training, up to the last validation.
+        parameters: number of trainable parameters.
+        config: options.
+        environment: versions, machine and command that trained it; empty where not recorded.
+        embedding_plot: of its negatives; or a sentence that says why there is none.
+        worst: the queries answered worst.
+        missing: high-scoring triples of no split.
+        searched: how many queries were searched for these.
+        classification: by ``runs.evaluate.classify``; empty without labelled lines.
+        reliability: by calibration; empty without one, or without labelled lines.
     """
 
     letter: str
     name: str
     step: int
     report: EvaluationReport
-    kept: str
     agrees: bool
+    agreement: str
     seconds: float
     parameters: int
     config: dict[str, Any]
@@ -100,7 +100,7 @@ class OfRun:
     embedding_plot: EmbeddingPlot | str
     worst: list[Wrong]
     missing: list[Missing]
-    asked: int
+    searched: int
     classification: Mapping[str, Any]
     reliability: dict[str, Reliability]
 
@@ -112,43 +112,48 @@ def gather(
     which: Which = "best",
     triples: int = 60,
 ) -> Page:
-    """Load runs, rank a split by each, and look at what came out.
+    """Load runs, rank a split by each, and collect what a report shows.
 
     Args:
-        folders: of the runs, each once; the others are compared with the first.
-        split: whose triples are ranked; None: test, if every run was evaluated on it,
-            or else valid.
-        which: of their checkpoints.
+        folders: of the runs, each once; later ones are compared with the first.
+        split: whose triples are ranked; None: test if every run was evaluated on it, else valid.
+        which: best or last checkpoints.
         triples: of one relation, for which negatives are drawn for the embedding plot.
 
     Raises:
-        InputError: a folder is no run, two runs are of different triples, or an option is out of
-            range.
+        InputError: a folder is no run, two runs were trained on different data, or an option is
+            out of range.
     """
     _check(folders, triples)
     lines = [recorded(Run(folder)) for folder in folders]
-    unjudged = [i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()]
-    if unjudged and split is None:
-        which_ones = ", ".join(str(folders[i]) for i in unjudged)
-        log.warning("%s: not evaluated on test yet; every run is ranked on valid", which_ones)
-    split = split or ("valid" if unjudged else "test")
-    found, drawn = [], []
-    for folder, trained in _loaded(folders, which):
-        about, ranks = of_run(folder, trained, split=split, which=which)
-        drawn.append(draw(trained, triples=triples))
-        found.append((replace(about, embedding_plot=_picture(trained, drawn[-1], triples)), ranks))
-    names, every = short_names(folders), [ranks for _, ranks in found]
-    runs = tuple(
-        replace(run, letter=letter, name=name, seconds=of[-1].get("seconds", 0.0) if of else 0.0)
-        for letter, name, of, (run, _) in zip(LETTERS, names, lines, found, strict=False)
-    )
+    missing_report = [
+        i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()
+    ]
+    if missing_report and split is None:
+        paths = ", ".join(str(folders[i]) for i in missing_report)
+        log.warning("%s: not evaluated on test yet; every run is ranked on valid", paths)
+    split = split or ("valid" if missing_report else "test")
+    summaries, every, drawn = [], [], []
+    names = short_names(folders)
+    for i, (folder, trained) in enumerate(_loaded(folders, which)):
+        summary, ranks = summarise(folder, trained, split=split, which=which)
+        groups = draw(trained, triples=triples)
+        plot = (
+            groups if isinstance(groups, str) else embedding_plot(trained, groups, triples=triples)
+        )
+        seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
+        summary = replace(summary, letter=LETTERS[i], name=names[i], seconds=seconds)
+        summaries.append(replace(summary, embedding_plot=plot))
+        every.append(ranks)
+        drawn.append(groups)
+    runs = _with_numbers(summaries, drawn)
     kg = trained.kg
     return Page(
         split=split,
         which=which,
-        unjudged=tuple(LETTERS[i] for i in unjudged),
+        unevaluated=tuple(LETTERS[i] for i in missing_report),
         data=DataSet.of(kg),
-        runs=_with_numbers(runs, drawn),
+        runs=runs,
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
@@ -159,7 +164,7 @@ def gather(
 
 
 def _check(folders: Sequence[Path], triples: int) -> None:
-    """Can these be shown together? Refused before the first is loaded."""
+    """Refuse folders that cannot be shown together, before the first is loaded."""
     if not 1 <= len(folders) <= len(LETTERS):
         raise InputError(f"RUN: expected 1 to {len(LETTERS)} folders of runs, got {len(folders)}")
     if len({folder.resolve() for folder in folders}) < len(folders):
@@ -171,7 +176,7 @@ def _check(folders: Sequence[Path], triples: int) -> None:
 
 
 def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
-    """Run after run, all of the same triples."""
+    """Load run after run, all of the same data set."""
     digest = ""
     for folder in folders:
         log.info("reading %s", folder)
@@ -185,64 +190,64 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
         yield folder, trained
 
 
-def _picture(trained: Trained, drawn: Drawn | str, triples: int) -> EmbeddingPlot | str:
-    return drawn if isinstance(drawn, str) else embedding_plot(trained, drawn, triples=triples)
-
-
-def _with_numbers(runs: Sequence[OfRun], drawn: Sequence[Drawn | str]) -> tuple[OfRun, ...]:
-    """Runs whose embedding plots have their numbers, all from as many points."""
-    groups = {
-        run.letter: of
-        for run, of in zip(runs, drawn, strict=True)
-        if isinstance(run.embedding_plot, EmbeddingPlot) and not isinstance(of, str)
-    }
-    numbers = dict(zip(groups, measured(list(groups.values())), strict=True))
+def _with_numbers(
+    runs: Sequence[RunSummary], drawn: Sequence[Drawn | str]
+) -> tuple[RunSummary, ...]:
+    """Add their numbers to the embedding plots, ``measured`` on all runs together."""
+    plotted = [
+        groups
+        for run, groups in zip(runs, drawn, strict=True)
+        if isinstance(run.embedding_plot, EmbeddingPlot) and not isinstance(groups, str)
+    ]
+    numbers = iter(measured(plotted))
     return tuple(
-        replace(run, embedding_plot=replace(run.embedding_plot, numbers=numbers[run.letter]))
+        replace(run, embedding_plot=replace(run.embedding_plot, numbers=next(numbers)))
         if isinstance(run.embedding_plot, EmbeddingPlot)
         else run
         for run in runs
     )
 
 
-def of_run(folder: Path, trained: Trained, *, split: Split, which: Which) -> tuple[OfRun, Ranks]:
-    """What is said of one run by itself, and its ranks."""
+def summarise(
+    folder: Path, trained: Trained, *, split: Split, which: Which
+) -> tuple[RunSummary, Ranks]:
+    """What a report shows of one run, without its embedding plot, and its ranks."""
     kg, decoder, entities = trained.kg, trained.model.decoder, trained.entities
     budget = budget_of(folder, trained)
     evaluator = Evaluator(kg, split, budget=budget)
     ranks = evaluator.ranks(decoder, entities)
     report = evaluator.report(ranks)
-    agrees, kept = compared(folder, report, split=split, which=which)
+    agrees, agreement = compared(folder, report, split=split, which=which)
     fitted = fitted_of(folder, trained, which, budget)
     platt = fitted.calibrations.get("platt") if fitted else None
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
-    guesses, asked = missing(predictor, ranks.triples)
+    candidates, searched = missing(predictor, ranks.triples)
     labelled = has_both(kg, split)
-    about = OfRun(
+    summary = RunSummary(
         letter=LETTERS[0],
         name=short_names([folder])[0],
         step=trained.step,
         report=report,
-        kept=kept,
         agrees=agrees,
+        agreement=agreement,
         seconds=0.0,
         parameters=sum(p.numel() for p in trained.model.parameters()),
         config=trained.config.plain(),
         environment=environment(folder),
         embedding_plot="",
         worst=worst(predictor, ranks),
-        missing=guesses,
-        asked=asked,
+        missing=candidates,
+        searched=searched,
         classification=classify(trained, split, fitted, budget=budget) if labelled else {},
         reliability=reliability(trained, split, fitted, budget) if labelled and fitted else {},
     )
-    return about, ranks
+    return summary, ranks
 
 
 def compared(
     folder: Path, report: EvaluationReport, *, split: Split, which: Which
 ) -> tuple[bool, str]:
-    """Do the ranks found now give the report that the folder keeps? Yes or no, and a sentence."""
+    """Whether a new report agrees with the one saved in the folder, and a sentence about it."""
     name = report_name(split=split, which=which)
     if not (folder / name).exists():
         return True, f"Ranked for this page; the folder keeps no {name}."
@@ -253,7 +258,7 @@ def compared(
             if metric not in numbers:
                 return False, f"{name} has no {metric} of {side}; ranks found now give {value}."
             kept = number(numbers, metric, f"{where}{side}.")
-            # So written that NaN is no agreement.
+            # A NaN never agrees.
             if not abs(kept - value) <= TOLERANCE * max(1.0, abs(value)):
                 return False, f"{name} has {metric} of {side} {kept}, ranks found now {value}."
     if before.get("protocol") != now["protocol"]:
@@ -262,15 +267,15 @@ def compared(
 
 
 def environment(folder: Path) -> dict[str, Any]:
-    """What a run was made with; empty where that was not written down."""
+    """The recorded environment of a run; empty where there is none."""
     name = "environment.json"
     return Run(folder).read_json(name) if (folder / name).exists() else {}
 
 
 def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:
-    """Thresholds and calibrations of a run, kept or fitted now; None where nothing is labelled.
+    """Thresholds and calibrations of a run, saved or fitted now; None without labelled lines.
 
-    Where calibrations cannot be had, thresholds alone, and a warning says why.
+    Where calibration fails, thresholds alone, with a warning.
     """
     if not has_both(trained.kg, "valid"):
         return None
@@ -284,18 +289,18 @@ def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> F
 def reliability(
     trained: Trained, split: Split, fitted: Fitted, budget: Budget
 ) -> dict[str, Reliability]:
-    """How often lines of a probability hold, as they are and by each calibration."""
+    """Reliability diagrams of the uncalibrated and the calibrated probabilities."""
     if not fitted.calibrations:
         return {}
     classifier = Classifier(trained.kg, split, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
-    told = {"uncalibrated": scores.double().sigmoid()}
-    told |= {name: one.probabilities(scores) for name, one in fitted.calibrations.items()}
-    return {name: Reliability.of(p, classifier.holds) for name, p in told.items()}
+    probabilities = {"uncalibrated": scores.double().sigmoid()}
+    probabilities |= {name: one.probabilities(scores) for name, one in fitted.calibrations.items()}
+    return {name: Reliability.of(p, classifier.holds) for name, p in probabilities.items()}
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Names that tell runs apart, and nothing of the machine: the ends of their paths.
+    """The shortest ends of paths that differ, so that a page shows no path of the machine.
 
     Example:
         >>> short_names([Path("runs/dans/umls/seed0")])

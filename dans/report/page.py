@@ -1,4 +1,4 @@
-"""One HTML page of what was gathered, which needs nothing else and fetches nothing."""
+"""The report as one self-contained HTML page, from templates."""
 
 import base64
 import hashlib
@@ -17,8 +17,8 @@ from dans.report import formatting
 from dans.report.breakdown import DEGREES, degree_classes
 from dans.report.curves import Curve, begun
 from dans.report.embedding_plot import EmbeddingPlot
-from dans.report.gather import OfRun, Page
-from dans.report.mistakes import ASKED, SAME
+from dans.report.gather import Page, RunSummary
+from dans.report.mistakes import QUERIES, SAME
 from dans.report.svg import (
     LONGEST,
     MARGINS,
@@ -39,17 +39,20 @@ RELATIONS = 250
 
 
 def render(page: Page) -> str:
-    """The page.
+    """The HTML of a report.
 
-    Its policy lets a browser load nothing and run nothing but the one script that it carries.
+    Its content security policy allows the inline style and script, and no request.
     """
     style, script = asset("page.css"), asset("page.js")
     options = table_of([run.config for run in page.runs])
-    learnt = [
-        {"parameters": formatting.whole(run.parameters), "seconds": f"{run.seconds:.1f}"}
+    trained_with = [
+        {
+            **run.environment,
+            "parameters": formatting.whole(run.parameters),
+            "seconds": f"{run.seconds:.1f}",
+        }
         for run in page.runs
     ]
-    made = [{**run.environment, **more} for run, more in zip(page.runs, learnt, strict=True)]
     return (
         environment()
         .get_template("page.html.j2")
@@ -61,7 +64,7 @@ def render(page: Page) -> str:
             classified=[run for run in page.runs if run.classification],
             options=options,
             differing={key: values for key, values in options.items() if len(set(values)) > 1},
-            made_with=table_of(made),
+            trained_with=table_of(trained_with),
             relations_shown=RELATIONS,
             style=Markup(style),
             script=Markup(script),
@@ -75,7 +78,7 @@ def render(page: Page) -> str:
 
 @cache
 def environment() -> Environment:
-    """The templates, in which text from outside can never become markup."""
+    """The template environment, which escapes all text."""
     made = Environment(
         loader=PackageLoader("dans.report"),
         autoescape=True,
@@ -94,23 +97,23 @@ def environment() -> Environment:
         "longest": LONGEST,
         "level_end": SIZE[0] - MARGINS[2],
         "same": SAME,
-        "most_queries": ASKED,
+        "most_queries": QUERIES,
     }
     return made
 
 
 def asset(name: str) -> str:
-    """A style or script beside the templates, as text."""
+    """The text of a style or script."""
     return files("dans.report").joinpath("templates", name).read_text("utf-8")
 
 
 def digest(text: str) -> str:
-    """A content security policy's name of an inline script or style."""
+    """The hash of an inline script or style, as a content security policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def protocol(page: Page) -> str:
-    """How the numbers were made, to stand beside them."""
+    """The evaluation protocol in one line, for the captions of tables."""
     report = page.runs[0].report
     rule = report.protocol
     alone = len(page.runs) == 1
@@ -126,7 +129,7 @@ def protocol(page: Page) -> str:
     )
 
 
-def made_of(run: OfRun) -> str:
+def made_of(run: RunSummary) -> str:
     """Decoder, encoder and samplers of a run, or its objective where it has none."""
     config = run.config
     against = [part["name"] for part in config.get("sampler", [])] or [config["objective"]["name"]]
@@ -139,10 +142,10 @@ class Figures:
 
     Args:
         degrees: MRR by degree.
-        training: curves of training, by group.
+        training: learning curves, by group.
         embeddings: the embedding plot of each run that has one, by letter.
-        calibration: reliability of each run that has calibrated probabilities.
-        hover: what the script shows at the points of each figure, by its id.
+        calibration: the reliability diagram of each calibrated run.
+        hover: data for the script that shows values at the pointer, by the id of a figure.
     """
 
     degrees: Figure
@@ -153,7 +156,7 @@ class Figures:
 
     @classmethod
     def of(cls, page: Page) -> "Figures":
-        """Draw them."""
+        """Draw the charts of a page."""
         several = len(page.runs) > 1
         hover: dict[str, dict[str, Any]] = {}
 
@@ -225,7 +228,7 @@ class Figures:
 
 
 def table_of(contents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Options of some runs, by dotted key, a text for each run; equal first parts stand together.
+    """Options of runs by dotted key, a text for each run; sections stay together.
 
     Example:
         >>> table_of([{"dim": 4, "train": {"lr": 0.1}}, {"dim": 8}])
@@ -258,14 +261,14 @@ def flat(content: Mapping[str, Any] | list[Any], before: str = "") -> list[tuple
 
 
 def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """Where a report of some runs goes: beside a single one, or here for several.
+    """The path of a report: in the folder of a single run, or else in the current one.
 
     Args:
         folders: of the runs.
-        out: where it shall go instead.
+        out: another path.
 
     Raises:
-        InputError: that is no name of a page, or in no folder.
+        InputError: ``out`` does not end in ``.html``, or its folder does not exist.
     """
     if out is None:
         return folders[0] / "report.html" if len(folders) == 1 else Path("report.html")
@@ -277,6 +280,6 @@ def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def write(path: Path, page: str) -> Path:
-    """Write a page, whole or not at all."""
+    """Write a page atomically; the path."""
     write_atomically(path, page.encode("utf-8"))
     return path

@@ -1,4 +1,4 @@
-"""Is one run better than another? Differences on the same queries, and over seeds."""
+"""Paired differences between runs: on the same queries, and over seeds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 
 @dataclass(frozen=True)
 class Gap:
-    """One run minus another, on the same queries.
+    """The difference of a metric between two runs, ours minus theirs.
 
     Args:
-        metric: what is compared.
-        test: the differences, tested over triples.
-        better: queries on which the first has the better value.
-        worse: queries on which the second has.
+        metric: its name.
+        test: mean and t-test of the differences by triple.
+        better: on how many queries ours has the better value.
+        worse: on how many theirs has.
     """
 
     metric: str
@@ -33,10 +33,10 @@ class Gap:
 
 
 def gaps(ours: Ranks, theirs: Ranks) -> list[Gap]:
-    """Differences of every metric of two runs.
+    """Differences of every metric between two runs.
 
-    Interval and test take a triple for one observation, the mean of its two queries: these are
-    about the same triple, and not independent.
+    Interval and test count the mean of a triple's two queries as one observation, because these
+    are not independent.
 
     Raises:
         ValueError: the runs ranked other triples.
@@ -47,7 +47,7 @@ def gaps(ours: Ranks, theirs: Ranks) -> list[Gap]:
 
 
 def gap(metric: str, differences: Tensor) -> Gap:
-    """Sum differences up, (f, 2) of both queries of each triple.
+    """The mean and test of (f, 2) differences, of both queries of each triple.
 
     Example:
         >>> one = gap("mrr", torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.1, 0.1]]))
@@ -59,7 +59,7 @@ def gap(metric: str, differences: Tensor) -> Gap:
 
 
 def _gain(ranks: Ranks, metric: str) -> Tensor:
-    """What each query adds to a metric, (f, 2)."""
+    """The contribution of each query to a metric, (f, 2)."""
     if metric == "mrr":
         return 1 / ranks.realistic
     return (ranks.realistic <= int(metric.removeprefix("hits@"))).double()
@@ -67,11 +67,11 @@ def _gain(ranks: Ranks, metric: str) -> Tensor:
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """One recipe minus another, paired by seed.
+    """Differences between two recipes, ours minus theirs, paired by seed.
 
     Args:
-        ours: names of the runs of the first.
-        theirs: and of the second.
+        ours: names of our runs.
+        theirs: names of their runs.
         tests: by metric.
     """
 
@@ -83,14 +83,11 @@ class OverSeeds:
 def over_seeds(
     configs: Mapping[str, Mapping[str, Any]], metrics: Sequence[Mapping[str, float]]
 ) -> list[OverSeeds]:
-    """Differences of recipes that several of the runs were made by, to the first run's.
+    """Differences of each later recipe to the first run's, where they share at least two seeds.
 
     Args:
-        configs: of the runs, by name; what differs by seed alone is one recipe.
+        configs: of the runs, by name; runs that differ only by seed have one recipe.
         metrics: of the runs, in the same order.
-
-    Returns:
-        One for each recipe that shares at least two seeds with the first; none without.
     """
     recipes: dict[str, dict[int, tuple[str, Mapping[str, float]]]] = {}
     for (name, config), numbers in zip(configs.items(), metrics, strict=True):

@@ -1,4 +1,4 @@
-"""Charts as coordinates, and beside each what the page's script shows at the pointer."""
+"""Geometry of the charts, and the texts that the page's script shows at the pointer."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,27 +14,25 @@ from dans.report.formatting import four, whole
 SIZE = (360, 210)
 MARGINS = (48, 10, 12, 34)
 #: Width and height of the embedding plot.
-FIELD = (640, 430)
+PLOT = (640, 430)
 
-#: From left to right, the least distance of two marks of a curve; its two ends are always marked.
+#: The least horizontal distance of two marks of a curve; its two ends are always marked.
 APART = 12
 
-#: Characters of a name that are shown at the most.
-LONGEST = 160
-#: Rows of the table behind a chart at the most.
-ROWS = 40
+#: Characters of a name, and rows of the table behind a chart, that are shown at the most.
+LONGEST, ROWS = 160, 40
 
-#: Colours and shapes there are; see ``templates/page.css`` and ``SHAPES``.
+#: Number of styles; ``templates/page.css`` has their colours and ``SHAPES`` their marks.
 STYLES = 8
 
-#: The styles of origins that stand for themselves; others take those left.
+#: The styles of origins; other samplers take the remaining ones.
 ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
 
-#: The styles of runs; of curves that are neither a run's nor a pathway's.
+#: The styles of runs, and of sides.
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
-#: Shapes of marks by style, about the origin.
+#: Marks by style, as SVG paths around (0, 0).
 SHAPES = (
     "M0-4.6 4.2 3.2H-4.2Z",
     "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0Z",
@@ -49,13 +47,13 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class Group:
-    """A curve, or the points of one origin.
+    """A curve, or the points of one origin in the embedding plot.
 
     Args:
         name: in the legend; empty for a curve that stands alone.
         style: the number of its colour and shape.
         marks: (x, y) of each mark.
-        path: of the line through a curve's points, as SVG writes it.
+        path: the ``points`` of a curve's SVG polyline.
     """
 
     name: str
@@ -66,7 +64,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Text:
-    """A label at a place of the chart."""
+    """A label and its position."""
 
     text: str
     x: float
@@ -79,13 +77,13 @@ class Drawing:
 
     Args:
         size: width and height.
-        groups: what is drawn.
-        hover: for the script: ``mode``, whether the nearest point counts by ``x`` or ``xy``, and
-            ``stops``, (x, ys, what is said there, the place of its group).
-        levels: labelled lines from left to right, each with its label at the left end.
+        groups: curves or points.
+        hover: data for the script: ``mode``, distances to the pointer by ``x`` or ``xy``, and
+            ``stops``, (x, ys, text, index of the group).
+        levels: labels of the horizontal grid lines, at their left ends.
         labels: below the chart.
         diagonal: x and y of the two ends of the line y = x.
-        switched: may a reader switch groups on and off?
+        switched: True where a reader can hide groups.
     """
 
     size: tuple[int, int]
@@ -99,7 +97,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The table behind a chart: a row for each place, with the value of each curve."""
+    """The table behind a chart: a row for each x, a column for each curve."""
 
     caption: str
     columns: tuple[str, ...]
@@ -108,7 +106,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart on the page, its title, a note and its numbers; ``key`` is its id."""
+    """A chart of the page with its id, title, note and table."""
 
     key: str
     title: str
@@ -118,7 +116,7 @@ class Figure:
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round numbers from at most ``low`` to at least ``high``, about so many steps.
+    """Equally spaced round numbers that enclose an interval, in about ``wanted`` steps.
 
     Example:
         >>> ticks(0.04, 0.76)
@@ -126,7 +124,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
         >>> ticks(3.0, 3.0)
         [2.5, 3.0, 3.5]
     """
-    # What floats can hardly tell apart is one value.
+    # An interval within rounding errors gets ticks around its value.
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-250):
         reach = max(abs(low), 1.0) / 6
         low, high = low - reach, high + reach
@@ -138,11 +136,11 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
-    """The style of each curve: that of its run or of its pathway, wherever that tells them apart.
+    """The style of each curve of a chart, by run or by side or pathway, whichever is distinct.
 
     Args:
         curves: of one chart.
-        several: are there several runs on the page?
+        several: whether the page has several runs.
     """
     known = {**ORIGINS, **SIDES}
     by_part = [known.get(curve.part, 2) for curve in curves]
@@ -162,13 +160,13 @@ def lines(
     styles: Sequence[int] = (),
     diagonal: bool = False,
 ) -> Drawing:
-    """Curves over a common axis.
+    """A line chart.
 
     Args:
         curves: at least one, each with a point.
-        across: what the axis from left to right counts.
-        names: of the places 0, 1, … on it, where these are not numbers.
-        styles: of the curves; none: in turn.
+        across: title of the horizontal axis.
+        names: labels of x = 0, 1, …, where x is no number.
+        styles: of the curves; by default in turn.
         diagonal: draw y = x, and both axes from 0 to 1.
     """
     frame = Frame.about(curves, names, diagonal=diagonal)
@@ -196,7 +194,7 @@ def lines(
 
 
 def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[str] = ()) -> Numbers:
-    """The numbers of a chart of lines, at most ``ROWS`` places of them."""
+    """The table behind a line chart, of at most ``ROWS`` evenly spaced x."""
     places = sorted({x for curve in curves for x, _ in curve.points})
     kept = [x for x, _ in thinned([(x, 0.0) for x in places], ROWS)]
     values = [dict(curve.points) for curve in curves]
@@ -215,11 +213,11 @@ def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[st
 
 @dataclass(frozen=True)
 class Frame:
-    """Where values lie in a chart of lines.
+    """The axes of a line chart.
 
     Args:
-        places: marked from left to right.
-        levels: marked from the bottom up; the first and the last are its ends.
+        places: ticks of the horizontal axis.
+        levels: ticks of the vertical axis, which ends at the first and the last.
         start: the value at the left.
         end: the value at the right.
     """
@@ -234,27 +232,27 @@ class Frame:
 
     @classmethod
     def about(cls, curves: Sequence[Curve], names: Sequence[str], *, diagonal: bool) -> "Frame":
-        """One that holds some curves; see ``lines``."""
+        """Axes that enclose the curves; arguments as in ``lines``."""
         if diagonal:
             levels = [0.0, 0.25, 0.5, 0.75, 1.0]
             return cls(levels, levels, 0.0, 1.0)
         ys = [y for curve in curves for _, y in curve.points]
         levels = ticks(min(ys), max(ys))
         if names:
-            # A little distance to the axis.
+            # Some distance to the axis.
             return cls([float(i) for i in range(len(names))], levels, -0.4, len(names) - 0.6)
         end = max(x for curve in curves for x, _ in curve.points)
         places = ticks(0, end)
         return cls(places, levels, places[0], end if end > places[0] else places[0] + 1)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the picture."""
+        """The position of a value in the drawing."""
         across = MARGINS[0] + self.width * (x - self.start) / (self.end - self.start)
         up = (y - self.levels[0]) / (self.levels[-1] - self.levels[0])
         return round(across, 1), round(MARGINS[1] + self.height * (1 - up), 1)
 
     def labelled(self) -> Iterator[tuple[float, str]]:
-        """Every level, and how it is written: all with as many digits."""
+        """Each level and its text, all with the same number of digits."""
         step = self.levels[1] - self.levels[0]
         plain = step >= 1e-4 and max(map(abs, self.levels)) < 1e7
         digits = max(len(f"{y:.10g}".partition(".")[2]) for y in self.levels)
@@ -272,14 +270,14 @@ def _curve(name: str, style: int, points: Sequence[tuple[float, float]]) -> Grou
 
 
 def _stops(curves: Sequence[Curve], frame: Frame, across: str, names: Sequence[str]) -> list[Any]:
-    """What is said at each place of the axis, of all curves that have a point there."""
+    """For each x, the text with the values of all curves that have a point there."""
     found = []
     for x in sorted({x for curve in curves for x, _ in curve.points}):
         here = [(curve.name, y) for curve in curves for place, y in curve.points if place == x]
         head = f"{across} {names[int(x)] if names else _short(x)}"
-        said = [f"{name} {four(y)}".strip() for name, y in here]
+        values = [f"{name} {four(y)}".strip() for name, y in here]
         ys = [frame.at(x, y)[1] for _, y in here]
-        found.append([frame.at(x, here[0][1])[0], ys, "\n".join([head, *said])])
+        found.append([frame.at(x, here[0][1])[0], ys, "\n".join([head, *values])])
     return found
 
 
@@ -295,20 +293,20 @@ def scatter(plot: EmbeddingPlot) -> Drawing:
     wide, high = max(max(xs) - min(xs), 1e-9), max(max(ys) - min(ys), 1e-9)
 
     def at(point: Point) -> tuple[float, float]:
-        x = 12 + (FIELD[0] - 24) * (point.x - min(xs)) / wide
-        y = 12 + (FIELD[1] - 24) * (max(ys) - point.y) / high
+        x = 12 + (PLOT[0] - 24) * (point.x - min(xs)) / wide
+        y = 12 + (PLOT[1] - 24) * (max(ys) - point.y) / high
         return round(x, 1), round(y, 1)
 
     spare, stops, groups = iter([2, 3, 4, 5] * len(plot.points)), [], []
     for i, (name, group) in enumerate(plot.points.items()):
         marks = tuple(map(at, group))
         groups.append(Group(name, ORIGINS[name] if name in ORIGINS else next(spare), marks))
-        stops += [[x, [y], said(name, p), i] for (x, y), p in zip(marks, group, strict=True)]
-    return Drawing(FIELD, tuple(groups), {"mode": "xy", "stops": stops}, switched=True)
+        stops += [[x, [y], hover_text(name, p), i] for (x, y), p in zip(marks, group, strict=True)]
+    return Drawing(PLOT, tuple(groups), {"mode": "xy", "stops": stops}, switched=True)
 
 
-def said(origin: str, point: Point) -> str:
-    """What the picture says of a point: the entity, its origin, and what it answers."""
+def hover_text(origin: str, point: Point) -> str:
+    """The entity of a point, its origin, and its query."""
     name = point.name[:LONGEST]
     lines = [f"nearest to {name}" if point.generated else name, origin]
     if point.query:

@@ -193,7 +193,7 @@ def build_trainer(
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
     model.to(place)
     asked = config.train.memory_budget
-    budget = run_budget(run, asked, place) if run else Budget(stated(asked), place=place)
+    budget = run_budget(run, asked, place) if run else Budget(stated(asked), device=place)
     return Trainer(
         kg,
         model,

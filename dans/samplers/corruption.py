@@ -187,7 +187,7 @@ def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, replaces_head
         ids: (b, k) entities that replace one side.
         replaces_head: (b, k) bool.
     """
-    return ~known.corrupted(positives, ids, replaces_head)
+    return ~known.is_known_corrupted(positives, ids, replaces_head)
 
 
 def positive(option: str, value: int) -> None:

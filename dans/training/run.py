@@ -398,7 +398,7 @@ def run_budget(run: Run, text: str | int, place: torch.device) -> Budget:
         except OSError as error:
             log.warning("%s: not remembered: %s", run.path / MEMORY, error.strerror or error)
 
-    return Budget(limit, place=place, found=_found_size(run, own), remember=remember)
+    return Budget(limit, device=place, found=_found_size(run, own), remember=remember)
 
 
 def _found_size(run: Run, own: dict[str, int | str | None]) -> int | None:

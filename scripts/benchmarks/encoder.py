@@ -39,12 +39,12 @@ class RelGraphConvs(nn.Module):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        if "dgl" not in messages.kept:
+        if "dgl" not in messages.cache:
             ends = (messages.sources, messages.targets)
-            messages.kept["dgl"] = self.graph(ends, num_nodes=messages.num_entities)
+            messages.cache["dgl"] = self.graph(ends, num_nodes=messages.num_entities)
         x, weight = self.entities.weight, messages.weight[:, None]
         for depth, conv in enumerate(self.convs):
-            x = conv(messages.kept["dgl"], x, messages.etype, weight, presorted=True)
+            x = conv(messages.cache["dgl"], x, messages.etype, weight, presorted=True)
             x = F.relu(x) if depth + 1 < len(self.convs) else x
         return x
 

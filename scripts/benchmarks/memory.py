@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from dans.allocator import keep_freed_memory
 from dans.data.graph import KnowledgeGraph
 from dans.evaluation.evaluator import EvaluationReport, Evaluator
-from dans.memory import Budget, stated
+from dans.memory import Budget, keep_freed_memory, stated
 from dans.models.decoders import DECODERS
 from dans.registry import build
 from scripts.benchmarks.measure import Row, compete

@@ -166,7 +166,7 @@ def make_filter(contender: str, kg: KnowledgeGraph, triples: int, k: int) -> Cal
     candidates = corrupted(positives, ids, torch.rand(ids.shape) < 0.5)
     if contender == DANS:
         known = kg.known(("train",))
-        return lambda: known.contains(candidates)
+        return lambda: known.is_known(candidates)
     from pykeen.sampling.filtering import (  # type: ignore[import-untyped,unused-ignore]
         BloomFilterer,
     )

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from dans.analysis.diversity import TRUTH, Group, gather, measure, project, separability, spread
-from dans.analysis.diversity import spread_within as within
+from dans.analysis.diversity import TRUTH, Group, diversity, gather, measure, project, separability
+from dans.analysis.diversity import diversity_within_query as within
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DistMult
@@ -19,19 +19,19 @@ def group(points: torch.Tensor, queries: list[int] | None = None) -> Group:
     return Group(points, torch.tensor(queries or list(range(len(points)))), ())
 
 
-def test_spread_is_the_mean_distance() -> None:
+def test_diversity_is_the_mean_distance() -> None:
     points = torch.tensor([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]])
-    assert spread(points) == pytest.approx((3 + 4 + 5) / 3)
-    assert spread(points[:1]) == 0
+    assert diversity(points) == pytest.approx((3 + 4 + 5) / 3)
+    assert diversity(points[:1]) == 0
 
 
-def test_spread_within_looks_at_one_query_at_a_time() -> None:
+def test_diversity_within_a_query_looks_at_one_query_at_a_time() -> None:
     points = torch.tensor([[0.0], [1.0], [100.0], [103.0], [7.0]])
     assert within(group(points, [0, 0, 1, 1, 2])) == pytest.approx(2.0)
     assert within(group(points)) == 0
 
 
-def test_collapsed_group_is_told_from_a_diverse_one() -> None:
+def test_collapsed_group_is_separated_from_a_diverse_one() -> None:
     torch.manual_seed(0)
     truth = torch.randn(30, 4)
     groups = {
@@ -41,9 +41,9 @@ def test_collapsed_group_is_told_from_a_diverse_one() -> None:
     }
     numbers = measure(groups)
     assert numbers["collapsed"]["distinct"] == 1 / 40
-    assert numbers["collapsed"]["spread"] == 0
+    assert numbers["collapsed"]["diversity"] == 0
     assert numbers["diverse"]["distinct"] == 1
-    assert numbers["diverse"]["spread"] > 1
+    assert numbers["diverse"]["diversity"] > 1
     assert numbers[TRUTH]["to_nearest_true_tail"] == pytest.approx(0, abs=1e-3)
     assert (
         numbers["collapsed"]["to_nearest_true_tail"]

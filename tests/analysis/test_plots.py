@@ -1,10 +1,9 @@
-"""The picture is drawn and shows every group."""
+"""Pictures show every group and every sampler."""
 
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
@@ -14,7 +13,7 @@ from dans.analysis.plots import (
     COLOURS,
     PALETTE,
     diversity_picture,
-    draw_places,
+    draw_hardness,
     sampler_picture,
 )
 from dans.analysis.sampler_statistics import Inspection
@@ -59,10 +58,9 @@ def test_every_sampler_has_a_name_a_point_and_a_row(tmp_path: Path) -> None:
 
 def test_names_of_samplers_do_not_overlap() -> None:
     figure = Figure(figsize=(12, 5))
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     numbers = {"false_negatives": {"any": 0.15}, "harder": 0.5}
-    draw_places(axes, {f"s{i}": Inspection(numbers, torch.zeros(0)) for i in range(12)})
+    draw_hardness(axes, {f"s{i}": Inspection(numbers, torch.zeros(0)) for i in range(12)})
     figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     heights = sorted((box.y0, box.y1) for box in boxes)

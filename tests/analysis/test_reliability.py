@@ -8,23 +8,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-from dans.analysis.plots import PALETTE
-from dans.analysis.reliability import (
-    COLOURS,
-    PLACES,
-    SPREAD,
-    Calibrated,
-    Density,
-    Reliability,
+from dans.analysis.plots import (
+    LABELS,
+    PALETTE,
     calibration_picture,
     draw_densities,
     draw_reliability,
+)
+from dans.analysis.reliability import (
+    HISTOGRAM_BINS,
+    POINTS,
+    Calibrated,
+    Density,
+    Reliability,
     expected_error,
 )
 from dans.errors import InputError
@@ -70,25 +71,25 @@ def test_probabilities_that_hold_have_no_error() -> None:
 def test_density_loses_no_mass_at_the_ends(seed: int, size: int, power: float) -> None:
     p = case(seed, size)[0] ** power
     found = Density.of(p)
-    mass = torch.trapezoid(torch.tensor(found.curve), dx=1 / (PLACES - 1))
+    mass = torch.trapezoid(torch.tensor(found.curve), dx=1 / (POINTS - 1))
     assert mass.item() == pytest.approx(1, abs=2e-2)
-    assert sum(found.histogram) / SPREAD == pytest.approx(1)
+    assert sum(found.histogram) / HISTOGRAM_BINS == pytest.approx(1)
 
 
 def test_density_is_that_of_scipy_and_its_mirror_images() -> None:
     p = case(0)[0] ** 3
     peer = gaussian_kde(p.numpy(), bw_method="scott")
-    x = np.linspace(0, 1, PLACES)
+    x = np.linspace(0, 1, POINTS)
     expected = peer(x) + peer(-x) + peer(2 - x)
     found = Density.of(p)
     np.testing.assert_allclose(found.curve, expected, rtol=1e-9)
-    counts, _ = np.histogram(p.numpy(), SPREAD, (0, 1), density=True)
+    counts, _ = np.histogram(p.numpy(), HISTOGRAM_BINS, (0, 1), density=True)
     np.testing.assert_allclose(found.histogram, counts)
 
 
 def test_one_value_alone_is_a_spike() -> None:
     found = Density.of(torch.zeros(9))
-    assert found.histogram == [SPREAD] + [0] * (SPREAD - 1)
+    assert found.histogram == [HISTOGRAM_BINS] + [0] * (HISTOGRAM_BINS - 1)
     assert found.curve[0] == max(found.curve) > 100
     assert np.isfinite(found.curve).all()
     with pytest.raises(InputError, match="expected at least one probability"):
@@ -113,7 +114,7 @@ def test_numbers_of_a_picture_are_plain() -> None:
     plain = json.loads(json.dumps(examined().to_json(), allow_nan=False))
     assert set(plain["reliability"]) == {"uncalibrated", "platt", "isotonic"}
     assert plain["reliability"]["platt"]["ece"] == examined().reliability["platt"].error
-    assert len(plain["density"]["true"]["histogram"]) == SPREAD
+    assert len(plain["density"]["true"]["histogram"]) == HISTOGRAM_BINS
 
 
 @pytest.mark.slow
@@ -123,7 +124,7 @@ def test_picture_has_a_row_of_three_for_each_run(tmp_path: Path) -> None:
     picture = torch.from_numpy(imread(path).copy())[..., :3]
     columns = picture.shape[1] // 3
     for row in picture.tensor_split(2):
-        shown = {0: PALETTE[:3], 2: (COLOURS["true"], COLOURS["false"])}
+        shown = {0: PALETTE[:3], 2: (LABELS["true"], LABELS["false"])}
         for column, colours in shown.items():
             for colour in colours:
                 wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
@@ -134,7 +135,6 @@ def test_picture_has_a_row_of_three_for_each_run(tmp_path: Path) -> None:
 
 def test_what_is_drawn_is_what_was_measured() -> None:
     figure = Figure()
-    FigureCanvasAgg(figure)
     reliable, spread = figure.subplots(1, 2)
     found = examined()
     draw_reliability(reliable, found.reliability)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dans.analysis import sampler_statistics as module
+from dans.analysis.diversity import evenly
 from dans.analysis.sampler_statistics import (
     Draws,
     Inspection,
     distances_within,
     distinct,
-    evenly,
     false_negatives,
     inspect,
     members,
@@ -146,16 +146,16 @@ def test_hardness_is_that_of_scores_worked_out_one_by_one(kg: KnowledgeGraph) ->
     numbers = inspect(kg, kept, positives).numbers
     assert numbers["harder"] == pytest.approx(float((gaps > 0).double().mean()))
     assert numbers["score_gap"] == pytest.approx(float(gaps.mean()), rel=1e-4)
-    assert numbers["spread_within_query"] == 0
+    assert numbers["diversity_within_query"] == 0
     assert numbers["distinct"] == 0.5
     assert numbers["coverage"] == len(kg.train[:, 0].unique()) / 8
     assert numbers["negatives"] == 28
 
 
-def test_uniform_negatives_are_as_spread_as_entities(kg: KnowledgeGraph) -> None:
+def test_uniform_negatives_are_as_diverse_as_entities(kg: KnowledgeGraph) -> None:
     numbers = inspect(kg, Uniform(k=40), with_model(kg)).numbers
     # A pair of one query is the same entity now and then; entities are compared with others.
-    assert 0.7 < numbers["spread_within_query"] < 1
+    assert 0.7 < numbers["diversity_within_query"] < 1
     assert numbers["coverage"] == 1
     assert numbers["draws_per_second"] > 0
 
@@ -182,7 +182,7 @@ def test_parts_of_any_size_give_the_same_shapes_and_rates(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = inspect(kg, SelfLoop(k=3, side="head"), with_model(kg)).numbers
-    monkeypatch.setattr(module, "FACTS", 3)
+    monkeypatch.setattr(module, "TRIPLES", 3)
     parts = inspect(kg, SelfLoop(k=3, side="head"), with_model(kg)).numbers
     for name in set(whole) - {"draws_per_second", "false_negatives"}:
         assert parts[name] == pytest.approx(whole[name]), name
@@ -262,7 +262,7 @@ def test_trace_is_left_neither_where_it_fails(kg: KnowledgeGraph) -> None:
 def test_without_a_model_what_needs_one_is_unknown(kg: KnowledgeGraph) -> None:
     found = inspect(kg, Uniform(), without_model(kg))
     not_known = {name for name, value in found.numbers.items() if value is None}
-    assert not_known == {"harder", "score_gap", "spread_within_query"}
+    assert not_known == {"harder", "score_gap", "diversity_within_query"}
     assert not len(found.margins)
 
 

@@ -1,14 +1,17 @@
-"""Curves as the paper's, divergences as a loop over queries counts them."""
+"""Bregman curves against the paper, divergences against a loop over queries; their picture."""
 
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from dans.analysis import theory
+from dans.analysis.plots import theory_picture
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 
@@ -110,11 +113,11 @@ def test_divergence_is_what_a_loop_over_queries_counts(
         expected = slow(kg, rule, smooth, epsilon)
         assert len(found) == len(expected) > 15
         assert {head for _, _, head in expected} == {False, True}
-        for ways, i in ((found.forward, 0), (found.backward, 1)):
+        for values, i in ((found.forward, 0), (found.backward, 1)):
             rows = zip(
                 found.relations.tolist(),
                 found.is_head_query.tolist(),
-                ways[:, column].tolist(),
+                values[:, column].tolist(),
                 strict=True,
             )
             wanted = ((r, head, each[i]) for (_, r, head), each in expected.items())
@@ -127,11 +130,11 @@ def test_means_are_over_queries_and_relations_add_up_to_them(kg: KnowledgeGraph)
     found = theory.divergence(kg)
     relations = found.by_relation()
     assert sum(row["queries"] for row in relations) == len(found)
-    for way, means in found.means().items():
+    for direction, means in found.means().items():
         for side, asked in (("tails", ("tail",)), ("heads", ("head",)), ("both", ("tail", "head"))):
-            rows = [row for row in relations if row["asks"] in asked]
+            rows = [row for row in relations if row["side"] in asked]
             total = sum(row["queries"] for row in rows)
-            mean = sum(row["queries"] * row[way] for row in rows) / total
+            mean = sum(row["queries"] * row[direction] for row in rows) / total
             assert means[side] == pytest.approx(mean)
 
 
@@ -175,7 +178,7 @@ def test_graphs_without_shared_queries_are_refused(kg: KnowledgeGraph) -> None:
         theory.divergence(replace(kg, test=strangers))
 
 
-def test_order_of_data_sets_is_told_only_where_nothing_reverses_it() -> None:
+def test_order_of_data_sets_is_given_only_where_nothing_reverses_it() -> None:
     def numbers(first: float, second: float) -> dict[str, object]:
         means = {"1e-06": {"train‖test": {"both": first}, "test‖train": {"both": second}}}
         return {"means": {"product": means}}
@@ -186,7 +189,7 @@ def test_order_of_data_sets_is_told_only_where_nothing_reverses_it() -> None:
     assert found == {"product": {"order": None, "ratio": [2.0, 3.0]}}
 
 
-def test_divergences_are_told_by_name(kg: KnowledgeGraph) -> None:
+def test_divergences_name_relations_and_estimators(kg: KnowledgeGraph) -> None:
     numbers = theory.divergences(kg)
     assert set(numbers["means"]) == {
         f"{rule}, {smooth} smoothed"
@@ -195,3 +198,25 @@ def test_divergences_are_told_by_name(kg: KnowledgeGraph) -> None:
     }
     assert {row["relation"] for row in numbers["relations"]} <= set(kg.relations.names)
     assert numbers["queries"] == len(theory.divergence(kg))
+
+
+@pytest.mark.parametrize(("saved", "panels"), [({}, 2), ({1: 0.4, 10: 0.85}, 3)])
+def test_picture_has_a_panel_for_reductions_where_they_were_measured(
+    kg: KnowledgeGraph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saved: dict[int, float],
+    panels: int,
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    shifts = {"toy": theory.divergences(kg)}
+    theory_picture(tmp_path / "theory.png", theory.curves(), shifts, saved)
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    assert len(figure.axes) == panels
+    assert {line.get_label() for line in figure.axes[0].lines} == {"NS", "SCE"}
+    points = sum(len(points.get_offsets()) for points in figure.axes[1].collections)
+    assert points == len(shifts["toy"]["relations"])
+    if saved:
+        assert list(figure.axes[2].lines[-1].get_ydata()) == list(saved.values())

@@ -22,7 +22,7 @@ def audit(tmp_path: Path) -> Audit:
     return KnowledgeGraph.load(tmp_path, labelled=["valid"]).audit()
 
 
-def test_every_count_of_a_split_is_the_one_made_by_hand(audit: Audit) -> None:
+def test_counts_of_a_split_equal_those_made_by_hand(audit: Audit) -> None:
     assert asdict(audit.splits["train"]) == {
         "lines": 5,
         "negatives": 0,
@@ -82,13 +82,14 @@ def test_the_whole_is_counted_too(audit: Audit) -> None:
     assert audit.triples_in_valid_and_test == 1
 
 
-def test_sentences_say_what_is_odd_and_nothing_else(audit: Audit) -> None:
+def test_sentences_leave_out_counts_of_zero(audit: Audit) -> None:
     whole, train, valid, test, shared = audit.lines()
     assert whole.endswith(": 5 entities and 3 relations, of which train holds 3 and 2")
     assert train == "train: 5 triples of 2 relations; 1 line repeats an earlier one; 1 self-loop"
     assert valid == (
-        "valid: 3 triples of 2 relations, and 2 lines denied; 1 line repeats an earlier one;"
-        " 2 self-loops; 1 denied line is a triple of train;"
+        "valid: 3 triples of 2 relations, and 2 lines labelled false;"
+        " 1 line repeats an earlier one;"
+        " 2 self-loops; 1 line labelled false is a triple of train;"
         " 1 entity unseen in train, in 1 line (20.0 %)"
     )
     assert test == (
@@ -116,7 +117,7 @@ def test_a_triple_with_both_labels_is_a_contradiction() -> None:
         assert (test.contradictions, test.repeats) == (contradictions, repeats)
 
 
-def test_empty_splits_are_said_to_be_empty() -> None:
+def test_empty_splits_are_reported() -> None:
     lines = KnowledgeGraph.of([("ada", "knows", "bob")]).audit().lines()
     assert lines[1:] == ["train: 1 triple of 1 relation", "valid: empty", "test: empty"]
 

@@ -403,7 +403,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(
     monkeypatch.setenv("DANS_DATASETS", str(shelve(tmp_path / "data")))
     monkeypatch.setenv("DANS_CACHE", str(tmp_path / "data" / "toy" / "train.tsv"))
     card(tmp_path)
-    with pytest.raises(InputError, match=r"cannot be written: .*; DANS_CACHE names another place"):
+    with pytest.raises(InputError, match=r"cannot be written: .*; DANS_CACHE names another folder"):
         fetch(child(tmp_path))
 
 

@@ -22,7 +22,7 @@ def test_membership_is_that_of_a_set(seed: int, n: int, m: int) -> None:
     triples = asked[torch.rand(len(asked), generator=generator) < 0.3]
     expected = {tuple(triple) for triple in triples.tolist()}
     known = KnownTriples(triples, n, m)
-    assert known.contains(asked).tolist() == [tuple(a) in expected for a in asked.tolist()]
+    assert known.is_known(asked).tolist() == [tuple(a) in expected for a in asked.tolist()]
     assert len(known) == len(expected)
 
 
@@ -34,8 +34,8 @@ def test_a_corrupted_triple_is_known_as_if_it_had_been_made(seed: int, n: int, m
     positives = every[torch.randperm(len(every), generator=generator)[:6]]
     ids = torch.randint(n, (len(positives), 5), generator=generator)
     replaces_head = torch.rand(ids.shape, generator=generator) < 0.5
-    expected = known.contains(corrupted(positives, ids, replaces_head))
-    assert torch.equal(known.corrupted(positives, ids, replaces_head), expected)
+    expected = known.is_known(corrupted(positives, ids, replaces_head))
+    assert torch.equal(known.is_known_corrupted(positives, ids, replaces_head), expected)
 
 
 def test_the_largest_corrupted_keys_are_exact() -> None:
@@ -43,10 +43,12 @@ def test_the_largest_corrupted_keys_are_exact() -> None:
     known = KnownTriples(torch.tensor([[n - 1, m - 1, n - 1], [0, m - 1, n - 1]]), n, m)
     triple = torch.tensor([[0, m - 1, 5]])
     ends = torch.tensor([[n - 1, n - 1, n - 2]])
-    found = known.corrupted(triple, ends, torch.tensor([[False, True, False]]))
+    found = known.is_known_corrupted(triple, ends, torch.tensor([[False, True, False]]))
     assert found.tolist() == [[True, False, False]]
     triple[0, 2] = n - 1
-    assert known.corrupted(triple, ends, torch.ones(1, 3, dtype=torch.bool))[0].tolist() == [
+    assert known.is_known_corrupted(triple, ends, torch.ones(1, 3, dtype=torch.bool))[
+        0
+    ].tolist() == [
         True,
         True,
         False,
@@ -78,10 +80,10 @@ def test_a_query_asked_twice_is_answered_twice(kg: KnowledgeGraph) -> None:
 
 def test_shape_of_the_query_is_the_shape_of_the_answer(kg: KnowledgeGraph) -> None:
     known = kg.known()
-    assert known.contains(kg.train.view(2, -1, 3)).shape == (2, len(kg.train) // 2)
-    assert known.contains(kg.train[0]).shape == ()
-    assert bool(known.contains(kg.train[0]))
-    assert known.contains(kg.train[:0]).shape == (0,)
+    assert known.is_known(kg.train.view(2, -1, 3)).shape == (2, len(kg.train) // 2)
+    assert known.is_known(kg.train[0]).shape == ()
+    assert bool(known.is_known(kg.train[0]))
+    assert known.is_known(kg.train[:0]).shape == (0,)
 
 
 def test_repeated_triples_count_once() -> None:
@@ -92,7 +94,7 @@ def test_repeated_triples_count_once() -> None:
 
 def test_no_triples_is_a_set_too() -> None:
     known = KnownTriples(torch.empty(0, 3, dtype=torch.int64), 3, 2)
-    assert not known.contains(every_triple(3, 2)).any()
+    assert not known.is_known(every_triple(3, 2)).any()
     assert known.tails(torch.tensor([0]), torch.tensor([1]))[0].tolist() == []
 
 
@@ -100,8 +102,8 @@ def test_the_largest_keys_that_fit_are_exact() -> None:
     n, m = 3_000_000, 1_000_000
     triples = torch.tensor([[n - 1, m - 1, n - 1], [n - 1, m - 1, 0], [0, 0, 0]])
     known = KnownTriples(triples, n, m)
-    assert known.contains(triples).all()
-    assert not known.contains(torch.tensor([[n - 1, m - 1, n - 2], [n - 2, m - 1, n - 1]])).any()
+    assert known.is_known(triples).all()
+    assert not known.is_known(torch.tensor([[n - 1, m - 1, n - 2], [n - 2, m - 1, n - 1]])).any()
     last = torch.tensor([n - 1]), torch.tensor([m - 1])
     assert known.tails(*last)[1].tolist() == [0, n - 1]
 
@@ -128,8 +130,8 @@ def test_cuda_agrees_with_cpu() -> None:
     asked = every_triple(7, 3)
     triples = asked[torch.rand(len(asked)) < 0.3]
     known = KnownTriples(triples, 7, 3)
-    expected = known.contains(asked), *known.heads(asked[:, 1], asked[:, 2])
+    expected = known.is_known(asked), *known.heads(asked[:, 1], asked[:, 2])
     known.to("cuda")
     asked = asked.cuda()
-    got = known.contains(asked), *known.heads(asked[:, 1], asked[:, 2])
+    got = known.is_known(asked), *known.heads(asked[:, 1], asked[:, 2])
     assert all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))

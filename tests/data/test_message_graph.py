@@ -100,8 +100,8 @@ def test_restricting_to_nothing_leaves_nothing(norm):
 
 def test_what_was_derived_does_not_outlive_a_restriction():
     graph = toy()
-    graph.kept["something"] = 1
-    assert graph.restrict(torch.ones(len(TOY), dtype=torch.bool)).kept == {}
+    graph.cache["something"] = 1
+    assert graph.restrict(torch.ones(len(TOY), dtype=torch.bool)).cache == {}
 
 
 def test_the_opposite_of_a_message_runs_the_other_way():

@@ -265,9 +265,9 @@ def test_what_is_no_statement_is_refused(tmp_path: Path, line: str) -> None:
         ("<x:a> <x:r> <> .", "not an absolute IRI"),
         (r"<x:a\u0020b> <x:r> <x:b> .", "not an absolute IRI"),
         (r'<x:a> <x:r> "7"^^<int> .', "not an absolute IRI"),
-        (r'<x:a> <x:r> "\u0000" .', "stands for no character"),
-        (r'<x:a> <x:r> "\uD800" .', "stands for no character"),
-        (r'<x:a> <x:r> "\U00110000" .', "stands for no character"),
+        (r'<x:a> <x:r> "\u0000" .', "is not a character"),
+        (r'<x:a> <x:r> "\uD800" .', "is not a character"),
+        (r'<x:a> <x:r> "\U00110000" .', "is not a character"),
     ],
 )
 def test_terms_without_a_name_are_refused(tmp_path: Path, line: str, why: str) -> None:

@@ -135,7 +135,7 @@ CASES = [
     ),
     triples("no full stop", "<a:a> <a:r> <a:b>\n"),
     triples("relative IRI", "<ada> <a:r> <a:b> .\n", "<ada> is not an absolute IRI"),
-    triples("escaped surrogate", '<a:a> <a:r> "\\uD800" .\n', "\\uD800 stands for no character"),
+    triples("escaped surrogate", '<a:a> <a:r> "\\uD800" .\n', "\\uD800 is not a character"),
     spot(
         "N-Triples of comments alone",
         "triples/train.nt: ",

@@ -200,5 +200,5 @@ def test_a_cache_that_was_spoilt_is_not_used(here: Path, mirror: Mirror) -> None
     env = os.environ | {"DANS_DATASETS": "data", "DANS_CACHE": "cache", "NO_PROXY": "127.0.0.1"}
     done = run("fetch_datasets.py", "cards/toy.toml", cwd=here, env=env)
     assert done.returncode == 0, done.stderr
-    assert "not what its checksum says; removed" in done.stderr
+    assert "has another checksum than its card says; removed" in done.stderr
     assert (here / "cache/toy/train.tsv").read_bytes() == TRAIN

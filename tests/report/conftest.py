@@ -1,4 +1,4 @@
-"""Two small runs of one graph, whose names do their worst."""
+"""Two small runs of one graph with hostile names."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dans.runs.evaluate import judge
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, TRAIN_DANS
 
-#: Names that break out of markup, scripts, templates and lines, where one is careless.
+#: Names that break careless markup, scripts, templates and lines.
 HOSTILE = (
     "</script><script>document.title='owned'</script>",
     "<img src=x onerror=\"document.title='owned'\">",
@@ -52,11 +52,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def page(runs: list[Path]) -> Page:
-    """What is said of both."""
+    """The report of both."""
     return gather(runs, triples=12)
 
 
 @pytest.fixture(scope="session")
 def html(page: Page) -> str:
-    """And how."""
+    """The HTML of the report."""
     return render(page)

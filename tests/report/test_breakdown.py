@@ -1,4 +1,4 @@
-"""Parts of the queries against a loop over them; classes, degrees, and copies of relations."""
+"""Metrics by part against a loop over queries; classes, degrees, and redundant relations."""
 
 import dataclasses
 
@@ -15,16 +15,16 @@ from dans.report.breakdown import (
     by_degree,
     by_relation,
     classify,
-    copies,
     degree_class,
     degree_classes,
     degrees,
+    redundant_relations,
 )
 
 
 @pytest.fixture
 def ranks(kg: KnowledgeGraph) -> list[Ranks]:
-    """Of two models that know nothing."""
+    """Of two random models."""
     torch.manual_seed(0)
     evaluator = Evaluator(kg, "test")
     decoder = DistMult(kg.num_relations, 4)
@@ -50,13 +50,13 @@ def test_parts_agree_with_a_loop(kg: KnowledgeGraph, ranks: list[Ranks]) -> None
     every = degree_classes()
     places = degree_class(degrees(kg.train, kg.num_entities)).tolist()
     triples = kg.test.tolist()
-    ways = [
+    breakdowns = [
         (by_class, [(classes[r],) * 2 for _, r, _ in triples]),
         (by_relation, [(kg.relations[r],) * 2 for _, r, _ in triples]),
         (by_degree, [(every[places[h]], every[places[t]]) for h, _, t in triples]),
     ]
-    for way, groups in ways:
-        parts = way(kg, ranks)
+    for breakdown, groups in breakdowns:
+        parts = breakdown(kg, ranks)
         assert sum(part.queries for part in parts) == 2 * len(triples)
         for i, one in enumerate(ranks):
             wanted = oracle(one, groups)
@@ -124,7 +124,7 @@ def test_every_degree_is_in_the_class_whose_name_holds_it() -> None:
 
 
 def repeating(kg: KnowledgeGraph) -> set[tuple[str, str, bool, int]]:
-    """Relations that another one repeats, by sets of pairs."""
+    """Redundant relations, by sets of pairs."""
     links = {
         name: {(h, t) for h, r, t in kg.train.tolist() if r == i and h != t}
         for i, name in enumerate(kg.relations.names)
@@ -132,12 +132,12 @@ def repeating(kg: KnowledgeGraph) -> set[tuple[str, str, bool, int]]:
     found = set()
     for one, own in links.items():
         for other, others in links.items():
-            for exchanged in (False, True):
-                if one == other and not exchanged:
+            for inverse in (False, True):
+                if one == other and not inverse:
                     continue
-                met = own & ({(t, h) for h, t in others} if exchanged else others)
+                met = own & ({(t, h) for h, t in others} if inverse else others)
                 if len(own) >= 5 and len(met) >= 0.8 * len(own):
-                    found.add((one, other, exchanged, len(met)))
+                    found.add((one, other, inverse, len(met)))
     return found
 
 
@@ -150,8 +150,8 @@ def test_inverse_symmetric_and_repeated_relations_are_found() -> None:
     triples += [("e0", "rare", "e1"), ("e5", "loop", "e5")]
     kg = KnowledgeGraph.of([*triples, triples[0]])
     found = {
-        (one.relation, one.other, one.exchanged, round(one.share * one.triples))
-        for one in copies(kg)
+        (one.relation, one.other, one.inverse, round(one.share * one.triples))
+        for one in redundant_relations(kg)
     }
     assert found == repeating(kg)
     assert {("made", "made_by"), ("near", "near"), ("created", "made")} <= {

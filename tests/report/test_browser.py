@@ -139,7 +139,7 @@ def test_hostile_names_show_as_text(opened: Chrome) -> None:
     assert "owned" not in (opened.title, opened.execute_script("return window.name"))
 
 
-def test_pointer_on_the_embedding_plot_names_the_entity_and_its_way(opened: Chrome) -> None:
+def test_pointer_on_the_embedding_plot_names_the_entity_and_its_origin(opened: Chrome) -> None:
     said = {}
     for group in opened.find_elements(By.CSS_SELECTOR, ".points"):
         origin = opened.execute_script(

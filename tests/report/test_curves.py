@@ -1,4 +1,4 @@
-"""Lines of a run's metrics become charts."""
+"""Learning curves from the lines of a run's metrics."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
-from dans.report.curves import MOST, Chart, Curve, begun, charts, recorded
+from dans.report.curves import MEANING, MOST, Chart, Curve, begun, charts, recorded
 from dans.training.run import Run
 
 LINES = [
@@ -17,7 +17,7 @@ LINES = [
         "heads": {"mrr": 0.2 * step},
         "tails": {"mrr": 0.0},
         "train": {"loss": 1.0, "discriminator": math.nan if step == 2 else 0.5},
-        "sampler": {"discriminator_auc": 0.5, "spread_entity": 0.3, "spread_relation": 0.4},
+        "sampler": {"discriminator_auc": 0.5, "diversity_entity": 0.3, "diversity_relation": 0.4},
     }
     for step in (0, 1, 2)
 ]
@@ -33,11 +33,35 @@ def test_several_runs_lie_over_each_other() -> None:
     found = charts({"A": LINES, "B": LINES[:2]})
     (mrr,) = found["validation"]
     assert [(curve.name, curve.run) for curve in mrr.curves] == [("A", 0), ("B", 1)]
-    spread = next(chart for chart in found["sampler"] if chart.title == "spread")
-    assert [curve.name for curve in spread.curves] == [
-        f"{run} · {way} way" for run in "AB" for way in ("entity", "relation")
+    diversity = next(chart for chart in found["sampler"] if chart.title == "diversity")
+    assert [curve.name for curve in diversity.curves] == [
+        f"{run} · {pathway} pathway" for run in "AB" for pathway in ("entity", "relation")
     ]
-    assert spread.note
+
+
+#: A validation as 0.1 wrote it.
+OLD = {
+    "step": 0,
+    "train": {"critic": 1.4, "entity_way": 0.7},
+    "sampler": {"critic_auc": 0.5, "way_cosine": 0.1}
+    | {f"{what}_entity": 0.3 for what in ("spread", "nearest_kept", "norm_ratio")},
+}
+
+
+def test_every_number_of_a_diagnosis_is_explained_in_runs_of_01_too(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(OLD) + "\n")
+    titles = []
+    for folder in (runs[1], tmp_path):
+        found = charts({"A": recorded(Run(folder))})
+        titles.append({chart.title for chart in found["sampler"] if chart.note})
+        assert len(titles[-1]) == len(found["sampler"])
+    assert titles[0] == MEANING.keys()
+    assert titles[1] == {
+        *("discriminator_auc", "pathway_cosine", "diversity", "nearest_uncorrupted", "norm_ratio")
+    }
+    assert [chart.title for chart in found["loss"]] == ["discriminator", "entity_pathway"]
 
 
 def test_what_is_no_number_is_not_drawn() -> None:
@@ -71,7 +95,10 @@ def test_classified_runs_show_their_nll() -> None:
         ({"seconds": None}, "seconds: expected a number, got None"),
         ({"train": {"loss": "low"}}, "train.loss: expected a number, got 'low'"),
         ({"both": {"mrr": [1]}}, r"both.mrr: expected a number, got \[1\]"),
-        ({"sampler": {"spread": None}}, "sampler.spread: expected a number, got None"),
+        (
+            {"sampler": {"norm_ratio_entity": None}},
+            "sampler.norm_ratio_entity: expected a number, got None",
+        ),
     ],
 )
 def test_line_with_something_else_for_a_number_is_named(

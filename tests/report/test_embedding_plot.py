@@ -1,4 +1,4 @@
-"""The points of the t-SNE picture carry their names and their ways."""
+"""The embedding plot: names, origins and counts of its points."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page)
     for origin, points in found.points.items():
         assert len(points) <= found.drawn[origin]
         for point in points:
-            assert point.generated == origin.endswith("way")
+            assert point.generated == origin.endswith("pathway")
             assert bool(point.query) == (origin != "true tails")
             assert point.name
 
@@ -61,7 +61,7 @@ def test_share_of_distinct_points_has_one_denominator() -> None:
     truth = Group(torch.zeros(1, 1), torch.zeros(1), ())
     found = measured([{"true tails": truth, "a": one}, {"true tails": truth, "a": other}])
     assert [of["a"]["points"] for of in found] == [40, 40]
-    assert found[1]["a"]["spread_within_query"] == pytest.approx(5 / 3)
+    assert found[1]["a"]["diversity_within_query"] == pytest.approx(5 / 3)
     assert measured([]) == []
 
 

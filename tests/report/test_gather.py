@@ -1,4 +1,4 @@
-"""Runs become plain data, or are refused in a sentence."""
+"""What a report shows of runs, and the runs it refuses."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_metrics_are_those_of_the_folders_own_report(page: Page, runs: list[Path
         kept = json.loads((folder / "report.json").read_text())
         assert of.report.both == pytest.approx(kept["both"])
         assert of.agrees
-        assert of.kept == "Ranked anew for this page, and equal to report.json."
+        assert of.agreement == "Ranked anew for this page, and equal to report.json."
     assert (page.split, page.which) == ("test", "best")
     assert [run.letter for run in page.runs] == ["A", "B"]
 
@@ -37,7 +37,7 @@ def test_report_that_says_something_else_is_named(runs: list[Path], tmp_path: Pa
     (folder / "report.json").write_text(json.dumps(kept))
     (of,) = gather([folder], triples=2).runs
     assert not of.agrees
-    assert "report.json has mrr of both 0.999" in of.kept
+    assert "report.json has mrr of both 0.999" in of.agreement
     assert 'class="warning"' in render(gather([folder], triples=2))
 
 
@@ -68,14 +68,14 @@ def test_run_without_scikit_learn_is_classified_by_thresholds_alone(
     assert "pip install 'dans[calibration]'" in caplog.text
 
 
-def test_one_run_never_judged_is_named_and_the_page_warns(
+def test_one_run_never_evaluated_is_named_and_the_page_warns(
     runs: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(runs[0], folder)
     (folder / "report.json").unlink()
     page = gather([runs[1], folder], triples=2)
-    assert (page.split, page.unjudged) == ("valid", ("B",))
+    assert (page.split, page.unevaluated) == ("valid", ("B",))
     assert f"{folder}: not evaluated on test yet" in caplog.text
     (results,) = re.findall(r'<section id="results".*?<table', render(page), re.DOTALL)
     assert 'class="warning">These numbers are of validation' in results
@@ -83,13 +83,13 @@ def test_one_run_never_judged_is_named_and_the_page_warns(
     assert "These numbers are of validation" not in render(gather([runs[1]], triples=2))
 
 
-def test_run_never_judged_is_ranked_on_validation(runs: list[Path], tmp_path: Path) -> None:
+def test_run_never_evaluated_is_ranked_on_validation(runs: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(runs[0], folder)
     (folder / "report.json").unlink()
     page = gather([folder], triples=2)
     assert page.split == "valid"
-    assert page.runs[0].kept == "Ranked for this page; the folder keeps no report.valid.json."
+    assert page.runs[0].agreement == "Ranked for this page; the folder keeps no report.valid.json."
     assert gather([folder], split="test", which="last", triples=2).runs[0].step == 4
 
 

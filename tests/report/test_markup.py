@@ -1,4 +1,4 @@
-"""Text never becomes markup, and data never ends its script."""
+"""Escaping: text never becomes markup, and data never ends its script."""
 
 import json
 from html.parser import HTMLParser

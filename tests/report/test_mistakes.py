@@ -1,4 +1,4 @@
-"""The worst answers and the triples believed, against all scores at once."""
+"""The worst queries and the high-scoring new triples, against all scores at once."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from dans.models.decoders import DistMult
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.predict import Predictor
-from dans.report import mistakes as wrong
+from dans.report import mistakes
 from dans.report.mistakes import missing, score, worst
 from dans.runs.train import Trained
 
 
 @pytest.fixture
 def trained(kg: KnowledgeGraph) -> Trained:
-    """A model that knows nothing."""
+    """A random model."""
     torch.manual_seed(0)
     encoder = Lookup(kg.num_entities, 4)
     model = Model(encoder, DistMult(kg.num_relations, 4))
@@ -43,8 +43,8 @@ def truth(trained: Trained, triple: Sequence[int]) -> float:
     return float(trained.positives(torch.tensor([triple])).scores().detach())
 
 
-def believed(trained: Trained) -> dict[tuple[str, str, str], float]:
-    """Unknown answers to what test asks, with their scores, by a loop over all of them."""
+def new_scores(trained: Trained) -> dict[tuple[str, str, str], float]:
+    """Scores of the triples of no split that answer a test query, by a loop over all."""
     kg, found = trained.kg, {}
     known = {tuple(f) for split in (kg.train, kg.valid, kg.test) for f in split.tolist()}
     for h, r, t in kg.test.tolist():
@@ -70,7 +70,7 @@ def test_answers_are_the_highest_scores_with_known_ones_marked(
 ) -> None:
     kg = trained.kg
     for one in worst(predictor, ranks):
-        assert len(one.answers) == wrong.ANSWERS
+        assert len(one.answers) == mistakes.ANSWERS
         given = [(answer.name, answer.score, answer.known) for answer in one.answers]
         for name, value, known in (*given, (one.right, one.score, None)):
             head, relation, tail = (part or name for part in one.query.parts)
@@ -88,7 +88,7 @@ def test_answers_are_the_highest_scores_with_known_ones_marked(
 def test_no_relation_fills_the_table(
     predictor: Predictor, ranks: Ranks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wrong, "SAME", 1)
+    monkeypatch.setattr(mistakes, "SAME", 1)
     found = worst(predictor, ranks)
     kinds = [(one.query.relation, one.query.target) for one in found]
     assert len(set(kinds)) == len(kinds)
@@ -99,19 +99,19 @@ def test_perfect_answers_are_not_wrong(predictor: Predictor, ranks: Ranks) -> No
     assert worst(predictor, Ranks(ranks.triples, first, first, ranks.candidates)) == []
 
 
-def test_believed_triples_are_the_best_unknown_ones(
+def test_missing_triples_are_the_highest_scores_of_no_split(
     trained: Trained, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wrong, "EACH", 8)
-    found, asked = missing(predictor, trained.kg.test)
-    scores = believed(trained)
-    expected = sorted(scores.values(), reverse=True)[: wrong.MISSING]
+    monkeypatch.setattr(mistakes, "EACH", 8)
+    found, searched = missing(predictor, trained.kg.test)
+    scores = new_scores(trained)
+    expected = sorted(scores.values(), reverse=True)[: mistakes.MISSING]
     assert [one.score for one in found] == pytest.approx(expected, abs=1e-5)
     for one in found:
         assert scores[one.head, one.relation, one.tail] == pytest.approx(one.score, abs=1e-5)
         assert one.probability is None
     pairs = trained.kg.test.tolist()
-    assert asked == len({(r, t) for _, r, t in pairs}) + len({(h, r) for h, r, _ in pairs})
+    assert searched == len({(r, t) for _, r, t in pairs}) + len({(h, r) for h, r, _ in pairs})
 
 
 def test_probabilities_are_the_calibrations(trained: Trained, predictor: Predictor) -> None:

@@ -1,4 +1,4 @@
-"""The page: whole, by itself, and with the protocol beside every number."""
+"""The page: self-contained, with the protocol beside every number."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Charts: what is drawn lies within, and what is said is what was drawn."""
+"""Charts: marks lie within, and the texts at the pointer give the values drawn."""
 
 from itertools import pairwise
 
@@ -8,11 +8,11 @@ from dans.report.curves import Curve
 from dans.report.embedding_plot import EmbeddingPlot, Point
 from dans.report.page import environment
 from dans.report.svg import (
-    FIELD,
+    PLOT,
     SIZE,
     Drawing,
+    hover_text,
     lines,
-    said,
     scatter,
     styles_of,
     ticks,
@@ -90,14 +90,14 @@ def test_names_stand_for_places() -> None:
     assert drawing.hover["stops"][1][2] == "degree 2–4\n0.5000"
 
 
-def test_a_run_keeps_its_style_and_a_way_its_own() -> None:
+def test_a_run_keeps_its_style_and_a_pathway_its_own() -> None:
     one = [Curve("B", ((0, 1.0),), run=1)]
     both = [Curve("A", ((0, 1.0),), run=0), *one]
     assert styles_of(one, several=True) == styles_of(both, several=True)[1:]
     names = ("entity pathway", "relation pathway")
-    ways = [Curve(f"B · {name}", ((0, 1.0),), 1, name) for name in names]
-    assert styles_of(ways, several=True) == (1, 0)
-    everything = [*ways, *(Curve(c.name, c.points, 0, c.part) for c in ways)]
+    pathways = [Curve(f"B · {name}", ((0, 1.0),), 1, name) for name in names]
+    assert styles_of(pathways, several=True) == (1, 0)
+    everything = [*pathways, *(Curve(c.name, c.points, 0, c.part) for c in pathways)]
     assert len(set(styles_of(everything, several=True))) == 4
 
 
@@ -113,7 +113,7 @@ def test_points_of_an_embedding_plot_lie_within_and_say_their_names() -> None:
     }
     drawing = scatter(plot(groups))
     marks = places(drawing)
-    assert all(0 < x < FIELD[0] and 0 < y < FIELD[1] for x, y in marks)
+    assert all(0 < x < PLOT[0] and 0 < y < PLOT[1] for x, y in marks)
     assert drawing.hover["stops"][0][2] == "ada\ntrue tails"
     assert drawing.hover["stops"][1][2] == "nearest to bob\nentity pathway\nfor cy, knows, ?"
     assert [stop[3] for stop in drawing.hover["stops"]] == [0, 1, 2]
@@ -127,4 +127,4 @@ def test_points_on_one_spot_are_drawn() -> None:
 
 def test_endless_names_are_cut_under_the_pointer() -> None:
     point = Point(0.0, 0.0, "n" * 5000, False, "q" * 5000)
-    assert len(said("uniform", point)) < 600
+    assert len(hover_text("uniform", point)) < 600

@@ -119,7 +119,7 @@ def test_known_triples_are_not_picked_where_there_is_a_choice(
     positives, _, _ = triples_as_vectors(kg)
     sampler = make("kbgan", kg, filter=policy, candidates=40)
     negatives = sampler(positives)
-    assert not kg.known(("train",)).contains(negatives.triples(kg.train)).any()
+    assert not kg.known(("train",)).is_known(negatives.triples(kg.train)).any()
     assert negatives.valid is not None
     assert negatives.valid.all()
 
@@ -132,7 +132,7 @@ def test_where_all_candidates_are_known_only_resampling_finds_others() -> None:
         negatives = sampler(repeated(200))
         assert negatives.valid is not None
         assert torch.equal(
-            negatives.valid, ~known.contains(negatives.triples(repeated(200).triples))
+            negatives.valid, ~known.is_known(negatives.triples(repeated(200).triples))
         )
         shares[policy] = float(negatives.valid.double().mean())
     # A pair of candidates out of five has one of the two unknown with chance 1 − .6²
@@ -199,7 +199,7 @@ def test_parts_draw_what_the_whole_would(
     assert sizes[0] > 2
     assert sizes[1:] == [2] * (sum(sizes[1:]) // 2) + [1] * (sum(sizes[1:]) % 2)
     assert negatives.valid is not None
-    known = kg.known(("train",)).contains(negatives.triples(kg.train))
+    known = kg.known(("train",)).is_known(negatives.triples(kg.train))
     assert torch.equal(negatives.valid, ~known)
 
 

@@ -78,7 +78,7 @@ def test_resampling_replaces_what_is_known_and_nothing_else(kg: KnowledgeGraph) 
     drawn = Uniform(k=200, filter="resample", known=known)(positives)
     assert drawn.valid is not None
     assert drawn.valid.all()
-    assert not known.contains(drawn.triples(kg.train)).any()
+    assert not known.is_known(drawn.triples(kg.train)).any()
     assert masked.ids is not None
     assert drawn.ids is not None
     assert torch.equal(masked.ids[masked.valid], drawn.ids[masked.valid])

@@ -1,7 +1,7 @@
 
 "use strict";
 
-// What a chart says of the point under the pointer, or the one that arrow keys lead to.
+// The text of the point nearest to the pointer, or of the one chosen by arrow keys.
 const tip = document.getElementById("tip");
 const hover = JSON.parse(document.getElementById("hover").textContent);
 let place = () => {};
@@ -24,7 +24,7 @@ function watch(figure, { mode, stops }) {
 
   const shown = (i) => !off.has(stops[i][3]);
 
-  // Marks of an embedding plot, each with its place among the stops: what lies on top is what is meant.
+  // Marks of an embedding plot, each with its index among the stops: the topmost mark counts.
   const places = new Map();
   if (mode === "xy") {
     const groups = new Map();
@@ -118,7 +118,7 @@ function watch(figure, { mode, stops }) {
 for (const [id, content] of Object.entries(hover)) watch(document.getElementById(id), content);
 addEventListener("scroll", () => place(), { passive: true });
 
-// Tables that can be sorted: numbers by value, names by spelling, what is missing last.
+// Sortable tables: numbers by value, names alphabetically, missing values last.
 function value(cell) {
   const text = cell.textContent.trim();
   const number = Number(text.replaceAll(",", "").replace("\u2212", "-"));
@@ -151,7 +151,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Runs beside each other become tabs; without a script, and on paper, they stand one after another.
+// Several runs become tabs; without a script, and on paper, they follow one another.
 document.querySelectorAll(".tabs").forEach((tabs, number) => {
   const panels = [...tabs.querySelectorAll(".tab")];
   const list = document.createElement("div");

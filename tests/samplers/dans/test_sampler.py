@@ -159,7 +159,7 @@ def test_snapped_fakes_that_are_known_triples_can_be_masked(kg: KnowledgeGraph) 
     given = {"decode": "nearest", "output": "residual", "noise": 2.0, "k": 20}
     negatives = seeded(filter="mask", known=known, **given)(positives)
     assert negatives.valid is not None
-    assert torch.equal(~negatives.valid, known.contains(negatives.triples(kg.train)))
+    assert torch.equal(~negatives.valid, known.is_known(negatives.triples(kg.train)))
     assert not negatives.valid.all()
 
 
