@@ -170,17 +170,17 @@ class _AnyScores(torch.autograd.Function):
         *own: Tensor,
     ) -> Tensor:
         size, b, n = entities.element_size(), len(queries), len(entities)
-        piece = TILE_OF_ANY if entities.device.type == "cpu" else TILE_OF_ANY_ELSEWHERE
-        rows = min(n, max(1, piece // b))
-        pieces = entities.split(rows)
+        tile = TILE_OF_ANY if entities.device.type == "cpu" else TILE_OF_ANY_ELSEWHERE
+        rows = min(n, max(1, tile // b))
+        tiles = entities.split(rows)
         inputs = (queries.detach().requires_grad_(), *own)
 
         def work(kept: int) -> tuple[Tensor, list[Tensor | None]]:
-            return _by_pieces(decoder, inputs, pieces, weights, smoothing, kept)
+            return _in_tiles(decoder, inputs, tiles, weights, smoothing, kept)
 
         made = score_cost(decoder, b, rows) * size
-        fixed = made + (gradient_cost(decoder, b, rows) + 3 * b * rows + 4 * len(pieces) * b) * size
-        total, gradients = budget.keeping(len(pieces), made, work, fixed=fixed)
+        fixed = made + (gradient_cost(decoder, b, rows) + 3 * b * rows + 4 * len(tiles) * b) * size
+        total, gradients = budget.keeping(len(tiles), made, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total
 
@@ -192,36 +192,36 @@ class _AnyScores(torch.autograd.Function):
         return by_query, by_entity, None, None, None, None, *by_own
 
 
-def _by_pieces(
+def _in_tiles(
     decoder: Decoder,
     inputs: tuple[Tensor, ...],
-    pieces: tuple[Tensor, ...],
+    tiles: tuple[Tensor, ...],
     weights: Tensor,
     smoothing: float,
     kept: int,
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum, and its gradients by the entities and by each input: queries, then parameters."""
-    queries, n = inputs[0], sum(len(piece) for piece in pieces)
-    spread, means = queries.new_empty(2, len(pieces), len(queries))
+    queries, n = inputs[0], sum(len(tile) for tile in tiles)
+    log_sums, means = queries.new_empty(2, len(tiles), len(queries))
     kept_tiles: list[tuple[Tensor, Tensor]] = []
 
-    def make(piece: Tensor) -> tuple[Tensor, Tensor]:
+    def make(tile: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            leaf = piece.detach().requires_grad_()
+            leaf = tile.detach().requires_grad_()
             return leaf, decoder.score_all(queries, leaf)
 
-    for i, piece in enumerate(pieces):
-        leaf, scores = make(piece)
-        spread[i], means[i] = scores.detach().logsumexp(1), scores.detach().sum(1) / n
+    for i, tile in enumerate(tiles):
+        leaf, scores = make(tile)
+        log_sums[i], means[i] = scores.detach().logsumexp(1), scores.detach().sum(1) / n
         if i < kept:
             kept_tiles.append((leaf, scores))
         del leaf, scores
-    norm = spread.logsumexp(0)
+    norm = log_sums.logsumexp(0)
     loss = weights @ (norm - smoothing * means.sum(0) if smoothing else norm)
     sums: list[Tensor | None] = [None] * len(inputs)
     by_entity = torch.empty(n, queries.shape[1], dtype=queries.dtype, device=queries.device)
-    for i, (piece, own) in enumerate(zip(pieces, by_entity.split(len(pieces[0])), strict=True)):
-        leaf, scores = kept_tiles[i] if i < kept else make(piece)
+    for i, (tile, own) in enumerate(zip(tiles, by_entity.split(len(tiles[0])), strict=True)):
+        leaf, scores = kept_tiles[i] if i < kept else make(tile)
         pull = (scores.detach() - norm.unsqueeze(1)).exp_()
         pull = pull.sub_(smoothing / n).mul_(weights.unsqueeze(1))
         found = torch.autograd.grad(scores, (leaf, *inputs), pull, allow_unused=True)

@@ -159,6 +159,11 @@ def test_every_module_has_a_layer() -> None:
     assert not [name for name in modules if name != "dans" and room(name) is None]
 
 
+def test_no_module_is_loose_at_the_top() -> None:
+    loose = {path.stem for path in (ROOT / "dans").glob("*.py")}
+    assert loose == {"__init__", "errors", "registry", "seeding", "memory"}
+
+
 def test_dgl_is_imported_behind_one_door() -> None:
     found = {module(path): set(imports(path)) for path in files("dans", "baselines")}
     direct = {

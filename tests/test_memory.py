@@ -1,4 +1,4 @@
-"""Budgets of memory: what is free, how much is worked on at a time, and what gives when none is."""
+"""Budgets of memory: free bytes, rows at a time, and failed allocations."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_sizes_are_read(text: str | int, size: int) -> None:
         *(".5GB", True, "٣MB", "9" * 30, "99999999TB", "1 GB 2", "0x10"),
     ],
 )
-def test_what_is_no_size_is_refused(text: str | int) -> None:
+def test_other_texts_are_not_sizes(text: str | int) -> None:
     with pytest.raises(InputError, match="memory_budget: expected"):
         parse_bytes(text)
 
@@ -64,7 +64,7 @@ def test_a_size_shown_is_nearly_the_size(size: int) -> None:
     assert parse_bytes(show_bytes(size)) == pytest.approx(size, rel=0.01)
 
 
-def test_by_default_a_quarter_of_what_is_free_when_first_asked(
+def test_the_default_is_a_quarter_of_the_free_memory_at_the_first_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = iter([4000, 8])
@@ -78,7 +78,7 @@ def test_this_machine_has_memory() -> None:
     assert 2**20 < free() == pytest.approx(free(torch.device("cpu")), rel=0.5)
 
 
-def test_rows_are_what_fits_beside_what_is_always_held() -> None:
+def test_rows_fit_beside_the_fixed_bytes() -> None:
     budget = Budget(1000)
     assert budget.rows(100) == 10
     assert budget.rows(100, fixed=950) == budget.rows(100, fixed=5000) == 1
@@ -108,39 +108,39 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
-def test_what_did_not_fit_is_done_in_halves_and_the_size_is_remembered(failure: Exception) -> None:
-    asked, told = [], []
+def test_failed_work_is_halved_and_the_size_is_remembered(failure: Exception) -> None:
+    sizes, remembered = [], []
 
     def work(part: slice) -> list[int]:
-        asked.append(part.stop - part.start)
-        if asked[-1] > 3:
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 3:
             raise failure
         return list(range(part.start, part.stop))
 
-    budget = Budget(1000, remember=told.append)
+    budget = Budget(1000, remember=remembered.append)
     parts = list(budget.chunks(20, 10, work, most=16, fixed=7))
     assert list(chain(*parts)) == list(range(20))
-    assert asked[:3] == [16, 8, 4]
-    assert set(asked[3:]) == {2}
-    assert told == [87, 47, 27]
+    assert sizes[:3] == [16, 8, 4]
+    assert set(sizes[3:]) == {2}
+    assert remembered == [87, 47, 27]
     assert budget.found == budget.bytes == 27
-    # What was found stays, for other work and for a budget that is told of it.
+    # The size found holds for other work, and for a budget that is given it.
     assert budget.rows(10, fixed=7) == Budget(1000, found=27).rows(10, fixed=7) == 2
     assert Budget(20, found=27).bytes == 20
 
 
-def test_what_need_not_be_kept_is_given_up_where_memory_is_short() -> None:
-    asked, told = [], []
+def test_fewer_items_are_kept_where_memory_is_short() -> None:
+    sizes, remembered = [], []
 
     def work(kept: int) -> int:
-        asked.append(kept)
+        sizes.append(kept)
         if kept > 3:
             raise MemoryError
         return kept
 
-    assert Budget(100, remember=told.append).keeping(20, 10, work, fixed=20) == 2
-    assert asked == [8, 4, 2]
-    assert told == [60, 40]
+    assert Budget(100, remember=remembered.append).keeping(20, 10, work, fixed=20) == 2
+    assert sizes == [8, 4, 2]
+    assert remembered == [60, 40]
     assert Budget(1000).keeping(3, 10, work) == 3
     assert Budget(20).keeping(20, 10, work, fixed=20) == 0
     with pytest.raises(InputError, match=r"memory_budget: expected at least 30 B.* got 20 B"):
@@ -155,7 +155,7 @@ def test_what_need_not_be_kept_is_given_up_where_memory_is_short() -> None:
         Budget(40).keeping(20, 10, never, fixed=20)
 
 
-def test_a_failure_frees_what_was_held_before_it_is_tried_again() -> None:
+def test_a_failure_frees_its_memory_before_the_next_attempt() -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 
     def work(part: slice) -> int:
@@ -172,7 +172,7 @@ def test_a_failure_frees_what_was_held_before_it_is_tried_again() -> None:
 @pytest.mark.parametrize(
     "error", [RuntimeError("shapes"), ValueError("no"), KeyboardInterrupt(), OSError("disk")]
 )
-def test_other_errors_are_not_taken_for_it(error: BaseException) -> None:
+def test_other_errors_are_raised(error: BaseException) -> None:
     def work(part: slice) -> None:
         raise error
 

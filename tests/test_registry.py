@@ -18,7 +18,7 @@ class Part:
 TABLE = {"part": Part}
 
 
-def test_caller_supplies_only_what_is_asked_for() -> None:
+def test_arguments_of_the_caller_that_the_constructor_lacks_are_left_out() -> None:
     part = build(TABLE, "part", given={"bias": False}, size=3, colour="red")
     assert (part.size, part.bias) == (3, False)
 

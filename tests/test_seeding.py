@@ -1,4 +1,4 @@
-"""Chance: seeded, saved, put back."""
+"""Random state: seeded, saved, restored."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_a_seed_repeats_its_draws() -> None:
     assert not torch.equal(torch.rand(4), first)
 
 
-def test_state_is_put_back() -> None:
+def test_state_is_restored() -> None:
     state = random_state()
     first = torch.rand(4)
     restore_random_state(state)

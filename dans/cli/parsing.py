@@ -1,4 +1,4 @@
-"""What the scripts share: options, logging, and errors a person can read."""
+"""Options, logging and error messages of the commands."""
 
 import argparse
 import io
@@ -29,28 +29,21 @@ RESULTS = Path(__file__).resolve().parents[2] / "scripts" / "results"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are errors as others are: one sentence, and no usage before it."""
+    """A parser whose errors are an ``InputError`` of one sentence, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse.
-
-        Raises:
-            InputError: always.
-        """
+        """Raise an ``InputError``."""
         sentence = " ".join(message.removeprefix("argument ").split())
         raise InputError(f"{sentence}; --help lists what there is")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that shows the script's own docstring."""
+    """A parser with a docstring as its description."""
     return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:
-    """The type of an option that is a whole number.
-
-    Args:
-        least: the smallest accepted; none has more than 64 bits.
+    """The type of an option that is a whole number of at most 64 bits, and at least ``least``.
 
     Example:
         >>> whole(least=1)("5")
@@ -59,7 +52,7 @@ def whole(least: int | None = None) -> Callable[[str], int]:
     what = "a whole number" if least is None else f"a whole number of at least {least}"
 
     def parse(text: str) -> int:
-        # Shorter than what Python refuses to read, and longer than any use.
+        # Python refuses to read whole numbers of thousands of digits.
         fits = re.fullmatch(r"[+-]?[0-9]{1,100}", text)
         if not fits or (least is not None and int(text) < least):
             raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
@@ -73,14 +66,14 @@ def whole(least: int | None = None) -> Callable[[str], int]:
 
 
 def run_main(main: Callable[[], object]) -> None:
-    """Run a script; a mistake of the user's ends in one sentence and status 2."""
+    """Run a command; errors of the user end in one sentence and status 2."""
     keep_freed_memory()
-    # Python puts a script's own folder first on its path, where tabulate.py would stand in for the
-    # package of that name, which torch looks for.
+    # Python puts a script's own folder first on its path, where torch would import tabulate.py
+    # instead of the package of that name.
     own = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
     for stream in (sys.stdout, sys.stderr):
-        # Names that a terminal cannot write are spelt out there.
+        # Escapes characters that the terminal cannot write.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
@@ -90,7 +83,7 @@ def run_main(main: Callable[[], object]) -> None:
     except InputError as error:
         sys.exit(_refuse(str(error)))
     except BrokenPipeError:
-        # Whoever reads our output has read enough, as `head` does; Python would complain at exit.
+        # The reader of our output has closed it, as `head` does; Python would report it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
@@ -108,7 +101,7 @@ def _refuse(sentence: str, *, status: int = 2) -> int:
 
 
 def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:
-    """The options of every script that trains."""
+    """Add the options of every command that trains."""
     parser.add_argument(
         "--recipe",
         default=recipe,
@@ -140,7 +133,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         help=f"folder of the run (default: runs/{kind}/NAME/seedN)",
     )
     parser.add_argument(
-        "--device", help="where to compute, as torch names it (default: the recipe's, or cpu)"
+        "--device", help="the device, by its name in torch (default: the recipe's, or cpu)"
     )
     add_tracking_option(parser)
     parser.add_argument(
@@ -149,14 +142,14 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
 
 
 def add_tracking_option(parser: argparse.ArgumentParser) -> None:
-    """Who is told of a run's numbers."""
+    """Add the option that chooses loggers."""
     parser.add_argument(
         "--track",
         action="append",
         default=[],
         metavar="NAME",
-        help=f"tell the run's numbers to {' or '.join(OPTIONAL)} too; may be repeated "
-        f"({' and '.join(ALWAYS)} are always told)",
+        help=f"log metrics to {' or '.join(OPTIONAL)} too; may be repeated "
+        f"({' and '.join(ALWAYS)} are always written)",
     )
 
 
@@ -192,10 +185,10 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
 
 
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
-    """Those whose name has the pattern of ``--match``.
+    """The items whose name matches the pattern of ``--match``.
 
     Raises:
-        InputError: none has.
+        InputError: no name matches.
 
     Example:
         >>> matching({"umls-rotate": 1, "wn18rr-rotate": 2}, "umls-*")
@@ -204,7 +197,7 @@ def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
     found = {name: value for name, value in named.items() if fnmatch(name, pattern)}
     if not found:
         known = ", ".join(sorted(named)) or "none"
-        raise InputError(f"--match: {shown(pattern)} is the pattern of no name; known: {known}")
+        raise InputError(f"--match: {shown(pattern)} matches no name; known: {known}")
     return found
 
 
@@ -237,10 +230,10 @@ def train_and_report(
     kind: str,
     train: Callable[..., EvaluationReport | ClassificationReport | None] = train,
 ) -> str:
-    """Train what the options ask for, by ``train``; the sentence to end with."""
+    """Train by the options of a command; returns its last line of output."""
     config, where = training(args, kind=kind)
     report = train(config, where, resume=args.resume, track=args.track)
-    return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
+    return f"{where}: {summary(report)}; evaluate it with: python scripts/evaluate.py {where}"
 
 
 def summary(report: EvaluationReport | ClassificationReport | None) -> str:

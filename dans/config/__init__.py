@@ -1,1 +1,1 @@
-"""Recipes and the configuration of a run, read strictly."""
+"""Configurations and recipes: strict reading of TOML and JSON."""

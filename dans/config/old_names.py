@@ -15,7 +15,7 @@ KEYS = {
     "sampler.ways": "sampler.pathways",
 }
 
-#: Values of options, by the option's name of today.
+#: Values of options, by the option's new name.
 VALUES = {
     "loss.balance": {"facts": "triples"},
     "sampler.name": {"kept": "self_loop"},
@@ -41,11 +41,11 @@ DIAGNOSIS = {
 
 
 def renamed_options(plain: Any, path: str = "") -> Any:
-    """A configuration under today's names; names of today stay as they are.
+    """A configuration with new names for the old ones in it.
 
     Args:
-        plain: as read from TOML or JSON; what is no configuration is returned as it is.
-        path: the section that it is, for the tables above.
+        plain: data from TOML or JSON.
+        path: the section of the data, as in the tables above.
 
     Example:
         >>> renamed_options({"start": "pretrain/umls", "sampler": ["kept"]})
@@ -56,7 +56,7 @@ def renamed_options(plain: Any, path: str = "") -> Any:
         for key, value in plain.items():
             full = f"{path}.{key}" if path else str(key)
             new = KEYS.get(full, full)
-            # Where both are given, the reader refuses the old one by its name.
+            # Where both are given, the old name stays, and is refused as unknown.
             if new.rpartition(".")[2] in plain:
                 new = full
             found[new.rpartition(".")[2]] = renamed_options(value, new)
@@ -70,7 +70,7 @@ def renamed_options(plain: Any, path: str = "") -> Any:
 
 
 def renamed_state(state: Any) -> Any:
-    """The state of a checkpoint under today's names.
+    """The state of a checkpoint with new names for the old ones in it.
 
     Example:
         >>> renamed_state({"optimizers": {"critic": 1}, "objective": {"sampler.critic.bias": 2}})

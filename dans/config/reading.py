@@ -1,7 +1,7 @@
-"""Plain data from text, and typed values from plain data; every refusal is one sentence.
+"""Reading of text, TOML and JSON, and conversion of plain data to types, with clear errors.
 
-TOML and JSON are read by the same rules: a whole number has 64 bits, as TOML says, and a key stands
-once. ``convert`` checks plain data against a type by msgspec, and says in words what is wrong.
+TOML and JSON have the same rules: whole numbers have at most 64 bits, and no key occurs twice.
+``convert`` checks plain data against a type by msgspec, with messages of one sentence.
 """
 
 import gzip
@@ -26,7 +26,7 @@ else:
 
 T = TypeVar("T")
 
-#: Types of plain data, in words.
+#: Types of plain data in messages.
 WORDS: dict[object, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -37,12 +37,12 @@ WORDS: dict[object, str] = {
     dict: "an object",
 }
 
-#: What a number is beside each of its limits.
+#: Limits of msgspec in messages.
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8.
+    """The content of a text file in UTF-8.
 
     Raises:
         InputError: other bytes; the message names file, line and byte.
@@ -57,9 +57,9 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Lines of a file in UTF-8, plain or ``.gz``, numbered from 1, one at a time.
+    r"""The numbered lines of a file in UTF-8, plain or ``.gz``, one at a time.
 
-    Their ends are left out, those of other systems as well, and so is a leading byte order mark.
+    Line ends (LF or CRLF) and a leading byte order mark are left out.
 
     Raises:
         InputError: the file cannot be read, or is damaged; the message names file and line.
@@ -98,11 +98,11 @@ class TooLargeError(InputError):
 
 
 def parse_toml(text: str, where: object) -> dict[str, Any]:
-    """TOML as plain data.
+    """Plain data from TOML.
 
     Args:
         text: the TOML.
-        where: what opens the error.
+        where: opens the error.
 
     Raises:
         InputError: it is not TOML; the message names the line. ``TooLargeError``: a whole number
@@ -117,12 +117,12 @@ def parse_toml(text: str, where: object) -> dict[str, Any]:
 
 
 def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
-    """JSON as plain data.
+    """Plain data from JSON.
 
     Args:
         text: the JSON.
-        where: what opens the error.
-        kind: what it should have been, in a word.
+        where: opens the error.
+        kind: the kind of text in the error: "not a JSON file".
 
     Raises:
         InputError: it is not JSON; the message names the line. Or an object has a key twice.
@@ -158,7 +158,7 @@ def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) ->
     except RecursionError:
         raise InputError(f"{where}: not a {kind}: nested too deeply") from None
     except ValueError as error:
-        # Not only of a parser: Python refuses whole numbers of thousands of digits itself.
+        # Of the parser, or of Python about whole numbers of thousands of digits.
         sentence = str(error).split(";")[0].splitlines()[0]
         raise InputError(f"{where}: not a {kind}: {sentence}") from None
     check_sizes(content, f"{where}: ")
@@ -166,21 +166,17 @@ def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) ->
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as plain data; see ``read_text`` and ``parse_toml``."""
+    """Plain data from a TOML file; errors are those of ``read_text`` and ``parse_toml``."""
     return parse_toml(read_text(path), path)
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file as plain data; see ``read_text`` and ``parse_json``."""
+    """Plain data from a JSON file; errors are those of ``read_text`` and ``parse_json``."""
     return parse_json(read_text(path), path)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object; see ``read_json``.
-
-    Raises:
-        InputError: it holds something else.
-    """
+    """The object in a JSON file; anything else is an ``InputError``."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object, got {type(content).__name__}")
@@ -188,16 +184,16 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
-    """A part of plain data.
+    """A value of plain data by its key, checked against a type as in ``convert``.
 
     Args:
-        content: the whole.
-        key: of the part.
-        kind: what it is; whole numbers are floats too, NaN and infinities are none.
-        where: what opens the error, just before the key.
+        content: the plain data.
+        key: of the value.
+        kind: the type.
+        where: opens the error, just before the key.
 
     Raises:
-        InputError: it is missing, or of another kind.
+        InputError: the key is missing, or the value has another type.
 
     Example:
         >>> field({"seed": 5}, "seed", int, "report.json: ")
@@ -212,7 +208,7 @@ def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
 
 
 def numbers(content: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
-    """A part of plain data that is a list of numbers, infinities among them; see ``field``.
+    """A list of numbers in plain data, infinities allowed.
 
     Example:
         >>> numbers({"values": [0, 0.5]}, "values", "isotonic.")
@@ -226,11 +222,7 @@ def numbers(content: Mapping[str, Any], key: str, where: str) -> tuple[float, ..
 
 
 def check_sizes(content: Any, where: str = "", path: str = "") -> None:
-    """Refuse whole numbers of more than 64 bits; Python itself limits decimal ones alone.
-
-    Raises:
-        TooLargeError: the message names the place: ``where``, then the path.
-    """
+    """Refuse whole numbers of more than 64 bits by a ``TooLargeError`` that names their path."""
     rest = [(path, content)]
     while rest:
         path, value = rest.pop()
@@ -243,17 +235,17 @@ def check_sizes(content: Any, where: str = "", path: str = "") -> None:
 
 
 def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
-    """Plain data as a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
+    """Convert plain data to a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
 
     Args:
         value: the plain data.
-        kind: the type; whole numbers are floats too, and a float by itself is finite.
+        kind: the type; whole numbers are accepted as floats, which must be finite.
         where: opens the error, just before the path.
-        path: of the value, as ``train.lr``.
+        path: of the value, such as ``train.lr``.
 
     Raises:
-        InputError: an unknown key, a missing one, or another value than the type allows; the
-            message names the place, the value and what would be accepted.
+        InputError: an unknown or missing key, or a value that the type does not allow; the message
+            has the path, the value and what is accepted.
 
     Example:
         >>> convert([1, 0.5], tuple[float, float])
@@ -266,7 +258,6 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     try:
         converted = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        # msgspec names no value, no key of a mapping, and one limit of two.
         inner = [part for part in get_args(kind) if part is not type(None)]
         optional = get_origin(kind) in (Union, UnionType) and len(inner) == 1
         _refuse(error, value, inner[0] if optional else kind, where, path)
@@ -276,7 +267,7 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
 
 
 def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> NoReturn:
-    """Say what msgspec refused: it names no value, no key of a mapping, and one limit of two."""
+    """Raise what msgspec refused as one sentence; its own has no value and one limit of two."""
     place, dot = f"{where}{path}", f"{path}." if path else ""
     of, types = get_origin(kind) or kind, get_args(kind)
     known: dict[str, FieldInfo] = {}
@@ -308,7 +299,7 @@ def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> N
 
 
 def _words(kind: Any, value: object) -> str:
-    """What a type allows: of a number, its limits; of anything else, the kind of value."""
+    """What a type accepts: the limits of a number, a description, or the kind of value."""
     of, types = get_origin(kind) or kind, get_args(kind)
     if of in (Union, UnionType):
         return " or ".join(WORDS[part] for part in types if part in WORDS)

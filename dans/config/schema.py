@@ -1,9 +1,8 @@
-"""What a run is, as data: frozen, parsed strictly, and without torch.
+"""The configuration of a run: frozen structs, parsed strictly, without torch.
 
-A recipe is a TOML file; ``dans.config.recipes`` reads it. ``RunConfig.parse`` turns it into the
-structs below and refuses every key it does not know; ``RunConfig.plain`` turns it back. Options of
-a component (an encoder, a loss, …) are checked later, by the component's own constructor: see
-``dans.registry.build``.
+``RunConfig.parse`` turns a recipe into these structs and refuses unknown keys; ``RunConfig.plain``
+turns them back. ``dans.registry.build`` checks the options of a component (an encoder, a loss, …)
+against its constructor.
 """
 
 import sys
@@ -17,19 +16,8 @@ from dans.config.reading import convert
 from dans.errors import InputError, shown
 from dans.memory import stated
 
-#: How the learning rate moves over a run.
+#: The learning rate over a run.
 Schedule = Literal["constant", "cosine", "linear", "plateau"]
-
-#: What moves the parameters of a model; see ``dans.training.optimizers``.
-OptimizerName = Literal["adam", "adagrad", "lazy_adam"]
-
-#: What a batch counts: triples, each asked for its head and its tail; or queries, each with all
-#: triples that answer it.
-BatchBy = Literal["triples", "queries"]
-
-#: The validation figure that chooses the best checkpoint: filtered MRR; or the NLL of lines
-#: labelled true and false, where a data set has such.
-Select = Literal["mrr", "nll"]
 
 #: Numbers with limits; the largest float keeps infinity out.
 Count = Annotated[int, Meta(ge=0)]
@@ -38,82 +26,84 @@ NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Beta = Annotated[float, Meta(ge=0, lt=1)]
 
-#: Sections of a recipe that say what it gives and what a paper has in its place; nothing is
-#: computed from them.
+#: Sections of a recipe with the results of the recipe and of a paper; they are not configuration.
 RECORDS = ("expected", "paper")
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Options by name, none but those declared; ``convert`` checks types and limits."""
+    """Options by name; ``convert`` refuses those not declared and checks types and limits."""
 
 
 class Component(Section, frozen=True):
-    """A class chosen by name, and what its constructor is given."""
+    """A class by its name, and options of its constructor."""
 
     name: str
     options: dict[str, Any] = {}
 
 
 class GraphConfig(Section, frozen=True):
-    """How triples become the messages of an encoder."""
+    """How the messages of an encoder are made from triples."""
 
     #: the normaliser: ``relation`` (Eq. 1 of DANS), ``node`` (DGL's example) or ``code`` (the
     #: published program)
     norm: Literal["relation", "node", "code"] = "relation"
-    #: share of the training triples that carry messages in each training step, drawn afresh
+    #: share of the training triples that send messages, sampled anew in each training step
     sample: Share = 1.0
-    #: leave the triples being scored out of the messages
+    #: leave the triples of the batch out of the messages
     hold_out: bool = True
 
 
 class TrainConfig(Section, frozen=True):
-    """How parameters move."""
+    """How a model is trained."""
 
-    #: moves of the model
+    #: updates of the model
     steps: Count = 1000
-    #: triples (or queries) per step; more than there are means all of them
+    #: triples (or queries) per step, at most all of them
     batch: Positive = 1000
-    #: what a batch counts: ``triples``, or ``queries`` for objectives that compare all entities
-    batch_by: BatchBy = "triples"
-    #: what moves the model; ``adagrad`` and ``lazy_adam`` touch only the rows that a step used
-    optimizer: OptimizerName = "adam"
+    #: what a batch consists of: ``triples``, or for objectives that compare all entities
+    #: ``queries``, each with all triples that answer it
+    batch_by: Literal["triples", "queries"] = "triples"
+    #: the optimizer of the model; ``adagrad`` and ``lazy_adam`` update only the rows that a step
+    #: used
+    optimizer: Literal["adam", "adagrad", "lazy_adam"] = "adam"
     #: the learning rate
     lr: NotNegative = 1e-3
     #: of ``adam`` and ``lazy_adam``
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    #: what ``adagrad`` takes the sum of squared gradients to be at the start
+    #: initial sum of squared gradients of ``adagrad``
     accumulator: NotNegative = 0.0
-    #: how the learning rate moves over the run
+    #: the learning rate over the run
     schedule: Schedule = "constant"
     #: ``plateau`` multiplies the learning rate by this …
     decay: Share = 0.95
-    #: … after more validations than this without a better figure
+    #: … after more validations than this without a better selection metric
     decay_patience: Count = 5
-    #: largest norm of the gradient of the model; 0 turns clipping off
+    #: largest norm of the gradient of the model; 0: no clipping
     clip: NotNegative = 1.0
     #: weight of mean e² + mean r² over the encoder's output and the relation table
     l2: NotNegative = 0.0
-    #: what chance starts from
+    #: random seed
     seed: Count = 0
     #: steps between validations; each writes a checkpoint
     validate_every: Positive = 100
-    #: the figure that a validation gives, and the best checkpoint is best in
-    select: Select = "mrr"
-    #: validations without a better figure before stopping; 0 never stops early
+    #: selection metric of the best checkpoint: filtered MRR, or the NLL of labelled lines where the
+    #: data set has such
+    select: Literal["mrr", "nll"] = "mrr"
+    #: validations without a better selection metric before stopping; 0: no early stopping
     patience: Count = 0
-    #: threads of torch; 0 leaves torch's own choice. One is the better default for graphs like UMLS
+    #: threads of torch; 0: torch's default. One is faster for graphs like UMLS
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    #: where to compute, as torch names it
+    #: the device, by its name in torch
     device: str = "cpu"
-    #: what validation, and scoring all entities, may hold at a time beside the model and its
-    #: embeddings: bytes, or a size such as ``200MB`` or ``1GiB``; empty or 0: a quarter of what is
-    #: free. No result depends on it
+    #: memory for validation and for scoring all entities, beside the model and its embeddings:
+    #: bytes, or a size such as ``200MB`` or ``1GiB``; empty or 0: a quarter of the free memory. No
+    #: result depends on it
     memory_budget: str | int = ""
-    #: write down the negatives of every step, under ``negatives`` in the folder of the run
+    #: write the negatives of every step to ``negatives`` in the run folder
     log_negatives: bool = False
 
     def __post_init__(self) -> None:
-        """Check the size of the budget, and that each option has an effect."""
+        """Check the memory budget, and that each option has an effect."""
         stated(self.memory_budget)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
@@ -129,61 +119,60 @@ class TrainConfig(Section, frozen=True):
 
 
 class PhaseConfig(Section, frozen=True):
-    """How the parameters of one phase of a sampler move."""
+    """How one phase of a sampler is trained."""
 
     #: the learning rate
     lr: NotNegative = 1e-3
-    #: of its Adam
+    #: of Adam
     betas: tuple[Beta, Beta] = (0.5, 0.999)
-    #: triples per inner move, the first of the batch; 0 takes all of it
+    #: triples per update, the first of the batch; 0: all of it
     batch: Count = 0
-    #: move on every part of the batch before the model's one step, not on the first alone; the
-    #: published DANS program nests its loops so
+    #: update once on each part of the batch before the model's step, as the published DANS program
+    #: does, instead of on the first part alone
     sweep: bool = False
 
     def __post_init__(self) -> None:
-        """Check that parts have a size."""
+        """Check that a sweep has parts."""
         if self.sweep and not self.batch:
             raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 
 
 class RunConfig(Section, frozen=True):
-    """Everything that decides what a run computes."""
+    """The configuration of a run."""
 
     #: the triples: a data set's name, a folder, or a card
     data: str
-    #: gives entities their embeddings
+    #: computes the embeddings of entities
     encoder: Component
     #: scores triples
     decoder: Component
-    #: what is minimised; of those in ``dans``, negatives from samplers under a loss
+    #: what is minimised; in ``dans``, a loss over negatives of samplers
     objective: Component = Component("negative_sampling")
-    #: compares scores; of objectives that have negatives
+    #: the loss of an objective with negatives
     loss: Component | None = None
-    #: where negatives come from, side by side
+    #: the samplers of negatives, whose negatives are concatenated
     sampler: tuple[Component, ...] = ()
-    #: terms beside the objective's
+    #: terms added to the objective
     regularizer: tuple[Component, ...] = ()
-    #: how triples become messages
+    #: how messages are made from triples
     graph: GraphConfig = GraphConfig()
-    #: how parameters move
+    #: how the model is trained
     train: TrainConfig = TrainConfig()
-    #: by the name of a sampler's phase, how its parameters move
+    #: by the name of a sampler's phase, how it is trained
     phase: dict[str, PhaseConfig] = {}
-    #: the run whose weights this one starts from, as ``pretrain/umls-distmult``; empty: from
-    #: scratch
+    #: the run whose weights initialise this one, such as ``pretrain/umls-distmult``; empty: none
     init_from: str = ""
 
-    #: What a run that starts from another one takes over from it.
+    #: The sections that a run takes over from the run it is initialised from.
     INHERITED: ClassVar = ("data", "graph", "encoder", "decoder")
 
     @classmethod
     def parse(cls, plain: Mapping[str, Any], *, where: str = "") -> "RunConfig":
-        """Read nested plain data, as a recipe or ``config.json`` holds it.
+        """The configuration of a recipe or ``config.json``, given as nested plain data.
 
         Args:
             plain: sections to options.
-            where: the file it came from; opens every error.
+            where: the file; opens every error.
 
         Raises:
             InputError: an unknown key, a missing one, or a value of the wrong kind.
@@ -201,7 +190,7 @@ class RunConfig(Section, frozen=True):
         return convert(sections, cls, where)
 
     def plain(self) -> dict[str, Any]:
-        """The same as nested plain data: ``parse(plain())`` is this config."""
+        """The configuration as nested plain data, such that ``parse(plain())`` equals it."""
         sections = {key: _closed(value) for key, value in structs.asdict(self).items()}
         return {key: value for key, value in sections.items() if value not in ("", {}, [], None)}
 
@@ -212,11 +201,11 @@ class RunConfig(Section, frozen=True):
 
 
 def _opened(key: str, value: Any, where: str) -> Any:
-    """A section of a recipe, with each component in it as a name and options."""
+    """A section of a recipe, with components as name and options."""
     if key in ("sampler", "regularizer") and isinstance(value, (list, tuple)):
         return [_component(part, f"{where}{key}.{i}") for i, part in enumerate(value)]
     if key == "loss" and value in (None, ""):
-        # TOML has no word for nothing: an heir drops what it inherits by an empty string.
+        # TOML has no null: a recipe drops a loss that it inherits by an empty string.
         return None
     chosen = key in ("encoder", "decoder", "objective", "loss")
     return _component(value, f"{where}{key}") if chosen else value
@@ -232,7 +221,7 @@ def _component(value: Any, place: str) -> dict[str, Any]:
 
 
 def _closed(value: Any) -> Any:
-    """A value as plain data: a copy, of lists and dicts, where a component is one section."""
+    """A copy of a value as plain data, with a component as one section."""
     if isinstance(value, Component):
         return {"name": value.name, **_closed(value.options)}
     if isinstance(value, Struct):

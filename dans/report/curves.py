@@ -18,10 +18,9 @@ ENOUGH = 3
 
 #: Numbers of a sampler's diagnosis, explained; see ``dans.samplers.dans.diagnostics``.
 MEANING = {
-    "discriminator_auc": "how well the discriminator tells entities from generated negatives; "
-    "0.5: not at all",
-    "auxiliary_accuracy": "how often the discriminator recognises a generated negative's pathway",
-    "pathway_cosine": "cosine between the mean generated negatives of the two pathways",
+    "discriminator_auc": "separates entities from generated negatives; 0.5: not at all",
+    "auxiliary_accuracy": "share of generated negatives whose pathway is recognised",
+    "pathway_cosine": "of the mean generated negatives of both pathways",
     "norm_ratio": "mean norm of generated negatives over that of entities",
     "diversity": "mean distance between generated negatives of one query, over that of entities",
     "above_positive": "share of generated negatives that score above their positive triple",
@@ -168,6 +167,7 @@ def begun(chart: Chart) -> Chart:
     if max(values) - min(values) > (max(*values, *first) - min(*values, *first)) / 2:
         return chart
     ends = dict.fromkeys(f"{value:.4f}".replace("-", "−") for value in (min(first), max(first)))
-    note = f"{chart.note} Not drawn: {' to '.join(ends)} at step 0.".strip()
+    omitted = f"Not drawn: {' to '.join(ends)} at step 0."
+    note = f"{chart.note}. {omitted}" if chart.note else omitted
     curves = (replace(curve, points=to) for curve, to in zip(chart.curves, later, strict=True))
     return Chart(chart.title, note, tuple(curves))

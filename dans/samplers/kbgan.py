@@ -137,8 +137,7 @@ class KBGAN(Reinforced):
     def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
         """Draws from p."""
         ids = self.propose(triples, replaces_head)
-        allowed = self.unknown(triples, ids, replaces_head)
-        allowed |= ~allowed.any(1, keepdim=True)
+        allowed = self.allowed(triples, ids, replaces_head)
         log_p, decayed = self.log_softmax(triples, replaces_head, ids, allowed)
         picks = torch.multinomial(log_p.detach().exp(), k, replacement=True)
         return Choice(ids.gather(1, picks), log_p.gather(1, picks), decayed)
@@ -147,8 +146,7 @@ class KBGAN(Reinforced):
         """The true entity, among itself and the candidates."""
         true = ends(triples, replaces_head)[1].unsqueeze(1)
         negatives = self.propose(triples, replaces_head)
-        allowed = self.unknown(triples, negatives, replaces_head)
-        allowed |= ~allowed.any(1, keepdim=True)
+        allowed = self.allowed(triples, negatives, replaces_head)
         log_p, decayed = self.log_softmax(
             triples,
             replaces_head,
@@ -156,6 +154,11 @@ class KBGAN(Reinforced):
             torch.cat((torch.ones_like(allowed[:, :1]), allowed), dim=1),
         )
         return Choice(true, log_p[:, :1], decayed)
+
+    def allowed(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+        """Candidates that may be picked: those not known, or all where all are: (q, N_c) bool."""
+        unknown = self.unknown(triples, ids, replaces_head)
+        return unknown | ~unknown.any(1, keepdim=True)
 
     def log_softmax(
         self, triples: Tensor, replaces_head: Tensor, ids: Tensor, allowed: Tensor

@@ -11,20 +11,13 @@ TILE, WIDE_TILE = (256, 512), (4096, 4096)
 
 
 @torch.no_grad()
-def nearest(
-    embeddings: Tensor,
-    entities: Tensor,
-    exclude: Tensor | None = None,
-    *,
-    tile: tuple[int, int] | None = None,
-) -> Tensor:
+def nearest(embeddings: Tensor, entities: Tensor, exclude: Tensor | None = None) -> Tensor:
     """The entity nearest to each embedding x, by Euclidean distance: argmin_e ‖e‖² − 2⟨x, e⟩.
 
     Args:
         embeddings: (q, d).
         entities: (n, d).
         exclude: (q, ·) ids that are not candidates.
-        tile: embeddings and entities compared at a time; None: by device.
 
     Returns:
         (q,) ids.
@@ -36,7 +29,7 @@ def nearest(
         >>> nearest(torch.tensor([[.4, 0.]]), entities, torch.tensor([[0]]))
         tensor([1])
     """
-    rows, columns = tile or (TILE if embeddings.device.type == "cpu" else WIDE_TILE)
+    rows, columns = TILE if embeddings.device.type == "cpu" else WIDE_TILE
     sizes = entities.square().sum(-1, keepdim=True)
     found = embeddings.new_zeros(len(embeddings), dtype=torch.int64)
     for top in range(0, len(embeddings), rows):

@@ -151,14 +151,12 @@ def test_an_edge_without_a_valid_negative_keeps_them() -> None:
 
 
 def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph) -> None:
-    whole, table, decoder = triples_as_vectors(kg)
+    _, table, decoder = triples_as_vectors(kg)
     seen = []
 
     def embeddings(triples: Tensor) -> Positives:
         seen.append(triples)
-        h, r, t = table[triples[:, 0]], decoder.relation(triples[:, 1]), table[triples[:, 2]]
-        queries = {"tail_query": h * r, "head_query": t * r}
-        return Positives(triples, h, r, t, **queries, entities=table, score_query=whole.score_query)
+        return Positives.from_embeddings(triples, table, decoder)
 
     sampler = DANS(DIM, k=2, decode="nearest_other")
     before = snapshot(sampler)

@@ -23,7 +23,7 @@ def test_good_files_are_plain_data(tmp_path: Path) -> None:
     assert read_toml(toml) == read_json(json) == read_object(json) == expected
 
 
-def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_bytes(b"a = 1\nb = '\xe9'\n")
     with pytest.raises(InputError, match=r"a\.toml:2: byte 6 of the line, 0xe9, is not UTF-8"):
@@ -39,7 +39,7 @@ def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
         ("a = 2020-99-99", "line 1"),
     ],
 )
-def test_what_is_no_toml_is_one_sentence(text: str, why: str) -> None:
+def test_invalid_toml_is_one_sentence(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why) as caught:
         parse_toml(text, "x.toml")
     assert str(caught.value).startswith("x.toml: not a TOML file: ")
@@ -55,14 +55,14 @@ def test_what_is_no_toml_is_one_sentence(text: str, why: str) -> None:
         ("9" * 9_999, "4300 digits"),
     ],
 )
-def test_what_is_no_json_is_one_sentence(text: str, why: str) -> None:
+def test_invalid_json_is_one_sentence(text: str, why: str) -> None:
     with pytest.raises(InputError, match=why) as caught:
         parse_json(text, "x.json")
     assert str(caught.value).startswith("x.json: not a JSON file: ")
     assert "\n" not in str(caught.value)
 
 
-def test_an_object_is_asked_for(tmp_path: Path) -> None:
+def test_read_object_refuses_a_list(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("[5]")
     with pytest.raises(InputError, match=r"a\.json: expected an object, got list"):
@@ -74,7 +74,7 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
         read_text(tmp_path / "a\0b")
 
 
-def test_a_missing_file_is_the_callers_to_explain(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "gone")
 
@@ -98,12 +98,12 @@ def test_whole_numbers_have_64_bits(number: str) -> None:
     assert parse_json(f'{{"a": [{2**63 - 1}, {-(2**63)}]}}', "x") == ends
 
 
-def test_a_key_stands_once() -> None:
+def test_a_repeated_key_is_refused() -> None:
     with pytest.raises(InputError, match="x: 'k' stands twice in one object"):
         parse_json('[{"j": {"k": 1, "l": 2, "k": 1}}]', "x")
 
 
-def test_lines_are_those_written_whatever_their_ends(tmp_path: Path) -> None:
+def test_lines_end_with_lf_or_crlf(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     path.write_bytes("\ufeffada\tbob\r\n\ncy \r\r\n\ufefftea".encode())
     expected = [(1, "ada\tbob"), (2, ""), (3, "cy \r"), (4, "\ufefftea")]

@@ -230,7 +230,7 @@ def test_the_cache_comes_before_the_folders(
     assert fetch(toy) == files
 
 
-def test_a_damaged_cache_is_replaced_and_said_so(
+def test_a_damaged_cache_is_replaced_with_a_warning(
     tmp_path: Path, mirror: Mirror, caplog: pytest.LogCaptureFixture
 ) -> None:
     toy = card(tmp_path, **offered(mirror))
@@ -242,7 +242,7 @@ def test_a_damaged_cache_is_replaced_and_said_so(
     assert mirror.asked[3:] == ["/valid.txt"]
 
 
-def test_a_failing_server_is_asked_again(tmp_path: Path, mirror: Mirror) -> None:
+def test_a_failing_server_is_tried_again(tmp_path: Path, mirror: Mirror) -> None:
     toy = card(tmp_path, **offered(mirror))
     mirror.failures = 1
     assert contents(fetch(toy)) == TEXTS
@@ -412,6 +412,6 @@ def test_a_derived_set_without_a_parent_is_an_error(tmp_path: Path) -> None:
         fetch(child(tmp_path, parent="nobody"))
 
 
-def test_the_cache_has_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DANS_CACHE")
     assert "dans" in cache_folder().parts

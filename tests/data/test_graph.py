@@ -124,7 +124,7 @@ def test_seen_marks_the_entities_of_train(kg: KnowledgeGraph) -> None:
     assert seen == ["ada", "bob", "tea", "cat"]
 
 
-def test_known_answers_for_the_splits_it_is_asked_for(kg: KnowledgeGraph) -> None:
+def test_the_filter_set_holds_the_triples_of_the_chosen_splits(kg: KnowledgeGraph) -> None:
     triples = torch.cat((kg.train, kg.valid, kg.test))
     assert bool(kg.known().is_known(triples).all())
     assert kg.known(("train",)).is_known(triples).tolist() == [True] * 5 + [False] * 3
@@ -244,7 +244,7 @@ def test_labelled_lines_are_kept_and_those_that_hold_are_triples(tmp_path: Path)
         KnowledgeGraph.load(tmp_path)
 
 
-def test_only_a_folder_is_told_its_labels(tmp_path: Path) -> None:
+def test_labelled_is_only_for_a_folder(tmp_path: Path) -> None:
     wrote(tmp_path, train=TRAIN, valid=VALID, test=TEST)
     with pytest.raises(InputError, match="labelled: unknown name 'dev'; known: train, valid, test"):
         KnowledgeGraph.load(tmp_path, labelled=["dev"])  # type: ignore[list-item]

@@ -1,4 +1,4 @@
-"""Known triples: exact, whatever the hash does."""
+"""The filter set: exact membership and answers."""
 
 import pytest
 import torch
@@ -18,24 +18,26 @@ def every_triple(n: int, m: int) -> torch.Tensor:
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 9), m=st.integers(1, 4))
 def test_membership_is_that_of_a_set(seed: int, n: int, m: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    asked = every_triple(n, m)
-    triples = asked[torch.rand(len(asked), generator=generator) < 0.3]
+    every = every_triple(n, m)
+    triples = every[torch.rand(len(every), generator=generator) < 0.3]
     expected = {tuple(triple) for triple in triples.tolist()}
     known = KnownTriples(triples, n, m)
-    assert known.is_known(asked).tolist() == [tuple(a) in expected for a in asked.tolist()]
+    assert known.is_known(every).tolist() == [tuple(a) in expected for a in every.tolist()]
     assert len(known) == len(expected)
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 9), m=st.integers(1, 4))
-def test_a_corrupted_triple_is_known_as_if_it_had_been_made(seed: int, n: int, m: int) -> None:
+def test_membership_of_corrupted_triples_equals_that_of_the_triples(
+    seed: int, n: int, m: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     every = every_triple(n, m)
     known = KnownTriples(every[torch.rand(len(every), generator=generator) < 0.3], n, m)
     positives = every[torch.randperm(len(every), generator=generator)[:6]]
     ids = torch.randint(n, (len(positives), 5), generator=generator)
-    replaces_head = torch.rand(ids.shape, generator=generator) < 0.5
-    expected = known.is_known(corrupted(positives, ids, replaces_head))
-    assert torch.equal(known.is_known_corrupted(positives, ids, replaces_head), expected)
+    corrupt_head = torch.rand(ids.shape, generator=generator) < 0.5
+    expected = known.is_known(corrupted(positives, ids, corrupt_head))
+    assert torch.equal(known.is_known_corrupted(positives, ids, corrupt_head), expected)
 
 
 def test_the_largest_corrupted_keys_are_exact() -> None:
@@ -55,7 +57,7 @@ def test_the_largest_corrupted_keys_are_exact() -> None:
     ]
 
 
-def test_answers_are_all_and_only_the_known_ones(kg: KnowledgeGraph) -> None:
+def test_answers_are_exactly_the_known_ones(kg: KnowledgeGraph) -> None:
     known, n, m = kg.known(), kg.num_entities, kg.num_relations
     triples = {tuple(f) for split in ("train", "valid", "test") for f in kg.split(split).tolist()}
     anchors, relations = torch.cartesian_prod(torch.arange(n), torch.arange(m)).unbind(1)
@@ -71,7 +73,7 @@ def test_answers_are_all_and_only_the_known_ones(kg: KnowledgeGraph) -> None:
     assert set(got) == triples
 
 
-def test_a_query_asked_twice_is_answered_twice(kg: KnowledgeGraph) -> None:
+def test_a_repeated_query_is_answered_twice(kg: KnowledgeGraph) -> None:
     h, r, _ = kg.train[0].tolist()
     rows, tails = kg.known().tails(torch.tensor([h, h]), torch.tensor([r, r]))
     assert len(rows) > 0
@@ -92,7 +94,7 @@ def test_repeated_triples_count_once() -> None:
     assert known.tails(torch.tensor([0]), torch.tensor([0]))[1].tolist() == [1]
 
 
-def test_no_triples_is_a_set_too() -> None:
+def test_the_set_may_be_empty() -> None:
     known = KnownTriples(torch.empty(0, 3, dtype=torch.int64), 3, 2)
     assert not known.is_known(every_triple(3, 2)).any()
     assert known.tails(torch.tensor([0]), torch.tensor([1]))[0].tolist() == []
@@ -121,17 +123,17 @@ def test_ids_out_of_range_are_refused(triple: list[int], name: str) -> None:
         KnownTriples(torch.tensor([triple]), 8, 3)
 
 
-def test_triples_are_no_part_of_a_checkpoint(kg: KnowledgeGraph) -> None:
+def test_triples_are_left_out_of_checkpoints(kg: KnowledgeGraph) -> None:
     assert kg.known().state_dict() == {}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees_with_cpu() -> None:
-    asked = every_triple(7, 3)
-    triples = asked[torch.rand(len(asked)) < 0.3]
+    every = every_triple(7, 3)
+    triples = every[torch.rand(len(every)) < 0.3]
     known = KnownTriples(triples, 7, 3)
-    expected = known.is_known(asked), *known.heads(asked[:, 1], asked[:, 2])
+    expected = known.is_known(every), *known.heads(every[:, 1], every[:, 2])
     known.to("cuda")
-    asked = asked.cuda()
-    got = known.is_known(asked), *known.heads(asked[:, 1], asked[:, 2])
+    every = every.cuda()
+    got = known.is_known(every), *known.heads(every[:, 1], every[:, 2])
     assert all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))

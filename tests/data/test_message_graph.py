@@ -1,4 +1,4 @@
-"""The messages of a graph: who tells whom what, and how much it weighs."""
+"""The messages of a graph and their weights."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_every_triple_sends_one_message_each_way():
     assert sorted(edges(toy())) == sorted(directed(TOY, NUM_RELATIONS))
 
 
-def test_a_message_knows_its_triple():
+def test_each_message_comes_from_its_triple():
     graph = toy()
     for (source, etype, target), triple in zip(
         edges(graph), graph.triple_ids.tolist(), strict=True
@@ -52,9 +52,9 @@ def test_messages_are_sorted_by_type_then_target():
 @pytest.mark.parametrize(
     ("norm", "expected"),
     [
-        # by r, 1 hears twice and 2 once; by the inverse, 0 hears twice and 2 once
+        # by r, 1 receives two messages and 2 one; by the inverse, 0 receives two and 2 one
         ("relation", [1 / 2, 1 / 2, 1, 1 / 2, 1 / 2, 1]),
-        # every i hears twice
+        # every i receives two messages
         ("node", [1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2, 1 / 2]),
         # and by r, 0 sends twice and 2 once; by the inverse, 1 sends twice and 2 once
         ("code", [1 / 4, 1 / 2, 1 / 4, 1 / 4, 1 / 2, 1 / 4]),
@@ -98,7 +98,7 @@ def test_restricting_to_nothing_leaves_nothing(norm):
     assert len(toy(norm).restrict(torch.zeros(len(TOY), dtype=torch.bool))) == 0
 
 
-def test_what_was_derived_does_not_outlive_a_restriction():
+def test_a_restriction_has_an_empty_cache():
     graph = toy()
     graph.cache["something"] = 1
     assert graph.restrict(torch.ones(len(TOY), dtype=torch.bool)).cache == {}

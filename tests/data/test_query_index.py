@@ -1,4 +1,4 @@
-"""Grouping by query, and the numbers of the queries."""
+"""Groups of rows, and numbers of queries."""
 
 import torch
 
@@ -16,19 +16,19 @@ def test_every_distinct_query_has_a_number_of_its_own(kg: KnowledgeGraph) -> Non
         by_number.setdefault(tails, set()).add(("tails", head, relation))
         by_number.setdefault(heads, set()).add(("heads", tail, relation))
     assert sorted(by_number) == list(range(len(queries)))
-    assert all(len(asked) == 1 for asked in by_number.values())
+    assert all(len(queries_of) == 1 for queries_of in by_number.values())
 
 
 def test_a_query_of_no_triple_gets_the_number_after_the_last(kg: KnowledgeGraph) -> None:
     queries = QueryIndex(kg.train, kg.num_entities, kg.num_relations)
-    asked = {(head, relation) for head, relation, _ in kg.train.tolist()}
-    answered = {(relation, tail) for _, relation, tail in kg.train.tolist()}
+    tail_queries = {(head, relation) for head, relation, _ in kg.train.tolist()}
+    head_queries = {(relation, tail) for _, relation, tail in kg.train.tolist()}
     every = torch.cartesian_prod(torch.arange(8), torch.arange(3), torch.arange(8))
     for (head, relation, tail), (tails, heads) in zip(
         every.tolist(), queries(every).tolist(), strict=True
     ):
-        assert (tails < len(queries)) == ((head, relation) in asked)
-        assert (heads < len(queries)) == ((relation, tail) in answered)
+        assert (tails < len(queries)) == ((head, relation) in tail_queries)
+        assert (heads < len(queries)) == ((relation, tail) in head_queries)
 
 
 def test_the_two_sides_of_one_entity_and_relation_are_two_queries() -> None:
@@ -36,7 +36,7 @@ def test_the_two_sides_of_one_entity_and_relation_are_two_queries() -> None:
     assert queries(torch.tensor([[0, 0, 0]])).tolist() == [[0, 1]]
 
 
-def test_no_triples_ask_no_queries() -> None:
+def test_no_triples_have_no_queries() -> None:
     queries = QueryIndex(torch.zeros(0, 3, dtype=torch.int64), 5, 2)
     assert len(queries) == 0
     assert queries(torch.tensor([[4, 1, 4]])).tolist() == [[0, 0]]
@@ -46,15 +46,15 @@ def test_queries_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
     assert not QueryIndex(kg.train, kg.num_entities, kg.num_relations).state_dict()
 
 
-def test_the_last_of_each_number_is_found_whatever_their_order() -> None:
+def test_last_finds_the_last_position_of_each_number() -> None:
     torch.manual_seed(0)
     rows = torch.randint(20, (500,))
-    places = {row: place for place, row in enumerate(rows.tolist())}
-    assert last(rows).tolist() == [places[row] for row in sorted(places)]
+    positions = {row: i for i, row in enumerate(rows.tolist())}
+    assert last(rows).tolist() == [positions[row] for row in sorted(positions)]
     assert last(rows[:0]).tolist() == []
 
 
-def test_what_stands_again_in_a_row_is_told_from_its_first() -> None:
+def test_repeats_marks_all_but_the_first_of_equal_numbers() -> None:
     torch.manual_seed(0)
     rows = torch.randint(6, (50, 9)).sort().values
     expected = [[row[:i].count(x) > 0 for i, x in enumerate(row)] for row in rows.tolist()]

@@ -174,7 +174,7 @@ def test_a_file_is_read_one_line_at_a_time(tmp_path: Path, good: bytes) -> None:
         next(lines)
 
 
-def test_labels_are_read_only_when_asked_for(tmp_path: Path) -> None:
+def test_labels_are_read_only_where_labelled(tmp_path: Path) -> None:
     path = wrote(tmp_path, b"ada\tknows\tbob\t1\nada\tknows\ttea\t-1\n")
     expected: list[Line] = [("ada", "knows", "bob", True), ("ada", "knows", "tea", False)]
     assert list(read(path, labelled=True)) == expected

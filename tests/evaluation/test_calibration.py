@@ -46,7 +46,7 @@ def test_platt_is_the_optimum_of_soft_targets(seed: int, scale: float, shift: fl
     assert abs(float((gap * standard).mean())) < 1e-8
 
 
-def test_platt_of_triples_told_apart_stays_finite() -> None:
+def test_platt_of_separable_triples_stays_finite() -> None:
     scores = torch.tensor([-900.0, -900.0, 900.0, 900.0])
     fitted = Platt.fit(scores, scores > 0)
     # Two triples of each kind: targets 3/4 and 1/4.

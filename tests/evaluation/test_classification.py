@@ -117,7 +117,7 @@ def test_integer_and_boolean_labels_are_alike() -> None:
 
 
 @pytest.mark.parametrize("metric", [auc, average_precision, brier, nll, accuracy, best_threshold])
-def test_what_cannot_be_judged_is_refused(metric: object) -> None:
+def test_what_cannot_be_evaluated_is_refused(metric: object) -> None:
     assert callable(metric)
     with pytest.raises(InputError, match="expected 0 and 1, or bool, got -1"):
         metric(torch.zeros(2), torch.tensor([1, -1]))

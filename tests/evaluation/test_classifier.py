@@ -77,7 +77,7 @@ def test_every_decoder_is_asked_as_in_ranking(
     torch.testing.assert_close(found, expected.squeeze(1))
 
 
-def test_a_decoder_that_trains_is_judged_without_dropout_and_goes_on_training(
+def test_a_decoder_that_trains_is_judged_without_dropout_and_keeps_training(
     kg: KnowledgeGraph,
 ) -> None:
     torch.manual_seed(0)
@@ -105,13 +105,13 @@ def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
     assert f"valid NLL {expected['nll']:.4f}" in verdict.summary()
 
 
-def test_lines_of_one_kind_cannot_be_told_apart(kg: KnowledgeGraph) -> None:
+def test_lines_of_one_kind_are_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="valid: lines labelled true and lines labelled false"):
         Classifier(kg, "valid")
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_no_logit_hangs_on_the_lines_scored_at_a_time(
+def test_no_logit_depends_on_the_lines_scored_at_a_time(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)

@@ -172,7 +172,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     # Torch has no distances in bfloat16.
     [(name, kind) for name in DECODERS for kind in KINDS if (name, kind) != ("transe", KINDS[1])],
 )
-def test_no_rank_hangs_on_the_budget_and_equal_entities_tie(
+def test_no_rank_depends_on_the_budget_and_equal_entities_tie(
     crowd: KnowledgeGraph, name: str, dtype: torch.dtype
 ) -> None:
     decoder, entities = model(crowd, name, dtype=torch.float32)
@@ -183,8 +183,7 @@ def test_no_rank_hangs_on_the_budget_and_equal_entities_tie(
     for rows in (1, 3, 10):
         part = Evaluator(crowd, "test", budget=Rows(rows)).ranks(decoder, entities)
         assert same(part, whole)
-    # Every entity is there twice, so that competitors come in pairs, but for those that left the
-    # race.
+    # Every entity is there twice, so that competitors come in pairs, except filtered ones.
     assert (whole.pessimistic > whole.optimistic).float().mean() > 0.9
 
 
@@ -379,7 +378,9 @@ def test_ranking_never_holds_more_than_the_budget(crowd: KnowledgeGraph, name: s
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_out_of_memory_ranking_goes_on_with_less_and_the_same_ranks(crowd: KnowledgeGraph) -> None:
+def test_out_of_memory_ranking_continues_with_less_and_the_same_ranks(
+    crowd: KnowledgeGraph,
+) -> None:
     decoder, entities = model(crowd, "complex", dtype=torch.float32)
     expected = Evaluator(crowd, "test").ranks(decoder, entities)
     monkey, made = pytest.MonkeyPatch(), queries.query_competitors
@@ -495,7 +496,7 @@ def test_cuda_agrees_with_cpu(busy: KnowledgeGraph, name: str) -> None:
     assert same(evaluator.ranks(decoder.cuda(), entities.cuda()), expected)
 
 
-def test_a_decoder_that_trains_is_ranked_without_dropout_and_goes_on_training(
+def test_a_decoder_that_trains_is_ranked_without_dropout_and_keeps_training(
     kg: KnowledgeGraph,
 ) -> None:
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Triples and negatives: one side is replaced, the other kept, scores asked the right way."""
+"""Positives and negatives: one position is corrupted, and scores use the right query."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_scores_of_negatives_are_scores_of_the_corrupted_triples(name: str) -> N
     torch.testing.assert_close(negatives.scores(positives), expected)
 
 
-def test_reciprocal_triples_are_asked_the_way_their_negatives_are() -> None:
+def test_reciprocal_triples_are_scored_by_the_query_of_their_negatives() -> None:
     decoder = DECODERS["distmult"](2, 6, reciprocal=True)  # type: ignore[call-arg]
     entities = torch.randn(6, 6)
     positives = batch(decoder, entities, TRIPLES)
@@ -101,7 +101,7 @@ def test_slices_cover_the_batch() -> None:
     assert len(positives.slice(0, 1)) == 1
 
 
-def test_triples_without_vectors_serve_ids_and_refuse_scores() -> None:
+def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:
     positives = Positives.of_ids(TRIPLES, 6)
     negatives = Negatives.of(positives.entities, IDS, SIDES)
     assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))

@@ -275,7 +275,7 @@ def test_transe_compares_all_alike_in_parts_of_any_size(
     assert all(map(close, gradients(scores, given), gradients(expected, given)))
 
 
-def test_distances_of_near_vectors_are_near_and_never_less_than_none() -> None:
+def test_distances_of_near_embeddings_are_near_and_never_less_than_none() -> None:
     """‖q‖² + ‖e‖² − 2⟨q, e⟩ cancels: what is left of a root is 10⁻³ of a length, not a NaN."""
     decoder = make("transe, p = 2", dim=20).float()
     q = 10 * embeddings(50, 20).detach().float()

@@ -1,4 +1,4 @@
-"""One encoder and one decoder: triples as embeddings, without dropout in use."""
+"""A model: batches of triples with embeddings, and evaluation mode."""
 
 import pytest
 import torch
@@ -74,7 +74,7 @@ def test_bounded_triples_are_scored_within_the_bound(
     assert (expected - 0.5).abs().max() < 2
 
 
-def test_vectors_in_use_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> None:
+def test_embeddings_in_evaluation_mode_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> None:
     model = model_of(kg, "distmult").train()
     messages = kg.messages("relation")
     assert not torch.equal(model.encode(messages), model.encode(messages))

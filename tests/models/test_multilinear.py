@@ -110,7 +110,7 @@ def test_bounded_scores_reach_their_bound_and_no_lower_one_would_do(name: str) -
     assert score.item() == pytest.approx(2.0)
 
 
-def test_unbounded_and_bounded_vectors() -> None:
+def test_unbounded_and_bounded_embeddings() -> None:
     table = embeddings(4, DIM)
     assert torch.equal(make("simple").prepare(table), table)
     assert torch.equal(make("simple", bound=2.0).prepare(table), table.tanh())

@@ -133,7 +133,7 @@ def test_a_weight_that_is_none_is_refused(weight: float) -> None:
         RelationPrediction(weight=weight)
 
 
-def test_n3_refuses_relations_that_cannot_be_complex_vectors_as_entities_are() -> None:
+def test_n3_refuses_relations_that_cannot_be_complex_embeddings_as_entities_are() -> None:
     with pytest.raises(InputError, match="one even width, got 6 and 3"):
         N3(weight=1.0).of(H, R[:, :3], T)
     with pytest.raises(InputError, match="one even width, got 5 and 5"):
@@ -141,7 +141,7 @@ def test_n3_refuses_relations_that_cannot_be_complex_vectors_as_entities_are() -
 
 
 @pytest.mark.parametrize("decoder", ["distmult", "rotate"])
-def test_n3_of_a_decoder_without_complex_vectors_names_both(
+def test_n3_of_a_decoder_without_complex_embeddings_names_both(
     decoder: str, kg: KnowledgeGraph
 ) -> None:
     plain: dict[str, Any] = {

@@ -124,6 +124,8 @@ def test_axis_starts_where_a_curve_says_something() -> None:
     chart = begun(Chart("mrr", "", (late, scratch)))
     assert [curve.points[0][0] for curve in chart.curves] == [10, 10]
     assert chart.note == "Not drawn: 0.0100 to 0.7000 at step 0."
+    explained = begun(Chart("mrr", "Higher is better", (late, scratch)))
+    assert explained.note == "Higher is better. Not drawn: 0.0100 to 0.7000 at step 0."
     even, short = (Chart("mrr", "", (curve,)) for curve in (late, Curve("", scratch.points[:3])))
     assert begun(even) == even
     assert begun(short) == short

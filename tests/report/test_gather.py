@@ -79,7 +79,7 @@ def test_one_run_never_evaluated_is_named_and_the_page_warns(
     assert f"{folder}: not evaluated on test yet" in caplog.text
     (results,) = re.findall(r'<section id="results".*?<table', render(page), re.DOTALL)
     assert 'class="warning">These numbers are of validation' in results
-    assert "B of these runs is not evaluated on test yet" in results
+    assert "Not evaluated on test yet: B." in results
     assert "These numbers are of validation" not in render(gather([runs[1]], triples=2))
 
 

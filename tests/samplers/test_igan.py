@@ -1,4 +1,4 @@
-"""IGAN: a distribution over all entities, in bounded memory, and what the rewards teach it."""
+"""IGAN: a distribution over all entities, in bounded memory, and what rewards change."""
 
 from typing import Any
 
@@ -45,9 +45,9 @@ def probabilities(sampler: IGAN, triples: Tensor, replaces_head: Tensor) -> Tens
     for (head, relation, tail), is_head in zip(
         triples.tolist(), replaces_head.tolist(), strict=True
     ):
-        kept = tail if is_head else head
+        given = tail if is_head else head
         r = relation if is_head else relation + sampler.num_relations
-        condition = torch.cat((sampler.entities[kept], sampler.relations[r]))
+        condition = torch.cat((sampler.entities[given], sampler.relations[r]))
         layer = sampler.hidden.weight @ condition + sampler.hidden.bias
         logits = outputs @ layer.clamp(min=0) + sampler.output.bias
         logits = logits.clone()
@@ -225,7 +225,7 @@ def test_the_reward_is_positive_where_a_hinge_loss_is(margin: float, head: bool)
     assert torch.equal(rewards > 0, gap > 0)
 
 
-def test_a_relation_has_a_vector_for_each_side() -> None:
+def test_a_relation_has_an_embedding_for_each_side() -> None:
     for side, row in (("head", 0), ("tail", 2)):
         sampler = small(side=side)
         (moved,) = torch.autograd.grad(sampler.loss(repeated(4)), [sampler.relations])

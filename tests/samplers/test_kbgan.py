@@ -135,7 +135,7 @@ def test_where_all_candidates_are_known_only_resampling_finds_others() -> None:
             negatives.valid, ~known.is_known(negatives.triples(repeated(200).triples))
         )
         shares[policy] = float(negatives.valid.double().mean())
-    # A pair of candidates out of five has one of the two unknown with chance 1 − .6²
+    # A pair of candidates out of five has at least one unknown with probability 1 − .6²
     assert abs(shares["mask"] - 0.64) < 0.12
     assert shares["resample"] == 1
 

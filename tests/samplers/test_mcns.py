@@ -192,7 +192,7 @@ def test_a_chain_resumes_where_its_own_query_left_it() -> None:
     assert torch.equal(sampler.states[begun], before[begun])
 
 
-def test_chains_of_a_relation_are_handed_along_by_side() -> None:
+def test_chains_of_a_relation_are_shared_by_side() -> None:
     triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
     positives = frozen(torch.randn(40), triples)
     sampler = MCNS(
@@ -208,8 +208,8 @@ def test_chains_of_a_relation_are_handed_along_by_side() -> None:
                     for r in rows
                     if negatives.replaces_head[r, slot] == side
                 ]
-                kept = int(sampler.states[relation + 3 * side, slot])
-                assert kept == (left[-1] if left else -1)
+                state = int(sampler.states[relation + 3 * side, slot])
+                assert state == (left[-1] if left else -1)
     assert sampler.states[[2, 5, 6]].eq(-1).all()
 
 
@@ -222,7 +222,7 @@ def test_of_triples_that_share_a_query_the_last_leaves_its_state() -> None:
 
 
 @pytest.mark.parametrize("chains", ["query", "relation", "random"])
-def test_a_query_of_no_triple_starts_at_random_and_leaves_nothing(chains: str) -> None:
+def test_a_query_of_no_triple_starts_at_random_and_stores_nothing(chains: str) -> None:
     sampler = sampler_for(frozen(torch.zeros(20)), chains=chains)
     sampler(frozen(torch.zeros(20), torch.tensor([[7, 0, 2]])))
     if chains == "relation":
@@ -241,7 +241,7 @@ def test_a_single_step_goes_to_neighbours_half_the_time() -> None:
     for sizes, share in ((size, 0.5), (torch.zeros_like(now), 0.0)):
         new = sampler.propose(now, sizes)
         inside = (sampler.pools[now] == new.unsqueeze(-1)).any(-1)
-        # 10 of 1,000 entities are neighbours by chance.
+        # 10 of 1,000 entities are neighbours of a state.
         assert abs(float(inside.double().mean()) - share) < 0.03
 
 
@@ -311,7 +311,7 @@ def test_walks_find_entities_within_two_hops(kg: KnowledgeGraph) -> None:
     assert ((visited(kg.walks, n, 3) < n).sum(1) <= 3).all()
 
 
-def test_walks_stay_what_they_were_drawn_as(kg: KnowledgeGraph) -> None:
+def test_walks_are_drawn_once(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     sampler = make("mcns-walks", kg, pool=2)
     before = sampler.state_dict()["pools"].clone()

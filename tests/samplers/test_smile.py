@@ -197,7 +197,7 @@ def total(numbers: dict[str, float]) -> float:
     return 0.8 * numbers["contrast_inter"] + 0.2 * numbers["contrast_intra"]
 
 
-def test_both_moves_lower_the_contrast(kg: KnowledgeGraph) -> None:
+def test_both_updates_lower_the_contrast(kg: KnowledgeGraph) -> None:
     sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
     before = sampler.diagnose(positives)
     (gradient,) = torch.autograd.grad(sampler.terms(positives)["contrast"], table)
@@ -219,7 +219,7 @@ def test_both_moves_lower_the_contrast(kg: KnowledgeGraph) -> None:
         {"negatives": 1},
     ],
 )
-def test_every_knob_changes_the_contrast(given: dict[str, float], kg: KnowledgeGraph) -> None:
+def test_every_option_changes_the_contrast(given: dict[str, float], kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_vectors(kg)
     plain, turned = smile(kg), smile(kg, **given)
     assert not torch.isclose(
@@ -261,7 +261,7 @@ def test_extreme_temperatures_stay_finite(temperature: float, kg: KnowledgeGraph
     assert gradient.isfinite().all()
 
 
-def test_negatives_are_uniform_and_need_no_vectors(kg: KnowledgeGraph) -> None:
+def test_negatives_are_uniform_and_need_no_embeddings(kg: KnowledgeGraph) -> None:
     sampler = smile(kg, k=500, side="tail")
     ids = sampler(Positives.of_ids(kg.train, kg.num_entities)).ids
     assert ids is not None

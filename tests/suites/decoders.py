@@ -1,4 +1,4 @@
-"""Promises that every decoder keeps, whoever wrote it."""
+"""The suite that every decoder passes."""
 
 import math
 from typing import Any
@@ -36,7 +36,7 @@ AT_THE_START = {"init", "initial"}
 #: Parameters beside the relation table. A decoder that is not named here has none.
 OWN = {"tucker": ["core"]}
 
-#: Options under which another formula or another implementation is tested too.
+#: Options under which another formula or another way to compute it is put to the tests too.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "transe, p = 2": ("transe", {"p": 2}),
     "tucker, d_r = 4": ("tucker", {"relation_dim": 4}),
@@ -120,7 +120,7 @@ class DecoderSuite:
                 assert plain.abs().max() > 0
 
     @pytest.mark.parametrize(("b", "n"), [(1, 1), (70, 5000)])
-    def test_matching_all_equals_matching_one_and_so_do_gradients(
+    def test_scoring_all_equals_scoring_one_and_so_do_gradients(
         self, name: str, b: int, n: int
     ) -> None:
         decoder = make(name, dim=4)
@@ -133,7 +133,7 @@ class DecoderSuite:
         for quick, plain in zip(gradients(fast, given), gradients(slow, given), strict=True):
             assert torch.allclose(quick, plain, rtol=1e-10, atol=1e-10)
 
-    def test_matching_all_keeps_no_differences_for_its_gradients(self, name: str) -> None:
+    def test_scoring_all_keeps_no_differences_for_its_gradients(self, name: str) -> None:
         decoder, kept = make(name), []
         given = [embeddings(32, DIM), embeddings(300, DIM, seed=3)]
 
@@ -148,7 +148,7 @@ class DecoderSuite:
     def test_entities_that_are_equal_tie(self, name: str) -> None:
         decoder = make(name, dim=20).float()
         entities = embeddings(1, 20).detach().float().repeat(300, 1)
-        # Products of a few rows only use other kernels, which round equal columns differently.
+        # Products of a few rows only take other ways, which round equal columns differently.
         scores = decoder.score_all(embeddings(32, 20, seed=3).detach().float(), entities)
         assert (scores == scores[:, :1]).all()
 
@@ -179,7 +179,7 @@ class DecoderSuite:
         else:
             assert ((there - back).abs() > 1e-6).all()
 
-    def test_queries_and_gradients_of_ids_are_those_of_embeddings(self, name: str) -> None:
+    def test_ids_are_embedded_like_embeddings_and_so_are_gradients(self, name: str) -> None:
         decoder = make(name)
         for ids in ([1, 2], [2, 0, 2, 2, 0], [1], []):
             relations = torch.tensor(ids, dtype=torch.int64)
@@ -194,14 +194,14 @@ class DecoderSuite:
                     assert all(map(close, gradients(torch.cat(quick), given), expected)), ids
         assert len(decoder.relation.weight) == RELATIONS
 
-    def test_both_queries_are_asked_at_once_as_they_are_alone(self, name: str) -> None:
+    def test_both_queries_at_once_are_those_one_by_one(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2, 1])
         h, t = embeddings(3, DIM), embeddings(3, DIM, seed=3)
         tails, heads = decoder.both_queries(h, relations, t)
         assert close(tails, decoder.tail_queries(h, relations))
         assert close(heads, decoder.head_queries(relations, t))
 
-    def test_reciprocal_asks_for_heads_through_the_inverse(self, name: str) -> None:
+    def test_reciprocal_head_queries_use_the_inverse(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2])
         h, t = embeddings(2, DIM), embeddings(2, DIM, seed=3)
         assert len(decoder.relation.weight) == 2 * RELATIONS
