@@ -1,7 +1,7 @@
-"""Time our work beside that of other libraries: ratios of one run, with the memory each took.
+"""Time and memory of our code beside other libraries' at the same work.
 
-Contenders take turns, each in a process of its own, and do the same work. A ratio says how many
-times longer another one takes than ours. The peers need the extra: pip install 'dans[bench]'.
+Contenders take turns, each in a process of its own. A ratio says how many times longer another one
+takes than ours. The peers need the extra: pip install 'dans[bench]'.
 
   python scripts/benchmark.py --only ranking --threads 2 --json scripts/results/benchmark.json
 """
@@ -36,7 +36,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--only", choices=FAMILIES, action="append", help="may be repeated")
     parser.add_argument("--threads", type=cli.whole(1), default=2, help="of each (default: 2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the rows here too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = [row for family in args.only or FAMILIES for row in FAMILIES[family]()]

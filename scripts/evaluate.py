@@ -1,8 +1,8 @@
-"""Evaluate a trained run: filtered ranking of heads and tails, as report.json in its folder.
+"""Evaluate a trained run by filtered ranking of head and tail queries; writes report.json.
 
 Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
-are labelled true and false, as those of wn11 and fb13, they are classified too, before and after
-calibration on validation. What is fitted there is kept in calibration.json and used from then on;
+are labelled true and false, as in wn11 and fb13, they are classified too, before and after
+calibration on validation. The fitted calibration is saved in calibration.json for later use;
 fitting needs the extra: pip install 'dans[calibration]'.
 
 python scripts/evaluate.py runs/dans/umls-distmult/seed0
@@ -24,23 +24,21 @@ def main() -> None:
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="whose triples to rank, and lines to classify (default: test)",
+        help="triples to rank, and lines to classify (default: test)",
     )
-    which = "the checkpoint best on validation, or the last one (default: best)"
-    parser.add_argument("--model", choices=("best", "last"), default="best", help=which)
+    cli.add_model_option(parser)
     parser.add_argument(
         "--unseen",
         choices=("rank", "drop"),
         default="rank",
         help="rank triples with an entity that training never saw, or drop them (default: rank)",
     )
-    size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
-    parser.add_argument("--memory-budget", default="", metavar="SIZE", help=size)
+    cli.add_memory_option(parser)
     args = parser.parse_args()
-    asked = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    report = evaluate(args.run, **asked, memory_budget=args.memory_budget)
-    kept = RunFolder(args.run).read_json(report_name(**asked))
-    print("\n".join([*report.table(), *classification_table(kept.get("classification"))]))
+    chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
+    report = evaluate(args.run, **chosen, memory_budget=args.memory_budget)
+    content = RunFolder(args.run).read_json(report_name(**chosen))
+    print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Write the embeddings of a trained run's entities and relations into a new folder.
+"""Export the entity and relation embeddings of a trained run into a new folder.
 
-npy: entities.npy and relations.npy, with names.json; safetensors: all in embeddings.safetensors,
-    names
-in its header; projector: tab-separated files that tensorboard --logdir DIR opens.
+npy: entities.npy and relations.npy, with names.json; safetensors: embeddings.safetensors, with
+names in its header; projector: tab-separated files that tensorboard --logdir DIR opens.
 
 python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings
 python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings --format projector
@@ -15,15 +14,14 @@ from dans.predict.export import FORMATS, export
 
 
 def main() -> None:
-    """Parse, export, tell."""
+    """Parse, export, print the files."""
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    add("--out", type=Path, required=True, metavar="DIR", help="a folder that is not there yet")
-    one_or_more = f"{', '.join(FORMATS)}; may be repeated (default: npy)"
-    add("--format", choices=FORMATS, action="append", metavar="NAME", help=one_or_more)
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    add("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    formats = f"{', '.join(FORMATS)}; may be repeated (default: npy)"
+    add("--format", choices=FORMATS, action="append", metavar="NAME", help=formats)
+    cli.add_model_option(parser)
     args = parser.parse_args()
     print(*export(args.run, args.out, formats=args.format or ("npy",), which=args.model), sep="\n")
 

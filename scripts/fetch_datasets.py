@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def row(card: DatasetCard) -> str:
-    """One line of the table."""
+    """A data set as a line of the table."""
     sizes = [f"{card.splits[split].lines:,}" for split in SPLITS]
     counts = f"{card.entities:,}", f"{card.relations:,}"
     return ROW.format(card.name, *counts, *sizes, whereabouts(card))

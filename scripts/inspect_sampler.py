@@ -1,9 +1,10 @@
-"""Measure what samplers offer: how often false, how hard, how diverse, how fast.
+"""Measure the negatives of samplers: false negatives, hardness, diversity, time.
 
-A run's own samplers as trained, and others that learn on its model for a few passes; or, on triples
-alone, those that look at no model. Writes samplers.json and, of a run, samplers.png (dans[plots]).
+Of a run, its own samplers as trained, and others that learn from its model for a few passes; of
+triples alone, samplers that need no model. Writes samplers.json and, of a run,
+samplers.png (dans[plots]).
 
-  python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler uniform --sampler kept
+  python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler self_loop
   python scripts/inspect_sampler.py --dataset umls --sampler uniform --sampler popularity:exponent=1
 """
 
@@ -26,7 +27,9 @@ def main() -> None:
     more = "one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
     parser.add_argument("--sampler", action="append", default=[], help=more)
     parser.add_argument("--triples", type=cli.whole(1), default=1000, help="to draw for (1000)")
-    parser.add_argument("--model", choices=("best", "last"), help="of the run (default: last)")
+    parser.add_argument(
+        "--model", choices=("best", "last"), help="checkpoint of the run (default: last)"
+    )
     parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help="to learn in (3)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
     args = parser.parse_args()

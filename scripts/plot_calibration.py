@@ -1,9 +1,9 @@
-"""Draw whether the probabilities of runs hold, and how they are spread, on labelled test lines.
+"""Draw the reliability and the density of runs' probabilities, on labelled test lines.
 
 A row for each run: the reliability diagram, before and after Platt and isotonic scaling fitted on
-validation; and the density of its probabilities as they are, for all lines and for true and false
-ones apart. The numbers drawn go beside the picture, as JSON. For data sets whose lines are labelled
-true and false, as those of wn11 and fb13. Needs the extra: pip install 'dans[plots]'.
+validation; and the density of its probabilities without scaling, for all lines and for true and
+false ones apart. The numbers stand beside the picture, as JSON. For data sets whose lines are
+labelled true and false, as wn11 and fb13. Needs the extra: pip install 'dans[plots]'.
 
   python scripts/plot_calibration.py runs/baselines/wn11-distmult/seed0 --out wn11.png
 """
@@ -19,13 +19,12 @@ from dans.runs.evaluate import labelled_probabilities
 
 
 def main() -> None:
-    """Parse, tell, draw."""
+    """Parse, predict probabilities, draw."""
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN_DIR", help="folder of a trained run; one a row")
     add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    cli.add_model_option(parser)
     add("--bins", type=cli.whole(1), default=10, help="of each reliability diagram (default: 10)")
     args = parser.parse_args()
     if args.out.suffix != ".png":

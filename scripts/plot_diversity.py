@@ -1,7 +1,7 @@
-"""Draw where a run's negatives lie: a t-SNE picture (tsne.png) and its numbers (diversity.json).
+"""Plot the embeddings of a run's negatives by t-SNE (tsne.png), with diversity.json.
 
-For one relation, the true tails of all its training heads beside what the run's sampler offers
-against them, projected together. Needs the extra: pip install 'dans[plots]'.
+For one relation, the true tails of all its training heads beside the negatives that the run's
+sampler draws for them, projected together. Needs the extra: pip install 'dans[plots]'.
 
   python scripts/plot_diversity.py runs/dans/umls-distmult/seed0 --relation isa
 """
@@ -22,14 +22,12 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument("--relation", help="its name (default: the one with most training triples)")
-    parser.add_argument(
-        "--model", choices=("best", "last"), default="best", help="which checkpoint (default: best)"
-    )
+    cli.add_model_option(parser)
     args = parser.parse_args()
     trained = load(args.run, which=args.model, samplers=SAMPLERS)
     kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)
-    asked, where = args.relation, "--relation"
-    relation = most if asked is None else kg.relations.index(asked, where=where)
+    name, where = args.relation, "--relation"
+    relation = most if name is None else kg.relations.index(name, where=where)
     name = kg.relations[relation]
     seed_everything(trained.config.train.seed)
     groups = gather(kg, trained.model, trained.sampler, trained.entities, relation)

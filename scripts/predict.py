@@ -1,11 +1,11 @@
-r"""Ask a trained run: who completes a triple, which relation holds, how likely a triple is.
+r"""Predict with a trained run: which head, relation or tail completes a triple, how likely it is.
 
-Two of head, relation and tail ask for the third; all three, whether they hold. Answers are ranked,
-with the model's score, a calibrated probability where the run has one, and the splits that hold the
-triple already. A line of a file is a query: names with tabs between them, the one asked for empty
-or "?", or a JSON object with keys head, relation, tail; a wrong line stops it before any answer.
-Standard input (--file -) is answered line by line; a wrong line is told and skipped, and the status
-is 2 in the end.
+Two of --head, --relation and --tail ask for the third; all three score the triple. Answers are
+ranked by score, with a calibrated probability where the run has one, and the splits that hold the
+triple. A line of a file is a query: names with tabs between them, the one asked for empty or "?",
+or a JSON object with keys head, relation, tail; a wrong line is refused before any answer. Standard
+input (--file -) is answered line by line; a wrong line is reported and skipped, and the exit status
+is then 2.
 
   python scripts/predict.py runs/dans/umls-distmult/seed0 --head steroid --relation affects
   python scripts/predict.py runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
@@ -16,33 +16,32 @@ from pathlib import Path
 
 from dans.cli import parsing as cli
 from dans.predict import Predictor
-from dans.predict import answers as dialogue
+from dans.predict.answers import answer, single
+from dans.predict.output_formats import FORMATS, QueryOptions
+from dans.predict.queries import PARTS
 
 
 def main() -> None:
-    """Parse, load, reply."""
+    """Parse, load, print the answers."""
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    for part in dialogue.PARTS:
+    for part in PARTS:
         add(f"--{part}", metavar="NAME", help=f"leave it out to ask for the {part}")
     add("--file", metavar="FILE", help="queries, one a line; - reads standard input")
     add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
     add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="rank the whole triples of a file, too")
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
-    size = "what to hold at a time, as 200MB (default: as in training, or a quarter of the free)"
-    add("--memory-budget", default="", metavar="SIZE", help=size)
+    cli.add_model_option(parser)
+    cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
     for name, what in (("json", "an object for each query"), ("csv", "a row for each answer")):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
     args = parser.parse_args()
-    query = dialogue.single(args.head, args.relation, args.tail, args.file)
-    wish = dialogue.Wish.of(query, top=args.top, new_only=args.new, ranks=args.ranks)
-    chosen = {"which": args.model, "memory_budget": args.memory_budget}
-    form = dialogue.FORMS[args.form](Predictor.load(args.run, **chosen), wish)
-    for text in dialogue.answers(form, query, args.file):
+    query = single(args.head, args.relation, args.tail, args.file)
+    options = QueryOptions.of(query, top=args.top, new_only=args.new, ranks=args.ranks)
+    predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
+    for text in answer(FORMATS[args.form](predictor, options), query, args.file):
         print(text, end="", flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Pre-train a relational GCN and a decoder on the triples of a knowledge graph.
+"""Pre-train a relational GCN and a decoder on a knowledge graph.
 
-Fills a folder with checkpoints and metrics, from which scripts/train_dans.py continues.
+Writes checkpoints and metrics into a folder; scripts/train_dans.py starts from there.
 
   python scripts/pretrain_rgcn.py --recipe umls-distmult
   python scripts/pretrain_rgcn.py --recipe umls-complex --seed 3 --set train.steps=500
@@ -10,7 +10,7 @@ from dans.cli import parsing as cli
 
 
 def main() -> None:
-    """Parse, train, tell."""
+    """Parse, train, report."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="pretrain", recipe="umls-distmult")
     print(cli.train_and_report(parser.parse_args(), kind="pretrain"))

@@ -1,8 +1,8 @@
-"""Write a report of one run, or of several side by side, as one HTML page that needs nothing else.
+"""Write a report of one run, or of several side by side, as one self-contained HTML page.
 
-Data set and traps, metrics for heads and tails, by relation, by its class and by degree, curves,
-the t-SNE picture of negatives, mistakes, and options. Of several runs of the same data set the
-later ones are compared with the first. The picture needs the extra: pip install 'dans[plots]'.
+Data set and its audit, metrics for heads and tails, by relation, relation class and degree, curves,
+the embedding plot of negatives, mistakes, and options. Of several runs of the same data set the
+later ones are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
 
 python scripts/report.py runs/dans/umls-distmult/seed0
 python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
@@ -20,13 +20,12 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
-    split = "whose triples to rank (default: test, if every run was evaluated on it, or else valid)"
+    split = "triples to rank (default: test, if every run was evaluated on it, or else valid)"
     add("--split", choices=("valid", "test"), help=split)
-    of_two = "the checkpoint best on validation, or the last one (default: best)"
-    add("--model", choices=("best", "last"), default="best", help=of_two)
+    cli.add_model_option(parser)
     out = "the page (default: report.html in the run's folder, or here for several runs)"
     add("--out", type=Path, metavar="FILE.html", help=out)
-    triples = "triples of a relation to draw negatives for, in the picture (default: 60)"
+    triples = "triples of a relation to draw negatives for, in the plot (default: 60)"
     add("--triples", type=cli.whole(1), default=60, metavar="N", help=triples)
     args = parser.parse_args()
     where = destination(args.runs, args.out)

@@ -1,6 +1,6 @@
 """Train, evaluate and inspect all runs of a kind that a table of results holds, over several seeds.
 
-Resumes where it was stopped: what is evaluated and inspected already is left alone. Several of
+Continues where it was stopped: runs that are evaluated and inspected are left alone. Several of
 these may share the work, each with its own pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(SCRIPTS))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--seeds", type=cli.whole(1), default=5, help="0 to N - 1 (default: 5)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as there")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="for all runs"
+    )
     cli.add_logger_option(parser)
     args = parser.parse_args()
     for name in cli.matching(cli.records(args.kind, "expected"), args.match):
@@ -31,12 +33,14 @@ def main() -> None:
         for seed in range(args.seeds):
             where = folder(f"{args.kind}/{name}", seed)
             config = cli.configure(recipe, [*args.set, f"train.seed={seed}"])
-            judged = (where / "report.last.json").exists() and RunFolder(where).config() == config
-            if not judged:
+            evaluated = (where / "report.last.json").exists() and RunFolder(
+                where
+            ).config() == config
+            if not evaluated:
                 train(config, where, resume=True, loggers=args.loggers)
                 evaluate(where)
                 evaluate(where, which="last")
-            if config.sampler and not (judged and (where / "sampler.json").exists()):
+            if config.sampler and not (evaluated and (where / "sampler.json").exists()):
                 inspect_run(where)
             print(where, flush=True)
 

@@ -1,4 +1,4 @@
-"""Train a negative: softmax over all entities, sampled losses, or no negatives at all.
+"""Train a baseline: softmax over all entities, sampled losses, or no negatives at all.
 
 python scripts/train_baseline.py --recipe umls-distmult --loss sce
 python scripts/train_baseline.py --recipe wn18am-distmult --loss sp --seed 1 --resume
@@ -9,7 +9,7 @@ from dans.cli import parsing as cli
 
 
 def main() -> None:
-    """Parse, train, tell."""
+    """Parse, train, report."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="baselines", recipe="umls-distmult-sce")
     print(cli.train_and_report(parser.parse_args(), kind="baselines", train=assembly.train))

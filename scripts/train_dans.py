@@ -1,7 +1,7 @@
-"""Train on from a pre-trained run with DANS, or with any other sampler setting.
+"""Train from a pre-trained run with DANS, or with any other sampler setting.
 
-DANS learns to generate negatives while the model learns to tell them from triples. The run it
-starts from must be there; if it is not, the message says how to make it.
+DANS learns to generate negatives while the model learns to score triples above them. Where the
+pre-trained run is missing, the message says how to make it.
 
   python scripts/train_dans.py --recipe umls-distmult
   python scripts/train_dans.py --recipe umls-distmult --sampler kept --seed 1 --resume
@@ -12,7 +12,7 @@ from dans.cli import parsing as cli
 
 
 def main() -> None:
-    """Parse, train, tell."""
+    """Parse, train, report."""
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="dans", recipe="umls-distmult")
     print(cli.train_and_report(parser.parse_args(), kind="dans", train=assembly.train))

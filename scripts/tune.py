@@ -1,11 +1,11 @@
-"""Search for the options of a recipe that give the best validation figure.
+"""Search for the options of a recipe that give the best validation metric.
 
-Fills runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
-The same command continues with a search that was stopped. Test triples are never ranked.
+Writes runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
+The same command continues a search that was stopped. Test triples are never ranked.
 
 --space says which options vary, each as KEY=VALUES, where VALUES are
-  1e-4..1e-1:log      numbers between, by their logarithm
-  0.0..0.5            numbers between; 0.0..0.5:step=0.1 those of a step
+  1e-4..1e-1:log      numbers on a logarithmic scale
+  0.0..0.5            numbers; 0.0..0.5:step=0.1 on a grid
   1..4                whole numbers, where both ends are
   distmult,complex    choices; for several options, several of --space
 
@@ -23,7 +23,7 @@ from dans.tuning import Plan, tune
 
 
 def main() -> None:
-    """Parse, search, tell."""
+    """Parse, search, report."""
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")

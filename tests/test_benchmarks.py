@@ -1,4 +1,4 @@
-"""The benchmarks of objectives: contenders do the work that their rows say, on a toy's scale."""
+"""Benchmarks: contenders do the work that their rows name, on a toy graph."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.training.batches import QueryBatches
 from scripts.benchmarks import memory, objectives
 torch.manual_seed(0)
-objectives.WIDTH, objectives.QUESTIONS = 4, 5
+objectives.WIDTH, objectives.QUERIES = 4, 5
 kg = KnowledgeGraph.load("nations")
 epoch = objectives.make_batches(objectives.PYKEEN, kg, 3)
 print(*(len(epoch()) for _ in range(2)))
@@ -37,7 +37,7 @@ print(len(LCWAInstances.from_triples_factory(triples)), len(QueryBatches(kg.trai
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("WIDTH", 4), ("QUESTIONS", 5), ("SP_WIDTH", 4), ("SP_BATCH", 3)):
+    for name, size in (("WIDTH", 4), ("QUERIES", 5), ("SP_WIDTH", 4), ("SP_BATCH", 3)):
         monkeypatch.setattr(objectives, name, size)
 
 
@@ -52,7 +52,7 @@ def test_one_against_all_steps_over_queries(kg: KnowledgeGraph) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("pykeen") is None, reason="needs PyKEEN")
-def test_pykeen_asks_as_many_queries_as_we_do() -> None:
+def test_pykeen_has_as_many_queries_as_we_do() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PYKEEN_LOOP], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -71,7 +71,7 @@ def test_an_epoch_of_stay_positive_sees_every_triple(kg: KnowledgeGraph) -> None
             objectives.SP,
             objectives.SP_LARGE,
             objectives.NS,
-            objectives.POOLED,
+            objectives.SHARED,
             objectives.SP_ALL,
             objectives.SP_ALONE,
         )
@@ -81,7 +81,7 @@ def test_an_epoch_of_stay_positive_sees_every_triple(kg: KnowledgeGraph) -> None
         objectives.SP: 5,
         objectives.SP_LARGE: 2,
         objectives.NS: 5,
-        objectives.POOLED: 5,
+        objectives.SHARED: 5,
         objectives.SP_ALL: 5,
         objectives.SP_ALONE: 5,
     }
@@ -92,12 +92,12 @@ def test_an_epoch_of_stay_positive_sees_every_triple(kg: KnowledgeGraph) -> None
     ("contender", "some"),
     [
         (objectives.SP, True),
-        (objectives.POOLED, True),
+        (objectives.SHARED, True),
         (objectives.NS, False),
         (objectives.SP_ALL, False),
     ],
 )
-def test_rows_move_as_a_contender_is_named(
+def test_a_contender_updates_the_rows_its_name_says(
     contender: str, some: bool, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
@@ -125,10 +125,10 @@ def test_the_first_term_alone_is_all_but_the_closed_form(kg: KnowledgeGraph) -> 
     assert alone == {"loss": whole["loss"]}
 
 
-def test_work_names_tell_the_number_of_negatives(
+def test_rows_of_a_benchmark_give_the_savings_by_negatives(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the benchmark writes down, the picture reads."""
+    """The picture reads what the benchmark writes."""
 
     def compete(work: str, contenders: tuple[str, ...], *given: object, **options: int) -> list:
         seconds = {objectives.NS: 8.0, objectives.SP_LARGE: 2.0}
@@ -149,18 +149,18 @@ def test_a_file_without_rows_of_stay_positive_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", objectives.TORCH)
-def test_touched_rows_move_as_in_the_whole_table(name: str) -> None:
+def test_touched_rows_are_updated_as_in_the_whole_table(name: str) -> None:
     ours, theirs = (
-        objectives.make_moves(contender, name, (40, 3), 40)()
+        objectives.make_updates(contender, name, (40, 3), 40)()
         for contender in (objectives.ROWS, objectives.DENSE)
     )
     torch.testing.assert_close(ours, theirs)
 
 
 def test_batches_are_counted_as_the_trainer_counts_them(kg: KnowledgeGraph) -> None:
-    asked = {(h, r, None) for h, r, _ in kg.train.tolist()}
-    asked |= {(None, r, t) for _, r, t in kg.train.tolist()}
-    assert len(QueryBatches(kg.train, 1)) == len(asked)
+    queries = {(h, r, None) for h, r, _ in kg.train.tolist()}
+    queries |= {(None, r, t) for _, r, t in kg.train.tolist()}
+    assert len(QueryBatches(kg.train, 1)) == len(queries)
 
 
 def test_every_budget_ranks_the_same(tmp_path: Path) -> None:

@@ -202,10 +202,10 @@ class World:
                 pytest.fail(f"{where}: no test covers such a command")
 
     def tool(self, where: str, module: str, arguments: list[str]) -> None:
-        """Would it understand what it is told?"""
+        """Whether its parser accepts the arguments."""
         assert module in ("mypy", "pytest", "ruff"), f"{where}: no test covers such a command"
         if module == "mypy":
-            assert not arguments, f"{where}: what it is told is not checked"
+            assert not arguments, f"{where}: its arguments are not checked"
             assert find_spec("mypy"), where
             return
         (self.folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
@@ -237,11 +237,11 @@ class World:
         parser = cli.parser(None)
         cli.add_training_options(parser, kind=kind, recipe=STANDS_IN[kind][-1])
         try:
-            asked = parser.parse_args(arguments)
-            _, where_to = cli.training(asked, kind=kind)
+            given = parser.parse_args(arguments)
+            _, where_to = cli.training(given, kind=kind)
         except InputError as error:
             pytest.fail(f"{where}: {error}")
-        if not asked.resume and not asked.out:
+        if not given.resume and not given.out:
             shutil.rmtree(self.folder / where_to, ignore_errors=True)
 
     def text(self, block: Block) -> None:
@@ -279,7 +279,7 @@ def project() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Trained runs of each kind, small, each made when it is first asked for."""
+    """Trained runs of each kind, small, each made on first use."""
     home = tmp_path_factory.mktemp("runs")
 
     def made(kind: str) -> Path:

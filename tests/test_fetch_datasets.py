@@ -10,7 +10,7 @@ import dans.data.cards
 from dans.cli.parsing import run_main
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_datasets.py"
-FACTS = {"train": "ada\tknows\tbob\n", "valid": "bob\tknows\tcat\n", "test": "bob\tknows\tada\n"}
+TRIPLES = {"train": "ada\tknows\tbob\n", "valid": "bob\tknows\tcat\n", "test": "bob\tknows\tada\n"}
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     for name in ("toy", "gone"):
         text = f'name = "{name}"\ntitle = "t"\nsource = "s"\npaper = "p"\nlicence = "l"\n'
         text += "entities = 3\nrelations = 1\n"
-        for split, lines in FACTS.items():
+        for split, lines in TRIPLES.items():
             digest = hashlib.sha256(lines.encode()).hexdigest()
             text += f'[{split}]\nlines = 1\nsha256 = "{digest}"\n'
             (tmp_path / "data" / "toy" / f"{split}.tsv").write_bytes(lines.encode())

@@ -67,17 +67,17 @@ def out(folder: Path, request: pytest.FixtureRequest) -> Path:
 def test_run_killed_at_random_moments_ends_equal_to_one_never_killed(
     recipe: str, folder: Path, out: Path
 ) -> None:
-    chance, kills, rounds = random.Random(f"killed: {recipe}"), 0, 0
+    rng, kills, rounds = random.Random(f"killed: {recipe}"), 0, 0
     while kills < KILLS:
         rounds += 1
         where = out.with_name(f"{out.name}{rounds}")
         while True:
             # A moment after some validations: so slow machines make headway too.
-            wanted, began = validations(where) + chance.choice((0, 0, 1, 2)), time.perf_counter()
+            wanted, began = validations(where) + rng.choice((0, 0, 1, 2)), time.perf_counter()
             with Running(*command(recipe, where, "--resume"), cwd=folder) as running:
                 while running.poll() is None and validations(where) < wanted:
                     time.sleep(0.001)
-                time.sleep(chance.uniform(0, 0.3 if time.perf_counter() - began < 0.1 else 0.05))
+                time.sleep(rng.uniform(0, 0.3 if time.perf_counter() - began < 0.1 else 0.05))
                 running.send(signal.SIGKILL)
                 done = running.wait()
             if done.returncode == 0:
@@ -116,9 +116,9 @@ def test_run_killed_at_any_call_that_writes_a_checkpoint_goes_on(folder: Path, o
 def test_run_killed_in_an_evaluation_or_a_phase_goes_on(
     function: str, folder: Path, out: Path
 ) -> None:
-    chance, kills = random.Random(f"inside: {function}"), 2
+    rng, kills = random.Random(f"inside: {function}"), 2
     for _ in range(kills):
-        fault = partial(faults.kill_inside, function, chance.randrange(1, 4), chance.randrange(30))
+        fault = partial(faults.kill_inside, function, rng.randrange(1, 4), rng.randrange(30))
         killed = go_on("dans", out, before=fault)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = go_on("dans", out)
@@ -278,8 +278,8 @@ def test_second_process_in_a_folder_is_sent_away(folder: Path, out: Path) -> Non
             time.sleep(0.002)
         second = run(*command("pretrain", out, *long), cwd=folder)
         assert_one_sentence(second, f"{out}: another process trains here")
-        judged = run("evaluate.py", out, cwd=folder)
-        assert judged.returncode == 0, judged.stderr
+        evaluated = run("evaluate.py", out, cwd=folder)
+        assert evaluated.returncode == 0, evaluated.stderr
         assert first.poll() is None
         first.send(signal.SIGINT)
         stop = first.wait()

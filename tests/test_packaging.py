@@ -139,15 +139,17 @@ def test_wheel_installs_in_an_empty_environment_and_brings_its_types(
         (library,) = Path(folder, "empty").glob("lib/python*/site-packages")
         lend("torch", library)
         here = torch.__version__.partition("+")[0]
-        told(*pip, "install", "-q", "--progress-bar=off", "--no-compile", f"torch=={here}", wheel)
-        told(*pip, "check")
-        told(python, "-c", USE, cwd=folder)
-        where = told(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
+        output_of(
+            *pip, "install", "-q", "--progress-bar=off", "--no-compile", f"torch=={here}", wheel
+        )
+        output_of(*pip, "check")
+        output_of(python, "-c", USE, cwd=folder)
+        where = output_of(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
         assert Path(where.strip()).is_relative_to(folder)
         # One mistake beside what is right: what is found is found by the types in the wheel.
         checked = USE + "Uniform(k='three')\n"
         with pytest.raises(AssertionError, match="Found 1 error") as found:
-            told(
+            output_of(
                 sys.executable,
                 "-m",
                 "mypy",
@@ -167,7 +169,7 @@ def lend(name: str, library: Path) -> None:
         (library / top).symlink_to(Path(str(package.locate_file(top))))
 
 
-def told(*command: str | Path, cwd: str | Path | None = None) -> str:
+def output_of(*command: str | Path, cwd: str | Path | None = None) -> str:
     """What a command prints, which has to end well."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -204,4 +206,4 @@ def test_source_archive_brings_all_that_tests_and_pages_read(built: Path, tmp_pa
     files = ["tests/test_docs.py", "tests/test_architecture.py"]
     chosen = ["-k", "test_links_of_a_page or test_files_that_a_page_names"]
     run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *files, *chosen]
-    assert " passed" in told(*run, cwd=root)
+    assert " passed" in output_of(*run, cwd=root)

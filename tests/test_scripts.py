@@ -1,4 +1,4 @@
-"""The doors: they open, they say what they take, and they refuse in one sentence."""
+"""The scripts: their help, the whole way from training to plots, and continuing runs."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from tests.suites.labelled import labelled_recipe
 from tests.suites.states import states_equal
 from tests.suites.toy import RECIPE, TRAIN_DANS, lay
 
-DOORS = sorted(path.name for path in SCRIPTS.glob("*.py"))
+NAMES = sorted(path.name for path in SCRIPTS.glob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_help_tells_what_a_script_is_for(door: str, tmp_path: Path) -> None:
-    done = run(door, "--help", cwd=tmp_path)
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_what_a_script_does(name: str, tmp_path: Path) -> None:
+    done = run(name, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "python scripts/" in done.stdout, "an example"
     assert "options:" in done.stdout
@@ -75,7 +75,7 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_labelled_lines_are_judged_and_drawn(
+def test_labelled_lines_are_classified_and_plotted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = labelled_recipe(tmp_path, monkeypatch)
@@ -109,7 +109,7 @@ def test_samplers_are_inspected_on_triples_alone(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reproducing_makes_what_is_missing_and_no_more(folder: Path, tmp_path: Path) -> None:
+def test_reproducing_makes_missing_runs_and_no_more(folder: Path, tmp_path: Path) -> None:
     changes = [f"data={folder / 'triples'}", "train.steps=2", "train.validate_every=1"]
     options = [option for change in changes for option in ("--set", change)]
     options += ["pretrain", "--match", "umls-distmult", "--seeds", "1"]
@@ -161,7 +161,7 @@ def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6]
 
 
-def test_a_run_goes_on_when_the_one_it_started_from_is_gone(folder: Path, tmp_path: Path) -> None:
+def test_a_run_continues_without_the_one_it_started_from(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "base", tmp_path / "base")
     (tmp_path / "then.toml").write_text(TRAIN_DANS.format(start=tmp_path / "base"))
     options = ["--recipe", "then.toml", "--out", "then"]
@@ -186,13 +186,13 @@ def test_a_run_goes_on_when_the_one_it_started_from_is_gone(folder: Path, tmp_pa
     ],
     ids=["softmax", "stay_positive", "sampled"],
 )
-def test_negatives_are_trained_and_judged(folder: Path, tmp_path: Path, objective: str) -> None:
-    (tmp_path / "negative.toml").write_text(
+def test_baselines_are_trained_and_evaluated(folder: Path, tmp_path: Path, objective: str) -> None:
+    (tmp_path / "baseline.toml").write_text(
         f'data = "{folder / "triples"}"\n{objective}encoder = {{ name = "lookup", dim = 8 }}\n'
         'decoder = "simple"\n[train]\nsteps = 4\nbatch = 10\nvalidate_every = 2\n'
         'optimizer = "adagrad"\nthreads = 1\n'
     )
-    done = run("train_baseline.py", "--recipe", "negative.toml", "--out", "run", cwd=tmp_path)
+    done = run("train_baseline.py", "--recipe", "baseline.toml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "valid MRR" in done.stdout
     done = run("evaluate.py", "run", cwd=tmp_path)
@@ -203,7 +203,7 @@ def test_negatives_are_trained_and_judged(folder: Path, tmp_path: Path, objectiv
 
 
 @pytest.mark.slow
-def test_theory_is_drawn(folder: Path, tmp_path: Path) -> None:
+def test_theory_is_plotted(folder: Path, tmp_path: Path) -> None:
     done = run("plot_theory.py", "--out", "theory", "--data", folder / "triples", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "theory" / "theory.png").stat().st_size > 10_000

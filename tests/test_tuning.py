@@ -1,4 +1,4 @@
-"""A search: what varies, what is kept, and that neither kill nor mistake spoils it."""
+"""Studies: spaces, trials, files, and continuing after kills and mistakes."""
 
 import csv
 import dataclasses
@@ -79,17 +79,17 @@ def plan(recipe: Path, *space: str, **changes: Any) -> Plan:
     return Plan(recipe, "pretrain", space or SPACE, **{**given, **changes})
 
 
-def told(where: Path) -> dict[str, Any]:
+def study_json(where: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((where / "study.json").read_text())
     return content
 
 
 def states(where: Path) -> list[str]:
-    return [trial["state"] for trial in told(where)["trials"]]
+    return [trial["state"] for trial in study_json(where)["trials"]]
 
 
 class TestSpaces:
-    def test_parts_are_told_apart(self) -> None:
+    def test_each_kind_of_part_is_read(self) -> None:
         space = parse_space(
             ["a=1e-4..1:log", "b.c=1..9", "d=0.0..0.5:step=0.1", "e=1,2.5,x", "f=[1, 2],[3, 4]"]
         )
@@ -100,7 +100,7 @@ class TestSpaces:
             "e": Choices({"1": 1, "2.5": 2.5, "x": "x"}),
             "f": Choices({"[1, 2]": [1, 2], "[3, 4]": [3, 4]}),
         }
-        assert [space["b.c"].tried, space["e"].tried] == [(1, 9), (1, 2.5, "x")]
+        assert [space["b.c"].extremes, space["e"].extremes] == [(1, 9), (1, 2.5, "x")]
 
     @pytest.mark.parametrize(
         ("texts", "sentence"),
@@ -125,10 +125,13 @@ class TestSpaces:
             (["a=[1,x],[2,y]"], "expected TOML values with commas between them, got '[1'"),
             (["a=2020-01-01,2020-01-02"], "or lists of them, got 2020-01-01"),
             (["a=1..2", "a=3..4"], "a is searched already; give each option once"),
-            (["data=umls,nations"], "data is not searched; figures would not be comparable"),
+            (["data=umls,nations"], "data is not searched; results would not be comparable"),
             (["train.seed=1..9"], "train.seed is not searched"),
-            (["train.steps=1..9"], "not searched; figures would not be comparable: the longest"),
-            (["train.validate_every=1..9"], "who is validated more often has more to choose from"),
+            (["train.steps=1..9"], "not searched; results would not be comparable: the longest"),
+            (
+                ["train.validate_every=1..9"],
+                "more validations give more checkpoints to choose from",
+            ),
         ],
     )
     def test_a_bad_part_is_refused_by_name(self, texts: list[str], sentence: str) -> None:
@@ -137,8 +140,10 @@ class TestSpaces:
         assert sentence in str(refused.value)
 
 
-def test_search_finds_tells_and_leaves_a_recipe_of_the_best(recipe: Path, whole: Path) -> None:
-    study = told(whole)
+def test_a_study_lists_its_trials_and_writes_the_best_as_a_recipe(
+    recipe: Path, whole: Path
+) -> None:
+    study = study_json(whole)
     trials = study["trials"]
     assert len({json.dumps(trial["params"]) for trial in trials}) == TRIALS, "options vary"
     best = trials[study["best"]]
@@ -160,16 +165,16 @@ def test_same_seed_same_trials_and_another_seed_others(
 ) -> None:
     for name, seed in (("b", 0), ("c", 1)):
         tune(plan(recipe, assignments=(f"train.seed={seed}",)), 3, where=tmp_path / name)
-    a, b, c = (told(folder)["trials"] for folder in (whole, tmp_path / "b", tmp_path / "c"))
+    a, b, c = (study_json(folder)["trials"] for folder in (whole, tmp_path / "b", tmp_path / "c"))
     assert a[:3] == b
     assert not {str(t["params"]) for t in a} & {str(t["params"]) for t in c}
 
 
-def test_hopeless_trial_is_ended_early_and_its_run_is_whole(recipe: Path, tmp_path: Path) -> None:
+def test_hopeless_trial_is_pruned_and_its_run_is_whole(recipe: Path, tmp_path: Path) -> None:
     where = tmp_path / "study"
     # One finished trial, and none can be better than the best hundredth of one.
     tune(plan(recipe, prune="percentile:percent=1,startup=1,warmup=2"), 4, where=where)
-    ended = [trial for trial in told(where)["trials"] if trial["state"] == "pruned"]
+    ended = [trial for trial in study_json(where)["trials"] if trial["state"] == "pruned"]
     assert ended
     for trial in ended:
         run = RunFolder(where / f"trial-{trial['number']:04d}")
@@ -179,7 +184,7 @@ def test_hopeless_trial_is_ended_early_and_its_run_is_whole(recipe: Path, tmp_pa
         assert run.checkpoints.load("last")["step"] == steps[-1]
         rows = list(csv.DictReader((run.path / "metrics.csv").read_text().splitlines()))
         assert [int(row["step"]) for row in rows] == steps
-        assert [int(step) for step in trial["figures"]] == steps
+        assert [int(step) for step in trial["metrics"]] == steps
 
 
 def test_every_trial_comes_to_its_end_without_a_pruner(recipe: Path, tmp_path: Path) -> None:
@@ -191,10 +196,10 @@ def test_divergence_ends_a_trial_and_not_the_study(recipe: Path, tmp_path: Path)
     where = tmp_path / "study"
     space = plan(recipe, "train.lr=0.01,1e30", assignments=("train.clip=0.0",), search="random")
     tune(space, 6, where=where)
-    diverged = [t for t in told(where)["trials"] if t["params"]["train.lr"] == 1e30]
+    diverged = [t for t in study_json(where)["trials"] if t["params"]["train.lr"] == 1e30]
     assert diverged
     assert all(t["state"] == "pruned" and t["reason"].startswith("diverged: ") for t in diverged)
-    assert told(where)["trials"][told(where)["best"]]["params"]["train.lr"] == 0.01
+    assert study_json(where)["trials"][study_json(where)["best"]]["params"]["train.lr"] == 0.01
 
 
 def test_a_combination_that_is_refused_ends_a_trial(recipe: Path, tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def test_a_combination_that_is_refused_ends_a_trial(recipe: Path, tmp_path: Path
         search="random",
     )
     tune(searched, 6, where=where)
-    for trial in told(where)["trials"]:
+    for trial in study_json(where)["trials"]:
         bad = trial["params"]["loss.name"] == "logistic"
         assert trial["reason"].startswith("refused: loss.temperature: unknown option") is bad
         assert (trial["state"] == "pruned") is bad
@@ -233,7 +238,9 @@ def test_trial_that_does_not_fit_into_memory_is_ended_and_not_the_study(
     where = tmp_path / "study"
     tune(plan(recipe, "train.lr=0.01,0.02", prune="none"), 2, where=where)
     assert states(where) == ["pruned", "complete"]
-    assert re.match(rf"out of memory: step {call}: .*, of step", told(where)["trials"][0]["reason"])
+    assert re.match(
+        rf"out of memory: step {call}: .*, of step", study_json(where)["trials"][0]["reason"]
+    )
 
 
 def test_study_without_a_finished_trial_says_so(recipe: Path, tmp_path: Path) -> None:
@@ -243,7 +250,7 @@ def test_study_without_a_finished_trial_says_so(recipe: Path, tmp_path: Path) ->
     assert not (tmp_path / "study" / "best.toml").exists()
 
 
-def test_figures_of_which_less_is_better_are_searched_downwards(
+def test_a_metric_of_which_less_is_better_is_minimised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = tmp_path / "study"
@@ -252,17 +259,17 @@ def test_figures_of_which_less_is_better_are_searched_downwards(
         labelled_recipe(tmp_path, monkeypatch), "pretrain", ("train.lr=1e-5..0.5:log",), sets
     )
     tune(searched, 3, where=where)
-    trials = told(where)["trials"]
-    assert trials[told(where)["best"]]["value"] == min(t["value"] for t in trials)
-    assert all(t["value"] == min(t["figures"].values()) for t in trials)
+    trials = study_json(where)["trials"]
+    assert trials[study_json(where)["best"]]["value"] == min(t["value"] for t in trials)
+    assert all(t["value"] == min(t["metrics"].values()) for t in trials)
 
 
-def test_search_goes_on_to_more_trials_and_not_to_fewer(
+def test_a_study_continues_to_more_trials_and_not_to_fewer(
     recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
     for trials in (1, TRIALS, TRIALS):
         tune(plan(recipe), trials, where=tmp_path)
-    assert told(tmp_path) == told(whole)
+    assert study_json(tmp_path) == study_json(whole)
     with pytest.raises(InputError, match=rf"--trials: expected at least {TRIALS}, .* got 3"):
         tune(plan(recipe), 3, where=tmp_path)
 
@@ -303,7 +310,7 @@ def test_another_search_in_the_same_folder_is_refused(
         ("train.lr=0.1..1.0", {"assignments": ("train.dum=1",)}, "train.dum: unknown option"),
     ],
 )
-def test_a_search_that_cannot_be_is_refused_before_anything_is_written(
+def test_an_invalid_plan_is_refused_before_anything_is_written(
     space: str, changes: dict[str, Any], sentence: str, recipe: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as refused:
@@ -319,7 +326,7 @@ def test_a_folder_of_something_else_is_left_alone(recipe: Path) -> None:
     assert {path.name for path in triples.iterdir()} == {f"{split}.tsv" for split in FACTS}
 
 
-def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
+def test_a_folder_of_any_filewill_do(recipe: Path, tmp_path: Path) -> None:
     where = tmp_path / "what? 100%#{SCHEMA_VERSION}"
     tune(plan(recipe, SPACE[0]), 1, where=where)
     tune(plan(recipe, SPACE[0]), 2, where=where.rename(tmp_path / "moved"))
@@ -338,8 +345,8 @@ def test_a_folder_of_any_name_will_do(recipe: Path, tmp_path: Path) -> None:
 def test_a_damaged_study_is_named(
     name: str, content: bytes, sentence: str, recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    for kept in ("study.json", "study.db"):
-        (tmp_path / kept).write_bytes((whole / kept).read_bytes())
+    for file in ("study.json", "study.db"):
+        (tmp_path / file).write_bytes((whole / file).read_bytes())
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=sentence) as refused:
         tune(plan(recipe), TRIALS, where=tmp_path)
@@ -355,7 +362,7 @@ def test_missing_optuna_is_named(
 
 
 class Killed(BaseException):
-    """What nobody catches, as a kill in this place would not be."""
+    """A kill at this point, which nothing catches."""
 
 
 def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[..., Any]:
@@ -380,7 +387,7 @@ def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[.
     ("owner", "name", "call", "after"),
     [
         (Study, "open", 1, True),
-        (optuna.Study, "add_trial", 4, True),  # the mirrors' own calls count too
+        (optuna.Study, "add_trial", 4, True),  # the proposers' own calls count too
         (optuna.trial.Trial, "report", 3, True),
         (optuna.trial.Trial, "report", 6, False),
         (optuna.trial.Trial, "should_prune", 4, True),
@@ -389,7 +396,7 @@ def dying(function: Callable[..., Any], call: int, *, after: bool) -> Callable[.
         (CheckpointStore, "save", 6, True),
     ],
 )
-def test_killed_between_two_writes_it_ends_as_if_it_had_not_been(
+def test_killed_between_two_writes_it_ends_as_without_the_kill(
     owner: Any,
     name: str,
     call: int,
@@ -404,7 +411,7 @@ def test_killed_between_two_writes_it_ends_as_if_it_had_not_been(
         with pytest.raises(Killed):
             tune(plan(recipe), TRIALS, where=tmp_path)
     tune(plan(recipe), TRIALS, where=tmp_path)
-    assert told(tmp_path) == told(whole)
+    assert study_json(tmp_path) == study_json(whole)
     assert (tmp_path / "best.toml").read_text() == (whole / "best.toml").read_text()
 
 
@@ -424,26 +431,26 @@ def test_study_killed_at_random_moments_is_that_of_one_never_killed(
     with Running(*options, "--out", whole, cwd=tmp_path) as running:
         done = running.wait()
     assert done.returncode == 0, done.stderr
-    chance = random.Random(time.time_ns())
-    # Spread over the study; what is between a line and the next is left to chance.
+    rng = random.Random(time.time_ns())
+    # Spread over the study; the moment between two lines is random.
     for third in range(3):
-        moment = lines(whole) * third // 3 + chance.randrange(1, 12)
+        moment = lines(whole) * third // 3 + rng.randrange(1, 12)
         with Running(*options, "--out", killed, cwd=tmp_path) as running:
             while running.poll() is None and lines(killed) < moment:
                 time.sleep(0.001)
-            time.sleep(chance.random() / 20)
+            time.sleep(rng.random() / 20)
             assert running.poll() is None, "killed at work"
             running.send(signal.SIGKILL)
             assert running.wait().returncode == -signal.SIGKILL
     with Running(*options, "--out", killed, cwd=tmp_path) as running:
         done = running.wait()
     assert done.returncode == 0, done.stderr
-    assert len(told(whole)["trials"]) == 5
-    assert told(killed) == told(whole)
+    assert len(study_json(whole)["trials"]) == 5
+    assert study_json(killed) == study_json(whole)
 
 
 @pytest.mark.slow
-def test_interrupted_search_says_how_it_goes_on(recipe: Path, tmp_path: Path) -> None:
+def test_interrupted_study_says_how_to_continue(recipe: Path, tmp_path: Path) -> None:
     options = ["tune.py", "--recipe", recipe, "--out", "study", "--set", "train.steps=100000"]
     with Running(*options, "--space", SPACE[0], cwd=tmp_path) as running:
         while running.poll() is None and lines(tmp_path / "study") < 2:

@@ -1,1 +1,1 @@
-"""Our samplers inside other libraries' training loops: see ``dgl`` and ``pykeen``."""
+"""Our samplers in the training loops of DGL and PyKEEN."""

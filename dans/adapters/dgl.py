@@ -1,4 +1,4 @@
-"""Our samplers in DGL's link prediction: a ``negative_sampler`` for its data loaders."""
+"""Our samplers as the ``negative_sampler`` of DGL's data loaders for link prediction."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -14,44 +14,40 @@ from dans.samplers import NegativeSampler
 
 #: An edge type as DGL spells it out: source node type, name, destination node type.
 EType = tuple[str, str, str]
-#: Heads and tails, which are sources and destinations.
+#: Sources and destinations: heads and tails.
 Ends = tuple[Tensor, Tensor]
-#: What becomes of a negative that is a known triple, since DGL has no mask.
+#: Treatment of negatives that a filter marks invalid.
 Invalid = Literal["replace", "drop"]
 
 
 class NegativeEdges:
-    """Edges to hold against some of a graph's, as ``as_edge_prediction_sampler`` asks for them.
+    """Negative edges for ``dgl.dataloading.as_edge_prediction_sampler``.
 
-    ``(g, eids)`` to ``(src, dst)``, or ``(g, {etype: eids})`` to ``{etype: (src, dst)}``: the k
+    ``(g, eids)`` to ``(src, dst)``, or ``(g, {etype: eids})`` to ``{etype: (src, dst)}``. The k
     negatives of an edge follow one another, in the order of ``eids``, with ids of the graph's own
-    type. An edge u → v of relation r is the triple (u, r, v), and a negative keeps r and one end.
+    type. An edge u → v of relation r is the triple (u, r, v); a negative keeps r and one end.
 
-    The sampler must have been built for these entities and relations: node ids are entity ids. In
-    a heterograph, an edge type's position is its relation's id, as ``KnowledgeGraph.heterograph``
-    makes it, unless ``relations`` says otherwise. In a graph of one edge type the relation is edge
-    data; without any there is one relation, 0. All nodes are of one type: a graph of several is
-    refused, as its negatives could be of the wrong one.
-
-    Workers draw differently in every epoch, as torch's generator is seeded anew in each; a sampler
-    that looks at the model needs ``num_workers=0``.
+    Node ids are the entity ids the sampler was built for. In a heterograph, the position of an edge
+    type is its relation's id, as in ``KnowledgeGraph.heterograph``, unless ``relations`` says
+    otherwise; with one edge type the relation is edge data, or 0 without any. Graphs of several
+    node types are refused, as negatives could be of the wrong one. A sampler that looks at the
+    model needs ``num_workers=0``.
 
     Args:
         sampler: any whose negatives have ids.
-        relation: the edge data that hold the relations' ids. None: ``dgl.ETYPE``, where the graph
-            has it, as ``dgl.to_homogeneous`` leaves it.
-        relations: ids of the relations by name of an edge type, where positions are not the ids:
-            with edge types added for inverses, say. Refused where edge data hold the ids.
-        invalid: what becomes of a negative that the sampler's filter marks invalid, as DGL has no
-            mask. ``replace`` puts another negative of the same edge in its place, chosen at random,
-            so that each edge has k; where an edge has no valid one, its negatives stay as they are.
-            ``drop`` leaves it out, so that fewer come back, as with DGL's own ``GlobalUniform``.
-        embeddings: (b, 3) triples to what the model has for them now. A sampler that looks at the
-            model needs it; others do not use it.
-        phases: how the phases of a sampler that learns move; see ``Learner``.
+        relation: name of the edge data with relation ids; None: ``dgl.ETYPE`` where the graph has
+            it, as after ``dgl.to_homogeneous``.
+        relations: relation ids by edge type name, where they are not the positions: with edge types
+            for inverses, say. Refused beside edge data.
+        invalid: treatment of negatives that the sampler's filter marks invalid, as DGL has no mask.
+            ``replace`` puts a random valid negative of the same edge in their place; an edge
+            without any keeps its own. ``drop`` removes them, as DGL's ``GlobalUniform`` does.
+        embeddings: (b, 3) triples to their current ``Positives``, for a sampler that looks at the
+            model.
+        phases: options of the phases of a sampler that learns, as in a recipe.
 
     Raises:
-        InputError: a sampler that cannot serve here, or a choice that has no effect.
+        InputError: a sampler that cannot be used here, or an option without effect.
 
     Example:
         >>> from dans.samplers import Uniform
@@ -75,11 +71,11 @@ class NegativeEdges:
         self.learner = Learner(sampler, phases)
         if self.learner.adaptive and embeddings is None:
             raise InputError(
-                "vectors: the sampler looks at the model; give a function from (b, 3) triples to "
-                "their Positives, such as lambda triples: model.positives(triples, entities)"
+                "embeddings: the sampler looks at the model; give a function from (b, 3) triples "
+                "to their Positives, such as lambda triples: model.positives(triples, entities)"
             )
         if embeddings is not None and not self.learner.adaptive:
-            raise InputError("vectors: no effect, as the sampler does not look at the model")
+            raise InputError("embeddings: no effect, as the sampler does not look at the model")
         if relation is not None and relations is not None:
             raise InputError("relations: no effect beside relation, which says where the ids are")
         self.relation = relation
@@ -90,7 +86,7 @@ class NegativeEdges:
     def __call__(
         self, g: dgl.DGLGraph, eids: Tensor | Mapping[str | EType, Tensor]
     ) -> Ends | dict[EType, Ends]:
-        """Negatives for edges; see the class.
+        """Negative edges for edge ids.
 
         Raises:
             InputError: several node types, a missing relation, edge ids without their types, or
@@ -108,7 +104,7 @@ class NegativeEdges:
         return self.draw(g, {etype: self.triples(g, etype, eids)})[etype]
 
     def triples(self, g: dgl.DGLGraph, etype: EType, eids: Tensor) -> Tensor:
-        """The triples some edges of one type stand for, (b, 3) int64."""
+        """The (b, 3) triples of some edges of one type."""
         heads, tails = (end.long() for end in g.find_edges(eids, etype=etype))
         name = self.relation or dgl.ETYPE
         if len(g.canonical_etypes) == 1 and name in g.edges[etype].data:
@@ -121,10 +117,10 @@ class NegativeEdges:
         elif self.relation is not None:
             raise InputError(f"relation: the graph has no edge data {name!r} of its one edge type")
         else:
-            relations = torch.full_like(heads, self.number(g, etype))
+            relations = torch.full_like(heads, self.relation_id(g, etype))
         return torch.stack((heads, relations, tails), dim=1)
 
-    def number(self, g: dgl.DGLGraph, etype: EType) -> int:
+    def relation_id(self, g: dgl.DGLGraph, etype: EType) -> int:
         """The relation id of an edge type."""
         if self.relations is None:
             return int(g.get_etype_id(etype))
@@ -133,7 +129,7 @@ class NegativeEdges:
         return self.relations[etype[1]]
 
     def draw(self, g: dgl.DGLGraph, edges: Mapping[EType, Tensor]) -> dict[EType, Ends]:
-        """Negatives for edges by edge type: one draw for all, as in our batches."""
+        """Negative edges for the triples of several edge types, in a single draw."""
         if not any(map(len, edges.values())):
             none = torch.empty(0, dtype=g.idtype, device=g.device)
             return {etype: (none, none) for etype in edges}
@@ -156,7 +152,7 @@ class NegativeEdges:
 
 
 def replace_invalid(corrupted: Tensor, valid: Tensor) -> Tensor:
-    """Put a valid negative of the same triple, chosen at random, in the place of each invalid one.
+    """Replace each invalid negative by a random valid one of the same triple.
 
     Args:
         corrupted: (b, k, 3) negatives.

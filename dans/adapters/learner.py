@@ -1,4 +1,4 @@
-"""What the adapters share: a sampler that learns on, inside a loop that knows nothing of it."""
+"""A sampler with the optimizers of its phases, for the training loops of other libraries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,19 +15,16 @@ from dans.training.phases import PhaseOptimizers
 
 
 class Learner:
-    """A sampler whose negatives are ids, and the Adam of each of its phases.
-
-    Before each draw in training the phases are moved, as our own trainer does before each step.
+    """A sampler whose phases are updated before each draw, as by our own trainer.
 
     Args:
-        sampler: any whose negatives are entities.
-        phases: how each phase moves, by its name, as a recipe says it: ``{"discriminator": {"lr":
-            1e-4}}`` (see ``PhaseConfig``). Defaults where one is not named.
+        sampler: any whose negatives have ids.
+        phases: options of each phase by its name, as in a recipe: ``{"discriminator": {"lr":
+            1e-4}}`` (``PhaseConfig``).
 
     Raises:
-        InputError: the sampler needs what the loops of others have no place for, such as negatives
-            without ids or a term of its own in the model's loss; or ``phases`` names one it does
-            not have.
+        InputError: the sampler gives negatives without ids or adds a term to the model's loss,
+            which other libraries do not take; or ``phases`` names one it does not have.
 
     Example:
         >>> from dans.samplers import Uniform
@@ -47,12 +44,12 @@ class Learner:
         self.phase_optimizers = PhaseOptimizers(sampler.phases(), configs, where="phases")
 
     def draw(self, positives: Positives) -> Negatives:
-        """Negatives with ids, after every phase has been moved.
+        """Update every phase, then draw negatives with ids.
 
         Raises:
-            InputError: negatives came without ids, or with weights; or a sampler that looks at the
-                model draws in a worker process, where its model is a copy that never learns.
-            FloatingPointError: the loss of a phase is no longer a number.
+            InputError: negatives came without ids or with weights, or a sampler that looks at the
+                model draws in a worker process, whose copy of the model never learns.
+            FloatingPointError: the loss of a phase is not finite.
         """
         if self.adaptive and get_worker_info() is not None:
             raise InputError("num_workers: must be 0 for a sampler that looks at the model")
@@ -73,18 +70,14 @@ class Learner:
 
 
 def members(sampler: NegativeSampler) -> list[NegativeSampler]:
-    """The samplers of a mixture, or the one there is."""
+    """The samplers of a mixture; a list of one for any other."""
     if not isinstance(sampler, Mixture):
         return [sampler]
     return [member for part in sampler.samplers for member in members(part)]
 
 
 def check(sampler: NegativeSampler) -> None:
-    """Refuse what only our own trainer can do.
-
-    Raises:
-        InputError: negatives without ids, or a loss term for the model.
-    """
+    """Refuse negatives without ids and a loss term for the model."""
     name = type(sampler).__name__.lower()
     if type(sampler).terms is not NegativeSampler.terms:
         raise InputError(f"sampler: {name} adds a term to the model's loss; train it with dans")

@@ -1,4 +1,4 @@
-"""Our samplers in PyKEEN: a negative sampler for its training loops and its pipeline.
+"""Our samplers as a negative sampler of PyKEEN's training loops and pipeline.
 
 Needs PyKEEN (``pip install 'dans[pykeen]'``).
 """
@@ -23,7 +23,7 @@ from dans.samplers import NegativeSampler as Sampler
 
 try:
     with warnings.catch_warnings():
-        # PyKEEN imports PyTorch Geometric where it is there, which is behind torch's times.
+        # PyTorch Geometric, which PyKEEN imports where it is installed, uses what torch deprecates.
         warnings.filterwarnings("ignore", r"`torch\.jit\..*` is deprecated", DeprecationWarning)
         from pykeen.models import ERModel, Model
         from pykeen.nn.modules import ComplExInteraction, DistMultInteraction, RotatEInteraction
@@ -34,37 +34,36 @@ except ModuleNotFoundError as error:
         f"{missing}: not installed; PyKEEN comes with: pip install 'dans[pykeen]'"
     ) from None
 
-#: Samplers whose k counts the negatives of each of several ways, and how many ways those are.
-WAYS = {"dans": 2}
+#: How many pathways a sampler has, where its k counts the negatives of each.
+PATHWAYS = {"dans": 2}
 
 
 class DansNegativeSampler(NegativeSampler):
-    """Any of our samplers whose negatives have ids, for PyKEEN's sLCWA training loop.
+    """A sampler of ours whose negatives have ids, for PyKEEN's sLCWA training loop.
 
     ``pipeline(negative_sampler=DansNegativeSampler, …)``, or by the name ``"dans"`` once this
-    module is imported. PyKEEN builds it from the training triples: they are the triples that a
-    sampler counts, walks along and filters by. Filters are exact, and their mask goes where PyKEEN
-    looks for one.
+    module is imported. The training triples it is built from are those that the sampler counts,
+    walks along and filters by; filters are exact.
 
-    A sampler that looks at the model sees PyKEEN's as it stands at each batch, on detached
-    embeddings, and moves its own phases before it draws. Known are models of PyKEEN's DistMult,
-    ComplEx and RotatE interactions with one representation each of entities and relations.
+    A sampler that looks at the model gets detached embeddings of PyKEEN's at each batch, and its
+    phases are updated before it draws. Supported are PyKEEN's DistMult, ComplEx and RotatE
+    interactions with one representation each of entities and relations.
 
     Args:
         mapped_triples: (f, 3) the training triples.
-        num_entities: n; the largest id and one, unless given.
-        num_relations: m, likewise.
-        num_negs_per_pos: negatives per triple; the sampler's own default, unless given.
+        num_entities: n; None: the largest id plus one.
+        num_relations: m; None: the largest id plus one.
+        num_negs_per_pos: k; None: the sampler's default.
         filtered: the same as the option ``filter = "mask"``.
-        sampler: its name in ``dans.samplers.SAMPLERS``.
-        options: of its constructor, as in a recipe. What is said of it by name (entity names, and
-            so files of types) finds ids as names: "0", "1", ….
-        model: the PyKEEN model that is trained, an instance: give the same one to
-            ``pipeline(model=…)``. Only for samplers that look at the model.
-        phases: how the phases of a sampler that learns move; see ``Learner``.
+        sampler: a name in ``dans.samplers.SAMPLERS``.
+        options: of its constructor, as in a recipe. Entity and relation names are the ids as
+            strings: "0", "1", ….
+        model: the PyKEEN model, an instance that is given to ``pipeline(model=…)`` too; only for
+            samplers that look at the model.
+        phases: options of the phases of a sampler that learns, as in a recipe.
 
     Raises:
-        InputError: an unknown name or option, or a sampler or model that cannot serve here.
+        InputError: an unknown name or option, or a sampler or model that cannot be used here.
 
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
@@ -115,17 +114,20 @@ class DansNegativeSampler(NegativeSampler):
         filtered: bool,
         options: Mapping[str, Any],
     ) -> Sampler:
-        """Build our sampler from what PyKEEN knows."""
+        """Build our sampler from PyKEEN's triples and sizes."""
         given = dict(options)
         if filtered and given.setdefault("filter", "mask") == "none":
             raise InputError("options.filter: none, but filtered is true; leave one of them out")
         if k is not None:
             if "k" in given:
                 raise InputError("options.k: num_negs_per_pos says it; leave one of them out")
-            ways = WAYS.get(name, 1)
-            if k % ways:
-                raise InputError(f"num_negs_per_pos: {name} draws in {ways} ways; got {k}")
-            given["k"] = k // ways
+            pathways = PATHWAYS.get(name, 1)
+            if k % pathways:
+                raise InputError(
+                    f"num_negs_per_pos: expected a multiple of {pathways}, the number of pathways "
+                    f"of {name}; got {k}"
+                )
+            given["k"] = k // pathways
         return build(
             SAMPLERS,
             name,
@@ -142,55 +144,44 @@ class DansNegativeSampler(NegativeSampler):
         )
 
     def draw(self, triples: Tensor) -> Negatives:
-        """Negatives for (b, 3) triples, where the model is."""
+        """Negatives for (b, 3) triples, on the model's device."""
         if self.embeddings is None:
             positives = Positives.of_ids(triples, self.num_entities)
         else:
             positives = self.embeddings(triples.to(self.embeddings.model.device))
-        # PyKEEN moves its model when training starts, and knows of no parameters here.
+        # PyKEEN moves its model when training starts, but not its samplers.
         self.inner.to(positives.triples.device)
         return self.learner.draw(positives)
 
     def sample(self, positive_batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Negatives and which of them count, as PyKEEN's training loop asks for them.
-
-        Args:
-            positive_batch: (b, 3).
-
-        Returns:
-            (b, k, 3), and (b, k) bool or None.
-        """
+        """Negatives, (b, k, 3), and the mask of the valid ones, (b, k) bool or None."""
         negatives = self.draw(positive_batch)
         valid = None if negatives.valid is None else negatives.valid.to(positive_batch.device)
         return self.triples(negatives, positive_batch), valid
 
     def corrupt_batch(self, positive_batch: Tensor) -> Tensor:
-        """Negatives, whether they count or not: (*, k, 3) from (*, 3)."""
+        """Unfiltered negatives: (*, 3) to (*, k, 3)."""
         flat = positive_batch.reshape(-1, 3)
         triples = self.triples(self.draw(flat), flat)
         return triples.view(*positive_batch.shape[:-1], self.num_negs_per_pos, 3)
 
     def triples(self, negatives: Negatives, positives: Tensor) -> Tensor:
-        """The corrupted triples, (b, k, 3), where the triples are."""
+        """The corrupted triples, (b, k, 3), on the device of ``positives``."""
         return negatives.triples(positives.to(negatives.replaces_head.device)).to(positives.device)
 
 
 class Embeddings:
-    """Triples as a PyKEEN model sees them now, without gradients.
+    """The current embeddings of a PyKEEN model, detached, in our layout.
 
-    PyKEEN lays the parts of a complex number side by side, we pack embeddings as [real |
-    imaginary].
-
-    Args:
-        model: a model of one of the known interactions.
+    PyKEEN stores complex numbers as pairs, ours are [real | imaginary].
 
     Raises:
-        InputError: a model whose interaction or representations are others.
+        InputError: a model whose interaction or representations are not supported.
     """
 
     def __init__(self, model: Model) -> None:
-        if not isinstance(model, ERModel) or type(model.interaction) not in QUESTIONS:
-            known = ", ".join(kind.__name__.removesuffix("Interaction") for kind in QUESTIONS)
+        if not isinstance(model, ERModel) or type(model.interaction) not in QUERIES:
+            known = ", ".join(kind.__name__.removesuffix("Interaction") for kind in QUERIES)
             what = getattr(model, "interaction", model)
             raise InputError(
                 f"model: expected one of PyKEEN's {known}, got {type(what).__name__}; "
@@ -200,7 +191,7 @@ class Embeddings:
         if any(len(table) != 1 or len(table[0].shape) != 1 for table in tables):
             raise InputError("model: expected one embedding for each entity and for each relation")
         self.model = model
-        self.queries, self.score_query = QUESTIONS[type(model.interaction)]
+        self.queries, self.score_query = QUERIES[type(model.interaction)]
         #: the width of an entity's embedding as we pack it
         self.dim = len(packed(torch.empty(tables[0][0].shape, dtype=self.entities().dtype)))
 
@@ -208,31 +199,31 @@ class Embeddings:
     def entities(self) -> Tensor:
         """PyKEEN's own embeddings of all entities, real or complex.
 
-        Without gradients no regulariser hears of it: PyKEEN's sum up whatever is looked up.
+        Without gradients, as PyKEEN's regularisers otherwise add up every look-up.
         """
         entities: Tensor = self.model.entity_representations[0](None)
         return entities.detach()
 
     @torch.no_grad()
     def __call__(self, triples: Tensor) -> Positives:
-        """A batch of triples as embeddings, (b, 3) ids to ``Positives``."""
+        """(b, 3) triples to ``Positives``."""
         heads, relations, tails = triples.unbind(-1)
         entities = packed(self.entities())
         relation = self.model.relation_representations[0](relations)
         h, t = F.embedding(heads, entities), F.embedding(tails, entities)
         tail_query, head_query = self.queries(h, packed(relation), t)
-        turns = type(self.model.interaction) is RotatEInteraction
+        rotates = type(self.model.interaction) is RotatEInteraction
         return Positives(
             triples,
             h=h,
-            # Our RotatE knows its relations by their phases, and so do samplers.
-            r=relation.angle() if turns else packed(relation),
+            # Our RotatE stores relations as phases.
+            r=relation.angle() if rotates else packed(relation),
             t=t,
             tail_query=tail_query,
             head_query=head_query,
             entities=entities,
             score_query=self.score_query,
-            dot=not turns,
+            dot=not rotates,
         )
 
 
@@ -244,33 +235,33 @@ def packed(embeddings: Tensor) -> Tensor:
 
 
 def real_queries(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """DistMult's query embeddings, for tails and for heads."""
+    """DistMult's tail and head query embeddings."""
     return h * r, t * r
 
 
 def complex_queries(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of ComplEx, and of RotatE, whose relations are complex numbers of modulus one."""
+    """Tail and head query embeddings of ComplEx, and of RotatE, whose relations have modulus 1."""
     return multiply(h, r), multiply(conjugate(r), t)
 
 
 def product(query: Tensor, entity: Tensor) -> Tensor:
-    """The match of DistMult and ComplEx."""
+    """The score of DistMult and ComplEx: an inner product."""
     return (query * entity).sum(-1)
 
 
-def closeness(query: Tensor, entity: Tensor) -> Tensor:
-    """The match of PyKEEN's RotatE: minus the Euclidean norm, where the paper sums the moduli."""
+def negative_distance(query: Tensor, entity: Tensor) -> Tensor:
+    """The score of PyKEEN's RotatE: minus the Euclidean norm; the paper sums the moduli."""
     distance: Tensor = torch.linalg.vector_norm(query - entity, dim=-1)
     return -distance
 
 
-#: Interactions to their query embeddings and their match.
-QUESTIONS: dict[
+#: The query embeddings and the score of each interaction.
+QUERIES: dict[
     type, tuple[Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], ScoreQuery]
 ] = {
     DistMultInteraction: (real_queries, product),
     ComplExInteraction: (complex_queries, product),
-    RotatEInteraction: (complex_queries, closeness),
+    RotatEInteraction: (complex_queries, negative_distance),
 }
 
 negative_sampler_resolver.register(DansNegativeSampler, raise_on_conflict=False)

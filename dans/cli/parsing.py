@@ -155,6 +155,27 @@ def add_logger_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every script that reads a trained run: which checkpoint."""
+    parser.add_argument(
+        "--model",
+        choices=("best", "last"),
+        default="best",
+        help="the checkpoint best on validation, or the last one (default: best)",
+    )
+
+
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every script that ranks: its memory budget."""
+    parser.add_argument(
+        "--memory-budget",
+        default="",
+        metavar="SIZE",
+        help="memory that scores may take, as 200MB (default: as in training, or a quarter of the "
+        "free)",
+    )
+
+
 def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     """The configuration and the folder that training options ask for."""
     recipe = find_recipe(args.recipe, kind, getattr(args, "setting", ""))

@@ -1,6 +1,6 @@
-"""Ask a trained run by name, in Python or line by line, and take its embeddings elsewhere."""
+"""Predictions of a trained run by name, and its embeddings for other programs."""
 
 from dans.predict.predictor import Predictor
-from dans.predict.queries import Answer, LabelledTriple, Query
+from dans.predict.queries import Answer, Query, ScoredTriple
 
-__all__ = ["Answer", "LabelledTriple", "Predictor", "Query"]
+__all__ = ["Answer", "Predictor", "Query", "ScoredTriple"]

@@ -1,42 +1,29 @@
-"""Queries from text, and answers as text: what ``scripts/predict.py`` says and understands.
-
-A line asks by tab-separated names, head, relation and tail, of which the one asked for is empty or
-``?``; without the tail, the tail is asked for. Three names ask whether the triple holds. A line may
-also be a JSON object with the keys ``head``, ``relation`` and ``tail``, the one asked for left out
-or null; so names can be asked for that hold tabs, or are ``?``. Empty lines are skipped.
-"""
+"""The answers to a query, a file of queries or standard input, as text."""
 
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dans.config.reading import lines, parse_json
+from dans.config.reading import lines
 from dans.errors import InputError
-from dans.predict.output_formats import FORMS, Form, Reply, Wish
+from dans.predict.output_formats import Answers, OutputFormat, QueryOptions
 from dans.predict.predictor import Predictor
-from dans.predict.queries import OPEN, PARTS, Query
-
-__all__ = ["FORMS", "PARTS", "Wish", "answers", "single"]
+from dans.predict.queries import OPEN, SYNTAX, Query, parse
 
 log = logging.getLogger(__name__)
 
-#: Answers held at a time before they are written.
-HELD = 10_000
-
-EXPECTED = (
-    "expected head, relation and tail, separated by tabs, the one asked for empty or '?', or head "
-    "and relation"
-)
+#: Answers in memory at a time before they are written.
+AT_ONCE = 10_000
 
 
 def single(
     head: str | None, relation: str | None, tail: str | None, file: str | None
 ) -> Query | None:
-    """The query that a command asks by its options; None: those of a file.
+    """The query given by a command's options; None where the queries come from a file.
 
     Raises:
-        InputError: both, or neither, or more than one part left open.
+        InputError: both are given, or neither, or more than one part is missing.
     """
     if file is not None:
         given = {"--head": head, "--relation": relation, "--tail": tail}
@@ -52,53 +39,24 @@ def single(
         ) from None
 
 
-def parse(line: str) -> Query:
-    r"""The query of a line; see the head of this module.
-
-    Raises:
-        InputError: it is none.
-
-    Example:
-        >>> print(parse("ada\tknows"), parse("?\tknows\tbob"))
-        (ada, knows, ?) (?, knows, bob)
-        >>> print(parse('{"head": "ada", "tail": "bob"}'))
-        (ada, ?, bob)
-    """
-    # A line of names has a tab in it.
-    if line.startswith("{") and "\t" not in line:
-        return _parse_object(line)
-    names = line.split("\t")
-    if not 2 <= len(names) <= 3:
-        raise InputError(f"{EXPECTED}; got {len(names)} column{'s' * (len(names) != 1)}")
-    return Query(*(None if name in ("", OPEN) else name for name in names))
-
-
-def _parse_object(line: str) -> Query:
-    given = parse_json(line, "query", kind="object")
-    for key in given:
-        if key not in PARTS:
-            raise InputError(f"{key}: unknown key; known: {', '.join(PARTS)}")
-    return Query(**given)
-
-
 def read_queries(path: Path, predictor: Predictor) -> list[Query]:
-    """The queries of a file, plain or ``.gz``, all of which can be answered.
+    """The queries of a file, plain or ``.gz``, all names checked; empty lines are skipped.
 
     Raises:
-        InputError: the file cannot be read, or holds no query, or a line is none, or has an
-            unknown name; the message names file and line.
+        InputError: the file cannot be read or is empty, a line is no query, or a name is unknown;
+            the message names file and line.
     """
-    found = []
-    for number, line in lines(path):
-        if line.strip():
-            found.append(_checked(line, predictor, where=f"{path}:{number}"))
+    found = [
+        _parse_known(line, predictor, where=f"{path}:{number}")
+        for number, line in lines(path)
+        if line.strip()
+    ]
     if not found:
-        raise InputError(f"{path}: no query in it; {EXPECTED}")
+        raise InputError(f"{path}: no query in it; {SYNTAX}")
     return found
 
 
-def _checked(line: str, predictor: Predictor, *, where: str) -> Query:
-    """The query of a line, its names known."""
+def _parse_known(line: str, predictor: Predictor, *, where: str) -> Query:
     kg = predictor.kg
     try:
         query = parse(line)
@@ -110,84 +68,77 @@ def _checked(line: str, predictor: Predictor, *, where: str) -> Query:
     return query
 
 
-def reply(predictor: Predictor, queries: Sequence[Query], wish: Wish) -> list[Reply]:
-    """What a run says to some queries, in their order."""
-    lists = [query for query in queries if query.asked is not None]
-    triples = [(q.head or "", q.relation or "", q.tail or "") for q in queries if not q.asked]
-    listed = iter(predictor.ask(lists, top=wish.top, new_only=wish.new_only))
-    said = iter(predictor.rank(triples) if wish.ranks else predictor.score(triples))
-    return [next(listed) if query.asked else next(said) for query in queries]
+def predict(predictor: Predictor, queries: Sequence[Query], options: QueryOptions) -> list[Answers]:
+    """Ranked answers to the queries with a missing part, scores of the whole triples, in order."""
+    missing = [query for query in queries if query.target]
+    triples = [(q.head or "", q.relation or "", q.tail or "") for q in queries if not q.target]
+    ranked = iter(predictor.predict(missing, top=options.top, new_only=options.new_only))
+    scored = iter(predictor.rank(triples) if options.ranks else predictor.score(triples))
+    return [next(ranked) if query.target else next(scored) for query in queries]
 
 
-def answer(form: Form, queries: Sequence[Query]) -> Iterator[str]:
-    """The whole text, some queries at a time."""
-    yield form.head()
-    wish, n = form.wish, form.predictor.kg.num_entities
-    at_once = max(1, HELD // min(wish.top, n))
-    for first in range(0, len(queries), at_once):
-        part = queries[first : first + at_once]
-        replies = reply(form.predictor, part, wish)
-        yield "".join(form.text(*pair) for pair in zip(part, replies, strict=True))
+def write(output: OutputFormat, queries: Sequence[Query]) -> Iterator[str]:
+    """The text for known queries, a chunk of them at a time."""
+    yield output.head()
+    options, predictor = output.options, output.predictor
+    rows = max(1, AT_ONCE // min(options.top, predictor.kg.num_entities))
+    for first in range(0, len(queries), rows):
+        part = queries[first : first + rows]
+        answers = predict(predictor, part, options)
+        yield "".join(output.text(*pair) for pair in zip(part, answers, strict=True))
 
 
-def answers(form: Form, query: Query | None, file: str | None) -> Iterator[str]:
-    """The text of what a command asks: a query, or those of a file, ``-`` for standard input.
-
-    Raises:
-        InputError: an unknown name; the message names the option. Or an option has no effect on
-            any query of a file. Or see ``read_queries`` and
-            ``converse``.
-    """
-    if query is None:
-        if file is None or file == "-":
-            return converse(form, sys.stdin.buffer)
-        queries = read_queries(Path(file), form.predictor)
-        for sentence in form.wish.idle({query.asked for query in queries}):
-            raise InputError(f"{file}: {sentence}")
-        return answer(form, queries)
-    try:
-        form.predictor.ids(query)
-    except InputError as error:
-        raise InputError(f"--{error}") from None
-    return answer(form, [query])
-
-
-def converse(form: Form, given: Iterable[bytes]) -> Iterator[str]:
-    """Reply to lines as they come, to each before the next is read.
-
-    A line that cannot be answered is logged, and the rest is answered nonetheless. An option that
-    turned out to have no effect is logged at the end.
-
-    Args:
-        form: how to write.
-        given: lines in UTF-8.
+def answer(output: OutputFormat, query: Query | None, file: str | None) -> Iterator[str]:
+    """The text for one query, or for the queries of a file, ``-`` for standard input.
 
     Raises:
-        InputError: at the end, where lines were refused.
+        InputError: an unknown name, a line that is no query, or an option without effect.
     """
-    yield form.head()
-    refused, asked = 0, set()
-    for number, raw in enumerate(given, start=1):
+    if query is not None:
+        try:
+            output.predictor.ids(query)
+        except InputError as error:
+            raise InputError(f"--{error}") from None
+        return write(output, [query])
+    if file is None or file == "-":
+        return answer_stream(output, sys.stdin.buffer)
+    queries = read_queries(Path(file), output.predictor)
+    for sentence in output.options.without_effect({query.target for query in queries}):
+        raise InputError(f"{file}: {sentence}")
+    return write(output, queries)
+
+
+def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str]:
+    """The text for lines in UTF-8, each answered before the next is read.
+
+    A line that is no query is logged and skipped; so is, at the end, an option without effect.
+
+    Raises:
+        InputError: at the end, where lines were skipped.
+    """
+    yield output.head()
+    refused, targets = 0, set()
+    for number, raw in enumerate(stream, start=1):
         where = f"standard input:{number}"
         try:
-            line = _decoded(raw, where)
+            line = _decode(raw, where)
             if not line.strip():
                 continue
-            query = _checked(line, form.predictor, where=where)
-            asked.add(query.asked)
-            text = form.text(query, reply(form.predictor, [query], form.wish)[0])
+            query = _parse_known(line, output.predictor, where=where)
+            targets.add(query.target)
+            text = output.text(query, predict(output.predictor, [query], output.options)[0])
         except InputError as error:
             refused += 1
             log.warning("%s", error)
-            text = form.refusal(str(error))
+            text = output.refusal(str(error))
         yield text
-    for sentence in form.wish.idle(asked) if asked else ():
+    for sentence in output.options.without_effect(targets) if targets else ():
         log.warning("standard input: %s", sentence)
     if refused:
         raise InputError(f"standard input: {refused} of its lines could not be answered")
 
 
-def _decoded(raw: bytes, where: str) -> str:
+def _decode(raw: bytes, where: str) -> str:
     try:
         line = raw.decode("utf-8")
     except UnicodeDecodeError as error:

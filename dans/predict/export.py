@@ -21,14 +21,14 @@ from dans.training.files import sync
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Tables of embeddings, and whose each row is.
+    """Tables of embeddings, and the names of their rows.
 
     Args:
-        tables: by name, floats on the CPU: ``entities``, (n, d), and ``relations``, (m, d_r), both
-            as the decoder takes them; with reciprocal relations, ``inverse_relations`` too. How a
-            decoder reads a row, such as real before imaginary parts, its class says.
+        tables: floats on the CPU, as the decoder takes them: ``entities``, (n, d), ``relations``,
+            (m, d_r), and with reciprocal relations ``inverse_relations``. The decoder's class says
+            how it lays out a row, such as real before imaginary parts.
         names: of the rows of each table.
-        about: where they come from.
+        about: run, checkpoint, data set and model they come from.
     """
 
     tables: Mapping[str, Tensor]
@@ -38,7 +38,7 @@ class Embeddings:
     @classmethod
     @torch.no_grad()
     def of(cls, where: Path, *, which: Which = "best") -> "Embeddings":
-        """Those of a trained run.
+        """The embeddings of a trained run.
 
         Raises:
             InputError: there is no such run, or it belongs to other triples.
@@ -72,9 +72,9 @@ def export(
 
     Args:
         where: the run's folder.
-        out: the folder to make; an empty one will do.
-        formats: of those in ``FORMATS``.
-        which: of the run's checkpoints.
+        out: a folder that is empty or does not exist.
+        formats: names in ``FORMATS``.
+        which: the best or the last checkpoint.
 
     Returns:
         The files written.
@@ -103,7 +103,7 @@ def export(
 
 
 def write_npy(folder: Path, embeddings: Embeddings) -> None:
-    """A ``.npy`` file for each table; the names of its rows, and the origin, in ``names.json``."""
+    """Write ``TABLE.npy`` for each table, and ``names.json``."""
     for name, table in embeddings.tables.items():
         np.save(folder / f"{name}.npy", table.numpy())
     content = {**embeddings.names, "about": embeddings.about}
@@ -111,16 +111,16 @@ def write_npy(folder: Path, embeddings: Embeddings) -> None:
 
 
 def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
-    """``vectors.safetensors``: the tables; names, as JSON lists, and origin in the header."""
+    """Write ``embeddings.safetensors``, names as JSON lists in its header."""
     named = {f"{name}.names": json.dumps(names) for name, names in embeddings.names.items()}
     tables = {name: table.clone().contiguous() for name, table in embeddings.tables.items()}
-    (folder / "vectors.safetensors").write_bytes(save(tables, {**named, **embeddings.about}))
+    (folder / "embeddings.safetensors").write_bytes(save(tables, {**named, **embeddings.about}))
 
 
 def write_projector(folder: Path, embeddings: Embeddings) -> None:
-    """A pair of tab-separated files for each table, and what ``tensorboard --logdir`` looks for.
+    """Write the tab-separated files of each table that ``tensorboard --logdir`` opens.
 
-    Each name is on one line there, whatever is in it: see ``dans.errors.visible``.
+    A name is on one line there: what does not print is escaped, as by ``dans.errors.visible``.
     """
     config = []
     for name, table in embeddings.tables.items():
@@ -135,7 +135,7 @@ def write_projector(folder: Path, embeddings: Embeddings) -> None:
     (folder / "projector_config.pbtxt").write_text("".join(config), "utf-8")
 
 
-#: How embeddings are written, by the name of the format.
+#: Writers of embeddings, by the name of the format.
 FORMATS: dict[str, Callable[[Path, Embeddings], None]] = {
     "npy": write_npy,
     "safetensors": write_safetensors,

@@ -1,205 +1,181 @@
-"""What is wanted of queries, and how replies are written: a table, JSON lines, CSV."""
+"""Options of queries, and the formats of their answers: a table, JSON lines, CSV."""
 
 import csv
 import io
 import json
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from typing import TypeAlias
 
 from dans.errors import InputError, visible
 from dans.predict.predictor import Predictor
-from dans.predict.queries import PARTS, Answer, LabelledTriple, Part, Query
+from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
 
-#: Letters of a name that a table shows.
+#: Characters of a name that a table shows.
 LONGEST = 160
 
-#: A list, where something was asked; else what was said of the triple.
-Reply: TypeAlias = "list[Answer] | LabelledTriple"
+#: Ranked answers to a query with a missing part; the score of a whole triple.
+Answers: TypeAlias = "list[Answer] | ScoredTriple"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted of every query.
-
-    Args:
-        top: how many answers.
-        new_only: leave out known triples.
-        ranks: of whole triples, where head and tail come in.
-        named: the options that a command gave of ``--top``, ``--new`` and ``--ranks``.
-    """
+class QueryOptions:
+    """What is wanted for every query: how many answers, whether known ones, whether ranks."""
 
     top: int = 10
+    #: leave out known triples
     new_only: bool = False
+    #: rank head and tail of whole triples
     ranks: bool = False
-    named: tuple[str, ...] = ()
+    #: those of ``--top``, ``--new`` and ``--ranks`` that a command was given
+    given: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, query: Query | None, *, top: int | None, new_only: bool, ranks: bool) -> "Wish":
-        """What the options of a command ask for.
-
-        Args:
-            query: the one the command asks; None: those of a file.
-            top: None where it was left open.
-            new_only: as above.
-            ranks: as above; one triple by itself is ranked anyway.
+    def of(
+        cls, query: Query | None, *, top: int | None, new_only: bool, ranks: bool
+    ) -> "QueryOptions":
+        """From a command's options; ``query`` is None where the queries come from a file.
 
         Raises:
-            InputError: an option that has no effect.
+            InputError: an option has no effect.
         """
         if query is not None and ranks:
             raise InputError("--ranks: only for --file; a triple by itself is ranked anyway")
-        whole = query is not None and query.asked is None
-        given = {"--top": top is not None, "--new": new_only, "--ranks": ranks}
-        named = tuple(name for name in given if given[name])
-        wish = cls(cls.top if top is None else top, new_only, ranks or whole, named)
-        if whole:
-            for sentence in wish.idle({None}):
-                raise InputError(sentence)
-        return wish
+        given = compress(("--top", "--new", "--ranks"), (top is not None, new_only, ranks))
+        whole = query is not None and query.target is None
+        options = cls(10 if top is None else top, new_only, ranks or whole, tuple(given))
+        for sentence in options.without_effect({query.target}) if query is not None else ():
+            raise InputError(sentence)
+        return options
 
-    def idle(self, asked: Collection[Part | None]) -> list[str]:
-        """The options that a command gave for nothing, a sentence each.
-
-        Args:
-            asked: the parts that its queries ask for, None standing for whole triples.
+    def without_effect(self, targets: Collection[Part | None]) -> list[str]:
+        """A sentence for each option given that acts on no query with one of these targets.
 
         Example:
-            >>> Wish(named=("--top", "--ranks")).idle({"head", "tail"})
+            >>> QueryOptions(given=("--top", "--ranks")).without_effect({"head", "tail"})
             ['--ranks: no effect where no query gives head, relation and tail']
         """
-        why = {
-            "--top": "no effect where head, relation and tail are all given",
-            "--new": "no effect where head, relation and tail are all given",
-            "--ranks": "no effect where no query gives head, relation and tail",
-        }
-        triples = None in asked
-        lists = len(asked) > triples
+        triples = None in targets
+        lists = len(targets) > triples
+        whole = "no effect where head, relation and tail are all given"
+        none = "no effect where no query gives head, relation and tail"
         return [
-            f"{name}: {why[name]}"
-            for name in self.named
+            f"{name}: {none if name == '--ranks' else whole}"
+            for name in self.given
             if not (triples if name == "--ranks" else lists)
         ]
 
 
-class Form(ABC):
-    """How queries and replies are written.
+class OutputFormat(ABC):
+    """A format in which queries and their answers are written."""
 
-    Args:
-        predictor: who replies.
-        wish: what is wanted.
-    """
-
-    def __init__(self, predictor: Predictor, wish: Wish) -> None:
-        self.predictor, self.wish = predictor, wish
+    def __init__(self, predictor: Predictor, options: QueryOptions) -> None:
+        self.predictor, self.options = predictor, options
 
     def head(self) -> str:
-        """What comes before everything."""
+        """Text before the first query."""
         return ""
 
     @abstractmethod
-    def text(self, query: Query, reply: Reply) -> str:
-        """One query and its reply, line ends included."""
+    def text(self, query: Query, answers: Answers) -> str:
+        """One query and its answers, line ends included."""
 
     def refusal(self, sentence: str) -> str:
-        """What stands in the place of a reply to a line that was refused."""
+        """Text in place of the answers to a line that is no query."""
         return ""
 
 
-class Table(Form):
-    """For a person: aligned, names on one line each whatever is in them."""
+class Table(OutputFormat):
+    """Aligned columns for a person; every name on one line, long ones cut."""
 
     def head(self) -> str:
         """The run, and what the columns mean."""
         rule = "known: the splits, of train, valid and test, that hold it as a triple"
-        if self.wish.new_only:
+        if self.options.new_only:
             rule = "left out: answers that train, valid or test hold as a triple"
-        if self.wish.ranks:
+        if self.options.ranks:
             rule += "\nranks: among the answers that are not known otherwise, as in evaluation"
         return f"{self.predictor.about}\n{rule}\n"
 
-    def text(self, query: Query, reply: Reply) -> str:
-        """A heading and a row for each answer; one line for a triple."""
-        short = Query(*(name and cut(name) for name in query.parts))
+    def text(self, query: Query, answers: Answers) -> str:
+        """A heading and a row for each answer; a line for each number of a triple."""
+        short = Query(*(name and _cut(name) for name in query.parts))
         title = f"\n{visible(str(short))}\n"
-        if isinstance(reply, LabelledTriple):
-            return title + "".join(f"  {name:<12} {value}\n" for name, value in _facets(reply))
-        if not reply:
+        if isinstance(answers, ScoredTriple):
+            return title + "".join(f"  {name:<12} {value}\n" for name, value in _lines(answers))
+        if not answers:
             return f"{title}  no answer that is not known\n"
         calibrated = self.predictor.calibration is not None
-        rows = [["rank", str(query.asked), "score", *["probability"] * calibrated, "known"]]
-        for answer in reply:
-            chances = [] if answer.probability is None else [f"{answer.probability:.4f}"]
-            known = ", ".join(answer.known) or "-"
-            rows.append(
-                [
-                    str(answer.rank),
-                    visible(cut(answer.name)),
-                    f"{answer.score:.4f}",
-                    *chances,
-                    known,
-                ]
-            )
+        rows = [["rank", str(query.target), "score", *["probability"] * calibrated, "known"]]
+        for answer in answers:
+            numbers = [answer.score, *([] if answer.probability is None else [answer.probability])]
+            cells = [str(answer.rank), visible(_cut(answer.name)), *(f"{x:.4f}" for x in numbers)]
+            rows.append([*cells, ", ".join(answer.known) or "-"])
         return title + "".join(f"{line}\n" for line in _aligned(rows))
 
 
-class JsonLines(Form):
-    """One object a line for each query, in their order; a refused line has an ``error``."""
+class JsonLines(OutputFormat):
+    """One JSON object a line for each query; a line that is no query has an ``error``."""
 
-    def text(self, query: Query, reply: Reply) -> str:
-        """The query with its ``answers``; of a whole triple, what was said of it."""
-        if isinstance(reply, LabelledTriple):
-            content = asdict(reply)
-        else:
-            answers = [asdict(answer) for answer in reply]
-            content = {**asdict(query), "answers": answers}
-        return json.dumps(content) + "\n"
+    def text(self, query: Query, answers: Answers) -> str:
+        """The query with its ``answers``, or a triple with its score."""
+        if isinstance(answers, ScoredTriple):
+            return json.dumps(asdict(answers)) + "\n"
+        ranked = [asdict(answer) for answer in answers]
+        return json.dumps({**asdict(query), "answers": ranked}) + "\n"
 
     def refusal(self, sentence: str) -> str:
-        """An object in its place, so that lines in and out stay paired."""
+        """An object with the message, so that lines in and out stay paired."""
         return json.dumps({"error": sentence}) + "\n"
 
 
-class Csv(Form):
-    """One row an answer, as RFC 4180 has it: a header, CRLF, quotes where they are needed.
+class Csv(OutputFormat):
+    """One row for each answer, as RFC 4180 has it: a header, CRLF, quotes where they are needed.
 
     Cells are written as they are: a name that begins with ``=``, ``+``, ``-`` or ``@`` is a formula
     to some spreadsheets, and would be another name with anything put before it. So import columns
     as text there.
     """
 
-    COLUMNS = ("asked", *PARTS, "rank", "score", "probability", "known", "head_rank", "tail_rank")
+    COLUMNS = ("target", *PARTS, "rank", "score", "probability", "known", "head_rank", "tail_rank")
 
     def head(self) -> str:
         """The names of the columns."""
-        return _row(self.COLUMNS)
+        return self._row(dict(zip(self.COLUMNS, self.COLUMNS, strict=True)))
 
-    def text(self, query: Query, reply: Reply) -> str:
-        """A triple a row, the part that was asked for filled in."""
-        if isinstance(reply, LabelledTriple):
-            content = asdict(reply) | {"known": " ".join(reply.known)}
-            return _row(content.get(column) for column in self.COLUMNS)
-        rows = []
-        for answer in reply:
-            content = asdict(query) | asdict(answer) | {str(query.asked): answer.name}
-            content |= {"asked": query.asked, "known": " ".join(answer.known)}
-            rows.append(_row(content.get(column) for column in self.COLUMNS))
-        return "".join(rows)
+    def text(self, query: Query, answers: Answers) -> str:
+        """A triple a row, the missing part filled in."""
+        if isinstance(answers, ScoredTriple):
+            return self._row(asdict(answers) | {"known": " ".join(answers.known)})
+        return "".join(
+            self._row(
+                asdict(query)
+                | asdict(answer)
+                | {str(query.target): answer.name, "target": query.target}
+                | {"known": " ".join(answer.known)}
+            )
+            for answer in answers
+        )
+
+    def _row(self, content: dict[str, object]) -> str:
+        file = io.StringIO(newline="")
+        csv.DictWriter(file, self.COLUMNS, extrasaction="ignore").writerow(content)
+        return file.getvalue()
 
 
-#: Forms by name; a table, unless one is asked for.
-FORMS: dict[str | None, type[Form]] = {None: Table, "json": JsonLines, "csv": Csv}
+#: Formats by name; a table by default.
+FORMATS: dict[str | None, type[OutputFormat]] = {None: Table, "json": JsonLines, "csv": Csv}
 
 
-def cut(name: str) -> str:
-    """A name for a table: of a long one, the beginning."""
+def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
-def _facets(triple: LabelledTriple) -> Iterator[tuple[str, str]]:
-    """What is said of a triple, by name."""
+def _lines(triple: ScoredTriple) -> Iterator[tuple[str, str]]:
+    """The numbers of a triple by name, as a table shows them."""
     yield "score", f"{triple.score:.4f}"
     if triple.probability is not None:
         yield "probability", f"{triple.probability:.4f}"
@@ -211,7 +187,7 @@ def _facets(triple: LabelledTriple) -> Iterator[tuple[str, str]]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows as lines: the second and the last column to the left, numbers to the right."""
-    widths = [max(_width(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = []
         for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
@@ -221,12 +197,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal it takes."""
+    """Columns of a terminal that a text takes."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
-
-
-def _row(cells: Iterable[object]) -> str:
-    file = io.StringIO(newline="")
-    csv.writer(file).writerow(cells)
-    return file.getvalue()

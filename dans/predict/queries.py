@@ -1,28 +1,35 @@
-"""Queries and answers by name, as data."""
+"""Queries and their answers by name, and queries read from text."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from dans.config.reading import parse_json
 from dans.data.readers import Split
 from dans.errors import InputError, shown
 
-#: What asks, where it stands alone in a column.
+#: The missing part of a query, where it stands alone in a column.
 OPEN = "?"
 
-#: What can be asked for.
+#: A part of a triple.
 Part = Literal["head", "relation", "tail"]
 PARTS: tuple[Part, ...] = ("head", "relation", "tail")
+
+#: What a line of queries may be.
+SYNTAX = (
+    "expected head, relation and tail, separated by tabs, the one asked for empty or '?', or head "
+    "and relation"
+)
 
 
 @dataclass(frozen=True)
 class Query:
-    """A triple by name, of which one part is asked for; or none, which asks whether it holds.
+    """A triple by name with at most one part missing, which is to be predicted.
 
     Raises:
-        InputError: more than one part is left open, or a part is no name.
+        InputError: more than one part is missing, or a part is no string.
 
     Example:
-        >>> Query("ada", "knows").asked
+        >>> Query("ada", "knows").target
         'tail'
         >>> print(Query(relation="knows", tail="bob"))
         (?, knows, bob)
@@ -33,7 +40,7 @@ class Query:
     tail: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that it can be answered."""
+        """Check the parts."""
         for part, name in zip(PARTS, self.parts, strict=True):
             if name is not None and not isinstance(name, str):
                 raise InputError(f"{part}: expected a name, got {shown(name)}")
@@ -50,56 +57,73 @@ class Query:
         return self.head, self.relation, self.tail
 
     @property
-    def asked(self) -> Part | None:
-        """The part that is asked for; None where all are given."""
+    def target(self) -> Part | None:
+        """The missing part; None for a whole triple."""
         return next((p for p, name in zip(PARTS, self.parts, strict=True) if name is None), None)
 
     def __str__(self) -> str:
-        """As a triple; a name that is a query mark stands in quotes."""
+        """As a triple; a name that is a question mark stands in quotes."""
         names = (repr(name) if name == OPEN else name or OPEN for name in self.parts)
         return f"({', '.join(names)})"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to a query.
+    """One predicted entity, or relation, of a query."""
 
-    Args:
-        rank: its place in the list, from 1.
-        name: of an entity; of a relation, where that was asked.
-        score: the model's; larger is truer.
-        probability: that the triple holds, where the run is calibrated.
-        known: the splits that hold it as a triple.
-    """
-
+    #: position in the list, from 1
     rank: int
     name: str
     score: float
+    #: that the triple holds; None for a run without calibration
     probability: float | None
+    #: the splits that hold the triple
     known: tuple[Split, ...]
 
 
 @dataclass(frozen=True)
-class LabelledTriple:
-    """What a model says of a whole triple.
-
-    Args:
-        head: a name.
-        relation: a name.
-        tail: a name.
-        score: the model's; larger is truer. With reciprocal relations, the mean of both scores.
-        probability: that it holds, where the run is calibrated.
-        known: the splits that hold it as a triple.
-        head_rank: of its head among the answers to (?, r, t) that are not known otherwise, ties
-            counted half, as in evaluation.
-        tail_rank: the same of its tail and (h, r, ?).
-    """
+class ScoredTriple:
+    """A whole triple with its score and, on demand, its filtered ranks."""
 
     head: str
     relation: str
     tail: str
+    #: with reciprocal relations, the mean of both directions
     score: float
+    #: that the triple holds; None for a run without calibration
     probability: float | None
+    #: the splits that hold the triple
     known: tuple[Split, ...]
+    #: filtered rank of the head for (?, r, t), ties counted half
     head_rank: float | None = None
+    #: filtered rank of the tail for (h, r, ?), ties counted half
     tail_rank: float | None = None
+
+
+def parse(line: str) -> Query:
+    r"""Read a query from a line of names with tabs between them, or of a JSON object.
+
+    In columns, the missing part is empty or ``?``, and a missing tail may be left out altogether.
+    An object has the keys ``head``, ``relation`` and ``tail``, the missing one left out or null; so
+    names can be given that hold tabs, or are ``?``.
+
+    Raises:
+        InputError: the line is neither.
+
+    Example:
+        >>> print(parse("ada\tknows"), parse("?\tknows\tbob"))
+        (ada, knows, ?) (?, knows, bob)
+        >>> print(parse('{"head": "ada", "tail": "bob"}'))
+        (ada, ?, bob)
+    """
+    # A line of names has a tab in it.
+    if line.startswith("{") and "\t" not in line:
+        given = parse_json(line, "query", kind="object")
+        for key in given:
+            if key not in PARTS:
+                raise InputError(f"{key}: unknown key; known: {', '.join(PARTS)}")
+        return Query(**given)
+    names = line.split("\t")
+    if not 2 <= len(names) <= 3:
+        raise InputError(f"{SYNTAX}; got {len(names)} column{'s' * (len(names) != 1)}")
+    return Query(*(None if name in ("", OPEN) else name for name in names))

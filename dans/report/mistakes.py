@@ -79,7 +79,7 @@ def worst(predictor: Predictor, ranks: Ranks) -> list[Wrong]:
     counts = degrees(kg.train, kg.num_entities)
     found = []
     for (row, side), one, answers in zip(
-        places, queries, predictor.ask(queries, top=ANSWERS), strict=True
+        places, queries, predictor.predict(queries, top=ANSWERS), strict=True
     ):
         right = int(ranks.triples[row, 2 * side])
         found.append(
@@ -153,7 +153,7 @@ def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
         rows = evenly(_distinct(triples, columns), QUERIES)
         searched += len(rows)
         queries = [query(predictor.kg, row, heads=end == "head") for row in rows]
-        found_answers = predictor.ask(queries, top=EACH, new_only=True)
+        found_answers = predictor.predict(queries, top=EACH, new_only=True)
         for one, answers in zip(queries, found_answers, strict=True):
             for answer in answers:
                 head, relation, tail = (part or answer.name for part in one.parts)

@@ -1,4 +1,4 @@
-"""What a study searches: a recipe, a space, and how trials are proposed and ended."""
+"""The plan of a study: recipe, search space, search algorithm and pruner."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 else:
-    # ``dans.registry`` asks of what kind options are; it needs to find every name.
+    # ``dans.registry`` evaluates the annotations.
     BasePruner = BaseSampler = Any
 
 
 def tpe(seed: int, *, startup: int = 10) -> BaseSampler:
-    """Tree-structured Parzen estimators (Bergstra et al. 2011), after some trials at random."""
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), after ``startup`` random trials."""
     import optuna
 
     not_negative("startup", startup)
     return optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
 
 
-def by_chance(seed: int) -> BaseSampler:
-    """Every trial at random."""
+def random_search(seed: int) -> BaseSampler:
+    """Random search."""
     import optuna
 
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 def median(steps: int, *, startup: int = 5, warmup: int | None = None) -> BasePruner:
-    """End a trial whose best figure so far is worse than the median of finished trials' there."""
+    """Stop a trial whose best metric so far is worse than the median of finished trials there."""
     return percentile(steps, percent=50.0, startup=startup, warmup=warmup)
 
 
 def percentile(
     steps: int, *, percent: float = 25.0, startup: int = 5, warmup: int | None = None
 ) -> BasePruner:
-    """End a trial that is not among the best ``percent`` per cent of finished trials there.
+    """Stop a trial that is not among the best ``percent`` per cent of finished trials there.
 
     Args:
-        steps: those of the recipe.
+        steps: of training, as the recipe has them.
         percent: the share that continues.
-        startup: trials that must be finished before any is ended.
-        warmup: steps before which none is; None: a quarter of ``steps``.
+        startup: trials that must be finished before any is stopped.
+        warmup: steps before which none is stopped; None: a quarter of ``steps``.
     """
     import optuna
 
@@ -63,20 +63,17 @@ def percentile(
 
 
 def no_pruner() -> BasePruner:
-    """Let every trial come to its end."""
+    """Stop no trial."""
     import optuna
 
     return optuna.pruners.NopPruner()
 
 
-#: Pathways to propose a trial, by name.
-SEARCHES: dict[str, Callable[..., BaseSampler]] = {
-    "random": by_chance,
-    "tpe": tpe,
-}
+#: Search algorithms by name.
+SEARCHES: dict[str, Callable[..., BaseSampler]] = {"random": random_search, "tpe": tpe}
 
-#: Pathways to end a trial early, by name. Each decides by what was reported and by nothing it notes
-#: down, as Hyperband does: a kill between a note and the end of the trial would change the study.
+#: Pruners by name. Each decides by reported metrics alone; Hyperband also keeps notes, and a kill
+#: between a note and the end of a trial would change the study.
 PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "median": median,
     "none": no_pruner,
@@ -86,16 +83,15 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study searches, and how.
+    """A recipe, the options that vary, and the algorithms of the search.
 
     Args:
         recipe: a TOML file, or one with a setting.
-        kind: of the runs, as ``dans.runs.init_from.SCRIPTS`` has it; says which script trains the
-            best.
-        space: which options vary; see ``dans.spaces.parse_space``.
-        assignments: ``section.option=value``, over the recipe and for all trials.
-        search: how trials are proposed: of ``SEARCHES``, with options as ``tpe:startup=20``.
-        prune: which are ended early: of ``PRUNERS``, with options as ``median:warmup=100``.
+        kind: of the runs: ``pretrain``, ``dans`` or ``baselines``.
+        space: texts for ``dans.tuning.spaces.parse_space``.
+        assignments: ``section.option=value``, for all trials.
+        search: a name in ``SEARCHES``, with options as ``tpe:startup=20``.
+        prune: a name in ``PRUNERS``, with options as ``median:warmup=100``.
     """
 
     recipe: Path | Recipe
@@ -107,20 +103,20 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where it goes unless it is told otherwise."""
+        """The default folder of the study."""
         return RUNS / "tune" / self.kind / self.recipe.stem
 
     def config(self, params: dict[str, Any] | None = None) -> RunConfig:
-        """The recipe, with a trial's options in it.
+        """The recipe's configuration with a trial's options.
 
         Raises:
-            InputError: they cannot be used.
+            InputError: an option is invalid.
         """
         chosen = [f"{key}={written(value)}" for key, value in (params or {}).items()]
         return configure(self.recipe, [*self.assignments, *chosen])
 
     def definition(self) -> dict[str, Any]:
-        """What may not change while the study continues."""
+        """What may not change when the study is continued."""
         return {
             "kind": self.kind,
             "config": self.config().plain(),
@@ -130,14 +126,14 @@ class Plan:
         }
 
 
-def built(table: dict[str, Callable[..., Any]], where: str, text: str, **known: object) -> Any:
+def build_from(table: dict[str, Callable[..., Any]], where: str, text: str, **known: object) -> Any:
     """A member of a table, from ``name:option=value``."""
     part = component(text)
     return build(table, part.name, where=where, given=part.options, **known)
 
 
 def distribution(part: Part) -> Any:
-    """A part of a space as Optuna has it."""
+    """A part of a space as Optuna's distribution."""
     from optuna import distributions
 
     if not isinstance(part, Numbers):

@@ -1,4 +1,4 @@
-"""Spaces to search: which options of a recipe vary, and between what."""
+"""Search spaces: the options of a recipe that vary, and the values they may take."""
 
 import json
 import math
@@ -13,20 +13,20 @@ from dans.errors import InputError
 #: How a part of a space is written.
 SYNTAX = "KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=STEP or KEY=CHOICE,CHOICE"
 
-#: Options that no space has, and why figures could not be compared if one had.
+#: Options that are never searched, and why.
 FIXED = {
     "data": "they would be of other problems",
     "train.select": "they would be of other kinds",
-    "train.seed": "they would be of other chances",
-    "train.steps": "the longest would win, and pruning goes by how many steps there are",
-    "train.validate_every": "who is validated more often has more to choose from, and pruning "
+    "train.seed": "they would differ by the random state alone",
+    "train.steps": "the longest would win, and pruning compares trials at a share of the steps",
+    "train.validate_every": "more validations give more checkpoints to choose from, and pruning "
     "compares trials at one step",
 }
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers between two; whole ones where both are."""
+    """A range of numbers, integers where both ends are."""
 
     low: int | float
     high: int | float
@@ -35,40 +35,40 @@ class Numbers:
 
     @property
     def whole(self) -> bool:
-        """Are fractions left out?"""
+        """Whether these are integers."""
         return isinstance(self.low, int)
 
     @property
-    def tried(self) -> tuple[Any, ...]:
-        """What must be accepted for all of it to be."""
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that a recipe must accept for the whole range to be valid."""
         return self.low, self.high
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Some values, by the text that names each."""
+    """A few values, by the text that Optuna stores for each."""
 
     values: dict[str, Any]
 
     @property
-    def tried(self) -> tuple[Any, ...]:
-        """What must be accepted for all of it to be."""
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that a recipe must accept for all choices to be valid."""
         return tuple(self.values.values())
 
 
-#: What one option varies between.
+#: The values of one option.
 Part = Numbers | Choices
 
 
 def parse_space(texts: Sequence[str]) -> dict[str, Part]:
-    """The parts of a space, by option.
+    """The parts of a search space, by option.
 
     Args:
-        texts: each as ``SYNTAX`` has it. Numbers are whole where both ends are: ``0..1`` is 0 or 1,
-            ``0.0..1.0`` is what lies between. Choices are TOML values; what is no TOML is a string.
+        texts: each as ``SYNTAX`` has it: ``0..1`` is 0 or 1, ``0.0..1.0`` any number between.
+            Choices are TOML values, or else strings.
 
     Raises:
-        InputError: one cannot be read, an option is there twice, or is one of ``FIXED``.
+        InputError: a part cannot be read, or an option stands twice or in ``FIXED``.
 
     Example:
         >>> space = parse_space(["train.lr=1e-4..1e-1:log", "encoder.layers=1..3", "loss.name=a,b"])
@@ -87,7 +87,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, Part]:
             raise InputError(f"{where}: {key} is searched already; give each option once")
         if key in FIXED:
             raise InputError(
-                f"{where}: {key} is not searched; figures would not be comparable: {FIXED[key]}"
+                f"{where}: {key} is not searched; results would not be comparable: {FIXED[key]}"
             )
         space[key] = _numbers(values, where) if ".." in values else _choices(values, where)
     if not space:
@@ -96,33 +96,27 @@ def parse_space(texts: Sequence[str]) -> dict[str, Part]:
 
 
 def _numbers(text: str, where: str) -> Numbers:
-    ends, _, way = text.partition(":")
-    low, high = _number_pair(ends, where)
-    name, _, stride = way.partition("=")
+    ends, _, scale = text.partition(":")
+    low, high = (_number(end, where) for end in ends.split("..", 1))
+    if not (isinstance(low, int) and isinstance(high, int)):
+        low, high = float(low), float(high)
+    if not low < high:
+        raise InputError(f"{where}: expected a lower and a higher end, got {low} and {high}")
+    name, _, stride = scale.partition("=")
     step = _number(stride, where) if name == "step" else None
-    if way and way != "log" and step is None:
-        raise InputError(f"{where}: expected log or step=STEP after the colon, got {way}")
-    if way == "log" and low <= 0:
+    if scale and scale != "log" and step is None:
+        raise InputError(f"{where}: expected log or step=STEP after the colon, got {scale}")
+    if scale == "log" and low <= 0:
         raise InputError(f"{where}: expected ends above 0 for log, got {low}")
     if step is not None:
         if isinstance(low, int) and not isinstance(step, int):
             raise InputError(f"{where}: expected a whole step between whole numbers, got {step}")
         if not 0 < step <= high - low:
             raise InputError(f"{where}: expected a step above 0 and up to {high - low}, got {step}")
-        rest = (high - low) / step
-        if abs(rest - round(rest)) > 1e-9:
+        steps = (high - low) / step
+        if abs(steps - round(steps)) > 1e-9:
             raise InputError(f"{where}: expected a step that leads from {low} to {high}")
-    return Numbers(low, high, way == "log", step)
-
-
-def _number_pair(text: str, where: str) -> tuple[int | float, int | float]:
-    """Both ends of a range, of one kind, in order."""
-    low, high = (_number(end, where) for end in text.split("..", 1))
-    if not (isinstance(low, int) and isinstance(high, int)):
-        low, high = float(low), float(high)
-    if not low < high:
-        raise InputError(f"{where}: expected a lower and a higher end, got {low} and {high}")
-    return low, high
+    return Numbers(low, high, scale == "log", step)
 
 
 def _number(text: str, where: str) -> int | float:
@@ -141,14 +135,21 @@ def _choices(text: str, where: str) -> Choices:
         values = parse_toml(f"values = [{text}]", where)["values"]
     except InputError:
         values = [_choice(part.strip(), where) for part in text.split(",")]
-    named = {value if isinstance(value, str) else _text(value, where): value for value in values}
+    named = {}
+    for value in values:
+        try:
+            named[value if isinstance(value, str) else written(value)] = value
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{where}: expected strings, numbers, true or false, or lists of them, got {value}"
+            ) from None
     if len(named) < len(values) or len(named) < 2:
         raise InputError(f"{where}: expected at least two values, each of them once")
     return Choices(named)
 
 
 def _choice(text: str, where: str) -> Any:
-    """One choice; a list whose end is elsewhere, or nothing, is none."""
+    """A TOML value or a string; a part of a list is neither."""
     if not text or text[0] in "[{\"'":
         raise InputError(f"{where}: expected TOML values with commas between them, got {text!r}")
     try:
@@ -157,17 +158,8 @@ def _choice(text: str, where: str) -> Any:
         return text
 
 
-def _text(value: Any, where: str) -> str:
-    try:
-        return written(value)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{where}: expected strings, numbers, true or false, or lists of them, got {value}"
-        ) from None
-
-
 def written(value: Any) -> str:
-    """A string, number, truth value, or list of such, as TOML has it in one line; so has JSON.
+    """A string, number, truth value or list of them as TOML on one line.
 
     Raises:
         TypeError: another kind of value.
@@ -178,6 +170,6 @@ def written(value: Any) -> str:
         '[1e-05, true, "umls"]'
     """
     if isinstance(value, dict):
-        raise TypeError("a mapping in one line is no JSON")
-    # What JSON leaves as it is, and TOML does not.
+        raise TypeError("a mapping is no TOML value on one line")
+    # JSON and TOML agree on these values, but for one character that TOML wants escaped.
     return json.dumps(value, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")

@@ -1,15 +1,15 @@
-"""A study at work: proposes trials, trains them, and writes down how they ended.
+"""A study: proposes trials, trains them, and records how they ended.
 
-Everything that decides is a function of what is kept: a trial's options, of the seed, its number
-and the trials before it; a trial's end, of what its run reported. So a study that is killed ends as
-if it had not been.
+What a study does next depends only on what is stored: the options of a trial on the seed, its
+number and the trials before it, its end on the metrics of its run. So a study that is killed and
+continued ends like one that was not.
 """
 
 import json
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,18 @@ from dans.config.reading import read_object
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.evaluation.classifier import ClassificationReport
+from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
+from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives, Samplers, build_trainer
+from dans.runs.init_from import SCRIPTS, folder
 from dans.runs.train import train
-from dans.training.files import sweep
+from dans.samplers import SAMPLERS
+from dans.training.files import Lock, sweep
 from dans.training.loggers import check_loggers, options
 from dans.training.run_folder import RunFolder
-from dans.tuning.follow import Follower
-from dans.tuning.plan import PRUNERS, SEARCHES, Plan, built, distribution
+from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution
 from dans.tuning.spaces import Numbers, parse_space, written
 from dans.tuning.trials import Trial, best_of, write_best, write_results
 
@@ -34,38 +38,123 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Where the record of a validation has the selection metric, by ``train.select``.
+SELECTION_METRICS = {"mrr": ("both", "mrr"), "nll": ("classification", "nll")}
 
-def check_optuna() -> None:
-    """Is it there?
+
+def tune(
+    plan: Plan,
+    trials: int,
+    *,
+    where: Path | None = None,
+    loggers: Sequence[str] = (),
+    objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
+) -> str:
+    """Run a study, or continue one, until it has ``trials`` trials.
+
+    Args:
+        plan: recipe, space and algorithms.
+        trials: how many there shall be in all.
+        where: the folder; None: that of the plan.
+        loggers: those of each run, beside those always on.
+        objectives: those that can be chosen, by name.
+        samplers: likewise.
+
+    Returns:
+        The best trial, and the command that trains it, in a sentence.
 
     Raises:
-        InputError: it is not; the message says what brings it.
+        InputError: the plan or the folder cannot be used, or no trial is complete.
     """
-    try:
-        import optuna
-        import tomli_w  # noqa: F401  (the best trial is written by it)
-    except ModuleNotFoundError:
+    if trials < 1:
+        raise InputError(f"--trials: expected at least 1, got {trials}")
+    where = where or plan.folder
+    study = Study(plan, where, loggers=loggers, objectives=objectives, samplers=samplers)
+    study.check()
+    where.mkdir(parents=True, exist_ok=True)
+    with Lock(where), database_errors(where), study:
+        found = study.run(trials)
+    best = best_of(found, least=study.least)
+    if best is None:
         raise InputError(
-            "tuning: Optuna or tomli-w is missing; install it with: pip install 'dans[tune]'"
-        ) from None
-    # It tells of every trial itself, and so do we.
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+            f"{where}: none of {trials} trials came to its end; study.json says why of each"
+        )
+    ended = sum(trial.state == "pruned" for trial in found)
+    out = folder(f"{plan.kind}/{where.name}-tuned", study.config.train.seed)
+    return (
+        f"{where}: {trials} trials, {ended} ended early; the best is {best}; train it with: "
+        f"python scripts/{SCRIPTS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
+    )
+
+
+class Pruning:
+    """A callback of training that reports validations to Optuna and stops hopeless trials.
+
+    A kill may fall between a validation and its report, or between its report and the decision. So
+    every validation in the run's log is reported once and decided once, in order.
+
+    Args:
+        trial: Optuna's.
+        run: the trial's run.
+        config: the run's configuration.
+        reported: steps that Optuna has already.
+    """
+
+    def __init__(
+        self,
+        trial: "optuna.trial.Trial",
+        run: RunFolder,
+        config: RunConfig,
+        reported: Iterable[int],
+    ) -> None:
+        self.trial, self.run = trial, run
+        self.steps = config.train.steps
+        self.selection_metric = SELECTION_METRICS[config.train.select]
+        self.reported = set(reported)
+        # The newest may have been reported and not decided.
+        self.decided = self.reported - {max(self.reported, default=-1)}
+
+    def __call__(self, step: int, report: EvaluationReport | ClassificationReport) -> None:
+        """After a validation and its checkpoint."""
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Report and decide every validation of the run that is not yet.
+
+        Raises:
+            optuna.TrialPruned: the trial stops here.
+        """
+        import optuna
+
+        section, name = self.selection_metric
+        for line in self.run.metrics.read():
+            step = line["step"]
+            if line["event"] != "valid" or step in self.decided:
+                continue
+            if step not in self.reported:
+                self.trial.report(line[section][name], step)
+                self.reported.add(step)
+            self.decided.add(step)
+            # At its last step a trial has nothing left to save.
+            if step < self.steps and self.trial.should_prune():
+                raise optuna.TrialPruned(f"pruned at step {step}")
 
 
 class Study:
-    """A search in a folder of its own, which the caller has made and keeps others out of.
+    """A search in a folder of its own, which the caller has made and locked.
 
     ``with`` opens what the folder holds.
 
     Args:
-        plan: what is searched.
+        plan: recipe, space and algorithms.
         where: the folder.
-        loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
+        loggers: those of each run, beside those always on.
         objectives: those that can be chosen, by name.
         samplers: likewise.
 
     Raises:
-        InputError: the plan cannot be used.
+        InputError: the plan cannot be used, or Optuna is not installed.
     """
 
     def __init__(
@@ -77,7 +166,15 @@ class Study:
         objectives: Objectives,
         samplers: Samplers,
     ) -> None:
-        check_optuna()
+        try:
+            import optuna
+            import tomli_w  # noqa: F401
+        except ModuleNotFoundError:
+            raise InputError(
+                "tuning: Optuna or tomli-w is missing; install it with: pip install 'dans[tune]'"
+            ) from None
+        # Trials are logged here.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_loggers(loggers)
         self.plan, self.where, self.loggers = plan, where, loggers
         self.objectives, self.samplers = objectives, samplers
@@ -85,13 +182,13 @@ class Study:
         self.config = plan.config()
         self.least = self.config.train.select == "nll"
         self.direction = "minimize" if self.least else "maximize"
-        self.pruner = built(PRUNERS, "prune", plan.prune, steps=self.config.train.steps)
-        built(SEARCHES, "search", plan.search, seed=0)
+        self.pruner = build_from(PRUNERS, "prune", plan.prune, steps=self.config.train.steps)
+        build_from(SEARCHES, "search", plan.search, seed=0)
         #: as it comes back from JSON
         self.definition = json.loads(json.dumps(plan.definition()))
 
     def check(self) -> None:
-        """Can this be searched here? Writes nothing.
+        """Refuse a plan that does not fit the folder or the recipe; writes nothing.
 
         Raises:
             InputError: the folder holds another study, or the space is wrong.
@@ -103,10 +200,10 @@ class Study:
         before = read_object(path).get("plan")
         if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
             raise InputError(f"{path}: damaged: what the study searches is missing")
-        # As it is read today: an option that came since has its default.
+        # Read as today: an option that is newer than the study has its default.
         config = RunConfig.parse(before["config"], where=str(path)).plain()
         old, new = dict(options({**before, "config": config})), dict(options(self.definition))
-        for key in [*old, *(key for key in new if key not in old)]:
+        for key in {**old, **new}:
             if old.get(key) != new.get(key):
                 raise InputError(
                     f"{path}: this study searches otherwise ({key}: {old.get(key)!r} then, "
@@ -114,9 +211,9 @@ class Study:
                 )
 
     def check_space(self) -> None:
-        """Refuse a space of which some end or choice is refused beside the recipe as it stands.
+        """Refuse a space with an end or a choice that the recipe does not accept.
 
-        What is refused only beside other choices of the space ends trials, not the study.
+        Options that are invalid only in combination end their trials, not the study.
 
         Raises:
             InputError: the message names the option and the value.
@@ -125,18 +222,18 @@ class Study:
         if build_trainer(self.config, kg, None, self.objectives, self.samplers).evaluator is None:
             raise InputError(f"data: {kg.name} has no validation triples to choose by")
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
-            for value in part.tried:
+            for value in part.extremes:
                 if reason := self.refusal({key: value}, kg):
                     raise InputError(f"--space {text}: {written(value)} is refused: {reason}")
             whole = isinstance(part, Numbers) and part.whole
-            if whole and not self.refusal({key: part.tried[0] + 0.5}, kg):
+            if whole and not self.refusal({key: part.extremes[0] + 0.5}, kg):
                 raise InputError(
                     f"--space {text}: {key} takes fractions; write 0.0..1.0 for what lies between "
                     "0 and 1, or 0,1 for either"
                 )
 
     def refusal(self, params: dict[str, Any], kg: KnowledgeGraph) -> str:
-        """Why a run with these options cannot be; empty where it can."""
+        """Why a run with these options is refused; empty where it is not."""
         try:
             build_trainer(self.plan.config(params), kg, None, self.objectives, self.samplers)
         except InputError as error:
@@ -155,10 +252,10 @@ class Study:
         return self
 
     def __exit__(self, *error: object) -> None:
-        _let_go(self.storage)
+        _close(self.storage)
 
     def open(self) -> None:
-        """Open Optuna's study; made beside its place, so that a kill leaves none half made.
+        """Open Optuna's study, made under another name first, so that a kill leaves none half made.
 
         Raises:
             InputError: it is damaged, or another program's.
@@ -173,84 +270,83 @@ class Study:
             optuna.create_study(
                 storage=storage, study_name=str(self.where), direction=self.direction
             )
-            _let_go(storage)
+            _close(storage)
             beside.replace(path)
         self.storage = _storage(path)
-        # By whatever name: the folder may have been moved.
+        # Its name is that of the folder when it was made.
         names = optuna.get_all_study_names(self.storage)
         if len(names) != 1:
             raise InputError(f"{path}: expected one study of Optuna's, got {len(names)}")
         self.optuna = optuna.load_study(
             study_name=names[0],
             storage=self.storage,
-            # Never asked; see ``propose``.
+            # Not used: ``propose`` has its own.
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=self.pruner,
         )
 
     def run(self, trials: int) -> list[Trial]:
-        """Go on until there are so many trials; all of them, as they ended.
+        """Continue until there are ``trials`` trials, and return them.
 
         Raises:
             InputError: there are more already.
         """
-        found = self.optuna.get_trials(deepcopy=False)
-        if len(found) > trials:
+        known = len(self.optuna.get_trials(deepcopy=False))
+        if known > trials:
             raise InputError(
-                f"--trials: expected at least {len(found)}, which {self.where} has already, "
-                f"got {trials}"
+                f"--trials: expected at least {known}, which {self.where} has already, got {trials}"
             )
         while True:
-            told = self.tell(trials)
-            if len(told) == trials and told[-1].state != "running":
-                return told
-            if not told or told[-1].state != "running":
+            found = self.write(trials)
+            running = bool(found) and found[-1].state == "running"
+            if len(found) == trials and not running:
+                return found
+            if not running:
                 self.propose()
-            self.go_on()
+            self.train_newest()
 
     def propose(self) -> None:
-        """Write down the next trial: its options all at once, or not at all."""
+        """Add the next trial with all its options, by a search algorithm seeded by its number."""
         import optuna
 
         before = self.optuna.get_trials(deepcopy=False)
         seed = zlib.crc32(f"{self.config.train.seed}/{len(before)}".encode())
-        mirror = optuna.create_study(
+        proposer = optuna.create_study(
             direction=self.direction,
-            sampler=built(SEARCHES, "search", self.plan.search, seed=seed),
+            sampler=build_from(SEARCHES, "search", self.plan.search, seed=seed),
             pruner=optuna.pruners.NopPruner(),
         )
-        mirror.add_trials(before)
+        proposer.add_trials(before)
         space = {key: distribution(part) for key, part in self.space.items()}
         self.optuna.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
-                params=mirror.ask(space).params,
+                params=proposer.ask(space).params,
                 distributions=space,
             )
         )
 
-    def go_on(self) -> None:
-        """Train the newest trial to its end, from wherever it stands; write down how it ended."""
+    def train_newest(self) -> None:
+        """Train the newest trial to its end, or continue it, and record how it ended."""
         import optuna
 
         frozen = self.optuna.get_trials(deepcopy=False)[-1]
-        params = self.trial(frozen).params
         run = RunFolder(self.where / f"trial-{frozen.number:04d}")
-        follower = Follower(optuna.trial.Trial(self.optuna, frozen._trial_id), run)
         known, reason = run.exists, ""
         try:
-            config = self.plan.config(params)
-            follower.begin(config, frozen.intermediate_values)
+            config = self.plan.config(self.trial(frozen).params)
+            trial = optuna.trial.Trial(self.optuna, frozen._trial_id)
+            pruning = Pruning(trial, run, config, frozen.intermediate_values)
             train(
                 config,
                 run.path,
                 resume=True,
                 loggers=self.loggers,
-                watch=follower,
+                watch=pruning,
                 objectives=self.objectives,
                 samplers=self.samplers,
             )
-            follower.catch_up()
+            pruning.catch_up()
         except optuna.TrialPruned as end:
             reason = str(end)
         except FloatingPointError as error:
@@ -259,47 +355,37 @@ class Study:
             reason = f"out of memory: {error}"
         except InputError as error:
             if known:
-                # Its options were good enough to begin with; something else is wrong.
+                # Its options were accepted before; something else is wrong.
                 raise
             reason = f"refused: {error}"
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"in {self.where}; the same command continues") from None
-        self.end(frozen.number, frozen._trial_id, reason)
-
-    def end(self, number: int, known_as: int, reason: str) -> None:
-        """Tell Optuna how a trial ended: with its best figure, or early for a reason."""
-        import optuna
-
         if reason:
-            self.storage.set_trial_user_attr(known_as, "reason", reason)
-            self.optuna.tell(number, state=optuna.trial.TrialState.PRUNED)
+            self.storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
+            self.optuna.tell(frozen.number, state=optuna.trial.TrialState.PRUNED)
         else:
-            frozen = self.optuna.get_trials(deepcopy=False)[number]
-            self.optuna.tell(number, self.trial(frozen).value)
-        log.info("%s", self.trial(self.optuna.get_trials(deepcopy=False)[number]))
+            newest = self.optuna.get_trials(deepcopy=False)[-1]
+            self.optuna.tell(frozen.number, self.trial(newest).value)
+        log.info("%s", self.trial(self.optuna.get_trials(deepcopy=False)[-1]))
 
     def trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
-        """One of Optuna's trials in plain words."""
+        """One of Optuna's trials as ours."""
         return Trial.of(frozen, self.space, least=self.least)
 
-    def tell(self, wanted: int) -> list[Trial]:
-        """Write down all trials so far, and the best as a recipe."""
-        trials = [self.trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
-        best = best_of(trials, least=self.least)
-        write_results(self.where, self.definition, trials, best)
+    def write(self, trials: int) -> list[Trial]:
+        """Write the files of all trials so far, of ``trials`` wanted, and the best as a recipe."""
+        found = [self.trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        best = best_of(found, least=self.least)
+        write_results(self.where, self.definition, found, best)
         if best is not None:
             config = self.plan.config(best.params)
-            write_best(self.where / "best.toml", best, config, trials=wanted)
-        return trials
+            write_best(self.where / "best.toml", best, config, trials=trials)
+        return found
 
 
 @contextmanager
 def database_errors(where: Path) -> Iterator[None]:
-    """Say in a sentence what is wrong with the database of a study: damaged, full, read-only.
-
-    Raises:
-        InputError: that sentence.
-    """
+    """Turn errors of a study's database (damaged, full, read-only) into ``InputError``."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -312,7 +398,7 @@ def database_errors(where: Path) -> Iterator[None]:
 
 
 def _storage(path: Path) -> "optuna.storages.RDBStorage":
-    """A file as Optuna stores studies; by a connection, for the file may have any name."""
+    """Optuna's storage in a file, opened by connection, as a URL cannot hold every file name."""
     import optuna
 
     return optuna.storages.RDBStorage(
@@ -320,7 +406,7 @@ def _storage(path: Path) -> "optuna.storages.RDBStorage":
     )
 
 
-def _let_go(storage: "optuna.storages.RDBStorage") -> None:
-    """Close the files of a storage."""
+def _close(storage: "optuna.storages.RDBStorage") -> None:
+    """Close the storage's file."""
     storage.remove_session()
     storage.engine.dispose()

@@ -1,7 +1,6 @@
 """RGCN, forward and backward: ours beside DGL's ``RelGraphConv`` and PyG's ``RGCNConv``.
 
-All have the same weights, the same normaliser (1/|N_i^r|) and no dropout; `agree` checks that they
-compute the same.
+All have the same weights, the same normaliser (1/|N_i^r|) and no dropout.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ WIDTH, BASES = 100, 4
 
 
 class RelGraphConvs(nn.Module):
-    """DGL's layer, stacked; it takes the messages presorted, as it prefers them."""
+    """DGL's layers, on presorted messages, their fastest input."""
 
     def __init__(self, encoder: RGCN) -> None:
         super().__init__()
@@ -51,7 +50,7 @@ class RelGraphConvs(nn.Module):
 
 
 class RGCNConvs(nn.Module):
-    """PyG's layer, stacked; its mean per relation is our normaliser."""
+    """PyG's layers; their mean per relation is our normaliser."""
 
     def __init__(self, encoder: RGCN) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ def rows(
             that is prepared for them with it; otherwise the whole graph, prepared once.
         layers: rounds of messages.
         rounds: timed rounds of each contender.
-        limit: see `compete`. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
+        limit: of ``compete``. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
     """
     triples = "full graph" if sample is None else f"{sample:,} sampled triples"
     work = f"RGCN {layers} layers d={WIDTH} B={BASES} fwd+bwd, {kg.name}, {triples}"
@@ -142,21 +141,6 @@ def make_step(
         return embeddings.detach(), _of(encoder.entities.weight.grad)
 
     return step
-
-
-def agree(train: Tensor, num_entities: int, num_relations: int) -> None:
-    """Compare what the installed contenders compute, embeddings and gradients.
-
-    Raises:
-        AssertionError: they do not agree.
-    """
-    sizes = (train, num_entities, num_relations, None, 2)
-    ours = make_step("dans", *sizes)()
-    for name, package in PACKAGES.items():
-        if find_spec(package):
-            for one, other in zip(make_step(name, *sizes)(), ours, strict=True):
-                scale = float(other.abs().max())
-                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * scale)
 
 
 def _layers(encoder: RGCN) -> list[RGCNLayer]:

@@ -1,4 +1,4 @@
-"""Times and memory of programs that do the same work, taken so that their ratios mean something."""
+"""Time and memory of several programs at the same work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -18,7 +18,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One program at one piece of work."""
+    """The time and memory of one program at one piece of work."""
 
     #: what is done
     work: str
@@ -30,46 +30,6 @@ class Row:
     peak: int | None = None
 
 
-def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The shortest time of each, all in this process and in turns.
-
-    Args:
-        contenders: by name; each is called once more than ``rounds``, the first time to warm up.
-        rounds: timed calls of each.
-    """
-    for run in contenders.values():
-        run()
-    seconds = dict.fromkeys(contenders, math.inf)
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            gc.collect()
-            start = time.perf_counter()
-            run()
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
-    return seconds
-
-
-def peak(make: Callable[..., Callable[[], object]], *arguments: object) -> int:
-    """Bytes by which a process of its own grows at most over two rounds of a piece of work.
-
-    Args:
-        make: a function of a module; makes the round, in the new process.
-        arguments: for ``make``.
-    """
-    row, *_ = compete("", [""], _Nameless(make), *arguments, rounds=1)
-    return row.peak or 0
-
-
-class _Nameless:
-    """``make`` for a contender that needs no name."""
-
-    def __init__(self, make: Callable[..., Callable[[], object]]) -> None:
-        self.make = make
-
-    def __call__(self, name: str, *arguments: object) -> Callable[[], object]:
-        return self.make(*arguments)
-
-
 def compete(
     work: str,
     contenders: Iterable[str],
@@ -78,10 +38,9 @@ def compete(
     rounds: int = 3,
     limit: int | None = None,
 ) -> list[Row]:
-    """Let programs do the same work in turns, each in a process of its own.
+    """Time programs at the same work, in turns and each in a process of its own.
 
-    They alternate, so that whatever else the machine does hits them alike, and none works while
-    another does.
+    One runs at a time, and they alternate, so that other load on the machine affects all alike.
 
     Args:
         work: what is done.
@@ -127,14 +86,14 @@ def _serve(
     name: str,
     arguments: tuple[object, ...],
 ) -> None:
-    """In a contender's process: a round for every call, until there are no more."""
+    """Run a round for every call, in a contender's process."""
     torch.set_num_threads(threads)
     run = make(name, *arguments)
     gc.collect()
     process = psutil.Process()
     before = highest = process.memory_info().rss
 
-    def look() -> None:
+    def watch() -> None:
         nonlocal highest
         while True:
             highest = max(highest, process.memory_info().rss)
@@ -142,7 +101,7 @@ def _serve(
                 os._exit(1)
             time.sleep(0.002)
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
     while True:
         try:
             calls.recv()
@@ -155,7 +114,7 @@ def _serve(
 
 
 def lines(rows: list[Row]) -> list[str]:
-    """The rows of one piece of work, to print: the first is ours, and what others are held to."""
+    """The rows of one piece of work as text, with ratios to the first, which is ours."""
     printed = []
     for row in rows:
         peak = "–" if row.peak is None else f"{row.peak / 2**20:,.0f} MB"

@@ -1,4 +1,4 @@
-"""Ranking under budgets of memory: what a process grows by, and what the smaller budgets cost."""
+"""Memory and time of ranking under several memory budgets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dans.models.decoders import DECODERS
 from dans.registry import build
 from scripts.benchmarks.measure import Row, compete
 
-#: What ranking may hold; the first is a quarter of what is free.
+#: Memory budgets; the first is a quarter of what is free.
 BUDGETS = ("", "200MB", "50MB", "20MB")
 
-#: Numbers of an entity.
+#: Width of an entity's embedding.
 WIDTH = 200
 
 

@@ -1,8 +1,8 @@
-"""Epochs of the objectives that draw no negatives, and optimizers that leave rows at rest.
+"""Epochs of objectives that draw no negatives, and optimizers that update some rows of a table.
 
-One against all beside PyKEEN's loop over the same queries and the bare matrix products; Stay
-Positive beside our own samplings of negatives and its own first term; optimizers that move the rows
-of a batch beside torch's, which move a whole table.
+One against all beside PyKEEN's loop over the same queries and the matrix products alone; Stay
+Positive beside our negative sampling and its own first term; optimizers that update the rows of a
+batch beside torch's, which update the whole table.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from dans.training.optimizers import build_optimizer
 from dans.training.trainer import Trainer
 from scripts.benchmarks.measure import Row, compete
 
-#: One against all: numbers of an entity, and queries of a batch.
-WIDTH, QUESTIONS = 128, 512
+#: One against all: width of an entity's embedding, and queries of a batch.
+WIDTH, QUERIES = 128, 512
 DANS, PRODUCTS, PYKEEN = "dans", "three matrix products alone", "PyKEEN LCWA"
 
-#: Stay Positive: numbers of an entity, and triples of a batch; the latter is their command's for
-#: FB15k-237AM.
+#: Stay Positive: width of an entity's embedding, and triples of a batch, as in the authors' command
+#: for FB15k-237AM.
 SP_WIDTH, SP_BATCH = 200, 2722
 #: The method, the method on batches as large as negative sampling's with its negatives, negative
-#: sampling; negative sampling that shares its negatives and, like the method, moves only the rows
-#: it looked at; the method over the triples of all entities; and without its closed form.
-SP, SP_LARGE, NS, POOLED, SP_ALL, SP_ALONE = (
+#: sampling; negative sampling that shares its negatives and, like the method, updates only the
+#: rows it looked at; the method over the triples of all entities; and without its closed form.
+SP, SP_LARGE, NS, SHARED, SP_ALL, SP_ALONE = (
     "dans, stay positive",
     "dans, stay positive, batch x (n + 1)",
     "dans, negative sampling",
@@ -53,9 +53,9 @@ SP_WORK = (
     "Stay Positive epoch beside n={n} negatives, {decoder} d={width}, {kg}, {triples:,} triples"
 )
 
-#: PhaseOptimizers in a round of the optimizers.
-MOVES = 20
-#: By the name we know an optimizer by, torch's; fused, its fastest.
+#: Updates in a round of the optimizers.
+UPDATES = 20
+#: Torch's optimizers by our names; fused, their fastest.
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adagrad": torch.optim.Adagrad,
     "lazy_adam": torch.optim.Adam,
@@ -66,17 +66,17 @@ ROWS, DENSE = "dans, touched rows", "torch, whole table"
 def one_against_all(kg: KnowledgeGraph, *, batches: int = 20, rounds: int = 3) -> list[Row]:
     """Some batches of the queries of an epoch: ours, the products alone, PyKEEN's.
 
-    PyKEEN's relations have inverses, so that it asks the same queries.
+    PyKEEN's relations have inverses, so that its queries are the same.
 
     Args:
-        kg: its training triples ask.
+        kg: its training triples are the queries.
         batches: of a round.
         rounds: timed rounds of each contender.
     """
-    epoch = len(QueryBatches(kg.train, QUESTIONS))
+    epoch = len(QueryBatches(kg.train, QUERIES))
     work = (
         f"one against all, ComplEx d={WIDTH}, {kg.name}, "
-        f"{min(batches, epoch)} of an epoch's {epoch} batches of {QUESTIONS} queries"
+        f"{min(batches, epoch)} of an epoch's {epoch} batches of {QUERIES} queries"
     )
     contenders = [DANS, PRODUCTS, *([PYKEEN] if find_spec("pykeen") else [])]
     return compete(work, contenders, make_batches, kg, min(batches, epoch), rounds=rounds)
@@ -101,15 +101,15 @@ def _ours(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
         objective="softmax",
         encoder={"name": "lookup", "dim": WIDTH},
         decoder={"name": "complex", "reciprocal": True},
-        train={"batch": QUESTIONS, "batch_by": "queries"},
+        train={"batch": QUERIES, "batch_by": "queries"},
     )
     return lambda: [ours.step() for _ in range(batches)]
 
 
 def _products(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
-    """Scores, and the gradients of both sides: what no program that scores all can leave out."""
-    queries, entities = torch.randn(QUESTIONS, WIDTH), torch.randn(kg.num_entities, WIDTH)
-    scores = torch.empty(kg.num_entities, QUESTIONS)
+    """Scores of all entities and both gradients, the least that scoring all takes."""
+    queries, entities = torch.randn(QUERIES, WIDTH), torch.randn(kg.num_entities, WIDTH)
+    scores = torch.empty(kg.num_entities, QUERIES)
     of_queries, of_entities = torch.empty_like(queries), torch.empty_like(entities)
 
     def products() -> None:
@@ -128,14 +128,14 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
     from torch.utils.data import DataLoader, Subset
 
     class Part(LCWATrainingLoop):  # type: ignore[misc,unused-ignore]
-        """Its epoch is some batches of its queries, made once."""
+        """An epoch of some batches of its queries, made once."""
 
         loader: DataLoader[Any] | None = None
 
         def _create_training_data_loader(self, *given: Any, **options: Any) -> DataLoader[Any]:
             if self.loader is None:
                 whole = super()._create_training_data_loader(*given, **options).dataset
-                some = torch.randperm(len(whole))[: batches * QUESTIONS].tolist()
+                some = torch.randperm(len(whole))[: batches * QUERIES].tolist()
                 options.pop("sampler", None)
                 self.loader = DataLoader(Subset(whole, some), **options)
             return self.loader
@@ -163,7 +163,7 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
             losses[:] = loop.train(
                 triples,
                 num_epochs=len(losses) + 1,
-                batch_size=QUESTIONS,
+                batch_size=QUERIES,
                 # It continues with its weights, rather than draw them anew in every round.
                 continue_training=bool(losses),
                 pin_memory=False,
@@ -184,7 +184,7 @@ def stay_positive(
     """Epochs beside negative sampling's; where n is 0, beside its first term and itself over all.
 
     By theory negative sampling takes 1 + n times as long as Stay Positive, whose batch may then be
-    that many times larger. Negative sampling takes every entity's embedding and moves the whole
+    that many times larger. Negative sampling takes every entity's embedding and updates the whole
     table, Stay Positive those of its batch: part of the difference at n = 1 is that. Shared
     negatives leave the other rows alone too, so that the ratio to them is the method's; a triple
     meets n of them, half on each side. Over all, every row has a gradient.
@@ -202,7 +202,7 @@ def stay_positive(
         work = SP_WORK.format(
             n=n, decoder="SimplE", width=SP_WIDTH, kg=kg.name, triples=len(kg.train)
         )
-        contenders = (SP, SP_LARGE, NS, POOLED) if n else (SP, SP_ALONE, SP_ALL)
+        contenders = (SP, SP_LARGE, NS, SHARED) if n else (SP, SP_ALONE, SP_ALL)
         times = rounds if n else 3 * rounds
         found += compete(work, contenders, make_epoch, kg, n, rounds=times)
     return found
@@ -225,7 +225,7 @@ def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], objec
     shared = {"name": "sampled", "heads": n // 2, "tails": n - n // 2}
     setting = {
         NS: {**sampling, "sampler": [{"name": "uniform", "k": n}]},
-        POOLED: {**sampling, "objective": shared},
+        SHARED: {**sampling, "objective": shared},
     }
     one = trainer(
         kg,
@@ -237,12 +237,12 @@ def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], objec
 
 
 def reductions(file: Path) -> dict[int, float]:
-    """What Stay Positive saves of an epoch, (t₁ − t₂)/t₁, by the number of negatives.
+    """The share of an epoch's time that Stay Positive saves, (t₁ − t₂)/t₁, by n negatives.
 
     Its batch is n + 1 times larger than negative sampling's, as in the paper's Fig. 2.
 
     Args:
-        file: rows of ``stay_positive``, among others, as scripts/benchmark.py keeps them.
+        file: rows of ``stay_positive``, among others, as scripts/benchmark.py writes them.
 
     Raises:
         InputError: there are none.
@@ -260,7 +260,7 @@ def reductions(file: Path) -> dict[int, float]:
 def touched_rows(
     *, size: tuple[int, int] = (75_043, 200), touched: int = 3000, rounds: int = 5
 ) -> list[Row]:
-    """PhaseOptimizers of a table of which a batch touched few rows, gradient included.
+    """Updates of a table of which a batch touched few rows, gradient included.
 
     Args:
         size: of the table.
@@ -269,18 +269,18 @@ def touched_rows(
     """
     found = []
     for name in TORCH:
-        work = f"{MOVES} moves by {name}, {touched:,} rows of {size[0]:,} x {size[1]}"
-        found += compete(work, (ROWS, DENSE), make_moves, name, size, touched, rounds=rounds)
+        work = f"{UPDATES} updates by {name}, {touched:,} rows of {size[0]:,} x {size[1]}"
+        found += compete(work, (ROWS, DENSE), make_updates, name, size, touched, rounds=rounds)
     return found
 
 
-def make_moves(
+def make_updates(
     contender: str, name: str, size: tuple[int, int], touched: int
 ) -> Callable[[], Tensor]:
-    """A contender's moves; returns the table."""
+    """A contender's updates; returns the table."""
     torch.manual_seed(0)
     table = nn.Parameter(torch.randn(size))
-    batches = [torch.randperm(len(table))[:touched] for _ in range(MOVES)]
+    batches = [torch.randperm(len(table))[:touched] for _ in range(UPDATES)]
     direction = torch.randn(min(touched, len(table)), size[1])
     optimizer = (
         build_optimizer([table], TrainConfig(optimizer=name, lr=0.1))  # type: ignore[arg-type]
@@ -288,7 +288,7 @@ def make_moves(
         else TORCH[name]([table], lr=0.1, fused=True)
     )
 
-    def moves() -> Tensor:
+    def updates() -> Tensor:
         for ids in batches:
             optimizer.zero_grad()
             embeddings = F.embedding(ids, table, sparse=contender == ROWS)
@@ -296,4 +296,4 @@ def make_moves(
             optimizer.step()
         return table.detach()
 
-    return moves
+    return updates

@@ -74,17 +74,6 @@ def filter_rows(
     return compete(work, contenders, make_filter, kg, triples, k, rounds=rounds)
 
 
-def agree(kg: KnowledgeGraph, sample: int = 256) -> None:
-    """Compare the mean reciprocal ranks of the contenders, where their formulas are the same.
-
-    Raises:
-        AssertionError: they do not agree.
-    """
-    for decoder in ("distmult", "complex"):
-        ours, theirs = (make_ranking(name, kg, decoder, sample)() for name in (DANS, PYKEEN))
-        torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-6)
-
-
 def make_ranking(
     contender: str, kg: KnowledgeGraph, name: str, sample: int | None
 ) -> Callable[[], float]:

@@ -1,7 +1,7 @@
-"""Drawing negatives: ours beside PyKEEN's samplers, and what a sampler that learns adds to a step.
+"""Drawing negatives: our samplers beside PyKEEN's, and a training step with each learned sampler.
 
-A draw ends with the corrupted triples as ids, (b, k, 3), and where it filters with a mask of those
-that count. Ours is exact, PyKEEN's filter is a Bloom filter that takes some negatives for triples.
+A draw gives the corrupted triples as ids, (b, k, 3), and with a filter the mask of the valid ones.
+Ours is exact, PyKEEN's is a Bloom filter that takes some negatives for known triples.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from dans.runs.build import build_trainer
 from dans.samplers import DANS, SAMPLERS
 from scripts.benchmarks.measure import Row, compete
 
-#: What is drawn, to our sampler and to PyKEEN's of the same method, with options. PyKEEN's uniform
-#: one tosses no coin: all negatives of the first half of a batch replace heads, of the second
-#: tails.
+#: Our sampler and PyKEEN's of the same method, with options. PyKEEN's uniform sampler draws no
+#: side: all negatives of the first half of a batch corrupt heads, those of the second tails.
 PEERS: dict[str, tuple[tuple[str, dict[str, object]], tuple[str, dict[str, object]]]] = {
     "uniform": (("uniform", {}), ("basic", {})),
     "uniform, tails alone": (
@@ -125,7 +124,7 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
     Args:
         kg: the triples.
         batch: triples of a step.
-        k: negatives of each; DANS splits them between its ways.
+        k: negatives of each; DANS splits them between its pathways.
         rounds: timed steps of each contender.
     """
     adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
@@ -134,8 +133,8 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
 
 
 def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
-    """One step with one sampler, with the options it comes with."""
-    ways = 2 if SAMPLERS[name] is DANS else 1
+    """One step with one sampler and its default options."""
+    pathways = 2 if SAMPLERS[name] is DANS else 1
     config = RunConfig.parse(
         {
             "data": data,
@@ -143,7 +142,7 @@ def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
             "decoder": "distmult",
             "loss": "logistic",
             "graph": {"norm": "relation"},
-            "sampler": [{"name": name, "k": k // ways}],
+            "sampler": [{"name": name, "k": k // pathways}],
             "train": {"batch": batch},
         }
     )

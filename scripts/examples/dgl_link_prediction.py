@@ -1,6 +1,6 @@
 """DGL's own mini-batches for link prediction on UMLS, with negatives from a sampler of ours.
 
-Entities are the mean of their neighbours and themselves, DistMult scores them; prints the losses.
+Entities are the sum of their embedding and their neighbours' mean; DistMult scores the triples.
 
   python scripts/examples/dgl_link_prediction.py --epochs 5
 """

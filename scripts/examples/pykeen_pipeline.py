@@ -1,6 +1,6 @@
 """PyKEEN's pipeline on UMLS, with negatives from a sampler of ours.
 
-A sampler that looks at the model gets PyKEEN's. Prints the loss of each epoch, and the filtered MRR
+Prints the loss of each epoch, and the filtered MRR
 on the test triples. Needs the extra: pip install 'dans[pykeen]'.
 
   python scripts/examples/pykeen_pipeline.py --sampler dans --epochs 20
@@ -12,7 +12,7 @@ from dans.samplers import SAMPLERS
 
 
 def main() -> None:
-    """Train and judge."""
+    """Train and evaluate."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sampler", choices=SAMPLERS, default="bernoulli")
     parser.add_argument("--epochs", type=int, default=10, help="times through the triples")

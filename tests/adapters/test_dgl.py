@@ -129,7 +129,7 @@ def test_relations_may_be_numbered_apart_from_edge_types() -> None:
         against(g, {"a-inverse": some})
 
 
-def test_a_known_negative_gives_way_to_another_of_its_edge() -> None:
+def test_a_known_negative_is_replaced_by_another_of_its_edge() -> None:
     torch.manual_seed(0)
     known = KnownTriples(torch.tensor([[0, 0, 2], [0, 0, 1]]), 4, 1)
     g = dgl.graph(([0], [1]), num_nodes=4)
@@ -152,10 +152,10 @@ def test_an_edge_without_a_valid_negative_keeps_them() -> None:
 
 def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph) -> None:
     _, table, decoder = triples_as_vectors(kg)
-    asked = []
+    seen = []
 
     def embeddings(triples: Tensor) -> Positives:
-        asked.append(triples)
+        seen.append(triples)
         return Positives.from_embeddings(triples, table, decoder)
 
     sampler = DANS(DIM, k=2, decode="nearest_other")
@@ -164,7 +164,7 @@ def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph
     for _, positive, negative, _ in loader(homogeneous(kg), torch.arange(14), against):
         relation = positive.edata[dgl.ETYPE]
         check(triples(positive, relation), triples(negative, relation.repeat_interleave(4)), 4)
-    assert sorted(torch.cat(asked).tolist()) == sorted(kg.train.tolist())
+    assert sorted(torch.cat(seen).tolist()) == sorted(kg.train.tolist())
     assert all(value != before[name] for name, value in snapshot(sampler).items())
     assert table.grad is None
 
@@ -187,7 +187,7 @@ def workers(g: Any, against: NegativeEdges) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: DANS(DIM, decode="nearest"), "vectors: the sampler looks at the model"),
+        (lambda: DANS(DIM, decode="nearest"), "embeddings: the sampler looks at the model"),
         (lambda: DANS(DIM), "decode: vector"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_sampler_that_cannot_serve_is_refused(make: Any, sentence: str) -> Non
 
 
 def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match="vectors: no effect"):
+    with pytest.raises(InputError, match="embeddings: no effect"):
         NegativeEdges(Uniform(), embeddings=lambda _: triples_as_vectors(kg)[0])
     with pytest.raises(InputError, match="relations: no effect beside relation"):
         NegativeEdges(Uniform(), relation="rel", relations={"a": 0})

@@ -1,4 +1,4 @@
-"""A sampler that learns on in a loop that knows nothing of it."""
+"""A sampler that learns in the training loop of another library."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ class Regularized(Uniform):
         return {"extra": positives.h.sum()}
 
 
-def test_a_draw_moves_every_phase_and_never_the_model(kg: KnowledgeGraph) -> None:
+def test_a_draw_updates_every_phase_and_never_the_model(kg: KnowledgeGraph) -> None:
     positives, table, _ = triples_as_vectors(kg)
     sampler = dans()
     before, embeddings = snapshot(sampler), table.detach().clone()
@@ -59,7 +59,7 @@ def test_nothing_learns_in_evaluation(kg: KnowledgeGraph) -> None:
     assert snapshot(sampler) == before
 
 
-def test_a_phase_moves_as_it_is_told(kg: KnowledgeGraph) -> None:
+def test_a_phase_is_updated_with_its_options(kg: KnowledgeGraph) -> None:
     sampler = dans()
     before = snapshot(sampler)
     Learner(sampler, {"discriminator": {"lr": 0.0}}).draw(triples_as_vectors(kg)[0])

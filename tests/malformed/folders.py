@@ -74,7 +74,7 @@ def tabled(name: str, file: str, content: str | bytes, *words: str) -> Case:
 
 
 def fitted(name: str, change: Callable[[Any], object], *words: str) -> Case:
-    """The calibration that is kept in a run."""
+    """The calibration in a run's folder."""
     return case(
         name,
         DRAW,

@@ -1,4 +1,4 @@
-"""Names and files that prediction is asked by, and cannot answer."""
+"""Malformed names, files and options of predict.py."""
 
 import gzip
 
@@ -8,7 +8,7 @@ ASK = "predict.py run"
 EXPECTED = "expected head, relation and tail"
 
 
-def asked(name: str, options: str, *words: str) -> Case:
+def query(name: str, options: str, *words: str) -> Case:
     return case(name, f"{ASK} {options}", *words)
 
 
@@ -34,19 +34,19 @@ def piped(name: str, given: str, *words: str) -> Case:
 
 
 CASES = [
-    asked("unknown head", "--head e9 --relation r0", "--head: unknown name 'e9'", "known: e0, "),
-    asked("empty name", "--head '' --relation r0", "--head"),
-    asked("name of an escape", "--head '\x1b[2J' --relation r0", "'\\x1b[2J'"),
-    asked("name of thousands of letters", f"--head {'e' * 9000} --relation r0", "--head: unknown"),
-    asked(
+    query("unknown head", "--head e9 --relation r0", "--head: unknown name 'e9'", "known: e0, "),
+    query("empty name", "--head '' --relation r0", "--head"),
+    query("name of an escape", "--head '\x1b[2J' --relation r0", "'\\x1b[2J'"),
+    query("name of thousands of letters", f"--head {'e' * 9000} --relation r0", "--head: unknown"),
+    query(
         "three names, one unknown", "--head e0 --relation r0 --tail x", "--tail: unknown name 'x'"
     ),
-    asked("one name", "--head e0", "two of --head, --relation and --tail"),
-    asked("names and a file", "--head e0 --file own.toml", "--head: not together with --file"),
-    asked("top 0", "--head e0 --relation r0 --top 0", "--top: expected ", "at least 1"),
-    asked("top of a triple", "--head e0 --relation r0 --tail e4 --top 3", "--top: no effect"),
-    asked("ranks without a file", "--head e0 --relation r0 --ranks", "--ranks: only for --file"),
-    asked("two forms", "--head e0 --relation r0 --json --csv", "--csv: not allowed with", "--json"),
+    query("one name", "--head e0", "two of --head, --relation and --tail"),
+    query("names and a file", "--head e0 --file own.toml", "--head: not together with --file"),
+    query("top 0", "--head e0 --relation r0 --top 0", "--top: expected ", "at least 1"),
+    query("top of a triple", "--head e0 --relation r0 --tail e4 --top 3", "--top: no effect"),
+    query("ranks without a file", "--head e0 --relation r0 --ranks", "--ranks: only for --file"),
+    query("two forms", "--head e0 --relation r0 --json --csv", "--csv: not allowed with", "--json"),
     case("no such file", f"{ASK} --file gone.tsv", "gone.tsv: ", "No such file"),
     case("a folder for a file", f"{ASK} --file triples", "triples: ", "directory"),
     case(

@@ -1,4 +1,4 @@
-"""Reports, searches and exports that cannot be."""
+"""Malformed options and files of reports, studies and exports."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +22,10 @@ def line(name: str, part: str, *words: str) -> Case:
     return case(f"metrics with {name}", "report.py run", "metrics.jsonl:2: ", *words, files=files)
 
 
-def kept(name: str, change: Callable[[Any], object], *words: str) -> Case:
-    """A report that is kept in the folder."""
+def stored(name: str, change: Callable[[Any], object], *words: str) -> Case:
+    """A report that stands in the folder."""
     return case(
-        f"kept report with {name}",
+        f"stored report with {name}",
         "report.py evaluated --triples 1",
         "evaluated/report.json: ",
         *words,
@@ -64,12 +64,12 @@ CASES = [
     ),
     line("seconds of text", '"seconds": "x"', "seconds: expected a number, got 'x'"),
     line("a huge step", f'"step": 1{"0" * 400}', "damaged", "step"),
-    kept("no heads", drop("heads"), "heads: missing"),
+    stored("no heads", drop("heads"), "heads: missing"),
     case("no space", TUNE, "--space: missing", "KEY=LOW..HIGH"),
     space("no range", "train.lr", "expected KEY=LOW..HIGH"),
     space("a range backwards", "train.lr=1.0..0.5", "expected a lower and a higher end"),
     space("a logarithm of 0", "train.lr=0.0..1.0:log", "expected ends above 0 for log"),
-    space("an unknown way", "train.lr=0.1..1.0:cubic", "expected log or step=STEP", "cubic"),
+    space("an unknown scale", "train.lr=0.1..1.0:cubic", "expected log or step=STEP", "cubic"),
     space("a step beside the end", "train.lr=0.0..1.0:step=0.3", "expected a step that leads"),
     space("one choice", "decoder.name=distmult", "expected at least two values"),
     space("another problem", "data=a,b", "data is not searched"),

@@ -14,11 +14,11 @@ from dans.data.cards import DatasetCard
 from dans.data.download import fetch as find
 from dans.errors import InputError
 from tests.malformed.case import tree
-from tests.malformed.world import FACTS, toy_card
+from tests.malformed.world import TRIPLES, toy_card
 from tests.processes import run
 from tests.suites.mirror import Mirror, digest, serving
 
-TRAIN = FACTS["train"].encode()
+TRAIN = TRIPLES["train"].encode()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 
 #: What is downloaded by its right checksum, as it is, and is another split.
 PLAIN: dict[str, tuple[bytes, str]] = {
-    "the lines of another split": (FACTS["test"].encode(), "train.sha256 = "),
+    "the lines of another split": (TRIPLES["test"].encode(), "train.sha256 = "),
     "CRLF for LF": (TRAIN.replace(b"\n", b"\r\n"), "train.sha256 = "),
 }
 
@@ -97,7 +97,7 @@ def here(tmp_path: Path) -> Path:
     (here / "data/toy").mkdir(parents=True)
     (here / "cards").mkdir()
     for split in ("valid", "test"):
-        (here / f"data/toy/{split}.tsv").write_text(FACTS[split])
+        (here / f"data/toy/{split}.tsv").write_text(TRIPLES[split])
     return here
 
 

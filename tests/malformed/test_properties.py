@@ -350,8 +350,8 @@ def test_any_calibration_is_read_or_refused(key: str, value: Any) -> None:
     found = attempt(lambda: Fitted.from_json(data, step=3, digest="d" * 64))
     if not isinstance(found, Refused):
         for calibration in found.calibrations.values():
-            chances = calibration.probabilities(torch.tensor([-1.0, 0.0, 9.0]))
-            assert bool(((chances >= 0) & (chances <= 1)).all())
+            probabilities = calibration.probabilities(torch.tensor([-1.0, 0.0, 9.0]))
+            assert bool(((probabilities >= 0) & (probabilities <= 1)).all())
 
 
 @steady

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.processes import run
 from tests.suites.labelled import CARD, triples
 
-FACTS = {
+TRIPLES = {
     "train": "".join(f"e{i % 7}\tr{i % 3}\te{(i * i + 3) % 7}\n" for i in range(30)),
     "valid": "e0\tr0\te4\ne1\tr1\te5\n",
     "test": "e2\tr0\te6\ne3\tr2\te1\n",
@@ -47,7 +47,7 @@ def card(texts: dict[str, str], head: str) -> str:
 def toy_card() -> str:
     """The card of the world's own triples."""
     head = 'name = "toy"\ntitle = "toy"\nsource = "made here"\npaper = "none"\nlicence = "none"\n'
-    return card(FACTS, f"{head}entities = 7\nrelations = 3\n")
+    return card(TRIPLES, f"{head}entities = 7\nrelations = 3\n")
 
 
 def labelled_texts() -> dict[str, str]:
@@ -65,7 +65,7 @@ def make_world(world: Path) -> Path:
     """Fill a folder."""
     of_labelled = CARD.format(name="labelled", labelled='"valid", "test"')
     labelled = labelled_texts()
-    folders = {"triples": FACTS, "data/toy": FACTS, "data/labelled": labelled}
+    folders = {"triples": TRIPLES, "data/toy": TRIPLES, "data/labelled": labelled}
     for folder, texts in folders.items():
         (world / folder).mkdir(parents=True)
         for split, text in texts.items():

@@ -1,4 +1,4 @@
-"""Queries as text, answers as text, and the script that carries both."""
+"""Queries and answers as text, and the command."""
 
 import csv
 import gzip
@@ -16,11 +16,9 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.models.decoders import DistMult
-from dans.predict import Predictor, Query
-from dans.predict import answers as dialogue
-from dans.predict import output_formats as forms
-from dans.predict.answers import parse
-from dans.predict.output_formats import FORMS, Csv, Form, JsonLines, Table, Wish
+from dans.predict import Predictor, Query, answers, output_formats
+from dans.predict.output_formats import FORMATS, Csv, JsonLines, QueryOptions, Table
+from dans.predict.queries import parse
 from dans.runs.train import configure, train
 from tests.predict.test_predictor import RECIPE, RGCN
 from tests.processes import Running, run
@@ -54,7 +52,7 @@ def whole(texts: Iterator[str]) -> str:
         ('{"head": null, "relation": "?", "tail": "a\\tb"}', (None, "?", "a\tb")),
     ],
 )
-def test_lines_ask(line: str, parts: tuple[str | None, ...]) -> None:
+def test_lines_are_queries(line: str, parts: tuple[str | None, ...]) -> None:
     assert parse(line).parts == parts
 
 
@@ -75,7 +73,7 @@ def test_lines_ask(line: str, parts: tuple[str | None, ...]) -> None:
         ('{"head": "ada", "head": "bob", "relation": "knows"}', "'head' stands twice"),
     ],
 )
-def test_lines_that_ask_nothing_are_refused(line: str, sentence: str) -> None:
+def test_lines_that_are_no_queries_are_refused(line: str, sentence: str) -> None:
     with pytest.raises(InputError) as refusal:
         parse(line)
     assert sentence in str(refusal.value)
@@ -84,44 +82,44 @@ def test_lines_that_ask_nothing_are_refused(line: str, sentence: str) -> None:
 def test_a_file_is_refused_by_file_and_line_before_anything_is_answered(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    ask, path = predictor_of(kg), tmp_path / "queries.tsv"
+    predictor, path = predictor_of(kg), tmp_path / "queries.tsv"
     path.write_bytes(b"\xef\xbb\xbfada\tknows\r\n\r\nada\tknws\r\n")
     with pytest.raises(InputError, match=r"queries.tsv:3: relation: .* did you mean 'knows'"):
-        dialogue.read_queries(path, ask)
+        answers.read_queries(path, predictor)
     path.write_bytes(b"ada\tknows\n\xff\tknows\n")
     with pytest.raises(InputError, match=r"queries.tsv:2: byte 1 of the line, 0xff, is not UTF-8"):
-        dialogue.read_queries(path, ask)
+        answers.read_queries(path, predictor)
     path.write_bytes(b"\n\n")
     with pytest.raises(InputError, match=r"queries.tsv: no query in it; expected head"):
-        dialogue.read_queries(path, ask)
+        answers.read_queries(path, predictor)
     with pytest.raises(InputError, match="cannot be read: No such file"):
-        dialogue.read_queries(tmp_path / "none", ask)
+        answers.read_queries(tmp_path / "none", predictor)
 
 
 def test_a_gzipped_file_is_read(kg: KnowledgeGraph, tmp_path: Path) -> None:
     path = tmp_path / "queries.tsv.gz"
     path.write_bytes(gzip.compress(b"ada\tknows\n?\tknows\tbob\n"))
-    queries = dialogue.read_queries(path, predictor_of(kg))
+    queries = answers.read_queries(path, predictor_of(kg))
     assert queries == [Query("ada", "knows"), Query(relation="knows", tail="bob")]
 
 
 def test_a_query_mark_that_is_a_name_is_not_guessed_at(tmp_path: Path) -> None:
-    ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
+    predictor = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
     path = tmp_path / "queries.tsv"
     path.write_text("?\tr\tb\n")
     with pytest.raises(
         InputError, match="'\\?' is a name here; ask by an empty column, or as JSON"
     ):
-        dialogue.read_queries(path, ask)
+        answers.read_queries(path, predictor)
     path.write_text('\tr\tb\n{"head": "?", "relation": "r"}\n')
-    asked = [query.parts for query in dialogue.read_queries(path, ask)]
-    assert asked == [(None, "r", "b"), ("?", "r", None)]
+    parts = [query.parts for query in answers.read_queries(path, predictor)]
+    assert parts == [(None, "r", "b"), ("?", "r", None)]
 
 
 def test_replies_keep_the_order_of_queries(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialogue, "HELD", 4)
+    monkeypatch.setattr(answers, "AT_ONCE", 4)
     queries = [
         Query("ada", "owns"),
         Query("ada", "owns", "map"),
@@ -129,8 +127,8 @@ def test_replies_keep_the_order_of_queries(
         Query("bob", "owns"),
         Query("bob", "owns", "cup"),
     ]
-    form = JsonLines(predictor_of(kg), Wish(top=2))
-    lines = [json.loads(line) for line in whole(dialogue.answer(form, queries)).splitlines()]
+    form = JsonLines(predictor_of(kg), QueryOptions(top=2))
+    lines = [json.loads(line) for line in whole(answers.write(form, queries)).splitlines()]
     assert [(line["head"], line["relation"], line["tail"]) for line in lines] == [
         query.parts for query in queries
     ]
@@ -138,113 +136,111 @@ def test_replies_keep_the_order_of_queries(
 
 
 def test_json_is_what_python_answers(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg, calibrated=True)
+    predictor = predictor_of(kg, calibrated=True)
     query, whole_triple = Query("ada", "owns"), Query("ada", "owns", "map")
-    form = JsonLines(ask, Wish(top=3, ranks=True))
-    listed, triple = map(
-        json.loads, whole(dialogue.answer(form, [query, whole_triple])).splitlines()
-    )
-    for line, answer in zip(listed["answers"], ask.tails("ada", "owns", top=3), strict=True):
+    form = JsonLines(predictor, QueryOptions(top=3, ranks=True))
+    listed, triple = map(json.loads, whole(answers.write(form, [query, whole_triple])).splitlines())
+    for line, answer in zip(listed["answers"], predictor.tails("ada", "owns", top=3), strict=True):
         assert line == {**vars(answer), "known": list(answer.known)}
-    expected = vars(ask.rank([("ada", "owns", "map")])[0])
+    expected = vars(predictor.rank([("ada", "owns", "map")])[0])
     assert triple == {**expected, "known": ["test"]}
 
 
 def test_csv_quotes_what_needs_quotes_and_gives_triples() -> None:
     odd = 'say "x, y"\n'
-    ask = predictor_of(KnowledgeGraph.of([("a", "r", odd)]))
+    predictor = predictor_of(KnowledgeGraph.of([("a", "r", odd)]))
     queries = [Query("a", "r"), Query("a", "r", odd), Query(head="a", tail=odd)]
-    text = whole(dialogue.answer(Csv(ask, Wish(ranks=True)), queries))
-    assert text.startswith("asked,head,relation,tail,rank,score,probability,known,")
+    text = whole(answers.write(Csv(predictor, QueryOptions(ranks=True)), queries))
+    assert text.startswith("target,head,relation,tail,rank,score,probability,known,")
     assert text.count("\r\n") == 1 + 2 + 1 + 1
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [row["asked"] for row in rows] == ["tail", "tail", "", "relation"]
+    assert [row["target"] for row in rows] == ["tail", "tail", "", "relation"]
     assert {row["tail"] for row in rows[:2]} == {"a", odd}
     assert (rows[2]["tail"], rows[2]["known"], rows[2]["rank"]) == (odd, "train", "")
     assert {rows[2]["head_rank"], rows[2]["tail_rank"]} <= {"1.0", "1.5", "2.0"}
-    assert float(rows[2]["score"]) == ask.score([("a", "r", odd)])[0].score
+    assert float(rows[2]["score"]) == predictor.score([("a", "r", odd)])[0].score
     assert rows[3]["relation"] == "r"
 
 
 def test_a_table_is_aligned_and_steers_no_terminal() -> None:
-    ask = predictor_of(KnowledgeGraph.of([("a", "r", "\x1b[2Jred"), ("語語", "r", "plain")]))
-    text = whole(dialogue.answer(Table(ask, Wish()), [Query("a", "r")]))
+    predictor = predictor_of(KnowledgeGraph.of([("a", "r", "\x1b[2Jred"), ("語語", "r", "plain")]))
+    text = whole(answers.write(Table(predictor, QueryOptions()), [Query("a", "r")]))
     assert "\x1b" not in text
     head, rule, blank, title, columns, *rows = text.splitlines()
     assert (head, blank, title) == ("a toy", "", "(a, r, ?)")
     assert "train, valid and test" in rule
     assert columns.split() == ["rank", "tail", "score", "known"]
     assert len(rows) == 4
-    ends = {forms._width(row[: row.index(".")]) for row in rows}
+    ends = {output_formats._width(row[: row.index(".")]) for row in rows}
     assert len(ends) == 1, "decimal points stand below each other"
 
 
-def test_a_table_tells_probabilities_where_there_are_some(kg: KnowledgeGraph) -> None:
+def test_a_table_shows_probabilities_where_there_are_some(kg: KnowledgeGraph) -> None:
     for calibrated in (False, True):
-        ask = predictor_of(kg, calibrated=calibrated)
+        predictor = predictor_of(kg, calibrated=calibrated)
         queries = [Query("ada", "owns"), Query("ada", "owns", "map")]
-        text = whole(dialogue.answer(Table(ask, Wish(ranks=True)), queries))
+        text = whole(answers.write(Table(predictor, QueryOptions(ranks=True)), queries))
         assert ("probability" in text) is calibrated
         assert "rank as tail" in text
 
 
 def test_a_table_says_that_nothing_new_is_left() -> None:
-    ask = predictor_of(KnowledgeGraph.of([("a", "r", "a"), ("a", "r", "b")]))
-    text = whole(dialogue.answer(Table(ask, Wish(new_only=True)), [Query("a", "r")]))
+    predictor = predictor_of(KnowledgeGraph.of([("a", "r", "a"), ("a", "r", "b")]))
+    text = whole(answers.write(Table(predictor, QueryOptions(new_only=True)), [Query("a", "r")]))
     assert "no answer that is not known" in text
     assert "left out" in text
 
 
 def test_a_table_cuts_long_names_and_data_never() -> None:
     long = "語x" * 200
-    ask = predictor_of(KnowledgeGraph.of([(long, "r", "a")]))
+    predictor = predictor_of(KnowledgeGraph.of([(long, "r", "a")]))
     for query in (Query(long, "r"), Query(relation="r", tail="a")):
-        text = whole(dialogue.answer(Table(ask, Wish()), [query]))
+        text = whole(answers.write(Table(predictor, QueryOptions()), [query]))
         assert f"{long[:160]}…" in text
         assert long[:161] not in text
-        for form in (JsonLines(ask, Wish()), Csv(ask, Wish())):
-            said = whole(dialogue.answer(form, [query]))
+        for form in (JsonLines(predictor, QueryOptions()), Csv(predictor, QueryOptions())):
+            said = whole(answers.write(form, [query]))
             assert long in (said if isinstance(form, Csv) else str(json.loads(said)))
 
 
 def test_a_name_that_is_a_query_mark_is_shown_as_one() -> None:
-    ask = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
-    text = whole(dialogue.answer(Table(ask, Wish()), [Query("?", "r")]))
+    predictor = predictor_of(KnowledgeGraph.of([("?", "r", "b")]))
+    text = whole(answers.write(Table(predictor, QueryOptions()), [Query("?", "r")]))
     assert text.splitlines()[3] == "('?', r, ?)"
 
 
-def test_options_of_no_effect_on_lines_are_told(
+def test_options_without_effect_on_lines_are_reported(
     kg: KnowledgeGraph, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     listed, triple = b"ada\towns\n", b"ada\towns\tmap\n"
-    asked = {"top": None, "new_only": False, "ranks": False}
-    for content, options, idle in (
+    default = {"top": None, "new_only": False, "ranks": False}
+    for content, options, option in (
         (listed, {"ranks": True}, "--ranks"),
         (triple, {"top": 3}, "--top"),
         (triple, {"new_only": True}, "--new"),
     ):
-        wish = Wish.of(None, **(asked | options))
+        chosen = QueryOptions.of(None, **(default | options))
         path = tmp_path / "queries.tsv"
         path.write_bytes(content)
-        with pytest.raises(InputError, match=rf"queries.tsv: {idle}: no effect"):
-            dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path))
+        with pytest.raises(InputError, match=rf"queries.tsv: {option}: no effect"):
+            answers.answer(JsonLines(predictor_of(kg), chosen), None, str(path))
         path.write_bytes(listed + triple)
-        assert whole(dialogue.answers(JsonLines(predictor_of(kg), wish), None, str(path)))
+        assert whole(answers.answer(JsonLines(predictor_of(kg), chosen), None, str(path)))
         with caplog.at_level(logging.WARNING, "dans"):
-            whole(dialogue.converse(JsonLines(predictor_of(kg), wish), [content]))
-        assert f"standard input: {idle}: no effect" in caplog.messages[-1]
+            whole(answers.answer_stream(JsonLines(predictor_of(kg), chosen), [content]))
+        assert f"standard input: {option}: no effect" in caplog.messages[-1]
 
 
-@pytest.mark.parametrize("name", list(FORMS))
-def test_talk_goes_on_after_a_wrong_line(
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_a_stream_continues_after_a_wrong_line(
     kg: KnowledgeGraph, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    form: Form = FORMS[name](predictor_of(kg), Wish(top=1))
+    form = FORMATS[name](predictor_of(kg), QueryOptions(top=1))
     given = [b"ada\towns\n", b"\n", b"adda\towns\n", b"\xff\n", b"bob\towns"]
     said = []
     refusal = pytest.raises(InputError, match="standard input: 2 of its lines")
     with caplog.at_level(logging.WARNING, "dans"), refusal:
-        said.extend(dialogue.converse(form, given))
+        said.extend(answers.answer_stream(form, given))
     assert "standard input:3: head: unknown name 'adda'; did you mean 'ada'?" in caplog.text
     assert "standard input:4: byte 1 of the line, 0xff, is not UTF-8" in caplog.text
     assert len(said) == 5, "a head and a reply to each line that is not empty"
@@ -262,16 +258,16 @@ def test_each_line_is_answered_before_the_next_is_read(kg: KnowledgeGraph) -> No
             read.append(line)
             yield line
 
-    talk = dialogue.converse(JsonLines(predictor_of(kg), Wish()), lines())
-    next(talk)
-    assert json.loads(next(talk))["head"] == "ada"
+    texts = answers.answer_stream(JsonLines(predictor_of(kg), QueryOptions()), lines())
+    next(texts)
+    assert json.loads(next(texts))["head"] == "ada"
     assert len(read) == 1
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run on a user's own triples, and files of queries."""
-    folder = tmp_path_factory.mktemp("talk")
+    folder = tmp_path_factory.mktemp("predict")
     (folder / "triples").mkdir()
     for split in ("train", "valid", "test"):
         lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
@@ -290,7 +286,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--head", "e1", "--tail", "e2", "--top", "2"], ["(e1, ?, e2)", "rank  relation"]),
         (["--head", "e1", "--relation", "r0", "--tail", "e2"], ["score", "known", "rank as tail"]),
         (["--file", "good.tsv", "--model", "last"], ["(?, r1, e2)", "(e1, r0, e5)", "last"]),
-        (["--file", "good.tsv", "--ranks", "--csv"], ["asked,head,relation,tail,rank"]),
+        (["--file", "good.tsv", "--ranks", "--csv"], ["target,head,relation,tail,rank"]),
         (["--file", "good.tsv", "--json"], ['"answers": [{"rank": 1']),
     ],
 )
@@ -304,15 +300,15 @@ def test_the_script_answers(folder: Path, options: list[str], expected: list[str
 
 def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
     given = 'e1\tr0\ne1\tr7\n{"relation": "r1", "tail": "e2"}\n'
-    with Running("predict.py", "run", "--file", "-", "--json", cwd=folder, given=given) as talk:
-        done = talk.wait()
+    with Running("predict.py", "run", "--file", "-", "--json", cwd=folder, given=given) as running:
+        done = running.wait()
     assert done.returncode == 2
     first, error, last = map(json.loads, done.stdout.splitlines())
     assert first["answers"][0]["rank"] == 1
     assert "standard input:2" in error["error"]
     assert last["tail"] == "e2"
-    told, counted = done.stderr.splitlines()
-    assert told == error["error"]
+    refused, counted = done.stderr.splitlines()
+    assert refused == error["error"]
     assert counted == "error: standard input: 1 of its lines could not be answered"
 
 
@@ -339,10 +335,10 @@ def test_names_that_a_terminal_cannot_write_are_spelt_out(
 def spoil() -> None:
     """Let no score be a number."""
 
-    def ask(*_: object, **__: object) -> None:
+    def predict(*_: object, **__: object) -> None:
         raise FloatingPointError("the score of 'e1' is nan; the model has no answer")
 
-    Predictor.ask = ask  # type: ignore[method-assign]
+    Predictor.predict = predict  # type: ignore[method-assign]
 
 
 def test_scores_that_are_no_numbers_are_not_called_training(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings leave a run for other programs: exactly, whole or not at all."""
+"""Embeddings are exported exactly, whole or not at all."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_npy_holds_the_vectors_and_names_their_rows(run: Path, tmp_path: Path) -> None:
+def test_npy_holds_the_embeddings_and_names_their_rows(run: Path, tmp_path: Path) -> None:
     files = export(run, tmp_path / "out")
     trained = load(run)
     assert sorted(path.name for path in files) == sorted(os.listdir(tmp_path / "out"))
@@ -61,7 +61,7 @@ def test_npy_holds_the_vectors_and_names_their_rows(run: Path, tmp_path: Path) -
 def test_safetensors_holds_tables_names_and_origin(run: Path, tmp_path: Path) -> None:
     export(run, tmp_path / "out", formats=["safetensors"], which="last")
     trained = load(run, which="last")
-    with safe_open(tmp_path / "out" / "vectors.safetensors", framework="pt") as file:
+    with safe_open(tmp_path / "out" / "embeddings.safetensors", framework="pt") as file:
         assert torch.equal(file.get_tensor("entities"), trained.entities)
         assert set(file.keys()) == {"entities", "relations", "inverse_relations"}
         about = file.metadata()
@@ -96,7 +96,7 @@ def test_a_name_stays_on_its_line(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "names.json").read_text("utf-8"))["entities"] == odd
 
 
-def test_bounded_vectors_are_written_as_the_decoder_takes_them(run: Path) -> None:
+def test_bounded_embeddings_are_written_as_the_decoder_takes_them(run: Path) -> None:
     trained = load(run)
     embeddings = Embeddings.of(run)
     triple = trained.kg.train[:1]
@@ -141,7 +141,7 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_script_tells_what_it_wrote(run: Path, tmp_path: Path) -> None:
+def test_the_script_prints_what_it_wrote(run: Path, tmp_path: Path) -> None:
     options = ["--out", "out", "--format", "npy", "--format", "projector"]
     done = run_script("export_vectors.py", run, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

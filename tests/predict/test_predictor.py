@@ -1,4 +1,4 @@
-"""A run is asked: what it answers is what the decoder scores and the evaluator ranks."""
+"""Predictions are what the decoder scores and the evaluator ranks."""
 
 import logging
 import math
@@ -42,7 +42,7 @@ def predictor_of(kg: KnowledgeGraph, name: str = "distmult", **given: bool) -> P
 
 
 def level(kg: KnowledgeGraph, scores: Sequence[float], **given: object) -> Predictor:
-    """A model by which an entity's score is a number of its own, whatever is asked."""
+    """A model by which an entity's score is a number of its own, whatever the query."""
     decoder = DistMult(num_relations=kg.num_relations, dim=2)
     decoder.relation.weight.data[:] = torch.tensor([1.0, 0.0])
     entities = torch.tensor([[1.0, score] for score in scores])
@@ -56,19 +56,19 @@ def names(answers: Sequence[Answer]) -> list[str]:
 
 @pytest.mark.parametrize(("name", "reciprocal"), CODERS)
 def test_ranks_are_those_of_evaluation(kg: KnowledgeGraph, name: str, reciprocal: bool) -> None:
-    ask = predictor_of(kg, name, reciprocal=reciprocal)
+    predictor = predictor_of(kg, name, reciprocal=reciprocal)
     evaluator = Evaluator(kg, "test")
-    ranks = evaluator.ranks(ask.decoder, ask.entities)
+    ranks = evaluator.ranks(predictor.decoder, predictor.entities)
     assert torch.equal(ranks.optimistic, ranks.pessimistic), "no ties, so that there is one answer"
     triples = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
-    for triple, expected in zip(ask.rank(triples), ranks.realistic.tolist(), strict=True):
+    for triple, expected in zip(predictor.rank(triples), ranks.realistic.tolist(), strict=True):
         assert [triple.head_rank, triple.tail_rank] == expected
     for (head, relation, tail), (head_rank, tail_rank) in zip(
         triples, ranks.realistic.tolist(), strict=True
     ):
         sides = (
-            (ask.heads(relation, tail, top=99), head, head_rank),
-            (ask.tails(head, relation, top=99), tail, tail_rank),
+            (predictor.heads(relation, tail, top=99), head, head_rank),
+            (predictor.tails(head, relation, top=99), tail, tail_rank),
         )
         for answers, truth, rank in sides:
             # Its place among the answers that are not known, and itself.
@@ -78,21 +78,21 @@ def test_ranks_are_those_of_evaluation(kg: KnowledgeGraph, name: str, reciprocal
 
 @pytest.mark.parametrize(("name", "reciprocal"), CODERS)
 def test_scores_are_those_of_the_decoder(kg: KnowledgeGraph, name: str, reciprocal: bool) -> None:
-    ask = predictor_of(kg, name, reciprocal=reciprocal)
-    h, r, t = ask.entities[[0]], torch.tensor([1]), ask.entities[[2]]
-    decoder = ask.decoder
+    predictor = predictor_of(kg, name, reciprocal=reciprocal)
+    h, r, t = predictor.entities[[0]], torch.tensor([1]), predictor.entities[[2]]
+    decoder = predictor.decoder
     with torch.no_grad():
         forwards = decoder.score_query(decoder.tail_queries(h, r), t).item()
         backwards = decoder.score_query(decoder.head_queries(r, t), h).item()
     head, relation, tail = kg.entities[0], kg.relations[1], kg.entities[2]
-    (listed,) = [a for a in ask.tails(head, relation, top=99) if a.name == tail]
+    (listed,) = [a for a in predictor.tails(head, relation, top=99) if a.name == tail]
     assert listed.score == pytest.approx(forwards)
-    (listed,) = [a for a in ask.heads(relation, tail, top=99) if a.name == head]
+    (listed,) = [a for a in predictor.heads(relation, tail, top=99) if a.name == head]
     assert listed.score == pytest.approx(backwards)
-    (listed,) = [a for a in ask.relations(head, tail, top=99) if a.name == relation]
+    (listed,) = [a for a in predictor.relations(head, tail, top=99) if a.name == relation]
     assert listed.score == pytest.approx(forwards)
     expected = (forwards + backwards) / 2
-    assert ask.score([(head, relation, tail)])[0].score == pytest.approx(expected)
+    assert predictor.score([(head, relation, tail)])[0].score == pytest.approx(expected)
 
 
 def test_answers_are_sorted_and_numbered(kg: KnowledgeGraph) -> None:
@@ -115,34 +115,36 @@ def test_known_answers_name_their_splits(kg: KnowledgeGraph) -> None:
     assert between == {"knows": (), "owns": ("valid",), "near": ()}
 
 
-@pytest.mark.parametrize("asked", ["heads", "relations", "tails"])
-def test_new_only_leaves_out_what_is_known_and_nothing_else(kg: KnowledgeGraph, asked: str) -> None:
-    ask = predictor_of(kg)
+@pytest.mark.parametrize("target", ["heads", "relations", "tails"])
+def test_new_only_leaves_out_what_is_known_and_nothing_else(
+    kg: KnowledgeGraph, target: str
+) -> None:
+    predictor = predictor_of(kg)
     query = {
         "heads": Query(relation="knows", tail="bob"),
         "relations": Query(head="ada", tail="cup"),
         "tails": Query("ada", "owns"),
-    }[asked]
-    (everything,) = ask.ask([query], top=99)
-    (new,) = ask.ask([query], top=99, new_only=True)
+    }[target]
+    (everything,) = predictor.predict([query], top=99)
+    (new,) = predictor.predict([query], top=99, new_only=True)
     assert any(answer.known for answer in everything)
     assert names(new) == [answer.name for answer in everything if not answer.known]
     assert [answer.rank for answer in new] == list(range(1, len(new) + 1))
-    (two,) = ask.ask([query], top=2, new_only=True)
+    (two,) = predictor.predict([query], top=2, new_only=True)
     assert two == new[:2]
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 5, 99])
 def test_of_equal_scores_the_smaller_id_comes_first(kg: KnowledgeGraph, top: int) -> None:
-    ask = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+    predictor = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
     expected = [kg.entities[i] for i in (1, 3, 7, 0, 2, 4, 6, 5)]
-    assert names(ask.tails("ada", "near", top=top)) == expected[:top]
+    assert names(predictor.tails("ada", "near", top=top)) == expected[:top]
 
 
 def test_ties_of_a_rank_count_half_as_in_evaluation(kg: KnowledgeGraph) -> None:
-    ask = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
+    predictor = level(kg, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0])
     triples = [("ada", "near", kg.entities[i]) for i in (1, 3, 7, 0, 2, 4, 6, 5)]
-    assert [triple.tail_rank for triple in ask.rank(triples)] == [2.0] * 3 + [5.5] * 4 + [8.0]
+    assert [triple.tail_rank for triple in predictor.rank(triples)] == [2.0] * 3 + [5.5] * 4 + [8.0]
     constant = level(kg, [1.0] * 8)
     decoder, entities = constant.decoder, torch.zeros_like(constant.entities)
     expected = Evaluator(kg, "test").ranks(decoder, entities).realistic.tolist()
@@ -151,13 +153,13 @@ def test_ties_of_a_rank_count_half_as_in_evaluation(kg: KnowledgeGraph) -> None:
     assert [[triple.head_rank, triple.tail_rank] for triple in ranked] == expected
 
 
-def test_entities_with_equal_vectors_have_equal_scores() -> None:
+def test_entities_with_equal_embeddings_have_equal_scores() -> None:
     count = 1001
     kg = KnowledgeGraph.of([(f"e{i}", "r", f"e{i + 1}") for i in range(count - 1)])
     torch.manual_seed(0)
     entities = torch.randn(1, 50).repeat(count, 1)
-    ask = Predictor(kg, DistMult(num_relations=1, dim=50), entities)
-    assert names(ask.tails("e7", "r", top=count)) == list(kg.entities.names)
+    predictor = Predictor(kg, DistMult(num_relations=1, dim=50), entities)
+    assert names(predictor.tails("e7", "r", top=count)) == list(kg.entities.names)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,7 @@ def wide() -> KnowledgeGraph:
 
 
 @pytest.mark.parametrize("name", list(DECODERS))
-def test_answers_hang_neither_on_the_budget_nor_on_company(
+def test_answers_depend_neither_on_the_budget_nor_on_other_queries(
     wide: KnowledgeGraph, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = predictor_of(wide, name)
@@ -175,82 +177,88 @@ def test_answers_hang_neither_on_the_budget_nor_on_company(
     queries = [Query(f"e{i}", "r0") for i in range(60)]
     queries += [Query(relation="r1", tail="e7"), Query(head="e1", tail="e2")]
     held = watch(few, monkeypatch)
-    together = few.ask(queries, top=4)
+    together = few.predict(queries, top=4)
     assert sum(held) == len(queries)
     assert len(held) > 3
     assert max(held) * 8 * wide.num_entities < 9_000_000
     for i in (0, 59, 60, 61):
-        (alone,) = usual.ask([queries[i]], top=4)
+        (alone,) = usual.predict([queries[i]], top=4)
         assert names(together[i]) == names(alone)
         assert [a.score for a in together[i]] == pytest.approx([a.score for a in alone])
     triples = [(f"e{i}", "r0", "e5") for i in range(40)]
-    ranks = [[(f.head_rank, f.tail_rank) for f in ask.rank(triples)] for ask in (few, usual)]
+    ranks = [
+        [(f.head_rank, f.tail_rank) for f in predictor.rank(triples)] for predictor in (few, usual)
+    ]
     assert ranks[0] == ranks[1]
 
 
-def watch(ask: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def watch(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many queries are scored at a time, from here on."""
-    held, scores = [], ask._scores
+    held, scores = [], predictor._scores
 
     def watched(ids: Tensor, column: int) -> Tensor:
         held.append(len(ids))
         return scores(ids, column)
 
-    monkeypatch.setattr(ask, "_scores", watched)
+    monkeypatch.setattr(predictor, "_scores", watched)
     return held
 
 
 def test_a_budget_that_holds_no_query_is_refused(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg)
-    ask.budget = Budget(10)
+    predictor = predictor_of(kg)
+    predictor.budget = Budget(10)
     with pytest.raises(InputError, match="memory_budget: expected at least"):
-        ask.tails("ada", "owns")
+        predictor.tails("ada", "owns")
 
 
 def test_memory_that_gives_out_changes_no_answer(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = predictor_of(kg)
+    predictor = predictor_of(kg)
     queries = [Query("ada", "owns"), Query("bob", "owns"), Query("cy", "owns")]
-    expected, scores = ask.ask(queries), ask._scores
+    expected, scores = predictor.predict(queries), predictor._scores
 
     def scarce(ids: Tensor, column: int) -> Tensor:
         if len(ids) > 1:
             raise MemoryError
         return scores(ids, column)
 
-    monkeypatch.setattr(ask, "_scores", scarce)
-    assert [names(answers) for answers in ask.ask(queries)] == [names(a) for a in expected]
+    monkeypatch.setattr(predictor, "_scores", scarce)
+    assert [names(answers) for answers in predictor.predict(queries)] == [
+        names(a) for a in expected
+    ]
 
 
 def test_nothing_is_dropped_and_modes_stay(kg: KnowledgeGraph) -> None:
     given = {"dropout": 0.5}
     decoder = build(DECODERS, "distmult", given=given, num_relations=3, dim=6).train()
-    ask = Predictor(kg, decoder, torch.randn(kg.num_entities, 6))
-    assert ask.tails("ada", "owns") == ask.tails("ada", "owns")
+    predictor = Predictor(kg, decoder, torch.randn(kg.num_entities, 6))
+    assert predictor.tails("ada", "owns") == predictor.tails("ada", "owns")
     assert decoder.training
 
 
 def test_probabilities_are_calibrated_or_absent(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg)
-    assert {a.probability for a in ask.tails("ada", "owns")} == {None}
-    calibrated = Predictor(kg, ask.decoder, ask.entities, calibration=Platt(a=2.0, b=-1.0))
+    predictor = predictor_of(kg)
+    assert {a.probability for a in predictor.tails("ada", "owns")} == {None}
+    calibrated = Predictor(
+        kg, predictor.decoder, predictor.entities, calibration=Platt(a=2.0, b=-1.0)
+    )
     for answer in calibrated.tails("ada", "owns"):
         expected = 1 / (1 + math.exp(1 - 2 * answer.score))
         assert answer.probability == pytest.approx(expected)
 
 
 def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg, reciprocal=True)
-    ask.calibration = Platt(a=2.0, b=-1.0)
-    listed = ask.tails("ada", "owns", top=1)[0]
-    triple = ask.score([("ada", "owns", listed.name)])[0]
+    predictor = predictor_of(kg, reciprocal=True)
+    predictor.calibration = Platt(a=2.0, b=-1.0)
+    listed = predictor.tails("ada", "owns", top=1)[0]
+    triple = predictor.score([("ada", "owns", listed.name)])[0]
     assert listed.score != pytest.approx(triple.score)
     assert listed.probability == triple.probability
 
 
 @pytest.mark.parametrize(
-    ("asked", "sentence"),
+    ("parts", "sentence"),
     [
         (("adda", "knows", None), "head: unknown name 'adda'; did you mean 'ada'?"),
         (("ada", "know", None), "relation: unknown name 'know'; did you mean 'knows'?"),
@@ -262,44 +270,44 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
     ],
 )
 def test_queries_that_cannot_be_answered_are_refused(
-    kg: KnowledgeGraph, asked: tuple[str, str, str], sentence: str
+    kg: KnowledgeGraph, parts: tuple[str, str, str], sentence: str
 ) -> None:
     with pytest.raises(InputError) as refusal:
-        predictor_of(kg).ask([Query(*asked)])
+        predictor_of(kg).predict([Query(*parts)])
     assert sentence in str(refusal.value)
 
 
 def test_wrong_triples_and_tops_are_refused(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg)
+    predictor = predictor_of(kg)
     good = ("ada", "knows", "bob")
     with pytest.raises(InputError, match=r"triples\[1\]: tail: unknown name 'bop'"):
-        ask.score([good, ("ada", "knows", "bop")])
+        predictor.score([good, ("ada", "knows", "bop")])
     for wrong in (("ada", "knows"), "abc", ("ada", "knows", None)):
         with pytest.raises(InputError, match=r"triples\[0\]: expected three names"):
-            ask.rank([wrong])  # type: ignore[list-item]
+            predictor.rank([wrong])  # type: ignore[list-item]
     with pytest.raises(InputError, match="top: expected at least 1, got 0"):
-        ask.tails("ada", "knows", top=0)
+        predictor.tails("ada", "knows", top=0)
 
 
-def test_nothing_asked_is_nothing_answered(kg: KnowledgeGraph) -> None:
-    ask = predictor_of(kg)
-    assert ask.ask([]) == ask.score([]) == ask.rank([]) == []
+def test_no_queries_have_no_answers(kg: KnowledgeGraph) -> None:
+    predictor = predictor_of(kg)
+    assert predictor.predict([]) == predictor.score([]) == predictor.rank([]) == []
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_scores_that_are_no_numbers_are_refused(kg: KnowledgeGraph, wrong: float) -> None:
-    ask = level(kg, [0.0, 1.0, wrong, 3.0, 4.0, 5.0, 6.0, 7.0])
+    predictor = level(kg, [0.0, 1.0, wrong, 3.0, 4.0, 5.0, 6.0, 7.0])
     with pytest.raises(FloatingPointError, match=f"the score of {kg.entities[2]!r} is"):
-        ask.tails("bob", "near")
+        predictor.tails("bob", "near")
     with pytest.raises(FloatingPointError):
-        ask.rank([("bob", "near", "cy")])
+        predictor.rank([("bob", "near", "cy")])
     with pytest.raises(FloatingPointError, match="no finite number"):
-        ask.score([("bob", "near", kg.entities[2])])
+        predictor.score([("bob", "near", kg.entities[2])])
 
 
 def test_large_finite_scores_are_numbers(kg: KnowledgeGraph) -> None:
-    ask = level(kg, [3e38, 2e38, 3e38, 1e38, 0.0, 0.0, 0.0, 0.0])
-    assert names(ask.tails("bob", "near", top=3)) == [kg.entities[i] for i in (0, 2, 1)]
+    predictor = level(kg, [3e38, 2e38, 3e38, 1e38, 0.0, 0.0, 0.0, 0.0])
+    assert names(predictor.tails("bob", "near", top=3)) == [kg.entities[i] for i in (0, 2, 1)]
 
 
 def test_what_does_not_print_is_written_in_words() -> None:
@@ -334,7 +342,7 @@ decoder = { name = "complex", reciprocal = true }
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two trained runs on a user's own triples, by what trained them."""
-    folder = tmp_path_factory.mktemp("asked")
+    folder = tmp_path_factory.mktemp("predicted")
     (folder / "triples").mkdir()
     for split in SPLITS:
         lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
@@ -349,28 +357,28 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["dans", "baselines"])
-def test_runs_of_every_kind_are_asked(runs: dict[str, Path], kind: str) -> None:
-    ask = Predictor.load(runs[kind])
+def test_runs_of_every_kind_predict(runs: dict[str, Path], kind: str) -> None:
+    predictor = Predictor.load(runs[kind])
     trained = load(runs[kind])
     triples = trained.kg.test
     entities, relations = trained.kg.entities, trained.kg.relations
     named = [(entities[h], relations[r], entities[t]) for h, r, t in triples.tolist()]
-    said = ask.score(named)
+    said = predictor.score(named)
     expected = logits(trained.model.decoder, trained.entities, triples).tolist()
     assert [triple.score for triple in said] == pytest.approx(expected)
     assert all("test" in triple.known for triple in said)
     assert {triple.probability for triple in said} == {None}
-    assert str(runs[kind]) in ask.about
-    assert f"best checkpoint, step {trained.step}" in ask.about
+    assert str(runs[kind]) in predictor.about
+    assert f"best checkpoint, step {trained.step}" in predictor.about
 
 
-def test_either_checkpoint_is_asked(runs: dict[str, Path]) -> None:
+def test_either_checkpoint_predicts(runs: dict[str, Path]) -> None:
     assert "last checkpoint" in Predictor.load(runs["dans"], which="last").about
     with pytest.raises(InputError, match="method: unknown name 'plat'"):
         Predictor.load(runs["dans"], method="plat")
 
 
-def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
+def test_encoding_for_prediction_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
     kg = load(runs["dans"]).kg
     for norm in ("relation", "node", "code"):
         ours = MessageGraph.of(kg.train, kg.num_entities, kg.num_relations, norm)
@@ -380,7 +388,7 @@ def test_encoding_for_use_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_asking_loads_neither_dgl_nor_what_draws_or_downloads(runs: dict[str, Path]) -> None:
+def test_predicting_loads_neither_dgl_nor_what_draws_or_downloads(runs: dict[str, Path]) -> None:
     """Seconds for a person who waits for one answer."""
     code = (
         "import sys; from dans.cli import parsing; from dans.predict import Predictor, answers;"
@@ -397,25 +405,25 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def test_a_calibrated_run_tells_probabilities(labelled: Path) -> None:
+def test_a_calibrated_run_has_probabilities(labelled: Path) -> None:
     calibrate(labelled)
     before = sorted(path.name for path in labelled.iterdir())
     for method in ("platt", "isotonic"):
-        ask = Predictor.load(labelled, method=method)
-        listed = ask.tails("e0", "r0", top=3)
-        triples = [ask.ids(Query("e0", "r0", answer.name)) for answer in listed]
+        predictor = Predictor.load(labelled, method=method)
+        listed = predictor.tails("e0", "r0", top=3)
+        triples = [predictor.ids(Query("e0", "r0", answer.name)) for answer in listed]
         expected = probabilities(labelled, torch.tensor(triples), method=method)
         assert [answer.probability for answer in listed] == pytest.approx(expected.tolist())
     assert sorted(path.name for path in labelled.iterdir()) == before, "asking writes nothing"
 
 
 def test_a_line_labelled_false_is_not_known(labelled: Path) -> None:
-    ask = Predictor.load(labelled)
-    kg = ask.kg
+    predictor = Predictor.load(labelled)
+    kg = predictor.kg
     lines, holds = kg.lines("test")
     for row, truth in zip(lines[:40].tolist(), holds[:40].tolist(), strict=True):
         triple = (kg.entities[row[0]], kg.relations[row[1]], kg.entities[row[2]])
-        assert ("test" in ask.score([triple])[0].known) is truth
+        assert ("test" in predictor.score([triple])[0].known) is truth
 
 
 def test_without_scikit_learn_there_are_scores_and_a_word_why(
@@ -424,7 +432,7 @@ def test_without_scikit_learn_there_are_scores_and_a_word_why(
     for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
         monkeypatch.setitem(sys.modules, name, None)
     with caplog.at_level(logging.WARNING, "dans"):
-        ask = Predictor.load(labelled)
-    assert ask.tails("e0", "r0")[0].probability is None
+        predictor = Predictor.load(labelled)
+    assert predictor.tails("e0", "r0")[0].probability is None
     assert "dans[calibration]" in caplog.text
     assert "without probabilities" in caplog.text

@@ -62,7 +62,7 @@ def test_worst_answers_come_first_and_queries_once(predictor: Predictor, ranks: 
     assert found[0].rank == float(ranks.realistic.max())
     assert [one.rank for one in found] == sorted((one.rank for one in found), reverse=True)
     assert len({one.query for one in found}) == len(found)
-    assert {one.query.asked for one in found} == {"head", "tail"}
+    assert {one.query.target for one in found} == {"head", "tail"}
 
 
 def test_answers_are_the_highest_scores_with_known_ones_marked(
@@ -90,7 +90,7 @@ def test_no_relation_fills_the_table(
 ) -> None:
     monkeypatch.setattr(mistakes, "SAME", 1)
     found = worst(predictor, ranks)
-    kinds = [(one.query.relation, one.query.asked) for one in found]
+    kinds = [(one.query.relation, one.query.target) for one in found]
     assert len(set(kinds)) == len(kinds)
 
 

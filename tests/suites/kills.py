@@ -127,8 +127,8 @@ def stopped(folder: Path, out: Path, recipe: str = "pretrain", *, save: int = 6)
 
 def assert_one_sentence(done: Any, *parts: str, status: int = 2) -> None:
     assert done.returncode == status, done.stderr
-    told = [line for line in done.stderr.splitlines() if not line.startswith("starting from")]
-    assert len(told) == 1, done.stderr
-    assert told[0].startswith("error: ")
+    messages = [line for line in done.stderr.splitlines() if not line.startswith("starting from")]
+    assert len(messages) == 1, done.stderr
+    assert messages[0].startswith("error: ")
     for part in parts:
-        assert part in told[0]
+        assert part in messages[0]

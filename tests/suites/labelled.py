@@ -63,15 +63,15 @@ def labelled_recipe(
     quoted = ", ".join(f'"{split}"' for split in labelled)
     card = CARD.format(name=name, labelled=quoted)
     for split, lines in triples().items():
-        kept = [
+        some = [
             f"{text}\t{1 if holds else -1}" if split in labelled else text
             for text, holds in lines
             if holds or split in labelled
         ]
-        text = "".join(f"{line}\n" for line in kept)
+        text = "".join(f"{line}\n" for line in some)
         (files / f"{split}.tsv").write_text(text)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        card += f'[{split}]\nlines = {len(kept)}\nsha256 = "{digest}"\n'
+        card += f'[{split}]\nlines = {len(some)}\nsha256 = "{digest}"\n'
     (folder / f"{name}.toml").write_text(card)
     monkeypatch.setenv("DANS_DATASETS", str(folder / "datasets"))
     recipe = folder / "recipe.toml"

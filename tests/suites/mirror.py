@@ -12,7 +12,7 @@ def digest(data: bytes) -> str:
 
 
 class Mirror:
-    """A server on this machine: answers by path, or with 500 as often as told to."""
+    """A server on this machine: answers by path, or with 500 a given number of times."""
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
