@@ -1,4 +1,4 @@
-# make demo    train on UMLS, with and without DANS, judge it, ask it, see it
+# make demo    train on UMLS, with and without DANS, evaluate it, query it, see it
 # make test    linters, types, all tests
 # make lint    linters and types alone
 # make bench   our times and memory beside other libraries'

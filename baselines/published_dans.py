@@ -95,13 +95,13 @@ class PublishedDANS(NegativeSampler):
 
     def forward(self, positives: Positives) -> Negatives:
         """The relation pathway's negatives, twice, with the gradient of the model (C3, C5)."""
-        embeddings, replaces_head = self.draw(positives)
-        return Negatives(embeddings.repeat(1, 2, 1), replaces_head.repeat(1, 2))
+        embeddings, corrupt_head = self.draw(positives)
+        return Negatives(embeddings.repeat(1, 2, 1), corrupt_head.repeat(1, 2))
 
     def draw(self, positives: Positives) -> tuple[Tensor, Tensor]:
         """The relation pathway's negatives, (b, k, d), and their sides, (b, k)."""
-        replaces_head = self.coins(positives, self.k // 2)
-        return self.relation_pathway(positives, replaces_head)[0], replaces_head
+        corrupt_head = self.coins(positives, self.k // 2)
+        return self.relation_pathway(positives, corrupt_head)[0], corrupt_head
 
     def generator_loss(self, name: str, positives: Positives) -> Tensor:
         """Loss of a generator, whose FiLM has no part in it, on one negative per triple."""
@@ -204,16 +204,16 @@ class PublishedPathway(nn.Module):
         self.last = nn.Linear(dim, dim)
         self.film = FrozenFiLM(dim)
 
-    def forward(self, positives: Positives, replaces_head: Tensor) -> tuple[Tensor, None]:
+    def forward(self, positives: Positives, corrupt_head: Tensor) -> tuple[Tensor, None]:
         """Generated negatives (b, k, d) for (b, k) sides; nothing beside them."""
         centres = self.centres(positives)
-        centre = pick(centres, replaces_head)
+        centre = pick(centres, corrupt_head)
         x = centre + self.noise * torch.randn_like(centre)
-        modulation = modulate(self.film, centres, replaces_head)
+        modulation = modulate(self.film, centres, corrupt_head)
         for m, (linear, norm) in enumerate(zip(self.hidden, self.norms, strict=True)):
             factor, shift = modulation[m]
             x = F.leaky_relu(linear(x), SLOPE) * factor + shift
-            x = F.leaky_relu(norm(x, replaces_head), SLOPE)
+            x = F.leaky_relu(norm(x, corrupt_head), SLOPE)
         return self.last(x).tanh(), None
 
 
@@ -263,9 +263,9 @@ class SideNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x: Tensor, replaces_head: Tensor) -> Tensor:
+    def forward(self, x: Tensor, corrupt_head: Tensor) -> Tensor:
         """(b, k, d), normalised within each side, from (b, k, d) and (b, k) bool."""
-        rows, side = x.flatten(0, 1), replaces_head.flatten().long()
+        rows, side = x.flatten(0, 1), corrupt_head.flatten().long()
         members = F.one_hot(side, 2).to(x.dtype)
         members = members / members.sum(0).clamp(min=1)
         centred = rows - (members.T @ rows)[side]

@@ -140,7 +140,7 @@ class NegativeEdges:
             positives = self.embeddings(triples)
         negatives = self.learner.draw(positives)
         corrupted = negatives.triples(triples)
-        keep = torch.ones_like(negatives.replaces_head)
+        keep = torch.ones_like(negatives.corrupt_head)
         if negatives.valid is not None and self.invalid == "drop":
             keep = negatives.valid
         elif negatives.valid is not None:

@@ -167,7 +167,7 @@ class DansNegativeSampler(NegativeSampler):
 
     def triples(self, negatives: Negatives, positives: Tensor) -> Tensor:
         """The corrupted triples, (b, k, 3), on the device of ``positives``."""
-        return negatives.triples(positives.to(negatives.replaces_head.device)).to(positives.device)
+        return negatives.triples(positives.to(negatives.corrupt_head.device)).to(positives.device)
 
 
 class Embeddings:

@@ -68,7 +68,7 @@ def gather(
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
     for origin, negatives in sampler.origins(positives).items():
-        chosen = ~negatives.replaces_head
+        chosen = ~negatives.corrupt_head
         if negatives.valid is not None:
             chosen = chosen & negatives.valid
         rows = chosen.nonzero()[:, 0]

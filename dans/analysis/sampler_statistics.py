@@ -40,7 +40,7 @@ class Draws:
     Args:
         triples: (f, 3).
         ids: (f, k) the entities drawn, or those nearest to generated embeddings.
-        replaces_head: (f, k) bool.
+        corrupt_head: (f, k) bool.
         valid: (f, k) bool; False where a negative is masked as a known triple.
         generated: (f, k) bool; True where the embedding is that of no entity.
         margins: (f, k) score of the negative minus that of its triple; None without a model.
@@ -51,7 +51,7 @@ class Draws:
 
     triples: Tensor
     ids: Tensor
-    replaces_head: Tensor
+    corrupt_head: Tensor
     valid: Tensor
     generated: Tensor
     margins: Tensor | None
@@ -203,15 +203,15 @@ def _draw(
         started = time.perf_counter()
         negatives = sampler(batch)
         # Copying waits for the device, which may still be drawing.
-        side = negatives.replaces_head.cpu()
+        side = negatives.corrupt_head.cpu()
         seconds += time.perf_counter() - started
         ids, generated = identify(negatives, entities)
         valid = (
-            torch.ones_like(negatives.replaces_head) if negatives.valid is None else negatives.valid
+            torch.ones_like(negatives.corrupt_head) if negatives.valid is None else negatives.valid
         )
         margins = ids.new_zeros(0)
         if has_model:
-            margins = negatives.scores(batch) - batch.scores(negatives.replaces_head)
+            margins = negatives.scores(batch) - batch.scores(negatives.corrupt_head)
             total, count = distances_within(negatives, valid)
             distances, pairs = distances + total, pairs + count
         parts.append((batch.triples, ids, side, valid, generated, margins))
@@ -231,7 +231,7 @@ def _batch_size(sampler: NegativeSampler, entities: Tensor, most: int) -> int:
 
 def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
     """The shares of negatives that are triples: of each split, and of any."""
-    made = corrupted(draws.triples, draws.ids, draws.replaces_head)[draws.valid]
+    made = corrupted(draws.triples, draws.ids, draws.corrupt_head)[draws.valid]
     splits = {split: kg.known((split,)) for split in SPLITS} | {"any": kg.known()}
     # The filter lies on the device of a sampler that uses it.
     return {name: _share(known.is_known(made.to(known.device))) for name, known in splits.items()}
@@ -239,7 +239,7 @@ def false_negatives(kg: KnowledgeGraph, draws: Draws) -> dict[str, float]:
 
 def distinct(draws: Draws) -> float:
     """Different entities among the negatives of a query, over these; mean over all negatives."""
-    rows = torch.arange(len(draws.ids)).unsqueeze(1) * 2 + draws.replaces_head
+    rows = torch.arange(len(draws.ids)).unsqueeze(1) * 2 + draws.corrupt_head
     pairs = torch.stack((rows, draws.ids), dim=-1)[draws.valid]
     return len(pairs.unique(dim=0)) / max(len(pairs), 1)
 
@@ -253,7 +253,7 @@ def distances_within(negatives: Negatives, valid: Tensor) -> tuple[float, int]:
     """
     columns = evenly(torch.arange(valid.shape[1], device=valid.device), PAIRED)
     embeddings, side, counts = (
-        column[:, columns] for column in (negatives.embeddings, negatives.replaces_head, valid)
+        column[:, columns] for column in (negatives.embeddings, negatives.corrupt_head, valid)
     )
     pair = (side.unsqueeze(1) == side.unsqueeze(2)) & counts.unsqueeze(1) & counts.unsqueeze(2)
     pair = pair & ~torch.eye(len(columns), dtype=torch.bool, device=pair.device)

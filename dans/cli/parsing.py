@@ -235,7 +235,7 @@ def train_and_report(
     """Train by the options of a command; returns its last line of output."""
     config, where = training(args, kind=kind)
     report = train(config, where, resume=args.resume, loggers=args.loggers)
-    return f"{where}: {summary(report)}; judge it with: python scripts/evaluate.py {where}"
+    return f"{where}: {summary(report)}; evaluate it with: python scripts/evaluate.py {where}"
 
 
 def summary(report: EvaluationReport | ClassificationReport | None) -> str:

@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import version
 from types import ModuleType
 
-# Without a backend DGL prints a question, and writes a file into the user's home.
+# Without a backend DGL prompts, and writes a file into the user's home.
 os.environ.setdefault("DGLBACKEND", "pytorch")
 
 # The compiled half of graphbolt exists for a few torch versions only, and dgl 2 refuses to be

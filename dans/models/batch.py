@@ -138,20 +138,20 @@ class Positives:
         rows += [] if self.is_head_query is None else ["is_head_query"]
         return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
 
-    def scores(self, replaces_head: Tensor | None = None) -> Tensor:
+    def scores(self, corrupt_head: Tensor | None = None) -> Tensor:
         """Scores of the triples, by the same query as their negatives.
 
         Args:
-            replaces_head: (b, k) bool, the corrupted positions of the negatives.
+            corrupt_head: (b, k) bool, the corrupted positions of the negatives.
 
         Returns:
             (b, 1); or (b, k) if the two queries of a triple have different scores.
         """
         as_tail = self.score_query(self.tail_query, self.t).unsqueeze(1)
-        if not self.reciprocal or replaces_head is None:
+        if not self.reciprocal or corrupt_head is None:
             return as_tail
         as_head = self.score_query(self.head_query, self.h).unsqueeze(1)
-        return torch.where(replaces_head, as_head, as_tail)
+        return torch.where(corrupt_head, as_head, as_tail)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Negatives:
 
     Args:
         embeddings: (b, k, d).
-        replaces_head: (b, k) bool: is the head the corrupted position?
+        corrupt_head: (b, k) bool: is the head the corrupted position?
         ids: (b, k) rows of the entities; None if any is generated.
         valid: (b, k) bool, False for a known triple, which does not count. None: all count.
         weights: (b, k) weights in the loss, without gradient.
@@ -171,7 +171,7 @@ class Negatives:
     """
 
     embeddings: Tensor
-    replaces_head: Tensor
+    corrupt_head: Tensor
     ids: Tensor | None = None
     valid: Tensor | None = None
     weights: Tensor | None = None
@@ -180,24 +180,24 @@ class Negatives:
     def __post_init__(self) -> None:
         """Check shapes."""
         expected = self.embeddings.shape[:2]
-        for name in ("replaces_head", "ids", "valid", "weights", "partial_ids"):
+        for name in ("corrupt_head", "ids", "valid", "weights", "partial_ids"):
             given = getattr(self, name)
             if given is not None and given.shape != expected:
                 raise ValueError(f"{name}: expected {tuple(expected)}, got {tuple(given.shape)}")
 
     @classmethod
     def of(
-        cls, entities: Tensor, ids: Tensor, replaces_head: Tensor, valid: Tensor | None = None
+        cls, entities: Tensor, ids: Tensor, corrupt_head: Tensor, valid: Tensor | None = None
     ) -> Negatives:
         """Negatives by entity id, with gradients into their rows.
 
         Args:
             entities: (n, d).
             ids: (b, k) rows.
-            replaces_head: (b, k) bool.
+            corrupt_head: (b, k) bool.
             valid: (b, k) bool or None.
         """
-        return cls(F.embedding(ids, entities), replaces_head, ids, valid)
+        return cls(F.embedding(ids, entities), corrupt_head, ids, valid)
 
     def triples(self, positives: Tensor) -> Tensor:
         """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives.
@@ -207,7 +207,7 @@ class Negatives:
         """
         if self.ids is None:
             raise ValueError("generated negatives have no ids; see dans.samplers.nearest")
-        return corrupted(positives, self.ids, self.replaces_head)
+        return corrupted(positives, self.ids, self.corrupt_head)
 
     def scores(self, positives: Positives) -> Tensor:
         """Scores of the corrupted triples, (b, k)."""
@@ -215,10 +215,10 @@ class Negatives:
             # Both queries at once: half the memory traffic of choosing a query per negative.
             queries = torch.stack((positives.tail_query, positives.head_query), dim=-1)
             as_tail, as_head = (self.embeddings @ queries).unbind(-1)
-            scores = torch.where(self.replaces_head, as_head, as_tail)
+            scores = torch.where(self.corrupt_head, as_head, as_tail)
             return scores + positives.shift if positives.shift else scores
         query = torch.where(
-            self.replaces_head.unsqueeze(-1),
+            self.corrupt_head.unsqueeze(-1),
             positives.head_query.unsqueeze(1),
             positives.tail_query.unsqueeze(1),
         )
@@ -233,20 +233,20 @@ def _no_embeddings(query: Tensor, entity: Tensor) -> Tensor:
     raise ValueError("these triples have no embeddings to score; see Positives.of_ids")
 
 
-def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+def corrupted(positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
     """Triples with the head or the tail replaced by other entities.
 
     Args:
         positives: (b, 3).
         ids: (b, k) the new entities.
-        replaces_head: (b, k) bool.
+        corrupt_head: (b, k) bool.
 
     Returns:
         (b, k, 3).
 
     Example:
-        >>> replaces_head = torch.tensor([[True, False]])
-        >>> corrupted(torch.tensor([[0, 7, 1]]), torch.tensor([[5, 6]]), replaces_head)
+        >>> corrupt_head = torch.tensor([[True, False]])
+        >>> corrupted(torch.tensor([[0, 7, 1]]), torch.tensor([[5, 6]]), corrupt_head)
         tensor([[[5, 7, 1],
                  [0, 7, 6]]])
     """
@@ -257,7 +257,7 @@ def corrupted(positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
         heads, relations, tails = positives[part].unsqueeze(1).unbind(-1)
         new, (new_heads, same_relations, new_tails) = ids[part], triples[part].unbind(-1)
         # A choice by bits: branches on random sides are mispredicted, at ten times the cost.
-        mask = replaces_head[part].to(ids.dtype).neg_()
+        mask = corrupt_head[part].to(ids.dtype).neg_()
         torch.bitwise_xor((new ^ heads).bitwise_and_(mask), heads, out=new_heads)
         same_relations.copy_(relations)
         torch.bitwise_xor((new ^ tails).bitwise_and_(mask), new, out=new_tails)

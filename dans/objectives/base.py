@@ -69,7 +69,7 @@ class NegativeSampling(Objective):
         if self.log_negatives is not None:
             self.log_negatives(positives, negatives)
         loss = self.loss(
-            positives.scores(negatives.replaces_head),
+            positives.scores(negatives.corrupt_head),
             negatives.scores(positives),
             negatives.valid,
             negatives.weights,

@@ -62,7 +62,7 @@ class Query:
         return next((p for p, name in zip(PARTS, self.parts, strict=True) if name is None), None)
 
     def __str__(self) -> str:
-        """As a triple; a name that is a question mark stands in quotes."""
+        """As a triple; a name that is ``?`` stands in quotes."""
         names = (repr(name) if name == OPEN else name or OPEN for name in self.parts)
         return f"({', '.join(names)})"
 

@@ -86,7 +86,7 @@ class Mixture(NegativeSampler):
         ids = _joined(known, drawn, torch.int64, -1)
         return Negatives(
             torch.cat([part.embeddings for part in drawn], dim=1),
-            torch.cat([part.replaces_head for part in drawn], dim=1),
+            torch.cat([part.corrupt_head for part in drawn], dim=1),
             ids if complete else None,
             _joined([part.valid for part in drawn], drawn, torch.bool, 1),
             _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype, 1),
@@ -125,7 +125,7 @@ def _joined(
     if all(part is None for part in parts):
         return None
     filled = [
-        torch.full_like(negatives.replaces_head, missing, dtype=dtype) if part is None else part
+        torch.full_like(negatives.corrupt_head, missing, dtype=dtype) if part is None else part
         for part, negatives in zip(parts, drawn, strict=True)
     ]
     return torch.cat(filled, dim=1)

@@ -105,12 +105,12 @@ class CAKE(EntitySampler):
             self.register_buffer(name, value, persistent=False)
         self.uniform = Uniform(k, rounds=rounds)
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates, distinct along the last axis of (b, k) for each side; then any other."""
-        true = replaced(positives, rows, replaces_head)
+        true = replaced(positives, rows, corrupt_head)
         head, tail = slots(positives.triples)[rows].unbind(-1)
-        sets = self.lookup(self.key(torch.where(replaces_head, head, tail), true))
-        positions = distinct(self.sets.num_others(sets, true), replaces_head)
+        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        positions = distinct(self.sets.num_others(sets, true), corrupt_head)
         ids = self.sets.other(sets, true, positions.clamp(min=0))
         return torch.where(positions < 0, any_other(true, len(positives.entities)), ids)
 
@@ -119,11 +119,11 @@ class CAKE(EntitySampler):
         known: KnownTriples,
         positives: Positives,
         ids: Tensor,
-        replaces_head: Tensor,
+        corrupt_head: Tensor,
         valid: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Any other entity in place of what is invalid: ids and valid, (b, k) each."""
-        return self.uniform.redraw(known, positives, ids, replaces_head, valid)
+        return self.uniform.redraw(known, positives, ids, corrupt_head, valid)
 
     def key(self, slot: Tensor, true: Tensor) -> Tensor:
         """The true entity's concepts, and the slot where it is not unique, as a number: (...)."""

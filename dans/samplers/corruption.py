@@ -63,13 +63,13 @@ class EntitySampler(NegativeSampler):
         self.rounds = rounds
 
     @abstractmethod
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Draw an entity for each negative.
 
         Args:
             positives: the batch.
             rows: the triple of the batch that each negative belongs to; broadcasts to (...).
-            replaces_head: (...) bool.
+            corrupt_head: (...) bool.
 
         Returns:
             (...) ids.
@@ -81,22 +81,22 @@ class EntitySampler(NegativeSampler):
 
     def forward(self, positives: Positives) -> Negatives:
         """Negatives with ids, and ``valid`` where there is a filter."""
-        replaces_head = self.sides(positives)
-        rows = torch.arange(len(positives), device=replaces_head.device).unsqueeze(1)
-        ids = self.draw(positives, rows, replaces_head)
+        corrupt_head = self.sides(positives)
+        rows = torch.arange(len(positives), device=corrupt_head.device).unsqueeze(1)
+        ids = self.draw(positives, rows, corrupt_head)
         if self.filter == "none" or self.known is None:
-            return Negatives.of(positives.entities, ids, replaces_head)
-        valid = not_known(self.known, positives.triples, ids, replaces_head)
+            return Negatives.of(positives.entities, ids, corrupt_head)
+        valid = not_known(self.known, positives.triples, ids, corrupt_head)
         if self.filter == "resample":
-            ids, valid = self.redraw(self.known, positives, ids, replaces_head, valid)
-        return Negatives.of(positives.entities, ids, replaces_head, valid)
+            ids, valid = self.redraw(self.known, positives, ids, corrupt_head, valid)
+        return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     def redraw(
         self,
         known: KnownTriples,
         positives: Positives,
         ids: Tensor,
-        replaces_head: Tensor,
+        corrupt_head: Tensor,
         valid: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
@@ -104,7 +104,7 @@ class EntitySampler(NegativeSampler):
         ids, valid = ids.flatten().clone(), valid.flatten().clone()
         slots = (~valid).nonzero().squeeze(1)
         rows = slots // k
-        side, triples = replaces_head.flatten()[slots], positives.triples[rows]
+        side, triples = corrupt_head.flatten()[slots], positives.triples[rows]
         for _ in range(self.rounds):
             if not len(slots):
                 break
@@ -114,7 +114,7 @@ class EntitySampler(NegativeSampler):
             valid.index_copy_(0, slots, clean)
             left = (~clean).nonzero().squeeze(1)
             slots, rows, side, triples = slots[left], rows[left], side[left], triples[left]
-        return ids.view_as(replaces_head), valid.view_as(replaces_head)
+        return ids.view_as(corrupt_head), valid.view_as(corrupt_head)
 
 
 def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
@@ -149,17 +149,17 @@ def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:
     return torch.rand(len(triples), k, device=probability.device) < probability
 
 
-def replaced(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+def replaced(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
     """The entities that negatives replace, for the arguments of ``EntitySampler.draw``: (...)."""
     heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
     # A product instead of a choice: processors cannot predict branches on random sides.
-    side = replaces_head.long()
+    side = corrupt_head.long()
     return torch.addcmul(tails, heads - tails, side, out=side)
 
 
-def uncorrupted(positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+def uncorrupted(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
     """The entities at the other end of the triples, as ``replaced`` takes its arguments: (...)."""
-    return replaced(positives, rows, ~replaces_head)
+    return replaced(positives, rows, ~corrupt_head)
 
 
 def any_other(true: Tensor, n: int) -> Tensor:
@@ -178,16 +178,16 @@ def any_other(true: Tensor, n: int) -> Tensor:
     return drawn.add_(drawn >= true)
 
 
-def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
     """Which corrupted triples are not in the filter set: (b, k) bool.
 
     Args:
         known: the filter set.
         positives: (b, 3).
         ids: (b, k) entities that replace one side.
-        replaces_head: (b, k) bool.
+        corrupt_head: (b, k) bool.
     """
-    return ~known.is_known_corrupted(positives, ids, replaces_head)
+    return ~known.is_known_corrupted(positives, ids, corrupt_head)
 
 
 def positive(option: str, value: int) -> None:

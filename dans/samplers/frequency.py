@@ -87,25 +87,25 @@ class Frequency(Uniform):
         if self.noise == "exact" or negatives.ids is None:
             return negatives
         rows = torch.arange(len(positives), device=negatives.ids.device).unsqueeze(1)
-        true = replaced(positives, rows, negatives.replaces_head) if self.exclude_true else None
-        weights = self.probability(negatives.ids, negatives.replaces_head, true)
+        true = replaced(positives, rows, negatives.corrupt_head) if self.exclude_true else None
+        weights = self.probability(negatives.ids, negatives.corrupt_head, true)
         if self.noise == "weighted":
             weights = weights * (n - self.exclude_true)
         return replace(negatives, weights=weights.to(negatives.embeddings.dtype))
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities by q, or uniformly where they are weighed."""
         if self.noise != "exact":
-            return super().draw(positives, rows, replaces_head)
+            return super().draw(positives, rows, corrupt_head)
         heads, tails = self.cumulative
-        uniform = torch.rand(replaces_head.shape, dtype=heads.dtype, device=heads.device)
-        true = replaced(positives, rows, replaces_head) if self.exclude_true else None
+        uniform = torch.rand(corrupt_head.shape, dtype=heads.dtype, device=heads.device)
+        true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         as_head, as_tail = by_weight(heads, uniform, true), by_weight(tails, uniform, true)
-        return torch.where(replaces_head, as_head, as_tail)
+        return torch.where(corrupt_head, as_head, as_tail)
 
-    def probability(self, ids: Tensor, replaces_head: Tensor, true: Tensor | None = None) -> Tensor:
+    def probability(self, ids: Tensor, corrupt_head: Tensor, true: Tensor | None = None) -> Tensor:
         """q of entities on a side: (...) float64; with ``true``, (...), these are left out of q."""
-        side = (~replaces_head).long()
+        side = (~corrupt_head).long()
         total = self.cumulative[:, -1][side]
         if true is not None:
             total = total - self.counts[side, true]

@@ -117,25 +117,25 @@ class IGAN(Reinforced):
         """Probabilities of a query's entities."""
         return self.num_entities
 
-    def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
+    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draws from p."""
-        true = ends(triples, replaces_head)[1]
+        true = ends(triples, corrupt_head)[1]
 
         def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            rows, ids = self.known_answers(triples[part], replaces_head[part])
+            rows, ids = self.known_answers(triples[part], corrupt_head[part])
             every = torch.arange(len(true[part]), device=true.device)
             return torch.cat((every, rows)), torch.cat((true[part], ids))
 
-        return self.softmax(triples, replaces_head, excluded, None, k)
+        return self.softmax(triples, corrupt_head, excluded, None, k)
 
-    def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
+    def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, in a softmax over itself and all that may be drawn."""
-        true = ends(triples, replaces_head)[1].unsqueeze(1)
+        true = ends(triples, corrupt_head)[1].unsqueeze(1)
 
         def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            return self.known_answers(triples[part], replaces_head[part])
+            return self.known_answers(triples[part], corrupt_head[part])
 
-        return self.softmax(triples, replaces_head, excluded, true, 1)
+        return self.softmax(triples, corrupt_head, excluded, true, 1)
 
     def softmax(
         self, triples: Tensor, side: Tensor, excluded: Excluded, given: Tensor | None, k: int
@@ -149,14 +149,14 @@ class IGAN(Reinforced):
         ids, log_p = Softmax.apply(hidden, weight, bias, excluded, given, k)  # type: ignore[no-untyped-call]
         return Choice(ids, log_p, (entity, r, self.hidden.weight, weight))
 
-    def known_answers(self, triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
+    def known_answers(self, triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
         """Known answers of queries besides the true one, where others are left: flat pairs."""
         if self.filter == "none" or self.known is None:
             return triples.new_empty(0), triples.new_empty(0)
         heads, relations, tails = triples.unbind(-1)
-        true = ends(triples, replaces_head)[1]
+        true = ends(triples, corrupt_head)[1]
         rows = torch.arange(len(triples), device=triples.device)
-        of_head, of_tail = rows[replaces_head], rows[~replaces_head]
+        of_head, of_tail = rows[corrupt_head], rows[~corrupt_head]
         h_rows, h = self.known.heads(relations[of_head], tails[of_head])
         t_rows, t = self.known.tails(heads[of_tail], relations[of_tail])
         rows, answers = torch.cat((of_head[h_rows], of_tail[t_rows])), torch.cat((h, t))
@@ -165,12 +165,12 @@ class IGAN(Reinforced):
         left = torch.bincount(rows, minlength=len(triples)) < self.num_entities - 1
         return rows[left[rows]], answers[left[rows]]
 
-    def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ = tanh(γ + f(e′) − f(e)): (b,)."""
         rows = torch.arange(len(positives), device=ids.device)
-        negative = Scorer(positives)(rows, ids, replaces_head)
+        negative = Scorer(positives)(rows, ids, corrupt_head)
         with torch.no_grad():
-            true = positives.scores(replaces_head.unsqueeze(1)).squeeze(1)
+            true = positives.scores(corrupt_head.unsqueeze(1)).squeeze(1)
         return torch.tanh(self.margin + negative - true)
 
 

@@ -129,64 +129,62 @@ class KBGAN(Reinforced):
         """Numbers in the embeddings of a query's candidates."""
         return self.candidates * self.entities.shape[1]
 
-    def propose(self, triples: Tensor, replaces_head: Tensor) -> Tensor:
+    def propose(self, triples: Tensor, corrupt_head: Tensor) -> Tensor:
         """Uniform candidates: (q, N_c) ids."""
-        true = ends(triples, replaces_head)[1].unsqueeze(1).expand(-1, self.candidates)
+        true = ends(triples, corrupt_head)[1].unsqueeze(1).expand(-1, self.candidates)
         return any_other(true, self.num_entities)
 
-    def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
+    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draws from p."""
-        ids = self.propose(triples, replaces_head)
-        allowed = self.allowed(triples, ids, replaces_head)
-        log_p, decayed = self.log_softmax(triples, replaces_head, ids, allowed)
+        ids = self.propose(triples, corrupt_head)
+        allowed = self.allowed(triples, ids, corrupt_head)
+        log_p, decayed = self.log_softmax(triples, corrupt_head, ids, allowed)
         picks = torch.multinomial(log_p.detach().exp(), k, replacement=True)
         return Choice(ids.gather(1, picks), log_p.gather(1, picks), decayed)
 
-    def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
+    def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, among itself and the candidates."""
-        true = ends(triples, replaces_head)[1].unsqueeze(1)
-        negatives = self.propose(triples, replaces_head)
-        allowed = self.allowed(triples, negatives, replaces_head)
+        true = ends(triples, corrupt_head)[1].unsqueeze(1)
+        negatives = self.propose(triples, corrupt_head)
+        allowed = self.allowed(triples, negatives, corrupt_head)
         log_p, decayed = self.log_softmax(
             triples,
-            replaces_head,
+            corrupt_head,
             torch.cat((true, negatives), dim=1),
             torch.cat((torch.ones_like(allowed[:, :1]), allowed), dim=1),
         )
         return Choice(true, log_p[:, :1], decayed)
 
-    def allowed(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def allowed(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates that may be picked: those not known, or all where all are: (q, N_c) bool."""
-        unknown = self.unknown(triples, ids, replaces_head)
+        unknown = self.unknown(triples, ids, corrupt_head)
         return unknown | ~unknown.any(1, keepdim=True)
 
     def log_softmax(
-        self, triples: Tensor, replaces_head: Tensor, ids: Tensor, allowed: Tensor
+        self, triples: Tensor, corrupt_head: Tensor, ids: Tensor, allowed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """log p over (q, c) ids, of which ``allowed`` may be drawn; and G's embeddings used."""
-        given = F.embedding(ends(triples, replaces_head)[0], self.entities)
+        given = F.embedding(ends(triples, corrupt_head)[0], self.entities)
         r = F.embedding(triples[:, 1], self.relations)
         embeddings = F.embedding(ids, self.entities)
-        if self.generator == "distmult":
-            query = given * r
-        else:
-            query = complex_query(given, r, replaces_head)
+        distmult = self.generator == "distmult"
+        query = given * r if distmult else complex_query(given, r, corrupt_head)
         logits = (embeddings @ query.unsqueeze(-1)).squeeze(-1) / self.temperature
         return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1), (given, r, embeddings)
 
-    def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ = f(e′): (b,)."""
         rows = torch.arange(len(positives), device=ids.device)
-        return Scorer(positives)(rows, ids, replaces_head)
+        return Scorer(positives)(rows, ids, corrupt_head)
 
 
-def complex_query(given: Tensor, r: Tensor, replaces_head: Tensor) -> Tensor:
+def complex_query(given: Tensor, r: Tensor, corrupt_head: Tensor) -> Tensor:
     """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries.
 
     Args:
         given: (q, d) embeddings of the uncorrupted entities, as [real | imaginary].
         r: (q, d), likewise.
-        replaces_head: (q,) bool.
+        corrupt_head: (q,) bool.
 
     Returns:
         (q, d); their dot product with a candidate is Re Σ h r conj(t).
@@ -198,5 +196,5 @@ def complex_query(given: Tensor, r: Tensor, replaces_head: Tensor) -> Tensor:
     """
     re, im = given.chunk(2, dim=-1)
     r_re, r_im = r.chunk(2, dim=-1)
-    r_im = torch.where(replaces_head.unsqueeze(-1), -r_im, r_im)
+    r_im = torch.where(corrupt_head.unsqueeze(-1), -r_im, r_im)
     return torch.cat((re * r_re - im * r_im, re * r_im + im * r_re), dim=-1)

@@ -128,7 +128,7 @@ class Listed(EntitySampler):
                     "missing = uniform draws any other entity there"
                 )
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Listed negatives of the sides corrupted, distinct along the last axis of (b, k).
 
         Raises:
@@ -140,9 +140,9 @@ class Listed(EntitySampler):
         listed = self.queries[position] == keys
         start = self.first[position]
         counts = torch.where(listed, self.first[position + 1] - start, 0)
-        side = replaces_head.long()
+        side = corrupt_head.long()
         listed, start, counts = (x.gather(1, side) for x in (listed, start, counts))
-        picks = distinct(counts, replaces_head)
+        picks = distinct(counts, corrupt_head)
         picks = torch.where(picks < 0, below(counts.clamp(min=1)), picks)
         # Where nothing is listed the pick is arbitrary, and any other entity takes its place.
         ids = self.negatives[(start + picks).clamp(max=len(self.negatives) - 1)]
@@ -152,7 +152,7 @@ class Listed(EntitySampler):
             raise InputError(
                 "file: lists no negative for some triple; missing = uniform draws others"
             )
-        true = replaced(positives, rows, replaces_head)
+        true = replaced(positives, rows, corrupt_head)
         return torch.where(listed, ids, any_other(true, len(positives.entities)))
 
     def get_extra_state(self) -> Tensor:

@@ -158,17 +158,17 @@ class MCNS(NegativeSampler):
                 self.pools = closest(positives.entities.detach(), self.pools.shape[1])
             self.heard += 1
         triples = positives.triples
-        replaces_head = sides(self.side, len(positives), self.k, triples.device)
-        rows = self.state_rows(triples).gather(1, replaces_head.long())
+        corrupt_head = sides(self.side, len(positives), self.k, triples.device)
+        rows = self.state_rows(triples).gather(1, corrupt_head.long())
         slots = torch.arange(self.k, device=rows.device)
-        ids = self.run_chains(positives, self.states[rows, slots].long(), replaces_head)
+        ids = self.run_chains(positives, self.states[rows, slots].long(), corrupt_head)
         if self.training:
             cells = (rows * self.k + slots).flatten()
             chosen = last(cells)
             chosen = chosen[cells[chosen] < (len(self.states) - 1) * self.k]
             self.states.view(-1)[cells[chosen]] = ids.flatten()[chosen].int()
-        valid = None if self.filter == "none" else ~self.rejected(triples, ids, replaces_head)
-        return Negatives.of(positives.entities, ids, replaces_head, valid)
+        valid = None if self.filter == "none" else ~self.rejected(triples, ids, corrupt_head)
+        return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     def state_rows(self, triples: Tensor) -> Tensor:
         """The rows of ``states`` for the tail and the head query of (b, 3) triples: (b, 2)."""
@@ -179,51 +179,51 @@ class MCNS(NegativeSampler):
             return torch.stack((triples[:, 1], triples[:, 1] + self.num_relations), dim=1)
         return torch.zeros_like(triples[:, :2])
 
-    def run_chains(self, positives: Positives, states: Tensor, replaces_head: Tensor) -> Tensor:
+    def run_chains(self, positives: Positives, states: Tensor, corrupt_head: Tensor) -> Tensor:
         """The states of a batch's chains after ``steps`` updates.
 
         Args:
             positives: the batch.
             states: (b, k) where chains start, −1 for a random entity.
-            replaces_head: (b, k) bool.
+            corrupt_head: (b, k) bool.
 
         Returns:
             (b, k) ids.
         """
         triples = positives.triples
         heads, _, tails = triples.unsqueeze(1).unbind(-1)
-        true = torch.where(replaces_head, heads, tails)
+        true = torch.where(corrupt_head, heads, tails)
         rows = torch.arange(len(positives), device=true.device).unsqueeze(1)
         scorer = Scorer(positives, expected=states.numel() * (self.steps + 1))
         sizes = (self.pools < self.num_entities).sum(1)
         # Another triple of the same query may have left a chain at this triple's true entity.
         fresh = (states < 0) | (states == true)
         states = torch.where(fresh, any_other(true, self.num_entities), states)
-        log_pi = self.alpha * scorer(rows, states, replaces_head)
-        rejected = self.rejected(triples, states, replaces_head)
+        log_pi = self.alpha * scorer(rows, states, corrupt_head)
+        rejected = self.rejected(triples, states, corrupt_head)
         log_pi = log_pi.masked_fill(rejected, -torch.inf)
         size = sizes[states]
         for _ in range(self.steps):
             proposed = self.propose(states, size)
             new_size = sizes.index_select(0, proposed.flatten()).view_as(proposed)
-            new_log_pi = self.alpha * scorer(rows, proposed, replaces_head)
+            new_log_pi = self.alpha * scorer(rows, proposed, corrupt_head)
             correction = self.correction(states, proposed, size, new_size).to(log_pi.dtype)
             accept = torch.rand_like(log_pi).log() < new_log_pi - log_pi + correction
             accept &= proposed != true
             # Looking up known triples is slow, so only accepted proposals are.
             row, slot = accept.nonzero(as_tuple=True)
-            ids, side = proposed[row, slot].unsqueeze(1), replaces_head[row, slot].unsqueeze(1)
+            ids, side = proposed[row, slot].unsqueeze(1), corrupt_head[row, slot].unsqueeze(1)
             accept[row, slot] = ~self.rejected(triples[row], ids, side).squeeze(1)
             states = torch.where(accept, proposed, states)
             log_pi = torch.where(accept, new_log_pi, log_pi)
             size = torch.where(accept, new_size, size)
         return states
 
-    def rejected(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def rejected(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Which negatives are known triples that the filter excludes: (b, k) bool."""
         if self.filter == "none" or self.known is None:
-            return torch.zeros_like(replaces_head)
-        return ~not_known(self.known, triples, ids, replaces_head)
+            return torch.zeros_like(corrupt_head)
+        return ~not_known(self.known, triples, ids, corrupt_head)
 
     def propose(self, states: Tensor, size: Tensor) -> Tensor:
         """Proposals y' for states y with |K(y)| of ``size``: (b, k) each."""

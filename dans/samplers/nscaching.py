@@ -136,7 +136,7 @@ class NSCaching(EntitySampler):
             return super().sides(positives)
         return relation_sides(self.head_probability, positives.triples, self.k)
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Ids, uniform over the cache of each query without the true entity; (...)."""
         check_entities(positives, self.num_entities, "caches are of")
         heads, _, tails = positives.triples.unbind(-1)
@@ -144,12 +144,12 @@ class NSCaching(EntitySampler):
         cache = self.cache[self.queries(positives.triples)]
         cache = cache.masked_fill(cache == true, -1).sort(descending=True).values
         count = (cache >= 0).sum(-1)
-        queries = 2 * rows + replaces_head.long()
+        queries = 2 * rows + corrupt_head.long()
         # In float64, u·count stays below count.
         uniform = torch.rand(queries.shape, dtype=torch.float64, device=queries.device)
         pick = (uniform * count.flatten()[queries]).long()
         cached = cache.flatten()[queries * self.size + pick].long()
-        other = any_other(replaced(positives, rows, replaces_head), self.num_entities)
+        other = any_other(replaced(positives, rows, corrupt_head), self.num_entities)
         return torch.where(cached >= 0, cached, other)
 
     def forward(self, positives: Positives) -> Negatives:

@@ -160,15 +160,15 @@ class Reinforced(EntitySampler):
         """Numbers held per query while its negatives are drawn."""
 
     @abstractmethod
-    def choose(self, triples: Tensor, replaces_head: Tensor, k: int) -> Choice:
+    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draw k negatives for each of (q, 3) triples, of which (q,) bool replace the head."""
 
     @abstractmethod
-    def imitate(self, triples: Tensor, replaces_head: Tensor) -> Choice:
+    def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entities and their log-probabilities among G's candidates, with k = 1."""
 
     @abstractmethod
-    def reward(self, positives: Positives, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ of one negative of each triple, without gradient: (b,) from (b,) ids."""
 
     def sides(self, positives: Positives) -> Tensor:
@@ -176,11 +176,11 @@ class Reinforced(EntitySampler):
         return relation_sides(self.head_probability, positives.triples, self.k)
 
     @torch.no_grad()
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Ids (...); negatives of one query are drawn together, and queries in parts."""
         check_entities(positives, self.num_entities, "the generator chooses among")
-        side = replaces_head
-        if rows.shape != (len(replaces_head), 1):
+        side = corrupt_head
+        if rows.shape != (len(corrupt_head), 1):
             rows, side = rows.expand_as(side).reshape(-1, 1), side.reshape(-1, 1)
         needed = torch.stack(((~side).any(1), side.any(1)), dim=1)
         row, head = needed.nonzero(as_tuple=True)
@@ -194,7 +194,7 @@ class Reinforced(EntitySampler):
         ):
             out.copy_(self.choose(part, heads, side.shape[1]).ids)
         drawn[needed] = ids
-        return torch.where(side, drawn[:, 1], drawn[:, 0]).view_as(replaces_head)
+        return torch.where(side, drawn[:, 1], drawn[:, 0]).view_as(corrupt_head)
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase, named after the sampler."""
@@ -221,11 +221,11 @@ class Reinforced(EntitySampler):
             loss = loss + self.l2 * sum(x.square().mean() for x in choice.decayed)
         return loss
 
-    def unknown(self, triples: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Which candidates the filter admits: (q, c) bool from (q, c) ids and (q,) sides."""
         if self.filter == "none" or self.known is None:
             return torch.ones_like(ids, dtype=torch.bool)
-        return not_known(self.known, triples, ids, replaces_head.unsqueeze(1).expand_as(ids))
+        return not_known(self.known, triples, ids, corrupt_head.unsqueeze(1).expand_as(ids))
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
@@ -238,7 +238,7 @@ class Reinforced(EntitySampler):
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}
 
 
-def ends(triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
+def ends(triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
     """The uncorrupted and the true entity of each query, (q,) each.
 
     Example:
@@ -246,4 +246,4 @@ def ends(triples: Tensor, replaces_head: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([1, 2]), tensor([0, 3]))
     """
     heads, _, tails = triples.unbind(-1)
-    return torch.where(replaces_head, tails, heads), torch.where(replaces_head, heads, tails)
+    return torch.where(corrupt_head, tails, heads), torch.where(corrupt_head, heads, tails)

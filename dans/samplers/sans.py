@@ -136,14 +136,14 @@ class SANS(EntitySampler):
         self.pairs = pairs.to(self.pairs.device)
         self.offsets = self._offsets()
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Neighbours of the uncorrupted entities, the replaced ones skipped."""
         n = self.num_entities
         if n != len(positives.entities):
             raise InputError(
                 f"num_entities: neighbourhoods are of {n} entities, not {len(positives.entities)}"
             )
-        elsewhere = self.uniform.draw(positives, rows, replaces_head)
+        elsewhere = self.uniform.draw(positives, rows, corrupt_head)
         if not len(self.pairs):
             return elsewhere
         # One search for each triple and side, not for each negative: (·, 2), for tails and heads.
@@ -156,7 +156,7 @@ class SANS(EntitySampler):
         start = self.offsets[centre]
         size = self.offsets[centre + 1] - start - inside.long()
         skip = torch.where(inside, position, len(self.pairs))
-        start, size, skip = (x[rows, replaces_head.long()] for x in (start, size, skip))
+        start, size, skip = (x[rows, corrupt_head.long()] for x in (start, size, skip))
         # The remainder of a number as wide as this is uniform to one part in 2⁵⁰ and more.
         at = start + torch.randint(2**62, size.shape, device=size.device) % size.clamp(min=1)
         at = (at + (at >= skip)).clamp(max=last)
@@ -167,12 +167,12 @@ class SANS(EntitySampler):
         known: KnownTriples,
         positives: Positives,
         ids: Tensor,
-        replaces_head: Tensor,
+        corrupt_head: Tensor,
         valid: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Draw again from neighbourhoods, then from all entities: ids and valid, (b, k) each."""
-        ids, valid = super().redraw(known, positives, ids, replaces_head, valid)
-        return self.uniform.redraw(known, positives, ids, replaces_head, valid)
+        ids, valid = super().redraw(known, positives, ids, corrupt_head, valid)
+        return self.uniform.redraw(known, positives, ids, corrupt_head, valid)
 
 
 def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:

@@ -42,18 +42,18 @@ class Scorer:
         self.table = self.score_all() if 0 < scores <= min(TABLE, expected) else None
 
     @torch.no_grad()
-    def __call__(self, rows: Tensor, ids: Tensor, replaces_head: Tensor) -> Tensor:
+    def __call__(self, rows: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Scores of candidates; all arguments broadcast.
 
         Args:
             rows: (...) the triples of the batch that are corrupted.
             ids: (...) the entities put in.
-            replaces_head: (...) bool.
+            corrupt_head: (...) bool.
 
         Returns:
             (...) scores.
         """
-        queries = rows + len(self.positives) * replaces_head.long()
+        queries = rows + len(self.positives) * corrupt_head.long()
         if self.table is not None:
             return self.table[queries, ids]
         queries, ids = torch.broadcast_tensors(queries, ids)

@@ -40,6 +40,6 @@ class SelfLoop(EntitySampler):
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known)
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """The uncorrupted entities."""
-        return uncorrupted(positives, rows, replaces_head)
+        return uncorrupted(positives, rows, corrupt_head)

@@ -62,8 +62,8 @@ class Typed(EntitySampler):
         for part in stretches(len(allowed), num_entities):
             self.sets.append(concepts.having(allowed[part]))
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities of the slot's domain or range."""
         head, tail = slots(positives.triples)[rows].unbind(-1)
-        slot = torch.where(replaces_head, head, tail)
-        return self.sets.draw(slot, replaced(positives, rows, replaces_head))
+        slot = torch.where(corrupt_head, head, tail)
+        return self.sets.draw(slot, replaced(positives, rows, corrupt_head))

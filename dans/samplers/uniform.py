@@ -41,17 +41,17 @@ class Uniform(EntitySampler):
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         self.exclude_true = exclude_true
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities with equal probability."""
         n = len(positives.entities)
         if not self.exclude_true:
-            return torch.randint(n, replaces_head.shape, device=replaces_head.device)
+            return torch.randint(n, corrupt_head.shape, device=corrupt_head.device)
         if n < 2:
             raise InputError(f"entities: a negative must be another entity, and there is only {n}")
         # To compare with both ends is faster than to look up first which one is replaced.
-        drawn = torch.randint(n - 1, replaces_head.shape, device=replaces_head.device)
+        drawn = torch.randint(n - 1, corrupt_head.shape, device=corrupt_head.device)
         heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
-        same = (drawn == heads) & replaces_head | (drawn == tails) & ~replaces_head
+        same = (drawn == heads) & corrupt_head | (drawn == tails) & ~corrupt_head
         return drawn.masked_fill_(same, n - 1)
 
 
@@ -143,13 +143,13 @@ class Popularity(Uniform):
         totals = running_total(mentions, num_entities, smoothing=smoothing, exponent=exponent)
         self.register_buffer("cumulative", totals, persistent=False)
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities by weight."""
         totals, n = self.cumulative, len(positives.entities)
         if n != len(totals):
             raise InputError(f"num_entities: counts are of {len(totals)} entities, not {n}")
-        uniform = torch.rand(replaces_head.shape, dtype=totals.dtype, device=replaces_head.device)
-        true = replaced(positives, rows, replaces_head) if self.exclude_true else None
+        uniform = torch.rand(corrupt_head.shape, dtype=totals.dtype, device=corrupt_head.device)
+        true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         return by_weight(totals, uniform, true)
 
 

@@ -61,7 +61,7 @@ class NegativesLog:
         self.step += 1
         self.folder.mkdir(parents=True, exist_ok=True)
         new = not self.part.exists()
-        size = max(1, LINES // max(1, negatives.replaces_head.shape[1]))
+        size = max(1, LINES // max(1, negatives.corrupt_head.shape[1]))
         # No time and no name in gzip's header: equal runs write equal files.
         try:
             with (
@@ -80,13 +80,11 @@ class NegativesLog:
     def lines(self, positives: Positives, negatives: Negatives, part: slice) -> str:
         """The lines of some triples of a batch."""
         entities, relations = self.kg.entities.names, self.kg.relations.names
-        rows = torch.arange(len(positives), device=negatives.replaces_head.device)[part].unsqueeze(
-            1
-        )
-        true = replaced(positives, rows, negatives.replaces_head[part])
+        rows = torch.arange(len(positives), device=negatives.corrupt_head.device)[part].unsqueeze(1)
+        true = replaced(positives, rows, negatives.corrupt_head[part])
         ids, generated = identify(negatives, positives.entities, part, exclude=true)
         valid = torch.ones_like(generated) if negatives.valid is None else negatives.valid[part]
-        columns = (negatives.replaces_head[part], ids, valid, generated)
+        columns = (negatives.corrupt_head[part], ids, valid, generated)
         triples = positives.triples[part].tolist()
         table = zip(triples, *(column.tolist() for column in columns), strict=True)
         return "".join(

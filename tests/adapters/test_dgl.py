@@ -16,7 +16,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import DANS, Bernoulli, Uniform
-from tests.suites.samplers import DIM, snapshot, triples_as_vectors
+from tests.suites.samplers import DIM, snapshot, triples_as_embeddings
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,7 +151,7 @@ def test_an_edge_without_a_valid_negative_keeps_them() -> None:
 
 
 def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph) -> None:
-    _, table, decoder = triples_as_vectors(kg)
+    _, table, decoder = triples_as_embeddings(kg)
     seen = []
 
     def embeddings(triples: Tensor) -> Positives:
@@ -177,7 +177,7 @@ def test_workers_draw_but_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
     assert sum(drawn) == 3 * 14
     sampler = DANS(DIM, decode="nearest_other")
     with pytest.raises(InputError, match="num_workers: must be 0"):
-        list(workers(g, NegativeEdges(sampler, embeddings=lambda _: triples_as_vectors(kg)[0])))
+        list(workers(g, NegativeEdges(sampler, embeddings=lambda _: triples_as_embeddings(kg)[0])))
 
 
 def workers(g: Any, against: NegativeEdges) -> Iterator[Any]:
@@ -198,7 +198,7 @@ def test_a_sampler_that_cannot_serve_is_refused(make: Any, sentence: str) -> Non
 
 def test_a_choice_without_effect_is_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="embeddings: no effect"):
-        NegativeEdges(Uniform(), embeddings=lambda _: triples_as_vectors(kg)[0])
+        NegativeEdges(Uniform(), embeddings=lambda _: triples_as_embeddings(kg)[0])
     with pytest.raises(InputError, match="relations: no effect beside relation"):
         NegativeEdges(Uniform(), relation="rel", relations={"a": 0})
     with pytest.raises(InputError, match=r"relations: no effect, .* '_TYPE'"):

@@ -9,7 +9,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.samplers import DANS, Mixture, NegativeSampler, Uniform
-from tests.suites.samplers import DIM, snapshot, triples_as_vectors
+from tests.suites.samplers import DIM, snapshot, triples_as_embeddings
 
 
 def dans(**given: object) -> DANS:
@@ -20,10 +20,8 @@ def dans(**given: object) -> DANS:
 class Weighing(Uniform):
     def forward(self, positives: Positives) -> Negatives:
         negatives = super().forward(positives)
-        weights = torch.ones(negatives.replaces_head.shape)
-        return Negatives(
-            negatives.embeddings, negatives.replaces_head, negatives.ids, None, weights
-        )
+        weights = torch.ones(negatives.corrupt_head.shape)
+        return Negatives(negatives.embeddings, negatives.corrupt_head, negatives.ids, None, weights)
 
 
 class Regularized(Uniform):
@@ -32,7 +30,7 @@ class Regularized(Uniform):
 
 
 def test_a_draw_updates_every_phase_and_never_the_model(kg: KnowledgeGraph) -> None:
-    positives, table, _ = triples_as_vectors(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     sampler = dans()
     before, embeddings = snapshot(sampler), table.detach().clone()
     negatives = Learner(sampler).draw(positives)
@@ -47,7 +45,7 @@ def test_phases_learn_where_gradients_are_switched_off(kg: KnowledgeGraph) -> No
     sampler = dans()
     before = snapshot(sampler)
     with torch.no_grad():
-        Learner(sampler).draw(triples_as_vectors(kg)[0])
+        Learner(sampler).draw(triples_as_embeddings(kg)[0])
     assert snapshot(sampler) != before
 
 
@@ -55,14 +53,14 @@ def test_nothing_learns_in_evaluation(kg: KnowledgeGraph) -> None:
     sampler = dans()
     sampler.eval()
     before = snapshot(sampler)
-    Learner(sampler).draw(triples_as_vectors(kg)[0])
+    Learner(sampler).draw(triples_as_embeddings(kg)[0])
     assert snapshot(sampler) == before
 
 
 def test_a_phase_is_updated_with_its_options(kg: KnowledgeGraph) -> None:
     sampler = dans()
     before = snapshot(sampler)
-    Learner(sampler, {"discriminator": {"lr": 0.0}}).draw(triples_as_vectors(kg)[0])
+    Learner(sampler, {"discriminator": {"lr": 0.0}}).draw(triples_as_embeddings(kg)[0])
     moved = {name for name, value in snapshot(sampler).items() if value != before[name]}
     assert (
         moved == {name for name in before if not name.startswith("discriminator")} != before.keys()
@@ -89,7 +87,7 @@ def seen(kg: KnowledgeGraph, move: dict[str, int]) -> list[int]:
         return loss(positives)
 
     sampler.discriminator_loss = watched  # type: ignore[method-assign]
-    Learner(sampler, {"discriminator": move}).draw(triples_as_vectors(kg)[0])
+    Learner(sampler, {"discriminator": move}).draw(triples_as_embeddings(kg)[0])
     return sizes
 
 
@@ -98,7 +96,7 @@ def test_a_loss_that_is_no_number_stops_it(kg: KnowledgeGraph) -> None:
     with torch.no_grad():
         next(sampler.discriminator.parameters()).fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="phase entity_pathway"):
-        Learner(sampler).draw(triples_as_vectors(kg)[0])
+        Learner(sampler).draw(triples_as_embeddings(kg)[0])
 
 
 @pytest.mark.parametrize(

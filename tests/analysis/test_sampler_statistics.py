@@ -25,7 +25,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.samplers import DANS, Mixture, NegativeSampler, Popularity, SelfLoop, Uniform
-from tests.suites.samplers import CASES, make, triples_as_vectors
+from tests.suites.samplers import CASES, make, triples_as_embeddings
 from tests.suites.states import states_equal
 
 
@@ -44,7 +44,7 @@ def without_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
 
 def with_model(kg: KnowledgeGraph) -> Callable[[Tensor], Positives]:
     """The toy triples over free embeddings."""
-    _, table, decoder = triples_as_vectors(kg)
+    _, table, decoder = triples_as_embeddings(kg)
     table = table.detach()
 
     def positives(triples: Tensor) -> Positives:

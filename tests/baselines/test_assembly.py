@@ -52,7 +52,7 @@ def test_the_table_holds_the_objectives_of_dans_too() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
-def test_a_negative_is_trained_and_judged(tmp_path: Path, encoder: str) -> None:
+def test_a_negative_is_trained_and_evaluated(tmp_path: Path, encoder: str) -> None:
     config = configure(recipe_in(tmp_path, encoder), [])
     train(config, tmp_path / "run")
     assert evaluate(tmp_path / "run").both["queries"] == 2

@@ -33,7 +33,7 @@ from tests.suites.samplers import (
     named,
     offering,
     recorded,
-    triples_as_vectors,
+    triples_as_embeddings,
 )
 from tests.suites.toy import RECIPE, lay
 
@@ -117,11 +117,11 @@ def test_film_starts_far_from_no_film() -> None:  # C2
 def test_the_relation_pathway_is_offered_twice(  # C3
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = published(k=5)
     negatives = sampler(positives)
     assert torch.equal(negatives.embeddings[:, :5], negatives.embeddings[:, 5:])
-    assert torch.equal(negatives.replaces_head[:, :5], negatives.replaces_head[:, 5:])
+    assert torch.equal(negatives.corrupt_head[:, :5], negatives.corrupt_head[:, 5:])
     assert set(sampler.origins(positives)) == {"relation pathway"}
     offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
     assert sampler(positives).embeddings.eq(2).all()
@@ -130,7 +130,7 @@ def test_the_relation_pathway_is_offered_twice(  # C3
 def test_the_pathway_is_never_learnt_and_halves_the_loss_of_generated_negatives(  # C4
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = published()
     offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
     before = {k: v.clone() for k, v in sampler.discriminator.state_dict().items()}
@@ -150,7 +150,7 @@ def test_the_model_is_taught_through_the_generator(  # C5
 ) -> None:
     gradients = []
     for seed in (1, 2):
-        positives, table, scorer = triples_as_vectors(kg)
+        positives, table, scorer = triples_as_embeddings(kg)
         torch.manual_seed(seed)
         sampler = PublishedDANS(DIM, k=3)
         pathway = sampler.relation_pathway
@@ -187,7 +187,7 @@ def test_the_norm_is_batch_norm_of_each_side_with_its_epsilon() -> None:  # C6
 
 
 def test_generators_cannot_leave_the_box_of_tanh(kg: KnowledgeGraph) -> None:  # A7
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = published()
     with torch.no_grad():
         sampler.relation_pathway.last.bias.fill_(30.0)
@@ -195,7 +195,7 @@ def test_generators_cannot_leave_the_box_of_tanh(kg: KnowledgeGraph) -> None:  #
 
 
 def test_the_noise_is_a_collapse(kg: KnowledgeGraph) -> None:  # A6
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     assert any("collapsed" in line for line in warnings(published().diagnose(positives)))
 
 
@@ -206,19 +206,19 @@ def test_stacked_heads_are_one_linear_map() -> None:
 
 
 def test_the_reciprocal_throws_heads_far_out(kg: KnowledgeGraph) -> None:  # A4
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     torch.testing.assert_close(relation_centres(positives)[:, 1], positives.t / positives.r)
     near_zero = replace(positives, r=torch.full_like(positives.r, 1e-5))
     assert relation_centres(near_zero)[:, 1].norm() > 1e4
 
 
 def test_the_reciprocal_of_a_rotation_is_the_decoders_query(kg: KnowledgeGraph) -> None:  # A4
-    positives, _, _ = triples_as_vectors(kg, "rotate")
+    positives, _, _ = triples_as_embeddings(kg, "rotate")
     assert torch.equal(relation_centres(positives)[:, 1], positives.head_query)
 
 
 def test_a_reciprocal_needs_an_embedding_to_take_it_of(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     with pytest.raises(InputError, match="needs relation embeddings as wide"):
         relation_centres(replace(positives, r=torch.ones(len(positives), 3)))
 

@@ -290,7 +290,7 @@ def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: Knowledge
     assert torch.equal(positives.triples, kg.train[rows])
     assert negatives.ids is not None
     assert negatives.ids.tolist() == [pool.tolist()] * 2
-    assert negatives.replaces_head.tolist() == [[True, True, False]] * 2
+    assert negatives.corrupt_head.tolist() == [[True, True, False]] * 2
     assert (negatives.valid is None) == (filter == "none")
 
 

@@ -77,7 +77,7 @@ def test_every_decoder_is_asked_as_in_ranking(
     torch.testing.assert_close(found, expected.squeeze(1))
 
 
-def test_a_decoder_that_trains_is_judged_without_dropout_and_keeps_training(
+def test_a_decoder_that_trains_is_evaluated_without_dropout_and_keeps_training(
     kg: KnowledgeGraph,
 ) -> None:
     torch.manual_seed(0)
@@ -90,19 +90,19 @@ def test_a_decoder_that_trains_is_judged_without_dropout_and_keeps_training(
     assert decoder.training
 
 
-def test_verdict_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
+def test_classification_report_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     decoder = DistMult(kg.num_relations, 4)
     graph = labelled(kg)
     classifier = Classifier(graph, "valid")
     entities = torch.randn(kg.num_entities, 4)
-    verdict = classifier(decoder, entities)
+    report = classifier(decoder, entities)
     expected = classification(classifier.scores(decoder, entities), graph.lines("valid")[1])
-    assert verdict.numbers == expected
-    assert verdict.selection_metric == expected["nll"]
-    assert verdict.is_better(expected["nll"] + 0.1)
-    assert not verdict.is_better(expected["nll"])
-    assert f"valid NLL {expected['nll']:.4f}" in verdict.summary()
+    assert report.numbers == expected
+    assert report.selection_metric == expected["nll"]
+    assert report.is_better(expected["nll"] + 0.1)
+    assert not report.is_better(expected["nll"])
+    assert f"valid NLL {expected['nll']:.4f}" in report.summary()
 
 
 def test_lines_of_one_kind_are_refused(kg: KnowledgeGraph) -> None:

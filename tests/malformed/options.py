@@ -77,20 +77,20 @@ CASES: list[Case] = [
         "tabulate.py runs --reference tea",
         "--reference tea",
         "known: toy",
-        change=lambda world: judged(world),
+        change=lambda world: evaluated(world),
     ),
     case(
         "unknown metric",
         "tabulate.py runs --metrics mrrr",
         "--metrics mrrr: known: ",
         "mrr",
-        change=lambda world: judged(world),
+        change=lambda world: evaluated(world),
     ),
     case(
         "no file to write into",
         "tabulate.py runs --write gone.md",
         "gone.md",
-        change=lambda world: judged(world),
+        change=lambda world: evaluated(world),
     ),
     case("neither run nor triples", "inspect_sampler.py --sampler uniform", "--dataset NAME"),
     case(
@@ -150,6 +150,6 @@ CASES: list[Case] = [
 ]
 
 
-def judged(world) -> None:
+def evaluated(world) -> None:
     (world / "runs/toy").mkdir(parents=True)
     (world / "evaluated").rename(world / "runs/toy/seed0")

@@ -85,7 +85,7 @@ def test_rows_have_the_same_gradient_sparse_or_dense():
     assert sparse.coalesce().indices().flatten().tolist() == [0, 2, 4]
 
 
-def test_rows_of_an_encoder_that_listens_move_what_the_whole_moves():
+def test_rows_of_an_encoder_that_uses_the_graph_move_what_the_whole_moves():
     ids = torch.tensor([4, 0, 2])
     grads = []
     for some in (lambda e: e.rows(toy(), ids, sparse=True), lambda e: e(toy())[ids]):

@@ -153,7 +153,7 @@ def test_without_labelled_validation_nothing_is_calibrated(
 
 
 @pytest.mark.usefixtures("no_scikit_learn")
-def test_judging_goes_on_without_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluation_needs_no_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "dans"):
         evaluate(run)
     assert "scikit-learn is missing" in caplog.text
@@ -245,7 +245,7 @@ def test_triples_without_probabilities_are_refused(calibrated: Path) -> None:
         probabilities(calibrated, torch.tensor([0, 0, 1]))
 
 
-def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
+def test_classification_report_is_a_table_of_before_and_after(run: Path) -> None:
     evaluate(run)
     lines = classification_table(kept(run)["classification"])
     assert [line.split()[0] for line in lines[:4]] == ["calibration", "as", "platt", "isotonic"]
@@ -256,15 +256,15 @@ def test_verdict_is_a_table_of_before_and_after(run: Path) -> None:
 
 def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    verdict = train(configure(recipe, ["train.select=nll"]), run)
+    report = train(configure(recipe, ["train.select=nll"]), run)
     lines = RunFolder(run).metrics.read()
     assert all("both" not in line for line in lines), "no entity is ranked"
     best = min(lines, key=lambda line: line["classification"]["nll"])
     state = RunFolder(run).checkpoints.load("best")
     assert state["step"] == best["step"]
     assert state["best"] == {"nll": best["classification"]["nll"], "step": best["step"]}
-    assert verdict is not None
-    assert verdict.metrics() == {"classification": lines[-1]["classification"]}
+    assert report is not None
+    assert report.metrics() == {"classification": lines[-1]["classification"]}
     trained = load(run)
     triples, labels = trained.kg.lines("valid")
     scores = trained.positives(triples).scores().squeeze(1).detach()
@@ -298,19 +298,19 @@ def test_nll_needs_labelled_validation_lines(
 
 
 @pytest.mark.parametrize("select", ["mrr", "nll"])
-def test_dropout_ends_before_a_model_is_judged(select: str, recipe: Path, tmp_path: Path) -> None:
+def test_models_are_evaluated_without_dropout(select: str, recipe: Path, tmp_path: Path) -> None:
     changes = [f"train.select={select}", "decoder.query_dropout=0.5", "train.steps=20"]
-    verdict = train(configure(recipe, changes), tmp_path / "run")
+    report = train(configure(recipe, changes), tmp_path / "run")
     trained = load(tmp_path / "run", which="last")
-    assert verdict is not None
+    assert report is not None
     if select == "mrr":
         decoder = trained.model.decoder.eval()
-        assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == verdict
-        assert evaluate(tmp_path / "run", split="valid", which="last") == verdict
+        assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == report
+        assert evaluate(tmp_path / "run", split="valid", which="last") == report
     else:
         triples, labels = trained.kg.lines("valid")
         scores = trained.positives(triples).scores().squeeze(1).detach()
-        assert nll(scores, labels) == pytest.approx(verdict.selection_metric)
+        assert nll(scores, labels) == pytest.approx(report.selection_metric)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.samplers import DANS, Mixture, SelfLoop, Uniform
-from tests.suites.samplers import CASES, DIM, SamplerSuite, make, triples_as_vectors
+from tests.suites.samplers import CASES, DIM, SamplerSuite, make, triples_as_embeddings
 
 
 class TestEverySampler(SamplerSuite):
@@ -22,19 +22,19 @@ def test_no_sampler_escapes_the_suite() -> None:
 
 
 def test_a_mixture_concatenates_negatives(kg: KnowledgeGraph) -> None:
-    positives, table, _ = triples_as_vectors(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=3), SelfLoop(k=2))
     negatives = mixture(positives)
     assert mixture.k == 5
     assert negatives.ids is not None
     assert negatives.valid is None
     assert torch.equal(negatives.embeddings, table[negatives.ids])
-    uncorrupted = torch.where(negatives.replaces_head, kg.train[:, 2:], kg.train[:, :1])
+    uncorrupted = torch.where(negatives.corrupt_head, kg.train[:, 2:], kg.train[:, :1])
     assert torch.equal(negatives.ids[:, 3:], uncorrupted[:, 3:])
 
 
 def test_a_mixture_has_partial_ids_where_some_were_generated(kg: KnowledgeGraph) -> None:
-    positives, table, _ = triples_as_vectors(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     inner = Mixture(DANS(DIM, k=1), SelfLoop(k=1))
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
         negatives = mixture(positives)
@@ -48,7 +48,7 @@ def test_a_mixture_has_partial_ids_where_some_were_generated(kg: KnowledgeGraph)
 
 
 def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     known = kg.known(("train",))
     negatives = Mixture(SelfLoop(k=2), Uniform(k=20, filter="mask", known=known))(positives)
     assert negatives.valid is not None
@@ -57,7 +57,7 @@ def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGrap
 
 
 def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
     assert [phase.name for phase in mixture.phases()] == [
         "entity_pathway",
@@ -83,14 +83,14 @@ class Weighing(Uniform):
 
     def forward(self, positives: Positives) -> Negatives:
         negatives = super().forward(positives)
-        return replace(negatives, weights=torch.full(negatives.replaces_head.shape, 0.5))
+        return replace(negatives, weights=torch.full(negatives.corrupt_head.shape, 0.5))
 
     def terms(self, positives: Positives) -> dict[str, torch.Tensor]:
         return {"own": positives.h.sum()}
 
 
 def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))
     negatives = mixture(positives)
     assert negatives.weights is not None

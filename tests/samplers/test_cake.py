@@ -109,7 +109,7 @@ def test_negatives_of_a_triple_and_a_side_differ(kg: KnowledgeGraph) -> None:
     for _ in range(20):
         negatives = sampler(Positives.of_ids(kg.train, kg.num_entities))
         assert negatives.ids is not None
-        sides = negatives.replaces_head.tolist()
+        sides = negatives.corrupt_head.tolist()
         for triple, row, side in zip(kg.train.tolist(), negatives.ids.tolist(), sides, strict=True):
             for name, which in (("head", True), ("tail", False)):
                 mine = [e for e, s in zip(row, side, strict=True) if s is which]

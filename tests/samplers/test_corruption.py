@@ -31,9 +31,9 @@ class Counted(EntitySampler):
         super().__init__(k, **given)  # type: ignore[arg-type]
         self.next = first
 
-    def draw(self, positives: Positives, rows: Tensor, replaces_head: Tensor) -> Tensor:
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         self.next += 1
-        shape = torch.broadcast_shapes(rows.shape, replaces_head.shape)
+        shape = torch.broadcast_shapes(rows.shape, corrupt_head.shape)
         return torch.full(shape, self.next - 1)
 
 
@@ -67,7 +67,7 @@ def test_coins_are_fair_and_each_negative_has_its_own() -> None:
 def test_a_fixed_side_draws_nothing(side: str, head: bool) -> None:
     before = torch.get_rng_state()
     assert sides(side, 3, 2, CPU).eq(head).all()
-    assert Counted(4, first=0, side=side)(POSITIVES).replaces_head.eq(head).all()
+    assert Counted(4, first=0, side=side)(POSITIVES).corrupt_head.eq(head).all()
     assert torch.equal(torch.get_rng_state(), before)
 
 

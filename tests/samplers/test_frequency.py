@@ -9,7 +9,7 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import Frequency
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import triples_as_vectors
+from tests.suites.samplers import triples_as_embeddings
 
 DRAWS = 100_000
 #: ada is the head of some triples, pot the tail of others
@@ -41,8 +41,8 @@ def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeG
     assert negatives.ids is not None
     assert negatives.weights is None
     for column, drawn in (
-        (0, negatives.ids[negatives.replaces_head]),
-        (2, negatives.ids[~negatives.replaces_head]),
+        (0, negatives.ids[negatives.corrupt_head]),
+        (2, negatives.ids[~negatives.corrupt_head]),
     ):
         true = int(TRIPLE[0, column]) if exclude_true else None
         assert p_value(drawn, counts(kg, column, true)) > 1e-4
@@ -98,7 +98,7 @@ def test_weighted_expects_what_exact_does(exclude_true: bool, kg: KnowledgeGraph
 def test_published_weighs_less_by_the_number_of_candidates(
     exclude_true: bool, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     drawn = []
     for noise in ("published", "weighted"):
         torch.manual_seed(1)
@@ -119,7 +119,7 @@ def test_a_repeated_triple_counts_again() -> None:
 
 
 def test_weights_are_of_the_negatives_drawn_again(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     known = kg.known()
     negatives = make(kg, noise="weighted", filter="resample", known=known, exclude_true=False)(
         positives
@@ -127,7 +127,7 @@ def test_weights_are_of_the_negatives_drawn_again(kg: KnowledgeGraph) -> None:
     assert negatives.ids is not None
     assert negatives.weights is not None
     share = torch.stack([counts(kg, column, None) for column in (2, 0)]) / len(kg.train)
-    expected = share[negatives.replaces_head.long(), negatives.ids] * kg.num_entities
+    expected = share[negatives.corrupt_head.long(), negatives.ids] * kg.num_entities
     torch.testing.assert_close(negatives.weights, expected.float())
 
 

@@ -12,7 +12,7 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import IGAN, igan, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import gradient, make, triples_as_vectors
+from tests.suites.samplers import gradient, make, triples_as_embeddings
 
 N = 6
 TAIL, HEAD = torch.tensor([False]), torch.tensor([True])
@@ -39,11 +39,11 @@ def repeated(b: int) -> Positives:
     )
 
 
-def probabilities(sampler: IGAN, triples: Tensor, replaces_head: Tensor) -> Tensor:
+def probabilities(sampler: IGAN, triples: Tensor, corrupt_head: Tensor) -> Tensor:
     """Those of all entities, (q, n), from the formula."""
     rows, outputs = [], sampler.output.weight
     for (head, relation, tail), is_head in zip(
-        triples.tolist(), replaces_head.tolist(), strict=True
+        triples.tolist(), corrupt_head.tolist(), strict=True
     ):
         given = tail if is_head else head
         r = relation if is_head else relation + sampler.num_relations
@@ -138,7 +138,7 @@ def test_pretraining_leaves_other_known_answers_out() -> None:
 def test_parts_agree_with_the_whole(
     baseline: str, pretrain: int, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = make("igan", kg, baseline=baseline, pretrain=pretrain, filter="mask").eval()
     parts: list[int] = []
     logits = igan.masked_logits
@@ -170,7 +170,7 @@ def test_parts_agree_with_the_whole(
 def test_nothing_as_large_as_the_probabilities_is_kept_for_the_gradient(
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = make("igan", kg, l2=0, width=3, filter="none")
     kept: list[tuple[int, ...]] = []
 

@@ -14,7 +14,7 @@ from dans.models.decoders import DECODERS
 from dans.registry import build
 from dans.samplers import KBGAN, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import gradient, make, move, triples_as_vectors
+from tests.suites.samplers import gradient, make, move, triples_as_embeddings
 
 N = 6
 
@@ -106,7 +106,7 @@ def test_a_query_has_one_set_of_candidates(monkeypatch: pytest.MonkeyPatch) -> N
     sampler = small(k=500, candidates=2, side="coin")
     negatives = sampler(repeated(30))
     assert negatives.ids is not None
-    for ids, side in zip(negatives.ids, negatives.replaces_head, strict=True):
+    for ids, side in zip(negatives.ids, negatives.corrupt_head, strict=True):
         assert len(ids[side].unique()) <= 2
         assert len(ids[~side].unique()) <= 2
     assert len(negatives.ids.unique()) == N
@@ -116,7 +116,7 @@ def test_a_query_has_one_set_of_candidates(monkeypatch: pytest.MonkeyPatch) -> N
 def test_known_triples_are_not_picked_where_there_is_a_choice(
     policy: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = make("kbgan", kg, filter=policy, candidates=40)
     negatives = sampler(positives)
     assert not kg.known(("train",)).is_known(negatives.triples(kg.train)).any()
@@ -183,7 +183,7 @@ def test_the_reward_is_the_models_score_of_the_negative(head: bool) -> None:
 def test_parts_draw_what_the_whole_would(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = make("kbgan", kg, filter="mask", candidates=3)
     sizes: list[int] = []
     choose = sampler.choose

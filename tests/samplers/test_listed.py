@@ -68,7 +68,7 @@ def test_negatives_are_those_listed_for_the_triple_and_the_side(
     negatives = listed(kg, file, k=200)(triples_of(kg, "ada knows bob"))
     assert negatives.ids is not None
     expected = torch.where(
-        negatives.replaces_head, kg.entities.index("pot"), kg.entities.index("tea")
+        negatives.corrupt_head, kg.entities.index("pot"), kg.entities.index("tea")
     )
     assert torch.equal(negatives.ids, expected)
 

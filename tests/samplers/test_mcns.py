@@ -12,7 +12,7 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import MCNS
 from dans.samplers.mcns import closest, visited, within
-from tests.suites.samplers import make, triples_as_vectors
+from tests.suites.samplers import make, triples_as_embeddings
 
 N = 50
 
@@ -181,7 +181,7 @@ def test_a_chain_resumes_where_its_own_query_left_it() -> None:
     numbers = sampler.queries(triples)
     for triple in range(2):
         for slot in range(6):
-            side = int(negatives.replaces_head[triple, slot])
+            side = int(negatives.corrupt_head[triple, slot])
             assert sampler.states[numbers[triple, side], slot] == negatives.ids[triple, slot]
             assert sampler.states[numbers[triple, 1 - side], slot] == -1
     # With every proposal rejected, a chain stays.
@@ -206,7 +206,7 @@ def test_chains_of_a_relation_are_shared_by_side() -> None:
                 left = [
                     int(negatives.ids[r, slot])
                     for r in rows
-                    if negatives.replaces_head[r, slot] == side
+                    if negatives.corrupt_head[r, slot] == side
                 ]
                 state = int(sampler.states[relation + 3 * side, slot])
                 assert state == (left[-1] if left else -1)
@@ -312,7 +312,7 @@ def test_walks_find_entities_within_two_hops(kg: KnowledgeGraph) -> None:
 
 
 def test_walks_are_drawn_once(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = make("mcns-walks", kg, pool=2)
     before = sampler.state_dict()["pools"].clone()
     for _ in range(3):

@@ -249,11 +249,11 @@ def test_sides_follow_the_relations_unless_fixed() -> None:
     triples = torch.tensor([[0, 0, t] for t in range(1, 10)])
     positives = frozen(torch.zeros(10), triples)
     torch.manual_seed(0)
-    share = sampler_for(positives, k=2000)(positives).replaces_head.double().mean()
+    share = sampler_for(positives, k=2000)(positives).corrupt_head.double().mean()
     assert abs(float(share) - 0.9) < 0.02
-    share = sampler_for(positives, k=2000, side="coin")(positives).replaces_head.double().mean()
+    share = sampler_for(positives, k=2000, side="coin")(positives).corrupt_head.double().mean()
     assert abs(float(share) - 0.5) < 0.02
-    assert sampler_for(positives, side="head")(positives).replaces_head.all()
+    assert sampler_for(positives, side="head")(positives).corrupt_head.all()
 
 
 def test_the_gap_is_that_between_caches_and_triples() -> None:

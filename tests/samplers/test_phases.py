@@ -22,12 +22,12 @@ from tests.suites.samplers import (
     offering,
     seeded,
     snapshot,
-    triples_as_vectors,
+    triples_as_embeddings,
 )
 
 
 def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None:  # A1
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film_weight=1.0)
     film = sampler.pathways["entity"].film
     assert film is not None
@@ -55,7 +55,7 @@ def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None: 
 
 
 def test_a_heavy_penalty_gives_the_generator_without_film(kg: KnowledgeGraph) -> None:  # A1
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     departures = []
     for weight in (0.0, 1e4):
         sampler = seeded(film_weight=weight)
@@ -74,7 +74,7 @@ def test_a_heavy_penalty_gives_the_generator_without_film(kg: KnowledgeGraph) ->
 def test_where_the_discriminator_wins_a_generator_still_has_a_gradient(  # A2
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film_weight=0.0)
     with torch.no_grad():
         sampler.discriminator.adversarial[0].weight.mul_(0.01)
@@ -93,7 +93,7 @@ def test_where_the_discriminator_wins_a_generator_still_has_a_gradient(  # A2
 
 
 def test_a_generator_learns_to_pass_for_an_entity(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
     side = torch.rand(len(positives), 20) < 0.5
     for name, pathway in sampler.pathways.items():
@@ -103,7 +103,7 @@ def test_a_generator_learns_to_pass_for_an_entity(kg: KnowledgeGraph) -> None:
 
 
 def test_film_learns_from_the_first_step_of_its_generator(kg: KnowledgeGraph) -> None:  # C2
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     for name in ("entity", "relation"):
         sampler = seeded()
         film = sampler.pathways[name].film
@@ -121,7 +121,7 @@ def test_film_learns_from_the_first_step_of_its_generator(kg: KnowledgeGraph) ->
 def test_the_discriminator_can_learn_the_pathway_by_heart(  # C4
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     many = positives.slice(0, 10)
     many = replace(
         many,
@@ -142,8 +142,8 @@ def test_the_discriminator_can_learn_the_pathway_by_heart(  # C4
     assert torch.cat(right).double().mean() > 0.95
 
 
-def test_the_discriminator_learns_to_tell_fakes_from_entities(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+def test_the_discriminator_learns_to_tell_generated_from_entities(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
     before = sampler.diagnose(positives)["discriminator_auc"]
     move(named(sampler, "discriminator"), positives, times=100)
@@ -152,17 +152,17 @@ def test_the_discriminator_learns_to_tell_fakes_from_entities(kg: KnowledgeGraph
     assert after["auxiliary_accuracy"] > 0.8
 
 
-def test_the_discriminator_draws_fresh_fakes_for_each_of_its_updates(
+def test_the_discriminator_draws_fresh_negatives_for_each_of_its_updates(
     kg: KnowledgeGraph,
 ) -> None:  # C13
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(noise=1.0)
     assert sampler.discriminator_loss(positives) != sampler.discriminator_loss(positives)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeGraph) -> None:
-    positives, table, scorer = triples_as_vectors(kg)
+    positives, table, scorer = triples_as_embeddings(kg)
     sampler = seeded(**PRESETS[preset])
     owner = {
         "entity_pathway": "entity_pathway.",
@@ -189,7 +189,7 @@ def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeG
 
 
 def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film_weight=2.0, output="residual")
     move(named(sampler, "entity_pathway"), positives, times=3)
     values = []
@@ -207,7 +207,7 @@ def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:
 
 @pytest.mark.slow
 def test_our_generators_neither_collapse_nor_explode(kg: KnowledgeGraph) -> None:  # A7
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(**PRESETS["dans"])
     rates = {"entity_pathway": 3e-4, "relation_pathway": 3e-4, "discriminator": 1e-3}
     optimizers = {

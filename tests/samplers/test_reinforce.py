@@ -11,7 +11,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import IGAN, KBGAN
 from dans.samplers.reinforce import EpochMean, Reinforced, Standardised
-from tests.suites.samplers import changed, gradient, make, move, triples_as_vectors
+from tests.suites.samplers import changed, gradient, make, move, triples_as_embeddings
 
 BOTH = ["igan", "kbgan"]
 
@@ -63,7 +63,7 @@ def test_equal_rewards_have_no_advantage(rewards: list[float]) -> None:
 def test_rewards_count_from_the_update_after_the_last_of_pretraining(
     name: str, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = built(name, kg, pretrain=3)
     rewarded: list[int] = []
 
@@ -81,7 +81,7 @@ def test_rewards_count_from_the_update_after_the_last_of_pretraining(
 def test_pretraining_raises_the_probability_of_the_true_entity(
     name: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = built(name, kg, pretrain=1000)
     side = torch.arange(len(positives)) % 2 == 0
 
@@ -108,7 +108,7 @@ def test_pretraining_raises_the_probability_of_the_true_entity(
 def test_against_a_frozen_model_the_best_candidate_becomes_likely(
     name: str, given: dict[str, Any], kg: KnowledgeGraph
 ) -> None:
-    positives = changed(triples_as_vectors(kg)[0], lambda embeddings: embeddings)
+    positives = changed(triples_as_embeddings(kg)[0], lambda embeddings: embeddings)
     sampler = built(name, kg, k=2000, side="tail", filter="none", pretrain=0, **given)
     scores = positives.score_query(positives.tail_query.unsqueeze(1), positives.entities)
     best = scores.scatter(1, kg.train[:, 2:], -torch.inf).argmax(1, keepdim=True)
@@ -132,7 +132,7 @@ def test_against_a_frozen_model_the_best_candidate_becomes_likely(
 def test_six_updates_are_three_and_three_more_after_a_restart(
     name: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     baseline = "epoch" if name == "kbgan" else "none"
 
     def start() -> tuple[Reinforced, torch.optim.Optimizer]:
@@ -161,7 +161,7 @@ def test_six_updates_are_three_and_three_more_after_a_restart(
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize("pretrain", [0, 9])
 def test_the_gradient_stops_before_the_model(name: str, pretrain: int, kg: KnowledgeGraph) -> None:
-    positives, table, scorer = triples_as_vectors(kg)
+    positives, table, scorer = triples_as_embeddings(kg)
     sampler = built(name, kg, pretrain=pretrain)
     sampler.loss(positives).backward()
     assert table.grad is None
@@ -173,7 +173,7 @@ def test_the_gradient_stops_before_the_model(name: str, pretrain: int, kg: Knowl
 def test_a_triple_without_unknown_negatives_gives_no_gradient(
     name: str, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     triples = torch.tensor([[h, 0, t] for h in range(8) for t in range(8)])
     known = type(kg.known())(triples, 8, kg.num_relations)
     sampler_of = {"igan": IGAN, "kbgan": KBGAN}[name]
@@ -195,13 +195,13 @@ def test_a_triple_without_unknown_negatives_gives_no_gradient(
     assert negatives.valid is not None
     assert not negatives.valid.any()
     assert negatives.ids is not None
-    true = torch.where(negatives.replaces_head, batch.triples[:, :1], batch.triples[:, 2:])
+    true = torch.where(negatives.corrupt_head, batch.triples[:, :1], batch.triples[:, 2:])
     assert not negatives.ids.eq(true).any()
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_weight_decay_shrinks_parameters(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     lengths = []
     for weight in (0.0, 100.0):
         sampler = built(name, kg, l2=weight)
@@ -213,22 +213,22 @@ def test_weight_decay_shrinks_parameters(name: str, kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize(("side", "head"), [("head", 1.0), ("tail", 0.0), ("coin", 0.5)])
 def test_a_side_can_be_chosen(name: str, side: str, head: float, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    share = built(name, kg, side=side, k=200)(positives).replaces_head.double().mean()
+    positives, _, _ = triples_as_embeddings(kg)
+    share = built(name, kg, side=side, k=200)(positives).corrupt_head.double().mean()
     assert abs(float(share) - head) < 0.05 * (side == "coin") + 1e-9
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_heads_of_one_to_many_relations_are_replaced_more(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
-    replaced = built(name, kg, k=400)(positives).replaces_head.double().mean(1)
+    positives, _, _ = triples_as_embeddings(kg)
+    replaced = built(name, kg, k=400)(positives).corrupt_head.double().mean(1)
     owns = kg.train[:, 1] == kg.relations.index("owns")
     assert replaced[owns].mean() > replaced[~owns].mean() + 0.04
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_other_entities_than_the_generator_has_are_refused(name: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = {"igan": IGAN, "kbgan": KBGAN}[name](
         num_entities=9, num_relations=kg.num_relations, triples=kg.train, filter="none"
     )
@@ -273,7 +273,7 @@ def test_updates_per_step_are_the_phases(name: str, kg: KnowledgeGraph) -> None:
 def test_diagnosis_reports_mean_reward_and_entropy(
     name: str, kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = built(name, kg)
     monkeypatch.setattr(sampler, "reward", lambda *_: torch.full((len(positives),), 2.5))
     numbers = sampler.diagnose(positives)

@@ -17,7 +17,7 @@ from dans.samplers import sans as module
 from dans.samplers.sans import SANS
 from dans.training.checkpoint import load_state, save_state
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import triples_as_vectors
+from tests.suites.samplers import triples_as_embeddings
 
 DRAWS = 50_000
 
@@ -162,7 +162,7 @@ def test_heads_come_from_around_the_tail_and_tails_from_around_the_head() -> Non
     negatives = sampler(Positives.of_ids(triples, 30))
     assert negatives.ids is not None
     for ids, side, (head, _, tail) in zip(
-        negatives.ids, negatives.replaces_head, triples.tolist(), strict=True
+        negatives.ids, negatives.corrupt_head, triples.tolist(), strict=True
     ):
         assert ids[side].unique().tolist() == [tail - 2, tail, tail + 2]
         assert ids[~side].unique().tolist() == [head - 2, head, head + 2]
@@ -247,7 +247,7 @@ def test_a_random_choice_of_no_more_neighbours_than_the_limit_is_made(neighbourh
 def test_state_brings_back_neighbourhoods_of_another_size(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
-    triples, _, _ = triples_as_vectors(kg)
+    triples, _, _ = triples_as_embeddings(kg)
     given = {"walks_per_entity": 4, "side": "coin", "filter": "resample", "known": kg.known()}
     sampler, other = make(kg, seed=3, **given), make(kg, seed=4, **given)
     assert len(sampler.pairs) != len(other.pairs)

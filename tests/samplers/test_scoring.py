@@ -9,7 +9,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
 from dans.samplers import scoring
 from dans.samplers.scoring import Scorer, score_gap
-from tests.suites.samplers import triples_as_vectors
+from tests.suites.samplers import triples_as_embeddings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_scores_are_those_of_negatives(
     for name, size in sizes.items():
         monkeypatch.setattr(scoring, name, size)
     for decoder in DECODERS:
-        positives, _, _ = triples_as_vectors(kg, decoder)
+        positives, _, _ = triples_as_embeddings(kg, decoder)
         scorer = Scorer(positives, expected=expected)
         assert (scorer.table is not None) == (expected > 0)
         torch.manual_seed(1)
@@ -41,7 +41,7 @@ def test_scores_are_those_of_negatives(
 def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(
     kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     scores = 2 * len(positives) * kg.num_entities
     assert Scorer(positives, expected=scores).table is not None
     assert Scorer(positives, expected=scores - 1).table is None
@@ -51,7 +51,7 @@ def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(
 
 @pytest.mark.parametrize("reciprocal", [False, True])
 def test_the_gap_is_a_mean_over_all_that_is_stored(reciprocal: bool, kg: KnowledgeGraph) -> None:
-    positives = triples_as_vectors(kg)[0].detach()
+    positives = triples_as_embeddings(kg)[0].detach()
     positives = replace(positives, reciprocal=reciprocal, head_query=2 * positives.head_query)
     torch.manual_seed(0)
     stored = torch.randint(-1, kg.num_entities, (len(positives), 2, 3))

@@ -16,7 +16,7 @@ from dans.samplers import SAMPLERS, SMiLE
 from dans.samplers.entity_types import Concepts, pseudo_types
 from dans.samplers.smile import clustered, log_sums
 from tests.samplers.test_entity_types import occurrences
-from tests.suites.samplers import DIM, move, triples_as_vectors
+from tests.suites.samplers import DIM, move, triples_as_embeddings
 
 
 def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
@@ -101,7 +101,7 @@ def test_the_contrast_is_that_of_the_loop(
     kg = kg if size == "toy" else random_graph()
     frequent = frequent if size == "toy" else frequent / 4
     sampler = smile(kg, clusters=clusters, frequent=frequent, balance=0.6, weight=0.5)
-    positives, table, _ = triples_as_vectors(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     positives = positives.slice(2, 12)
     sets = by_hand(sampler, kg, positives.triples, frequent)
     inter = loss_by_hand(sampler, sets, "inter", table)
@@ -128,7 +128,7 @@ def test_the_settings_meet_negatives_of_both_kinds(kg: KnowledgeGraph) -> None:
 
 
 def test_as_it_comes_the_toy_graph_gives_both_contrasts(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     assert all(value > 0 for value in smile(kg).diagnose(positives).values())
 
 
@@ -164,7 +164,7 @@ def test_no_more_negatives_than_allowed_and_each_as_often(kind: str) -> None:
 def test_parts_of_the_anchors_are_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     kg = random_graph()
     sampler = smile(kg, clusters=3, negatives=5)
-    positives, table, _ = triples_as_vectors(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     found = []
     for elements in (2**24, 100):
         monkeypatch.setattr("dans.samplers.entity_types.ELEMENTS", elements)
@@ -176,7 +176,7 @@ def test_parts_of_the_anchors_are_one_whole(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_embeddings(kg)
     sampler.terms(positives)["contrast"].backward()
     assert table.grad is not None
     anchors = sampler.pairs(kg.train)[:, 0].unique()
@@ -185,7 +185,7 @@ def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
 
 
 def test_the_phase_moves_the_projections_and_no_model(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_embeddings(kg)
     (phase,) = sampler.phases()
     assert phase.name == "projections"
     phase.loss(positives.detach()).backward()
@@ -198,7 +198,7 @@ def total(numbers: dict[str, float]) -> float:
 
 
 def test_both_updates_lower_the_contrast(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), triples_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg), triples_as_embeddings(kg)
     before = sampler.diagnose(positives)
     (gradient,) = torch.autograd.grad(sampler.terms(positives)["contrast"], table)
     moved = replace(positives, entities=(table - 0.1 * gradient).detach())
@@ -220,7 +220,7 @@ def test_both_updates_lower_the_contrast(kg: KnowledgeGraph) -> None:
     ],
 )
 def test_every_option_changes_the_contrast(given: dict[str, float], kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     plain, turned = smile(kg), smile(kg, **given)
     assert not torch.isclose(
         plain.terms(positives)["contrast"], turned.terms(positives)["contrast"]
@@ -254,7 +254,7 @@ def test_triples_outside_the_schema_have_no_anchor(kg: KnowledgeGraph) -> None:
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e3])
 def test_extreme_temperatures_stay_finite(temperature: float, kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg, temperature=temperature), triples_as_vectors(kg)
+    sampler, (positives, table, _) = smile(kg, temperature=temperature), triples_as_embeddings(kg)
     term = sampler.terms(positives)["contrast"]
     (gradient,) = torch.autograd.grad(term, table)
     assert term.isfinite()
@@ -305,7 +305,7 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
 
 
 def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     one, other = smile(kg), smile(kg, seed=1)
     move(one.phases()[0], positives, times=3)
     assert one.diagnose(positives) != other.diagnose(positives)

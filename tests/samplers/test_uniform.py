@@ -12,7 +12,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import Bernoulli, Popularity, Uniform
-from tests.suites.samplers import triples_as_vectors
+from tests.suites.samplers import triples_as_embeddings
 
 DRAWS = 100_000
 
@@ -58,7 +58,7 @@ def test_with_no_other_entity_it_is_refused() -> None:
 
 
 def test_mask_marks_exactly_the_known_triples(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     negatives = Uniform(k=200, filter="mask", known=kg.known())(positives)
     triples = {tuple(triple) for s in ("train", "valid", "test") for triple in kg.split(s).tolist()}
     assert negatives.valid is not None
@@ -70,7 +70,7 @@ def test_mask_marks_exactly_the_known_triples(kg: KnowledgeGraph) -> None:
 
 
 def test_resampling_replaces_what_is_known_and_nothing_else(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     known = kg.known()
     torch.manual_seed(3)
     masked = Uniform(k=200, filter="mask", known=known)(positives)
@@ -145,7 +145,7 @@ def test_bernoulli_replaces_heads_as_often_as_it_says() -> None:
     torch.manual_seed(0)
     triples = torch.tensor([[1, 0, 0], [1, 0, 2], [1, 0, 3]])
     sampler = Bernoulli(k=DRAWS, triples=triples, num_relations=1)
-    share = float(sampler(one_triple(1, 3, 6)).replaces_head.double().mean())
+    share = float(sampler(one_triple(1, 3, 6)).corrupt_head.double().mean())
     assert abs(share - 0.75) < 4 * math.sqrt(0.75 * 0.25 / DRAWS)
 
 

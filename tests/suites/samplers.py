@@ -79,7 +79,7 @@ def listing(kg: KnowledgeGraph, folder: Path) -> str:
     return str(path)
 
 
-def triples_as_vectors(
+def triples_as_embeddings(
     kg: KnowledgeGraph, decoder: str = "distmult", *, dim: int = DIM, seed: int = 0
 ) -> tuple[Positives, Tensor, Decoder]:
     """The training triples with random embeddings: positives, entity embeddings, decoder."""
@@ -160,7 +160,7 @@ def gradient(loss: Tensor, parameters: Any) -> Tensor:
 
 def recorded(sampler: NegativeSampler, kg: KnowledgeGraph) -> list[float]:
     """Three steps of its phases: the losses of each, then sum and sum of squares of its draw."""
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     optimizers = {p.name: torch.optim.Adam(p.parameters, lr=0.01) for p in sampler.phases()}
     torch.manual_seed(1)
     numbers: list[float] = []
@@ -193,15 +193,15 @@ class SamplerSuite:
         return case
 
     def test_negatives_have_the_shapes_promised(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         negatives = sampler(positives)
         assert negatives.embeddings.shape == (len(kg.train), sampler.k, DIM)
-        assert negatives.replaces_head.dtype == torch.bool
+        assert negatives.corrupt_head.dtype == torch.bool
         assert negatives.ids is None or negatives.ids.dtype == torch.int64
         assert negatives.valid is None or negatives.valid.dtype == torch.bool
 
     def test_one_triple_is_a_batch(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         one = positives.slice(3, 4)
         assert sampler(one).embeddings.isfinite().all()
         for phase in sampler.phases():
@@ -211,7 +211,7 @@ class SamplerSuite:
     def test_ids_index_the_embeddings_and_the_relation_stays(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
-        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, table, _) = make(case, kg), triples_as_embeddings(kg)
         negatives = sampler(positives)
         if negatives.ids is None:
             with pytest.raises(ValueError, match="generated"):
@@ -220,20 +220,20 @@ class SamplerSuite:
         assert torch.equal(negatives.embeddings, table[negatives.ids])
         triples = negatives.triples(kg.train)
         true = kg.train.unsqueeze(1).expand_as(triples)
-        side = negatives.replaces_head
+        side = negatives.corrupt_head
         assert torch.equal(triples[..., 1], true[..., 1])
         assert torch.equal(triples[..., 2][side], true[..., 2][side])
         assert torch.equal(triples[..., 0][~side], true[..., 0][~side])
 
     def test_both_sides_are_replaced(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
-        share = sampler(positives).replaces_head.double().mean()
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
+        share = sampler(positives).corrupt_head.double().mean()
         assert 0.2 < share < 0.8
 
     def test_gradient_reaches_the_entities_drawn_and_no_generator(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
-        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, table, _) = make(case, kg), triples_as_embeddings(kg)
         if isinstance(sampler, PublishedDANS):
             assert sampler(positives).embeddings.requires_grad
             return
@@ -247,26 +247,24 @@ class SamplerSuite:
         assert torch.equal(moved, negatives.ids.unique())
 
     def test_dtype_is_kept(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         double = changed(positives, Tensor.double)
         assert sampler.double()(double).embeddings.dtype == torch.float64
 
     def test_the_seed_determines_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         before = {name: value.clone() for name, value in sampler.state_dict().items()}
         drawn = []
         for seed in (1, 1, 2):
             sampler.load_state_dict(before)
             torch.manual_seed(seed)
             negatives = sampler(positives)
-            drawn.append(
-                negatives.embeddings.detach() + 2.0 * negatives.replaces_head.unsqueeze(-1)
-            )
+            drawn.append(negatives.embeddings.detach() + 2.0 * negatives.corrupt_head.unsqueeze(-1))
         assert torch.equal(drawn[0], drawn[1])
         assert not torch.equal(drawn[0], drawn[2])
 
     def test_state_dict_restores_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         for phase in sampler.phases():
             move(phase, positives)
         sampler(positives)
@@ -281,7 +279,7 @@ class SamplerSuite:
         assert all(torch.equal(value, two[name]) for name, value in one.items())
 
     def test_evaluation_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg).eval(), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg).eval(), triples_as_embeddings(kg)
         before = {name: value.clone() for name, value in sampler.state_dict().items()}
         sampler(positives)
         for phase in sampler.phases():
@@ -300,7 +298,7 @@ class SamplerSuite:
         assert len(names) == len(set(names))
 
     def test_a_phase_moves_all_of_its_own_and_no_other(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, table, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, table, _) = make(case, kg), triples_as_embeddings(kg)
         named = {id(p): name for name, p in sampler.named_parameters()}
         for phase in sampler.phases():
             before = snapshot(sampler)
@@ -312,7 +310,7 @@ class SamplerSuite:
         assert table.grad is None
 
     def test_diagnosis_is_finite_and_changes_no_state(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         sampler(positives)
         before, random = sampler.state_dict(), torch.get_rng_state()
         before = {name: value.clone() for name, value in before.items()}
@@ -325,7 +323,7 @@ class SamplerSuite:
 
     def test_works_with_every_decoder(self, case: str, kg: KnowledgeGraph) -> None:
         for decoder in DECODERS:
-            sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg, decoder)
+            sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg, decoder)
             if (case, decoder) == ("published_dans", "rescal"):
                 # The program divides by relation embeddings, and a matrix is none.
                 with pytest.raises(InputError, match="relation embeddings as wide as entities"):
@@ -336,14 +334,14 @@ class SamplerSuite:
             assert sampler(positives).scores(positives).isfinite().all(), decoder
 
     def test_origins_are_named_negatives(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, _) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         origins = sampler.eval().origins(positives)
         assert origins
         assert all(len(negatives.embeddings) == len(positives) for negatives in origins.values())
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_everything_stays_on_the_device_given(self, case: str, kg: KnowledgeGraph) -> None:
-        sampler, (positives, _, scorer) = make(case, kg), triples_as_vectors(kg)
+        sampler, (positives, _, scorer) = make(case, kg), triples_as_embeddings(kg)
         scorer.cuda()
         moved = replace(changed(positives, Tensor.cuda), triples=kg.train.cuda())
         sampler = sampler.cuda()
@@ -351,5 +349,5 @@ class SamplerSuite:
             move(phase, moved)
         negatives = sampler(moved)
         assert negatives.embeddings.is_cuda
-        assert negatives.replaces_head.is_cuda
+        assert negatives.corrupt_head.is_cuda
         sampler.diagnose(moved)

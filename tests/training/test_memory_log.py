@@ -198,7 +198,7 @@ def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_judging_remembers_too(
+def test_evaluation_remembers_too(
     recipe: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(of(recipe("complex")), tmp_path / "run", objectives=OBJECTIVES)

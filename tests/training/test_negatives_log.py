@@ -66,7 +66,7 @@ def test_every_negative_of_every_step_is_written_down(
         for i, (head, relation, tail) in enumerate(positives.triples.tolist()):
             triple = [kg.entities[head], kg.relations[relation], kg.entities[tail]]
             for j, negative in enumerate(negatives.ids[i].tolist()):
-                side = "head" if negatives.replaces_head[i, j] else "tail"
+                side = "head" if negatives.corrupt_head[i, j] else "tail"
                 valid = str(int(negatives.valid[i, j]))
                 expected.append([*triple, side, kg.entities[negative], str(step), valid, "0"])
     assert len(seen) == 4
@@ -203,7 +203,7 @@ def test_a_dump_read_as_a_list_makes_no_triple_its_own_negative(
     )
     negatives = sampler(Positives.of_ids(kg.train, kg.num_entities))
     assert negatives.ids is not None
-    true = torch.where(negatives.replaces_head, kg.train[:, :1], kg.train[:, 2:])
+    true = torch.where(negatives.corrupt_head, kg.train[:, :1], kg.train[:, 2:])
     assert not negatives.ids.eq(true).any()
 
 
@@ -229,7 +229,7 @@ def test_a_dump_is_a_list_of_negatives(kg: KnowledgeGraph, tmp_path: Path) -> No
             v[x] for v, x in zip((kg.entities, kg.relations, kg.entities), triple, strict=True)
         ]
         for side in ("head", "tail"):
-            drawn = negatives.ids[i][negatives.replaces_head[i] == (side == "head")]
+            drawn = negatives.ids[i][negatives.corrupt_head[i] == (side == "head")]
             if query := offered.get((*names, side)):
                 assert {kg.entities[e] for e in drawn.tolist()} <= query
 

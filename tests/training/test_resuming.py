@@ -91,7 +91,7 @@ def test_resumed_run_equals_one_never_stopped_with_every_sampler(
     assert changed == SAMPLERS[name].adaptive
 
 
-def test_a_run_that_goes_on_from_its_start_is_not_judged_there_again(
+def test_a_run_that_goes_on_from_its_start_is_not_evaluated_there_again(
     kg: KnowledgeGraph, tmp_path: Path
 ) -> None:
     trainer(kg, run=RunFolder(tmp_path)).fit(0)

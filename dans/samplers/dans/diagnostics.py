@@ -123,17 +123,17 @@ def nearest_shares(
     positives: Positives, generated: Negatives, known: KnownTriples | None
 ) -> dict[str, float]:
     """Shares of nearest entities that are the uncorrupted one, the true one, or known."""
-    side = generated.replaces_head
+    side = generated.corrupt_head
     every = max(1, side.numel() // COMPARED)
     rows = torch.arange(side.numel(), device=side.device)[::every]
     triples = positives.triples[rows // side.shape[1]]
-    replaces_head = side.flatten()[rows]
+    corrupt_head = side.flatten()[rows]
     ids = nearest(generated.embeddings.flatten(0, 1)[rows], positives.entities)
-    kept = torch.where(replaces_head, triples[:, 2], triples[:, 0])
-    true = torch.where(replaces_head, triples[:, 0], triples[:, 2])
+    kept = torch.where(corrupt_head, triples[:, 2], triples[:, 0])
+    true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
     shares = {"nearest_uncorrupted": ids == kept, "nearest_true": ids == true}
     if known is not None:
-        fresh = not_known(known, triples, ids.unsqueeze(1), replaces_head.unsqueeze(1))
+        fresh = not_known(known, triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
         shares["nearest_known"] = ~fresh.squeeze(1)
     return {name: float(share.double().mean()) for name, share in shares.items()}
 

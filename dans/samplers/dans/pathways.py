@@ -16,33 +16,33 @@ NoiseScale = Literal["absolute", "relative"]
 SAMPLED = 2048
 
 
-def pick(pairs: Tensor, replaces_head: Tensor) -> Tensor:
+def pick(pairs: Tensor, corrupt_head: Tensor) -> Tensor:
     """Take for each generated negative what belongs to its side.
 
     Args:
         pairs: (b, 2, ·), for generated negatives that replace the tail and for those that replace
             the head.
-        replaces_head: (b, k) bool.
+        corrupt_head: (b, k) bool.
 
     Returns:
         (b, k, ·).
     """
-    return torch.where(replaces_head.unsqueeze(-1), pairs[:, 1:], pairs[:, :1])
+    return torch.where(corrupt_head.unsqueeze(-1), pairs[:, 1:], pairs[:, :1])
 
 
-def modulate(film: nn.Module, conditions: Tensor, replaces_head: Tensor) -> Modulation:
+def modulate(film: nn.Module, conditions: Tensor, corrupt_head: Tensor) -> Modulation:
     """Factor and shift of each hidden layer for each generated negative, (b, k, d) each.
 
     Args:
         film: conditions to factors and shifts.
         conditions: (b, 2, d), as in ``pick``.
-        replaces_head: (b, k) bool.
+        corrupt_head: (b, k) bool.
     """
-    if replaces_head.shape[1] == 1:
-        return list(film(pick(conditions, replaces_head)))
+    if corrupt_head.shape[1] == 1:
+        return list(film(pick(conditions, corrupt_head)))
     # Both conditions of a triple once, rather than one of them for each of its k negatives.
     return [
-        (pick(factor, replaces_head), pick(shift, replaces_head))
+        (pick(factor, corrupt_head), pick(shift, corrupt_head))
         for factor, shift in film(conditions)
     ]
 
@@ -83,13 +83,13 @@ class Pathway(nn.Module, ABC):
         return self.noise * sample.std(0, unbiased=False)
 
     def forward(
-        self, positives: Positives, replaces_head: Tensor
+        self, positives: Positives, corrupt_head: Tensor
     ) -> tuple[Tensor, Modulation | None]:
         """Generated negatives (b, k, d) for (b, k) sides, and how their generator was adapted."""
         centres = self.centres(positives)
-        centre = pick(centres, replaces_head)
+        centre = pick(centres, corrupt_head)
         prior = centre + self.deviation(positives.entities) * torch.randn_like(centre)
-        modulation = modulate(self.film, centres, replaces_head) if self.film is not None else None
+        modulation = modulate(self.film, centres, corrupt_head) if self.film is not None else None
         return self.generator(prior, modulation), modulation
 
 

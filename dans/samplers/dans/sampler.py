@@ -147,26 +147,26 @@ class DANS(NegativeSampler):
     def forward(self, positives: Positives) -> Negatives:
         """Generated negatives, the entity pathway's first; no gradient runs back through them."""
         drawn = self.draw(positives).values()
-        embeddings, replaces_head = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
+        embeddings, corrupt_head = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
         if self.decode == "vector":
-            return Negatives(embeddings, replaces_head)
+            return Negatives(embeddings, corrupt_head)
         exclude = None
         if self.decode == "nearest_other":
             exclude = positives.triples[:, ::2].repeat_interleave(self.k, dim=0)
         found = nearest(embeddings.flatten(0, 1), positives.entities, exclude)
-        ids = found.view_as(replaces_head)
+        ids = found.view_as(corrupt_head)
         valid = None
         if self.filter == "mask" and self.known is not None:
-            valid = not_known(self.known, positives.triples, ids, replaces_head)
-        return Negatives.of(positives.entities, ids, replaces_head, valid)
+            valid = not_known(self.known, positives.triples, ids, corrupt_head)
+        return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     @torch.no_grad()
     def draw(self, positives: Positives) -> dict[str, tuple[Tensor, Tensor]]:
         """Each pathway's generated negatives, (b, ·, d), and their sides, (b, ·): 2k in all."""
         drawn = {}
         for name, pathway in self.pathways.items():
-            replaces_head = self.coins(positives, self.k // len(self.pathways))
-            drawn[name] = pathway(positives, replaces_head)[0], replaces_head
+            corrupt_head = self.coins(positives, self.k // len(self.pathways))
+            drawn[name] = pathway(positives, corrupt_head)[0], corrupt_head
         return drawn
 
     def generator_loss(self, name: str, positives: Positives) -> Tensor:

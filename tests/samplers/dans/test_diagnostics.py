@@ -10,7 +10,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
 from dans.samplers.dans.diagnostics import diversity, mean_distance
 from dans.samplers.dans.sampler import PRESETS, warnings
-from tests.suites.samplers import DIM, offering, seeded, triples_as_vectors
+from tests.suites.samplers import DIM, offering, seeded, triples_as_embeddings
 
 
 def test_diversity_is_the_mean_over_pairs_of_one_query() -> None:
@@ -23,7 +23,7 @@ def test_distance_between_entities_leaves_out_an_entity_and_itself() -> None:
 
 
 def test_every_number_of_the_issue_is_reported(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     numbers = seeded(known=kg.known()).diagnose(positives)
     each = (
         "norm_ratio",
@@ -44,7 +44,7 @@ def test_every_number_of_the_issue_is_reported(kg: KnowledgeGraph) -> None:
 def test_without_known_triples_and_a_second_pathway_their_numbers_are_left_out(
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     numbers = seeded(pathways="entity").diagnose(positives)
     assert not {"auxiliary_accuracy", "pathway_cosine", "nearest_known_entity"} & set(numbers)
 
@@ -53,7 +53,7 @@ def fixed(
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph, generated: Any, **given: Any
 ) -> dict[str, float]:
     """The diagnosis where the entity pathway offers what a function of triples and sides says."""
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(known=kg.known(), **given)
     assert sampler.entity_pathway is not None
 
@@ -91,7 +91,7 @@ def test_an_imitator_of_the_truth_is_found_out(
     assert numbers["norm_ratio_entity"] == pytest.approx(1.0, abs=0.3)
 
 
-def test_fakes_that_outscore_the_triple_are_counted(
+def test_generated_negatives_that_outscore_the_triple_are_counted(
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
     def query(triples: Positives, side: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def test_fakes_that_outscore_the_triple_are_counted(
 def test_opposite_pathways_have_opposite_means(
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
     offering(monkeypatch, sampler, {"entity": 1, "relation": -2})
     assert sampler.diagnose(positives)["pathway_cosine"] == pytest.approx(-1)
@@ -115,7 +115,7 @@ def test_opposite_pathways_have_opposite_means(
 def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(  # A6
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     for preset, collapsed in (("paper", True), ("dans", False)):
         found = warnings(seeded(**PRESETS[preset]).diagnose(positives))
         assert any("collapsed" in sentence for sentence in found) == collapsed
@@ -142,6 +142,6 @@ def test_healthy_numbers_give_no_warning() -> None:
 
 
 def test_diagnosis_is_bounded_by_the_triples_given(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     assert seeded().diagnose(positives.slice(0, 1))["norm_ratio_entity"] > 0
     assert positives.h.shape[1] == DIM

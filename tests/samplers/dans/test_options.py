@@ -12,7 +12,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import DANS
 from dans.samplers.dans.sampler import PRESETS
-from tests.suites.samplers import DIM, move, seeded, triples_as_vectors
+from tests.suites.samplers import DIM, move, seeded, triples_as_embeddings
 
 
 def test_defaults_are_the_papers_and_every_preset_can_be_built() -> None:
@@ -48,7 +48,7 @@ def test_repeats_are_those_of_the_preset(preset: str) -> None:
     ],
 )
 def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     drawn = []
     for given in ({}, {option: value}):
         sampler = seeded(**{"noise": 0.3, "film_weight": 1.0, **given})

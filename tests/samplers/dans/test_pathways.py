@@ -10,11 +10,11 @@ from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
 from dans.samplers import DANS
 from dans.samplers.dans.pathways import modulate, pick
-from tests.suites.samplers import DIM, move, named, seeded, triples_as_vectors
+from tests.suites.samplers import DIM, move, named, seeded, triples_as_embeddings
 
 
 def test_the_pathways_start_from_the_kept_entity_and_from_the_query(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg, "complex")
+    positives, _, _ = triples_as_embeddings(kg, "complex")
     sampler = seeded()
     assert sampler.entity_pathway is not None
     assert sampler.relation_pathway is not None
@@ -29,8 +29,8 @@ def test_sides_are_picked_row_by_row() -> None:
     assert pick(pairs, side).squeeze(-1).tolist() == [[1, 2, 2], [4, 3, 3]]
 
 
-def test_one_fake_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+def test_one_negative_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
     move(named(sampler, "entity_pathway"), positives, times=3)
     pathway, side = sampler.pathways["entity"], torch.rand(len(positives), 4) < 0.5
@@ -46,7 +46,7 @@ def test_one_fake_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) -> Non
 
 @pytest.mark.parametrize("scale", ["absolute", "relative"])
 def test_draws_deviate_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None:
-    _, table, _ = triples_as_vectors(kg)
+    _, table, _ = triples_as_embeddings(kg)
     with torch.no_grad():
         table.mul_(torch.arange(1.0, DIM + 1))
     sampler = seeded(noise=0.5, noise_scale=scale)
@@ -57,7 +57,7 @@ def test_draws_deviate_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_heads_start_as_far_out_as_tails(decoder: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg, decoder, dim=32)
+    positives, _, _ = triples_as_embeddings(kg, decoder, dim=32)
     tails, heads = DANS(32).pathways["relation"].centres(positives).norm(dim=-1).unbind(1)
     ratio = (heads / tails).median()
     # SimplE halves what it multiplies, so its queries lie twice as near as DistMult's.

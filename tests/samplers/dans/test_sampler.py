@@ -23,14 +23,14 @@ from tests.suites.samplers import (
     offering,
     recorded,
     seeded,
-    triples_as_vectors,
+    triples_as_embeddings,
 )
 
 
-def test_a_fake_for_the_head_is_made_from_the_tail_and_one_for_the_tail_from_the_head(
+def test_a_generated_negative_for_the_head_is_made_from_the_tail_and_one_for_the_tail_from_the_head(
     kg: KnowledgeGraph,
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film="residual")
     for phase in sampler.phases():
         move(phase, positives, times=3)
@@ -38,7 +38,7 @@ def test_a_fake_for_the_head_is_made_from_the_tail_and_one_for_the_tail_from_the
     def generated(triples: Positives) -> tuple[Tensor, Tensor]:
         torch.manual_seed(1)
         negatives = sampler(triples)
-        return negatives.embeddings, negatives.replaces_head
+        return negatives.embeddings, negatives.corrupt_head
 
     before, side = generated(positives)
     other = {
@@ -54,7 +54,7 @@ def test_a_fake_for_the_head_is_made_from_the_tail_and_one_for_the_tail_from_the
 def test_both_pathways_are_offered_k_times_each(  # C3
     monkeypatch: pytest.MonkeyPatch, kg: KnowledgeGraph
 ) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(k=5)
     offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
     offered = sampler(positives).embeddings[..., 0]
@@ -64,7 +64,7 @@ def test_both_pathways_are_offered_k_times_each(  # C3
 
 @pytest.mark.parametrize("pathways", ["entity", "relation"])
 def test_one_pathway_alone_offers_as_many(pathways: str, kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(k=5, pathways=pathways)
     assert sampler(positives).embeddings.shape[1] == 10
     assert list(sampler.pathways) == [pathways]
@@ -74,7 +74,7 @@ def test_one_pathway_alone_offers_as_many(pathways: str, kg: KnowledgeGraph) -> 
 
 
 def test_film_that_starts_at_one_is_the_ablation_without(kg: KnowledgeGraph) -> None:  # A3
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     full, plain = seeded(film="residual"), seeded(film="none")
     plain.load_state_dict({k: v for k, v in full.state_dict().items() if ".film." not in k})
     drawn = []
@@ -89,7 +89,7 @@ def test_the_model_is_not_taught_through_the_generator(  # C5
 ) -> None:
     gradients = []
     for seed in (1, 2):
-        positives, table, scorer = triples_as_vectors(kg)
+        positives, table, scorer = triples_as_embeddings(kg)
         torch.manual_seed(seed)
         sampler = DANS(DIM, k=3)
         for pathway in sampler.pathways.values():
@@ -112,8 +112,10 @@ def test_the_model_is_not_taught_through_the_generator(  # C5
     assert torch.equal(*gradients)
 
 
-def test_fakes_push_no_entity_away_in_the_place_they_take(kg: KnowledgeGraph) -> None:  # A12
-    _, table, scorer = triples_as_vectors(kg)
+def test_generated_negatives_push_no_entity_away(
+    kg: KnowledgeGraph,
+) -> None:  # A12
+    _, table, scorer = triples_as_embeddings(kg)
     heads, relations, tails = kg.train.unbind(-1)
     h, t = (table[ids].detach().requires_grad_() for ids in (heads, tails))
     r = scorer.relation(relations)
@@ -124,7 +126,7 @@ def test_fakes_push_no_entity_away_in_the_place_they_take(kg: KnowledgeGraph) ->
     negatives = seeded(k=10)(positives)
     assert negatives.embeddings.shape[1] == 20
     scores = torch.nn.functional.softplus(negatives.scores(positives))
-    side = negatives.replaces_head
+    side = negatives.corrupt_head
     of_heads = torch.autograd.grad(scores[side].sum(), [h, t], retain_graph=True, allow_unused=True)
     of_tails = torch.autograd.grad(scores[~side].sum(), [h, t], allow_unused=True)
     for replaced, kept in ((of_heads[0], of_heads[1]), (of_tails[1], of_tails[0])):
@@ -133,8 +135,8 @@ def test_fakes_push_no_entity_away_in_the_place_they_take(kg: KnowledgeGraph) ->
         assert kept.any()
 
 
-def test_snapped_fakes_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
-    positives, table, _ = triples_as_vectors(kg)
+def test_snapped_negatives_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
+    positives, table, _ = triples_as_embeddings(kg)
     drawn = []
     for decode in ("vector", "nearest"):
         sampler = seeded(decode=decode, output="residual", noise=1.0)
@@ -147,14 +149,14 @@ def test_snapped_fakes_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
 
 
 def test_snapped_to_others_they_are_neither_kept_nor_true(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     ids = seeded(decode="nearest_other", output="residual")(positives).ids
     assert ids is not None
     assert not (ids.unsqueeze(-1) == kg.train[:, None, [0, 2]]).any()
 
 
-def test_snapped_fakes_that_are_known_triples_can_be_masked(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_vectors(kg)
+def test_snapped_negatives_that_are_known_triples_can_be_masked(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
     known = kg.known()
     given = {"decode": "nearest", "output": "residual", "noise": 2.0, "k": 20}
     negatives = seeded(filter="mask", known=known, **given)(positives)
@@ -169,7 +171,7 @@ def test_a_checkpoint_of_0_1_loads(kg: KnowledgeGraph) -> None:
     torch.manual_seed(1)
     other = DANS(DIM)
     other.load_state_dict(old)
-    positives, _, _ = triples_as_vectors(kg)
+    positives, _, _ = triples_as_embeddings(kg)
     drawn = []
     for which in (sampler, other):
         torch.manual_seed(5)
