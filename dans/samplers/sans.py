@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
@@ -186,6 +185,9 @@ def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
         >>> torch.cat(list(hops(path, 3, 1)))    # of 0: 0, 1; of 1: 0, 1, 2; of 2: 1, 2
         tensor([0, 1, 3, 4, 5, 7, 8])
     """
+    # Only here: importing it takes a tenth of the start of a program.
+    from scipy import sparse
+
     ends = triples[:, 0].numpy(), triples[:, 2].numpy()
     directed = sparse.csr_matrix((np.ones(len(triples), dtype=bool), ends), shape=(n, n))
     adjacency = directed + directed.T
