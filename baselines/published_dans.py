@@ -153,7 +153,7 @@ class PublishedDANS(NegativeSampler):
         return {"relation pathway": Negatives(*self.draw(positives))}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """See ``dans.samplers.dans.diagnostics.diagnose``, which documents every key."""
+        """Diversity, norms and AUC of the generated negatives; keys in ``diagnostics.diagnose``."""
         return diagnose(self, self.pathways, self.discriminator, positives, known=self.known)
 
 
@@ -281,5 +281,5 @@ class StackedDiscriminator(Discriminator):
     """
 
     def head(self) -> nn.Sequential:
-        """See ``Discriminator``."""
+        """Linear layers without a nonlinearity between them."""
         return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise((32, 16, 8, 1))))

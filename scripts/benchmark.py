@@ -15,18 +15,26 @@ import torch
 
 from dans.cli import parsing as cli
 from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks import encoder, measure, memory, objectives, ranking, samplers, steps
+from scripts.benchmarks import (
+    encoder,
+    measure,
+    memory_use,
+    objectives,
+    ranking_speed,
+    samplers,
+    steps,
+)
 
 load = KnowledgeGraph.load
 FAMILIES = {
     "encoder": lambda: encoder.all_rows(load("fb15k-237"), load("wn18rr")),
-    "ranking": lambda: ranking.all_rows(load("fb15k-237"), sample=1024, rounds=2),
+    "ranking": lambda: ranking_speed.all_rows(load("fb15k-237"), sample=1024, rounds=2),
     "samplers": lambda: samplers.rows(load("fb15k-237")),
     "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
     "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
     "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
     "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
-    "memory": lambda: memory.rows("fb15k-237"),
+    "memory": lambda: memory_use.rows("fb15k-237"),
     "rows": objectives.touched_rows,
 }
 

@@ -12,7 +12,7 @@ python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model l
 from pathlib import Path
 
 from dans.cli import parsing as cli
-from dans.runs.evaluate import classification_table, evaluate, report_name
+from dans.runs.evaluate_run import classification_table, evaluate, report_name
 from dans.training.run_folder import RunFolder
 
 

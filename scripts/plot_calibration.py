@@ -15,7 +15,7 @@ from dans.analysis.plots import calibration_picture
 from dans.cli import parsing as cli
 from dans.errors import InputError
 from dans.evaluation.reliability import Calibrated
-from dans.runs.evaluate import labelled_probabilities
+from dans.runs.evaluate_run import labelled_probabilities
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from baselines.assembly import train
 from dans.analysis.inspection import inspect_run
 from dans.cli import parsing as cli
 from dans.config.recipes import find_recipe
-from dans.runs.evaluate import evaluate
+from dans.runs.evaluate_run import evaluate
 from dans.runs.init_from import SCRIPTS, folder
 from dans.training.run_folder import RunFolder
 

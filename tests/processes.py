@@ -27,7 +27,7 @@ PRELOAD = [
     "tensorboard.summary.writer.record_writer",
     "dans.data._dgl",
     "dans.cli.parsing",
-    "dans.runs.evaluate",
+    "dans.runs.evaluate_run",
     "dans.predict.answers",
     "dans.predict.export",
     "dans.report.page",

@@ -13,7 +13,8 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
-from scripts.benchmarks import memory, objectives
+from scripts.benchmarks import memory_use as memory
+from scripts.benchmarks import objectives
 from scripts.benchmarks.measure import Row
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ PYKEEN_LOOP = """
 import torch
 from dans.data.graph import KnowledgeGraph
 from dans.training.batches import QueryBatches
-from scripts.benchmarks import memory, objectives
+from scripts.benchmarks import memory_use as memory, objectives
 torch.manual_seed(0)
 objectives.WIDTH, objectives.QUERIES = 4, 5
 kg = KnowledgeGraph.load("nations")

@@ -1,7 +1,9 @@
 """One word for one thing: the private vocabulary of 0.1 does not come back."""
 
+import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +78,28 @@ def test_an_old_word_is_found_in_names_and_prose() -> None:
         (1, "rivals: write negative, competitor or baseline")
     ]
     assert old_words("a factor of the discriminator's loss, satisfactory") == []
+
+
+def test_no_docstring_points_elsewhere_instead_of_saying_what_a_thing_is() -> None:
+    empty = [
+        f"{path.relative_to(ROOT)}:{node.body[0].lineno}"
+        for folder in ("dans", "baselines")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and (ast.get_docstring(node) or "").startswith("See ")
+    ]
+    assert not empty, "\n".join(empty)
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(
+        path.name
+        for folder in ("dans", "baselines", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name not in ("__init__.py", "base.py")
+    )
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_the_words_of_the_field_are_used() -> None:

@@ -22,6 +22,14 @@ VALUES = {
     "train.batch_by": {"facts": "triples", "questions": "queries"},
 }
 
+#: Sampler settings of 0.1's recipes.
+SETTINGS = {
+    "dans-kept": "dans-self-loop",
+    "kept": "self-loop",
+    "kept-filtered": "self-loop-filtered",
+    "kept-self-adversarial": "self-loop-self-adversarial",
+}
+
 #: Parts of the names under which a checkpoint keeps weights, optimizers and buffers.
 PARTS = {
     "critic": "discriminator",

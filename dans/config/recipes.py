@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from dans.config.old_names import renamed_options
+from dans.config import old_names
 from dans.config.reading import TooLargeError, parse_toml, read_toml
 from dans.config.schema import Component, RunConfig
 from dans.errors import InputError, shown
@@ -49,7 +49,7 @@ class Recipe:
 
     @property
     def stem(self) -> str:
-        """The name of its runs, such as ``umls-distmult-kept``."""
+        """The name of its runs, such as ``umls-distmult-self-loop``."""
         return run_name(self.base.stem, self.setting.stem if self.setting else "")
 
     def __str__(self) -> str:
@@ -93,8 +93,8 @@ def run_name(base: str, setting: str) -> str:
     """The name of the runs of a base with a setting.
 
     Example:
-        >>> run_name("umls-distmult", "kept"), run_name("umls-distmult", "dans")
-        ('umls-distmult-kept', 'umls-distmult')
+        >>> run_name("umls-distmult", "self-loop"), run_name("umls-distmult", "dans")
+        ('umls-distmult-self-loop', 'umls-distmult')
     """
     return base if setting in ("", DEFAULT) else f"{base}-{setting}"
 
@@ -102,7 +102,7 @@ def run_name(base: str, setting: str) -> str:
 def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     """A recipe by the names, or the files, of its base and its setting.
 
-    ``umls-distmult-kept``, the name of the runs, stands for base and setting too.
+    ``umls-distmult-self-loop``, the name of the runs, stands for base and setting too.
 
     Args:
         name: of a base, or of a combination; or a TOML file.
@@ -114,8 +114,11 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     if base.suffix != ".toml":
         bases = [path.stem for path in (RECIPES / "bases").glob("*.toml")]
         for known in bases if folder and name not in bases else ():
+            if not name.startswith(f"{known}-"):
+                continue
             its = name.removeprefix(f"{known}-")
-            if its != name and (not setting or (RECIPES / folder / f"{its}.toml").exists()):
+            its = old_names.SETTINGS.get(its, its)
+            if not setting or (RECIPES / folder / f"{its}.toml").exists():
                 name, setting = known, setting or its
                 break
         if kind == "dans":
@@ -123,6 +126,7 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
         base = RECIPES / "bases" / f"{name}.toml"
     if not setting:
         return Recipe(base)
+    setting = old_names.SETTINGS.get(setting, setting)
     file = Path(setting)
     return Recipe(
         base, file if file.suffix == ".toml" else RECIPES / folder / f"{setting}.toml", folder
@@ -144,7 +148,7 @@ def read_recipe(recipe: Path | Recipe) -> dict[str, Any]:
 
 def _lineage(path: Path, heirs: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """A file and those it extends, by name, the last of them first."""
-    plain = renamed_options(_read_toml(path))
+    plain = old_names.renamed_options(_read_toml(path))
     name = plain.pop("extends", None)
     if name is None:
         return [(path.stem, plain)]

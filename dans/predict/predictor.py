@@ -22,7 +22,7 @@ from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
-from dans.runs.evaluate import budget_of, has_both, kept_or_fitted
+from dans.runs.evaluate_run import budget_of, has_both, kept_or_fitted
 from dans.runs.train import Trained, load
 from dans.training.checkpoint_store import Which
 

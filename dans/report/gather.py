@@ -20,7 +20,7 @@ from dans.report.curves import Chart, charts, number, recorded
 from dans.report.embedding_plot import Drawn, EmbeddingPlot, draw, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
-from dans.runs.evaluate import budget_of, classify, fit, has_both, kept_or_fitted, report_name
+from dans.runs.evaluate_run import budget_of, classify, fit, has_both, kept_or_fitted, report_name
 from dans.runs.train import Trained, load
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
@@ -84,7 +84,7 @@ class RunSummary:
         worst: the queries answered worst.
         missing: high-scoring triples of no split.
         searched: how many queries were searched for these.
-        classification: by ``runs.evaluate.classify``; empty without labelled lines.
+        classification: by ``runs.evaluate_run.classify``; empty without labelled lines.
         reliability: by calibration; empty without one, or without labelled lines.
     """
 

@@ -157,10 +157,10 @@ def test_run_of_no_step_has_no_time_of_a_step(tmp_path: Path) -> None:
 def test_samplers_are_rows_and_models_columns() -> None:
     found = {
         "umls-rotate-uniform": results({0: 0.5, 1: 0.6, 2: 0.7}),
-        "umls-rotate-kept": results({0: 0.61, 1: 0.7, 2: 0.8}),
+        "umls-rotate-self-loop": results({0: 0.61, 1: 0.7, 2: 0.8}),
         "umls-rotate": results({0: 0.4, 1: 0.49, 2: 0.6}),
         "umls-complex-uniform": results({0: 0.9}),
-        "umls-complex-kept": results({0: 0.95}),
+        "umls-complex-self-loop": results({0: 0.95}),
         "other-uniform": results({0: 0.1}),
     }
     table = across(
@@ -170,7 +170,7 @@ def test_samplers_are_rows_and_models_columns() -> None:
     assert table[2:] == [
         "| uniform | .600 ± .100 | .900 |",
         "| dans | .497 ± .100 ↓ | – |",
-        "| kept | .703 ± .095 ↑ | .950 |",
+        "| self-loop | .703 ± .095 ↑ | .950 |",
     ]
     nested = {**found, "umls-uniform": results({5: 0.2}), "umls-late": results({7: 0.3})}
     table = across(nested, ["umls", "umls-rotate"], reference="uniform", unnamed="dans")

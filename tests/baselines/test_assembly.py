@@ -11,7 +11,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.objectives.base import OBJECTIVES as OWN
 from dans.runs.build import build_trainer
-from dans.runs.evaluate import evaluate
+from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load
 from dans.training.run_folder import RunFolder
 from tests.suites.states import states_equal

@@ -97,20 +97,23 @@ def test_a_paper_number_has_a_source_and_a_run_of_ours(table: Path) -> None:
 
 
 def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
-    apart = find_recipe("umls-distmult", "dans", "kept")
-    assert find_recipe("umls-distmult-kept", "dans") == apart
-    assert find_recipe("umls-distmult-mcns", "dans", "kept") == apart
+    apart = find_recipe("umls-distmult", "dans", "self-loop")
+    assert find_recipe("umls-distmult-self-loop", "dans") == apart
+    assert find_recipe("umls-distmult-mcns", "dans", "self-loop") == apart
     assert find_recipe("umls-distmult", "dans") == find_recipe("umls-distmult-dans", "dans")
     assert find_recipe("umls-distmult", "pretrain").setting is None
     assert find_recipe("own.toml", "dans") == Recipe(Path("own.toml"))
+    # 0.1's names of the control
+    assert find_recipe("umls-distmult-kept", "dans") == apart
+    assert find_recipe("umls-distmult", "dans", "kept") == apart
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("umls-distmult-kepd", "dans"), r"samplers/kepd\.toml: no such .* did you mean kept\?"),
+        (("umls-distmult-sanz", "dans"), r"samplers/sanz\.toml: no such .* did you mean sans\?"),
         (
-            ("umls-distmult-no", "dans", "kept"),
+            ("umls-distmult-no", "dans", "self-loop"),
             r"bases/umls-distmult-no\.toml: no such recipe",
         ),
         (("umls-distmult", "baselines", "snas"), r"losses/snas\.toml: no such .* known: ns, "),

@@ -22,7 +22,7 @@ from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.predict import Answer, Predictor, Query
 from dans.registry import build
-from dans.runs.evaluate import calibrate, probabilities
+from dans.runs.evaluate_run import calibrate, probabilities
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 

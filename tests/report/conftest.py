@@ -6,7 +6,7 @@ import pytest
 
 from dans.report.gather import Page, gather
 from dans.report.page import render
-from dans.runs.evaluate import evaluate
+from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, TRAIN_DANS
 

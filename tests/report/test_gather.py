@@ -14,7 +14,7 @@ from dans.evaluation.calibration import CALIBRATIONS
 from dans.memory import Budget
 from dans.report.gather import Page, compared, fitted_of, gather, short_names
 from dans.report.page import render
-from dans.runs.evaluate import calibrate, evaluate
+from dans.runs.evaluate_run import calibrate, evaluate
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 

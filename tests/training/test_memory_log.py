@@ -15,7 +15,7 @@ from dans.config.schema import RunConfig
 from dans.errors import InputError
 from dans.evaluation import evaluator as evaluation
 from dans.memory import Budget
-from dans.runs.evaluate import evaluate
+from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, train
 from dans.seeding import OutOfMemory
 from dans.training.run_folder import MEMORY, RunFolder

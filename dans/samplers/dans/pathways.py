@@ -97,7 +97,7 @@ class EntityPathway(Pathway):
     """Starts from the uncorrupted entity: h for a tail query, t for a head query (Eq. 4)."""
 
     def centres(self, positives: Positives) -> Tensor:
-        """See ``Pathway``."""
+        """The uncorrupted entities h and t, (b, 2, d)."""
         return torch.stack((positives.h, positives.t), dim=1)
 
 
@@ -108,5 +108,5 @@ class RelationPathway(Pathway):
     """
 
     def centres(self, positives: Positives) -> Tensor:
-        """See ``Pathway``."""
+        """The query embeddings of (h, r, ?) and (?, r, t), (b, 2, d)."""
         return torch.stack((positives.tail_query, positives.head_query), dim=1)

@@ -237,7 +237,7 @@ class DANS(NegativeSampler):
         }
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """See ``dans.samplers.dans.diagnostics.diagnose``, which documents every key."""
+        """Diversity, norms and AUC of the generated negatives; keys in ``diagnostics.diagnose``."""
         return diagnose(self, self.pathways, self.discriminator, positives, known=self.known)
 
     def _load_from_state_dict(

@@ -13,7 +13,7 @@ from dans.errors import InputError
 from dans.evaluation.calibration import Fitted, Platt
 from dans.evaluation.classification import accuracy, auc, brier, nll, thresholds
 from dans.evaluation.evaluator import Evaluator
-from dans.runs.evaluate import (
+from dans.runs.evaluate_run import (
     calibrate,
     classification_table,
     evaluate,
