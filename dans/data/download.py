@@ -15,10 +15,8 @@ import posixpath
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pooch
 
@@ -30,7 +28,6 @@ log = logging.getLogger(__name__)
 
 _TABLES = (".tsv", ".txt")
 _RETRIES = 2
-_CHUNK = 1 << 20
 
 
 def cache_folder() -> Path:
@@ -39,12 +36,7 @@ def cache_folder() -> Path:
 
 
 def fetch(card: DatasetCard) -> dict[Split, Path]:
-    """Find, derive or download the verified file of each split.
-
-    Raises:
-        InputError: a file in a folder of ``DANS_DATASETS`` has another digest than the card, or no
-            source has the file; the message says what was tried.
-    """
+    """Find, derive or download the verified file of each split."""
     found = {split: local(card, split)[0] for split in SPLITS}
     if card.derived and None in found.values():
         parents = fetch(_parent(card))
@@ -84,24 +76,12 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's text, uncompressed where its name ends in ``.gz``.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    digest = hashlib.sha256()
+    """The digest of a file's text, uncompressed where its name ends in ``.gz``."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for chunk in _chunks(cast(BinaryIO, file)):
-                digest.update(chunk)
+            return hashlib.sha256(file.read()).hexdigest()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    return digest.hexdigest()
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
 
 
 def _folders() -> list[Path]:
@@ -163,22 +143,17 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
-    parent = _named_by(card)
-    names, older = [card.name], parent
-    while older.derived:
-        names.append(older.name)
-        older = _named_by(older)
-        if older.name in names:
-            path = " from ".join([*names, older.name])
-            raise InputError(f"{card.path}: derived.from: {path}: none of them comes first")
-    return parent
-
-
-def _named_by(card: DatasetCard) -> DatasetCard:
+    """The data set from which another one is made, which is not derived itself."""
     known = cards()
     if card.derived is None or card.derived.parent not in known:
         raise InputError(f"{card.path}: derived.from: no such data set; known: {', '.join(known)}")
-    return DatasetCard.read(known[card.derived.parent])
+    parent = DatasetCard.read(known[card.derived.parent])
+    if parent.derived:
+        raise InputError(
+            f"{card.path}: derived.from: expected a data set that is not derived itself,"
+            f" got {parent.name}"
+        )
+    return parent
 
 
 def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path:
@@ -213,17 +188,7 @@ def _download(card: DatasetCard, split: Split) -> Path:
 
 
 def _content(download: Download) -> bytes:
-    path = _retrieve(download)
-    if download.member is None:
-        data = path.read_bytes()
-        path.unlink()
-    else:
-        data = _member(path, download.member)
-    return TRANSFORMS[download.transform](data) if download.transform else data
-
-
-def _retrieve(download: Download) -> Path:
-    """A downloaded file; pooch deletes one with another digest."""
+    """The bytes of a download; pooch deletes a file with another digest."""
     name = f"{download.sha256}-{posixpath.basename(download.url)}"
     shelf = pooch.create(
         cache_folder() / "downloads",
@@ -234,7 +199,13 @@ def _retrieve(download: Download) -> Path:
     )
     on_terminal = sys.stderr.isatty()
     pooch.get_logger().setLevel("INFO" if on_terminal else "ERROR")
-    return Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+    path = Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+    if download.member is None:
+        data = path.read_bytes()
+        path.unlink()
+    else:
+        data = _member(path, download.member)
+    return TRANSFORMS[download.transform](data) if download.transform else data
 
 
 def _member(path: Path, name: str) -> bytes:

@@ -20,13 +20,12 @@ from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
-from dans.errors import InputError, nearest, shown
+from dans.errors import InputError, nearest, one_of, shown
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
-
 
 #: Names are listed in full, where none is close to the unknown one, if there are at most so many.
 LISTED = 10
@@ -34,10 +33,7 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names of entities or of relations; a name's position is its id.
-
-    Raises:
-        InputError: a name occurs twice.
+    """Names of entities or of relations, each once; a name's position is its id.
 
     Example:
         >>> entities = Vocabulary(("ada", "bob"))
@@ -61,11 +57,7 @@ class Vocabulary:
         return {name: i for i, name in enumerate(self.names)}
 
     def index(self, name: str, *, where: str = "") -> int:
-        """The id of a name.
-
-        Raises:
-            InputError: no such name; the message starts with ``where`` and offers close matches.
-        """
+        """The id of a name; an error starts with ``where`` and offers close matches."""
         if name not in self._ids:
             near = nearest(name, self.names)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -132,14 +124,11 @@ class KnowledgeGraph:
         name: of the data set.
         entities: names of the n entities.
         relations: names of the m relations.
-        train: (·, 3) int64 true triples: ids of head, relation and tail.
-        valid: (·, 3) likewise.
-        test: (·, 3) likewise.
+        train: (·, 3) int64 true triples, ids of head, relation and tail; valid and test likewise.
+        valid: (·, 3) int64.
+        test: (·, 3) int64.
         labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
             tensors above hold the lines labelled true.
-
-    Raises:
-        InputError: a split is not (·, 3) int64, or has an id out of range.
 
     Example:
         >>> kg = KnowledgeGraph.of(train=[("ada", "knows", "bob"), ("bob", "likes", "tea")])
@@ -185,16 +174,9 @@ class KnowledgeGraph:
         *,
         name: str = "unnamed",
     ) -> KnowledgeGraph:
-        """A graph from triples of names: head, relation, tail.
-
-        Raises:
-            InputError: a triple is not three names, or a name is empty.
-        """
-        given: dict[Split, Iterable[tuple[str, str, str]]]
-        given = {"train": train, "valid": valid, "test": test}
-        return cls._collect(
-            name, {split: _checked(split, triples) for split, triples in given.items()}, ()
-        )
+        """A graph from triples of names: head, relation, tail."""
+        given = zip(SPLITS, (train, valid, test), strict=True)
+        return cls._collect(name, {split: _checked(split, triples) for split, triples in given}, ())
 
     @classmethod
     def load(cls, where: str | Path, *, labelled: Sequence[Split] = ()) -> KnowledgeGraph:
@@ -206,17 +188,10 @@ class KnowledgeGraph:
                 (``"./umls"`` is a folder, ``"umls"`` the card).
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
-
-        Raises:
-            InputError: neither a card nor a folder; or a file is missing, has another checksum, or
-                cannot be read.
         """
         card = find_card(where)
         for split in labelled:
-            if split not in SPLITS:
-                raise InputError(
-                    f"labelled: unknown name {shown(split)}; known: {', '.join(SPLITS)}"
-                )
+            one_of("labelled", split, SPLITS)
         if card is None:
             folder = Path(where)
             return cls._read(folder.resolve().name, split_files(folder), labelled)
@@ -227,19 +202,17 @@ class KnowledgeGraph:
     @classmethod
     def _from_card(cls, card: DatasetCard) -> KnowledgeGraph:
         graph = cls._read(card.name, fetch(card), card.labelled)
-        counts = {"entities": card.entities, "relations": card.relations}
-        for name, expected in counts.items():
-            if len(getattr(graph, name)) != expected:
-                raise InputError(
-                    f"{card.path}: {name} = {expected}, but its files hold"
-                    f" {len(getattr(graph, name))}"
-                )
-        for split, file in card.splits.items():
-            read_lines = len(graph.lines(split)[0])
-            if read_lines != file.lines:
-                raise InputError(
-                    f"{card.path}: {split}.lines = {file.lines}, but its file holds {read_lines}"
-                )
+        counts = [
+            ("entities", card.entities, graph.num_entities),
+            ("relations", card.relations, graph.num_relations),
+            *(
+                (f"{split}.lines", file.lines, len(graph.lines(split)[0]))
+                for split, file in card.splits.items()
+            ),
+        ]
+        for key, stated, found in counts:
+            if stated != found:
+                raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
         return graph
 
     @classmethod
@@ -282,10 +255,9 @@ class KnowledgeGraph:
 
     def __repr__(self) -> str:
         """The sizes of the graph."""
-        sizes = ", ".join(f"{split}={len(self.split(split))}" for split in SPLITS)
-        return (
-            f"KnowledgeGraph(entities={self.num_entities}, relations={self.num_relations}, {sizes})"
-        )
+        sizes = {"entities": self.num_entities, "relations": self.num_relations}
+        sizes |= {split: len(self.split(split)) for split in SPLITS}
+        return f"KnowledgeGraph({', '.join(f'{name}={size}' for name, size in sizes.items())})"
 
     @property
     def num_entities(self) -> int:
@@ -298,13 +270,8 @@ class KnowledgeGraph:
         return len(self.relations)
 
     def split(self, name: Split) -> Tensor:
-        """The triples of one split, (·, 3).
-
-        Raises:
-            InputError: no such split.
-        """
-        if name not in SPLITS:
-            raise InputError(f"split: unknown name {shown(name)}; known: {', '.join(SPLITS)}")
+        """The triples of one split, (·, 3)."""
+        one_of("split", name, SPLITS)
         triples: Tensor = getattr(self, name)
         return triples
 
@@ -337,9 +304,6 @@ class KnowledgeGraph:
 
         DGL sorts edge types by name, so they are named by zero-padded relation ids. The edge data
         ``triple`` is the row of an edge in the split.
-
-        Raises:
-            InputError: no such split.
         """
         # DGL takes seconds to import; reading, sampling and ranking do without.
         from dans.data._dgl import dgl
@@ -367,21 +331,15 @@ class KnowledgeGraph:
                 heads, tails = graph.edges(etype=etype, order="eid")
                 triples.append(torch.stack((heads, torch.full_like(heads, r), tails), dim=1))
                 rows.append(graph.edges[etype].data["triple"])
+            sizes = self.num_entities, self.num_relations
             self._messages[norm] = MessageGraph.of(
-                torch.cat(triples),
-                self.num_entities,
-                self.num_relations,
-                norm,
-                triple_ids=torch.cat(rows),
+                torch.cat(triples), *sizes, norm, triple_ids=torch.cat(rows)
             )
         return self._messages[norm]
 
-    def walks(self, starts: Tensor, length: int) -> Tensor:
-        """Random walks over the training triples, as `Walks` makes them."""
-        return self._walks(starts, length)
-
     @cached_property
-    def _walks(self) -> Walks:
+    def walks(self) -> Walks:
+        """Random walks over the training triples."""
         return Walks(self.train, self.num_entities)
 
     def known(self, splits: Sequence[Split] = SPLITS) -> KnownTriples:

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 class Groups:
     """Rows grouped by an integer key; groups are numbered in the order of their keys.
 
-    Args:
-        numbers: (f,) the group of each row.
-        counts: (q,) the rows of each group.
+    ``numbers``, (f,), is the group of each row; ``counts``, (q,), the number of rows of each group.
 
     Example:
         >>> groups = Groups.of(torch.tensor([7, 3, 7, 5]))
@@ -57,14 +55,9 @@ class Groups:
 
 
 def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Ranges of consecutive numbers, concatenated.
+    """Ranges of consecutive numbers by (q,) starts and lengths, concatenated.
 
-    Args:
-        starts: (q,) int64.
-        counts: (q,) int64, the length of each range.
-
-    Returns:
-        Flat pairs, (p,) each: the range, and a number in it.
+    Flat pairs, (p,) each: the position of a range, and a number in it.
 
     Example:
         >>> ranges(torch.tensor([5, 2]), torch.tensor([2, 3]))
@@ -76,17 +69,10 @@ def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) -> Tensor:
-    """Integer keys of the two queries of each triple: (side·m + r)·n + the given entity.
+    """(..., 2) keys of the queries (h, r, ?) and (?, r, t) of triples: (side·m + r)·n + the entity.
 
-    Tail queries come first, then head queries, each ordered by relation and then by entity.
-
-    Args:
-        triples: (..., 3).
-        num_entities: n.
-        num_relations: m, or any number above the relation ids.
-
-    Returns:
-        (..., 2): of (h, r, ?) and of (?, r, t).
+    Tail queries come first, then head queries, each ordered by relation and then by entity. For m
+    any number above the relation ids will do.
     """
     heads, relations, tails = triples.unbind(-1)
     return torch.stack(
@@ -113,11 +99,6 @@ class QueryIndex(nn.Module):
 
     A query is looked up by a binary search in the sorted ``query_keys``: 8 bytes a query, left out
     of checkpoints.
-
-    Args:
-        triples: (f, 3); repeated queries count once.
-        num_entities: n.
-        num_relations: m.
 
     Example:
         >>> index = QueryIndex(torch.tensor([[0, 0, 1], [0, 0, 2]]), 3, 1)
