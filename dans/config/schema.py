@@ -106,7 +106,6 @@ class TrainConfig(Section, frozen=True):
     log_negatives: bool = False
 
     def __post_init__(self) -> None:
-        """Check the memory budget, and that each option has an effect."""
         stated(self.memory_budget)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
@@ -135,7 +134,6 @@ class PhaseConfig(Section, frozen=True):
     sweep: bool = False
 
     def __post_init__(self) -> None:
-        """Check that a sweep has parts."""
         if self.sweep and not self.batch:
             raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -138,17 +139,10 @@ def find_card(where: str | Path) -> DatasetCard | None:
         'UMLS semantic network, split of ConvE'
     """
     known = cards()
-    if isinstance(where, str) and where in known:
-        return DatasetCard.read(known[where])
-    path = Path(where)
+    path = known.get(where, Path(where)) if isinstance(where, str) else where
     if path.suffix == ".toml":
         return DatasetCard.read(path)
-    try:
-        if str(where) and path.is_dir():
-            return None
-    except OSError as error:
-        raise InputError(
-            f"{shown(str(where))}: {error.strerror}; known: {', '.join(known)}"
-        ) from None
+    if os.path.isdir(where):
+        return None
     names = f"{', '.join(known)}{did_you_mean(str(where), known)}"
     raise InputError(f"{shown(str(where))}: neither a data set nor a folder; known: {names}")

@@ -109,12 +109,10 @@ def _installed(file: SplitFile) -> tuple[Path | None, str]:
         distribution = importlib.metadata.distribution(file.installed.distribution)
     except importlib.metadata.PackageNotFoundError:
         return None, ""
-    for member in distribution.files or ():
-        if str(member) == file.installed.file:
-            path = Path(str(member.locate()))
-            # Another release may have other files.
-            if path.is_file() and sha256(path) == file.sha256:
-                return path, f"{file.installed.distribution} {distribution.version}"
+    path = Path(str(distribution.locate_file(file.installed.file)))
+    # Another release may have other files.
+    if path.is_file() and sha256(path) == file.sha256:
+        return path, f"{file.installed.distribution} {distribution.version}"
     return None, ""
 
 

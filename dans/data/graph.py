@@ -47,7 +47,6 @@ class Vocabulary:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a name that occurs twice."""
         if len(self._ids) != len(self.names):
             twice = next(name for i, name in enumerate(self.names) if self._ids[name] != i)
             raise InputError(f"{shown(twice)}: the name occurs twice")
@@ -67,15 +66,12 @@ class Vocabulary:
         return self._ids[name]
 
     def __len__(self) -> int:
-        """The number of names."""
         return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        """Whether this is one of the names."""
         return name in self._ids
 
     def __getitem__(self, i: int) -> str:
-        """The name of an id."""
         return self.names[i]
 
 
@@ -151,7 +147,6 @@ class KnowledgeGraph:
     _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and ids."""
         limits = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for name in SPLITS:
             triples = self.split(name)
@@ -254,7 +249,6 @@ class KnowledgeGraph:
         )
 
     def __repr__(self) -> str:
-        """The sizes of the graph."""
         sizes = {"entities": self.num_entities, "relations": self.num_relations}
         sizes |= {split: len(self.split(split)) for split in SPLITS}
         return f"KnowledgeGraph({', '.join(f'{name}={size}' for name, size in sizes.items())})"

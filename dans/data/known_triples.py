@@ -61,7 +61,6 @@ class KnownTriples(nn.Module):
         self.register_buffer("by_tail", by_tail.unique(), persistent=False)
 
     def __len__(self) -> int:
-        """The number of distinct triples."""
         return len(self.by_head)
 
     @property

@@ -90,7 +90,6 @@ class MessageGraph:
         )
 
     def __len__(self) -> int:
-        """The number of messages: twice that of the triples."""
         return len(self.sources)
 
     def restrict(self, keep: Tensor) -> MessageGraph:

@@ -31,7 +31,6 @@ class Groups:
         return cls(numbers, torch.bincount(numbers))
 
     def __len__(self) -> int:
-        """The number of groups."""
         return len(self.counts)
 
     @cached_property
@@ -120,7 +119,6 @@ class QueryIndex(nn.Module):
         self.register_buffer("keys", keys, persistent=False)
 
     def __len__(self) -> int:
-        """The number of distinct queries."""
         return len(self.keys)
 
     def forward(self, triples: Tensor) -> Tensor:
