@@ -95,12 +95,7 @@ def not_negative(option: str, value: float) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
-    """The end of a message about an unknown name: the closest known name, if one is close.
-
-    Example:
-        >>> did_you_mean("stepz", ["steps", "lr"])
-        '; did you mean steps?'
-    """
+    """The end of a message about an unknown name: the closest known name, if one is close."""
     near = get_close_matches(name[:LONGEST_NAME], list(known), n=1)
     return f"; did you mean {show(near[0])}?" if near else ""
 

@@ -174,10 +174,6 @@ class Budget:
 
         The work gets the number of items to keep, and is called again with half as many where they
         did not fit, so it must be without effect where it raises.
-
-        Example:
-            >>> Budget(1000).keeping(9, 100, lambda kept: kept, fixed=300)
-            7
         """
         self._check(fixed)
         while True:

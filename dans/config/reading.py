@@ -83,24 +83,12 @@ class TooLargeError(InputError):
 
 
 def parse_toml(text: str, where: object) -> dict[str, Any]:
-    """Plain data from TOML; ``where`` opens every error.
-
-    Example:
-        >>> parse_toml("k = ]", "own.toml")
-        Traceback (most recent call last):
-        dans.errors.InputError: own.toml: not a TOML file: Invalid value (at line 1, column 5)
-    """
+    """Plain data from TOML; ``where`` opens every error."""
     return cast(dict[str, Any], _parsed(tomllib.loads, text, where, "TOML file"))
 
 
 def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
-    """Plain data from JSON; an error says that it is "not a JSON ``kind``".
-
-    Example:
-        >>> parse_json('{"k": 5, "k": 6}', "config.json")
-        Traceback (most recent call last):
-        dans.errors.InputError: config.json: 'k' stands twice in one object
-    """
+    """Plain data from JSON; an error says that it is "not a JSON ``kind``"."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
@@ -131,12 +119,12 @@ def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) ->
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Plain data from a TOML file; errors are those of ``read_text`` and ``parse_toml``."""
+    """Plain data from a TOML file."""
     return parse_toml(read_text(path), path)
 
 
 def read_json(path: Path) -> Any:
-    """Plain data from a JSON file; errors are those of ``read_text`` and ``parse_json``."""
+    """Plain data from a JSON file."""
     return parse_json(read_text(path), path)
 
 
@@ -182,8 +170,6 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     ``where`` and the path of the value, such as ``train.lr``.
 
     Example:
-        >>> convert([1, 0.5], tuple[float, float])
-        (1.0, 0.5)
         >>> convert({"betas": [1, "x"]}, dict[str, list[float]], "own.toml: ", "train")
         Traceback (most recent call last):
         dans.errors.InputError: own.toml: train.betas.1: expected a number, got 'x'

@@ -33,16 +33,7 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names of entities or of relations, each once; a name's position is its id.
-
-    Example:
-        >>> entities = Vocabulary(("ada", "bob"))
-        >>> entities.index("bob"), entities[0], len(entities)
-        (1, 'ada', 2)
-        >>> entities.index("bop")
-        Traceback (most recent call last):
-        dans.errors.InputError: unknown name 'bop'; did you mean 'bob'?
-    """
+    """Names of entities or of relations, each once; a name's position is its id."""
 
     names: tuple[str, ...]
 
@@ -75,6 +66,7 @@ class Vocabulary:
         return self.names[i]
 
 
+@dataclass(frozen=True, eq=False)
 class Walks:
     """Random walks by DGL over (f, 3) triples, without relations and directions.
 
@@ -88,9 +80,8 @@ class Walks:
                 [ 2, -1, -1]])
     """
 
-    def __init__(self, triples: Tensor, num_entities: int) -> None:
-        self.triples = triples
-        self.num_entities = num_entities
+    triples: Tensor
+    num_entities: int
 
     def __call__(self, starts: Tensor, length: int) -> Tensor:
         """(w, length + 1) entities of walks from (w,) starts; −1 after one without neighbours."""
@@ -121,8 +112,6 @@ class KnowledgeGraph:
         entities: names of the n entities.
         relations: names of the m relations.
         train: (·, 3) int64 true triples, ids of head, relation and tail; valid and test likewise.
-        valid: (·, 3) int64.
-        test: (·, 3) int64.
         labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
             tensors above hold the lines labelled true.
 
@@ -240,9 +229,7 @@ class KnowledgeGraph:
             name,
             Vocabulary(tuple(entities)),
             Vocabulary(tuple(relations)),
-            train=triples["train"][labels["train"]],
-            valid=triples["valid"][labels["valid"]],
-            test=triples["test"][labels["test"]],
+            **{split: triples[split][labels[split]] for split in SPLITS},
             labelled={
                 split: (triples[split], labels[split]) for split in SPLITS if split in labelled
             },

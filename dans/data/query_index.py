@@ -101,8 +101,6 @@ class QueryIndex(nn.Module):
 
     Example:
         >>> index = QueryIndex(torch.tensor([[0, 0, 1], [0, 0, 2]]), 3, 1)
-        >>> len(index)
-        3
         >>> index(torch.tensor([[0, 0, 2], [1, 0, 1]]))
         tensor([[0, 2],
                 [3, 1]])
@@ -136,10 +134,6 @@ def last(rows: Tensor) -> Tensor:
     """The last position of each distinct number, in the order of the numbers.
 
     A write by repeated indices has no defined order; this picks one of each.
-
-    Example:
-        >>> last(torch.tensor([5, 2, 5, 2, 9]))
-        tensor([3, 2, 4])
     """
     ordered, order = rows.sort(stable=True)
     ends = torch.ones_like(ordered, dtype=torch.bool)
@@ -148,12 +142,7 @@ def last(rows: Tensor) -> Tensor:
 
 
 def repeats(rows: Tensor) -> Tensor:
-    """Whether each number in sorted rows equals the one before it.
-
-    Example:
-        >>> repeats(torch.tensor([[2, 5, 5, 5]]))
-        tensor([[False, False,  True,  True]])
-    """
+    """Whether each number in sorted rows equals the one before it."""
     again = torch.zeros_like(rows, dtype=torch.bool)
     again[:, 1:] = rows[:, 1:] == rows[:, :-1]
     return again

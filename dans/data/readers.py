@@ -30,7 +30,7 @@ _SUFFIXES = (*_TABLES, ".nt")
 
 
 def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
-    r"""The triples of one file and their labels, in order.
+    """The triples of one file and their labels, in order.
 
     ``.tsv`` and ``.txt`` files hold head, relation and tail, separated by tabs; ``.nt`` files hold
     RDF 1.1 N-Triples (https://www.w3.org/TR/n-triples/). A further ``.gz`` means gzip. CRLF and a
@@ -42,13 +42,6 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
 
     Labelled tables have a fourth column: ``1`` for true, ``-1`` for false. A file without any
     triple is refused, as is NUL, a byte order mark or a carriage return inside a line.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "train.tsv")
-        >>> _ = path.write_text("ada\tknows\tbob\nbob\tlikes\tgreen tea\n")
-        >>> list(read(path))
-        [('ada', 'knows', 'bob', True), ('bob', 'likes', 'green tea', True)]
     """
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if kind not in _SUFFIXES:
