@@ -166,8 +166,7 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     """Convert plain data to a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
 
     Whole numbers are accepted as floats; a float by itself must be finite, and those of a tuple no
-    NaN. An error starts with
-    ``where`` and the path of the value, such as ``train.lr``.
+    NaN. An error starts with ``where`` and the path of the value, such as ``train.lr``.
 
     Example:
         >>> convert({"betas": [1, "x"]}, dict[str, list[float]], "own.toml: ", "train")
