@@ -44,7 +44,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def whole(least: int | None = None) -> Callable[[str], int]:
     """The type of an option that is a whole number of at most 64 bits, and at least ``least``."""
-    what = "a whole number" if least is None else f"a whole number of at least {least}"
+    what = "a whole number" + ("" if least is None else f" of at least {least}")
 
     def parse(text: str) -> int:
         # Python refuses to read whole numbers of thousands of digits.
@@ -81,9 +81,10 @@ def run_main(main: Callable[[], object]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
+    except DivergedError as error:
+        sys.exit(_refuse(f"training diverged: {error}"))
     except FloatingPointError as error:
-        diverged = "training diverged: " * isinstance(error, DivergedError)
-        sys.exit(_refuse(f"{diverged}{error}"))
+        sys.exit(_refuse(str(error)))
     except KeyboardInterrupt as stop:
         sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
 

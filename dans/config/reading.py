@@ -10,6 +10,7 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin
@@ -28,13 +29,8 @@ T = TypeVar("T")
 
 #: Types of plain data in messages.
 WORDS: dict[object, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    list: "a list",
-    tuple: "a list",
-    dict: "an object",
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
+    **{list: "a list", tuple: "a list", dict: "an object"},
 }
 
 #: Limits of msgspec in messages.
@@ -98,9 +94,8 @@ def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
             raise InputError(f"{where}: {shown(twice)} stands twice in one object")
         return content
 
-    return _parsed(
-        lambda text: json.loads(text, object_pairs_hook=once), text, where, f"JSON {kind}"
-    )
+    loads = partial(json.loads, object_pairs_hook=once)
+    return _parsed(loads, text, where, f"JSON {kind}")
 
 
 def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:

@@ -95,10 +95,8 @@ def _folders() -> list[Path]:
 def _verify(path: Path, expected: str, card: DatasetCard) -> None:
     got = sha256(path)
     if got != expected:
-        raise InputError(
-            f"{path}: not the file that {card.path.name} names: its sha256 is {got},"
-            f" expected {expected}"
-        )
+        why = f"not the file that {card.path.name} names: its sha256 is {got}, expected {expected}"
+        raise InputError(f"{path}: {why}")
 
 
 def _installed(file: SplitFile) -> tuple[Path | None, str]:
@@ -134,9 +132,8 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another folder"
-        ) from error
+        why = f"cannot be written: {error.strerror}; DANS_CACHE names another folder"
+        raise InputError(f"{path}: {why}") from error
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
@@ -146,10 +143,8 @@ def _parent(card: DatasetCard) -> DatasetCard:
         raise InputError(f"{card.path}: derived.from: no such data set; known: {', '.join(known)}")
     parent = DatasetCard.read(known[card.derived.parent])
     if parent.derived:
-        raise InputError(
-            f"{card.path}: derived.from: expected a data set that is not derived itself,"
-            f" got {parent.name}"
-        )
+        why = f"expected a data set that is not derived itself, got {parent.name}"
+        raise InputError(f"{card.path}: derived.from: {why}")
     return parent
 
 

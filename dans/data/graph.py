@@ -140,14 +140,11 @@ class KnowledgeGraph:
         for name in SPLITS:
             triples = self.split(name)
             if triples.dtype != torch.int64 or triples.ndim != 2 or triples.shape[1] != 3:
-                raise InputError(
-                    f"{name}: expected (·, 3) int64 ids, got {tuple(triples.shape)} {triples.dtype}"
-                )
+                given = f"{tuple(triples.shape)} {triples.dtype}"
+                raise InputError(f"{name}: expected (·, 3) int64 ids, got {given}")
             if bool(((triples < 0) | (triples >= limits)).any()):
-                raise InputError(
-                    f"{name}: holds an id outside of {self.num_entities} entities and"
-                    f" {self.num_relations} relations"
-                )
+                sizes = f"{self.num_entities} entities and {self.num_relations} relations"
+                raise InputError(f"{name}: holds an id outside of {sizes}")
 
     @classmethod
     def of(
@@ -230,9 +227,7 @@ class KnowledgeGraph:
             Vocabulary(tuple(entities)),
             Vocabulary(tuple(relations)),
             **{split: triples[split][labels[split]] for split in SPLITS},
-            labelled={
-                split: (triples[split], labels[split]) for split in SPLITS if split in labelled
-            },
+            labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
         )
 
     def __repr__(self) -> str:
