@@ -11,11 +11,9 @@ LARGEST = 2**63
 #: Characters of an error message at most.
 LONGEST = 1200
 
-#: Characters of a name at most that is compared with others: the time grows with their square.
-LONGEST_NAME = 200
-
-#: Names at most that ``difflib`` compares: it takes seconds for 100,000.
-COMPARED = 64
+#: ``difflib`` compares names of at most so many characters, and at most so many of them: the time
+#: grows with the square of the length, and is seconds for 100,000 names.
+LONGEST_NAME, COMPARED = 200, 64
 
 
 class InputError(ValueError):
@@ -44,8 +42,6 @@ def visible(text: str) -> str:
         >>> visible("green\ttea \x1b[2J")
         'green\\ttea \\x1b[2J'
     """
-    if text.isprintable():
-        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
@@ -58,18 +54,12 @@ def bounded(text: str, most: int = LONGEST) -> str:
         >>> bounded("x" * 500 + "y", most=5)
         'xx…xy'
     """
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+    end = len(text) - (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[end:]}"
 
 
 def shown(value: object, most: int = 100) -> str:
-    """The ``repr`` of a value for an error message, cut after ``most`` characters.
-
-    Example:
-        >>> shown("x" * 500, most=9)
-        "'xxxxxxxx…"
-    """
+    """The ``repr`` of a value for an error message, cut after ``most`` characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):
@@ -79,13 +69,7 @@ def shown(value: object, most: int = 100) -> str:
 
 
 def one_of(option: str, value: object, accepted: Sequence[object]) -> None:
-    """Refuse a value that is not among those accepted.
-
-    Example:
-        >>> one_of("side", "left", ("coin", "head", "tail"))
-        Traceback (most recent call last):
-        dans.errors.InputError: side: known: coin, head, tail; got 'left'
-    """
+    """Refuse a value that is not among those accepted."""
     if value not in accepted:
         raise InputError(f"{option}: known: {', '.join(map(str, accepted))}; got {shown(value)}")
 
@@ -111,12 +95,7 @@ def not_negative(option: str, value: float) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
-    """The end of a message about an unknown name: the closest known name, if one is close.
-
-    Example:
-        >>> did_you_mean("stepz", ["steps", "lr"])
-        '; did you mean steps?'
-    """
+    """The end of a message about an unknown name: the closest known name, if one is close."""
     near = get_close_matches(name[:LONGEST_NAME], list(known), n=1)
     return f"; did you mean {show(near[0])}?" if near else ""
 
@@ -128,8 +107,6 @@ def nearest(name: str, names: Sequence[str], most: int = 3) -> list[str]:
     shortest first, then close matches of ``difflib``.
 
     Example:
-        >>> nearest("aspirn", ["heparin", "Aspirin", "spirit"])
-        ['Aspirin', 'spirit']
         >>> nearest("PEP", ["pepsin", "pep", "salt"])
         ['pep', 'pepsin']
     """

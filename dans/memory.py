@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,14 +56,7 @@ class NoRoomError(InputError):
 
 
 def parse_bytes(text: str | int) -> int:
-    """A size as a number of bytes.
-
-    Args:
-        text: a number with a unit or none: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of
-            1024.
-
-    Raises:
-        InputError: not a size, or below one byte.
+    """A size as a number of bytes: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024.
 
     Example:
         >>> parse_bytes("200MB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
@@ -107,9 +101,6 @@ class Budget:
         found: what fitted in an earlier budget, whose ``remember`` was given it.
         remember: is given each size found after a failed allocation.
 
-    Raises:
-        InputError: a limit below one byte.
-
     Example:
         >>> budget = Budget(1000)
         >>> budget.rows(300), budget.rows(300, most=2), budget.rows(5000)
@@ -132,17 +123,15 @@ class Budget:
         self.device = device
         self.found = found
         self.remember = remember
-        self._share: int | None = None
+
+    @cached_property
+    def _allowed(self) -> int:
+        return max(1, free(self.device) // SHARE) if self.limit is None else self.limit
 
     @property
     def bytes(self) -> int:
         """The bytes that may be held now."""
-        allowed = self.limit
-        if allowed is None:
-            if self._share is None:
-                self._share = max(1, free(self.device) // SHARE)
-            allowed = self._share
-        return allowed if self.found is None else min(allowed, self.found)
+        return self._allowed if self.found is None else min(self._allowed, self.found)
 
     def rows(self, bytes_each: int, *, most: int | None = None, fixed: int = 0) -> int:
         """How many rows fit beside ``fixed`` bytes: at least one, at most ``most``."""
@@ -158,18 +147,11 @@ class Budget:
         most: int | None = None,
         fixed: int = 0,
     ) -> Iterator[T]:
-        """The results of work on consecutive slices of some rows.
+        """The results of work on consecutive slices of ``total`` rows, at most ``most`` in each.
 
-        Args:
-            total: rows.
-            bytes_each: held by each row.
-            work: is called again with half of a slice that did not fit, so it must be without
-                effect where it raises, and its result for a row must not depend on the slice.
-            most: rows in a slice.
-            fixed: bytes held in addition, whatever the number of rows.
-
-        Raises:
-            InputError: one row needs more than the limit; ``NoRoomError``: more than there is.
+        Each row holds ``bytes_each``, beside ``fixed`` bytes. The work is called again with half of
+        a slice that did not fit, so it must be without effect where it raises, and its result for a
+        row must not depend on the slice.
         """
         if total:
             self._check(fixed + bytes_each)
@@ -179,11 +161,7 @@ class Budget:
             try:
                 result = work(slice(first, first + rows))
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if rows == 1:
-                    raise self._nothing_fits(fixed + bytes_each) from None
-                self.shrink(fixed + rows // 2 * bytes_each)
+                self._halve(error, rows > 1, fixed + rows // 2 * bytes_each, fixed + bytes_each)
                 continue
             yield result
             del result
@@ -192,22 +170,10 @@ class Budget:
     def keeping(
         self, total: int, bytes_each: int, work: Callable[[int], T], *, fixed: int = 0
     ) -> T:
-        """The result of work that keeps as many items as fit instead of computing them again.
+        """The result of work that keeps as many of ``total`` items as fit.
 
-        Args:
-            total: items that could be kept.
-            bytes_each: held by each item.
-            work: from the number of items to keep. It is called again with half as many where they
-                did not fit, so it must be without effect where it raises.
-            fixed: bytes held in addition, however few items are kept.
-
-        Raises:
-            InputError: the work needs more than the limit although it keeps nothing;
-                ``NoRoomError``: more than there is.
-
-        Example:
-            >>> Budget(1000).keeping(9, 100, lambda kept: kept, fixed=300)
-            7
+        The work gets the number of items to keep, and is called again with half as many where they
+        did not fit, so it must be without effect where it raises.
         """
         self._check(fixed)
         while True:
@@ -215,11 +181,7 @@ class Budget:
             try:
                 return work(kept)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if not kept:
-                    raise self._nothing_fits(fixed) from None
-                self.shrink(fixed + kept // 2 * bytes_each)
+                self._halve(error, kept > 0, fixed + kept // 2 * bytes_each, fixed)
 
     def shrink(self, to: int) -> None:
         """Allow no more than these bytes from here on."""
@@ -235,11 +197,16 @@ class Budget:
                 f"bit by bit, got {show_bytes(self.limit)}"
             )
 
-    def _nothing_fits(self, least: int) -> NoRoomError:
-        return NoRoomError(
-            f"memory: expected about {show_bytes(least)}, which this work takes even bit by bit; "
-            f"{show_bytes(free(self.device))} are free"
-        )
+    def _halve(self, error: Exception, more: bool, to: int, least: int) -> None:
+        """Shrink after a failed allocation, where less than what was attempted is any use."""
+        if not is_out_of_memory(error):
+            raise error
+        if not more:
+            raise NoRoomError(
+                f"memory: expected about {show_bytes(least)}, which this work takes even bit by "
+                f"bit; {show_bytes(free(self.device))} are free"
+            ) from None
+        self.shrink(to)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -254,10 +221,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 @contextmanager
 def needing_room(where: str, hint: str) -> Iterator[None]:
     """Turn a failed allocation into a sentence, for work that no budget cuts into pieces.
-
-    Args:
-        where: opens the sentence.
-        hint: what needs less memory.
 
     Example:
         >>> with needing_room("umls", "a smaller encoder.dim takes less"):
@@ -287,31 +250,20 @@ def free(device: "torch.device | None" = None) -> int:
 
 
 def rest_of_group(root: Path = Path("/")) -> int | None:
-    """The bytes that this process's control groups still allow, or None where they set no limit.
-
-    Args:
-        root: of the file system.
-    """
-    rests = [
-        rest
-        for version, own in _groups(root)
-        for folder in (own, *own.parents)
-        if (rest := _rest(folder, *GROUPS[version][1:])) is not None
-    ]
-    return min(rests, default=None)
-
-
-def _groups(root: Path) -> Iterator[tuple[str, Path]]:
-    """The version and the folder of each memory group of this process."""
+    """The bytes that this process's control groups still allow, or None where they set no limit."""
     try:
         lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
     except OSError:
-        return
+        return None
+    rests = []
     for line in lines:
         number, kinds, path = line.split(":", 2)
         version = "v2" if number == "0" and not kinds else "v1"
         if version == "v2" or "memory" in kinds.split(","):
-            yield version, root / GROUPS[version][0] / path.lstrip("/")
+            mount, *names = GROUPS[version]
+            own = root / mount / path.lstrip("/")
+            rests += [_rest(folder, *names) for folder in (own, *own.parents)]
+    return min((rest for rest in rests if rest is not None), default=None)
 
 
 def _rest(folder: Path, limit: str, usage: str, droppable: str) -> int | None:
@@ -334,10 +286,7 @@ def keep_freed_memory() -> bool:
 
     A training step allocates and frees the same few blocks of megabytes; by default each comes from
     the kernel anew, page by page: on UMLS half of the processor time of a step. Commands call this;
-    importing the library changes nothing in the process.
-
-    Returns:
-        Whether the process has a glibc that accepted the setting.
+    importing the library changes nothing in the process. False where glibc did not accept it.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
 from dans.errors import InputError, did_you_mean, shown
+from dans.memory import is_out_of_memory
 
 T = TypeVar("T")
 
@@ -14,20 +15,7 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
-    """The value of a name in a table.
-
-    Args:
-        table: names to values.
-        name: to look up.
-        where: the option that gave the name, such as ``decoder.name``; opens the error.
-
-    Raises:
-        InputError: the table has no such name; the message lists those it has.
-
-    Example:
-        >>> choose({"distmult": 1, "complex": 2}, "distmult", where="decoder.name")
-        1
-    """
+    """The value of a name in a table; ``where``, such as ``decoder.name``, opens the error."""
     if name not in table:
         names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr)}"
         raise InputError(f"{where}: unknown name {shown(name)}; known: {names}")
@@ -57,9 +45,6 @@ def build(
         known: arguments of the caller (sizes, tensors); those that the constructor does not take
             are left out, so that one call serves a whole family.
 
-    Raises:
-        InputError: an unknown name, an unknown option, or an option the constructor refuses.
-
     Example:
         >>> build({"complex": complex}, "complex", given={"imag": 2.0}, real=1.0, colour="red")
         (1+2j)
@@ -73,7 +58,7 @@ def build(
             raise InputError(
                 f"{where}.{key}: unknown option of {name}; known: {', '.join(settable) or 'none'}"
             )
-    declared = hints(factory)
+    declared = _types(factory)
     for key, value in (given or {}).items():
         kind: Any = declared.get(key)
         if all(part in PLAIN for part in get_args(kind) or [kind]):
@@ -88,22 +73,17 @@ def build(
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
     except (TypeError, RuntimeError, MemoryError) as error:
-        if isinstance(error, TypeError) or _is_of_memory(error):
-            sentence = str(error).splitlines()[0]
+        # Torch reports sizes beyond 64 bits as an overflow.
+        too_large = is_out_of_memory(error) or "overflow" in str(error)
+        if isinstance(error, TypeError) or too_large:
+            sentence = str(error).partition("\n")[0]
             raise InputError(f"{where}: {name} cannot be built: {sentence}") from error
         raise
 
 
-def _is_of_memory(error: Exception) -> bool:
-    """Whether the sizes were too large, which torch reports by a ``RuntimeError``."""
-    words = ("allocate", "overflow", "out of memory")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
-
-
-def hints(factory: Callable[..., object]) -> dict[str, object]:
-    """The declared types of a factory's parameters."""
-    target = factory.__init__ if inspect.isclass(factory) else factory
+def _types(factory: Callable[..., object]) -> dict[str, Any]:
+    """The declared types of a factory's parameters, where they can be read."""
     try:
-        return dict(get_type_hints(target))
+        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     except (NameError, TypeError):
         return {}

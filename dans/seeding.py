@@ -23,11 +23,7 @@ def random_state() -> dict[str, Tensor]:
 
 
 def restore_random_state(state: dict[str, Tensor]) -> None:
-    """Set torch's generators to what ``random_state`` returned.
-
-    Raises:
-        InputError: not such a state.
-    """
+    """Set torch's generators to what ``random_state`` returned."""
     try:
         torch.set_rng_state(state["cpu"])
         if "cuda" in state and torch.cuda.is_available():
@@ -37,11 +33,7 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
 
 
 def device(name: str) -> torch.device:
-    """A device by its name in torch.
-
-    Raises:
-        InputError: this machine has no such device, or it holds no values, as ``meta``.
-    """
+    """A device of this machine by its name in torch; ``meta``, which holds no values, is none."""
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

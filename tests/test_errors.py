@@ -6,16 +6,7 @@ from difflib import get_close_matches
 import pytest
 
 from dans import errors
-from dans.errors import (
-    LONGEST,
-    InputError,
-    above_zero,
-    did_you_mean,
-    finite,
-    nearest,
-    not_negative,
-    one_of,
-)
+from dans.errors import InputError, above_zero, did_you_mean, finite, nearest, not_negative, one_of
 
 NAMES = ["aspirin", "Heparin", "heparinoid", "spirit", "insulin", "blood_pressure", "語", "a"]
 
@@ -52,7 +43,7 @@ def test_a_choice_is_one_of_those_accepted() -> None:
 def test_a_message_is_one_printable_line_whatever_it_quotes(quoted: str) -> None:
     message = str(InputError(f"own.toml: {quoted}: unknown option"))
     assert message.isprintable()
-    assert len(message) <= LONGEST
+    assert len(message) <= errors.LONGEST
     assert message.startswith("own.toml: ")
     assert message.endswith(": unknown option")
     assert str(InputError(message)) == message

@@ -26,14 +26,8 @@ from tests.processes import run
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("200MB", 200_000_000),
-        ("1GiB", 2**30),
-        (" 1.5 gib ", 3 * 2**29),
-        ("0.25kB", 250),
-        ("7b", 7),
-        ("4096", 4096),
-        (4096, 4096),
-        ("2TiB", 2**41),
+        *(("200MB", 200_000_000), ("1GiB", 2**30), (" 1.5 gib ", 3 * 2**29), ("0.25kB", 250)),
+        *(("7b", 7), ("4096", 4096), (4096, 4096), ("2TiB", 2**41)),
     ],
 )
 def test_sizes_are_read(text: str | int, size: int) -> None:

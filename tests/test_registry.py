@@ -81,7 +81,7 @@ def test_options_that_no_constructor_can_use_are_refused(
 ) -> None:
     def every(size: int = 1, rate: float = 0.5, side: str = "a") -> object:
         if len(side) > 9:
-            raise RuntimeError(f"{side[:9]}: cannot allocate memory\nand more")
+            raise RuntimeError(f"{side[:9]}: DefaultCPUAllocator: can't allocate memory\nand more")
         return object()
 
     with pytest.raises(InputError, match=message) as caught:

@@ -43,13 +43,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:
-    """The type of an option that is a whole number of at most 64 bits, and at least ``least``.
-
-    Example:
-        >>> whole(least=1)("5")
-        5
-    """
-    what = "a whole number" if least is None else f"a whole number of at least {least}"
+    """The type of an option that is a whole number of at most 64 bits, and at least ``least``."""
+    what = "a whole number" + ("" if least is None else f" of at least {least}")
 
     def parse(text: str) -> int:
         # Python refuses to read whole numbers of thousands of digits.
@@ -57,9 +52,8 @@ def whole(least: int | None = None) -> Callable[[str], int]:
         if not fits or (least is not None and int(text) < least):
             raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
         if abs(int(text)) >= LARGEST:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number below 2^63, got {shown(text)}"
-            )
+            message = f"expected a whole number below 2^63, got {shown(text)}"
+            raise argparse.ArgumentTypeError(message)
         return int(text)
 
     return parse
@@ -132,13 +126,11 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         metavar="DIR",
         help=f"folder of the run (default: runs/{kind}/NAME/seedN)",
     )
-    parser.add_argument(
-        "--device", help="the device, by its name in torch (default: the recipe's, or cpu)"
-    )
+    device = "the device, by its name in torch (default: the recipe's, or cpu)"
+    parser.add_argument("--device", help=device)
     add_logger_option(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue with the run in the folder, if there is one"
-    )
+    resume = "continue with the run in the folder, if there is one"
+    parser.add_argument("--resume", action="store_true", help=resume)
 
 
 def add_logger_option(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +148,7 @@ def add_logger_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every script that reads a trained run: which checkpoint."""
+    """Add ``--model``: which checkpoint of a trained run."""
     parser.add_argument(
         "--model",
         choices=("best", "last"),
@@ -166,7 +158,7 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_memory_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every script that ranks: its memory budget."""
+    """Add ``--memory-budget``, for commands that rank."""
     parser.add_argument(
         "--memory-budget",
         default="",
@@ -187,15 +179,7 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
 
 
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
-    """The items whose name matches the pattern of ``--match``.
-
-    Raises:
-        InputError: no name matches.
-
-    Example:
-        >>> matching({"umls-rotate": 1, "wn18rr-rotate": 2}, "umls-*")
-        {'umls-rotate': 1}
-    """
+    """The items whose name matches the pattern of ``--match``."""
     found = {name: value for name, value in named.items() if fnmatch(name, pattern)}
     if not found:
         known = ", ".join(sorted(named)) or "none"
@@ -209,10 +193,6 @@ def records(kind: str, section: str) -> dict[str, dict[str, Any]]:
     A table holds ``[expected.BASE]`` and ``[paper.BASE]``, by setting; ``base`` is the base alone.
     A number by itself is the value of the metric that stands at the head of the file, and so are
     tolerance, seeds and commit.
-
-    Args:
-        kind: ``pretrain``, ``dans`` or ``baselines``.
-        section: ``expected`` or ``paper``.
     """
     found = {}
     for path in sorted(RESULTS.glob(f"{kind}-*.toml")):
@@ -235,11 +215,5 @@ def train_and_report(
     """Train by the options of a command; returns its last line of output."""
     config, where = training(args, kind=kind)
     report = train(config, where, resume=args.resume, loggers=args.loggers)
-    return f"{where}: {summary(report)}; evaluate it with: python scripts/evaluate.py {where}"
-
-
-def summary(report: EvaluationReport | ClassificationReport | None) -> str:
-    """A report in half a line."""
-    if report is None:
-        return "trained, without validation triples"
-    return report.summary()
+    said = report.summary() if report else "trained, without validation triples"
+    return f"{where}: {said}; evaluate it with: python scripts/evaluate.py {where}"

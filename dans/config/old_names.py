@@ -49,11 +49,7 @@ DIAGNOSIS = {
 
 
 def renamed_options(plain: Any, path: str = "") -> Any:
-    """A configuration with new names for the old ones in it.
-
-    Args:
-        plain: data from TOML or JSON.
-        path: the section of the data, as in the tables above.
+    """A configuration, or the part of one at a path, with new names for the old ones in it.
 
     Example:
         >>> renamed_options({"start": "pretrain/umls", "sampler": ["kept"]})

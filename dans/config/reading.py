@@ -10,6 +10,7 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin
@@ -28,13 +29,8 @@ T = TypeVar("T")
 
 #: Types of plain data in messages.
 WORDS: dict[object, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    list: "a list",
-    tuple: "a list",
-    dict: "an object",
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
+    **{list: "a list", tuple: "a list", dict: "an object"},
 }
 
 #: Limits of msgspec in messages.
@@ -42,12 +38,7 @@ LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def read_text(path: Path) -> str:
-    """The content of a text file in UTF-8.
-
-    Raises:
-        InputError: other bytes; the message names file, line and byte.
-        OSError: no such file, or it cannot be read.
-    """
+    """The content of a text file in UTF-8; a missing file is an ``OSError``."""
     try:
         data = path.read_bytes()
     except ValueError:
@@ -57,19 +48,9 @@ def read_text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""The numbered lines of a file in UTF-8, plain or ``.gz``, one at a time.
+    """The numbered lines of a file in UTF-8, plain or ``.gz``, one at a time.
 
     Line ends (LF or CRLF) and a leading byte order mark are left out.
-
-    Raises:
-        InputError: the file cannot be read, or is damaged; the message names file and line.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "names.tsv")
-        >>> _ = path.write_bytes(b"ada\tpilot\r\nbob\n")
-        >>> list(lines(path))
-        [(1, 'ada\tpilot'), (2, 'bob')]
     """
     number = 0
     try:
@@ -98,44 +79,12 @@ class TooLargeError(InputError):
 
 
 def parse_toml(text: str, where: object) -> dict[str, Any]:
-    """Plain data from TOML.
-
-    Args:
-        text: the TOML.
-        where: opens the error.
-
-    Raises:
-        InputError: it is not TOML; the message names the line. ``TooLargeError``: a whole number
-            has more than 64 bits.
-
-    Example:
-        >>> parse_toml("k = ]", "own.toml")
-        Traceback (most recent call last):
-        dans.errors.InputError: own.toml: not a TOML file: Invalid value (at line 1, column 5)
-    """
+    """Plain data from TOML; ``where`` opens every error."""
     return cast(dict[str, Any], _parsed(tomllib.loads, text, where, "TOML file"))
 
 
 def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
-    """Plain data from JSON.
-
-    Args:
-        text: the JSON.
-        where: opens the error.
-        kind: the kind of text in the error: "not a JSON file".
-
-    Raises:
-        InputError: it is not JSON; the message names the line. Or an object has a key twice.
-            ``TooLargeError``: a whole number has more than 64 bits.
-
-    Example:
-        >>> parse_json('{"k": 5', "config.json")
-        Traceback (most recent call last):
-        dans.errors.InputError: config.json: not a JSON file: Expecting ',' delimiter...
-        >>> parse_json('{"k": 5, "k": 6}', "config.json")
-        Traceback (most recent call last):
-        dans.errors.InputError: config.json: 'k' stands twice in one object
-    """
+    """Plain data from JSON; an error says that it is "not a JSON ``kind``"."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
@@ -145,9 +94,8 @@ def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
             raise InputError(f"{where}: {shown(twice)} stands twice in one object")
         return content
 
-    return _parsed(
-        lambda text: json.loads(text, object_pairs_hook=once), text, where, f"JSON {kind}"
-    )
+    loads = partial(json.loads, object_pairs_hook=once)
+    return _parsed(loads, text, where, f"JSON {kind}")
 
 
 def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:
@@ -166,12 +114,12 @@ def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) ->
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Plain data from a TOML file; errors are those of ``read_text`` and ``parse_toml``."""
+    """Plain data from a TOML file."""
     return parse_toml(read_text(path), path)
 
 
 def read_json(path: Path) -> Any:
-    """Plain data from a JSON file; errors are those of ``read_text`` and ``parse_json``."""
+    """Plain data from a JSON file."""
     return parse_json(read_text(path), path)
 
 
@@ -184,20 +132,9 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
-    """A value of plain data by its key, checked against a type as in ``convert``.
-
-    Args:
-        content: the plain data.
-        key: of the value.
-        kind: the type.
-        where: opens the error, just before the key.
-
-    Raises:
-        InputError: the key is missing, or the value has another type.
+    """A value of plain data by its key, converted to a type.
 
     Example:
-        >>> field({"seed": 5}, "seed", int, "report.json: ")
-        5
         >>> field({"both": 5}, "both", dict, "report.json: ")
         Traceback (most recent call last):
         dans.errors.InputError: report.json: both: expected an object, got 5
@@ -205,20 +142,6 @@ def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
     if key not in content:
         raise InputError(f"{where}{key}: missing")
     return convert(content[key], kind, where, key)
-
-
-def numbers(content: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
-    """A list of numbers in plain data, infinities allowed.
-
-    Example:
-        >>> numbers({"values": [0, 0.5]}, "values", "isotonic.")
-        (0.0, 0.5)
-    """
-    values = convert(field(content, key, list, where), tuple[float, ...], where, key)
-    for i, value in enumerate(values):
-        if math.isnan(value):
-            finite(f"{where}{key}.{i}", value)
-    return values
 
 
 def check_sizes(content: Any, where: str = "", path: str = "") -> None:
@@ -237,19 +160,10 @@ def check_sizes(content: Any, where: str = "", path: str = "") -> None:
 def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     """Convert plain data to a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
 
-    Args:
-        value: the plain data.
-        kind: the type; whole numbers are accepted as floats, which must be finite.
-        where: opens the error, just before the path.
-        path: of the value, such as ``train.lr``.
-
-    Raises:
-        InputError: an unknown or missing key, or a value that the type does not allow; the message
-            has the path, the value and what is accepted.
+    Whole numbers are accepted as floats; a float by itself must be finite, and those of a tuple no
+    NaN. An error starts with ``where`` and the path of the value, such as ``train.lr``.
 
     Example:
-        >>> convert([1, 0.5], tuple[float, float])
-        (1.0, 0.5)
         >>> convert({"betas": [1, "x"]}, dict[str, list[float]], "own.toml: ", "train")
         Traceback (most recent call last):
         dans.errors.InputError: own.toml: train.betas.1: expected a number, got 'x'
@@ -263,6 +177,9 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
         _refuse(error, value, inner[0] if optional else kind, where, path)
     if isinstance(converted, float):
         finite(f"{where}{path}", converted)
+    for i, part in enumerate(converted) if isinstance(converted, tuple) else ():
+        if isinstance(part, float) and math.isnan(part):
+            finite(f"{where}{path}.{i}", part)
     return converted
 
 

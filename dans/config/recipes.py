@@ -10,7 +10,7 @@ from typing import Any
 
 from dans.config import old_names
 from dans.config.reading import TooLargeError, parse_toml, read_toml
-from dans.config.schema import Component, RunConfig
+from dans.config.schema import COMPONENTS, Component, RunConfig
 from dans.errors import InputError, shown
 
 #: Where the package's own recipes lie: ``bases``, and the settings that combine with them.
@@ -22,9 +22,6 @@ SETTINGS = {"dans": "samplers", "baselines": "losses"}
 #: The sampler setting of a base of our own where none is named. Runs bear the base's name alone.
 DEFAULT = "dans"
 
-#: Sections that may be given as a name alone.
-COMPONENTS = ("encoder", "decoder", "objective", "loss")
-
 #: Recipes that an error lists all.
 LISTED = 20
 
@@ -35,12 +32,7 @@ class Recipe:
 
     A base holds all of a run. A setting holds what it changes, on any base; what it changes on one
     base alone stands there, as ``[samplers.NAME]`` or ``[losses.NAME]``. Both may extend another
-    file of their folder, whose changes come first.
-
-    Args:
-        base: a TOML file.
-        setting: a TOML file; none: the base alone.
-        kind: of the setting: a value of ``SETTINGS``.
+    file of their folder, whose changes come first. ``kind`` is a value of ``SETTINGS``.
     """
 
     base: Path
@@ -59,9 +51,6 @@ class Recipe:
         """The combination as plain data.
 
         A setting that starts from another run leaves data, graph, encoder and decoder to that run.
-
-        Raises:
-            InputError: no such file, not TOML, or changes for a setting that is none.
         """
         plain: dict[str, Any] = reduce(merge, (part for _, part in _lineage(self.base)))
         changes = {kind: self._changes(kind, plain.pop(kind, {})) for kind in SETTINGS.values()}
@@ -102,13 +91,8 @@ def run_name(base: str, setting: str) -> str:
 def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     """A recipe by the names, or the files, of its base and its setting.
 
-    ``umls-distmult-self-loop``, the name of the runs, stands for base and setting too.
-
-    Args:
-        name: of a base, or of a combination; or a TOML file.
-        kind: of the runs: ``pretrain``, ``dans`` or ``baselines``.
-        setting: its name, or a TOML file, in place of the combination's; empty: that one, or else
-            the usual one.
+    ``umls-distmult-self-loop``, the name of the runs, stands for base and setting too. The kind of runs
+    is ``pretrain``, ``dans`` or ``baselines``.
     """
     base, folder = Path(name), SETTINGS.get(kind, "")
     if base.suffix != ".toml":
@@ -139,16 +123,16 @@ def read_recipe(recipe: Path | Recipe) -> dict[str, Any]:
     ``extends = "umls-distmult"`` names a recipe in the same folder. Options of plain sections are
     taken over one by one, and so are those of a component that is not named anew; a list of
     components is taken over whole or not at all, and ``[]`` is a list; ``loss = ""`` is no loss.
-
-    Raises:
-        InputError: no such file, or not TOML; the message names the line. Or it extends itself.
     """
     return (recipe if isinstance(recipe, Recipe) else Recipe(recipe)).plain()
 
 
 def _lineage(path: Path, heirs: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
     """A file and those it extends, by name, the last of them first."""
-    plain = old_names.renamed_options(_read_toml(path))
+    try:
+        plain = old_names.renamed_options(read_toml(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
     name = plain.pop("extends", None)
     if name is None:
         return [(path.stem, plain)]
@@ -177,13 +161,6 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return read_toml(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
-
-
 def _offered(path: Path) -> str:
     """The recipes of a folder; where they are many, those of a name much like the one asked for."""
     names = sorted(other.stem for other in path.parent.glob("*.toml"))
@@ -200,9 +177,6 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number.
     A component given by its name alone becomes a section when an option of it is set.
 
-    Raises:
-        InputError: an assignment without ``=``, or through something that is not a section.
-
     Example:
         >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
         {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
@@ -213,32 +187,26 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise InputError(f"--set {assignment}: expected section.option=value")
-        here = changed
+        here: Any = changed
         for depth, key in enumerate(keys[:-1]):
-            here = _descend(here, key, f"--set {'.'.join(keys[: depth + 1])}")
-        _put(here, keys[-1], _value(text.strip(), f"--set {path}"), f"--set {path}")
+            where = f"--set {'.'.join(keys[: depth + 1])}"
+            place = _place(here, key, where)
+            if isinstance(here, dict):
+                here.setdefault(key, {})
+            if isinstance(here[place], str):
+                here[place] = {"name": here[place]}
+            if not isinstance(here[place], (dict, list)):
+                raise InputError(f"{where}: is a value, not a section")
+            here = here[place]
+        value = _value(text.strip(), f"--set {path}")
+        here[_place(here, keys[-1], f"--set {path}")] = value
     return changed
 
 
-def _descend(here: Any, key: str, where: str) -> Any:
-    place: Any = _number(here, key, where) if isinstance(here, list) else key
-    if isinstance(here, dict):
-        here.setdefault(key, {})
-    if isinstance(here[place], str):
-        here[place] = {"name": here[place]}
-    if not isinstance(here[place], (dict, list)):
-        raise InputError(f"{where}: is a value, not a section")
-    return here[place]
-
-
-def _put(here: Any, key: str, value: Any, where: str) -> None:
-    if isinstance(here, list):
-        here[_number(here, key, where)] = value
-    else:
-        here[key] = value
-
-
-def _number(here: list[Any], key: str, where: str) -> int:
+def _place(here: Any, key: str, where: str) -> Any:
+    """The key of a section, or the number of a member of a list."""
+    if not isinstance(here, list):
+        return key
     if not (key.isdecimal() and len(key) < 10 and int(key) < len(here)):
         raise InputError(f"{where}: expected a number below {len(here)}, got {shown(key)}")
     return int(key)
@@ -257,9 +225,6 @@ def _value(text: str, where: str) -> Any:
 
 def component(text: str) -> Component:
     """A component in one string: its name, and its options after a colon.
-
-    Raises:
-        InputError: an option without a name or a value.
 
     Example:
         >>> component("uniform:k=5,filter=mask")

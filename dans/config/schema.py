@@ -26,6 +26,9 @@ NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Beta = Annotated[float, Meta(ge=0, lt=1)]
 
+#: Sections that may be given as a name alone.
+COMPONENTS = ("encoder", "decoder", "objective", "loss")
+
 #: Sections of a recipe with the results of the recipe and of a paper; they are not configuration.
 RECORDS = ("expected", "paper")
 
@@ -103,7 +106,6 @@ class TrainConfig(Section, frozen=True):
     log_negatives: bool = False
 
     def __post_init__(self) -> None:
-        """Check the memory budget, and that each option has an effect."""
         stated(self.memory_budget)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
@@ -132,7 +134,6 @@ class PhaseConfig(Section, frozen=True):
     sweep: bool = False
 
     def __post_init__(self) -> None:
-        """Check that a sweep has parts."""
         if self.sweep and not self.batch:
             raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 
@@ -170,13 +171,6 @@ class RunConfig(Section, frozen=True):
     def parse(cls, plain: Mapping[str, Any], *, where: str = "") -> "RunConfig":
         """The configuration of a recipe or ``config.json``, given as nested plain data.
 
-        Args:
-            plain: sections to options.
-            where: the file; opens every error.
-
-        Raises:
-            InputError: an unknown key, a missing one, or a value of the wrong kind.
-
         Example:
             >>> RunConfig.parse({"train": {"learning_rate": 0.001}})
             Traceback (most recent call last):
@@ -204,11 +198,11 @@ def _opened(key: str, value: Any, where: str) -> Any:
     """A section of a recipe, with components as name and options."""
     if key in ("sampler", "regularizer") and isinstance(value, (list, tuple)):
         return [_component(part, f"{where}{key}.{i}") for i, part in enumerate(value)]
-    if key == "loss" and value in (None, ""):
-        # TOML has no null: a recipe drops a loss that it inherits by an empty string.
-        return None
-    chosen = key in ("encoder", "decoder", "objective", "loss")
-    return _component(value, f"{where}{key}") if chosen else value
+    if key not in COMPONENTS:
+        return value
+    # TOML has no null: a recipe drops a loss that it inherits by an empty string.
+    dropped = key == "loss" and value in (None, "")
+    return None if dropped else _component(value, f"{where}{key}")
 
 
 def _component(value: Any, place: str) -> dict[str, Any]:

@@ -26,15 +26,11 @@ class SplitAudit:
     repeats: int
     #: triples labelled both true and false
     contradictions: int
-    #: lines whose head is their tail
     self_loops: int
-    #: distinct relations
     relations: int
-    #: distinct entities that train lacks
+    #: distinct entities that train lacks, then the lines and the triples with such an entity
     unseen_entities: int
-    #: lines with such an entity
     lines_unseen: int
-    #: triples with such an entity
     triples_unseen: int
     #: distinct relations that train lacks
     unseen_relations: int
@@ -44,9 +40,8 @@ class SplitAudit:
     negatives_in_train: int
     #: triples (h, r, t) with (t, r, h) in train, self-loops not counted
     reversed_in_train: int
-    #: triples whose head is linked to their tail by any relation of train
+    #: triples whose head is linked to their tail by any relation of train, and the other way round
     linked_in_train: int
-    #: triples whose tail is linked to their head by any relation of train
     linked_back_in_train: int
 
     @property
@@ -63,8 +58,6 @@ class Audit:
         >>> from dans.data.graph import KnowledgeGraph
         >>> triples = [("ada", "knows", "bob"), ("ada", "knows", "bob")]
         >>> audit = KnowledgeGraph.of(triples, test=[("bob", "knows", "ada")], name="toy").audit()
-        >>> audit.splits["train"].repeats, audit.splits["test"].reversed_in_train
-        (1, 1)
         >>> print(*audit.lines(), sep="\n")
         toy: 2 entities and 1 relation, of which train holds 2 and 1
         train: 2 triples of 1 relation; 1 line repeats an earlier one
@@ -75,12 +68,10 @@ class Audit:
     name: str
     entities: int
     relations: int
-    #: distinct entities in train
     entities_in_train: int
     splits: Mapping[Split, SplitAudit]
-    #: distinct triples in both valid and test, whatever their labels
+    #: distinct triples in both valid and test, whatever their labels, and those labelled true
     in_valid_and_test: int
-    #: distinct triples in both valid and test
     triples_in_valid_and_test: int
 
     @classmethod
@@ -99,7 +90,7 @@ class Audit:
             name,
             num_entities,
             num_relations,
-            int(train.entities.sum()),
+            len(train.entities),
             {split: train.audit(*given) for split, given in lines.items()},
             train.shared(valid, test),
             train.shared(valid[valid_holds], test[test_holds]),
@@ -114,10 +105,8 @@ class Audit:
             f" {self.entities_in_train:,} and {train.relations:,}"
         )
         sentences = [whole, *(_sentence(name, split) for name, split in self.splits.items())]
-        if self.in_valid_and_test:
-            both = _count(self.in_valid_and_test, "triple")
-            sentences.append(f"valid and test share {both}")
-        return sentences
+        both = self.in_valid_and_test
+        return [*sentences, f"valid and test share {_count(both, 'triple')}"] if both else sentences
 
 
 class _Train:
@@ -127,17 +116,14 @@ class _Train:
         self.sizes = num_entities, num_relations
         self.known = KnownTriples(triples, num_entities, num_relations)
         self.links = KnownTriples(_unnamed(triples), num_entities, 1)
-        self.entities = torch.zeros(num_entities, dtype=torch.bool)
-        self.entities[triples[:, [0, 2]].flatten()] = True
-        self.relations = torch.zeros(num_relations, dtype=torch.bool)
-        self.relations[triples[:, 1]] = True
+        self.entities, self.relations = triples[:, [0, 2]].unique(), triples[:, 1].unique()
 
     def audit(self, lines: Tensor, holds: Tensor) -> SplitAudit:
         triples, negatives = lines[holds], lines[~holds]
         ends = lines[:, [0, 2]]
         distinct = torch.cat((lines, holds[:, None].long()), dim=1).unique(dim=0)
         back = triples.flip(1)
-        unseen = ~self.entities[ends].all(dim=1)
+        unseen = ~torch.isin(ends, self.entities).all(dim=1)
         relations = lines[:, 1].unique()
         return SplitAudit(
             lines=len(lines),
@@ -147,10 +133,10 @@ class _Train:
             contradictions=int((distinct[1:, :3] == distinct[:-1, :3]).all(dim=1).sum()),
             self_loops=int((ends[:, 0] == ends[:, 1]).sum()),
             relations=len(relations),
-            unseen_entities=int((~self.entities[ends.unique()]).sum()),
+            unseen_entities=int((~torch.isin(ends.unique(), self.entities)).sum()),
             lines_unseen=int(unseen.sum()),
             triples_unseen=int(unseen[holds].sum()),
-            unseen_relations=int((~self.relations[relations]).sum()),
+            unseen_relations=int((~torch.isin(relations, self.relations)).sum()),
             in_train=int(self.known.is_known(triples).sum()),
             negatives_in_train=int(self.known.is_known(negatives).sum()),
             reversed_in_train=int((self.known.is_known(back) & (back[:, 0] != back[:, 2])).sum()),
@@ -169,43 +155,44 @@ def _unnamed(triples: Tensor) -> Tensor:
 
 
 def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun.removesuffix('y') + 'ies' if noun.endswith('y') else noun + 's'}"
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def _sentence(name: Split, split: SplitAudit) -> str:
     if not split.lines:
         return f"{name}: empty"
-    parts = [f"{_count(split.triples, 'triple')} of {_count(split.relations, 'relation')}"]
+    first = f"{_count(split.triples, 'triple')} of {_count(split.relations, 'relation')}"
     if split.negatives:
-        parts[0] += f", and {_count(split.negatives, 'line')} labelled false"
-
-    def say(number: int, singular: str, plural: str) -> None:
-        if number:
-            parts.append(f"{number:,} {singular if number == 1 else plural}")
-
-    say(split.repeats, "line repeats an earlier one", "lines repeat an earlier one")
-    say(split.contradictions, "triple has both labels", "triples have both labels")
-    say(split.self_loops, "self-loop", "self-loops")
-    if name == "train":
-        return f"{name}: {'; '.join(parts)}"
-    say(split.in_train, "triple is in train too", "triples are in train too")
-    say(
-        split.negatives_in_train,
-        "line labelled false is a triple of train",
-        "lines labelled false are triples of train",
-    )
-    if split.unseen_entities:
-        named = _count(split.unseen_entities, "entity")
-        share = _share(split.lines_unseen, split.lines)
-        parts.append(f"{named} unseen in train, in {_count(split.lines_unseen, 'line')} ({share})")
-    say(split.unseen_relations, "relation unseen in train", "relations unseen in train")
+        first += f", and {_count(split.negatives, 'line')} labelled false"
+    unseen = f"in {_count(split.lines_unseen, 'line')} ({_share(split.lines_unseen, split.lines)})"
     share = _share(split.reversed_in_train, split.triples)
-    reversed_ = "in train with head and tail exchanged"
-    say(split.reversed_in_train, f"({share}) is {reversed_}", f"({share}) are {reversed_}")
-    return f"{name}: {'; '.join(parts)}"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %"
+    counts = [
+        (split.repeats, "line repeats an earlier one", "lines repeat an earlier one"),
+        (split.contradictions, "triple has both labels", "triples have both labels"),
+        (split.self_loops, "self-loop", "self-loops"),
+    ]
+    if name != "train":
+        false = "labelled false"
+        exchanged = "in train with head and tail exchanged"
+        counts += [
+            (split.in_train, "triple is in train too", "triples are in train too"),
+            (
+                split.negatives_in_train,
+                f"line {false} is a triple of train",
+                f"lines {false} are triples of train",
+            ),
+            (
+                split.unseen_entities,
+                f"entity unseen in train, {unseen}",
+                f"entities unseen in train, {unseen}",
+            ),
+            (split.unseen_relations, "relation unseen in train", "relations unseen in train"),
+            (split.reversed_in_train, f"({share}) is {exchanged}", f"({share}) are {exchanged}"),
+        ]
+    said = (f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count)
+    return f"{name}: {'; '.join([first, *said])}"

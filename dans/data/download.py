@@ -15,10 +15,7 @@ import posixpath
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pooch
 
@@ -30,7 +27,6 @@ log = logging.getLogger(__name__)
 
 _TABLES = (".tsv", ".txt")
 _RETRIES = 2
-_CHUNK = 1 << 20
 
 
 def cache_folder() -> Path:
@@ -39,12 +35,7 @@ def cache_folder() -> Path:
 
 
 def fetch(card: DatasetCard) -> dict[Split, Path]:
-    """Find, derive or download the verified file of each split.
-
-    Raises:
-        InputError: a file in a folder of ``DANS_DATASETS`` has another digest than the card, or no
-            source has the file; the message says what was tried.
-    """
+    """Find, derive or download the verified file of each split."""
     found = {split: local(card, split)[0] for split in SPLITS}
     if card.derived and None in found.values():
         parents = fetch(_parent(card))
@@ -84,24 +75,12 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's text, uncompressed where its name ends in ``.gz``.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    digest = hashlib.sha256()
+    """The digest of a file's text, uncompressed where its name ends in ``.gz``."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for chunk in _chunks(cast(BinaryIO, file)):
-                digest.update(chunk)
+            return hashlib.sha256(file.read()).hexdigest()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    return digest.hexdigest()
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
 
 
 def _folders() -> list[Path]:
@@ -116,10 +95,8 @@ def _folders() -> list[Path]:
 def _verify(path: Path, expected: str, card: DatasetCard) -> None:
     got = sha256(path)
     if got != expected:
-        raise InputError(
-            f"{path}: not the file that {card.path.name} names: its sha256 is {got},"
-            f" expected {expected}"
-        )
+        why = f"not the file that {card.path.name} names: its sha256 is {got}, expected {expected}"
+        raise InputError(f"{path}: {why}")
 
 
 def _installed(file: SplitFile) -> tuple[Path | None, str]:
@@ -129,12 +106,10 @@ def _installed(file: SplitFile) -> tuple[Path | None, str]:
         distribution = importlib.metadata.distribution(file.installed.distribution)
     except importlib.metadata.PackageNotFoundError:
         return None, ""
-    for member in distribution.files or ():
-        if str(member) == file.installed.file:
-            path = Path(str(member.locate()))
-            # Another release may have other files.
-            if path.is_file() and sha256(path) == file.sha256:
-                return path, f"{file.installed.distribution} {distribution.version}"
+    path = Path(str(distribution.locate_file(file.installed.file)))
+    # Another release may have other files.
+    if path.is_file() and sha256(path) == file.sha256:
+        return path, f"{file.installed.distribution} {distribution.version}"
     return None, ""
 
 
@@ -157,28 +132,20 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror}; DANS_CACHE names another folder"
-        ) from error
+        why = f"cannot be written: {error.strerror}; DANS_CACHE names another folder"
+        raise InputError(f"{path}: {why}") from error
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
-    parent = _named_by(card)
-    names, older = [card.name], parent
-    while older.derived:
-        names.append(older.name)
-        older = _named_by(older)
-        if older.name in names:
-            path = " from ".join([*names, older.name])
-            raise InputError(f"{card.path}: derived.from: {path}: none of them comes first")
-    return parent
-
-
-def _named_by(card: DatasetCard) -> DatasetCard:
+    """The data set from which another one is made, which is not derived itself."""
     known = cards()
     if card.derived is None or card.derived.parent not in known:
         raise InputError(f"{card.path}: derived.from: no such data set; known: {', '.join(known)}")
-    return DatasetCard.read(known[card.derived.parent])
+    parent = DatasetCard.read(known[card.derived.parent])
+    if parent.derived:
+        why = f"expected a data set that is not derived itself, got {parent.name}"
+        raise InputError(f"{card.path}: derived.from: {why}")
+    return parent
 
 
 def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path:
@@ -195,16 +162,11 @@ def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path
 def _download(card: DatasetCard, split: Split) -> Path:
     """The file of a split from the first of its addresses that gives it."""
     failures = []
-    new = [path for path in (cache_folder() / "downloads", cache_folder()) if not path.exists()]
     for download in card.splits[split].downloads:
         try:
             return _keep(_content(download), card, split, download.url)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, tarfile.TarError) as error:
             failures.append(f"{download.url} failed ({_reason(error)})")
-    for path in new:
-        # Only an empty folder can be removed.
-        with suppress(OSError):
-            path.rmdir()
     tried = "; ".join(failures) or "its card names no address"
     raise InputError(
         f"{card.name}: the {split} split is not on this machine and could not be downloaded:"
@@ -213,17 +175,7 @@ def _download(card: DatasetCard, split: Split) -> Path:
 
 
 def _content(download: Download) -> bytes:
-    path = _retrieve(download)
-    if download.member is None:
-        data = path.read_bytes()
-        path.unlink()
-    else:
-        data = _member(path, download.member)
-    return TRANSFORMS[download.transform](data) if download.transform else data
-
-
-def _retrieve(download: Download) -> Path:
-    """A downloaded file; pooch deletes one with another digest."""
+    """The bytes of a download; pooch deletes a file with another digest."""
     name = f"{download.sha256}-{posixpath.basename(download.url)}"
     shelf = pooch.create(
         cache_folder() / "downloads",
@@ -234,7 +186,13 @@ def _retrieve(download: Download) -> Path:
     )
     on_terminal = sys.stderr.isatty()
     pooch.get_logger().setLevel("INFO" if on_terminal else "ERROR")
-    return Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+    path = Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+    if download.member is None:
+        data = path.read_bytes()
+        path.unlink()
+    else:
+        data = _member(path, download.member)
+    return TRANSFORMS[download.transform](data) if download.transform else data
 
 
 def _member(path: Path, name: str) -> bytes:

@@ -20,13 +20,12 @@ from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.readers import SPLITS, Line, Split, read, split_files
-from dans.errors import InputError, nearest, shown
+from dans.errors import InputError, nearest, one_of, shown
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
-
 
 #: Names are listed in full, where none is close to the unknown one, if there are at most so many.
 LISTED = 10
@@ -34,24 +33,11 @@ LISTED = 10
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names of entities or of relations; a name's position is its id.
-
-    Raises:
-        InputError: a name occurs twice.
-
-    Example:
-        >>> entities = Vocabulary(("ada", "bob"))
-        >>> entities.index("bob"), entities[0], len(entities)
-        (1, 'ada', 2)
-        >>> entities.index("bop")
-        Traceback (most recent call last):
-        dans.errors.InputError: unknown name 'bop'; did you mean 'bob'?
-    """
+    """Names of entities or of relations, each once; a name's position is its id."""
 
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a name that occurs twice."""
         if len(self._ids) != len(self.names):
             twice = next(name for i, name in enumerate(self.names) if self._ids[name] != i)
             raise InputError(f"{shown(twice)}: the name occurs twice")
@@ -61,11 +47,7 @@ class Vocabulary:
         return {name: i for i, name in enumerate(self.names)}
 
     def index(self, name: str, *, where: str = "") -> int:
-        """The id of a name.
-
-        Raises:
-            InputError: no such name; the message starts with ``where`` and offers close matches.
-        """
+        """The id of a name; an error starts with ``where`` and offers close matches."""
         if name not in self._ids:
             near = nearest(name, self.names)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -75,18 +57,16 @@ class Vocabulary:
         return self._ids[name]
 
     def __len__(self) -> int:
-        """The number of names."""
         return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        """Whether this is one of the names."""
         return name in self._ids
 
     def __getitem__(self, i: int) -> str:
-        """The name of an id."""
         return self.names[i]
 
 
+@dataclass(frozen=True, eq=False)
 class Walks:
     """Random walks by DGL over (f, 3) triples, without relations and directions.
 
@@ -100,9 +80,8 @@ class Walks:
                 [ 2, -1, -1]])
     """
 
-    def __init__(self, triples: Tensor, num_entities: int) -> None:
-        self.triples = triples
-        self.num_entities = num_entities
+    triples: Tensor
+    num_entities: int
 
     def __call__(self, starts: Tensor, length: int) -> Tensor:
         """(w, length + 1) entities of walks from (w,) starts; −1 after one without neighbours."""
@@ -132,14 +111,9 @@ class KnowledgeGraph:
         name: of the data set.
         entities: names of the n entities.
         relations: names of the m relations.
-        train: (·, 3) int64 true triples: ids of head, relation and tail.
-        valid: (·, 3) likewise.
-        test: (·, 3) likewise.
+        train: (·, 3) int64 true triples, ids of head, relation and tail; valid and test likewise.
         labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
             tensors above hold the lines labelled true.
-
-    Raises:
-        InputError: a split is not (·, 3) int64, or has an id out of range.
 
     Example:
         >>> kg = KnowledgeGraph.of(train=[("ada", "knows", "bob"), ("bob", "likes", "tea")])
@@ -162,19 +136,15 @@ class KnowledgeGraph:
     _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and ids."""
         limits = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for name in SPLITS:
             triples = self.split(name)
             if triples.dtype != torch.int64 or triples.ndim != 2 or triples.shape[1] != 3:
-                raise InputError(
-                    f"{name}: expected (·, 3) int64 ids, got {tuple(triples.shape)} {triples.dtype}"
-                )
+                given = f"{tuple(triples.shape)} {triples.dtype}"
+                raise InputError(f"{name}: expected (·, 3) int64 ids, got {given}")
             if bool(((triples < 0) | (triples >= limits)).any()):
-                raise InputError(
-                    f"{name}: holds an id outside of {self.num_entities} entities and"
-                    f" {self.num_relations} relations"
-                )
+                sizes = f"{self.num_entities} entities and {self.num_relations} relations"
+                raise InputError(f"{name}: holds an id outside of {sizes}")
 
     @classmethod
     def of(
@@ -185,16 +155,9 @@ class KnowledgeGraph:
         *,
         name: str = "unnamed",
     ) -> KnowledgeGraph:
-        """A graph from triples of names: head, relation, tail.
-
-        Raises:
-            InputError: a triple is not three names, or a name is empty.
-        """
-        given: dict[Split, Iterable[tuple[str, str, str]]]
-        given = {"train": train, "valid": valid, "test": test}
-        return cls._collect(
-            name, {split: _checked(split, triples) for split, triples in given.items()}, ()
-        )
+        """A graph from triples of names: head, relation, tail."""
+        given = zip(SPLITS, (train, valid, test), strict=True)
+        return cls._collect(name, {split: _checked(split, triples) for split, triples in given}, ())
 
     @classmethod
     def load(cls, where: str | Path, *, labelled: Sequence[Split] = ()) -> KnowledgeGraph:
@@ -206,17 +169,10 @@ class KnowledgeGraph:
                 (``"./umls"`` is a folder, ``"umls"`` the card).
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
-
-        Raises:
-            InputError: neither a card nor a folder; or a file is missing, has another checksum, or
-                cannot be read.
         """
         card = find_card(where)
         for split in labelled:
-            if split not in SPLITS:
-                raise InputError(
-                    f"labelled: unknown name {shown(split)}; known: {', '.join(SPLITS)}"
-                )
+            one_of("labelled", split, SPLITS)
         if card is None:
             folder = Path(where)
             return cls._read(folder.resolve().name, split_files(folder), labelled)
@@ -227,19 +183,17 @@ class KnowledgeGraph:
     @classmethod
     def _from_card(cls, card: DatasetCard) -> KnowledgeGraph:
         graph = cls._read(card.name, fetch(card), card.labelled)
-        counts = {"entities": card.entities, "relations": card.relations}
-        for name, expected in counts.items():
-            if len(getattr(graph, name)) != expected:
-                raise InputError(
-                    f"{card.path}: {name} = {expected}, but its files hold"
-                    f" {len(getattr(graph, name))}"
-                )
-        for split, file in card.splits.items():
-            read_lines = len(graph.lines(split)[0])
-            if read_lines != file.lines:
-                raise InputError(
-                    f"{card.path}: {split}.lines = {file.lines}, but its file holds {read_lines}"
-                )
+        counts = [
+            ("entities", card.entities, graph.num_entities),
+            ("relations", card.relations, graph.num_relations),
+            *(
+                (f"{split}.lines", file.lines, len(graph.lines(split)[0]))
+                for split, file in card.splits.items()
+            ),
+        ]
+        for key, stated, found in counts:
+            if stated != found:
+                raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
         return graph
 
     @classmethod
@@ -272,20 +226,14 @@ class KnowledgeGraph:
             name,
             Vocabulary(tuple(entities)),
             Vocabulary(tuple(relations)),
-            train=triples["train"][labels["train"]],
-            valid=triples["valid"][labels["valid"]],
-            test=triples["test"][labels["test"]],
-            labelled={
-                split: (triples[split], labels[split]) for split in SPLITS if split in labelled
-            },
+            **{split: triples[split][labels[split]] for split in SPLITS},
+            labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
         )
 
     def __repr__(self) -> str:
-        """The sizes of the graph."""
-        sizes = ", ".join(f"{split}={len(self.split(split))}" for split in SPLITS)
-        return (
-            f"KnowledgeGraph(entities={self.num_entities}, relations={self.num_relations}, {sizes})"
-        )
+        sizes = {"entities": self.num_entities, "relations": self.num_relations}
+        sizes |= {split: len(self.split(split)) for split in SPLITS}
+        return f"KnowledgeGraph({', '.join(f'{name}={size}' for name, size in sizes.items())})"
 
     @property
     def num_entities(self) -> int:
@@ -298,13 +246,8 @@ class KnowledgeGraph:
         return len(self.relations)
 
     def split(self, name: Split) -> Tensor:
-        """The triples of one split, (·, 3).
-
-        Raises:
-            InputError: no such split.
-        """
-        if name not in SPLITS:
-            raise InputError(f"split: unknown name {shown(name)}; known: {', '.join(SPLITS)}")
+        """The triples of one split, (·, 3)."""
+        one_of("split", name, SPLITS)
         triples: Tensor = getattr(self, name)
         return triples
 
@@ -337,9 +280,6 @@ class KnowledgeGraph:
 
         DGL sorts edge types by name, so they are named by zero-padded relation ids. The edge data
         ``triple`` is the row of an edge in the split.
-
-        Raises:
-            InputError: no such split.
         """
         # DGL takes seconds to import; reading, sampling and ranking do without.
         from dans.data._dgl import dgl
@@ -367,21 +307,15 @@ class KnowledgeGraph:
                 heads, tails = graph.edges(etype=etype, order="eid")
                 triples.append(torch.stack((heads, torch.full_like(heads, r), tails), dim=1))
                 rows.append(graph.edges[etype].data["triple"])
+            sizes = self.num_entities, self.num_relations
             self._messages[norm] = MessageGraph.of(
-                torch.cat(triples),
-                self.num_entities,
-                self.num_relations,
-                norm,
-                triple_ids=torch.cat(rows),
+                torch.cat(triples), *sizes, norm, triple_ids=torch.cat(rows)
             )
         return self._messages[norm]
 
-    def walks(self, starts: Tensor, length: int) -> Tensor:
-        """Random walks over the training triples, as `Walks` makes them."""
-        return self._walks(starts, length)
-
     @cached_property
-    def _walks(self) -> Walks:
+    def walks(self) -> Walks:
+        """Random walks over the training triples."""
         return Walks(self.train, self.num_entities)
 
     def known(self, splits: Sequence[Split] = SPLITS) -> KnownTriples:

@@ -24,10 +24,7 @@ class KnownTriples(nn.Module):
     Args:
         triples: (f, 3) int64; repeated triples count once.
         num_entities: n.
-        num_relations: m, inverses not counted.
-
-    Raises:
-        InputError: an id out of range, or n·n·m beyond 64-bit keys.
+        num_relations: m, inverses not counted; n·n·m must be below 2⁶³.
 
     Example:
         >>> known = KnownTriples(torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 2]]), 3, 1)
@@ -51,11 +48,8 @@ class KnownTriples(nn.Module):
         self.num_entities = num_entities
         self.num_relations = num_relations
         heads, relations, tails = triples.reshape(-1, 3).unbind(-1)
-        for name, ids, limit in (
-            ("head", heads, num_entities),
-            ("relation", relations, num_relations),
-            ("tail", tails, num_entities),
-        ):
+        limits = {"head": num_entities, "relation": num_relations, "tail": num_entities}
+        for (name, limit), ids in zip(limits.items(), (heads, relations, tails), strict=True):
             wrong = ids[(ids < 0) | (ids >= limit)]
             if len(wrong):
                 raise InputError(f"triples: {name} id {int(wrong[0])} is not in 0 to {limit - 1}")
@@ -67,7 +61,6 @@ class KnownTriples(nn.Module):
         self.register_buffer("by_tail", by_tail.unique(), persistent=False)
 
     def __len__(self) -> int:
-        """How many distinct triples."""
         return len(self.by_head)
 
     @property
@@ -82,12 +75,8 @@ class KnownTriples(nn.Module):
     def is_known_corrupted(self, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """(b, k) bool, whether corrupted triples are in the set.
 
-        The same as ``is_known(dans.models.batch.corrupted(…))``, without making those triples.
-
-        Args:
-            positives: (b, 3) ids in range.
-            ids: (b, k) entities.
-            corrupt_head: (b, k) bool, whether the entity replaces the head or the tail.
+        The same as ``is_known(dans.models.batch.corrupted(…))``, without making those triples:
+        (b, 3) positives, (b, k) entity ids, and (b, k) bool, whether they replace the head.
         """
         heads, relations, tails = positives.unsqueeze(1).unbind(-1)
         side = corrupt_head.long()
@@ -100,8 +89,7 @@ class KnownTriples(nn.Module):
     def tails(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         """All known answers to (b,) queries (h, r, ?).
 
-        Returns:
-            Flat pairs, (p,) each: the row of a query, rising, and an entity that answers it.
+        Flat pairs, (p,) each: the row of a query, rising, and an entity that answers it.
         """
         return self._answers(self.by_head, heads * self.num_relations + relations)
 
@@ -113,7 +101,6 @@ class KnownTriples(nn.Module):
         return (heads * self.num_relations + relations) * self.num_entities + tails
 
     def _holds(self, keys: Tensor) -> Tensor:
-        """(...) bool, whether each key is in the set."""
         shape, keys = keys.shape, keys.flatten()
         found = self.table.index_select(0, self._slot(keys)) >> self._bit(keys) & 1
         suspects = found.nonzero().squeeze(1)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dans.errors import InputError, shown
+from dans.errors import one_of
 
 #: ``relation``: 1/|N_i^r|; ``node``: 1/deg(i); ``code``: 1/deg(i) · 1/|N_j^{r,out}|
 Norm = Literal["relation", "node", "code"]
@@ -72,20 +72,10 @@ class MessageGraph:
     ) -> MessageGraph:
         """The messages of (f, 3) triples, in both directions.
 
-        Args:
-            triples: (f, 3) int64.
-            num_entities: n.
-            num_relations: m.
-            norm: of the weights.
-            triple_ids: (f,) int64, by which `restrict` names the triples; default: their positions.
-
-        Raises:
-            InputError: no such normaliser.
+        ``triple_ids``, (f,) int64, are the names of the triples for `restrict`: by default their
+        positions.
         """
-        if norm not in get_args(Norm):
-            raise InputError(
-                f"norm: unknown name {shown(norm)}; known: {', '.join(get_args(Norm))}"
-            )
+        one_of("norm", norm, get_args(Norm))
         heads, relations, tails = triples.unbind(1)
         if triple_ids is None:
             triple_ids = torch.arange(len(triples), device=triples.device)
@@ -100,32 +90,21 @@ class MessageGraph:
         )
 
     def __len__(self) -> int:
-        """The number of messages: twice that of the triples."""
         return len(self.sources)
 
     def restrict(self, keep: Tensor) -> MessageGraph:
         """The messages of the triples where ``keep``, bool by triple, is true, with new weights."""
         kept = keep[self.triple_ids].nonzero().squeeze(1)
-        sources, targets, etype, triple_ids = (
-            part.index_select(0, kept)
-            for part in (self.sources, self.targets, self.etype, self.triple_ids)
-        )
+        names = ("sources", "targets", "etype", "triple_ids")
+        parts = {name: getattr(self, name).index_select(0, kept) for name in names}
+        _, targets, etype, triple_ids = parts.values()
         weight = _weight(targets, etype, triple_ids, self.num_entities, self.norm)
-        return replace(
-            self,
-            sources=sources,
-            targets=targets,
-            etype=etype,
-            triple_ids=triple_ids,
-            weight=weight,
-        )
+        return replace(self, **parts, weight=weight)
 
     def to(self, device: torch.device | str) -> MessageGraph:
         """The same messages on another device."""
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in ("sources", "targets", "etype", "triple_ids", "weight")
-        }
+        names = ("sources", "targets", "etype", "triple_ids", "weight")
+        moved = {name: getattr(self, name).to(device) for name in names}
         return self if moved["sources"] is self.sources else replace(self, **moved)
 
     @property
@@ -135,10 +114,9 @@ class MessageGraph:
 
 
 def reverse(triple_ids: Tensor) -> Tensor:
-    """(e,) positions of the opposite of each message.
+    """(e,) positions of the opposite of each message, from the sorted messages' (e,) triples.
 
-    Args:
-        triple_ids: (e,) the triples of sorted messages: each half holds each triple once.
+    Each half holds each triple once.
     """
     half = len(triple_ids) // 2
     forth, back = triple_ids[:half], triple_ids[half:]
@@ -152,7 +130,6 @@ def reverse(triple_ids: Tensor) -> Tensor:
 def _weight(
     targets: Tensor, etype: Tensor, triple_ids: Tensor, num_entities: int, norm: Norm
 ) -> Tensor:
-    """(e,) float32 weights of messages."""
     if norm == "relation":
         return _per_relation(targets, etype, num_entities)
     per_node = torch.bincount(targets, minlength=num_entities)[targets].float().reciprocal()

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 class Groups:
     """Rows grouped by an integer key; groups are numbered in the order of their keys.
 
-    Args:
-        numbers: (f,) the group of each row.
-        counts: (q,) the rows of each group.
+    ``numbers``, (f,), is the group of each row; ``counts``, (q,), the number of rows of each group.
 
     Example:
         >>> groups = Groups.of(torch.tensor([7, 3, 7, 5]))
@@ -33,7 +31,6 @@ class Groups:
         return cls(numbers, torch.bincount(numbers))
 
     def __len__(self) -> int:
-        """The number of groups."""
         return len(self.counts)
 
     @cached_property
@@ -57,14 +54,9 @@ class Groups:
 
 
 def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Ranges of consecutive numbers, concatenated.
+    """Ranges of consecutive numbers by (q,) starts and lengths, concatenated.
 
-    Args:
-        starts: (q,) int64.
-        counts: (q,) int64, the length of each range.
-
-    Returns:
-        Flat pairs, (p,) each: the range, and a number in it.
+    Flat pairs, (p,) each: the position of a range, and a number in it.
 
     Example:
         >>> ranges(torch.tensor([5, 2]), torch.tensor([2, 3]))
@@ -76,17 +68,10 @@ def ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def query_keys(triples: Tensor, num_entities: int, num_relations: int | Tensor) -> Tensor:
-    """Integer keys of the two queries of each triple: (side·m + r)·n + the given entity.
+    """(..., 2) keys of the queries (h, r, ?) and (?, r, t) of triples: (side·m + r)·n + the entity.
 
-    Tail queries come first, then head queries, each ordered by relation and then by entity.
-
-    Args:
-        triples: (..., 3).
-        num_entities: n.
-        num_relations: m, or any number above the relation ids.
-
-    Returns:
-        (..., 2): of (h, r, ?) and of (?, r, t).
+    Tail queries come first, then head queries, each ordered by relation and then by entity. For m
+    any number above the relation ids will do.
     """
     heads, relations, tails = triples.unbind(-1)
     return torch.stack(
@@ -114,15 +99,8 @@ class QueryIndex(nn.Module):
     A query is looked up by a binary search in the sorted ``query_keys``: 8 bytes a query, left out
     of checkpoints.
 
-    Args:
-        triples: (f, 3); repeated queries count once.
-        num_entities: n.
-        num_relations: m.
-
     Example:
         >>> index = QueryIndex(torch.tensor([[0, 0, 1], [0, 0, 2]]), 3, 1)
-        >>> len(index)
-        3
         >>> index(torch.tensor([[0, 0, 2], [1, 0, 1]]))
         tensor([[0, 2],
                 [3, 1]])
@@ -139,7 +117,6 @@ class QueryIndex(nn.Module):
         self.register_buffer("keys", keys, persistent=False)
 
     def __len__(self) -> int:
-        """The number of distinct queries."""
         return len(self.keys)
 
     def forward(self, triples: Tensor) -> Tensor:
@@ -157,10 +134,6 @@ def last(rows: Tensor) -> Tensor:
     """The last position of each distinct number, in the order of the numbers.
 
     A write by repeated indices has no defined order; this picks one of each.
-
-    Example:
-        >>> last(torch.tensor([5, 2, 5, 2, 9]))
-        tensor([3, 2, 4])
     """
     ordered, order = rows.sort(stable=True)
     ends = torch.ones_like(ordered, dtype=torch.bool)
@@ -169,12 +142,7 @@ def last(rows: Tensor) -> Tensor:
 
 
 def repeats(rows: Tensor) -> Tensor:
-    """Whether each number in sorted rows equals the one before it.
-
-    Example:
-        >>> repeats(torch.tensor([[2, 5, 5, 5]]))
-        tensor([[False, False,  True,  True]])
-    """
+    """Whether each number in sorted rows equals the one before it."""
     again = torch.zeros_like(rows, dtype=torch.bool)
     again[:, 1:] = rows[:, 1:] == rows[:, :-1]
     return again

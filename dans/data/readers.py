@@ -19,14 +19,18 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: head, relation, tail, label
 Line = tuple[str, str, str, bool]
 
-_BOM = "\ufeff"
+_REFUSED = {
+    "\0": "a NUL character; is this a text file in UTF-8?",
+    "\ufeff": "a byte order mark inside the file; were two files joined?",
+    "\r": "a carriage return inside the line; lines end with LF or CRLF",
+}
 _LABELS = {"1": True, "-1": False}
 _TABLES = (".tsv", ".txt")
 _SUFFIXES = (*_TABLES, ".nt")
 
 
 def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
-    r"""The triples of one file and their labels, in order.
+    """The triples of one file and their labels, in order.
 
     ``.tsv`` and ``.txt`` files hold head, relation and tail, separated by tabs; ``.nt`` files hold
     RDF 1.1 N-Triples (https://www.w3.org/TR/n-triples/). A further ``.gz`` means gzip. CRLF and a
@@ -36,25 +40,8 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
     the same node in every file; that of a literal its canonical form with quotes, language and
     datatype, without tabs and line ends.
 
-    Args:
-        path: the file; its suffixes say how to read it.
-        labelled: whether there is a fourth column: ``1`` for true, ``-1`` for false.
-
-    Raises:
-        InputError: a wrong number of columns, an empty name, a label other than 1 and -1, bytes
-            that are not UTF-8, NUL, a byte order mark or carriage return inside the file, a line
-            that is no N-Triples statement, a truncated or corrupt gzip stream, a file without any
-            triple.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "train.tsv")
-        >>> _ = path.write_text("ada\tknows\tbob\nbob\tlikes\tgreen tea\n")
-        >>> list(read(path))
-        [('ada', 'knows', 'bob', True), ('bob', 'likes', 'green tea', True)]
-        >>> next(read(path, labelled=True))
-        Traceback (most recent call last):
-        dans.errors.InputError: ...train.tsv:1: found 3 columns, expected 4: head, relation, ...
+    Labelled tables have a fourth column: ``1`` for true, ``-1`` for false. A file without any
+    triple is refused, as is NUL, a byte order mark or a carriage return inside a line.
     """
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if kind not in _SUFFIXES:
@@ -75,16 +62,7 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
 
 
 def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
-    """The file of one split in a folder, or None.
-
-    Args:
-        folder: with ``train.tsv``, ``train.tsv.gz``, ``train.txt`` and so on.
-        split: train, valid or test.
-        kinds: the suffixes allowed, each with or without ``.gz``.
-
-    Raises:
-        InputError: a folder, or more than one file, has the name of that split.
-    """
+    """The one file of a split in a folder, by the suffixes allowed, plain or ``.gz``; or None."""
     names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).exists()]
     for path in found:
@@ -97,11 +75,7 @@ def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -
 
 
 def split_files(folder: Path) -> dict[Split, Path]:
-    """The files of the three splits in a folder.
-
-    Raises:
-        InputError: no such folder, a split without a file, or one with several.
-    """
+    """The files of the three splits in a folder."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found = {split: split_file(folder, split) for split in SPLITS}
@@ -117,17 +91,10 @@ def split_files(folder: Path) -> dict[Split, Path]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines, without NUL, byte order marks and carriage returns."""
     for number, line in lines(path):
-        if "\0" in line or _BOM in line or "\r" in line:
-            raise InputError(f"{path}:{number}: {_intruder(line)}")
+        for character, why in _REFUSED.items():
+            if character in line:
+                raise InputError(f"{path}:{number}: {why}")
         yield number, line
-
-
-def _intruder(line: str) -> str:
-    if "\0" in line:
-        return "a NUL character; is this a text file in UTF-8?"
-    if _BOM in line:
-        return "a byte order mark inside the file; were two files joined?"
-    return "a carriage return inside the line; lines end with LF or CRLF"
 
 
 def _table(path: Path, labelled: bool) -> Iterator[Line]:

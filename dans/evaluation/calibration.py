@@ -5,16 +5,15 @@ Fitted on labelled validation triples and saved in ``calibration.json``. Fitting
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from dans.config.reading import field, numbers
+from dans.config.reading import convert, field
 from dans.errors import InputError
 from dans.evaluation.classification import both_kinds, checked
 
@@ -69,13 +68,11 @@ class Calibration(ABC):
             InputError: a key is missing or unknown, or a value is wrong.
         """
         name = cls.__name__.lower()
-        hints = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
+        hints: dict[str, Any] = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
         for key in data:
             if key not in hints:
                 raise InputError(f"{name}.{key}: unknown; known: {', '.join(hints)}")
-        read: dict[object, Callable[..., Any]]
-        read = {float: partial(field, kind=float), tuple[float, ...]: numbers}
-        return cls(**{key: read[hint](data, key, where=f"{name}.") for key, hint in hints.items()})
+        return cls(**{key: field(data, key, kind, f"{name}.") for key, kind in hints.items()})
 
 
 @dataclass(frozen=True)
@@ -232,8 +229,8 @@ class Fitted:
         """
         own = field(data, "step", int, ""), field(data, "digest", str, "")
         cuts = [
-            float(cut) if cut in ("inf", "-inf") else cut
-            for cut in field(data, "thresholds", list, "")
+            float(cut) if cut in ("inf", "-inf") else convert(cut, float, path=f"thresholds.{i}")
+            for i, cut in enumerate(field(data, "thresholds", list, ""))
         ]
         if own != (step, digest):
             raise InputError(
@@ -245,7 +242,7 @@ class Fitted:
             for name, kind in CALIBRATIONS.items()
             if name in data
         }
-        return cls(step, digest, numbers({"thresholds": cuts}, "thresholds", ""), parts)
+        return cls(step, digest, tuple(cuts), parts)
 
 
 def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -119,5 +119,5 @@ def test_staying_on_the_device_copies_nothing():
 
 
 def test_an_unknown_normaliser_is_refused_by_name():
-    with pytest.raises(InputError, match=r"norm: unknown name 'degree'; known: relation, node"):
+    with pytest.raises(InputError, match=r"norm: known: relation, node, code; got 'degree'"):
         toy("degree")

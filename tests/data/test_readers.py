@@ -34,10 +34,7 @@ def refusal(path: Path, *, labelled: bool = False) -> str:
     ("data", "expected"),
     [
         (b"ada\tknows\tbob", [("ada", "knows", "bob")]),
-        (
-            b"ada\tknows\tbob\r\nbob\tlikes\ttea\r\n",
-            [("ada", "knows", "bob"), ("bob", "likes", "tea")],
-        ),
+        (b"ada\tknows\tbob\r\n7\t8\t9\r\n", [("ada", "knows", "bob"), ("7", "8", "9")]),
         (b"\xef\xbb\xbfada\tknows\tbob\n", [("ada", "knows", "bob")]),
         (b"NA\tnull\t007\n7\tnan\tNone\n", [("NA", "null", "007"), ("7", "nan", "None")]),
         (b"ada l.\tis fond of\tgreen  tea \n", [("ada l.", "is fond of", "green  tea ")]),
@@ -45,16 +42,7 @@ def refusal(path: Path, *, labelled: bool = False) -> str:
         ("Åland\tin\tréunion\u2028\u00a0x\n".encode(), [("Åland", "in", "réunion\u2028\u00a0x")]),
         (GOOD * 2, [("ada", "knows", "bob")] * 2),
     ],
-    ids=[
-        "no last line end",
-        "CRLF",
-        "BOM",
-        "like missing values",
-        "spaces",
-        "quotes",
-        "UTF-8",
-        "twice",
-    ],
+    ids=["no last line end", "CRLF", "BOM", "missing", "spaces", "quotes", "UTF-8", "twice"],
 )
 @pytest.mark.parametrize("name", ["train.tsv", "train.txt", "train.tsv.gz", "train.txt.gz"])
 def test_names_come_out_as_they_were_written(
@@ -102,14 +90,7 @@ def test_a_bad_line_is_refused_by_file_and_line(tmp_path: Path, line: bytes, why
     assert refusal(path).startswith(f"{path}:2: {why}")
 
 
-def test_lines_are_counted_from_one(tmp_path: Path) -> None:
-    path = wrote(tmp_path, b"ada\n")
-    assert refusal(path).startswith(f"{path}:1: ")
-
-
-@pytest.mark.parametrize(
-    "encoding", ["utf-16", "utf-16-le", "utf-32-le", "latin-1"], ids=lambda name: name
-)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-le", "latin-1"])
 def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
     path = wrote(tmp_path, "åda\tknows\tbob\n".encode(encoding))
     assert refusal(path).startswith(f"{path}:1: ")
@@ -117,12 +98,7 @@ def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "name"),
-    [
-        (b"", "train.tsv"),
-        (b"", "train.tsv.gz"),
-        (b"# nothing\n\n", "train.nt"),
-        (b"\n", "train.nt"),
-    ],
+    [(b"", "train.tsv"), (b"", "train.tsv.gz"), (b"# nothing\n\n", "train.nt")],
 )
 def test_an_empty_split_is_refused(tmp_path: Path, data: bytes, name: str) -> None:
     path = wrote(tmp_path, data, name)
@@ -291,11 +267,8 @@ def spelled(text: str, *, by_number: bool) -> str:
 def test_literals_have_one_name_for_every_spelling_and_one_only(
     tmp_path_factory: pytest.TempPathFactory, one: str, other: str
 ) -> None:
-    values = (
-        spelled(one, by_number=False),
-        spelled(one, by_number=True),
-        spelled(other, by_number=True),
-    )
+    named = spelled(one, by_number=False)
+    values = named, spelled(one, by_number=True), spelled(other, by_number=True)
     text = "".join(f'<x:a> <x:r> "{value}" .\n' for value in values)
     path = wrote(tmp_path_factory.mktemp("any"), text.encode(), "train.nt")
     first, again, second = (tail for _, _, tail in read_all(path))

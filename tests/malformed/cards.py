@@ -134,7 +134,7 @@ CASES = [
         ),
     ),
     toy("more entities than there are", "entities = 7", "entities = 8", "entities = 8", "hold 7"),
-    toy("other lines than there are", "lines = 30", "lines = 31", "train.lines = 31", "holds 30"),
+    toy("other lines than there are", "lines = 30", "lines = 31", "train.lines = 31", "hold 30"),
     case(
         "a file of another digest",
         FETCH,
