@@ -36,19 +36,12 @@ def all_entities(
     between; the others are computed again.
 
     Args:
-        decoder: scores.
-        queries: (q, d).
-        entities: (n, d).
         weights: (q,) w, without gradient.
-        smoothing: λ.
         low: matrix products in bfloat16, if f is a dot product.
         budget: memory for scores; None: a quarter of what is free.
 
     Returns:
         ().
-
-    Raises:
-        InputError: the budget is too small even if no tile is kept.
     """
     budget = budget or Budget(device=entities.device)
     if not decoder.dot:

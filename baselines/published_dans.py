@@ -45,15 +45,9 @@ class PublishedDANS(NegativeSampler):
     Source: see the module.
 
     Args:
-        dim: d.
         k: generated negatives of the relation pathway, offered twice, so 2k negatives per triple.
         noise: s, the standard deviation of a draw.
-        generator_repeats: updates of each generator per step.
-        discriminator_repeats: updates of the discriminator per step.
         known: the triples that ``diagnose`` counts.
-
-    Raises:
-        InputError: a number out of range.
 
     Example:
         >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
@@ -169,9 +163,6 @@ def relation_centres(positives: Positives) -> Tensor:
 
     Returns:
         (b, 2, d).
-
-    Raises:
-        InputError: relation embeddings that have no element-wise reciprocal.
     """
     t, r = positives.t, positives.r
     if 2 * r.shape[-1] == t.shape[-1]:
@@ -190,7 +181,6 @@ class PublishedPathway(nn.Module):
     linear and tanh.
 
     Args:
-        dim: d.
         noise: s, the standard deviation of a draw.
         centres: where draws start, (b, 2, d) for replaced tails and for replaced heads.
     """
@@ -251,9 +241,6 @@ class SideNorm(nn.Module):
 
     Its ε of .8 was meant as a momentum, and hides small activations; a row depends on its
     batch-mates (C6).
-
-    Args:
-        dim: d.
     """
 
     EPSILON = 0.8

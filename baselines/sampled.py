@@ -48,19 +48,10 @@ class SampledNegatives(Objective):
     Args:
         loss: of the scores of triples, (b, 1), and of a side's negatives, (b, p).
         triples: (f, 3) the training triples, counted for the noise; a repeated one counts again.
-        num_entities: n.
-        heads: number of negatives for heads; 0 leaves out the head queries.
-        tails: the same for tails.
-        noise: see above.
+        heads: number of negatives for heads, as ``tails`` for tails; 0 leaves out those queries.
         smoothing: added to every #y. At 0, as in the source, an entity that is never on a side is
             never a negative there (or has weight 0).
         filter: ``mask`` leaves out negatives that make known triples; ``none`` does not.
-        known: the triples to filter by.
-
-    Raises:
-        InputError: an option out of range or without effect, no side at all, a filter without
-            known triples, a side with fewer than two possible negatives, or published noise with
-            another loss.
     """
 
     has_negatives: ClassVar[bool] = True
@@ -184,7 +175,6 @@ def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor
     It goes through the known answers of each query, which are fewer than pairs.
 
     Args:
-        known: the triples to filter by.
         triples: (b, 3) ids.
         heads: (p,) negative heads, not always distinct.
         tails: (q,) negative tails.

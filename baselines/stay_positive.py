@@ -29,23 +29,16 @@ class StayPositive(Objective):
     dropout of the products ``decoder.query_dropout``. The decoder's shift and dropout are not in
     the second term; an encoder's dropout is in both.
 
-    The effect of λ depends on the batch size, except with ``reduce = "mean"``: then the loss is a
+    The effect of the weight λ depends on the batch size, except with ``reduce = "mean"``: then the loss is a
     mean over triples, and the second term λ |mean φ|^p. With reciprocal relations, both scores of a
     triple count in both terms.
 
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
 
     Args:
-        num_batches: batches per epoch.
-        weight: λ.
         power: p, 1 or 2.
         over: the entities and relations of the second term: those of the ``batch``, so that no
             other row has a gradient, or ``all``.
-        reduce: ``sum`` or ``mean``.
-        decoder: the name of the decoder; None: not checked here.
-
-    Raises:
-        InputError: an option out of range, or a decoder that is not multilinear.
     """
 
     def __init__(
@@ -79,7 +72,6 @@ class StayPositive(Objective):
         """``loss``, and ``total`` if it has a weight.
 
         Raises:
-            InputError: the decoder is not multilinear.
             ValueError: ``positives`` holds all entities, though only the batch's are needed.
         """
         if not isinstance(decoder, Multilinear):

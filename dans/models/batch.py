@@ -69,7 +69,6 @@ class Positives:
 
         Args:
             triples: (b, 3) int64; heads and tails are rows of ``entities``.
-            entities: (n, d).
             decoder: scores them; None: DistMult whose relation embeddings are all ones.
 
         Example:
@@ -103,7 +102,6 @@ class Positives:
 
         Args:
             triples: (b, 3) int64 ids.
-            num_entities: n.
 
         Example:
             >>> triples = torch.tensor([[0, 0, 1]])
@@ -189,14 +187,7 @@ class Negatives:
     def of(
         cls, entities: Tensor, ids: Tensor, corrupt_head: Tensor, valid: Tensor | None = None
     ) -> Negatives:
-        """Negatives by entity id, with gradients into their rows.
-
-        Args:
-            entities: (n, d).
-            ids: (b, k) rows.
-            corrupt_head: (b, k) bool.
-            valid: (b, k) bool or None.
-        """
+        """Negatives by entity id, with gradients into their rows."""
         return cls(F.embedding(ids, entities), corrupt_head, ids, valid)
 
     def triples(self, positives: Tensor) -> Tensor:
@@ -239,7 +230,6 @@ def corrupted(positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
     Args:
         positives: (b, 3).
         ids: (b, k) the new entities.
-        corrupt_head: (b, k) bool.
 
     Returns:
         (b, k, 3).

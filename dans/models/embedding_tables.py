@@ -15,13 +15,8 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
     """Fill a table in place with random numbers.
 
     Args:
-        weight: the table.
-        initial: the distribution.
         init: its standard deviation (``normal``), half its width (``uniform``), or the gain
             (``xavier_*``; Glorot & Bengio 2010).
-
-    Raises:
-        InputError: no such distribution, or ``init`` is negative or not finite.
     """
     not_negative("init", init)
     if initial == "normal":
@@ -37,11 +32,7 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
 
 
 def check_share(name: str, value: float) -> float:
-    """The value of an option that must lie in [0, 1).
-
-    Raises:
-        InputError: it does not.
-    """
+    """The value of an option that must lie in [0, 1)."""
     if not 0 <= value < 1:
         raise InputError(f"{name}: expected a share in [0, 1), got {value:g}")
     return value

@@ -27,7 +27,6 @@ class Encoder(nn.Module, ABC):
         """The embeddings of some entities, (u, d).
 
         Args:
-            messages: the graph.
             ids: (u,) distinct entities.
             sparse: sparse gradients, where the encoder can give them.
         """
@@ -41,15 +40,9 @@ class Lookup(Encoder):
     as a candidate answer; LibKGE draws one per query, and others for candidates.
 
     Args:
-        num_entities: n.
-        dim: d.
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
-        initial: the distribution of the initial embeddings.
         dropout: share of coordinates dropped at each step.
-
-    Raises:
-        InputError: an option out of range.
 
     Example:
         >>> Lookup(num_entities=5, dim=3)(MessageGraph.of(torch.tensor([[0, 0, 1]]), 5, 1)).shape

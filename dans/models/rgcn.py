@@ -22,12 +22,8 @@ class RGCNLayer(nn.Module):
     (Schlichtkrull et al. 2018, arXiv:1703.06103, Eqs. 2 to 4).
 
     Args:
-        num_etypes: 2m.
-        dim_in: d_in.
-        dim_out: d_out.
         bases: number of V_b; 0: a full matrix per edge type.
         blocks: number of diagonal blocks, in place of bases.
-        self_loop: with W_0?
     """
 
     def __init__(
@@ -75,20 +71,12 @@ class RGCN(Encoder):
     dropout and, as in the published program, no ReLU.
 
     Args:
-        num_entities: n.
-        num_relations: m, inverses not counted.
         dim: d, of the input embeddings and of every layer.
-        layers: at least one.
         bases: number of bases (4 if neither this nor ``blocks`` is given); 0: a full matrix per
             edge type.
         blocks: number of diagonal blocks, in place of bases; divides ``dim``.
         dropout: share of coordinates dropped between layers.
-        self_loop: with W_0?
-        last_relu: ReLU after the last layer too.
         init: standard deviation of the initial input table.
-
-    Raises:
-        InputError: an option out of range, or both ``bases`` and ``blocks``.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)

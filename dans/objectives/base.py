@@ -50,8 +50,6 @@ class NegativeSampling(Objective):
     """A loss of the scores of triples and of a sampler's negatives.
 
     Args:
-        sampler: draws or generates the negatives.
-        loss: of the scores.
         l2: weight of mean e² + mean r², over all entity embeddings and the relation table.
     """
 

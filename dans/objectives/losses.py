@@ -81,9 +81,6 @@ class Logistic(Loss):
         offset: γ, added to all scores, in this loss only. For scores that are negative distances it
             is the distance at which a triple has probability one half.
 
-    Raises:
-        InputError: an unknown balance, or an offset that is not finite.
-
     Example:
         >>> loss = Logistic(balance="triples")
         >>> loss(torch.tensor([[0.]]), torch.tensor([[0., 0.]]))
@@ -131,10 +128,6 @@ class SelfAdversarial(Logistic):
         temperature: α, an inverse temperature; 0 is the plain mean.
         balance: as for `Logistic`; ``triples`` is the form of the source. With ``terms`` the
             weights of the negatives add up to k.
-        offset: as for `Logistic`.
-
-    Raises:
-        InputError: as for `Logistic`, or a temperature that is negative or not finite.
     """
 
     def __init__(
@@ -159,12 +152,6 @@ class Margin(Loss):
     """The margin ranking loss: max(0, γ − f⁺ + f⁻), mean over negatives.
 
     Source: Bordes et al. 2013 (TransE). Programs that sum over N negatives have N times this loss.
-
-    Args:
-        margin: γ.
-
-    Raises:
-        InputError: a margin that is negative or not finite.
 
     Example:
         >>> Margin(margin=1.0)(torch.tensor([[2.]]), torch.tensor([[0., 2.]]))

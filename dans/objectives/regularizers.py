@@ -62,9 +62,6 @@ class Lp(TripleRegularizer):
         entities: w_e.
         relations: w_r.
 
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
-
     Example:
         >>> import torch
         >>> h, r, t = torch.tensor([[[1., -2.]], [[3., 0.]], [[0., 1.]]])
@@ -95,14 +92,6 @@ class N3(TripleRegularizer):
 
     Source: Lacroix et al. 2018, arXiv:1806.07297, §4.2. Embeddings are [real | imaginary]. For real
     ones use `Lp` with p = 3 and three times the weight.
-
-    Args:
-        weight: w.
-        decoder: the name of the decoder; None: not checked.
-
-    Raises:
-        InputError: a weight that is negative or not finite, or a decoder whose entities and
-            relations are not both complex.
 
     Example:
         >>> import torch
@@ -147,13 +136,9 @@ class Table(Regularizer):
     unweighted ``lp`` is not divided by the number of batches.
 
     Args:
-        num_batches: batches per epoch.
         p: the power, 1, 2 or 3.
         entities: w_e.
         relations: w_r.
-
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
     """
 
     all_entities: ClassVar[bool] = True
@@ -184,12 +169,6 @@ class RelationPrediction(Regularizer):
     """The NLL of the relations of triples: w/b · Σ −log softmax(f(h, ·, t))[r], without inverses.
 
     Source: Chen et al. 2021, arXiv:2110.02834.
-
-    Args:
-        weight: w.
-
-    Raises:
-        InputError: a weight that is negative or not finite.
     """
 
     def __init__(self, *, weight: float) -> None:
@@ -204,11 +183,7 @@ class RelationPrediction(Regularizer):
 
 
 def check_powers(p: int, entities: float, relations: float) -> None:
-    """Check the options of `Lp` and `Table`.
-
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
-    """
+    """Check the options of `Lp` and `Table`."""
     one_of("p", p, (1, 2, 3))
     not_negative("entities", entities)
     not_negative("relations", relations)

@@ -248,10 +248,7 @@ def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("noise", "balance"),
-    [
-        *product(("uniform", "frequency", "weighted"), ("sum", "triples")),
-        ("published", "sum"),
-    ],
+    [*product(("uniform", "frequency", "weighted"), ("sum", "triples")), ("published", "sum")],
 )
 def test_the_objective_leads_where_theory_says_under_every_noise(
     triples: Tensor, noise: str, balance: str, monkeypatch: pytest.MonkeyPatch

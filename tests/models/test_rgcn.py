@@ -66,11 +66,7 @@ def test_vectors_and_gradients_are_those_of_the_equation(options):
 
 @pytest.mark.parametrize(
     ("options", "regularizer", "num_bases"),
-    [
-        ({"bases": 3}, "basis", 3),
-        ({"blocks": 2}, "bdd", 2),
-        ({"bases": 0}, None, None),
-    ],
+    [({"bases": 3}, "basis", 3), ({"blocks": 2}, "bdd", 2), ({"bases": 0}, None, None)],
     ids=["bases", "blocks", "full"],
 )
 @pytest.mark.parametrize("norm", ["relation", "node", "code"])

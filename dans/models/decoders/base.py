@@ -30,18 +30,13 @@ class Decoder(nn.Module, ABC):
     (t, r⁻, ?), and a triple has two scores (Lacroix et al. 2018, arXiv:1806.07297).
 
     Args:
-        num_relations: m, inverses not counted.
         dim: d, the width of an entity embedding.
         relation_dim: d_r, the width of a relation embedding.
-        reciprocal: learn an embedding for the inverse of each relation too.
         dropout: share of a relation embedding's coordinates dropped, independently per query unless
             the decoder says otherwise.
         init: standard deviation, half width or gain of the initial relation embeddings.
         initial: their distribution, see ``dans.models.embedding_tables.draw``. The default is that
             of RGCN programs (Schlichtkrull et al. 2018).
-
-    Raises:
-        InputError: an option out of range.
     """
 
     #: does f(h, r, t) = f(t, r, h) hold for every input?
@@ -151,11 +146,7 @@ class Decoder(nn.Module, ABC):
 
 
 def check_even(name: str, dim: int) -> int:
-    """The width of an entity embedding that has two halves.
-
-    Raises:
-        InputError: it is odd.
-    """
+    """The width of an entity embedding that has two halves."""
     if dim % 2:
         raise InputError(f"dim: {name} needs an even number, got {dim}")
     return dim
@@ -169,8 +160,6 @@ def in_chunks(
     Args:
         score: (p, m) from two (p, d).
         width: intermediate numbers per pair.
-        h: (b, d).
-        t: (b, d).
 
     Returns:
         (b, m).

@@ -28,9 +28,6 @@ class ComplEx(Multilinear):
     Source: Trouillon et al. 2016, arXiv:1606.06357. Embeddings are packed as [real | imaginary], so
     the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. The width d
     counts real numbers, two per complex one. Takes the options of `Multilinear`.
-
-    Raises:
-        InputError: an odd ``dim``.
     """
 
     symmetric: ClassVar[bool] = False

@@ -113,7 +113,6 @@ def by_matrix(embeddings: Tensor, matrices: Tensor, index: Tensor) -> Tensor:
 
     Args:
         embeddings: (b, d).
-        matrices: (u, d, d).
         index: (b,) p_i.
 
     Example:

@@ -23,14 +23,8 @@ class RotatE(Decoder):
     relation table holds the phases θ. A rotation keeps lengths, so the head query is t e^{−iθ}.
 
     Args:
-        num_relations: m.
         dim: d, in real numbers, two per complex one.
         gamma: γ, as for `TransE`.
-        reciprocal: learn phases for the inverse of each relation too.
-        dropout: as for `Decoder`.
-
-    Raises:
-        InputError: an odd ``dim``, or an option out of range.
     """
 
     symmetric: ClassVar[bool] = False

@@ -26,9 +26,6 @@ class SimplE(Multilinear):
     Source: Kazemi & Poole 2018, arXiv:1802.04868. An entity is packed as [head half | tail half],
     a relation as [r | r⁻], and d counts both halves. Takes the options of `Multilinear`; with
     ``reciprocal``, the inverse of a relation has a pair [r | r⁻] of its own.
-
-    Raises:
-        InputError: an odd ``dim``.
     """
 
     symmetric: ClassVar[bool] = False
