@@ -48,15 +48,6 @@ class PublishedDANS(NegativeSampler):
         k: generated negatives of the relation pathway, offered twice, so 2k negatives per triple.
         noise: s, the standard deviation of a draw.
         known: the triples that ``diagnose`` counts.
-
-    Example:
-        >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, r, t = entities[[0, 2]], torch.randn(2, 8), entities[[1, 3]]
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, r, t, h * r, t * r, entities, score_query)
-        >>> embeddings = PublishedDANS(dim=8, k=1)(positives).embeddings
-        >>> torch.equal(embeddings[:, 0], embeddings[:, 1])
-        True
     """
 
     adaptive: ClassVar[bool] = True
@@ -116,22 +107,12 @@ class PublishedDANS(NegativeSampler):
 
     def phases(self) -> tuple[Phase, ...]:
         """One for each pathway, then the discriminator's."""
-        generators = (
-            Phase(
-                f"{name}_pathway",
-                tuple(pathway.parameters()),
-                partial(self.generator_loss, name),
-                self.generator_repeats,
-            )
-            for name, pathway in self.pathways.items()
-        )
-        discriminator = Phase(
-            "discriminator",
-            tuple(self.discriminator.parameters()),
-            self.discriminator_loss,
-            self.discriminator_repeats,
-        )
-        return (*generators, discriminator)
+        phases = []
+        for name, pathway in self.pathways.items():
+            loss, own = partial(self.generator_loss, name), tuple(pathway.parameters())
+            phases.append(Phase(f"{name}_pathway", own, loss, self.generator_repeats))
+        own, repeats = tuple(self.discriminator.parameters()), self.discriminator_repeats
+        return (*phases, Phase("discriminator", own, self.discriminator_loss, repeats))
 
     @property
     def pathways(self) -> dict[str, "PublishedPathway"]:
@@ -147,7 +128,7 @@ class PublishedDANS(NegativeSampler):
         return {"relation pathway": Negatives(*self.draw(positives))}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """See ``dans.samplers.dans.diagnostics.diagnose``, which documents every key."""
+        """The diagnostics of DANS, whose keys ``dans.samplers.dans.diagnostics`` explains."""
         return diagnose(self, self.pathways, self.discriminator, positives, known=self.known)
 
 
@@ -268,5 +249,5 @@ class StackedDiscriminator(Discriminator):
     """
 
     def head(self) -> nn.Sequential:
-        """See ``Discriminator``."""
+        """Linear layers alone."""
         return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise((32, 16, 8, 1))))

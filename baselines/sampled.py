@@ -94,7 +94,12 @@ class SampledNegatives(Objective):
         self.heads, self.tails = heads, tails
         self.noise: Noise = noise
         self.known = known if filter == "mask" else None
-        counts = None if noise == "uniform" else cumulative_counts(triples, num_entities, smoothing)
+        counts = None
+        if noise != "uniform":
+            columns = triples[:, [0, 2]].T
+            counts = torch.stack(
+                [running_total(ids, num_entities, smoothing=smoothing) for ids in columns]
+            )
         weights = None
         if counts is not None and noise != "frequency":
             weights = torch.diff(counts, prepend=counts.new_zeros(2, 1)) / counts[:, -1:]
@@ -162,11 +167,6 @@ class SampledNegatives(Objective):
         if self.batch is None or [len(part) for part in self.batch] != sizes:
             raise ValueError("shared_negatives: entities_needed was called with other triples")
         return *self.batch, positives.shared_negatives
-
-
-def cumulative_counts(triples: Tensor, n: int, smoothing: float) -> Tensor:
-    """Running totals over the entities of their counts as heads and as tails, (2, n)."""
-    return torch.stack([running_total(triples[:, i], n, smoothing=smoothing) for i in (0, 2)])
 
 
 def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:

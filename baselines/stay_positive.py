@@ -29,7 +29,7 @@ class StayPositive(Objective):
     dropout of the products ``decoder.query_dropout``. The decoder's shift and dropout are not in
     the second term; an encoder's dropout is in both.
 
-    The effect of the weight λ depends on the batch size, except with ``reduce = "mean"``: then the loss is a
+    The effect of λ depends on the batch size, except with ``reduce = "mean"``: then the loss is a
     mean over triples, and the second term λ |mean φ|^p. With reciprocal relations, both scores of a
     triple count in both terms.
 
@@ -111,10 +111,5 @@ def _no_sum(decoder: str) -> str:
 
 
 def summable() -> list[str]:
-    """The names of the multilinear decoders.
-
-    Example:
-        >>> {"complex", "distmult"} <= set(summable())
-        True
-    """
+    """The names of the multilinear decoders."""
     return [name for name, kind in DECODERS.items() if issubclass(kind, Multilinear)]

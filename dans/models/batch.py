@@ -82,32 +82,13 @@ class Positives:
         if decoder is None:
             return cls(triples, h, torch.ones_like(h), t, h, t, entities, _dot, dot=True)
         tail_query, head_query = decoder.both_queries(h, relations, t)
-        return cls(
-            triples=triples,
-            h=h,
-            r=decoder.embeddings(relations),
-            t=t,
-            tail_query=tail_query,
-            head_query=head_query,
-            entities=entities,
-            score_query=decoder.score_query,
-            reciprocal=decoder.reciprocal,
-            dot=decoder.dot,
-            shift=decoder.shift,
-        )
+        r, score = decoder.embeddings(relations), decoder.score_query
+        batch = cls(triples, h, r, t, tail_query, head_query, entities, score)
+        return replace(batch, reciprocal=decoder.reciprocal, dot=decoder.dot, shift=decoder.shift)
 
     @classmethod
     def of_ids(cls, triples: Tensor, num_entities: int) -> Positives:
-        """Triples without embeddings, for samplers that do not use the model.
-
-        Args:
-            triples: (b, 3) int64 ids.
-
-        Example:
-            >>> triples = torch.tensor([[0, 0, 1]])
-            >>> Positives.of_ids(triples, 5).entities.shape
-            torch.Size([5, 0])
-        """
+        """Triples without embeddings, for samplers that do not use the model: (b, 3) ids."""
         empty = torch.empty(len(triples), 0, device=triples.device)
         entities = torch.empty(num_entities, 0, device=triples.device)
         return cls(triples, empty, empty, empty, empty, empty, entities, _no_embeddings)

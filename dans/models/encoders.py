@@ -43,10 +43,6 @@ class Lookup(Encoder):
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
         dropout: share of coordinates dropped at each step.
-
-    Example:
-        >>> Lookup(num_entities=5, dim=3)(MessageGraph.of(torch.tensor([[0, 0, 1]]), 5, 1)).shape
-        torch.Size([5, 3])
     """
 
     uses_graph: ClassVar[bool] = False

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
-from dans.objectives.losses import Loss, l2
+from dans.objectives.losses import Loss
 from dans.samplers.base import NegativeSampler, Phase
 
 
@@ -50,7 +50,8 @@ class NegativeSampling(Objective):
     """A loss of the scores of triples and of a sampler's negatives.
 
     Args:
-        l2: weight of mean e² + mean r², over all entity embeddings and the relation table.
+        l2: weight of mean e² + mean r², over all entity embeddings and the relation table, as in
+            RGCN programs.
     """
 
     has_negatives: ClassVar[bool] = True
@@ -74,7 +75,8 @@ class NegativeSampling(Objective):
         )
         terms: dict[str, Tensor] = {"loss": loss}
         if self.l2:
-            terms["l2"] = self.l2 * l2(positives.entities, decoder.relation.weight)
+            squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
+            terms["l2"] = self.l2 * squares
         return terms | self.sampler.terms(positives)
 
     def phases(self) -> tuple[Phase, ...]:

@@ -26,11 +26,6 @@ class TuckER(RESCAL):
         matrix_dropout: share of the numbers of W_r dropped, likewise.
         query_dropout: share of a query embedding's coordinates dropped.
         init: standard deviation, half width or gain of the initial relation embeddings and core.
-
-    Example:
-        >>> decoder = TuckER(num_relations=2, dim=4, relation_dim=3)
-        >>> decoder.relation.weight.shape, decoder.core.shape
-        (torch.Size([2, 3]), torch.Size([3, 16]))
     """
 
     symmetric: ClassVar[bool] = False
