@@ -50,7 +50,22 @@ class TripleRegularizer(Regularizer):
         """A scalar from (b, d), (b, d_r) and (b, d); 2b relations if reciprocal."""
 
 
-class Lp(TripleRegularizer):
+class Powers(Regularizer):
+    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart."""
+
+    def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
+        super().__init__()
+        one_of("p", p, (1, 2, 3))
+        not_negative("entities", entities)
+        not_negative("relations", relations)
+        if not entities and not relations:
+            raise InputError("entities: expected above 0 where relations has no weight, got 0")
+        self.p = p
+        self.entities = entities
+        self.relations = relations
+
+
+class Lp(Powers, TripleRegularizer):
     """Weighted Lp: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
     Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020), which Kamigaito & Hayashi 2021 use.
@@ -68,13 +83,6 @@ class Lp(TripleRegularizer):
         >>> Lp(p=3, entities=0.3, relations=0.1).of(h, r, t)
         tensor(1.9000)
     """
-
-    def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
-        super().__init__()
-        check_powers(p, entities, relations)
-        self.p = p
-        self.entities = entities
-        self.relations = relations
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """A scalar from (b, d), (b, d_r) and (b, d)."""
@@ -126,7 +134,7 @@ class N3(TripleRegularizer):
         return self.weight * (_cubes(h) + _cubes(r) + _cubes(t))
 
 
-class Table(Regularizer):
+class Table(Powers):
     """Lp over all embeddings, once per epoch: (w_e/p ‖E‖_p^p + w_r/p ‖R‖_p^p) / batches.
 
     E are the embeddings of all entities, R of all relations and their inverses, so every row has a
@@ -146,12 +154,8 @@ class Table(Regularizer):
     def __init__(
         self, *, num_batches: int, p: int = 2, entities: float = 0.0, relations: float = 0.0
     ) -> None:
-        super().__init__()
-        check_powers(p, entities, relations)
+        super().__init__(p=p, entities=entities, relations=relations)
         self.num_batches = num_batches
-        self.p = p
-        self.entities = entities
-        self.relations = relations
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
         """The term of a batch that holds all entities."""
@@ -180,15 +184,6 @@ class RelationPrediction(Regularizer):
         """The term of a batch."""
         logits = decoder.score_relations(positives.h, positives.t)
         return self.weight * F.cross_entropy(logits, positives.triples[:, 1])
-
-
-def check_powers(p: int, entities: float, relations: float) -> None:
-    """Check the options of `Lp` and `Table`."""
-    one_of("p", p, (1, 2, 3))
-    not_negative("entities", entities)
-    not_negative("relations", relations)
-    if not entities and not relations:
-        raise InputError("entities: expected above 0 where relations has no weight, got 0")
 
 
 def power(embeddings: Tensor, p: int) -> Tensor:

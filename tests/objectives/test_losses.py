@@ -146,15 +146,6 @@ def test_sans_with_an_offset_equals_the_sources_formula() -> None:
     assert got.item() == pytest.approx(expected / 2, rel=1e-12)
 
 
-def test_ns_and_ns_mean_equal_the_sources_formulas() -> None:
-    # By hand, of f⁺ = 1 and f = ½, −1, 2: softplus(−1) = softplus(−1) = .313262,
-    # softplus(½) = .974077, softplus(2) = 2.126928.
-    ns = Logistic(balance="sum")(POSITIVE[:1], NEGATIVE[:1])
-    mean = Logistic(balance="triples")(POSITIVE[:1], NEGATIVE[:1])
-    assert ns.item() == pytest.approx(0.313262 + 0.974077 + 0.313262 + 2.126928, abs=2e-6)
-    assert mean.item() == pytest.approx((0.313262 + 3.414267 / 3) / 2, abs=2e-6)
-
-
 def test_margin_equals_its_formula() -> None:
     # Gaps of 1 − f⁺ + f: ½, (−1), 2 of the first triple and 1½, 4½, (−½) of the second.
     assert Margin(margin=1.0)(POSITIVE, NEGATIVE).item() == pytest.approx((2.5 / 3 + 6 / 3) / 2)

@@ -43,6 +43,8 @@ class Decoder(nn.Module, ABC):
     symmetric: ClassVar[bool]
     #: is ``score_query`` a dot product, plus ``shift``?
     dot: ClassVar[bool] = True
+    #: is an entity embedding packed as two halves?
+    halves: ClassVar[bool] = False
     #: what ``score_query`` adds to a dot product
     shift: float = 0.0
 
@@ -57,6 +59,9 @@ class Decoder(nn.Module, ABC):
         init: float = math.sqrt(2),
         initial: Initial = "xavier_uniform",
     ) -> None:
+        if self.halves and dim % 2:
+            name = type(self).__name__.lower()
+            raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
         self.num_relations = num_relations
         self.dim = dim
@@ -143,13 +148,6 @@ class Decoder(nn.Module, ABC):
         """Relation embeddings by id, with dropout in training."""
         embeddings = self.embeddings(relations)
         return drop(embeddings, self.dropout) if self.training else embeddings
-
-
-def check_even(name: str, dim: int) -> int:
-    """The width of an entity embedding that has two halves."""
-    if dim % 2:
-        raise InputError(f"dim: {name} needs an even number, got {dim}")
-    return dim
 
 
 def in_chunks(

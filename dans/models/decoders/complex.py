@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import check_even
 from dans.models.decoders.multilinear import Multilinear
 
 
@@ -31,10 +30,7 @@ class ComplEx(Multilinear):
     """
 
     symmetric: ClassVar[bool] = False
-
-    def relation_width(self, dim: int) -> int:
-        """d, which must be even."""
-        return check_even("complex", dim)
+    halves: ClassVar[bool] = True
 
     def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """h · r."""

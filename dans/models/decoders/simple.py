@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import check_even
 from dans.models.decoders.multilinear import Multilinear
 
 
@@ -29,10 +28,7 @@ class SimplE(Multilinear):
     """
 
     symmetric: ClassVar[bool] = False
-
-    def relation_width(self, dim: int) -> int:
-        """d, which must be even."""
-        return check_even("simple", dim)
+    halves: ClassVar[bool] = True
 
     @property
     def max_score(self) -> int:

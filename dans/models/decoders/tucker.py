@@ -1,7 +1,6 @@
 """TuckER."""
 
 import math
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -27,8 +26,6 @@ class TuckER(RESCAL):
         query_dropout: share of a query embedding's coordinates dropped.
         init: standard deviation, half width or gain of the initial relation embeddings and core.
     """
-
-    symmetric: ClassVar[bool] = False
 
     #: (d_r, d²): G_k, row by row
     core: Tensor
