@@ -39,9 +39,6 @@ def all_entities(
         weights: (q,) w, without gradient.
         low: matrix products in bfloat16, if f is a dot product.
         budget: memory for scores; None: a quarter of what is free.
-
-    Returns:
-        ().
     """
     budget = budget or Budget(device=entities.device)
     if not decoder.dot:

@@ -140,10 +140,7 @@ def entity_centres(positives: Positives) -> Tensor:
 def relation_centres(positives: Positives) -> Tensor:
     """Where the relation pathway starts, the decoder's query for tails and t / r for heads (A4).
 
-    The reciprocal of a rotation's phases is their conjugate, so that of RotatE is its query.
-
-    Returns:
-        (b, 2, d).
+    (b, 2, d). The reciprocal of a rotation's phases is their conjugate: RotatE's is its query.
     """
     t, r = positives.t, positives.r
     if 2 * r.shape[-1] == t.shape[-1]:

@@ -172,22 +172,8 @@ class SampledNegatives(Objective):
 def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
     """Which shared negatives make no known triple with each triple of a batch.
 
-    It goes through the known answers of each query, which are fewer than pairs.
-
-    Args:
-        triples: (b, 3) ids.
-        heads: (p,) negative heads, not always distinct.
-        tails: (q,) negative tails.
-
-    Returns:
-        (b, p + q) bool.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2]])
-        >>> known = KnownTriples(triples, num_entities=3, num_relations=1)
-        >>> not_known(known, triples, torch.tensor([1]), torch.tensor([0, 2, 2]))
-        tensor([[ True,  True, False, False],
-                [ True,  True, False, False]])
+    (b, p + q) bool from (b, 3) ids, (p,) negative heads and (q,) negative tails, not always
+    distinct. It goes through the known answers of each query, which are fewer than pairs.
     """
     h, r, t = triples.unbind(-1)
     sides = []

@@ -118,13 +118,9 @@ class Positives:
         return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
 
     def scores(self, corrupt_head: Tensor | None = None) -> Tensor:
-        """Scores of the triples, by the same query as their negatives.
+        """Scores of the triples, (b, 1), by the same query as their negatives.
 
-        Args:
-            corrupt_head: (b, k) bool, the corrupted positions of the negatives.
-
-        Returns:
-            (b, 1); or (b, k) if the two queries of a triple have different scores.
+        (b, k) like ``corrupt_head`` if the two queries of a triple have different scores.
         """
         as_tail = self.score_query(self.tail_query, self.t).unsqueeze(1)
         if not self.reciprocal or corrupt_head is None:
@@ -172,11 +168,7 @@ class Negatives:
         return cls(F.embedding(ids, entities), corrupt_head, ids, valid)
 
     def triples(self, positives: Tensor) -> Tensor:
-        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives.
-
-        Raises:
-            ValueError: these negatives were generated and have no ids.
-        """
+        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives."""
         if self.ids is None:
             raise ValueError("generated negatives have no ids; see dans.samplers.nearest")
         return corrupted(positives, self.ids, self.corrupt_head)
@@ -206,14 +198,7 @@ def _no_embeddings(query: Tensor, entity: Tensor) -> Tensor:
 
 
 def corrupted(positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-    """Triples with the head or the tail replaced by other entities.
-
-    Args:
-        positives: (b, 3).
-        ids: (b, k) the new entities.
-
-    Returns:
-        (b, k, 3).
+    """Triples, (b, 3), with the head or the tail replaced by other entities: (b, k, 3).
 
     Example:
         >>> corrupt_head = torch.tensor([[True, False]])

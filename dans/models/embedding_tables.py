@@ -55,14 +55,7 @@ def drop(x: Tensor, share: float) -> Tensor:
 
 
 def freeze(module: nn.Module) -> None:
-    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers.
-
-    Example:
-        >>> layer = nn.Linear(2, 1)
-        >>> freeze(layer)
-        >>> len(list(layer.parameters())), len(list(layer.buffers()))
-        (0, 2)
-    """
+    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers."""
     for part in module.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
             delattr(part, name)

@@ -24,12 +24,7 @@ class Encoder(nn.Module, ABC):
         """The embeddings of all entities, (n, d)."""
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The embeddings of some entities, (u, d).
-
-        Args:
-            ids: (u,) distinct entities.
-            sparse: sparse gradients, where the encoder can give them.
-        """
+        """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
         return F.embedding(ids, self(messages))
 
 

@@ -27,13 +27,9 @@ class Objective(nn.Module, ABC):
         """Named scalar terms of a batch."""
 
     def entities_needed(self, triples: Tensor) -> Tensor | None:
-        """The entities to encode besides those of a batch, called once per batch.
+        """The entities to encode besides those of a batch, (p,) ids; None: all entities.
 
-        Args:
-            triples: (b, 3) ids.
-
-        Returns:
-            (p,) ids, whose rows ``Positives.shared_negatives`` gives; None: all entities.
+        Called once per batch; ``Positives.shared_negatives`` gives their rows.
         """
         return None
 

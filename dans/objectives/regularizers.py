@@ -121,11 +121,7 @@ class N3(TripleRegularizer):
         self.weight = weight
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """A scalar from (b, d) each.
-
-        Raises:
-            InputError: the widths are odd or differ.
-        """
+        """A scalar from (b, d) each, d being even."""
         if h.shape[-1] % 2 or r.shape[-1] != h.shape[-1]:
             raise InputError(
                 "n3: expected entities and relations of one even width, "

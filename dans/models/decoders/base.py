@@ -153,14 +153,9 @@ class Decoder(nn.Module, ABC):
 def in_chunks(
     score: Callable[[Tensor, Tensor], Tensor], width: int, h: Tensor, t: Tensor
 ) -> Tensor:
-    """Score pairs in chunks; intermediate results are recomputed in the backward pass.
+    """Score pairs in chunks, (b, m) from two (b, d), at ``width`` intermediate numbers per pair.
 
-    Args:
-        score: (p, m) from two (p, d).
-        width: intermediate numbers per pair.
-
-    Returns:
-        (b, m).
+    Intermediate results are recomputed in the backward pass.
     """
     rows = max(1, CHUNK // max(1, width))
     if len(h) <= rows:

@@ -9,12 +9,7 @@ from dans.models.decoders.multilinear import Multilinear
 
 
 def swap(x: Tensor) -> Tensor:
-    """The two halves exchanged: [b | a] from [a | b].
-
-    Example:
-        >>> swap(torch.tensor([1, 2, 3, 4]))
-        tensor([3, 4, 1, 2])
-    """
+    """The two halves exchanged: [b | a] from [a | b]."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((second, first), dim=-1)
 
