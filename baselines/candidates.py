@@ -36,19 +36,9 @@ def all_entities(
     between; the others are computed again.
 
     Args:
-        decoder: scores.
-        queries: (q, d).
-        entities: (n, d).
         weights: (q,) w, without gradient.
-        smoothing: λ.
         low: matrix products in bfloat16, if f is a dot product.
         budget: memory for scores; None: a quarter of what is free.
-
-    Returns:
-        ().
-
-    Raises:
-        InputError: the budget is too small even if no tile is kept.
     """
     budget = budget or Budget(device=entities.device)
     if not decoder.dot:
@@ -226,12 +216,7 @@ def _in_tiles(
         pull = pull.sub_(smoothing / n).mul_(weights.unsqueeze(1))
         found = torch.autograd.grad(scores, (leaf, *inputs), pull, allow_unused=True)
         own.copy_(found[0])
-        sums = [_plus(total, part) for total, part in zip(sums, found[1:], strict=True)]
+        for j, (total, part) in enumerate(zip(sums, found[1:], strict=True)):
+            sums[j] = part if total is None or part is None else total + part
         del leaf, scores, pull, found
     return loss, [by_entity, *sums]
-
-
-def _plus(total: Tensor | None, part: Tensor | None) -> Tensor | None:
-    if part is None:
-        return total
-    return part if total is None else total + part

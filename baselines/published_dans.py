@@ -45,24 +45,9 @@ class PublishedDANS(NegativeSampler):
     Source: see the module.
 
     Args:
-        dim: d.
         k: generated negatives of the relation pathway, offered twice, so 2k negatives per triple.
         noise: s, the standard deviation of a draw.
-        generator_repeats: updates of each generator per step.
-        discriminator_repeats: updates of the discriminator per step.
         known: the triples that ``diagnose`` counts.
-
-    Raises:
-        InputError: a number out of range.
-
-    Example:
-        >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, r, t = entities[[0, 2]], torch.randn(2, 8), entities[[1, 3]]
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, r, t, h * r, t * r, entities, score_query)
-        >>> embeddings = PublishedDANS(dim=8, k=1)(positives).embeddings
-        >>> torch.equal(embeddings[:, 0], embeddings[:, 1])
-        True
     """
 
     adaptive: ClassVar[bool] = True
@@ -122,22 +107,12 @@ class PublishedDANS(NegativeSampler):
 
     def phases(self) -> tuple[Phase, ...]:
         """One for each pathway, then the discriminator's."""
-        generators = (
-            Phase(
-                f"{name}_pathway",
-                tuple(pathway.parameters()),
-                partial(self.generator_loss, name),
-                self.generator_repeats,
-            )
-            for name, pathway in self.pathways.items()
-        )
-        discriminator = Phase(
-            "discriminator",
-            tuple(self.discriminator.parameters()),
-            self.discriminator_loss,
-            self.discriminator_repeats,
-        )
-        return (*generators, discriminator)
+        phases = []
+        for name, pathway in self.pathways.items():
+            loss, own = partial(self.generator_loss, name), tuple(pathway.parameters())
+            phases.append(Phase(f"{name}_pathway", own, loss, self.generator_repeats))
+        own, repeats = tuple(self.discriminator.parameters()), self.discriminator_repeats
+        return (*phases, Phase("discriminator", own, self.discriminator_loss, repeats))
 
     @property
     def pathways(self) -> dict[str, "PublishedPathway"]:
@@ -153,7 +128,7 @@ class PublishedDANS(NegativeSampler):
         return {"relation pathway": Negatives(*self.draw(positives))}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Diversity, norms and AUC of the generated negatives; keys in ``diagnostics.diagnose``."""
+        """The diagnostics of DANS, whose keys ``dans.samplers.dans.diagnostics`` explains."""
         return diagnose(self, self.pathways, self.discriminator, positives, known=self.known)
 
 
@@ -165,13 +140,7 @@ def entity_centres(positives: Positives) -> Tensor:
 def relation_centres(positives: Positives) -> Tensor:
     """Where the relation pathway starts, the decoder's query for tails and t / r for heads (A4).
 
-    The reciprocal of a rotation's phases is their conjugate, so that of RotatE is its query.
-
-    Returns:
-        (b, 2, d).
-
-    Raises:
-        InputError: relation embeddings that have no element-wise reciprocal.
+    (b, 2, d). The reciprocal of a rotation's phases is their conjugate: RotatE's is its query.
     """
     t, r = positives.t, positives.r
     if 2 * r.shape[-1] == t.shape[-1]:
@@ -190,7 +159,6 @@ class PublishedPathway(nn.Module):
     linear and tanh.
 
     Args:
-        dim: d.
         noise: s, the standard deviation of a draw.
         centres: where draws start, (b, 2, d) for replaced tails and for replaced heads.
     """
@@ -251,9 +219,6 @@ class SideNorm(nn.Module):
 
     Its ε of .8 was meant as a momentum, and hides small activations; a row depends on its
     batch-mates (C6).
-
-    Args:
-        dim: d.
     """
 
     EPSILON = 0.8
@@ -281,5 +246,5 @@ class StackedDiscriminator(Discriminator):
     """
 
     def head(self) -> nn.Sequential:
-        """Linear layers without a nonlinearity between them."""
+        """Linear layers alone."""
         return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise((32, 16, 8, 1))))

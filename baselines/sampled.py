@@ -48,19 +48,10 @@ class SampledNegatives(Objective):
     Args:
         loss: of the scores of triples, (b, 1), and of a side's negatives, (b, p).
         triples: (f, 3) the training triples, counted for the noise; a repeated one counts again.
-        num_entities: n.
-        heads: number of negatives for heads; 0 leaves out the head queries.
-        tails: the same for tails.
-        noise: see above.
+        heads: number of negatives for heads, as ``tails`` for tails; 0 leaves out those queries.
         smoothing: added to every #y. At 0, as in the source, an entity that is never on a side is
             never a negative there (or has weight 0).
         filter: ``mask`` leaves out negatives that make known triples; ``none`` does not.
-        known: the triples to filter by.
-
-    Raises:
-        InputError: an option out of range or without effect, no side at all, a filter without
-            known triples, a side with fewer than two possible negatives, or published noise with
-            another loss.
     """
 
     has_negatives: ClassVar[bool] = True
@@ -103,7 +94,12 @@ class SampledNegatives(Objective):
         self.heads, self.tails = heads, tails
         self.noise: Noise = noise
         self.known = known if filter == "mask" else None
-        counts = None if noise == "uniform" else cumulative_counts(triples, num_entities, smoothing)
+        counts = None
+        if noise != "uniform":
+            columns = triples[:, [0, 2]].T
+            counts = torch.stack(
+                [running_total(ids, num_entities, smoothing=smoothing) for ids in columns]
+            )
         weights = None
         if counts is not None and noise != "frequency":
             weights = torch.diff(counts, prepend=counts.new_zeros(2, 1)) / counts[:, -1:]
@@ -173,31 +169,11 @@ class SampledNegatives(Objective):
         return *self.batch, positives.shared_negatives
 
 
-def cumulative_counts(triples: Tensor, n: int, smoothing: float) -> Tensor:
-    """Running totals over the entities of their counts as heads and as tails, (2, n)."""
-    return torch.stack([running_total(triples[:, i], n, smoothing=smoothing) for i in (0, 2)])
-
-
 def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:
     """Which shared negatives make no known triple with each triple of a batch.
 
-    It goes through the known answers of each query, which are fewer than pairs.
-
-    Args:
-        known: the triples to filter by.
-        triples: (b, 3) ids.
-        heads: (p,) negative heads, not always distinct.
-        tails: (q,) negative tails.
-
-    Returns:
-        (b, p + q) bool.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2]])
-        >>> known = KnownTriples(triples, num_entities=3, num_relations=1)
-        >>> not_known(known, triples, torch.tensor([1]), torch.tensor([0, 2, 2]))
-        tensor([[ True,  True, False, False],
-                [ True,  True, False, False]])
+    (b, p + q) bool from (b, 3) ids, (p,) negative heads and (q,) negative tails, not always
+    distinct. It goes through the known answers of each query, which are fewer than pairs.
     """
     h, r, t = triples.unbind(-1)
     sides = []

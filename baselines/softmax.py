@@ -24,7 +24,7 @@ class SoftmaxCrossEntropy(Objective):
 
         Σ −log softmax(f(x, ·))[y]  over x = (h, r), y = t and x = (r, t), y = h; mean over triples
 
-    With label smoothing, −[(1 − λ) log p(y|x) + λ/n Σ_y' log p(y'|x)]. With backward correction,
+    With label smoothing λ, −[(1 − λ) log p(y|x) + λ/n Σ_y' log p(y'|x)]. With backward correction,
     a term is multiplied by #x / #y, the training triples with x over those with y on that side.
 
     Equal queries of a batch are scored once. Scores that do not fit in the budget are computed
@@ -35,19 +35,10 @@ class SoftmaxCrossEntropy(Objective):
     λ/(n − 1) on the other entities; it is this with λ (n − 1)/n in place of λ.
 
     Args:
-        triples: (f, 3) the training triples.
-        num_entities: n.
-        num_relations: m.
-        smoothing: λ.
         backward_correction: weigh the answers by #x / #y.
         precision: of the matrix products over all entities. ``bfloat16`` is up to twice as fast on
             processors that support it, with about one percent of noise in the gradients.
-        decoder: the name of the decoder; None: not checked here.
         budget: memory for scores; None: a quarter of what is free at the first batch.
-
-    Raises:
-        InputError: an option out of range, smoothing with backward correction, or low precision
-            with a decoder whose scores are no dot products.
     """
 
     by_query: ClassVar[bool] = True
@@ -140,13 +131,7 @@ class SoftmaxCrossEntropy(Objective):
 
 
 class _Correction:
-    """#x / #y of triples, for their tail queries and their head queries.
-
-    Args:
-        triples: (f, 3).
-        num_entities: n.
-        num_relations: m.
-    """
+    """#x / #y of triples, for their tail queries and their head queries."""
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.index = QueryIndex(triples, num_entities, num_relations)

@@ -36,16 +36,9 @@ class StayPositive(Objective):
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, §4.
 
     Args:
-        num_batches: batches per epoch.
-        weight: λ.
         power: p, 1 or 2.
         over: the entities and relations of the second term: those of the ``batch``, so that no
             other row has a gradient, or ``all``.
-        reduce: ``sum`` or ``mean``.
-        decoder: the name of the decoder; None: not checked here.
-
-    Raises:
-        InputError: an option out of range, or a decoder that is not multilinear.
     """
 
     def __init__(
@@ -79,7 +72,6 @@ class StayPositive(Objective):
         """``loss``, and ``total`` if it has a weight.
 
         Raises:
-            InputError: the decoder is not multilinear.
             ValueError: ``positives`` holds all entities, though only the batch's are needed.
         """
         if not isinstance(decoder, Multilinear):
@@ -119,10 +111,5 @@ def _no_sum(decoder: str) -> str:
 
 
 def summable() -> list[str]:
-    """The names of the multilinear decoders.
-
-    Example:
-        >>> {"complex", "distmult"} <= set(summable())
-        True
-    """
+    """The names of the multilinear decoders."""
     return [name for name, kind in DECODERS.items() if issubclass(kind, Multilinear)]

@@ -91,8 +91,8 @@ def run_name(base: str, setting: str) -> str:
 def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     """A recipe by the names, or the files, of its base and its setting.
 
-    ``umls-distmult-self-loop``, the name of the runs, stands for base and setting too. The kind of runs
-    is ``pretrain``, ``dans`` or ``baselines``.
+    ``umls-distmult-self-loop``, the name of the runs, stands for base and setting too. The kind of
+    runs is ``pretrain``, ``dans`` or ``baselines``.
     """
     base, folder = Path(name), SETTINGS.get(kind, "")
     if base.suffix != ".toml":

@@ -69,7 +69,6 @@ class Positives:
 
         Args:
             triples: (b, 3) int64; heads and tails are rows of ``entities``.
-            entities: (n, d).
             decoder: scores them; None: DistMult whose relation embeddings are all ones.
 
         Example:
@@ -83,33 +82,13 @@ class Positives:
         if decoder is None:
             return cls(triples, h, torch.ones_like(h), t, h, t, entities, _dot, dot=True)
         tail_query, head_query = decoder.both_queries(h, relations, t)
-        return cls(
-            triples=triples,
-            h=h,
-            r=decoder.embeddings(relations),
-            t=t,
-            tail_query=tail_query,
-            head_query=head_query,
-            entities=entities,
-            score_query=decoder.score_query,
-            reciprocal=decoder.reciprocal,
-            dot=decoder.dot,
-            shift=decoder.shift,
-        )
+        r, score = decoder.embeddings(relations), decoder.score_query
+        batch = cls(triples, h, r, t, tail_query, head_query, entities, score)
+        return replace(batch, reciprocal=decoder.reciprocal, dot=decoder.dot, shift=decoder.shift)
 
     @classmethod
     def of_ids(cls, triples: Tensor, num_entities: int) -> Positives:
-        """Triples without embeddings, for samplers that do not use the model.
-
-        Args:
-            triples: (b, 3) int64 ids.
-            num_entities: n.
-
-        Example:
-            >>> triples = torch.tensor([[0, 0, 1]])
-            >>> Positives.of_ids(triples, 5).entities.shape
-            torch.Size([5, 0])
-        """
+        """Triples without embeddings, for samplers that do not use the model: (b, 3) ids."""
         empty = torch.empty(len(triples), 0, device=triples.device)
         entities = torch.empty(num_entities, 0, device=triples.device)
         return cls(triples, empty, empty, empty, empty, empty, entities, _no_embeddings)
@@ -139,13 +118,9 @@ class Positives:
         return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
 
     def scores(self, corrupt_head: Tensor | None = None) -> Tensor:
-        """Scores of the triples, by the same query as their negatives.
+        """Scores of the triples, (b, 1), by the same query as their negatives.
 
-        Args:
-            corrupt_head: (b, k) bool, the corrupted positions of the negatives.
-
-        Returns:
-            (b, 1); or (b, k) if the two queries of a triple have different scores.
+        (b, k) like ``corrupt_head`` if the two queries of a triple have different scores.
         """
         as_tail = self.score_query(self.tail_query, self.t).unsqueeze(1)
         if not self.reciprocal or corrupt_head is None:
@@ -189,22 +164,11 @@ class Negatives:
     def of(
         cls, entities: Tensor, ids: Tensor, corrupt_head: Tensor, valid: Tensor | None = None
     ) -> Negatives:
-        """Negatives by entity id, with gradients into their rows.
-
-        Args:
-            entities: (n, d).
-            ids: (b, k) rows.
-            corrupt_head: (b, k) bool.
-            valid: (b, k) bool or None.
-        """
+        """Negatives by entity id, with gradients into their rows."""
         return cls(F.embedding(ids, entities), corrupt_head, ids, valid)
 
     def triples(self, positives: Tensor) -> Tensor:
-        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives.
-
-        Raises:
-            ValueError: these negatives were generated and have no ids.
-        """
+        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives."""
         if self.ids is None:
             raise ValueError("generated negatives have no ids; see dans.samplers.nearest")
         return corrupted(positives, self.ids, self.corrupt_head)
@@ -234,15 +198,7 @@ def _no_embeddings(query: Tensor, entity: Tensor) -> Tensor:
 
 
 def corrupted(positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-    """Triples with the head or the tail replaced by other entities.
-
-    Args:
-        positives: (b, 3).
-        ids: (b, k) the new entities.
-        corrupt_head: (b, k) bool.
-
-    Returns:
-        (b, k, 3).
+    """Triples, (b, 3), with the head or the tail replaced by other entities: (b, k, 3).
 
     Example:
         >>> corrupt_head = torch.tensor([[True, False]])

@@ -15,13 +15,8 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
     """Fill a table in place with random numbers.
 
     Args:
-        weight: the table.
-        initial: the distribution.
         init: its standard deviation (``normal``), half its width (``uniform``), or the gain
             (``xavier_*``; Glorot & Bengio 2010).
-
-    Raises:
-        InputError: no such distribution, or ``init`` is negative or not finite.
     """
     not_negative("init", init)
     if initial == "normal":
@@ -37,11 +32,7 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
 
 
 def check_share(name: str, value: float) -> float:
-    """The value of an option that must lie in [0, 1).
-
-    Raises:
-        InputError: it does not.
-    """
+    """The value of an option that must lie in [0, 1)."""
     if not 0 <= value < 1:
         raise InputError(f"{name}: expected a share in [0, 1), got {value:g}")
     return value
@@ -53,11 +44,6 @@ def drop(x: Tensor, share: float) -> Tensor:
     Each number is kept or dropped by 16 random bits, four numbers to one int64: several times
     faster than torch's dropout on tables of millions of numbers. The share is rounded to a multiple
     of 1/65536, but never to 0 or 1; the scale uses the rounded share.
-
-    Example:
-        >>> kept = drop(torch.ones(1000, 100), 0.25)
-        >>> kept.unique().tolist() == [0.0, torch.tensor(4 / 3).item()]
-        True
     """
     if not share:
         return x
@@ -69,14 +55,7 @@ def drop(x: Tensor, share: float) -> Tensor:
 
 
 def freeze(module: nn.Module) -> None:
-    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers.
-
-    Example:
-        >>> layer = nn.Linear(2, 1)
-        >>> freeze(layer)
-        >>> len(list(layer.parameters())), len(list(layer.buffers()))
-        (0, 2)
-    """
+    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers."""
     for part in module.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
             delattr(part, name)

@@ -24,13 +24,7 @@ class Encoder(nn.Module, ABC):
         """The embeddings of all entities, (n, d)."""
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The embeddings of some entities, (u, d).
-
-        Args:
-            messages: the graph.
-            ids: (u,) distinct entities.
-            sparse: sparse gradients, where the encoder can give them.
-        """
+        """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
         return F.embedding(ids, self(messages))
 
 
@@ -41,19 +35,9 @@ class Lookup(Encoder):
     as a candidate answer; LibKGE draws one per query, and others for candidates.
 
     Args:
-        num_entities: n.
-        dim: d.
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
-        initial: the distribution of the initial embeddings.
         dropout: share of coordinates dropped at each step.
-
-    Raises:
-        InputError: an option out of range.
-
-    Example:
-        >>> Lookup(num_entities=5, dim=3)(MessageGraph.of(torch.tensor([[0, 0, 1]]), 5, 1)).shape
-        torch.Size([5, 3])
     """
 
     uses_graph: ClassVar[bool] = False

@@ -14,16 +14,7 @@ from dans.models.encoders import Encoder
 
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode, then every part of it back in the mode it was in.
-
-    Example:
-        >>> layer = nn.Dropout(0.5)
-        >>> with eval_mode(layer):
-        ...     layer.training, layer(torch.ones(2)).tolist()
-        (False, [1.0, 1.0])
-        >>> layer.training
-        True
-    """
+    """Put a module in evaluation mode, then every part of it back in the mode it was in."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

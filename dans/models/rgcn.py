@@ -22,23 +22,12 @@ class RGCNLayer(nn.Module):
     (Schlichtkrull et al. 2018, arXiv:1703.06103, Eqs. 2 to 4).
 
     Args:
-        num_etypes: 2m.
-        dim_in: d_in.
-        dim_out: d_out.
         bases: number of V_b; 0: a full matrix per edge type.
         blocks: number of diagonal blocks, in place of bases.
-        self_loop: with W_0?
     """
 
     def __init__(
-        self,
-        num_etypes: int,
-        dim_in: int,
-        dim_out: int,
-        *,
-        bases: int = 0,
-        blocks: int = 1,
-        self_loop: bool = True,
+        self, num_etypes: int, dim_in: int, dim_out: int, *, bases: int = 0, blocks: int = 1
     ) -> None:
         super().__init__()
         self.coefficients = nn.Parameter(torch.empty(num_etypes, bases)) if bases else None
@@ -46,7 +35,7 @@ class RGCNLayer(nn.Module):
         self.matrices = nn.Parameter(
             torch.empty(bases or num_etypes, blocks, dim_in // blocks, dim_out // blocks)
         )
-        self.self_loop = nn.Parameter(torch.empty(dim_in, dim_out)) if self_loop else None
+        self.self_loop = nn.Parameter(torch.empty(dim_in, dim_out))
         self.bias = nn.Parameter(torch.empty(dim_out))
         self.reset_parameters()
 
@@ -61,8 +50,6 @@ class RGCNLayer(nn.Module):
     def forward(self, x: Tensor, messages: MessageGraph) -> Tensor:
         """Embeddings (n, d_out) from (n, d_in)."""
         aggregated = propagate(x, messages, self.matrices, self.coefficients)
-        if self.self_loop is None:
-            return aggregated + self.bias
         return torch.addmm(self.bias, x, self.self_loop).add_(aggregated)
 
 
@@ -75,20 +62,12 @@ class RGCN(Encoder):
     dropout and, as in the published program, no ReLU.
 
     Args:
-        num_entities: n.
-        num_relations: m, inverses not counted.
         dim: d, of the input embeddings and of every layer.
-        layers: at least one.
         bases: number of bases (4 if neither this nor ``blocks`` is given); 0: a full matrix per
             edge type.
         blocks: number of diagonal blocks, in place of bases; divides ``dim``.
         dropout: share of coordinates dropped between layers.
-        self_loop: with W_0?
-        last_relu: ReLU after the last layer too.
         init: standard deviation of the initial input table.
-
-    Raises:
-        InputError: an option out of range, or both ``bases`` and ``blocks``.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)
@@ -106,8 +85,6 @@ class RGCN(Encoder):
         bases: int | None = None,
         blocks: int | None = None,
         dropout: float = 0.2,
-        self_loop: bool = True,
-        last_relu: bool = False,
         init: float = 1.0,
     ) -> None:
         super().__init__()
@@ -125,13 +102,10 @@ class RGCN(Encoder):
             bases = 4 if blocks is None else 0
         self.dim = dim
         self.dropout = check_share("dropout", dropout)
-        self.last_relu = last_relu
         self.init = init
         self.entities = nn.Embedding(num_entities, dim)
         self.layers = nn.ModuleList(
-            RGCNLayer(
-                2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1, self_loop=self_loop
-            )
+            RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
         )
         self.reset_parameters()
@@ -149,10 +123,9 @@ class RGCN(Encoder):
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
-            if depth < last or self.last_relu:
+            if depth < last:
                 x = F.relu(x, inplace=True)
-            if depth < last and self.training and self.dropout:
-                x = drop(x, self.dropout)
+                x = drop(x, self.dropout) if self.training else x
         return x
 
 
@@ -160,10 +133,6 @@ class FrozenRGCN(RGCN):
     """An RGCN with random weights that are never trained, as an ablation.
 
     Its weights are buffers with the names of an RGCN's parameters. Takes the options of `RGCN`.
-
-    Example:
-        >>> list(FrozenRGCN(num_entities=3, num_relations=2, dim=8).parameters())
-        []
     """
 
     def reset_parameters(self) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
-from dans.objectives.losses import Loss, l2
+from dans.objectives.losses import Loss
 from dans.samplers.base import NegativeSampler, Phase
 
 
@@ -27,13 +27,9 @@ class Objective(nn.Module, ABC):
         """Named scalar terms of a batch."""
 
     def entities_needed(self, triples: Tensor) -> Tensor | None:
-        """The entities to encode besides those of a batch, called once per batch.
+        """The entities to encode besides those of a batch, (p,) ids; None: all entities.
 
-        Args:
-            triples: (b, 3) ids.
-
-        Returns:
-            (p,) ids, whose rows ``Positives.shared_negatives`` gives; None: all entities.
+        Called once per batch; ``Positives.shared_negatives`` gives their rows.
         """
         return None
 
@@ -50,9 +46,8 @@ class NegativeSampling(Objective):
     """A loss of the scores of triples and of a sampler's negatives.
 
     Args:
-        sampler: draws or generates the negatives.
-        loss: of the scores.
-        l2: weight of mean e² + mean r², over all entity embeddings and the relation table.
+        l2: weight of mean e² + mean r², over all entity embeddings and the relation table, as in
+            RGCN programs.
     """
 
     has_negatives: ClassVar[bool] = True
@@ -76,7 +71,8 @@ class NegativeSampling(Objective):
         )
         terms: dict[str, Tensor] = {"loss": loss}
         if self.l2:
-            terms["l2"] = self.l2 * l2(positives.entities, decoder.relation.weight)
+            squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
+            terms["l2"] = self.l2 * squares
         return terms | self.sampler.terms(positives)
 
     def phases(self) -> tuple[Phase, ...]:

@@ -45,16 +45,6 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
     return (values * valid).sum(-1) / valid.sum(-1).clamp(min=1)
 
 
-def l2(*embeddings: Tensor) -> Tensor:
-    """The sum of the mean squares of some tensors, the penalty of RGCN programs.
-
-    Example:
-        >>> l2(torch.tensor([1., 3.]), torch.tensor([2.]))
-        tensor(9.)
-    """
-    return sum((v.square().mean() for v in embeddings[1:]), start=embeddings[0].square().mean())
-
-
 class Loss(nn.Module, ABC):
     """A loss of the scores of triples and of their negatives."""
 
@@ -80,14 +70,6 @@ class Logistic(Loss):
             all terms, which is Eq. 2.
         offset: γ, added to all scores, in this loss only. For scores that are negative distances it
             is the distance at which a triple has probability one half.
-
-    Raises:
-        InputError: an unknown balance, or an offset that is not finite.
-
-    Example:
-        >>> loss = Logistic(balance="triples")
-        >>> loss(torch.tensor([[0.]]), torch.tensor([[0., 0.]]))
-        tensor(0.6931)
     """
 
     def __init__(self, *, balance: Balance = "terms", offset: float = 0.0) -> None:
@@ -131,10 +113,6 @@ class SelfAdversarial(Logistic):
         temperature: α, an inverse temperature; 0 is the plain mean.
         balance: as for `Logistic`; ``triples`` is the form of the source. With ``terms`` the
             weights of the negatives add up to k.
-        offset: as for `Logistic`.
-
-    Raises:
-        InputError: as for `Logistic`, or a temperature that is negative or not finite.
     """
 
     def __init__(
@@ -159,12 +137,6 @@ class Margin(Loss):
     """The margin ranking loss: max(0, γ − f⁺ + f⁻), mean over negatives.
 
     Source: Bordes et al. 2013 (TransE). Programs that sum over N negatives have N times this loss.
-
-    Args:
-        margin: γ.
-
-    Raises:
-        InputError: a margin that is negative or not finite.
 
     Example:
         >>> Margin(margin=1.0)(torch.tensor([[2.]]), torch.tensor([[0., 2.]]))

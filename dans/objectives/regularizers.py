@@ -50,7 +50,22 @@ class TripleRegularizer(Regularizer):
         """A scalar from (b, d), (b, d_r) and (b, d); 2b relations if reciprocal."""
 
 
-class Lp(TripleRegularizer):
+class Powers(Regularizer):
+    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart."""
+
+    def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
+        super().__init__()
+        one_of("p", p, (1, 2, 3))
+        not_negative("entities", entities)
+        not_negative("relations", relations)
+        if not entities and not relations:
+            raise InputError("entities: expected above 0 where relations has no weight, got 0")
+        self.p = p
+        self.entities = entities
+        self.relations = relations
+
+
+class Lp(Powers, TripleRegularizer):
     """Weighted Lp: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
     Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020), which Kamigaito & Hayashi 2021 use.
@@ -62,22 +77,12 @@ class Lp(TripleRegularizer):
         entities: w_e.
         relations: w_r.
 
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
-
     Example:
         >>> import torch
         >>> h, r, t = torch.tensor([[[1., -2.]], [[3., 0.]], [[0., 1.]]])
         >>> Lp(p=3, entities=0.3, relations=0.1).of(h, r, t)
         tensor(1.9000)
     """
-
-    def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
-        super().__init__()
-        check_powers(p, entities, relations)
-        self.p = p
-        self.entities = entities
-        self.relations = relations
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
         """A scalar from (b, d), (b, d_r) and (b, d)."""
@@ -95,14 +100,6 @@ class N3(TripleRegularizer):
 
     Source: Lacroix et al. 2018, arXiv:1806.07297, §4.2. Embeddings are [real | imaginary]. For real
     ones use `Lp` with p = 3 and three times the weight.
-
-    Args:
-        weight: w.
-        decoder: the name of the decoder; None: not checked.
-
-    Raises:
-        InputError: a weight that is negative or not finite, or a decoder whose entities and
-            relations are not both complex.
 
     Example:
         >>> import torch
@@ -124,11 +121,7 @@ class N3(TripleRegularizer):
         self.weight = weight
 
     def of(self, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
-        """A scalar from (b, d) each.
-
-        Raises:
-            InputError: the widths are odd or differ.
-        """
+        """A scalar from (b, d) each, d being even."""
         if h.shape[-1] % 2 or r.shape[-1] != h.shape[-1]:
             raise InputError(
                 "n3: expected entities and relations of one even width, "
@@ -137,7 +130,7 @@ class N3(TripleRegularizer):
         return self.weight * (_cubes(h) + _cubes(r) + _cubes(t))
 
 
-class Table(Regularizer):
+class Table(Powers):
     """Lp over all embeddings, once per epoch: (w_e/p ‖E‖_p^p + w_r/p ‖R‖_p^p) / batches.
 
     E are the embeddings of all entities, R of all relations and their inverses, so every row has a
@@ -147,13 +140,9 @@ class Table(Regularizer):
     unweighted ``lp`` is not divided by the number of batches.
 
     Args:
-        num_batches: batches per epoch.
         p: the power, 1, 2 or 3.
         entities: w_e.
         relations: w_r.
-
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
     """
 
     all_entities: ClassVar[bool] = True
@@ -161,12 +150,8 @@ class Table(Regularizer):
     def __init__(
         self, *, num_batches: int, p: int = 2, entities: float = 0.0, relations: float = 0.0
     ) -> None:
-        super().__init__()
-        check_powers(p, entities, relations)
+        super().__init__(p=p, entities=entities, relations=relations)
         self.num_batches = num_batches
-        self.p = p
-        self.entities = entities
-        self.relations = relations
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
         """The term of a batch that holds all entities."""
@@ -184,12 +169,6 @@ class RelationPrediction(Regularizer):
     """The NLL of the relations of triples: w/b · Σ −log softmax(f(h, ·, t))[r], without inverses.
 
     Source: Chen et al. 2021, arXiv:2110.02834.
-
-    Args:
-        weight: w.
-
-    Raises:
-        InputError: a weight that is negative or not finite.
     """
 
     def __init__(self, *, weight: float) -> None:
@@ -201,19 +180,6 @@ class RelationPrediction(Regularizer):
         """The term of a batch."""
         logits = decoder.score_relations(positives.h, positives.t)
         return self.weight * F.cross_entropy(logits, positives.triples[:, 1])
-
-
-def check_powers(p: int, entities: float, relations: float) -> None:
-    """Check the options of `Lp` and `Table`.
-
-    Raises:
-        InputError: another power, a weight that is negative or not finite, or no weight.
-    """
-    one_of("p", p, (1, 2, 3))
-    not_negative("entities", entities)
-    not_negative("relations", relations)
-    if not entities and not relations:
-        raise InputError("entities: expected above 0 where relations has no weight, got 0")
 
 
 def power(embeddings: Tensor, p: int) -> Tensor:

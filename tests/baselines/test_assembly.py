@@ -142,10 +142,7 @@ def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
         ("train.l2=0.1", "train.l2: has no place in the objective softmax"),
         ("regularizer.0.name=n33", "regularizer.0.name: unknown name 'n33'"),
         ("regularizer.0.weight=-1.0", "regularizer.0.weight: must not be negative"),
-        (
-            "train.log_negatives=true",
-            "train.log_negatives: this objective has no negatives",
-        ),
+        ("train.log_negatives=true", "train.log_negatives: this objective has no negatives"),
         (
             "objective={name='softmax', precision='bfloat16'}",
             "objective.precision: bfloat16 is for scores by matrix products, not .* of transe",

@@ -23,27 +23,19 @@ def decoder_of(name: str = "complex", dtype: torch.dtype = torch.float64, **give
     return build(DECODERS, name, given=given, num_relations=3, dim=DIM).to(dtype)
 
 
-def found(
-    decoder: Decoder, *, b: int = 12, n: int = 300, budget: Budget | None = None, **given: Any
-) -> list[Tensor]:
-    """The loss and its gradients, of the same queries and entities each time."""
-    generator, dtype = torch.Generator().manual_seed(0), decoder.relation.weight.dtype
-    queries, entities = (
-        torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (b, n)
-    )
-    worth = torch.rand(b, generator=generator, dtype=dtype)
-    loss = all_entities(decoder, queries, entities, worth, budget=budget, **given)
-    return [loss.detach(), *torch.autograd.grad(loss, (queries, entities))]
+def plainly(decoder: Decoder, queries: Tensor, entities: Tensor, worth: Tensor) -> Tensor:
+    return worth @ decoder.score_all(queries, entities).logsumexp(1)
 
 
-def plainly(decoder: Decoder, *, b: int = 12, n: int = 300) -> list[Tensor]:
+def found(decoder: Decoder, loss: Any = all_entities, **given: Any) -> list[Tensor]:
+    """The loss and its gradients, of the same 12 queries and 300 entities each time."""
     generator, dtype = torch.Generator().manual_seed(0), decoder.relation.weight.dtype
     queries, entities = (
-        torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (b, n)
+        torch.randn(k, DIM, generator=generator, dtype=dtype).requires_grad_() for k in (12, 300)
     )
-    worth = torch.rand(b, generator=generator, dtype=dtype)
-    loss = worth @ decoder.score_all(queries, entities).logsumexp(1)
-    return [loss.detach(), *torch.autograd.grad(loss, (queries, entities))]
+    worth = torch.rand(12, generator=generator, dtype=dtype)
+    total = loss(decoder, queries, entities, worth, **given)
+    return [total.detach(), *torch.autograd.grad(total, (queries, entities))]
 
 
 @pytest.mark.parametrize("tile", [1, 7, 1000, 10**6])
@@ -55,7 +47,7 @@ def test_tiles_and_parts_do_not_show(
     for knob, value in (("TILE", tile), ("TILE_OF_ANY", tile), ("MAX_BYTES", part)):
         monkeypatch.setattr(candidates, knob, value)
     decoder = decoder_of(name)
-    for one, other in zip(found(decoder), plainly(decoder), strict=True):
+    for one, other in zip(found(decoder), found(decoder, plainly), strict=True):
         torch.testing.assert_close(one, other)
 
 

@@ -55,13 +55,6 @@ def smoothed(counts: Tensor, share: float) -> Tensor:
     return (1 - share) * observed(counts) + share / counts.shape[-1]
 
 
-def test_optimal_distributions_by_hand() -> None:
-    counts = torch.tensor([[1.0, 3.0]])
-    assert observed(counts).tolist() == [[0.25, 0.75]]
-    assert smoothed(counts, 0.5).tolist() == [[0.375, 0.625]]
-    assert corrected(counts, torch.tensor([1.0, 3.0])).tolist() == [[0.5, 0.5]]
-
-
 @pytest.fixture
 def triples() -> Tensor:
     """Every triple of five entities and two relations, each once to nine times."""
@@ -134,25 +127,6 @@ def softmax_optimum(triples: Tensor, **options: object) -> Tensor:
     return optimum(lambda scores: objective(decoder, positives(triples, scores))["loss"])
 
 
-def sampled_optimum(triples: Tensor, noise: Callable[[bool], Tensor], negatives: float) -> Tensor:
-    """Of the logistic loss with what it expects of ``negatives`` draws, exactly.
-
-    Every entity is a negative, and weighs as many draws as it gets on average.
-    """
-    loss = Logistic(balance="sum")
-
-    def cost(scores: Tensor) -> Tensor:
-        total = scores.new_zeros(())
-        for head in (False, True):
-            asked, answers = queries(triples, head)
-            drawn = scores[int(head)][asked]
-            weights = (negatives * noise(head)).expand_as(drawn)
-            total = total + loss(drawn.gather(1, answers[:, None]), drawn, None, weights)
-        return total
-
-    return optimum(cost)
-
-
 def uniform(head: bool) -> Tensor:
     return torch.full((ENTITIES,), 1 / ENTITIES, dtype=torch.float64)
 
@@ -202,37 +176,6 @@ def test_backward_correction_divides_by_the_unigram(triples: Tensor) -> None:
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
-@pytest.mark.parametrize("negatives", [1, 20])
-def test_uniform_negatives_lead_to_the_observed_distribution(
-    triples: Tensor, negatives: int
-) -> None:
-    expected = theory(triples, lambda counts, head: observed(counts))
-    found = sampled_optimum(triples, uniform, negatives)
-    torch.testing.assert_close(found.softmax(-1), expected, **CLOSE)
-    scores = (expected * ENTITIES / negatives).log()
-    torch.testing.assert_close(found, scores, **CLOSE)
-
-
-@pytest.mark.parametrize("negatives", [1, 20])
-def test_frequent_negatives_divide_by_the_unigram(triples: Tensor, negatives: int) -> None:
-    noise = frequency(triples)
-    expected = theory(triples, lambda counts, head: corrected(counts, noise(head)))
-    found = sampled_optimum(triples, noise, negatives)
-    torch.testing.assert_close(found.softmax(-1), expected, **CLOSE)
-    scores = theory(triples, lambda counts, head: observed(counts) / (negatives * noise(head)))
-    torch.testing.assert_close(found, scores.log(), **CLOSE)
-
-
-def test_published_weights_are_frequent_negatives_of_which_there_are_fewer(triples: Tensor) -> None:
-    """Uniform draws that weigh #y/|D| count as |Y| times fewer draws from the unigram."""
-    noise = frequency(triples)
-    published = sampled_optimum(triples, lambda head: uniform(head) * noise(head), 20)
-    frequent = sampled_optimum(triples, noise, 20)
-    torch.testing.assert_close(published.softmax(-1), frequent.softmax(-1), **CLOSE)
-    shift = torch.full_like(frequent, ENTITIES).log()
-    torch.testing.assert_close(published - frequent, shift, **CLOSE)
-
-
 def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance gives what is expected of it: every entity as often, every quantile once a side."""
 
@@ -248,10 +191,7 @@ def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("noise", "balance"),
-    [
-        *product(("uniform", "frequency", "weighted"), ("sum", "triples")),
-        ("published", "sum"),
-    ],
+    [*product(("uniform", "frequency", "weighted"), ("sum", "triples")), ("published", "sum")],
 )
 def test_the_objective_leads_where_theory_says_under_every_noise(
     triples: Tensor, noise: str, balance: str, monkeypatch: pytest.MonkeyPatch
@@ -303,14 +243,3 @@ def test_self_adversarial_weights_flatten_the_distribution(
         assert (entropy(flat) > entropy(observed(counts))).all()
     else:
         torch.testing.assert_close(flat, observed(counts))
-
-
-def test_self_adversarial_flattening_is_not_label_smoothing_to_the_letter(triples: Tensor) -> None:
-    """The two are alike in kind: no share λ makes one of the other."""
-    counts = counted(triples, head=False)
-    flat = observed(observed(counts).sqrt())
-    nearest = min(
-        float((smoothed(counts, share) - flat).abs().max())
-        for share in torch.linspace(0, 1, 101).tolist()
-    )
-    assert nearest > 1e-3

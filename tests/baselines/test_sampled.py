@@ -120,18 +120,6 @@ def test_a_side_may_be_left_out_and_one_negative_is_enough(
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_two_sides_count_the_triple_twice(kg: KnowledgeGraph) -> None:
-    model = model_of(kg)
-    positives = positives_of(model, kg.train)
-    pool = [1, 4, 6]
-    sides = [
-        loss_of(make(kg, heads=h, tails=t), model, positives, pool[: h + t])
-        for h, t in ((3, 0), (0, 3))
-    ]
-    both = loss_of(make(kg, heads=3, tails=3), model, positives, pool + pool)
-    torch.testing.assert_close(both, sides[0] + sides[1])
-
-
 @pytest.mark.parametrize("loss", [NS, SelfAdversarial(balance="triples")])
 def test_a_shared_pool_is_expected_to_cost_what_pools_of_their_own_do(
     loss: Loss, kg: KnowledgeGraph
@@ -163,25 +151,6 @@ def test_draws_follow_the_noise_of_their_side(kg: KnowledgeGraph) -> None:
             unigram = torch.bincount(kg.train[:, column], minlength=kg.num_entities)
             expected = unigram if noise == "frequency" else torch.ones(kg.num_entities)
             assert p_value(ids, expected) > 1e-4
-
-
-def test_weighted_costs_on_average_what_frequency_does(kg: KnowledgeGraph) -> None:
-    model, triples = model_of(kg), kg.train[:4]
-    positives = positives_of(model, triples)
-    n = kg.num_entities
-    chances = torch.bincount(kg.train[:, 2], minlength=n).double() / len(kg.train)
-    costs = {
-        noise: torch.stack(
-            [
-                loss_of(make(kg, heads=0, tails=1, noise=noise), model, positives, [entity])
-                for entity in range(n)
-            ]
-        )
-        for noise in ("frequency", "weighted")
-    }
-    torch.testing.assert_close(
-        costs["weighted"].mean(), (chances * costs["frequency"]).sum(), rtol=1e-6, atol=0
-    )
 
 
 def test_published_halves_all_and_weighs_negatives_less_by_the_number_of_entities(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.decoders import DECODERS, RESCAL, RotatE, TransE, TuckER
+from dans.models.decoders import DECODERS, RESCAL, RotatE, TuckER
 from dans.models.decoders.complex import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
@@ -235,14 +235,6 @@ def test_tucker_starts_as_its_options_say() -> None:
         assert abs(table.mean()) < 0.01
 
 
-def test_transe_starts_as_its_options_say() -> None:
-    torch.manual_seed(0)
-    table = TransE(300, 20, init=0.1, initial="uniform").relation.weight
-    assert 0.09 < table.abs().max() <= 0.1
-    table = TransE(300, 20, init=0.1, initial="normal").relation.weight
-    assert table.std().item() == pytest.approx(0.1, rel=0.05)
-
-
 def test_tucker_with_the_identity_for_a_core_is_rescal() -> None:
     tucker, rescal = TuckER(RELATIONS, 3, relation_dim=9).double(), RESCAL(RELATIONS, 3).double()
     tucker.core.data = torch.eye(9, dtype=torch.float64)
@@ -297,12 +289,6 @@ def test_transe_relations_invert_compose_and_are_symmetric_at_zero_alone() -> No
     assert (decoder.score(there, r, h) < decoder.score(h, r, there) - 1e-3).all()
 
 
-def test_rotate_is_symmetric_where_it_turns_by_half() -> None:
-    decoder, (h, t) = make("rotate"), pair()
-    half = math.pi * torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
-    assert close(decoder.score(h, half, t), decoder.score(t, half, h))
-
-
 @pytest.mark.parametrize("name", ["rescal", "tucker", "simple"])
 def test_these_can_be_symmetric_antisymmetric_and_inverse(name: str) -> None:
     decoder, (h, t) = make(name), pair()
@@ -328,45 +314,3 @@ def test_rescal_composes_relations_by_their_product() -> None:
     product = (r.unflatten(1, (DIM, DIM)) @ s.unflatten(1, (DIM, DIM))).flatten(1)
     after = decoder.tail_query(decoder.tail_query(h, r), s)
     assert torch.allclose(after, decoder.tail_query(h, product), rtol=1e-11, atol=1e-11)
-
-
-def spread_out(n: int, dim: int) -> Tensor:
-    """Unit embeddings in every direction."""
-    return torch.nn.functional.normalize(embeddings(n, dim).detach(), dim=1)
-
-
-def test_a_bounded_distance_cannot_fit_a_softmax_and_a_scale_can() -> None:
-    """Unit embeddings are at most 2 apart: of 1,000, none costs less than log(1 + 999 / e²)."""
-    entities, decoder = spread_out(1000, 20), make("transe", dim=20, p=2)
-    floor = math.log(1 + 999 * math.exp(-2))
-    assert floor == pytest.approx(4.91, abs=0.005)
-    r = torch.zeros(1, 20, dtype=torch.float64, requires_grad=True)
-    log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
-
-    def cost(scale: Tensor) -> Tensor:
-        scores = decoder.score_all(decoder.tail_query(entities[:1], r), entities)
-        return torch.nn.functional.cross_entropy(scale * scores, torch.tensor([1]))
-
-    def lowest(scaled: bool) -> float:
-        optimizer = torch.optim.Adam([r, log_scale] if scaled else [r], lr=0.1)
-        for _ in range(150):
-            optimizer.zero_grad()
-            loss = cost(log_scale.exp() if scaled else torch.ones(()))
-            torch.autograd.backward(loss)
-            optimizer.step()
-        return loss.item()
-
-    assert floor < lowest(scaled=False) < math.log(1000) - 0.5
-    assert lowest(scaled=True) < 0.01
-
-
-@pytest.mark.parametrize("name", ["transe", "transe, p = 2", "rotate"])
-def test_a_distance_needs_gamma_to_think_a_triple_likely(name: str) -> None:
-    h, t = pair()
-    relations = torch.arange(9) % RELATIONS
-    for gamma, most in ((0.0, 0.5), (3.0, 1 / (1 + math.exp(-3.0)))):
-        decoder = make(name, gamma=gamma)
-        near = decoder.tail_query(h, decoder.embeddings(relations))
-        believed = [decoder.score_query(near, other).sigmoid() for other in (t, near)]
-        assert max(x.max().item() for x in believed) <= most + 1e-12
-        assert believed[1].min().item() == pytest.approx(most, abs=1e-5)

@@ -30,9 +30,8 @@ def slow(encoder, norm):
         aggregated = oracle.propagate(
             x, TOY, NUM_RELATIONS, norm, layer.matrices.double(), coefficients
         )
-        itself = 0 if layer.self_loop is None else x @ layer.self_loop.double()
-        x = aggregated + itself + layer.bias.double()
-        if depth + 1 < len(encoder.layers) or encoder.last_relu:
+        x = aggregated + x @ layer.self_loop.double() + layer.bias.double()
+        if depth + 1 < len(encoder.layers):
             x = F.relu(x)
     return x
 
@@ -47,8 +46,6 @@ def slow(encoder, norm):
         {"bases": 0},
         {"blocks": 1},
         {"blocks": 3},
-        {"self_loop": False},
-        {"last_relu": True},
     ],
     ids=str,
 )
@@ -66,11 +63,7 @@ def test_vectors_and_gradients_are_those_of_the_equation(options):
 
 @pytest.mark.parametrize(
     ("options", "regularizer", "num_bases"),
-    [
-        ({"bases": 3}, "basis", 3),
-        ({"blocks": 2}, "bdd", 2),
-        ({"bases": 0}, None, None),
-    ],
+    [({"bases": 3}, "basis", 3), ({"blocks": 2}, "bdd", 2), ({"bases": 0}, None, None)],
     ids=["bases", "blocks", "full"],
 )
 @pytest.mark.parametrize("norm", ["relation", "node", "code"])
@@ -130,11 +123,6 @@ def test_the_table_starts_standard_normal():
     assert abs(table.std() - 1) < 0.02
 
 
-def test_the_last_layer_may_give_negative_numbers_unless_told():
-    assert (make()(toy()) < 0).any()
-    assert (make(last_relu=True)(toy()) >= 0).all()
-
-
 def test_dropout_acts_between_layers_and_in_training_alone():
     encoder = make(dropout=0.5)
     assert torch.equal(encoder(toy()), encoder(toy()))
@@ -144,19 +132,12 @@ def test_dropout_acts_between_layers_and_in_training_alone():
     assert torch.equal(alone(toy()), alone(toy()))
 
 
-def test_an_isolated_entity_hears_only_itself():
-    encoder, messages = make(layers=1), toy()
+def test_without_messages_an_entity_is_embedded_by_itself():
+    encoder, nothing = make(layers=1), toy().restrict(torch.zeros(len(TOY), dtype=torch.bool))
     layer = encoder.layers[0]
-    alone = encoder.entities.weight[7] @ layer.self_loop + layer.bias
-    torch.testing.assert_close(encoder(messages)[7], alone)
-
-
-def test_without_messages_every_entity_is_isolated():
-    nothing = toy().restrict(torch.zeros(len(TOY), dtype=torch.bool))
-    encoder = make(layers=1)
-    layer = encoder.layers[0]
-    expected = encoder.entities.weight @ layer.self_loop + layer.bias
-    torch.testing.assert_close(encoder(nothing), expected)
+    alone = encoder.entities.weight @ layer.self_loop + layer.bias
+    torch.testing.assert_close(encoder(toy())[7], alone[7])
+    torch.testing.assert_close(encoder(nothing), alone)
 
 
 def test_double_precision_is_kept():

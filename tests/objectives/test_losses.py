@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.objectives.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial, l2, masked_mean
+from dans.objectives.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial
 
 POSITIVE = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
 NEGATIVE = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], dtype=torch.float64)
@@ -108,10 +108,6 @@ def test_unknown_balance_is_refused() -> None:
         Logistic(balance="half")  # type: ignore[arg-type]
 
 
-def test_masked_mean_of_nothing_is_zero() -> None:
-    assert masked_mean(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool)).item() == 0
-
-
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_weights_multiply_terms_and_count_none(name: str) -> None:
     loss: Loss = LOSSES[name]()
@@ -150,15 +146,6 @@ def test_sans_with_an_offset_equals_the_sources_formula() -> None:
     assert got.item() == pytest.approx(expected / 2, rel=1e-12)
 
 
-def test_ns_and_ns_mean_equal_the_sources_formulas() -> None:
-    # By hand, of f⁺ = 1 and f = ½, −1, 2: softplus(−1) = softplus(−1) = .313262,
-    # softplus(½) = .974077, softplus(2) = 2.126928.
-    ns = Logistic(balance="sum")(POSITIVE[:1], NEGATIVE[:1])
-    mean = Logistic(balance="triples")(POSITIVE[:1], NEGATIVE[:1])
-    assert ns.item() == pytest.approx(0.313262 + 0.974077 + 0.313262 + 2.126928, abs=2e-6)
-    assert mean.item() == pytest.approx((0.313262 + 3.414267 / 3) / 2, abs=2e-6)
-
-
 def test_margin_equals_its_formula() -> None:
     # Gaps of 1 − f⁺ + f: ½, (−1), 2 of the first triple and 1½, 4½, (−½) of the second.
     assert Margin(margin=1.0)(POSITIVE, NEGATIVE).item() == pytest.approx((2.5 / 3 + 6 / 3) / 2)
@@ -176,16 +163,3 @@ def test_what_makes_no_sense_is_refused_by_name(value: float) -> None:
         SelfAdversarial(temperature=value)
     with pytest.raises(InputError, match="margin: must "):
         Margin(margin=value)
-
-
-def test_l2_is_the_sum_of_mean_squares() -> None:
-    one, other = torch.randn(3, 4), torch.randn(7)
-    expected = (one**2).sum() / 12 + (other**2).sum() / 7
-    torch.testing.assert_close(l2(one, other), expected)
-    assert l2(torch.zeros(2)).item() == 0
-
-
-def test_l2_pulls_towards_zero() -> None:
-    embeddings = torch.tensor([2.0, -3.0], requires_grad=True)
-    (gradient,) = torch.autograd.grad(l2(embeddings), embeddings)
-    assert gradient.tolist() == [2.0, -3.0]

@@ -30,24 +30,21 @@ class Decoder(nn.Module, ABC):
     (t, r⁻, ?), and a triple has two scores (Lacroix et al. 2018, arXiv:1806.07297).
 
     Args:
-        num_relations: m, inverses not counted.
         dim: d, the width of an entity embedding.
         relation_dim: d_r, the width of a relation embedding.
-        reciprocal: learn an embedding for the inverse of each relation too.
         dropout: share of a relation embedding's coordinates dropped, independently per query unless
             the decoder says otherwise.
         init: standard deviation, half width or gain of the initial relation embeddings.
         initial: their distribution, see ``dans.models.embedding_tables.draw``. The default is that
             of RGCN programs (Schlichtkrull et al. 2018).
-
-    Raises:
-        InputError: an option out of range.
     """
 
     #: does f(h, r, t) = f(t, r, h) hold for every input?
     symmetric: ClassVar[bool]
     #: is ``score_query`` a dot product, plus ``shift``?
     dot: ClassVar[bool] = True
+    #: is an entity embedding packed as two halves?
+    halves: ClassVar[bool] = False
     #: what ``score_query`` adds to a dot product
     shift: float = 0.0
 
@@ -62,6 +59,9 @@ class Decoder(nn.Module, ABC):
         init: float = math.sqrt(2),
         initial: Initial = "xavier_uniform",
     ) -> None:
+        if self.halves and dim % 2:
+            name = type(self).__name__.lower()
+            raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
         self.num_relations = num_relations
         self.dim = dim
@@ -150,30 +150,12 @@ class Decoder(nn.Module, ABC):
         return drop(embeddings, self.dropout) if self.training else embeddings
 
 
-def check_even(name: str, dim: int) -> int:
-    """The width of an entity embedding that has two halves.
-
-    Raises:
-        InputError: it is odd.
-    """
-    if dim % 2:
-        raise InputError(f"dim: {name} needs an even number, got {dim}")
-    return dim
-
-
 def in_chunks(
     score: Callable[[Tensor, Tensor], Tensor], width: int, h: Tensor, t: Tensor
 ) -> Tensor:
-    """Score pairs in chunks; intermediate results are recomputed in the backward pass.
+    """Score pairs in chunks, (b, m) from two (b, d), at ``width`` intermediate numbers per pair.
 
-    Args:
-        score: (p, m) from two (p, d).
-        width: intermediate numbers per pair.
-        h: (b, d).
-        t: (b, d).
-
-    Returns:
-        (b, m).
+    Intermediate results are recomputed in the backward pass.
     """
     rows = max(1, CHUNK // max(1, width))
     if len(h) <= rows:

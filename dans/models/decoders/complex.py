@@ -5,7 +5,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import check_even
 from dans.models.decoders.multilinear import Multilinear
 
 
@@ -28,16 +27,10 @@ class ComplEx(Multilinear):
     Source: Trouillon et al. 2016, arXiv:1606.06357. Embeddings are packed as [real | imaginary], so
     the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. The width d
     counts real numbers, two per complex one. Takes the options of `Multilinear`.
-
-    Raises:
-        InputError: an odd ``dim``.
     """
 
     symmetric: ClassVar[bool] = False
-
-    def relation_width(self, dim: int) -> int:
-        """d, which must be even."""
-        return check_even("complex", dim)
+    halves: ClassVar[bool] = True
 
     def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         """h · r."""

@@ -8,12 +8,7 @@ from dans.models.decoders.tucker import TuckER
 
 
 def query_cost(decoder: Decoder, rows: int) -> int:
-    """Numbers held to make query embeddings, these included, without gradients.
-
-    Args:
-        decoder: makes the queries.
-        rows: how many queries.
-    """
+    """Numbers held to make query embeddings, these included, without gradients."""
     d, r = decoder.dim, decoder.relation
     if not isinstance(decoder, RESCAL):
         return rows * (6 * d + 2 * r.embedding_dim)
@@ -26,13 +21,7 @@ def query_cost(decoder: Decoder, rows: int) -> int:
 
 
 def score_cost(decoder: Decoder, rows: int, entities: int) -> int:
-    """Numbers held by ``score_all``, the scores included, without gradients.
-
-    Args:
-        decoder: scores.
-        rows: how many queries.
-        entities: how many entities.
-    """
+    """Numbers held by ``score_all``, the scores included, without gradients."""
     if isinstance(decoder, RotatE):
         tall, wide = tile_shape(rows, on_cpu=decoder.relation.weight.device.type == "cpu")
         wide = min(wide, entities)
@@ -44,13 +33,7 @@ def score_cost(decoder: Decoder, rows: int, entities: int) -> int:
 
 
 def gradient_cost(decoder: Decoder, rows: int, entities: int) -> int:
-    """Numbers held by the gradient of ``score_all``, itself included.
-
-    Args:
-        decoder: scores.
-        rows: how many queries.
-        entities: how many entities.
-    """
+    """Numbers held by the gradient of ``score_all``, itself included."""
     numbers = 3 * rows * entities + 4 * (rows + entities) * decoder.dim
     on_cpu = decoder.relation.weight.device.type == "cpu"
     if isinstance(decoder, TransE) and decoder.p == 1 and not on_cpu:

@@ -12,13 +12,6 @@ class DistMult(Multilinear):
 
     Source: Yang et al. 2015, arXiv:1412.6575. It is symmetric: f(h, r, t) = f(t, r, h). Takes the
     options of `Multilinear`.
-
-    Example:
-        >>> import torch
-        >>> decoder = DistMult(num_relations=2, dim=3)
-        >>> h, r, t = torch.tensor([[1., 2., 3.], [1., 0., -1.], [4., 5., 6.]])
-        >>> decoder.score(h, r, t)
-        tensor(-14.)
     """
 
     symmetric: ClassVar[bool] = True

@@ -25,18 +25,10 @@ class Multilinear(Decoder):
     I / (d² d_r) for TuckER. With the last two, initial scores are close to 0.
 
     Args:
-        num_relations: m.
         dim: d, of an entity.
-        reciprocal: learn an embedding for the inverse of each relation too.
         bound: I, above 0; None: scores are not bounded.
         shift: ψ, added to every score. It changes probabilities, not ranks.
-        dropout: as for `Decoder`.
         query_dropout: share of a query embedding's coordinates dropped.
-        init: as for `Decoder`.
-        initial: as for `Decoder`.
-
-    Raises:
-        InputError: an option out of range.
     """
 
     def __init__(
@@ -69,11 +61,7 @@ class Multilinear(Decoder):
         self.query_dropout = check_share("query_dropout", query_dropout)
 
     def relation_width(self, dim: int) -> int:
-        """d_r, given d.
-
-        Raises:
-            InputError: d is not possible for this decoder.
-        """
+        """d_r, given d."""
         return dim
 
     @property

@@ -106,15 +106,10 @@ class RESCAL(Multilinear):
 
 
 def by_matrix(embeddings: Tensor, matrices: Tensor, index: Tensor) -> Tensor:
-    """Each embedding times its own matrix: row i is v_i M_{p_i}.
+    """Each embedding times its own matrix: row i of (b, d) is v_i M_{p_i}, p being ``index``.
 
     One product per matrix, so that no matrix is copied per embedding. Matrices are unbound, because
     the backward pass of indexing one of them allocates the gradient of all.
-
-    Args:
-        embeddings: (b, d).
-        matrices: (u, d, d).
-        index: (b,) p_i.
 
     Example:
         >>> matrices = torch.stack((torch.eye(2), 3 * torch.eye(2)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dans.errors import finite
-from dans.models.decoders.base import Decoder, check_even
+from dans.models.decoders.base import Decoder
 from dans.models.decoders.complex import multiply
 
 #: Under the root, so that a distance of zero has a gradient.
@@ -23,18 +23,13 @@ class RotatE(Decoder):
     relation table holds the phases θ. A rotation keeps lengths, so the head query is t e^{−iθ}.
 
     Args:
-        num_relations: m.
         dim: d, in real numbers, two per complex one.
         gamma: γ, as for `TransE`.
-        reciprocal: learn phases for the inverse of each relation too.
-        dropout: as for `Decoder`.
-
-    Raises:
-        InputError: an odd ``dim``, or an option out of range.
     """
 
     symmetric: ClassVar[bool] = False
     dot: ClassVar[bool] = False
+    halves: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -46,8 +41,7 @@ class RotatE(Decoder):
         dropout: float = 0.0,
     ) -> None:
         finite("gamma", gamma)
-        width = check_even("rotate", dim) // 2
-        super().__init__(num_relations, dim, width, reciprocal=reciprocal, dropout=dropout)
+        super().__init__(num_relations, dim, dim // 2, reciprocal=reciprocal, dropout=dropout)
         self.gamma = gamma
 
     def reset_parameters(self) -> None:

@@ -5,17 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.models.decoders.base import check_even
 from dans.models.decoders.multilinear import Multilinear
 
 
 def swap(x: Tensor) -> Tensor:
-    """The two halves exchanged: [b | a] from [a | b].
-
-    Example:
-        >>> swap(torch.tensor([1, 2, 3, 4]))
-        tensor([3, 4, 1, 2])
-    """
+    """The two halves exchanged: [b | a] from [a | b]."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((second, first), dim=-1)
 
@@ -26,16 +20,10 @@ class SimplE(Multilinear):
     Source: Kazemi & Poole 2018, arXiv:1802.04868. An entity is packed as [head half | tail half],
     a relation as [r | r⁻], and d counts both halves. Takes the options of `Multilinear`; with
     ``reciprocal``, the inverse of a relation has a pair [r | r⁻] of its own.
-
-    Raises:
-        InputError: an odd ``dim``.
     """
 
     symmetric: ClassVar[bool] = False
-
-    def relation_width(self, dim: int) -> int:
-        """d, which must be even."""
-        return check_even("simple", dim)
+    halves: ClassVar[bool] = True
 
     @property
     def max_score(self) -> int:

@@ -20,18 +20,9 @@ class TransE(Decoder):
     Source: Bordes et al. 2013.
 
     Args:
-        num_relations: m.
-        dim: d.
         p: 1 or 2.
         gamma: γ, added to every score. It does not change ranks, but a logistic loss needs it:
             without it no triple can have a probability above one half.
-        reciprocal: learn an embedding for the inverse of each relation too.
-        dropout: as for `Decoder`.
-        init: as for `Decoder`.
-        initial: as for `Decoder`.
-
-    Raises:
-        InputError: an option out of range.
 
     Example:
         >>> h, r, t = torch.tensor([[0., 0.], [3., 5.], [0., 1.]])

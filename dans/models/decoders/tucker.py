@@ -1,7 +1,6 @@
 """TuckER."""
 
 import math
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,29 +18,14 @@ class TuckER(RESCAL):
     ``query_dropout``. With ``bound`` the core passes through tanh too.
 
     Args:
-        num_relations: m.
-        dim: d.
         relation_dim: d_r; None: d.
-        reciprocal: learn an embedding for the inverse of each relation too.
         bound: as for `Multilinear`, and so are ``shift`` and ``query_dropout``.
-        shift: ψ.
         dropout: share of a relation embedding's coordinates dropped, the same ones for all queries
             of a batch with that relation.
         matrix_dropout: share of the numbers of W_r dropped, likewise.
         query_dropout: share of a query embedding's coordinates dropped.
         init: standard deviation, half width or gain of the initial relation embeddings and core.
-        initial: their distribution.
-
-    Raises:
-        InputError: an option out of range.
-
-    Example:
-        >>> decoder = TuckER(num_relations=2, dim=4, relation_dim=3)
-        >>> decoder.relation.weight.shape, decoder.core.shape
-        (torch.Size([2, 3]), torch.Size([3, 16]))
     """
-
-    symmetric: ClassVar[bool] = False
 
     #: (d_r, d²): G_k, row by row
     core: Tensor
