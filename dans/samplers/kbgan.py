@@ -157,7 +157,7 @@ class KBGAN(Reinforced):
 
     def allowed(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates that may be picked: those not known, or all where all are: (q, N_c) bool."""
-        unknown = self.unknown(triples, ids, corrupt_head)
+        unknown = self.unknown(triples, ids, corrupt_head.unsqueeze(1).expand_as(ids))
         return unknown | ~unknown.any(1, keepdim=True)
 
     def log_softmax(

@@ -10,7 +10,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler, Filter, not_known, positive, relation_sides
+from dans.samplers.corruption import EntitySampler, Filter, positive, relation_sides
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import head_probability
 
@@ -111,7 +111,6 @@ class Reinforced(EntitySampler):
     """
 
     adaptive: ClassVar[bool] = True
-    #: (m,) how often the head is the side replaced
     head_probability: Tensor
     #: () updates of G in training
     updates: Tensor
@@ -149,7 +148,7 @@ class Reinforced(EntitySampler):
         else:
             fixed = {"coin": 0.5, "head": 1.0, "tail": 0.0}[side]
             probability = torch.full((num_relations,), fixed)
-        self.register_buffer("head_probability", probability, persistent=False)
+        self.head_probability = probability
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         baselines = {"none": nn.Identity, "batch": Standardised}
         self.baseline = EpochMean(len(triples)) if baseline == "epoch" else baselines[baseline]()
@@ -170,10 +169,6 @@ class Reinforced(EntitySampler):
     @abstractmethod
     def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ of one negative of each triple, without gradient: (b,) from (b,) ids."""
-
-    def sides(self, positives: Positives) -> Tensor:
-        """Which negatives replace the head: (b, k) bool."""
-        return relation_sides(self.head_probability, positives.triples, self.k)
 
     @torch.no_grad()
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
@@ -211,7 +206,7 @@ class Reinforced(EntitySampler):
             loss = -choice.log_p.mean()
         else:
             choice = self.choose(triples, side, 1)
-            unknown = self.unknown(triples, choice.ids, side).squeeze(1)
+            unknown = self.unknown(triples, choice.ids, side.unsqueeze(1)).squeeze(1)
             rewards = self.reward(positives, choice.ids.squeeze(1), side)[unknown]
             gains = self.baseline(rewards) * choice.log_p.squeeze(1)[unknown]
             loss = -gains.sum() / max(1, len(gains))
@@ -220,12 +215,6 @@ class Reinforced(EntitySampler):
         if self.l2:
             loss = loss + self.l2 * sum(x.square().mean() for x in choice.decayed)
         return loss
-
-    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Which candidates the filter admits: (q, c) bool from (q, c) ids and (q,) sides."""
-        if self.filter == "none" or self.known is None:
-            return torch.ones_like(ids, dtype=torch.bool)
-        return not_known(self.known, triples, ids, corrupt_head.unsqueeze(1).expand_as(ids))
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:

@@ -16,7 +16,7 @@ from dans.samplers import CAKE, SAMPLERS
 from tests.samplers.test_entity_types import LINES, classes, occurrences, written
 from tests.samplers.test_uniform import p_value
 
-UNIQUE = {"paper": {"head": {0, 1}, "tail": {0, 2}}, "published": {"head": {0, 1}, "tail": {2, 3}}}
+UNIQUE = {"head": {0, 1}, "tail": {0, 2}}
 
 
 def cake(kg: KnowledgeGraph, **given: object) -> CAKE:
@@ -39,7 +39,6 @@ def candidates(
     concepts: Mapping[int, set[Hashable]],
     triple: list[int],
     side: str,
-    rule: str,
 ) -> set[int]:
     """The candidates by the rule, counted one by one."""
     relation, true = triple[1], triple[0] if side == "head" else triple[2]
@@ -47,7 +46,7 @@ def candidates(
     for head, r, tail in kg.train.tolist():
         if r == relation:
             seen |= concepts[head if side == "head" else tail]
-    unique = classes(kg)[relation] in UNIQUE[rule][side]
+    unique = classes(kg)[relation] in UNIQUE[side]
     wanted = concepts[true] if unique and concepts[true] else seen - concepts[true]
     return {e for e in range(kg.num_entities) if e != true and concepts[e] & wanted}
 
@@ -63,28 +62,20 @@ def concepts_file(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("source", ["slots", "file"])
-@pytest.mark.parametrize("rule", ["paper", "published"])
 @pytest.mark.parametrize("side", ["head", "tail"])
 def test_candidates_are_those_of_the_rule(
-    source: str, rule: str, side: str, tmp_path: Path, kg: KnowledgeGraph
+    source: str, side: str, tmp_path: Path, kg: KnowledgeGraph
 ) -> None:
     given = {"concepts": concepts_file(tmp_path)} if source == "file" else {}
     concepts = written(kg) if source == "file" else occurrences(kg)
-    sampler = cake(kg, rule=rule, side=side, k=200, **given)
+    sampler = cake(kg, side=side, k=200, **given)
     ids = sampler(Positives.of_ids(torch.tensor(triples(kg)), kg.num_entities)).ids
     assert ids is not None
     for triple, row in zip(triples(kg), ids.tolist(), strict=True):
-        members = candidates(kg, concepts, triple, side, rule)
+        members = candidates(kg, concepts, triple, side)
         # All candidates are drawn before one repeats.
         assert set(row[: len(members)]) == members
         assert triple[0 if side == "head" else 2] not in row
-
-
-def test_the_two_rules_differ_for_tails_alone(kg: KnowledgeGraph) -> None:
-    paper, published = cake(kg), cake(kg, rule="published")
-    different = (paper.unique != published.unique).view(-1, 2)
-    assert not different[:, 0].any()
-    assert different[:, 1].all()
 
 
 @pytest.mark.parametrize("side", ["head", "tail"])
@@ -92,7 +83,7 @@ def test_negatives_are_uniform_over_the_candidates(side: str, kg: KnowledgeGraph
     torch.manual_seed(0)
     sampler = cake(kg, side=side, k=2)
     for triple in kg.train.tolist():
-        members = candidates(kg, occurrences(kg), triple, side, "paper")
+        members = candidates(kg, occurrences(kg), triple, side)
         if len(members) < 2:
             continue
         batch = Positives.of_ids(torch.tensor([triple]).expand(10_000, 3), kg.num_entities)
@@ -180,7 +171,6 @@ def test_candidate_sets_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"rule": "code"}, "rule: known: paper, published"),
         ({"k": 0}, "k: must be at least 1"),
         ({"concepts": "/nowhere.tsv"}, "nowhere.tsv: cannot be read"),
     ],

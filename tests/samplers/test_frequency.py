@@ -50,10 +50,9 @@ def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeG
         assert not torch.equal(other_side, counts(kg, column, true))
 
 
-@pytest.mark.parametrize("noise", ["published", "weighted"])
-def test_weights_are_of_uniform_draws(noise: str, kg: KnowledgeGraph) -> None:
+def test_weights_are_of_uniform_draws(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
-    ids = make(kg, k=DRAWS, noise=noise, side="tail")(given_triple(kg)).ids
+    ids = make(kg, k=DRAWS, noise="weighted", side="tail")(given_triple(kg)).ids
     assert ids is not None
     expected = torch.ones(kg.num_entities)
     expected[4] = 0
@@ -94,25 +93,6 @@ def test_weighted_expects_what_exact_does(exclude_true: bool, kg: KnowledgeGraph
             assert abs(float(values.mean()) - expected) < 4 * error
 
 
-@pytest.mark.parametrize("exclude_true", [True, False])
-def test_published_weighs_less_by_the_number_of_candidates(
-    exclude_true: bool, kg: KnowledgeGraph
-) -> None:
-    positives, _, _ = triples_as_embeddings(kg)
-    drawn = []
-    for noise in ("published", "weighted"):
-        torch.manual_seed(1)
-        drawn.append(make(kg, k=50, noise=noise, exclude_true=exclude_true)(positives))
-    published, weighted = drawn
-    assert published.ids is not None
-    assert weighted.ids is not None
-    assert torch.equal(published.ids, weighted.ids)
-    assert published.weights is not None
-    assert weighted.weights is not None
-    candidates = kg.num_entities - exclude_true
-    torch.testing.assert_close(published.weights * candidates, weighted.weights)
-
-
 def test_a_repeated_triple_counts_again() -> None:
     triples = torch.tensor([[0, 0, 1], [0, 0, 1], [1, 0, 0]])
     assert Frequency(triples=triples, num_entities=2).counts.tolist() == [[2.0, 1.0], [1.0, 2.0]]
@@ -144,7 +124,7 @@ def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> Non
 
 
 def test_wrong_options_are_named(kg: KnowledgeGraph) -> None:
-    with pytest.raises(InputError, match="noise: known: exact, published, weighted; got 'unigram'"):
+    with pytest.raises(InputError, match="noise: known: exact, weighted; got 'unigram'"):
         make(kg, noise="unigram")
     with pytest.raises(InputError, match="must not be negative"):
         make(kg, smoothing=-1.0)
@@ -160,7 +140,7 @@ def test_a_side_that_one_entity_fills_alone_is_refused() -> None:
     Frequency(triples=one_head, num_entities=3, smoothing=1.0)
 
 
-@pytest.mark.parametrize("noise", ["exact", "published", "weighted"])
+@pytest.mark.parametrize("noise", ["exact", "weighted"])
 def test_counts_of_other_entities_are_refused(noise: str, kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="of 8 entities, not 5"):
         make(kg, noise=noise)(Positives.of_ids(torch.tensor([[0, 0, 1]]), 5))

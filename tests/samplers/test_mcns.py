@@ -185,7 +185,7 @@ def test_a_chain_resumes_where_its_own_query_left_it() -> None:
             assert sampler.states[numbers[triple, side], slot] == negatives.ids[triple, slot]
             assert sampler.states[numbers[triple, 1 - side], slot] == -1
     # With every proposal rejected, a chain stays.
-    sampler.rejected = lambda _, ids, side: torch.ones_like(side)  # type: ignore[method-assign]
+    sampler.unknown = lambda _, ids, side: torch.zeros_like(side)  # type: ignore[method-assign]
     before = sampler.states.clone()
     sampler(positives)
     begun = before >= 0

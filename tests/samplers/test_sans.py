@@ -105,23 +105,12 @@ def test_walks_end_within_so_many_hops_and_after_that_many_steps(length: int) ->
         assert found == rows(torch.linalg.matrix_power(adjacency(kg), length))
 
 
-def test_one_walk_leaves_the_neighbourhood_and_walks_never_do() -> None:
-    kg = path(40)
-    inside = ball(kg, 20, 2)
-    reset = around(make(kg, walks_per_entity=300), 20).tolist()
-    astray = around(make(kg, walks_per_entity=300, neighbourhood="one_walk"), 20).tolist()
-    assert set(reset) <= set(inside)
-    assert not set(astray) <= set(inside)
-    # Its ends are two steps apart, and so never at an odd distance.
-    assert all(e % 2 == 0 for e in astray)
-
-
 def test_more_walks_find_more() -> None:
     sizes = [len(around(make(star(200), walks_per_entity=w), 1)) for w in (10, 100)]
     assert sizes[0] <= 10 < sizes[1] <= 100
 
 
-@pytest.mark.parametrize("neighbourhood", ["hops", "walks", "one_walk"])
+@pytest.mark.parametrize("neighbourhood", ["hops", "walks"])
 def test_small_parts_find_the_same(neighbourhood: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kg, given = untidy(), {} if neighbourhood == "hops" else {"walks_per_entity": 300}
     whole = neighbourhoods(make(kg, neighbourhood=neighbourhood, **given))
@@ -129,10 +118,7 @@ def test_small_parts_find_the_same(neighbourhood: str, monkeypatch: pytest.Monke
     assert neighbourhoods(make(kg, neighbourhood=neighbourhood, **given)) == whole
 
 
-@pytest.mark.parametrize("neighbourhood", ["walks", "one_walk"])
-def test_walks_are_drawn_in_bounded_parts(
-    neighbourhood: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_walks_are_drawn_in_bounded_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     kg, held = path(100), []
 
     def walks(starts: Tensor, length: int) -> Tensor:
@@ -141,8 +127,7 @@ def test_walks_are_drawn_in_bounded_parts(
         return drawn
 
     monkeypatch.setattr(module, "PART", 2000)
-    given = {"walks_per_entity": 50, "neighbourhood": neighbourhood, "filter": "none"}
-    SANS(triples=kg.train, num_entities=100, walks=walks, **given)
+    SANS(triples=kg.train, num_entities=100, walks=walks, walks_per_entity=50, filter="none")
     assert len(held) > 2
     assert max(held) <= 2000
 
@@ -183,7 +168,7 @@ def test_the_uncorrupted_entity_can_be_left_out() -> None:
         assert without != with_it
 
 
-@pytest.mark.parametrize("neighbourhood", ["hops", "walks", "one_walk"])
+@pytest.mark.parametrize("neighbourhood", ["hops", "walks"])
 def test_without_neighbours_but_the_true_entity_any_other_is_drawn(neighbourhood: str) -> None:
     kg = untidy()
     alone = kg.entities.index("alone")
@@ -280,7 +265,6 @@ def test_building_takes_the_same_from_the_generator_whatever_is_drawn() -> None:
         {"neighbourhood": "hops"},
         {"neighbourhood": "hops", "limit": 2},
         {"walks_per_entity": 7, "limit": 1},
-        {"neighbourhood": "one_walk"},
     ):
         make(path(20), seed=5, **given)
         states.append(torch.get_rng_state())
@@ -301,7 +285,7 @@ def test_a_seed_decides_the_neighbourhoods() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"neighbourhood": "ball"}, "neighbourhood: known: hops, walks, one_walk; got 'ball'"),
+        ({"neighbourhood": "ball"}, "neighbourhood: known: hops, walks; got 'ball'"),
         ({"length": 0}, "length: must be at least 1"),
         ({"walks_per_entity": 0}, "walks_per_entity: must be at least 1"),
         ({"limit": 0}, "limit: must be at least 1"),
