@@ -17,16 +17,14 @@ from dans.models.batch import Negatives, Positives
 class Phase:
     """One update of a sampler that learns: some parameters, and the loss that they minimise.
 
-    Args:
-        name: unique within a sampler; names the optimizer in checkpoints and recipes.
-        parameters: what this phase updates, and nothing else.
-        loss: detached triples to a scalar; called anew for each repeat.
-        repeats: updates per step of the model.
+    ``name`` is unique within a sampler; it names the optimizer in checkpoints and recipes.
     """
 
     name: str
     parameters: tuple[nn.Parameter, ...]
+    #: detached triples to a scalar; called anew for each repeat
     loss: Callable[[Positives], Tensor]
+    #: updates per step of the model
     repeats: int = 1
 
 

@@ -121,7 +121,7 @@ class CAKE(EntitySampler):
         missing = wanted[torch.isin(wanted, self.keys, invert=True)]
         if len(missing):
             if (len(self.sets) + len(missing)) * self.sets.bytes_each > STORED:
-                self.sets.clear()
+                self.sets.filled = 0
                 self.keys, self.numbers = self.keys[:0], self.numbers[:0]
                 missing = wanted
             made = [

@@ -58,22 +58,12 @@ class KBGAN(Reinforced):
     ``batch`` bounds it). State: 4·width·(n + m) bytes, thrice with Adam; 24.6 MB on WN18RR.
 
     Args:
-        k: negatives per triple; 1 in the paper.
         generator: how G scores.
         width: of G's embeddings, in real numbers: 50, or 25 complex ones.
-        side: by the relation's cardinalities, a fair coin, or always the same.
-        baseline: b.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against N_c candidates.
-        l2: λ.
         filter: unless ``none``, candidates that are known triples are not picked; where all are,
             the negatives are drawn again or marked invalid, and G learns nothing from them.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> sampler = KBGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
-        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
-        torch.Size([2, 3])
     """
 
     def __init__(
@@ -106,17 +96,17 @@ class KBGAN(Reinforced):
         above_zero("temperature", temperature)
         super().__init__(
             k,
-            num_entities=num_entities,
-            triples=triples,
-            num_relations=num_relations,
-            side=side,
-            repeats=repeats,
-            pretrain=pretrain,
-            baseline=baseline,
-            l2=l2,
-            filter=filter,
-            known=known,
-            rounds=rounds,
+            num_entities,
+            num_relations,
+            triples,
+            side,
+            baseline,
+            pretrain,
+            repeats,
+            l2,
+            filter,
+            known,
+            rounds,
         )
         self.generator: Generator = generator
         self.candidates, self.temperature = candidates, temperature
@@ -179,20 +169,9 @@ class KBGAN(Reinforced):
 
 
 def complex_query(given: Tensor, r: Tensor, corrupt_head: Tensor) -> Tensor:
-    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries.
+    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries, (q, d).
 
-    Args:
-        given: (q, d) embeddings of the uncorrupted entities, as [real | imaginary].
-        r: (q, d), likewise.
-        corrupt_head: (q,) bool.
-
-    Returns:
-        (q, d); their dot product with a candidate is Re Σ h r conj(t).
-
-    Example:
-        >>> i = torch.tensor([[0.0, 1.0]])
-        >>> complex_query(i, i, torch.tensor([False])), complex_query(i, i, torch.tensor([True]))
-        (tensor([[-1.,  0.]]), tensor([[1., 0.]]))
+    Embeddings are [real | imaginary]; the dot product with a candidate's is Re Σ h r conj(t).
     """
     re, im = given.chunk(2, dim=-1)
     r_re, r_im = r.chunk(2, dim=-1)

@@ -31,7 +31,7 @@ Missing = Literal["uniform", "refuse"]
 
 
 class Listed(EntitySampler):
-    r"""Negatives from a file that lists them for each triple and side.
+    """Negatives from a file that lists them for each triple and side.
 
     Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
     the one corrupted) and the negative, all by name. A first line that names these columns is a
@@ -54,19 +54,6 @@ class Listed(EntitySampler):
         filter: ``mask`` marks known triples as invalid. ``resample`` is refused: nothing else may
             be drawn.
 
-    Raises:
-        InputError: a file that cannot be read, a line that is not as above or has an unknown name,
-            no line for any training triple, an unknown choice, or ids beyond 64-bit keys.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "negatives.tsv")
-        >>> _ = path.write_text("ada\tknows\tbob\ttail\tcy\nada\tknows\tbob\ttail\ttea\n")
-        >>> triples, names = torch.tensor([[0, 0, 1]]), Vocabulary(("ada", "bob", "cy", "tea"))
-        >>> sampler = Listed(str(path), k=2, side="tail", triples=triples, entity_names=names,
-        ...     relation_names=Vocabulary(("knows",)))
-        >>> sampler(Positives.of_ids(triples, 4)).ids.sort().values
-        tensor([[2, 3]])
     """
 
     filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")
@@ -129,11 +116,7 @@ class Listed(EntitySampler):
                 )
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Listed negatives of the sides corrupted, distinct along the last axis of (b, k).
-
-        Raises:
-            InputError: nothing is listed for one of them, and ``missing`` is ``refuse``.
-        """
+        """Listed negatives of the sides corrupted, distinct along the last axis of (b, k)."""
         tails = query(positives.triples, self.num_entities, self.num_relations)
         keys = torch.stack((tails, tails + 1), dim=1)
         position = torch.searchsorted(self.queries, keys).clamp_(max=len(self.queries) - 1)
@@ -163,11 +146,7 @@ class Listed(EntitySampler):
         return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Compare the list with that of a checkpoint.
-
-        Raises:
-            InputError: its content is another.
-        """
+        """Refuse a checkpoint of another list."""
         if not torch.equal(state.cpu(), self.get_extra_state()):
             raise InputError("file: lists other negatives than it did when the checkpoint was made")
 
@@ -182,11 +161,7 @@ def query(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
 
 
 def gather(file: Path, entities: Vocabulary, relations: Vocabulary) -> tuple[Tensor, Tensor]:
-    """All that is listed: keys of triples and sides, rising, and a negative for each, (p,) each.
-
-    Raises:
-        InputError: a file or line that ``Listed`` refuses.
-    """
+    """All that is listed: keys of triples and sides, rising, and a negative for each, (p,) each."""
     paths = sorted([*file.glob("*.tsv"), *file.glob("*.tsv.gz")]) if file.is_dir() else [file]
     if not paths:
         raise InputError(f"file: {file}: the folder holds no .tsv and no .tsv.gz file")

@@ -40,8 +40,7 @@ class Choice(NamedTuple):
 class EpochMean(nn.Module):
     """Rewards minus the mean reward of the epoch before, 0 in the first.
 
-    Args:
-        length: rewards in an epoch. It ends with the batch that completes it.
+    An epoch of ``length`` rewards ends with the batch that completes it.
 
     Example:
         >>> baseline = EpochMean(length=2)
@@ -75,12 +74,7 @@ class EpochMean(nn.Module):
 
 
 class Standardised(nn.Module):
-    """Rewards minus their mean, divided by their standard deviation.
-
-    Example:
-        >>> Standardised()(torch.tensor([10.0, 30.0]))
-        tensor([-1.0000,  1.0000])
-    """
+    """Rewards minus their mean, divided by their standard deviation."""
 
     def forward(self, rewards: Tensor) -> Tensor:
         """(b,) → (b,); zeros where all rewards are equal."""
@@ -98,16 +92,9 @@ class Reinforced(EntitySampler):
     gradient of the expected reward (Williams 1992). The first ``pretrain`` updates minimise
     −mean log p_G(e | query) instead, e being the true entity.
 
-    Args:
-        k: negatives per triple, drawn from G with replacement.
-        triples: (f, 3) the training triples, which define an epoch and Bernoulli's probabilities.
-        side: of each negative, and of each triple that G learns from.
-        repeats: updates of G per step of the model.
-        pretrain: updates of G by the softmax loss.
-        baseline: b.
-        l2: λ.
-        filter: unless ``none``, G chooses known triples only where all its candidates are known,
-            and learns nothing from those triples.
+    Negatives are drawn from G with replacement, their ``side`` as that of the triples that G learns
+    from. Unless ``filter`` is ``none``, G chooses known triples only where all its candidates are
+    known, and learns nothing from those triples. G has ``repeats`` updates per step of the model.
     """
 
     adaptive: ClassVar[bool] = True
@@ -118,14 +105,13 @@ class Reinforced(EntitySampler):
     def __init__(
         self,
         k: int,
-        *,
         num_entities: int,
-        triples: Tensor,
         num_relations: int,
+        triples: Tensor,
         side: Sides,
-        repeats: int,
-        pretrain: int,
         baseline: Baseline,
+        pretrain: int,
+        repeats: int,
         l2: float,
         filter: Filter,
         known: KnownTriples | None,
@@ -228,11 +214,6 @@ class Reinforced(EntitySampler):
 
 
 def ends(triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
-    """The uncorrupted and the true entity of each query, (q,) each.
-
-    Example:
-        >>> ends(torch.tensor([[0, 5, 1], [2, 5, 3]]), torch.tensor([True, False]))
-        (tensor([1, 2]), tensor([0, 3]))
-    """
+    """The uncorrupted and the true entity of each query, (q,) each."""
     heads, _, tails = triples.unbind(-1)
     return torch.where(corrupt_head, tails, heads), torch.where(corrupt_head, heads, tails)

@@ -104,7 +104,7 @@ def test_negatives_of_a_triple_and_a_side_differ(kg: KnowledgeGraph) -> None:
         for triple, row, side in zip(kg.train.tolist(), negatives.ids.tolist(), sides, strict=True):
             for name, which in (("head", True), ("tail", False)):
                 mine = [e for e, s in zip(row, side, strict=True) if s is which]
-                members = candidates(kg, occurrences(kg), triple, name, "paper")
+                members = candidates(kg, occurrences(kg), triple, name)
                 inside = mine[: len(members)]
                 assert len(set(inside)) == len(inside)
                 assert set(inside) <= members
