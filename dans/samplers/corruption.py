@@ -15,8 +15,7 @@ from dans.samplers.base import NegativeSampler
 Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
-#: What becomes of a negative that is a known triple: it counts all the same; it is marked invalid;
-#: another one is drawn in its place.
+#: A negative that is a known triple counts all the same, is marked invalid, or is drawn again.
 Filter = Literal["none", "mask", "resample"]
 
 #: The filters of a sampler that has nothing else to draw.

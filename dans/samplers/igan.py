@@ -87,16 +87,16 @@ class IGAN(Reinforced):
         finite("margin", margin)
         super().__init__(
             k,
-            num_entities,
-            num_relations,
-            triples,
-            side,
-            baseline,
-            pretrain,
-            repeats,
-            l2,
-            filter,
-            known,
+            num_entities=num_entities,
+            num_relations=num_relations,
+            triples=triples,
+            side=side,
+            baseline=baseline,
+            pretrain=pretrain,
+            repeats=repeats,
+            l2=l2,
+            filter=filter,
+            known=known,
         )
         self.margin = margin
         self.entities = nn.Parameter(torch.randn(num_entities, width) / width**0.5)

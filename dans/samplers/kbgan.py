@@ -96,17 +96,17 @@ class KBGAN(Reinforced):
         above_zero("temperature", temperature)
         super().__init__(
             k,
-            num_entities,
-            num_relations,
-            triples,
-            side,
-            baseline,
-            pretrain,
-            repeats,
-            l2,
-            filter,
-            known,
-            rounds,
+            num_entities=num_entities,
+            num_relations=num_relations,
+            triples=triples,
+            side=side,
+            baseline=baseline,
+            pretrain=pretrain,
+            repeats=repeats,
+            l2=l2,
+            filter=filter,
+            known=known,
+            rounds=rounds,
         )
         self.generator: Generator = generator
         self.candidates, self.temperature = candidates, temperature

@@ -105,6 +105,7 @@ class Reinforced(EntitySampler):
     def __init__(
         self,
         k: int,
+        *,
         num_entities: int,
         num_relations: int,
         triples: Tensor,

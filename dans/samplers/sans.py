@@ -54,7 +54,7 @@ class SANS(EntitySampler):
 
     Args:
         triples: (f, 3) the training triples, for ``hops``.
-        walks: draws random walks over those triples; not called for ``hops``.
+        walks: draws random walks over those triples.
         walks_per_entity: 1000 if not given; ``hops`` has none.
         limit: neighbours of one entity at most, a random choice where it has more.
         exclude_uncorrupted: leave e out of N(e), as a model may gain from (e, r, e) alone; see

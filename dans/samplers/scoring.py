@@ -19,19 +19,7 @@ class Scorer:
     queries of the batch are computed once, and looked up; otherwise the candidates' embeddings are
     gathered part by part.
 
-    Args:
-        positives: the batch.
-        expected: about how many candidates will be scored in all.
-
-    Example:
-        >>> entities = torch.eye(3)
-        >>> triples = torch.tensor([[0, 0, 1]])
-        >>> h, t = entities[:1], entities[1:2]
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, h, t, 2 * h, 3 * t, entities, score_query)
-        >>> scorer = Scorer(positives)
-        >>> scorer(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([False, True]))
-        tensor([2., 3.])
+    ``expected`` says about how many candidates will be scored in all.
     """
 
     def __init__(self, positives: Positives, *, expected: int = 0) -> None:

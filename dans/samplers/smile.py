@@ -49,14 +49,12 @@ class SMiLE(Uniform):
     weights for each projection; derived: 24 bytes an entity, 8 a typed triple.
 
     Args:
-        k: uniform negatives per triple.
         balance: λ. The published program trains with .8; its class has .5.
         negatives: of each kind, for each anchor, at most.
         clusters: types, at most; entities without triples have one more.
         frequent: the share of distinct training triples that a typed triple needs to be in the
             schema. The paper says "frequent" without a number; with .01 nine anchors in ten have
             negatives of both kinds on UMLS, WN18RR and FB15k-237, and with 0 one in ten on UMLS.
-        filter: of the uniform negatives.
     """
 
     adaptive: ClassVar[bool] = True
