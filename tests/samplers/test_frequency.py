@@ -38,7 +38,6 @@ def given_triple(kg: KnowledgeGraph) -> Positives:
 def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     negatives = make(kg, k=2 * DRAWS, exclude_true=exclude_true)(given_triple(kg))
-    assert negatives.ids is not None
     assert negatives.weights is None
     for column, drawn in (
         (0, negatives.ids[negatives.corrupt_head]),
@@ -53,7 +52,6 @@ def test_each_side_is_drawn_by_its_own_counts(exclude_true: bool, kg: KnowledgeG
 def test_weights_are_of_uniform_draws(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     ids = make(kg, k=DRAWS, noise="weighted", side="tail")(given_triple(kg)).ids
-    assert ids is not None
     expected = torch.ones(kg.num_entities)
     expected[4] = 0
     assert p_value(ids, expected) > 1e-4
@@ -70,8 +68,6 @@ def test_a_weight_is_the_ratio_of_the_two_probabilities(
     unigram = counts(kg, column, int(TRIPLE[0, column]) if exclude_true else None)
     candidates = kg.num_entities - exclude_true
     ratio = unigram / unigram.sum() / (1 / candidates)
-    assert negatives.ids is not None
-    assert negatives.weights is not None
     torch.testing.assert_close(negatives.weights, ratio[negatives.ids].float())
     assert negatives.weights.dtype == torch.float32
 
@@ -86,7 +82,6 @@ def test_weighted_expects_what_exact_does(exclude_true: bool, kg: KnowledgeGraph
         for noise in ("exact", "weighted"):
             given = {"k": DRAWS, "noise": noise, "side": side, "exclude_true": exclude_true}
             negatives = make(kg, **given)(given_triple(kg))
-            assert negatives.ids is not None
             weights = torch.ones(1, DRAWS) if negatives.weights is None else negatives.weights
             values = weights.double() * terms[negatives.ids]
             error = float(values.std()) / DRAWS**0.5
@@ -104,8 +99,6 @@ def test_weights_are_of_the_negatives_drawn_again(kg: KnowledgeGraph) -> None:
     negatives = make(kg, noise="weighted", filter="resample", known=known, exclude_true=False)(
         positives
     )
-    assert negatives.ids is not None
-    assert negatives.weights is not None
     share = torch.stack([counts(kg, column, None) for column in (2, 0)]) / len(kg.train)
     expected = share[negatives.corrupt_head.long(), negatives.ids] * kg.num_entities
     torch.testing.assert_close(negatives.weights, expected.float())
@@ -118,7 +111,6 @@ def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> Non
     for smoothing in (0.0, 0.5):
         torch.manual_seed(0)
         ids = make(kg, k=DRAWS, smoothing=smoothing, side="head")(given_triple(kg)).ids
-        assert ids is not None
         reached.append(bool(never[ids].any()))
     assert reached == [False, True]
 
