@@ -47,12 +47,8 @@ class Concepts(nn.Module):
         starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
         numbers: dict[bytes, int] = {}
         flat = concepts.cpu().numpy()
-        sets = starts.new_tensor(
-            [
-                numbers.setdefault(flat[start:stop].tobytes(), len(numbers))
-                for start, stop in pairwise(starts.tolist())
-            ]
-        )
+        contents = [flat[start:stop].tobytes() for start, stop in pairwise(starts.tolist())]
+        sets = starts.new_tensor([numbers.setdefault(x, len(numbers)) for x in contents])
         self.num_concepts = num_concepts
         for name, value in (
             ("entities", entities),
@@ -130,8 +126,7 @@ def read_concepts(path: str, names: Vocabulary) -> Concepts:
     for number, line in lines(Path(path)):
         where, columns = f"{path}:{number}", line.split("\t")
         if len(columns) != 2:
-            found = f"found {len(columns)} columns, expected 2: entity, concept"
-            raise InputError(f"{where}: {found}")
+            raise InputError(f"{where}: found {len(columns)} columns, expected 2: entity, concept")
         entity, concept = columns
         if not (entity.strip() and concept.strip()):
             missing = "concept" if entity.strip() else "entity"

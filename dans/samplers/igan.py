@@ -35,7 +35,7 @@ class IGAN(Reinforced):
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
     Representation Learning", AAAI. No program was published. Departures:
 
-    - The paper has one negative per triple; k = 20 is comparable with other samplers here.
+    - The paper has k = 1; 20 is comparable with other samplers here.
     - In the paper, generator and model alternate for several batches each; here ``repeats`` updates
       of the generator precede each step of the model.
     - The true entity, which would have reward tanh γ for a copy of the triple, is not drawn.

@@ -35,7 +35,7 @@ class KBGAN(Reinforced):
 
     - The published program trains model and generator on one draw; here the phase draws anew from
       the same p, so that either may be updated alone or several times.
-    - The paper has one negative per triple; k = 20 is comparable with other samplers here.
+    - The paper has k = 1; 20 is comparable with other samplers here.
     - In the paper b is the mean reward of the epoch before (``epoch``), for rewards bounded by a
       unit ball. Logits are unbounded and drift within an epoch; the default, ``batch``,
       standardises the rewards of each batch (its own reward is in the mean and deviation: the
@@ -137,12 +137,9 @@ class KBGAN(Reinforced):
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
         negatives = self.propose(triples, corrupt_head)
         allowed = self.allowed(triples, negatives, corrupt_head)
-        log_p, decayed = self.log_softmax(
-            triples,
-            corrupt_head,
-            torch.cat((true, negatives), dim=1),
-            torch.cat((torch.ones_like(allowed[:, :1]), allowed), dim=1),
-        )
+        ids = torch.cat((true, negatives), dim=1)
+        allowed = F.pad(allowed, (1, 0), value=True)
+        log_p, decayed = self.log_softmax(triples, corrupt_head, ids, allowed)
         return Choice(true, log_p[:, :1], decayed)
 
     def allowed(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:

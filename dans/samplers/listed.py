@@ -12,6 +12,7 @@ from torch import Tensor
 from dans.config.reading import lines
 from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import repeats
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, any_other, replaced
@@ -101,7 +102,7 @@ class Listed(EntitySampler):
         wanted = ("tail", "head") if self.side == "coin" else (self.side,)
         keys = query(triples, self.num_entities, self.num_relations)
         listed = {name: torch.isin(keys + (name == "head"), self.queries) for name in wanted}
-        if not any(bool(found.any()) for found in listed.values()):
+        if not any(found.any() for found in listed.values()):
             raise InputError(
                 f"file: {file}: lists no negative of a {' or '.join(wanted)} of any training triple"
             )
@@ -152,10 +153,7 @@ class Listed(EntitySampler):
 
 
 def query(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
-    """A number for each triple with its tail corrupted; one more, with its head corrupted.
-
-    2 · ((h·m + r)·n + t), from (..., 3) triples: (...).
-    """
+    """2 · ((h·m + r)·n + t) for a triple with its tail corrupted; one more for its head corrupted."""
     heads, relations, tails = triples.unbind(-1)
     return 2 * ((heads * num_relations + relations) * num_entities + tails)
 
@@ -188,9 +186,8 @@ def merge(merged: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor,
     for column in (1, 0):
         order = torch.argsort((keys, negatives)[column], stable=True)
         keys, negatives = keys[order], negatives[order]
-    new = torch.ones(len(keys), dtype=torch.bool)
-    new[1:] = (keys[1:] != keys[:-1]) | (negatives[1:] != negatives[:-1])
-    return keys[new], negatives[new]
+    repeated = repeats(keys.unsqueeze(0)) & repeats(negatives.unsqueeze(0))
+    return keys[~repeated[0]], negatives[~repeated[0]]
 
 
 def _negatives(
@@ -200,13 +197,13 @@ def _negatives(
     n, m = len(entities), len(relations)
     for number, line in lines(path):
         where, columns = f"{path}:{number}", line.split("\t")
-        if len(columns) not in (len(CORE), len(CORE) + len(RECORDED)):
+        if len(columns) not in (5, 8):
             found = f"{len(columns)} columns" if line else "0 columns (a blank line)"
             raise InputError(
-                f"{where}: found {found}, expected {len(CORE)}: {', '.join(CORE)}; "
-                f"or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
+                f"{where}: found {found}, expected 5: {', '.join(CORE)}; "
+                f"or 8, with {', '.join(RECORDED)}"
             )
-        core, recorded = columns[: len(CORE)], columns[len(CORE) :]
+        core, recorded = columns[:5], columns[5:]
         if number == 1 and tuple(core) == CORE:
             continue
         head, relation, tail, side, negative = core

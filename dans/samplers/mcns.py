@@ -1,6 +1,5 @@
 """MCNS: negatives from Markov chains whose stationary distribution follows the model's scores."""
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -19,9 +18,10 @@ from dans.samplers.corruption import (
     positive,
     replaced,
 )
+from dans.samplers.sans import Walks
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 
-#: K(y): the entities with the nearest embeddings now, or those visited by short walks from y.
+#: K(y): the entities with the nearest embeddings, or those that short walks from y visit.
 Neighbours = Literal["nearest", "walks"]
 
 #: Where a chain starts: from the last state of its query, of its relation and side, or at random.
@@ -65,13 +65,12 @@ class MCNS(EntitySampler):
 
     Args:
         triples: (f, 3) the training triples. Chains of other queries start at random each time.
-        walks: maps (w,) starts and a length to (w, length + 1) entities, −1 where a walk has ended.
         alpha: α; the theory wants 0 < α < 1.
         neighbours: what K(y) is. ``nearest``: by Euclidean distance, searched at the first training
             step and every ``refresh`` steps; ``walks``: visited by walks of two steps from y over
             the training triples, drawn once.
         pool: the largest size of K(y).
-        refresh: training steps between two searches; ``REFRESH`` = 500 if not given.
+        refresh: ``REFRESH`` = 500 if not given.
         chains: where a chain starts. Of the triples of a batch that share a start, the last one
             stores its state.
         filter: ``mask`` rejects proposals that are known triples, and marks invalid the negative of
@@ -95,7 +94,7 @@ class MCNS(EntitySampler):
         triples: Tensor,
         num_entities: int,
         num_relations: int,
-        walks: Callable[[Tensor, int], Tensor] | None = None,
+        walks: Walks | None = None,
         alpha: float = 0.75,
         steps: int = 10,
         neighbours: Neighbours = "nearest",
@@ -230,7 +229,7 @@ def closest(entities: Tensor, pool: int) -> Tensor:
     return found
 
 
-def visited(walks: Callable[[Tensor, int], Tensor], n: int, pool: int) -> Tensor:
+def visited(walks: Walks, n: int, pool: int) -> Tensor:
     """The entities visited by random walks of two steps from each one, without itself.
 
     (n, pool) int32, each row in rising order and padded with n, from ``pool`` visits.

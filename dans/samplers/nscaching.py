@@ -54,11 +54,9 @@ class NSCaching(EntitySampler):
 
     Args:
         triples: (f, 3) the training triples. Other queries have no cache, and uniform negatives.
-        update: how a cache is updated.
         temperature: of ``importance``, 1 if not given; ``top`` has none.
         lazy: epochs without updates between two epochs with updates; the first has them. An epoch
             is as many triples as the training split has.
-        side: ``bernoulli`` as in the paper, a fair coin, or always the same side.
         filter: also for the draws, where a cache holds known triples from the start, or is empty.
     """
 
