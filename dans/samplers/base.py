@@ -1,8 +1,7 @@
 """Negative samplers: from a batch of triples to negatives, with phases for those that learn."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,16 +16,14 @@ from dans.models.batch import Negatives, Positives
 class Phase:
     """One update of a sampler that learns: some parameters, and the loss that they minimise.
 
-    Args:
-        name: unique within a sampler; names the optimizer in checkpoints and recipes.
-        parameters: what this phase updates, and nothing else.
-        loss: detached triples to a scalar; called anew for each repeat.
-        repeats: updates per step of the model.
+    ``name`` is unique within a sampler; it names the optimizer in checkpoints and recipes.
     """
 
     name: str
     parameters: tuple[nn.Parameter, ...]
+    #: detached triples to a scalar; called anew for each repeat
     loss: Callable[[Positives], Tensor]
+    #: updates per step of the model
     repeats: int = 1
 
 
@@ -75,7 +72,7 @@ class Mixture(NegativeSampler):
 
     @property
     def samplers(self) -> tuple[NegativeSampler, ...]:
-        """The samplers, in order."""
+        """All of them, in order."""
         return tuple(m for m in self.members if isinstance(m, NegativeSampler))
 
     def forward(self, positives: Positives) -> Negatives:
@@ -96,13 +93,13 @@ class Mixture(NegativeSampler):
     def phases(self) -> tuple[Phase, ...]:
         """All phases, in order; names must be unique."""
         phases = tuple(phase for sampler in self.samplers for phase in sampler.phases())
-        _check_unique("phase name", (phase.name for phase in phases))
+        _check_unique("phase name", [phase.name for phase in phases])
         return phases
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
         """All terms; names must be unique."""
         terms = [term for sampler in self.samplers for term in sampler.terms(positives).items()]
-        _check_unique("term", (name for name, _ in terms))
+        _check_unique("term", [name for name, _ in terms])
         return dict(terms)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
@@ -131,6 +128,6 @@ def _joined(
     return torch.cat(filled, dim=1)
 
 
-def _check_unique(what: str, names: Iterable[str]) -> None:
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
+def _check_unique(what: str, names: list[str]) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"sampler: two of a mixture share a {what}: {', '.join(sorted(twice))}")

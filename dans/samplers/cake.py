@@ -1,26 +1,18 @@
 """CAKE: commonsense-aware negative sampling by concepts (Niu et al. 2022)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
-from dans.errors import one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Side, any_other, replaced
 from dans.samplers.entity_sets import EntitySets, distinct
 from dans.samplers.entity_types import cardinalities, concepts_of, slots, stretches
 from dans.samplers.uniform import Uniform
 
-#: The relation classes whose head, and whose tail, counts as unique: by the paper's definition, and
-#: in the public program.
-Rule = Literal["paper", "published"]
-UNIQUE: dict[Rule, tuple[tuple[int, int], tuple[int, int]]] = {
-    "paper": ((0, 1), (0, 2)),
-    "published": ((0, 1), (2, 3)),
-}
+#: The relation classes whose head, and whose tail, counts as unique.
+UNIQUE = ((0, 1), (0, 2))
 
 #: Bytes of candidate sets that are stored; a batch that needs more has more.
 STORED = 2**29
@@ -43,9 +35,8 @@ class CAKE(EntitySampler):
 
     Source: Niu et al. 2022, arXiv:2202.13785. The self-adversarial weights of the paper belong to
     the loss, and its evaluation among entities of fitting concepts is not the standard protocol.
-    The public program takes the tails of N-1 and N-N relations for unique (``rule="published"``),
-    never finds the true entity's concepts for these, and may repeat a negative; the last two are
-    not imitated.
+    The public program takes the tails of N-1 and N-N relations for unique, never finds the true
+    entity's concepts for these, and may repeat a negative; none of this is imitated.
 
     Cost: O(b·k·(k + log n)) a batch, and at most O(n·c) for a new candidate set. State: candidate
     sets, made when first needed, 3n/16 bytes for each slot and set of concepts, until ``STORED``
@@ -57,13 +48,6 @@ class CAKE(EntitySampler):
         concepts: a file for ``read_concepts``; without one, ``pseudo_types``.
         entity_names: needed by ``concepts`` alone.
         filter: ``resample``, the paper's, draws any other entity, not another candidate.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3], [4, 1, 5]])
-        >>> cake = CAKE(triples=triples, num_entities=6, num_relations=2, side="tail",
-        ...             filter="none")
-        >>> cake(Positives.of_ids(triples[:1], 6)).ids[0, 0]
-        tensor(3)
     """
 
     #: (2m,) whether a slot's entity is the only answer
@@ -84,17 +68,15 @@ class CAKE(EntitySampler):
         num_relations: int,
         concepts: str | None = None,
         entity_names: Vocabulary | None = None,
-        rule: Rule = "paper",
         side: Side = "coin",
         filter: Filter = "resample",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
-        one_of("rule", rule, tuple(UNIQUE))
         self.concepts = concepts_of(concepts, entity_names, triples, num_entities, num_relations)
         classes = cardinalities(triples, num_relations)
-        unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE[rule]]
+        unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE]
         self.sets = EntitySets(num_entities).to(triples.device)
         for name, value in (
             ("unique", torch.stack(unique, dim=1).flatten()),
@@ -103,7 +85,7 @@ class CAKE(EntitySampler):
             ("numbers", classes.new_zeros(0)),
         ):
             self.register_buffer(name, value, persistent=False)
-        self.uniform = Uniform(k, rounds=rounds)
+        self.uniform = Uniform(k, filter=filter, known=known, rounds=rounds)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates, distinct along the last axis of (b, k) for each side; then any other."""
@@ -115,15 +97,10 @@ class CAKE(EntitySampler):
         return torch.where(positions < 0, any_other(true, len(positives.entities)), ids)
 
     def redraw(
-        self,
-        known: KnownTriples,
-        positives: Positives,
-        ids: Tensor,
-        corrupt_head: Tensor,
-        valid: Tensor,
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Any other entity in place of what is invalid: ids and valid, (b, k) each."""
-        return self.uniform.redraw(known, positives, ids, corrupt_head, valid)
+        """Any other entity in place of what is invalid."""
+        return self.uniform.redraw(positives, ids, corrupt_head, valid)
 
     def key(self, slot: Tensor, true: Tensor) -> Tensor:
         """The true entity's concepts, and the slot where it is not unique, as a number: (...)."""
@@ -144,7 +121,7 @@ class CAKE(EntitySampler):
         missing = wanted[torch.isin(wanted, self.keys, invert=True)]
         if len(missing):
             if (len(self.sets) + len(missing)) * self.sets.bytes_each > STORED:
-                self.sets.clear()
+                self.sets.filled = 0
                 self.keys, self.numbers = self.keys[:0], self.numbers[:0]
                 missing = wanted
             made = [

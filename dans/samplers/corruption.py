@@ -15,8 +15,7 @@ from dans.samplers.base import NegativeSampler
 Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
-#: What becomes of a negative that is a known triple: it counts all the same; it is marked invalid;
-#: another one is drawn in its place.
+#: A negative that is a known triple counts all the same, is marked invalid, or is drawn again.
 Filter = Literal["none", "mask", "resample"]
 
 #: The filters of a sampler that has nothing else to draw.
@@ -28,18 +27,15 @@ class EntitySampler(NegativeSampler):
 
     Args:
         k: negatives per triple.
-        side: which side is corrupted.
-        filter: what becomes of known triples. ``resample`` gives up after ``rounds``, for in a
-            dense graph nothing else may be left, and marks what is still known as invalid.
+        filter: what becomes of known triples. ``resample`` gives up after ``rounds`` draws, for in
+            a dense graph nothing else may be left, and marks what is still known as invalid.
         known: the filter set.
-        rounds: how often to draw again.
-
-    Raises:
-        InputError: an unknown choice, a count below 1, or a filter without known triples.
     """
 
     #: the values of ``filter`` it takes
     filters: ClassVar[tuple[Filter, ...]] = get_args(Filter)
+    #: (m,) how often the head is the side replaced, for each relation; None leaves it to ``side``
+    head_probability: Tensor | None
 
     def __init__(
         self,
@@ -61,43 +57,44 @@ class EntitySampler(NegativeSampler):
         self.filter: Filter = filter
         self.known = known
         self.rounds = rounds
+        self.register_buffer("head_probability", None, persistent=False)
 
     @abstractmethod
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Draw an entity for each negative.
+        """Draw an entity for each negative: (...) ids.
 
         Args:
             positives: the batch.
             rows: the triple of the batch that each negative belongs to; broadcasts to (...).
             corrupt_head: (...) bool.
-
-        Returns:
-            (...) ids.
         """
 
     def sides(self, positives: Positives) -> Tensor:
         """Which negatives replace the head: (b, k) bool."""
+        if self.head_probability is not None:
+            return relation_sides(self.head_probability, positives.triples, self.k)
         return sides(self.side, len(positives), self.k, positives.triples.device)
+
+    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
+        """Which negatives of (b, 3) triples the filter admits: (b, k) bool, from (b, k) each."""
+        if self.filter == "none" or self.known is None:
+            return torch.ones_like(ids, dtype=torch.bool)
+        return not_known(self.known, triples, ids, corrupt_head)
 
     def forward(self, positives: Positives) -> Negatives:
         """Negatives with ids, and ``valid`` where there is a filter."""
         corrupt_head = self.sides(positives)
         rows = torch.arange(len(positives), device=corrupt_head.device).unsqueeze(1)
         ids = self.draw(positives, rows, corrupt_head)
-        if self.filter == "none" or self.known is None:
+        if self.filter == "none":
             return Negatives.of(positives.entities, ids, corrupt_head)
-        valid = not_known(self.known, positives.triples, ids, corrupt_head)
+        valid = self.unknown(positives.triples, ids, corrupt_head)
         if self.filter == "resample":
-            ids, valid = self.redraw(self.known, positives, ids, corrupt_head, valid)
+            ids, valid = self.redraw(positives, ids, corrupt_head, valid)
         return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     def redraw(
-        self,
-        known: KnownTriples,
-        positives: Positives,
-        ids: Tensor,
-        corrupt_head: Tensor,
-        valid: Tensor,
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Draw what is invalid again, at most ``rounds`` times: ids and valid, (b, k) each."""
         k = ids.shape[1]
@@ -109,7 +106,7 @@ class EntitySampler(NegativeSampler):
             if not len(slots):
                 break
             drawn = self.draw(positives, rows, side)
-            clean = not_known(known, triples, drawn.unsqueeze(1), side.unsqueeze(1)).squeeze(1)
+            clean = self.unknown(triples, drawn.unsqueeze(1), side.unsqueeze(1)).squeeze(1)
             ids.index_copy_(0, slots, drawn)
             valid.index_copy_(0, slots, clean)
             left = (~clean).nonzero().squeeze(1)
@@ -118,12 +115,7 @@ class EntitySampler(NegativeSampler):
 
 
 def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
-    """Which negatives replace the head: (b, k) bool.
-
-    Example:
-        >>> sides("head", 1, 2, torch.device("cpu"))
-        tensor([[True, True]])
-    """
+    """Which negatives replace the head: (b, k) bool."""
     if side == "coin":
         # A bit of each byte of random words: a tenth of the time that a number for each coin takes.
         words = torch.empty((b * k + 7) // 8, dtype=torch.int64, device=device).random_()
@@ -133,18 +125,7 @@ def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
 
 
 def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:
-    """Which negatives replace the head, with a probability for each relation: (b, k) bool.
-
-    Args:
-        head_probability: (m,).
-        triples: (b, 3).
-        k: negatives per triple.
-
-    Example:
-        >>> relation_sides(torch.tensor([0.0, 1.0]), torch.tensor([[5, 1, 6], [5, 0, 6]]), 2)
-        tensor([[ True,  True],
-                [False, False]])
-    """
+    """Which negatives of (b, 3) triples replace the head, by (m,) probabilities: (b, k) bool."""
     probability = head_probability[triples[:, 1]].unsqueeze(1)
     return torch.rand(len(triples), k, device=probability.device) < probability
 
@@ -163,15 +144,7 @@ def uncorrupted(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Ten
 
 
 def any_other(true: Tensor, n: int) -> Tensor:
-    """Any of n entities but one, with equal probability: u ~ U{0, …, n − 2};  e′ = u + [u ≥ e].
-
-    Args:
-        true: (...) the entities left out.
-        n: how many entities there are.
-
-    Raises:
-        InputError: there is no other entity to draw.
-    """
+    """Any of n entities but the true one: u ~ U{0, …, n − 2};  e′ = u + [u ≥ e]."""
     if n < 2:
         raise InputError(f"entities: a negative must be another entity, and there is only {n}")
     drawn = torch.randint(n - 1, true.shape, device=true.device)
@@ -179,32 +152,17 @@ def any_other(true: Tensor, n: int) -> Tensor:
 
 
 def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-    """Which corrupted triples are not in the filter set: (b, k) bool.
-
-    Args:
-        known: the filter set.
-        positives: (b, 3).
-        ids: (b, k) entities that replace one side.
-        corrupt_head: (b, k) bool.
-    """
+    """Which of (b, 3) triples, corrupted by (b, k) ids, are not in the filter set: (b, k) bool."""
     return ~known.is_known_corrupted(positives, ids, corrupt_head)
 
 
 def positive(option: str, value: int) -> None:
-    """Check an option that counts something.
-
-    Raises:
-        InputError: the value is less than 1.
-    """
+    """Refuse a count below 1."""
     if value < 1:
         raise InputError(f"{option}: must be at least 1, got {value}")
 
 
 def requires_known(policy: Filter, known: KnownTriples | None) -> None:
-    """Check that a filter has a filter set.
-
-    Raises:
-        InputError: there are no known triples, and the policy is not ``none``.
-    """
+    """Refuse a filter without known triples."""
     if policy != "none" and known is None:
         raise InputError(f"filter: {policy} needs the known triples; without them only none works")

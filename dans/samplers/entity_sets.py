@@ -15,16 +15,6 @@ class EntitySets(nn.Module):
     Beside the bits stands how many members there are up to the end of each word of 64 entities, so
     the member at a position is found by bisection, and drawn without rejection. State: 3n/16 bytes
     for each set, however full, and up to a quarter of spare room; nothing in checkpoints.
-
-    Args:
-        num_entities: n.
-
-    Example:
-        >>> sets = EntitySets(4)
-        >>> sets.append(torch.tensor([[True, False, True, True]]))
-        tensor([0])
-        >>> sets.member(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
-        tensor([0, 2, 3])
     """
 
     #: (room, words) int64
@@ -41,17 +31,13 @@ class EntitySets(nn.Module):
             self.register_buffer(name, torch.zeros(0, self.words, dtype=dtype), persistent=False)
 
     def __len__(self) -> int:
-        """How many sets."""
+        """The number of sets."""
         return self.filled
 
     @property
     def bytes_each(self) -> int:
         """Bytes of one set."""
         return 12 * self.words
-
-    def clear(self) -> None:
-        """Remove all sets; the next one gets number 0."""
-        self.filled = 0
 
     def append(self, members: Tensor) -> Tensor:
         """Add sets: (q,) their numbers, from (q, n) bool."""
@@ -114,36 +100,21 @@ class EntitySets(nn.Module):
         return self.member(sets, positions + (inside & (positions >= at)).long())
 
     def draw(self, sets: Tensor, true: Tensor) -> Tensor:
-        """Members but one, with equal probability; any other entity where there is none: (...).
-
-        Args:
-            sets: (...) numbers of sets.
-            true: (...) the entities left out.
-        """
+        """Members but the true one, uniformly; any other entity where there is none: (...)."""
         count = self.num_others(sets, true)
         ids = self.other(sets, true, below(count.clamp(min=1)))
         return torch.where(count > 0, ids, any_other(true, self.num_entities))
 
 
 def ones(words: Tensor) -> Tensor:
-    """How many bits of each int64 are set: (...), by adding neighbours, pairs, nibbles and bytes.
-
-    Example:
-        >>> ones(torch.tensor([0, 5, -1]))
-        tensor([ 0,  2, 64])
-    """
+    """How many bits of int64s are set: (...), by adding neighbours, pairs, nibbles and bytes."""
     pairs = words - (words >> 1 & 0x5555555555555555)
     nibbles = (pairs & 0x3333333333333333) + (pairs >> 2 & 0x3333333333333333)
     return (nibbles + (nibbles >> 4) & 0x0F0F0F0F0F0F0F0F) * 0x0101010101010101 >> 56
 
 
 def below(limits: Tensor) -> Tensor:
-    """A whole number from 0 to below each limit, with equal probability: (...).
-
-    Example:
-        >>> below(torch.tensor([1, 1]))
-        tensor([0, 0])
-    """
+    """A whole number from 0 to below each limit, with equal probability: (...)."""
     point = torch.rand(limits.shape, dtype=torch.float64, device=limits.device)
     # Rounding may carry a point to the limit itself.
     return torch.minimum((point * limits).long(), limits - 1)
@@ -157,8 +128,8 @@ def distinct(sizes: Tensor, side: Tensor) -> Tensor:
     any other, in an order that is not random.
 
     Args:
-        sizes: (b, k) how many members there are.
-        side: (b, k) bool; negatives of the same triple and side have the same size.
+        sizes: (b, k) how many members there are; the same for negatives of one triple and side.
+        side: (b, k) bool.
 
     Returns:
         (b, k) positions below the size; −1 for negatives for which no member is left.

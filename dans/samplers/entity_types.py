@@ -26,14 +26,6 @@ class Concepts(nn.Module):
         pairs: (p, 2) int64, an entity and a concept it has; repeated pairs count once.
         num_entities: n.
         num_concepts: c.
-
-    Example:
-        >>> concepts = Concepts(torch.tensor([[0, 0], [1, 0], [1, 1]]), 3, 2)
-        >>> concepts.rows(torch.tensor([1, 2]))
-        tensor([[ True,  True],
-                [False, False]])
-        >>> concepts.having(torch.tensor([[False, True]]))
-        tensor([[False,  True, False]])
     """
 
     #: (p,) the entities of all pairs, rising
@@ -55,12 +47,8 @@ class Concepts(nn.Module):
         starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
         numbers: dict[bytes, int] = {}
         flat = concepts.cpu().numpy()
-        sets = starts.new_tensor(
-            [
-                numbers.setdefault(flat[start:stop].tobytes(), len(numbers))
-                for start, stop in pairwise(starts.tolist())
-            ]
-        )
+        contents = [flat[start:stop].tobytes() for start, stop in pairwise(starts.tolist())]
+        sets = starts.new_tensor([numbers.setdefault(x, len(numbers)) for x in contents])
         self.num_concepts = num_concepts
         for name, value in (
             ("entities", entities),
@@ -72,7 +60,7 @@ class Concepts(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def __len__(self) -> int:
-        """How many entities."""
+        """The number of entities."""
         return len(self.sets)
 
     def of(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,12 +100,7 @@ class Concepts(nn.Module):
 
 
 def slots(triples: Tensor) -> Tensor:
-    """The slots that a triple's two ends fill: (f, 2), 2r for the head and 2r + 1 for the tail.
-
-    Example:
-        >>> slots(torch.tensor([[7, 3, 8]]))
-        tensor([[6, 7]])
-    """
+    """The slots that a triple's two ends fill: (f, 2), 2r for the head and 2r + 1 for the tail."""
     return 2 * triples[:, 1:2] + torch.tensor([0, 1], device=triples.device)
 
 
@@ -127,41 +110,23 @@ def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Conc
     concept(e) = {(r, head): e is the head of a triple of r} ∪ {(r, tail): e is the tail of one}
 
     Source: the local closed world of Krompaß et al. 2015, arXiv:1508.02593.
-
-    Example:
-        >>> pseudo_types(torch.tensor([[0, 0, 1], [1, 0, 2]]), 3, 1).rows(torch.arange(3))
-        tensor([[ True, False],
-                [ True,  True],
-                [False,  True]])
     """
     pairs = torch.stack((triples[:, [0, 2]], slots(triples)), dim=-1).flatten(0, 1)
     return Concepts(pairs, num_entities, 2 * num_relations)
 
 
 def read_concepts(path: str, names: Vocabulary) -> Concepts:
-    r"""Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
+    """Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
 
-    An entity may have several lines, or none. The file is UTF-8, plain or ``.gz``.
-
-    Raises:
-        InputError: the file cannot be read or holds no line; a line is not two names that are not
-            empty, or its entity is none of the graph's. The message names file and line.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "concepts.tsv")
-        >>> _ = path.write_text("ada\tperson\nada\tpilot\ntea\tdrink\n", encoding="utf-8")
-        >>> read_concepts(str(path), Vocabulary(("ada", "tea"))).rows(torch.arange(2))
-        tensor([[ True,  True, False],
-                [False, False,  True]])
+    An entity may have several lines, or none. The file is UTF-8, plain or ``.gz``. Errors name file
+    and line.
     """
     numbers: dict[str, int] = {}
     pairs = []
     for number, line in lines(Path(path)):
         where, columns = f"{path}:{number}", line.split("\t")
         if len(columns) != 2:
-            found = f"found {len(columns)} columns, expected 2: entity, concept"
-            raise InputError(f"{where}: {found}")
+            raise InputError(f"{where}: found {len(columns)} columns, expected 2: entity, concept")
         entity, concept = columns
         if not (entity.strip() and concept.strip()):
             missing = "concept" if entity.strip() else "entity"
@@ -182,11 +147,7 @@ def concepts_of(
     *,
     option: str = "concepts",
 ) -> Concepts:
-    """Concepts from a file, which ``option`` names in errors, or pseudo-types where there is none.
-
-    Raises:
-        InputError: a file that ``read_concepts`` refuses, or no names of entities to read it by.
-    """
+    """Concepts from a file, which ``option`` names in errors; without one, pseudo-types."""
     if path is None:
         return pseudo_types(triples, num_entities, num_relations)
     if names is None:

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, one_of
+from dans.errors import one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import Filter, Side, replaced
+from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform, by_weight, running_total
 
-#: How the unigram distribution comes in: by the draws, or by one of two weights on uniform draws.
-Noise = Literal["exact", "published", "weighted"]
+#: How the unigram distribution comes in: by the draws, or by weights on uniform draws.
+Noise = Literal["exact", "weighted"]
 
 
 class Frequency(Uniform):
@@ -22,10 +23,9 @@ class Frequency(Uniform):
     q(y | side) = #y / |D|,  #y being the training triples with y on that side
 
     ``exact`` draws from q. ``weighted`` draws uniformly and weighs each negative's term by
-    |Y|·q(y), which has the same expectation. ``published`` weighs by q(y) alone, as the public
-    program does: the same optimum, but negatives count |Y| times less beside their triple. With
-    ``exclude_true``, which the program lacks, Y and q leave out the entity replaced. The two
-    expectations agree without a filter, or with ``mask`` under a loss that sums.
+    |Y|·q(y), which has the same expectation without a filter, or with ``mask`` under a loss that
+    sums. With ``exclude_true``, which the public program lacks, Y and q leave out the entity
+    replaced.
 
     At the optimum, scores give p(y | x) ∝ p_d(y | x) / q(y), where uniform noise gives p_d.
 
@@ -36,13 +36,6 @@ class Frequency(Uniform):
         triples: (f, 3) the training triples; a repeated triple counts again.
         smoothing: added to every count. At 0, as in the source, an entity that never fills a side
             is never a negative there, or one of weight 0.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [2, 0, 2]])
-        >>> sampler = Frequency(k=2, triples=triples, num_entities=3, noise="published",
-        ...                     side="head", exclude_true=False)
-        >>> sampler.probability(torch.tensor([0, 1, 2]), torch.tensor([True, True, True]))
-        tensor([0.6667, 0.0000, 0.3333], dtype=torch.float64)
     """
 
     #: (2, n) how often each entity fills a side, smoothed, heads first, float64
@@ -67,7 +60,7 @@ class Frequency(Uniform):
         super().__init__(
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
-        one_of("noise", noise, ("exact", "published", "weighted"))
+        one_of("noise", noise, ("exact", "weighted"))
         self.noise: Noise = noise
         totals = torch.stack(
             [running_total(triples[:, i], num_entities, smoothing=smoothing) for i in (0, 2)]
@@ -79,18 +72,17 @@ class Frequency(Uniform):
     def forward(self, positives: Positives) -> Negatives:
         """Negatives with ids, and weights where draws are uniform."""
         n = self.counts.shape[1]
-        if len(positives.entities) != n:
-            raise InputError(
-                f"num_entities: counts are of {n} entities, not {len(positives.entities)}"
-            )
+        check_entities(positives, n, "counts are of")
         negatives = super().forward(positives)
         if self.noise == "exact" or negatives.ids is None:
             return negatives
         rows = torch.arange(len(positives), device=negatives.ids.device).unsqueeze(1)
         true = replaced(positives, rows, negatives.corrupt_head) if self.exclude_true else None
-        weights = self.probability(negatives.ids, negatives.corrupt_head, true)
-        if self.noise == "weighted":
-            weights = weights * (n - self.exclude_true)
+        side = (~negatives.corrupt_head).long()
+        total = self.cumulative[:, -1][side]
+        if true is not None:
+            total = total - self.counts[side, true]
+        weights = self.counts[side, negatives.ids] / total * (n - self.exclude_true)
         return replace(negatives, weights=weights.to(negatives.embeddings.dtype))
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
@@ -102,11 +94,3 @@ class Frequency(Uniform):
         true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         as_head, as_tail = by_weight(heads, uniform, true), by_weight(tails, uniform, true)
         return torch.where(corrupt_head, as_head, as_tail)
-
-    def probability(self, ids: Tensor, corrupt_head: Tensor, true: Tensor | None = None) -> Tensor:
-        """q of entities on a side: (...) float64; with ``true``, (...), these are left out of q."""
-        side = (~corrupt_head).long()
-        total = self.cumulative[:, -1][side]
-        if true is not None:
-            total = total - self.counts[side, true]
-        return self.counts[side, ids] / total

@@ -35,7 +35,7 @@ class IGAN(Reinforced):
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
     Representation Learning", AAAI. No program was published. Departures:
 
-    - The paper has one negative per triple; k = 20 is comparable with other samplers here.
+    - The paper has k = 1; 20 is comparable with other samplers here.
     - In the paper, generator and model alternate for several batches each; here ``repeats`` updates
       of the generator precede each step of the model.
     - The true entity, which would have reward tanh γ for a copy of the triple, is not drawn.
@@ -54,22 +54,14 @@ class IGAN(Reinforced):
     bytes, thrice with Adam; 98 MB on WN18RR.
 
     Args:
-        k: negatives per triple; 1 in the paper.
         width: of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
-        side: by the relation's cardinalities, a fair coin, or always the same.
         baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against all others.
         l2: the weight of L2 on G.
         filter: ``mask`` excludes known triples from the softmax. Where nothing else is left, they
             are marked invalid, and G learns nothing from them. ``resample`` could find no more.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> sampler = IGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
-        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
-        torch.Size([2, 3])
     """
 
     def __init__(
@@ -96,12 +88,12 @@ class IGAN(Reinforced):
         super().__init__(
             k,
             num_entities=num_entities,
-            triples=triples,
             num_relations=num_relations,
+            triples=triples,
             side=side,
-            repeats=repeats,
-            pretrain=pretrain,
             baseline=baseline,
+            pretrain=pretrain,
+            repeats=repeats,
             l2=l2,
             filter=filter,
             known=known,
@@ -140,7 +132,7 @@ class IGAN(Reinforced):
     def softmax(
         self, triples: Tensor, side: Tensor, excluded: Excluded, given: Tensor | None, k: int
     ) -> Choice:
-        """Entities drawn, or given, and their log-probabilities; see ``Softmax``."""
+        """Entities drawn, or given, and their log-probabilities."""
         inverse = (~side).long() * self.num_relations
         entity = F.embedding(ends(triples, side)[0], self.entities)
         r = F.embedding(triples[:, 1] + inverse, self.relations)
@@ -191,19 +183,9 @@ class Softmax(torch.autograd.Function):
         given: Tensor | None,
         k: int,
     ) -> tuple[Tensor, Tensor]:
-        """Ids and their log-probabilities.
+        """(q, k) ids, drawn or given, and their log-probabilities; those excluded have none.
 
-        Args:
-            ctx: the context of autograd.
-            hidden: (q, w).
-            weight: (n, w).
-            bias: (n,).
-            excluded: entities without probability, from a slice of the queries.
-            given: (q, k) ids; None draws them.
-            k: ids of each query.
-
-        Returns:
-            (q, k) ids and (q, k) floats.
+        ``hidden`` is (q, w), ``weight`` (n, w), ``bias`` (n,).
         """
         q = len(hidden)
         # Allocated before the parts: small tensors among their large ones would scatter the heap.

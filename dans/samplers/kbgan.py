@@ -35,7 +35,7 @@ class KBGAN(Reinforced):
 
     - The published program trains model and generator on one draw; here the phase draws anew from
       the same p, so that either may be updated alone or several times.
-    - The paper has one negative per triple; k = 20 is comparable with other samplers here.
+    - The paper has k = 1; 20 is comparable with other samplers here.
     - In the paper b is the mean reward of the epoch before (``epoch``), for rewards bounded by a
       unit ball. Logits are unbounded and drift within an epoch; the default, ``batch``,
       standardises the rewards of each batch (its own reward is in the mean and deviation: the
@@ -58,22 +58,12 @@ class KBGAN(Reinforced):
     ``batch`` bounds it). State: 4·width·(n + m) bytes, thrice with Adam; 24.6 MB on WN18RR.
 
     Args:
-        k: negatives per triple; 1 in the paper.
         generator: how G scores.
         width: of G's embeddings, in real numbers: 50, or 25 complex ones.
-        side: by the relation's cardinalities, a fair coin, or always the same.
-        baseline: b.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against N_c candidates.
-        l2: λ.
         filter: unless ``none``, candidates that are known triples are not picked; where all are,
             the negatives are drawn again or marked invalid, and G learns nothing from them.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> sampler = KBGAN(3, triples=triples, num_entities=4, num_relations=1, filter="none")
-        >>> sampler(Positives.of_ids(triples, 4)).ids.shape
-        torch.Size([2, 3])
     """
 
     def __init__(
@@ -107,12 +97,12 @@ class KBGAN(Reinforced):
         super().__init__(
             k,
             num_entities=num_entities,
-            triples=triples,
             num_relations=num_relations,
+            triples=triples,
             side=side,
-            repeats=repeats,
-            pretrain=pretrain,
             baseline=baseline,
+            pretrain=pretrain,
+            repeats=repeats,
             l2=l2,
             filter=filter,
             known=known,
@@ -147,17 +137,14 @@ class KBGAN(Reinforced):
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
         negatives = self.propose(triples, corrupt_head)
         allowed = self.allowed(triples, negatives, corrupt_head)
-        log_p, decayed = self.log_softmax(
-            triples,
-            corrupt_head,
-            torch.cat((true, negatives), dim=1),
-            torch.cat((torch.ones_like(allowed[:, :1]), allowed), dim=1),
-        )
+        ids = torch.cat((true, negatives), dim=1)
+        allowed = F.pad(allowed, (1, 0), value=True)
+        log_p, decayed = self.log_softmax(triples, corrupt_head, ids, allowed)
         return Choice(true, log_p[:, :1], decayed)
 
     def allowed(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates that may be picked: those not known, or all where all are: (q, N_c) bool."""
-        unknown = self.unknown(triples, ids, corrupt_head)
+        unknown = self.unknown(triples, ids, corrupt_head.unsqueeze(1).expand_as(ids))
         return unknown | ~unknown.any(1, keepdim=True)
 
     def log_softmax(
@@ -179,20 +166,9 @@ class KBGAN(Reinforced):
 
 
 def complex_query(given: Tensor, r: Tensor, corrupt_head: Tensor) -> Tensor:
-    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries.
+    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries, (q, d).
 
-    Args:
-        given: (q, d) embeddings of the uncorrupted entities, as [real | imaginary].
-        r: (q, d), likewise.
-        corrupt_head: (q,) bool.
-
-    Returns:
-        (q, d); their dot product with a candidate is Re Σ h r conj(t).
-
-    Example:
-        >>> i = torch.tensor([[0.0, 1.0]])
-        >>> complex_query(i, i, torch.tensor([False])), complex_query(i, i, torch.tensor([True]))
-        (tensor([[-1.,  0.]]), tensor([[1., 0.]]))
+    Embeddings are [real | imaginary]; the dot product with a candidate's is Re Σ h r conj(t).
     """
     re, im = given.chunk(2, dim=-1)
     r_re, r_im = r.chunk(2, dim=-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from dans.config.reading import lines
 from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
+from dans.data.query_index import repeats
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, any_other, replaced
@@ -31,7 +32,7 @@ Missing = Literal["uniform", "refuse"]
 
 
 class Listed(EntitySampler):
-    r"""Negatives from a file that lists them for each triple and side.
+    """Negatives from a file that lists them for each triple and side.
 
     Each line has five columns separated by tabs: head, relation, tail, side (``head`` or ``tail``,
     the one corrupted) and the negative, all by name. A first line that names these columns is a
@@ -54,19 +55,6 @@ class Listed(EntitySampler):
         filter: ``mask`` marks known triples as invalid. ``resample`` is refused: nothing else may
             be drawn.
 
-    Raises:
-        InputError: a file that cannot be read, a line that is not as above or has an unknown name,
-            no line for any training triple, an unknown choice, or ids beyond 64-bit keys.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "negatives.tsv")
-        >>> _ = path.write_text("ada\tknows\tbob\ttail\tcy\nada\tknows\tbob\ttail\ttea\n")
-        >>> triples, names = torch.tensor([[0, 0, 1]]), Vocabulary(("ada", "bob", "cy", "tea"))
-        >>> sampler = Listed(str(path), k=2, side="tail", triples=triples, entity_names=names,
-        ...     relation_names=Vocabulary(("knows",)))
-        >>> sampler(Positives.of_ids(triples, 4)).ids.sort().values
-        tensor([[2, 3]])
     """
 
     filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")
@@ -114,7 +102,7 @@ class Listed(EntitySampler):
         wanted = ("tail", "head") if self.side == "coin" else (self.side,)
         keys = query(triples, self.num_entities, self.num_relations)
         listed = {name: torch.isin(keys + (name == "head"), self.queries) for name in wanted}
-        if not any(bool(found.any()) for found in listed.values()):
+        if not any(found.any() for found in listed.values()):
             raise InputError(
                 f"file: {file}: lists no negative of a {' or '.join(wanted)} of any training triple"
             )
@@ -129,11 +117,7 @@ class Listed(EntitySampler):
                 )
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Listed negatives of the sides corrupted, distinct along the last axis of (b, k).
-
-        Raises:
-            InputError: nothing is listed for one of them, and ``missing`` is ``refuse``.
-        """
+        """Listed negatives of the sides corrupted, distinct along the last axis of (b, k)."""
         tails = query(positives.triples, self.num_entities, self.num_relations)
         keys = torch.stack((tails, tails + 1), dim=1)
         position = torch.searchsorted(self.queries, keys).clamp_(max=len(self.queries) - 1)
@@ -163,30 +147,19 @@ class Listed(EntitySampler):
         return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Compare the list with that of a checkpoint.
-
-        Raises:
-            InputError: its content is another.
-        """
+        """Refuse a checkpoint of another list."""
         if not torch.equal(state.cpu(), self.get_extra_state()):
             raise InputError("file: lists other negatives than it did when the checkpoint was made")
 
 
 def query(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
-    """A number for each triple with its tail corrupted; one more, with its head corrupted.
-
-    2 · ((h·m + r)·n + t), from (..., 3) triples: (...).
-    """
+    """2 · ((h·m + r)·n + t) for a triple with its tail corrupted; one more for its head corrupted."""
     heads, relations, tails = triples.unbind(-1)
     return 2 * ((heads * num_relations + relations) * num_entities + tails)
 
 
 def gather(file: Path, entities: Vocabulary, relations: Vocabulary) -> tuple[Tensor, Tensor]:
-    """All that is listed: keys of triples and sides, rising, and a negative for each, (p,) each.
-
-    Raises:
-        InputError: a file or line that ``Listed`` refuses.
-    """
+    """All that is listed: keys of triples and sides, rising, and a negative for each, (p,) each."""
     paths = sorted([*file.glob("*.tsv"), *file.glob("*.tsv.gz")]) if file.is_dir() else [file]
     if not paths:
         raise InputError(f"file: {file}: the folder holds no .tsv and no .tsv.gz file")
@@ -213,9 +186,8 @@ def merge(merged: tuple[Tensor, Tensor], pending: "array[int]") -> tuple[Tensor,
     for column in (1, 0):
         order = torch.argsort((keys, negatives)[column], stable=True)
         keys, negatives = keys[order], negatives[order]
-    new = torch.ones(len(keys), dtype=torch.bool)
-    new[1:] = (keys[1:] != keys[:-1]) | (negatives[1:] != negatives[:-1])
-    return keys[new], negatives[new]
+    repeated = repeats(keys.unsqueeze(0)) & repeats(negatives.unsqueeze(0))
+    return keys[~repeated[0]], negatives[~repeated[0]]
 
 
 def _negatives(
@@ -225,13 +197,13 @@ def _negatives(
     n, m = len(entities), len(relations)
     for number, line in lines(path):
         where, columns = f"{path}:{number}", line.split("\t")
-        if len(columns) not in (len(CORE), len(CORE) + len(RECORDED)):
+        if len(columns) not in (5, 8):
             found = f"{len(columns)} columns" if line else "0 columns (a blank line)"
             raise InputError(
-                f"{where}: found {found}, expected {len(CORE)}: {', '.join(CORE)}; "
-                f"or {len(CORE) + len(RECORDED)}, with {', '.join(RECORDED)}"
+                f"{where}: found {found}, expected 5: {', '.join(CORE)}; "
+                f"or 8, with {', '.join(RECORDED)}"
             )
-        core, recorded = columns[: len(CORE)], columns[len(CORE) :]
+        core, recorded = columns[:5], columns[5:]
         if number == 1 and tuple(core) == CORE:
             continue
         head, relation, tail, side, negative = core

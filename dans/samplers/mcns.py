@@ -1,6 +1,5 @@
 """MCNS: negatives from Markov chains whose stationary distribution follows the model's scores."""
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -9,21 +8,20 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import InputError, above_zero, one_of
-from dans.models.batch import Negatives, Positives
-from dans.samplers.base import NegativeSampler
+from dans.models.batch import Positives
 from dans.samplers.corruption import (
-    SIDES,
+    EntitySampler,
+    Filter,
     Mask,
     Side,
     any_other,
-    not_known,
     positive,
-    requires_known,
-    sides,
+    replaced,
 )
+from dans.samplers.sans import Walks
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 
-#: K(y): the entities with the nearest embeddings now, or those visited by short walks from y.
+#: K(y): the entities with the nearest embeddings, or those that short walks from y visit.
 Neighbours = Literal["nearest", "walks"]
 
 #: Where a chain starts: from the last state of its query, of its relation and side, or at random.
@@ -36,7 +34,7 @@ REFRESH = 500
 PART, DISTANCES = 2**20, 2**21
 
 
-class MCNS(NegativeSampler):
+class MCNS(EntitySampler):
     """Metropolis–Hastings sampling from π_x(y) ∝ exp(α f(x, y)), without its normaliser.
 
     Each negative is the state y of a chain for its query x, after ``steps`` updates
@@ -67,31 +65,20 @@ class MCNS(NegativeSampler):
 
     Args:
         triples: (f, 3) the training triples. Chains of other queries start at random each time.
-        walks: maps (w,) starts and a length to (w, length + 1) entities, −1 where a walk has ended.
         alpha: α; the theory wants 0 < α < 1.
         neighbours: what K(y) is. ``nearest``: by Euclidean distance, searched at the first training
             step and every ``refresh`` steps; ``walks``: visited by walks of two steps from y over
             the training triples, drawn once.
         pool: the largest size of K(y).
-        refresh: training steps between two searches; ``REFRESH`` = 500 if not given.
+        refresh: ``REFRESH`` = 500 if not given.
         chains: where a chain starts. Of the triples of a batch that share a start, the last one
             stores its state.
         filter: ``mask`` rejects proposals that are known triples, and marks invalid the negative of
             a chain that started at one and has not left it.
-
-    Example:
-        >>> entities = torch.tensor([[0.0], [1.0], [-99.0], [0.0]])
-        >>> triples = torch.tensor([[0, 0, 1]])
-        >>> h, t = torch.ones(1, 1), entities[1:2]
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, h, t, h, t, entities, score_query)
-        >>> sizes = {"triples": triples, "num_entities": 4, "num_relations": 1}
-        >>> negatives = MCNS(200, **sizes, side="tail", filter="none", steps=50)(positives)
-        >>> negatives.ids.unique()
-        tensor([0, 3])
     """
 
     adaptive: ClassVar[bool] = True
+    filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")
 
     #: (·, k) ids, −1 before a chain has started; the last row belongs to no query
     states: Tensor
@@ -107,7 +94,7 @@ class MCNS(NegativeSampler):
         triples: Tensor,
         num_entities: int,
         num_relations: int,
-        walks: Callable[[Tensor, int], Tensor] | None = None,
+        walks: Walks | None = None,
         alpha: float = 0.75,
         steps: int = 10,
         neighbours: Neighbours = "nearest",
@@ -118,24 +105,17 @@ class MCNS(NegativeSampler):
         filter: Mask = "mask",
         known: KnownTriples | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(k, side=side, filter=filter, known=known)
         self.refresh = REFRESH if refresh is None else refresh
-        counts = {"k": k, "steps": steps, "pool": pool, "refresh": self.refresh}
-        for option, count in counts.items():
+        for option, count in (("steps", steps), ("pool", pool), ("refresh", self.refresh)):
             positive(option, count)
         above_zero("alpha", alpha)
         one_of("neighbours", neighbours, ("nearest", "walks"))
         one_of("chains", chains, ("query", "relation", "random"))
-        one_of("side", side, SIDES)
-        one_of("filter", filter, ("none", "mask"))
-        requires_known(filter, known)
-        self.k, self.num_entities, self.num_relations = k, num_entities, num_relations
+        self.num_entities, self.num_relations = num_entities, num_relations
         self.alpha, self.steps = alpha, steps
         self.neighbours: Neighbours = neighbours
         self.chains: Chains = chains
-        self.side: Side = side
-        self.filter: Mask = filter
-        self.known = known
         self.queries = QueryIndex(triples, num_entities, num_relations)
         rows = {"query": len(self.queries), "relation": 2 * num_relations, "random": 0}[chains]
         pool = min(pool, max(1, num_entities - 1))
@@ -150,25 +130,22 @@ class MCNS(NegativeSampler):
         self.register_buffer("pools", pools)
         self.register_buffer("heard", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, positives: Positives) -> Negatives:
-        """Negatives with ids; in training, chains store their last states."""
+    def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
+        """The chains' states for a whole batch; in training they are stored."""
         check_entities(positives, self.num_entities, "chains are over")
         if self.training:
             if self.neighbours == "nearest" and int(self.heard) % self.refresh == 0:
                 self.pools = closest(positives.entities.detach(), self.pools.shape[1])
             self.heard += 1
-        triples = positives.triples
-        corrupt_head = sides(self.side, len(positives), self.k, triples.device)
-        rows = self.state_rows(triples).gather(1, corrupt_head.long())
+        starts = self.state_rows(positives.triples).gather(1, corrupt_head.long())
         slots = torch.arange(self.k, device=rows.device)
-        ids = self.run_chains(positives, self.states[rows, slots].long(), corrupt_head)
+        ids = self.run_chains(positives, rows, self.states[starts, slots].long(), corrupt_head)
         if self.training:
-            cells = (rows * self.k + slots).flatten()
+            cells = (starts * self.k + slots).flatten()
             chosen = last(cells)
             chosen = chosen[cells[chosen] < (len(self.states) - 1) * self.k]
             self.states.view(-1)[cells[chosen]] = ids.flatten()[chosen].int()
-        valid = None if self.filter == "none" else ~self.rejected(triples, ids, corrupt_head)
-        return Negatives.of(positives.entities, ids, corrupt_head, valid)
+        return ids
 
     def state_rows(self, triples: Tensor) -> Tensor:
         """The rows of ``states`` for the tail and the head query of (b, 3) triples: (b, 2)."""
@@ -179,29 +156,19 @@ class MCNS(NegativeSampler):
             return torch.stack((triples[:, 1], triples[:, 1] + self.num_relations), dim=1)
         return torch.zeros_like(triples[:, :2])
 
-    def run_chains(self, positives: Positives, states: Tensor, corrupt_head: Tensor) -> Tensor:
-        """The states of a batch's chains after ``steps`` updates.
-
-        Args:
-            positives: the batch.
-            states: (b, k) where chains start, −1 for a random entity.
-            corrupt_head: (b, k) bool.
-
-        Returns:
-            (b, k) ids.
-        """
+    def run_chains(
+        self, positives: Positives, rows: Tensor, states: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """The states of chains after ``steps`` updates from (b, k) states, −1 for a random one."""
         triples = positives.triples
-        heads, _, tails = triples.unsqueeze(1).unbind(-1)
-        true = torch.where(corrupt_head, heads, tails)
-        rows = torch.arange(len(positives), device=true.device).unsqueeze(1)
+        true = replaced(positives, rows, corrupt_head)
         scorer = Scorer(positives, expected=states.numel() * (self.steps + 1))
         sizes = (self.pools < self.num_entities).sum(1)
         # Another triple of the same query may have left a chain at this triple's true entity.
         fresh = (states < 0) | (states == true)
         states = torch.where(fresh, any_other(true, self.num_entities), states)
         log_pi = self.alpha * scorer(rows, states, corrupt_head)
-        rejected = self.rejected(triples, states, corrupt_head)
-        log_pi = log_pi.masked_fill(rejected, -torch.inf)
+        log_pi = log_pi.masked_fill(~self.unknown(triples, states, corrupt_head), -torch.inf)
         size = sizes[states]
         for _ in range(self.steps):
             proposed = self.propose(states, size)
@@ -213,17 +180,11 @@ class MCNS(NegativeSampler):
             # Looking up known triples is slow, so only accepted proposals are.
             row, slot = accept.nonzero(as_tuple=True)
             ids, side = proposed[row, slot].unsqueeze(1), corrupt_head[row, slot].unsqueeze(1)
-            accept[row, slot] = ~self.rejected(triples[row], ids, side).squeeze(1)
+            accept[row, slot] = self.unknown(triples[row], ids, side).squeeze(1)
             states = torch.where(accept, proposed, states)
             log_pi = torch.where(accept, new_log_pi, log_pi)
             size = torch.where(accept, new_size, size)
         return states
-
-    def rejected(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Which negatives are known triples that the filter excludes: (b, k) bool."""
-        if self.filter == "none" or self.known is None:
-            return torch.zeros_like(corrupt_head)
-        return ~not_known(self.known, triples, ids, corrupt_head)
 
     def propose(self, states: Tensor, size: Tensor) -> Tensor:
         """Proposals y' for states y with |K(y)| of ``size``: (b, k) each."""
@@ -255,19 +216,8 @@ class MCNS(NegativeSampler):
 def closest(entities: Tensor, pool: int) -> Tensor:
     """The entities nearest to each one, without itself, by ‖x − y‖² = ‖x‖² − 2 (x·y − ½ ‖y‖²).
 
-    Args:
-        entities: (n, d).
-        pool: how many; at most n − 1, or 1 of a single entity.
-
-    Returns:
-        (n, pool) int32, each row in rising order.
-
-    Example:
-        >>> closest(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2)
-        tensor([[1, 2],
-                [0, 2],
-                [0, 1],
-                [1, 2]], dtype=torch.int32)
+    From (n, d): (n, pool) int32, each row in rising order. ``pool`` is at most n − 1, or 1 where
+    n = 1.
     """
     n = len(entities)
     half = 0.5 * entities.square().sum(1)
@@ -279,16 +229,10 @@ def closest(entities: Tensor, pool: int) -> Tensor:
     return found
 
 
-def visited(walks: Callable[[Tensor, int], Tensor], n: int, pool: int) -> Tensor:
+def visited(walks: Walks, n: int, pool: int) -> Tensor:
     """The entities visited by random walks of two steps from each one, without itself.
 
-    Args:
-        walks: as for ``MCNS``.
-        n: number of entities.
-        pool: visits of each; repeated ones add nothing.
-
-    Returns:
-        (n, pool) int32, each row in rising order and padded with n.
+    (n, pool) int32, each row in rising order and padded with n, from ``pool`` visits.
     """
     found = torch.empty(n, pool, dtype=torch.int32)
     for part in torch.arange(n).split(max(1, PART // pool)):
@@ -300,15 +244,7 @@ def visited(walks: Callable[[Tensor, int], Tensor], n: int, pool: int) -> Tensor
 
 
 def within(pools: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
-    """Whether each id occurs in its row of a sorted table, by binary search.
-
-    Args:
-        pools: (n, p) int32, each row in rising order.
-        rows: (...) rows to search.
-        ids: (...) what to search for.
-
-    Returns:
-        (...) bool.
+    """Whether each id occurs in its row of an (n, p) int32 table with rising rows: (...) bool.
 
     Example:
         >>> within(torch.tensor([[1, 3, 4]]).int(), torch.tensor([0, 0]), torch.tensor([3, 2]))

@@ -14,20 +14,7 @@ TILE, WIDE_TILE = (256, 512), (4096, 4096)
 def nearest(embeddings: Tensor, entities: Tensor, exclude: Tensor | None = None) -> Tensor:
     """The entity nearest to each embedding x, by Euclidean distance: argmin_e ‖e‖² − 2⟨x, e⟩.
 
-    Args:
-        embeddings: (q, d).
-        entities: (n, d).
-        exclude: (q, ·) ids that are not candidates.
-
-    Returns:
-        (q,) ids.
-
-    Example:
-        >>> entities = torch.tensor([[0., 0.], [1., 0.], [0., 3.]])
-        >>> nearest(torch.tensor([[.4, 0.], [0., 2.]]), entities)
-        tensor([0, 2])
-        >>> nearest(torch.tensor([[.4, 0.]]), entities, torch.tensor([[0]]))
-        tensor([1])
+    (q,) ids from (q, d) and (n, d); the (q, ·) ids in ``exclude`` are no candidates.
     """
     rows, columns = TILE if embeddings.device.type == "cpu" else WIDE_TILE
     sizes = entities.square().sum(-1, keepdim=True)
@@ -52,17 +39,13 @@ def nearest(embeddings: Tensor, entities: Tensor, exclude: Tensor | None = None)
 
 @torch.no_grad()
 def identify(
-    negatives: Negatives,
-    entities: Tensor,
-    part: slice = slice(None),
-    *,
-    exclude: Tensor | None = None,
+    negatives: Negatives, entities: Tensor, part: slice = slice(None), exclude: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Ids of negatives; of generated ones, that of the nearest entity.
 
     Args:
         negatives: (b, k).
-        entities: (n, d) all entities.
+        entities: (n, d).
         part: a slice of the b triples.
         exclude: (·, k) for each of the slice's negatives, an entity that is not a candidate.
 

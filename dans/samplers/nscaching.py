@@ -14,9 +14,7 @@ from dans.samplers.corruption import (
     Filter,
     Side,
     any_other,
-    not_known,
     positive,
-    relation_sides,
     replaced,
 )
 from dans.samplers.scoring import Scorer, check_entities, score_gap
@@ -56,24 +54,10 @@ class NSCaching(EntitySampler):
 
     Args:
         triples: (f, 3) the training triples. Other queries have no cache, and uniform negatives.
-        update: how a cache is updated.
         temperature: of ``importance``, 1 if not given; ``top`` has none.
         lazy: epochs without updates between two epochs with updates; the first has them. An epoch
             is as many triples as the training split has.
-        side: ``bernoulli`` as in the paper, a fair coin, or always the same side.
         filter: also for the draws, where a cache holds known triples from the start, or is empty.
-
-    Example:
-        >>> entities = torch.eye(4)
-        >>> triples = torch.tensor([[0, 0, 1]])
-        >>> h, t = entities[:1], torch.tensor([[0.0, 0.0, 0.0, 9.0]])
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, h, h, t, h, entities, score_query)
-        >>> given = {"size": 1, "fresh": 50, "side": "tail", "update": "top", "filter": "none"}
-        >>> sampler = NSCaching(2, triples=triples, num_entities=4, num_relations=1, **given)
-        >>> _ = sampler(positives)
-        >>> sampler(positives).ids
-        tensor([[3, 3]])
     """
 
     adaptive: ClassVar[bool] = True
@@ -82,8 +66,6 @@ class NSCaching(EntitySampler):
     cache: Tensor
     #: () training triples so far
     heard: Tensor
-    #: (m,) how often the head is the side replaced
-    head_probability: Tensor
 
     def __init__(
         self,
@@ -116,7 +98,6 @@ class NSCaching(EntitySampler):
         self.size, self.fresh = size, fresh
         self.update: Update = update
         self.lazy = lazy
-        self.bernoulli = side == "bernoulli"
         self.num_triples = max(1, len(triples))
         self.num_entities = num_entities
         self.queries = QueryIndex(triples, num_entities, num_relations)
@@ -126,15 +107,8 @@ class NSCaching(EntitySampler):
             part.copy_(start.masked_fill_(repeats(start), -1))
         self.register_buffer("cache", cache)
         self.register_buffer("heard", torch.zeros((), dtype=torch.int64))
-        self.register_buffer(
-            "head_probability", head_probability(triples, num_relations), persistent=False
-        )
-
-    def sides(self, positives: Positives) -> Tensor:
-        """Which negatives replace the head: (b, k) bool."""
-        if not self.bernoulli:
-            return super().sides(positives)
-        return relation_sides(self.head_probability, positives.triples, self.k)
+        if side == "bernoulli":
+            self.head_probability = head_probability(triples, num_relations)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Ids, uniform over the cache of each query without the true entity; (...)."""
@@ -174,24 +148,18 @@ class NSCaching(EntitySampler):
             self.cache[numbers[part]] = self.updated(scorer, numbers[part], rows, head)
 
     def updated(self, scorer: Scorer, numbers: Tensor, rows: Tensor, head: Tensor) -> Tensor:
-        """The next contents of some caches.
+        """The next contents of the caches of (u,) queries: (u, N₁) ids, −1 for none.
 
-        Args:
-            scorer: of the batch.
-            numbers: (u,) queries.
-            rows: (u,) a triple of the batch with each query.
-            head: (u,) bool, whether it is a head query.
-
-        Returns:
-            (u, N₁) ids, −1 for none.
+        ``rows``, (u,), are triples of the batch with these queries; ``head``, (u,) bool, says which
+        are head queries.
         """
         fresh = torch.randint(self.num_entities, (len(numbers), self.fresh), device=numbers.device)
         candidates = torch.cat((self.cache[numbers], fresh.int()), dim=1).sort(dim=1).values
         excluded = repeats(candidates) | (candidates < 0)
         ids, side = candidates.clamp(min=0).long(), head.unsqueeze(1)
-        if self.filter != "none" and self.known is not None:
+        if self.filter != "none":
             triples = scorer.positives.triples[rows]
-            excluded |= ~not_known(self.known, triples, ids, side.expand_as(ids))
+            excluded |= ~self.unknown(triples, ids, side.expand_as(ids))
         scores = scorer(rows.unsqueeze(1), ids, side)
         if self.update == "importance":
             scores = scores / self.temperature + gumbel(scores)

@@ -10,7 +10,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler, Filter, not_known, positive, relation_sides
+from dans.samplers.corruption import EntitySampler, Filter, positive, relation_sides
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import head_probability
 
@@ -40,8 +40,7 @@ class Choice(NamedTuple):
 class EpochMean(nn.Module):
     """Rewards minus the mean reward of the epoch before, 0 in the first.
 
-    Args:
-        length: rewards in an epoch. It ends with the batch that completes it.
+    An epoch of ``length`` rewards ends with the batch that completes it.
 
     Example:
         >>> baseline = EpochMean(length=2)
@@ -75,12 +74,7 @@ class EpochMean(nn.Module):
 
 
 class Standardised(nn.Module):
-    """Rewards minus their mean, divided by their standard deviation.
-
-    Example:
-        >>> Standardised()(torch.tensor([10.0, 30.0]))
-        tensor([-1.0000,  1.0000])
-    """
+    """Rewards minus their mean, divided by their standard deviation."""
 
     def forward(self, rewards: Tensor) -> Tensor:
         """(b,) → (b,); zeros where all rewards are equal."""
@@ -98,20 +92,12 @@ class Reinforced(EntitySampler):
     gradient of the expected reward (Williams 1992). The first ``pretrain`` updates minimise
     −mean log p_G(e | query) instead, e being the true entity.
 
-    Args:
-        k: negatives per triple, drawn from G with replacement.
-        triples: (f, 3) the training triples, which define an epoch and Bernoulli's probabilities.
-        side: of each negative, and of each triple that G learns from.
-        repeats: updates of G per step of the model.
-        pretrain: updates of G by the softmax loss.
-        baseline: b.
-        l2: λ.
-        filter: unless ``none``, G chooses known triples only where all its candidates are known,
-            and learns nothing from those triples.
+    Negatives are drawn from G with replacement, their ``side`` as that of the triples that G learns
+    from. Unless ``filter`` is ``none``, G chooses known triples only where all its candidates are
+    known, and learns nothing from those triples. G has ``repeats`` updates per step of the model.
     """
 
     adaptive: ClassVar[bool] = True
-    #: (m,) how often the head is the side replaced
     head_probability: Tensor
     #: () updates of G in training
     updates: Tensor
@@ -121,12 +107,12 @@ class Reinforced(EntitySampler):
         k: int,
         *,
         num_entities: int,
-        triples: Tensor,
         num_relations: int,
+        triples: Tensor,
         side: Sides,
-        repeats: int,
-        pretrain: int,
         baseline: Baseline,
+        pretrain: int,
+        repeats: int,
         l2: float,
         filter: Filter,
         known: KnownTriples | None,
@@ -149,7 +135,7 @@ class Reinforced(EntitySampler):
         else:
             fixed = {"coin": 0.5, "head": 1.0, "tail": 0.0}[side]
             probability = torch.full((num_relations,), fixed)
-        self.register_buffer("head_probability", probability, persistent=False)
+        self.head_probability = probability
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         baselines = {"none": nn.Identity, "batch": Standardised}
         self.baseline = EpochMean(len(triples)) if baseline == "epoch" else baselines[baseline]()
@@ -170,10 +156,6 @@ class Reinforced(EntitySampler):
     @abstractmethod
     def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ of one negative of each triple, without gradient: (b,) from (b,) ids."""
-
-    def sides(self, positives: Positives) -> Tensor:
-        """Which negatives replace the head: (b, k) bool."""
-        return relation_sides(self.head_probability, positives.triples, self.k)
 
     @torch.no_grad()
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
@@ -211,7 +193,7 @@ class Reinforced(EntitySampler):
             loss = -choice.log_p.mean()
         else:
             choice = self.choose(triples, side, 1)
-            unknown = self.unknown(triples, choice.ids, side).squeeze(1)
+            unknown = self.unknown(triples, choice.ids, side.unsqueeze(1)).squeeze(1)
             rewards = self.reward(positives, choice.ids.squeeze(1), side)[unknown]
             gains = self.baseline(rewards) * choice.log_p.squeeze(1)[unknown]
             loss = -gains.sum() / max(1, len(gains))
@@ -220,12 +202,6 @@ class Reinforced(EntitySampler):
         if self.l2:
             loss = loss + self.l2 * sum(x.square().mean() for x in choice.decayed)
         return loss
-
-    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Which candidates the filter admits: (q, c) bool from (q, c) ids and (q,) sides."""
-        if self.filter == "none" or self.known is None:
-            return torch.ones_like(ids, dtype=torch.bool)
-        return not_known(self.known, triples, ids, corrupt_head.unsqueeze(1).expand_as(ids))
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
@@ -239,11 +215,6 @@ class Reinforced(EntitySampler):
 
 
 def ends(triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
-    """The uncorrupted and the true entity of each query, (q,) each.
-
-    Example:
-        >>> ends(torch.tensor([[0, 5, 1], [2, 5, 3]]), torch.tensor([True, False]))
-        (tensor([1, 2]), tensor([0, 3]))
-    """
+    """The uncorrupted and the true entity of each query, (q,) each."""
     heads, _, tails = triples.unbind(-1)
     return torch.where(corrupt_head, tails, heads), torch.where(corrupt_head, heads, tails)

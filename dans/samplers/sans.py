@@ -11,10 +11,11 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Side, positive
+from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform
 
-#: All ends of walks, those of some random walks, or of the public program's single long walk.
-Neighbourhood = Literal["hops", "walks", "one_walk"]
+#: All ends of walks, or those of some random walks.
+Neighbourhood = Literal["hops", "walks"]
 
 #: Starts (w,) and a length to walks (w, length + 1), −1 where a walk has ended.
 Walks = Callable[[Tensor, int], Tensor]
@@ -35,37 +36,29 @@ class SANS(EntitySampler):
     - ``hops``: all ends of walks of ``length`` or ``length`` − 1 steps, the entries of
       A^(length − 1)·(A + I) that are not zero. As a walk may return, these are the
       entities within ``length`` hops; but none where e has no neighbour, unless ``length`` is 1.
-    - ``one_walk``: as in the public program, which does not return to e between walks, so that all
-      are one long walk. Its ends leave the neighbourhood, and approach sampling by degree.
 
     Where nothing is left to draw (no neighbour but the entity replaced, or known triples only after
     ``rounds``), any other entity is drawn uniformly. As in the source, N(e) may contain e.
 
     Source: Ahrabian et al. 2020, arXiv:2009.11355, which draws known triples again. The public
-    program changes to uniform draws for good once 2k draws were all known; here that is decided for
-    each negative. The entity replaced is never drawn, and ``limit`` is ours.
+    program does not return to e between walks, which makes them one long walk that leaves the
+    neighbourhood, and changes to uniform draws for good once 2k draws were all known; here that is
+    decided for each negative. The entity replaced is never drawn, and ``limit`` is ours.
 
     Cost: n·walks_per_entity·length steps of walks once, or n rows of the matrix product; O(b·(k +
     log p)) a batch, for p pairs of an entity and a neighbour. State: 8·p bytes, at most 8·n·limit,
     also in checkpoints, because walks depend on the number of threads. On WN18RR with the defaults
-    p is 2.2 million (``hops``: 2.8; ``one_walk``: 23). The constructor takes one number from
+    p is 2.2 million (``hops``: 2.8). The constructor takes one number from
     torch's generator, whatever it draws.
 
     Args:
         triples: (f, 3) the training triples, for ``hops``.
-        walks: draws random walks over those triples; not called for ``hops``.
+        walks: draws random walks over those triples.
         walks_per_entity: 1000 if not given; ``hops`` has none.
         limit: neighbours of one entity at most, a random choice where it has more.
         exclude_uncorrupted: leave e out of N(e), as a model may gain from (e, r, e) alone; see
             ``SelfLoop``.
         rounds: how often to draw again from N(e), and then as often from all entities.
-
-    Example:
-        >>> path = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 0, 4]])
-        >>> sampler = SANS(k=50, triples=path, num_entities=5, walks=lambda starts, length: starts,
-        ...                neighbourhood="hops", side="tail", filter="none")
-        >>> sampler(Positives.of_ids(path[:1], 5)).ids.unique()    # replace 1, from around 0
-        tensor([0, 2])
     """
 
     #: (p,) entity·n + neighbour, rising
@@ -91,22 +84,21 @@ class SANS(EntitySampler):
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
-        one_of("neighbourhood", neighbourhood, ("hops", "walks", "one_walk"))
+        one_of("neighbourhood", neighbourhood, ("hops", "walks"))
         if neighbourhood == "hops" and walks_per_entity is not None:
             raise InputError("walks_per_entity: neighbourhood = hops walks nowhere; leave it out")
         count = 1000 if walks_per_entity is None else walks_per_entity
         for option, value in (("length", length), ("walks_per_entity", count), ("limit", limit)):
             positive(option, value)
         self.num_entities = num_entities
-        self.uniform = Uniform(k, rounds=rounds)
+        self.uniform = Uniform(k, filter=filter, known=known, rounds=rounds)
         seed = int(torch.randint(2**62, ()))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             if neighbourhood == "hops":
                 found = hops(triples, num_entities, length)
             else:
-                reset = neighbourhood == "walks"
-                found = ends_of_walks(walks, num_entities, count, length, reset=reset)
+                found = ends_of_walks(walks, num_entities, count, length)
             parts = [_limited(pairs, num_entities, limit, exclude_uncorrupted) for pairs in found]
         self.register_buffer("pairs", torch.cat(parts), persistent=False)
         self.register_buffer("offsets", self._offsets(), persistent=False)
@@ -120,13 +112,8 @@ class SANS(EntitySampler):
         return torch.cat((self.pairs.new_tensor([self.num_entities]), self.pairs))
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Load the pairs of a checkpoint.
-
-        Raises:
-            InputError: they are of another graph.
-        """
-        n = self.num_entities
-        pairs = state[1:]
+        """Load the pairs of a checkpoint; those of another graph are refused."""
+        n, pairs = self.num_entities, state[1:]
         if state[:1].tolist() != [n] or bool(((pairs < 0) | (pairs >= n * n)).any()):
             raise InputError(
                 f"num_entities: the checkpoint's neighbourhoods are not of {n} entities; "
@@ -138,10 +125,7 @@ class SANS(EntitySampler):
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Neighbours of the uncorrupted entities, the replaced ones skipped."""
         n = self.num_entities
-        if n != len(positives.entities):
-            raise InputError(
-                f"num_entities: neighbourhoods are of {n} entities, not {len(positives.entities)}"
-            )
+        check_entities(positives, n, "neighbourhoods are of")
         elsewhere = self.uniform.draw(positives, rows, corrupt_head)
         if not len(self.pairs):
             return elsewhere
@@ -162,16 +146,11 @@ class SANS(EntitySampler):
         return torch.where(size > 0, self.pairs[at] % n, elsewhere)
 
     def redraw(
-        self,
-        known: KnownTriples,
-        positives: Positives,
-        ids: Tensor,
-        corrupt_head: Tensor,
-        valid: Tensor,
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Draw again from neighbourhoods, then from all entities: ids and valid, (b, k) each."""
-        ids, valid = super().redraw(known, positives, ids, corrupt_head, valid)
-        return self.uniform.redraw(known, positives, ids, corrupt_head, valid)
+        """Draw again from neighbourhoods, then from all entities."""
+        ids, valid = super().redraw(positives, ids, corrupt_head, valid)
+        return self.uniform.redraw(positives, ids, corrupt_head, valid)
 
 
 def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
@@ -202,18 +181,10 @@ def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
         yield torch.from_numpy(pairs).sort().values
 
 
-def ends_of_walks(
-    walks: Walks, n: int, count: int, length: int, *, reset: bool
-) -> Iterator[Tensor]:
-    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs like ``hops`` yields.
-
-    Each walk starts at the entity, or without ``reset`` where the walk before has ended.
-    """
+def ends_of_walks(walks: Walks, n: int, count: int, length: int) -> Iterator[Tensor]:
+    """Ends of ``count`` walks of ``length`` steps from each entity, as pairs as of ``hops``."""
     for entities in torch.arange(n).split(max(1, PART // (count * (length + 1)))):
-        if reset:
-            last = walks(entities.repeat_interleave(count), length)[:, -1].view(-1, count)
-        else:
-            last = walks(entities, count * length)[:, length::length]
+        last = walks(entities.repeat_interleave(count), length)[:, -1].view(-1, count)
         yield (entities.unsqueeze(1) * n + last)[last >= 0].unique()
 
 

@@ -19,19 +19,7 @@ class Scorer:
     queries of the batch are computed once, and looked up; otherwise the candidates' embeddings are
     gathered part by part.
 
-    Args:
-        positives: the batch.
-        expected: about how many candidates will be scored in all.
-
-    Example:
-        >>> entities = torch.eye(3)
-        >>> triples = torch.tensor([[0, 0, 1]])
-        >>> h, t = entities[:1], entities[1:2]
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> positives = Positives(triples, h, h, t, 2 * h, 3 * t, entities, score_query)
-        >>> scorer = Scorer(positives)
-        >>> scorer(torch.tensor([0, 0]), torch.tensor([0, 1]), torch.tensor([False, True]))
-        tensor([2., 3.])
+    ``expected`` says about how many candidates will be scored in all.
     """
 
     def __init__(self, positives: Positives, *, expected: int = 0) -> None:
@@ -43,16 +31,7 @@ class Scorer:
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Scores of candidates; all arguments broadcast.
-
-        Args:
-            rows: (...) the triples of the batch that are corrupted.
-            ids: (...) the entities put in.
-            corrupt_head: (...) bool.
-
-        Returns:
-            (...) scores.
-        """
+        """Scores of the batch's triples ``rows``, corrupted by ids: (...); arguments broadcast."""
         queries = rows + len(self.positives) * corrupt_head.long()
         if self.table is not None:
             return self.table[queries, ids]
@@ -80,14 +59,9 @@ class Scorer:
 
 @torch.no_grad()
 def score_gap(positives: Positives, stored: Tensor) -> float | None:
-    """Mean score of entities stored for the queries of triples, minus that of the triples.
+    """Mean score of what is stored for the queries of triples, minus that of the triples.
 
-    Args:
-        positives: the batch.
-        stored: (b, 2, ·) ids for the tail and the head query, −1 for none.
-
-    Returns:
-        None where nothing is stored.
+    ``stored``: (b, 2, ·) ids, −1 for none; None where nothing is stored.
     """
     rows = torch.arange(len(positives), device=stored.device)
     head = torch.tensor([False, True], device=stored.device).expand(len(positives), 2)
@@ -97,11 +71,7 @@ def score_gap(positives: Positives, stored: Tensor) -> float | None:
 
 
 def check_entities(positives: Positives, num_entities: int, what: str) -> None:
-    """Refuse a batch over another number of entities than a sampler was built for.
-
-    Raises:
-        InputError: the numbers differ; ``what`` begins the sentence.
-    """
+    """Refuse a batch over another number of entities than a sampler's, of which ``what`` speaks."""
     if len(positives.entities) != num_entities:
         raise InputError(
             f"num_entities: {what} {num_entities} entities, not {len(positives.entities)}"

@@ -20,12 +20,6 @@ class SelfLoop(EntitySampler):
         k: negatives per triple. Those of one side are all the same; k sets their weight.
         filter: ``mask`` matters for reflexive relations. There is nothing else to draw, so
             ``resample`` is refused.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1]])
-        >>> SelfLoop(k=2, side="tail")(Positives.of_ids(triples, 2)).triples(triples)
-        tensor([[[0, 0, 0],
-                 [0, 0, 0]]])
     """
 
     filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")

@@ -1,6 +1,7 @@
 """SMiLE-style: uniform negatives, and a contrastive loss between entities of one type."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -48,23 +49,12 @@ class SMiLE(Uniform):
     weights for each projection; derived: 24 bytes an entity, 8 a typed triple.
 
     Args:
-        k: uniform negatives per triple.
         balance: λ. The published program trains with .8; its class has .5.
         negatives: of each kind, for each anchor, at most.
         clusters: types, at most; entities without triples have one more.
         frequent: the share of distinct training triples that a typed triple needs to be in the
             schema. The paper says "frequent" without a number; with .01 nine anchors in ten have
             negatives of both kinds on UMLS, WN18RR and FB15k-237, and with 0 one in ten on UMLS.
-        filter: of the uniform negatives.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
-        >>> smile = SMiLE(dim=2, triples=triples, num_entities=4, num_relations=1)
-        >>> e = torch.eye(4, 2)
-        >>> h, t = e[triples[:, 0]], e[triples[:, 2]]
-        >>> positives = Positives(triples, h, h, t, h, t, e, lambda x, y: (x * y).sum(-1))
-        >>> list(smile.terms(positives))
-        ['contrast']
     """
 
     adaptive: ClassVar[bool] = True
@@ -202,7 +192,10 @@ class SMiLE(Uniform):
             total, count = z[:0].sum(), 0
             width = max(len(self.sizes), self.negatives * z.shape[1])
             parts = list(stretches(len(anchors), width))
-            far = self.far if len(parts) < 2 else self.recomputed_far
+            # Of several parts, intermediate results are computed again for the gradient.
+            far = self.far
+            if len(parts) > 1:
+                far = partial(checkpoint, far, use_reentrant=False, preserve_rng_state=False)
             for part in parts:
                 first, stop, _ = part.indices(len(anchors))
                 mine = (rows >= first) & (rows < stop)
@@ -222,13 +215,6 @@ class SMiLE(Uniform):
         scores = cosines / self.temperature
         return scores.masked_fill(~valid, -torch.inf).logsumexp(-1)
 
-    def recomputed_far(self, *arguments: Tensor) -> Tensor:
-        """``far``, whose intermediate results are computed again for the gradient."""
-        value: Tensor = checkpoint(
-            self.far, *arguments, use_reentrant=False, preserve_rng_state=False
-        )
-        return value
-
     def pairs(self, triples: Tensor) -> Tensor:
         """The distinct pairs of an anchor and one of its P, by anchor: (p, 2) from (b, 3)."""
         frequent = triples[torch.isin(self.typed(triples), self.schema)]
@@ -239,17 +225,14 @@ class SMiLE(Uniform):
     def candidates(
         self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Negatives of anchors.
+        """Negatives of (a,) rising anchors: (a, c) ids, and which are valid; c ≤ ``negatives``.
 
         Args:
             kind: ``inter`` or ``intra``.
-            anchors: (a,) rising.
+            anchors: as above.
             pairs: (p, 2) of these anchors, rising.
             rows: (p,) the index of each pair's anchor.
             start: (a,) in [0, 1), where to start in the list of negatives.
-
-        Returns:
-            (a, c) ids, and (a, c) bool, which are valid; c ≤ ``negatives``.
         """
         # (a, g) the groups that negatives come from.
         groups = torch.zeros(len(anchors), len(self.sizes), dtype=torch.bool, device=rows.device)
@@ -274,12 +257,7 @@ class SMiLE(Uniform):
 
 
 def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:
-    """log Σ e^score within each of a rows: (a,) from (p,) scores and their rows, none empty.
-
-    Example:
-        >>> log_sums(torch.tensor([1., 0., 0.]), torch.tensor([0, 1, 1]), 2)
-        tensor([1.0000, 0.6931])
-    """
+    """log Σ e^score within each of a rows: (a,) from (p,) scores and their rows, none empty."""
     top = scores.new_zeros(a).scatter_reduce(0, rows, scores, "amax", include_self=False).detach()
     sums = scores.new_zeros(a).index_add(0, rows, (scores - top[rows]).exp())
     return sums.log() + top
@@ -294,18 +272,8 @@ def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
     Source: Dhillon & Modha 2001; the initialisation is a deterministic k-means++ (Arthur &
     Vassilvitskii 2007).
 
-    Args:
-        concepts: of n entities.
-        clusters: at most so many; fewer where there are fewer sets.
-        rounds: updates of the centres, at most.
-
     Returns:
-        (n,) types; entities without concepts share a type of their own, the last.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 2], [1, 0, 3], [0, 0, 3]])
-        >>> clustered(pseudo_types(triples, 5, 1), 10)
-        tensor([0, 0, 1, 1, 2])
+        (n,) types, at most ``clusters``; entities without concepts share a further one, the last.
     """
     s, c = len(concepts.examples), concepts.num_concepts
     rows, columns = concepts.of(concepts.examples)

@@ -28,12 +28,6 @@ class Typed(EntitySampler):
     Args:
         types: a file for ``read_concepts``. An entity without a type is in no domain or range then.
         entity_names: needed by ``types`` alone.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 3]])
-        >>> sampler = Typed(k=50, triples=triples, num_entities=9, num_relations=1, side="tail")
-        >>> sampler(Positives.of_ids(triples[:1], 9)).ids.unique()
-        tensor([2, 3])
     """
 
     def __init__(

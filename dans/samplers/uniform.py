@@ -7,7 +7,8 @@ from dans.data.known_triples import KnownTriples
 from dans.data.query_index import distinct_ends
 from dans.errors import InputError, finite, not_negative
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, Filter, Side, relation_sides, replaced
+from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
+from dans.samplers.scoring import check_entities
 
 
 class Uniform(EntitySampler):
@@ -20,12 +21,6 @@ class Uniform(EntitySampler):
     Args:
         exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
             then be its own negative.
-
-    Example:
-        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> negatives = Uniform(k=3, side="tail")(Positives.of_ids(triples, 4))
-        >>> negatives.ids.shape, bool((negatives.ids == triples[:, 2:]).any())
-        (torch.Size([2, 3]), False)
     """
 
     def __init__(
@@ -72,9 +67,6 @@ class Bernoulli(Uniform):
         tensor([0.7500, 0.5000])
     """
 
-    #: (m,) the probability that the head is replaced
-    head_probability: Tensor
-
     def __init__(
         self,
         k: int = 20,
@@ -87,12 +79,7 @@ class Bernoulli(Uniform):
         rounds: int = 20,
     ) -> None:
         super().__init__(k, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds)
-        probability = head_probability(triples, num_relations)
-        self.register_buffer("head_probability", probability, persistent=False)
-
-    def sides(self, positives: Positives) -> Tensor:
-        """Which negatives replace the head, by the relations' probabilities: (b, k) bool."""
-        return relation_sides(self.head_probability, positives.triples, self.k)
+        self.head_probability = head_probability(triples, num_relations)
 
 
 def head_probability(triples: Tensor, num_relations: int) -> Tensor:
@@ -145,9 +132,8 @@ class Popularity(Uniform):
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities by weight."""
-        totals, n = self.cumulative, len(positives.entities)
-        if n != len(totals):
-            raise InputError(f"num_entities: counts are of {len(totals)} entities, not {n}")
+        totals = self.cumulative
+        check_entities(positives, len(totals), "counts are of")
         uniform = torch.rand(corrupt_head.shape, dtype=totals.dtype, device=corrupt_head.device)
         true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         return by_weight(totals, uniform, true)
@@ -156,12 +142,7 @@ class Popularity(Uniform):
 def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float = 1.0) -> Tensor:
     """The running total of (c(e) + smoothing)^exponent over n entities: (n,) float64.
 
-    Args:
-        mentions: (·,) entities; c counts how often each occurs.
-
-    Raises:
-        InputError: a negative smoothing, a number that is not finite, or fewer than two entities
-            that can be drawn.
+    c(e) counts how often e occurs in ``mentions``, (·,). At least two entities must have weight.
     """
     not_negative("smoothing", smoothing)
     finite("exponent", exponent)
@@ -178,8 +159,8 @@ def by_weight(totals: Tensor, uniform: Tensor, true: Tensor | None = None) -> Te
 
     Args:
         totals: (n,) the running total of the weights.
-        uniform: (...) numbers from [0, 1), each of which becomes an entity.
-        true: (...) entities whose interval of the total is skipped; None skips none.
+        uniform: (...) numbers from [0, 1).
+        true: (...) entities that are left out.
 
     Example:
         >>> by_weight(torch.tensor([1., 2., 4.]), torch.tensor([0., .3, .9]))

@@ -26,7 +26,6 @@ def test_a_mixture_concatenates_negatives(kg: KnowledgeGraph) -> None:
     mixture = Mixture(Uniform(k=3), SelfLoop(k=2))
     negatives = mixture(positives)
     assert mixture.k == 5
-    assert negatives.ids is not None
     assert negatives.valid is None
     assert torch.equal(negatives.embeddings, table[negatives.ids])
     uncorrupted = torch.where(negatives.corrupt_head, kg.train[:, 2:], kg.train[:, :1])
@@ -39,7 +38,6 @@ def test_a_mixture_has_partial_ids_where_some_were_generated(kg: KnowledgeGraph)
     for mixture in (Mixture(Uniform(k=3), inner), Mixture(Mixture(Uniform(k=3)), inner)):
         negatives = mixture(positives)
         ids = negatives.partial_ids
-        assert ids is not None
         assert negatives.ids is None
         assert ids.lt(0).tolist() == [[False] * 3 + [True] * 2 + [False]] * len(positives)
         assert torch.equal(negatives.embeddings[ids >= 0], table[ids[ids >= 0]])
@@ -51,7 +49,6 @@ def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGrap
     positives, _, _ = triples_as_embeddings(kg)
     known = kg.known(("train",))
     negatives = Mixture(SelfLoop(k=2), Uniform(k=20, filter="mask", known=known))(positives)
-    assert negatives.valid is not None
     assert negatives.valid[:, :2].all()
     assert not negatives.valid[:, 2:].all()
 
@@ -93,7 +90,6 @@ def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: Know
     positives, _, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))
     negatives = mixture(positives)
-    assert negatives.weights is not None
     assert negatives.weights[0].tolist() == [1.0, 1.0, 0.5]
     assert mixture.terms(positives).keys() == {"own"}
     with pytest.raises(InputError, match="share a phase name"):

@@ -41,7 +41,7 @@ def test_members_come_out_as_they_went_in(sets: EntitySets, members: torch.Tenso
 
 
 def test_sets_removed_leave_nothing_behind(sets: EntitySets, members: torch.Tensor) -> None:
-    sets.clear()
+    sets.filled = 0
     assert len(sets) == 0
     assert sets.append(members[7:8]).tolist() == [0]
     assert int(sets.size(torch.tensor(0))) == int(members[7].sum())

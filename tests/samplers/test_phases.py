@@ -30,7 +30,6 @@ def test_without_an_adversary_film_returns_to_none(kg: KnowledgeGraph) -> None: 
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film_weight=1.0)
     film = sampler.pathways["entity"].film
-    assert film is not None
     with torch.no_grad():
         for parameter in film.parameters():
             parameter.normal_(std=0.1)
@@ -63,7 +62,6 @@ def test_a_heavy_penalty_gives_the_generator_without_film(kg: KnowledgeGraph) ->
         move(phase, positives, times=100, lr=0.003)
         pathway = sampler.pathways["entity"]
         side = torch.zeros(len(positives), 1, dtype=torch.bool)
-        assert pathway.film is not None
         centres = pathway.centres(positives)
         prior = centres[:, :1]
         adapted = pathway.generator(prior, modulate(pathway.film, centres, side))
@@ -107,7 +105,6 @@ def test_film_learns_from_the_first_step_of_its_generator(kg: KnowledgeGraph) ->
     for name in ("entity", "relation"):
         sampler = seeded()
         film = sampler.pathways[name].film
-        assert film is not None
         before = {key: value.clone() for key, value in film.state_dict().items()}
         move(named(sampler, f"{name}_pathway"), positives)
         moved = {k for k, v in film.state_dict().items() if not torch.equal(v, before[k])}
@@ -200,7 +197,6 @@ def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:
     torch.manual_seed(1)
     side = sampler.coins(positives, 1)
     pathway = sampler.pathways["entity"]
-    assert pathway.film is not None
     modulation = modulate(pathway.film, pathway.centres(positives), side)
     torch.testing.assert_close(values[1] - values[0], 2 * film_penalty(modulation))
 

@@ -26,7 +26,6 @@ def test_a_reflexive_triple_can_be_masked(kg: KnowledgeGraph) -> None:
     known = KnownTriples(reflexive, kg.num_entities, kg.num_relations)
     valid = SelfLoop(k=4, side="tail", filter="mask", known=known)(positives).valid
     same = (kg.train[:, :2] == reflexive[:, :2]).all(1)
-    assert valid is not None
     assert torch.equal(valid, ~same.unsqueeze(1).expand_as(valid))
     assert same.any()
     assert not same.all()

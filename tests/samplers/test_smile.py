@@ -21,7 +21,7 @@ from tests.suites.samplers import DIM, move, triples_as_embeddings
 
 def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
     torch.manual_seed(seed)
-    sampler = build(
+    return build(
         SAMPLERS,
         "smile",
         given=given,
@@ -31,8 +31,6 @@ def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
         num_relations=kg.num_relations,
         known=kg.known(("train",)),
     )
-    assert isinstance(sampler, SMiLE)
-    return sampler
 
 
 def random_graph(n: int = 40, m: int = 3, f: int = 300) -> KnowledgeGraph:
@@ -178,7 +176,6 @@ def test_parts_of_the_anchors_are_one_whole(monkeypatch: pytest.MonkeyPatch) -> 
 def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
     sampler, (positives, table, _) = smile(kg), triples_as_embeddings(kg)
     sampler.terms(positives)["contrast"].backward()
-    assert table.grad is not None
     anchors = sampler.pairs(kg.train)[:, 0].unique()
     assert table.grad[anchors].abs().sum(-1).gt(0).all()
     assert all(parameter.grad is None for parameter in sampler.parameters())
@@ -236,7 +233,6 @@ def test_an_anchor_without_negatives_adds_nothing() -> None:
     term = sampler.terms(positives)["contrast"]
     term.backward()
     assert float(term.detach()) == 0
-    assert table.grad is not None
     assert not table.grad.any()
     move(sampler.phases()[0], positives)
     assert all(parameter.isfinite().all() for parameter in sampler.parameters())
@@ -264,7 +260,6 @@ def test_extreme_temperatures_stay_finite(temperature: float, kg: KnowledgeGraph
 def test_negatives_are_uniform_and_need_no_embeddings(kg: KnowledgeGraph) -> None:
     sampler = smile(kg, k=500, side="tail")
     ids = sampler(Positives.of_ids(kg.train, kg.num_entities)).ids
-    assert ids is not None
     assert not ids.eq(kg.train[:, 2:]).any()
     assert all(len(row.unique()) == kg.num_entities - 1 for row in ids)
 

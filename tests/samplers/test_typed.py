@@ -17,7 +17,7 @@ DRAWS = 20_000
 
 
 def typed(kg: KnowledgeGraph, **given: object) -> Typed:
-    sampler = build(
+    return build(
         SAMPLERS,
         "typed",
         given={"k": DRAWS, **given},
@@ -27,8 +27,6 @@ def typed(kg: KnowledgeGraph, **given: object) -> Typed:
         known=kg.known(("train",)),
         entity_names=kg.entities,
     )
-    assert isinstance(sampler, Typed)
-    return sampler
 
 
 def ranges(kg: KnowledgeGraph) -> dict[tuple[int, str], set[int]]:
@@ -52,7 +50,6 @@ def drawn_evenly(sampler: Typed, triple: list[int], members: set[int], n: int) -
         expected = torch.ones(n)
         expected[true] = 0
     ids = sampler(Positives.of_ids(torch.tensor([triple]), n)).ids
-    assert ids is not None
     if expected.sum() == 1:
         return bool(expected[ids].all())
     return p_value(ids, expected) > 1e-5

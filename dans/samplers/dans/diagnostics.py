@@ -61,12 +61,7 @@ def diagnose(
 
     Neither the random state nor running statistics are moved.
 
-    Args:
-        sampler: of whose k negatives half are drawn for each side of each triple, at least two.
-        pathways: its own, by name.
-        discriminator: its own, against the heads and tails of the triples.
-        positives: (b) triples.
-        known: triples a generated negative may fall on.
+    Of the sampler's k negatives half are drawn for each side of each triple, at least two.
 
     Returns:
         Over all generated negatives:
@@ -146,11 +141,8 @@ def discriminator_numbers(
     logits = {
         name: discriminator.both(embeddings.flatten(0, 1)) for name, embeddings in generated.items()
     }
-    numbers = {
-        "discriminator_auc": share_above(
-            real, torch.cat([adversarial for adversarial, _ in logits.values()])
-        )
-    }
+    generated_logits = torch.cat([adversarial for adversarial, _ in logits.values()])
+    numbers = {"discriminator_auc": share_above(real, generated_logits)}
     if len(generated) < 2:
         return numbers
     if discriminator.auxiliary is not None:

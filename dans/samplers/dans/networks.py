@@ -32,11 +32,6 @@ class FiLM(nn.Module):
     last layers start at zero, so that training starts from the generator without FiLM (A3).
 
     Source: DANS Eq. 7–8; Perez et al. 2018, arXiv:1709.07871.
-
-    Args:
-        dim: d, the width of a condition and of a hidden layer.
-        layers: M, hidden layers to adapt.
-        width: of the nets' own hidden layer.
     """
 
     def __init__(self, dim: int, *, layers: int = 2, width: int = 100) -> None:
@@ -95,16 +90,7 @@ class Generator(nn.Module):
         self.register_buffer("reach", torch.ones(()))
 
     def forward(self, prior: Tensor, modulation: Modulation | None = None) -> Tensor:
-        """Generated negatives from prior draws.
-
-        Args:
-            prior: (b, k, d).
-            modulation: factor and shift of each hidden layer, broadcasting to (b, k, d); None is
-                the generator without FiLM.
-
-        Returns:
-            (b, k, d).
-        """
+        """Generated negatives from prior draws, (b, k, d) each; None is without FiLM."""
         x = prior
         for m, (linear, norm) in enumerate(zip(self.hidden, self.norms, strict=True)):
             x = F.leaky_relu(norm(linear(x)), SLOPE)
@@ -128,13 +114,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Is an embedding an entity's, and if not, which pathway generated it?
 
-    A shared trunk d → 50 → 32 and a head for each of the two. It sees no condition.
-
-    Source: DANS Eq. 9–10.
-
-    Args:
-        dim: d.
-        auxiliary: has it the head that tells the pathways apart?
+    A shared trunk d → 50 → 32 and a head for each of the two, the second with ``auxiliary`` alone.
+    It sees no condition. Source: DANS Eq. 9–10.
     """
 
     def __init__(self, dim: int, *, auxiliary: bool = True) -> None:

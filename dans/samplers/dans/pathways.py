@@ -17,34 +17,16 @@ SAMPLED = 2048
 
 
 def pick(pairs: Tensor, corrupt_head: Tensor) -> Tensor:
-    """Take for each generated negative what belongs to its side.
-
-    Args:
-        pairs: (b, 2, ·), for generated negatives that replace the tail and for those that replace
-            the head.
-        corrupt_head: (b, k) bool.
-
-    Returns:
-        (b, k, ·).
-    """
+    """Choose by (b, k) sides from (b, 2, ·), of replaced tails and of replaced heads: (b, k, ·)."""
     return torch.where(corrupt_head.unsqueeze(-1), pairs[:, 1:], pairs[:, :1])
 
 
 def modulate(film: nn.Module, conditions: Tensor, corrupt_head: Tensor) -> Modulation:
-    """Factor and shift of each hidden layer for each generated negative, (b, k, d) each.
-
-    Args:
-        film: conditions to factors and shifts.
-        conditions: (b, 2, d), as in ``pick``.
-        corrupt_head: (b, k) bool.
-    """
+    """(b, k, d) factor and shift of each hidden layer for (b, 2, d) conditions, (b, k) sides."""
     if corrupt_head.shape[1] == 1:
         return list(film(pick(conditions, corrupt_head)))
     # Both conditions of a triple once, rather than one of them for each of its k negatives.
-    return [
-        (pick(factor, corrupt_head), pick(shift, corrupt_head))
-        for factor, shift in film(conditions)
-    ]
+    return [(pick(a, corrupt_head), pick(b, corrupt_head)) for a, b in film(conditions)]
 
 
 class Pathway(nn.Module, ABC):
@@ -54,11 +36,7 @@ class Pathway(nn.Module, ABC):
 
     Source: DANS Eq. 4–8.
 
-    Args:
-        generator: G.
-        film: what adapts it; None is the ablation without.
-        noise: s, or κ of s = κ·std(e) (A6).
-        noise_scale: ``absolute`` for the one, ``relative`` for the other.
+    ``noise`` is s, or κ of s = κ·std(e) (A6). Without ``film`` it is the ablation.
     """
 
     def __init__(
@@ -97,7 +75,7 @@ class EntityPathway(Pathway):
     """Starts from the uncorrupted entity: h for a tail query, t for a head query (Eq. 4)."""
 
     def centres(self, positives: Positives) -> Tensor:
-        """The uncorrupted entities h and t, (b, 2, d)."""
+        """The triples' heads and tails: (b, 2, d)."""
         return torch.stack((positives.h, positives.t), dim=1)
 
 
@@ -108,5 +86,5 @@ class RelationPathway(Pathway):
     """
 
     def centres(self, positives: Positives) -> Tensor:
-        """The query embeddings of (h, r, ?) and (?, r, t), (b, 2, d)."""
+        """The decoder's tail and head queries: (b, 2, d)."""
         return torch.stack((positives.tail_query, positives.head_query), dim=1)

@@ -1,6 +1,5 @@
 """DANS: negatives that are generated, diverse and adversarial (arXiv:2410.07592)."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
@@ -67,15 +66,14 @@ class DANS(NegativeSampler):
         dim: d.
         k: generated negatives of each pathway, so 2k negatives per triple. Each has a fair coin for
             its side; where it replaces the head it is made from the tail.
-        noise: s, the standard deviation of a draw, or κ of s = κ·std(e) (A6).
-        noise_scale: ``absolute`` for the one, ``relative`` for the other.
+        noise: s, the standard deviation of a draw, or κ of s = κ·std(e) if ``noise_scale`` is
+            ``relative`` (A6).
         film: ``residual``, α = 1 + a net (A3); ``none``, the ablation G_ER.
         film_weight: λ; no effect without FiLM.
         output: of a generator (A7): ``scaled_tanh`` follows the range of the entities;
             ``residual`` is the draw plus a last layer that starts near zero, and generators and
             discriminator start with orthogonal weights.
         generator_repeats: updates of each generator per step (A11).
-        discriminator_repeats: updates of the discriminator per step.
         pathways: ``both``; ``entity`` or ``relation`` alone, with 2k generated negatives, and no
             pathways for the discriminator to tell apart.
         decode: ``vector`` offers the generated negatives; ``nearest`` the entity nearest to each,
@@ -84,9 +82,6 @@ class DANS(NegativeSampler):
         filter: ``mask`` marks known triples invalid; needs ids.
         known: the triples to filter by; ``diagnose`` counts them too.
         r1: γ, the weight of a gradient penalty at entities, on the discriminator.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or a filter without ids.
 
     Example:
         >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
@@ -122,7 +117,26 @@ class DANS(NegativeSampler):
         known: KnownTriples | None = None,
         r1: float = 0.0,
     ) -> None:
-        check(dict(locals()))
+        for option, value, accepted in (
+            ("noise_scale", noise_scale, NoiseScale),
+            ("film", film, Film),
+            ("output", output, Output),
+            ("pathways", pathways, Pathways),
+            ("decode", decode, Decode),
+            ("filter", filter, Mask),
+        ):
+            one_of(option, value, get_args(accepted))
+        counts = {"dim": dim, "k": k, "generator_repeats": generator_repeats}
+        counts["discriminator_repeats"] = discriminator_repeats
+        for option, count in counts.items():
+            positive(option, count)
+        for option, number in (("noise", noise), ("film_weight", film_weight), ("r1", r1)):
+            not_negative(option, number)
+        if filter == "mask" and decode == "vector":
+            raise InputError(
+                "filter: generated embeddings have no ids; decode = nearest gives them"
+            )
+        requires_known(filter, known)
         super().__init__()
         self.k = 2 * k
         self.film_weight = film_weight
@@ -203,22 +217,14 @@ class DANS(NegativeSampler):
 
     def phases(self) -> tuple[Phase, ...]:
         """One for each pathway, then the discriminator's."""
-        generators = (
-            Phase(
-                f"{name}_pathway",
-                tuple(pathway.parameters()),
-                partial(self.generator_loss, name),
-                self.generator_repeats,
-            )
-            for name, pathway in self.pathways.items()
-        )
-        discriminator = Phase(
-            "discriminator",
-            tuple(self.discriminator.parameters()),
-            self.discriminator_loss,
-            self.discriminator_repeats,
-        )
-        return (*generators, discriminator)
+        phases = []
+        for name, pathway in self.pathways.items():
+            loss = partial(self.generator_loss, name)
+            parameters = tuple(pathway.parameters())
+            phases.append(Phase(f"{name}_pathway", parameters, loss, self.generator_repeats))
+        parameters = tuple(self.discriminator.parameters())
+        repeats = self.discriminator_repeats
+        return (*phases, Phase("discriminator", parameters, self.discriminator_loss, repeats))
 
     @property
     def pathways(self) -> dict[str, Pathway]:
@@ -237,7 +243,7 @@ class DANS(NegativeSampler):
         }
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """Diversity, norms and AUC of the generated negatives; keys in ``diagnostics.diagnose``."""
+        """The numbers that ``dans.samplers.dans.diagnostics.diagnose`` documents."""
         return diagnose(self, self.pathways, self.discriminator, positives, known=self.known)
 
     def _load_from_state_dict(
@@ -246,37 +252,3 @@ class DANS(NegativeSampler):
         # 0.1 counted the steps of a warm-up, which nobody had.
         state_dict.pop(f"{prefix}steps", None)
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
-
-
-#: What each named choice accepts.
-CHOICES: dict[str, Any] = {
-    "noise_scale": NoiseScale,
-    "film": Film,
-    "output": Output,
-    "pathways": Pathways,
-    "decode": Decode,
-    "filter": Mask,
-}
-
-
-def check(given: Mapping[str, Any]) -> None:
-    """Check the options of ``DANS`` one by one, and those that exclude each other.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or a filter without ids.
-
-    Example:
-        >>> check({"k": 0})
-        Traceback (most recent call last):
-        dans.errors.InputError: k: must be at least 1, got 0
-    """
-    for option, value in given.items():
-        if option in CHOICES:
-            one_of(option, value, get_args(CHOICES[option]))
-        elif option in ("dim", "k", "generator_repeats", "discriminator_repeats"):
-            positive(option, value)
-        elif option in ("noise", "film_weight", "r1"):
-            not_negative(option, value)
-    if given.get("filter") == "mask" and given.get("decode") == "vector":
-        raise InputError("filter: generated embeddings have no ids; decode = nearest gives them")
-    requires_known(given.get("filter", "none"), given.get("known"))

@@ -55,7 +55,6 @@ def fixed(
     """The diagnosis where the entity pathway offers what a function of triples and sides says."""
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(known=kg.known(), **given)
-    assert sampler.entity_pathway is not None
 
     def forward(triples: Positives, side: Tensor) -> tuple[Tensor, None]:
         embeddings: Tensor = generated(triples, side.unsqueeze(-1))

@@ -16,8 +16,6 @@ from tests.suites.samplers import DIM, move, named, seeded, triples_as_embedding
 def test_the_pathways_start_from_the_kept_entity_and_from_the_query(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg, "complex")
     sampler = seeded()
-    assert sampler.entity_pathway is not None
-    assert sampler.relation_pathway is not None
     entity, relation = (pathway.centres(positives) for pathway in sampler.pathways.values())
     assert torch.equal(entity, torch.stack((positives.h, positives.t), 1))
     assert torch.equal(relation, torch.stack((positives.tail_query, positives.head_query), 1))
@@ -34,7 +32,6 @@ def test_one_negative_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) ->
     sampler = seeded()
     move(named(sampler, "entity_pathway"), positives, times=3)
     pathway, side = sampler.pathways["entity"], torch.rand(len(positives), 4) < 0.5
-    assert pathway.film is not None
     centres = pathway.centres(positives)
     many = modulate(pathway.film, centres, side)
     for j in range(4):

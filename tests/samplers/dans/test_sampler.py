@@ -131,7 +131,6 @@ def test_generated_negatives_push_no_entity_away(
     of_tails = torch.autograd.grad(scores[~side].sum(), [h, t], allow_unused=True)
     for replaced, kept in ((of_heads[0], of_heads[1]), (of_tails[1], of_tails[0])):
         assert replaced is None or not replaced.any()
-        assert kept is not None
         assert kept.any()
 
 
@@ -143,7 +142,6 @@ def test_snapped_negatives_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
         torch.manual_seed(1)
         drawn.append(sampler(positives))
     distances = torch.cdist(drawn[0].embeddings, table.detach())
-    assert drawn[1].ids is not None
     assert torch.equal(drawn[1].ids, distances.argmin(-1))
     assert torch.equal(drawn[1].embeddings, table[drawn[1].ids])
 
@@ -151,7 +149,6 @@ def test_snapped_negatives_are_the_nearest_entities(kg: KnowledgeGraph) -> None:
 def test_snapped_to_others_they_are_neither_kept_nor_true(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     ids = seeded(decode="nearest_other", output="residual")(positives).ids
-    assert ids is not None
     assert not (ids.unsqueeze(-1) == kg.train[:, None, [0, 2]]).any()
 
 
@@ -160,7 +157,6 @@ def test_snapped_negatives_that_are_known_triples_can_be_masked(kg: KnowledgeGra
     known = kg.known()
     given = {"decode": "nearest", "output": "residual", "noise": 2.0, "k": 20}
     negatives = seeded(filter="mask", known=known, **given)(positives)
-    assert negatives.valid is not None
     assert torch.equal(~negatives.valid, known.is_known(negatives.triples(kg.train)))
     assert not negatives.valid.all()
 
