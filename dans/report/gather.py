@@ -17,7 +17,7 @@ from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
 from dans.report.curves import Chart, charts, number, recorded
-from dans.report.embedding_plot import Drawn, EmbeddingPlot, draw, embedding_plot, measured
+from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate import budget_of, classify, fit, has_both, kept_or_fitted, report_name
@@ -134,27 +134,28 @@ def gather(
         paths = ", ".join(str(folders[i]) for i in missing_report)
         log.warning("%s: not evaluated on test yet; every run is ranked on valid", paths)
     split = split or ("valid" if missing_report else "test")
-    summaries, every, drawn = [], [], []
+    runs, every = [], []
     names = short_names(folders)
     for i, (folder, trained) in enumerate(_loaded(folders, which)):
-        summary, ranks = summarise(folder, trained, split=split, which=which)
-        groups = draw(trained, triples=triples)
-        plot = (
-            groups if isinstance(groups, str) else embedding_plot(trained, groups, triples=triples)
-        )
+        run, ranks = summarise(folder, trained, split=split, which=which)
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
-        summary = replace(summary, letter=LETTERS[i], name=names[i], seconds=seconds)
-        summaries.append(replace(summary, embedding_plot=plot))
+        plot = embedding_plot(trained, triples=triples)
+        run = replace(run, letter=LETTERS[i], name=names[i], seconds=seconds)
+        runs.append(replace(run, embedding_plot=plot))
         every.append(ranks)
-        drawn.append(groups)
-    runs = _with_numbers(summaries, drawn)
+    plots = [run.embedding_plot for run in runs if not isinstance(run.embedding_plot, str)]
+    numbered = iter(measured(plots))
+    runs = [
+        run if isinstance(run.embedding_plot, str) else replace(run, embedding_plot=next(numbered))
+        for run in runs
+    ]
     kg = trained.kg
     return Page(
         split=split,
         which=which,
         unevaluated=tuple(LETTERS[i] for i in missing_report),
         data=DataSet.of(kg),
-        runs=runs,
+        runs=tuple(runs),
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
@@ -189,24 +190,6 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
             )
         digest = trained.kg.digest
         yield folder, trained
-
-
-def _with_numbers(
-    runs: Sequence[RunSummary], drawn: Sequence[Drawn | str]
-) -> tuple[RunSummary, ...]:
-    """Add their numbers to the embedding plots, ``measured`` on all runs together."""
-    plotted = [
-        groups
-        for run, groups in zip(runs, drawn, strict=True)
-        if isinstance(run.embedding_plot, EmbeddingPlot) and not isinstance(groups, str)
-    ]
-    numbers = iter(measured(plotted))
-    return tuple(
-        replace(run, embedding_plot=replace(run.embedding_plot, numbers=next(numbers)))
-        if isinstance(run.embedding_plot, EmbeddingPlot)
-        else run
-        for run in runs
-    )
 
 
 def summarise(

@@ -49,11 +49,7 @@ SHAPES = (
 class Group:
     """A curve, or the points of one origin in the embedding plot.
 
-    Args:
-        name: in the legend; empty for a curve that stands alone.
-        style: the number of its colour and shape.
-        marks: (x, y) of each mark.
-        path: the ``points`` of a curve's SVG polyline.
+    ``marks`` are (x, y) each, ``path`` the ``points`` of a curve's SVG polyline.
     """
 
     name: str
@@ -138,9 +134,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
     """The style of each curve of a chart, by run or by side or pathway, whichever is distinct.
 
-    Args:
-        curves: of one chart.
-        several: whether the page has several runs.
+    Of a page with several runs, a curve of a whole run takes the style of its run.
     """
     known = {**ORIGINS, **SIDES}
     by_part = [known.get(curve.part, 2) for curve in curves]
@@ -150,6 +144,23 @@ def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
         if len(set(styles)) == len(styles):
             return tuple(styles)
     return tuple(i % STYLES for i in range(len(curves)))
+
+
+def curve_chart(
+    key: str,
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    across: str,
+    drawn: Sequence[Curve] = (),
+    note: str = "",
+    names: Sequence[str] = (),
+    styles: Sequence[int] = (),
+    diagonal: bool = False,
+) -> Figure:
+    """A line chart with the table behind it; of the curves, or of those ``drawn`` instead."""
+    drawing = lines(drawn or curves, across=across, names=names, styles=styles, diagonal=diagonal)
+    return Figure(key, title, drawing, note, numbers(title, curves, across, names))
 
 
 def lines(
@@ -213,14 +224,7 @@ def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[st
 
 @dataclass(frozen=True)
 class Frame:
-    """The axes of a line chart.
-
-    Args:
-        places: ticks of the horizontal axis.
-        levels: ticks of the vertical axis, which ends at the first and the last.
-        start: the value at the left.
-        end: the value at the right.
-    """
+    """The axes of a line chart: ticks of both, and the values at the left and right ends."""
 
     places: Sequence[float]
     levels: Sequence[float]
@@ -282,8 +286,8 @@ def _stops(curves: Sequence[Curve], frame: Frame, across: str, names: Sequence[s
 
 
 def _short(value: float) -> str:
-    whole = value == int(value) and abs(value) < 1e7
-    return (f"{value:,.0f}" if whole else f"{value:.4g}").replace("-", "−")
+    plain = value == int(value) and abs(value) < 1e7
+    return (f"{value:,.0f}" if plain else f"{value:.4g}").replace("-", "−")
 
 
 def scatter(plot: EmbeddingPlot) -> Drawing:

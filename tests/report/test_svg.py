@@ -102,7 +102,7 @@ def test_a_run_keeps_its_style_and_a_pathway_its_own() -> None:
 
 
 def plot(points: dict[str, tuple[Point, ...]]) -> EmbeddingPlot:
-    return EmbeddingPlot("r", 1, 1, points, {name: len(of) for name, of in points.items()}, {})
+    return EmbeddingPlot("r", 1, 1, points, {}, {})
 
 
 def test_points_of_an_embedding_plot_lie_within_and_say_their_names() -> None:
