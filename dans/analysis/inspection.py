@@ -92,12 +92,7 @@ def compare_samplers(
 def compare_without_model(
     data: str, given: Sequence[str], *, triples: int = 1000
 ) -> dict[str, Inspection]:
-    """Statistics of samplers that need no model, on triples alone.
-
-    Args:
-        data: a data set, or a folder.
-        given: the samplers, as ``dans.config.recipes.component`` reads them.
-        triples: training triples to draw negatives for.
+    """Statistics of samplers that need no model, on the triples of a data set or folder.
 
     Raises:
         InputError: no such data, no sampler, one that cannot be built, or one that needs a model.

@@ -29,21 +29,29 @@ PAIRED = 64
 #: Entities, evenly spaced, between which distances are taken.
 ENTITIES = 1000
 
+#: Lines below a table; the last two where embeddings were generated.
+NOTES = [
+    "draws/s leave out what a sampler does in training alone, such as the renewal of",
+    "  caches or the updates of its phases",
+    "* generated embeddings: the nearest entity stands for each in false negatives,",
+    "  distinct and coverage",
+]
+
 #: Margins kept for a picture, evenly spaced over the sorted ones.
 MARGINS = 10_000
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Negatives of f triples, on the CPU.
+    """Negatives of f triples, (f, k) each, on the CPU.
 
     Args:
         triples: (f, 3).
-        ids: (f, k) the entities drawn, or those nearest to generated embeddings.
-        corrupt_head: (f, k) bool.
-        valid: (f, k) bool; False where a negative is masked as a known triple.
-        generated: (f, k) bool; True where the embedding is that of no entity.
-        margins: (f, k) score of the negative minus that of its triple; None without a model.
+        ids: the entities drawn, or those nearest to generated embeddings.
+        corrupt_head: whether the head is replaced.
+        valid: False where a negative is masked as a known triple.
+        generated: True where the embedding is that of no entity.
+        margins: score of the negative minus that of its triple; None without a model.
         distance: mean distance between two negatives of one query; None without a model, or where
             no query has two.
         seconds: that the drawing took.
@@ -61,12 +69,10 @@ class Draws:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Statistics of a sampler.
+    """Statistics of a sampler, by name; see ``inspect``.
 
-    Args:
-        numbers: by name; see ``inspect``.
-        margins: (p,) scores of negatives minus those of their triples, ascending; empty without a
-            model.
+    ``margins`` are scores of negatives minus those of their triples, ascending; empty without a
+    model.
     """
 
     numbers: dict[str, Any]
@@ -168,6 +174,7 @@ def warm_up(
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
     margins = None if draws.margins is None else draws.margins[draws.valid]
     scale = diversity(evenly(entities, ENTITIES))
+    spread = draws.distance / scale if draws.distance is not None and scale else None
     numbers = {
         "negatives": draws.ids.numel(),
         "masked": float((~draws.valid).double().mean()),
@@ -175,9 +182,7 @@ def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
         "false_negatives": false_negatives(kg, draws),
         "harder": None if margins is None else _share(margins > 0),
         "score_gap": float(margins.mean()) if margins is not None and len(margins) else None,
-        "diversity_within_query": draws.distance / scale
-        if draws.distance is not None and scale
-        else None,
+        "diversity_within_query": spread,
         "distinct": distinct(draws),
         "coverage": len(draws.ids[draws.valid].unique()) / kg.num_entities,
         "draws_per_second": draws.ids.numel() / max(draws.seconds, 1e-9),
@@ -245,11 +250,9 @@ def distinct(draws: Draws) -> float:
 
 
 def distances_within(negatives: Negatives, valid: Tensor) -> tuple[float, int]:
-    """Sum and number of the distances between negatives of one query.
+    """Sum and number of the distances between ``valid`` negatives of one query.
 
-    Args:
-        negatives: k for each of b triples, of which at most ``PAIRED`` are compared.
-        valid: (b, k) bool; others are left out.
+    At most ``PAIRED`` negatives of a triple are compared.
     """
     columns = evenly(torch.arange(valid.shape[1], device=valid.device), PAIRED)
     embeddings, side, counts = (
@@ -300,11 +303,5 @@ def table(found: Mapping[str, Inspection]) -> list[str]:
             f"{n['draws_per_second']:.2g}",
         ]
         lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
-    lines.append("draws/s leave out what a sampler does in training alone, such as the renewal of")
-    lines.append("  caches or the updates of its phases")
-    if any(marks.values()):
-        lines.append(
-            "* generated embeddings: the nearest entity stands for each in false negatives,"
-        )
-        lines.append("  distinct and coverage")
-    return lines
+    lines += NOTES[:2]
+    return lines + NOTES[2:] if any(marks.values()) else lines

@@ -30,12 +30,12 @@ class Results:
     """The test reports of one recipe, by seed.
 
     Args:
-        best: the checkpoint best on validation; seed to metrics of both sides.
-        last: the last checkpoint, likewise; empty where it was not evaluated.
-        seconds: training time by seed.
-        sampler: by seed, the sampler's ``STATISTICS``; empty where it was not inspected.
-        classified: by seed, the metrics of classification, with a dot between the parts of a name,
-            as in ``platt.nll``; empty without labelled lines.
+        best: metrics of both sides, of the checkpoint best on validation.
+        last: likewise of the last checkpoint; empty where it was not evaluated.
+        seconds: training time.
+        sampler: its ``STATISTICS``; empty where it was not inspected.
+        classified: metrics of classification, with a dot between the parts of a name, as in
+            ``platt.nll``; empty without labelled lines.
     """
 
     best: Mapping[int, Mapping[str, float]]
@@ -62,15 +62,11 @@ class Results:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences, with its standard error and a t-test.
+    """The mean of ``count`` paired differences, above 0 where the first is better.
 
-    Args:
-        mean: of the differences; above 0, the first is better.
-        error: its standard error; 0 where all differences are equal.
-        p: of a two-sided paired t-test; nan with fewer than two pairs.
-        low: lower end of the 95 % interval of the mean; None where the error is 0.
-        high: upper end, likewise.
-        count: how many pairs.
+    ``error`` is its standard error. ``p``, of a two-sided paired t-test, is nan with fewer than two
+    pairs; ``low`` and ``high``, the 95 % interval of the mean, are None where all differences are
+    equal.
     """
 
     mean: float
@@ -82,13 +78,7 @@ class Difference:
 
 
 def paired_test(differences: Sequence[float]) -> Difference:
-    """Student's t-test of paired differences, at least one, against 0.
-
-    Example:
-        >>> found = paired_test([1.0, 0.0, 0.2])
-        >>> round(found.mean, 3), round(found.p, 3), round(found.low, 3), round(found.high, 3)
-        (0.4, 0.321, -0.914, 1.714)
-    """
+    """Student's t-test of paired differences, at least one, against 0."""
     mean, deviation = mean_and_deviation(differences)
     error, count = deviation / math.sqrt(len(differences)), len(differences)
     if not error:
@@ -174,17 +164,16 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) -> Difference:
+def compare(ours: Results, theirs: Results, metric: str) -> Difference:
     """The paired difference of a metric over the seeds that both recipes have.
 
     Raises:
         InputError: they share no seed.
     """
-    a, b = (side.last if last else side.best for side in (ours, theirs))
-    seeds = sorted(a.keys() & b.keys())
+    seeds = sorted(ours.best.keys() & theirs.best.keys())
     if not seeds:
         raise InputError("no seed in common; train and evaluate both with the same seeds")
-    return paired_test([a[seed][metric] - b[seed][metric] for seed in seeds])
+    return paired_test([ours.best[seed][metric] - theirs.best[seed][metric] for seed in seeds])
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
@@ -239,13 +228,9 @@ def markdown(
 ) -> str:
     """A Markdown table with a row for each recipe, of the checkpoints best on validation.
 
-    Columns: metrics, MRR of the last checkpoint, ``STATISTICS`` where samplers were inspected, and
-    the difference of the MRR to a reference.
-
-    Args:
-        results: by recipe.
-        reference: the recipe that others are compared with, in the first row.
-        expected: by recipe, the ``value`` of a ``metric`` and its ``tolerance``; None: no column.
+    Columns: metrics, MRR of the last checkpoint, ``STATISTICS`` where samplers were inspected, the
+    difference of the MRR to a reference, whose row is the first, and whether the ``value`` of a
+    ``metric`` is within the ``tolerance`` that is expected of a recipe.
 
     Raises:
         InputError: no recipe is called like the reference.
@@ -283,15 +268,9 @@ def across(
 ) -> str:
     """A Markdown table of MRR with a row for each sampler and a column for each base.
 
-    A recipe is called ``<column>-<row>``; the longest column that fits counts. An arrow marks
-    differences to the reference, paired by seed, with p < .05. The sampler's statistics are those
-    of the first column.
-
-    Args:
-        results: by recipe.
-        columns: prefixes of recipe names, such as ``umls-distmult``.
-        reference: the row that others are compared with, which comes first.
-        unnamed: the row of a recipe whose name is its column's.
+    A recipe is called ``<column>-<row>``, where the longest column that fits counts; one named like
+    its column is in the row ``unnamed``. The reference is the first row; an arrow marks differences
+    to it, paired by seed, with p < .05. The sampler's statistics are those of the first column.
 
     Raises:
         InputError: a column has no recipe for the reference.
@@ -306,8 +285,8 @@ def across(
         if reference not in cells[column]:
             known = ", ".join(sorted(cells[column])) or "none"
             raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
-    rows = sorted({row for rows in cells.values() for row in rows})
-    rows.sort(key=lambda row: row != reference)
+    every = {row for rows in cells.values() for row in rows}
+    rows = sorted(every, key=lambda row: (row != reference, row))
     of_first = cells[columns[0]]
     shown_statistics = _known_statistics(of_first)
     head = ["sampler", *(f"MRR, {column}" for column in columns)]
@@ -333,13 +312,6 @@ def beside(
 
     Raises:
         InputError: no recipe has a metric.
-
-    Example:
-        >>> result = Results({0: {"mrr": 0.45}}, {}, {0: 9.0})
-        >>> print(beside({"ours": result}, ["mrr"], {"ours": {"mrr": 0.438}}))
-        | recipe | mrr | seeds | s |
-        |---|---:|---:|---:|
-        | ours | .450 (.438) | 1 | 9 |
     """
     for metric in metrics:
         if not any(result.numbers(metric) for result in results.values()):
@@ -375,12 +347,11 @@ def _known_statistics(results: Mapping[str, Results]) -> list[str]:
 def _compared(ours: Results, theirs: Results) -> str:
     """An MRR, with an arrow where it differs from another with p < .05."""
     text = cell(ours.values("mrr"))
-    if not ours.best.keys() & theirs.best.keys():
-        return text
-    difference = compare(ours, theirs, "mrr")
-    if not difference.p < 0.05:
-        return text
-    return f"{text} {'↑' if difference.mean > 0 else '↓'}"
+    if ours.best.keys() & theirs.best.keys():
+        difference = compare(ours, theirs, "mrr")
+        if difference.p < 0.05:
+            return f"{text} {'↑' if difference.mean > 0 else '↓'}"
+    return text
 
 
 def _statistic(name: str, values: Sequence[float]) -> str:

@@ -36,20 +36,10 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Page:
-    """Everything a report shows.
+    """Everything a report shows: what was ranked, the runs, metrics by group, and charts.
 
-    Args:
-        split: whose triples were ranked.
-        which: the checkpoints that ranked them, best or last.
-        unevaluated: letters of the runs without a saved report of test.
-        data: audit of the data set.
-        runs: one or several, trained on the same data set.
-        classes: metrics by class of relation.
-        degrees: metrics by degree of the answer.
-        relations: metrics by relation.
-        pairs: differences of every later run to the first, by its letter.
-        seeds: differences of recipes over several seeds.
-        charts: learning curves, by group.
+    ``unevaluated`` are the letters of the runs without a saved report of test, ``pairs`` the
+    differences of every later run to the first, and ``seeds`` those of recipes over seeds.
     """
 
     split: Split
@@ -74,10 +64,10 @@ class RunSummary:
         name: the shortest end of its path that no other run of the page has.
         step: of the checkpoint.
         report: metrics and protocol.
-        agrees: False where the saved report has other metrics.
+        agrees: whether the saved report has the same metrics.
         agreement: the same in a sentence.
         seconds: of training, up to the last validation.
-        parameters: number of trainable parameters.
+        parameters: how many are trainable.
         config: options.
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
@@ -107,11 +97,7 @@ class RunSummary:
 
 
 def gather(
-    folders: Sequence[Path],
-    *,
-    split: Split | None = None,
-    which: Which = "best",
-    triples: int = 60,
+    folders: Sequence[Path], *, split: Split | None = None, which: Which = "best", triples: int = 60
 ) -> Page:
     """Load runs, rank a split by each, and collect what a report shows.
 
@@ -207,6 +193,7 @@ def summarise(
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
     candidates, searched = missing(predictor, ranks.triples)
     labelled = has_both(kg, split)
+    at = "environment.json"
     summary = RunSummary(
         letter=LETTERS[0],
         name=short_names([folder])[0],
@@ -217,7 +204,7 @@ def summarise(
         seconds=0.0,
         parameters=sum(p.numel() for p in trained.model.parameters()),
         config=trained.config.plain(),
-        environment=environment(folder),
+        environment=RunFolder(folder).read_json(at) if (folder / at).exists() else {},
         embedding_plot="",
         worst=worst(predictor, ranks),
         missing=candidates,
@@ -248,12 +235,6 @@ def compared(
     if before.get("protocol") != now["protocol"]:
         return False, f"{name} was made by another protocol: {shown(before.get('protocol'))}."
     return True, f"Ranked anew for this page, and equal to {name}."
-
-
-def environment(folder: Path) -> dict[str, Any]:
-    """The recorded environment of a run; empty where there is none."""
-    name = "environment.json"
-    return RunFolder(folder).read_json(name) if (folder / name).exists() else {}
 
 
 def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:

@@ -21,7 +21,6 @@ from dans.report.embedding_plot import EmbeddingPlot
 from dans.report.gather import Page, RunSummary
 from dans.report.mistakes import QUERIES, SAME
 from dans.report.svg import LONGEST, MARGINS, SHAPES, SIZE, Figure, curve_chart, scatter, styles_of
-from dans.training.files import write_atomically
 
 #: Relations listed at the most.
 RELATIONS = 250
@@ -249,9 +248,3 @@ def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not out.parent.is_dir():
         raise InputError(f"--out: expected a folder that is there, got {out.parent}")
     return out
-
-
-def write(path: Path, page: str) -> Path:
-    """Write a page atomically; the path."""
-    write_atomically(path, page.encode("utf-8"))
-    return path

@@ -24,11 +24,8 @@ LONGEST, ROWS = 160, 40
 
 #: Number of styles; ``templates/page.css`` has their colours and ``SHAPES`` their marks.
 STYLES = 8
-
-#: The styles of origins; other samplers take the remaining ones.
+#: The styles of origins, where other samplers take the remaining ones; of runs, and of sides.
 ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
-
-#: The styles of runs, and of sides.
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
@@ -79,7 +76,7 @@ class Drawing:
         levels: labels of the horizontal grid lines, at their left ends.
         labels: below the chart.
         diagonal: x and y of the two ends of the line y = x.
-        switched: True where a reader can hide groups.
+        switched: whether a reader can hide groups.
     """
 
     size: tuple[int, int]
@@ -194,14 +191,9 @@ def lines(
         _curve(curve.name, style, [frame.at(x, y) for x, y in curve.points])
         for style, curve in zip(styles, curves, strict=True)
     ]
-    return Drawing(
-        SIZE,
-        tuple(groups),
-        {"mode": "x", "stops": _stops(curves, frame, across, names)},
-        tuple(levels),
-        tuple(labels),
-        (*frame.at(0, 0), *frame.at(1, 1)) if diagonal else (),
-    )
+    hover = {"mode": "x", "stops": _stops(curves, frame, across, names)}
+    ends = (*frame.at(0, 0), *frame.at(1, 1)) if diagonal else ()
+    return Drawing(SIZE, tuple(groups), hover, tuple(levels), tuple(labels), ends)
 
 
 def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[str] = ()) -> Numbers:
@@ -209,17 +201,13 @@ def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[st
     places = sorted({x for curve in curves for x, _ in curve.points})
     kept = [x for x, _ in thinned([(x, 0.0) for x in places], ROWS)]
     values = [dict(curve.points) for curve in curves]
-    return Numbers(
-        f"{title}: {len(kept)} of {len(places)} points" if len(kept) < len(places) else title,
-        (across, *(curve.name or title for curve in curves)),
-        tuple(
-            (
-                names[int(x)] if names else whole(x) if x == int(x) else f"{x:.3f}",
-                tuple(of.get(x) for of in values),
-            )
-            for x in kept
-        ),
-    )
+    rows = []
+    for x in kept:
+        label = names[int(x)] if names else whole(x) if x == int(x) else f"{x:.3f}"
+        rows.append((label, tuple(of.get(x) for of in values)))
+    cut = f": {len(kept)} of {len(places)} points" if len(kept) < len(places) else ""
+    columns = across, *(curve.name or title for curve in curves)
+    return Numbers(f"{title}{cut}", columns, tuple(rows))
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dans.analysis.tables import (
-    Results,
-    across,
-    beside,
-    collect,
-    compare,
-    gap,
-    markdown,
-    summarise,
-)
+from dans.analysis.tables import Results, across, beside, collect, compare, gap, markdown, summarise
 from dans.errors import InputError
 
 
