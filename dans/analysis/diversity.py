@@ -44,11 +44,8 @@ def gather(
     """The true tails of a relation, and a sampler's negatives for its tail queries, by origin.
 
     Args:
-        kg: the triples.
-        model: embeds the triples.
         sampler: put into evaluation mode.
         entities: (n, d).
-        relation: its id.
         queries: for how many training triples of the relation, evenly spaced, negatives are drawn.
         most: true tails at the most, evenly spaced over those of all training triples.
 
@@ -73,7 +70,7 @@ def gather(
 
 
 def relation_triples(kg: KnowledgeGraph, relation: int, most: int) -> Tensor:
-    """At most so many training triples of a relation, evenly spaced, (q, 3); an InputError if none."""
+    """At most so many training triples of a relation, evenly spaced, (q, 3); it must have one."""
     triples = kg.train[kg.train[:, 1] == relation]
     if not len(triples):
         raise InputError(f"--relation {kg.relations[relation]}: has no training triples")

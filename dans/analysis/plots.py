@@ -63,12 +63,7 @@ def diversity_picture(
 ) -> None:
     """The embedding plot of true tails and negatives, beside their numbers.
 
-    Args:
-        path: the PNG to write.
-        groups: embeddings by origin.
-        places: their coordinates, by ``dans.analysis.diversity.project``.
-        numbers: by ``dans.analysis.diversity.measure``.
-        title: above the plot.
+    ``places`` and ``numbers`` are by ``project`` and ``measure`` of ``dans.analysis.diversity``.
     """
     figure = _figure(11, 6.4, fit=False)
     plot = figure.add_axes((0.02, 0.1, 0.56, 0.83))

@@ -1,7 +1,8 @@
 """Statistics of a sampler's negatives: false negatives, hardness, diversity and speed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,6 @@ class Draws:
     Args:
         triples: (f, 3).
         ids: the entities drawn, or those nearest to generated embeddings.
-        corrupt_head: whether the head is replaced.
         valid: False where a negative is masked as a known triple.
         generated: True where the embedding is that of no entity.
         margins: score of the negative minus that of its triple; None without a model.
@@ -116,15 +116,22 @@ def inspect(
         raise InputError(f"triples: must be at least 1, got {triples}")
     if not len(kg.train):
         raise InputError(f"{kg.name}: has no training triples to draw negatives for")
-    before, training = random_state(), sampler.training
-    sampler.eval()
+    with _in_mode(sampler, seed, training=False):
+        draws, entities = _draw(sampler, positives, evenly(kg.train, triples))
+    return _summary(kg, draws, entities)
+
+
+@contextmanager
+def _in_mode(sampler: NegativeSampler, seed: int, *, training: bool) -> Iterator[None]:
+    """A mode and a seed, after which the sampler's mode and the random state are as before."""
+    before, was_training = random_state(), sampler.training
+    sampler.train(training)
     seed_everything(seed)
     try:
-        draws, entities = _draw(sampler, positives, evenly(kg.train, triples))
+        yield
     finally:
-        sampler.train(training)
+        sampler.train(was_training)
         restore_random_state(before)
-    return _summary(kg, draws, entities)
 
 
 def warm_up(
@@ -153,12 +160,9 @@ def warm_up(
     """
     if passes < 0:
         raise InputError(f"warm-up: passes must not be negative, got {passes}")
-    before, training = random_state(), sampler.training
     order, update = torch.Generator().manual_seed(seed), PhaseOptimizers(sampler.phases())
     size = _batch_size(sampler, positives(kg.train[:1]).entities, BATCH)
-    sampler.train()
-    seed_everything(seed)
-    try:
+    with _in_mode(sampler, seed, training=True):
         for _ in range(passes):
             rows = torch.randperm(len(kg.train), generator=order)
             for triples in kg.train[rows].split(size):
@@ -166,9 +170,6 @@ def warm_up(
                 update(batch)
                 with torch.no_grad():
                     sampler(batch)
-    finally:
-        sampler.train(training)
-        restore_random_state(before)
 
 
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
@@ -282,11 +283,8 @@ def _share(holds: Tensor) -> float:
 def table(found: Mapping[str, Inspection]) -> list[str]:
     """Lines of a table with a row for each sampler, and footnotes."""
 
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.2f}"
-
-    def plain(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
+    def cell(value: float | None, *, percent: bool = False) -> str:
+        return "–" if value is None else f"{100 * value:.2f}" if percent else f"{value:.3f}"
 
     head = ["false %", *SPLITS, "masked %", "harder %", "score gap"]
     head += ["diversity", "distinct", "coverage", "draws/s"]
@@ -295,13 +293,10 @@ def table(found: Mapping[str, Inspection]) -> list[str]:
     lines = ["".join([" " * width, *(f"{title:>10}" for title in head)])]
     for name, one in found.items():
         n = one.numbers
-        cells = [
-            *(percent(n["false_negatives"][split]) for split in ("any", *SPLITS)),
-            *(percent(n[key]) for key in ("masked", "harder")),
-            *(plain(n[key]) for key in ("score_gap", "diversity_within_query")),
-            *(plain(n[key]) for key in ("distinct", "coverage")),
-            f"{n['draws_per_second']:.2g}",
-        ]
+        shares = [n["false_negatives"][s] for s in ("any", *SPLITS)] + [n["masked"], n["harder"]]
+        others = ("score_gap", "diversity_within_query", "distinct", "coverage")
+        cells = [cell(share, percent=True) for share in shares] + [cell(n[key]) for key in others]
+        cells.append(f"{n['draws_per_second']:.2g}")
         lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
     lines += NOTES[:2]
     return lines + NOTES[2:] if any(marks.values()) else lines

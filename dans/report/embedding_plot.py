@@ -42,15 +42,13 @@ class Point:
 
 @dataclass(frozen=True)
 class EmbeddingPlot:
-    """True tails of a relation and negatives, in the plane.
+    """True tails of a relation and negatives, in the plane, by origin, the true tails first.
 
     Args:
-        relation: its name.
         triples: training triples of the relation that negatives were drawn for.
         of: how many training triples it has.
-        points: by origin, the true tails first.
-        groups: all embeddings that were drawn, shown or not, by origin.
-        numbers: of each origin, by ``measured``; empty until then.
+        groups: all embeddings that were drawn, shown or not.
+        numbers: by ``measured``; empty until then.
     """
 
     relation: str

@@ -62,18 +62,13 @@ class RunSummary:
     Args:
         letter: A for the first run.
         name: the shortest end of its path that no other run of the page has.
-        step: of the checkpoint.
-        report: metrics and protocol.
         agrees: whether the saved report has the same metrics.
         agreement: the same in a sentence.
         seconds: of training, up to the last validation.
         parameters: how many are trainable.
-        config: options.
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
-        worst: the queries answered worst.
-        missing: high-scoring triples of no split.
-        searched: how many queries were searched for these.
+        searched: how many queries were searched for missing triples.
         classification: by ``runs.evaluate.classify``; empty without labelled lines.
         reliability: by calibration; empty without one, or without labelled lines.
     """

@@ -29,7 +29,6 @@ class Wrong:
     """A query, the rank of its right answer, and the model's first answers.
 
     Args:
-        right: name of the right answer.
         score: logit of the right answer to this query.
         degree: how many training triples contain the right answer.
         rank: filtered rank of the right answer, ties counted half.

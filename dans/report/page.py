@@ -122,14 +122,9 @@ def made_of(run: RunSummary) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """The charts of a page.
+    """The charts of a page, learning curves by group, embedding plots by letter of their run.
 
-    Args:
-        degrees: MRR by degree.
-        training: learning curves, by group.
-        embeddings: the embedding plot of each run that has one, by letter.
-        calibration: the reliability diagram of each calibrated run.
-        hover: data for the script that shows values at the pointer, by the id of a figure.
+    ``hover`` has what the page's script shows at the pointer, by the id of a figure.
     """
 
     degrees: Figure

@@ -69,12 +69,9 @@ class Drawing:
     """The geometry of a chart, which ``templates/chart.svg.j2`` writes as SVG.
 
     Args:
-        size: width and height.
-        groups: curves or points.
         hover: data for the script: ``mode``, distances to the pointer by ``x`` or ``xy``, and
             ``stops``, (x, ys, text, index of the group).
         levels: labels of the horizontal grid lines, at their left ends.
-        labels: below the chart.
         diagonal: x and y of the two ends of the line y = x.
         switched: whether a reader can hide groups.
     """
