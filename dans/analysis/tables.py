@@ -104,27 +104,26 @@ def collect(root: Path) -> dict[str, Results]:
                 continue
             report = read_object(path)
             seed = field_of(report, "seed", int, f"{path}: ")
-            best[seed] = _metrics(path)
+            best[seed] = _metrics(report, path)
             if "classification" in report:
                 parts = field_of(report, "classification", dict, f"{path}: ")
                 classified[seed] = dict(_flat(parts))
             seconds[seed] = _seconds(folder / "metrics.jsonl")
-            if (folder / "report.last.json").exists():
-                last[seed] = _metrics(folder / "report.last.json")
+            if (path := folder / "report.last.json").exists():
+                last[seed] = _metrics(read_object(path), path)
             if (folder / "sampler.json").exists():
                 sampler[seed] = _statistics(folder / "sampler.json")
         if best:
             found[recipe.name] = Results(best, last, seconds, sampler, classified)
     if not found:
-        raise InputError(
-            f"{root}: no evaluated run; train some, then python scripts/evaluate.py RUN_DIR"
-        )
+        do = "train some, then python scripts/evaluate.py RUN_DIR"
+        raise InputError(f"{root}: no evaluated run; {do}")
     return found
 
 
-def _metrics(path: Path) -> dict[str, float]:
+def _metrics(report: Mapping[str, Any], path: Path) -> dict[str, float]:
     """The metrics of a report over both sides."""
-    both = field_of(read_object(path), "both", dict, f"{path}: ")
+    both = field_of(report, "both", dict, f"{path}: ")
     return {name: field_of(both, name, float, f"{path}: both.") for name in ("mrr", *both)}
 
 
@@ -248,7 +247,7 @@ def markdown(
         cells = [
             recipe,
             cell(result.values("mrr")),
-            cell(result.values("mrr", last=True)) if result.last else "–",
+            cell(result.values("mrr", last=True)),
             cell(result.values("hits@1")),
             cell(result.values("ndcg@5")),
             *_seeds_and_seconds(result),
@@ -324,8 +323,7 @@ def beside(
         cells = [recipe]
         for metric in metrics:
             ours, theirs = result.numbers(metric), papers.get(recipe, {}).get(metric)
-            text = cell(ours) if ours else "–"
-            cells.append(text if theirs is None else f"{text} ({short(theirs)})")
+            cells.append(cell(ours) + ("" if theirs is None else f" ({short(theirs)})"))
         rows.append([*cells, *_seeds_and_seconds(result)])
     return _table(["recipe", *metrics, "seeds", "s"], rows)
 
@@ -375,7 +373,9 @@ def _expectation(result: Results, expected: Mapping[str, Any] | None) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """Mean and standard deviation over seeds; the value alone where there is one."""
+    """Mean and standard deviation over seeds; the value alone where there is one, if any."""
+    if not values:
+        return "–"
     mean, deviation = mean_and_deviation(values)
     return f"{short(mean)} ± {short(deviation)}" if len(values) > 1 else short(mean)
 

@@ -118,11 +118,10 @@ def gather(
     runs, every = [], []
     names = short_names(folders)
     for i, (folder, trained) in enumerate(_loaded(folders, which)):
-        run, ranks = summarise(folder, trained, split=split, which=which)
+        run, ranks = summarise(folder, trained, LETTERS[i], names[i], split=split, which=which)
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
         plot = embedding_plot(trained, triples=triples)
-        run = replace(run, letter=LETTERS[i], name=names[i], seconds=seconds)
-        runs.append(replace(run, embedding_plot=plot))
+        runs.append(replace(run, seconds=seconds, embedding_plot=plot))
         every.append(ranks)
     plots = [run.embedding_plot for run in runs if not isinstance(run.embedding_plot, str)]
     numbered = iter(measured(plots))
@@ -174,9 +173,9 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
 
 
 def summarise(
-    folder: Path, trained: Trained, *, split: Split, which: Which
+    folder: Path, trained: Trained, letter: str, name: str, *, split: Split, which: Which
 ) -> tuple[RunSummary, Ranks]:
-    """What a report shows of one run, without its embedding plot, and its ranks."""
+    """What a report shows of one run, without time and embedding plot, and its ranks."""
     kg, decoder, entities = trained.kg, trained.model.decoder, trained.entities
     budget = budget_of(folder, trained)
     evaluator = Evaluator(kg, split, budget=budget)
@@ -190,8 +189,8 @@ def summarise(
     labelled = has_both(kg, split)
     at = "environment.json"
     summary = RunSummary(
-        letter=LETTERS[0],
-        name=short_names([folder])[0],
+        letter=letter,
+        name=name,
         step=trained.step,
         report=report,
         agrees=agrees,
