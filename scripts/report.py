@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dans.cli import parsing as cli
 from dans.report.gather import gather
-from dans.report.page import destination, render, write
+from dans.report.page import destination, render
+from dans.training.files import write_atomically
 
 
 def main() -> None:
@@ -30,7 +31,8 @@ def main() -> None:
     args = parser.parse_args()
     where = destination(args.runs, args.out)
     found = gather(args.runs, split=args.split, which=args.model, triples=args.triples)
-    print(write(where, render(found)))
+    write_atomically(where, render(found).encode())
+    print(where)
 
 
 if __name__ == "__main__":

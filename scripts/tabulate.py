@@ -10,7 +10,6 @@ python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,p
 
 from pathlib import Path
 
-from dans.analysis import published as papers
 from dans.analysis import tables
 from dans.cli import parsing as cli
 
@@ -34,7 +33,7 @@ def main() -> None:
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
     elif args.metrics:
         theirs = cli.records(args.runs.name, "paper")
-        table = papers.beside(results, args.metrics.split(","), theirs)
+        table = tables.beside(results, args.metrics.split(","), theirs)
     else:
         expected = cli.records(args.runs.name, "expected") if args.expected else None
         table = tables.markdown(results, reference=args.reference, expected=expected)

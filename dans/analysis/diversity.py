@@ -20,12 +20,9 @@ TRUTH = "true tails"
 
 @dataclass(frozen=True)
 class Group:
-    """Embeddings of one origin: the true tails, or the negatives of one sampler or pathway.
+    """Embeddings of one origin, (p, d): the true tails, or negatives of one sampler or pathway.
 
-    Args:
-        embeddings: (p, d).
-        queries: (p,) the query of each embedding; equal numbers, same query.
-        names: (p,) names of the entities, empty for generated embeddings.
+    ``queries`` numbers the query of each, (p,); ``names`` is empty for generated embeddings.
     """
 
     embeddings: Tensor
@@ -44,19 +41,13 @@ def gather(
     queries: int = 60,
     most: int = 400,
 ) -> dict[str, Group]:
-    """The true tails of a relation, and a sampler's negatives for its tail queries.
+    """The true tails of a relation, and a sampler's negatives for its tail queries, by origin.
 
     Args:
-        kg: the triples.
-        model: embeds the triples.
         sampler: put into evaluation mode.
         entities: (n, d).
-        relation: its id.
         queries: for how many training triples of the relation, evenly spaced, negatives are drawn.
         most: true tails at the most, evenly spaced over those of all training triples.
-
-    Returns:
-        Groups by origin, ``TRUTH`` first.
 
     Raises:
         InputError: the relation has no training triples.
@@ -79,11 +70,7 @@ def gather(
 
 
 def relation_triples(kg: KnowledgeGraph, relation: int, most: int) -> Tensor:
-    """At most so many training triples of a relation, evenly spaced, (q, 3).
-
-    Raises:
-        InputError: it has none.
-    """
+    """At most so many training triples of a relation, evenly spaced, (q, 3); it must have one."""
     triples = kg.train[kg.train[:, 1] == relation]
     if not len(triples):
         raise InputError(f"--relation {kg.relations[relation]}: has no training triples")
@@ -131,12 +118,7 @@ def measure(groups: Mapping[str, Group]) -> dict[str, dict[str, float | None]]:
 
 
 def diversity(embeddings: Tensor) -> float:
-    """Mean distance between two different embeddings; 0 for fewer than two.
-
-    Example:
-        >>> diversity(torch.tensor([[0., 0.], [3., 4.]]))
-        5.0
-    """
+    """Mean distance between two different embeddings; 0 for fewer than two."""
     return float(torch.pdist(embeddings).mean()) if len(embeddings) > 1 else 0.0
 
 

@@ -56,17 +56,14 @@ def compare_samplers(
     """Statistics of a run's own samplers, as trained, and of others on the run's model.
 
     Args:
-        where: the run's folder.
         given: the others, as ``dans.config.recipes.component`` reads them; adaptive ones are first
             trained against the frozen model (``dans.analysis.sampler_statistics.warm_up``).
         which: the run's best or its last checkpoint.
         triples: training triples to draw negatives for.
         passes: of the warm-up over the training triples; 0 inspects them untrained.
-        samplers: those that can be chosen, by name.
 
     Returns:
-        By name, with ``(run)`` after the run's own and the passes after other adaptive ones, as in
-        ``nscaching (3 passes)``.
+        By name, as in ``uniform (run)`` for the run's own, and ``nscaching (3 passes)``.
 
     Raises:
         InputError: no such run, a sampler that cannot be built, or a negative number of passes.
@@ -92,12 +89,7 @@ def compare_samplers(
 def compare_without_model(
     data: str, given: Sequence[str], *, triples: int = 1000
 ) -> dict[str, Inspection]:
-    """Statistics of samplers that need no model, on triples alone.
-
-    Args:
-        data: a data set, or a folder.
-        given: the samplers, as ``dans.config.recipes.component`` reads them.
-        triples: training triples to draw negatives for.
+    """Statistics of samplers that need no model, on the triples of a data set or folder.
 
     Raises:
         InputError: no such data, no sampler, one that cannot be built, or one that needs a model.

@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A6761D", "#56B4E9", "#000000")
 SHAPES = "os^DvP"
 
-#: Colours, markers and sizes of the points of an origin; others take a colour of ``SPARE``.
-COLOURS = {
-    TRUTH: "#000000",
-    "entity pathway": "#D55E00",
-    "relation pathway": "#0072B2",
-    "uniform": "#999999",
+#: Colour, marker and size of the points of an origin; others take a colour of ``SPARE``.
+POINTS = {
+    TRUTH: ("#000000", "*", 150),
+    "entity pathway": ("#D55E00", "o", 34),
+    "relation pathway": ("#0072B2", "^", 34),
+    "uniform": ("#999999", ".", 22),
 }
 SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = {TRUTH: "*", "entity pathway": "o", "relation pathway": "^", "uniform": "."}
-SIZES = {TRUTH: 150, "uniform": 22}
 
 #: Colours of labelled lines, by label.
 LABELS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
@@ -65,12 +63,7 @@ def diversity_picture(
 ) -> None:
     """The embedding plot of true tails and negatives, beside their numbers.
 
-    Args:
-        path: the PNG to write.
-        groups: embeddings by origin.
-        places: their coordinates, (p, 2) each, by ``dans.analysis.diversity.project``.
-        numbers: by ``dans.analysis.diversity.measure``.
-        title: above the plot.
+    ``places`` and ``numbers`` are by ``project`` and ``measure`` of ``dans.analysis.diversity``.
     """
     figure = _figure(11, 6.4, fit=False)
     plot = figure.add_axes((0.02, 0.1, 0.56, 0.83))
@@ -78,12 +71,13 @@ def diversity_picture(
     # The true tails are drawn last, on top.
     for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
         x, y = places[name].T
+        colour, marker, size = POINTS.get(name) or (next(spare), "s", 34)
         plot.scatter(
             x,
             y,
-            s=SIZES.get(name, 34),
-            marker=MARKERS.get(name, "s"),
-            c=COLOURS.get(name) or next(spare),
+            s=size,
+            marker=marker,
+            c=colour,
             alpha=1.0 if name == TRUTH else 0.6,
             edgecolors="white" if name != "uniform" else "none",
             linewidths=0.6,
@@ -117,15 +111,13 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
         "probe AUC vs uniform": "auc_uniform",
     }
 
-    def cell(value: float | None) -> str:
-        return "–" if value is None else f"{value:.2f}"
-
+    cells = []
+    for label, key in rows.items():
+        values = [group.get(key) for group in numbers.values()]
+        cells.append([label, *("–" if value is None else f"{value:.2f}" for value in values)])
     axes.axis("off")
     table = axes.table(
-        [
-            [label, *(cell(group.get(key)) for group in numbers.values())]
-            for label, key in rows.items()
-        ],
+        cells,
         colLabels=["", *(name.replace(" ", "\n") for name in numbers)],
         colWidths=[0.4, *[0.6 / len(numbers)] * len(numbers)],
         bbox=Bbox.from_bounds(0.0, 0.3, 1.0, 0.5),
@@ -139,13 +131,7 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
 
 
 def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) -> Path:
-    """Samplers by false negatives and hardness, and the scores of their negatives; the path.
-
-    Args:
-        path: the PNG to write.
-        found: samplers by name, inspected on one model.
-        title: above the picture.
-    """
+    """Samplers by false negatives and hardness, and the scores of their negatives; the path."""
     # Sorted by hardness in both panels, so that a name between them serves its point and its row.
     found = dict(sorted(found.items(), key=lambda item: -item[1].numbers["harder"]))
     figure = _figure(12, max(4.8, 1.6 + 0.42 * len(found)))
@@ -166,22 +152,10 @@ def draw_hardness(axes: "Axes", found: Mapping[str, Inspection]) -> None:
         shape = SHAPES[row // len(PALETTE) % len(SHAPES)]
         point = 100 * one.numbers["false_negatives"]["any"], 100 * one.numbers["harder"]
         axes.plot(*point, shape, color=colour, markersize=8, markeredgecolor="white", zorder=3)
-        axes.annotate(
-            name,
-            xy=point,
-            xytext=(1.05, 1 - (row + 0.5) / len(found)),
-            textcoords="axes fraction",
-            va="center",
-            color=colour,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "alpha": 0.4,
-                "linewidth": 0.8,
-                "relpos": (0, 0.5),
-                "shrinkB": 4,
-            },
-        )
+        beside = (1.05, 1 - (row + 0.5) / len(found))
+        line = {"arrowstyle": "-", "color": colour, "alpha": 0.4, "linewidth": 0.8}
+        line |= {"relpos": (0, 0.5), "shrinkB": 4}
+        axes.annotate(name, point, beside, "data", "axes fraction", line, va="center", color=colour)
 
 
 def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
@@ -267,11 +241,8 @@ def theory_picture(
 ) -> Path:
     """Bregman curves, divergence of test from train, and measured time savings; the path.
 
-    Args:
-        path: the PNG to write.
-        curves: by ``dans.analysis.theory.curves``.
-        shifts: by data set, of ``dans.analysis.theory.divergences``.
-        reductions: (t₁ − t₂)/t₁ by the number of negatives; no panel where empty.
+    ``curves`` and ``shifts``, by data set, are of ``dans.analysis.theory``; ``reductions`` has
+    (t₁ − t₂)/t₁ by the number of negatives, and no panel where empty.
     """
     panels = 2 + bool(reductions)
     figure = _figure(5.2 * panels, 4.4)

@@ -1,7 +1,8 @@
 """Statistics of a sampler's negatives: false negatives, hardness, diversity and speed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,21 +30,28 @@ PAIRED = 64
 #: Entities, evenly spaced, between which distances are taken.
 ENTITIES = 1000
 
+#: Lines below a table; the last two where embeddings were generated.
+NOTES = [
+    "draws/s leave out what a sampler does in training alone, such as the renewal of",
+    "  caches or the updates of its phases",
+    "* generated embeddings: the nearest entity stands for each in false negatives,",
+    "  distinct and coverage",
+]
+
 #: Margins kept for a picture, evenly spaced over the sorted ones.
 MARGINS = 10_000
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Negatives of f triples, on the CPU.
+    """Negatives of f triples, (f, k) each, on the CPU.
 
     Args:
         triples: (f, 3).
-        ids: (f, k) the entities drawn, or those nearest to generated embeddings.
-        corrupt_head: (f, k) bool.
-        valid: (f, k) bool; False where a negative is masked as a known triple.
-        generated: (f, k) bool; True where the embedding is that of no entity.
-        margins: (f, k) score of the negative minus that of its triple; None without a model.
+        ids: the entities drawn, or those nearest to generated embeddings.
+        valid: False where a negative is masked as a known triple.
+        generated: True where the embedding is that of no entity.
+        margins: score of the negative minus that of its triple; None without a model.
         distance: mean distance between two negatives of one query; None without a model, or where
             no query has two.
         seconds: that the drawing took.
@@ -61,12 +69,10 @@ class Draws:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Statistics of a sampler.
+    """Statistics of a sampler, by name; see ``inspect``.
 
-    Args:
-        numbers: by name; see ``inspect``.
-        margins: (p,) scores of negatives minus those of their triples, ascending; empty without a
-            model.
+    ``margins`` are scores of negatives minus those of their triples, ascending; empty without a
+    model.
     """
 
     numbers: dict[str, Any]
@@ -110,15 +116,22 @@ def inspect(
         raise InputError(f"triples: must be at least 1, got {triples}")
     if not len(kg.train):
         raise InputError(f"{kg.name}: has no training triples to draw negatives for")
-    before, training = random_state(), sampler.training
-    sampler.eval()
+    with _in_mode(sampler, seed, training=False):
+        draws, entities = _draw(sampler, positives, evenly(kg.train, triples))
+    return _summary(kg, draws, entities)
+
+
+@contextmanager
+def _in_mode(sampler: NegativeSampler, seed: int, *, training: bool) -> Iterator[None]:
+    """A mode and a seed, after which the sampler's mode and the random state are as before."""
+    before, was_training = random_state(), sampler.training
+    sampler.train(training)
     seed_everything(seed)
     try:
-        draws, entities = _draw(sampler, positives, evenly(kg.train, triples))
+        yield
     finally:
-        sampler.train(training)
+        sampler.train(was_training)
         restore_random_state(before)
-    return _summary(kg, draws, entities)
 
 
 def warm_up(
@@ -147,12 +160,9 @@ def warm_up(
     """
     if passes < 0:
         raise InputError(f"warm-up: passes must not be negative, got {passes}")
-    before, training = random_state(), sampler.training
     order, update = torch.Generator().manual_seed(seed), PhaseOptimizers(sampler.phases())
     size = _batch_size(sampler, positives(kg.train[:1]).entities, BATCH)
-    sampler.train()
-    seed_everything(seed)
-    try:
+    with _in_mode(sampler, seed, training=True):
         for _ in range(passes):
             rows = torch.randperm(len(kg.train), generator=order)
             for triples in kg.train[rows].split(size):
@@ -160,14 +170,12 @@ def warm_up(
                 update(batch)
                 with torch.no_grad():
                     sampler(batch)
-    finally:
-        sampler.train(training)
-        restore_random_state(before)
 
 
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
     margins = None if draws.margins is None else draws.margins[draws.valid]
     scale = diversity(evenly(entities, ENTITIES))
+    spread = draws.distance / scale if draws.distance is not None and scale else None
     numbers = {
         "negatives": draws.ids.numel(),
         "masked": float((~draws.valid).double().mean()),
@@ -175,9 +183,7 @@ def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
         "false_negatives": false_negatives(kg, draws),
         "harder": None if margins is None else _share(margins > 0),
         "score_gap": float(margins.mean()) if margins is not None and len(margins) else None,
-        "diversity_within_query": draws.distance / scale
-        if draws.distance is not None and scale
-        else None,
+        "diversity_within_query": spread,
         "distinct": distinct(draws),
         "coverage": len(draws.ids[draws.valid].unique()) / kg.num_entities,
         "draws_per_second": draws.ids.numel() / max(draws.seconds, 1e-9),
@@ -245,11 +251,9 @@ def distinct(draws: Draws) -> float:
 
 
 def distances_within(negatives: Negatives, valid: Tensor) -> tuple[float, int]:
-    """Sum and number of the distances between negatives of one query.
+    """Sum and number of the distances between ``valid`` negatives of one query.
 
-    Args:
-        negatives: k for each of b triples, of which at most ``PAIRED`` are compared.
-        valid: (b, k) bool; others are left out.
+    At most ``PAIRED`` negatives of a triple are compared.
     """
     columns = evenly(torch.arange(valid.shape[1], device=valid.device), PAIRED)
     embeddings, side, counts = (
@@ -279,11 +283,8 @@ def _share(holds: Tensor) -> float:
 def table(found: Mapping[str, Inspection]) -> list[str]:
     """Lines of a table with a row for each sampler, and footnotes."""
 
-    def percent(value: float | None) -> str:
-        return "–" if value is None else f"{100 * value:.2f}"
-
-    def plain(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
+    def cell(value: float | None, *, percent: bool = False) -> str:
+        return "–" if value is None else f"{100 * value:.2f}" if percent else f"{value:.3f}"
 
     head = ["false %", *SPLITS, "masked %", "harder %", "score gap"]
     head += ["diversity", "distinct", "coverage", "draws/s"]
@@ -292,19 +293,10 @@ def table(found: Mapping[str, Inspection]) -> list[str]:
     lines = ["".join([" " * width, *(f"{title:>10}" for title in head)])]
     for name, one in found.items():
         n = one.numbers
-        cells = [
-            *(percent(n["false_negatives"][split]) for split in ("any", *SPLITS)),
-            *(percent(n[key]) for key in ("masked", "harder")),
-            *(plain(n[key]) for key in ("score_gap", "diversity_within_query")),
-            *(plain(n[key]) for key in ("distinct", "coverage")),
-            f"{n['draws_per_second']:.2g}",
-        ]
+        shares = [n["false_negatives"][s] for s in ("any", *SPLITS)] + [n["masked"], n["harder"]]
+        others = ("score_gap", "diversity_within_query", "distinct", "coverage")
+        cells = [cell(share, percent=True) for share in shares] + [cell(n[key]) for key in others]
+        cells.append(f"{n['draws_per_second']:.2g}")
         lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
-    lines.append("draws/s leave out what a sampler does in training alone, such as the renewal of")
-    lines.append("  caches or the updates of its phases")
-    if any(marks.values()):
-        lines.append(
-            "* generated embeddings: the nearest entity stands for each in false negatives,"
-        )
-        lines.append("  distinct and coverage")
-    return lines
+    lines += NOTES[:2]
+    return lines + NOTES[2:] if any(marks.values()) else lines

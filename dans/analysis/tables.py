@@ -1,4 +1,4 @@
-"""Tables of results: means over seeds, and differences paired by seed."""
+"""Tables of results: means over seeds, differences paired by seed, and the papers' numbers."""
 
 import json
 import math
@@ -30,12 +30,12 @@ class Results:
     """The test reports of one recipe, by seed.
 
     Args:
-        best: the checkpoint best on validation; seed to metrics of both sides.
-        last: the last checkpoint, likewise; empty where it was not evaluated.
-        seconds: training time by seed.
-        sampler: by seed, the sampler's ``STATISTICS``; empty where it was not inspected.
-        classified: by seed, the metrics of classification, with a dot between the parts of a name,
-            as in ``platt.nll``; empty without labelled lines.
+        best: metrics of both sides, of the checkpoint best on validation.
+        last: likewise of the last checkpoint; empty where it was not evaluated.
+        seconds: training time.
+        sampler: its ``STATISTICS``; empty where it was not inspected.
+        classified: metrics of classification, with a dot between the parts of a name, as in
+            ``platt.nll``; empty without labelled lines.
     """
 
     best: Mapping[int, Mapping[str, float]]
@@ -62,15 +62,11 @@ class Results:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences, with its standard error and a t-test.
+    """The mean of ``count`` paired differences, above 0 where the first is better.
 
-    Args:
-        mean: of the differences; above 0, the first is better.
-        error: its standard error; 0 where all differences are equal.
-        p: of a two-sided paired t-test; nan with fewer than two pairs.
-        low: lower end of the 95 % interval of the mean; None where the error is 0.
-        high: upper end, likewise.
-        count: how many pairs.
+    ``error`` is its standard error. ``p``, of a two-sided paired t-test, is nan with fewer than two
+    pairs; ``low`` and ``high``, the 95 % interval of the mean, are None where all differences are
+    equal.
     """
 
     mean: float
@@ -82,13 +78,7 @@ class Difference:
 
 
 def paired_test(differences: Sequence[float]) -> Difference:
-    """Student's t-test of paired differences, at least one, against 0.
-
-    Example:
-        >>> found = paired_test([1.0, 0.0, 0.2])
-        >>> round(found.mean, 3), round(found.p, 3), round(found.low, 3), round(found.high, 3)
-        (0.4, 0.321, -0.914, 1.714)
-    """
+    """Student's t-test of paired differences, at least one, against 0."""
     mean, deviation = mean_and_deviation(differences)
     error, count = deviation / math.sqrt(len(differences)), len(differences)
     if not error:
@@ -109,31 +99,31 @@ def collect(root: Path) -> dict[str, Results]:
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
         best, last, seconds, sampler, classified = {}, {}, {}, {}, {}
         for folder in sorted(recipe.glob("seed*")):
-            if not (folder / "report.json").exists():
+            path = folder / "report.json"
+            if not path.exists():
                 continue
-            report = read_object(folder / "report.json")
-            seed = field_of(report, "seed", int, f"{folder / 'report.json'}: ")
-            best[seed] = _metrics(folder / "report.json")
+            report = read_object(path)
+            seed = field_of(report, "seed", int, f"{path}: ")
+            best[seed] = _metrics(report, path)
             if "classification" in report:
-                parts = field_of(report, "classification", dict, f"{folder / 'report.json'}: ")
+                parts = field_of(report, "classification", dict, f"{path}: ")
                 classified[seed] = dict(_flat(parts))
             seconds[seed] = _seconds(folder / "metrics.jsonl")
-            if (folder / "report.last.json").exists():
-                last[seed] = _metrics(folder / "report.last.json")
+            if (path := folder / "report.last.json").exists():
+                last[seed] = _metrics(read_object(path), path)
             if (folder / "sampler.json").exists():
                 sampler[seed] = _statistics(folder / "sampler.json")
         if best:
             found[recipe.name] = Results(best, last, seconds, sampler, classified)
     if not found:
-        raise InputError(
-            f"{root}: no evaluated run; train some, then python scripts/evaluate.py RUN_DIR"
-        )
+        do = "train some, then python scripts/evaluate.py RUN_DIR"
+        raise InputError(f"{root}: no evaluated run; {do}")
     return found
 
 
-def _metrics(path: Path) -> dict[str, float]:
+def _metrics(report: Mapping[str, Any], path: Path) -> dict[str, float]:
     """The metrics of a report over both sides."""
-    both = field_of(read_object(path), "both", dict, f"{path}: ")
+    both = field_of(report, "both", dict, f"{path}: ")
     return {name: field_of(both, name, float, f"{path}: both.") for name in ("mrr", *both)}
 
 
@@ -169,41 +159,41 @@ def _statistics(path: Path) -> dict[str, float]:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; 0 for a single value.
-
-    Example:
-        >>> mean_and_deviation([1.0, 2.0, 3.0])
-        (2.0, 1.0)
-    """
+    """Mean and sample standard deviation; 0 for a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) -> Difference:
+def compare(ours: Results, theirs: Results, metric: str) -> Difference:
     """The paired difference of a metric over the seeds that both recipes have.
 
     Raises:
         InputError: they share no seed.
     """
-    a, b = (side.last if last else side.best for side in (ours, theirs))
-    seeds = sorted(a.keys() & b.keys())
+    seeds = sorted(ours.best.keys() & theirs.best.keys())
     if not seeds:
         raise InputError("no seed in common; train and evaluate both with the same seeds")
-    return paired_test([a[seed][metric] - b[seed][metric] for seed in seeds])
+    return paired_test([ours.best[seed][metric] - theirs.best[seed][metric] for seed in seeds])
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
     """The numbers of the tables as plain data, by recipe."""
-    return {
-        recipe: {
+    found: dict[str, Any] = {}
+    for recipe, result in results.items():
+        found[recipe] = {
             "seeds": sorted(result.best),
             "best": {m: _numbers(result.values(m)) for m in METRICS},
             "last": {m: _numbers(result.values(m, last=True)) for m in METRICS if result.last},
             "seconds": round(statistics.fmean(result.seconds.values()), 1),
-            **_classified(result),
-            **_sampler(result),
         }
-        for recipe, result in results.items()
-    }
+        names = sorted({name for numbers in result.classified.values() for name in numbers})
+        if names:
+            found[recipe]["classified"] = {name: _numbers(result.numbers(name)) for name in names}
+        sampler = {name: result.statistics(name) for name in STATISTICS}
+        if any(sampler.values()):
+            found[recipe]["sampler"] = {
+                name: _numbers(values, digits=6) for name, values in sampler.items() if values
+            }
+    return found
 
 
 def to_json(plain: Mapping[str, Any]) -> str:
@@ -218,20 +208,6 @@ def to_json(plain: Mapping[str, Any]) -> str:
     """
     lines = (f"{json.dumps(recipe)}: {json.dumps(numbers)}" for recipe, numbers in plain.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _classified(result: Results) -> dict[str, Any]:
-    """The metrics of classification, under one key; empty without labelled lines."""
-    names = sorted({name for numbers in result.classified.values() for name in numbers})
-    kept = {name: _numbers(result.numbers(name)) for name in names}
-    return {"classified": kept} if kept else {}
-
-
-def _sampler(result: Results) -> dict[str, Any]:
-    """The statistics of the sampler, under one key; empty where it was not inspected."""
-    found = {name: result.statistics(name) for name in STATISTICS}
-    numbers = {name: _numbers(values, digits=6) for name, values in found.items() if values}
-    return {"sampler": numbers} if numbers else {}
 
 
 def _numbers(values: Sequence[float], *, digits: int = 4) -> dict[str, Any]:
@@ -251,13 +227,9 @@ def markdown(
 ) -> str:
     """A Markdown table with a row for each recipe, of the checkpoints best on validation.
 
-    Columns: metrics, MRR of the last checkpoint, ``STATISTICS`` where samplers were inspected, and
-    the difference of the MRR to a reference.
-
-    Args:
-        results: by recipe.
-        reference: the recipe that others are compared with, in the first row; None: no differences.
-        expected: by recipe, the ``value`` of a ``metric`` and its ``tolerance``; None: no column.
+    Columns: metrics, MRR of the last checkpoint, ``STATISTICS`` where samplers were inspected, the
+    difference of the MRR to a reference, whose row is the first, and whether the ``value`` of a
+    ``metric`` is within the ``tolerance`` that is expected of a recipe.
 
     Raises:
         InputError: no recipe is called like the reference.
@@ -265,33 +237,29 @@ def markdown(
     if reference and reference not in results:
         raise InputError(f"--reference {reference}: known: {', '.join(results)}")
     head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
-    shown_statistics = [
-        name for name in STATISTICS if any(one.statistics(name) for one in results.values())
-    ]
+    shown_statistics = _known_statistics(results)
     head += [STATISTICS[name] for name in shown_statistics]
     head += [f"MRR − {reference}"] if reference else []
     head += ["expected"] if expected else []
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    rows = []
     for recipe in sorted(results, key=lambda recipe: (recipe != reference, recipe)):
         result = results[recipe]
         cells = [
             recipe,
             cell(result.values("mrr")),
-            cell(result.values("mrr", last=True)) if result.last else "–",
+            cell(result.values("mrr", last=True)),
             cell(result.values("hits@1")),
             cell(result.values("ndcg@5")),
-            str(len(result.best)),
-            f"{statistics.fmean(result.seconds.values()):.0f}",
+            *_seeds_and_seconds(result),
             *(_statistic(name, result.statistics(name)) for name in shown_statistics),
         ]
         if reference:
-            cells.append(
-                "" if recipe == reference else gap(compare(result, results[reference], "mrr"))
-            )
+            differs = recipe != reference
+            cells.append(gap(compare(result, results[reference], "mrr")) if differs else "")
         if expected:
             cells.append(_expectation(result, expected.get(recipe)))
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _table(head, rows)
 
 
 def across(
@@ -299,15 +267,9 @@ def across(
 ) -> str:
     """A Markdown table of MRR with a row for each sampler and a column for each base.
 
-    A recipe is called ``<column>-<row>``; the longest column that fits counts. An arrow marks
-    differences to the reference, paired by seed, with p < .05. The sampler's statistics are those
-    of the first column.
-
-    Args:
-        results: by recipe.
-        columns: prefixes of recipe names, such as ``umls-distmult``.
-        reference: the row that others are compared with, which comes first.
-        unnamed: the row of a recipe whose name is its column's.
+    A recipe is called ``<column>-<row>``, where the longest column that fits counts; one named like
+    its column is in the row ``unnamed``. The reference is the first row; an arrow marks differences
+    to it, paired by seed, with p < .05. The sampler's statistics are those of the first column.
 
     Raises:
         InputError: a column has no recipe for the reference.
@@ -322,37 +284,72 @@ def across(
         if reference not in cells[column]:
             known = ", ".join(sorted(cells[column])) or "none"
             raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
-    rows = sorted({row for rows in cells.values() for row in rows})
-    rows.sort(key=lambda row: row != reference)
+    every = {row for rows in cells.values() for row in rows}
+    rows = sorted(every, key=lambda row: (row != reference, row))
     of_first = cells[columns[0]]
-    shown_statistics = [
-        name for name in STATISTICS if any(one.statistics(name) for one in of_first.values())
-    ]
+    shown_statistics = _known_statistics(of_first)
     head = ["sampler", *(f"MRR, {column}" for column in columns)]
     head += [STATISTICS[name] for name in shown_statistics]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = []
     for row in rows:
         line = [row]
         for column in columns:
             one = cells[column].get(row)
             line.append(_compared(one, cells[column][reference]) if one else "–")
         first = of_first.get(row)
-        line += [
-            _statistic(name, first.statistics(name)) if first else "–" for name in shown_statistics
-        ]
-        lines.append("| " + " | ".join(line) + " |")
-    return "\n".join(lines)
+        line += [_statistic(s, first.statistics(s) if first else ()) for s in shown_statistics]
+        lines.append(line)
+    return _table(head, lines)
+
+
+def beside(
+    results: Mapping[str, Results],
+    metrics: Sequence[str],
+    papers: Mapping[str, Mapping[str, float]],
+) -> str:
+    """A Markdown table of recipes by metrics, such as ``mrr``; the papers' numbers in brackets.
+
+    Raises:
+        InputError: no recipe has a metric.
+    """
+    for metric in metrics:
+        if not any(result.numbers(metric) for result in results.values()):
+            ranking = {name for r in results.values() for b in r.best.values() for name in b}
+            other = {name for r in results.values() for c in r.classified.values() for name in c}
+            known = ", ".join([*sorted(ranking), *sorted(other)])
+            raise InputError(f"--metrics {metric}: known: {known}")
+    rows = []
+    for recipe, result in sorted(results.items()):
+        cells = [recipe]
+        for metric in metrics:
+            ours, theirs = result.numbers(metric), papers.get(recipe, {}).get(metric)
+            cells.append(cell(ours) + ("" if theirs is None else f" ({short(theirs)})"))
+        rows.append([*cells, *_seeds_and_seconds(result)])
+    return _table(["recipe", *metrics, "seeds", "s"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, all columns but the first aligned to the right."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]])
+
+
+def _seeds_and_seconds(result: Results) -> tuple[str, str]:
+    return str(len(result.best)), f"{statistics.fmean(result.seconds.values()):.0f}"
+
+
+def _known_statistics(results: Mapping[str, Results]) -> list[str]:
+    return [name for name in STATISTICS if any(one.statistics(name) for one in results.values())]
 
 
 def _compared(ours: Results, theirs: Results) -> str:
     """An MRR, with an arrow where it differs from another with p < .05."""
     text = cell(ours.values("mrr"))
-    if not ours.best.keys() & theirs.best.keys():
-        return text
-    difference = compare(ours, theirs, "mrr")
-    if not difference.p < 0.05:
-        return text
-    return f"{text} {'↑' if difference.mean > 0 else '↓'}"
+    if ours.best.keys() & theirs.best.keys():
+        difference = compare(ours, theirs, "mrr")
+        if difference.p < 0.05:
+            return f"{text} {'↑' if difference.mean > 0 else '↓'}"
+    return text
 
 
 def _statistic(name: str, values: Sequence[float]) -> str:
@@ -368,9 +365,7 @@ def _expectation(result: Results, expected: Mapping[str, Any] | None) -> str:
     if expected is None:
         return "–"
     name, value, tolerance = (expected[key] for key in ("metric", "value", "tolerance"))
-    wanted = f"{short(value)} ± {short(tolerance)}"
-    if name != "mrr":
-        wanted = f"{name} {wanted}"
+    wanted = f"{'' if name == 'mrr' else f'{name} '}{short(value)} ± {short(tolerance)}"
     found = result.numbers(name)
     if not found:
         return f"{wanted}, not evaluated"
@@ -378,7 +373,9 @@ def _expectation(result: Results, expected: Mapping[str, Any] | None) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """Mean and standard deviation over seeds; the value alone where there is one."""
+    """Mean and standard deviation over seeds; the value alone where there is one, if any."""
+    if not values:
+        return "–"
     mean, deviation = mean_and_deviation(values)
     return f"{short(mean)} ± {short(deviation)}" if len(values) > 1 else short(mean)
 
@@ -403,35 +400,15 @@ def gap(difference: Difference) -> str:
     return f"{sign}{short(difference.mean)} ± {short(difference.error)} ({p})"
 
 
-def replace_between(text: str, name: str, content: str) -> str:
-    """A Markdown text with new content between the marks of a name.
-
-    Raises:
-        InputError: the text has no such marks.
-
-    Example:
-        >>> print(replace_between("<!-- a -->old<!-- /a -->", "a", "new"))
-        <!-- a -->
-        new
-        <!-- /a -->
-    """
-    opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
-    if opening not in text or closing not in text:
-        raise InputError(f"expected the marks {opening} and {closing} in the file")
-    before, rest = text.split(opening, 1)
-    after = rest.split(closing, 1)[1]
-    return f"{before}{opening}\n{content}\n{closing}{after}"
-
-
 def put_between(path: Path, name: str, content: str) -> None:
     """Replace what stands between the marks of a name in a Markdown file.
 
     Raises:
         InputError: the file has no such marks, or is no text.
     """
-    text = read_text(path)
-    try:
-        changed = replace_between(text, name, content)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    path.write_text(changed, "utf-8")
+    text, opening, closing = read_text(path), f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = text.partition(opening)
+    _, ended, after = rest.partition(closing)
+    if not (found and ended):
+        raise InputError(f"{path}: expected the marks {opening} and {closing} in the file")
+    path.write_text(f"{before}{opening}\n{content}\n{closing}{after}", "utf-8")

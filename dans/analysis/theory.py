@@ -26,10 +26,8 @@ from dans.errors import InputError
 #: A convex function whose Bregman divergence a loss minimises.
 Potential = Callable[[Tensor], Tensor]
 
-#: How p(y|r) and p(e|y) are combined into p(y|x); see `divergence`.
+#: How p(y|r) and p(e|y) are combined into p(y|x), and what ε is added to; see `divergence`.
 Rule = Literal["product", "sum"]
-
-#: What ε is added to, so that no probability is 0.
 Smooth = Literal["estimates", "result"]
 
 #: (·,) ids.
@@ -68,22 +66,7 @@ def bregman(potential: Potential, f: Tensor, g: Tensor) -> Tensor:
 
     d(f, g) = Ψ(f) − Ψ(g) − Ψ'(g) (f − g)
 
-    It is convex in f. Convexity in g would say nothing about the losses, which are both convex in
-    the scores.
-
     Source: Kamigaito & Hayashi 2021, Eq. 4.
-
-    Args:
-        potential: Ψ, elementwise.
-        f: any shape.
-        g: one that broadcasts with it.
-
-    Example:
-        >>> half = torch.tensor(0.5)
-        >>> bregman(negative_sampling, half, torch.tensor([0.1, 0.5, 0.9]))
-        tensor([0.3395, 0.0000, 0.0607])
-        >>> bregman(softmax, half, torch.tensor([0.1, 0.5, 0.9]))
-        tensor([0.5108, 0.0000, 0.5108])
     """
     at = g.detach().requires_grad_()
     value = potential(at)
@@ -107,24 +90,16 @@ def epoch_share_saved(negatives: float) -> float:
     """n / (1 + n): the share of an epoch's scores that drawing no negatives saves.
 
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, §5 and Fig. 2.
-
-    Example:
-        >>> epoch_share_saved(1), epoch_share_saved(9)
-        (0.5, 0.9)
     """
     return negatives / (1 + negatives)
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL divergences between p(y|x) of train and of test, by query, in nats.
+    """KL divergences between p(y|x) of train and of test, for each of q queries, in nats.
 
-    Args:
-        relations: (q,) of the queries that occur in both splits.
-        is_head_query: (q,) bool; x = (r, t) where True, (h, r) where False.
-        forward: (q, s) D_KL(train ‖ test), a column for each smoothing.
-        backward: (q, s) D_KL(test ‖ train).
-        smoothing: the s numbers added to probabilities.
+    ``forward`` is D_KL(train ‖ test), ``backward`` D_KL(test ‖ train), (q, s) each, with a column
+    for each number that was added to probabilities, ``smoothing``.
     """
 
     relations: Tensor
@@ -141,12 +116,9 @@ class Divergence:
         """Means over tail queries, over head queries, and over both, by direction."""
         sides = {"tails": ~self.is_head_query, "heads": self.is_head_query}
         sides["both"] = sides["tails"] | sides["heads"]
+        sides = {side: rows for side, rows in sides.items() if rows.any()}
         return {
-            direction: {
-                side: float(values[rows, column].mean())
-                for side, rows in sides.items()
-                if rows.any()
-            }
+            direction: {side: float(values[rows, column].mean()) for side, rows in sides.items()}
             for direction, values in (("train‖test", self.forward), ("test‖train", self.backward))
         }
 
@@ -296,28 +268,19 @@ def divergences(kg: KnowledgeGraph) -> dict[str, Any]:
         for smooth in get_args(Smooth)
     }
     first = next(iter(found.values()))
-    return {
-        "queries": len(first),
-        "means": {
-            estimator: {f"{e:g}": one.means(i) for i, e in enumerate(one.smoothing)}
-            for estimator, one in found.items()
-        },
-        "relations": [
-            {**row, "relation": kg.relations[row["relation"]]} for row in first.by_relation()
-        ],
+    means = {
+        estimator: {f"{e:g}": one.means(i) for i, e in enumerate(one.smoothing)}
+        for estimator, one in found.items()
     }
+    rows = [{**row, "relation": kg.relations[row["relation"]]} for row in first.by_relation()]
+    return {"queries": len(first), "means": means, "relations": rows}
 
 
 def order(numbers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The order of data sets by divergence, and the ratio of the largest to the smallest.
+    """By estimator, the order of data sets by their `divergences`, and how far they are apart.
 
-    Args:
-        numbers: by data set, of `divergences`.
-
-    Returns:
-        By estimator: ``order``, the data sets from the least divergence to the most, None where
-        smoothing or direction changes it; and ``ratio``, the least and the greatest ratio over
-        smoothings and directions.
+    ``order`` goes from the least divergence to the most, and is None where smoothing or direction
+    changes it; ``ratio`` of the most to the least has the least and the greatest over these.
     """
     found = {}
     for estimator, of_first in next(iter(numbers.values()))["means"].items():

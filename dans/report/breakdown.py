@@ -36,10 +36,6 @@ def classify(train: Tensor, num_relations: int) -> list[str]:
 
     Source: Bordes et al. 2013 (TransE), §4.3.
 
-    Args:
-        train: (f, 3) triples.
-        num_relations: m.
-
     Example:
         >>> classify(torch.tensor([[0, 0, 1], [0, 0, 2], [3, 1, 4]]), 3)
         ['1-N', '1-1', 'not in train']
@@ -55,12 +51,7 @@ def classify(train: Tensor, num_relations: int) -> list[str]:
 
 
 def degrees(train: Tensor, num_entities: int) -> Tensor:
-    """How many distinct training triples contain each entity, (n,); a self-loop counts once.
-
-    Example:
-        >>> degrees(torch.tensor([[0, 0, 1], [0, 0, 1], [1, 0, 1]]), 3).tolist()
-        [1, 2, 0]
-    """
+    """How many distinct training triples contain each entity, (n,); a self-loop counts once."""
     heads, _, tails = train.unique(dim=0).unbind(1)
     ends = torch.cat((heads, tails[tails != heads]))
     return torch.bincount(ends, minlength=num_entities)
@@ -80,12 +71,7 @@ def degree_classes() -> list[str]:
 
 
 def degree_class(degree: Tensor) -> Tensor:
-    """The class of each degree, as a row of ``degree_classes``.
-
-    Example:
-        >>> degree_class(torch.tensor([0, 1, 4, 5000])).tolist()
-        [0, 1, 2, 10]
-    """
+    """The class of each degree, as a row of ``degree_classes``."""
     return torch.bucketize(degree, torch.tensor(DEGREES), right=True) - 1
 
 
@@ -93,12 +79,8 @@ def degree_class(degree: Tensor) -> Tensor:
 class Redundant:
     """A relation most of whose training triples another relation repeats.
 
-    Args:
-        relation: its name.
-        other: the relation that repeats it; itself, for a symmetric one.
-        inverse: True where the other one has head and tail exchanged.
-        share: of its triples that are repeated.
-        triples: how many distinct ones it has, self-loops not counted.
+    ``other`` may be itself, for a symmetric one; ``inverse`` tells that head and tail are
+    exchanged; ``share`` is that of its ``triples``, distinct and not self-loops, that are repeated.
     """
 
     relation: str
@@ -110,12 +92,9 @@ class Redundant:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Sizes and leakage of a data set.
+    """Sizes and leakage of a data set, and its redundant relations, the largest shares first.
 
-    Args:
-        audit: sizes and leakage by split.
-        redundant: relations that another one repeats, the largest shares first.
-        classes: how many relations are of each class, by its name.
+    ``classes`` counts the relations of each class.
     """
 
     audit: Audit
@@ -165,14 +144,7 @@ def _shared_pairs(triples: Tensor, others: Tensor, n: int, m: int) -> tuple[Tens
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics of one run on some queries; None where there are none of a side.
-
-    Args:
-        mrr: mean reciprocal rank over both sides.
-        heads: MRR of head queries.
-        tails: MRR of tail queries.
-        hits: Hits@10 over both sides.
-    """
+    """MRR of one run on some queries, by side, and Hits@10; None where a side has no query."""
 
     mrr: float | None
     heads: float | None
@@ -182,13 +154,9 @@ class Scores:
 
 @dataclass(frozen=True)
 class Part:
-    """The queries of one class of relations, class of degrees, or relation.
+    """Queries of one class of relations, class of degrees, or relation; the scores of each run.
 
-    Args:
-        name: of the class or relation.
-        about: its properties, by the title of a column.
-        queries: how many.
-        scores: of each run.
+    ``about`` has its properties by the title of a column.
     """
 
     name: str
@@ -203,7 +171,7 @@ def by_class(kg: KnowledgeGraph, ranks: Sequence[Ranks]) -> list[Part]:
     names = classify(kg.train, kg.num_relations)
     classes = torch.tensor([every.index(name) for name in names])
     about: list[dict[str, str | int]] = [{"relations": names.count(name)} for name in every]
-    return _parts(every, about, _both(classes[ranks[0].triples[:, 1]]), ranks)
+    return _parts(every, about, classes[ranks[0].triples[:, [1, 1]]], ranks)
 
 
 def by_degree(kg: KnowledgeGraph, ranks: Sequence[Ranks]) -> list[Part]:
@@ -217,21 +185,11 @@ def by_degree(kg: KnowledgeGraph, ranks: Sequence[Ranks]) -> list[Part]:
 def by_relation(kg: KnowledgeGraph, ranks: Sequence[Ranks]) -> list[Part]:
     """Metrics by relation, the one with most queries first."""
     distinct = kg.train.unique(dim=0)[:, 1]
-    about: list[dict[str, str | int]] = [
-        {"class": kind, "training triples": count}
-        for kind, count in zip(
-            classify(kg.train, kg.num_relations),
-            torch.bincount(distinct, minlength=kg.num_relations).tolist(),
-            strict=True,
-        )
-    ]
-    found = _parts(list(kg.relations.names), about, _both(ranks[0].triples[:, 1]), ranks)
+    counts = torch.bincount(distinct, minlength=kg.num_relations).tolist()
+    kinds = zip(classify(kg.train, kg.num_relations), counts, strict=True)
+    about: list[dict[str, str | int]] = [{"class": k, "training triples": n} for k, n in kinds]
+    found = _parts(list(kg.relations.names), about, ranks[0].triples[:, [1, 1]], ranks)
     return sorted(found, key=lambda part: -part.queries)
-
-
-def _both(groups: Tensor) -> Tensor:
-    """The group of each triple, (f,), as that of its two queries, (f, 2)."""
-    return groups.unsqueeze(1).expand(-1, 2)
 
 
 def _parts(
@@ -240,26 +198,15 @@ def _parts(
     groups: Tensor,
     ranks: Sequence[Ranks],
 ) -> list[Part]:
-    """Metrics by group of queries; groups without queries are left out.
-
-    Args:
-        names: of the g groups.
-        about: their properties.
-        groups: (f, 2) the group of each head query and each tail query.
-        ranks: of each run, on the same triples.
-    """
+    """Metrics by group; ``groups`` is (f, 2), that of each head query and each tail query."""
     size = len(names)
     counts = torch.bincount(groups.flatten(), minlength=size)
     found = []
     for one in ranks:
         reciprocal = 1 / one.realistic
-        columns = (
-            _means(reciprocal, groups, size),
-            _means(reciprocal[:, 0], groups[:, 0], size),
-            _means(reciprocal[:, 1], groups[:, 1], size),
-            _means((one.realistic <= 10).double(), groups, size),
-        )
-        found.append([Scores(*row) for row in zip(*columns, strict=True)])
+        mrr, hits = (_means(v, groups, size) for v in (reciprocal, (one.realistic <= 10).double()))
+        heads, tails = (_means(reciprocal[:, i], groups[:, i], size) for i in (0, 1))
+        found.append([Scores(*row) for row in zip(mrr, heads, tails, hits, strict=True)])
     return [
         Part(names[i], about[i], count, tuple(scores[i] for scores in found))
         for i, count in enumerate(counts.tolist())

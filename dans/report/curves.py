@@ -35,13 +35,9 @@ PATHWAYS = ("entity", "relation")
 
 @dataclass(frozen=True)
 class Curve:
-    """Values by step.
+    """Values by step, (step, value) each.
 
-    Args:
-        name: its label in the legend.
-        points: (step, value), by step.
-        run: the position of its run among those of the page.
-        part: the side or pathway that it shows, if only one.
+    ``run`` is the position of its run in the page, ``part`` the only side or pathway shown.
     """
 
     name: str
@@ -76,22 +72,15 @@ def recorded(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def number(content: Mapping[str, Any], key: str, where: str) -> float:
-    """A number read from JSON; unlike in ``dans.config.reading.field``, NaN and infinity pass.
-
-    Example:
-        >>> number({"mrr": float("nan")}, "mrr", "report.json: ")
-        nan
-    """
+    """A number read from JSON; unlike in ``dans.config.reading.field``, NaN and infinity pass."""
     value = content.get(key)
     return value if isinstance(value, float) else field(content, key, float, where)
 
 
 def charts(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Chart]]:
-    """The charts of some runs, by group: validation, loss, sampler.
+    """The charts of what some runs ``recorded``, by group: validation, loss, sampler.
 
-    Args:
-        runs: what they ``recorded``, by name. One run shows heads, tails and both; several runs
-            are drawn on common axes, both sides together.
+    One run shows heads, tails and both; several runs share the axes, both sides together.
     """
     several = len(runs) > 1
     found: dict[str, dict[str, list[Curve]]] = {"validation": {}, "loss": {}, "sampler": {}}
@@ -154,11 +143,6 @@ def begun(chart: Chart) -> Chart:
     """A chart without the values at step 0 where these would take more than half of the axis.
 
     The note then gives them.
-
-    Example:
-        >>> early = Chart("mrr", "", (Curve("", ((0, 0.01), (9, 0.6), (18, 0.7), (27, 0.72))),))
-        >>> begun(early).curves[0].points[0], begun(early).note
-        ((9, 0.6), 'Not drawn: 0.0100 at step 0.')
     """
     later = [tuple(point for point in curve.points if point[0] > 0) for curve in chart.curves]
     first = [curve.points[0][1] for curve in chart.curves if curve.points[0][0] == 0]

@@ -19,42 +19,22 @@ METRICS = {
 
 
 def digits(value: float, number: int) -> str:
-    """A value with so many decimals, and a minus sign instead of a hyphen.
-
-    Example:
-        >>> digits(-1234.567, 2)
-        '−1,234.57'
-    """
+    """A value with so many decimals, as in ``−1,234.57``."""
     return f"{value:,.{number}f}".replace("-", "−")
 
 
 def four(value: float | None) -> str:
-    """A value with four decimals.
-
-    Example:
-        >>> four(0.75331), four(None), four(-0.02)
-        ('0.7533', '–', '−0.0200')
-    """
+    """A value with four decimals."""
     return NOTHING if value is None else f"{value:.4f}".replace("-", "−")
 
 
 def signed(value: float) -> str:
-    """A value with its sign and four decimals.
-
-    Example:
-        >>> signed(0.01891), signed(-0.5)
-        ('+0.0189', '−0.5000')
-    """
+    """A value with its sign and four decimals."""
     return f"{value:+.4f}".replace("-", "−")
 
 
 def whole(value: float) -> str:
-    """A count.
-
-    Example:
-        >>> whole(40943)
-        '40,943'
-    """
+    """A count, as in ``40,943``."""
     return f"{value:,.0f}"
 
 
@@ -69,12 +49,7 @@ def p_value(p: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent.
-
-    Example:
-        >>> percent(1 / 8)
-        '12.5 %'
-    """
+    """A share, as in ``12.5 %``."""
     return f"{100 * share:.1f} %"
 
 
@@ -90,12 +65,7 @@ def heading(name: str) -> str:
 
 
 def column(rows: Iterable[Mapping[str, float]], key: str) -> list[float | None]:
-    """A metric of several runs; None where a run lacks it.
-
-    Example:
-        >>> column([{"mrr": 0.5}, {}], "mrr")
-        [0.5, None]
-    """
+    """A metric of several runs; None where a run lacks it."""
     return [row.get(key) for row in rows]
 
 
@@ -105,8 +75,6 @@ def best(values: Iterable[float | None], *, lowest: bool = False, digits: int = 
     Example:
         >>> best([0.5, None, 0.7]), best([0.5]), best([1.0, 1.0])
         ([False, False, True], [False], [False, False])
-        >>> best([2.811, 2.814, 3.0], lowest=True, digits=2)
-        [True, True, False]
     """
     shown = [None if value is None else float(f"{value:.{digits}f}") for value in values]
     there = [value for value in shown if value is not None]

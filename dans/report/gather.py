@@ -17,7 +17,7 @@ from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
 from dans.report.curves import Chart, charts, number, recorded
-from dans.report.embedding_plot import Drawn, EmbeddingPlot, draw, embedding_plot, measured
+from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate_run import budget_of, classify, fit, has_both, kept_or_fitted, report_name
@@ -36,20 +36,10 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Page:
-    """Everything a report shows.
+    """Everything a report shows: what was ranked, the runs, metrics by group, and charts.
 
-    Args:
-        split: whose triples were ranked.
-        which: the checkpoints that ranked them, best or last.
-        unevaluated: letters of the runs without a saved report of test.
-        data: audit of the data set.
-        runs: one or several, trained on the same data set.
-        classes: metrics by class of relation.
-        degrees: metrics by degree of the answer.
-        relations: metrics by relation.
-        pairs: differences of every later run to the first, by its letter.
-        seeds: differences of recipes over several seeds.
-        charts: learning curves, by group.
+    ``unevaluated`` are the letters of the runs without a saved report of test, ``pairs`` the
+    differences of every later run to the first, and ``seeds`` those of recipes over seeds.
     """
 
     split: Split
@@ -72,20 +62,15 @@ class RunSummary:
     Args:
         letter: A for the first run.
         name: the shortest end of its path that no other run of the page has.
-        step: of the checkpoint.
-        report: metrics and protocol.
-        agrees: False where the saved report has other metrics.
+        agrees: whether the saved report has the same metrics.
         agreement: the same in a sentence.
         seconds: of training, up to the last validation.
-        parameters: number of trainable parameters.
-        config: options.
+        parameters: how many are trainable.
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
-        worst: the queries answered worst.
-        missing: high-scoring triples of no split.
-        searched: how many queries were searched for these.
+            searched: how many queries were searched for missing triples.
         classification: by ``runs.evaluate_run.classify``; empty without labelled lines.
-        reliability: by calibration; empty without one, or without labelled lines.
+            reliability: by calibration; empty without one, or without labelled lines.
     """
 
     letter: str
@@ -107,11 +92,7 @@ class RunSummary:
 
 
 def gather(
-    folders: Sequence[Path],
-    *,
-    split: Split | None = None,
-    which: Which = "best",
-    triples: int = 60,
+    folders: Sequence[Path], *, split: Split | None = None, which: Which = "best", triples: int = 60
 ) -> Page:
     """Load runs, rank a split by each, and collect what a report shows.
 
@@ -134,27 +115,27 @@ def gather(
         paths = ", ".join(str(folders[i]) for i in missing_report)
         log.warning("%s: not evaluated on test yet; every run is ranked on valid", paths)
     split = split or ("valid" if missing_report else "test")
-    summaries, every, drawn = [], [], []
+    runs, every = [], []
     names = short_names(folders)
     for i, (folder, trained) in enumerate(_loaded(folders, which)):
-        summary, ranks = summarise(folder, trained, split=split, which=which)
-        groups = draw(trained, triples=triples)
-        plot = (
-            groups if isinstance(groups, str) else embedding_plot(trained, groups, triples=triples)
-        )
+        run, ranks = summarise(folder, trained, LETTERS[i], names[i], split=split, which=which)
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
-        summary = replace(summary, letter=LETTERS[i], name=names[i], seconds=seconds)
-        summaries.append(replace(summary, embedding_plot=plot))
+        plot = embedding_plot(trained, triples=triples)
+        runs.append(replace(run, seconds=seconds, embedding_plot=plot))
         every.append(ranks)
-        drawn.append(groups)
-    runs = _with_numbers(summaries, drawn)
+    plots = [run.embedding_plot for run in runs if not isinstance(run.embedding_plot, str)]
+    numbered = iter(measured(plots))
+    runs = [
+        run if isinstance(run.embedding_plot, str) else replace(run, embedding_plot=next(numbered))
+        for run in runs
+    ]
     kg = trained.kg
     return Page(
         split=split,
         which=which,
         unevaluated=tuple(LETTERS[i] for i in missing_report),
         data=DataSet.of(kg),
-        runs=runs,
+        runs=tuple(runs),
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
@@ -191,28 +172,10 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
         yield folder, trained
 
 
-def _with_numbers(
-    runs: Sequence[RunSummary], drawn: Sequence[Drawn | str]
-) -> tuple[RunSummary, ...]:
-    """Add their numbers to the embedding plots, ``measured`` on all runs together."""
-    plotted = [
-        groups
-        for run, groups in zip(runs, drawn, strict=True)
-        if isinstance(run.embedding_plot, EmbeddingPlot) and not isinstance(groups, str)
-    ]
-    numbers = iter(measured(plotted))
-    return tuple(
-        replace(run, embedding_plot=replace(run.embedding_plot, numbers=next(numbers)))
-        if isinstance(run.embedding_plot, EmbeddingPlot)
-        else run
-        for run in runs
-    )
-
-
 def summarise(
-    folder: Path, trained: Trained, *, split: Split, which: Which
+    folder: Path, trained: Trained, letter: str, name: str, *, split: Split, which: Which
 ) -> tuple[RunSummary, Ranks]:
-    """What a report shows of one run, without its embedding plot, and its ranks."""
+    """What a report shows of one run, without time and embedding plot, and its ranks."""
     kg, decoder, entities = trained.kg, trained.model.decoder, trained.entities
     budget = budget_of(folder, trained)
     evaluator = Evaluator(kg, split, budget=budget)
@@ -224,9 +187,10 @@ def summarise(
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
     candidates, searched = missing(predictor, ranks.triples)
     labelled = has_both(kg, split)
+    at = "environment.json"
     summary = RunSummary(
-        letter=LETTERS[0],
-        name=short_names([folder])[0],
+        letter=letter,
+        name=name,
         step=trained.step,
         report=report,
         agrees=agrees,
@@ -234,7 +198,7 @@ def summarise(
         seconds=0.0,
         parameters=sum(p.numel() for p in trained.model.parameters()),
         config=trained.config.plain(),
-        environment=environment(folder),
+        environment=RunFolder(folder).read_json(at) if (folder / at).exists() else {},
         embedding_plot="",
         worst=worst(predictor, ranks),
         missing=candidates,
@@ -265,12 +229,6 @@ def compared(
     if before.get("protocol") != now["protocol"]:
         return False, f"{name} was made by another protocol: {shown(before.get('protocol'))}."
     return True, f"Ranked anew for this page, and equal to {name}."
-
-
-def environment(folder: Path) -> dict[str, Any]:
-    """The recorded environment of a run; empty where there is none."""
-    name = "environment.json"
-    return RunFolder(folder).read_json(name) if (folder / name).exists() else {}
 
 
 def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:

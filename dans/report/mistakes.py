@@ -29,8 +29,6 @@ class Wrong:
     """A query, the rank of its right answer, and the model's first answers.
 
     Args:
-        query: the query.
-        right: name of the right answer.
         score: logit of the right answer to this query.
         degree: how many training triples contain the right answer.
         rank: filtered rank of the right answer, ties counted half.
@@ -51,13 +49,8 @@ class Wrong:
 class Missing:
     """A high-scoring triple of no split, by names.
 
-    Args:
-        head: name of an entity.
-        relation: name of a relation.
-        tail: name of an entity.
-        predicted: which entity was predicted, ``head`` or ``tail``.
-        score: the logit.
-        probability: calibrated; None for a run without calibration.
+    ``predicted`` is the entity that was, ``head`` or ``tail``; ``score`` is the logit, and
+    ``probability`` None for a run without calibration.
     """
 
     head: str
@@ -140,12 +133,7 @@ def score(predictor: Predictor, triple: Tensor, *, heads: bool) -> float:
 def missing(predictor: Predictor, triples: Tensor) -> tuple[list[Missing], int]:
     """The highest-scoring triples of no split among the answers to a split's queries.
 
-    Args:
-        predictor: scores them; its calibration turns logits into probabilities.
-        triples: (f, 3) of the split.
-
-    Returns:
-        The triples, the highest score first, and how many queries were searched.
+    Also how many queries were searched. A calibration of the predictor gives probabilities.
     """
     found: dict[tuple[str, str, str], Missing] = {}
     searched = 0

@@ -3,9 +3,10 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,7 @@ from dans.report.curves import Curve, begun
 from dans.report.embedding_plot import EmbeddingPlot
 from dans.report.gather import Page, RunSummary
 from dans.report.mistakes import QUERIES, SAME
-from dans.report.svg import (
-    LONGEST,
-    MARGINS,
-    SHAPES,
-    SIZE,
-    Drawing,
-    Figure,
-    Numbers,
-    lines,
-    numbers,
-    scatter,
-    styles_of,
-)
-from dans.training.files import write_atomically
+from dans.report.svg import LONGEST, MARGINS, SHAPES, SIZE, Figure, curve_chart, scatter, styles_of
 
 #: Relations listed at the most.
 RELATIONS = 250
@@ -45,14 +33,10 @@ def render(page: Page) -> str:
     """
     style, script = asset("page.css"), asset("page.js")
     options = table_of([run.config for run in page.runs])
-    trained_with = [
-        {
-            **run.environment,
-            "parameters": formatting.whole(run.parameters),
-            "seconds": f"{run.seconds:.1f}",
-        }
-        for run in page.runs
-    ]
+    trained_with = []
+    for run in page.runs:
+        size, seconds = formatting.whole(run.parameters), f"{run.seconds:.1f}"
+        trained_with.append({**run.environment, "parameters": size, "seconds": seconds})
     return (
         environment()
         .get_template("page.html.j2")
@@ -138,14 +122,9 @@ def made_of(run: RunSummary) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """The charts of a page.
+    """The charts of a page, learning curves by group, embedding plots by letter of their run.
 
-    Args:
-        degrees: MRR by degree.
-        training: learning curves, by group.
-        embeddings: the embedding plot of each run that has one, by letter.
-        calibration: the reliability diagram of each calibrated run.
-        hover: data for the script that shows values at the pointer, by the id of a figure.
+    ``hover`` has what the page's script shows at the pointer, by the id of a figure.
     """
 
     degrees: Figure
@@ -158,73 +137,64 @@ class Figures:
     def of(cls, page: Page) -> "Figures":
         """Draw the charts of a page."""
         several = len(page.runs) > 1
-        hover: dict[str, dict[str, Any]] = {}
-
-        def figure(
-            title: str, drawing: Drawing, note: str = "", behind: Numbers | None = None
-        ) -> Figure:
-            key = f"figure{len(hover) + 1}"
-            hover[key] = drawing.hover
-            return Figure(key, title, drawing, note, behind)
-
-        curves = [
-            Curve(
-                run.letter if several else "",
-                tuple(
-                    (float(x), part.scores[i].mrr or 0.0)
-                    for x, part in enumerate(page.degrees)
-                    if part.scores[i].mrr is not None
-                ),
-                run=i,
-            )
-            for i, run in enumerate(page.runs)
-        ]
-        every = degree_classes()
-        starts = [f"{DEGREES[every.index(part.name)]:,}" for part in page.degrees]
-        across, styles = "training triples of the answer, from", styles_of(curves, several=several)
-        degrees = figure(
-            "MRR by degree",
-            lines(curves, across=across, names=starts, styles=styles),
-            "",
-            numbers("MRR", curves, across, starts),
-        )
+        keys = (f"figure{i}" for i in count(1))
+        degrees = _degree_chart(next(keys), page)
         training: dict[str, list[Figure]] = {}
         for group, charts in page.charts.items():
-            for chart in charts:
-                shown, title = begun(chart), formatting.heading(chart.title)
-                styles = styles_of(chart.curves, several=several)
-                drawing = lines(shown.curves, across="step", styles=styles)
-                behind = numbers(title, chart.curves, "step")
-                training.setdefault(group, []).append(figure(title, drawing, shown.note, behind))
+            training[group] = [
+                curve_chart(
+                    next(keys),
+                    formatting.heading(chart.title),
+                    chart.curves,
+                    drawn=begun(chart).curves,
+                    note=begun(chart).note,
+                    across="step",
+                    styles=styles_of(chart.curves, several=several),
+                )
+                for chart in charts
+            ]
         embeddings = {
-            run.letter: figure("t-SNE", scatter(run.embedding_plot))
+            run.letter: Figure(next(keys), "t-SNE", scatter(run.embedding_plot))
             for run in page.runs
             if isinstance(run.embedding_plot, EmbeddingPlot)
         }
-        calibration = []
-        for run in page.runs:
-            if not run.reliability:
-                continue
-            curves = [
-                Curve(
-                    name,
-                    tuple(
-                        (p, q)
-                        for p, q in zip(of.probability, of.true, strict=True)
-                        if p is not None and q is not None
-                    ),
-                )
-                for name, of in run.reliability.items()
-            ]
-            errors = ", ".join(
-                f"{name} {formatting.four(of.error)}" for name, of in run.reliability.items()
-            )
-            title = f"Reliability{' of ' + run.letter if several else ''}"
-            drawing = lines(curves, across="probability", diagonal=True)
-            note = f"Share of true lines by probability. Expected calibration error: {errors}."
-            behind = numbers(title, curves, "probability")
-            calibration.append(figure(title, drawing, note, behind))
+        calibration = [
+            _reliability_chart(next(keys), f"Reliability{f' of {run.letter}' * several}", run)
+            for run in page.runs
+            if run.reliability
+        ]
+        every = [degrees, *chain(*training.values()), *embeddings.values(), *calibration]
+        hover = {figure.key: figure.drawing.hover for figure in every}
         return cls(degrees, training, embeddings, calibration, hover)
+
+
+def _degree_chart(key: str, page: Page) -> Figure:
+    several = len(page.runs) > 1
+    curves = []
+    for i, run in enumerate(page.runs):
+        values = enumerate(part.scores[i].mrr for part in page.degrees)
+        points = tuple((float(x), mrr) for x, mrr in values if mrr is not None)
+        curves.append(Curve(run.letter if several else "", points, run=i))
+    every = degree_classes()
+    starts = [f"{DEGREES[every.index(part.name)]:,}" for part in page.degrees]
+    across, styles = "training triples of the answer, from", styles_of(curves, several=several)
+    # Its table is called by the metric alone.
+    found = curve_chart(key, "MRR", curves, across=across, names=starts, styles=styles)
+    return replace(found, title="MRR by degree")
+
+
+def _reliability_chart(key: str, title: str, run: RunSummary) -> Figure:
+    curves = []
+    for name, of in run.reliability.items():
+        bins = zip(of.probability, of.true, strict=True)
+        curves.append(
+            Curve(name, tuple((p, q) for p, q in bins if p is not None and q is not None))
+        )
+    errors = ", ".join(
+        f"{name} {formatting.four(of.error)}" for name, of in run.reliability.items()
+    )
+    note = f"Share of true lines by probability. Expected calibration error: {errors}."
+    return curve_chart(key, title, curves, across="probability", note=note, diagonal=True)
 
 
 def table_of(contents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -261,11 +231,7 @@ def flat(content: Mapping[str, Any] | list[Any], before: str = "") -> list[tuple
 
 
 def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
-    """The path of a report: in the folder of a single run, or else in the current one.
-
-    Args:
-        folders: of the runs.
-        out: another path.
+    """The path of a report: ``out``, or in the folder of a single run, or in the current one.
 
     Raises:
         InputError: ``out`` does not end in ``.html``, or its folder does not exist.
@@ -277,9 +243,3 @@ def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not out.parent.is_dir():
         raise InputError(f"--out: expected a folder that is there, got {out.parent}")
     return out
-
-
-def write(path: Path, page: str) -> Path:
-    """Write a page atomically; the path."""
-    write_atomically(path, page.encode("utf-8"))
-    return path

@@ -17,13 +17,9 @@ METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 
 @dataclass(frozen=True)
 class Gap:
-    """The difference of a metric between two runs, ours minus theirs.
+    """The difference of a metric between two runs, ours minus theirs, tested by triple.
 
-    Args:
-        metric: its name.
-        test: mean and t-test of the differences by triple.
-        better: on how many queries ours has the better value.
-        worse: on how many theirs has.
+    ``better`` counts the queries on which ours has the better value, ``worse`` the opposite.
     """
 
     metric: str
@@ -47,13 +43,7 @@ def gaps(ours: Ranks, theirs: Ranks) -> list[Gap]:
 
 
 def gap(metric: str, differences: Tensor) -> Gap:
-    """The mean and test of (f, 2) differences, of both queries of each triple.
-
-    Example:
-        >>> one = gap("mrr", torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.1, 0.1]]))
-        >>> round(one.test.mean, 3), round(one.test.low, 3), one.better, one.worse
-        (0.2, -0.457, 4, 0)
-    """
+    """The mean and test of (f, 2) differences, of both queries of each triple."""
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
     return Gap(metric, paired_test(differences.double().mean(1).tolist()), better, worse)
 
@@ -67,13 +57,7 @@ def _gain(ranks: Ranks, metric: str) -> Tensor:
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Differences between two recipes, ours minus theirs, paired by seed.
-
-    Args:
-        ours: names of our runs.
-        theirs: names of their runs.
-        tests: by metric.
-    """
+    """Differences between two recipes, ours minus theirs, paired by seed; names of their runs."""
 
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
@@ -85,9 +69,8 @@ def over_seeds(
 ) -> list[OverSeeds]:
     """Differences of each later recipe to the first run's, where they share at least two seeds.
 
-    Args:
-        configs: of the runs, by name; runs that differ only by seed have one recipe.
-        metrics: of the runs, in the same order.
+    ``configs``, by run, and ``metrics`` have one order; runs that differ only by seed have one
+    recipe.
     """
     recipes: dict[str, dict[int, tuple[str, Mapping[str, float]]]] = {}
     for (name, config), numbers in zip(configs.items(), metrics, strict=True):

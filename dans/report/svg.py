@@ -24,11 +24,8 @@ LONGEST, ROWS = 160, 40
 
 #: Number of styles; ``templates/page.css`` has their colours and ``SHAPES`` their marks.
 STYLES = 8
-
-#: The styles of origins; other samplers take the remaining ones.
+#: The styles of origins, where other samplers take the remaining ones; of runs, and of sides.
 ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
-
-#: The styles of runs, and of sides.
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
@@ -49,11 +46,7 @@ SHAPES = (
 class Group:
     """A curve, or the points of one origin in the embedding plot.
 
-    Args:
-        name: in the legend; empty for a curve that stands alone.
-        style: the number of its colour and shape.
-        marks: (x, y) of each mark.
-        path: the ``points`` of a curve's SVG polyline.
+    ``marks`` are (x, y) each, ``path`` the ``points`` of a curve's SVG polyline.
     """
 
     name: str
@@ -76,14 +69,11 @@ class Drawing:
     """The geometry of a chart, which ``templates/chart.svg.j2`` writes as SVG.
 
     Args:
-        size: width and height.
-        groups: curves or points.
         hover: data for the script: ``mode``, distances to the pointer by ``x`` or ``xy``, and
             ``stops``, (x, ys, text, index of the group).
         levels: labels of the horizontal grid lines, at their left ends.
-        labels: below the chart.
         diagonal: x and y of the two ends of the line y = x.
-        switched: True where a reader can hide groups.
+        switched: whether a reader can hide groups.
     """
 
     size: tuple[int, int]
@@ -138,9 +128,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
     """The style of each curve of a chart, by run or by side or pathway, whichever is distinct.
 
-    Args:
-        curves: of one chart.
-        several: whether the page has several runs.
+    Of a page with several runs, a curve of a whole run takes the style of its run.
     """
     known = {**ORIGINS, **SIDES}
     by_part = [known.get(curve.part, 2) for curve in curves]
@@ -150,6 +138,23 @@ def styles_of(curves: Sequence[Curve], *, several: bool) -> tuple[int, ...]:
         if len(set(styles)) == len(styles):
             return tuple(styles)
     return tuple(i % STYLES for i in range(len(curves)))
+
+
+def curve_chart(
+    key: str,
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    across: str,
+    drawn: Sequence[Curve] = (),
+    note: str = "",
+    names: Sequence[str] = (),
+    styles: Sequence[int] = (),
+    diagonal: bool = False,
+) -> Figure:
+    """A line chart with the table behind it; of the curves, or of those ``drawn`` instead."""
+    drawing = lines(drawn or curves, across=across, names=names, styles=styles, diagonal=diagonal)
+    return Figure(key, title, drawing, note, numbers(title, curves, across, names))
 
 
 def lines(
@@ -183,14 +188,9 @@ def lines(
         _curve(curve.name, style, [frame.at(x, y) for x, y in curve.points])
         for style, curve in zip(styles, curves, strict=True)
     ]
-    return Drawing(
-        SIZE,
-        tuple(groups),
-        {"mode": "x", "stops": _stops(curves, frame, across, names)},
-        tuple(levels),
-        tuple(labels),
-        (*frame.at(0, 0), *frame.at(1, 1)) if diagonal else (),
-    )
+    hover = {"mode": "x", "stops": _stops(curves, frame, across, names)}
+    ends = (*frame.at(0, 0), *frame.at(1, 1)) if diagonal else ()
+    return Drawing(SIZE, tuple(groups), hover, tuple(levels), tuple(labels), ends)
 
 
 def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[str] = ()) -> Numbers:
@@ -198,29 +198,18 @@ def numbers(title: str, curves: Sequence[Curve], across: str, names: Sequence[st
     places = sorted({x for curve in curves for x, _ in curve.points})
     kept = [x for x, _ in thinned([(x, 0.0) for x in places], ROWS)]
     values = [dict(curve.points) for curve in curves]
-    return Numbers(
-        f"{title}: {len(kept)} of {len(places)} points" if len(kept) < len(places) else title,
-        (across, *(curve.name or title for curve in curves)),
-        tuple(
-            (
-                names[int(x)] if names else whole(x) if x == int(x) else f"{x:.3f}",
-                tuple(of.get(x) for of in values),
-            )
-            for x in kept
-        ),
-    )
+    rows = []
+    for x in kept:
+        label = names[int(x)] if names else whole(x) if x == int(x) else f"{x:.3f}"
+        rows.append((label, tuple(of.get(x) for of in values)))
+    cut = f": {len(kept)} of {len(places)} points" if len(kept) < len(places) else ""
+    columns = across, *(curve.name or title for curve in curves)
+    return Numbers(f"{title}{cut}", columns, tuple(rows))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The axes of a line chart.
-
-    Args:
-        places: ticks of the horizontal axis.
-        levels: ticks of the vertical axis, which ends at the first and the last.
-        start: the value at the left.
-        end: the value at the right.
-    """
+    """The axes of a line chart: ticks of both, and the values at the left and right ends."""
 
     places: Sequence[float]
     levels: Sequence[float]
@@ -282,8 +271,8 @@ def _stops(curves: Sequence[Curve], frame: Frame, across: str, names: Sequence[s
 
 
 def _short(value: float) -> str:
-    whole = value == int(value) and abs(value) < 1e7
-    return (f"{value:,.0f}" if whole else f"{value:.4g}").replace("-", "−")
+    plain = value == int(value) and abs(value) < 1e7
+    return (f"{value:,.0f}" if plain else f"{value:.4g}").replace("-", "−")
 
 
 def scatter(plot: EmbeddingPlot) -> Drawing:

@@ -1,5 +1,6 @@
 """Pictures show every group and every sampler."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from dans.analysis.diversity import TRUTH, Group, measure, project
-from dans.analysis.plots import (
-    COLOURS,
-    PALETTE,
-    diversity_picture,
-    draw_hardness,
-    sampler_picture,
-)
+from dans.analysis.plots import PALETTE, POINTS, diversity_picture, draw_hardness, sampler_picture
 from dans.analysis.sampler_statistics import Inspection
+
+
+def assert_drawn(path: Path, colours: Iterable[str], *, near: float) -> None:
+    picture = torch.from_numpy(imread(path).copy())[..., :3]
+    assert min(picture.shape[:2]) > 600
+    for colour in colours:
+        wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        assert ((picture - wanted).abs().amax(-1) < near).sum() > 50, colour
 
 
 def test_picture_shows_every_group(tmp_path: Path) -> None:
@@ -28,13 +31,8 @@ def test_picture_shows_every_group(tmp_path: Path) -> None:
     }
     path = tmp_path / "tsne.png"
     diversity_picture(path, groups, project(groups), measure(groups), title="toy · likes")
-    picture = torch.from_numpy(imread(path).copy())[..., :3]
-    assert min(picture.shape[:2]) > 600
-    for colour in ("#000000", COLOURS["entity pathway"], COLOURS["relation pathway"]):
-        wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        # Markers are translucent: near the colour is enough.
-        near = ((picture - wanted).abs().amax(-1) < 0.25).sum()
-        assert near > 50, colour
+    # Markers are translucent: near the colour is enough.
+    assert_drawn(path, (POINTS[name][0] for name in names[:3]), near=0.25)
 
 
 def test_every_sampler_has_a_name_a_point_and_a_row(tmp_path: Path) -> None:
@@ -48,12 +46,7 @@ def test_every_sampler_has_a_name_a_point_and_a_row(tmp_path: Path) -> None:
     }
     path = tmp_path / "samplers.png"
     assert sampler_picture(path, found, title="toy") == path
-    picture = torch.from_numpy(imread(path).copy())[..., :3]
-    assert min(picture.shape[:2]) > 600
-    for colour in PALETTE:
-        wanted = torch.tensor([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        near = ((picture - wanted).abs().amax(-1) < 0.02).sum()
-        assert near > 50, colour
+    assert_drawn(path, PALETTE, near=0.02)
 
 
 def test_names_of_samplers_do_not_overlap() -> None:

@@ -8,16 +8,13 @@ import torch
 
 from dans.analysis.diversity import Group
 from dans.report import embedding_plot as plots
-from dans.report.embedding_plot import EmbeddingPlot, draw, embedding_plot, measured
+from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.gather import Page
 from dans.runs.train import load
 
 
 def picture(run: Path, triples: int = 12) -> EmbeddingPlot | str:
-    trained = load(run)
-    drawn = draw(trained, triples=triples)
-    assert not isinstance(drawn, str)
-    return embedding_plot(trained, drawn, triples=triples)
+    return embedding_plot(load(run), triples=triples)
 
 
 def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page) -> None:
@@ -59,7 +56,11 @@ def test_share_of_distinct_points_has_one_denominator() -> None:
         for n in (40, 400)
     )
     truth = Group(torch.zeros(1, 1), torch.zeros(1), ())
-    found = measured([{"true tails": truth, "a": one}, {"true tails": truth, "a": other}])
+    plotted = [
+        EmbeddingPlot("r", 1, 1, {}, {"true tails": truth, "a": group}, {})
+        for group in (one, other)
+    ]
+    found = [plot.numbers for plot in measured(plotted)]
     assert [of["a"]["points"] for of in found] == [40, 40]
     assert found[1]["a"]["diversity_within_query"] == pytest.approx(5 / 3)
     assert measured([]) == []

@@ -1,7 +1,6 @@
 """The page: self-contained, with the protocol beside every number."""
 
 import dataclasses
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,15 +10,7 @@ import pytest
 from dans.errors import InputError
 from dans.report.formatting import best
 from dans.report.gather import Page
-from dans.report.page import (
-    asset,
-    destination,
-    digest,
-    environment,
-    protocol,
-    render,
-    write,
-)
+from dans.report.page import asset, destination, digest, environment, protocol, render
 from dans.report.svg import STYLES
 from tests.processes import run
 from tests.report.conftest import HOSTILE
@@ -190,12 +181,6 @@ def test_page_goes_beside_its_run_unless_told_otherwise(tmp_path: Path) -> None:
     for wrong, message in [("mine.png", "ends in .html"), ("none/mine.html", "folder that is")]:
         with pytest.raises(InputError, match=f"--out: expected a .*{message}"):
             destination([tmp_path], tmp_path / wrong)
-
-
-def test_page_is_written_whole_and_readable(tmp_path: Path, html: str) -> None:
-    path = write(tmp_path / "page.html", html)
-    assert path.read_text("utf-8") == html
-    assert os.listdir(tmp_path) == ["page.html"]
 
 
 @pytest.mark.slow

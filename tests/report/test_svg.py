@@ -7,21 +7,9 @@ import pytest
 from dans.report.curves import Curve
 from dans.report.embedding_plot import EmbeddingPlot, Point
 from dans.report.page import environment
-from dans.report.svg import (
-    PLOT,
-    SIZE,
-    Drawing,
-    hover_text,
-    lines,
-    scatter,
-    styles_of,
-    ticks,
-)
+from dans.report.svg import PLOT, SIZE, Drawing, hover_text, lines, scatter, styles_of, ticks
 
-CURVES = [
-    Curve("A", ((0, 0.5), (50, 0.75), (700, 1.0))),
-    Curve("B", ((0, -0.25), (50, 0.5))),
-]
+CURVES = [Curve("A", ((0, 0.5), (50, 0.75), (700, 1.0))), Curve("B", ((0, -0.25), (50, 0.5)))]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +90,7 @@ def test_a_run_keeps_its_style_and_a_pathway_its_own() -> None:
 
 
 def plot(points: dict[str, tuple[Point, ...]]) -> EmbeddingPlot:
-    return EmbeddingPlot("r", 1, 1, points, {name: len(of) for name, of in points.items()}, {})
+    return EmbeddingPlot("r", 1, 1, points, {}, {})
 
 
 def test_points_of_an_embedding_plot_lie_within_and_say_their_names() -> None:
