@@ -300,10 +300,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=named)
 def test_every_block_of_a_page_runs(
-    page: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stand_ins: Callable[[str], Path],
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: Callable[[str], Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
@@ -348,10 +345,7 @@ def test_every_block_says_what_it_is() -> None:
     ],
 )
 def test_a_command_that_fails_a_reader_fails_here(
-    wrong: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stand_ins: Callable[[str], Path],
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: Callable[[str], Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, pytest.fail.Exception), match=r"README\.md:1|runs/"):

@@ -18,13 +18,10 @@ class Learner:
     """A sampler whose phases are updated before each draw, as by our own trainer.
 
     Args:
-        sampler: any whose negatives have ids.
+        sampler: any whose negatives have ids and which adds no term to the model's loss, as other
+            libraries take neither.
         phases: options of each phase by its name, as in a recipe: ``{"discriminator": {"lr":
             1e-4}}`` (``PhaseConfig``).
-
-    Raises:
-        InputError: the sampler gives negatives without ids or adds a term to the model's loss,
-            which other libraries do not take; or ``phases`` names one it does not have.
 
     Example:
         >>> from dans.samplers import Uniform
@@ -44,13 +41,8 @@ class Learner:
         self.phase_optimizers = PhaseOptimizers(sampler.phases(), configs, where="phases")
 
     def draw(self, positives: Positives) -> Negatives:
-        """Update every phase, then draw negatives with ids.
-
-        Raises:
-            InputError: negatives came without ids or with weights, or a sampler that looks at the
-                model draws in a worker process, whose copy of the model never learns.
-            FloatingPointError: the loss of a phase is not finite.
-        """
+        """Update every phase, then draw negatives with ids."""
+        # A worker's copy of the model never learns.
         if self.adaptive and get_worker_info() is not None:
             raise InputError("num_workers: must be 0 for a sampler that looks at the model")
         positives = positives.detach()

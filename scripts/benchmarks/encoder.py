@@ -118,12 +118,7 @@ def all_rows(dense: KnowledgeGraph, sparse: KnowledgeGraph) -> list[Row]:
 
 
 def make_step(
-    name: str,
-    train: Tensor,
-    num_entities: int,
-    num_relations: int,
-    sample: int | None,
-    layers: int,
+    name: str, train: Tensor, num_entities: int, num_relations: int, sample: int | None, layers: int
 ) -> Callable[[], tuple[Tensor, Tensor]]:
     """A contender's piece of work; returns the embeddings and the input's gradient."""
     torch.manual_seed(0)

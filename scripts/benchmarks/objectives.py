@@ -218,10 +218,7 @@ def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], objec
         },
         "decoder": {"name": "simple", "bound": 5.0},
     }
-    sampling: dict[str, Any] = {
-        "loss": {"name": "logistic", "balance": "sum"},
-        "decoder": "simple",
-    }
+    sampling: dict[str, Any] = {"loss": {"name": "logistic", "balance": "sum"}, "decoder": "simple"}
     shared = {"name": "sampled", "heads": n // 2, "tails": n - n // 2}
     setting = {
         NS: {**sampling, "sampler": [{"name": "uniform", "k": n}]},
