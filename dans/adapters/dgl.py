@@ -107,17 +107,13 @@ class NegativeEdges:
             relations = g.edges[etype].data[name][eids.long()].long()
         elif self.relation is not None:
             raise InputError(f"relation: the graph has no edge data {name!r} of its one edge type")
+        elif self.relations is None:
+            relations = torch.full_like(heads, g.get_etype_id(etype))
+        elif etype[1] in self.relations:
+            relations = torch.full_like(heads, self.relations[etype[1]])
         else:
-            relations = torch.full_like(heads, self.relation_id(g, etype))
-        return torch.stack((heads, relations, tails), dim=1)
-
-    def relation_id(self, g: dgl.DGLGraph, etype: EType) -> int:
-        """The relation id of an edge type."""
-        if self.relations is None:
-            return int(g.get_etype_id(etype))
-        if etype[1] not in self.relations:
             raise InputError(f"relations: no id for edge type {etype[1]!r}")
-        return self.relations[etype[1]]
+        return torch.stack((heads, relations, tails), dim=1)
 
     def draw(self, g: dgl.DGLGraph, edges: Mapping[EType, Tensor]) -> dict[EType, Ends]:
         """Negative edges for the triples of several edge types, in a single draw."""

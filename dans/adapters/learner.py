@@ -34,7 +34,16 @@ class Learner:
         self, sampler: NegativeSampler, phases: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         for member in members(sampler):
-            check(member)
+            if type(member).terms is not NegativeSampler.terms:
+                name = type(member).__name__.lower()
+                raise InputError(
+                    f"sampler: {name} adds a term to the model's loss; train it with dans"
+                )
+            if isinstance(member, DANS) and member.decode == "vector":
+                raise InputError(
+                    "decode: vector gives negatives without ids, which are needed; set it to "
+                    "nearest_other"
+                )
         self.sampler = sampler
         self.adaptive = any(member.adaptive for member in members(sampler))
         configs = convert(phases or {}, dict[str, PhaseConfig], path="phases")
@@ -51,13 +60,9 @@ class Learner:
         with torch.no_grad():
             negatives: Negatives = self.sampler(positives)
         if negatives.ids is None:
-            raise InputError(
-                "sampler: its negatives are embeddings without ids, which nothing here takes"
-            )
+            raise InputError("sampler: gives embeddings without ids, which nothing here takes")
         if negatives.weights is not None:
-            raise InputError(
-                "sampler: weighs its negatives, and this library has no place for that"
-            )
+            raise InputError("sampler: weighs its negatives, which nothing here takes")
         return negatives
 
 
@@ -66,14 +71,3 @@ def members(sampler: NegativeSampler) -> list[NegativeSampler]:
     if not isinstance(sampler, Mixture):
         return [sampler]
     return [member for part in sampler.samplers for member in members(part)]
-
-
-def check(sampler: NegativeSampler) -> None:
-    """Refuse negatives without ids and a loss term for the model."""
-    name = type(sampler).__name__.lower()
-    if type(sampler).terms is not NegativeSampler.terms:
-        raise InputError(f"sampler: {name} adds a term to the model's loss; train it with dans")
-    if isinstance(sampler, DANS) and sampler.decode == "vector":
-        raise InputError(
-            "decode: vector gives negatives without ids, which are needed; set it to nearest_other"
-        )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dans.config.reading import lines
+from dans.config.reading import decoded, lines
 from dans.errors import InputError
 from dans.predict.output_formats import Answers, OutputFormat, QueryOptions
 from dans.predict.predictor import Predictor
@@ -103,12 +103,12 @@ def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str
     yield output.head()
     refused, targets = 0, set()
     for number, raw in enumerate(stream, start=1):
-        where = f"standard input:{number}"
         try:
-            line = _decode(raw, where)
+            line = decoded(raw, "standard input", number).removesuffix("\n").removesuffix("\r")
+            line = line.removeprefix("\ufeff")
             if not line.strip():
                 continue
-            query = _parse_known(line, output.predictor, where=where)
+            query = _parse_known(line, output.predictor, where=f"standard input:{number}")
             targets.add(query.target)
             text = output.text(query, predict(output.predictor, [query], output.options)[0])
         except InputError as error:
@@ -120,14 +120,3 @@ def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str
         log.warning("standard input: %s", sentence)
     if refused:
         raise InputError(f"standard input: {refused} of its lines could not be answered")
-
-
-def _decode(raw: bytes, where: str) -> str:
-    try:
-        line = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = raw[error.start]
-        raise InputError(
-            f"{where}: byte {error.start + 1} of the line, 0x{byte:02x}, is not UTF-8"
-        ) from None
-    return line.removesuffix("\n").removesuffix("\r").removeprefix("\ufeff")

@@ -93,11 +93,8 @@ def rows(
     """One row for each contender that is installed.
 
     Args:
-        kg: its training graph is what is encoded.
         sample: encode this many triples, taken from the whole graph anew in every round, and all
             that is prepared for them with it; otherwise the whole graph, prepared once.
-        layers: rounds of messages.
-        rounds: timed rounds of each contender.
         limit: of ``compete``. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
     """
     triples = "full graph" if sample is None else f"{sample:,} sampled triples"
