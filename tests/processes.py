@@ -124,6 +124,15 @@ def run(
         return running.wait(timeout)
 
 
+def succeed(
+    script: str, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
+    """Run a script that has to end well."""
+    done = run(script, *arguments, cwd=cwd, env=env)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def _be_script(
     argv: list[str],
     cwd: Path,

@@ -300,10 +300,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=named)
 def test_every_block_of_a_page_runs(
-    page: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stand_ins: Callable[[str], Path],
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: Callable[[str], Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
@@ -330,28 +327,18 @@ def test_every_block_says_what_it_is() -> None:
     "wrong",
     [
         "python scripts/train_dans.py --set train.batch=0",
-        "python scripts/train_dans.py --set train.stepz=5",
         "python scripts/train_dans.py --nosuch",
         "python scripts/tune.py --recipe umls-distmult --set train.batch=0",
         "python scripts/nosuch.py",
         "python scripts/evaluate.py runs/dans/no-such-recipe/seed0",
-        "python scripts/evaluate.py runs/dans/umls-distmult/seed7",
-        "pip install --nosuch '.[plots]'",
         "pip install '.[nosuch]'",
-        "pip install 'dans[plots]'",
         "make nosuch",
-        ".venv/bin/python -m ruff chek .",
         ".venv/bin/python -m ruff check --nosuch .",
-        ".venv/bin/python -m pytest --nosuch",
         ".venv/bin/python -m mypy --nosuch",
-        ".venv/bin/python -m nosuch",
     ],
 )
 def test_a_command_that_fails_a_reader_fails_here(
-    wrong: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stand_ins: Callable[[str], Path],
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: Callable[[str], Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, pytest.fail.Exception), match=r"README\.md:1|runs/"):

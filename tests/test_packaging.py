@@ -55,51 +55,30 @@ def sources(folder: str) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.py")}
 
 
-def test_wheel_holds_every_module(contents: set[str]) -> None:
+def test_wheel_holds_all_of_the_library_and_nothing_else(contents: set[str], wheel: Path) -> None:
     assert sources("dans") | sources("baselines") <= contents
-
-
-def test_wheel_says_that_it_is_typed(contents: set[str]) -> None:
     assert {"dans/py.typed", "baselines/py.typed"} <= contents
+    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+    assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
+    suffixes = {PurePosixPath(name).suffix for name in contents if not name.startswith(info)}
+    assert suffixes == {".css", ".j2", ".js", ".py", ".toml", ".typed"}
+    assert [name for name in contents if name.endswith(".dist-info/licenses/LICENSE")]
 
 
-def test_wheel_holds_every_card_and_every_recipe(contents: set[str]) -> None:
+def test_wheel_holds_cards_recipes_and_what_a_report_is_made_of(contents: set[str]) -> None:
     cards = {f"dans/data/cards/{path.name}" for path in (ROOT / "datasets").glob("*.toml")}
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dans").rglob("*.toml")}
     assert cards
     assert "dans/recipes/bases/umls-distmult.toml" in recipes
     assert {name for name in contents if name.endswith(".toml")} == cards | recipes
-
-
-def test_wheel_holds_what_a_report_is_made_of(contents: set[str]) -> None:
     folder = "dans/report/templates"
     parts = {f"{folder}/{path.name}" for path in (ROOT / folder).iterdir()}
     assert f"{folder}/page.html.j2" in parts
     assert parts <= contents
 
 
-def test_wheel_holds_nothing_else(contents: set[str], wheel: Path) -> None:
-    info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
-    assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
-    assert {PurePosixPath(name).suffix for name in contents if not name.startswith(info)} == {
-        ".css",
-        ".j2",
-        ".js",
-        ".py",
-        ".toml",
-        ".typed",
-    }
-
-
-def test_wheel_carries_the_license(contents: set[str]) -> None:
-    assert [name for name in contents if name.endswith(".dist-info/licenses/LICENSE")]
-
-
-def test_version_is_said_once(metadata: Message) -> None:
+def test_wheel_says_its_version_and_its_pythons(metadata: Message) -> None:
     assert metadata["Version"] == dans.__version__
-
-
-def test_wheel_says_which_pythons_it_is_for(metadata: Message) -> None:
     assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
 
 
@@ -139,26 +118,17 @@ def test_wheel_installs_in_an_empty_environment_and_brings_its_types(
         (library,) = Path(folder, "empty").glob("lib/python*/site-packages")
         lend("torch", library)
         here = torch.__version__.partition("+")[0]
-        output_of(
-            *pip, "install", "-q", "--progress-bar=off", "--no-compile", f"torch=={here}", wheel
-        )
+        quiet = ["install", "-q", "--progress-bar=off", "--no-compile"]
+        output_of(*pip, *quiet, f"torch=={here}", wheel)
         output_of(*pip, "check")
         output_of(python, "-c", USE, cwd=folder)
         where = output_of(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
         assert Path(where.strip()).is_relative_to(folder)
         # One mistake beside what is right: what is found is found by the types in the wheel.
         checked = USE + "Uniform(k='three')\n"
+        mypy = [sys.executable, "-m", "mypy", "--python-executable", python]
         with pytest.raises(AssertionError, match="Found 1 error") as found:
-            output_of(
-                sys.executable,
-                "-m",
-                "mypy",
-                "--python-executable",
-                python,
-                "-c",
-                checked,
-                cwd=folder,
-            )
+            output_of(*mypy, "-c", checked, cwd=folder)
         assert 'Argument "k" to "Uniform"' in str(found.value)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dans.training.checkpoint import load_state
-from tests.processes import SCRIPTS, Running, run
+from tests.processes import SCRIPTS, Running, run, succeed
 from tests.suites.labelled import labelled_recipe
 from tests.suites.states import states_equal
 from tests.suites.toy import RECIPE, TRAIN_DANS, lay
@@ -25,8 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     lay(folder / "triples")
     (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples"))
-    done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = succeed("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "base", cwd=folder)
     assert "valid MRR" in done.stdout
     assert done.stderr == "", "quiet when not on a terminal"
     return folder
@@ -34,8 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_says_what_a_script_does(name: str, tmp_path: Path) -> None:
-    done = run(name, "--help", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = succeed(name, "--help", cwd=tmp_path)
     assert "python scripts/" in done.stdout, "an example"
     assert "options:" in done.stdout
 
@@ -49,10 +47,8 @@ def test_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_main_job_end_to_end(folder: Path) -> None:
     (folder / "dans.toml").write_text(TRAIN_DANS.format(start=folder / "base"))
-    done = run("train_dans.py", "--recipe", "dans.toml", "--out", "dans", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    done = run("evaluate.py", "dans", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    succeed("train_dans.py", "--recipe", "dans.toml", "--out", "dans", cwd=folder)
+    done = succeed("evaluate.py", "dans", cwd=folder)
     report = json.loads((folder / "dans" / "report.json").read_text())
     assert report["split"] == "test"
     assert {"filter", "ties", "unseen_entities"} <= report["protocol"].keys()
@@ -61,13 +57,11 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
         assert 0 < report[side]["mrr"] <= 1
         assert {"mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5"} <= report[side].keys()
     assert f"{report['both']['mrr']:.4f}" in done.stdout
-    done = run("plot_diversity.py", "dans", "--relation", "r0", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    succeed("plot_diversity.py", "dans", "--relation", "r0", cwd=folder)
     assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
     groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
     assert {"true tails", "entity pathway", "relation pathway", "uniform"} == groups.keys()
-    done = run("inspect_sampler.py", "dans", "--sampler", "self_loop:k=3", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = succeed("inspect_sampler.py", "dans", "--sampler", "self_loop:k=3", cwd=folder)
     assert (folder / "dans" / "samplers.png").stat().st_size > 10_000
     samplers = json.loads((folder / "dans" / "samplers.json").read_text())
     assert list(samplers) == ["dans (run)", "uniform (run)", "self_loop:k=3"]
@@ -81,15 +75,12 @@ def test_labelled_lines_are_classified_and_plotted(
     recipe = labelled_recipe(tmp_path, monkeypatch)
     for out, steps in (("one", 20), ("two", 60)):
         options = ["--recipe", recipe, "--out", out, "--set", f"train.steps={steps}"]
-        done = run("pretrain_rgcn.py", *options, "--set", "train.select=nll", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = succeed("pretrain_rgcn.py", *options, "--set", "train.select=nll", cwd=tmp_path)
         assert "valid NLL" in done.stdout
-    done = run("evaluate.py", "two", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = succeed("evaluate.py", "two", cwd=tmp_path)
     assert "isotonic" in done.stdout
     assert "platt" in json.loads((tmp_path / "two" / "calibration.json").read_text())
-    done = run("plot_calibration.py", "one", "two", "--out", "drawn.png", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeed("plot_calibration.py", "one", "two", "--out", "drawn.png", cwd=tmp_path)
     assert (tmp_path / "drawn.png").stat().st_size > 10_000
     numbers = json.loads((tmp_path / "drawn.json").read_text())
     assert list(numbers) == ["one", "two"]
@@ -100,8 +91,7 @@ def test_labelled_lines_are_classified_and_plotted(
 @pytest.mark.slow
 def test_samplers_are_inspected_on_triples_alone(folder: Path) -> None:
     options = ["--dataset", folder / "triples", "--sampler", "uniform", "--out", "looked"]
-    done = run("inspect_sampler.py", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    succeed("inspect_sampler.py", *options, cwd=folder)
     numbers = json.loads((folder / "looked" / "samplers.json").read_text())
     assert numbers["uniform"]["harder"] is None
     assert 0 < numbers["uniform"]["false_negatives"]["any"] < 1
@@ -114,12 +104,12 @@ def test_reproducing_makes_missing_runs_and_no_more(folder: Path, tmp_path: Path
     options = [option for change in changes for option in ("--set", change)]
     options += ["pretrain", "--match", "umls-distmult", "--seeds", "1"]
     made = tmp_path / "runs" / "pretrain" / "umls-distmult" / "seed0"
-    assert run("reproduce.py", *options, cwd=tmp_path).returncode == 0
+    succeed("reproduce.py", *options, cwd=tmp_path)
     report = (made / "report.last.json").stat().st_mtime_ns
     sampler = made / "sampler.json"
     assert json.loads(sampler.read_text())["seconds_per_step"] > 0
     sampler.unlink()
-    assert run("reproduce.py", *options, cwd=tmp_path).returncode == 0
+    succeed("reproduce.py", *options, cwd=tmp_path)
     assert (made / "report.last.json").stat().st_mtime_ns == report
     assert sampler.exists()
     done = run("tabulate.py", "runs/pretrain", "--json", "numbers.json", cwd=tmp_path)
@@ -132,7 +122,7 @@ def test_reproducing_makes_missing_runs_and_no_more(folder: Path, tmp_path: Path
 def test_killed_run_ends_equal_to_one_never_killed(folder: Path, lines: int) -> None:
     options = ["--recipe", "own.toml", "--set", "train.steps=60", "--set", "train.validate_every=5"]
     whole, killed = folder / f"whole{lines}", folder / f"killed{lines}"
-    assert run("pretrain_rgcn.py", *options, "--out", whole, cwd=folder).returncode == 0
+    succeed("pretrain_rgcn.py", *options, "--out", whole, cwd=folder)
     metrics = killed / "metrics.jsonl"
     with Running("pretrain_rgcn.py", *options, "--out", killed, cwd=folder) as running:
         while running.poll() is None:
@@ -140,8 +130,7 @@ def test_killed_run_ends_equal_to_one_never_killed(folder: Path, lines: int) -> 
                 running.send(signal.SIGKILL)
                 break
             time.sleep(0.002)
-    done = run("pretrain_rgcn.py", *options, "--out", killed, "--resume", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    succeed("pretrain_rgcn.py", *options, "--out", killed, "--resume", cwd=folder)
     for name in ("last", "best"):
         states = [load_state(path / f"{name}.safetensors") for path in (whole, killed)]
         for state in states:
@@ -154,9 +143,8 @@ def test_killed_run_ends_equal_to_one_never_killed(folder: Path, lines: int) -> 
 @pytest.mark.slow
 def test_a_finished_run_resumes_to_more_steps(folder: Path) -> None:
     options = ["--recipe", "own.toml", "--out", "longer"]
-    assert run("pretrain_rgcn.py", *options, cwd=folder).returncode == 0
-    done = run("pretrain_rgcn.py", *options, "--resume", "--set", "train.steps=6", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    succeed("pretrain_rgcn.py", *options, cwd=folder)
+    succeed("pretrain_rgcn.py", *options, "--resume", "--set", "train.steps=6", cwd=folder)
     lines = (folder / "longer" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4, 6]
 
@@ -165,11 +153,10 @@ def test_a_run_continues_without_the_one_it_started_from(folder: Path, tmp_path:
     shutil.copytree(folder / "base", tmp_path / "base")
     (tmp_path / "then.toml").write_text(TRAIN_DANS.format(start=tmp_path / "base"))
     options = ["--recipe", "then.toml", "--out", "then"]
-    assert run("train_dans.py", *options, cwd=tmp_path).returncode == 0
+    succeed("train_dans.py", *options, cwd=tmp_path)
     shutil.rmtree(tmp_path / "base")
     longer = ["--resume", "--set", "train.steps=4"]
-    done = run("train_dans.py", *options, *longer, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeed("train_dans.py", *options, *longer, cwd=tmp_path)
     assert load_state(tmp_path / "then" / "last.safetensors")["step"] == 4
     done = run("train_dans.py", *options[:2], "--out", "anew", cwd=tmp_path)
     assert done.returncode == 2
@@ -192,11 +179,9 @@ def test_baselines_are_trained_and_evaluated(folder: Path, tmp_path: Path, objec
         'decoder = "simple"\n[train]\nsteps = 4\nbatch = 10\nvalidate_every = 2\n'
         'optimizer = "adagrad"\nthreads = 1\n'
     )
-    done = run("train_baseline.py", "--recipe", "baseline.toml", "--out", "run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = succeed("train_baseline.py", "--recipe", "baseline.toml", "--out", "run", cwd=tmp_path)
     assert "valid MRR" in done.stdout
-    done = run("evaluate.py", "run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeed("evaluate.py", "run", cwd=tmp_path)
     done = run("inspect_sampler.py", "run", cwd=tmp_path)
     assert done.returncode == 2
     assert "trained without one" in done.stderr
@@ -204,8 +189,7 @@ def test_baselines_are_trained_and_evaluated(folder: Path, tmp_path: Path, objec
 
 @pytest.mark.slow
 def test_theory_is_plotted(folder: Path, tmp_path: Path) -> None:
-    done = run("plot_theory.py", "--out", "theory", "--data", folder / "triples", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    succeed("plot_theory.py", "--out", "theory", "--data", folder / "triples", cwd=tmp_path)
     assert (tmp_path / "theory" / "theory.png").stat().st_size > 10_000
     numbers = json.loads((tmp_path / "theory" / "theory.json").read_text())
     assert numbers.keys() == {"bregman", "divergence", "order", "reduction"}

@@ -46,9 +46,6 @@ class NegativeEdges:
             model.
         phases: options of the phases of a sampler that learns, as in a recipe.
 
-    Raises:
-        InputError: a sampler that cannot be used here, or an option without effect.
-
     Example:
         >>> from dans.samplers import Uniform
         >>> g = dgl.graph(([0, 1, 2], [1, 2, 3]))
@@ -78,26 +75,20 @@ class NegativeEdges:
             raise InputError("embeddings: no effect, as the sampler does not look at the model")
         if relation is not None and relations is not None:
             raise InputError("relations: no effect beside relation, which says where the ids are")
-        self.relation = relation
-        self.relations = relations
-        self.invalid: Invalid = invalid
-        self.embeddings = embeddings
+        self.relation, self.relations = relation, relations
+        self.invalid, self.embeddings = invalid, embeddings
 
     def __call__(
         self, g: dgl.DGLGraph, eids: Tensor | Mapping[str | EType, Tensor]
     ) -> Ends | dict[EType, Ends]:
-        """Negative edges for edge ids.
-
-        Raises:
-            InputError: several node types, a missing relation, edge ids without their types, or
-                ``relations`` for a graph whose edge data hold them.
-        """
+        """Negative edges for edge ids."""
         if len(g.ntypes) != 1:
             raise InputError(f"graph: expected one node type, got {', '.join(g.ntypes)}")
         if isinstance(eids, Mapping):
             given = {g.to_canonical_etype(etype): ids for etype, ids in eids.items()}
-            triples = {etype: self.triples(g, etype, ids) for etype, ids in given.items()}
-            return self.draw(g, triples)
+            return self.draw(
+                g, {etype: self.triples(g, etype, ids) for etype, ids in given.items()}
+            )
         if len(g.canonical_etypes) != 1:
             raise InputError("eids: expected edge ids by edge type, as the graph has several")
         etype = g.canonical_etypes[0]
@@ -116,17 +107,13 @@ class NegativeEdges:
             relations = g.edges[etype].data[name][eids.long()].long()
         elif self.relation is not None:
             raise InputError(f"relation: the graph has no edge data {name!r} of its one edge type")
+        elif self.relations is None:
+            relations = torch.full_like(heads, g.get_etype_id(etype))
+        elif etype[1] in self.relations:
+            relations = torch.full_like(heads, self.relations[etype[1]])
         else:
-            relations = torch.full_like(heads, self.relation_id(g, etype))
-        return torch.stack((heads, relations, tails), dim=1)
-
-    def relation_id(self, g: dgl.DGLGraph, etype: EType) -> int:
-        """The relation id of an edge type."""
-        if self.relations is None:
-            return int(g.get_etype_id(etype))
-        if etype[1] not in self.relations:
             raise InputError(f"relations: no id for edge type {etype[1]!r}")
-        return self.relations[etype[1]]
+        return torch.stack((heads, relations, tails), dim=1)
 
     def draw(self, g: dgl.DGLGraph, edges: Mapping[EType, Tensor]) -> dict[EType, Ends]:
         """Negative edges for the triples of several edge types, in a single draw."""
@@ -141,10 +128,11 @@ class NegativeEdges:
         negatives = self.learner.draw(positives)
         corrupted = negatives.triples(triples)
         keep = torch.ones_like(negatives.corrupt_head)
-        if negatives.valid is not None and self.invalid == "drop":
-            keep = negatives.valid
-        elif negatives.valid is not None:
-            corrupted = replace_invalid(corrupted, negatives.valid)
+        if negatives.valid is not None:
+            if self.invalid == "drop":
+                keep = negatives.valid
+            else:
+                corrupted = replace_invalid(corrupted, negatives.valid)
         sizes = [len(rows) for rows in edges.values()]
         parts = zip(corrupted.split(sizes), keep.split(sizes), strict=True)
         ends = [part[kept][:, ::2].to(g.idtype).unbind(1) for part, kept in parts]
@@ -152,14 +140,9 @@ class NegativeEdges:
 
 
 def replace_invalid(corrupted: Tensor, valid: Tensor) -> Tensor:
-    """Replace each invalid negative by a random valid one of the same triple.
+    """Replace each invalid of (b, k, 3) negatives by a random valid one of the same triple.
 
-    Args:
-        corrupted: (b, k, 3) negatives.
-        valid: (b, k) bool.
-
-    Returns:
-        (b, k, 3); the negatives of a triple without a valid one are left as they are.
+    The negatives of a triple without a valid one are left as they are.
 
     Example:
         >>> negatives = torch.tensor([[[0, 0, 1], [0, 0, 2]]])

@@ -18,13 +18,10 @@ class Learner:
     """A sampler whose phases are updated before each draw, as by our own trainer.
 
     Args:
-        sampler: any whose negatives have ids.
+        sampler: any whose negatives have ids and which adds no term to the model's loss, as other
+            libraries take neither.
         phases: options of each phase by its name, as in a recipe: ``{"discriminator": {"lr":
             1e-4}}`` (``PhaseConfig``).
-
-    Raises:
-        InputError: the sampler gives negatives without ids or adds a term to the model's loss,
-            which other libraries do not take; or ``phases`` names one it does not have.
 
     Example:
         >>> from dans.samplers import Uniform
@@ -37,20 +34,24 @@ class Learner:
         self, sampler: NegativeSampler, phases: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         for member in members(sampler):
-            check(member)
+            if type(member).terms is not NegativeSampler.terms:
+                name = type(member).__name__.lower()
+                raise InputError(
+                    f"sampler: {name} adds a term to the model's loss; train it with dans"
+                )
+            if isinstance(member, DANS) and member.decode == "vector":
+                raise InputError(
+                    "decode: vector gives negatives without ids, which are needed; set it to "
+                    "nearest_other"
+                )
         self.sampler = sampler
         self.adaptive = any(member.adaptive for member in members(sampler))
         configs = convert(phases or {}, dict[str, PhaseConfig], path="phases")
         self.phase_optimizers = PhaseOptimizers(sampler.phases(), configs, where="phases")
 
     def draw(self, positives: Positives) -> Negatives:
-        """Update every phase, then draw negatives with ids.
-
-        Raises:
-            InputError: negatives came without ids or with weights, or a sampler that looks at the
-                model draws in a worker process, whose copy of the model never learns.
-            FloatingPointError: the loss of a phase is not finite.
-        """
+        """Update every phase, then draw negatives with ids."""
+        # A worker's copy of the model never learns.
         if self.adaptive and get_worker_info() is not None:
             raise InputError("num_workers: must be 0 for a sampler that looks at the model")
         positives = positives.detach()
@@ -59,13 +60,9 @@ class Learner:
         with torch.no_grad():
             negatives: Negatives = self.sampler(positives)
         if negatives.ids is None:
-            raise InputError(
-                "sampler: its negatives are embeddings without ids, which nothing here takes"
-            )
+            raise InputError("sampler: gives embeddings without ids, which nothing here takes")
         if negatives.weights is not None:
-            raise InputError(
-                "sampler: weighs its negatives, and this library has no place for that"
-            )
+            raise InputError("sampler: weighs its negatives, which nothing here takes")
         return negatives
 
 
@@ -74,14 +71,3 @@ def members(sampler: NegativeSampler) -> list[NegativeSampler]:
     if not isinstance(sampler, Mixture):
         return [sampler]
     return [member for part in sampler.samplers for member in members(part)]
-
-
-def check(sampler: NegativeSampler) -> None:
-    """Refuse negatives without ids and a loss term for the model."""
-    name = type(sampler).__name__.lower()
-    if type(sampler).terms is not NegativeSampler.terms:
-        raise InputError(f"sampler: {name} adds a term to the model's loss; train it with dans")
-    if isinstance(sampler, DANS) and sampler.decode == "vector":
-        raise InputError(
-            "decode: vector gives negatives without ids, which are needed; set it to nearest_other"
-        )

@@ -62,9 +62,6 @@ class DansNegativeSampler(NegativeSampler):
             samplers that look at the model.
         phases: options of the phases of a sampler that learns, as in a recipe.
 
-    Raises:
-        InputError: an unknown name or option, or a sampler or model that cannot be used here.
-
     Example:
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
         >>> sampler = DansNegativeSampler(
@@ -107,12 +104,7 @@ class DansNegativeSampler(NegativeSampler):
         self.learner = Learner(self.inner, phases)
 
     def make(
-        self,
-        name: str,
-        triples: Tensor,
-        k: int | None,
-        filtered: bool,
-        options: Mapping[str, Any],
+        self, name: str, triples: Tensor, k: int | None, filtered: bool, options: Mapping[str, Any]
     ) -> Sampler:
         """Build our sampler from PyKEEN's triples and sizes."""
         given = dict(options)
@@ -174,9 +166,6 @@ class Embeddings:
     """The current embeddings of a PyKEEN model, detached, in our layout.
 
     PyKEEN stores complex numbers as pairs, ours are [real | imaginary].
-
-    Raises:
-        InputError: a model whose interaction or representations are not supported.
     """
 
     def __init__(self, model: Model) -> None:
@@ -227,11 +216,9 @@ class Embeddings:
         )
 
 
-def packed(embeddings: Tensor) -> Tensor:
+def packed(x: Tensor) -> Tensor:
     """Complex embeddings as [real | imaginary]; real ones as they are."""
-    if not embeddings.is_complex():
-        return embeddings
-    return torch.cat((embeddings.real, embeddings.imag), dim=-1)
+    return torch.cat((x.real, x.imag), dim=-1) if x.is_complex() else x
 
 
 def real_queries(h: Tensor, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -255,10 +242,10 @@ def negative_distance(query: Tensor, entity: Tensor) -> Tensor:
     return -distance
 
 
+Queries = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
 #: The query embeddings and the score of each interaction.
-QUERIES: dict[
-    type, tuple[Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]], ScoreQuery]
-] = {
+QUERIES: dict[type, tuple[Queries, ScoreQuery]] = {
     DistMultInteraction: (real_queries, product),
     ComplExInteraction: (complex_queries, product),
     RotatEInteraction: (complex_queries, negative_distance),

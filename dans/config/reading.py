@@ -44,7 +44,7 @@ def read_text(path: Path) -> str:
     except ValueError:
         raise InputError(f"{str(path)!r}: no file can have such a name") from None
     numbered = enumerate(data.split(b"\n"), start=1)
-    return "\n".join(_decoded(line, path, number) for number, line in numbered)
+    return "\n".join(decoded(line, path, number) for number, line in numbered)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -56,7 +56,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                line = _decoded(raw, path, number).removesuffix("\n").removesuffix("\r")
+                line = decoded(raw, path, number).removesuffix("\n").removesuffix("\r")
                 yield number, line.removeprefix("\ufeff") if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
@@ -66,7 +66,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _decoded(line: bytes, path: Path, number: int) -> str:
+def decoded(line: bytes, path: object, number: int) -> str:
+    """A line of bytes in UTF-8 as text; other bytes are refused by file, line and byte."""
     try:
         return line.decode()
     except UnicodeDecodeError as error:

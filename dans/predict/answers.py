@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dans.config.reading import lines
+from dans.config.reading import decoded, lines
 from dans.errors import InputError
 from dans.predict.output_formats import Answers, OutputFormat, QueryOptions
 from dans.predict.predictor import Predictor
-from dans.predict.queries import OPEN, SYNTAX, Query, parse
+from dans.predict.queries import OPEN, PARTS, SYNTAX, Query, parse
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +20,11 @@ AT_ONCE = 10_000
 def single(
     head: str | None, relation: str | None, tail: str | None, file: str | None
 ) -> Query | None:
-    """The query given by a command's options; None where the queries come from a file.
-
-    Raises:
-        InputError: both are given, or neither, or more than one part is missing.
-    """
+    """The query given by a command's options; None where the queries come from a file."""
     if file is not None:
-        given = {"--head": head, "--relation": relation, "--tail": tail}
-        for option, name in given.items():
+        for part, name in zip(PARTS, (head, relation, tail), strict=True):
             if name is not None:
-                raise InputError(f"{option}: not together with --file, whose lines ask")
+                raise InputError(f"--{part}: not together with --file, whose lines ask")
         return None
     try:
         return Query(head, relation, tail)
@@ -40,12 +35,7 @@ def single(
 
 
 def read_queries(path: Path, predictor: Predictor) -> list[Query]:
-    """The queries of a file, plain or ``.gz``, all names checked; empty lines are skipped.
-
-    Raises:
-        InputError: the file cannot be read or is empty, a line is no query, or a name is unknown;
-            the message names file and line.
-    """
+    """The queries of a file, plain or ``.gz``, all names checked; empty lines are skipped."""
     found = [
         _parse_known(line, predictor, where=f"{path}:{number}")
         for number, line in lines(path)
@@ -89,11 +79,7 @@ def write(output: OutputFormat, queries: Sequence[Query]) -> Iterator[str]:
 
 
 def answer(output: OutputFormat, query: Query | None, file: str | None) -> Iterator[str]:
-    """The text for one query, or for the queries of a file, ``-`` for standard input.
-
-    Raises:
-        InputError: an unknown name, a line that is no query, or an option without effect.
-    """
+    """The text for one query, or for the queries of a file, ``-`` for standard input."""
     if query is not None:
         try:
             output.predictor.ids(query)
@@ -111,20 +97,18 @@ def answer(output: OutputFormat, query: Query | None, file: str | None) -> Itera
 def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str]:
     """The text for lines in UTF-8, each answered before the next is read.
 
-    A line that is no query is logged and skipped; so is, at the end, an option without effect.
-
-    Raises:
-        InputError: at the end, where lines were skipped.
+    A line that is no query is logged and skipped, and refused at the end; an option without effect
+    is logged at the end.
     """
     yield output.head()
     refused, targets = 0, set()
     for number, raw in enumerate(stream, start=1):
-        where = f"standard input:{number}"
         try:
-            line = _decode(raw, where)
+            line = decoded(raw, "standard input", number).removesuffix("\n").removesuffix("\r")
+            line = line.removeprefix("\ufeff")
             if not line.strip():
                 continue
-            query = _parse_known(line, output.predictor, where=where)
+            query = _parse_known(line, output.predictor, where=f"standard input:{number}")
             targets.add(query.target)
             text = output.text(query, predict(output.predictor, [query], output.options)[0])
         except InputError as error:
@@ -136,14 +120,3 @@ def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str
         log.warning("standard input: %s", sentence)
     if refused:
         raise InputError(f"standard input: {refused} of its lines could not be answered")
-
-
-def _decode(raw: bytes, where: str) -> str:
-    try:
-        line = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = raw[error.start]
-        raise InputError(
-            f"{where}: byte {error.start + 1} of the line, 0x{byte:02x}, is not UTF-8"
-        ) from None
-    return line.removesuffix("\n").removesuffix("\r").removeprefix("\ufeff")

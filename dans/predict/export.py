@@ -38,11 +38,7 @@ class Embeddings:
     @classmethod
     @torch.no_grad()
     def of(cls, where: Path, *, which: Which = "best") -> "Embeddings":
-        """The embeddings of a trained run.
-
-        Raises:
-            InputError: there is no such run, or it belongs to other triples.
-        """
+        """The embeddings of a trained run."""
         trained = load(where, which=which)
         kg, decoder, config = trained.kg, trained.model.decoder, trained.config
         rows = torch.arange(len(decoder.relation.weight), device=trained.entities.device)
@@ -71,16 +67,11 @@ def export(
     """Write the embeddings of a trained run into a new folder, whole or not at all.
 
     Args:
-        where: the run's folder.
         out: a folder that is empty or does not exist.
         formats: names in ``FORMATS``.
-        which: the best or the last checkpoint.
 
     Returns:
         The files written.
-
-    Raises:
-        InputError: no such format or run, or the folder holds something.
     """
     writers = [choose(FORMATS, name, where="format") for name in dict.fromkeys(formats)]
     out = Path(os.path.abspath(out))

@@ -37,11 +37,7 @@ class QueryOptions:
     def of(
         cls, query: Query | None, *, top: int | None, new_only: bool, ranks: bool
     ) -> "QueryOptions":
-        """From a command's options; ``query`` is None where the queries come from a file.
-
-        Raises:
-            InputError: an option has no effect.
-        """
+        """From a command's options; ``query`` is None where the queries come from a file."""
         if query is not None and ranks:
             raise InputError("--ranks: only for --file; a triple by itself is ranked anyway")
         given = compress(("--top", "--new", "--ranks"), (top is not None, new_only, ranks))
@@ -58,15 +54,13 @@ class QueryOptions:
             >>> QueryOptions(given=("--top", "--ranks")).without_effect({"head", "tail"})
             ['--ranks: no effect where no query gives head, relation and tail']
         """
-        triples = None in targets
-        lists = len(targets) > triples
-        whole = "no effect where head, relation and tail are all given"
-        none = "no effect where no query gives head, relation and tail"
-        return [
-            f"{name}: {none if name == '--ranks' else whole}"
-            for name in self.given
-            if not (triples if name == "--ranks" else lists)
-        ]
+        triples, useless = None in targets, {}
+        if not triples:
+            useless["--ranks"] = "no effect where no query gives head, relation and tail"
+        if len(targets) == triples:
+            whole = "no effect where head, relation and tail are all given"
+            useless |= {"--top": whole, "--new": whole}
+        return [f"{name}: {useless[name]}" for name in self.given if name in useless]
 
 
 class OutputFormat(ABC):

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from dans.data.graph import SPLITS, KnowledgeGraph, Split
+from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
 from dans.evaluation.classifier import logits
@@ -86,17 +86,12 @@ class Predictor:
         method: str = "platt",
         memory_budget: str | int = "",
     ) -> "Predictor":
-        """Load a trained run.
+        """Load a trained run from its folder.
 
         Args:
-            where: its folder.
-            which: the best or the last checkpoint.
             method: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
                 fitted now where validation lines are labelled.
             memory_budget: as ``train.memory_budget``; empty: as in training.
-
-        Raises:
-            InputError: there is no such run, calibration or size, or the triples have changed.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
@@ -145,11 +140,9 @@ class Predictor:
 
         Args:
             queries: each with one part missing.
-            top: how many answers to each.
             new_only: leave out the triples of all splits.
 
         Raises:
-            InputError: an unknown name, a whole triple among the queries, or ``top`` below 1.
             FloatingPointError: a score is not finite; the model has diverged.
         """
         if top < 1:
@@ -166,22 +159,12 @@ class Predictor:
         return found
 
     def score(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of triples by name.
-
-        Raises:
-            InputError: an unknown name; the message says in which triple.
-            FloatingPointError: a score is not finite; the model has diverged.
-        """
+        """Scores of triples by name; a name that is unknown is refused with its triple."""
         return self._scored(self._triple_ids(triples))
 
     @torch.no_grad()
     def rank(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of triples by name, and the filtered ranks of their heads and tails.
-
-        Raises:
-            InputError: an unknown name; the message says in which triple.
-            FloatingPointError: a score is not finite; the model has diverged.
-        """
+        """Scores of triples by name, and the filtered ranks of their heads and tails."""
         ids = self._triple_ids(triples)
         ranks = (self._ranks(ids, column).tolist() for column in (0, 2))
         return [
@@ -190,23 +173,20 @@ class Predictor:
         ]
 
     def ids(self, query: Query) -> tuple[int, int, int]:
-        """Head, relation and tail as ids, −1 for the missing part.
-
-        Raises:
-            InputError: an unknown name; the message offers near spellings.
-        """
+        """Head, relation and tail as ids, −1 for the missing part."""
         ids = []
-        for part, name in zip(PARTS, query.parts, strict=True):
-            names = self.kg.relations if part == "relation" else self.kg.entities
+        for column, (part, name) in enumerate(zip(PARTS, query.parts, strict=True)):
             try:
-                ids.append(-1 if name is None else names.index(name))
+                ids.append(-1 if name is None else self._names(column).index(name))
             except InputError as error:
                 raise InputError(f"{part}: {error}") from None
         head, relation, tail = ids
         return head, relation, tail
 
+    def _names(self, column: int) -> Vocabulary:
+        return self.kg.relations if column == 1 else self.kg.entities
+
     def _triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
-        """Triples by name as (f, 3) ids."""
         ids = []
         for i, triple in enumerate(triples):
             if isinstance(triple, str) or len(triple) != 3 or None in triple:
@@ -256,7 +236,7 @@ class Predictor:
             triples[:, :, column] = candidates
             return scores, candidates, triples.flatten(0, 1)
 
-        names = self.kg.relations if column == 1 else self.kg.entities
+        names = self._names(column)
         for scores, candidates, triples in self._chunks(ids, column, best):
             # A calibration takes what ``score`` gives: with reciprocal relations, a mean.
             means = scores.flatten() if self.calibration is None else self._logits(triples)
@@ -295,25 +275,22 @@ class Predictor:
 
     def _scores(self, ids: Tensor, column: int) -> Tensor:
         """(q, n) scores of all entities for one column of (q, 3) triples; (q, m) for relations."""
-        heads, relations, tails = ids.to(self.entities.device).unbind(1)
-        with eval_mode(self.decoder):
+        decoder, entities = self.decoder, self.entities
+        heads, relations, tails = ids.to(entities.device).unbind(1)
+        with eval_mode(decoder):
             if column == 1:
-                h, t = self.entities[heads], self.entities[tails]
-                scores = self.decoder.score_relations(h, t)
+                scores = decoder.score_relations(entities[heads], entities[tails])
+            elif column == 2:
+                queries = decoder.tail_queries(entities[heads], relations)
+                scores = score_all(decoder, queries, entities)
             else:
-                queries = (
-                    self.decoder.tail_queries(self.entities[heads], relations)
-                    if column == 2
-                    else self.decoder.head_queries(relations, self.entities[tails])
-                )
-                scores = score_all(self.decoder, queries, self.entities)
+                queries = decoder.head_queries(relations, entities[tails])
+                scores = score_all(decoder, queries, entities)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
             row, candidate = (~finite).nonzero()[0].tolist()
-            name = (self.kg.relations if column == 1 else self.kg.entities)[candidate]
-            raise FloatingPointError(
-                f"the score of {name!r} is {scores[row, candidate]:g}; the model has no answer"
-            )
+            name, score = self._names(column)[candidate], scores[row, candidate]
+            raise FloatingPointError(f"the score of {name!r} is {score:g}; the model has no answer")
         return scores
 
     def _known(self, ids: Tensor, column: int) -> tuple[Tensor, Tensor]:

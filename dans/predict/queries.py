@@ -14,7 +14,7 @@ OPEN = "?"
 Part = Literal["head", "relation", "tail"]
 PARTS: tuple[Part, ...] = ("head", "relation", "tail")
 
-#: What a line of queries may be.
+#: How a line of queries is written.
 SYNTAX = (
     "expected head, relation and tail, separated by tabs, the one asked for empty or '?', or head "
     "and relation"
@@ -24,9 +24,6 @@ SYNTAX = (
 @dataclass(frozen=True)
 class Query:
     """A triple by name with at most one part missing, which is to be predicted.
-
-    Raises:
-        InputError: more than one part is missing, or a part is no string.
 
     Example:
         >>> Query("ada", "knows").target
@@ -46,9 +43,9 @@ class Query:
                 raise InputError(f"{part}: expected a name, got {shown(name)}")
         missing = [part for part, name in zip(PARTS, self.parts, strict=True) if name is None]
         if len(missing) > 1:
+            open_parts = " and ".join(missing)
             raise InputError(
-                f"expected head, relation and tail, or two of them; {' and '.join(missing)} are "
-                "left open"
+                f"expected head, relation and tail, or two of them; {open_parts} are left open"
             )
 
     @property
@@ -106,9 +103,6 @@ def parse(line: str) -> Query:
     In columns, the missing part is empty or ``?``, and a missing tail may be left out altogether.
     An object has the keys ``head``, ``relation`` and ``tail``, the missing one left out or null; so
     names can be given that hold tabs, or are ``?``.
-
-    Raises:
-        InputError: the line is neither.
 
     Example:
         >>> print(parse("ada\tknows"), parse("?\tknows\tbob"))

@@ -153,7 +153,7 @@ class Listed(EntitySampler):
 
 
 def query(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
-    """2 · ((h·m + r)·n + t) for a triple with its tail corrupted; one more for its head corrupted."""
+    """2 · ((h·m + r)·n + t) for a corrupted tail; one more for a corrupted head."""
     heads, relations, tails = triples.unbind(-1)
     return 2 * ((heads * num_relations + relations) * num_entities + tails)
 

@@ -46,11 +46,8 @@ def percentile(
 ) -> BasePruner:
     """Stop a trial that is not among the best ``percent`` per cent of finished trials there.
 
-    Args:
-        steps: of training, as the recipe has them.
-        percent: the share that continues.
-        startup: trials that must be finished before any is stopped.
-        warmup: steps before which none is stopped; None: a quarter of ``steps``.
+    None is stopped before ``startup`` trials are finished, or in its first ``warmup`` steps; None:
+    a quarter of the ``steps`` of training.
     """
     import optuna
 
@@ -86,7 +83,6 @@ class Plan:
     """A recipe, the options that vary, and the algorithms of the search.
 
     Args:
-        recipe: a TOML file, or one with a setting.
         kind: of the runs: ``pretrain``, ``dans`` or ``baselines``.
         space: texts for ``dans.tuning.spaces.parse_space``.
         assignments: ``section.option=value``, for all trials.
@@ -107,11 +103,7 @@ class Plan:
         return RUNS / "tune" / self.kind / self.recipe.stem
 
     def config(self, params: dict[str, Any] | None = None) -> RunConfig:
-        """The recipe's configuration with a trial's options.
-
-        Raises:
-            InputError: an option is invalid.
-        """
+        """The recipe's configuration with a trial's options."""
         chosen = [f"{key}={written(value)}" for key, value in (params or {}).items()]
         return configure(self.recipe, [*self.assignments, *chosen])
 

@@ -40,7 +40,7 @@ class Numbers:
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        """Values that a recipe must accept for the whole range to be valid."""
+        """Values that a recipe must accept."""
         return self.low, self.high
 
 
@@ -52,7 +52,7 @@ class Choices:
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        """Values that a recipe must accept for all choices to be valid."""
+        """Values that a recipe must accept."""
         return tuple(self.values.values())
 
 
@@ -61,14 +61,9 @@ Part = Numbers | Choices
 
 
 def parse_space(texts: Sequence[str]) -> dict[str, Part]:
-    """The parts of a search space, by option.
+    """The parts of a search space, by option, from texts as in ``SYNTAX``.
 
-    Args:
-        texts: each as ``SYNTAX`` has it: ``0..1`` is 0 or 1, ``0.0..1.0`` any number between.
-            Choices are TOML values, or else strings.
-
-    Raises:
-        InputError: a part cannot be read, or an option stands twice or in ``FIXED``.
+    ``0..1`` is 0 or 1, ``0.0..1.0`` any number between. Choices are TOML values, or else strings.
 
     Example:
         >>> space = parse_space(["train.lr=1e-4..1e-1:log", "encoder.layers=1..3", "loss.name=a,b"])
@@ -159,11 +154,7 @@ def _choice(text: str, where: str) -> Any:
 
 
 def written(value: Any) -> str:
-    """A string, number, truth value or list of them as TOML on one line.
-
-    Raises:
-        TypeError: another kind of value.
-        ValueError: a number that is not finite.
+    """A string, finite number, truth value or list of them as TOML on one line.
 
     Example:
         >>> written([1e-5, True, "umls"])

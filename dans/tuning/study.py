@@ -9,7 +9,7 @@ import json
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,18 +54,11 @@ def tune(
     """Run a study, or continue one, until it has ``trials`` trials.
 
     Args:
-        plan: recipe, space and algorithms.
-        trials: how many there shall be in all.
         where: the folder; None: that of the plan.
         loggers: those of each run, beside those always on.
-        objectives: those that can be chosen, by name.
-        samplers: likewise.
 
     Returns:
         The best trial, and the command that trains it, in a sentence.
-
-    Raises:
-        InputError: the plan or the folder cannot be used, or no trial is complete.
     """
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
@@ -93,25 +86,12 @@ class Pruning:
 
     A kill may fall between a validation and its report, or between its report and the decision. So
     every validation in the run's log is reported once and decided once, in order.
-
-    Args:
-        trial: Optuna's.
-        run: the trial's run.
-        config: the run's configuration.
-        reported: steps that Optuna has already.
     """
 
-    def __init__(
-        self,
-        trial: "optuna.trial.Trial",
-        run: RunFolder,
-        config: RunConfig,
-        reported: Iterable[int],
-    ) -> None:
-        self.trial, self.run = trial, run
-        self.steps = config.train.steps
+    def __init__(self, trial: "optuna.trial.Trial", run: RunFolder, config: RunConfig) -> None:
+        self.trial, self.run, self.steps = trial, run, config.train.steps
         self.selection_metric = SELECTION_METRICS[config.train.select]
-        self.reported = set(reported)
+        self.reported = set(trial.study.get_trials(deepcopy=False)[-1].intermediate_values)
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}
 
@@ -120,11 +100,7 @@ class Pruning:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Report and decide every validation of the run that is not yet.
-
-        Raises:
-            optuna.TrialPruned: the trial stops here.
-        """
+        """Report and decide every validation of the run that is not yet."""
         import optuna
 
         section, name = self.selection_metric
@@ -145,16 +121,6 @@ class Study:
     """A search in a folder of its own, which the caller has made and locked.
 
     ``with`` opens what the folder holds.
-
-    Args:
-        plan: recipe, space and algorithms.
-        where: the folder.
-        loggers: those of each run, beside those always on.
-        objectives: those that can be chosen, by name.
-        samplers: likewise.
-
-    Raises:
-        InputError: the plan cannot be used, or Optuna is not installed.
     """
 
     def __init__(
@@ -188,11 +154,7 @@ class Study:
         self.definition = json.loads(json.dumps(plan.definition()))
 
     def check(self) -> None:
-        """Refuse a plan that does not fit the folder or the recipe; writes nothing.
-
-        Raises:
-            InputError: the folder holds another study, or the space is wrong.
-        """
+        """Refuse a plan that does not fit the folder or the recipe; writes nothing."""
         path = self.where / "study.json"
         if not path.exists():
             self.check_space()
@@ -214,9 +176,6 @@ class Study:
         """Refuse a space with an end or a choice that the recipe does not accept.
 
         Options that are invalid only in combination end their trials, not the study.
-
-        Raises:
-            InputError: the message names the option and the value.
         """
         kg = KnowledgeGraph.load(self.config.data)
         if build_trainer(self.config, kg, None, self.objectives, self.samplers).evaluator is None:
@@ -255,11 +214,7 @@ class Study:
         _close(self.storage)
 
     def open(self) -> None:
-        """Open Optuna's study, made under another name first, so that a kill leaves none half made.
-
-        Raises:
-            InputError: it is damaged, or another program's.
-        """
+        """Open Optuna's study, made under another name first: a kill leaves none half made."""
         import optuna
 
         path, beside = self.where / "study.db", self.where / "study.db.new"
@@ -286,11 +241,7 @@ class Study:
         )
 
     def run(self, trials: int) -> list[Trial]:
-        """Continue until there are ``trials`` trials, and return them.
-
-        Raises:
-            InputError: there are more already.
-        """
+        """Continue until there are ``trials`` trials, and return them."""
         known = len(self.optuna.get_trials(deepcopy=False))
         if known > trials:
             raise InputError(
@@ -334,9 +285,9 @@ class Study:
         run = RunFolder(self.where / f"trial-{frozen.number:04d}")
         known, reason = run.exists, ""
         try:
-            config = self.plan.config(self.trial(frozen).params)
+            config = self.plan.config(self.trials()[-1].params)
             trial = optuna.trial.Trial(self.optuna, frozen._trial_id)
-            pruning = Pruning(trial, run, config, frozen.intermediate_values)
+            pruning = Pruning(trial, run, config)
             train(
                 config,
                 run.path,
@@ -364,17 +315,17 @@ class Study:
             self.storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
             self.optuna.tell(frozen.number, state=optuna.trial.TrialState.PRUNED)
         else:
-            newest = self.optuna.get_trials(deepcopy=False)[-1]
-            self.optuna.tell(frozen.number, self.trial(newest).value)
-        log.info("%s", self.trial(self.optuna.get_trials(deepcopy=False)[-1]))
+            self.optuna.tell(frozen.number, self.trials()[-1].value)
+        log.info("%s", self.trials()[-1])
 
-    def trial(self, frozen: "optuna.trial.FrozenTrial") -> Trial:
-        """One of Optuna's trials as ours."""
-        return Trial.of(frozen, self.space, least=self.least)
+    def trials(self) -> list[Trial]:
+        """All trials so far."""
+        found = self.optuna.get_trials(deepcopy=False)
+        return [Trial.of(frozen, self.space, least=self.least) for frozen in found]
 
     def write(self, trials: int) -> list[Trial]:
         """Write the files of all trials so far, of ``trials`` wanted, and the best as a recipe."""
-        found = [self.trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        found = self.trials()
         best = best_of(found, least=self.least)
         write_results(self.where, self.definition, found, best)
         if best is not None:
@@ -398,7 +349,7 @@ def database_errors(where: Path) -> Iterator[None]:
 
 
 def _storage(path: Path) -> "optuna.storages.RDBStorage":
-    """Optuna's storage in a file, opened by connection, as a URL cannot hold every file name."""
+    # By connection, as a URL cannot hold every file name.
     import optuna
 
     return optuna.storages.RDBStorage(
@@ -407,6 +358,5 @@ def _storage(path: Path) -> "optuna.storages.RDBStorage":
 
 
 def _close(storage: "optuna.storages.RDBStorage") -> None:
-    """Close the storage's file."""
     storage.remove_session()
     storage.engine.dispose()

@@ -77,14 +77,14 @@ def write_results(
         "best": None if best is None else best.number,
         "trials": [asdict(trial) for trial in trials],
     }
-    _write(folder / "study.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / "study.json", f"{json.dumps(content, indent=2)}\n".encode())
     names = ["number", "state", "value", "step", "reason"]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow([*names, *(trials[0].params if trials else ())])
     for trial in trials:
         table.writerow([*(getattr(trial, name) for name in names), *trial.params.values()])
-    _write(folder / "trials.csv", text.getvalue())
+    write_atomically(folder / "trials.csv", text.getvalue().encode())
 
 
 def write_best(path: Path, best: Trial, config: RunConfig, *, trials: int) -> None:
@@ -95,8 +95,4 @@ def write_best(path: Path, best: Trial, config: RunConfig, *, trials: int) -> No
         f"# Trial {best.number} of {trials}: validation {config.train.select} {best.value:.4f} "
         f"at step {best.step}."
     )
-    _write(path, f"{comment}\n\n{tomli_w.dumps(config.plain())}")
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, text.encode("utf-8"))
+    write_atomically(path, f"{comment}\n\n{tomli_w.dumps(config.plain())}".encode())

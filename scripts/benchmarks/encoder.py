@@ -93,11 +93,8 @@ def rows(
     """One row for each contender that is installed.
 
     Args:
-        kg: its training graph is what is encoded.
         sample: encode this many triples, taken from the whole graph anew in every round, and all
             that is prepared for them with it; otherwise the whole graph, prepared once.
-        layers: rounds of messages.
-        rounds: timed rounds of each contender.
         limit: of ``compete``. PyG wants over 20 GB for two layers of FB15k-237, sampled too.
     """
     triples = "full graph" if sample is None else f"{sample:,} sampled triples"
@@ -118,12 +115,7 @@ def all_rows(dense: KnowledgeGraph, sparse: KnowledgeGraph) -> list[Row]:
 
 
 def make_step(
-    name: str,
-    train: Tensor,
-    num_entities: int,
-    num_relations: int,
-    sample: int | None,
-    layers: int,
+    name: str, train: Tensor, num_entities: int, num_relations: int, sample: int | None, layers: int
 ) -> Callable[[], tuple[Tensor, Tensor]]:
     """A contender's piece of work; returns the embeddings and the input's gradient."""
     torch.manual_seed(0)

@@ -43,10 +43,7 @@ def compete(
     One runs at a time, and they alternate, so that other load on the machine affects all alike.
 
     Args:
-        work: what is done.
-        contenders: their names.
         make: a function of a module; from a name and ``arguments`` it makes the round to be timed.
-        arguments: for ``make``.
         rounds: timed rounds, after one that warms up.
         limit: bytes by which a process may grow before it is stopped; half of what is free unless
             given.

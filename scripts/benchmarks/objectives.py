@@ -67,11 +67,6 @@ def one_against_all(kg: KnowledgeGraph, *, batches: int = 20, rounds: int = 3) -
     """Some batches of the queries of an epoch: ours, the products alone, PyKEEN's.
 
     PyKEEN's relations have inverses, so that its queries are the same.
-
-    Args:
-        kg: its training triples are the queries.
-        batches: of a round.
-        rounds: timed rounds of each contender.
     """
     epoch = len(QueryBatches(kg.train, QUERIES))
     work = (
@@ -190,8 +185,6 @@ def stay_positive(
     meets n of them, half on each side. Over all, every row has a gradient.
 
     Args:
-        kg: its training triples make an epoch.
-        negatives: the n to try.
         triples: an epoch of this many of them; None: all.
         rounds: timed epochs of each contender; three times as many where n is 0: the difference
             is small there, and epochs are short.
@@ -218,10 +211,7 @@ def make_epoch(contender: str, kg: KnowledgeGraph, n: int) -> Callable[[], objec
         },
         "decoder": {"name": "simple", "bound": 5.0},
     }
-    sampling: dict[str, Any] = {
-        "loss": {"name": "logistic", "balance": "sum"},
-        "decoder": "simple",
-    }
+    sampling: dict[str, Any] = {"loss": {"name": "logistic", "balance": "sum"}, "decoder": "simple"}
     shared = {"name": "sampled", "heads": n // 2, "tails": n - n // 2}
     setting = {
         NS: {**sampling, "sampler": [{"name": "uniform", "k": n}]},
@@ -243,9 +233,6 @@ def reductions(file: Path) -> dict[int, float]:
 
     Args:
         file: rows of ``stay_positive``, among others, as scripts/benchmark.py writes them.
-
-    Raises:
-        InputError: there are none.
     """
     seconds: dict[int, dict[str, float]] = {}
     for row in json.loads(file.read_text("utf-8")):
@@ -263,9 +250,7 @@ def touched_rows(
     """Updates of a table of which a batch touched few rows, gradient included.
 
     Args:
-        size: of the table.
         touched: rows with a gradient.
-        rounds: timed rounds of each contender.
     """
     found = []
     for name in TORCH:

@@ -39,10 +39,7 @@ def rows(
     """One row for each contender that is installed, and one for the product no ranking can beat.
 
     Args:
-        kg: its test split is ranked.
-        decoder: one of ``WIDTHS``.
         sample: rank this many triples of the split only; None: all of them.
-        rounds: timed rounds of each contender.
     """
     triples = f"{sample:,} triples" if sample else "all triples"
     work = f"filtered ranking, {kg.name} test, {triples}, {decoder} d={WIDTHS[decoder]}"
@@ -65,9 +62,6 @@ def filter_rows(
 
     Args:
         kg: its training triples are the known ones.
-        triples: how many triples get candidates.
-        k: candidates of each.
-        rounds: timed rounds of each contender.
     """
     contenders = [DANS, BLOOM] if find_spec("pykeen") else [DANS]
     work = f"filtering {triples} x {k} candidates, {kg.name}"

@@ -40,8 +40,6 @@ def rows(kg: KnowledgeGraph, *, k: int = 20, rounds: int = 10) -> list[Row]:
 
     Args:
         kg: its training triples are corrupted and are what is filtered by.
-        k: negatives of each triple.
-        rounds: timed rounds of each contender.
     """
     found = []
     for name in PEERS:
@@ -122,10 +120,7 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
     """A full-graph training step with each sampler that looks at the model, and with Uniform.
 
     Args:
-        kg: the triples.
-        batch: triples of a step.
         k: negatives of each; DANS splits them between its pathways.
-        rounds: timed steps of each contender.
     """
     adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
     work = f"step of {batch} triples by sampler, k={k}, DistMult d=100, {kg.name}"

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.malformed.case import Case, Content, case
+from tests.malformed.case import Case, Content
 
 FETCH = "fetch_datasets.py cards/toy.toml"
 HERE = "cards/toy.toml: "
@@ -25,7 +25,7 @@ def swap(old: str, new: str) -> Callable[[Path], None]:
 
 
 def toy(name: str, old: str, new: str, *words: str) -> Case:
-    return case(name, FETCH, HERE, *words, change=swap(old, new))
+    return Case(name, FETCH, HERE, *words, change=swap(old, new))
 
 
 def add(name: str, text: str, *words: str) -> Case:
@@ -61,14 +61,14 @@ def truth(split: str, text: str) -> Callable[[Path], None]:
 
 
 def whole(name: str, content: Content, *words: str) -> Case:
-    return case(name, FETCH, "cards/toy.toml", *words, files={"cards/toy.toml": content})
+    return Case(name, FETCH, "cards/toy.toml", *words, files={"cards/toy.toml": content})
 
 
 CASES = [
-    case("no such card", "fetch_datasets.py umsl", "'umsl'", "did you mean umls?", "known: "),
-    case("a name that climbs", "fetch_datasets.py ../umls", "'../umls'", "known: "),
-    case("no such file", "fetch_datasets.py cards/tiy.toml", "cards/tiy.toml: cannot be read"),
-    case(
+    Case("no such card", "fetch_datasets.py umsl", "'umsl'", "did you mean umls?", "known: "),
+    Case("a name that climbs", "fetch_datasets.py ../umls", "'../umls'", "known: "),
+    Case("no such file", "fetch_datasets.py cards/tiy.toml", "cards/tiy.toml: cannot be read"),
+    Case(
         "a folder called .toml",
         "fetch_datasets.py cards/x.toml",
         "cards/x.toml: cannot be read",
@@ -86,7 +86,7 @@ CASES = [
     toy("name that climbs", 'name = "toy"', 'name = "../toy"', "name: expected a name of a-z"),
     toy("no entities", "entities = 7", "entities = 0", "entities: expected at least 1, got 0"),
     toy("digest too short", 'sha256 = "', 'sha256 = "ab"#', "train.sha256: expected 64 hex"),
-    case(
+    Case(
         "labelled, but has no labels",
         FETCH,
         "valid.tsv:1: found 3 columns, expected 4",
@@ -122,7 +122,7 @@ CASES = [
         'relations = 3\nderived = { from = "umls", rule = "magic" }',
         "derived.rule: known: drop-unseen; got 'magic'",
     ),
-    case(
+    Case(
         "derived from no data set",
         FETCH,
         "derived.from: no such data set",
@@ -135,34 +135,34 @@ CASES = [
     ),
     toy("more entities than there are", "entities = 7", "entities = 8", "entities = 8", "hold 7"),
     toy("other lines than there are", "lines = 30", "lines = 31", "train.lines = 31", "hold 30"),
-    case(
+    Case(
         "a file of another digest",
         FETCH,
         "data/toy/test.tsv: not the file",
         "expected",
         files={"data/toy/test.tsv": "e2\tr0\te6\n"},
     ),
-    case(
+    Case(
         "a file that the card names, and is none",
         FETCH,
         "data/toy/test.tsv:1: found 2 columns",
         change=truth("test", "e2\tr0\n"),
     ),
-    case(
+    Case(
         "a file in no folder, and no address",
         FETCH,
         "toy: the train split is not on this machine",
         "DANS_DATASETS",
         change=hidden,
     ),
-    case(
+    Case(
         "all lines of train denied",
         "inspect_sampler.py --dataset labelled.toml --sampler uniform",
         "train",
         "expected at least one line labelled 1",
         change=lambda world: deny(world),
     ),
-    case(
+    Case(
         "listed, a card that is none",
         "fetch_datasets.py --list cards/toy.toml",
         HERE,

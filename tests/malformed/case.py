@@ -11,14 +11,12 @@ The world, which every command starts in:
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What stands in place of a file: its text or bytes, or None for no file at all.
 Content = str | bytes | None
 
 
-@dataclass(frozen=True)
 class Case:
     """One mistake.
 
@@ -33,26 +31,18 @@ class Case:
             are answered.
     """
 
-    name: str
-    command: str
-    words: tuple[str, ...]
-    files: Mapping[str, Content] = field(default_factory=dict)
-    change: Callable[[Path], object] | None = None
-    given: str = ""
-    warned: int = 0
-
-
-def case(
-    name: str,
-    command: str,
-    *words: str,
-    files: Mapping[str, Content] | None = None,
-    change: Callable[[Path], object] | None = None,
-    given: str = "",
-    warned: int = 0,
-) -> Case:
-    """A case, shorter to write."""
-    return Case(name, command, words, files or {}, change, given, warned)
+    def __init__(
+        self,
+        name: str,
+        command: str,
+        *words: str,
+        files: Mapping[str, Content] | None = None,
+        change: Callable[[Path], object] | None = None,
+        given: str = "",
+        warned: int = 0,
+    ) -> None:
+        self.name, self.command, self.words = name, command, words
+        self.files, self.change, self.given, self.warned = files or {}, change, given, warned
 
 
 def put(world: Path, files: Mapping[str, Content]) -> None:
@@ -98,22 +88,14 @@ def marks(folder: str, before: str = "") -> dict[str, Mark]:
 
 
 class World:
-    """A folder that can be spoilt, and made good again.
-
-    Args:
-        path: of the folder, as it should be.
-    """
+    """A folder as it should be, which can be spoilt, and made good again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.content, self.marks = tree(path), marks(str(path))
 
     def restore(self, now: Mapping[str, Mark]) -> None:
-        """Make it hold again what it held.
-
-        Args:
-            now: what it holds.
-        """
+        """Make it hold again what it held; ``now`` is what it holds."""
         changed = {
             name for name in now.keys() | self.marks.keys() if now.get(name) != self.marks.get(name)
         }

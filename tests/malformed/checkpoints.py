@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from dans.training.checkpoint import load_state, save_state
-from tests.malformed.case import Case, Content, case
+from tests.malformed.case import Case, Content
 
 JUDGE = "evaluate.py run"
 BEST, LAST, BEFORE = (f"run/{name}.safetensors" for name in ("best", "last", "previous"))
@@ -20,7 +20,7 @@ MODEL = "encoder.entities.weight"
 
 def best(name: str, content: Content, *words: str) -> Case:
     """Something else in place of the best checkpoint."""
-    return case(name, JUDGE, f"{BEST}: ", *words, files={BEST: content})
+    return Case(name, JUDGE, f"{BEST}: ", *words, files={BEST: content})
 
 
 def bent(name: str, change: Callable[[bytes], bytes], *words: str) -> Case:
@@ -29,7 +29,7 @@ def bent(name: str, change: Callable[[bytes], bytes], *words: str) -> Case:
     def spoil(world: Path) -> None:
         (world / BEST).write_bytes(change((world / BEST).read_bytes()))
 
-    return case(name, JUDGE, f"{BEST}: ", *words, change=spoil)
+    return Case(name, JUDGE, f"{BEST}: ", *words, change=spoil)
 
 
 def made(
@@ -43,7 +43,7 @@ def made(
         for path in (BEST, LAST, BEFORE):
             save_state(world / path, state)
 
-    return case(name, command, *words, change=rewrite)
+    return Case(name, command, *words, change=rewrite)
 
 
 def flip(at: float) -> Callable[[bytes], bytes]:
@@ -99,7 +99,7 @@ def putting(value: object, *keys: str) -> Callable[[dict[str, Any]], None]:
 
 DAMAGED = "damaged"
 CASES = [
-    case("best missing", JUDGE, f"{BEST}: no such checkpoint", files={BEST: None}),
+    Case("best missing", JUDGE, f"{BEST}: no such checkpoint", files={BEST: None}),
     best(
         "a pickle",
         pickle.dumps({"model": [1.0, 2.0]}),
@@ -119,8 +119,8 @@ CASES = [
     bent(
         "a later version", lambda data: data.replace(b'"version":"2"', b'"version":"9"', 1), DAMAGED
     ),
-    case("a folder for a checkpoint", JUDGE, f"{BEST}: ", files={BEST: None, f"{BEST}/x": ""}),
-    case(
+    Case("a folder for a checkpoint", JUDGE, f"{BEST}: ", files={BEST: None, f"{BEST}/x": ""}),
+    Case(
         "the checkpoint of another model",
         JUDGE,
         "checkpoint: made for other triples",
@@ -145,14 +145,14 @@ CASES = [
         "train.steps: run is at step 9 already",
         command=RESUME,
     ),
-    case(
+    Case(
         "all there are, pickles",
         RESUME,
         f"{LAST}: ",
         "a pickle, which is never loaded",
         change=everywhere(pickle.dumps([1.0] * 99)),
     ),
-    case(
+    Case(
         "to start from, damaged",
         "train_dans.py --recipe bad.toml --out new",
         "run/",
@@ -163,7 +163,7 @@ CASES = [
             LAST: b"{}",
         },
     ),
-    case(
+    Case(
         "to start from, not over",
         "train_dans.py --recipe bad.toml --out new",
         "run: stopped at step",

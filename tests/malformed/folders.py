@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.malformed.case import Case, Content, case
+from tests.malformed.case import Case, Content
 
 JUDGE = "evaluate.py run"
 CONFIG = "run/config.json"
@@ -15,7 +15,7 @@ DRAW = "plot_calibration.py evaluated --out x.png"
 
 
 def config(name: str, content: Content, *words: str) -> Case:
-    return case(name, JUDGE, f"{CONFIG}: ", *words, files={CONFIG: content})
+    return Case(name, JUDGE, f"{CONFIG}: ", *words, files={CONFIG: content})
 
 
 def edit(file: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
@@ -30,7 +30,7 @@ def edit(file: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
 
 
 def edited(name: str, change: Callable[[Any], object], *words: str) -> Case:
-    return case(name, JUDGE, CONFIG, *words, change=edit(CONFIG, change))
+    return Case(name, JUDGE, CONFIG, *words, change=edit(CONFIG, change))
 
 
 def put(value: object, *keys: Any) -> Callable[[Any], None]:
@@ -64,7 +64,7 @@ def among(change: Callable[[Path], object]) -> Callable[[Path], None]:
 
 def tabled(name: str, file: str, content: str | bytes, *words: str) -> Case:
     data = content.encode() if isinstance(content, str) else content
-    return case(
+    return Case(
         name,
         TABULATE,
         f"runs/toy/seed0/{file}",
@@ -75,7 +75,7 @@ def tabled(name: str, file: str, content: str | bytes, *words: str) -> Case:
 
 def fitted(name: str, change: Callable[[Any], object], *words: str) -> Case:
     """The calibration in a run's folder."""
-    return case(
+    return Case(
         name,
         DRAW,
         "evaluated/calibration.json: ",
@@ -91,11 +91,11 @@ def amid(world: Path, data: bytes) -> None:
 
 
 CASES = [
-    case(
+    Case(
         "no such folder", "evaluate.py nowhere", "nowhere/config.json: ", "not the folder of a run"
     ),
-    case("a name of thousands of letters", f"evaluate.py {'x' * 300}", "File name too long"),
-    case(
+    Case("a name of thousands of letters", f"evaluate.py {'x' * 300}", "File name too long"),
+    Case(
         "a folder for the config",
         JUDGE,
         CONFIG,
@@ -103,7 +103,7 @@ CASES = [
         files={CONFIG: None, f"{CONFIG}/x": ""},
     ),
     config("half a config", '{"data": "triples", "enc', "not a JSON file", "line 1"),
-    case(
+    Case(
         "a config in UTF-16",
         JUDGE,
         f"{CONFIG}:1: byte 1 of the line, 0xff, is not UTF-8",
@@ -114,7 +114,7 @@ CASES = [
         "a key of the config twice", '{"data": "triples", "data": "triples"}', "'data' stands twice"
     ),
     edited("config without data", drop("data"), "data: missing"),
-    case(
+    Case(
         "config of data that are gone",
         JUDGE,
         "'gone'",
@@ -124,39 +124,39 @@ CASES = [
     edited(
         "config with an unknown option", put(1, "train", "epochs"), "train.epochs: unknown option"
     ),
-    case(
+    Case(
         "config with an unknown decoder",
         JUDGE,
         "decoder.name: unknown name 'dismult'",
         "known: ",
         change=edit(CONFIG, put("dismult", "decoder", "name")),
     ),
-    case(
+    Case(
         "config with another width",
         JUDGE,
         "encoder.entities.weight",
         change=edit(CONFIG, put(4, "encoder", "dim")),
     ),
-    case(
+    Case(
         "triples that changed",
         JUDGE,
         "made for other triples",
         files={"triples/test.tsv": "e2\tr0\te6\n"},
     ),
-    case(
+    Case(
         "triples that are gone",
         JUDGE,
         "triples: no file for test",
         files={"triples/test.tsv": None},
     ),
-    case(
+    Case(
         "garbage amid the metrics",
         RESUME,
         "run/metrics.jsonl:2: ",
         "damaged",
         change=lambda world: amid(world, b"\x00\xff\n"),
     ),
-    case(
+    Case(
         "metrics without a step",
         RESUME,
         "run/metrics.jsonl:2: ",
@@ -164,7 +164,7 @@ CASES = [
         "step",
         change=lambda world: amid(world, b'{"event": "valid"}\n'),
     ),
-    case(
+    Case(
         "a folder for the metrics",
         RESUME,
         "run/metrics.jsonl",
@@ -178,7 +178,7 @@ CASES = [
     tabled("a last line without seconds", "metrics.jsonl", '{"step": 0}\n', ":1: seconds: missing"),
     tabled("a sampler of nothing", "sampler.json", "{}", "sampler.json: false_negatives: missing"),
     tabled("a last report of nothing", "report.last.json", "{}", "report.last.json: both: missing"),
-    case(
+    Case(
         "calibration of garbage",
         DRAW,
         "evaluated/calibration.json: not a JSON file",

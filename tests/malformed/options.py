@@ -1,34 +1,34 @@
 """Options of scripts that cannot be."""
 
-from tests.malformed.case import Case, case
+from tests.malformed.case import Case
 
 OWN = "pretrain_rgcn.py --recipe own.toml"
 
 CASES: list[Case] = [
-    case(
+    Case(
         "budget of text",
         "evaluate.py run --memory-budget lots",
         "memory_budget: expected a size",
         "200MB",
     ),
-    case("a run of a line end", "evaluate.py 'no\nwhere'", "no\\nwhere/config.json: not there"),
-    case(
+    Case("a run of a line end", "evaluate.py 'no\nwhere'", "no\\nwhere/config.json: not there"),
+    Case(
         "a run to start from that is not there",
         "train_dans.py",
         "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0",
     ),
-    case(
+    Case(
         "a run to inspect that is none", "inspect_sampler.py nowhere", "nowhere is not the folder"
     ),
-    case("seed of text", f"{OWN} --out new --seed x", "--seed: expected a whole number, got 'x'"),
-    case(
+    Case("seed of text", f"{OWN} --out new --seed x", "--seed: expected a whole number, got 'x'"),
+    Case(
         "seed beyond numbers",
         f"{OWN} --out new --seed {2**64}",
         "--seed: expected a whole number below 2^63",
     ),
-    case("unknown option", f"{OWN} --steps 5", "unrecognized arguments: --steps 5", "--help"),
-    case("too few words", "evaluate.py", "RUN_DIR", "required", "--help"),
-    case(
+    Case("unknown option", f"{OWN} --steps 5", "unrecognized arguments: --steps 5", "--help"),
+    Case("too few words", "evaluate.py", "RUN_DIR", "required", "--help"),
+    Case(
         "unknown split",
         "evaluate.py run --split dev",
         "--split: ",
@@ -37,32 +37,32 @@ CASES: list[Case] = [
         "valid",
         "test",
     ),
-    case("unknown device", f"{OWN} --out new --device gpu", "train.device: 'gpu'", "known: cpu"),
-    case(
+    Case("unknown device", f"{OWN} --out new --device gpu", "train.device: 'gpu'", "known: cpu"),
+    Case(
         "unknown tracker",
         f"{OWN} --out new --logger mlfow",
         "logger: unknown name 'mlfow'",
         "known: ",
     ),
-    case("folder that holds a run", f"{OWN} --out run", "run: already holds a run", "--resume"),
-    case(
+    Case("folder that holds a run", f"{OWN} --out run", "run: already holds a run", "--resume"),
+    Case(
         "another run in the folder",
         f"{OWN} --out run --resume --set train.lr=0.5",
         "run/config.json",
         "train.lr: 0.001 then, 0.5 now",
     ),
-    case(
+    Case(
         "fewer steps than there were",
         f"{OWN} --out run --resume --set train.steps=1",
         "train.steps: run is at step 2 already",
     ),
-    case(
+    Case(
         "no seeds",
         "reproduce.py pretrain --match umls-distmult --seeds 0",
         "--seeds: ",
         "at least 1",
     ),
-    case(
+    Case(
         "unknown kind",
         "reproduce.py negatives",
         "kind: ",
@@ -71,77 +71,77 @@ CASES: list[Case] = [
         "dans",
         "pretrain",
     ),
-    case("no evaluated run", "tabulate.py triples", "triples: no evaluated run", "evaluate.py"),
-    case(
+    Case("no evaluated run", "tabulate.py triples", "triples: no evaluated run", "evaluate.py"),
+    Case(
         "unknown reference",
         "tabulate.py runs --reference tea",
         "--reference tea",
         "known: toy",
         change=lambda world: evaluated(world),
     ),
-    case(
+    Case(
         "unknown metric",
         "tabulate.py runs --metrics mrrr",
         "--metrics mrrr: known: ",
         "mrr",
         change=lambda world: evaluated(world),
     ),
-    case(
+    Case(
         "no file to write into",
         "tabulate.py runs --write gone.md",
         "gone.md",
         change=lambda world: evaluated(world),
     ),
-    case("neither run nor triples", "inspect_sampler.py --sampler uniform", "--dataset NAME"),
-    case(
+    Case("neither run nor triples", "inspect_sampler.py --sampler uniform", "--dataset NAME"),
+    Case(
         "no sampler",
         "inspect_sampler.py --dataset triples",
         "--sampler: expected at least one",
         "uniform",
     ),
-    case(
+    Case(
         "unknown sampler",
         "inspect_sampler.py --dataset triples --sampler unifrom",
         "'unifrom'",
         "did you mean 'uniform'?",
     ),
-    case(
+    Case(
         "sampler with half an option",
         "inspect_sampler.py --dataset triples --sampler uniform:k",
         "uniform:k: expected NAME or NAME:OPTION=VALUE",
     ),
-    case(
+    Case(
         "sampler that needs a model",
         "inspect_sampler.py --dataset triples --sampler dans",
         "looks at the model",
         "uniform",
     ),
-    case(
+    Case(
         "passes without a model",
         "inspect_sampler.py --dataset triples --sampler uniform --warm-up 2",
         "--warm-up",
         "no effect with --dataset",
     ),
-    case("a relation that is none", "plot_diversity.py run --relation r9", "--relation: ", "'r9'"),
-    case(
+    Case("a relation that is none", "plot_diversity.py run --relation r9", "--relation: ", "'r9'"),
+    Case(
         "a picture of another kind",
         "plot_calibration.py evaluated --out x.pdf",
         "--out: ",
         ".png",
         "x.pdf",
     ),
-    case(
+    Case(
         "a run twice",
         "plot_calibration.py evaluated evaluated/ --out x.png",
         "RUN_DIR: expected each",
     ),
-    case("a run without labels", "plot_calibration.py run --out x.png", "labelled true"),
-    case(
+    Case("a run without labels", "plot_calibration.py run --out x.png", "labelled true"),
+    Case(
         "rows of no file",
         "plot_theory.py --out new --data triples --benchmark gone.json",
         "gone.json",
     ),
-    case(
+    Case(
         "a folder in DANS_DATASETS that is none",
         "fetch_datasets.py cards/toy.toml",
         "DANS_DATASETS: data: no such folder",

@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from tests.malformed.case import Case, Content, case
+from tests.malformed.case import Case, Content
 
 READ = "inspect_sampler.py --dataset triples --sampler uniform"
 CARD = "inspect_sampler.py --dataset labelled.toml --sampler uniform"
@@ -22,7 +22,7 @@ def line(name: str, content: Content, *words: str, number: int = 2, suffix: str 
     files: dict[str, Content] = {"triples/train.tsv": None, path: data}
     if suffix.endswith("gz"):
         files[path] = gzip.compress(data)
-    return case(name, READ, f"{path}:{number}: ", *words, files=files)
+    return Case(name, READ, f"{path}:{number}: ", *words, files=files)
 
 
 def triples(name: str, content: str, *words: str) -> Case:
@@ -31,7 +31,7 @@ def triples(name: str, content: str, *words: str) -> Case:
 
 
 def spot(name: str, *words: str, files: dict[str, Content], **more: object) -> Case:
-    return case(name, READ, *words, files=files, **more)  # type: ignore[arg-type]
+    return Case(name, READ, *words, files=files, **more)  # type: ignore[arg-type]
 
 
 def relabel(name: str, content: bytes, *words: str) -> Case:
@@ -46,7 +46,7 @@ def relabel(name: str, content: bytes, *words: str) -> Case:
         after = hashlib.sha256(content).hexdigest()
         card.write_text(card.read_text().replace(before, after))
 
-    return case(name, CARD, *words, change=change)
+    return Case(name, CARD, *words, change=change)
 
 
 PACKED = gzip.compress((GOOD * 400).encode(), mtime=0)
@@ -127,7 +127,7 @@ CASES = [
         files={"triples/train.tsv": None},
         change=lambda world: (world / "triples/train.tsv").symlink_to("train.tsv"),
     ),
-    case(
+    Case(
         "no such folder",
         "inspect_sampler.py --dataset nowhere --sampler uniform",
         "'nowhere': neither a data set nor a folder",

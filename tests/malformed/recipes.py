@@ -1,6 +1,6 @@
 """Recipes that cannot be trained."""
 
-from tests.malformed.case import Case, Content, case
+from tests.malformed.case import Case, Content
 from tests.malformed.world import RECIPE
 
 TRAIN = "pretrain_rgcn.py --recipe bad.toml --out new"
@@ -13,11 +13,11 @@ UNIFORM = '[[sampler]]\nname = "uniform"\nk = 3\n'
 def recipe(name: str, old: str, new: str, *words: str, command: str = TRAIN) -> Case:
     """The good recipe, with something else in one place."""
     assert old in RECIPE, old
-    return case(name, command, *words, files={"bad.toml": RECIPE.replace(old, new, 1)})
+    return Case(name, command, *words, files={"bad.toml": RECIPE.replace(old, new, 1)})
 
 
 def whole(name: str, content: Content, *words: str) -> Case:
-    return case(name, TRAIN, "bad.toml", *words, files={"bad.toml": content})
+    return Case(name, TRAIN, "bad.toml", *words, files={"bad.toml": content})
 
 
 def sampler(name: str, text: str, *words: str) -> Case:
@@ -30,13 +30,13 @@ def train(name: str, text: str, *words: str) -> Case:
 
 def negative(name: str, text: str, *words: str, sampler: str = "") -> Case:
     text = RECIPE.replace('loss = "logistic"\n', text).replace(UNIFORM, sampler)
-    return case(name, RIVAL, *words, files={"bad.toml": text})
+    return Case(name, RIVAL, *words, files={"bad.toml": text})
 
 
 def file(name: str, kind: str, option: str, content: Content, *words: str) -> Case:
     """A sampler that reads a file of its own."""
     text = RECIPE.replace(UNIFORM, f'[[sampler]]\nname = "{kind}"\n{option} = "own.tsv"\n')
-    return case(
+    return Case(
         name,
         TRAIN,
         f"sampler.0.{option}",
@@ -47,14 +47,14 @@ def file(name: str, kind: str, option: str, content: Content, *words: str) -> Ca
 
 
 CASES = [
-    case(
+    Case(
         "no such recipe",
         "pretrain_rgcn.py --recipe umsl-distmult",
         "umsl-distmult.toml: no such",
         "known: ",
         "umls-distmult",
     ),
-    case(
+    Case(
         "a folder for a recipe",
         "pretrain_rgcn.py --recipe bad.toml",
         "bad.toml: ",
@@ -63,7 +63,7 @@ CASES = [
     ),
     whole("empty recipe", b"", "data: missing"),
     whole("a key of two lines", '"a\\nb" = 5', "a\\nb: unknown option"),
-    case(
+    Case(
         "starting at two lines",
         TRAIN,
         "runs/a\\nb/seed0: the run to start from is not there",
@@ -184,7 +184,7 @@ CASES = [
     train("decay without plateau", "decay = 0.5", HERE, "train.decay: has no effect", "plateau"),
     train("no labels to select by", 'select = "nll"', "train.select: nll: ", "labelled"),
     train("queries for negatives", 'batch_by = "queries"', "train.batch_by: queries"),
-    case(
+    Case(
         "a phase nobody has",
         TRAIN,
         "phase.discriminator: ",
@@ -196,13 +196,13 @@ CASES = [
         "phase.discriminator.sweep: needs a batch",
     ),
     whole("extends itself", 'extends = "bad"\n', ": extends: bad extends this recipe"),
-    case(
+    Case(
         "extends nothing there",
         TRAIN,
         "ownn.toml: no such recipe; known: bad, labelled, own",
         files={"bad.toml": 'extends = "ownn"\n'},
     ),
-    case(
+    Case(
         "start that is not there",
         TRAIN,
         "runs/pretrain/umls-distmult/seed0: ",
@@ -215,7 +215,7 @@ CASES = [
         "encoder.dim: 4 here, 8 in the run it starts from",
         "leave it out",
     ),
-    case(
+    Case(
         "start from itself",
         "pretrain_rgcn.py --recipe bad.toml --out run --resume",
         "run",

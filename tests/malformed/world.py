@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from tests.processes import run
+from tests.processes import succeed
 from tests.suites.labelled import CARD, triples
 
 TRIPLES = {
@@ -92,6 +92,5 @@ def make_world(world: Path) -> Path:
         ),
         ("evaluate.py", "evaluated"),
     ):
-        done = run(*arguments, cwd=world, env=env)
-        assert done.returncode == 0, done.stderr
+        succeed(*arguments, cwd=world, env=env)
     return world

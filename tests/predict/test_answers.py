@@ -20,8 +20,8 @@ from dans.predict import Predictor, Query, answers, output_formats
 from dans.predict.output_formats import FORMATS, Csv, JsonLines, QueryOptions, Table
 from dans.predict.queries import parse
 from dans.runs.train import configure, train
-from tests.predict.test_predictor import RECIPE, RGCN
-from tests.processes import Running, run
+from tests.processes import Running, run, succeed
+from tests.suites.toy import RECIPE, lay
 
 
 def predictor_of(kg: KnowledgeGraph, *, calibrated: bool = False) -> Predictor:
@@ -268,11 +268,8 @@ def test_each_line_is_answered_before_the_next_is_read(kg: KnowledgeGraph) -> No
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run on a user's own triples, and files of queries."""
     folder = tmp_path_factory.mktemp("predict")
-    (folder / "triples").mkdir()
-    for split in ("train", "valid", "test"):
-        lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
-        (folder / "triples" / f"{split}.tsv").write_text("".join(lines))
-    (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples", objective=RGCN))
+    lay(folder / "triples")
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples"))
     train(configure(folder / "own.toml", []), folder / "run")
     (folder / "good.tsv").write_text("e1\tr0\n?\tr1\te2\ne1\tr0\te5\n")
     return folder
@@ -291,8 +288,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_the_script_answers(folder: Path, options: list[str], expected: list[str]) -> None:
-    done = run("predict.py", "run", *options, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = succeed("predict.py", "run", *options, cwd=folder)
     assert done.stderr == ""
     for text in expected:
         assert text in done.stdout
@@ -320,12 +316,10 @@ def test_names_that_a_terminal_cannot_write_are_spelt_out(
     for path in (folder / "triples").iterdir():
         text = path.read_text().replace("e1", "語1")
         (tmp_path / "triples" / path.name).write_text(text, "utf-8")
-    (tmp_path / "own.toml").write_text(RECIPE.format(data="triples", objective=RGCN))
+    (tmp_path / "own.toml").write_text(RECIPE.format(data="triples"))
     env = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = run("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stderr
-    done = run("predict.py", "run", "--head", "語1", "--relation", "r0", cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stderr
+    succeed("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", cwd=tmp_path, env=env)
+    done = succeed("predict.py", "run", "--head", "語1", "--relation", "r0", cwd=tmp_path, env=env)
     assert "\\u8a9e1" in done.stdout
     done = run("predict.py", "run", "--head", "語x", "--relation", "r0", cwd=tmp_path, env=env)
     assert done.returncode == 2

@@ -16,6 +16,7 @@ from dans.predict import export as writing
 from dans.predict.export import Embeddings, export
 from dans.runs.train import configure, load, train
 from tests.processes import run as run_script
+from tests.processes import succeed
 
 RECIPE = """
 data = "{data}"
@@ -143,8 +144,7 @@ def test_mistakes_end_in_one_sentence(run: Path, tmp_path: Path) -> None:
 
 def test_the_script_prints_what_it_wrote(run: Path, tmp_path: Path) -> None:
     options = ["--out", "out", "--format", "npy", "--format", "projector"]
-    done = run_script("export_vectors.py", run, *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = succeed("export_vectors.py", run, *options, cwd=tmp_path)
     assert sorted(done.stdout.split()) == sorted(str(p) for p in (tmp_path / "out").iterdir())
     again = run_script("export_vectors.py", run, *options, cwd=tmp_path)
     assert again.returncode == 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from baselines import assembly as baselines
-from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError, visible
 from dans.evaluation.calibration import Platt
@@ -25,6 +25,7 @@ from dans.registry import build
 from dans.runs.evaluate_run import calibrate, probabilities
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
+from tests.suites.toy import RECIPE, lay
 
 CODERS = [(name, reciprocal) for name in DECODERS for reciprocal in (False, True)]
 
@@ -315,9 +316,11 @@ def test_what_does_not_print_is_written_in_words() -> None:
     assert visible("\x1b[2J\n") == "\\x1b[2J\\n"
 
 
-RECIPE = """
+SOFTMAX = """
 data = "{data}"
-{objective}
+objective = "softmax"
+encoder = {{ name = "lookup", dim = 8 }}
+decoder = {{ name = "complex", reciprocal = true }}
 [train]
 steps = 2
 batch = 10
@@ -325,32 +328,16 @@ validate_every = 2
 threads = 1
 """
 
-RGCN = """encoder = { name = "rgcn", dim = 8 }
-decoder = "distmult"
-loss = "logistic"
-[[sampler]]
-name = "uniform"
-k = 2
-"""
-
-SOFTMAX = """objective = "softmax"
-encoder = { name = "lookup", dim = 8 }
-decoder = { name = "complex", reciprocal = true }
-"""
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two trained runs on a user's own triples, by what trained them."""
     folder = tmp_path_factory.mktemp("predicted")
-    (folder / "triples").mkdir()
-    for split in SPLITS:
-        lines = [f"e{i % 7}\tr{i % 3}\te{(i * i + len(split)) % 7}\n" for i in range(20)]
-        (folder / "triples" / f"{split}.tsv").write_text("".join(lines))
+    lay(folder / "triples")
     made = {}
-    for name, objective, how in (("dans", RGCN, train), ("baselines", SOFTMAX, baselines.train)):
+    for name, text, how in (("dans", RECIPE, train), ("baselines", SOFTMAX, baselines.train)):
         recipe = folder / f"{name}.toml"
-        recipe.write_text(RECIPE.format(data=folder / "triples", objective=objective))
+        recipe.write_text(text.format(data=folder / "triples"))
         how(configure(recipe, []), folder / name)
         made[name] = folder / name
     return made

@@ -16,10 +16,7 @@ from types import FrameType
 from typing import Any
 
 #: What a checkpoint is written with.
-CALLS = (
-    (io, "open"),
-    *((os, name) for name in ("open", "fsync", "link", "replace", "close")),
-)
+CALLS = ((io, "open"), *((os, name) for name in ("open", "fsync", "link", "replace", "close")))
 
 
 def die() -> None:

@@ -51,10 +51,7 @@ def triples() -> dict[str, list[tuple[str, bool]]]:
 
 
 def labelled_recipe(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    labelled: Sequence[str] = ("valid", "test"),
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, labelled: Sequence[str] = ("valid", "test")
 ) -> Path:
     """A card with its files, found through ``DANS_DATASETS``, and a recipe that names the card."""
     name = "labelled"
