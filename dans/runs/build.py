@@ -66,12 +66,7 @@ def build_sampler(
 
 
 def build_member(
-    part: Component,
-    kg: KnowledgeGraph,
-    dim: int,
-    samplers: Samplers = SAMPLERS,
-    *,
-    where: str,
+    part: Component, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS, *, where: str
 ) -> NegativeSampler:
     """One of the samplers; ``where`` its options come from opens every error."""
     return build(

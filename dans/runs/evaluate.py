@@ -102,11 +102,7 @@ def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen 
 
 
 def classify(
-    trained: Trained,
-    split: Split,
-    fitted: Fitted | None = None,
-    *,
-    budget: Budget | None = None,
+    trained: Trained, split: Split, fitted: Fitted | None = None, *, budget: Budget | None = None
 ) -> dict[str, Any]:
     """Classification metrics of a model on a labelled split.
 
