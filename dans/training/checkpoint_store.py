@@ -118,10 +118,8 @@ class CheckpointStore:
                     save_state(self.file("best"), same)
                     log.warning("%s; made again from another checkpoint of step %d", reason, step)
                     return True
-        sentence = (
-            "no other checkpoint is of step %d, so that the next validation counts as the best"
-        )
-        log.warning(f"%s; {sentence}", reason, step)
+        now = "so that the next validation counts as the best"
+        log.warning("%s; no other checkpoint is of step %d, %s", reason, step, now)
         return False
 
     def best_step(self) -> int:
