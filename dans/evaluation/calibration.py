@@ -36,11 +36,7 @@ class Calibration(ABC):
     @classmethod
     @abstractmethod
     def fit(cls: type[C], scores: Tensor, labels: Tensor) -> C:
-        """Fit to validation triples.
-
-        Args:
-            scores: (f,) logits, larger is truer.
-            labels: (f,) bool, or 0 and 1.
+        """Fit to (f,) logits of validation triples and their (f,) labels, bool or 0 and 1.
 
         Raises:
             FloatingPointError: a score is not finite.
@@ -62,11 +58,7 @@ class Calibration(ABC):
 
     @classmethod
     def from_json(cls: type[C], data: Mapping[str, Any]) -> C:
-        """The calibration that ``to_json`` wrote.
-
-        Raises:
-            InputError: a key is missing or unknown, or a value is wrong.
-        """
+        """The calibration that ``to_json`` wrote."""
         name = cls.__name__.lower()
         hints: dict[str, Any] = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
         for key in data:
@@ -82,10 +74,6 @@ class Platt(Calibration):
     A slope a ≤ 0 is refused, so that the order of triples, and AUC, stay.
 
     Source: Platt 1999, Probabilistic outputs for support vector machines.
-
-    Args:
-        a: the slope.
-        b: the offset.
 
     Example:
         >>> Platt(a=2.0, b=-1.0).probabilities(torch.tensor([0.5])).item()
@@ -178,10 +166,8 @@ class Isotonic(Calibration):
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Probabilities interpolated between the knots, float64."""
-        knots, values = (
-            torch.tensor(numbers, dtype=torch.float64, device=scores.device)
-            for numbers in (self.scores, self.values)
-        )
+        table = torch.tensor((self.scores, self.values), dtype=torch.float64, device=scores.device)
+        knots, values = table
         x = scores.detach().double().clamp(knots[0], knots[-1])
         above = torch.searchsorted(knots, x.contiguous()).clamp(min=min(1, len(knots) - 1))
         below = (above - 1).clamp(min=0)
@@ -217,16 +203,7 @@ class Fitted:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, step: int, digest: str) -> "Fitted":
-        """What ``to_json`` wrote, if it belongs to this checkpoint.
-
-        Args:
-            data: the plain containers.
-            step: of the checkpoint.
-            digest: of its triples and weights.
-
-        Raises:
-            InputError: a key is missing, or it was fitted on another checkpoint.
-        """
+        """What ``to_json`` wrote, if it was fitted on the checkpoint of this step and digest."""
         own = field(data, "step", int, ""), field(data, "digest", str, "")
         cuts = [
             float(cut) if cut in ("inf", "-inf") else convert(cut, float, path=f"thresholds.{i}")
@@ -265,13 +242,10 @@ def _soft_targets(labels: Tensor) -> Tensor:
 
 
 def _not_rising() -> InputError:
-    return InputError(
-        "calibration: the model's scores rank true validation triples below false ones, or "
-        "not at all"
-    )
+    below = "rank true validation triples below false ones, or not at all"
+    return InputError(f"calibration: the model's scores {below}")
 
 
 def _missing() -> InputError:
-    return InputError(
-        "calibration: scikit-learn is missing; install it with: pip install 'dans[calibration]'"
-    )
+    install = "pip install 'dans[calibration]'"
+    return InputError(f"calibration: scikit-learn is missing; install it with: {install}")

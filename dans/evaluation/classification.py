@@ -47,23 +47,13 @@ def brier(scores: Tensor, labels: Tensor) -> float:
 
 
 def nll(scores: Tensor, labels: Tensor) -> float:
-    """The mean negative log-likelihood: mean softplus(−(2y − 1) φ).
-
-    Example:
-        >>> round(nll(torch.zeros(2), torch.tensor([True, False])), 4)
-        0.6931
-    """
+    """The mean negative log-likelihood: mean softplus(−(2y − 1) φ)."""
     scores, labels = checked(scores, labels)
     return float(F.softplus(-(2 * labels - 1) * scores).mean())
 
 
 def accuracy(scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0) -> float:
-    """The share of triples classified correctly, true being φ ≥ threshold.
-
-    Args:
-        scores: (f,) logits.
-        labels: (f,).
-        threshold: one for all, or (f,).
+    """The share of triples classified correctly, true being φ ≥ threshold, one or (f,).
 
     Example:
         >>> accuracy(torch.tensor([2., 1., 0.]), torch.tensor([True, True, False]), 1.5)
@@ -93,18 +83,11 @@ def best_threshold(scores: Tensor, labels: Tensor) -> float:
 
 
 def thresholds(scores: Tensor, labels: Tensor, relations: Tensor, num_relations: int) -> Tensor:
-    """The best threshold of each relation.
+    """The best threshold of each relation on validation triples, (m,) float64.
+
+    A relation without triples gets the best threshold over all. ``relations``: (f,) ids.
 
     Source: Socher et al. 2013, Reasoning with neural tensor networks, §4.2.
-
-    Args:
-        scores: (f,) logits of validation triples.
-        labels: (f,).
-        relations: (f,) ids.
-        num_relations: m.
-
-    Returns:
-        (m,) float64; a relation without triples gets the best threshold over all.
     """
     best = scores.new_full((num_relations,), best_threshold(scores, labels), dtype=torch.float64)
     for relation in relations.unique().tolist():
@@ -128,32 +111,15 @@ def classification(
 
 
 def both_kinds(labels: Tensor) -> bool:
-    """Are some triples true and some false?
-
-    Example:
-        >>> both_kinds(torch.tensor([True, False])), both_kinds(torch.tensor([1, 1]))
-        (True, False)
-    """
+    """Are some triples true and some false?"""
     return bool(labels.any()) and not bool(labels.all())
 
 
 def checked(scores: Tensor, labels: Tensor, *, both: bool = False) -> tuple[Tensor, Tensor]:
-    """Scores as float64 and labels as int64, without gradient.
-
-    Args:
-        scores: (f,) logits.
-        labels: (f,).
-        both: true and false triples are needed.
-
-    Raises:
-        FloatingPointError: a score is NaN.
-        InputError: a label is neither 0 nor 1, there are none, or those needed are missing.
-        ValueError: there are not as many labels as scores.
-    """
+    """Scores as float64 and labels as int64, without gradient; of ``both`` kinds if needed."""
     if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f"labels: expected one per score, got {tuple(labels.shape)} for {tuple(scores.shape)}"
-        )
+        shapes = f"{tuple(labels.shape)} for {tuple(scores.shape)}"
+        raise ValueError(f"labels: expected one per score, got {shapes}")
     if not len(scores):
         raise InputError("labels: expected at least one triple, got none")
     if scores.isnan().any():
@@ -162,9 +128,8 @@ def checked(scores: Tensor, labels: Tensor, *, both: bool = False) -> tuple[Tens
     if len(wrong):
         raise InputError(f"labels: expected 0 and 1, or bool, got {wrong[0].item()}")
     if both and not both_kinds(labels):
-        raise InputError(
-            f"labels: all are {int(labels[0])}; true and false triples are both needed"
-        )
+        kind = int(labels[0])
+        raise InputError(f"labels: all are {kind}; true and false triples are both needed")
     return scores.detach().double(), labels.detach().long()
 
 

@@ -19,12 +19,7 @@ NUMBERS = 2**16
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """The metrics of the triple classification of one split.
-
-    Args:
-        split: the triples that were classified.
-        numbers: see ``dans.evaluation.classification.classification``; scores are not calibrated.
-    """
+    """The metrics of ``classification`` of the uncalibrated scores of one split."""
 
     split: str
     numbers: dict[str, float]
@@ -50,13 +45,7 @@ class ClassificationReport:
 class Classifier:
     """Scores the labelled triples of a split and compares with their labels.
 
-    Args:
-        kg: the graph.
-        split: its labelled triples, true and false.
-        budget: memory for scoring; None: a quarter of what is free.
-
-    Raises:
-        InputError: the split has no labels, or one label only.
+    ``budget``: memory for scoring; None: a quarter of what is free.
     """
 
     def __init__(self, kg: KnowledgeGraph, split: Split, *, budget: Budget | None = None) -> None:
@@ -65,17 +54,11 @@ class Classifier:
             raise InputError(
                 f"{kg.name}: {split}: lines labelled true and lines labelled false are needed"
             )
-        self.split = split
-        self.budget = budget
-        self.lines = lines
-        self.holds = holds
+        self.split, self.budget = split, budget
+        self.lines, self.holds = lines, holds
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> ClassificationReport:
-        """The metrics of the split, given a decoder and (n, d) entity embeddings.
-
-        Raises:
-            FloatingPointError: a score is NaN.
-        """
+        """The metrics of the split, given a decoder and (n, d) entity embeddings."""
         scores = self.scores(decoder, entities)
         return ClassificationReport(self.split, classification(scores, self.holds))
 
@@ -92,15 +75,7 @@ def logits(
 
     With reciprocal relations a triple has two scores, and this is their mean. Scores do not depend
     on the budget, except those of RESCAL and TuckER by rounding, because triples share products.
-
-    Args:
-        decoder: scores.
-        entities: (n, d); the work is done on their device.
-        triples: (f, 3) ids.
-        budget: memory for scoring; None: a quarter of what is free.
-
-    Raises:
-        InputError: the budget is too small for one triple.
+    The work is done on the device of the entities; ``budget`` None: a quarter of what is free.
     """
     lines = triples.to(entities.device)
     most = max(1, NUMBERS // entities.shape[1])

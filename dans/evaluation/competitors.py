@@ -52,14 +52,9 @@ class Queries:
         known: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
         num_entities: int,
     ) -> "Queries":
-        """Group the triples of a split by query.
+        """Group the triples of a split, (f,) each, by query.
 
-        Args:
-            anchors: (f,) the given entities.
-            relations: (f,).
-            answers: (f,) the right answers.
-            known: from (q,) anchors and (q,) relations to all known answers, as rows and entities.
-            num_entities: n.
+        ``known``: from (q,) anchors and (q,) relations to all known answers, as rows and entities.
         """
         groups = Groups.of(anchors * (relations.max() + 1) + relations)
         order = groups.counts.argsort(descending=True, stable=True)
@@ -79,13 +74,7 @@ class Queries:
         )
 
     def bytes_held(self, rows: int, num_entities: int, size: int) -> int:
-        """The bytes that ``query_competitors`` holds at most besides the scores.
-
-        Args:
-            rows: queries at a time.
-            num_entities: n.
-            size: bytes of a score.
-        """
+        """The bytes that ``query_competitors`` holds besides (rows, n) scores of ``size`` bytes."""
         # The first queries have the most answers.
         answers = int(self.starts[min(rows, len(self.anchors))])
         compared = min(max(COMPARED, num_entities), rows * num_entities) + num_entities
@@ -105,15 +94,8 @@ def _starts(counts: Tensor) -> Tensor:
 def query_competitors(scores: Tensor, queries: Queries, first: int) -> Tensor:
     """How many competitors of each right answer score above it, and how many at least as high.
 
-    Competitors are all entities but the answer itself and the other known answers.
-
-    Args:
-        scores: (b, n) of the queries from ``first`` on; overwritten.
-        queries: all queries.
-        first: the query of the first row.
-
-    Returns:
-        (2, ·) int64, by triple of these queries.
+    Competitors are all entities but the answer itself and the other known answers. ``scores``,
+    (b, n), of the queries from ``first`` on, are overwritten. Returns (2, ·) int64, by triple.
     """
     bounds = queries.starts[first : first + len(scores) + 1]
     starts, counts = bounds - bounds[0], bounds.diff()

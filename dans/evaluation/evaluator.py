@@ -72,11 +72,7 @@ class EvaluationReport:
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> "EvaluationReport":
-        """The report that ``to_json`` wrote.
-
-        Raises:
-            InputError: a key is missing or unknown.
-        """
+        """The report that ``to_json`` wrote."""
         expected = {field.name for field in fields(cls)}
         if expected != set(data):
             wrong = ", ".join(sorted(expected ^ set(data)))
@@ -156,9 +152,6 @@ class Evaluator:
             triple. Such an entity is a candidate either way.
         budget: memory for ranking; None: a quarter of what is free at each ranking. Ranks do not
             depend on it.
-
-    Raises:
-        InputError: the split is empty, or an option is out of range.
     """
 
     def __init__(
@@ -179,12 +172,8 @@ class Evaluator:
             triples = triples[kg.seen[triples[:, [0, 2]]].all(1)]
         if not len(triples):
             raise InputError(f"{split}: the split has no triple to rank")
-        self.kg = kg
-        self.split = split
-        self.ks = tuple(ks)
-        self.unseen = unseen
-        self.budget = budget
-        self.triples = triples
+        self.kg, self.split, self.triples = kg, split, triples
+        self.ks, self.unseen, self.budget = tuple(ks), unseen, budget
         known = kg.known()
         heads, relations, tails = triples.to(known.device).unbind(1)
         n = kg.num_entities
@@ -192,11 +181,7 @@ class Evaluator:
         self._tails = Queries.of(heads, relations, tails, known.tails, n)
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> EvaluationReport:
-        """Rank the split and compute its metrics.
-
-        Args:
-            decoder: scores; used without dropout, whatever mode it is in.
-            entities: (n, d) their embeddings; the work is done on their device.
+        """Rank the split without dropout, on the device of the (n, d) entities; its metrics.
 
         Raises:
             FloatingPointError: a score is NaN.
@@ -205,13 +190,7 @@ class Evaluator:
 
     @torch.no_grad()
     def ranks(self, decoder: Decoder, entities: Tensor) -> Ranks:
-        """The rank of every triple's head and tail, for paired tests and reports by relation.
-
-        Raises:
-            FloatingPointError: a score is NaN.
-            InputError: the budget is too small for one query.
-            ValueError: entities are missing.
-        """
+        """The rank of every triple's head and tail, for paired tests and reports by relation."""
         n = self.kg.num_entities
         if len(entities) != n:
             raise ValueError(f"entities: expected {n} rows, got {len(entities)}")
@@ -248,11 +227,7 @@ class Evaluator:
     ) -> Tensor:
         """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f).
 
-        Args:
-            queries: of that side.
-            embed: anchors' embeddings and relation ids to query embeddings.
-            decoder: scores.
-            entities: (n, d).
+        ``embed``: from anchors' embeddings and relation ids to query embeddings.
         """
         q, n, size = len(queries.anchors), len(entities), entities.element_size()
         # Blocks and tiles of nearly one size: small remainders would be rounded differently.
@@ -310,7 +285,7 @@ def score_all(
     and nearly one width.
 
     Args:
-        decoder: scores.
+        decoder: scores (q, d) queries against (n, d) entities.
         queries: (q, d).
         entities: (n, d).
         part: the queries whose scores are kept, p of them.

@@ -57,11 +57,6 @@ def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:
 
     Returns:
         (2, p) int64.
-
-    Example:
-        >>> count_competitors(torch.tensor([[.9, .5, torch.nan]]), torch.tensor([.5]))
-        tensor([[1],
-                [2]])
     """
     by_entity = 0 < scores.stride(0) < scores.stride(1)
     lines, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
@@ -97,9 +92,6 @@ def metrics(
         ranks: (q,) one per query, from 1.
         candidates: (q,) the competitors of each query and the right answer.
         ks: the k of Hits@k.
-
-    Raises:
-        ValueError: there are no ranks.
 
     Example:
         >>> numbers = metrics(torch.tensor([1., 2.5, 4.]), torch.tensor([5, 5, 5]))

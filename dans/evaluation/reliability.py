@@ -9,10 +9,8 @@ from torch import Tensor
 
 from dans.errors import InputError
 
-#: Bins of a reliability diagram, and of the expected calibration error.
-BINS = 10
-#: Bins of a histogram of probabilities.
-HISTOGRAM_BINS = 50
+#: Bins of a reliability diagram, and of a histogram of probabilities.
+BINS, HISTOGRAM_BINS = 10, 50
 #: Points at which a density is estimated, and how many at a time.
 POINTS, CHUNK = 501, 32
 
@@ -34,9 +32,6 @@ class Reliability:
     @classmethod
     def of(cls, probabilities: Tensor, labels: Tensor, bins: int = BINS) -> "Reliability":
         """The diagram of (f,) probabilities of triples with (f,) labels, bool or 0 and 1.
-
-        Raises:
-            InputError: fewer than one bin.
 
         Example:
             >>> Reliability.of(torch.tensor([0.25, 0.75]), torch.tensor([False, True]), bins=2)
@@ -99,9 +94,6 @@ class Density:
         falls between no two points.
 
         Source: Scott 1992, Multivariate density estimation; Silverman 1986, §2.10.
-
-        Raises:
-            InputError: there are no probabilities.
         """
         p = probabilities.double()
         if not len(p):
@@ -134,16 +126,7 @@ class Calibrated:
     def of(
         cls, probabilities: Mapping[str, Tensor], labels: Tensor, bins: int = BINS
     ) -> "Calibrated":
-        """Reliability and density of labelled triples.
-
-        Args:
-            probabilities: (f,) each, by calibration, the uncalibrated ones first.
-            labels: (f,) bool.
-            bins: of the reliability diagrams.
-
-        Raises:
-            InputError: fewer than one bin, or one class has no triples.
-        """
+        """Of (f,) probabilities of labelled triples by calibration, the uncalibrated first."""
         plain = next(iter(probabilities.values()))
         groups = {"all": plain, "true": plain[labels], "false": plain[~labels]}
         return cls(
@@ -153,9 +136,5 @@ class Calibrated:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for ``json.dump``."""
-        return {
-            "reliability": {
-                name: {**vars(one), "ece": one.error} for name, one in self.reliability.items()
-            },
-            "density": {name: vars(one) for name, one in self.density.items()},
-        }
+        bins = {name: {**vars(one), "ece": one.error} for name, one in self.reliability.items()}
+        return {"reliability": bins, "density": {k: vars(one) for k, one in self.density.items()}}

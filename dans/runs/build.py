@@ -35,22 +35,11 @@ Samplers = Mapping[str, type[NegativeSampler]]
 
 def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     """The encoder and decoder of a configuration."""
-    encoder = build(
-        ENCODERS,
-        config.encoder.name,
-        where="encoder",
-        given=config.encoder.options,
-        num_entities=kg.num_entities,
-        num_relations=kg.num_relations,
-    )
-    decoder = build(
-        DECODERS,
-        config.decoder.name,
-        where="decoder",
-        given=config.decoder.options,
-        num_relations=kg.num_relations,
-        dim=encoder.dim,
-    )
+    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    one, other = config.encoder, config.decoder
+    encoder = build(ENCODERS, one.name, where="encoder", given=one.options, **sizes)
+    sizes["dim"] = encoder.dim
+    decoder = build(DECODERS, other.name, where="decoder", given=other.options, **sizes)
     return Model(encoder, decoder)
 
 
@@ -66,12 +55,7 @@ def build_sampler(
 
 
 def build_member(
-    part: Component,
-    kg: KnowledgeGraph,
-    dim: int,
-    samplers: Samplers = SAMPLERS,
-    *,
-    where: str,
+    part: Component, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS, *, where: str
 ) -> NegativeSampler:
     """One of the samplers; ``where`` its options come from opens every error."""
     return build(
@@ -97,10 +81,8 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
         return given
     preset = given.pop("preset")
     if preset == "code":
-        raise InputError(
-            f'{where}.preset: code is a sampler of its own; write name = "published_dans" without '
-            "a preset"
-        )
+        write = 'write name = "published_dans" without a preset'
+        raise InputError(f"{where}.preset: code is a sampler of its own; {write}")
     if preset not in tuple(PRESETS):
         raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
     return {**PRESETS[preset], **given}
@@ -117,16 +99,8 @@ def build_objective(
 ) -> Objective:
     """The objective of a configuration, with its sampler and its loss where it takes them.
 
-    Args:
-        config: the configuration.
-        kg: the triples.
-        dim: d.
-        objectives: those that can be chosen, by name.
-        samplers: likewise.
-        budget: for one that scores all entities.
-
-    Raises:
-        InputError: a part is missing, is not used by the objective, or cannot be built.
+    A part that is missing, or that the objective does not use, is refused. ``budget`` is for an
+    objective that scores all entities.
     """
     name = config.objective.name
     accepted = options(choose(objectives, name, where="objective.name"))
@@ -185,21 +159,19 @@ def build_trainer(
     seed_everything(config.train.seed)
     model = build_model(config, kg)
     if not model.encoder.uses_graph and config.graph != GraphConfig():
-        raise InputError(
-            f"graph: has no effect on the encoder {config.encoder.name}, which does not listen to "
-            "messages; leave it out"
-        )
+        encoder = f"the encoder {config.encoder.name}, which does not listen to messages"
+        raise InputError(f"graph: has no effect on {encoder}; leave it out")
     if config.init_from:
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
     model.to(place)
     size = config.train.memory_budget
     budget = run.memory_budget(size, place) if run else Budget(stated(size), device=place)
+    dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
+    objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
     return Trainer(
         kg,
         model,
-        build_objective(config, kg, model.encoder.dim, objectives, samplers, budget=budget).to(
-            place
-        ),
+        objective.to(place),
         config=config.train,
         batch_encoder=FullGraph(
             kg.train.to(place),
@@ -212,20 +184,14 @@ def build_trainer(
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
         run=run,
-        negatives_log=NegativesLog(run.path / "negatives", kg)
-        if config.train.log_negatives and run is not None
-        else None,
+        negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
     )
 
 
 def build_evaluator(
     config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
 ) -> Evaluator | Classifier | None:
-    """The evaluator of the validation triples; None where there are none.
-
-    Raises:
-        InputError: ``train.select`` is ``nll``, and they are not labelled true and false.
-    """
+    """The evaluator of the validation triples; None where there are none."""
     if config.train.select == "nll":
         try:
             return Classifier(kg, "valid", budget=budget)

@@ -54,9 +54,6 @@ def evaluate(
         unseen: what becomes of triples with an entity that training never saw.
         memory_budget: as ``train.memory_budget``, whose value is the default. No number depends on
             it.
-
-    Raises:
-        InputError: the run cannot be evaluated, or not even one query fits in the budget.
     """
     stated(memory_budget)
     trained = load(where, which=which)
@@ -102,26 +99,15 @@ def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen 
 
 
 def classify(
-    trained: Trained,
-    split: Split,
-    fitted: Fitted | None = None,
-    *,
-    budget: Budget | None = None,
+    trained: Trained, split: Split, fitted: Fitted | None = None, *, budget: Budget | None = None
 ) -> dict[str, Any]:
     """Classification metrics of a model on a labelled split.
 
-    Args:
-        trained: the model.
-        split: the labelled lines.
-        fitted: thresholds and calibrations; optimistic on the split ``valid``, where they are fit.
-        budget: memory for scoring.
+    ``fitted``: thresholds and calibrations; optimistic on the split ``valid``, where they are fit.
 
     Returns:
         The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation
         or at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``.
-
-    Raises:
-        InputError: the split has no labelled lines of both kinds.
     """
     classifier = Classifier(trained.kg, split, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
@@ -156,12 +142,7 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
 
 
 def calibrate(where: Path, which: Which = "best") -> Fitted:
-    """Fit thresholds and calibrations on the validation lines of a run, and write them there.
-
-    Raises:
-        InputError: the validation lines are not labelled true and false, all scores of the model
-            are equal, or scikit-learn is missing.
-    """
+    """Fit thresholds and calibrations on the validation lines of a run, and write them there."""
     trained = load(where, which=which)
     return keep(where, which, fit(trained, budget=budget_of(where, trained)))
 
@@ -177,16 +158,10 @@ def fit(
     *,
     budget: Budget | None = None,
 ) -> Fitted:
-    """Fit thresholds and some kinds of calibration on the validation lines of a model.
-
-    Raises:
-        InputError: as ``calibrate``.
-    """
+    """Fit thresholds and some kinds of calibration on the validation lines of a model."""
     if not has_both(trained.kg, "valid"):
-        raise InputError(
-            f"{trained.kg.name}: calibration needs validation lines that are labelled true and "
-            "false; this data set has none"
-        )
+        needs = "calibration needs validation lines that are labelled true and false"
+        raise InputError(f"{trained.kg.name}: {needs}; this data set has none")
     classifier = Classifier(trained.kg, "valid", budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
@@ -201,9 +176,6 @@ def kept_or_fitted(
     """The thresholds and calibrations in a run's folder if of the same weights, else fitted now.
 
     So a run that was calibrated once needs no scikit-learn.
-
-    Raises:
-        InputError: as ``calibrate``, or the file cannot be read.
     """
     name = calibration_name(which)
     if (where / name).exists():
@@ -244,11 +216,7 @@ class LabelledProbabilities:
 def labelled_probabilities(
     where: Path, *, split: Split = "test", which: Which = "best"
 ) -> LabelledProbabilities:
-    """Predict the probabilities of the lines of a labelled split.
-
-    Raises:
-        InputError: the split has no labelled lines of both kinds, or the run has no calibration.
-    """
+    """Predict the probabilities of the lines of a labelled split."""
     trained = load(where, which=which)
     budget = budget_of(where, trained)
     classifier = Classifier(trained.kg, split, budget=budget)
@@ -262,19 +230,13 @@ def labelled_probabilities(
 def probabilities(
     where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
 ) -> Tensor:
-    """Predict the calibrated probabilities of triples.
+    """Predict the calibrated probabilities of (f, 3) triples of ids, (f,) float64 on the CPU.
 
     Args:
         where: the run's folder.
-        triples: (f, 3) ids of head, relation and tail; they need not be known triples.
+        triples: they need not be known.
         method: the calibration, ``platt`` or ``isotonic``.
         which: the checkpoint.
-
-    Returns:
-        (f,) float64, on the CPU.
-
-    Raises:
-        InputError: no such method, an id out of range, or the run has no calibration.
     """
     choose(CALIBRATIONS, method, where="method")
     if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():
@@ -284,10 +246,9 @@ def probabilities(
     wrong = ((triples.cpu() < 0) | (triples.cpu() >= sizes)).any(1).nonzero()
     if len(wrong):
         row = int(wrong[0])
-        raise InputError(
-            f"triples: row {row}: {triples[row].tolist()}: {trained.kg.name} has {sizes[0]} "
-            f"entities and {sizes[1]} relations, counted from 0"
-        )
+        counts = f"{sizes[0]} entities and {sizes[1]} relations, counted from 0"
+        ids = triples[row].tolist()
+        raise InputError(f"triples: row {row}: {ids}: {trained.kg.name} has {counts}")
     budget = budget_of(where, trained)
     calibration = kept_or_fitted(where, trained, which, budget=budget).calibrations[method]
     scores = logits(trained.model.decoder, trained.entities, triples, budget=budget)

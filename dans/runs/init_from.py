@@ -44,11 +44,7 @@ def folder(name: str, seed: int) -> Path:
 
 
 def initial_run(start: str, seed: int) -> RunFolder:
-    """The run to initialise from: a name under ``runs``, or a folder.
-
-    Raises:
-        InputError: it does not exist; the message has the command that trains it.
-    """
+    """The run to initialise from: a name under ``runs``, or a folder."""
     run = RunFolder(Path(start))
     if not run.exists:
         run = RunFolder(folder(start, seed))
@@ -63,11 +59,7 @@ def initial_run(start: str, seed: int) -> RunFolder:
 
 
 def check_initial(before: RunConfig, config: RunConfig) -> None:
-    """Refuse to initialise a run from another whose weights mean something else.
-
-    Raises:
-        InputError: they differ in an option that gives weights another shape or meaning.
-    """
+    """Refuse to initialise a run from another whose weights have another shape or meaning."""
     for key in RunConfig.INHERITED:
         one, other = (_settings(config, key) for config in (before, config))
         for option in [*one, *(option for option in other if option not in one)]:
@@ -86,27 +78,17 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
         return {"": part}
     table: Mapping[str, Callable[..., Any]] = ENCODERS if key == "encoder" else DECODERS
     accepted = options(choose(table, part.name, where=f"{key}.name"))
-    defaults = {
-        name: parameter.default
-        for name, parameter in accepted.items()
-        if parameter.default is not parameter.empty
-    }
+    defaults = {name: one.default for name, one in accepted.items() if one.default is not one.empty}
     return {"name": part.name, **defaults, **part.options}
 
 
 def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
-    """Initialise a model with the best weights of another run.
-
-    Raises:
-        InputError: the run is not finished, or of other triples, or its weights have other shapes.
-    """
+    """Initialise a model with the best weights of another run, if finished and of this model."""
     last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
     if last["step"] < config.steps and not 0 < config.patience <= waited:
-        raise InputError(
-            f"{run.path}: stopped at step {last['step']} of {config.steps}; "
-            "continue with it first, by --resume"
-        )
+        stopped = f"stopped at step {last['step']} of {config.steps}"
+        raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
     check_digest(state, kg)
     give_weights(model, state["model"], f"init_from: {run.path}")
@@ -114,18 +96,13 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
 
 
 def give_weights(model: Model, weights: Mapping[str, Any], where: str) -> None:
-    """Load weights by name into a model; ``where`` they come from opens the error.
-
-    Raises:
-        InputError: their names or shapes are not those of the model.
-    """
+    """Load weights by name into a model; ``where`` they come from opens the error."""
     shapes, given = (
         {name: tuple(getattr(weight, "shape", ())) for name, weight in part.items()}
         for part in (model.state_dict(), weights)
     )
     for name in [*shapes, *(name for name in given if name not in shapes)]:
         if shapes.get(name) != given.get(name):
-            raise InputError(
-                f"{where} has {name} of shape {given.get(name)}, this model of {shapes.get(name)}"
-            )
+            old, new = given.get(name), shapes.get(name)
+            raise InputError(f"{where} has {name} of shape {old}, this model of {new}")
     model.load_state_dict(weights)

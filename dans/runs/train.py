@@ -35,7 +35,7 @@ from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
-from dans.training.trainer import Trainer, Watch, check_digest
+from dans.training.trainer import Watch, check_digest
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,6 @@ def configure(
         assignments: ``section.option=value``, applied last.
         made: the folder of a run that resumes; what it took over is read there if the run it was
             initialised from no longer exists.
-
-    Raises:
-        InputError: the recipe, an override, or the run to start from cannot be used.
     """
     plain = renamed_options(override(read_recipe(recipe), assignments))
     if not isinstance(plain.get("train", {}), Mapping):
@@ -106,9 +103,6 @@ def train(
 
     Returns:
         The last validation.
-
-    Raises:
-        InputError: the configuration or the folder cannot be used.
     """
     check_loggers(loggers)
     kg = KnowledgeGraph.load(config.data)
@@ -139,22 +133,15 @@ def train(
         if state:
             warn_of_other_bits(run, made)
         run.write_json("environment.json", made)
-        return _train(trainer, run, config, loggers)
-
-
-def _train(
-    trainer: Trainer, run: RunFolder, config: RunConfig, loggers: Sequence[str]
-) -> EvaluationReport | ClassificationReport | None:
-    """Train to the last step, in a folder that is locked."""
-    finished = False
-    try:
-        with explained(trainer):
-            run.metrics.start(loggers, config.plain())
-        report = trainer.fit(config.train.steps)
-        finished = True
-    finally:
-        run.metrics.close(finished=finished)
-    return report
+        finished = False
+        try:
+            with explained(trainer):
+                run.metrics.start(loggers, config.plain())
+            report = trainer.fit(config.train.steps)
+            finished = True
+        finally:
+            run.metrics.close(finished=finished)
+        return report
 
 
 @dataclass(frozen=True)
@@ -173,17 +160,12 @@ class Trained:
 
     @cached_property
     def sampler(self) -> NegativeSampler:
-        """The sampler, with what it had learnt at the checkpoint.
-
-        Raises:
-            InputError: the run was trained without one.
-        """
+        """The sampler, with what it had learnt at the checkpoint."""
         if not self.config.sampler:
             name = self.config.objective.name
             raise InputError(f"sampler: the run was trained without one, by {name}")
-        objective = build_objective(
-            self.config, self.kg, self.model.encoder.dim, samplers=self.samplers
-        )
+        dim = self.model.encoder.dim
+        objective = build_objective(self.config, self.kg, dim, samplers=self.samplers)
         try:
             objective.load_state_dict(self.state)
         except (RuntimeError, TypeError, LookupError, AttributeError) as error:
@@ -211,15 +193,7 @@ class Trained:
 
 
 def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
-    """Load a trained run.
-
-    Args:
-        where: its folder.
-        which: its best or its last checkpoint.
-
-    Raises:
-        InputError: there is no such run, or it was trained on other triples.
-    """
+    """Load a trained run from its folder, at its best or its last checkpoint."""
     run = RunFolder(where)
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
@@ -261,11 +235,8 @@ def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
         if name in before and before[name] != made[name]
     ]
     if changes:
-        log.warning(
-            "%s: continues, though not to the same bits as one never stopped (%s)",
-            run.path,
-            "; ".join(changes),
-        )
+        sentence = "%s: continues, though not to the same bits as one never stopped (%s)"
+        log.warning(sentence, run.path, "; ".join(changes))
 
 
 def environment() -> dict[str, Any]:

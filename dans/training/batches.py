@@ -14,12 +14,7 @@ from dans.models.model import Model
 
 
 class Batches:
-    """Row numbers in batches, (b,), reshuffled at each pass.
-
-    Args:
-        rows: how many there are.
-        size: of a batch, at most ``rows``; the last one of a pass may be smaller.
-    """
+    """Row numbers in batches, (b,), reshuffled at each pass; its last batch may be smaller."""
 
     def __init__(self, rows: int, size: int) -> None:
         self.rows = rows
@@ -52,10 +47,6 @@ class QueryBatches(Batches):
     Row i is triple i as an answer of its tail query (h, r, ?), row f + i as one of its head query
     (?, r, t). One row of scores serves all answers of a query: a pass over FB15k-237 scores all
     entities a quarter as often as a pass over its triples.
-
-    Args:
-        triples: (f, 3).
-        size: the number of queries in a batch.
     """
 
     def __init__(self, triples: Tensor, size: int) -> None:
@@ -80,8 +71,7 @@ def batches_of(triples: Tensor, config: TrainConfig) -> Batches:
 class BatchEncoder(Protocol):
     """The batch encoder: the one seam by which a training step meets the graph.
 
-    Row numbers of its embeddings never leave the ``Positives`` it returns; all else speaks of
-    entities by id.
+    Row numbers of embeddings stay within the ``Positives`` it returns; all else has entity ids.
     """
 
     def triples(self, rows: Tensor) -> Tensor:
@@ -127,12 +117,9 @@ class FullGraph:
     def positives(self, model: Model, rows: Tensor, needed: Tensor | None = None) -> Positives:
         """The triples of (b,) rows with embeddings for this step.
 
-        Args:
-            model: the encoder and decoder.
-            rows: (b,) row numbers of training triples or queries; see ``QueryBatches``.
-            needed: (p,) ids of the entities that the objective needs beside those of the triples.
-                Only these are encoded, and ids of triples and shared negatives become row numbers
-                of the embeddings. None: all entities.
+        ``needed``: (p,) ids of the entities that the objective needs beside those of the triples.
+        Only these are encoded, and ids of triples and shared negatives become row numbers of the
+        embeddings. None: all entities.
         """
         triples = self.triples(rows)
         messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)

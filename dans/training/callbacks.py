@@ -43,28 +43,18 @@ class DivergenceGuard:
         self.limits: dict[str, float] = {}
 
     def check(self, step: int, terms: Mapping[str, Tensor]) -> None:
-        """Stop at the first term that diverged, before it has changed any parameter.
-
-        Raises:
-            FloatingPointError: a term is not finite, or exceeds its limit.
-        """
+        """Raise ``FloatingPointError`` at a term that is not finite or exceeds its limit."""
         for name, term in terms.items():
             value = float(term.detach())
             if not math.isfinite(value):
                 raise FloatingPointError(f"step {step}: {name} is {value}")
             if abs(value) > self.limits.get(name, math.inf):
-                raise FloatingPointError(
-                    f"step {step}: {name} is {value:g}, more than {EXPLODED:g} times what "
-                    "it had been by the last validation"
-                )
+                more = f"more than {EXPLODED:g} times what it had been by the last validation"
+                raise FloatingPointError(f"step {step}: {name} is {value:g}, {more}")
             self.peaks[name] = max(self.peaks.get(name, 0.0), abs(value))
 
     def check_weights(self, step: int, modules: Mapping[str, nn.Module]) -> None:
-        """Stop at a weight that is not finite, before a checkpoint keeps it.
-
-        Raises:
-            FloatingPointError: a parameter of a module is NaN or infinite.
-        """
+        """Raise ``FloatingPointError`` at a weight that is not finite."""
         for where, module in modules.items():
             for name, parameter in module.named_parameters():
                 # Then the sum is not finite either, and it is ten times faster to compute.
@@ -133,7 +123,7 @@ class Plateau:
 
 
 class Training(Protocol):
-    """A trainer, as far as an error message needs it."""
+    """The part of a trainer that an error message needs."""
 
     done: int
     run: RunFolder | None

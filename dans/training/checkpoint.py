@@ -34,11 +34,8 @@ VERSION = 2
 #: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
 
-#: Bytes of a file that are digested at once.
-CHUNK = 2**20
-
-#: Bytes of a file, or of a member of an archive, that are searched for a pickle.
-PICKLE_HEAD = 4096
+#: Bytes of a file that are digested at once, and that are searched for a pickle.
+CHUNK, PICKLE_HEAD = 2**20, 4096
 
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
@@ -49,11 +46,7 @@ class DamagedError(InputError):
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write nested state to a file, whole or not at all.
-
-    Args:
-        path: the target; its folder exists.
-        state: dictionaries, lists, tensors, strings, numbers, booleans and None.
+    """Write nested dictionaries and lists of tensors and plain values, whole or not at all.
 
     Raises:
         TypeError: something else is in the state.
@@ -88,11 +81,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def peek(path: Path) -> Any:
-    """Nested state with the names of tensors in their places, after checking the digest.
-
-    Raises:
-        InputError: see ``load_state``.
-    """
+    """Nested state with the names of tensors for the tensors, after checking the digest."""
     with _refusing(path):
         return json.loads(_check(path)["state"])
 
@@ -118,19 +107,17 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 def _check(path: Path) -> dict[str, Any]:
-    """Compare a file with its digest; the metadata of its header.
-
-    Raises:
-        ValueError: they do not agree, or the header is none of ours.
-        InputError: the file is of a later version.
-    """
+    """Compare a file with its digest; the metadata of its header."""
     with path.open("rb") as file:
         size = file.read(8)
         length = int.from_bytes(size, "little")
         header = file.read(min(length, path.stat().st_size))
         if len(size) < 8 or len(header) < length:
             raise ValueError("it is cut short")
-        metadata = _metadata(header)
+        content = json.loads(header)
+        metadata = content.get("__metadata__") if isinstance(content, dict) else None
+        if not isinstance(metadata, dict):
+            raise ValueError("its header is none of ours")
         if metadata.keys() == {"state"}:
             log.info("%s: of an earlier version, without a digest; taken as it is", path)
             return metadata
@@ -148,13 +135,6 @@ def _check(path: Path) -> dict[str, Any]:
             f"up to {VERSION}"
         )
     return metadata
-
-
-def _metadata(header: bytes) -> dict[str, Any]:
-    """The metadata in a header of safetensors."""
-    content = json.loads(header)
-    metadata = content.get("__metadata__") if isinstance(content, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def _field(digest: str) -> bytes:
@@ -194,36 +174,21 @@ def _fill(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def carries_pickle(path: Path) -> bool:
-    """Is this a pickle, or an archive or array with one inside? Nothing of it is loaded.
-
-    Those of ``torch.save``, old and new, of ``pickle.dump`` and of NumPy's arrays of objects. A
-    file that cannot be read carries none.
-    """
+    """Is this a pickle, or an archive or array with one inside? Nothing of it is loaded."""
     try:
-        with path.open("rb") as file:
-            head = file.read(PICKLE_HEAD)
-        if head.startswith(b"PK\x03\x04"):
-            return b".pkl" in head or _member_is_pickle(path)
-        return _is_pickle(head)
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return _is_pickle(file.read(PICKLE_HEAD))
+        with zipfile.ZipFile(path) as archive:
+            members = (archive.open(name).read(PICKLE_HEAD) for name in archive.namelist())
+            return any(map(_is_pickle, members))
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
         return False
 
 
-def _member_is_pickle(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if any(name.endswith((".pkl", ".pickle")) for name in names):
-            return True
-        for name in names:
-            with archive.open(name) as member:
-                if _is_pickle(member.read(PICKLE_HEAD)):
-                    return True
-    return False
-
-
 def _is_pickle(head: bytes) -> bool:
     if head.startswith(b"\x93NUMPY"):
-        return b"|O" in head[:PICKLE_HEAD]
+        return b"|O" in head
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return True
     # The oldest protocols have no mark; they are read as instructions, and not carried out.

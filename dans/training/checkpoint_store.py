@@ -35,9 +35,6 @@ class CheckpointStore:
 
     A run resumes from ``previous`` where ``last`` is damaged. Where a checkpoint is loaded by name,
     no other stands in for it.
-
-    Args:
-        folder: the folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,11 +57,7 @@ class CheckpointStore:
         self.newest = self.file("last"), state["step"]
 
     def load(self, which: Which) -> dict[str, Any]:
-        """Read a checkpoint.
-
-        Raises:
-            InputError: it is missing, damaged, or not the checkpoint of a run.
-        """
+        """Read a checkpoint; ``InputError`` if it is missing, damaged or of something else."""
         path = self.file(which)
         try:
             return _read(path)
@@ -80,11 +73,8 @@ class CheckpointStore:
     def resume(self) -> dict[str, Any] | None:
         """Read the newest whole checkpoint; None where none was ever written.
 
-        A damaged ``last`` is removed, with a warning, in favour of ``previous``. No other process
-        may be training in the folder.
-
-        Raises:
-            InputError: there are checkpoints, and none is whole.
+        A damaged ``last`` is removed, with a warning, in favour of ``previous``; ``InputError`` if
+        neither is whole. No other process may be training in the folder.
         """
         last = self.file("last")
         if not last.exists() and not self.previous.exists():
@@ -107,14 +97,10 @@ class CheckpointStore:
         return state
 
     def mend_best(self, step: int, state: Mapping[str, Any]) -> bool:
-        """Restore a missing or damaged best checkpoint from another one of its step.
+        """Restore a missing or damaged best checkpoint from another one of its step, if any.
 
-        Args:
-            step: the step of the best checkpoint.
-            state: the checkpoint that the run resumes from.
-
-        Returns:
-            Whether there is a best checkpoint now.
+        ``step`` is that of the best checkpoint, ``state`` what the run resumes from. Returns
+        whether there is a best checkpoint now.
         """
         try:
             found = _read(self.file("best"))["step"]
@@ -132,11 +118,8 @@ class CheckpointStore:
                     save_state(self.file("best"), same)
                     log.warning("%s; made again from another checkpoint of step %d", reason, step)
                     return True
-        log.warning(
-            "%s; no other checkpoint is of step %d, so that the next validation counts as the best",
-            reason,
-            step,
-        )
+        now = "so that the next validation counts as the best"
+        log.warning("%s; no other checkpoint is of step %d, %s", reason, step, now)
         return False
 
     def best_step(self) -> int:
@@ -160,11 +143,6 @@ class CheckpointStore:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read the checkpoint of a run.
-
-    Raises:
-        InputError: it is missing, damaged, or something else.
-    """
     state: dict[str, Any] = renamed_state(load_state(path))
     for key, kind in PARTS.items():
         if not isinstance(state.get(key), kind):

@@ -7,7 +7,6 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from dans.errors import InputError
 
@@ -20,12 +19,8 @@ PART = ".part"
 def write_atomically(path: Path, content: bytes, *, former: Path | None = None) -> None:
     """Replace a file by new content so that no reader ever sees half of it.
 
-    Args:
-        path: the target; its folder exists.
-        content: what it is to hold.
-        former: where the content before goes, where there is any. There is a ``path`` at any
-            instant, but where the file system knows no hard links: a kill between the two renames
-            leaves the whole ``former`` alone there.
+    The content before, if any, goes to ``former``. Then ``path`` exists at any instant, except
+    where the file system has no hard links: a kill between two renames leaves ``former`` alone.
 
     Raises:
         OSError: the disk is full, say; the target is as it was, and the error names it.
@@ -67,11 +62,7 @@ def _keep(path: Path, former: Path) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Write to the end of a file, as far as the disk.
-
-    Raises:
-        OSError: that cannot be done; it names the file, which may hold a part of the content.
-    """
+    """Write to the end of a file, as far as the disk; an ``OSError`` names the file."""
     try:
         with path.open("ab") as file:
             file.write(content)
@@ -98,11 +89,8 @@ def sync(path: Path) -> None:
 def sweep(folder: Path, pattern: str = f"*{PART}", *, alone: bool = False) -> None:
     """Remove what killed processes had begun to write.
 
-    Args:
-        folder: where.
-        pattern: which names.
-        alone: nobody else writes them, so those go too whose process seems to be alive; the
-            numbers of processes are used again.
+    If nobody else writes such files (``alone``), those whose process seems to be alive go too:
+    numbers of processes are used again.
     """
     for path in folder.glob(pattern):
         number = path.name.removesuffix(PART).rpartition(".")[2]
@@ -117,7 +105,7 @@ def _alive(process: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -126,9 +114,7 @@ class Lock:
 
     The lock is the system's, on the folder itself: nothing is left behind, and a process that is
     killed lets go. Reading a run needs no lock. Where the system has none, a sentence says so.
-
-    Args:
-        folder: need not be there yet; see ``take``.
+    The folder need not exist yet: ``take`` locks it later.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -136,47 +122,33 @@ class Lock:
         self._handle: int | None = None
 
     def take(self) -> bool:
-        """Take the folder, if it is there; is it taken?
-
-        Raises:
-            InputError: another process has it.
-        """
-        if self._handle is None and self.folder.is_dir():
-            self._handle = os.open(self.folder, os.O_RDONLY)
-            self._flock(self._handle)
-        return self._handle is not None
-
-    def _flock(self, handle: int) -> None:
+        """Take the folder, if it exists and no other process has it; is it taken?"""
+        if self._handle is not None or not self.folder.is_dir():
+            return self._handle is not None
+        self._handle = os.open(self.folder, os.O_RDONLY)
         try:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"{self.folder}: another process trains here; wait until it ends, or name another "
                 "folder with --out"
             ) from None
         except (ImportError, OSError) as error:
-            log.warning(
-                "%s: cannot be locked here (%s); see that no other process trains there",
-                self.folder,
-                error,
-            )
+            sentence = "cannot be locked here (%s); see that no other process trains there"
+            log.warning(f"%s: {sentence}", self.folder, error)
+        return True
 
     def __enter__(self) -> "Lock":
         try:
             self.take()
         except InputError:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

@@ -48,12 +48,7 @@ class Record:
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "Record":
-        """A line of ``metrics.jsonl``; values that are not numbers are left out.
-
-        Example:
-            >>> Record.of({"step": 5, "event": "valid", "both": {"mrr": 0.5}, "note": "kept"})
-            Record(step=5, event='valid', numbers={'both/mrr': 0.5})
-        """
+        """A line of ``metrics.jsonl``; values that are not numbers are left out."""
         rest = {key: value for key, value in line.items() if key not in ("step", "event")}
         return cls(line["step"], str(line.get("event", "")), dict(_flat(rest)))
 
@@ -66,9 +61,6 @@ class Logger(ABC):
     """Receives the configuration of a run, and then its numbers at each validation.
 
     Nothing is opened, and no library imported, before ``start``.
-
-    Args:
-        folder: the folder of the run.
     """
 
     #: the library it needs beside those of ``dans``; the extra of that name installs it
@@ -260,18 +252,11 @@ class WandB(Logger):
 
 
 #: Loggers by name.
-LOGGERS: dict[str, type[Logger]] = {
-    "csv": CSV,
-    "mlflow": MLflow,
-    "tensorboard": TensorBoard,
-    "wandb": WandB,
-}
+LOGGERS: dict[str, type[Logger]]
+LOGGERS = {"csv": CSV, "mlflow": MLflow, "tensorboard": TensorBoard, "wandb": WandB}
 
 #: Loggers of every run.
 ALWAYS = ("csv", "tensorboard")
-
-#: Loggers without which a run is not trained.
-NEEDED = ("csv",)
 
 #: Loggers that a run has where they are named.
 OPTIONAL = tuple(name for name in LOGGERS if name not in ALWAYS)
@@ -279,9 +264,6 @@ OPTIONAL = tuple(name for name in LOGGERS if name not in ALWAYS)
 
 def check_loggers(names: Sequence[str]) -> None:
     """Refuse names of loggers that cannot be used, without importing their libraries.
-
-    Raises:
-        InputError: there is no such logger, or its library is missing.
 
     Example:
         >>> check_loggers(["mlfow"])
@@ -291,18 +273,12 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         needs = choose(LOGGERS, name, where="logger").needs
         if needs and find_spec(needs) is None:
-            raise InputError(
-                f"logger: {name}: its library is missing; "
-                f"install it with: pip install 'dans[{needs}]'"
-            )
+            install = f"pip install 'dans[{needs}]'"
+            raise InputError(f"logger: {name}: its library is missing; install it with: {install}")
 
 
 class MetricsLog:
-    """The numbers of a run: ``metrics.jsonl``, and the loggers that follow it.
-
-    Args:
-        folder: the folder of the run.
-    """
+    """The numbers of a run: ``metrics.jsonl``, and the loggers that follow it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "metrics.jsonl"
@@ -318,11 +294,7 @@ class MetricsLog:
             self._attempt(name, logger.log, Record.of(line))
 
     def read(self) -> list[dict[str, Any]]:
-        """The lines; one that a kill cut short is left out.
-
-        Raises:
-            InputError: a line is not one that ``record`` writes.
-        """
+        """The lines; one that a kill cut short is left out, one that is damaged refused."""
         if not self.path.exists():
             return []
         found = []
@@ -347,15 +319,7 @@ class MetricsLog:
         write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode("utf-8"))
 
     def start(self, names: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Start the loggers of every run, and those named.
-
-        Args:
-            names: keys of ``LOGGERS``.
-            config: the options of the run.
-
-        Raises:
-            InputError: there is no such logger, or its library is missing.
-        """
+        """Start the loggers of every run, and those named, with the options of the run."""
         check_loggers(names)
         past = [Record.of(line) for line in self.read()]
         for name in dict.fromkeys((*ALWAYS, *names)):
@@ -374,12 +338,12 @@ class MetricsLog:
         try:
             action(*given, **more)
         except Exception as error:
-            if name in NEEDED:
+            # The table is part of the run, and a run that cannot be recorded is not trained.
+            if name == "csv":
                 raise
             self.loggers.pop(name, None)
-            log.warning(
-                "logger: %s failed, and training continues without it: %s", name, _sentence(error)
-            )
+            sentence = "logger: %s failed, and training continues without it: %s"
+            log.warning(sentence, name, _sentence(error))
             return False
         return True
 

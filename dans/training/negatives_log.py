@@ -34,10 +34,6 @@ class NegativesLog:
     Every step is a gzip member of its own, so that a file can be read while it grows and a kill
     damages at most the last member. A run that resumes from a checkpoint writes the file after it
     anew, and ends with the same bytes as one never stopped.
-
-    Args:
-        folder: of the files; made when the first is written.
-        kg: has the names of entities and relations.
     """
 
     def __init__(self, folder: Path, kg: KnowledgeGraph) -> None:
@@ -71,9 +67,8 @@ class NegativesLog:
                 if new:
                     packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
                 for start in range(0, len(positives), size):
-                    packed.write(
-                        self.lines(positives, negatives, slice(start, start + size)).encode()
-                    )
+                    lines = self.lines(positives, negatives, slice(start, start + size))
+                    packed.write(lines.encode())
         except OSError as error:
             raise named(error, self.part) from error
 

@@ -30,15 +30,7 @@ class RowWise(torch.optim.Optimizer, ABC):
     def move(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
-        """Update some rows, or all, and their state, in place.
-
-        Args:
-            rows: (u, …).
-            grad: (u, …).
-            kept: their state, in the order of its names.
-            step: of the whole parameter, from 1.
-            group: the options.
-        """
+        """Update (u, …) rows and their state in place; ``step`` of the whole parameter, from 1."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -71,35 +63,15 @@ class RowAdagrad(RowWise):
 
     A row without a gradient does not move under the dense method either, so both are equal.
 
-    Source: Duchi et al. 2011, JMLR 12.
-
-    Args:
-        parameters: those to update.
-        lr: the learning rate.
-        accumulator: G at the start.
-        eps: ε.
-
-    Example:
-        >>> table = nn.Embedding(3, 2, sparse=True)
-        >>> before = table.weight.detach().clone()
-        >>> optimizer = RowAdagrad(table.parameters(), lr=0.1)
-        >>> table(torch.tensor([2])).sum().backward()
-        >>> optimizer.step()
-        >>> (table.weight != before).tolist()
-        [[False, False], [False, False], [True, True]]
+    ``accumulator`` is G at the start. Source: Duchi et al. 2011, JMLR 12.
     """
 
     kept = ("sum",)
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        *,
-        lr: float,
-        accumulator: float = 0.0,
-        eps: float = 1e-10,
+        self, parameters: Iterable[nn.Parameter], *, lr: float, accumulator: float = 0.0
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "accumulator": accumulator, "eps": eps})
+        super().__init__(parameters, {"lr": lr, "accumulator": accumulator, "eps": 1e-10})
 
     def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
         """G at the start."""
@@ -136,12 +108,6 @@ class LazyAdam(RowWise):
     ``torch.optim.SparseAdam`` leaves out the decay over k steps too.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980.
-
-    Args:
-        parameters: those to update.
-        lr: the learning rate.
-        betas: β₁ and β₂.
-        eps: ε.
     """
 
     # torch casts what it loads to the type of the parameter: float32 counts to 16 million.
@@ -153,9 +119,8 @@ class LazyAdam(RowWise):
         *,
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps})
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": 1e-8})
 
     def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
         """M, V, and the step that last touched each row."""
@@ -208,16 +173,9 @@ def distinct(grad: Tensor) -> Tensor:
 
 
 def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tensor:
-    """Clip the norm of the gradient of all parameters together.
+    """Clip the norm of the gradient of all parameters together; the norm before.
 
     As ``nn.utils.clip_grad_norm_``, which takes no sparse gradients.
-
-    Args:
-        parameters: those without a gradient are left out.
-        largest: the norm that a longer gradient is scaled to.
-
-    Returns:
-        The norm before.
     """
     grads = []
     for parameter in parameters:
@@ -225,7 +183,8 @@ def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tenso
             if parameter.grad.is_sparse:
                 parameter.grad = distinct(parameter.grad)
             grads.append(parameter.grad)
-    norm = gradient_norm(grads)
+    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
+    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
     if largest < math.inf:
         factor = (largest / (norm + 1e-6)).clamp(max=1.0)
         for grad in grads:
@@ -254,12 +213,8 @@ def descend(
 ) -> None:
     """One step of an optimizer down the gradient of a loss, on the optimizer's parameters alone.
 
-    Args:
-        optimizer: the owner of the parameters.
-        loss: a scalar.
-        lr: the learning rate of this step.
-        check: called with a norm of the gradient that is NaN or infinite, before the step.
-        largest: the norm that a longer gradient is clipped to.
+    A gradient longer than ``largest`` is clipped; ``check`` is called before the step with a norm
+    that is NaN or infinite.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad()
@@ -270,20 +225,6 @@ def descend(
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-
-
-def gradient_norm(grads: Iterable[Tensor]) -> Tensor:
-    """The norm of several gradients together; 0 of none.
-
-    Args:
-        grads: a sparse one names each row once.
-
-    Example:
-        >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[0.0], [4.0]])])
-        tensor(5.)
-    """
-    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
-    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
 def adam(

@@ -13,11 +13,7 @@ from dans.training.optimizers import adam, descend
 
 
 def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
-    """Stop at the first phase whose loss is NaN or infinite.
-
-    Raises:
-        FloatingPointError: there is one.
-    """
+    """Raise ``FloatingPointError`` at a phase whose loss is NaN or infinite."""
     for name, loss in losses.items():
         if not torch.isfinite(loss.detach()):
             raise FloatingPointError(f"phase {name}: its loss is {float(loss.detach())}")
@@ -31,9 +27,6 @@ class PhaseOptimizers:
         configs: options of each phase, by name; defaults where one is not named.
         where: the section of ``configs``, for errors.
         check: stops at a loss that is NaN or infinite, before it changes a parameter.
-
-    Raises:
-        InputError: ``configs`` names an unknown phase.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -56,33 +49,22 @@ class PhaseOptimizers:
         given, names = configs or {}, [phase.name for phase in phases]
         for name in given:
             if name not in names:
-                raise InputError(
-                    f"{where}.{name}: this sampler has no such phase; "
-                    f"known: {', '.join(names) or 'none'}"
-                )
+                known = ", ".join(names) or "none"
+                raise InputError(f"{where}.{name}: this sampler has no such phase; known: {known}")
         self.phases = tuple(phases)
         self.check = check
         self.configs = {name: given.get(name, PhaseConfig()) for name in names}
         #: by phase; checkpoints keep their state by these names
-        self.optimizers = {
-            phase.name: adam(
-                phase.parameters, self.configs[phase.name].lr, self.configs[phase.name].betas
-            )
-            for phase in phases
-        }
+        self.optimizers = {}
+        for phase in phases:
+            config = self.configs[phase.name]
+            self.optimizers[phase.name] = adam(phase.parameters, config.lr, config.betas)
 
     def __call__(self, positives: Positives, *, factor: float = 1.0) -> dict[str, float]:
         """Update every phase in its order, on the first part of the batch or on each part in turn.
 
-        Args:
-            positives: the batch, detached.
-            factor: what each learning rate is multiplied by.
-
-        Returns:
-            The last loss of each phase, by its name.
-
-        Raises:
-            FloatingPointError: a loss or its gradient is NaN or infinite.
+        ``positives`` is the batch, detached; ``factor`` multiplies each learning rate. Returns the
+        last loss of each phase, by its name.
         """
         logged: dict[str, float] = {}
         sizes = {name: config.batch or len(positives) for name, config in self.configs.items()}

@@ -29,11 +29,7 @@ FREE = ("steps", "memory_budget")
 
 
 class RunFolder:
-    """The folder of a run: ``config.json``, ``metrics``, ``checkpoints``, and reports as JSON.
-
-    Args:
-        path: the folder; made when something is first written.
-    """
+    """A run's ``config.json``, metrics, checkpoints, and reports; made at the first write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,14 +46,10 @@ class RunFolder:
         return (self.path / "config.json").exists()
 
     def check(self, config: RunConfig, *, resume: bool) -> None:
-        """Refuse to train a configuration in a folder that belongs to another run.
+        """Refuse to train in a folder of another run, or of this one unless it resumes.
 
         A run may resume to more ``train.steps`` than before, unless its learning rate was a
         function of their number.
-
-        Raises:
-            InputError: the folder holds a run, and ``resume`` is off or the configuration is
-                another; or its metrics are damaged.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
@@ -94,11 +86,7 @@ class RunFolder:
         self.write_json("config.json", config.plain())
 
     def config(self) -> RunConfig:
-        """The configuration of the run.
-
-        Raises:
-            InputError: there is no run here, or its ``config.json`` cannot be read.
-        """
+        """The configuration of the run."""
         return RunConfig.parse(self.read_json("config.json"), where=str(self.path / "config.json"))
 
     def write_json(self, name: str, content: Any) -> Path:
@@ -108,31 +96,19 @@ class RunFolder:
         return path
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file of the folder.
-
-        Raises:
-            InputError: it is missing, or not a JSON object.
-        """
+        """Read a JSON file of the folder; ``InputError`` if it is missing or no JSON object."""
         path = self.path / name
         try:
             return read_object(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(
-                f"{path}: not there, so {self.path} is not the folder of a run"
-            ) from None
+            sentence = f"{path}: not there, so {self.path} is not the folder of a run"
+            raise InputError(sentence) from None
 
     def memory_budget(self, text: str | int, device: torch.device) -> Budget:
         """The memory budget of the run, at most what ``memory.json`` has found to fit.
 
-        A size found after an allocation failed holds for the same limit on the same kind of device;
-        deleting the file forgets it.
-
-        Args:
-            text: as ``train.memory_budget`` has it.
-            device: where the work is done.
-
-        Raises:
-            InputError: the text is not a size.
+        A size found after an allocation failed holds for the same limit, written as
+        ``train.memory_budget``, on the same kind of device; deleting the file forgets it.
         """
         limit = stated(text)
         own = {"limit": limit, "device": device.type}
@@ -144,13 +120,10 @@ class RunFolder:
             except OSError as error:
                 log.warning("%s: not written: %s", self.path / MEMORY, error.strerror or error)
 
-        found = None
-        for entry in self._found_sizes():
-            size = entry.get("found")
-            if own.items() <= entry.items() and type(size) is int and size > 0:
-                log.info("%s: continuing with %s at a time", self.path / MEMORY, show_bytes(size))
-                found = size
-                break
+        sizes = (one.get("found") for one in self._found_sizes() if own.items() <= one.items())
+        found = next((size for size in sizes if type(size) is int and size > 0), None)
+        if found:
+            log.info("%s: continuing with %s at a time", self.path / MEMORY, show_bytes(found))
         return Budget(limit, device=device, found=found, remember=remember)
 
     def _found_sizes(self) -> list[dict[str, Any]]:
@@ -164,9 +137,8 @@ class RunFolder:
             return []
         # The first files were one entry.
         entries = content.get("entries", [content])
-        return (
-            [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
-        )
+        entries = entries if isinstance(entries, list) else []
+        return [one for one in entries if isinstance(one, dict)]
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:

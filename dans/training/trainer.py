@@ -66,10 +66,6 @@ class Trainer:
         evaluator: evaluates the validation triples; None trains without validation.
         run: where metrics and checkpoints go; None keeps nothing.
         negatives_log: where the negatives of every step go; None keeps none.
-
-    Raises:
-        InputError: ``phases`` names one that the sampler does not have, or an option does not fit
-            the objective or needs validation triples.
     """
 
     def __init__(
@@ -139,10 +135,8 @@ class Trainer:
 
     def regularize(self, rows: Tensor, positives: Positives) -> dict[str, Tensor]:
         """The terms of the regularisers, by name; some look at the embeddings of all entities."""
-        whole = positives
-        if positives.shared_negatives is not None and any(
-            one.all_entities for one in self.regularizers.values()
-        ):
+        whole, some = positives, positives.shared_negatives is not None
+        if some and any(one.all_entities for one in self.regularizers.values()):
             whole = self.batch_encoder.positives(self.model, rows)
         return {
             name: regularizer(self.model.decoder, whole if regularizer.all_entities else positives)
@@ -154,16 +148,9 @@ class Trainer:
         self.guard.check(self.done + 1, terms)
 
     def fit(self, steps: int) -> EvaluationReport | ClassificationReport | None:
-        """Train up to step number ``steps``.
+        """Train up to step number ``steps``; the last validation, None without an evaluator.
 
-        Returns:
-            The last validation; None without an evaluator.
-
-        Raises:
-            DivergedError: a loss, a gradient or a weight is NaN or infinite, or a loss has
-                exploded; see ``dans.training.callbacks.EXPLODED``.
-            InputError: a file cannot be written, or, ``NoRoomError``, memory does not suffice.
-            KeyboardInterrupt: as the user asked. All of these say what is left to resume from.
+        Every error that ends training says what is left to resume from: ``explained`` lists them.
         """
         with explained(self):
             if self.begun and self.is_over(steps):
@@ -249,11 +236,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from what ``state`` returned.
-
-        Raises:
-            InputError: the state belongs to other triples, or to another configuration.
-        """
+        """Resume from what ``state`` returned for the same triples and configuration."""
         check_digest(state, self.kg)
         try:
             self.done, self.begun = state["step"], True
@@ -276,25 +259,17 @@ class Trainer:
 def _check(config: TrainConfig, objective: Objective, *, validated: bool) -> None:
     """Refuse options that do not fit an objective."""
     if config.batch_by == "queries" and not objective.by_query:
-        raise InputError(
-            "train.batch_by: queries are for objectives that compare all entities; "
-            "this one takes triples"
-        )
+        sentence = "queries are for objectives that compare all entities; this one takes triples"
+        raise InputError(f"train.batch_by: {sentence}")
     if config.schedule == "plateau" and not validated:
         raise InputError("train.schedule: plateau needs validation triples, and there are none")
     if config.log_negatives and not objective.has_negatives:
-        raise InputError(
-            "train.log_negatives: this objective has no negatives that could be written "
-            "down; leave it out"
-        )
+        sentence = "this objective has no negatives that could be written down; leave it out"
+        raise InputError(f"train.log_negatives: {sentence}")
 
 
 def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:
-    """Refuse a checkpoint of other triples.
-
-    Raises:
-        InputError: its digest is not that of ``kg``.
-    """
+    """Refuse a checkpoint of other triples: its digest is not that of ``kg``."""
     if state["digest"] != kg.digest:
         raise InputError(
             f"checkpoint: made for other triples (digest {state['digest'][:12]}…) than {kg.name} "

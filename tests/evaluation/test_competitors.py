@@ -16,10 +16,7 @@ def known(anchors: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         for row, (anchor, relation) in enumerate(
             zip(anchors.tolist(), relations.tolist(), strict=True)
         )
-        for answer in [
-            *ANSWERS[(anchor == ANCHORS) & (relation == RELATIONS)].tolist(),
-            7,
-        ]
+        for answer in [*ANSWERS[(anchor == ANCHORS) & (relation == RELATIONS)].tolist(), 7]
     ]
     rows, entities = torch.tensor(pairs).unbind(1)
     return rows, entities

@@ -21,12 +21,7 @@ from dans.analysis.plots import (
     draw_reliability,
 )
 from dans.errors import InputError
-from dans.evaluation.reliability import (
-    HISTOGRAM_BINS,
-    POINTS,
-    Calibrated,
-    Density,
-)
+from dans.evaluation.reliability import HISTOGRAM_BINS, POINTS, Calibrated, Density
 
 
 def case(seed: int, size: int = 500) -> tuple[Tensor, Tensor]:

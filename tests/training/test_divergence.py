@@ -26,9 +26,7 @@ def test_infinite_loss_stops_before_it_spoils_a_parameter(kg: KnowledgeGraph) ->
     assert states_equal(moving.model.state_dict(), before)
 
 
-def test_gradient_that_is_no_number_stops_before_it_spoils_a_parameter(
-    kg: KnowledgeGraph,
-) -> None:
+def test_gradient_that_is_no_number_stops_before_it_spoils_a_parameter(kg: KnowledgeGraph) -> None:
     moving = trainer(kg)
     before = {k: v.clone() for k, v in moving.model.state_dict().items()}
     weight = moving.model.decoder.relation.weight

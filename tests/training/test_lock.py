@@ -31,10 +31,7 @@ def test_a_folder_that_is_made_later_is_taken_then(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["fcntl", "flock"])
 def test_a_system_without_locks_gets_a_sentence(
-    missing: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError("not supported")

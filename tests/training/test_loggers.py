@@ -57,9 +57,7 @@ def test_numbers_reach_tensorboard(tmp_path: Path) -> None:
     assert found["valid/train/loss"] == [(4, 1.5)]
 
 
-def test_tensorboard_is_exact_when_a_killed_run_resumes(
-    tmp_path: Path,
-) -> None:
+def test_tensorboard_is_exact_when_a_killed_run_resumes(tmp_path: Path) -> None:
     trained(tmp_path, [0, 2])
     # Killed between metrics.jsonl and the loggers, which have no step 4.
     RunFolder(tmp_path).metrics.record(4, "valid", {"both": {"mrr": 0.5}})
@@ -239,10 +237,7 @@ def test_server_that_is_gone_does_not_stop_the_run(
 
 @pytest.mark.parametrize("moment", ["start", "log", "close"])
 def test_logger_that_fails_is_dropped(
-    moment: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[str] = []
 

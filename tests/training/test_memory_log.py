@@ -175,10 +175,7 @@ def of(recipe: Path, *assignments: str) -> RunConfig:
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("decoder", ["complex", "rotate"])
 def test_out_of_memory_a_run_goes_on_and_ends_the_same_and_so_does_what_resumes_it(
-    recipe: Callable[[str], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    decoder: str,
+    recipe: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
 ) -> None:
     path, limit = recipe(decoder), 10**9 if decoder == "rotate" else ""
     free, tight = tmp_path / "free", tmp_path / "tight"

@@ -143,8 +143,7 @@ def test_what_a_kill_left_is_removed_when_a_run_resumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [("{", "not a JSON file"), ("[1]", "expected an object, got list")],
+    ("content", "message"), [("{", "not a JSON file"), ("[1]", "expected an object, got list")]
 )
 def test_damaged_configuration_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "config.json").write_text(content)
