@@ -5,8 +5,8 @@ because matrix products of other shapes round differently. So ranks do not depen
 smaller budget keeps fewer rows of each tile, and computes the tile again for the others.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
 from typing import Literal, TypedDict
@@ -70,15 +70,6 @@ class EvaluationReport:
         """Plain containers, for ``json.dump``."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> "EvaluationReport":
-        """The report that ``to_json`` wrote."""
-        expected = {field.name for field in fields(cls)}
-        if expected != set(data):
-            wrong = ", ".join(sorted(expected ^ set(data)))
-            raise InputError(f"report: missing or unknown {wrong}; a report has {sorted(expected)}")
-        return cls(**data)  # type: ignore[arg-type]
-
     @property
     def selection_metric(self) -> float:
         """The MRR over both sides, by which checkpoints are selected."""
@@ -125,16 +116,6 @@ class Ranks:
     def realistic(self) -> Tensor:
         """(f, 2) float64 ranks, ties counting half."""
         return (self.optimistic + self.pessimistic).double() / 2
-
-    @property
-    def heads(self) -> Tensor:
-        """(f,) realistic ranks of the heads."""
-        return self.realistic[:, 0]
-
-    @property
-    def tails(self) -> Tensor:
-        """(f,) realistic ranks of the tails."""
-        return self.realistic[:, 1]
 
 
 class Evaluator:

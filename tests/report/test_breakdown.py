@@ -35,8 +35,9 @@ def oracle(ranks: Ranks, groups: list[tuple[str, str]]) -> dict[str, list[float 
     """MRR of both, heads and tails, and Hits@10, by the group of each query."""
     found: dict[str, list[float | None]] = {}
     for name in {name for pair in groups for name in pair}:
-        heads = [1 / float(ranks.heads[i]) for i, (one, _) in enumerate(groups) if one == name]
-        tails = [1 / float(ranks.tails[i]) for i, (_, one) in enumerate(groups) if one == name]
+        gains = (1 / ranks.realistic).tolist()
+        heads = [gains[i][0] for i, (one, _) in enumerate(groups) if one == name]
+        tails = [gains[i][1] for i, (_, one) in enumerate(groups) if one == name]
         every = heads + tails
         near = [gain for gain in every if gain >= 0.1]
         found[name] = [
