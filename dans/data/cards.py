@@ -22,13 +22,12 @@ Name = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]+\Z", description="a name of a-
 Sha256 = Annotated[
     str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits in lower case")
 ]
-_address = "an address that starts with https:// or http://"
-Url = Annotated[str, Meta(pattern=r"\Ahttps?://\S+\Z", description=_address)]
-_path = "a path inside it, such as umls/train.txt"
-_inner = r"\A(?!(.*/)?\.{0,2}(/|\Z))[^\0-\x1f\\]+\Z"
-InnerPath = Annotated[str, Meta(pattern=_inner, description=_path)]
-_package = "the name of a distribution, such as pykeen"
-Distribution = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z", description=_package)]
+_ADDRESS = "an address that starts with https:// or http://"
+Url = Annotated[str, Meta(pattern=r"\Ahttps?://\S+\Z", description=_ADDRESS)]
+_INNER = r"\A(?!(.*/)?\.{0,2}(/|\Z))[^\0-\x1f\\]+\Z"
+InnerPath = Annotated[str, Meta(pattern=_INNER, description="a path such as umls/train.txt")]
+_PACKAGE = r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z"
+Distribution = Annotated[str, Meta(pattern=_PACKAGE, description="a package such as pykeen")]
 
 
 class Download(Section, frozen=True):
