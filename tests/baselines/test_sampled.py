@@ -228,24 +228,6 @@ def test_gradients_reach_triples_and_pool_and_nobody_else(kg: KnowledgeGraph) ->
     assert len(moved) < kg.num_entities
 
 
-def test_a_step_widens_the_gap(kg: KnowledgeGraph) -> None:
-    model = model_of(kg)
-    positives = positives_of(model, kg.train[:1])
-    objective = make(kg, heads=0, tails=3)
-    loss_of(objective, model, positives, [5, 6, 7]).backward()  # type: ignore[no-untyped-call]
-
-    def gap() -> float:
-        now = positives_of(model, kg.train[:1])
-        negatives = model.decoder.score_all(now.tail_query, now.entities[[5, 6, 7]])
-        return float((now.scores() - negatives.mean()).detach())
-
-    before = gap()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter -= 0.01 * parameter.grad  # type: ignore[operator]
-    assert gap() > before
-
-
 @pytest.mark.parametrize("filter", ["none", "mask"])
 def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: KnowledgeGraph) -> None:
     seen: list[tuple[Positives, Negatives]] = []

@@ -177,15 +177,6 @@ def test_scores_are_made_once_with_smoothing_too(
     assert len(made) == (not model.decoder.dot)
 
 
-def test_a_step_makes_the_triples_likelier(kg: KnowledgeGraph) -> None:
-    model, loss = model_of(kg), objective(kg)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    before = loss(model.decoder, positives_of(model, kg.train))["loss"]
-    before.backward()
-    optimizer.step()
-    assert loss(model.decoder, positives_of(model, kg.train))["loss"] < before
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
