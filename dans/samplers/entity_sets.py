@@ -133,11 +133,6 @@ def distinct(sizes: Tensor, side: Tensor) -> Tensor:
 
     Returns:
         (b, k) positions below the size; −1 for negatives for which no member is left.
-
-    Example:
-        >>> sizes, side = torch.tensor([[3, 3, 3, 1]]), torch.tensor([[False, False, False, True]])
-        >>> distinct(sizes, side).sort().values
-        tensor([[0, 0, 1, 2]])
     """
     before = torch.where(side, side.cumsum(1), (~side).cumsum(1)) - 1
     negatives = torch.where(side, side.sum(1, keepdim=True), (~side).sum(1, keepdim=True))

@@ -140,7 +140,7 @@ class Listed(EntitySampler):
         return torch.where(listed, ids, any_other(true, len(positives.entities)))
 
     def get_extra_state(self) -> Tensor:
-        """What a checkpoint holds of the list: the SHA-256 of its content, (32,) bytes."""
+        """The SHA-256 of the list, (32,) bytes: all that a checkpoint holds of it."""
         digest = hashlib.sha256()
         for part in (self.queries, self.first, self.negatives):
             digest.update(part.cpu().numpy().tobytes())

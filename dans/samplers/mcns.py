@@ -244,12 +244,7 @@ def visited(walks: Walks, n: int, pool: int) -> Tensor:
 
 
 def within(pools: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
-    """Whether each id occurs in its row of an (n, p) int32 table with rising rows: (...) bool.
-
-    Example:
-        >>> within(torch.tensor([[1, 3, 4]]).int(), torch.tensor([0, 0]), torch.tensor([3, 2]))
-        tensor([ True, False])
-    """
+    """Whether each id occurs in its row of an (n, p) int32 table with rising rows: (...) bool."""
     # The search is bound by memory, so indices are int32 where that is enough.
     index = torch.int32 if pools.numel() < 2**31 else torch.int64
     table, wanted, left = pools.flatten(), ids.flatten().int(), pools.shape[1]

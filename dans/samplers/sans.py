@@ -158,11 +158,6 @@ def hops(triples: Tensor, n: int, length: int) -> Iterator[Tensor]:
 
     The entries of A^(length − 1)·(A + I) that are not zero, A being the undirected adjacency: for
     some entities at a time, their pairs entity·n + neighbour, rising and distinct.
-
-    Example:
-        >>> path = torch.tensor([[0, 0, 1], [1, 0, 2]])
-        >>> torch.cat(list(hops(path, 3, 1)))    # of 0: 0, 1; of 1: 0, 1, 2; of 2: 1, 2
-        tensor([0, 1, 3, 4, 5, 7, 8])
     """
     # Only here: importing it takes a tenth of the start of a program.
     from scipy import sparse

@@ -161,10 +161,6 @@ def by_weight(totals: Tensor, uniform: Tensor, true: Tensor | None = None) -> Te
         totals: (n,) the running total of the weights.
         uniform: (...) numbers from [0, 1).
         true: (...) entities that are left out.
-
-    Example:
-        >>> by_weight(torch.tensor([1., 2., 4.]), torch.tensor([0., .3, .9]))
-        tensor([0, 1, 2])
     """
     if true is None:
         point = uniform * totals[-1]
