@@ -30,12 +30,11 @@ from dans.runs.build import Objectives, Samplers, build_model, build_objective, 
 from dans.runs.init_from import check_initial, give_weights, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import device, restore_random_state, seed_everything
-from dans.training.callbacks import explained
 from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
-from dans.training.trainer import Watch, check_digest
+from dans.training.trainer import Watch, check_digest, explain_interruption
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ def train(
         run.write_json("environment.json", made)
         finished = False
         try:
-            with explained(trainer):
+            with explain_interruption(trainer):
                 run.metrics.start(loggers, config.plain())
             report = trainer.fit(config.train.steps)
             finished = True

@@ -1,24 +1,20 @@
-"""Guards around the training step: divergence, plateau, diagnosis, and errors explained."""
+"""Guards around the training step: divergence, plateau and diagnosis."""
 
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dans.config.schema import TrainConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import DivergedError, InputError
-from dans.memory import NoRoomError, is_out_of_memory
 from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.samplers.dans.diagnostics import warnings
 from dans.seeding import random_state, restore_random_state
-from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +24,6 @@ DIAGNOSED = 1000
 #: A term of the loss has exploded when it is this many times its peak before the last validation,
 #: or this many times 1 if that is larger.
 EXPLODED = 1e6
-
-#: Advice where a step does not fit into memory.
-LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
 
 
 class DivergenceGuard:
@@ -120,45 +113,3 @@ class Plateau:
     def restore(self, state: Mapping[str, float]) -> None:
         """Resume; checkpoints from before there was such a schedule have no state of it."""
         self.factor, self.waited = state.get("factor", 1.0), state.get("waited", 0.0)
-
-
-class Training(Protocol):
-    """The part of a trainer that an error message needs."""
-
-    done: int
-    run: RunFolder | None
-
-
-@contextmanager
-def explained(trainer: Training) -> Iterator[None]:
-    """Add to whatever ends training in the block what there is to resume from.
-
-    Raises:
-        DivergedError: a number is NaN, infinite or far too large.
-        InputError: a file cannot be written, or, ``NoRoomError``, memory does not suffice.
-        KeyboardInterrupt: the user interrupted training.
-    """
-
-    def left() -> str:
-        run = trainer.run
-        return "no run is kept" if run is None else run.checkpoints.describe_newest()
-
-    try:
-        yield
-    except FloatingPointError as error:
-        raise DivergedError(f"{error}; {left()}; a lower learning rate may help") from error
-    except KeyboardInterrupt:
-        sentence = f"in step {trainer.done + 1}; {left()}; --resume continues from there"
-        raise KeyboardInterrupt(sentence) from None
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{error.filename or 'a file'}: {reason}; {left()}") from error
-    except NoRoomError as error:
-        raise NoRoomError(f"step {trainer.done + 1}: {error}; {left()}") from error
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        sentence = f"step {trainer.done + 1}: out of memory; {left()}; {LESS}"
-        raise NoRoomError(sentence) from error

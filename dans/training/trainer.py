@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +14,17 @@ from tqdm import tqdm
 
 from dans.config.schema import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import DivergedError, InputError
 from dans.evaluation.classifier import ClassificationReport, Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator
+from dans.memory import NoRoomError, is_out_of_memory
 from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.objectives.regularizers import Regularizer
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
-from dans.training.callbacks import Diagnosis, DivergenceGuard, Plateau, explained
+from dans.training.callbacks import Diagnosis, DivergenceGuard, Plateau
 from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, descend
 from dans.training.phases import PhaseOptimizers
@@ -47,6 +49,47 @@ def factor(schedule: Schedule, step: int, steps: int) -> float:
     done = min(step / max(steps, 1), 1.0)
     shapes = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}
     return shapes.get(schedule, 1.0)
+
+
+#: Advice where a step does not fit into memory.
+LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
+
+
+@contextmanager
+def explain_interruption(trainer: "Trainer") -> Iterator[None]:
+    """On Ctrl-C, divergence, a full disk or no memory, name the checkpoint to resume from.
+
+    Nothing is saved then: steps after the last validation are trained again by ``--resume``.
+
+    Raises:
+        DivergedError: a number is NaN, infinite or far too large.
+        InputError: a file cannot be written, or, ``NoRoomError``, memory does not suffice.
+        KeyboardInterrupt: the user interrupted training.
+    """
+
+    def left() -> str:
+        run = trainer.run
+        return "no run is kept" if run is None else run.checkpoints.describe_newest()
+
+    try:
+        yield
+    except FloatingPointError as error:
+        raise DivergedError(f"{error}; {left()}; a lower learning rate may help") from error
+    except KeyboardInterrupt:
+        sentence = f"in step {trainer.done + 1}; {left()}; --resume continues from there"
+        raise KeyboardInterrupt(sentence) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{error.filename or 'a file'}: {reason}; {left()}") from error
+    except NoRoomError as error:
+        raise NoRoomError(f"step {trainer.done + 1}: {error}; {left()}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sentence = f"step {trainer.done + 1}: out of memory; {left()}; {LESS}"
+        raise NoRoomError(sentence) from error
 
 
 class Trainer:
@@ -150,9 +193,9 @@ class Trainer:
     def fit(self, steps: int) -> EvaluationReport | ClassificationReport | None:
         """Train up to step number ``steps``; the last validation, None without an evaluator.
 
-        Every error that ends training says what is left to resume from: ``explained`` lists them.
+        Every error that ends training says what is left to resume from: ``explain_interruption`` lists them.
         """
-        with explained(self):
+        with explain_interruption(self):
             if self.begun and self.is_over(steps):
                 return self.evaluate(self.batch_encoder.entities(self.model))
             self.begin_negatives()
