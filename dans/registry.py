@@ -58,7 +58,7 @@ def build(
             raise InputError(
                 f"{where}.{key}: unknown option of {name}; known: {', '.join(settable) or 'none'}"
             )
-    declared = _types(factory)
+    declared = hints(factory)
     for key, value in (given or {}).items():
         kind: Any = declared.get(key)
         if all(part in PLAIN for part in get_args(kind) or [kind]):
@@ -81,7 +81,7 @@ def build(
         raise
 
 
-def _types(factory: Callable[..., object]) -> dict[str, Any]:
+def hints(factory: Callable[..., object]) -> dict[str, Any]:
     """The declared types of a factory's parameters, where they can be read."""
     try:
         return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)

@@ -162,11 +162,16 @@ def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path
 def _download(card: DatasetCard, split: Split) -> Path:
     """The file of a split from the first of its addresses that gives it."""
     failures = []
+    new = [path for path in (cache_folder() / "downloads", cache_folder()) if not path.exists()]
     for download in card.splits[split].downloads:
         try:
             return _keep(_content(download), card, split, download.url)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, tarfile.TarError) as error:
             failures.append(f"{download.url} failed ({_reason(error)})")
+    for path in new:
+        # Only an empty folder can be removed.
+        with suppress(OSError):
+            path.rmdir()
     tried = "; ".join(failures) or "its card names no address"
     raise InputError(
         f"{card.name}: the {split} split is not on this machine and could not be downloaded:"
