@@ -15,6 +15,7 @@ import posixpath
 import sys
 import tarfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pooch

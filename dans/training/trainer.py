@@ -193,7 +193,8 @@ class Trainer:
     def fit(self, steps: int) -> EvaluationReport | ClassificationReport | None:
         """Train up to step number ``steps``; the last validation, None without an evaluator.
 
-        Every error that ends training says what is left to resume from: ``explain_interruption`` lists them.
+        Every error that ends training says what is left to resume from; see
+        ``explain_interruption``.
         """
         with explain_interruption(self):
             if self.begun and self.is_over(steps):
