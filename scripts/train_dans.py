@@ -4,7 +4,7 @@ DANS learns to generate negatives while the model learns to score triples above 
 pre-trained run is missing, the message says how to make it.
 
   python scripts/train_dans.py --recipe umls-distmult
-  python scripts/train_dans.py --recipe umls-distmult --sampler kept --seed 1 --resume
+  python scripts/train_dans.py --recipe umls-distmult --sampler self-loop --seed 1 --resume
 """
 
 from baselines import assembly

@@ -103,7 +103,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
         help=f"what to train: a TOML file, or one of dans/recipes/bases (default: {recipe})",
     )
     if folder := SETTINGS.get(kind):
-        usual = f"{DEFAULT}, on a file none" if kind == "dans" else "none"
+        usual = f"{DEFAULT}; none if it is a file" if kind == "dans" else "that in --recipe"
         parser.add_argument(
             {"samplers": "--sampler", "losses": "--loss"}[folder],
             dest="setting",

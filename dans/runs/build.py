@@ -159,7 +159,7 @@ def build_trainer(
     seed_everything(config.train.seed)
     model = build_model(config, kg)
     if not model.encoder.uses_graph and config.graph != GraphConfig():
-        encoder = f"the encoder {config.encoder.name}, which does not listen to messages"
+        encoder = f"the encoder {config.encoder.name}, which does not use the graph"
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
     if config.init_from:
         initialise_from(model, kg, initial_run(config.init_from, config.train.seed))

@@ -138,7 +138,7 @@ class CheckpointStore:
                 newest = path, peek(path)["step"]
                 break
         if newest is None:
-            return f"{self.folder} has no checkpoint yet"
+            return f"{self.folder} has no checkpoint yet, so training starts anew"
         return "the last good checkpoint is {}, of step {}".format(*newest)
 
 

@@ -69,15 +69,20 @@ def explain_interruption(trainer: "Trainer") -> Iterator[None]:
 
     def left() -> str:
         run = trainer.run
-        return "no run is kept" if run is None else run.checkpoints.describe_newest()
+        return (
+            "nothing was saved, so training starts anew"
+            if run is None
+            else run.checkpoints.describe_newest()
+        )
 
     try:
         yield
     except FloatingPointError as error:
         raise DivergedError(f"{error}; {left()}; a lower learning rate may help") from error
     except KeyboardInterrupt:
-        sentence = f"in step {trainer.done + 1}; {left()}; --resume continues from there"
-        raise KeyboardInterrupt(sentence) from None
+        newest = left()
+        hint = "; --resume continues from there" if " of step " in newest else ""
+        raise KeyboardInterrupt(f"in step {trainer.done + 1}; {newest}{hint}") from None
     except BrokenPipeError:
         raise
     except OSError as error:

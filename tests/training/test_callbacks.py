@@ -45,7 +45,8 @@ def test_interrupted_while_loggers_start(
     with monkeypatch.context() as patch:
         patch.setattr(logger, "start", raising(KeyboardInterrupt()))
         with pytest.raises(
-            KeyboardInterrupt, match=r"in step 1; .*run has no checkpoint yet; --res"
+            KeyboardInterrupt,
+            match=r"in step 1; .*run has no checkpoint yet, so .* anew",
         ):
             train(configure(recipe, []), tmp_path / "run")
     train(configure(recipe, []), tmp_path / "run", resume=True)

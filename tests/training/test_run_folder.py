@@ -118,7 +118,7 @@ def test_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_newest_checkpoint_is_read_from_the_folder(tmp_path: Path) -> None:
     store = RunFolder(tmp_path).checkpoints
     last = store.file("last")
-    assert store.describe_newest() == f"{tmp_path} has no checkpoint yet"
+    assert store.describe_newest() == f"{tmp_path} has no checkpoint yet, so training starts anew"
     store.save({"step": 1}, best=False)
     # An interrupt right after the last rename: the store has not noted its newest checkpoint.
     save_state(last, {"step": 2})

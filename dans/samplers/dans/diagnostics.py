@@ -1,4 +1,4 @@
-"""What to watch while generators and a discriminator learn, and when to worry."""
+"""Diagnostics of DANS: discriminator AUC, diversity, norms and nearest entities, and warnings."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,8 +21,8 @@ COMPARED = 2000
 PAIRS = 4096
 
 #: Below this a pathway has collapsed: the draws of one query are one embedding.
-LEAST_SPREAD = 0.05
-#: Outside of these one side of the game has lost.
+LEAST_DIVERSITY = 0.05
+#: Outside this range of AUC, generators or discriminator dominate.
 AUC = (0.2, 0.95)
 #: Above this a generator has exploded.
 MOST_NORM = 10.0
@@ -67,7 +67,7 @@ def diagnose(
         Over all generated negatives:
 
         - ``discriminator_auc``: how well it tells entities from generated; .5 is not at all.
-        - ``auxiliary_accuracy``: how often it knows the pathway; with two pathways and that query.
+        - ``auxiliary_accuracy``: how often the auxiliary head is right; with two pathways.
         - ``pathway_cosine``: cosine between the means of the pathways; with two pathways.
 
         For each pathway, by its name:
@@ -124,9 +124,9 @@ def nearest_shares(
     triples = positives.triples[rows // side.shape[1]]
     corrupt_head = side.flatten()[rows]
     ids = nearest(generated.embeddings.flatten(0, 1)[rows], positives.entities)
-    kept = torch.where(corrupt_head, triples[:, 2], triples[:, 0])
+    uncorrupted = torch.where(corrupt_head, triples[:, 2], triples[:, 0])
     true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
-    shares = {"nearest_uncorrupted": ids == kept, "nearest_true": ids == true}
+    shares = {"nearest_uncorrupted": ids == uncorrupted, "nearest_true": ids == true}
     if known is not None:
         fresh = not_known(known, triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
         shares["nearest_known"] = ~fresh.squeeze(1)
@@ -167,7 +167,7 @@ def warnings(diagnosis: Mapping[str, float]) -> list[str]:
         what, _, pathway = name.rpartition("_")
         if not math.isfinite(value):
             found.append(f"{name}: diverged, it is {value}")
-        elif what == "diversity" and value < LEAST_SPREAD:
+        elif what == "diversity" and value < LEAST_DIVERSITY:
             found.append(
                 f"{pathway} pathway: collapsed, the draws of one query lie only {value:.3f} of the "
                 "distance between entities"

@@ -26,7 +26,7 @@ def orthogonal(module: nn.Module) -> None:
 
 
 class FiLM(nn.Module):
-    """What a condition makes of each hidden layer: a factor α and a shift β.
+    """Feature-wise linear modulation: a factor α and a shift β of each hidden layer.
 
     α = 1 + F_α(c), β = F_β(c), two small nets per layer, d → ``width`` → d without biases. Their
     last layers start at zero, so that training starts from the generator without FiLM (A3).
@@ -112,7 +112,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Is an embedding an entity's, and if not, which pathway generated it?
+    """Discriminator with two heads: real or generated, and by which pathway.
 
     A shared trunk d → 50 → 32 and a head for each of the two, the second with ``auxiliary`` alone.
     It sees no condition. Source: DANS Eq. 9–10.

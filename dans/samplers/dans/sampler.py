@@ -249,6 +249,6 @@ class DANS(NegativeSampler):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *rest: Any, **more: Any
     ) -> None:
-        # 0.1 counted the steps of a warm-up, which nobody had.
+        # Checkpoints of 0.1 hold a step counter of the removed option warmup.
         state_dict.pop(f"{prefix}steps", None)
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
