@@ -47,7 +47,7 @@ class SampledNegatives(Objective):
 
     Args:
         loss: of the scores of triples, (b, 1), and of a side's negatives, (b, p).
-        triples: (f, 3) the training triples, counted for the noise; a repeated one counts again.
+        triples: (f, 3) the training triples, counted for the noise.
         heads: number of negatives for heads, as ``tails`` for tails; 0 leaves out those queries.
         smoothing: added to every #y. At 0, as in the source, an entity that is never on a side is
             never a negative there (or has weight 0).
@@ -130,6 +130,7 @@ class SampledNegatives(Objective):
         valid = weights = None
         if self.known is not None:
             valid = not_known(self.known, triples, ids[: self.heads], ids[self.heads :])
+        self.note_valid(valid)
         if self.weights is not None:
             parts = self.weights[0, ids[: self.heads]], self.weights[1, ids[self.heads :]]
             weights = torch.cat(parts)

@@ -152,11 +152,11 @@ def test_run_of_the_first_layout_goes_on(folder: Path, out: Path) -> None:
     stopped(folder, out)
     for name in ("best", "last"):
         state = load_state(out / f"{name}.safetensors")
-        del state["peaks"]
+        del state["first_terms"]
         with safe_open(out / f"{name}.safetensors", "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             skeleton = json.loads(file.metadata()["state"])
-        del skeleton["peaks"]
+        del skeleton["first_terms"]
         save_file(tensors, out / f"{name}.safetensors", {"state": json.dumps(skeleton)})
         assert states_equal(load_state(out / f"{name}.safetensors"), state)
     (out / "previous.safetensors").unlink()
@@ -166,7 +166,7 @@ def test_run_of_the_first_layout_goes_on(folder: Path, out: Path) -> None:
     whole, later = (
         without_clock(path / "last.safetensors") for path in (folder / "whole" / "pretrain", out)
     )
-    del whole["peaks"], later["peaks"]
+    del whole["first_terms"], later["first_terms"]
     assert states_equal(whole, later)
 
 
@@ -174,7 +174,7 @@ def test_run_of_the_first_layout_goes_on(folder: Path, out: Path) -> None:
 def test_damaged_best_checkpoint_is_made_again_or_missed_aloud(folder: Path, out: Path) -> None:
     bests = [i for i, best in enumerate(is_best(folder, "pretrain")) if best]
     # Stopped right after a best one: the newest is of the same step.
-    stopped(folder, out, save=bests[1] + 1)
+    stopped(folder, out, save=bests[0] + 1)
     best = out / "best.safetensors"
     best.write_bytes(faults.spoil(best.read_bytes(), "flipped"))
     refused = run("evaluate.py", out, cwd=folder)

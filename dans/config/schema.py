@@ -54,6 +54,9 @@ class GraphConfig(Section, frozen=True):
     sample: Share = 1.0
     #: leave the triples of the batch out of the messages
     hold_out: bool = True
+    #: the largest share of the training triples that a batch may leave out; ``train.batch`` is
+    #: made smaller where it would be more, since an encoder without messages learns nothing
+    hold_out_share: Share = 0.25
 
 
 class TrainConfig(Section, frozen=True):

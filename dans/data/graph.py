@@ -104,8 +104,9 @@ class Walks:
 class KnowledgeGraph:
     """Triples of entity and relation ids in three splits, and the names of the ids.
 
-    Ids count names by first appearance, in train, then valid, then test. Repeated lines are kept;
-    `audit` counts them.
+    Ids count names by first appearance, in train, then valid, then test. Each triple of train is
+    there once, at its first line: a graph is a set of triples, and a second copy would send the
+    message that hides the first. Repeated lines of valid and test are kept; `audit` counts all.
 
     Args:
         name: of the data set.
@@ -132,6 +133,8 @@ class KnowledgeGraph:
     valid: Tensor
     test: Tensor
     labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    #: the lines of train, where some are repeated
+    _lines: dict[Split, Tensor] = field(default_factory=dict, init=False)
     _known: dict[tuple[Split, ...], KnownTriples] = field(default_factory=dict, init=False)
     _messages: dict[Norm, MessageGraph] = field(default_factory=dict, init=False)
 
@@ -145,6 +148,19 @@ class KnowledgeGraph:
             if bool(((triples < 0) | (triples >= limits)).any()):
                 sizes = f"{self.num_entities} entities and {self.num_relations} relations"
                 raise InputError(f"{name}: holds an id outside of {sizes}")
+        once = self._first_lines()
+        if len(once) < len(self.train):
+            self._lines["train"] = self.train
+            object.__setattr__(self, "train", self.train[once])
+
+    def _first_lines(self) -> Tensor:
+        """The lines of train without repeats of earlier ones, in order."""
+        heads, relations, tails = self.train.unbind(1)
+        keys = (heads * self.num_relations + relations) * self.num_entities + tails
+        _, order = keys.sort(stable=True)
+        again = torch.zeros(len(keys), dtype=torch.bool)
+        again[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+        return (~again).nonzero().squeeze(1)
 
     @classmethod
     def of(
@@ -253,7 +269,7 @@ class KnowledgeGraph:
 
     def lines(self, name: Split) -> tuple[Tensor, Tensor]:
         """All lines of one split, (·, 3), and their labels, (·,) bool."""
-        triples = self.split(name)
+        triples = self._lines.get(name, self.split(name))
         return self.labelled.get(name, (triples, torch.ones(len(triples), dtype=torch.bool)))
 
     @cached_property

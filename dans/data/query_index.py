@@ -25,10 +25,16 @@ class Groups:
     counts: Tensor
 
     @classmethod
-    def of(cls, keys: Tensor) -> "Groups":
-        """Group (f,) integer keys."""
+    def of(cls, keys: Tensor, most: int | None = None) -> "Groups":
+        """Group (f,) integer keys; rows beyond ``most`` of a key make further groups."""
         numbers = keys.unique(return_inverse=True)[1]
-        return cls(numbers, torch.bincount(numbers))
+        groups = cls(numbers, torch.bincount(numbers))
+        if most is None or not len(keys) or int(groups.counts.max()) <= most:
+            return groups
+        position = torch.arange(len(keys)) - groups.starts.repeat_interleave(groups.counts)
+        part = torch.empty_like(numbers)
+        part[groups.rows] = position // most
+        return cls.of(numbers * (int(part.max()) + 1) + part)
 
     def __len__(self) -> int:
         return len(self.counts)

@@ -19,6 +19,8 @@ class Objective(nn.Module, ABC):
     by_query: ClassVar[bool] = False
     #: does it have negatives to log?
     has_negatives: ClassVar[bool] = False
+    #: was one of its negatives valid so far? None: unknown
+    has_valid_negatives: bool | None = None
     #: called at each step with the batch and its negatives, for the negatives log
     log_negatives: Callable[[Positives, Negatives], None] | None = None
 
@@ -32,6 +34,11 @@ class Objective(nn.Module, ABC):
         Called once per batch; ``Positives.shared_negatives`` gives their rows.
         """
         return None
+
+    def note_valid(self, valid: Tensor | None) -> None:
+        """Note whether a batch has valid negatives, from the mask that its loss is given."""
+        if not self.has_valid_negatives:
+            self.has_valid_negatives = valid is None or bool(valid.any())
 
     def phases(self) -> tuple[Phase, ...]:
         """What is trained before each step of the model."""
@@ -63,6 +70,7 @@ class NegativeSampling(Objective):
         negatives = self.sampler(positives)
         if self.log_negatives is not None:
             self.log_negatives(positives, negatives)
+        self.note_valid(negatives.valid)
         loss = self.loss(
             positives.scores(negatives.corrupt_head),
             negatives.scores(positives),

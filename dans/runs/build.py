@@ -1,5 +1,6 @@
 """Builds the objects that a configuration names: the one module that knows every component."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from dans.training.batches import FullGraph, batches_of
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 #: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.
 Objectives = Mapping[str, Callable[..., Objective]]
@@ -124,10 +127,23 @@ def build_objective(
         num_relations=kg.num_relations,
         triples=kg.train,
         known=kg.known(("train",)),
-        num_batches=len(batches_of(kg.train, config.train)),
+        num_batches=steps_of_pass(config, kg),
         decoder=config.decoder.name,
         budget=budget,
     )
+
+
+def batch_limit(config: RunConfig, kg: KnowledgeGraph) -> int | None:
+    """The most triples that a batch may have, by ``graph.hold_out_share``; None: any number."""
+    encoder = choose(ENCODERS, config.encoder.name, where="encoder.name")
+    if not (config.graph.hold_out and encoder.uses_graph):
+        return None
+    return max(1, int(config.graph.hold_out_share * len(kg.train)))
+
+
+def steps_of_pass(config: RunConfig, kg: KnowledgeGraph) -> int:
+    """The number of steps of a pass over the training triples."""
+    return len(batches_of(kg.train, config.train, batch_limit(config, kg)))
 
 
 def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regularizer]:
@@ -139,7 +155,7 @@ def build_regularizers(config: RunConfig, kg: KnowledgeGraph) -> dict[str, Regul
             part.name,
             where=f"regularizer.{i}",
             given=part.options,
-            num_batches=len(batches_of(kg.train, config.train)),
+            num_batches=steps_of_pass(config, kg),
             decoder=config.decoder.name,
         )
     return found
@@ -166,6 +182,20 @@ def build_trainer(
     model.to(place)
     size = config.train.memory_budget
     budget = run.memory_budget(size, place) if run else Budget(stated(size), device=place)
+    graph, most = config.graph, batch_limit(config, kg)
+    if most is not None and most < config.train.batch:
+        share = f"graph.hold_out_share = {graph.hold_out_share:g}"
+        log.warning("train.batch: %d at most, of %d triples: %s", most, len(kg.train), share)
+    if not graph.hold_out and graph.hold_out_share != GraphConfig.hold_out_share:
+        raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
+    encoder = FullGraph(
+        kg.train.to(place),
+        kg.messages(graph.norm).to(place),
+        sample=graph.sample,
+        hold_out=graph.hold_out,
+        most=most,
+        sparse=config.train.optimizer != "adam",
+    )
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
     return Trainer(
@@ -173,13 +203,7 @@ def build_trainer(
         model,
         objective.to(place),
         config=config.train,
-        batch_encoder=FullGraph(
-            kg.train.to(place),
-            kg.messages(config.graph.norm).to(place),
-            sample=config.graph.sample,
-            hold_out=config.graph.hold_out,
-            sparse=config.train.optimizer != "adam",
-        ),
+        batch_encoder=encoder,
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),

@@ -49,23 +49,37 @@ class QueryBatches(Batches):
     entities a quarter as often as a pass over its triples.
     """
 
-    def __init__(self, triples: Tensor, size: int) -> None:
+    def __init__(self, triples: Tensor, size: int, most: int | None = None) -> None:
         h, r, t = triples.unbind(-1)
         n, m = triples[:, [0, 2]].max() + 1, r.max() + 1
         # Tail queries in the order of (h, r), then head queries in that of (r, t).
-        self.queries = Groups.of(torch.cat((h * m + r, n * m + r * n + t)))
+        self.queries = Groups.of(torch.cat((h * m + r, n * m + r * n + t)), most)
+        self.most = most
         super().__init__(len(self.queries), size)
 
     def next(self) -> Tensor:
         """The rows of the next batch, those of one query side by side."""
-        return self.queries.take(super().next())
+        batch = super().next()
+        if self.most is not None:
+            fit = int((self.queries.counts[batch].cumsum(0) <= self.most).sum())
+            batch, self.order = batch[:fit], torch.cat((batch[fit:], self.order))
+        return self.queries.take(batch)
+
+    def __len__(self) -> int:
+        """The number of batches in a pass, or fewer where queries have to be spread over more."""
+        rows = len(self.queries.numbers)
+        return (
+            super().__len__()
+            if self.most is None
+            else max(super().__len__(), -(-rows // self.most))
+        )
 
 
-def batches_of(triples: Tensor, config: TrainConfig) -> Batches:
-    """Batches of (f, 3) triples, or of their queries, as the configuration says."""
+def batches_of(triples: Tensor, config: TrainConfig, most: int | None = None) -> Batches:
+    """Batches of (f, 3) triples, or of their queries, of at most ``most`` triples."""
     if config.batch_by == "queries":
-        return QueryBatches(triples, config.batch)
-    return Batches(len(triples), config.batch)
+        return QueryBatches(triples, config.batch, most)
+    return Batches(len(triples), config.batch if most is None else min(config.batch, most))
 
 
 class BatchEncoder(Protocol):
@@ -73,6 +87,9 @@ class BatchEncoder(Protocol):
 
     Row numbers of embeddings stay within the ``Positives`` it returns; all else has entity ids.
     """
+
+    #: the most triples that a batch may have; None: any number
+    most: int | None
 
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3), on the device of the model."""
@@ -83,6 +100,9 @@ class BatchEncoder(Protocol):
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d)."""
 
+    def statistics(self) -> dict[str, float]:
+        """Numbers on the steps since the last call, by name, for the log."""
+
 
 class FullGraph:
     """Encodes over the full message graph, or a random share of its triples, at every step.
@@ -92,6 +112,7 @@ class FullGraph:
         messages: their message graph, likewise.
         sample: share of the triples that carry messages in a step.
         hold_out: remove the triples of the batch from the message graph.
+        most: triples in a batch; None: any number.
         sparse: sparse gradients for a table of embeddings of which a step needs some rows.
     """
 
@@ -102,6 +123,7 @@ class FullGraph:
         *,
         sample: float = 1.0,
         hold_out: bool = True,
+        most: int | None = None,
         sparse: bool = False,
     ) -> None:
         self.train = train
@@ -109,6 +131,9 @@ class FullGraph:
         self.sample = sample
         self.hold_out = hold_out
         self.sparse = sparse
+        self.most = most
+        #: share of the training triples that sent messages, by step since the last validation
+        self.message_shares: list[float] = []
 
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
@@ -142,8 +167,14 @@ class FullGraph:
             keep[torch.randperm(triples)[round(self.sample * triples) :]] = False
         if self.hold_out:
             keep[rows % triples] = False
+        self.message_shares.append(int(keep.sum()) / triples)
         return self.messages.restrict(keep.to(self.train.device))
 
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d), for evaluation."""
         return model.embeddings(self.messages)
+
+    def statistics(self) -> dict[str, float]:
+        """The mean share of triples that sent messages since the last call, if some did not."""
+        shares, self.message_shares = self.message_shares, []
+        return {"message_share": sum(shares) / len(shares)} if shares else {}

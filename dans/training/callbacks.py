@@ -1,4 +1,4 @@
-"""Guards around the training step: divergence, plateau and diagnosis."""
+"""Guards around the training step: divergence, the first pass, plateau and diagnosis."""
 
 import logging
 import math
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dans.config.schema import TrainConfig
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.samplers.dans.diagnostics import warnings
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 #: Training triples on which a sampler is diagnosed at each validation.
 DIAGNOSED = 1000
 
-#: A term of the loss has exploded when it is this many times its peak before the last validation,
-#: or this many times 1 if that is larger.
+#: A term of the loss has exploded when it is this many times its value in the first step, or this
+#: many times 1 if that is larger.
 EXPLODED = 1e6
 
 
@@ -30,21 +31,19 @@ class DivergenceGuard:
     """Stops training at a number that is NaN or infinite, or a loss term that has exploded."""
 
     def __init__(self) -> None:
-        #: the largest absolute value of each term so far
-        self.peaks: dict[str, float] = {}
-        #: the largest value of each term that is allowed until the next validation
-        self.limits: dict[str, float] = {}
+        #: the absolute value that each term had first
+        self.first: dict[str, float] = {}
 
     def check(self, step: int, terms: Mapping[str, Tensor]) -> None:
-        """Raise ``FloatingPointError`` at a term that is not finite or exceeds its limit."""
+        """Raise ``FloatingPointError`` at a term that is not finite or has exploded."""
         for name, term in terms.items():
             value = float(term.detach())
             if not math.isfinite(value):
                 raise FloatingPointError(f"step {step}: {name} is {value}")
-            if abs(value) > self.limits.get(name, math.inf):
-                more = f"more than {EXPLODED:g} times what it had been by the last validation"
+            first = self.first.setdefault(name, abs(value))
+            if abs(value) > EXPLODED * max(1.0, first):
+                more = f"more than {EXPLODED:g} times what it was first, {first:g}"
                 raise FloatingPointError(f"step {step}: {name} is {value:g}, {more}")
-            self.peaks[name] = max(self.peaks.get(name, 0.0), abs(value))
 
     def check_weights(self, step: int, modules: Mapping[str, nn.Module]) -> None:
         """Raise ``FloatingPointError`` at a weight that is not finite."""
@@ -56,9 +55,45 @@ class DivergenceGuard:
                         f"step {step}: {name} of the {where} has weights that are NaN or infinite"
                     )
 
-    def renew_limits(self) -> None:
-        """Set the limits until the next validation from the peaks so far."""
-        self.limits = {name: EXPLODED * max(1.0, peak) for name, peak in self.peaks.items()}
+
+class FirstPass:
+    """Watches the first pass over the training triples for what is not trained at all.
+
+    Args:
+        model: its parameters that get no gradient in the pass are warned of, by name.
+        objective: training ends if not one of its negatives is valid.
+        steps: of a pass.
+    """
+
+    def __init__(self, model: Model, objective: Objective, steps: int) -> None:
+        self.objective, self.steps = objective, steps
+        self.still = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        #: the next step of the pass; a run that resumes has no first pass
+        self.next = 1
+
+    def update(self, step: int) -> None:
+        """Look at the gradients and negatives of a step, and judge at the end of the pass."""
+        if step != self.next or step > self.steps:
+            return
+        self.next += 1
+        self.still = {name: one for name, one in self.still.items() if not _has_gradient(one)}
+        if step < self.steps:
+            return
+        if self.objective.has_valid_negatives is False:
+            raise InputError(
+                f"sampler: not one negative of the first {step} steps (a pass) was valid; all "
+                "that it offers are known triples: set its filter to none, or take an objective "
+                "without negatives"
+            )
+        for name in self.still:
+            log.warning("%s got no gradient in the first %d steps, a whole pass", name, step)
+
+
+def _has_gradient(parameter: Tensor) -> bool:
+    gradient = parameter.grad
+    if gradient is None:
+        return False
+    return bool((gradient.coalesce().values() if gradient.is_sparse else gradient).any())
 
 
 class Diagnosis:

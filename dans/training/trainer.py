@@ -24,7 +24,7 @@ from dans.objectives.base import Objective
 from dans.objectives.regularizers import Regularizer
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
-from dans.training.callbacks import Diagnosis, DivergenceGuard, Plateau
+from dans.training.callbacks import Diagnosis, DivergenceGuard, FirstPass, Plateau
 from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, descend
 from dans.training.phases import PhaseOptimizers
@@ -137,7 +137,8 @@ class Trainer:
         self.negatives_log = objective.log_negatives = negatives_log
         #: called after each validation, its checkpoint written; an exception in it ends training
         self.watch: Watch | None = None
-        self.batches = batches_of(kg.train, config)
+        self.batches = batches_of(kg.train, config, batch_encoder.most)
+        self.first_pass = FirstPass(model, objective, len(self.batches))
         self.guard, self.plateau = DivergenceGuard(), Plateau(config)
         self.diagnosis = Diagnosis(kg, model, objective)
         self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)
@@ -170,6 +171,7 @@ class Trainer:
             check=lambda norm: self.check({"the gradient": norm}),
         )
         self.done += 1
+        self.first_pass.update(self.done)
         return losses | {name: float(term.detach()) for name, term in terms.items()}
 
     def encode(self, rows: Tensor) -> Positives:
@@ -244,10 +246,11 @@ class Trainer:
                 self.best, self.best_step = report.selection_metric, self.done
             self.plateau.update(better=better)
         numbers |= self.diagnosis.diagnose(self.done, entities)
+        if shares := self.batch_encoder.statistics():
+            numbers["graph"] = shares
         if self.run is not None:
             self.run.metrics.record(self.done, "valid", numbers)
             self.run.checkpoints.save(self.state(), best=better)
-        self.guard.renew_limits()
         self.begun = True
         self.begin_negatives()
         if report is not None and self.watch is not None:
@@ -275,7 +278,7 @@ class Trainer:
             "best": {self.config.select: self.best, "step": self.best_step},
             "seconds": self.seconds,
             "plateau": self.plateau.state(),
-            "peaks": dict(self.guard.peaks),
+            "first_terms": dict(self.guard.first),
             "digest": self.kg.digest,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
@@ -292,8 +295,7 @@ class Trainer:
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
             self.seconds = state["seconds"]
             self.plateau.restore(state.get("plateau", {}))
-            self.guard.peaks = dict(state.get("peaks", {}))
-            self.guard.renew_limits()
+            self.guard.first = dict(state.get("first_terms", {}))
             self.model.load_state_dict(state["model"])
             self.objective.load_state_dict(state["objective"])
             for name, optimizer in self.optimizers.items():

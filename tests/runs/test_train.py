@@ -207,10 +207,10 @@ def test_what_a_run_offers_is_kept_beside_it(recipe: Path, tmp_path: Path) -> No
     content = inspect_run(tmp_path / "run")
     kept = json.loads((tmp_path / "run" / "sampler.json").read_text())
     assert kept == content
-    assert content["negatives"] == 30 * 3
+    assert content["negatives"] == 21 * 3
     assert (content["model"], content["seed"]) == ("last", 0)
     assert list(content["members"]) == ["uniform", "self_loop"]
-    assert content["members"]["self_loop"]["negatives"] == 30
+    assert content["members"]["self_loop"]["negatives"] == 21
     last = RunFolder(tmp_path / "run").metrics.read()[-1]
     assert content["seconds_per_step"] == pytest.approx(last["seconds"] / 4)
 

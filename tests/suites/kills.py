@@ -26,6 +26,7 @@ RECIPES = {
     "pretrain": """
 data = "{folder}/triples"
 encoder = {{ name = "rgcn", dim = 8 }}
+graph = {{ hold_out_share = 1.0 }}
 decoder = "distmult"
 loss = "logistic"
 sampler = [{{ name = "uniform", k = 3 }}]

@@ -12,6 +12,7 @@ FACTS = {
 #: A recipe for them, or for other triples.
 RECIPE = """
 data = "{data}"
+graph = {{ hold_out_share = 1.0 }}
 encoder = {{ name = "rgcn", dim = 8 }}
 decoder = "distmult"
 loss = "logistic"

@@ -18,7 +18,7 @@ from dans.training.trainer import Trainer
 
 PLAIN = {
     "data": "toy",
-    "graph": {"sample": 0.7},
+    "graph": {"sample": 0.7, "hold_out_share": 1.0},
     "encoder": {"name": "rgcn", "dim": 6, "bases": 2},
     "decoder": {"name": "complex"},
     "loss": {"name": "self_adversarial"},
