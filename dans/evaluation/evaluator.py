@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
-from typing import Literal, TypedDict
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
@@ -37,30 +37,18 @@ TILE, TILE_ELSEWHERE = 2**18, 2**22
 FEW, MANY = 16, 1024
 
 
-class Protocol(TypedDict):
-    """How a split was ranked: reports are comparable only if these agree."""
-
-    filter: list[str]
-    ties: str
-    unseen_entities: str
-
-
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The metrics of the filtered ranking of one split.
+    """The metrics of the filtered ranking of one split, by name.
 
-    Args:
-        split: the triples that were ranked.
-        protocol: filter, ties, and triples with unseen entities.
-        both: metrics by name, over head and tail queries.
-        heads: the same over head queries (?, r, t).
-        tails: the same over tail queries (h, r, ?).
-        tie_rate: share of queries whose right answer ties with a competitor. Above 0.01, look for a
-            constant encoder or saturated scores.
+    ``protocol``: filter, ties, and triples with unseen entities; reports are comparable only if it
+    agrees. ``heads``: over queries (?, r, t); ``tails``: over (h, r, ?). ``tie_rate``: share of
+    queries whose right answer ties with a competitor; above 0.01, look for a constant encoder or
+    saturated scores.
     """
 
     split: str
-    protocol: Protocol
+    protocol: dict[str, Any]
     both: dict[str, float]
     heads: dict[str, float]
     tails: dict[str, float]
@@ -100,11 +88,9 @@ class EvaluationReport:
 class Ranks:
     """The rank of every triple's head and tail; column 0 is (?, r, t), column 1 is (h, r, ?).
 
-    Args:
-        triples: (f, 3) the ranked triples, in the order of the split.
-        optimistic: (f, 2) int64 ranks, the right answer before its ties.
-        pessimistic: (f, 2) int64 ranks, the right answer after its ties.
-        candidates: (f, 2) int64 competitors and the right answer.
+    ``triples``: (f, 3), in the order of the split. ``optimistic`` and ``pessimistic``: (f, 2) int64
+    ranks, the right answer before and after its ties. ``candidates``: (f, 2) int64 competitors and
+    the right answer.
     """
 
     triples: Tensor
@@ -121,9 +107,7 @@ class Ranks:
 class Evaluator:
     """Ranks the head and the tail of every triple of a split, filtered by all three splits.
 
-    Equal queries are scored once, and the scores of one block of queries exist at a time. The
-    budget covers scores, tiles, queries and comparisons; not the triples and their filter, the
-    model, the entity embeddings and the ranks.
+    Equal queries are scored once, and the scores of one block of queries exist at a time.
 
     Args:
         kg: the graph; its three splits filter.
@@ -131,8 +115,8 @@ class Evaluator:
         ks: the k of Hits@k.
         unseen: ``"rank"`` all triples, or ``"drop"`` those with an entity that is in no training
             triple. Such an entity is a candidate either way.
-        budget: memory for ranking; None: a quarter of what is free at each ranking. Ranks do not
-            depend on it.
+        budget: memory for scores, tiles, queries and comparisons; None: a quarter of what is free
+            at each ranking. Ranks do not depend on it.
     """
 
     def __init__(
@@ -144,8 +128,7 @@ class Evaluator:
         unseen: Unseen = "rank",
         budget: Budget | None = None,
     ) -> None:
-        if unseen not in ("rank", "drop"):
-            raise InputError(f"unseen: expected 'rank' or 'drop', got {unseen!r}")
+        one_of("unseen", unseen, get_args(Unseen))
         if not ks or min(ks) < 1:
             raise InputError(f"ks: expected positive ranks, got {list(ks)}")
         triples = kg.split(split)
@@ -186,13 +169,10 @@ class Evaluator:
     def report(self, ranks: Ranks) -> EvaluationReport:
         """The metrics of ranks, all of ``ranks`` or some of their rows."""
         realistic, candidates = ranks.realistic, ranks.candidates
+        unseen = {"rank": "ranked", "drop": "dropped"}[self.unseen]
         return EvaluationReport(
             split=self.split,
-            protocol={
-                "filter": list(SPLITS),
-                "ties": "realistic",
-                "unseen_entities": {"rank": "ranked", "drop": "dropped"}[self.unseen],
-            },
+            protocol={"filter": list(SPLITS), "ties": "realistic", "unseen_entities": unseen},
             both=metrics(realistic.flatten(), candidates.flatten(), ks=self.ks),
             heads=metrics(realistic[:, 0], candidates[:, 0], ks=self.ks),
             tails=metrics(realistic[:, 1], candidates[:, 1], ks=self.ks),
@@ -267,8 +247,6 @@ def score_all(
 
     Args:
         decoder: scores (q, d) queries against (n, d) entities.
-        queries: (q, d).
-        entities: (n, d).
         part: the queries whose scores are kept, p of them.
         wide: entities of a tile; None: by the number of queries.
         check: called with the kept scores of each tile, (p, ·), and its first entity.

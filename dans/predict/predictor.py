@@ -1,6 +1,5 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
@@ -22,11 +21,9 @@ from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
-from dans.runs.evaluate_run import budget_of, has_both, kept_or_fitted
-from dans.runs.train import Trained, load
+from dans.runs.evaluate_run import budget_of, fitted_of
+from dans.runs.train import load
 from dans.training.checkpoint_store import Which
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -39,8 +36,6 @@ class Predictor:
     evaluation. Known are the triples of all splits; a line labelled false is not known.
 
     Args:
-        kg: the triples and their names.
-        decoder: the scoring function.
         entities: (n, d) embeddings; their device is the one used.
         calibration: from scores to probabilities.
         budget: memory that scores may take; None: a quarter of what is free.
@@ -96,13 +91,14 @@ class Predictor:
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = load(Path(where), which=which)
-        config = trained.config
+        config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
+        fitted = fitted_of(Path(where), trained, which, budget)
         return cls(
             trained.kg,
             trained.model.decoder,
             trained.entities,
-            calibration=_calibration(Path(where), trained, which, method),
-            budget=budget_of(Path(where), trained, memory_budget),
+            calibration=fitted.calibrations.get(method) if fitted else None,
+            budget=budget,
             about=f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
             f"{which} checkpoint, step {trained.step}",
         )
@@ -280,11 +276,11 @@ class Predictor:
         with eval_mode(decoder):
             if column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
-            elif column == 2:
-                queries = decoder.tail_queries(entities[heads], relations)
-                scores = score_all(decoder, queries, entities)
             else:
-                queries = decoder.head_queries(relations, entities[tails])
+                if column == 2:
+                    queries = decoder.tail_queries(entities[heads], relations)
+                else:
+                    queries = decoder.head_queries(relations, entities[tails])
                 scores = score_all(decoder, queries, entities)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
@@ -325,14 +321,3 @@ def _top(scores: Tensor, top: int) -> tuple[Tensor, Tensor]:
     columns, _ = columns.sort(1)
     values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
     return values, columns.gather(1, order)
-
-
-def _calibration(where: Path, trained: Trained, which: Which, method: str) -> Calibration | None:
-    """The calibration of a run; None where it has none."""
-    if not has_both(trained.kg, "valid"):
-        return None
-    try:
-        return kept_or_fitted(where, trained, which).calibrations[method]
-    except InputError as error:
-        log.warning("%s: %s; answers come without probabilities", where, error)
-        return None

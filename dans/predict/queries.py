@@ -41,12 +41,9 @@ class Query:
         for part, name in zip(PARTS, self.parts, strict=True):
             if name is not None and not isinstance(name, str):
                 raise InputError(f"{part}: expected a name, got {shown(name)}")
-        missing = [part for part, name in zip(PARTS, self.parts, strict=True) if name is None]
-        if len(missing) > 1:
-            open_parts = " and ".join(missing)
-            raise InputError(
-                f"expected head, relation and tail, or two of them; {open_parts} are left open"
-            )
+        if len(self.missing) > 1:
+            left = f"{' and '.join(self.missing)} are left open"
+            raise InputError(f"expected head, relation and tail, or two of them; {left}")
 
     @property
     def parts(self) -> tuple[str | None, str | None, str | None]:
@@ -54,9 +51,14 @@ class Query:
         return self.head, self.relation, self.tail
 
     @property
+    def missing(self) -> list[Part]:
+        """The parts that are None."""
+        return [part for part, name in zip(PARTS, self.parts, strict=True) if name is None]
+
+    @property
     def target(self) -> Part | None:
         """The missing part; None for a whole triple."""
-        return next((p for p, name in zip(PARTS, self.parts, strict=True) if name is None), None)
+        return self.missing[0] if self.missing else None
 
     def __str__(self) -> str:
         """As a triple; a name that is ``?`` stands in quotes."""

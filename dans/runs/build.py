@@ -7,7 +7,7 @@ import torch
 
 from dans.config.schema import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
 from dans.memory import Budget, stated
@@ -83,8 +83,7 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
     if preset == "code":
         write = 'write name = "published_dans" without a preset'
         raise InputError(f"{where}.preset: code is a sampler of its own; {write}")
-    if preset not in tuple(PRESETS):
-        raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
+    one_of(f"{where}.preset", preset, tuple(PRESETS))
     return {**PRESETS[preset], **given}
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from dans.evaluation.classification import (
 )
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
-from dans.evaluation.reliability import expected_error
+from dans.evaluation.reliability import Reliability
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
@@ -43,17 +42,14 @@ def evaluate(
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
-    The file is ``report.json`` for the best model on the test split, else see ``report_name``. A
-    split of lines that are labelled true and false is classified too, with the thresholds and
-    calibrations fitted on labelled validation lines.
+    The file's name is ``report_name``. A split of lines that are labelled true and false is
+    classified too, with the thresholds and calibrations fitted on labelled validation lines, which
+    are written into the folder.
 
     Args:
         where: the run's folder.
-        split: the triples.
-        which: the checkpoint.
         unseen: what becomes of triples with an entity that training never saw.
-        memory_budget: as ``train.memory_budget``, whose value is the default. No number depends on
-            it.
+        memory_budget: as ``train.memory_budget``, whose value is the default.
     """
     stated(memory_budget)
     trained = load(where, which=which)
@@ -65,14 +61,9 @@ def evaluate(
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
     if has_both(trained.kg, split):
-        fitted = None
-        if has_both(trained.kg, "valid"):
-            try:
-                fitted = kept_or_fitted(where, trained, which, budget=budget)
-            except InputError as error:
-                log.warning("%s: %s; nothing is calibrated", where, error)
-                fitted = fit(trained, {}, budget=budget)
-            keep(where, which, fitted)
+        fitted = fitted_of(where, trained, which, budget)
+        if fitted:
+            RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         content["classification"] = classify(trained, split, fitted, budget=budget)
     name = report_name(split=split, which=which, unseen=unseen)
     RunFolder(where).write_json(name, {**report.to_json(), **content})
@@ -92,10 +83,8 @@ def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen 
         >>> report_name(), report_name(split="valid", which="last")
         ('report.json', 'report.valid.last.json')
     """
-    usual = {"split": "test", "which": "best", "unseen": "rank"}
-    asked = {"split": split, "which": which, "unseen": unseen}
-    names = ["report", *(value for key, value in asked.items() if value != usual[key])]
-    return f"{'.'.join(names)}.json"
+    unusual = [name for name in (split, which, unseen) if name not in ("test", "best", "rank")]
+    return ".".join(["report", *unusual, "json"])
 
 
 def classify(
@@ -103,17 +92,15 @@ def classify(
 ) -> dict[str, Any]:
     """Classification metrics of a model on a labelled split.
 
-    ``fitted``: thresholds and calibrations; optimistic on the split ``valid``, where they are fit.
-
-    Returns:
-        The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation
-        or at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``.
+    The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation or
+    at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``. They are
+    optimistic on the split ``valid``, on which ``fitted`` was.
     """
     classifier = Classifier(trained.kg, split, budget=budget)
-    scores = classifier.scores(trained.model.decoder, trained.entities)
-    labels = classifier.holds
+    scores, labels = classifier.scores(trained.model.decoder, trained.entities), classifier.holds
     content: dict[str, Any] = dict(classification(scores, labels))
-    content |= {"ece": expected_error(scores.double().sigmoid(), labels), "threshold": "zero"}
+    plain = Reliability.of(scores.double().sigmoid(), labels)
+    content |= {"ece": plain.error, "threshold": "zero"}
     if fitted is None:
         return content
     cuts = torch.tensor(fitted.thresholds, dtype=torch.float64)[classifier.lines[:, 1]]
@@ -124,7 +111,7 @@ def classify(
             "auc": auc(logits, labels),
             "brier": brier(logits, labels),
             "nll": nll(logits, labels),
-            "ece": expected_error(calibration.probabilities(scores), labels),
+            "ece": Reliability.of(calibration.probabilities(scores), labels).error,
         }
     return content
 
@@ -139,12 +126,6 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
     for name, numbers in rows.items():
         lines.append("".join([f"{name:<12}", *(f"{numbers[metric]:>11.4f}" for metric in metrics)]))
     return [*lines, f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}"]
-
-
-def calibrate(where: Path, which: Which = "best") -> Fitted:
-    """Fit thresholds and calibrations on the validation lines of a run, and write them there."""
-    trained = load(where, which=which)
-    return keep(where, which, fit(trained, budget=budget_of(where, trained)))
 
 
 def calibration_name(which: Which = "best") -> str:
@@ -177,66 +158,56 @@ def kept_or_fitted(
 
     So a run that was calibrated once needs no scikit-learn.
     """
-    name = calibration_name(which)
-    if (where / name).exists():
-        data, own = RunFolder(where).read_json(name), (trained.step, trained.digest)
-        if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
-            try:
-                fitted = Fitted.from_json(data, step=trained.step, digest=trained.digest)
-            except InputError as error:
-                raise InputError(f"{where / name}: {error}") from error
-            if len(fitted.thresholds) != trained.kg.num_relations:
-                raise InputError(
-                    f"{where / name}: thresholds: expected {trained.kg.num_relations}, one for "
-                    f"each relation, got {len(fitted.thresholds)}"
-                )
-            return fitted
-    return fit(trained, budget=budget)
-
-
-def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
-    """Write thresholds and calibrations into a run's folder."""
-    RunFolder(where).write_json(calibration_name(which), fitted.to_json())
+    path = where / calibration_name(which)
+    data = RunFolder(where).read_json(path.name) if path.exists() else {}
+    own = data.get("step"), data.get("digest")
+    if own != (trained.step, trained.digest) or not CALIBRATIONS.keys() <= data.keys():
+        return fit(trained, budget=budget)
+    try:
+        fitted = Fitted.from_json(data)
+        found, expected = len(fitted.thresholds), trained.kg.num_relations
+        if found != expected:
+            each = f"{expected}, one for each relation"
+            raise InputError(f"thresholds: expected {each}, got {found}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return fitted
 
 
-@dataclass(frozen=True)
-class LabelledProbabilities:
-    """Predicted probabilities of the lines of a labelled split.
+def fitted_of(
+    where: Path, trained: Trained, which: Which = "best", budget: Budget | None = None
+) -> Fitted | None:
+    """Thresholds and calibrations of a run, saved or fitted now; None without labelled lines.
 
-    Args:
-        labels: (f,) bool, which lines are true.
-        probabilities: (f,) float64 each, by calibration, ``uncalibrated`` first.
+    Where calibration fails, thresholds alone, with a warning.
     """
-
-    labels: Tensor
-    probabilities: dict[str, Tensor]
+    if not has_both(trained.kg, "valid"):
+        return None
+    try:
+        return kept_or_fitted(where, trained, which, budget=budget)
+    except InputError as error:
+        log.warning("%s: %s; nothing is calibrated", where, error)
+        return fit(trained, {}, budget=budget)
 
 
 def labelled_probabilities(
     where: Path, *, split: Split = "test", which: Which = "best"
-) -> LabelledProbabilities:
-    """Predict the probabilities of the lines of a labelled split."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The probabilities of a labelled split's lines, as ``Fitted.probabilities``, and labels."""
     trained = load(where, which=which)
     budget = budget_of(where, trained)
     classifier = Classifier(trained.kg, split, budget=budget)
     fitted = kept_or_fitted(where, trained, which, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
-    found = {"uncalibrated": scores.double().sigmoid()}
-    found |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
-    return LabelledProbabilities(classifier.holds, found)
+    return fitted.probabilities(scores), classifier.holds
 
 
 def probabilities(
     where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
 ) -> Tensor:
-    """Predict the calibrated probabilities of (f, 3) triples of ids, (f,) float64 on the CPU.
+    """The calibrated probabilities of (f, 3) triples of ids, (f,) float64 on the CPU.
 
-    Args:
-        where: the run's folder.
-        triples: they need not be known.
-        method: the calibration, ``platt`` or ``isotonic``.
-        which: the checkpoint.
+    ``method``: the calibration, ``platt`` or ``isotonic``.
     """
     choose(CALIBRATIONS, method, where="method")
     if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():

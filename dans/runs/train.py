@@ -15,6 +15,7 @@ from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
+from dans.config.reading import convert
 from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -56,26 +57,23 @@ def configure(
     plain = renamed_options(override(read_recipe(recipe), assignments))
     if not isinstance(plain.get("train", {}), Mapping):
         raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
-    if start := plain.get("init_from"):
-        seed = plain.get("train", {}).get("seed", 0)
-        for key, value, kind in (("init_from", start, str), ("train.seed", seed, int)):
-            if type(value) is not kind:
-                words = "a string" if kind is str else "a whole number"
-                raise InputError(f"{recipe}: {key}: expected {words}, got {value!r}")
-        try:
-            before = initial_run(start, seed).config()
-        except InputError:
-            if made is None or not RunFolder(made).exists:
-                raise
-            before = RunFolder(made).config()
-        inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
-        config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
-        try:
-            check_initial(before, config)
-        except InputError as error:
-            raise InputError(f"{recipe}: {error}; leave it out") from None
-        return config
-    return RunConfig.parse(plain, where=str(recipe))
+    if not plain.get("init_from"):
+        return RunConfig.parse(plain, where=str(recipe))
+    start = convert(plain["init_from"], str, f"{recipe}: ", "init_from")
+    seed = convert(plain.get("train", {}).get("seed", 0), int, f"{recipe}: ", "train.seed")
+    try:
+        before = initial_run(start, seed).config()
+    except InputError:
+        if made is None or not RunFolder(made).exists:
+            raise
+        before = RunFolder(made).config()
+    inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
+    config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
+    try:
+        check_initial(before, config)
+    except InputError as error:
+        raise InputError(f"{recipe}: {error}; leave it out") from None
+    return config
 
 
 def train(
@@ -88,20 +86,14 @@ def train(
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
 ) -> EvaluationReport | ClassificationReport | None:
-    """Train a run in a folder, or resume it.
+    """Train a run in a folder, or resume it; returns the last validation.
 
     Args:
-        config: what to train.
-        where: the folder.
-        resume: from its newest checkpoint, where there is one.
+        resume: from the newest checkpoint, where there is one.
         loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         watch: called after each validation, its checkpoint written; an exception in it ends
             training.
-        objectives: those that can be chosen, by name.
-        samplers: likewise.
-
-    Returns:
-        The last validation.
+        objectives: those that can be chosen, by name; ``samplers`` likewise.
     """
     check_loggers(loggers)
     kg = KnowledgeGraph.load(config.data)

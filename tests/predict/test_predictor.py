@@ -22,7 +22,7 @@ from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.predict import Answer, Predictor, Query
 from dans.registry import build
-from dans.runs.evaluate_run import calibrate, probabilities
+from dans.runs.evaluate_run import evaluate, probabilities
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 from tests.suites.toy import RECIPE, lay
@@ -393,7 +393,7 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_calibrated_run_has_probabilities(labelled: Path) -> None:
-    calibrate(labelled)
+    evaluate(labelled)
     before = sorted(path.name for path in labelled.iterdir())
     for method in ("platt", "isotonic"):
         predictor = Predictor.load(labelled, method=method)
@@ -422,4 +422,4 @@ def test_without_scikit_learn_there_are_scores_and_a_word_why(
         predictor = Predictor.load(labelled)
     assert predictor.tails("e0", "r0")[0].probability is None
     assert "dans[calibration]" in caplog.text
-    assert "without probabilities" in caplog.text
+    assert "nothing is calibrated" in caplog.text
