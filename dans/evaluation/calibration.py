@@ -6,10 +6,10 @@ Fitted on labelled validation triples and saved in ``calibration.json``. Fitting
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
@@ -63,8 +63,7 @@ class Calibration(ABC):
     @classmethod
     def from_json(cls: type[C], data: Mapping[str, Any]) -> C:
         """The calibration that ``to_json`` wrote."""
-        name = cls.__name__.lower()
-        hints: dict[str, Any] = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
+        name, hints = cls.__name__.lower(), get_type_hints(cls)
         for key in data:
             if key not in hints:
                 raise InputError(f"{name}.{key}: unknown; known: {', '.join(hints)}")
@@ -89,7 +88,7 @@ class Platt(Calibration):
 
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Platt":
-        """Fit a and b to validation triples by Newton's method."""
+        """Fit a and b by Newton's method."""
         x, y = _fittable(scores, labels)
         from sklearn.linear_model import LogisticRegression
 
@@ -160,8 +159,8 @@ class Isotonic(Calibration):
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Probabilities interpolated between the knots, float64."""
-        table = torch.tensor((self.scores, self.values), dtype=torch.float64, device=scores.device)
-        knots, values = table
+        table = (self.scores, self.values)
+        knots, values = torch.tensor(table, dtype=torch.float64, device=scores.device)
         x = scores.detach().double().clamp(knots[0], knots[-1])
         above = torch.searchsorted(knots, x.contiguous()).clamp(min=min(1, len(knots) - 1))
         below = (above - 1).clamp(min=0)

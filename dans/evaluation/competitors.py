@@ -1,7 +1,7 @@
 """The distinct queries of a split, and the filtered competitors of their answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class Queries:
     ) -> "Queries":
         """Group the triples of a split, (f,) each, by query.
 
-        ``known``: from (q,) anchors and (q,) relations to all known answers, as rows and entities.
+        ``known``: from (q,) anchors and relations to all known answers, as rows and entities.
         """
         groups = Groups.of(anchors * (relations.max() + 1) + relations)
         order = groups.counts.argsort(descending=True, stable=True)
@@ -78,8 +78,7 @@ class Queries:
     def to(self, device: torch.device) -> "Queries":
         """The same on a device; ``starts`` and ``known_starts`` stay on the CPU."""
         moved = ("anchors", "relations", "answers", "triples", "known", "candidates")
-        tensors = {name: getattr(self, name).to(device) for name in moved}
-        return Queries(**tensors, starts=self.starts, known_starts=self.known_starts)
+        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
 
 
 def _starts(counts: Tensor) -> Tensor:

@@ -186,10 +186,7 @@ class Evaluator:
         decoder: Decoder,
         entities: Tensor,
     ) -> Tensor:
-        """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f).
-
-        ``embed``: from anchors' embeddings and relation ids to query embeddings.
-        """
+        """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f)."""
         q, n, size = len(queries.anchors), len(entities), entities.element_size()
         # Blocks and tiles of nearly one size: small remainders would be rounded differently.
         most = min(max(MAX_BYTES // (n * size), FEW), MANY)
@@ -224,11 +221,9 @@ class Evaluator:
         wrong = scores.isnan().nonzero()
         if len(wrong):
             row, entity = wrong[0].tolist()
-            relation = self.kg.relations[int(relations[row])]
-            raise FloatingPointError(
-                f"relation {relation!r}: the score of entity {self.kg.entities[left + entity]!r} "
-                f"is NaN; the model has diverged and has no rank"
-            )
+            relation, name = self.kg.relations[int(relations[row])], self.kg.entities[left + entity]
+            where = f"relation {relation!r}: the score of entity {name!r}"
+            raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
 
 
 def score_all(
@@ -240,19 +235,15 @@ def score_all(
     wide: int | None = None,
     check: Callable[[Tensor, int], None] | None = None,
 ) -> Tensor:
-    """Scores of all entities, in tiles such that equal entities get equal scores.
+    """Scores of (n, d) entities for (q, d) queries, (p, n), stored entity by entity.
 
-    Products of few rows or columns are rounded differently: tiles have at least ``FEW`` queries,
-    and nearly one width.
+    Products of few rows or columns are rounded differently: so that equal entities get equal
+    scores, tiles have at least ``FEW`` queries, and nearly one width.
 
     Args:
-        decoder: scores (q, d) queries against (n, d) entities.
         part: the queries whose scores are kept, p of them.
         wide: entities of a tile; None: by the number of queries.
         check: called with the kept scores of each tile, (p, ·), and its first entity.
-
-    Returns:
-        (p, n), stored entity by entity.
     """
     if len(queries) < FEW:
         part = slice(*part.indices(len(queries)))

@@ -26,12 +26,9 @@ def single(
             if name is not None:
                 raise InputError(f"--{part}: not together with --file, whose lines ask")
         return None
-    try:
-        return Query(head, relation, tail)
-    except InputError:
-        raise InputError(
-            "expected two of --head, --relation and --tail, or all three, or --file"
-        ) from None
+    if [head, relation, tail].count(None) > 1:
+        raise InputError("expected two of --head, --relation and --tail, or all three, or --file")
+    return Query(head, relation, tail)
 
 
 def read_queries(path: Path, predictor: Predictor) -> list[Query]:

@@ -83,10 +83,9 @@ class Predictor:
     ) -> "Predictor":
         """Load a trained run from its folder.
 
-        Args:
-            method: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
-                fitted now where validation lines are labelled.
-            memory_budget: as ``train.memory_budget``; empty: as in training.
+        ``method``: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
+        fitted now where validation lines are labelled. ``memory_budget``: empty for that of
+        training.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
@@ -129,14 +128,10 @@ class Predictor:
     def predict(
         self, queries: Sequence[Query], *, top: int = 10, new_only: bool = False
     ) -> list[list[Answer]]:
-        """The ``top`` answers to each query, best first.
+        """The ``top`` answers to each query, best first; ``new_only``: no triple of any split.
 
         With reciprocal relations, scores are those of the query's own direction, while
         probabilities are of the mean of both.
-
-        Args:
-            queries: each with one part missing.
-            new_only: leave out the triples of all splits.
 
         Raises:
             FloatingPointError: a score is not finite; the model has diverged.
@@ -168,7 +163,7 @@ class Predictor:
             for triple, head, tail in zip(self._scored(ids), *ranks, strict=True)
         ]
 
-    def ids(self, query: Query) -> tuple[int, int, int]:
+    def ids(self, query: Query) -> list[int]:
         """Head, relation and tail as ids, −1 for the missing part."""
         ids = []
         for column, (part, name) in enumerate(zip(PARTS, query.parts, strict=True)):
@@ -176,8 +171,7 @@ class Predictor:
                 ids.append(-1 if name is None else self._names(column).index(name))
             except InputError as error:
                 raise InputError(f"{part}: {error}") from None
-        head, relation, tail = ids
-        return head, relation, tail
+        return ids
 
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities

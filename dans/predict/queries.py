@@ -103,8 +103,7 @@ def parse(line: str) -> Query:
     r"""Read a query from a line of names with tabs between them, or of a JSON object.
 
     In columns, the missing part is empty or ``?``, and a missing tail may be left out altogether.
-    An object has the keys ``head``, ``relation`` and ``tail``, the missing one left out or null; so
-    names can be given that hold tabs, or are ``?``.
+    In an object, whose names may hold tabs or be ``?``, the missing key is left out or null.
 
     Example:
         >>> print(parse("ada\tknows"), parse("?\tknows\tbob"))
