@@ -14,7 +14,7 @@ from torch import Tensor
 from baselines import assembly as baselines
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError, visible
+from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import Evaluator
@@ -309,11 +309,6 @@ def test_scores_that_are_no_numbers_are_refused(kg: KnowledgeGraph, wrong: float
 def test_large_finite_scores_are_numbers(kg: KnowledgeGraph) -> None:
     predictor = level(kg, [3e38, 2e38, 3e38, 1e38, 0.0, 0.0, 0.0, 0.0])
     assert names(predictor.tails("bob", "near", top=3)) == [kg.entities[i] for i in (0, 2, 1)]
-
-
-def test_what_does_not_print_is_written_in_words() -> None:
-    assert visible("plain ümlaut 語") == "plain ümlaut 語"
-    assert visible("\x1b[2J\n") == "\\x1b[2J\\n"
 
 
 SOFTMAX = """

@@ -13,7 +13,6 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Fitted, Platt
 from dans.evaluation.classification import accuracy, auc, brier, nll, thresholds
-from dans.evaluation.evaluator import Evaluator
 from dans.runs.evaluate_run import (
     classification_table,
     evaluate,
@@ -287,22 +286,6 @@ def test_nll_needs_labelled_validation_lines(
     with pytest.raises(InputError, match=r"train\.select: nll: .* valid: lines labelled true"):
         train(configure(recipe, ["train.select=nll"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("select", ["mrr", "nll"])
-def test_models_are_evaluated_without_dropout(select: str, recipe: Path, tmp_path: Path) -> None:
-    changes = [f"train.select={select}", "decoder.query_dropout=0.5", "train.steps=20"]
-    report = train(configure(recipe, changes), tmp_path / "run")
-    trained = load(tmp_path / "run", which="last")
-    assert report is not None
-    if select == "mrr":
-        decoder = trained.model.decoder.eval()
-        assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == report
-        assert evaluate(tmp_path / "run", split="valid", which="last") == report
-    else:
-        triples, labels = trained.kg.lines("valid")
-        scores = scores_of(trained, triples)
-        assert nll(scores, labels) == pytest.approx(report.selection_metric)
 
 
 @pytest.mark.slow
