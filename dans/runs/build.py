@@ -98,19 +98,17 @@ def build_objective(
 ) -> Objective:
     """The objective of a configuration, with its sampler and its loss where it takes them.
 
-    A part that is missing, or that the objective does not use, is refused. ``budget`` is for an
-    objective that scores all entities.
+    A part that is missing, or that the objective does not use, is refused.
     """
     name = config.objective.name
     accepted = options(choose(objectives, name, where="objective.name"))
-    given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
-    for part, value in given.items():
-        where = "train.l2" if part == "l2" else part
-        if value and part not in accepted:
+    loss, l2 = config.loss, config.train.l2
+    for where, value in {"sampler": config.sampler, "loss": loss, "train.l2": l2}.items():
+        used = where.removeprefix("train.") in accepted
+        if value and not used:
             raise InputError(f"{where}: has no place in the objective {name}; leave it out")
-        if not value and part in accepted and part != "l2":
+        if not value and used and where != "train.l2":
             raise InputError(f"{where}: missing; the objective {name} needs it")
-    loss = config.loss
     return build(
         objectives,
         name,
@@ -118,7 +116,7 @@ def build_objective(
         given=config.objective.options,
         sampler=build_sampler(config, kg, dim, samplers) if config.sampler else None,
         loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
-        l2=config.train.l2,
+        l2=l2,
         num_entities=kg.num_entities,
         num_relations=kg.num_relations,
         triples=kg.train,

@@ -122,9 +122,9 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
         return []
     metrics = ("auc", "nll", "brier", "ece")
     rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
-    lines = ["".join([f"{'calibration':<12}", *(f"{metric:>11}" for metric in metrics)])]
+    lines = [f"{'calibration':<12}" + "".join(f"{metric:>11}" for metric in metrics)]
     for name, numbers in rows.items():
-        lines.append("".join([f"{name:<12}", *(f"{numbers[metric]:>11.4f}" for metric in metrics)]))
+        lines.append(f"{name:<12}" + "".join(f"{numbers[metric]:>11.4f}" for metric in metrics))
     return [*lines, f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}"]
 
 
@@ -140,9 +140,6 @@ def fit(
     budget: Budget | None = None,
 ) -> Fitted:
     """Fit thresholds and some kinds of calibration on the validation lines of a model."""
-    if not has_both(trained.kg, "valid"):
-        needs = "calibration needs validation lines that are labelled true and false"
-        raise InputError(f"{trained.kg.name}: {needs}; this data set has none")
     classifier = Classifier(trained.kg, "valid", budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
@@ -165,10 +162,9 @@ def kept_or_fitted(
         return fit(trained, budget=budget)
     try:
         fitted = Fitted.from_json(data)
-        found, expected = len(fitted.thresholds), trained.kg.num_relations
-        if found != expected:
-            each = f"{expected}, one for each relation"
-            raise InputError(f"thresholds: expected {each}, got {found}")
+        found, m = len(fitted.thresholds), trained.kg.num_relations
+        if found != m:
+            raise InputError(f"thresholds: expected {m}, one for each relation, got {found}")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return fitted
@@ -216,9 +212,8 @@ def probabilities(
     sizes = torch.tensor([trained.kg.num_entities, trained.kg.num_relations])[[0, 1, 0]]
     wrong = ((triples.cpu() < 0) | (triples.cpu() >= sizes)).any(1).nonzero()
     if len(wrong):
-        row = int(wrong[0])
+        row, ids = int(wrong[0]), triples[wrong[0, 0]].tolist()
         counts = f"{sizes[0]} entities and {sizes[1]} relations, counted from 0"
-        ids = triples[row].tolist()
         raise InputError(f"triples: row {row}: {ids}: {trained.kg.name} has {counts}")
     budget = budget_of(where, trained)
     calibration = kept_or_fitted(where, trained, which, budget=budget).calibrations[method]

@@ -144,18 +144,16 @@ class Trained:
     model: Model
     entities: torch.Tensor
     step: int
-    #: the state of its objective
+    #: of its objective
     state: Mapping[str, Any]
-    #: those that can be chosen, by name
     samplers: Samplers = field(default_factory=lambda: SAMPLERS)
 
     @cached_property
     def sampler(self) -> NegativeSampler:
         """The sampler, with what it had learnt at the checkpoint."""
+        name, dim = self.config.objective.name, self.model.encoder.dim
         if not self.config.sampler:
-            name = self.config.objective.name
             raise InputError(f"sampler: the run was trained without one, by {name}")
-        dim = self.model.encoder.dim
         objective = build_objective(self.config, self.kg, dim, samplers=self.samplers)
         try:
             objective.load_state_dict(self.state)
@@ -164,7 +162,7 @@ class Trained:
             raise InputError(f"checkpoint: of another objective: {sentence}") from error
         objective.to(self.entities.device)
         if not isinstance(objective, NegativeSampling):
-            raise InputError(f"objective: {self.config.objective.name} offers no negatives")
+            raise InputError(f"objective: {name} offers no negatives")
         return objective.sampler
 
     @cached_property
@@ -220,14 +218,11 @@ def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
         before = run.read_json("environment.json")
     except InputError:
         return
-    changes = [
-        f"{name}: {before[name]} then, {made[name]} now"
-        for name in ("torch", "threads")
-        if name in before and before[name] != made[name]
-    ]
-    if changes:
+    changed = [name for name in ("torch", "threads") if before.get(name, made[name]) != made[name]]
+    if changed:
+        changes = "; ".join(f"{name}: {before[name]} then, {made[name]} now" for name in changed)
         sentence = "%s: continues, though not to the same bits as one never stopped (%s)"
-        log.warning(sentence, run.path, "; ".join(changes))
+        log.warning(sentence, run.path, changes)
 
 
 def environment() -> dict[str, Any]:

@@ -140,7 +140,7 @@ def test_without_labelled_validation_nothing_is_calibrated(
     section = kept(run)["classification"]
     assert section["threshold"] == "zero"
     assert not {"platt", "isotonic"} & set(section)
-    with pytest.raises(InputError, match="calibration needs validation lines that are labelled"):
+    with pytest.raises(InputError, match="valid: lines labelled true and lines"):
         labelled_probabilities(run)
 
 
