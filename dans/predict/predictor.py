@@ -139,7 +139,7 @@ class Predictor:
         if top < 1:
             raise InputError(f"top: expected at least 1, got {top}")
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
-        if any(query.target is None for query in queries):
+        if (ids >= 0).all(1).any():
             raise InputError("queries: nothing is asked of a whole triple; score it instead")
         found: list[list[Answer]] = [[] for _ in queries]
         for column in range(3):
@@ -270,12 +270,12 @@ class Predictor:
         with eval_mode(decoder):
             if column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
+            elif column == 2:
+                tail_queries = decoder.tail_queries(entities[heads], relations)
+                scores = score_all(decoder, tail_queries, entities)
             else:
-                if column == 2:
-                    queries = decoder.tail_queries(entities[heads], relations)
-                else:
-                    queries = decoder.head_queries(relations, entities[tails])
-                scores = score_all(decoder, queries, entities)
+                head_queries = decoder.head_queries(relations, entities[tails])
+                scores = score_all(decoder, head_queries, entities)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
             row, candidate = (~finite).nonzero()[0].tolist()

@@ -27,9 +27,8 @@ from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 
-#: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.
+#: What can be chosen by name: that of ``dans``, or a baseline's beside it.
 Objectives = Mapping[str, Callable[..., Objective]]
-#: Samplers that can be chosen, likewise.
 Samplers = Mapping[str, type[NegativeSampler]]
 
 
@@ -41,17 +40,6 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     sizes["dim"] = encoder.dim
     decoder = build(DECODERS, other.name, where="decoder", given=other.options, **sizes)
     return Model(encoder, decoder)
-
-
-def build_sampler(
-    config: RunConfig, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS
-) -> NegativeSampler:
-    """The samplers of a recipe, side by side."""
-    members = [
-        build_member(part, kg, dim, samplers, where=f"sampler.{i}")
-        for i, part in enumerate(config.sampler)
-    ]
-    return members[0] if len(members) == 1 else Mixture(*members)
 
 
 def build_member(
@@ -109,12 +97,16 @@ def build_objective(
             raise InputError(f"{where}: has no place in the objective {name}; leave it out")
         if not value and used and where != "train.l2":
             raise InputError(f"{where}: missing; the objective {name} needs it")
+    members = [
+        build_member(part, kg, dim, samplers, where=f"sampler.{i}")
+        for i, part in enumerate(config.sampler)
+    ]
     return build(
         objectives,
         name,
         where="objective",
         given=config.objective.options,
-        sampler=build_sampler(config, kg, dim, samplers) if config.sampler else None,
+        sampler=Mixture(*members) if len(members) > 1 else next(iter(members), None),
         loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
         l2=l2,
         num_entities=kg.num_entities,
