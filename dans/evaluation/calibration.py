@@ -72,11 +72,9 @@ class Calibration(ABC):
 
 @dataclass(frozen=True)
 class Platt(Calibration):
-    """Platt scaling: p = σ(aφ + b), by maximum likelihood of the soft targets.
+    """Platt scaling (Platt 1999): p = σ(aφ + b), by maximum likelihood of the soft targets.
 
     A slope a ≤ 0 is refused, so that the order of triples, and AUC, stay.
-
-    Source: Platt 1999, Probabilistic outputs for support vector machines.
 
     Example:
         >>> Platt(a=2.0, b=-1.0).probabilities(torch.tensor([0.5])).item()
@@ -115,10 +113,8 @@ class Platt(Calibration):
 class Isotonic(Calibration):
     """Isotonic regression: the best probabilities that do not fall as the score rises.
 
-    Fitted by least squares of the soft targets, interpolated linearly, and constant beyond the
-    validation scores. It makes ties, which change AUC a little.
-
-    ``scores``: the knots, rising; ``values``: the probability at each.
+    Fitted by least squares of the soft targets, interpolated linearly between the knots ``scores``,
+    and constant beyond them. It makes ties, which change AUC a little.
 
     Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass
     probability estimates.

@@ -77,11 +77,11 @@ class EvaluationReport:
 
     def table(self) -> list[str]:
         """The lines of a table: a row per side, a column per metric."""
-        cells = [[self.split, *self.both]] + [
-            [side, *(str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())]
-            for side, numbers in self.metrics().items()
-        ]
-        return ["".join([f"{side:<6}", *(f"{cell:>11}" for cell in row)]) for side, *row in cells]
+        lines = [f"{self.split:<6}" + "".join(f"{name:>11}" for name in self.both)]
+        for side, numbers in self.metrics().items():
+            cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
+            lines.append(f"{side:<6}" + "".join(f"{cell:>11}" for cell in cells))
+        return lines
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,6 @@ class Evaluator:
     Equal queries are scored once, and the scores of one block of queries exist at a time.
 
     Args:
-        kg: the graph; its three splits filter.
-        split: the triples to rank.
         ks: the k of Hits@k.
         unseen: ``"rank"`` all triples, or ``"drop"`` those with an entity that is in no training
             triple. Such an entity is a candidate either way.
@@ -145,16 +143,12 @@ class Evaluator:
         self._tails = Queries.of(heads, relations, tails, known.tails, n)
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> EvaluationReport:
-        """Rank the split without dropout, on the device of the (n, d) entities; its metrics.
-
-        Raises:
-            FloatingPointError: a score is NaN.
-        """
+        """The metrics of ``ranks``; a NaN among the scores is a ``FloatingPointError``."""
         return self.report(self.ranks(decoder, entities))
 
     @torch.no_grad()
     def ranks(self, decoder: Decoder, entities: Tensor) -> Ranks:
-        """The rank of every triple's head and tail, for paired tests and reports by relation."""
+        """Rank the split without dropout, on the device of the (n, d) entities."""
         n = self.kg.num_entities
         if len(entities) != n:
             raise ValueError(f"entities: expected {n} rows, got {len(entities)}")

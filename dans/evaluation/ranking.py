@@ -78,10 +78,9 @@ def metrics(
         mrr = mean 1/ρ,  hits@k = mean [ρ ≤ k],  ndcg@5 = mean [ρ ≤ 5] / log2(1 + ρ),
         amri = 1 − 2 Σ(ρ − 1) / Σ(c − 1)
 
-    ``amri`` is 1 for a perfect model and 0 in expectation for a random one, whatever the number of
-    candidates (Berrendorf et al. 2020, arXiv:2002.06914); it is 0 if no query has a competitor.
-
-    ``ranks``, (q,), from 1; ``candidates``, (q,), the competitors and the right answer.
+    ``ranks``, (q,), from 1; ``candidates``, (q,), the competitors and the right answer. ``amri`` is
+    1 for a perfect model and 0 in expectation for a random one (Berrendorf et al. 2020,
+    arXiv:2002.06914); it is 0 if no query has a competitor.
 
     Example:
         >>> numbers = metrics(torch.tensor([1., 2.5, 4.]), torch.tensor([5, 5, 5]))

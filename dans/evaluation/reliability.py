@@ -80,10 +80,8 @@ class Density:
 
             f(x) = mean_i [K(x − p_i) + K(x + p_i) + K(2 − x − p_i)],  K of width s f^(−1/5)
 
-        The bandwidth is Scott's, or the distance of two points where that is more, so that a spike
-        falls between no two points.
-
-        Source: Scott 1992, Multivariate density estimation; Silverman 1986, §2.10.
+        The width is Scott's (1992), or the distance of two points where that is more, so that no
+        spike falls between them; reflection: Silverman 1986, §2.10.
         """
         p = probabilities.double()
         if not len(p):

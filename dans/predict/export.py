@@ -92,10 +92,7 @@ def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
 
 
 def write_projector(folder: Path, embeddings: Embeddings) -> None:
-    """Write the tab-separated files of each table that ``tensorboard --logdir`` opens.
-
-    A name is on one line there: what does not print is escaped, as by ``dans.errors.visible``.
-    """
+    """Write the tab-separated files that ``tensorboard --logdir`` opens, each name on one line."""
     config = []
     for name, table in embeddings.tables.items():
         with (folder / f"{name}.tsv").open("w", encoding="utf-8") as file:

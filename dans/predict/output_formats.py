@@ -23,12 +23,10 @@ Answers: TypeAlias = "list[Answer] | ScoredTriple"
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """What is wanted for every query: how many answers, whether known ones, whether ranks."""
+    """What is wanted for every query: how many answers, only new ones, ranks of whole triples."""
 
     top: int = 10
-    #: leave out known triples
     new_only: bool = False
-    #: rank head and tail of whole triples
     ranks: bool = False
     #: those of ``--top``, ``--new`` and ``--ranks`` that a command was given
     given: tuple[str, ...] = ()

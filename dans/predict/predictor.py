@@ -31,9 +31,8 @@ T = TypeVar("T")
 class Predictor:
     """Link prediction by name with a trained model.
 
-    Queries given together are scored together, within the memory budget. Of equal scores in a list
-    of answers, the smaller id comes first; in the rank of a triple, ties count half, as in
-    evaluation. Known are the triples of all splits; a line labelled false is not known.
+    Of equal scores in a list of answers, the smaller id comes first; in the rank of a triple, ties
+    count half. Known are the triples of all splits; a line labelled false is not known.
 
     Args:
         entities: (n, d) embeddings; their device is the one used.
@@ -117,10 +116,9 @@ class Predictor:
     def relations(
         self, head: str, tail: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
-        """The best answers to the relation query (h, ?, t).
+        """The best answers to the relation query (h, ?, t); scores are those of tail queries.
 
-        Scores of different relations are comparable only as far as training made them so, which it
-        mostly does not. With reciprocal relations, the score is that of the tail query.
+        Scores of different relations are mostly not comparable.
         """
         return self.predict([Query(head, None, tail)], top=top, new_only=new_only)[0]
 
@@ -131,10 +129,8 @@ class Predictor:
         """The ``top`` answers to each query, best first; ``new_only``: no triple of any split.
 
         With reciprocal relations, scores are those of the query's own direction, while
-        probabilities are of the mean of both.
-
-        Raises:
-            FloatingPointError: a score is not finite; the model has diverged.
+        probabilities are of the mean of both. A score that is not finite is a
+        ``FloatingPointError``.
         """
         if top < 1:
             raise InputError(f"top: expected at least 1, got {top}")

@@ -68,9 +68,8 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    """One predicted entity, or relation, of a query."""
+    """One predicted entity, or relation, of a query; ``rank`` is its position, from 1."""
 
-    #: position in the list, from 1
     rank: int
     name: str
     score: float
@@ -82,20 +81,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class ScoredTriple:
-    """A whole triple with its score and, on demand, its filtered ranks."""
+    """A whole triple with its score and, on demand, its filtered ranks, ties counted half."""
 
     head: str
     relation: str
     tail: str
     #: with reciprocal relations, the mean of both directions
     score: float
-    #: that the triple holds; None for a run without calibration
+    #: as in ``Answer``
     probability: float | None
-    #: the splits that hold the triple
     known: tuple[Split, ...]
-    #: filtered rank of the head for (?, r, t), ties counted half
+    #: for (?, r, t)
     head_rank: float | None = None
-    #: filtered rank of the tail for (h, r, ?), ties counted half
+    #: for (h, r, ?)
     tail_rank: float | None = None
 
 

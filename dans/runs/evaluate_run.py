@@ -10,16 +10,8 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
+from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
-from dans.evaluation.classification import (
-    accuracy,
-    auc,
-    both_kinds,
-    brier,
-    classification,
-    nll,
-    thresholds,
-)
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
 from dans.evaluation.reliability import Reliability
@@ -98,19 +90,19 @@ def classify(
     """
     classifier = Classifier(trained.kg, split, budget=budget)
     scores, labels = classifier.scores(trained.model.decoder, trained.entities), classifier.holds
-    content: dict[str, Any] = dict(classification(scores, labels))
+    content: dict[str, Any] = dict(measures.classification(scores, labels))
     plain = Reliability.of(scores.double().sigmoid(), labels)
     content |= {"ece": plain.error, "threshold": "zero"}
     if fitted is None:
         return content
     cuts = torch.tensor(fitted.thresholds, dtype=torch.float64)[classifier.lines[:, 1]]
-    content |= {"accuracy": accuracy(scores, labels, cuts), "threshold": "by relation"}
+    content |= {"accuracy": measures.accuracy(scores, labels, cuts), "threshold": "by relation"}
     for name, calibration in fitted.calibrations.items():
         logits = calibration.logits(scores)
         content[name] = {
-            "auc": auc(logits, labels),
-            "brier": brier(logits, labels),
-            "nll": nll(logits, labels),
+            "auc": measures.auc(logits, labels),
+            "brier": measures.brier(logits, labels),
+            "nll": measures.nll(logits, labels),
             "ece": Reliability.of(calibration.probabilities(scores), labels).error,
         }
     return content
@@ -143,7 +135,7 @@ def fit(
     classifier = Classifier(trained.kg, "valid", budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
-    cuts = thresholds(scores, labels, relations, trained.kg.num_relations)
+    cuts = measures.thresholds(scores, labels, relations, trained.kg.num_relations)
     calibrations = {name: kind.fit(scores, labels) for name, kind in kinds.items()}
     return Fitted(trained.step, trained.digest, tuple(cuts.tolist()), calibrations)
 
@@ -223,4 +215,4 @@ def probabilities(
 
 def has_both(kg: KnowledgeGraph, split: Split) -> bool:
     """Has a split lines labelled true and lines labelled false?"""
-    return both_kinds(kg.lines(split)[1])
+    return measures.both_kinds(kg.lines(split)[1])

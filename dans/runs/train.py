@@ -49,7 +49,6 @@ def configure(
     the options in ``dans.runs.init_from.FREE``.
 
     Args:
-        recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
         made: the folder of a run that resumes; what it took over is read there if the run it was
             initialised from no longer exists.
