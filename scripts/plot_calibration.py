@@ -32,9 +32,7 @@ def main() -> None:
     if len({run.resolve() for run in args.runs}) < len(args.runs):
         raise InputError("RUN_DIR: expected each folder once, got one of them twice")
     told = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
-    found = {
-        name: Calibrated.of(one.probabilities, one.labels, args.bins) for name, one in told.items()
-    }
+    found = {name: Calibrated.of(*pair, args.bins) for name, pair in told.items()}
     beside = args.out.with_suffix(".json")
     beside.write_text(json.dumps({name: one.to_json() for name, one in found.items()}, indent=1))
     print(f"{calibration_picture(args.out, found)}\n{beside}")

@@ -49,6 +49,7 @@ TESTED_BY = {
     "dans.runs.build": "runs/test_train.py",
     "dans.runs.init_from": "runs/test_train.py",
     "dans.analysis.inspection": "runs/test_train.py",
+    "dans.evaluation.competitors": "evaluation/test_evaluator.py",
     "dans.predict.output_formats": "predict/test_answers.py",
     "dans.report.formatting": "report/test_page.py",
     "dans.predict.queries": "predict/test_predictor.py",

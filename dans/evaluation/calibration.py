@@ -6,9 +6,10 @@ Fitted on labelled validation triples and saved in ``calibration.json``. Fitting
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
@@ -21,6 +22,10 @@ C = TypeVar("C", bound="Calibration")
 
 #: The largest gradient at which Newton's method stops, and its steps at most.
 TOLERANCE, STEPS = 1e-10, 1000
+
+NOT_RISING = (
+    "calibration: the model's scores rank true validation triples below false ones, or not at all"
+)
 
 
 class Calibration(ABC):
@@ -40,8 +45,7 @@ class Calibration(ABC):
 
         Raises:
             FloatingPointError: a score is not finite.
-            InputError: a label is neither 0 nor 1, one of them is missing, all scores are equal or
-                false triples score higher, or scikit-learn is missing.
+            InputError: labels or scores tell nothing apart, or scikit-learn is missing.
         """
 
     @abstractmethod
@@ -59,8 +63,7 @@ class Calibration(ABC):
     @classmethod
     def from_json(cls: type[C], data: Mapping[str, Any]) -> C:
         """The calibration that ``to_json`` wrote."""
-        name = cls.__name__.lower()
-        hints: dict[str, Any] = {part.name: part.type for part in fields(cls)}  # type: ignore[arg-type]
+        name, hints = cls.__name__.lower(), get_type_hints(cls)
         for key in data:
             if key not in hints:
                 raise InputError(f"{name}.{key}: unknown; known: {', '.join(hints)}")
@@ -69,11 +72,9 @@ class Calibration(ABC):
 
 @dataclass(frozen=True)
 class Platt(Calibration):
-    """Platt scaling: p = σ(aφ + b), by maximum likelihood of the soft targets.
+    """Platt scaling (Platt 1999): p = σ(aφ + b), by maximum likelihood of the soft targets.
 
     A slope a ≤ 0 is refused, so that the order of triples, and AUC, stay.
-
-    Source: Platt 1999, Probabilistic outputs for support vector machines.
 
     Example:
         >>> Platt(a=2.0, b=-1.0).probabilities(torch.tensor([0.5])).item()
@@ -85,12 +86,9 @@ class Platt(Calibration):
 
     @classmethod
     def fit(cls, scores: Tensor, labels: Tensor) -> "Platt":
-        """Fit a and b to validation triples by Newton's method."""
+        """Fit a and b by Newton's method."""
         x, y = _fittable(scores, labels)
-        try:
-            from sklearn.linear_model import LogisticRegression
-        except ModuleNotFoundError:
-            raise _missing() from None
+        from sklearn.linear_model import LogisticRegression
 
         # A soft target is a true triple with one weight and a false one with another. Scores are
         # standardised: Newton's matrix is near singular if they hardly vary about a large mean.
@@ -103,7 +101,7 @@ class Platt(Calibration):
         ).fit(z.unsqueeze(1).numpy(), true.numpy(), sample_weight=weight.numpy())
         a = float(found.coef_[0, 0] / scale)
         if a <= 0:
-            raise _not_rising()
+            raise InputError(NOT_RISING)
         return cls(a, float(found.intercept_[0] - a * mean))
 
     def logits(self, scores: Tensor) -> Tensor:
@@ -115,15 +113,11 @@ class Platt(Calibration):
 class Isotonic(Calibration):
     """Isotonic regression: the best probabilities that do not fall as the score rises.
 
-    Fitted by least squares of the soft targets, interpolated linearly, and constant beyond the
-    validation scores. It makes ties, which change AUC a little.
+    Fitted by least squares of the soft targets, interpolated linearly between the knots ``scores``,
+    and constant beyond them. It makes ties, which change AUC a little.
 
     Source: Zadrozny and Elkan 2002, Transforming classifier scores into accurate multiclass
     probability estimates.
-
-    Args:
-        scores: the knots, rising.
-        values: the probability at each.
 
     Example:
         >>> Isotonic((0.0, 2.0), (0.2, 0.8)).probabilities(torch.tensor([-9.0, 1.0, 9.0]))
@@ -134,9 +128,7 @@ class Isotonic(Calibration):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Check the knots; lists, as JSON has them, become tuples."""
-        object.__setattr__(self, "scores", tuple(self.scores))
-        object.__setattr__(self, "values", tuple(self.values))
+        """Check the knots."""
         if len(self.scores) != len(self.values) or not self.scores:
             raise InputError("isotonic: expected as many scores as values, and some")
         for key, values in (("scores", self.scores), ("values", self.values)):
@@ -149,15 +141,12 @@ class Isotonic(Calibration):
     def fit(cls, scores: Tensor, labels: Tensor) -> "Isotonic":
         """Fit the knots to validation triples."""
         x, y = _fittable(scores, labels)
-        try:
-            from sklearn.isotonic import IsotonicRegression
-        except ModuleNotFoundError:
-            raise _missing() from None
+        from sklearn.isotonic import IsotonicRegression
 
         found = IsotonicRegression(out_of_bounds="clip").fit(x.numpy(), _soft_targets(y).numpy())
         knots, values = found.X_thresholds_.tolist(), found.y_thresholds_.tolist()
         if values[0] == values[-1]:
-            raise _not_rising()
+            raise InputError(NOT_RISING)
         return cls(tuple(knots), tuple(values))
 
     def logits(self, scores: Tensor) -> Tensor:
@@ -166,8 +155,8 @@ class Isotonic(Calibration):
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Probabilities interpolated between the knots, float64."""
-        table = torch.tensor((self.scores, self.values), dtype=torch.float64, device=scores.device)
-        knots, values = table
+        table = (self.scores, self.values)
+        knots, values = torch.tensor(table, dtype=torch.float64, device=scores.device)
         x = scores.detach().double().clamp(knots[0], knots[-1])
         above = torch.searchsorted(knots, x.contiguous()).clamp(min=min(1, len(knots) - 1))
         below = (above - 1).clamp(min=0)
@@ -183,17 +172,19 @@ CALIBRATIONS: dict[str, type[Calibration]] = {"platt": Platt, "isotonic": Isoton
 class Fitted:
     """The thresholds and calibrations of one checkpoint: ``calibration.json``.
 
-    Args:
-        step: of the checkpoint.
-        digest: of its triples and weights.
-        thresholds: the score from which on a triple is classified as true, by relation.
-        calibrations: by name; empty if none could be fitted.
+    ``digest``: of triples and weights. ``thresholds``: the score from which on a triple is
+    classified as true, by relation. ``calibrations``: by name; empty if none could be fitted.
     """
 
     step: int
     digest: str
     thresholds: tuple[float, ...]
     calibrations: Mapping[str, Calibration]
+
+    def probabilities(self, scores: Tensor) -> dict[str, Tensor]:
+        """Probabilities of (f,) scores by calibration, ``uncalibrated`` first, float64."""
+        found = {"uncalibrated": scores.double().sigmoid()}
+        return found | {name: c.probabilities(scores) for name, c in self.calibrations.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for ``json.dump``; infinite thresholds are strings."""
@@ -202,23 +193,18 @@ class Fitted:
         return {"step": self.step, "digest": self.digest, "thresholds": cuts, **parts}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, step: int, digest: str) -> "Fitted":
-        """What ``to_json`` wrote, if it was fitted on the checkpoint of this step and digest."""
-        own = field(data, "step", int, ""), field(data, "digest", str, "")
+    def from_json(cls, data: Mapping[str, Any]) -> "Fitted":
+        """What ``to_json`` wrote."""
         cuts = [
             float(cut) if cut in ("inf", "-inf") else convert(cut, float, path=f"thresholds.{i}")
             for i, cut in enumerate(field(data, "thresholds", list, ""))
         ]
-        if own != (step, digest):
-            raise InputError(
-                f"calibration: fitted on another checkpoint, of step {own[0]}; fit it anew "
-                f"for step {step}, by scripts/evaluate.py"
-            )
         parts = {
             name: kind.from_json(field(data, name, dict, ""))
             for name, kind in CALIBRATIONS.items()
             if name in data
         }
+        step, digest = field(data, "step", int, ""), field(data, "digest", str, "")
         return cls(step, digest, tuple(cuts), parts)
 
 
@@ -232,6 +218,9 @@ def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError("calibration: true and false validation triples are both needed")
     if x.min() == x.max():
         raise InputError(f"calibration: all scores are {x[0]:g}; they tell nothing apart")
+    if find_spec("sklearn") is None:
+        install = "pip install 'dans[calibration]'"
+        raise InputError(f"calibration: scikit-learn is missing; install it with: {install}")
     return x, y.bool()
 
 
@@ -239,13 +228,3 @@ def _soft_targets(labels: Tensor) -> Tensor:
     """(f,) float64: t⁺ for true triples, t⁻ for false ones."""
     true, false = labels.sum().double(), (~labels).sum().double()
     return torch.where(labels, (true + 1) / (true + 2), 1 / (false + 2))
-
-
-def _not_rising() -> InputError:
-    below = "rank true validation triples below false ones, or not at all"
-    return InputError(f"calibration: the model's scores {below}")
-
-
-def _missing() -> InputError:
-    install = "pip install 'dans[calibration]'"
-    return InputError(f"calibration: scikit-learn is missing; install it with: {install}")

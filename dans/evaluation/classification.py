@@ -1,9 +1,9 @@
 """Triple classification: AUC, average precision, Brier score, NLL, accuracy, thresholds.
 
-For labelled triples only: most data sets have no false ones, and numbers from sampled negatives
-measure the sampling. All functions take ``scores``, (f,) logits, larger is truer, and ``labels``,
-(f,) bool, or 0 and 1. They raise ``FloatingPointError`` if a score is NaN, and ``InputError`` if a
-label is neither 0 nor 1 or there are none; AUC and average precision also if all labels are equal.
+For labelled triples only: numbers from sampled negatives measure the sampling. All functions take
+``scores``, (f,) logits, larger is truer, and ``labels``, (f,) bool, or 0 and 1. They raise
+``FloatingPointError`` if a score is NaN, and ``InputError`` if a label is neither 0 nor 1 or there
+are none; AUC and average precision also if all labels are equal.
 """
 
 import torch
@@ -34,9 +34,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> float:
 
 
 def brier(scores: Tensor, labels: Tensor) -> float:
-    """The mean squared error of the probabilities: mean (σ(φ) − y)².
-
-    Source: Brier 1950, Verification of forecasts expressed in terms of probability.
+    """The mean squared error of the probabilities: mean (σ(φ) − y)² (Brier 1950).
 
     Example:
         >>> brier(torch.zeros(2), torch.tensor([True, False]))
@@ -64,9 +62,7 @@ def accuracy(scores: Tensor, labels: Tensor, threshold: Tensor | float = 0.0) ->
 
 
 def best_threshold(scores: Tensor, labels: Tensor) -> float:
-    """The lowest threshold of highest accuracy, midway between two scores.
-
-    −∞ or +∞ if classifying all triples alike is best.
+    """The lowest threshold of highest accuracy, midway between two scores, or ±∞.
 
     Example:
         >>> best_threshold(torch.tensor([3., 1., 2.]), torch.tensor([True, False, True]))

@@ -49,13 +49,11 @@ class Classifier:
     """
 
     def __init__(self, kg: KnowledgeGraph, split: Split, *, budget: Budget | None = None) -> None:
-        lines, holds = kg.lines(split)
-        if not both_kinds(holds):
-            raise InputError(
-                f"{kg.name}: {split}: lines labelled true and lines labelled false are needed"
-            )
         self.split, self.budget = split, budget
-        self.lines, self.holds = lines, holds
+        self.lines, self.holds = kg.lines(split)
+        if not both_kinds(self.holds):
+            kinds = "lines labelled true and lines labelled false"
+            raise InputError(f"{kg.name}: {split}: {kinds} are needed")
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> ClassificationReport:
         """The metrics of the split, given a decoder and (n, d) entity embeddings."""
@@ -77,18 +75,16 @@ def logits(
     on the budget, except those of RESCAL and TuckER by rounding, because triples share products.
     The work is done on the device of the entities; ``budget`` None: a quarter of what is free.
     """
-    lines = triples.to(entities.device)
-    most = max(1, NUMBERS // entities.shape[1])
-    size = entities.element_size()
+    lines, width, size = triples.to(entities.device), entities.shape[1], entities.element_size()
+    most = max(1, NUMBERS // width)
+    fixed = 2 * query_cost(decoder, most) * size
     budget = budget or Budget(device=entities.device)
+
+    def work(part: slice) -> Tensor:
+        return _scores(decoder, entities, lines[part])
+
     with eval_mode(decoder):
-        parts = budget.chunks(
-            len(lines),
-            (3 * entities.shape[1] + 8) * size,
-            lambda part: _scores(decoder, entities, lines[part]),
-            most=most,
-            fixed=2 * query_cost(decoder, most) * size,
-        )
+        parts = budget.chunks(len(lines), (3 * width + 8) * size, work, most=most, fixed=fixed)
         return torch.cat([entities.new_empty(0), *parts]).cpu()
 
 

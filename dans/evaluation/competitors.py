@@ -1,7 +1,7 @@
 """The distinct queries of a split, and the filtered competitors of their answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,15 +23,10 @@ class Queries:
     In that order the queries with a j-th answer are the first rows of any block, so that one
     comparison serves them all and no row of scores is copied.
 
-    Args:
-        anchors: (q,) the given entity of each query.
-        relations: (q,) its relation.
-        answers: (f,) the right answer of each triple; triples are sorted by query.
-        triples: (f,) the row of the split of each triple.
-        starts: (q + 1,) where the triples of each query start, on the CPU.
-        known: (p,) known answers, sorted by query.
-        known_starts: (q + 1,) where those of each query start, on the CPU.
-        candidates: (f,) number of candidates: all entities but the other known answers.
+    ``anchors`` and ``relations``, (q,), are the queries. ``triples``, (f,), are rows of the split
+    sorted by query, ``answers`` their right answers, and ``candidates`` the numbers of entities
+    that are no other known answers. ``known``, (p,), are the known answers, sorted by query. Those
+    of query i start at ``starts[i]`` and ``known_starts[i]``; both have q + 1 places, on the CPU.
     """
 
     anchors: Tensor
@@ -54,7 +49,7 @@ class Queries:
     ) -> "Queries":
         """Group the triples of a split, (f,) each, by query.
 
-        ``known``: from (q,) anchors and (q,) relations to all known answers, as rows and entities.
+        ``known``: from (q,) anchors and relations to all known answers, as rows and entities.
         """
         groups = Groups.of(anchors * (relations.max() + 1) + relations)
         order = groups.counts.argsort(descending=True, stable=True)
@@ -83,8 +78,7 @@ class Queries:
     def to(self, device: torch.device) -> "Queries":
         """The same on a device; ``starts`` and ``known_starts`` stay on the CPU."""
         moved = ("anchors", "relations", "answers", "triples", "known", "candidates")
-        tensors = {name: getattr(self, name).to(device) for name in moved}
-        return Queries(**tensors, starts=self.starts, known_starts=self.known_starts)
+        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
 
 
 def _starts(counts: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
-from typing import Literal, TypedDict
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
@@ -37,30 +37,18 @@ TILE, TILE_ELSEWHERE = 2**18, 2**22
 FEW, MANY = 16, 1024
 
 
-class Protocol(TypedDict):
-    """How a split was ranked: reports are comparable only if these agree."""
-
-    filter: list[str]
-    ties: str
-    unseen_entities: str
-
-
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The metrics of the filtered ranking of one split.
+    """The metrics of the filtered ranking of one split, by name.
 
-    Args:
-        split: the triples that were ranked.
-        protocol: filter, ties, and triples with unseen entities.
-        both: metrics by name, over head and tail queries.
-        heads: the same over head queries (?, r, t).
-        tails: the same over tail queries (h, r, ?).
-        tie_rate: share of queries whose right answer ties with a competitor. Above 0.01, look for a
-            constant encoder or saturated scores.
+    ``protocol``: filter, ties, and triples with unseen entities; reports are comparable only if it
+    agrees. ``heads``: over queries (?, r, t); ``tails``: over (h, r, ?). ``tie_rate``: share of
+    queries whose right answer ties with a competitor; above 0.01, look for a constant encoder or
+    saturated scores.
     """
 
     split: str
-    protocol: Protocol
+    protocol: dict[str, Any]
     both: dict[str, float]
     heads: dict[str, float]
     tails: dict[str, float]
@@ -89,22 +77,20 @@ class EvaluationReport:
 
     def table(self) -> list[str]:
         """The lines of a table: a row per side, a column per metric."""
-        cells = [[self.split, *self.both]] + [
-            [side, *(str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())]
-            for side, numbers in self.metrics().items()
-        ]
-        return ["".join([f"{side:<6}", *(f"{cell:>11}" for cell in row)]) for side, *row in cells]
+        lines = [f"{self.split:<6}" + "".join(f"{name:>11}" for name in self.both)]
+        for side, numbers in self.metrics().items():
+            cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
+            lines.append(f"{side:<6}" + "".join(f"{cell:>11}" for cell in cells))
+        return lines
 
 
 @dataclass(frozen=True)
 class Ranks:
     """The rank of every triple's head and tail; column 0 is (?, r, t), column 1 is (h, r, ?).
 
-    Args:
-        triples: (f, 3) the ranked triples, in the order of the split.
-        optimistic: (f, 2) int64 ranks, the right answer before its ties.
-        pessimistic: (f, 2) int64 ranks, the right answer after its ties.
-        candidates: (f, 2) int64 competitors and the right answer.
+    ``triples``: (f, 3), in the order of the split. ``optimistic`` and ``pessimistic``: (f, 2) int64
+    ranks, the right answer before and after its ties. ``candidates``: (f, 2) int64 competitors and
+    the right answer.
     """
 
     triples: Tensor
@@ -121,18 +107,14 @@ class Ranks:
 class Evaluator:
     """Ranks the head and the tail of every triple of a split, filtered by all three splits.
 
-    Equal queries are scored once, and the scores of one block of queries exist at a time. The
-    budget covers scores, tiles, queries and comparisons; not the triples and their filter, the
-    model, the entity embeddings and the ranks.
+    Equal queries are scored once, and the scores of one block of queries exist at a time.
 
     Args:
-        kg: the graph; its three splits filter.
-        split: the triples to rank.
         ks: the k of Hits@k.
         unseen: ``"rank"`` all triples, or ``"drop"`` those with an entity that is in no training
             triple. Such an entity is a candidate either way.
-        budget: memory for ranking; None: a quarter of what is free at each ranking. Ranks do not
-            depend on it.
+        budget: memory for scores, tiles, queries and comparisons; None: a quarter of what is free
+            at each ranking. Ranks do not depend on it.
     """
 
     def __init__(
@@ -144,8 +126,7 @@ class Evaluator:
         unseen: Unseen = "rank",
         budget: Budget | None = None,
     ) -> None:
-        if unseen not in ("rank", "drop"):
-            raise InputError(f"unseen: expected 'rank' or 'drop', got {unseen!r}")
+        one_of("unseen", unseen, get_args(Unseen))
         if not ks or min(ks) < 1:
             raise InputError(f"ks: expected positive ranks, got {list(ks)}")
         triples = kg.split(split)
@@ -162,16 +143,12 @@ class Evaluator:
         self._tails = Queries.of(heads, relations, tails, known.tails, n)
 
     def __call__(self, decoder: Decoder, entities: Tensor) -> EvaluationReport:
-        """Rank the split without dropout, on the device of the (n, d) entities; its metrics.
-
-        Raises:
-            FloatingPointError: a score is NaN.
-        """
+        """The metrics of ``ranks``; a NaN among the scores is a ``FloatingPointError``."""
         return self.report(self.ranks(decoder, entities))
 
     @torch.no_grad()
     def ranks(self, decoder: Decoder, entities: Tensor) -> Ranks:
-        """The rank of every triple's head and tail, for paired tests and reports by relation."""
+        """Rank the split without dropout, on the device of the (n, d) entities."""
         n = self.kg.num_entities
         if len(entities) != n:
             raise ValueError(f"entities: expected {n} rows, got {len(entities)}")
@@ -186,13 +163,10 @@ class Evaluator:
     def report(self, ranks: Ranks) -> EvaluationReport:
         """The metrics of ranks, all of ``ranks`` or some of their rows."""
         realistic, candidates = ranks.realistic, ranks.candidates
+        unseen = {"rank": "ranked", "drop": "dropped"}[self.unseen]
         return EvaluationReport(
             split=self.split,
-            protocol={
-                "filter": list(SPLITS),
-                "ties": "realistic",
-                "unseen_entities": {"rank": "ranked", "drop": "dropped"}[self.unseen],
-            },
+            protocol={"filter": list(SPLITS), "ties": "realistic", "unseen_entities": unseen},
             both=metrics(realistic.flatten(), candidates.flatten(), ks=self.ks),
             heads=metrics(realistic[:, 0], candidates[:, 0], ks=self.ks),
             tails=metrics(realistic[:, 1], candidates[:, 1], ks=self.ks),
@@ -206,10 +180,7 @@ class Evaluator:
         decoder: Decoder,
         entities: Tensor,
     ) -> Tensor:
-        """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f).
-
-        ``embed``: from anchors' embeddings and relation ids to query embeddings.
-        """
+        """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f)."""
         q, n, size = len(queries.anchors), len(entities), entities.element_size()
         # Blocks and tiles of nearly one size: small remainders would be rounded differently.
         most = min(max(MAX_BYTES // (n * size), FEW), MANY)
@@ -244,11 +215,9 @@ class Evaluator:
         wrong = scores.isnan().nonzero()
         if len(wrong):
             row, entity = wrong[0].tolist()
-            relation = self.kg.relations[int(relations[row])]
-            raise FloatingPointError(
-                f"relation {relation!r}: the score of entity {self.kg.entities[left + entity]!r} "
-                f"is NaN; the model has diverged and has no rank"
-            )
+            relation, name = self.kg.relations[int(relations[row])], self.kg.entities[left + entity]
+            where = f"relation {relation!r}: the score of entity {name!r}"
+            raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
 
 
 def score_all(
@@ -260,21 +229,15 @@ def score_all(
     wide: int | None = None,
     check: Callable[[Tensor, int], None] | None = None,
 ) -> Tensor:
-    """Scores of all entities, in tiles such that equal entities get equal scores.
+    """Scores of (n, d) entities for (q, d) queries, (p, n), stored entity by entity.
 
-    Products of few rows or columns are rounded differently: tiles have at least ``FEW`` queries,
-    and nearly one width.
+    Products of few rows or columns are rounded differently: so that equal entities get equal
+    scores, tiles have at least ``FEW`` queries, and nearly one width.
 
     Args:
-        decoder: scores (q, d) queries against (n, d) entities.
-        queries: (q, d).
-        entities: (n, d).
         part: the queries whose scores are kept, p of them.
         wide: entities of a tile; None: by the number of queries.
         check: called with the kept scores of each tile, (p, ·), and its first entity.
-
-    Returns:
-        (p, n), stored entity by entity.
     """
     if len(queries) < FEW:
         part = slice(*part.indices(len(queries)))

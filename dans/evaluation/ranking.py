@@ -17,15 +17,12 @@ def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = No
     This is the expected rank under random order (Sun et al. 2020, arXiv:1911.03903).
 
     Args:
-        scores: (b, n) floats, larger is truer.
+        scores: (b, n) floats, larger is truer; NaN is a ``FloatingPointError``.
         truth: (b,) the column of the right answer.
         known: rows and columns of other known answers, (p,) each, which are no competitors.
 
     Returns:
         (b,) float64.
-
-    Raises:
-        FloatingPointError: a score is NaN. A diverged model has no rank.
 
     Example:
         >>> scores = torch.tensor([[.9, .5, .5, .1]])
@@ -51,12 +48,8 @@ def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:
 
     1 + the first is the optimistic rank, 1 + the second the pessimistic, their mean the realistic.
 
-    Args:
-        scores: (p, n); NaN for what is no competitor, the right answer included.
-        gold: (p,) scores of the right answers.
-
-    Returns:
-        (2, p) int64.
+    Returns (2, p) int64. ``scores``, (p, n), are NaN for what is no competitor, the right answer
+    included; ``gold``, (p,), are the scores of the right answers.
     """
     by_entity = 0 < scores.stride(0) < scores.stride(1)
     lines, bar = (scores.T, gold) if by_entity else (scores, gold.unsqueeze(1))
@@ -85,13 +78,9 @@ def metrics(
         mrr = mean 1/ρ,  hits@k = mean [ρ ≤ k],  ndcg@5 = mean [ρ ≤ 5] / log2(1 + ρ),
         amri = 1 − 2 Σ(ρ − 1) / Σ(c − 1)
 
-    ``amri`` is 1 for a perfect model and 0 in expectation for a random one, whatever the number of
-    candidates (Berrendorf et al. 2020, arXiv:2002.06914); it is 0 if no query has a competitor.
-
-    Args:
-        ranks: (q,) one per query, from 1.
-        candidates: (q,) the competitors of each query and the right answer.
-        ks: the k of Hits@k.
+    ``ranks``, (q,), from 1; ``candidates``, (q,), the competitors and the right answer. ``amri`` is
+    1 for a perfect model and 0 in expectation for a random one (Berrendorf et al. 2020,
+    arXiv:2002.06914); it is 0 if no query has a competitor.
 
     Example:
         >>> numbers = metrics(torch.tensor([1., 2.5, 4.]), torch.tensor([5, 5, 5]))

@@ -19,10 +19,7 @@ POINTS, CHUNK = 501, 32
 class Reliability:
     """A reliability diagram: triples in bins of equal width by their probability.
 
-    Args:
-        counts: triples in each bin.
-        probability: their mean probability; None in an empty bin.
-        true: the share of true ones; None in an empty bin.
+    ``probability``: the mean in each bin; ``true``: the share of true triples; None if it is empty.
     """
 
     counts: list[int]
@@ -52,7 +49,11 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: Σ_bins share · |mean probability − share true|."""
+        """The expected calibration error (ECE): Σ_bins share · |mean probability − share true|.
+
+        Source: Naeini et al. 2015, Obtaining well calibrated probabilities using Bayesian binning;
+        of the probability of being true, as in Guo et al. 2017.
+        """
         gaps = (
             n * abs(p - q)
             for n, p, q in zip(self.counts, self.probability, self.true, strict=True)
@@ -61,23 +62,12 @@ class Reliability:
         return sum(gaps) / sum(self.counts)
 
 
-def expected_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> float:
-    """The expected calibration error (ECE) of (f,) probabilities, by bins of equal width.
-
-    Source: Naeini et al. 2015, Obtaining well calibrated probabilities using Bayesian binning; of
-    the probability of being true, as in Guo et al. 2017.
-    """
-    return Reliability.of(probabilities, labels, bins).error
-
-
 @dataclass(frozen=True)
 class Density:
-    """The density of probabilities over [0, 1]: a histogram and a kernel density estimate.
+    """The density of probabilities over [0, 1].
 
-    Args:
-        histogram: density in each of ``HISTOGRAM_BINS`` bins of equal width.
-        curve: estimated density at ``POINTS`` points from 0 to 1.
-        bandwidth: of the estimate.
+    ``histogram``: in each of ``HISTOGRAM_BINS`` bins of equal width. ``curve``: estimated by
+    kernels of width ``bandwidth`` at ``POINTS`` points from 0 to 1.
     """
 
     histogram: list[float]
@@ -90,10 +80,8 @@ class Density:
 
             f(x) = mean_i [K(x − p_i) + K(x + p_i) + K(2 − x − p_i)],  K of width s f^(−1/5)
 
-        The bandwidth is Scott's, or the distance of two points where that is more, so that a spike
-        falls between no two points.
-
-        Source: Scott 1992, Multivariate density estimation; Silverman 1986, §2.10.
+        The width is Scott's (1992), or the distance of two points where that is more, so that no
+        spike falls between them; reflection: Silverman 1986, §2.10.
         """
         p = probabilities.double()
         if not len(p):
@@ -112,11 +100,9 @@ class Density:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Reliability and density of one run's probabilities.
+    """Reliability of one run's probabilities by calibration, ``uncalibrated`` first.
 
-    Args:
-        reliability: by calibration, ``uncalibrated`` first.
-        density: of the uncalibrated probabilities, of ``all``, of ``true`` and of ``false`` lines.
+    ``density``: of the uncalibrated ones, of ``all``, of ``true`` and of ``false`` lines.
     """
 
     reliability: dict[str, Reliability]

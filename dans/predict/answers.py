@@ -26,27 +26,21 @@ def single(
             if name is not None:
                 raise InputError(f"--{part}: not together with --file, whose lines ask")
         return None
-    try:
-        return Query(head, relation, tail)
-    except InputError:
-        raise InputError(
-            "expected two of --head, --relation and --tail, or all three, or --file"
-        ) from None
+    if [head, relation, tail].count(None) > 1:
+        raise InputError("expected two of --head, --relation and --tail, or all three, or --file")
+    return Query(head, relation, tail)
 
 
 def read_queries(path: Path, predictor: Predictor) -> list[Query]:
     """The queries of a file, plain or ``.gz``, all names checked; empty lines are skipped."""
-    found = [
-        _parse_known(line, predictor, where=f"{path}:{number}")
-        for number, line in lines(path)
-        if line.strip()
-    ]
+    numbered = ((f"{path}:{number}", line) for number, line in lines(path) if line.strip())
+    found = [_parse_known(line, predictor, where) for where, line in numbered]
     if not found:
         raise InputError(f"{path}: no query in it; {SYNTAX}")
     return found
 
 
-def _parse_known(line: str, predictor: Predictor, *, where: str) -> Query:
+def _parse_known(line: str, predictor: Predictor, where: str) -> Query:
     kg = predictor.kg
     try:
         query = parse(line)
@@ -108,7 +102,7 @@ def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str
             line = line.removeprefix("\ufeff")
             if not line.strip():
                 continue
-            query = _parse_known(line, output.predictor, where=f"standard input:{number}")
+            query = _parse_known(line, output.predictor, f"standard input:{number}")
             targets.add(query.target)
             text = output.text(query, predict(output.predictor, [query], output.options)[0])
         except InputError as error:

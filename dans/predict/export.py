@@ -23,12 +23,9 @@ from dans.training.files import sync
 class Embeddings:
     """Tables of embeddings, and the names of their rows.
 
-    Args:
-        tables: floats on the CPU, as the decoder takes them: ``entities``, (n, d), ``relations``,
-            (m, d_r), and with reciprocal relations ``inverse_relations``. The decoder's class says
-            how it lays out a row, such as real before imaginary parts.
-        names: of the rows of each table.
-        about: run, checkpoint, data set and model they come from.
+    ``tables`` are floats on the CPU, as the decoder takes them, and its class describes the layout
+    of a row: ``entities``, (n, d), ``relations``, (m, d_r), and with reciprocal relations
+    ``inverse_relations``. ``about``: run, checkpoint, data set and model they come from.
     """
 
     tables: Mapping[str, Tensor]
@@ -46,32 +43,18 @@ class Embeddings:
         tables = dict(zip(("relations", "inverse_relations"), relations, strict=False))
         names = {"entities": kg.entities.names, **dict.fromkeys(tables, kg.relations.names)}
         tables = {"entities": trained.entities, **tables}
-        return cls(
-            {name: table.detach().cpu() for name, table in tables.items()},
-            names,
-            {
-                "run": str(where),
-                "checkpoint": which,
-                "step": str(trained.step),
-                "data": kg.name,
-                "digest": kg.digest,
-                "encoder": config.encoder.name,
-                "decoder": config.decoder.name,
-            },
-        )
+        about = {"run": str(where), "checkpoint": which, "step": str(trained.step)}
+        about |= {"data": kg.name, "digest": kg.digest}
+        about |= {"encoder": config.encoder.name, "decoder": config.decoder.name}
+        return cls({name: table.detach().cpu() for name, table in tables.items()}, names, about)
 
 
 def export(
     where: Path, out: Path, *, formats: Sequence[str] = ("npy",), which: Which = "best"
 ) -> list[Path]:
-    """Write the embeddings of a trained run into a new folder, whole or not at all.
+    """Write the embeddings of a trained run into a new or empty folder, whole or not at all.
 
-    Args:
-        out: a folder that is empty or does not exist.
-        formats: names in ``FORMATS``.
-
-    Returns:
-        The files written.
+    ``formats``: names in ``FORMATS``. Returns the files written.
     """
     writers = [choose(FORMATS, name, where="format") for name in dict.fromkeys(formats)]
     out = Path(os.path.abspath(out))
@@ -109,20 +92,15 @@ def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
 
 
 def write_projector(folder: Path, embeddings: Embeddings) -> None:
-    """Write the tab-separated files of each table that ``tensorboard --logdir`` opens.
-
-    A name is on one line there: what does not print is escaped, as by ``dans.errors.visible``.
-    """
+    """Write the tab-separated files that ``tensorboard --logdir`` opens, each name on one line."""
     config = []
     for name, table in embeddings.tables.items():
         with (folder / f"{name}.tsv").open("w", encoding="utf-8") as file:
             np.savetxt(file, table.numpy(), fmt="%.9g", delimiter="\t")
         lines = "".join(f"{visible(row)}\n" for row in embeddings.names[name])
         (folder / f"{name}.names.tsv").write_text(lines, "utf-8")
-        config.append(
-            f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{name}.tsv"\n'
-            f'  metadata_path: "{name}.names.tsv"\n}}\n'
-        )
+        paths = f'tensor_path: "{name}.tsv" metadata_path: "{name}.names.tsv"'
+        config.append(f'embeddings {{ tensor_name: "{name}" {paths} }}\n')
     (folder / "projector_config.pbtxt").write_text("".join(config), "utf-8")
 
 

@@ -23,12 +23,10 @@ Answers: TypeAlias = "list[Answer] | ScoredTriple"
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """What is wanted for every query: how many answers, whether known ones, whether ranks."""
+    """What is wanted for every query: how many answers, only new ones, ranks of whole triples."""
 
     top: int = 10
-    #: leave out known triples
     new_only: bool = False
-    #: rank head and tail of whole triples
     ranks: bool = False
     #: those of ``--top``, ``--new`` and ``--ranks`` that a command was given
     given: tuple[str, ...] = ()
@@ -99,7 +97,7 @@ class Table(OutputFormat):
         short = Query(*(name and _cut(name) for name in query.parts))
         title = f"\n{visible(str(short))}\n"
         if isinstance(answers, ScoredTriple):
-            return title + "".join(f"  {name:<12} {value}\n" for name, value in _lines(answers))
+            return title + "".join(f"  {name:<12} {value}\n" for name, value in _numbers(answers))
         if not answers:
             return f"{title}  no answer that is not known\n"
         calibrated = self.predictor.calibration is not None
@@ -129,9 +127,7 @@ class JsonLines(OutputFormat):
 class Csv(OutputFormat):
     """One row for each answer, as RFC 4180 has it: a header, CRLF, quotes where they are needed.
 
-    Cells are written as they are: a name that begins with ``=``, ``+``, ``-`` or ``@`` is a formula
-    to some spreadsheets, and would be another name with anything put before it. So import columns
-    as text there.
+    Cells are written as they are: import them as text where ``=`` or ``@`` begins a formula.
     """
 
     COLUMNS = ("target", *PARTS, "rank", "score", "probability", "known", "head_rank", "tail_rank")
@@ -144,15 +140,11 @@ class Csv(OutputFormat):
         """A triple a row, the missing part filled in."""
         if isinstance(answers, ScoredTriple):
             return self._row(asdict(answers) | {"known": " ".join(answers.known)})
-        return "".join(
-            self._row(
-                asdict(query)
-                | asdict(answer)
-                | {str(query.target): answer.name, "target": query.target}
-                | {"known": " ".join(answer.known)}
-            )
-            for answer in answers
-        )
+        target, rows = str(query.target), []
+        for answer in answers:
+            filled = {**asdict(query), target: answer.name, "target": target}
+            rows.append(self._row(asdict(answer) | filled | {"known": " ".join(answer.known)}))
+        return "".join(rows)
 
     def _row(self, content: dict[str, object]) -> str:
         file = io.StringIO(newline="")
@@ -168,7 +160,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
-def _lines(triple: ScoredTriple) -> Iterator[tuple[str, str]]:
+def _numbers(triple: ScoredTriple) -> Iterator[tuple[str, str]]:
     """The numbers of a triple by name, as a table shows them."""
     yield "score", f"{triple.score:.4f}"
     if triple.probability is not None:

@@ -1,6 +1,5 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
@@ -22,11 +21,9 @@ from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
-from dans.runs.evaluate_run import budget_of, has_both, kept_or_fitted
-from dans.runs.train import Trained, load
+from dans.runs.evaluate_run import budget_of, fitted_of
+from dans.runs.train import load
 from dans.training.checkpoint_store import Which
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,13 +31,10 @@ T = TypeVar("T")
 class Predictor:
     """Link prediction by name with a trained model.
 
-    Queries given together are scored together, within the memory budget. Of equal scores in a list
-    of answers, the smaller id comes first; in the rank of a triple, ties count half, as in
-    evaluation. Known are the triples of all splits; a line labelled false is not known.
+    Of equal scores in a list of answers, the smaller id comes first; in the rank of a triple, ties
+    count half. Known are the triples of all splits; a line labelled false is not known.
 
     Args:
-        kg: the triples and their names.
-        decoder: the scoring function.
         entities: (n, d) embeddings; their device is the one used.
         calibration: from scores to probabilities.
         budget: memory that scores may take; None: a quarter of what is free.
@@ -88,21 +82,21 @@ class Predictor:
     ) -> "Predictor":
         """Load a trained run from its folder.
 
-        Args:
-            method: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
-                fitted now where validation lines are labelled.
-            memory_budget: as ``train.memory_budget``; empty: as in training.
+        ``method``: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
+        fitted now where validation lines are labelled. ``memory_budget``: empty for that of
+        training.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = load(Path(where), which=which)
-        config = trained.config
+        config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
+        fitted = fitted_of(Path(where), trained, which, budget)
         return cls(
             trained.kg,
             trained.model.decoder,
             trained.entities,
-            calibration=_calibration(Path(where), trained, which, method),
-            budget=budget_of(Path(where), trained, memory_budget),
+            calibration=fitted.calibrations.get(method) if fitted else None,
+            budget=budget,
             about=f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
             f"{which} checkpoint, step {trained.step}",
         )
@@ -122,10 +116,9 @@ class Predictor:
     def relations(
         self, head: str, tail: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
-        """The best answers to the relation query (h, ?, t).
+        """The best answers to the relation query (h, ?, t); scores are those of tail queries.
 
-        Scores of different relations are comparable only as far as training made them so, which it
-        mostly does not. With reciprocal relations, the score is that of the tail query.
+        Scores of different relations are mostly not comparable.
         """
         return self.predict([Query(head, None, tail)], top=top, new_only=new_only)[0]
 
@@ -133,22 +126,16 @@ class Predictor:
     def predict(
         self, queries: Sequence[Query], *, top: int = 10, new_only: bool = False
     ) -> list[list[Answer]]:
-        """The ``top`` answers to each query, best first.
+        """The ``top`` answers to each query, best first; ``new_only``: no triple of any split.
 
         With reciprocal relations, scores are those of the query's own direction, while
-        probabilities are of the mean of both.
-
-        Args:
-            queries: each with one part missing.
-            new_only: leave out the triples of all splits.
-
-        Raises:
-            FloatingPointError: a score is not finite; the model has diverged.
+        probabilities are of the mean of both. A score that is not finite is a
+        ``FloatingPointError``.
         """
         if top < 1:
             raise InputError(f"top: expected at least 1, got {top}")
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
-        if any(query.target is None for query in queries):
+        if (ids >= 0).all(1).any():
             raise InputError("queries: nothing is asked of a whole triple; score it instead")
         found: list[list[Answer]] = [[] for _ in queries]
         for column in range(3):
@@ -172,7 +159,7 @@ class Predictor:
             for triple, head, tail in zip(self._scored(ids), *ranks, strict=True)
         ]
 
-    def ids(self, query: Query) -> tuple[int, int, int]:
+    def ids(self, query: Query) -> list[int]:
         """Head, relation and tail as ids, −1 for the missing part."""
         ids = []
         for column, (part, name) in enumerate(zip(PARTS, query.parts, strict=True)):
@@ -180,8 +167,7 @@ class Predictor:
                 ids.append(-1 if name is None else self._names(column).index(name))
             except InputError as error:
                 raise InputError(f"{part}: {error}") from None
-        head, relation, tail = ids
-        return head, relation, tail
+        return ids
 
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities
@@ -281,11 +267,11 @@ class Predictor:
             if column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
             elif column == 2:
-                queries = decoder.tail_queries(entities[heads], relations)
-                scores = score_all(decoder, queries, entities)
+                tail_queries = decoder.tail_queries(entities[heads], relations)
+                scores = score_all(decoder, tail_queries, entities)
             else:
-                queries = decoder.head_queries(relations, entities[tails])
-                scores = score_all(decoder, queries, entities)
+                head_queries = decoder.head_queries(relations, entities[tails])
+                scores = score_all(decoder, head_queries, entities)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
             row, candidate = (~finite).nonzero()[0].tolist()
@@ -325,14 +311,3 @@ def _top(scores: Tensor, top: int) -> tuple[Tensor, Tensor]:
     columns, _ = columns.sort(1)
     values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
     return values, columns.gather(1, order)
-
-
-def _calibration(where: Path, trained: Trained, which: Which, method: str) -> Calibration | None:
-    """The calibration of a run; None where it has none."""
-    if not has_both(trained.kg, "valid"):
-        return None
-    try:
-        return kept_or_fitted(where, trained, which).calibrations[method]
-    except InputError as error:
-        log.warning("%s: %s; answers come without probabilities", where, error)
-        return None

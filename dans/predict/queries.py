@@ -41,12 +41,9 @@ class Query:
         for part, name in zip(PARTS, self.parts, strict=True):
             if name is not None and not isinstance(name, str):
                 raise InputError(f"{part}: expected a name, got {shown(name)}")
-        missing = [part for part, name in zip(PARTS, self.parts, strict=True) if name is None]
-        if len(missing) > 1:
-            open_parts = " and ".join(missing)
-            raise InputError(
-                f"expected head, relation and tail, or two of them; {open_parts} are left open"
-            )
+        if len(self.missing) > 1:
+            left = f"{' and '.join(self.missing)} are left open"
+            raise InputError(f"expected head, relation and tail, or two of them; {left}")
 
     @property
     def parts(self) -> tuple[str | None, str | None, str | None]:
@@ -54,9 +51,14 @@ class Query:
         return self.head, self.relation, self.tail
 
     @property
+    def missing(self) -> list[Part]:
+        """The parts that are None."""
+        return [part for part, name in zip(PARTS, self.parts, strict=True) if name is None]
+
+    @property
     def target(self) -> Part | None:
         """The missing part; None for a whole triple."""
-        return next((p for p, name in zip(PARTS, self.parts, strict=True) if name is None), None)
+        return self.missing[0] if self.missing else None
 
     def __str__(self) -> str:
         """As a triple; a name that is ``?`` stands in quotes."""
@@ -66,9 +68,8 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    """One predicted entity, or relation, of a query."""
+    """One predicted entity, or relation, of a query; ``rank`` is its position, from 1."""
 
-    #: position in the list, from 1
     rank: int
     name: str
     score: float
@@ -80,20 +81,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class ScoredTriple:
-    """A whole triple with its score and, on demand, its filtered ranks."""
+    """A whole triple with its score and, on demand, its filtered ranks, ties counted half."""
 
     head: str
     relation: str
     tail: str
     #: with reciprocal relations, the mean of both directions
     score: float
-    #: that the triple holds; None for a run without calibration
+    #: as in ``Answer``
     probability: float | None
-    #: the splits that hold the triple
     known: tuple[Split, ...]
-    #: filtered rank of the head for (?, r, t), ties counted half
+    #: for (?, r, t)
     head_rank: float | None = None
-    #: filtered rank of the tail for (h, r, ?), ties counted half
+    #: for (h, r, ?)
     tail_rank: float | None = None
 
 
@@ -101,8 +101,7 @@ def parse(line: str) -> Query:
     r"""Read a query from a line of names with tabs between them, or of a JSON object.
 
     In columns, the missing part is empty or ``?``, and a missing tail may be left out altogether.
-    An object has the keys ``head``, ``relation`` and ``tail``, the missing one left out or null; so
-    names can be given that hold tabs, or are ``?``.
+    In an object, whose names may hold tabs or be ``?``, the missing key is left out or null.
 
     Example:
         >>> print(parse("ada\tknows"), parse("?\tknows\tbob"))

@@ -20,7 +20,7 @@ from dans.report.curves import Chart, charts, number, recorded
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
-from dans.runs.evaluate_run import budget_of, classify, fit, has_both, kept_or_fitted, report_name
+from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
 from dans.runs.train import Trained, load
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
@@ -231,20 +231,6 @@ def compared(
     return True, f"Ranked anew for this page, and equal to {name}."
 
 
-def fitted_of(folder: Path, trained: Trained, which: Which, budget: Budget) -> Fitted | None:
-    """Thresholds and calibrations of a run, saved or fitted now; None without labelled lines.
-
-    Where calibration fails, thresholds alone, with a warning.
-    """
-    if not has_both(trained.kg, "valid"):
-        return None
-    try:
-        return kept_or_fitted(folder, trained, which, budget=budget)
-    except InputError as error:
-        log.warning("%s: %s; nothing is calibrated", folder, error)
-        return fit(trained, {}, budget=budget)
-
-
 def reliability(
     trained: Trained, split: Split, fitted: Fitted, budget: Budget
 ) -> dict[str, Reliability]:
@@ -252,10 +238,8 @@ def reliability(
     if not fitted.calibrations:
         return {}
     classifier = Classifier(trained.kg, split, budget=budget)
-    scores = classifier.scores(trained.model.decoder, trained.entities)
-    probabilities = {"uncalibrated": scores.double().sigmoid()}
-    probabilities |= {name: one.probabilities(scores) for name, one in fitted.calibrations.items()}
-    return {name: Reliability.of(p, classifier.holds) for name, p in probabilities.items()}
+    found = fitted.probabilities(classifier.scores(trained.model.decoder, trained.entities))
+    return {name: Reliability.of(p, classifier.holds) for name, p in found.items()}
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 
 from dans.config.schema import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
 from dans.memory import Budget, stated
@@ -30,9 +30,8 @@ from dans.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-#: Objectives that can be chosen, by name: those of ``dans``, or a baseline's beside them.
+#: What can be chosen by name: that of ``dans``, or a baseline's beside it.
 Objectives = Mapping[str, Callable[..., Objective]]
-#: Samplers that can be chosen, likewise.
 Samplers = Mapping[str, type[NegativeSampler]]
 
 
@@ -44,17 +43,6 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     sizes["dim"] = encoder.dim
     decoder = build(DECODERS, other.name, where="decoder", given=other.options, **sizes)
     return Model(encoder, decoder)
-
-
-def build_sampler(
-    config: RunConfig, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS
-) -> NegativeSampler:
-    """The samplers of a recipe, side by side."""
-    members = [
-        build_member(part, kg, dim, samplers, where=f"sampler.{i}")
-        for i, part in enumerate(config.sampler)
-    ]
-    return members[0] if len(members) == 1 else Mixture(*members)
 
 
 def build_member(
@@ -86,8 +74,7 @@ def with_preset(part: Component, where: str) -> dict[str, Any]:
     if preset == "code":
         write = 'write name = "published_dans" without a preset'
         raise InputError(f"{where}.preset: code is a sampler of its own; {write}")
-    if preset not in tuple(PRESETS):
-        raise InputError(f"{where}.preset: known: {', '.join(PRESETS)}; got {preset!r}")
+    one_of(f"{where}.preset", preset, tuple(PRESETS))
     return {**PRESETS[preset], **given}
 
 
@@ -102,27 +89,29 @@ def build_objective(
 ) -> Objective:
     """The objective of a configuration, with its sampler and its loss where it takes them.
 
-    A part that is missing, or that the objective does not use, is refused. ``budget`` is for an
-    objective that scores all entities.
+    A part that is missing, or that the objective does not use, is refused.
     """
     name = config.objective.name
     accepted = options(choose(objectives, name, where="objective.name"))
-    given = {"sampler": config.sampler, "loss": config.loss, "l2": config.train.l2}
-    for part, value in given.items():
-        where = "train.l2" if part == "l2" else part
-        if value and part not in accepted:
+    loss, l2 = config.loss, config.train.l2
+    for where, value in {"sampler": config.sampler, "loss": loss, "train.l2": l2}.items():
+        used = where.removeprefix("train.") in accepted
+        if value and not used:
             raise InputError(f"{where}: has no place in the objective {name}; leave it out")
-        if not value and part in accepted and part != "l2":
+        if not value and used and where != "train.l2":
             raise InputError(f"{where}: missing; the objective {name} needs it")
-    loss = config.loss
+    members = [
+        build_member(part, kg, dim, samplers, where=f"sampler.{i}")
+        for i, part in enumerate(config.sampler)
+    ]
     return build(
         objectives,
         name,
         where="objective",
         given=config.objective.options,
-        sampler=build_sampler(config, kg, dim, samplers) if config.sampler else None,
+        sampler=Mixture(*members) if len(members) > 1 else next(iter(members), None),
         loss=build(LOSSES, loss.name, where="loss", given=loss.options) if loss else None,
-        l2=config.train.l2,
+        l2=l2,
         num_entities=kg.num_entities,
         num_relations=kg.num_relations,
         triples=kg.train,

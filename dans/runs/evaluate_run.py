@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,11 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
+from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
-from dans.evaluation.classification import (
-    accuracy,
-    auc,
-    both_kinds,
-    brier,
-    classification,
-    nll,
-    thresholds,
-)
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
-from dans.evaluation.reliability import expected_error
+from dans.evaluation.reliability import Reliability
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, load
@@ -43,17 +34,14 @@ def evaluate(
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
-    The file is ``report.json`` for the best model on the test split, else see ``report_name``. A
-    split of lines that are labelled true and false is classified too, with the thresholds and
-    calibrations fitted on labelled validation lines.
+    The file's name is ``report_name``. A split of lines that are labelled true and false is
+    classified too, with the thresholds and calibrations fitted on labelled validation lines, which
+    are written into the folder.
 
     Args:
         where: the run's folder.
-        split: the triples.
-        which: the checkpoint.
         unseen: what becomes of triples with an entity that training never saw.
-        memory_budget: as ``train.memory_budget``, whose value is the default. No number depends on
-            it.
+        memory_budget: as ``train.memory_budget``, whose value is the default.
     """
     stated(memory_budget)
     trained = load(where, which=which)
@@ -65,14 +53,9 @@ def evaluate(
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
     if has_both(trained.kg, split):
-        fitted = None
-        if has_both(trained.kg, "valid"):
-            try:
-                fitted = kept_or_fitted(where, trained, which, budget=budget)
-            except InputError as error:
-                log.warning("%s: %s; nothing is calibrated", where, error)
-                fitted = fit(trained, {}, budget=budget)
-            keep(where, which, fitted)
+        fitted = fitted_of(where, trained, which, budget)
+        if fitted:
+            RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         content["classification"] = classify(trained, split, fitted, budget=budget)
     name = report_name(split=split, which=which, unseen=unseen)
     RunFolder(where).write_json(name, {**report.to_json(), **content})
@@ -92,10 +75,8 @@ def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen 
         >>> report_name(), report_name(split="valid", which="last")
         ('report.json', 'report.valid.last.json')
     """
-    usual = {"split": "test", "which": "best", "unseen": "rank"}
-    asked = {"split": split, "which": which, "unseen": unseen}
-    names = ["report", *(value for key, value in asked.items() if value != usual[key])]
-    return f"{'.'.join(names)}.json"
+    unusual = [name for name in (split, which, unseen) if name not in ("test", "best", "rank")]
+    return ".".join(["report", *unusual, "json"])
 
 
 def classify(
@@ -103,28 +84,26 @@ def classify(
 ) -> dict[str, Any]:
     """Classification metrics of a model on a labelled split.
 
-    ``fitted``: thresholds and calibrations; optimistic on the split ``valid``, where they are fit.
-
-    Returns:
-        The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation
-        or at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``.
+    The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation or
+    at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``. They are
+    optimistic on the split ``valid``, on which ``fitted`` was.
     """
     classifier = Classifier(trained.kg, split, budget=budget)
-    scores = classifier.scores(trained.model.decoder, trained.entities)
-    labels = classifier.holds
-    content: dict[str, Any] = dict(classification(scores, labels))
-    content |= {"ece": expected_error(scores.double().sigmoid(), labels), "threshold": "zero"}
+    scores, labels = classifier.scores(trained.model.decoder, trained.entities), classifier.holds
+    content: dict[str, Any] = dict(measures.classification(scores, labels))
+    plain = Reliability.of(scores.double().sigmoid(), labels)
+    content |= {"ece": plain.error, "threshold": "zero"}
     if fitted is None:
         return content
     cuts = torch.tensor(fitted.thresholds, dtype=torch.float64)[classifier.lines[:, 1]]
-    content |= {"accuracy": accuracy(scores, labels, cuts), "threshold": "by relation"}
+    content |= {"accuracy": measures.accuracy(scores, labels, cuts), "threshold": "by relation"}
     for name, calibration in fitted.calibrations.items():
         logits = calibration.logits(scores)
         content[name] = {
-            "auc": auc(logits, labels),
-            "brier": brier(logits, labels),
-            "nll": nll(logits, labels),
-            "ece": expected_error(calibration.probabilities(scores), labels),
+            "auc": measures.auc(logits, labels),
+            "brier": measures.brier(logits, labels),
+            "nll": measures.nll(logits, labels),
+            "ece": Reliability.of(calibration.probabilities(scores), labels).error,
         }
     return content
 
@@ -135,16 +114,10 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
         return []
     metrics = ("auc", "nll", "brier", "ece")
     rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
-    lines = ["".join([f"{'calibration':<12}", *(f"{metric:>11}" for metric in metrics)])]
+    lines = [f"{'calibration':<12}" + "".join(f"{metric:>11}" for metric in metrics)]
     for name, numbers in rows.items():
-        lines.append("".join([f"{name:<12}", *(f"{numbers[metric]:>11.4f}" for metric in metrics)]))
+        lines.append(f"{name:<12}" + "".join(f"{numbers[metric]:>11.4f}" for metric in metrics))
     return [*lines, f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}"]
-
-
-def calibrate(where: Path, which: Which = "best") -> Fitted:
-    """Fit thresholds and calibrations on the validation lines of a run, and write them there."""
-    trained = load(where, which=which)
-    return keep(where, which, fit(trained, budget=budget_of(where, trained)))
 
 
 def calibration_name(which: Which = "best") -> str:
@@ -159,13 +132,10 @@ def fit(
     budget: Budget | None = None,
 ) -> Fitted:
     """Fit thresholds and some kinds of calibration on the validation lines of a model."""
-    if not has_both(trained.kg, "valid"):
-        needs = "calibration needs validation lines that are labelled true and false"
-        raise InputError(f"{trained.kg.name}: {needs}; this data set has none")
     classifier = Classifier(trained.kg, "valid", budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
     labels, relations = classifier.holds, classifier.lines[:, 1]
-    cuts = thresholds(scores, labels, relations, trained.kg.num_relations)
+    cuts = measures.thresholds(scores, labels, relations, trained.kg.num_relations)
     calibrations = {name: kind.fit(scores, labels) for name, kind in kinds.items()}
     return Fitted(trained.step, trained.digest, tuple(cuts.tolist()), calibrations)
 
@@ -177,66 +147,55 @@ def kept_or_fitted(
 
     So a run that was calibrated once needs no scikit-learn.
     """
-    name = calibration_name(which)
-    if (where / name).exists():
-        data, own = RunFolder(where).read_json(name), (trained.step, trained.digest)
-        if (data.get("step"), data.get("digest")) == own and CALIBRATIONS.keys() <= data.keys():
-            try:
-                fitted = Fitted.from_json(data, step=trained.step, digest=trained.digest)
-            except InputError as error:
-                raise InputError(f"{where / name}: {error}") from error
-            if len(fitted.thresholds) != trained.kg.num_relations:
-                raise InputError(
-                    f"{where / name}: thresholds: expected {trained.kg.num_relations}, one for "
-                    f"each relation, got {len(fitted.thresholds)}"
-                )
-            return fitted
-    return fit(trained, budget=budget)
-
-
-def keep(where: Path, which: Which, fitted: Fitted) -> Fitted:
-    """Write thresholds and calibrations into a run's folder."""
-    RunFolder(where).write_json(calibration_name(which), fitted.to_json())
+    path = where / calibration_name(which)
+    data = RunFolder(where).read_json(path.name) if path.exists() else {}
+    own = data.get("step"), data.get("digest")
+    if own != (trained.step, trained.digest) or not CALIBRATIONS.keys() <= data.keys():
+        return fit(trained, budget=budget)
+    try:
+        fitted = Fitted.from_json(data)
+        found, m = len(fitted.thresholds), trained.kg.num_relations
+        if found != m:
+            raise InputError(f"thresholds: expected {m}, one for each relation, got {found}")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return fitted
 
 
-@dataclass(frozen=True)
-class LabelledProbabilities:
-    """Predicted probabilities of the lines of a labelled split.
+def fitted_of(
+    where: Path, trained: Trained, which: Which = "best", budget: Budget | None = None
+) -> Fitted | None:
+    """Thresholds and calibrations of a run, saved or fitted now; None without labelled lines.
 
-    Args:
-        labels: (f,) bool, which lines are true.
-        probabilities: (f,) float64 each, by calibration, ``uncalibrated`` first.
+    Where calibration fails, thresholds alone, with a warning.
     """
-
-    labels: Tensor
-    probabilities: dict[str, Tensor]
+    if not has_both(trained.kg, "valid"):
+        return None
+    try:
+        return kept_or_fitted(where, trained, which, budget=budget)
+    except InputError as error:
+        log.warning("%s: %s; nothing is calibrated", where, error)
+        return fit(trained, {}, budget=budget)
 
 
 def labelled_probabilities(
     where: Path, *, split: Split = "test", which: Which = "best"
-) -> LabelledProbabilities:
-    """Predict the probabilities of the lines of a labelled split."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The probabilities of a labelled split's lines, as ``Fitted.probabilities``, and labels."""
     trained = load(where, which=which)
     budget = budget_of(where, trained)
     classifier = Classifier(trained.kg, split, budget=budget)
     fitted = kept_or_fitted(where, trained, which, budget=budget)
     scores = classifier.scores(trained.model.decoder, trained.entities)
-    found = {"uncalibrated": scores.double().sigmoid()}
-    found |= {name: c.probabilities(scores) for name, c in fitted.calibrations.items()}
-    return LabelledProbabilities(classifier.holds, found)
+    return fitted.probabilities(scores), classifier.holds
 
 
 def probabilities(
     where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
 ) -> Tensor:
-    """Predict the calibrated probabilities of (f, 3) triples of ids, (f,) float64 on the CPU.
+    """The calibrated probabilities of (f, 3) triples of ids, (f,) float64 on the CPU.
 
-    Args:
-        where: the run's folder.
-        triples: they need not be known.
-        method: the calibration, ``platt`` or ``isotonic``.
-        which: the checkpoint.
+    ``method``: the calibration, ``platt`` or ``isotonic``.
     """
     choose(CALIBRATIONS, method, where="method")
     if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():
@@ -245,9 +204,8 @@ def probabilities(
     sizes = torch.tensor([trained.kg.num_entities, trained.kg.num_relations])[[0, 1, 0]]
     wrong = ((triples.cpu() < 0) | (triples.cpu() >= sizes)).any(1).nonzero()
     if len(wrong):
-        row = int(wrong[0])
+        row, ids = int(wrong[0]), triples[wrong[0, 0]].tolist()
         counts = f"{sizes[0]} entities and {sizes[1]} relations, counted from 0"
-        ids = triples[row].tolist()
         raise InputError(f"triples: row {row}: {ids}: {trained.kg.name} has {counts}")
     budget = budget_of(where, trained)
     calibration = kept_or_fitted(where, trained, which, budget=budget).calibrations[method]
@@ -257,4 +215,4 @@ def probabilities(
 
 def has_both(kg: KnowledgeGraph, split: Split) -> bool:
     """Has a split lines labelled true and lines labelled false?"""
-    return both_kinds(kg.lines(split)[1])
+    return measures.both_kinds(kg.lines(split)[1])

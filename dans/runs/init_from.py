@@ -62,7 +62,7 @@ def check_initial(before: RunConfig, config: RunConfig) -> None:
     """Refuse to initialise a run from another whose weights have another shape or meaning."""
     for key in RunConfig.INHERITED:
         one, other = (_settings(config, key) for config in (before, config))
-        for option in [*one, *(option for option in other if option not in one)]:
+        for option in one | other:
             old, new = one.get(option), other.get(option)
             if old != new and option not in FREE.get(key, ()):
                 name = f"{key}.{option}" if option else key
@@ -101,8 +101,8 @@ def give_weights(model: Model, weights: Mapping[str, Any], where: str) -> None:
         {name: tuple(getattr(weight, "shape", ())) for name, weight in part.items()}
         for part in (model.state_dict(), weights)
     )
-    for name in [*shapes, *(name for name in given if name not in shapes)]:
-        if shapes.get(name) != given.get(name):
-            old, new = given.get(name), shapes.get(name)
+    for name in shapes | given:
+        old, new = given.get(name), shapes.get(name)
+        if old != new:
             raise InputError(f"{where} has {name} of shape {old}, this model of {new}")
     model.load_state_dict(weights)

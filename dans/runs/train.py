@@ -15,6 +15,7 @@ from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
+from dans.config.reading import convert
 from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -48,7 +49,6 @@ def configure(
     the options in ``dans.runs.init_from.FREE``.
 
     Args:
-        recipe: a TOML file, or one with a setting.
         assignments: ``section.option=value``, applied last.
         made: the folder of a run that resumes; what it took over is read there if the run it was
             initialised from no longer exists.
@@ -56,26 +56,23 @@ def configure(
     plain = renamed_options(override(read_recipe(recipe), assignments))
     if not isinstance(plain.get("train", {}), Mapping):
         raise InputError(f"{recipe}: train: expected a section, got {plain['train']!r}")
-    if start := plain.get("init_from"):
-        seed = plain.get("train", {}).get("seed", 0)
-        for key, value, kind in (("init_from", start, str), ("train.seed", seed, int)):
-            if type(value) is not kind:
-                words = "a string" if kind is str else "a whole number"
-                raise InputError(f"{recipe}: {key}: expected {words}, got {value!r}")
-        try:
-            before = initial_run(start, seed).config()
-        except InputError:
-            if made is None or not RunFolder(made).exists:
-                raise
-            before = RunFolder(made).config()
-        inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
-        config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
-        try:
-            check_initial(before, config)
-        except InputError as error:
-            raise InputError(f"{recipe}: {error}; leave it out") from None
-        return config
-    return RunConfig.parse(plain, where=str(recipe))
+    if not plain.get("init_from"):
+        return RunConfig.parse(plain, where=str(recipe))
+    start = convert(plain["init_from"], str, f"{recipe}: ", "init_from")
+    seed = convert(plain.get("train", {}).get("seed", 0), int, f"{recipe}: ", "train.seed")
+    try:
+        before = initial_run(start, seed).config()
+    except InputError:
+        if made is None or not RunFolder(made).exists:
+            raise
+        before = RunFolder(made).config()
+    inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
+    config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
+    try:
+        check_initial(before, config)
+    except InputError as error:
+        raise InputError(f"{recipe}: {error}; leave it out") from None
+    return config
 
 
 def train(
@@ -88,20 +85,14 @@ def train(
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
 ) -> EvaluationReport | ClassificationReport | None:
-    """Train a run in a folder, or resume it.
+    """Train a run in a folder, or resume it; returns the last validation.
 
     Args:
-        config: what to train.
-        where: the folder.
-        resume: from its newest checkpoint, where there is one.
+        resume: from the newest checkpoint, where there is one.
         loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         watch: called after each validation, its checkpoint written; an exception in it ends
             training.
-        objectives: those that can be chosen, by name.
-        samplers: likewise.
-
-    Returns:
-        The last validation.
+        objectives: those that can be chosen, by name; ``samplers`` likewise.
     """
     check_loggers(loggers)
     kg = KnowledgeGraph.load(config.data)
@@ -152,18 +143,16 @@ class Trained:
     model: Model
     entities: torch.Tensor
     step: int
-    #: the state of its objective
+    #: of its objective
     state: Mapping[str, Any]
-    #: those that can be chosen, by name
     samplers: Samplers = field(default_factory=lambda: SAMPLERS)
 
     @cached_property
     def sampler(self) -> NegativeSampler:
         """The sampler, with what it had learnt at the checkpoint."""
+        name, dim = self.config.objective.name, self.model.encoder.dim
         if not self.config.sampler:
-            name = self.config.objective.name
             raise InputError(f"sampler: the run was trained without one, by {name}")
-        dim = self.model.encoder.dim
         objective = build_objective(self.config, self.kg, dim, samplers=self.samplers)
         try:
             objective.load_state_dict(self.state)
@@ -172,7 +161,7 @@ class Trained:
             raise InputError(f"checkpoint: of another objective: {sentence}") from error
         objective.to(self.entities.device)
         if not isinstance(objective, NegativeSampling):
-            raise InputError(f"objective: {self.config.objective.name} offers no negatives")
+            raise InputError(f"objective: {name} offers no negatives")
         return objective.sampler
 
     @cached_property
@@ -228,14 +217,11 @@ def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
         before = run.read_json("environment.json")
     except InputError:
         return
-    changes = [
-        f"{name}: {before[name]} then, {made[name]} now"
-        for name in ("torch", "threads")
-        if name in before and before[name] != made[name]
-    ]
-    if changes:
+    changed = [name for name in ("torch", "threads") if before.get(name, made[name]) != made[name]]
+    if changed:
+        changes = "; ".join(f"{name}: {before[name]} then, {made[name]} now" for name in changed)
         sentence = "%s: continues, though not to the same bits as one never stopped (%s)"
-        log.warning(sentence, run.path, "; ".join(changes))
+        log.warning(sentence, run.path, changes)
 
 
 def environment() -> dict[str, Any]:

@@ -72,7 +72,7 @@ class FirstPass:
         self.next = 1
 
     def update(self, step: int) -> None:
-        """Look at the gradients and negatives of a step, and judge at the end of the pass."""
+        """Look at the gradients and negatives of a step, and report at the end of the pass."""
         if step != self.next or step > self.steps:
             return
         self.next += 1

@@ -91,18 +91,6 @@ def test_what_is_off_is_put_right(name: str) -> None:
     assert nll(other, held) > best + 0.2
 
 
-def test_platt_finds_slope_and_offset() -> None:
-    fitted = Platt.fit(*case(0, size=60_000, slope=0.25, offset=-1.0))
-    assert (fitted.a, fitted.b) == pytest.approx((0.25, -1.0), abs=0.03)
-
-
-def test_reference_values_of_zero_logits() -> None:
-    logits, labels = torch.zeros(4), torch.tensor([True, False, True, False])
-    same = Platt(1.0, 0.0).logits(logits)
-    assert nll(same, labels) == pytest.approx(math.log(2))
-    assert (brier(same, labels), auc(same, labels)) == (0.25, 0.5)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_isotonic_is_that_of_scikit_learn_between_soft_targets(seed: int) -> None:
     peer = pytest.importorskip("sklearn.isotonic").IsotonicRegression(out_of_bounds="clip")
@@ -125,18 +113,6 @@ def test_isotonic_never_falls_and_is_never_certain(seed: int) -> None:
     assert probabilities.min() > 0
     assert probabilities.max() < 1
     assert fitted.logits(torch.tensor([-1e9, 1e9])).isfinite().all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_other_libraries_measure_calibrated_triples_alike(seed: int) -> None:
-    peer = pytest.importorskip("sklearn.metrics")
-    scores, labels = case(seed, slope=0.5)
-    for kind in CALIBRATIONS.values():
-        fitted = kind.fit(scores, labels)
-        logits, probabilities = fitted.logits(scores), fitted.probabilities(scores)
-        assert nll(logits, labels) == pytest.approx(peer.log_loss(labels, probabilities))
-        assert brier(logits, labels) == pytest.approx(peer.brier_score_loss(labels, probabilities))
-        assert auc(logits, labels) == pytest.approx(peer.roc_auc_score(labels, probabilities))
 
 
 @pytest.mark.parametrize("kind", CALIBRATIONS.values())
@@ -195,17 +171,13 @@ def test_fitting_says_what_it_needs_and_use_needs_nothing(
     assert 0 < fitted.probabilities(torch.tensor(1.0)) < 1
 
 
-def test_what_was_fitted_on_another_checkpoint_is_refused() -> None:
+def test_what_was_fitted_comes_back_from_json() -> None:
     parts = {name: kind.fit(*case(0)) for name, kind in CALIBRATIONS.items()}
-    fitted = Fitted(7, "abc", (0.5, math.inf, -math.inf), parts)
-    text = json.dumps(fitted.to_json(), allow_nan=False)
-    assert Fitted.from_json(json.loads(text), step=7, digest="abc") == fitted
-    for step, digest in ((8, "abc"), (7, "abd")):
-        with pytest.raises(InputError, match=r"of step 7; fit it anew"):
-            Fitted.from_json(json.loads(text), step=step, digest=digest)
-    alone = Fitted(7, "abc", (0.5,), {})
-    assert Fitted.from_json(alone.to_json(), step=7, digest="abc") == alone
+    for fitted in (
+        Fitted(7, "abc", (0.5, math.inf, -math.inf), parts),
+        Fitted(7, "abc", (0.5,), {}),
+    ):
+        text = json.dumps(fitted.to_json(), allow_nan=False)
+        assert Fitted.from_json(json.loads(text)) == fitted
     with pytest.raises(InputError, match="thresholds: missing"):
-        Fitted.from_json(
-            {"step": 7, "digest": "abc", "platt": {}, "isotonic": {}}, step=7, digest=""
-        )
+        Fitted.from_json({"step": 7, "digest": "abc", "platt": {}, "isotonic": {}})

@@ -14,7 +14,6 @@ from dans.evaluation.classification import (
     auc,
     average_precision,
     best_threshold,
-    both_kinds,
     brier,
     classification,
     nll,
@@ -134,9 +133,3 @@ def test_one_class_has_no_order(metric: object) -> None:
     assert callable(metric)
     with pytest.raises(InputError, match="all are 1"):
         metric(torch.zeros(2), torch.ones(2))
-
-
-@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.float64])
-def test_both_kinds_takes_one_of_each(kind: torch.dtype) -> None:
-    for labels, both in (([0, 1, 0], True), ([1, 1], False), ([0], False), ([], False)):
-        assert both_kinds(torch.tensor(labels).to(kind)) is both

@@ -23,31 +23,6 @@ def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
     return replace(kg, labelled={"valid": (lines, holds)})
 
 
-def test_score_of_a_line_is_that_of_its_triple_with_the_shift(kg: KnowledgeGraph) -> None:
-    torch.manual_seed(0)
-    decoder = DistMult(kg.num_relations, 4, shift=-2.0)
-    entities = torch.randn(kg.num_entities, 4)
-    graph = labelled(kg)
-    found = Classifier(graph, "valid").scores(decoder, entities)
-    lines, _ = graph.lines("valid")
-    for score, (head, relation, tail) in zip(found, lines.tolist(), strict=True):
-        product = entities[head] * decoder.relation.weight[relation] * entities[tail]
-        assert score.item() == pytest.approx(product.sum().item() - 2.0, abs=1e-5)
-
-
-def test_two_scores_of_a_triple_are_averaged(kg: KnowledgeGraph) -> None:
-    torch.manual_seed(0)
-    decoder = DistMult(kg.num_relations, 4, reciprocal=True)
-    entities = torch.randn(kg.num_entities, 4)
-    graph = labelled(kg)
-    found = Classifier(graph, "valid").scores(decoder, entities)
-    heads, relations, tails = graph.lines("valid")[0].unbind(1)
-    products = entities[heads] * entities[tails]
-    weight = decoder.relation.weight
-    both = (weight[relations] + weight[relations + kg.num_relations]) / 2
-    torch.testing.assert_close(found, (products * both).sum(1))
-
-
 @pytest.mark.parametrize("reciprocal", [False, True])
 @pytest.mark.parametrize("bound", [None, 2.0])
 @pytest.mark.parametrize("name", sorted(DECODERS))

@@ -475,7 +475,7 @@ def test_what_cannot_be_ranked_is_refused(kg: KnowledgeGraph) -> None:
         Evaluator(empty, "valid")
     with pytest.raises(InputError, match="test: the split has no triple"):
         Evaluator(empty, "test", unseen="drop")
-    with pytest.raises(InputError, match="unseen: expected"):
+    with pytest.raises(InputError, match="unseen: known: rank, drop; got 'forget'"):
         Evaluator(kg, "test", unseen="forget")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ks"):
         Evaluator(kg, "test", ks=(0, 1))

@@ -347,7 +347,7 @@ FITTED = Fitted(
 )
 def test_any_calibration_is_read_or_refused(key: str, value: Any) -> None:
     data = json.loads(json.dumps(FITTED)) | {key: value}
-    found = attempt(lambda: Fitted.from_json(data, step=3, digest="d" * 64))
+    found = attempt(lambda: Fitted.from_json(data))
     if not isinstance(found, Refused):
         for calibration in found.calibrations.values():
             probabilities = calibration.probabilities(torch.tensor([-1.0, 0.0, 9.0]))

@@ -14,7 +14,7 @@ from torch import Tensor
 from baselines import assembly as baselines
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError, visible
+from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import Evaluator
@@ -22,7 +22,7 @@ from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.predict import Answer, Predictor, Query
 from dans.registry import build
-from dans.runs.evaluate_run import calibrate, probabilities
+from dans.runs.evaluate_run import evaluate, probabilities
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
 from tests.suites.toy import RECIPE, lay
@@ -311,11 +311,6 @@ def test_large_finite_scores_are_numbers(kg: KnowledgeGraph) -> None:
     assert names(predictor.tails("bob", "near", top=3)) == [kg.entities[i] for i in (0, 2, 1)]
 
 
-def test_what_does_not_print_is_written_in_words() -> None:
-    assert visible("plain ümlaut 語") == "plain ümlaut 語"
-    assert visible("\x1b[2J\n") == "\\x1b[2J\\n"
-
-
 SOFTMAX = """
 data = "{data}"
 objective = "softmax"
@@ -393,7 +388,7 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_calibrated_run_has_probabilities(labelled: Path) -> None:
-    calibrate(labelled)
+    evaluate(labelled)
     before = sorted(path.name for path in labelled.iterdir())
     for method in ("platt", "isotonic"):
         predictor = Predictor.load(labelled, method=method)
@@ -422,4 +417,4 @@ def test_without_scikit_learn_there_are_scores_and_a_word_why(
         predictor = Predictor.load(labelled)
     assert predictor.tails("e0", "r0")[0].probability is None
     assert "dans[calibration]" in caplog.text
-    assert "without probabilities" in caplog.text
+    assert "nothing is calibrated" in caplog.text

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Fitted, Platt
 from dans.evaluation.classification import accuracy, auc, brier, nll, thresholds
-from dans.evaluation.evaluator import Evaluator
 from dans.runs.evaluate_run import (
-    calibrate,
     classification_table,
     evaluate,
     fit,
@@ -23,7 +22,7 @@ from dans.runs.evaluate_run import (
     probabilities,
     report_name,
 )
-from dans.runs.train import configure, load, train
+from dans.runs.train import Trained, configure, load, train
 from dans.training.checkpoint import save_state
 from dans.training.run_folder import RunFolder
 from tests.suites.labelled import labelled_recipe
@@ -49,8 +48,12 @@ def no_scikit_learn(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
 
 @pytest.fixture
 def calibrated(run: Path) -> Path:
-    calibrate(run)
+    evaluate(run)
     return run
+
+
+def scores_of(trained: Trained, lines: Tensor) -> Tensor:
+    return trained.positives(lines).scores().squeeze(1).detach()
 
 
 def kept(run: Path, name: str = "report.json") -> dict[str, object]:
@@ -72,7 +75,7 @@ def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> 
     section = kept(run)["classification"]
     trained = load(run)
     lines, labels = trained.kg.lines("test")
-    scores = trained.positives(lines).scores().squeeze(1).detach()
+    scores = scores_of(trained, lines)
     assert section["triples"] == len(lines) == 112
     for name, measure in {"auc": auc, "brier": brier, "nll": nll}.items():
         assert section[name] == pytest.approx(measure(scores, labels)), name
@@ -85,39 +88,31 @@ def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> 
 def test_what_validation_says_is_kept_for_predictions(run: Path) -> None:
     evaluate(run)
     trained = load(run)
-    fitted = Fitted.from_json(
-        kept(run, "calibration.json"), step=trained.step, digest=trained.digest
-    )
+    fitted = Fitted.from_json(kept(run, "calibration.json"))
+    assert (fitted.step, fitted.digest) == (trained.step, trained.digest)
+    held, truth = trained.kg.lines("valid")
     lines, labels = trained.kg.lines("test")
-    scores = trained.positives(lines).scores().squeeze(1).detach()
+    scores = scores_of(trained, lines)
     section = kept(run)["classification"]
     for name, calibration in fitted.calibrations.items():
+        assert type(calibration).fit(scores_of(trained, held), truth) == calibration
         assert nll(calibration.logits(scores), labels) == pytest.approx(section[name]["nll"])
     cuts = torch.tensor(fitted.thresholds)[lines[:, 1]]
     assert section["accuracy"] == pytest.approx(accuracy(scores, labels, cuts))
     assert section["threshold"] == "by relation"
-    assert calibrate(run) == fitted
-    assert calibrate(run, "last").step == kept(run, "calibration.last.json")["step"] == 60
-
-
-def test_calibration_is_fitted_on_validation_alone(run: Path) -> None:
-    fitted = calibrate(run)
-    trained = load(run)
-    lines, labels = trained.kg.lines("valid")
-    scores = trained.positives(lines).scores().squeeze(1).detach()
-    assert type(fitted.calibrations["platt"]).fit(scores, labels) == fitted.calibrations["platt"]
+    evaluate(run, which="last")
+    assert kept(run, "calibration.last.json")["step"] == 60
 
 
 def test_shift_of_a_decoder_is_in_its_probabilities(run: Path) -> None:
-    told = labelled_probabilities(run)
+    told, truth = labelled_probabilities(run)
     trained = load(run)
     lines, labels = trained.kg.lines("test")
-    product = trained.positives(lines).scores().squeeze(1).detach() + 0.5
+    product = scores_of(trained, lines) + 0.5
     assert trained.model.decoder.shift == -0.5
-    expected = (product - 0.5).double().sigmoid()
-    torch.testing.assert_close(told.probabilities["uncalibrated"], expected)
-    assert list(told.probabilities) == ["uncalibrated", "platt", "isotonic"]
-    assert torch.equal(told.labels, labels)
+    torch.testing.assert_close(told["uncalibrated"], (product - 0.5).double().sigmoid())
+    assert list(told) == ["uncalibrated", "platt", "isotonic"]
+    assert torch.equal(truth, labels)
 
 
 def test_data_without_labels_has_no_section_and_is_refused(
@@ -129,13 +124,10 @@ def test_data_without_labels_has_no_section_and_is_refused(
     evaluate(run)
     assert "classification" not in kept(run)
     assert not (run / "calibration.json").exists()
-    for ask in (
-        calibrate,
-        labelled_probabilities,
-        lambda run: probabilities(run, torch.tensor([[0, 0, 1]])),
-    ):
-        with pytest.raises(InputError, match="labelled"):
-            ask(run)
+    with pytest.raises(InputError, match="labelled"):
+        labelled_probabilities(run)
+    with pytest.raises(InputError, match="labelled"):
+        probabilities(run, torch.tensor([[0, 0, 1]]))
 
 
 def test_without_labelled_validation_nothing_is_calibrated(
@@ -148,8 +140,8 @@ def test_without_labelled_validation_nothing_is_calibrated(
     section = kept(run)["classification"]
     assert section["threshold"] == "zero"
     assert not {"platt", "isotonic"} & set(section)
-    with pytest.raises(InputError, match="calibration needs validation lines that are labelled"):
-        calibrate(run)
+    with pytest.raises(InputError, match="valid: lines labelled true and lines"):
+        labelled_probabilities(run)
 
 
 @pytest.mark.usefixtures("no_scikit_learn")
@@ -162,33 +154,31 @@ def test_evaluation_needs_no_scikit_learn(run: Path, caplog: pytest.LogCaptureFi
     trained = load(run)
     held = trained.kg.lines("valid")
     lines, labels = trained.kg.lines("test")
-    before, scores = (
-        trained.positives(part).scores().squeeze(1).detach() for part in (held[0], lines)
-    )
+    before, scores = scores_of(trained, held[0]), scores_of(trained, lines)
     cuts = thresholds(before, held[1], held[0][:, 1], trained.kg.num_relations)
     assert kept(run, "calibration.json")["thresholds"] == cuts.tolist()
     assert section["threshold"] == "by relation"
     assert section["accuracy"] == pytest.approx(accuracy(scores, labels, cuts[lines[:, 1]]))
     assert section["accuracy"] != pytest.approx(accuracy(scores, labels))
-    for ask in (calibrate, labelled_probabilities):
-        with pytest.raises(InputError, match="scikit-learn is missing"):
-            ask(run)
+    with pytest.raises(InputError, match="scikit-learn is missing"):
+        labelled_probabilities(run)
     with pytest.raises(InputError, match="scikit-learn is missing"):
         probabilities(run, lines)
 
 
-def test_thresholds_alone_are_fitted_with_the_rest_once_that_can_be_done(run: Path) -> None:
-    whole = calibrate(run)
-    path = run / "calibration.json"
-    alone = {key: value for key, value in kept(run, path.name).items() if key != "platt"}
-    path.write_text(json.dumps(alone))
-    assert kept_or_fitted(run, load(run)) == whole
+def test_thresholds_alone_are_fitted_with_the_rest_once_that_can_be_done(
+    calibrated: Path,
+) -> None:
+    whole = kept(calibrated, "calibration.json")
+    alone = {key: value for key, value in whole.items() if key != "platt"}
+    (calibrated / "calibration.json").write_text(json.dumps(alone))
+    assert kept_or_fitted(calibrated, load(calibrated)) == Fitted.from_json(whole)
 
 
 @pytest.mark.usefixtures("calibrated", "no_scikit_learn")
 def test_what_is_kept_needs_no_scikit_learn(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = (run / "calibration.json").read_text()
-    assert set(labelled_probabilities(run).probabilities) == {"uncalibrated", "platt", "isotonic"}
+    assert set(labelled_probabilities(run)[0]) == {"uncalibrated", "platt", "isotonic"}
     with caplog.at_level(logging.WARNING, "dans"):
         evaluate(run)
     assert "scikit-learn" not in caplog.text
@@ -202,7 +192,8 @@ def test_what_is_kept_needs_no_scikit_learn(run: Path, caplog: pytest.LogCapture
 def test_what_was_fitted_on_another_checkpoint_is_fitted_anew(
     calibrated: Path, change: dict[str, object]
 ) -> None:
-    own, trained = calibrate(calibrated), load(calibrated)
+    trained = load(calibrated)
+    own = kept_or_fitted(calibrated, trained)
     content = {**kept(calibrated, "calibration.json"), "platt": {"a": 0.0, "b": 0.0}}
     path = calibrated / "calibration.json"
     path.write_text(json.dumps(content))
@@ -231,7 +222,7 @@ def test_what_was_fitted_before_a_run_was_trained_anew_is_fitted_anew(
 def test_triples_have_the_probabilities_of_their_lines(calibrated: Path, method: str) -> None:
     lines, _ = load(calibrated).kg.lines("test")
     found = probabilities(calibrated, lines, method=method)
-    assert torch.equal(found, labelled_probabilities(calibrated).probabilities[method])
+    assert torch.equal(found, labelled_probabilities(calibrated)[0][method])
     assert torch.equal(probabilities(calibrated, lines[3:5], method=method), found[3:5])
 
 
@@ -267,7 +258,7 @@ def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Pa
     assert report.metrics() == {"classification": lines[-1]["classification"]}
     trained = load(run)
     triples, labels = trained.kg.lines("valid")
-    scores = trained.positives(triples).scores().squeeze(1).detach()
+    scores = scores_of(trained, triples)
     assert nll(scores, labels) == pytest.approx(best["classification"]["nll"])
 
 
@@ -295,22 +286,6 @@ def test_nll_needs_labelled_validation_lines(
     with pytest.raises(InputError, match=r"train\.select: nll: .* valid: lines labelled true"):
         train(configure(recipe, ["train.select=nll"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("select", ["mrr", "nll"])
-def test_models_are_evaluated_without_dropout(select: str, recipe: Path, tmp_path: Path) -> None:
-    changes = [f"train.select={select}", "decoder.query_dropout=0.5", "train.steps=20"]
-    report = train(configure(recipe, changes), tmp_path / "run")
-    trained = load(tmp_path / "run", which="last")
-    assert report is not None
-    if select == "mrr":
-        decoder = trained.model.decoder.eval()
-        assert Evaluator(trained.kg, "valid")(decoder, trained.entities) == report
-        assert evaluate(tmp_path / "run", split="valid", which="last") == report
-    else:
-        triples, labels = trained.kg.lines("valid")
-        scores = trained.positives(triples).scores().squeeze(1).detach()
-        assert nll(scores, labels) == pytest.approx(report.selection_metric)
 
 
 @pytest.mark.slow
