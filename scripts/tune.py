@@ -27,7 +27,8 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
-    add("--kind", choices=SCRIPTS, default="pretrain", help="how to train each trial (default: pretrain)")
+    kind = "how to train each trial (default: pretrain)"
+    add("--kind", choices=SCRIPTS, default="pretrain", help=kind)
     trials = "number of trials, those of a search that is continued included (default: 30)"
     add("--trials", type=cli.whole(least=1), default=30, help=trials)
     space = "an option to vary and its values, as above; may be repeated"
