@@ -23,14 +23,17 @@ def main() -> None:
     """Parse, compare, print, draw."""
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
-    parser.add_argument("--dataset", metavar="NAME", help="instead of a run: triples alone")
-    more = "one more, as NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
+    dataset = "a data set, in place of a run, for samplers that need no model"
+    parser.add_argument("--dataset", metavar="NAME", help=dataset)
+    more = "a sampler to measure, NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
     parser.add_argument("--sampler", action="append", default=[], help=more)
-    parser.add_argument("--triples", type=cli.whole(1), default=1000, help="to draw for (1000)")
+    triples = "number of training triples to draw negatives for (default: 1000)"
+    parser.add_argument("--triples", type=cli.whole(1), default=1000, help=triples)
     parser.add_argument(
         "--model", choices=("best", "last"), help="checkpoint of the run (default: last)"
     )
-    parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help="to learn in (3)")
+    warm_up = "passes over the training triples to train an added sampler for (default: 3)"
+    parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help=warm_up)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
     args = parser.parse_args()
     if (args.run is None) == (args.dataset is None):

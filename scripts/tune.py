@@ -27,13 +27,16 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
-    add("--kind", choices=SCRIPTS, default="pretrain", help="of its runs (default: pretrain)")
-    add("--trials", type=cli.whole(least=1), default=30, help="how many in all (default: 30)")
-    add("--space", action="append", default=[], metavar="KEY=VALUES", help="may be repeated")
+    kind = "how to train each trial (default: pretrain)"
+    add("--kind", choices=SCRIPTS, default="pretrain", help=kind)
+    trials = "number of trials, those of a search that is continued included (default: 30)"
+    add("--trials", type=cli.whole(least=1), default=30, help=trials)
+    space = "an option to vary and its values, as above; may be repeated"
+    add("--space", action="append", default=[], metavar="KEY=VALUES", help=space)
     add("--search", default="tpe", help="tpe, tpe:startup=20, or random (default: tpe)")
     add("--prune", default="median", help="median:warmup=100, percentile:percent=25, or none")
-    add("--seed", type=cli.whole(), help="of search and runs (default: the recipe's, or 0)")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", help="for all trials")
+    add("--seed", type=cli.whole(), help="of the search and its runs (default: the recipe's, or 0)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="an option in all trials")
     add("--out", type=Path, metavar="DIR", help="folder (default: runs/tune/KIND/NAME)")
     cli.add_logger_option(parser)
     args = parser.parse_args()

@@ -90,11 +90,9 @@ def inspect(
     """Measure a sampler on training triples, without changing its state or the random state.
 
     Args:
-        kg: the triples.
         sampler: draws in evaluation mode.
         positives: embeds (b, 3) training triples; ``Positives.of_ids`` where there is no model.
         triples: for how many training triples, evenly spaced, negatives are drawn.
-        seed: of the draws.
 
     Returns:
         ``negatives``, how many were drawn; ``masked``, the share of them masked as known triples
@@ -103,9 +101,8 @@ def inspect(
         the share that scores above its triple; ``score_gap``, mean score of negatives minus mean
         score of triples; ``diversity_within_query``, mean distance between two negatives of one
         query over that between two entities; ``distinct``, different entities of a query over its
-        negatives; ``coverage``, the share of entities drawn at all; and ``draws_per_second``,
-        without what a sampler does in training alone, such as the renewal of caches or the updates
-        of its phases. What needs a model is None without one; the nearest entity stands for each
+        negatives; ``coverage``, the share of entities drawn at all; and ``draws_per_second``, see
+        ``NOTES``. What needs a model is None without one; the nearest entity stands for each
         generated embedding.
 
     Raises:
@@ -148,7 +145,6 @@ def warm_up(
     then it draws, so that caches are renewed.
 
     Args:
-        kg: the triples.
         sampler: comes back in the mode it was in.
         positives: as for ``inspect``.
         passes: over the shuffled training triples.
@@ -226,8 +222,7 @@ def _draw(
     )
     distance = distances / pairs if pairs else None
     known_margins = margins if has_model else None
-    draws = Draws(drawn, ids, side, valid, generated, known_margins, distance, seconds)
-    return draws, entities
+    return Draws(drawn, ids, side, valid, generated, known_margins, distance, seconds), entities
 
 
 def _batch_size(sampler: NegativeSampler, entities: Tensor, most: int) -> int:

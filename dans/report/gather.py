@@ -68,9 +68,9 @@ class RunSummary:
         parameters: how many are trainable.
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
-            searched: how many queries were searched for missing triples.
+        searched: how many queries were searched for missing triples.
         classification: by ``runs.evaluate_run.classify``; empty without labelled lines.
-            reliability: by calibration; empty without one, or without labelled lines.
+        reliability: by calibration; empty without one, or without labelled lines.
     """
 
     letter: str

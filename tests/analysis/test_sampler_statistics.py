@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dans.analysis import sampler_statistics as module
-from dans.analysis.diversity import evenly
 from dans.analysis.sampler_statistics import (
     Draws,
     Inspection,
@@ -264,7 +263,6 @@ def test_number_of_triples_is_bounded(kg: KnowledgeGraph) -> None:
     assert inspect(kg, Uniform(k=7), without_model(kg), triples=5).numbers["negatives"] == 35
     with pytest.raises(InputError, match="triples: must be at least 1, got 0"):
         inspect(kg, Uniform(k=7), without_model(kg), triples=0)
-    assert evenly(torch.arange(100), 5).tolist() == [0, 24, 49, 74, 99]
 
 
 def test_margins_kept_are_bounded(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:

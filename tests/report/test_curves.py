@@ -65,10 +65,8 @@ def test_every_number_of_a_diagnosis_is_explained_in_runs_of_01_too(
 
 
 def test_what_is_no_number_is_not_drawn() -> None:
-    discriminator = next(
-        chart for chart in charts({"A": LINES})["loss"] if chart.title == "discriminator"
-    )
-    assert discriminator.curves[0].points == ((0, 0.5), (1, 0.5))
+    (found,) = [chart for chart in charts({"A": LINES})["loss"] if chart.title == "discriminator"]
+    assert found.curves[0].points == ((0, 0.5), (1, 0.5))
 
 
 def test_long_runs_are_thinned_and_keep_their_ends() -> None:
