@@ -177,7 +177,7 @@ def build_trainer(
         log.warning("train.batch: %d at most, of %d triples: %s", most, len(kg.train), share)
     if not graph.hold_out and graph.hold_out_share != GraphConfig.hold_out_share:
         raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
-    encoder = FullGraph(
+    batch_encoder = FullGraph(
         kg.train.to(place),
         kg.messages(graph.norm).to(place),
         sample=graph.sample,
@@ -192,7 +192,7 @@ def build_trainer(
         model,
         objective.to(place),
         config=config.train,
-        batch_encoder=encoder,
+        batch_encoder=batch_encoder,
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
