@@ -1,5 +1,8 @@
 """Random state and devices: torch's generator is the only source of randomness."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -30,6 +33,26 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
             torch.cuda.set_rng_state(state["cuda"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"random: not the state of torch's generators: {error}") from error
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave torch's random state and number of threads as found; also a decorator.
+
+    Example:
+        >>> _ = torch.manual_seed(1)
+        >>> with undisturbed():
+        ...     seed_everything(2)
+        >>> torch.initial_seed()
+        1
+    """
+    state, threads = random_state(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        restore_random_state(state)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def device(name: str) -> torch.device:

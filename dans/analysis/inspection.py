@@ -12,13 +12,14 @@ from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.registry import choose
 from dans.runs.build import Samplers, build_member
-from dans.runs.train import load
+from dans.runs.train import restore
 from dans.samplers import SAMPLERS
-from dans.seeding import seed_everything
+from dans.seeding import seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
 
 
+@undisturbed()
 def inspect_run(
     where: Path, *, which: Which = "last", triples: int = 1000, samplers: Samplers = SAMPLERS
 ) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def inspect_run(
         The numbers of ``dans.analysis.sampler_statistics.inspect``; those of each of the
         ``members`` of a mixture; and ``seconds_per_step`` of the run.
     """
-    trained = load(where, which=which, samplers=samplers)
+    trained = restore(where, which=which, samplers=samplers)
     parts = members(trained.sampler, [part.name for part in trained.config.sampler])
     numbers_of = partial(inspect, trained.kg, positives=trained.positives, triples=triples)
     last = RunFolder(where).metrics.read()[-1]
@@ -44,6 +45,7 @@ def inspect_run(
     return content
 
 
+@undisturbed()
 def compare_samplers(
     where: Path,
     given: Sequence[str],
@@ -68,7 +70,7 @@ def compare_samplers(
     Raises:
         InputError: no such run, a sampler that cannot be built, or a negative number of passes.
     """
-    trained = load(where, which=which, samplers=samplers)
+    trained = restore(where, which=which, samplers=samplers)
     kg, dim, seed = trained.kg, trained.model.encoder.dim, trained.config.train.seed
     own = members(trained.sampler, [part.name for part in trained.config.sampler])
     found = {f"{name} (run)": sampler for name, sampler in own.items()}
@@ -86,6 +88,7 @@ def compare_samplers(
     }
 
 
+@undisturbed()
 def compare_without_model(
     data: str, given: Sequence[str], *, triples: int = 1000
 ) -> dict[str, Inspection]:

@@ -21,7 +21,8 @@ from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
-from dans.runs.train import Trained, load
+from dans.runs.train import Trained, restore
+from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
 
@@ -91,6 +92,7 @@ class RunSummary:
     reliability: dict[str, Reliability]
 
 
+@undisturbed()
 def gather(
     folders: Sequence[Path], *, split: Split | None = None, which: Which = "best", triples: int = 60
 ) -> Page:
@@ -162,7 +164,7 @@ def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Train
     digest = ""
     for folder in folders:
         log.info("reading %s", folder)
-        trained = load(folder, which=which)
+        trained = restore(folder, which=which)
         if digest not in ("", trained.kg.digest):
             raise InputError(
                 f"{folder}: trained on other triples than {folders[0]}; expected runs of the same "

@@ -26,6 +26,7 @@ from dans.seeding import device, seed_everything
 from dans.training.batches import FullGraph, batches_of
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
+from dans.training.state_checks import meaning
 from dans.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -196,6 +197,7 @@ def build_trainer(
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
+        made=meaning(config),
         run=run,
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
     )

@@ -17,13 +17,15 @@ from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
 from dans.evaluation.reliability import Reliability
 from dans.memory import Budget, stated
 from dans.registry import choose
-from dans.runs.train import Trained, load
+from dans.runs.train import Trained, restore
+from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 
+@undisturbed()
 def evaluate(
     where: Path,
     *,
@@ -44,7 +46,7 @@ def evaluate(
         memory_budget: as ``train.memory_budget``, whose value is the default.
     """
     stated(memory_budget)
-    trained = load(where, which=which)
+    trained = restore(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} triples")
     budget = budget_of(where, trained, memory_budget)
@@ -178,11 +180,12 @@ def fitted_of(
         return fit(trained, {}, budget=budget)
 
 
+@undisturbed()
 def labelled_probabilities(
     where: Path, *, split: Split = "test", which: Which = "best"
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The probabilities of a labelled split's lines, as ``Fitted.probabilities``, and labels."""
-    trained = load(where, which=which)
+    trained = restore(where, which=which)
     budget = budget_of(where, trained)
     classifier = Classifier(trained.kg, split, budget=budget)
     fitted = kept_or_fitted(where, trained, which, budget=budget)
@@ -190,6 +193,7 @@ def labelled_probabilities(
     return fitted.probabilities(scores), classifier.holds
 
 
+@undisturbed()
 def probabilities(
     where: Path, triples: Tensor, *, method: str = "platt", which: Which = "best"
 ) -> Tensor:
@@ -200,7 +204,7 @@ def probabilities(
     choose(CALIBRATIONS, method, where="method")
     if triples.ndim != 2 or triples.shape[1] != 3 or triples.is_floating_point():
         raise ValueError(f"triples: expected whole numbers (f, 3), got {tuple(triples.shape)}")
-    trained = load(where, which=which)
+    trained = restore(where, which=which)
     sizes = torch.tensor([trained.kg.num_entities, trained.kg.num_relations])[[0, 1, 0]]
     wrong = ((triples.cpu() < 0) | (triples.cpu() >= sizes)).any(1).nonzero()
     if len(wrong):

@@ -15,7 +15,7 @@ from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.registry import choose, options
 from dans.training.run_folder import RunFolder
-from dans.training.trainer import check_digest
+from dans.training.state_checks import check_config, check_digest, check_like
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +91,7 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
         raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
     check_digest(state, kg)
-    give_weights(model, state["model"], f"init_from: {run.path}")
+    check_config(state, run.config())
+    check_like(state["model"], model, f"init_from: {run.path}")
+    model.load_state_dict(state["model"])
     log.info("starting from %s, step %d", run.path, state["step"])
-
-
-def give_weights(model: Model, weights: Mapping[str, Any], where: str) -> None:
-    """Load weights by name into a model; ``where`` they come from opens the error."""
-    shapes, given = (
-        {name: tuple(getattr(weight, "shape", ())) for name, weight in part.items()}
-        for part in (model.state_dict(), weights)
-    )
-    for name in shapes | given:
-        old, new = given.get(name), shapes.get(name)
-        if old != new:
-            raise InputError(f"{where} has {name} of shape {old}, this model of {new}")
-    model.load_state_dict(weights)

@@ -28,14 +28,15 @@ from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives.base import OBJECTIVES, NegativeSampling
 from dans.runs.build import Objectives, Samplers, build_model, build_objective, build_trainer
-from dans.runs.init_from import check_initial, give_weights, initial_run
+from dans.runs.init_from import check_initial, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
-from dans.seeding import device, restore_random_state, seed_everything
+from dans.seeding import device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
-from dans.training.trainer import Watch, check_digest, explain_interruption
+from dans.training.state_checks import check_config, check_counts, check_digest, check_like
+from dans.training.trainer import Watch, explain_interruption
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ def train(
             trainer = build_trainer(fresh, kg, run, objectives, samplers)
         trainer.watch = watch
         if state:
+            check_config(state, config)
             trainer.restore(state)
         reached = max(trainer.done, run.checkpoints.best_step() if state else 0)
         if reached > config.train.steps:
@@ -148,6 +150,7 @@ class Trained:
     samplers: Samplers = field(default_factory=lambda: SAMPLERS)
 
     @cached_property
+    @undisturbed()
     def sampler(self) -> NegativeSampler:
         """The sampler, with what it had learnt at the checkpoint."""
         name, dim = self.config.objective.name, self.model.encoder.dim
@@ -180,13 +183,18 @@ class Trained:
         return self.model.positives(triples.to(self.entities.device), self.entities)
 
 
-def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
-    """Load a trained run from its folder, at its best or its last checkpoint."""
+def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
+    """Load a trained run, with torch's random state and number of threads as at its checkpoint."""
     run = RunFolder(where)
     config = run.config()
     kg = KnowledgeGraph.load(config.data)
-    state = run.checkpoints.load(which)
-    check_digest(state, kg)
+    state, file = run.checkpoints.load(which), run.checkpoints.file(which)
+    try:
+        check_digest(state, kg)
+        check_config(state, config)
+        check_counts(state)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     try:
         place = device(config.train.device)
     except InputError:
@@ -196,19 +204,29 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
-    file = run.checkpoints.file(which)
-    give_weights(model, state["model"], f"{file}: by another configuration: it")
+    check_like(state["model"], model, f"{file}: model")
+    model.load_state_dict(state["model"])
     model.to(place).eval()
     # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
     with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
-        entities = model.embeddings(messages.to(place))
+        # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
+        entities = model.embeddings(messages.to(place)).detach().clone()
     try:
         restore_random_state(state["random"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"], samplers)
+
+
+@undisturbed()
+def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -> Trained:
+    """Load a trained run from its folder, at its best or its last checkpoint.
+
+    Torch's random state and number of threads are left as found.
+    """
+    return restore(where, which=which, samplers=samplers)
 
 
 def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from dans.config.old_names import renamed_state
 from dans.errors import InputError
 from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
 from dans.training.files import write_atomically
+from dans.training.state_checks import other_run
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,10 @@ class CheckpointStore:
         whether there is a best checkpoint now.
         """
         try:
-            found = _read(self.file("best"))["step"]
+            kept = _read(self.file("best"))
+            found = kept["step"]
+            if other := other_run(kept, state):
+                raise DamagedError(f"{self.file('best')}: of another run: {other}")
             # A kill before ``last`` was written leaves a later best; its steps are trained again,
             # to the same bits.
             if found == step or found > state["step"]:
@@ -139,6 +143,8 @@ class CheckpointStore:
                 break
         if newest is None:
             return f"{self.folder} has no checkpoint yet, so training starts anew"
+        if not newest[0].exists():
+            return f"{newest[0]} is gone, so training starts anew"
         return "the last good checkpoint is {}, of step {}".format(*newest)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from dans.memory import Budget, show_bytes, stated
 from dans.training.checkpoint_store import CheckpointStore
 from dans.training.files import sweep, write_atomically
 from dans.training.loggers import MetricsLog
+from dans.training.state_checks import difference
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ BY_STEPS = ("cosine", "linear")
 
 #: Options of ``train`` that may change when a run resumes.
 FREE = ("steps", "memory_budget")
+RESUMING = tuple(f"train.{name}" for name in FREE)
 
 
 class RunFolder:
@@ -68,9 +69,10 @@ class RunFolder:
                 )
             free = {name: getattr(config.train, name) for name in FREE}
             if before.replace(**free) != config:
+                found = difference(before.plain(), config.plain(), free=RESUMING)
                 raise InputError(
                     f"{self.path}/config.json: this run was made with another configuration "
-                    f"({_difference(before.plain(), config.plain())}); --out names another folder"
+                    f"({found}); --out names another folder"
                 )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:
@@ -139,15 +141,3 @@ class RunFolder:
         entries = content.get("entries", [content])
         entries = entries if isinstance(entries, list) else []
         return [one for one in entries if isinstance(one, dict)]
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> str:
-    """The first option in which two configurations differ, in words."""
-    for key in [*before, *(key for key in now if key not in before)]:
-        old, new = before.get(key), now.get(key)
-        if old == new or f"{path}{key}" in [f"train.{name}" for name in FREE]:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            return _difference(old, new, f"{path}{key}.")
-        return f"{path}{key}: {old!r} then, {new!r} now"
-    return "no option differs"

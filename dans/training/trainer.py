@@ -29,6 +29,13 @@ from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, descend
 from dans.training.phases import PhaseOptimizers
 from dans.training.run_folder import RunFolder
+from dans.training.state_checks import (
+    check_counts,
+    check_digest,
+    check_like,
+    check_moments,
+    check_order,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +119,7 @@ class Trainer:
         batch_encoder: turns triples into embeddings.
         regularizers: terms of the loss beside the objective's, by name.
         evaluator: evaluates the validation triples; None trains without validation.
+        made: the options that give weights their meaning, for checkpoints.
         run: where metrics and checkpoints go; None keeps nothing.
         negatives_log: where the negatives of every step go; None keeps none.
     """
@@ -127,13 +135,14 @@ class Trainer:
         regularizers: Mapping[str, Regularizer] | None = None,
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | Classifier | None = None,
+        made: Mapping[str, Any] | None = None,
         run: RunFolder | None = None,
         negatives_log: NegativesLog | None = None,
     ) -> None:
         _check(config, objective, validated=evaluator is not None)
         self.kg, self.model, self.objective, self.config = kg, model, objective, config
         self.batch_encoder, self.evaluator, self.run = batch_encoder, evaluator, run
-        self.regularizers = dict(regularizers or {})
+        self.regularizers, self.made = dict(regularizers or {}), dict(made or {})
         self.negatives_log = objective.log_negatives = negatives_log
         #: called after each validation, its checkpoint written; an exception in it ends training
         self.watch: Watch | None = None
@@ -280,6 +289,7 @@ class Trainer:
             "plateau": self.plateau.state(),
             "first_terms": dict(self.guard.first),
             "digest": self.kg.digest,
+            "config": self.made,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
@@ -290,7 +300,13 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume from what ``state`` returned for the same triples and configuration."""
         check_digest(state, self.kg)
+        check_counts(state)
         try:
+            check_like(state["model"], self.model, "checkpoint: model")
+            check_like(state["objective"], self.objective, "checkpoint: objective")
+            for name, optimizer in self.optimizers.items():
+                check_moments(state["optimizers"][name], optimizer, f"optimizers.{name}")
+            check_order(state["batches"]["order"], self.batches.rows)
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
             self.seconds = state["seconds"]
@@ -302,6 +318,8 @@ class Trainer:
                 optimizer.load_state_dict(state["optimizers"][name])
             self.batches.restore(state["batches"])
             restore_random_state(state["random"])
+        except InputError:
+            raise
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"checkpoint: made by another configuration: {reason}") from error
@@ -317,12 +335,3 @@ def _check(config: TrainConfig, objective: Objective, *, validated: bool) -> Non
     if config.log_negatives and not objective.has_negatives:
         sentence = "this objective has no negatives that could be written down; leave it out"
         raise InputError(f"train.log_negatives: {sentence}")
-
-
-def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:
-    """Refuse a checkpoint of other triples: its digest is not that of ``kg``."""
-    if state["digest"] != kg.digest:
-        raise InputError(
-            f"checkpoint: made for other triples (digest {state['digest'][:12]}…) than {kg.name} "
-            f"({kg.digest[:12]}…)"
-        )

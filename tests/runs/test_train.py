@@ -1,14 +1,21 @@
 """Configurations become objects; runs become models again."""
 
 import json
+import random
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dans.analysis.inspection import compare_samplers, inspect_run
 from dans.config.schema import RunConfig
 from dans.errors import InputError
+from dans.predict.export import Embeddings
+from dans.predict.predictor import Predictor
+from dans.report.gather import gather
+from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
 from dans.training.checkpoint import save_state
@@ -95,11 +102,13 @@ def test_run_that_starts_from_another_may_change_how_it_is_trained(
 def test_weights_of_another_shape_are_no_start(then: Path, tmp_path: Path) -> None:
     plain = configure(then, []).plain()
     plain["encoder"] = {"name": "rgcn", "dim": 4}
-    message = r"init_from: .* has encoder.entities.weight of shape \(7, 8\), this model of \(7, 4\)"
+    message = (
+        r"init_from: .*: encoder.entities.weight is float32 \[7, 8\] there, and float32 \[7, 4\]"
+    )
     with pytest.raises(InputError, match=message):
         train(RunConfig.parse(plain), tmp_path / "run")
     plain["encoder"] = {"name": "rgcn", "dim": 8, "layers": 1}
-    with pytest.raises(InputError, match=r"init_from: .* has encoder.layers.1.* of None"):
+    with pytest.raises(InputError, match=r"init_from: .* encoder.layers.1.* and missing here"):
         train(RunConfig.parse(plain), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -266,3 +275,40 @@ def test_negatives_of_a_run_can_be_written_down_and_trained_on(
     changes = ["sampler.0.name=listed", f"sampler.0.file={negatives}"]
     train(configure(recipe, changes), tmp_path / "then")
     assert load(tmp_path / "then").sampler.negatives.numel() > 0
+
+
+def states_of_numpy() -> list[int]:
+    """What other libraries draw from where they are given no generator."""
+    state = np.random.get_state()[1]  # noqa: NPY002
+    return [int(number) for number in state]
+
+
+def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = ["encoder={name='lookup', dim=8}", "train.threads=1"]
+    plain = RECIPE.replace("graph = {{ hold_out_share = 1.0 }}\n", "")
+    recipe.write_text(plain.format(data=tmp_path / "triples"))
+    train(configure(recipe, changes), run)
+    readers: dict[str, Callable[[], object]] = {
+        "load": lambda: load(run).sampler,
+        "predictor": lambda: Predictor.load(run).tails("e0", "r0"),
+        "evaluate": lambda: evaluate(run),
+        "inspect": lambda: inspect_run(run),
+        "compare": lambda: compare_samplers(run, ["uniform", "nscaching"], passes=1),
+        "export": lambda: Embeddings.of(run),
+        "report": lambda: gather([run], split="test", which="best", triples=5),
+    }
+    torch.set_num_threads(2)
+    for name, read in readers.items():
+        for module in (random, np.random):
+            module.seed(7)
+        torch.manual_seed(7)
+        before = torch.get_rng_state(), random.getstate(), states_of_numpy()
+        read()
+        assert torch.get_num_threads() == 2, name
+        assert torch.equal(before[0], torch.get_rng_state()), name
+        assert before[1:] == (random.getstate(), states_of_numpy()), name
+    trained = load(run)
+    weights = trained.model.encoder.state_dict()["entities.weight"].clone()
+    np.asarray(trained.entities)[:] = 0
+    assert torch.equal(trained.model.encoder.state_dict()["entities.weight"], weights)

@@ -1,0 +1,137 @@
+"""Checks that the state in a checkpoint is of these triples and this configuration, and whole."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dans.config.schema import RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+
+log = logging.getLogger(__name__)
+
+#: Options that change neither the meaning of weights nor the steps that led to them.
+FREE = (
+    *(f"train.{name}" for name in ("steps", "memory_budget", "device", "threads")),
+    *(f"train.{name}" for name in ("validate_every", "patience", "log_negatives")),
+    "data",
+    "init_from",
+)
+
+
+def check_digest(state: Mapping[str, Any], kg: KnowledgeGraph) -> None:
+    """Refuse a checkpoint of other triples: its digest is not that of ``kg``."""
+    if state["digest"] != kg.digest:
+        raise InputError(
+            f"checkpoint: made for other triples (digest {state['digest'][:12]}…) than {kg.name} "
+            f"({kg.digest[:12]}…)"
+        )
+
+
+def meaning(config: RunConfig) -> dict[str, Any]:
+    """The options that give weights their meaning, as plain values."""
+    plain = config.plain()
+    sections = {key: value for key, value in plain.items() if key not in FREE}
+    train = {key: value for key, value in plain["train"].items() if f"train.{key}" not in FREE}
+    return {**sections, "train": train}
+
+
+def check_config(state: Mapping[str, Any], config: RunConfig) -> None:
+    """Refuse a checkpoint of another configuration than that of its run.
+
+    The state holds the configuration that it was made with: one digest would say that something
+    differs, this says what. Checkpoints of 0.1 have none, and are taken as they are.
+    """
+    made = state.get("config")
+    if not made:
+        log.info("checkpoint: of an earlier version, without its configuration; taken as it is")
+        return
+    before = RunConfig.parse({"data": config.data, **made}, where="checkpoint: config")
+    if found := difference(meaning(before), meaning(config)):
+        raise InputError(f"checkpoint: made by another configuration than config.json: {found}")
+
+
+def difference(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, free: tuple[str, ...] = (), path: str = ""
+) -> str:
+    """The first option in which two configurations differ, in words; empty where none does."""
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if old == new or f"{path}{key}" in free:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if found := difference(old, new, free=free, path=f"{path}{key}."):
+                return found
+            continue
+        return f"{path}{key}: {old!r} then, {new!r} now"
+    return ""
+
+
+def other_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In what the states of two checkpoints are not of one run, in words; or empty."""
+    if one["digest"] != other["digest"]:
+        return "trained on other triples"
+    before, now = one.get("config"), other.get("config")
+    return difference(before, now) if before and now else ""
+
+
+def check_counts(state: Mapping[str, Any]) -> None:
+    """Refuse counts that no training leaves behind."""
+    step, best, seconds = state["step"], state["best"]["step"], state["seconds"]
+    if step < 0:
+        raise InputError(f"checkpoint: step: expected at least 0, got {step}")
+    if not 0 <= best <= step:
+        raise InputError(f"checkpoint: best.step: expected from 0 to step {step}, got {best}")
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"checkpoint: seconds: expected at least 0, got {seconds}")
+
+
+def check_order(order: Any, rows: int) -> None:
+    """Refuse the rest of a pass that is not a list of distinct rows, of ``rows``."""
+    fits = isinstance(order, Tensor) and order.dtype == torch.int64 and order.ndim == 1
+    if not fits or len(order.unique()) != len(order) or bool(((order < 0) | (order >= rows)).any()):
+        raise InputError(f"checkpoint: batches.order: expected distinct rows from 0 to {rows - 1}")
+
+
+def check_like(given: Mapping[str, Any], module: nn.Module, where: str) -> None:
+    """Refuse weights of other names, shapes or types than a module's; ``where`` they come from."""
+    own = module.state_dict()
+    for name in [*own, *(name for name in given if name not in own)]:
+        old, new = (_kind(part.get(name)) for part in (given, own))
+        if name not in own or old != new:
+            raise InputError(f"{where}: {name} is {old} there, and {new} here")
+
+
+def check_moments(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, what: str) -> None:
+    """Refuse moments of other shapes or types than those of an optimizer's parameters.
+
+    Each tensor of a parameter has its shape, or a row for each of its rows, or is one number.
+    """
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    for i, moments in state["state"].items():
+        if not 0 <= int(i) < len(parameters):
+            raise InputError(f"checkpoint: {what}: parameter {i} of {len(parameters)}")
+        shape = tuple(parameters[int(i)].shape)
+        allowed = {shape, (*shape[:1], *[1] * (len(shape) - 1)), ()}
+        for name, moment in moments.items():
+            if not isinstance(moment, Tensor):
+                if type(moment) is not int or moment < 0:
+                    raise InputError(f"checkpoint: {what}: {name} of parameter {i} is {moment!r}")
+            elif tuple(moment.shape) not in allowed or not moment.is_floating_point():
+                wanted = f"expected floats of shape {list(shape)}"
+                found = f"{name} of parameter {i} is {_kind(moment)}"
+                raise InputError(f"checkpoint: {what}: {found}; {wanted}")
+            elif not bool(moment.isfinite().all()):
+                raise InputError(f"checkpoint: {what}: {name} of parameter {i} is not finite")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "missing"
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

@@ -1,0 +1,146 @@
+"""A checkpoint is bound to the triples and the configuration that give it meaning."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dans.errors import InputError
+from dans.predict.predictor import Predictor
+from dans.runs.evaluate_run import evaluate
+from dans.runs.train import configure, load, train
+from dans.training.checkpoint import load_state, save_state
+from tests.suites.toy import RECIPE, lay
+
+OPTIONS: dict[str, list[str]] = {
+    "base": [],
+    "decoder": ["decoder.name=complex"],
+    "seed": ["train.seed=1"],
+    "rate": ["train.lr=0.5"],
+    "negatives": ["sampler.0.k=2"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs that differ in one option each, beside the recipe."""
+    folder = tmp_path_factory.mktemp("bound")
+    lay(folder / "triples")
+    (folder / "own.toml").write_text(RECIPE.format(data=folder / "triples"))
+    for name, changes in OPTIONS.items():
+        train(configure(folder / "own.toml", changes), folder / name)
+    return folder
+
+
+@pytest.fixture
+def run(runs: Path, tmp_path: Path) -> Path:
+    """A copy of the first run."""
+    shutil.copytree(runs / "base", tmp_path / "base")
+    return tmp_path / "base"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("decoder", "decoder.name: 'complex' then, 'distmult' now"),
+        ("seed", "train.seed: 1 then, 0 now"),
+        ("rate", r"train.lr: 0.5 then, 0.001 now"),
+        ("negatives", "sampler: "),
+    ],
+)
+def test_checkpoint_of_another_run_is_refused_wherever_it_is_read(
+    runs: Path, run: Path, name: str, option: str
+) -> None:
+    for which in ("best", "last"):
+        shutil.copy(runs / name / f"{which}.safetensors", run)
+    for reads in (load, Predictor.load, evaluate):
+        with pytest.raises(InputError, match=f"made by another configuration than .*: {option}"):
+            reads(run)
+    with pytest.raises(InputError, match=f"made by another configuration than .*: {option}"):
+        train(configure(runs / "own.toml", ["train.steps=8"]), run, resume=True)
+
+
+def test_best_of_another_run_is_made_again(
+    runs: Path, run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(runs / "rate" / "best.safetensors", run)
+    train(configure(runs / "own.toml", ["train.steps=8"]), run, resume=True)
+    assert "best.safetensors: of another run: train.lr: 0.5 then" in caplog.text
+    load(run)
+
+
+def test_options_without_meaning_for_the_weights_may_differ(runs: Path, run: Path) -> None:
+    before = load(run).entities
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace('"patience": 0', '"patience": 7'))
+    assert torch.equal(load(run).entities, before)
+
+
+def test_checkpoint_of_an_earlier_version_is_taken_as_it_is(run: Path, caplog: Any) -> None:
+    state = load_state(run / "best.safetensors")
+    del state["config"]
+    save_state(run / "best.safetensors", state)
+    with caplog.at_level("INFO"):
+        load(run)
+    assert "of an earlier version, without its configuration" in caplog.text
+
+
+def put(value: object, *path: str) -> Callable[[dict[str, Any]], None]:
+    def change(state: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value
+
+    return change
+
+
+def moment(change: Callable[[torch.Tensor], object]) -> Callable[[dict[str, Any]], None]:
+    def changed(state: dict[str, Any]) -> None:
+        # The best may be that of step 0, before there are any.
+        for moments in state["optimizers"]["model"]["state"].values():
+            moments["exp_avg"] = change(moments["exp_avg"])
+
+    return changed
+
+
+def weight(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str, Any]], None]:
+    def changed(state: dict[str, Any]) -> None:
+        name = "encoder.entities.weight"
+        state["model"][name] = change(state["model"][name])
+
+    return changed
+
+
+MEANINGLESS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "negative step": (put(-5, "step"), "step: expected at least 0, got -5"),
+    "best beyond": (put(9, "best", "step"), "best.step: expected from 0 to step 4, got 9"),
+    "endless": (put(float("inf"), "seconds"), "seconds: expected at least 0, got inf"),
+    "repeated rows": (put(torch.tensor([1, 1]), "batches", "order"), "expected distinct rows"),
+    "rows beyond": (
+        put(torch.tensor([99]), "batches", "order"),
+        "expected distinct rows from 0 to",
+    ),
+    "rows as fractions": (put(torch.tensor([0.5]), "batches", "order"), "expected distinct rows"),
+    "moment of another shape": (moment(lambda m: m.flatten()[:1]), "expected floats of shape"),
+    "moment of whole numbers": (moment(lambda m: m.long()), "expected floats of shape"),
+    "moment not finite": (moment(lambda m: m / 0), "exp_avg of parameter 0 is not finite"),
+    "moment as text": (moment(lambda m: "much"), "exp_avg of parameter 0 is 'much'"),
+    "whole weights": (weight(lambda w: w.long()), r"weight is int64 .* there, and float32"),
+    "complex weights": (weight(lambda w: w * 1j), r"weight is complex64 .* there, and float32"),
+    "weights missing": (put({}, "model"), r"is missing there, and float32"),
+}
+
+
+@pytest.mark.parametrize("name", MEANINGLESS)
+def test_state_without_meaning_is_refused(runs: Path, run: Path, name: str) -> None:
+    change, sentence = MEANINGLESS[name]
+    for which in ("best", "last"):
+        state = load_state(run / f"{which}.safetensors")
+        change(state)
+        save_state(run / f"{which}.safetensors", state)
+    with pytest.raises(InputError, match=sentence) as caught:
+        train(configure(runs / "own.toml", ["train.steps=8"]), run, resume=True)
+    assert "\n" not in str(caught.value)
