@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,11 +58,12 @@ class Audit:
         >>> from dans.data.graph import KnowledgeGraph
         >>> triples = [("ada", "knows", "bob"), ("ada", "knows", "bob")]
         >>> audit = KnowledgeGraph.of(triples, test=[("bob", "knows", "ada")], name="toy").audit()
-        >>> print(*audit.lines(), sep="\n")
+        >>> print(*audit.lines(), sep="\n")  # doctest: +ELLIPSIS
         toy: 2 entities and 1 relation, of which train holds 2 and 1
         train: 2 triples of 1 relation; 1 line repeats an earlier one
         valid: empty
-        test: 1 triple of 1 relation; 1 (100.0 %) is in train with head and tail exchanged
+        test: 1 triple of 1 relation; 1 (100.0 %) is in train with head and tail exchanged; ...
+        warning: the graph has one relation, 'knows'
     """
 
     name: str
@@ -73,6 +74,8 @@ class Audit:
     #: distinct triples in both valid and test, whatever their labels, and those labelled true
     in_valid_and_test: int
     triples_in_valid_and_test: int
+    #: sentences on names and columns, by ``names_audit``
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Audit:
         num_entities: int,
         num_relations: int,
         lines: Mapping[Split, tuple[Tensor, Tensor]],
+        warnings: Iterable[str] = (),
     ) -> Audit:
         """The audit of splits given as all lines, (·, 3), and their labels, (·,) bool."""
         triples, holds = lines["train"]
@@ -94,6 +98,7 @@ class Audit:
             {split: train.audit(*given) for split, given in lines.items()},
             train.shared(valid, test),
             train.shared(valid[valid_holds], test[test_holds]),
+            tuple(warnings),
         )
 
     def lines(self) -> list[str]:
@@ -106,7 +111,8 @@ class Audit:
         )
         sentences = [whole, *(_sentence(name, split) for name, split in self.splits.items())]
         both = self.in_valid_and_test
-        return [*sentences, f"valid and test share {_count(both, 'triple')}"] if both else sentences
+        shared = [f"valid and test share {_count(both, 'triple')}"] if both else []
+        return [*sentences, *shared, *(f"warning: {warning}" for warning in self.warnings)]
 
 
 class _Train:
@@ -163,6 +169,11 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
+def _linked(count: int, whole: int, direction: str) -> tuple[int, str, str]:
+    end = f"a triple of train {direction}, of any relation"
+    return count, f"({_share(count, whole)}) has {end}", f"({_share(count, whole)}) have {end}"
+
+
 def _sentence(name: Split, split: SplitAudit) -> str:
     if not split.lines:
         return f"{name}: empty"
@@ -193,6 +204,8 @@ def _sentence(name: Split, split: SplitAudit) -> str:
             ),
             (split.unseen_relations, "relation unseen in train", "relations unseen in train"),
             (split.reversed_in_train, f"({share}) is {exchanged}", f"({share}) are {exchanged}"),
+            _linked(split.linked_in_train, split.triples, "from head to tail"),
+            _linked(split.linked_back_in_train, split.triples, "from tail to head"),
         ]
     said = (f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count)
     return f"{name}: {'; '.join([first, *said])}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,14 @@ from dans.data.cards import DatasetCard, find_card
 from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
+from dans.data.names_audit import name_warnings, shape_notes
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.errors import InputError, nearest, one_of, shown
 
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
+
+log = logging.getLogger(__name__)
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
 
@@ -191,7 +195,11 @@ class KnowledgeGraph:
             one_of("labelled", split, SPLITS)
         if card is None:
             folder = Path(where)
-            return cls._read(folder.resolve().name, split_files(folder), labelled)
+            graph = cls._read(folder.resolve().name, split_files(folder), labelled)
+            names = graph.entities.names, graph.relations.names
+            for warning in name_warnings(*names, graph.lines("train")[0]):
+                log.warning("%s: %s", where, warning)
+            return graph
         if labelled:
             raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
         return cls._from_card(card)
@@ -345,7 +353,9 @@ class KnowledgeGraph:
     def audit(self) -> Audit:
         """Counts of repeats, overlap of splits, unseen names, self-loops and reversed triples."""
         lines = {split: self.lines(split) for split in SPLITS}
-        return Audit.of(self.name, self.num_entities, self.num_relations, lines)
+        names, train = (self.entities.names, self.relations.names), lines["train"][0]
+        warnings = [*name_warnings(*names, train), *shape_notes(names[1], train)]
+        return Audit.of(self.name, self.num_entities, self.num_relations, lines, warnings)
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

@@ -66,7 +66,9 @@ def test_sentences_leave_out_counts_of_zero(audit: Audit) -> None:
     assert test == (
         "test: 5 triples of 3 relations; 1 triple is in train too;"
         " 2 entities unseen in train, in 2 lines (40.0 %); 1 relation unseen in train;"
-        " 2 (40.0 %) are in train with head and tail exchanged"
+        " 2 (40.0 %) are in train with head and tail exchanged;"
+        " 2 (40.0 %) have a triple of train from head to tail, of any relation;"
+        " 3 (60.0 %) have a triple of train from tail to head, of any relation"
     )
     assert shared == "valid and test share 1 triple"
 
@@ -84,7 +86,7 @@ def test_a_triple_with_both_labels_is_a_contradiction() -> None:
 
 def test_empty_splits_are_reported() -> None:
     lines = KnowledgeGraph.of([("ada", "knows", "bob")]).audit().lines()
-    assert lines[1:] == ["train: 1 triple of 1 relation", "valid: empty", "test: empty"]
+    assert lines[1:4] == ["train: 1 triple of 1 relation", "valid: empty", "test: empty"]
 
 
 NONE = dict.fromkeys(

@@ -1,0 +1,67 @@
+"""What often means that a file was misread is said, with the line, and never fatal."""
+
+from pathlib import Path
+
+import pytest
+
+from dans.data.graph import KnowledgeGraph
+
+PLAIN = [("ada", "knows", "bob"), ("bob", "likes", "tea"), ("ada", "likes", "tea")]
+
+#: A line, and what is said of it.
+SUSPECT: dict[str, tuple[tuple[str, str, str], str]] = {
+    "header": (
+        ("Head", "relation", "tail"),
+        "train, line 1: 'Head', 'relation', 'tail' looks like",
+    ),
+    "header of edges": (("source", "type", "target"), "looks like a header; remove that line"),
+    "case": (("Ada", "knows", "bob"), "'Ada' (train, line 1) and 'ada' (train, line 2)"),
+    "trailing space": (("ada ", "knows", "bob"), "1 of 4 entities start or end with a space"),
+    "inner space": (("ada", "knows", "t e"), ""),
+    "decomposed": (("cafe\u0301", "knows", "caf\u00e9"), "2 of 5 entities look like another one"),
+    "full width": (("\uff41da", "knows", "bob"), "look like another one"),
+    "zero width": (("a\u200bda", "knows", "bob"), "1 of 4 entities have invisible characters"),
+    "direction": (("ada", "knows\u200f", "bob"), "1 of 3 relations have invisible characters"),
+    "quotes": (('"ada"', "knows", "bob"), "1 of 4 entities stand in quotes"),
+    "literal": (('"7"^^<x:int>', "knows", "bob"), "1 of 4 entities are typed or tagged literals"),
+    "blank node": (("_:b0", "knows", "bob"), "1 of 4 entities are blank nodes, such as '_:b0'"),
+}
+
+
+@pytest.mark.parametrize("name", SUSPECT)
+def test_what_looks_like_a_mistake_is_said(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    line, sentence = SUSPECT[name]
+    text = "".join("\t".join(triple) + "\n" for triple in [line, *PLAIN])
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.tsv").write_text(text if split == "train" else "ada\tlikes\ttea\n")
+    kg = KnowledgeGraph.load(tmp_path)
+    found = [text for text in kg.audit().lines() if text.startswith("warning: ")]
+    if sentence:
+        assert any(sentence in text for text in found), found
+        assert sentence in caplog.text
+    else:
+        assert "entities" not in caplog.text
+
+
+def test_columns_in_another_order_are_said() -> None:
+    swapped = [("knows", f"e{i}", "likes") for i in range(5)]
+    audit = KnowledgeGraph.of(swapped).audit()
+    assert any("5 relations and 2 entities: see that the columns" in one for one in audit.warnings)
+
+
+def test_relations_with_one_triple_and_single_relations_are_said() -> None:
+    assert (
+        "1 relation has one training triple, such as 'knows'"
+        in KnowledgeGraph.of(PLAIN).audit().warnings
+    )
+    only = KnowledgeGraph.of([("a", "r", "b")]).audit().warnings
+    assert only == ("the graph has one relation, 'r'",)
+
+
+def test_linked_triples_are_said_by_direction() -> None:
+    train = [(f"a{i}", "parent", f"b{i}") for i in range(10)]
+    test = [(f"b{i}", "child", f"a{i}") for i in range(10)]
+    lines = KnowledgeGraph.of(train, test=test).audit().lines()
+    assert "10 (100.0 %) have a triple of train from tail to head, of any relation" in lines[3]
