@@ -4,16 +4,31 @@ TOML and JSON have the same rules: whole numbers have at most 64 bits, and no ke
 ``convert`` checks plain data against a type by msgspec, with messages of one sentence.
 """
 
+import errno
 import gzip
 import json
 import math
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from gzip import GzipFile
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    BinaryIO,
+    Literal,
+    NoReturn,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import msgspec
 from msgspec.structs import FieldInfo, fields
@@ -33,16 +48,43 @@ WORDS: dict[object, str] = {
     **{list: "a list", tuple: "a list", dict: "an object"},
 }
 
+#: Bytes of a file of settings or of results, and of a line; depth of sections within each other.
+MOST_TEXT, MOST_LINE, MOST_DEPTH = 2**28, 2**24, 100
+
+#: Bytes of a recipe or a card.
+MOST_TOML = 2**22
+
 #: Limits of msgspec in messages.
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
-def read_text(path: Path) -> str:
-    """The content of a text file in UTF-8; a missing file is an ``OSError``."""
+def opened(path: Path) -> BinaryIO:
+    """A regular file, open for reading; a missing file is an ``OSError``.
+
+    Reading a pipe, a terminal or a device could wait for ever or never end: they are refused.
+    """
     try:
-        data = path.read_bytes()
+        # A named pipe without a writer would keep a plain `open` waiting.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError:
         raise InputError(f"{str(path)!r}: no file can have such a name") from None
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    kinds = {"pipe": stat.S_ISFIFO, "device": stat.S_ISCHR, "disk": stat.S_ISBLK}
+    kind = next((name for name, test in kinds.items() if test(mode)), "socket")
+    raise InputError(f"{path}: a {kind}; expected a regular file: write its content into one")
+
+
+def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
+    """The content of a text file in UTF-8 of at most so many bytes; else as ``opened``."""
+    with opened(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise InputError(f"{path}: larger than {most >> 20} MiB; expected a file of settings")
     numbered = enumerate(data.split(b"\n"), start=1)
     return "\n".join(decoded(line, path, number) for number, line in numbered)
 
@@ -54,8 +96,12 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
+        with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
+            file = unzipped if path.suffix == ".gz" else plain
+            for number, raw in enumerate(iter(partial(file.readline, MOST_LINE + 1), b""), 1):
+                if len(raw) > MOST_LINE:
+                    limit = f"{MOST_LINE >> 20} MiB"
+                    raise InputError(f"{path}:{number}: a line of more than {limit}; is this text?")
                 line = decoded(raw, path, number).removesuffix("\n").removesuffix("\r")
                 yield number, line.removeprefix("\ufeff") if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -102,6 +148,9 @@ def parse_json(text: str, where: object, *, kind: str = "file") -> Any:
 def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) -> Any:
     try:
         content = parse(text)
+        check_depth(content, where)
+        check_sizes(content, f"{where}: ")
+        return content
     except InputError:
         raise
     except RecursionError:
@@ -110,13 +159,11 @@ def _parsed(parse: Callable[[str], Any], text: str, where: object, kind: str) ->
         # Of the parser, or of Python about whole numbers of thousands of digits.
         sentence = str(error).split(";")[0].splitlines()[0]
         raise InputError(f"{where}: not a {kind}: {sentence}") from None
-    check_sizes(content, f"{where}: ")
-    return content
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Plain data from a TOML file."""
-    return parse_toml(read_text(path), path)
+    return parse_toml(read_text(path, most=MOST_TOML), path)
 
 
 def read_json(path: Path) -> Any:
@@ -145,8 +192,22 @@ def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
     return convert(content[key], kind, where, key)
 
 
+def check_depth(content: Any, where: object) -> None:
+    """Refuse sections and lists within each other beyond ``MOST_DEPTH``."""
+    level = [content] if isinstance(content, (Mapping, list, tuple)) else []
+    for _ in range(MOST_DEPTH):
+        parts = (one.values() if isinstance(one, Mapping) else one for one in level)
+        level = [one for part in parts for one in part if isinstance(one, (Mapping, list, tuple))]
+        if not level:
+            return
+    raise InputError(f"{where}: nested more than {MOST_DEPTH} deep")
+
+
 def check_sizes(content: Any, where: str = "", path: str = "") -> None:
-    """Refuse whole numbers of more than 64 bits by a ``TooLargeError`` that names their path."""
+    """Refuse whole numbers of more than 64 bits by a ``TooLargeError`` that names their path.
+
+    Text with half of a surrogate pair, which no file in UTF-8 can hold, is refused too.
+    """
     rest = [(path, content)]
     while rest:
         path, value = rest.pop()
@@ -156,6 +217,12 @@ def check_sizes(content: Any, where: str = "", path: str = "") -> None:
         elif isinstance(value, int) and not -LARGEST <= value < LARGEST:
             place = f"{where}{path}: " if path else where
             raise TooLargeError(f"{place}expected a whole number below 2^63, got {shown(value)}")
+        elif isinstance(value, str) and not value.isascii() and any(map(_is_surrogate, value)):
+            raise InputError(f"{where}{path}: {shown(value)} holds half of a surrogate pair")
+
+
+def _is_surrogate(character: str) -> bool:
+    return "\ud800" <= character <= "\udfff"
 
 
 def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dans.config import old_names
-from dans.config.reading import TooLargeError, parse_toml, read_toml
+from dans.config.reading import MOST_DEPTH, TooLargeError, parse_toml, read_toml
 from dans.config.schema import COMPONENTS, Component, RunConfig
 from dans.errors import InputError, shown
 
@@ -141,6 +141,8 @@ def _lineage(path: Path, heirs: tuple[Path, ...] = ()) -> list[tuple[str, dict[s
             f"{path}: extends: expected the name of a recipe in the same folder, got {shown(name)}"
         )
     base = path.with_name(f"{name}.toml")
+    if len(heirs) == MOST_DEPTH:
+        raise InputError(f"{heirs[0]}: extends: more than {MOST_DEPTH} recipes in a chain")
     if base in (*heirs, path):
         raise InputError(f"{path}: extends: {name} extends this recipe")
     return [*_lineage(base, (*heirs, path)), (path.stem, plain)]
@@ -187,6 +189,8 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise InputError(f"--set {assignment}: expected section.option=value")
+        if len(keys) > MOST_DEPTH:
+            raise InputError(f"--set {keys[0]}…: more than {MOST_DEPTH} sections within each other")
         here: Any = changed
         for depth, key in enumerate(keys[:-1]):
             where = f"--set {'.'.join(keys[: depth + 1])}"

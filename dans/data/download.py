@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pooch
 
+from dans.config.reading import opened
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.readers import SPLITS, Split, read, split_file
 from dans.errors import InputError
@@ -78,8 +79,12 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
 def sha256(path: Path) -> str:
     """The digest of a file's text, uncompressed where its name ends in ``.gz``."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+        digest = hashlib.sha256()
+        with opened(path) as plain, gzip.GzipFile(fileobj=plain) as unzipped:
+            file = unzipped if path.suffix == ".gz" else plain
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+        return digest.hexdigest()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import logging
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dans.config.reading import opened
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -108,10 +110,10 @@ def _refusing(path: Path) -> Iterator[None]:
 
 def _check(path: Path) -> dict[str, Any]:
     """Compare a file with its digest; the metadata of its header."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         size = file.read(8)
         length = int.from_bytes(size, "little")
-        header = file.read(min(length, path.stat().st_size))
+        header = file.read(min(length, os.fstat(file.fileno()).st_size))
         if len(size) < 8 or len(header) < length:
             raise ValueError("it is cut short")
         content = json.loads(header)
@@ -177,7 +179,7 @@ def carries_pickle(path: Path) -> bool:
     """Is this a pickle, or an archive or array with one inside? Nothing of it is loaded."""
     try:
         if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
+            with opened(path) as file:
                 return _is_pickle(file.read(PICKLE_HEAD))
         with zipfile.ZipFile(path) as archive:
             members = (archive.open(name).read(PICKLE_HEAD) for name in archive.namelist())

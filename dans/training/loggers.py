@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dans.config.reading import field, parse_json
+from dans.config.reading import field, opened, parse_json, read_object
 from dans.errors import InputError
 from dans.registry import choose
 from dans.training.files import append, named, write_atomically
@@ -298,7 +298,9 @@ class MetricsLog:
         if not self.path.exists():
             return []
         found = []
-        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], start=1):
+        with opened(self.path) as file:
+            lines = file.read().split(b"\n")[:-1]
+        for number, line in enumerate(lines, start=1):
             try:
                 content = parse_json(line.decode(), "")
                 if not isinstance(content, dict) or field(content, "step", int, "") < 0:
@@ -382,7 +384,7 @@ def _sentence(error: Exception) -> str:
 
 def _read_id(path: Path) -> str | None:
     """The id of a run at a service; None before it has one."""
-    return str(json.loads(path.read_text("utf-8"))["id"]) if path.exists() else None
+    return str(read_object(path)["id"]) if path.exists() else None
 
 
 def _write_id(path: Path, run: str) -> None:

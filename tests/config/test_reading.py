@@ -1,11 +1,29 @@
 import gzip
+import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dans.config import reading
-from dans.config.reading import lines, parse_json, parse_toml, read_json, read_object, read_toml
+from dans.config.reading import (
+    lines,
+    parse_json,
+    parse_toml,
+    read_json,
+    read_object,
+    read_text,
+    read_toml,
+)
+from dans.config.recipes import override, read_recipe
+from dans.data.cards import DatasetCard
+from dans.data.download import sha256
+from dans.data.readers import read
 from dans.errors import InputError
+from dans.training.checkpoint import load_state
+from dans.training.loggers import MetricsLog
+from dans.training.run_folder import RunFolder
 
 
 def test_good_files_are_plain_data(tmp_path: Path) -> None:
@@ -105,3 +123,93 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "plain.tsv.gz").write_bytes(b"ada\n")
     with pytest.raises(InputError, match=r"plain.tsv.gz:1: the gzip stream is truncated"):
         list(lines(tmp_path / "plain.tsv.gz"))
+
+
+def every_reader(path: Path) -> list[Callable[[], object]]:
+    """Each way in which a file that a user names is read."""
+    run = path.parent / "run"
+    return [
+        lambda: read_text(path),
+        lambda: list(lines(path)),
+        lambda: read_toml(path),
+        lambda: read_object(path),
+        lambda: load_state(path),
+        lambda: sha256(path),
+        lambda: list(read(path.with_suffix(".tsv"))),
+        lambda: DatasetCard.read(path),
+        lambda: MetricsLog(run).read(),
+        lambda: RunFolder(run).config(),
+    ]
+
+
+def as_every_file(folder: Path, make: Callable[[Path], object]) -> Path:
+    (folder / "run").mkdir()
+    for name in ("file", "file.tsv", "run/metrics.jsonl", "run/config.json"):
+        make(folder / name)
+    return folder / "file"
+
+
+def test_pipes_and_devices_are_refused_and_nothing_waits(tmp_path: Path) -> None:
+    kinds = {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero")}
+    for kind, make in kinds.items():
+        (tmp_path / kind).mkdir()
+        for reads in every_reader(as_every_file(tmp_path / kind, make)):
+            with pytest.raises(InputError, match=f"a {kind}; expected a regular file"):
+                reads()
+
+
+def test_links_to_regular_files_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("x = 1\n")
+    (tmp_path / "link").symlink_to("there")
+    assert read_toml(tmp_path / "link") == {"x": 1}
+
+
+def test_files_and_lines_have_a_stated_limit(tmp_path: Path) -> None:
+    with (tmp_path / "own.toml").open("wb") as file:
+        file.truncate(2**22 + 1)
+    with pytest.raises(InputError, match="larger than 4 MiB; expected a file of settings"):
+        read_toml(tmp_path / "own.toml")
+    with (tmp_path / "long.tsv").open("wb") as file:
+        file.truncate(2**24 + 1)
+    with gzip.open(tmp_path / "long.tsv.gz", "wb", compresslevel=1) as packed:
+        for _ in range(17):
+            packed.write(b"a" * 2**20)
+    for name in ("long.tsv", "long.tsv.gz"):
+        tracemalloc.start()
+        with pytest.raises(InputError, match=r"long.tsv.*:1: a line of more than 16 MiB"):
+            list(lines(tmp_path / name))
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+        tracemalloc.stop()
+
+
+def test_depth_has_a_stated_limit(tmp_path: Path) -> None:
+    deep = {
+        "keys": ".".join(["a"] * 5000) + " = 1",
+        "tables": "[" + ".".join(["a"] * 5000) + "]",
+        "lists": "a = " + "[" * 5000 + "]" * 5000,
+        "inline": "a = " + "{ b = " * 5000 + "1" + " }" * 5000,
+    }
+    for name, text in deep.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match="nested (too deeply|more than 100 deep)"):
+            read_toml(tmp_path / name)
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(InputError, match="nested (too deeply|more than 100 deep)"):
+        read_json(tmp_path / "deep.json")
+    with pytest.raises(InputError, match="more than 100 sections within each other"):
+        override({}, [".".join(["a"] * 3000) + "=1"])
+
+
+def test_a_chain_of_recipes_has_a_stated_limit(tmp_path: Path) -> None:
+    for i in range(1500):
+        (tmp_path / f"r{i}.toml").write_text(f'extends = "r{i + 1}"\n')
+    with pytest.raises(InputError, match=r"r0.toml: extends: more than 100 recipes in a chain"):
+        read_recipe(tmp_path / "r0.toml")
+
+
+def test_half_a_surrogate_pair_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(r'{"name": "\ud83d", "step": 1}')
+    with pytest.raises(InputError, match=r"one.json: name: .* holds half of a surrogate pair"):
+        read_json(tmp_path / "one.json")
+    (tmp_path / "whole.json").write_text(r'{"name": "\ud83d\ude00"}')
+    assert read_json(tmp_path / "whole.json") == {"name": "\U0001f600"}
