@@ -185,7 +185,8 @@ class KnowledgeGraph:
 
         Args:
             where: the name of a card, such as ``"umls"``; the path of a card; or a folder that
-                holds train, valid and test as ``.tsv``, ``.txt`` or ``.nt``, plain or ``.gz``
+                holds train, and mostly valid and test, as ``.tsv``, ``.txt`` or ``.nt``, plain or
+                ``.gz``
                 (``"./umls"`` is a folder, ``"umls"`` the card).
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
@@ -224,6 +225,9 @@ class KnowledgeGraph:
     def _read(
         cls, name: str, files: Mapping[Split, Path], labelled: Sequence[Split]
     ) -> KnowledgeGraph:
+        for split in labelled:
+            if split not in files:
+                raise InputError(f"labelled: {split}: there is no such file")
         lines = {split: read(path, labelled=split in labelled) for split, path in files.items()}
         graph = cls._collect(name, lines, labelled)
         if not len(graph.train):
@@ -239,7 +243,7 @@ class KnowledgeGraph:
         triples, labels = {}, {}
         for split in SPLITS:
             ids, holds = array("q"), bytearray()
-            for head, relation, tail, label in lines[split]:
+            for head, relation, tail, label in lines.get(split, ()):
                 ids.append(entities.setdefault(head, len(entities)))
                 ids.append(relations.setdefault(relation, len(relations)))
                 ids.append(entities.setdefault(tail, len(entities)))

@@ -75,16 +75,16 @@ def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -
 
 
 def split_files(folder: Path) -> dict[Split, Path]:
-    """The files of the three splits in a folder."""
+    """The files of the splits in a folder; valid and test may be missing."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found = {split: split_file(folder, split) for split in SPLITS}
-    missing = [split for split, path in found.items() if path is None]
-    if missing:
-        raise InputError(
-            f"{folder}: no file for {' and '.join(missing)}; expected {missing[0]}.tsv,"
-            f" {missing[0]}.txt or {missing[0]}.nt, plain or .gz"
-        )
+    for split, path in found.items():
+        other = next(iter(sorted(folder.glob(f"{split}.*"))), None)
+        if path is None and (other or split == "train"):
+            seen = f"{other.name} is none that can be read" if other else "there is none"
+            wanted = f"{split}.tsv, {split}.txt or {split}.nt, plain or .gz"
+            raise InputError(f"{folder}: no file for {split}: {seen}; expected {wanted}")
     return {split: path for split, path in found.items() if path is not None}
 
 
@@ -100,11 +100,17 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _table(path: Path, labelled: bool) -> Iterator[Line]:
     expected = ("head", "relation", "tail", "label") if labelled else ("head", "relation", "tail")
     label = True
+    gap = 0
     for number, line in _lines(path):
+        # Blank lines at the end are none; one before other lines is refused by its own number.
+        if not line:
+            gap = gap or number
+            continue
+        if gap:
+            raise InputError(f"{path}:{gap}: a blank line, with lines after it")
         columns = line.split("\t")
         if len(columns) != len(expected):
-            count = len(columns) if line else 0
-            found = f"{count} column{'s' * (count != 1)}{' (a blank line)' * (not line)}"
+            found = f"{len(columns)} column{'s' * (len(columns) != 1)}"
             raise InputError(
                 f"{path}:{number}: found {found}, expected {len(expected)}: {', '.join(expected)}"
             )

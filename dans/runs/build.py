@@ -212,4 +212,10 @@ def build_evaluator(
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: nll: {error}") from error
-    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None
+    if len(kg.valid):
+        return Evaluator(kg, "valid", budget=budget)
+    false = len(kg.lines("valid")[0])
+    found = f"all {false:,} lines are labelled false" if false else "there are none"
+    none = "so nothing is ranked, and the newest checkpoint counts as the best"
+    log.warning("%s: validation triples: %s, %s", kg.name, found, none)
+    return None

@@ -191,10 +191,10 @@ def test_depth_has_a_stated_limit(tmp_path: Path) -> None:
     }
     for name, text in deep.items():
         (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match="nested (too deeply|more than 100 deep)"):
+        with pytest.raises(InputError, match=r"nested (too deeply|more than 100 deep)"):
             read_toml(tmp_path / name)
     (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
-    with pytest.raises(InputError, match="nested (too deeply|more than 100 deep)"):
+    with pytest.raises(InputError, match=r"nested (too deeply|more than 100 deep)"):
         read_json(tmp_path / "deep.json")
     with pytest.raises(InputError, match="more than 100 sections within each other"):
         override({}, [".".join(["a"] * 3000) + "=1"])

@@ -74,7 +74,7 @@ def test_any_text_without_tab_and_line_end_survives(
         (b"ada\tknows", "found 2 columns, expected 3: head, relation, tail"),
         (b"ada knows bob", "found 1 column, expected 3"),
         (b"ada\tknows\tbob\t1", "found 4 columns, expected 3"),
-        (b"", "found 0 columns (a blank line), expected 3"),
+        (b"\nada\tknows\tbob", "a blank line, with lines after it"),
         (b"\tknows\tbob", "the head is empty"),
         (b"ada\t\tbob", "the relation is empty"),
         (b"ada\tknows\t", "the tail is empty"),
@@ -295,10 +295,18 @@ def test_two_files_for_one_split_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_missing_splits_are_named(tmp_path: Path) -> None:
     wrote(tmp_path, GOOD, "train.tsv")
-    with pytest.raises(InputError, match=r"no file for valid and test; expected valid.tsv"):
+    assert split_files(tmp_path).keys() == {"train"}
+    wrote(tmp_path, GOOD, "valid.csv")
+    with pytest.raises(InputError, match=r"no file for valid: valid.csv is none that can be read"):
         split_files(tmp_path)
-    wrote(tmp_path, GOOD, "valid.tsv")
-    with pytest.raises(InputError, match=r"no file for test; expected test.tsv"):
+    (tmp_path / "train.tsv").unlink()
+    with pytest.raises(InputError, match=r"no file for train: there is none; expected train.tsv"):
         split_files(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         split_files(tmp_path / "nowhere")
+
+
+def test_blank_lines_at_the_end_are_none(tmp_path: Path) -> None:
+    plain = wrote(tmp_path, GOOD, "train.tsv")
+    ended = wrote(tmp_path, GOOD + b"\n\r\n\n", "train.txt")
+    assert list(read(plain)) == list(read(ended))

@@ -146,8 +146,8 @@ CASES = [
     Case(
         "triples that are gone",
         JUDGE,
-        "triples: no file for test",
-        files={"triples/test.tsv": None},
+        "triples: no file for train",
+        files={"triples/train.tsv": None},
     ),
     Case(
         "garbage amid the metrics",

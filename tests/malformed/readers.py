@@ -56,8 +56,7 @@ COLUMNS = "expected 3: head, relation, tail"
 
 CASES = [
     line("one column", "ada\n", "found 1 column,", COLUMNS),
-    line("blank line inside", "\nada\tknows\tbob\n", "a blank line", COLUMNS),
-    line("blank line at the end", "\n", "a blank line", COLUMNS),
+    line("blank line inside", "\nada\tknows\tbob\n", "a blank line, with lines after it"),
     line("empty head", "\tknows\tbob\n", "the head is empty"),
     line("NUL in a name", "ada\tkn\0ws\tbob\n", "a NUL character", "UTF-8"),
     line("latin-1", "ada\tkennt\tJosé\n".encode("latin-1"), "0xe9, is not UTF-8"),
@@ -97,14 +96,14 @@ CASES = [
         files={"triples/valid.tsv": None, "triples/valid.tsv.gz": WRONG_SUM},
     ),
     spot(
-        "two splits missing",
-        "triples: no file for valid and test",
-        "valid.tsv",
-        files={"triples/test.tsv": None, "triples/valid.tsv": None},
+        "no training triples",
+        "triples: no file for train: there is none",
+        "train.tsv",
+        files={"triples/train.tsv": None},
     ),
     spot(
         "unknown suffix",
-        "triples: no file for test",
+        "triples: no file for test: test.csv",
         "test.tsv",
         files={"triples/test.tsv": None, "triples/test.csv": GOOD},
     ),

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 
 from dans.analysis.inspection import compare_samplers, inspect_run
 from dans.config.schema import RunConfig
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.predict.export import Embeddings
 from dans.predict.predictor import Predictor
 from dans.report.gather import gather
+from dans.runs.build import build_evaluator
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
@@ -312,3 +315,24 @@ def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_
     weights = trained.model.encoder.state_dict()["entities.weight"].clone()
     np.asarray(trained.entities)[:] = 0
     assert torch.equal(trained.model.encoder.state_dict()["entities.weight"], weights)
+
+
+def test_training_needs_neither_validation_nor_test_triples(
+    recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in ("valid", "test"):
+        (tmp_path / "triples" / f"{split}.tsv").unlink()
+    assert train(configure(recipe, []), tmp_path / "run") is None
+    assert "validation triples: there are none, so nothing is ranked, and the newest" in caplog.text
+    assert load(tmp_path / "run").step == 4
+    with pytest.raises(InputError, match="has no test triples"):
+        evaluate(tmp_path / "run")
+
+
+def test_validation_lines_that_are_all_false_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    kg = KnowledgeGraph.of([("a", "r", "b"), ("b", "r", "c")], [("a", "r", "c")])
+    lines = kg.valid, torch.tensor([False])
+    kg = replace(kg, valid=kg.valid[:0], labelled={"valid": lines})
+    config = RunConfig.parse({"data": "toy", "encoder": "lookup", "decoder": "distmult"})
+    assert build_evaluator(config, kg) is None
+    assert "all 1 lines are labelled false" in caplog.text
