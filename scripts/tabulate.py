@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dans.analysis import tables
 from dans.cli import parsing as cli
+from dans.config.reading import read_object
 
 
 def main() -> None:
@@ -22,7 +23,10 @@ def main() -> None:
     parser.add_argument("--reference", help="the recipe to take differences from")
     parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
     parser.add_argument("--metrics", metavar="A,B", help="columns; papers' numbers in brackets")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the numbers here too, over those of before"
+    )
+    parser.add_argument("--commit", help="of the code that trained the runs, for --json")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="compare with the expected results")
@@ -40,7 +44,11 @@ def main() -> None:
     if args.write:
         tables.put_between(args.write, args.mark, table)
     if args.json:
-        args.json.write_text(tables.to_json(tables.summarise(results)), "utf-8")
+        numbers = tables.summarise(results)
+        if args.commit:
+            numbers = {name: {"commit": args.commit, **one} for name, one in numbers.items()}
+        known = read_object(args.json) if args.json.exists() else {}
+        args.json.write_text(tables.to_json({**known, **numbers}), "utf-8")
     print(table)
 
 

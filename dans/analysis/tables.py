@@ -41,13 +41,25 @@ class Results:
     best: Mapping[int, Mapping[str, float]]
     last: Mapping[int, Mapping[str, float]]
     seconds: Mapping[int, float]
+    #: the step of the checkpoint best on validation
+    best_step: Mapping[int, int] = field(default_factory=dict)
     sampler: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     classified: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
         """One metric over the seeds, in the order of the seeds."""
-        reports = self.last if last else self.best
+        reports = self.reports(last=last)
         return [reports[seed][metric] for seed in sorted(reports)]
+
+    def reports(self, *, last: bool = False) -> Mapping[int, Mapping[str, float]]:
+        """The metrics by seed, of the best checkpoints or of the last."""
+        return self.last if last else self.best
+
+    @property
+    def at_step_0(self) -> str:
+        """How many of the seeds whose best step is known are best before their first step."""
+        steps = self.best_step.values()
+        return f"{sum(step == 0 for step in steps)} of {len(steps)}" if steps else ""
 
     def numbers(self, metric: str) -> list[float]:
         """One metric of ranking or classification over the seeds that have it."""
@@ -89,6 +101,23 @@ def paired_test(differences: Sequence[float]) -> Difference:
     return Difference(mean, error, float(test.pvalue), float(low), float(high), count)
 
 
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values: of the i-th smallest of m, the largest (m − j + 1)·p_j for j ≤ i.
+
+    A comparison with an adjusted value below α survives: the chance that any comparison without
+    effect survives is at most α. Source: Holm 1979, Scandinavian Journal of Statistics 6.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted, largest = [1.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
 def collect(root: Path) -> dict[str, Results]:
     """Every evaluated run below ``root/<recipe>/seed<N>``, by recipe.
 
@@ -97,7 +126,7 @@ def collect(root: Path) -> dict[str, Results]:
     """
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
-        best, last, seconds, sampler, classified = {}, {}, {}, {}, {}
+        best, last, seconds, steps, sampler, classified = {}, {}, {}, {}, {}, {}
         for folder in sorted(recipe.glob("seed*")):
             path = folder / "report.json"
             if not path.exists():
@@ -105,6 +134,8 @@ def collect(root: Path) -> dict[str, Results]:
             report = read_object(path)
             seed = field_of(report, "seed", int, f"{path}: ")
             best[seed] = _metrics(report, path)
+            if "step" in report:
+                steps[seed] = field_of(report, "step", int, f"{path}: ")
             if "classification" in report:
                 parts = field_of(report, "classification", dict, f"{path}: ")
                 classified[seed] = dict(_flat(parts))
@@ -114,7 +145,7 @@ def collect(root: Path) -> dict[str, Results]:
             if (folder / "sampler.json").exists():
                 sampler[seed] = _statistics(folder / "sampler.json")
         if best:
-            found[recipe.name] = Results(best, last, seconds, sampler, classified)
+            found[recipe.name] = Results(best, last, seconds, steps, sampler, classified)
     if not found:
         do = "train some, then python scripts/evaluate.py RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
@@ -163,16 +194,17 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def compare(ours: Results, theirs: Results, metric: str) -> Difference:
+def compare(ours: Results, theirs: Results, metric: str, *, last: bool = False) -> Difference:
     """The paired difference of a metric over the seeds that both recipes have.
 
     Raises:
         InputError: they share no seed.
     """
-    seeds = sorted(ours.best.keys() & theirs.best.keys())
+    one, other = ours.reports(last=last), theirs.reports(last=last)
+    seeds = sorted(one.keys() & other.keys())
     if not seeds:
         raise InputError("no seed in common; train and evaluate both with the same seeds")
-    return paired_test([ours.best[seed][metric] - theirs.best[seed][metric] for seed in seeds])
+    return paired_test([one[seed][metric] - other[seed][metric] for seed in seeds])
 
 
 def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
@@ -185,6 +217,8 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
             "last": {m: _numbers(result.values(m, last=True)) for m in METRICS if result.last},
             "seconds": round(statistics.fmean(result.seconds.values()), 1),
         }
+        if result.best_step:
+            found[recipe]["best_step"] = [step for _, step in sorted(result.best_step.items())]
         names = sorted({name for numbers in result.classified.values() for name in numbers})
         if names:
             found[recipe]["classified"] = {name: _numbers(result.numbers(name)) for name in names}
@@ -236,7 +270,7 @@ def markdown(
     """
     if reference and reference not in results:
         raise InputError(f"--reference {reference}: known: {', '.join(results)}")
-    head = ["recipe", "MRR", "MRR, last step", "Hits@1", "NDCG@5", "seeds", "s"]
+    head = ["recipe", "MRR", "MRR, last step", "best at step 0", "Hits@1", "NDCG@5", "seeds", "s"]
     shown_statistics = _known_statistics(results)
     head += [STATISTICS[name] for name in shown_statistics]
     head += [f"MRR − {reference}"] if reference else []
@@ -248,6 +282,7 @@ def markdown(
             recipe,
             cell(result.values("mrr")),
             cell(result.values("mrr", last=True)),
+            result.at_step_0,
             cell(result.values("hits@1")),
             cell(result.values("ndcg@5")),
             *_seeds_and_seconds(result),
@@ -265,11 +300,15 @@ def markdown(
 def across(
     results: Mapping[str, Results], columns: Sequence[str], *, reference: str, unnamed: str = ""
 ) -> str:
-    """A Markdown table of MRR with a row for each sampler and a column for each base.
+    """Two Markdown tables with a row for each sampler: MRR by base, and the samplers' statistics.
 
     A recipe is called ``<column>-<row>``, where the longest column that fits counts; one named like
-    its column is in the row ``unnamed``. The reference is the first row; an arrow marks differences
-    to it, paired by seed, with p < .05. The sampler's statistics are those of the first column.
+    its column is in the row ``unnamed``. The reference is the first row.
+
+    Each base has three columns: MRR of the checkpoints best on validation; of the last ones; and
+    how many seeds were best at step 0, so that their best is the model they started from. An arrow
+    marks a difference to the reference, paired by seed, that survives ``holm`` over all comparisons
+    of the table at .05; in brackets, one with p < .05 alone. The statistics are of the first base.
 
     Raises:
         InputError: a column has no recipe for the reference.
@@ -286,20 +325,55 @@ def across(
             raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
     every = {row for rows in cells.values() for row in rows}
     rows = sorted(every, key=lambda row: (row != reference, row))
-    of_first = cells[columns[0]]
-    shown_statistics = _known_statistics(of_first)
-    head = ["sampler", *(f"MRR, {column}" for column in columns)]
-    head += [STATISTICS[name] for name in shown_statistics]
+    marks = _marks(cells, reference)
+    head = ["sampler", "seeds"]
+    for column in columns:
+        head += [f"{column}: best", "last step", "best at step 0"]
     lines = []
     for row in rows:
-        line = [row]
+        seeds = [len(cells[column][row].best) for column in columns if row in cells[column]]
+        line = [row, "/".join(map(str, dict.fromkeys(seeds)))]
         for column in columns:
             one = cells[column].get(row)
-            line.append(_compared(one, cells[column][reference]) if one else "–")
-        first = of_first.get(row)
-        line += [_statistic(s, first.statistics(s) if first else ()) for s in shown_statistics]
+            for last in (False, True):
+                text = cell(one.values("mrr", last=last)) if one else "–"
+                line.append(f"{text} {marks.get((column, row, last), '')}".rstrip())
+            line.append(one.at_step_0 if one else "–")
         lines.append(line)
-    return _table(head, lines)
+    of_first = cells[columns[0]]
+    names = _known_statistics(of_first)
+    if not names:
+        return _table(head, lines)
+    measured = [
+        [row, *(_statistic(name, of_first[row].statistics(name)) for name in names)]
+        for row in rows
+        if row in of_first
+    ]
+    titles = [f"sampler, {columns[0]}", *(STATISTICS[name] for name in names)]
+    return f"{_table(head, lines)}\n\n{_table(titles, measured)}"
+
+
+def _marks(
+    cells: Mapping[str, Mapping[str, Results]], reference: str
+) -> dict[tuple[str, str, bool], str]:
+    """The mark of each comparison with the reference, by column, row, and whether of the last."""
+    tests: dict[tuple[str, str, bool], Difference] = {}
+    for column, rows in cells.items():
+        theirs = rows[reference]
+        for row, ours in rows.items():
+            for last in (False, True):
+                common = ours.reports(last=last).keys() & theirs.reports(last=last).keys()
+                if row != reference and len(common) > 1:
+                    tests[column, row, last] = compare(ours, theirs, "mrr", last=last)
+    adjusted = holm([test.p for test in tests.values()])
+    found = {}
+    for (place, test), corrected in zip(tests.items(), adjusted, strict=True):
+        arrow = "↑" if test.mean > 0 else "↓"
+        if corrected < 0.05:
+            found[place] = arrow
+        elif test.p < 0.05:
+            found[place] = f"({arrow})"
+    return found
 
 
 def beside(
@@ -340,16 +414,6 @@ def _seeds_and_seconds(result: Results) -> tuple[str, str]:
 
 def _known_statistics(results: Mapping[str, Results]) -> list[str]:
     return [name for name in STATISTICS if any(one.statistics(name) for one in results.values())]
-
-
-def _compared(ours: Results, theirs: Results) -> str:
-    """An MRR, with an arrow where it differs from another with p < .05."""
-    text = cell(ours.values("mrr"))
-    if ours.best.keys() & theirs.best.keys():
-        difference = compare(ours, theirs, "mrr")
-        if difference.p < 0.05:
-            return f"{text} {'↑' if difference.mean > 0 else '↓'}"
-    return text
 
 
 def _statistic(name: str, values: Sequence[float]) -> str:

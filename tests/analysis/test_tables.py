@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dans.analysis.tables import Results, across, beside, collect, compare, gap, markdown, summarise
+from dans.analysis.tables import (
+    Results,
+    across,
+    beside,
+    collect,
+    compare,
+    gap,
+    holm,
+    markdown,
+    summarise,
+)
 from dans.errors import InputError
 
 
@@ -23,7 +33,8 @@ def keep(root: Path, recipe: str, seed: int, mrr: float, *, last: float | None =
     folder = root / recipe / f"seed{seed}"
     folder.mkdir(parents=True)
     both = {"mrr": mrr, "hits@1": 0.1, "hits@3": 0.2, "hits@10": 0.3, "ndcg@5": 0.15}
-    (folder / "report.json").write_text(json.dumps({"seed": seed, "both": both}))
+    content = {"seed": seed, "step": 0 if seed else 50, "both": both}
+    (folder / "report.json").write_text(json.dumps(content))
     (folder / "metrics.jsonl").write_text('{"step": 1, "seconds": 4.0}\n')
     if last is not None:
         (folder / "report.last.json").write_text(json.dumps({"both": {**both, "mrr": last}}))
@@ -63,8 +74,8 @@ def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
     found = collect(tmp_path)
     assert found.keys() == {"one", "two"}
     table = markdown(found, reference="two")
-    assert "| one | .600 ± .141 | .500 ± .141 |" in table
-    assert "| two | .600 | – |" in table
+    assert "| one | .600 ± .141 | .500 ± .141 | 1 of 2 |" in table
+    assert "| two | .600 | – | 0 of 1 |" in table
     assert "−.100" in table
     plain = summarise(found)
     assert plain["one"]["best"]["mrr"] == {"mean": 0.6, "std": 0.1414, "values": [0.5, 0.7]}
@@ -158,18 +169,52 @@ def test_samplers_are_rows_and_models_columns() -> None:
     table = across(
         found, ["umls-rotate", "umls-complex"], reference="uniform", unnamed="dans"
     ).splitlines()
-    assert table[0] == "| sampler | MRR, umls-rotate | MRR, umls-complex |"
+    titles = ["sampler", "seeds"]
+    for column in ("umls-rotate", "umls-complex"):
+        titles += [f"{column}: best", "last step", "best at step 0"]
+    assert table[0] == f"| {' | '.join(titles)} |"
+    # p = .009 for DANS, doubled by Holm's method; for the control .027, which is above .05 / 2
+    # only where there are more comparisons.
     assert table[2:] == [
-        "| uniform | .600 ± .100 | .900 |",
-        "| dans | .497 ± .100 ↓ | – |",
-        "| self-loop | .703 ± .095 ↑ | .950 |",
+        "| uniform | 3/1 | .600 ± .100 | – |  | .900 | – |  |",
+        "| dans | 3 | .497 ± .100 ↓ | – |  | – | – | – |",
+        "| self-loop | 3/1 | .703 ± .095 ↑ | – |  | .950 | – |  |",
     ]
     nested = {**found, "umls-uniform": results({5: 0.2}), "umls-late": results({7: 0.3})}
     table = across(nested, ["umls", "umls-rotate"], reference="uniform", unnamed="dans")
-    assert table.splitlines()[2] == "| uniform | .200 | .600 ± .100 |"
-    assert "| late | .300 | – |" in table
+    assert table.splitlines()[2] == "| uniform | 1/3 | .200 | – |  | .600 ± .100 | – |  |"
+    assert "| late | 1 | .300 | – |  | – | – | – |" in table
     with pytest.raises(InputError, match="--reference mcns: not a row of umls-rotate; known: dans"):
         across(found, ["umls-rotate"], reference="mcns", unnamed="dans")
+
+
+def test_arrows_in_brackets_do_not_survive_the_number_of_comparisons() -> None:
+    def noisy(*values: float) -> Results:
+        return results(dict(enumerate(values)))
+
+    found = {"b-uniform": noisy(0.5, 0.5, 0.5, 0.5)}
+    # Differences with p = .003, .030 and .80.
+    found["b-sure"] = noisy(0.6, 0.61, 0.62, 0.66)
+    found["b-maybe"] = noisy(0.51, 0.52, 0.53, 0.54)
+    found["b-none"] = noisy(0.4, 0.6, 0.55, 0.5)
+    rows = across(found, ["b"], reference="uniform").splitlines()[2:]
+    marks = {row.split(" | ")[0][2:]: row.split(" | ")[2].split()[-1] for row in rows}
+    assert marks["sure"] == "↑"
+    assert marks["maybe"] == "(↑)"
+    assert marks["none"] not in ("↑", "↓", "(↑)", "(↓)")
+
+
+def test_holms_method_is_that_of_the_definition() -> None:
+    p = [0.01, 0.04, 0.03, 0.005, 0.5]
+    assert holm(p) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
+    assert holm([]) == []
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
+
+
+def test_best_steps_are_kept_with_the_numbers(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.5, last=0.4)
+    keep(tmp_path, "one", 1, 0.7, last=0.6)
+    assert summarise(collect(tmp_path))["one"]["best_step"] == [50, 0]
 
 
 def test_classification_is_collected(tmp_path: Path) -> None:
