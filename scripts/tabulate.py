@@ -10,12 +10,14 @@ python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,p
 
 from pathlib import Path
 
-from dans.analysis import tables
-from dans.cli import parsing as cli
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, collect, print."""
+    from dans.analysis import tables
+    from dans.cli import parsing as cli
+
     parser = cli.parser(__doc__)
     parser.add_argument("runs", type=Path, help="a folder of RECIPE/seedN/report.json")
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)
