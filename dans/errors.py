@@ -35,6 +35,10 @@ class DivergedError(FloatingPointError):
     """Training reached values that are not finite, or far too large."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end, by SIGTERM: handled like Ctrl-C."""
+
+
 def visible(text: str) -> str:
     r"""Text on one line, with control characters escaped.
 

@@ -11,43 +11,44 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-import torch
-
-from dans.cli import parsing as cli
-from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks import (
-    encoder,
-    measure,
-    memory_use,
-    objectives,
-    ranking_speed,
-    samplers,
-    steps,
-)
-
-load = KnowledgeGraph.load
-FAMILIES = {
-    "encoder": lambda: encoder.all_rows(load("fb15k-237"), load("wn18rr")),
-    "ranking": lambda: ranking_speed.all_rows(load("fb15k-237"), sample=1024, rounds=2),
-    "samplers": lambda: samplers.rows(load("fb15k-237")),
-    "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
-    "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
-    "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
-    "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
-    "memory": lambda: memory_use.rows("fb15k-237"),
-    "rows": objectives.touched_rows,
-}
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, run, print."""
+    import torch
+
+    from dans.cli import parsing as cli
+    from dans.data.graph import KnowledgeGraph
+    from scripts.benchmarks import (
+        encoder,
+        measure,
+        memory_use,
+        objectives,
+        ranking_speed,
+        samplers,
+        steps,
+    )
+
+    load = KnowledgeGraph.load
+    families = {
+        "encoder": lambda: encoder.all_rows(load("fb15k-237"), load("wn18rr")),
+        "ranking": lambda: ranking_speed.all_rows(load("fb15k-237"), sample=1024, rounds=2),
+        "samplers": lambda: samplers.rows(load("fb15k-237")),
+        "step": lambda: [*steps.rows(load("umls")), *steps.rows(load("wn18rr"))],
+        "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
+        "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
+        "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
+        "memory": lambda: memory_use.rows("fb15k-237"),
+        "rows": objectives.touched_rows,
+    }
     parser = cli.parser(__doc__)
-    parser.add_argument("--only", choices=FAMILIES, action="append", help="may be repeated")
+    parser.add_argument("--only", choices=families, action="append", help="may be repeated")
     parser.add_argument("--threads", type=cli.whole(1), default=2, help="of each (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    rows = [row for family in args.only or FAMILIES for row in FAMILIES[family]()]
+    rows = [row for family in args.only or families for row in families[family]()]
     for work, group in groupby(rows, lambda row: row.work):
         print(f"\n{work}\n" + "\n".join(measure.lines(list(group))))
     if args.json:
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -11,13 +11,15 @@ python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model l
 
 from pathlib import Path
 
-from dans.cli import parsing as cli
-from dans.runs.evaluate_run import classification_table, evaluate, report_name
-from dans.training.run_folder import RunFolder
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, evaluate, print."""
+    from dans.cli import parsing as cli
+    from dans.runs.evaluate_run import classification_table, evaluate, report_name
+    from dans.training.run_folder import RunFolder
+
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument(
@@ -42,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

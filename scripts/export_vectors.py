@@ -9,12 +9,14 @@ python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings 
 
 from pathlib import Path
 
-from dans.cli import parsing as cli
-from dans.predict.export import FORMATS, export
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, export, print the files."""
+    from dans.cli import parsing as cli
+    from dans.predict.export import FORMATS, export
+
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
@@ -27,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

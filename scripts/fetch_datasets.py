@@ -9,17 +9,23 @@ cache.
     python scripts/fetch_datasets.py --list             # what there is, and from where
 """
 
-from dans.cli.parsing import parser, run_main
-from dans.data.cards import DatasetCard, cards, find_card
-from dans.data.download import whereabouts
-from dans.data.graph import SPLITS, KnowledgeGraph
-from dans.errors import InputError
+from typing import TYPE_CHECKING
+
+from dans.cli.command import run_main
+
+if TYPE_CHECKING:
+    from dans.data.cards import DatasetCard
 
 ROW = "{:<18} {:>9} {:>9} {:>9} {:>7} {:>7}  {}"
 
 
 def main() -> None:
     """Fetch what the command line names, or list what it could name."""
+    from dans.cli.parsing import parser
+    from dans.data.cards import cards, find_card
+    from dans.data.graph import SPLITS, KnowledgeGraph
+    from dans.errors import InputError
+
     options = parser(__doc__)
     options.add_argument(
         "names", nargs="*", metavar="NAME", help="data sets to fetch (default: umls; --list: all)"
@@ -35,8 +41,11 @@ def main() -> None:
         print(row(card) if args.list else "\n".join(KnowledgeGraph.load(name).audit().lines()))
 
 
-def row(card: DatasetCard) -> str:
+def row(card: "DatasetCard") -> str:
     """A data set as a line of the table."""
+    from dans.data.download import whereabouts
+    from dans.data.graph import SPLITS
+
     sizes = [f"{card.splits[split].lines:,}" for split in SPLITS]
     counts = f"{card.entities:,}", f"{card.relations:,}"
     return ROW.format(card.name, *counts, *sizes, whereabouts(card))

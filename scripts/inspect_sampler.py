@@ -10,17 +10,19 @@ samplers.png (dans[plots]).
 
 from pathlib import Path
 
-from baselines.assembly import SAMPLERS
-from dans.analysis.inspection import compare_samplers, compare_without_model
-from dans.analysis.plots import sampler_picture
-from dans.analysis.sampler_statistics import table
-from dans.cli import parsing as cli
-from dans.errors import InputError
-from dans.training.run_folder import RunFolder
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, compare, print, draw."""
+    from baselines.assembly import SAMPLERS
+    from dans.analysis.inspection import compare_samplers, compare_without_model
+    from dans.analysis.plots import sampler_picture
+    from dans.analysis.sampler_statistics import table
+    from dans.cli import parsing as cli
+    from dans.errors import InputError
+    from dans.training.run_folder import RunFolder
+
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
     dataset = "a data set, in place of a run, for samplers that need no model"
@@ -56,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

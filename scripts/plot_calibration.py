@@ -11,15 +11,17 @@ labelled true and false, as wn11 and fb13. Needs the extra: pip install 'dans[pl
 import json
 from pathlib import Path
 
-from dans.analysis.plots import calibration_picture
-from dans.cli import parsing as cli
-from dans.errors import InputError
-from dans.evaluation.reliability import Calibrated
-from dans.runs.evaluate_run import labelled_probabilities
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, predict probabilities, draw."""
+    from dans.analysis.plots import calibration_picture
+    from dans.cli import parsing as cli
+    from dans.errors import InputError
+    from dans.evaluation.reliability import Calibrated
+    from dans.runs.evaluate_run import labelled_probabilities
+
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN_DIR", help="folder of a trained run; one a row")
@@ -39,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

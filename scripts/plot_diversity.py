@@ -8,17 +8,19 @@ sampler draws for them, projected together. Needs the extra: pip install 'dans[p
 
 from pathlib import Path
 
-from baselines.assembly import SAMPLERS
-from dans.analysis.diversity import gather, measure, project
-from dans.analysis.plots import diversity_picture
-from dans.cli import parsing as cli
-from dans.runs.train import load
-from dans.seeding import seed_everything
-from dans.training.run_folder import RunFolder
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, gather, measure, draw."""
+    from baselines.assembly import SAMPLERS
+    from dans.analysis.diversity import gather, measure, project
+    from dans.analysis.plots import diversity_picture
+    from dans.cli import parsing as cli
+    from dans.runs.train import load
+    from dans.seeding import seed_everything
+    from dans.training.run_folder import RunFolder
+
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     parser.add_argument("--relation", help="its name (default: the one with most training triples)")
@@ -40,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -12,15 +12,17 @@ install 'dans[plots]'.
 import json
 from pathlib import Path
 
-from dans.analysis import theory
-from dans.analysis.plots import theory_picture
-from dans.cli import parsing as cli
-from dans.data.graph import KnowledgeGraph
-from scripts.benchmarks.objectives import reductions
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, count, draw."""
+    from dans.analysis import theory
+    from dans.analysis.plots import theory_picture
+    from dans.cli import parsing as cli
+    from dans.data.graph import KnowledgeGraph
+    from scripts.benchmarks.objectives import reductions
+
     parser = cli.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to draw")
     parser.add_argument(
@@ -48,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -14,15 +14,17 @@ is then 2.
 
 from pathlib import Path
 
-from dans.cli import parsing as cli
-from dans.predict import Predictor
-from dans.predict.answers import answer, single
-from dans.predict.output_formats import FORMATS, QueryOptions
-from dans.predict.queries import PARTS
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, load, print the answers."""
+    from dans.cli import parsing as cli
+    from dans.predict import Predictor
+    from dans.predict.answers import answer, single
+    from dans.predict.output_formats import FORMATS, QueryOptions
+    from dans.predict.queries import PARTS
+
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
@@ -46,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

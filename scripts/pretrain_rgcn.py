@@ -6,15 +6,17 @@ Writes checkpoints and metrics into a folder; scripts/train_dans.py starts from 
   python scripts/pretrain_rgcn.py --recipe umls-complex --seed 3 --set train.steps=500
 """
 
-from dans.cli import parsing as cli
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, train, report."""
+    from dans.cli import parsing as cli
+
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="pretrain", recipe="umls-distmult")
     print(cli.train_and_report(parser.parse_args(), kind="pretrain"))
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -10,14 +10,16 @@ python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmu
 
 from pathlib import Path
 
-from dans.cli import parsing as cli
-from dans.report.gather import gather
-from dans.report.page import destination, render
-from dans.training.files import write_atomically
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, gather, write."""
+    from dans.cli import parsing as cli
+    from dans.report.gather import gather
+    from dans.report.page import destination, render
+    from dans.training.files import write_atomically
+
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
@@ -36,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -8,17 +8,19 @@ these may share the work, each with its own pattern.
   python scripts/tabulate.py runs/dans
 """
 
-from baselines.assembly import train
-from dans.analysis.inspection import inspect_run
-from dans.cli import parsing as cli
-from dans.config.recipes import find_recipe
-from dans.runs.evaluate_run import evaluate
-from dans.runs.init_from import SCRIPTS, folder
-from dans.training.run_folder import RunFolder
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, then train, evaluate and inspect one run after the other."""
+    from baselines.assembly import train
+    from dans.analysis.inspection import inspect_run
+    from dans.cli import parsing as cli
+    from dans.config.recipes import find_recipe
+    from dans.runs.evaluate_run import evaluate
+    from dans.runs.init_from import SCRIPTS, folder
+    from dans.training.run_folder import RunFolder
+
     parser = cli.parser(__doc__)
     parser.add_argument("kind", choices=sorted(SCRIPTS))
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
@@ -46,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

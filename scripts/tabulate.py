@@ -5,20 +5,27 @@ python scripts/tabulate.py runs/dans --match 'umls-distmult*' --reference umls-d
 python scripts/tabulate.py runs/dans --json scripts/results/umls-dans.json
 python scripts/tabulate.py runs/dans --write docs/pages/samplers.md --mark results-umls
 python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
+python scripts/tabulate.py scripts/results/dans.json --match 'kinship-*'
 python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,platt.nll
 """
 
 from pathlib import Path
 
-from dans.analysis import tables
-from dans.cli import parsing as cli
-from dans.config.reading import read_object
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, collect, print."""
+    from dans.analysis import tables
+    from dans.cli import parsing as cli
+    from dans.config.reading import read_object
+
     parser = cli.parser(__doc__)
-    parser.add_argument("runs", type=Path, help="a folder of RECIPE/seedN/report.json")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        help="a folder of RECIPE/seedN/report.json, or a file written by --json",
+    )
     parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
     parser.add_argument("--reference", help="the recipe to take differences from")
     parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
@@ -33,13 +40,13 @@ def main() -> None:
     args = parser.parse_args()
     results = cli.matching(tables.collect(args.runs), args.match)
     if args.across:
-        row, kind = args.reference or "uniform", args.runs.name
+        row, kind = args.reference or "uniform", args.runs.stem
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
     elif args.metrics:
-        theirs = cli.records(args.runs.name, "paper")
+        theirs = cli.records(args.runs.stem, "paper")
         table = tables.beside(results, args.metrics.split(","), theirs)
     else:
-        expected = cli.records(args.runs.name, "expected") if args.expected else None
+        expected = cli.records(args.runs.stem, "expected") if args.expected else None
         table = tables.markdown(results, reference=args.reference, expected=expected)
     if args.write:
         tables.put_between(args.write, args.mark, table)
@@ -53,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -7,16 +7,18 @@ pre-trained run is missing, the message says how to make it.
   python scripts/train_dans.py --recipe umls-distmult --sampler self-loop --seed 1 --resume
 """
 
-from baselines import assembly
-from dans.cli import parsing as cli
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, train, report."""
+    from baselines import assembly
+    from dans.cli import parsing as cli
+
     parser = cli.parser(__doc__)
     cli.add_training_options(parser, kind="dans", recipe="umls-distmult")
     print(cli.train_and_report(parser.parse_args(), kind="dans", train=assembly.train))
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

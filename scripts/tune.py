@@ -15,15 +15,17 @@ The same command continues a search that was stopped. Test triples are never ran
 
 from pathlib import Path
 
-from baselines.assembly import OBJECTIVES, SAMPLERS
-from dans.cli import parsing as cli
-from dans.config.recipes import find_recipe
-from dans.runs.init_from import SCRIPTS
-from dans.tuning import Plan, tune
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Parse, search, report."""
+    from baselines.assembly import OBJECTIVES, SAMPLERS
+    from dans.cli import parsing as cli
+    from dans.config.recipes import find_recipe
+    from dans.runs.init_from import SCRIPTS
+    from dans.tuning import Plan, tune
+
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
@@ -49,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

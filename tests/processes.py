@@ -26,6 +26,7 @@ PRELOAD = [
     "tensorboard.compat.proto.summary_pb2",
     "tensorboard.summary.writer.record_writer",
     "dans.data._dgl",
+    "dans.cli.command",
     "dans.cli.parsing",
     "dans.runs.evaluate_run",
     "dans.predict.answers",

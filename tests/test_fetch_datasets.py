@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dans.data.cards
-from dans.cli.parsing import run_main
+from dans.cli.command import run_main
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_datasets.py"
 TRIPLES = {"train": "ada\tknows\tbob\n", "valid": "bob\tknows\tcat\n", "test": "bob\tknows\tada\n"}

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from functools import partial
@@ -290,16 +291,35 @@ def test_second_process_in_a_folder_is_sent_away(folder: Path, out: Path) -> Non
 
 
 @pytest.mark.slow
-def test_interrupted_run_says_where_it_goes_on_and_does(folder: Path, out: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_says_where_it_goes_on_and_does(
+    folder: Path, out: Path, number: signal.Signals, status: int
+) -> None:
     with Running(*command("dans", out), cwd=folder) as running:
         while validations(out) < 3:
             assert running.poll() is None
             time.sleep(0.002)
-        running.send(signal.SIGINT)
+        running.send(number)
         done = running.wait()
-    assert_one_sentence(done, "interrupted in step ", f"{out}/last.safetensors", status=130)
+    assert_one_sentence(done, "interrupted in step ", f"{out}/last.safetensors", status=status)
     assert go_on("dans", out).returncode == 0
     assert_as_if_nothing_had_happened("dans", out)
+
+
+@pytest.mark.slow
+def test_run_whose_folder_was_removed_names_no_checkpoint(folder: Path, out: Path) -> None:
+    long = ("--set", "train.steps=100000", "--set", "train.validate_every=50000")
+    with Running(*command("pretrain", out, *long), cwd=folder) as running:
+        while not (out / "last.safetensors").exists():
+            assert running.poll() is None
+            time.sleep(0.002)
+        time.sleep(0.3)  # whatever else is written at a validation
+        shutil.rmtree(out)
+        running.send(signal.SIGINT)
+        done = running.wait()
+    assert_one_sentence(done, "interrupted in step ", "training starts anew", status=130)
+    assert "--resume" not in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.slow

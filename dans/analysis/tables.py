@@ -10,8 +10,8 @@ from typing import Any
 
 from scipy import stats
 
+from dans.config.reading import convert, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
-from dans.config.reading import parse_json, read_object, read_text
 from dans.errors import InputError, shown
 
 #: Metrics that are reported, in this order.
@@ -119,11 +119,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def collect(root: Path) -> dict[str, Results]:
-    """Every evaluated run below ``root/<recipe>/seed<N>``, by recipe.
+    """Every evaluated run below ``root/<recipe>/seed<N>``, by recipe; or what ``to_json`` wrote.
 
     Raises:
         InputError: nothing evaluated is there.
     """
+    if root.suffix == ".json":
+        return {name: _recorded(name, numbers, root) for name, numbers in read_object(root).items()}
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
         best, last, seconds, steps, sampler, classified = {}, {}, {}, {}, {}, {}
@@ -150,6 +152,34 @@ def collect(root: Path) -> dict[str, Results]:
         do = "train some, then python scripts/evaluate.py RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
     return found
+
+
+def _recorded(name: str, numbers: Any, path: Path) -> Results:
+    """The numbers of a recipe, as ``summarise`` gives them."""
+    where = f"{path}: {name}: "
+    if not isinstance(numbers, dict):
+        raise InputError(f"{where}expected an object, got {shown(numbers)}")
+    seeds = convert(numbers.get("seeds"), list[int], where, "seeds")
+
+    def by_seed(part: str) -> dict[int, dict[str, float]]:
+        kept = numbers.get(part, {})
+        every = {
+            key: convert(one["values"], list[float], where, f"{part}.{key}")
+            for key, one in kept.items()
+            if len(one["values"]) == len(seeds)
+        }
+        rows = ({key: values[i] for key, values in every.items()} for i in range(len(seeds)))
+        return dict(zip(seeds, rows, strict=True)) if every else {}
+
+    steps = convert(numbers.get("best_step", []), list[int], where, "best_step")
+    return Results(
+        best=by_seed("best"),
+        last=by_seed("last"),
+        seconds=dict.fromkeys(seeds, field_of(numbers, "seconds", float, where)),
+        best_step=dict(zip(seeds, steps, strict=False)),
+        sampler=by_seed("sampler"),
+        classified=by_seed("classified"),
+    )
 
 
 def _metrics(report: Mapping[str, Any], path: Path) -> dict[str, float]:

@@ -1,11 +1,7 @@
-"""Options, logging and error messages of the commands."""
+"""Options that several commands have, and what they ask for."""
 
 import argparse
-import io
-import logging
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,10 +10,9 @@ from typing import Any, NoReturn, TypeVar
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, SETTINGS, find_recipe, run_name
 from dans.config.schema import RunConfig
-from dans.errors import LARGEST, DivergedError, InputError, bounded, shown, visible
+from dans.errors import LARGEST, InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
-from dans.memory import keep_freed_memory
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
 from dans.training.loggers import ALWAYS, OPTIONAL
@@ -57,41 +52,6 @@ def whole(least: int | None = None) -> Callable[[str], int]:
         return int(text)
 
     return parse
-
-
-def run_main(main: Callable[[], object]) -> None:
-    """Run a command; errors of the user end in one sentence and status 2."""
-    keep_freed_memory()
-    # Python puts a script's own folder first on its path, where torch would import tabulate.py
-    # instead of the package of that name.
-    own = Path(sys.argv[0]).resolve().parent
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
-    for stream in (sys.stdout, sys.stderr):
-        # Escapes characters that the terminal cannot write.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("dans").setLevel(logging.INFO)
-    try:
-        main()
-    except InputError as error:
-        sys.exit(_refuse(str(error)))
-    except BrokenPipeError:
-        # The reader of our output has closed it, as `head` does; Python would report it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        sys.exit(_refuse(f"{error.filename or 'files'}: {error.strerror or error}"))
-    except DivergedError as error:
-        sys.exit(_refuse(f"training diverged: {error}"))
-    except FloatingPointError as error:
-        sys.exit(_refuse(str(error)))
-    except KeyboardInterrupt as stop:
-        sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
-
-
-def _refuse(sentence: str, *, status: int = 2) -> int:
-    sys.stderr.write(f"error: {bounded(visible(sentence))}\n")
-    return status
 
 
 def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:

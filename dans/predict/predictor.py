@@ -22,7 +22,8 @@ from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_run import budget_of, fitted_of
-from dans.runs.train import load
+from dans.runs.train import restore
+from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Predictor:
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
+    @undisturbed()
     def load(
         cls,
         where: str | Path,
@@ -88,7 +90,7 @@ class Predictor:
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
-        trained = load(Path(where), which=which)
+        trained = restore(Path(where), which=which)
         config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
         fitted = fitted_of(Path(where), trained, which, budget)
         return cls(

@@ -15,7 +15,7 @@ from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.registry import choose, options
 from dans.training.run_folder import RunFolder
-from dans.training.state_checks import check_config, check_digest, check_like
+from dans.training.state_checks import check_config, check_counts, check_digest, check_like
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,12 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
         stopped = f"stopped at step {last['step']} of {config.steps}"
         raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
-    check_digest(state, kg)
-    check_config(state, run.config())
-    check_like(state["model"], model, f"init_from: {run.path}")
+    try:
+        check_digest(state, kg)
+        check_config(state, run.config())
+        check_counts(state)
+        check_like(state["model"], model, "checkpoint: model")
+    except InputError as error:
+        raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error
     model.load_state_dict(state["model"])
     log.info("starting from %s, step %d", run.path, state["step"])

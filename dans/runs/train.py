@@ -157,6 +157,7 @@ class Trained:
         if not self.config.sampler:
             raise InputError(f"sampler: the run was trained without one, by {name}")
         objective = build_objective(self.config, self.kg, dim, samplers=self.samplers)
+        check_like(self.state, objective, "checkpoint: objective")
         try:
             objective.load_state_dict(self.state)
         except (RuntimeError, TypeError, LookupError, AttributeError) as error:
@@ -192,7 +193,7 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     try:
         check_digest(state, kg)
         check_config(state, config)
-        check_counts(state)
+        check_counts(state, config.train.steps)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     try:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dans.config.old_names import renamed_options
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ def check_config(state: Mapping[str, Any], config: RunConfig) -> None:
     if not made:
         log.info("checkpoint: of an earlier version, without its configuration; taken as it is")
         return
-    before = RunConfig.parse({"data": config.data, **made}, where="checkpoint: config")
+    if not isinstance(made, Mapping):
+        raise InputError(f"checkpoint: config: expected options, got {shown(made)}")
+    plain = renamed_options({"data": config.data, **made})
+    before = RunConfig.parse(plain, where="checkpoint: config")
     if found := difference(meaning(before), meaning(config)):
         raise InputError(f"checkpoint: made by another configuration than config.json: {found}")
 
@@ -79,15 +83,24 @@ def other_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return difference(before, now) if before and now else ""
 
 
-def check_counts(state: Mapping[str, Any]) -> None:
-    """Refuse counts that no training leaves behind."""
+def check_counts(state: Mapping[str, Any], steps: float = math.inf) -> None:
+    """Refuse counts that no training of at most so many steps leaves behind."""
     step, best, seconds = state["step"], state["best"]["step"], state["seconds"]
     if step < 0:
         raise InputError(f"checkpoint: step: expected at least 0, got {step}")
+    if step > steps:
+        raise InputError(f"checkpoint: step: {step}, of a run of {steps} steps")
     if not 0 <= best <= step:
         raise InputError(f"checkpoint: best.step: expected from 0 to step {step}, got {best}")
     if not 0 <= seconds < math.inf:
         raise InputError(f"checkpoint: seconds: expected at least 0, got {seconds}")
+    numbers = {"best": state["best"], "plateau": state.get("plateau", {})}
+    for part, values in {**numbers, "first_terms": state.get("first_terms", {})}.items():
+        for name, value in values.items() if isinstance(values, Mapping) else [("", values)]:
+            if type(value) not in (int, float) or math.isnan(value):
+                raise InputError(
+                    f"checkpoint: {part}.{name}: expected a number, got {shown(value)}"
+                )
 
 
 def check_order(order: Any, rows: int) -> None:

@@ -64,14 +64,14 @@ LESS = "a smaller train.batch, or fewer negatives (k of the sampler), may help"
 
 @contextmanager
 def explain_interruption(trainer: "Trainer") -> Iterator[None]:
-    """On Ctrl-C, divergence, a full disk or no memory, name the checkpoint to resume from.
+    """On Ctrl-C, SIGTERM, divergence, a full disk or no memory, name the checkpoint to resume from.
 
     Nothing is saved then: steps after the last validation are trained again by ``--resume``.
 
     Raises:
         DivergedError: a number is NaN, infinite or far too large.
         InputError: a file cannot be written, or, ``NoRoomError``, memory does not suffice.
-        KeyboardInterrupt: the user interrupted training.
+        KeyboardInterrupt: the user interrupted training; ``Terminated`` by SIGTERM.
     """
 
     def left() -> str:
@@ -86,10 +86,10 @@ def explain_interruption(trainer: "Trainer") -> Iterator[None]:
         yield
     except FloatingPointError as error:
         raise DivergedError(f"{error}; {left()}; a lower learning rate may help") from error
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         newest = left()
         hint = "; --resume continues from there" if " of step " in newest else ""
-        raise KeyboardInterrupt(f"in step {trainer.done + 1}; {newest}{hint}") from None
+        raise type(stop)(f"in step {trainer.done + 1}; {newest}{hint}") from None
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -309,8 +309,8 @@ class Study:
                 # Its options were accepted before; something else is wrong.
                 raise
             reason = f"refused: {error}"
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"in {self.where}; the same command continues") from None
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"in {self.where}; the same command continues") from None
         if reason:
             self.storage.set_trial_user_attr(frozen._trial_id, "reason", reason)
             self.optuna.tell(frozen.number, state=optuna.trial.TrialState.PRUNED)

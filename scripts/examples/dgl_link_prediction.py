@@ -5,18 +5,20 @@ Entities are the sum of their embedding and their neighbours' mean; DistMult sco
   python scripts/examples/dgl_link_prediction.py --epochs 5
 """
 
-import torch
-
-from dans.adapters.dgl import NegativeEdges, dgl
-from dans.cli import parsing as cli
-from dans.data.graph import KnowledgeGraph
-from dans.models.decoders import DistMult
-from dans.objectives.losses import Logistic
-from dans.samplers import Bernoulli
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Train."""
+    import torch
+
+    from dans.adapters.dgl import NegativeEdges, dgl
+    from dans.cli import parsing as cli
+    from dans.data.graph import KnowledgeGraph
+    from dans.models.decoders import DistMult
+    from dans.objectives.losses import Logistic
+    from dans.samplers import Bernoulli
+
     parser = cli.parser(__doc__)
     parser.add_argument("--epochs", type=int, default=3, help="times through the triples")
     epochs = parser.parse_args().epochs
@@ -47,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

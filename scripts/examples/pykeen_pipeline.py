@@ -6,13 +6,15 @@ on the test triples. Needs the extra: pip install 'dans[pykeen]'.
   python scripts/examples/pykeen_pipeline.py --sampler dans --epochs 20
 """
 
-from dans.cli import parsing as cli
-from dans.data.graph import KnowledgeGraph
-from dans.samplers import SAMPLERS
+from dans.cli.command import run_main
 
 
 def main() -> None:
     """Train and evaluate."""
+    from dans.cli import parsing as cli
+    from dans.data.graph import KnowledgeGraph
+    from dans.samplers import SAMPLERS
+
     parser = cli.parser(__doc__)
     parser.add_argument("--sampler", choices=SAMPLERS, default="bernoulli")
     parser.add_argument("--epochs", type=int, default=10, help="times through the triples")
@@ -45,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(main)
+    run_main(main)

@@ -17,6 +17,7 @@ from dans.analysis.tables import (
     holm,
     markdown,
     summarise,
+    to_json,
 )
 from dans.errors import InputError
 
@@ -215,6 +216,9 @@ def test_best_steps_are_kept_with_the_numbers(tmp_path: Path) -> None:
     keep(tmp_path, "one", 0, 0.5, last=0.4)
     keep(tmp_path, "one", 1, 0.7, last=0.6)
     assert summarise(collect(tmp_path))["one"]["best_step"] == [50, 0]
+    numbers = tmp_path / "numbers.json"
+    numbers.write_text(to_json(summarise(collect(tmp_path))))
+    assert markdown(collect(numbers)) == markdown(collect(tmp_path))
 
 
 def test_classification_is_collected(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """Configurations become objects; runs become models again."""
 
 import json
+import logging
+import os
 import random
-from collections.abc import Callable
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from dans.analysis.inspection import compare_samplers, inspect_run
+from dans.analysis.inspection import compare_samplers, compare_without_model, inspect_run
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -18,7 +23,7 @@ from dans.predict.export import Embeddings
 from dans.predict.predictor import Predictor
 from dans.report.gather import gather
 from dans.runs.build import build_evaluator
-from dans.runs.evaluate_run import evaluate
+from dans.runs.evaluate_run import evaluate, labelled_probabilities, probabilities
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
 from dans.training.checkpoint import save_state
@@ -280,10 +285,29 @@ def test_negatives_of_a_run_can_be_written_down_and_trained_on(
     assert load(tmp_path / "then").sampler.negatives.numel() > 0
 
 
-def states_of_numpy() -> list[int]:
-    """What other libraries draw from where they are given no generator."""
-    state = np.random.get_state()[1]  # noqa: NPY002
-    return [int(number) for number in state]
+def world() -> dict[str, object]:
+    """What a caller may rely on, and reading a run must leave as it was."""
+    names = [None, *logging.root.manager.loggerDict]
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "python": random.getstate(),
+        "numpy": [int(number) for number in np.random.get_state()[1]],  # noqa: NPY002
+        "threads": torch.get_num_threads(),
+        "deterministic": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.backends.cudnn.deterministic,
+            torch.backends.cudnn.benchmark,
+        ),
+        "precision": (torch.get_default_dtype(), torch.get_float32_matmul_precision()),
+        "gradients": torch.is_grad_enabled(),
+        "errors": np.geterr(),
+        "warnings": list(warnings.filters),
+        "levels": {name: logging.getLogger(name).level for name in names},
+        "handlers": list(logging.root.handlers),
+        "signals": [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)],
+        "folder": os.getcwd(),
+        "path": list(sys.path),
+    }
 
 
 def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_path: Path) -> None:
@@ -301,16 +325,7 @@ def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_
         "export": lambda: Embeddings.of(run),
         "report": lambda: gather([run], split="test", which="best", triples=5),
     }
-    torch.set_num_threads(2)
-    for name, read in readers.items():
-        for module in (random, np.random):
-            module.seed(7)
-        torch.manual_seed(7)
-        before = torch.get_rng_state(), random.getstate(), states_of_numpy()
-        read()
-        assert torch.get_num_threads() == 2, name
-        assert torch.equal(before[0], torch.get_rng_state()), name
-        assert before[1:] == (random.getstate(), states_of_numpy()), name
+    assert_undisturbed(readers)
     trained = load(run)
     weights = trained.model.encoder.state_dict()["entities.weight"].clone()
     np.asarray(trained.entities)[:] = 0
@@ -336,3 +351,61 @@ def test_validation_lines_that_are_all_false_are_said(caplog: pytest.LogCaptureF
     config = RunConfig.parse({"data": "toy", "encoder": "lookup", "decoder": "distmult"})
     assert build_evaluator(config, kg) is None
     assert "all 1 lines are labelled false" in caplog.text
+
+
+def test_reading_a_classifier_changes_nothing_of_the_world_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(configure(labelled_recipe(tmp_path, monkeypatch), []), run)
+    triples = torch.tensor([[0, 0, 1]])
+
+    def fitted() -> object:
+        (run / "calibration.json").unlink(missing_ok=True)
+        return Predictor.load(run)
+
+    assert_undisturbed(
+        {
+            "predictor": fitted,
+            "evaluate": lambda: evaluate(run),
+            "calibrated": lambda: Predictor.load(run).tails("e0", "r0"),
+            "labelled": lambda: labelled_probabilities(run),
+            "probabilities": lambda: probabilities(run, triples),
+            "compare": lambda: compare_without_model(load(run).config.data, ["uniform"]),
+            "report": lambda: gather([run]),
+        }
+    )
+
+
+def test_a_refused_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(configure(recipe, []), run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace("complex", "distmult"))
+
+    def refused() -> None:
+        with pytest.raises(InputError):
+            Predictor.load(run)
+
+    assert_undisturbed({"refused": refused})
+
+
+def assert_undisturbed(readers: Mapping[str, Callable[[], object]]) -> None:
+    """Reading leaves the world as it was found, whatever it draws and sets on the way."""
+    threads = torch.get_num_threads()
+    try:
+        for name, read in readers.items():
+            torch.set_num_threads(2)
+            random.seed(7)
+            np.random.seed(7)  # noqa: NPY002
+            torch.manual_seed(7)
+            before = world()
+            read()
+            after = world()
+            changed = [key for key in before if before[key] != after[key] and key != "levels"]
+            assert not changed, name
+            levels = before["levels"]
+            assert isinstance(levels, dict)
+            assert levels == {key: logging.getLogger(key).level for key in levels}, name
+    finally:
+        torch.set_num_threads(threads)

@@ -118,6 +118,11 @@ MEANINGLESS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "negative step": (put(-5, "step"), "step: expected at least 0, got -5"),
     "best beyond": (put(9, "best", "step"), "best.step: expected from 0 to step 4, got 9"),
     "endless": (put(float("inf"), "seconds"), "seconds: expected at least 0, got inf"),
+    "best of text": (put("high", "best", "mrr"), "best.mrr: expected a number, got 'high'"),
+    "plateau that is none": (put([], "plateau"), r"plateau.: expected a number, got \[\]"),
+    "factor not a number": (put(float("nan"), "plateau", "factor"), "plateau.factor: expected"),
+    "configuration of text": (put("all", "config"), "config: expected options, got 'all'"),
+    "configuration of nothing known": (put({"a": 1}, "config"), "checkpoint: config: "),
     "repeated rows": (put(torch.tensor([1, 1]), "batches", "order"), "expected distinct rows"),
     "rows beyond": (
         put(torch.tensor([99]), "batches", "order"),
@@ -144,3 +149,40 @@ def test_state_without_meaning_is_refused(runs: Path, run: Path, name: str) -> N
     with pytest.raises(InputError, match=sentence) as caught:
         train(configure(runs / "own.toml", ["train.steps=8"]), run, resume=True)
     assert "\n" not in str(caught.value)
+
+
+def test_a_step_beyond_the_configuration_is_refused(run: Path) -> None:
+    state = load_state(run / "last.safetensors")
+    save_state(run / "last.safetensors", {**state, "step": 99})
+    with pytest.raises(InputError, match=r"last.safetensors: checkpoint: step: 99, of a run of 4"):
+        load(run, which="last")
+
+
+@pytest.mark.parametrize("name", ["negative step", "whole weights", "complex weights"])
+def test_a_run_is_not_initialised_from_a_state_without_meaning(
+    runs: Path, run: Path, tmp_path: Path, name: str
+) -> None:
+    change, sentence = MEANINGLESS[name]
+    state = load_state(run / "best.safetensors")
+    change(state)
+    save_state(run / "best.safetensors", state)
+    config = configure(runs / "own.toml", [f"init_from={run}"])
+    with pytest.raises(InputError, match=f"init_from: {run}/best.safetensors: .*{sentence}"):
+        train(config, tmp_path / "then")
+
+
+def test_a_run_is_not_initialised_from_the_checkpoint_of_another(
+    runs: Path, run: Path, tmp_path: Path
+) -> None:
+    shutil.copy(runs / "decoder" / "best.safetensors", run)
+    config = configure(runs / "own.toml", [f"init_from={run}"])
+    with pytest.raises(InputError, match=r"made by another configuration .*: decoder.name"):
+        train(config, tmp_path / "then")
+
+
+def test_the_sampler_of_another_shape_is_refused(run: Path) -> None:
+    state = load_state(run / "best.safetensors")
+    state["objective"]["extra"] = torch.zeros(2)
+    save_state(run / "best.safetensors", state)
+    with pytest.raises(InputError, match="objective: extra is float32"):
+        _ = load(run).sampler
