@@ -68,6 +68,11 @@ def opened(path: Path) -> BinaryIO:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError:
         raise InputError(f"{str(path)!r}: no file can have such a name") from None
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # What sockets say, and devices without hardware.
+        raise InputError(f"{path}: a socket or device; expected a regular file") from None
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
@@ -212,6 +217,9 @@ def check_sizes(content: Any, where: str = "", path: str = "") -> None:
     while rest:
         path, value = rest.pop()
         if isinstance(value, (Mapping, list, tuple)):
+            for key in value if isinstance(value, Mapping) else ():
+                if any(map(_is_surrogate, str(key))):
+                    raise InputError(f"{where}{shown(key)} holds half of a surrogate pair")
             inner = value.items() if isinstance(value, Mapping) else enumerate(value)
             rest += [(f"{path}.{key}" if path else str(key), part) for key, part in inner]
         elif isinstance(value, int) and not -LARGEST <= value < LARGEST:

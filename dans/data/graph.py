@@ -196,9 +196,9 @@ class KnowledgeGraph:
             one_of("labelled", split, SPLITS)
         if card is None:
             folder = Path(where)
-            graph = cls._read(folder.resolve().name, split_files(folder), labelled)
-            names = graph.entities.names, graph.relations.names
-            for warning in name_warnings(*names, graph.lines("train")[0]):
+            files = split_files(folder)
+            graph = cls._read(folder.resolve().name, files, labelled)
+            for warning in graph._warnings(files):
                 log.warning("%s: %s", where, warning)
             return graph
         if labelled:
@@ -357,9 +357,16 @@ class KnowledgeGraph:
     def audit(self) -> Audit:
         """Counts of repeats, overlap of splits, unseen names, self-loops and reversed triples."""
         lines = {split: self.lines(split) for split in SPLITS}
-        names, train = (self.entities.names, self.relations.names), lines["train"][0]
-        warnings = [*name_warnings(*names, train), *shape_notes(names[1], train)]
+        warnings = self._warnings()
         return Audit.of(self.name, self.num_entities, self.num_relations, lines, warnings)
+
+    def _warnings(self, files: Mapping[Split, Path] | None = None) -> list[str]:
+        names, relations = self.entities.names, self.relations.names
+        lines = {split: self.lines(split)[0] for split in SPLITS}
+        return [
+            *name_warnings(names, relations, lines, files),
+            *shape_notes(relations, lines["train"]),
+        ]
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dans.data.readers import Split
 from dans.errors import shown
 
 #: Words that columns are named by, in lower case.
@@ -23,39 +25,47 @@ INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
 def name_warnings(
-    entities: Sequence[str], relations: Sequence[str], train: Tensor
+    entities: Sequence[str],
+    relations: Sequence[str],
+    lines: Mapping[Split, Tensor],
+    files: Mapping[Split, Path] | None = None,
 ) -> Iterator[str]:
     """A sentence for each thing that looks like a mistake in the names or columns of a data set.
 
-    ``train``: (·, 3) all its lines, by which a name is found.
+    Args:
+        entities: their names.
+        relations: their names.
+        lines: (·, 3) all lines of each split, by which a name is found.
+        files: where they are from; of a table, messages name the line.
     """
-    if len(train):
-        head, relation, tail = train[0].tolist()
-        first = [entities[head], relations[relation], entities[tail]]
-        if (
-            sum(
-                name.strip().casefold() in words for name, words in zip(first, HEADERS, strict=True)
-            )
-            >= 2
-        ):
-            names = ", ".join(map(shown, first))
-            yield f"train, line 1: {names} looks like a header; remove that line"
+    for split, triples in lines.items():
+        for head, relation, tail in triples[:1].tolist():
+            first = [entities[head], relations[relation], entities[tail]]
+            pairs = zip(first, HEADERS, strict=True)
+            if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
+                names = ", ".join(map(shown, first))
+                place = _place(split, 0, files)
+                yield f"{place}: {names} looks like a header; remove that line"
     if len(relations) > len(entities):
         yield (
             f"{len(relations):,} relations and {len(entities):,} entities: see that the columns "
             "are head, relation, tail, in this order"
         )
-    for kind, listed, rows in (
-        ("entities", entities, train[:, [0, 2]]),
-        ("relations", relations, train[:, 1:2]),
-    ):
-        yield from _alike(kind, listed, rows)
+    for kind, listed, columns in (("entities", entities, [0, 2]), ("relations", relations, [1])):
+
+        def with_place(i: int, listed: Sequence[str] = listed, at: list[int] = columns) -> str:
+            for split, triples in lines.items():
+                rows = (triples[:, at] == i).any(1).nonzero()
+                if len(rows):
+                    return f"{shown(listed[i])} ({_place(split, int(rows[0]), files)})"
+            return shown(listed[i])
+
+        yield from _alike(kind, listed, with_place)
         for what, test, remedy in TESTS:
             found = [i for i, name in enumerate(listed) if test(name)]
             if found:
-                example = shown(listed[found[0]]) + _line(found[0], rows)
                 share = f"{len(found):,} of {len(listed):,} {kind}"
-                yield f"{share} {what}, such as {example}; {remedy}"
+                yield f"{share} {what}, such as {with_place(found[0])}; {remedy}"
 
 
 def shape_notes(relations: Sequence[str], train: Tensor) -> Iterator[str]:
@@ -69,14 +79,14 @@ def shape_notes(relations: Sequence[str], train: Tensor) -> Iterator[str]:
         yield f"{len(single):,} {some} one training triple, such as {shown(relations[single[0]])}"
 
 
-def _alike(kind: str, names: Sequence[str], rows: Tensor) -> Iterator[str]:
+def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) -> Iterator[str]:
     """Names that differ in what a reader does not see."""
     groups: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         groups.setdefault(_plain(name), []).append(i)
     found = [group for group in groups.values() if len(group) > 1]
     if found:
-        some = " and ".join(shown(names[i]) + _line(i, rows) for i in found[0][:2])
+        some = " and ".join(map(with_place, found[0][:2]))
         yield (
             f"{sum(map(len, found)):,} of {len(names):,} {kind} look like another one, such as "
             f"{some}; names that differ in case, spaces or Unicode form are different names"
@@ -92,10 +102,12 @@ def _plain(name: str) -> str:
     return " ".join(seen.split()).casefold()
 
 
-def _line(i: int, rows: Tensor) -> str:
-    """Where a name stands first in train, in words."""
-    lines = (rows == i).any(1).nonzero()
-    return f" (train, line {int(lines[0]) + 1})" if len(lines) else ""
+def _place(split: Split, row: int, files: Mapping[Split, Path] | None) -> str:
+    """File and line of a triple; without a file, or where comments are counted too, its number."""
+    path = (files or {}).get(split)
+    if path is not None and ".nt" not in path.suffixes[-2:]:
+        return f"{path}:{row + 1}"
+    return f"{path or split}, triple {row + 1}"
 
 
 def _invisible(name: str) -> bool:

@@ -3,9 +3,10 @@
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from dans.config.reading import decoded, lines
+from dans.config.reading import MOST_LINE, decoded, lines
 from dans.errors import InputError
 from dans.predict.output_formats import Answers, OutputFormat, QueryOptions
 from dans.predict.predictor import Predictor
@@ -81,7 +82,9 @@ def answer(output: OutputFormat, query: Query | None, file: str | None) -> Itera
             raise InputError(f"--{error}") from None
         return write(output, [query])
     if file is None or file == "-":
-        return answer_stream(output, sys.stdin.buffer)
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a file of queries with --file")
+        return answer_stream(output, iter(partial(sys.stdin.buffer.readline, MOST_LINE + 1), b""))
     queries = read_queries(Path(file), output.predictor)
     for sentence in output.options.without_effect({query.target for query in queries}):
         raise InputError(f"{file}: {sentence}")
@@ -97,6 +100,10 @@ def answer_stream(output: OutputFormat, stream: Iterable[bytes]) -> Iterator[str
     yield output.head()
     refused, targets = 0, set()
     for number, raw in enumerate(stream, start=1):
+        # The rest of such a line cannot be told from a query: nothing after it is answered.
+        if len(raw) > MOST_LINE:
+            limit = f"{MOST_LINE >> 20} MiB"
+            raise InputError(f"standard input:{number}: a line of more than {limit}; is this text?")
         try:
             line = decoded(raw, "standard input", number).removesuffix("\n").removesuffix("\r")
             line = line.removeprefix("\ufeff")

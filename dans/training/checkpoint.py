@@ -39,6 +39,9 @@ BLANK = "0" * 64
 #: Bytes of a file that are digested at once, and that are searched for a pickle.
 CHUNK, PICKLE_HEAD = 2**20, 4096
 
+#: Bytes of a header, the limit of safetensors.
+MOST_HEADER = 100_000_000
+
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
 
@@ -113,6 +116,8 @@ def _check(path: Path) -> dict[str, Any]:
     with opened(path) as file:
         size = file.read(8)
         length = int.from_bytes(size, "little")
+        if MOST_HEADER < length <= os.fstat(file.fileno()).st_size:
+            raise ValueError(f"its header has more than {MOST_HEADER:,} bytes")
         header = file.read(min(length, os.fstat(file.fileno()).st_size))
         if len(size) < 8 or len(header) < length:
             raise ValueError("it is cut short")
@@ -178,12 +183,13 @@ def _fill(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 def carries_pickle(path: Path) -> bool:
     """Is this a pickle, or an archive or array with one inside? Nothing of it is loaded."""
     try:
-        if not zipfile.is_zipfile(path):
-            with opened(path) as file:
+        with opened(path) as file:
+            if not zipfile.is_zipfile(file):
+                file.seek(0)
                 return _is_pickle(file.read(PICKLE_HEAD))
-        with zipfile.ZipFile(path) as archive:
-            members = (archive.open(name).read(PICKLE_HEAD) for name in archive.namelist())
-            return any(map(_is_pickle, members))
+            with zipfile.ZipFile(file) as archive:
+                members = (archive.open(name).read(PICKLE_HEAD) for name in archive.namelist())
+                return any(map(_is_pickle, members))
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
         return False
 

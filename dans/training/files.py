@@ -3,10 +3,13 @@
 A file is whole or not there: it is written beside its target, flushed, and renamed.
 """
 
+import errno
 import logging
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from dans.errors import InputError
 
@@ -61,10 +64,21 @@ def _keep(path: Path, former: Path) -> None:
             link.unlink(missing_ok=True)
 
 
+def opened_to_append(path: Path) -> BinaryIO:
+    """A file, open for writing at its end; a pipe is refused at once."""
+    # A named pipe without a reader would keep a plain `open` waiting.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags, 0o666)
+    if not stat.S_ISFIFO(os.fstat(handle).st_mode):
+        return os.fdopen(handle, "ab")
+    os.close(handle)
+    raise OSError(errno.EINVAL, "a pipe, not a regular file", str(path))
+
+
 def append(path: Path, content: bytes) -> None:
     """Write to the end of a file, as far as the disk; an ``OSError`` names the file."""
     try:
-        with path.open("ab") as file:
+        with opened_to_append(path) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dans.config.reading import field, opened, parse_json, read_object
 from dans.errors import InputError
 from dans.registry import choose
-from dans.training.files import append, named, write_atomically
+from dans.training.files import append, named, opened_to_append, write_atomically
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -154,7 +154,7 @@ class TensorBoard(Logger):
         content = io.BytesIO()
         RecordWriter(content).write(event.SerializeToString())
         try:
-            with self.path.open("ab") as file:
+            with opened_to_append(self.path) as file:
                 file.write(content.getvalue())
         except OSError as error:
             raise named(error, self.path) from error
@@ -384,7 +384,7 @@ def _sentence(error: Exception) -> str:
 
 def _read_id(path: Path) -> str | None:
     """The id of a run at a service; None before it has one."""
-    return str(read_object(path)["id"]) if path.exists() else None
+    return field(read_object(path), "id", str, f"{path}: ") if path.exists() else None
 
 
 def _write_id(path: Path, run: str) -> None:

@@ -11,7 +11,7 @@ from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import replaced
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import identify
-from dans.training.files import named
+from dans.training.files import named, opened_to_append
 
 #: Negatives turned into text at once.
 LINES = 2**16
@@ -61,7 +61,7 @@ class NegativesLog:
         # No time and no name in gzip's header: equal runs write equal files.
         try:
             with (
-                self.part.open("ab") as file,
+                opened_to_append(self.part) as file,
                 gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
             ):
                 if new:

@@ -1,5 +1,6 @@
 import gzip
 import os
+import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from dans.data.cards import DatasetCard
 from dans.data.download import sha256
 from dans.data.readers import read
 from dans.errors import InputError
-from dans.training.checkpoint import load_state
+from dans.training.checkpoint import carries_pickle, load_state
+from dans.training.files import append
 from dans.training.loggers import MetricsLog
 from dans.training.run_folder import RunFolder
 
@@ -134,6 +136,7 @@ def every_reader(path: Path) -> list[Callable[[], object]]:
         lambda: read_toml(path),
         lambda: read_object(path),
         lambda: load_state(path),
+        lambda: carries_pickle(path),
         lambda: sha256(path),
         lambda: list(read(path.with_suffix(".tsv"))),
         lambda: DatasetCard.read(path),
@@ -156,6 +159,29 @@ def test_pipes_and_devices_are_refused_and_nothing_waits(tmp_path: Path) -> None
         for reads in every_reader(as_every_file(tmp_path / kind, make)):
             with pytest.raises(InputError, match=f"a {kind}; expected a regular file"):
                 reads()
+
+
+def test_sockets_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        # By a short name: the path of a socket has a limit.
+        server.bind("s")
+        with pytest.raises(InputError, match="s: a socket or device; expected a regular file"):
+            read_text(Path("s"))
+
+
+def test_pipes_are_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        append(tmp_path / "pipe", b"{}")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="a pipe, not a regular file"):
+        append(tmp_path / "pipe", b"{}")
+    os.close(reader)
+    (tmp_path / "there").write_bytes(b"a")
+    (tmp_path / "link").symlink_to("there")
+    append(tmp_path / "link", b"b")
+    assert (tmp_path / "there").read_bytes() == b"ab"
 
 
 def test_links_to_regular_files_are_followed(tmp_path: Path) -> None:
@@ -211,5 +237,8 @@ def test_half_a_surrogate_pair_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(r'{"name": "\ud83d", "step": 1}')
     with pytest.raises(InputError, match=r"one.json: name: .* holds half of a surrogate pair"):
         read_json(tmp_path / "one.json")
+    (tmp_path / "key.json").write_text(r'{"\ud83d": 1}')
+    with pytest.raises(InputError, match=r"key.json: .* holds half of a surrogate pair"):
+        read_json(tmp_path / "key.json")
     (tmp_path / "whole.json").write_text(r'{"name": "\ud83d\ude00"}')
     assert read_json(tmp_path / "whole.json") == {"name": "\U0001f600"}

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,6 +249,20 @@ def test_a_stream_continues_after_a_wrong_line(
     assert "bob" in said[4]
     if name == "json":
         assert json.loads(said[2]).keys() == {"error"}
+
+
+def test_standard_input_that_is_closed_or_endless_is_refused(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Table(predictor_of(kg), QueryOptions(top=1))
+    endless = io.TextIOWrapper(io.BytesIO(b"a" * (2**24 + 1)))
+    for stream, sentence in (
+        (None, "input is closed"),
+        (endless, ":1: a line of more than 16 MiB"),
+    ):
+        monkeypatch.setattr(sys, "stdin", stream)
+        with pytest.raises(InputError, match=sentence):
+            whole(answers.answer(output, None, "-"))
 
 
 def test_each_line_is_answered_before_the_next_is_read(kg: KnowledgeGraph) -> None:
