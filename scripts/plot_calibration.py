@@ -31,8 +31,8 @@ def main() -> None:
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
     if len({run.resolve() for run in args.runs}) < len(args.runs):
         raise InputError("RUN_DIR: expected each folder once, got one of them twice")
-    told = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
-    found = {name: Calibrated.of(*pair, args.bins) for name, pair in told.items()}
+    predicted = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
+    found = {name: Calibrated.of(*pair, args.bins) for name, pair in predicted.items()}
     beside = args.out.with_suffix(".json")
     beside.write_text(json.dumps({name: one.to_json() for name, one in found.items()}, indent=1))
     print(f"{calibration_picture(args.out, found)}\n{beside}")
