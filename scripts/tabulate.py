@@ -17,16 +17,14 @@ from dans.cli import parsing as cli
 def main() -> None:
     """Parse, collect, print."""
     parser = cli.parser(__doc__)
-    parser.add_argument("runs", type=Path, help="folder that has RECIPE/seedN/report.json")
-    parser.add_argument("--match", default="*", help="pattern of recipes' names (default: all)")
-    parser.add_argument("--reference", help="recipe to compare the others with")
-    parser.add_argument("--across", metavar="A,B", help="bases: a column each, a row a setting")
-    parser.add_argument("--metrics", metavar="A,B", help="metrics to show; papers' in brackets")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the numbers to")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="page to put the table into")
-    parser.add_argument(
-        "--mark", default="results", help="name of its place there (default: results)"
-    )
+    parser.add_argument("runs", type=Path, help="a folder of RECIPE/seedN/report.json")
+    parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
+    parser.add_argument("--reference", help="the recipe to take differences from")
+    parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
+    parser.add_argument("--metrics", metavar="A,B", help="columns; papers' numbers in brackets")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here too")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
+    parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="compare with the expected results")
     args = parser.parse_args()
     results = cli.matching(tables.collect(args.runs), args.match)
