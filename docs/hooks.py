@@ -1,4 +1,4 @@
-"""What MkDocs is told beside mkdocs.yml: pages of the API, and files that stand elsewhere.
+"""What MkDocs gets beside mkdocs.yml: pages of the API, and files that stand elsewhere.
 
 A page of the API is made for every public module, and the tables of a recipe's options are made
 from the classes that take them. The contributor's page, the changelog and the

@@ -1,7 +1,7 @@
-"""Time and memory of our code beside other libraries' at the same work.
+"""Compare time and memory of this package and of other libraries at the same work.
 
-Contenders take turns, each in a process of its own. A ratio says how many times longer another one
-takes than ours. The peers need the extra: pip install 'dans[bench]'.
+Each library runs in a process of its own, and they take turns. A ratio of 3 means that the other
+library takes three times as long as dans. The other libraries need: pip install 'dans[bench]'.
 
   python scripts/benchmark.py --only ranking --threads 2 --json scripts/results/benchmark.json
 """
@@ -43,9 +43,11 @@ def main() -> None:
         "rows": objectives.touched_rows,
     }
     parser = cli.parser(__doc__)
-    parser.add_argument("--only", choices=families, action="append", help="may be repeated")
-    parser.add_argument("--threads", type=cli.whole(1), default=2, help="of each (default: 2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here too")
+    only = "a group of measurements; may be repeated (default: all)"
+    parser.add_argument("--only", choices=families, action="append", help=only)
+    threads = "number of threads of torch (default: 2)"
+    parser.add_argument("--threads", type=cli.whole(1), default=2, help=threads)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the rows to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     rows = [row for family in args.only or families for row in families[family]()]

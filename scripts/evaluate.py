@@ -1,12 +1,12 @@
 """Evaluate a trained run by filtered ranking of head and tail queries; writes report.json.
 
-Options other than the defaults are in the file's name, as in report.valid.last.json. Where lines
-are labelled true and false, as in wn11 and fb13, they are classified too, before and after
-calibration on validation. The fitted calibration is saved in calibration.json for later use;
-fitting needs the extra: pip install 'dans[calibration]'.
+With options other than the defaults the file has another name, such as report.valid.last.json.
+Where the lines of a data set are labelled true and false, as in wn11 and fb13, they are classified
+too, with the model's probabilities and with probabilities calibrated on validation. The calibration
+is saved in calibration.json; fitting it needs the extra: pip install 'dans[calibration]'.
 
-python scripts/evaluate.py runs/dans/umls-distmult/seed0
-python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
+  python scripts/evaluate.py runs/dans/umls-distmult/seed0
+  python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last
 """
 
 from pathlib import Path

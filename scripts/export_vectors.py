@@ -1,10 +1,11 @@
 """Export the entity and relation embeddings of a trained run into a new folder.
 
-npy: entities.npy and relations.npy, with names.json; safetensors: embeddings.safetensors, with
-names in its header; projector: tab-separated files that tensorboard --logdir DIR opens.
+Formats: npy writes entities.npy and relations.npy, with names.json; safetensors writes
+embeddings.safetensors, with the names in its header; projector writes tab-separated files that
+tensorboard --logdir DIR opens.
 
-python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings
-python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings --format projector
+  python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings
+  python scripts/export_vectors.py runs/dans/umls-distmult/seed0 --out embeddings --format projector
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    add("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write: new or empty")
     formats = f"{', '.join(FORMATS)}; may be repeated (default: npy)"
     add("--format", choices=FORMATS, action="append", metavar="NAME", help=formats)
     cli.add_model_option(parser)

@@ -1,12 +1,12 @@
-"""Find or download data sets, and check them against their cards.
+"""Find or download data sets, and check them against their cards (datasets/NAME.toml).
 
-A file is taken from the cache (DANS_CACHE, or the platform's place for it), from the folders named
-in DANS_DATASETS, or from an installed PyKEEN that carries it; only then is it downloaded into the
-cache.
+A file is taken from the cache (the folder DANS_CACHE, or the usual one of the platform), from the
+folders named in DANS_DATASETS, or from an installed PyKEEN that contains it; otherwise it is
+downloaded into the cache.
 
-    python scripts/fetch_datasets.py                    # umls
-    python scripts/fetch_datasets.py wn18rr fb15k-237
-    python scripts/fetch_datasets.py --list             # what there is, and from where
+  python scripts/fetch_datasets.py                    # umls
+  python scripts/fetch_datasets.py wn18rr fb15k-237
+  python scripts/fetch_datasets.py --list             # all data sets, and where they are found
 """
 
 from typing import TYPE_CHECKING

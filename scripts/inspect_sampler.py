@@ -1,8 +1,8 @@
 """Measure the negatives of samplers: false negatives, hardness, diversity, time.
 
-Of a run, its own samplers as trained, and others that learn from its model for a few passes; of
-triples alone, samplers that need no model. Writes samplers.json and, of a run,
-samplers.png (dans[plots]).
+With a run: its own samplers as trained, and those named by --sampler, which are first trained with
+its model for a few passes. With a data set: samplers that need no model. Writes samplers.json and,
+for a run, samplers.png; the picture needs the extra: pip install 'dans[plots]'.
 
   python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler self_loop
   python scripts/inspect_sampler.py --dataset umls --sampler uniform --sampler popularity:exponent=1
@@ -24,7 +24,9 @@ def main() -> None:
     from dans.training.run_folder import RunFolder
 
     parser = cli.parser(__doc__)
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN_DIR", help="a trained run")
+    parser.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN_DIR", help="folder of a trained run"
+    )
     dataset = "a data set, in place of a run, for samplers that need no model"
     parser.add_argument("--dataset", metavar="NAME", help=dataset)
     more = "a sampler to measure, NAME or NAME:OPTION=VALUE,OPTION=VALUE; may be repeated"
@@ -36,7 +38,9 @@ def main() -> None:
     )
     warm_up = "passes over the training triples to train an added sampler for (default: 3)"
     parser.add_argument("--warm-up", type=cli.whole(0), metavar="PASSES", help=warm_up)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write to (default: RUN_DIR)"
+    )
     args = parser.parse_args()
     if (args.run is None) == (args.dataset is None):
         raise InputError("expected the folder of a run, or --dataset NAME, and not both")

@@ -1,7 +1,8 @@
-"""Plot the embeddings of a run's negatives by t-SNE (tsne.png), with diversity.json.
+"""Plot the embeddings of a run's negatives by t-SNE (tsne.png).
 
-For one relation, the true tails of all its training heads beside the negatives that the run's
-sampler draws for them, projected together. Needs the extra: pip install 'dans[plots]'.
+The plot is for one relation: the true tails of its training triples, and the negatives that the
+run's sampler draws for these triples, projected together. diversity.json has the numbers.
+Needs the extra: pip install 'dans[plots]'.
 
   python scripts/plot_diversity.py runs/dans/umls-distmult/seed0 --relation isa
 """
@@ -23,7 +24,7 @@ def main() -> None:
 
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    parser.add_argument("--relation", help="its name (default: the one with most training triples)")
+    parser.add_argument("--relation", help="relation (default: the one with most triples)")
     cli.add_model_option(parser)
     args = parser.parse_args()
     trained = load(args.run, which=args.model, samplers=SAMPLERS)

@@ -1,8 +1,8 @@
-"""Draw loss families and the shift from train to test: theory.png, with numbers in theory.json.
+"""Plot how losses weigh errors, and how test triples differ from training triples (theory.png).
 
-Bregman curves of softmax and negative sampling; the divergence of test from train; and, from the
-rows of a benchmark, the time of an epoch saved by drawing no negatives. Needs the extra: pip
-install 'dans[plots]'.
+The plots: Bregman curves of softmax and negative sampling; the divergence of test from train; and,
+from a benchmark, the time that an epoch without negatives saves. The numbers are written to
+theory.json. Needs the extra: pip install 'dans[plots]'.
 
   python scripts/plot_theory.py --out theory
   python scripts/benchmark.py --only stay-positive --json rows.json
@@ -24,12 +24,12 @@ def main() -> None:
     from scripts.benchmarks.objectives import reductions
 
     parser = cli.parser(__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to draw")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
-        "--data", default="fb15k-237,wn18rr", help="data sets (default: fb15k-237,wn18rr)"
+        "--data", default="fb15k-237,wn18rr", help="names of data sets (default: fb15k-237,wn18rr)"
     )
     parser.add_argument(
-        "--benchmark", type=Path, metavar="FILE", help="rows of benchmark.py --json"
+        "--benchmark", type=Path, metavar="FILE", help="file written by benchmark.py --json"
     )
     args = parser.parse_args()
     graphs = [KnowledgeGraph.load(name) for name in args.data.split(",")]

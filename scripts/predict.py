@@ -1,11 +1,11 @@
-r"""Predict with a trained run: which head, relation or tail completes a triple, how likely it is.
+r"""Predict with a trained run: the head, relation or tail that completes a triple, or its score.
 
-Two of --head, --relation and --tail ask for the third; all three score the triple. Answers are
-ranked by score, with a calibrated probability where the run has one, and the splits that hold the
-triple. A line of a file is a query: names with tabs between them, the one asked for empty or "?",
-or a JSON object with keys head, relation, tail; a wrong line is refused before any answer. Standard
-input (--file -) is answered line by line; a wrong line is reported and skipped, and the exit status
-is then 2.
+Give two of --head, --relation and --tail to predict the third, or all three to score the triple.
+Answers are ranked by score, with a calibrated probability where the run has one, and the splits
+that hold the triple already. A line of a file is a query: names separated by tabs, the one to
+predict empty or "?"; or a JSON object with keys head, relation, tail. A wrong line is refused
+before any answer. Standard input (--file -) is answered line by line; a wrong line is reported and
+skipped, and the exit status is then 2.
 
   python scripts/predict.py runs/dans/umls-distmult/seed0 --head steroid --relation affects
   python scripts/predict.py runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
@@ -29,11 +29,11 @@ def main() -> None:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
     for part in PARTS:
-        add(f"--{part}", metavar="NAME", help=f"leave it out to ask for the {part}")
+        add(f"--{part}", metavar="NAME", help=f"leave it out to predict the {part}")
     add("--file", metavar="FILE", help="queries, one a line; - reads standard input")
     add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
     add("--new", action="store_true", help="leave out the triples that are known")
-    add("--ranks", action="store_true", help="rank the whole triples of a file, too")
+    add("--ranks", action="store_true", help="also rank the whole triples of a file")
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()

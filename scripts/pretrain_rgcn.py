@@ -1,6 +1,7 @@
 """Pre-train a relational GCN and a decoder on a knowledge graph.
 
-Writes checkpoints and metrics into a folder; scripts/train_dans.py starts from there.
+Writes checkpoints and metrics into the folder of the run, from which scripts/train_dans.py
+continues.
 
   python scripts/pretrain_rgcn.py --recipe umls-distmult
   python scripts/pretrain_rgcn.py --recipe umls-complex --seed 3 --set train.steps=500

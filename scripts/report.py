@@ -1,11 +1,11 @@
 """Write a report of one run, or of several side by side, as one self-contained HTML page.
 
-Data set and its audit, metrics for heads and tails, by relation, relation class and degree, curves,
-the embedding plot of negatives, mistakes, and options. Of several runs of the same data set the
-later ones are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
+It shows the data set and its audit, metrics for heads and tails, by relation, relation class and
+degree, curves, the embedding plot of negatives, mistakes, and options. Several runs of the same
+data set are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
 
-python scripts/report.py runs/dans/umls-distmult/seed0
-python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
+  python scripts/report.py runs/dans/umls-distmult/seed0
+  python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ def main() -> None:
     split = "triples to rank (default: test, if every run was evaluated on it, or else valid)"
     add("--split", choices=("valid", "test"), help=split)
     cli.add_model_option(parser)
-    out = "the page (default: report.html in the run's folder, or here for several runs)"
+    out = "file to write (default: report.html in the run's folder, or here for several runs)"
     add("--out", type=Path, metavar="FILE.html", help=out)
-    triples = "triples of a relation to draw negatives for, in the plot (default: 60)"
+    triples = "number of triples to draw negatives for in the plot (default: 60)"
     add("--triples", type=cli.whole(1), default=60, metavar="N", help=triples)
     args = parser.parse_args()
     where = destination(args.runs, args.out)

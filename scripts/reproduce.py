@@ -1,7 +1,7 @@
-"""Train, evaluate and inspect all runs of a kind that a table of results holds, over several seeds.
+"""Train and evaluate the runs that have an expected result in scripts/results, over several seeds.
 
-Continues where it was stopped: runs that are evaluated and inspected are left alone. Several of
-these may share the work, each with its own pattern.
+Statistics of their samplers are written too. Runs that are finished are skipped, so that the same
+command continues where it was stopped; several can share the work, each with its own pattern.
 
   python scripts/reproduce.py pretrain --match 'umls-*' --seeds 5
   python scripts/reproduce.py dans --match 'umls-distmult*' --seeds 5
@@ -22,11 +22,13 @@ def main() -> None:
     from dans.training.run_folder import RunFolder
 
     parser = cli.parser(__doc__)
-    parser.add_argument("kind", choices=sorted(SCRIPTS))
-    parser.add_argument("--match", default="*", help="only recipes of this pattern (default: all)")
-    parser.add_argument("--seeds", type=cli.whole(1), default=5, help="0 to N - 1 (default: 5)")
+    parser.add_argument("kind", choices=sorted(SCRIPTS), help="how the runs are trained")
+    parser.add_argument("--match", default="*", help="pattern of recipes' names (default: all)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="for all runs"
+        "--seeds", type=cli.whole(1), default=5, help="number of seeds, from 0 (default: 5)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option in all runs"
     )
     cli.add_logger_option(parser)
     args = parser.parse_args()

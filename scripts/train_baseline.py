@@ -1,4 +1,4 @@
-"""Train a baseline: softmax over all entities, sampled losses, or no negatives at all.
+"""Train a baseline: softmax over all entities, a loss with shared negatives, or Stay Positive.
 
 python scripts/train_baseline.py --recipe umls-distmult --loss sce
 python scripts/train_baseline.py --recipe wn18am-distmult --loss sp --seed 1 --resume

@@ -1,7 +1,7 @@
-"""Train from a pre-trained run with DANS, or with any other sampler setting.
+"""Continue the training of a pre-trained run with DANS, or with another sampler.
 
-DANS learns to generate negatives while the model learns to score triples above them. Where the
-pre-trained run is missing, the message says how to make it.
+DANS trains generators of negatives together with the model. Where the pre-trained run is missing,
+the error message names the command that makes it.
 
   python scripts/train_dans.py --recipe umls-distmult
   python scripts/train_dans.py --recipe umls-distmult --sampler self-loop --seed 1 --resume

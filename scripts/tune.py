@@ -3,11 +3,11 @@
 Writes runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
 The same command continues a search that was stopped. Test triples are never ranked.
 
---space says which options vary, each as KEY=VALUES, where VALUES are
+Each --space KEY=VALUES is an option to vary; VALUES are
   1e-4..1e-1:log      numbers on a logarithmic scale
   0.0..0.5            numbers; 0.0..0.5:step=0.1 on a grid
-  1..4                whole numbers, where both ends are
-  distmult,complex    choices; for several options, several of --space
+  1..4                whole numbers, if both ends are whole
+  distmult,complex    choices
 
   python scripts/tune.py --recipe umls-distmult --trials 30 --space train.lr=1e-4..1e-1:log
   python scripts/tune.py --recipe umls-distmult --kind dans --space sampler.0.k=1..10
@@ -35,11 +35,13 @@ def main() -> None:
     add("--trials", type=cli.whole(least=1), default=30, help=trials)
     space = "an option to vary and its values, as above; may be repeated"
     add("--space", action="append", default=[], metavar="KEY=VALUES", help=space)
-    add("--search", default="tpe", help="tpe, tpe:startup=20, or random (default: tpe)")
-    add("--prune", default="median", help="median:warmup=100, percentile:percent=25, or none")
-    add("--seed", type=cli.whole(), help="of the search and its runs (default: the recipe's, or 0)")
+    search = "how options are chosen: tpe, tpe:startup=20, or random (default: tpe)"
+    add("--search", default="tpe", help=search)
+    prune = "when bad trials stop: median:warmup=100, percentile:percent=25, none (default: median)"
+    add("--prune", default="median", help=prune)
+    add("--seed", type=cli.whole(), help="random seed (default: the recipe's, or 0)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="an option in all trials")
-    add("--out", type=Path, metavar="DIR", help="folder (default: runs/tune/KIND/NAME)")
+    add("--out", type=Path, metavar="DIR", help="folder to write (default: runs/tune/KIND/NAME)")
     cli.add_logger_option(parser)
     args = parser.parse_args()
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]

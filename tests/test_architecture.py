@@ -214,7 +214,7 @@ def offences(check: Callable[[ast.AST], bool], *rooms: str) -> list[str]:
     ]
 
 
-def test_chance_has_one_source() -> None:
+def test_randomness_has_one_source() -> None:
     def draws(node: ast.AST) -> bool:
         reached = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
         return re.match(r"(np|numpy)\.random\b", reached) is not None

@@ -171,7 +171,7 @@ def warm_up(
 def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
     margins = None if draws.margins is None else draws.margins[draws.valid]
     scale = diversity(evenly(entities, ENTITIES))
-    spread = draws.distance / scale if draws.distance is not None and scale else None
+    relative = draws.distance / scale if draws.distance is not None and scale else None
     numbers = {
         "negatives": draws.ids.numel(),
         "masked": float((~draws.valid).double().mean()),
@@ -179,7 +179,7 @@ def _summary(kg: KnowledgeGraph, draws: Draws, entities: Tensor) -> Inspection:
         "false_negatives": false_negatives(kg, draws),
         "harder": None if margins is None else _share(margins > 0),
         "score_gap": float(margins.mean()) if margins is not None and len(margins) else None,
-        "diversity_within_query": spread,
+        "diversity_within_query": relative,
         "distinct": distinct(draws),
         "coverage": len(draws.ids[draws.valid].unique()) / kg.num_entities,
         "draws_per_second": draws.ids.numel() / max(draws.seconds, 1e-9),

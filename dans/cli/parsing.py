@@ -70,7 +70,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
             default="",
             metavar="NAME|FILE",
             help=f"combined with it: a TOML file, or one of dans/recipes/{folder}; "
-            f"--recipe NAME-SETTING says both (default: {usual})",
+            f"--recipe NAME-SETTING names both (default: {usual})",
         )
     parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     parser.add_argument(

@@ -35,6 +35,7 @@ PARTS = {
     "critic": "discriminator",
     "entity_way": "entity_pathway",
     "relation_way": "relation_pathway",
+    "heard": "seen",
 }
 
 #: Numbers of a sampler's diagnosis in ``metrics.jsonl``; those of a pathway end in its name.

@@ -138,7 +138,7 @@ class Predictor:
             raise InputError(f"top: expected at least 1, got {top}")
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
         if (ids >= 0).all(1).any():
-            raise InputError("queries: nothing is asked of a whole triple; score it instead")
+            raise InputError("queries: a whole triple is no query; score it instead")
         found: list[list[Answer]] = [[] for _ in queries]
         for column in range(3):
             rows = (ids[:, column] < 0).nonzero().flatten()

@@ -66,8 +66,8 @@ def evaluate(
 
 def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
     """The memory budget for evaluating a run; its own unless another is given."""
-    asked = memory_budget or trained.config.train.memory_budget
-    return RunFolder(where).memory_budget(asked, trained.entities.device)
+    chosen = memory_budget or trained.config.train.memory_budget
+    return RunFolder(where).memory_budget(chosen, trained.entities.device)
 
 
 def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen = "rank") -> str:

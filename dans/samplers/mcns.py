@@ -85,7 +85,7 @@ class MCNS(EntitySampler):
     #: (n, pool) the sets K, each in rising order and padded with n
     pools: Tensor
     #: () training steps so far
-    heard: Tensor
+    seen: Tensor
 
     def __init__(
         self,
@@ -128,15 +128,15 @@ class MCNS(EntitySampler):
             pools = visited(walks, num_entities, pool)
         self.register_buffer("states", torch.full((rows + 1, k), -1, dtype=torch.int32))
         self.register_buffer("pools", pools)
-        self.register_buffer("heard", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """The chains' states for a whole batch; in training they are stored."""
         check_entities(positives, self.num_entities, "chains are over")
         if self.training:
-            if self.neighbours == "nearest" and int(self.heard) % self.refresh == 0:
+            if self.neighbours == "nearest" and int(self.seen) % self.refresh == 0:
                 self.pools = closest(positives.entities.detach(), self.pools.shape[1])
-            self.heard += 1
+            self.seen += 1
         starts = self.state_rows(positives.triples).gather(1, corrupt_head.long())
         slots = torch.arange(self.k, device=rows.device)
         ids = self.run_chains(positives, rows, self.states[starts, slots].long(), corrupt_head)

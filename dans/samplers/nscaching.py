@@ -65,7 +65,7 @@ class NSCaching(EntitySampler):
     #: (q + 1, N₁) ids, −1 for none; the last row belongs to no query
     cache: Tensor
     #: () training triples so far
-    heard: Tensor
+    seen: Tensor
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class NSCaching(EntitySampler):
             start = torch.randint(num_entities, part.shape).sort().values
             part.copy_(start.masked_fill_(repeats(start), -1))
         self.register_buffer("cache", cache)
-        self.register_buffer("heard", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         if side == "bernoulli":
             self.head_probability = head_probability(triples, num_relations)
 
@@ -130,9 +130,9 @@ class NSCaching(EntitySampler):
         """Negatives with ids; in training the batch's caches are updated after the draw."""
         negatives = super().forward(positives)
         if self.training:
-            if int(self.heard) // self.num_triples % (self.lazy + 1) == 0:
+            if int(self.seen) // self.num_triples % (self.lazy + 1) == 0:
                 self.update_caches(positives)
-            self.heard += len(positives)
+            self.seen += len(positives)
         return negatives
 
     @torch.no_grad()

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adagrad import adagrad as move_by_adagrad
-from torch.optim.adam import adam as move_by_adam
+from torch.optim.adagrad import adagrad as update_by_adagrad
+from torch.optim.adam import adam as update_by_adam
 
 from dans.config.schema import TrainConfig
 
@@ -27,7 +27,7 @@ class RowWise(torch.optim.Optimizer, ABC):
         """The initial state of a parameter."""
 
     @abstractmethod
-    def move(
+    def update_rows(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
         """Update (u, …) rows and their state in place; ``step`` of the whole parameter, from 1."""
@@ -38,9 +38,9 @@ class RowWise(torch.optim.Optimizer, ABC):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+                    self._update_parameter(parameter, parameter.grad, group)
 
-    def _move(self, parameter: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _update_parameter(self, parameter: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = 0
@@ -48,12 +48,12 @@ class RowWise(torch.optim.Optimizer, ABC):
         state["step"] += 1
         tables = [parameter, *(state[name] for name in self.kept)]
         if not grad.is_sparse:
-            self.move(parameter, grad, tables[1:], state["step"], group)
+            self.update_rows(parameter, grad, tables[1:], state["step"], group)
             return
         grad = distinct(grad)
         ids, values = grad.indices()[0], grad.values().contiguous()
         rows = [table.index_select(0, ids) for table in tables]
-        self.move(rows[0], values, rows[1:], state["step"], group)
+        self.update_rows(rows[0], values, rows[1:], state["step"], group)
         for table, moved in zip(tables, rows, strict=True):
             table.index_copy_(0, ids, moved)
 
@@ -77,12 +77,12 @@ class RowAdagrad(RowWise):
         """G at the start."""
         return (torch.full_like(parameter, group["accumulator"]),)
 
-    def move(
+    def update_rows(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
         """θ and G of the rows, in place."""
         (squares,) = kept
-        move_by_adagrad(
+        update_by_adagrad(
             [rows],
             [grad],
             [squares],
@@ -128,7 +128,7 @@ class LazyAdam(RowWise):
         touched = parameter.new_zeros(column)
         return torch.zeros_like(parameter), torch.zeros_like(parameter), touched
 
-    def move(
+    def update_rows(
         self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
     ) -> None:
         """θ, M and V of the rows, in place."""
@@ -138,7 +138,7 @@ class LazyAdam(RowWise):
             for beta, moment in zip(group["betas"], (mean, square), strict=True):
                 moment *= beta**rested
         touched.fill_(step)
-        move_by_adam(
+        update_by_adam(
             [rows],
             [grad],
             [mean],

@@ -67,18 +67,18 @@ def test_a_phase_is_updated_with_its_options(kg: KnowledgeGraph) -> None:
     )
 
 
-@pytest.mark.parametrize(("move", "sizes"), [({}, [14]), ({"batch": 6}, [6])])
+@pytest.mark.parametrize(("options", "sizes"), [({}, [14]), ({"batch": 6}, [6])])
 def test_a_phase_sees_the_first_part_of_a_batch(
-    move: dict[str, int], sizes: list[int], kg: KnowledgeGraph
+    options: dict[str, int], sizes: list[int], kg: KnowledgeGraph
 ) -> None:
-    assert seen(kg, move) == sizes
+    assert seen(kg, options) == sizes
 
 
 def test_a_sweep_sees_all_parts_of_a_batch(kg: KnowledgeGraph) -> None:
     assert seen(kg, {"batch": 6, "sweep": True}) == [6, 6, 2]
 
 
-def seen(kg: KnowledgeGraph, move: dict[str, int]) -> list[int]:
+def seen(kg: KnowledgeGraph, options: dict[str, int]) -> list[int]:
     sampler, sizes = dans(), []
     loss = sampler.discriminator_loss
 
@@ -87,7 +87,7 @@ def seen(kg: KnowledgeGraph, move: dict[str, int]) -> list[int]:
         return loss(positives)
 
     sampler.discriminator_loss = watched  # type: ignore[method-assign]
-    Learner(sampler, {"discriminator": move}).draw(triples_as_embeddings(kg)[0])
+    Learner(sampler, {"discriminator": options}).draw(triples_as_embeddings(kg)[0])
     return sizes
 
 

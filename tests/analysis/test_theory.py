@@ -131,8 +131,8 @@ def test_means_are_over_queries_and_relations_add_up_to_them(kg: KnowledgeGraph)
     relations = found.by_relation()
     assert sum(row["queries"] for row in relations) == len(found)
     for direction, means in found.means().items():
-        for side, asked in (("tails", ("tail",)), ("heads", ("head",)), ("both", ("tail", "head"))):
-            rows = [row for row in relations if row["side"] in asked]
+        for side, parts in (("tails", ("tail",)), ("heads", ("head",)), ("both", ("tail", "head"))):
+            rows = [row for row in relations if row["side"] in parts]
             total = sum(row["queries"] for row in rows)
             mean = sum(row["queries"] * row[direction] for row in rows) / total
             assert means[side] == pytest.approx(mean)

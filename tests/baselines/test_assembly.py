@@ -112,7 +112,7 @@ def test_a_negative_starts_from_the_vectors_of_another_run(tmp_path: Path, name:
     before, after = PAIRS[name]
     train(configure(recipe_in(tmp_path), before), tmp_path / "base")
     then = tmp_path / "then.toml"
-    then.write_text(f'start = "{tmp_path / "base"}"\n{after}')
+    then.write_text(f'init_from = "{tmp_path / "base"}"\n{after}')
     train(configure(then, ["train.steps=0"]), tmp_path / "still")
     assert torch.equal(load(tmp_path / "still").entities, load(tmp_path / "base").entities)
     # With dropout of its own, which moves no weight.
@@ -127,7 +127,7 @@ def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"make it with: python scripts/train_baseline.py --recipe far --seed 0"
     ):
-        configure(recipe_in(tmp_path), ["start=baselines/far"])
+        configure(recipe_in(tmp_path), ["init_from=baselines/far"])
 
 
 @pytest.mark.parametrize(

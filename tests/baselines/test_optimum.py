@@ -74,9 +74,9 @@ def queries(triples: Tensor, head: bool) -> tuple[Tensor, Tensor]:
 
 def counted(triples: Tensor, head: bool) -> Tensor:
     """How often each entity answers each query, (10, 5)."""
-    asked, answer = queries(triples, head)
+    rows, answer = queries(triples, head)
     counts = torch.zeros(RELATIONS * ENTITIES, ENTITIES, dtype=torch.float64)
-    return counts.index_put_((asked, answer), torch.ones((), dtype=torch.float64), accumulate=True)
+    return counts.index_put_((rows, answer), torch.ones((), dtype=torch.float64), accumulate=True)
 
 
 def optimum(cost: Callable[[Tensor], Tensor]) -> Tensor:
@@ -132,7 +132,7 @@ def uniform(head: bool) -> Tensor:
 
 
 def frequency(triples: Tensor) -> Callable[[bool], Tensor]:
-    """p_n: the share of the triples that have each entity in the asked place."""
+    """p_n: the share of the triples that have each entity in the queried position."""
 
     def noise(head: bool) -> Tensor:
         counts = torch.bincount(triples[:, 0 if head else 2], minlength=ENTITIES)
@@ -177,7 +177,7 @@ def test_backward_correction_divides_by_the_unigram(triples: Tensor) -> None:
 
 
 def exact_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance gives what is expected of it: every entity as often, every quantile once a side."""
+    """Draws are exactly as expected: every entity as often, every quantile once a side."""
 
     def randint(high: int, size: tuple[int], **place: object) -> Tensor:
         return torch.arange(size[0]) % high
@@ -229,8 +229,8 @@ def test_self_adversarial_weights_flatten_the_distribution(
     scores = log_flat + (temperature * log_flat).logsumexp(1, keepdim=True)
     torch.testing.assert_close(scores.softmax(-1), flat)
     scores.requires_grad_()
-    asked, answers = queries(triples, head=False)
-    negatives = scores[asked]
+    rows, answers = queries(triples, head=False)
+    negatives = scores[rows]
     loss = SelfAdversarial(temperature=temperature, balance="triples")
     loss(negatives.gather(1, answers[:, None]), negatives).backward()
     assert scores.grad is not None

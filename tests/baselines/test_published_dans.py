@@ -29,11 +29,11 @@ from tests.suites.samplers import (
     DIM,
     base_loss,
     gradient,
-    move,
     named,
     offering,
     recorded,
     triples_as_embeddings,
+    update,
 )
 from tests.suites.toy import RECIPE, lay
 
@@ -120,7 +120,7 @@ def test_the_pathway_is_never_learnt_and_halves_the_loss_of_generated_negatives(
     sampler = published()
     offering(monkeypatch, sampler, {"entity": 1, "relation": 2})
     before = {k: v.clone() for k, v in sampler.discriminator.state_dict().items()}
-    move(named(sampler, "discriminator"), positives, times=3)
+    update(named(sampler, "discriminator"), positives, times=3)
     after = sampler.discriminator.state_dict()
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert moved == {key for key in before if not key.startswith("auxiliary")}

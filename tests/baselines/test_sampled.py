@@ -66,7 +66,7 @@ def ns_by_hand(
     keep: Any = lambda triple: True,
     weigh: Any = lambda entity, column: 1.0,
 ) -> float:
-    """NS as a sum over triples, sides and negatives; each asked the way its side is."""
+    """NS as a sum over triples, sides and negatives; each by the query of its side."""
     entities = model.encoder.entities.weight  # type: ignore[union-attr]
     total = 0.0
     for triple in triples.tolist():
@@ -74,12 +74,12 @@ def ns_by_hand(
 
             def score(entity: int, triple: list[int] = triple, column: int = column) -> float:
                 relation, other = torch.tensor([triple[1]]), entities[[triple[2 - column]]]  # type: ignore[index]
-                asked = (
+                query = (
                     model.decoder.tail_queries(other, relation)
                     if column
                     else model.decoder.head_queries(relation, other)
                 )
-                return float(model.decoder.score_query(asked, entities[[entity]]).detach())  # type: ignore[index]
+                return float(model.decoder.score_query(query, entities[[entity]]).detach())  # type: ignore[index]
 
             if not pool:
                 continue

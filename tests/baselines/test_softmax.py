@@ -119,18 +119,18 @@ def test_a_pass_by_query_is_a_pass_by_triple(kg: KnowledgeGraph) -> None:
     assert torch.allclose(total, whole)
 
 
-def test_equal_queries_are_asked_once(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_equal_queries_are_scored_once(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored = []
 
     def spy(*given: Any, **options: Any) -> Tensor:
-        asked.append((len(given[1]), float(given[3].sum())))
+        scored.append((len(given[1]), float(given[3].sum())))
         return all_entities(*given, **options)
 
     monkeypatch.setattr(softmax, "all_entities", spy)
     model = model_of(kg)
     objective(kg)(model.decoder, positives_of(model, kg.train))
     distinct = sum(len(kg.train[:, part].unique(dim=0)) for part in ([0, 1], [1, 2]))
-    assert asked == [(distinct, pytest.approx(2.0))]
+    assert scored == [(distinct, pytest.approx(2.0))]
     assert distinct < 2 * len(kg.train)
 
 

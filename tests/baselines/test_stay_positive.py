@@ -30,9 +30,9 @@ def make(kg: KnowledgeGraph, name: str, *, encoder: str = "lookup", **given: Any
     """A model in float64, always from the same seed."""
     torch.manual_seed(0)
     sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
-    listener = build(ENCODERS, encoder, given={"dim": DIM}, **sizes)
+    built = build(ENCODERS, encoder, given={"dim": DIM}, **sizes)
     decoder = build(DECODERS, name, given=given, num_relations=kg.num_relations, dim=DIM)
-    return Model(listener, decoder).double()
+    return Model(built, decoder).double()
 
 
 def batch(kg: KnowledgeGraph, model: Model, objective: StayPositive) -> Positives:
@@ -53,10 +53,10 @@ def everything(kg: KnowledgeGraph, model: Model, over: str) -> list[Tensor]:
     """Scores without ψ of all triples, one at a time; of both queries where they differ."""
     triples = kg.train[ROWS]
     ids = triples[:, [0, 2]].unique() if over == "batch" else torch.arange(kg.num_entities)
-    asked = triples[:, 1].unique() if over == "batch" else torch.arange(kg.num_relations)
+    relations = triples[:, 1].unique() if over == "batch" else torch.arange(kg.num_relations)
     decoder, entities = model.decoder, model.embeddings(kg.messages())
     scores = []
-    for h, r, t in product(entities[ids], asked, entities[ids]):
+    for h, r, t in product(entities[ids], relations, entities[ids]):
         scores.append(decoder.score(h, decoder.embeddings(r), t) - decoder.shift)
         if decoder.reciprocal:
             inverse = decoder.embeddings(r + kg.num_relations)
@@ -105,9 +105,9 @@ def test_both_scores_of_a_triple_count(kg: KnowledgeGraph) -> None:
     model = make(kg, "distmult", reciprocal=True)
     h, r, t = kg.train[ROWS].unbind(-1)
     entities, decoder = model.embeddings(kg.messages()), model.decoder
-    asked = decoder.score(entities[h], decoder.embeddings(r), entities[t])
+    forward = decoder.score(entities[h], decoder.embeddings(r), entities[t])
     inverse = decoder.score(entities[t], decoder.embeddings(r + kg.num_relations), entities[h])
-    both = F.softplus(-torch.cat((asked, inverse)))
+    both = F.softplus(-torch.cat((forward, inverse)))
     torch.testing.assert_close(terms(kg, model)["loss"], both.sum())
     torch.testing.assert_close(terms(kg, model, reduce="mean")["loss"], both.mean())
 

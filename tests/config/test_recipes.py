@@ -77,7 +77,7 @@ def test_a_setting_combines_with_every_base(kind: str, setting: str, kg: Knowled
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
-def test_a_result_is_told_in_full(kind: str, name: str) -> None:
+def test_a_result_is_complete(kind: str, name: str) -> None:
     expected = records(kind, "expected")[name]
     assert expected.keys() >= {"metric", "split", "value", "tolerance", "seeds", "commit"}
     assert 0 < expected["tolerance"] <= 0.05
@@ -103,13 +103,13 @@ def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
     assert find_recipe("umls-distmult", "dans") == find_recipe("umls-distmult-dans", "dans")
     assert find_recipe("umls-distmult", "pretrain").setting is None
     assert find_recipe("own.toml", "dans") == Recipe(Path("own.toml"))
-    # 0.1's names of the control
-    assert find_recipe("umls-distmult-kept", "dans") == apart
-    assert find_recipe("umls-distmult", "dans", "kept") == apart
+    old = "kept"  # 0.1's name of the control
+    assert find_recipe(f"umls-distmult-{old}", "dans") == apart
+    assert find_recipe("umls-distmult", "dans", old) == apart
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("names", "message"),
     [
         (("umls-distmult-sanz", "dans"), r"samplers/sanz\.toml: no such .* did you mean sans\?"),
         (
@@ -119,9 +119,9 @@ def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
         (("umls-distmult", "baselines", "snas"), r"losses/snas\.toml: no such .* known: ns, "),
     ],
 )
-def test_what_is_not_there_is_refused(asked: tuple[str, ...], message: str) -> None:
+def test_what_is_not_there_is_refused(names: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_recipe(find_recipe(*asked))
+        read_recipe(find_recipe(*names))
 
 
 def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path)
         "train = { steps = 5, lr = 0.1 }\n"
         "[samplers.uniform]\ntrain.steps = 7\n[losses.sce]\ntrain.steps = 9\n"
     )
-    (tmp_path / "near.toml").write_text('start = "pretrain/{base}"\ntrain.steps = 6\n')
+    (tmp_path / "near.toml").write_text('init_from = "pretrain/{base}"\ntrain.steps = 6\n')
     (tmp_path / "uniform.toml").write_text('extends = "near"\ndecoder.dropout = 0.1\n')
     base, setting = tmp_path / "own.toml", tmp_path / "uniform.toml"
     assert read_recipe(Recipe(base, setting)) == {

@@ -127,7 +127,7 @@ def test_another_file_in_a_folder_is_an_error_with_both_digests(
     assert digest(other) in message
     assert digest(TEXTS["valid"]) in message
     assert path.exists()
-    assert not mirror.asked
+    assert not mirror.requested
     assert whereabouts(card(tmp_path)) == message
 
 
@@ -195,7 +195,7 @@ def test_a_distribution_with_other_files_is_passed_over(
     downloads = offered(mirror)
     toy = card(tmp_path, **{split: f"{sections[split]}\n{downloads[split]}" for split in SPLITS})
     assert contents(fetch(toy)) == TEXTS
-    assert mirror.asked == ["/test.txt"]
+    assert mirror.requested == ["/test.txt"]
 
 
 @pytest.mark.parametrize("name", ["umls", "nations", "kinship"])
@@ -218,13 +218,13 @@ def test_pykeen_carries_three_sets(name: str, monkeypatch: pytest.MonkeyPatch) -
 def test_downloads_are_verified_and_kept(tmp_path: Path, mirror: Mirror) -> None:
     toy = card(tmp_path, **offered(mirror))
     assert whereabouts(toy) == "download"
-    assert not mirror.asked
+    assert not mirror.requested
     files = fetch(toy)
     assert contents(files) == TEXTS
     assert files["train"] == tmp_path / "cache" / "toy" / "train.tsv"
     assert whereabouts(toy) == "cache"
     assert fetch(toy) == files
-    assert mirror.asked == ["/train.txt", "/valid.txt", "/test.txt"]
+    assert mirror.requested == ["/train.txt", "/valid.txt", "/test.txt"]
 
 
 def test_the_cache_comes_before_the_folders(tmp_path: Path, mirror: Mirror, put: Put) -> None:
@@ -243,14 +243,14 @@ def test_a_damaged_cache_is_replaced_with_a_warning(
     with caplog.at_level(logging.WARNING):
         assert contents(fetch(toy)) == TEXTS
     assert str(path) in caplog.text
-    assert mirror.asked[3:] == ["/valid.txt"]
+    assert mirror.requested[3:] == ["/valid.txt"]
 
 
 def test_a_failing_server_is_tried_again(tmp_path: Path, mirror: Mirror) -> None:
     toy = card(tmp_path, **offered(mirror))
     mirror.failures = 1
     assert contents(fetch(toy)) == TEXTS
-    assert mirror.asked[:2] == ["/train.txt", "/train.txt"]
+    assert mirror.requested[:2] == ["/train.txt", "/train.txt"]
 
 
 def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, mirror: Mirror) -> None:
@@ -258,7 +258,7 @@ def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, mirror: Mirror
     gone = f'{{ url = "{mirror.url}/gone", sha256 = "{digest(b"")}" }}'
     sections["train"] = sections["train"].replace("[", f"[{gone}, ")
     assert contents(fetch(card(tmp_path, **sections))) == TEXTS
-    assert "/gone" in mirror.asked
+    assert "/gone" in mirror.requested
 
 
 def test_a_download_with_a_wrong_checksum_is_deleted_and_reported(
@@ -332,7 +332,7 @@ def test_members_are_read_from_one_archive_and_never_unpacked(
         for split in SPLITS
     }
     assert contents(fetch(card(tmp_path, **sections))) == TEXTS
-    assert mirror.asked == ["/toy.tar.gz"]
+    assert mirror.requested == ["/toy.tar.gz"]
     assert not list(tmp_path.rglob("*.txt"))
 
 

@@ -22,8 +22,8 @@ def case(seed: int, size: int = 400, slope: float = 1.0, offset: float = 0.0) ->
     """Scores, and labels that are true by σ(slope · score + offset)."""
     generator = torch.Generator().manual_seed(seed)
     scores = 3 * torch.randn(size, generator=generator)
-    chance = (slope * scores + offset).sigmoid()
-    labels = torch.rand(size, generator=generator) < chance
+    probability = (slope * scores + offset).sigmoid()
+    labels = torch.rand(size, generator=generator) < probability
     labels[:2] = torch.tensor([True, False])
     return scores, labels
 
@@ -96,10 +96,10 @@ def test_isotonic_is_that_of_scikit_learn_between_soft_targets(seed: int) -> Non
     peer = pytest.importorskip("sklearn.isotonic").IsotonicRegression(out_of_bounds="clip")
     scores, labels = case(seed)
     scores[:40] = scores[40:80]
-    asked = torch.cat((scores, 9 * scores, scores + 0.01)).double()
-    hard = peer.fit(scores.double().numpy(), labels.numpy()).predict(asked.numpy())
+    wanted = torch.cat((scores, 9 * scores, scores + 0.01)).double()
+    hard = peer.fit(scores.double().numpy(), labels.numpy()).predict(wanted.numpy())
     high, low = targets(labels).max().item(), targets(labels).min().item()
-    found = Isotonic.fit(scores, labels).probabilities(asked)
+    found = Isotonic.fit(scores, labels).probabilities(wanted)
     np.testing.assert_allclose(found.numpy(), low + (high - low) * hard, atol=1e-12)
 
 

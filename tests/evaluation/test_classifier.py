@@ -17,7 +17,7 @@ from dans.registry import build
 
 
 def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
-    """The toy graph, whose valid lines are asked both pathways round; those turned do not hold."""
+    """The toy graph, whose valid lines stand in both directions; the reversed ones do not hold."""
     lines = torch.cat((kg.valid, kg.valid.flip(1)[:, [0, 1, 2]]))
     holds = torch.arange(len(lines)) < len(kg.valid)
     return replace(kg, labelled={"valid": (lines, holds)})
@@ -26,7 +26,7 @@ def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
 @pytest.mark.parametrize("reciprocal", [False, True])
 @pytest.mark.parametrize("bound", [None, 2.0])
 @pytest.mark.parametrize("name", sorted(DECODERS))
-def test_every_decoder_is_asked_as_in_ranking(
+def test_every_decoder_scores_as_in_ranking(
     name: str, bound: float | None, reciprocal: bool, kg: KnowledgeGraph
 ) -> None:
     given = {"bound": bound, "shift": -1.5} if issubclass(DECODERS[name], Multilinear) else {}
@@ -42,11 +42,11 @@ def test_every_decoder_is_asked_as_in_ranking(
     graph = labelled(kg)
     found = Classifier(graph, "valid").scores(decoder, prepared)
     heads, relations, tails = graph.lines("valid")[0].unbind(1)
-    asked = decoder.tail_queries(prepared[heads], relations)
-    expected = decoder.score_all(asked, prepared).gather(1, tails.unsqueeze(1))
+    queries = decoder.tail_queries(prepared[heads], relations)
+    expected = decoder.score_all(queries, prepared).gather(1, tails.unsqueeze(1))
     if reciprocal:
-        asked = decoder.head_queries(relations, prepared[tails])
-        backward = decoder.score_all(asked, prepared).gather(1, heads.unsqueeze(1))
+        queries = decoder.head_queries(relations, prepared[tails])
+        backward = decoder.score_all(queries, prepared).gather(1, heads.unsqueeze(1))
         assert not torch.allclose(expected, backward)
         expected = (expected + backward) / 2
     torch.testing.assert_close(found, expected.squeeze(1))

@@ -383,20 +383,20 @@ def test_out_of_memory_ranking_continues_with_less_and_the_same_ranks(
     decoder, entities = model(crowd, "complex", dtype=torch.float32)
     expected = Evaluator(crowd, "test").ranks(decoder, entities)
     monkey, made = pytest.MonkeyPatch(), queries.query_competitors
-    told: list[int] = []
+    found: list[int] = []
 
     def count(scores: Tensor, side: queries.Queries, first: int) -> Tensor:
         if len(scores) > 9:
             raise OutOfMemory("out of memory")
         return made(scores, side, first)
 
-    budget = Budget(10**9, remember=told.append)
+    budget = Budget(10**9, remember=found.append)
     with monkey.context() as patch:
         patch.setattr(evaluation, "query_competitors", count)
         ranks = Evaluator(crowd, "test", budget=budget).ranks(decoder, entities)
     assert same(ranks, expected)
-    assert told
-    assert budget.found == told[-1] < 10**9
+    assert found
+    assert budget.found == found[-1] < 10**9
 
 
 def test_a_budget_that_no_query_fits_in_is_refused(crowd: KnowledgeGraph) -> None:
@@ -422,17 +422,17 @@ def test_only_one_tile_exists(crowd: KnowledgeGraph) -> None:
 
 
 def test_equal_queries_are_scored_once(busy: KnowledgeGraph) -> None:
-    asked: list[int] = []
+    scored: list[int] = []
 
     class Watched(DistMult):
         def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
-            asked.append(len(queries))
+            scored.append(len(queries))
             return super().score_all(queries, entities)
 
     _, entities = model(busy, "distmult", dtype=torch.float32)
     Evaluator(busy, "test")(Watched(busy.num_relations, DIM), entities)
     distinct = len(busy.test[:, :2].unique(dim=0)) + len(busy.test[:, 1:].unique(dim=0))
-    assert sum(asked) == distinct < 2 * len(busy.test)
+    assert sum(scored) == distinct < 2 * len(busy.test)
 
 
 def test_nothing_is_learnt_and_nothing_overwritten(kg: KnowledgeGraph) -> None:

@@ -100,7 +100,7 @@ def test_picture_has_a_row_of_three_for_each_run(tmp_path: Path) -> None:
 
 def test_what_is_drawn_is_what_was_measured() -> None:
     figure = Figure()
-    reliable, spread = figure.subplots(1, 2)
+    reliable, density = figure.subplots(1, 2)
     found = examined()
     draw_reliability(reliable, found.reliability)
     drawn = {str(points.get_label()).split()[0]: points for points in reliable.collections}
@@ -112,7 +112,7 @@ def test_what_is_drawn_is_what_was_measured() -> None:
         ]
         np.testing.assert_allclose(points.get_offsets(), measured)
         assert points.get_sizes().argmax() == np.argmax([n for n in one.counts if n])
-    draw_densities(spread, {key: found.density[key] for key in ("true", "false")})
-    for line, key in zip(spread.lines, ("true", "false"), strict=True):
+    draw_densities(density, {key: found.density[key] for key in ("true", "false")})
+    for line, key in zip(density.lines, ("true", "false"), strict=True):
         np.testing.assert_allclose(line.get_ydata(), found.density[key].curve)
         assert line.get_label() == f"{key} lines"

@@ -34,7 +34,7 @@ def add(name: str, text: str, *words: str) -> Case:
 
 
 def hidden(world: Path) -> None:
-    """No files to be found, so that the card's addresses are asked."""
+    """No files to be found, so that the card's addresses are tried."""
     for path in (world / "data/toy").iterdir():
         path.unlink()
 

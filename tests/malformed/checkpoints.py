@@ -158,7 +158,7 @@ CASES = [
         "run/",
         DAMAGED,
         files={
-            "bad.toml": 'start = "run"\nloss = "logistic"\nsampler = ["uniform"]\n',
+            "bad.toml": 'init_from = "run"\nloss = "logistic"\nsampler = ["uniform"]\n',
             BEST: b"{}",
             LAST: b"{}",
         },
@@ -168,7 +168,7 @@ CASES = [
         "train_dans.py --recipe bad.toml --out new",
         "run: stopped at step",
         "--resume",
-        files={"bad.toml": 'start = "run"\nloss = "logistic"\nsampler = ["uniform"]\n'},
+        files={"bad.toml": 'init_from = "run"\nloss = "logistic"\nsampler = ["uniform"]\n'},
         change=lambda world: longer(world),
     ),
 ]

@@ -191,7 +191,7 @@ def test_an_interrupted_download_leaves_nothing_behind(here: Path, mirror: Mirro
 
 
 def test_a_cache_that_was_spoilt_is_not_used(here: Path, mirror: Mirror) -> None:
-    """A damaged file of the cache goes, is said to, and the address is asked again."""
+    """A damaged file of the cache goes, is said to, and the address is tried again."""
     (here / "cache/toy").mkdir(parents=True)
     (here / "cache/toy/train.tsv").write_text("spoilt")
     (here / "cards/toy.toml").write_text(

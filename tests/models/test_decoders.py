@@ -205,10 +205,10 @@ def test_queries_share_the_dropped_numbers_of_their_relation(name: str) -> None:
     option = "dropout" if name == "rescal" else "matrix_dropout"
     decoder, relations = make(name, **{option: 0.5}), torch.tensor([0, 1, 0, 0])
     h = embeddings(1, DIM).expand(4, DIM)
-    asked = decoder.tail_queries(h, relations)
-    assert close(asked[0], asked[2])
-    assert close(asked[0], asked[3])
-    assert not close(asked[0], asked[1])
+    queries = decoder.tail_queries(h, relations)
+    assert close(queries[0], queries[2])
+    assert close(queries[0], queries[3])
+    assert not close(queries[0], queries[1])
 
 
 @pytest.mark.parametrize("name", ["rescal", "tucker"])
@@ -251,8 +251,8 @@ def test_transe_gains_by_gamma_alone_where_the_move_arrives(name: str) -> None:
 @pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
 def test_transe_scores_do_not_see_where_the_origin_is(name: str) -> None:
     decoder, (h, t), r = make(name), pair(), embeddings(9, DIM, seed=4)
-    move = embeddings(DIM, seed=5)
-    assert close(decoder.score(h + move, r, t + move), decoder.score(h, r, t))
+    shift = embeddings(DIM, seed=5)
+    assert close(decoder.score(h + shift, r, t + shift), decoder.score(h, r, t))
 
 
 @pytest.mark.parametrize("most", [1, 40, 10**6])

@@ -96,7 +96,7 @@ def test_rows_of_an_encoder_that_uses_the_graph_move_what_the_whole_moves():
         torch.testing.assert_close(one, other)
 
 
-def test_lookup_starts_as_it_is_told():
+def test_lookup_starts_from_the_embeddings_given():
     torch.manual_seed(0)
     table = Lookup(500, 20, init=0.2, initial="uniform").entities.weight
     assert 0.19 < table.abs().max() <= 0.2

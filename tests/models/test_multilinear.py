@@ -43,8 +43,8 @@ def every_triple(decoder: Multilinear, entities: Tensor, relations: list[int]) -
     """The scores of all triples, one at a time and without the shift; of both where two."""
     one_by_one = []
     for k in relations:
-        for way in (k, k + RELATIONS) if decoder.reciprocal else (k,):
-            r = decoder.embeddings(torch.tensor(way))
+        for row in (k, k + RELATIONS) if decoder.reciprocal else (k,):
+            r = decoder.embeddings(torch.tensor(row))
             one_by_one += [
                 decoder.score(h, r, t) - decoder.shift for h in entities for t in entities
             ]

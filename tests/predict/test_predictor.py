@@ -267,7 +267,7 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
         (("ada", None, ""), "tail: unknown name ''"),
         ((None, None, "ada"), "head and relation are left open"),
         (("ada", "knows", 3), "tail: expected a name, got 3"),
-        (("ada", "knows", "bob"), "nothing is asked of a whole triple"),
+        (("ada", "knows", "bob"), "a whole triple is no query"),
     ],
 )
 def test_queries_that_cannot_be_answered_are_refused(

@@ -124,9 +124,9 @@ def test_labelled_run_shows_its_calibration(
     (section,) = re.findall(r'<section id="classification".*?</section>', render(page), re.DOTALL)
     assert "test · 112 labelled lines, " in section
     assert "by relation" in section
-    for told in (kept["classification"], *(kept["classification"][k] for k in CALIBRATIONS)):
+    for numbers in (kept["classification"], *(kept["classification"][k] for k in CALIBRATIONS)):
         for measure in ("auc", "nll", "brier", "ece"):
-            assert f"{told[measure]:.4f}" in section
+            assert f"{numbers[measure]:.4f}" in section
     assert f"{kept['classification']['accuracy']:.4f}" in section
     assert list(of.reliability) == ["uncalibrated", "platt", "isotonic"]
     assert sum(of.reliability["platt"].counts) == 112

@@ -105,13 +105,13 @@ def test_what_validation_says_is_kept_for_predictions(run: Path) -> None:
 
 
 def test_shift_of_a_decoder_is_in_its_probabilities(run: Path) -> None:
-    told, truth = labelled_probabilities(run)
+    predicted, truth = labelled_probabilities(run)
     trained = load(run)
     lines, labels = trained.kg.lines("test")
     product = scores_of(trained, lines) + 0.5
     assert trained.model.decoder.shift == -0.5
-    torch.testing.assert_close(told["uncalibrated"], (product - 0.5).double().sigmoid())
-    assert list(told) == ["uncalibrated", "platt", "isotonic"]
+    torch.testing.assert_close(predicted["uncalibrated"], (product - 0.5).double().sigmoid())
+    assert list(predicted) == ["uncalibrated", "platt", "isotonic"]
     assert torch.equal(truth, labels)
 
 

@@ -56,7 +56,7 @@ def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_p
     then = tmp_path / "then.toml"
     sampler = '[[sampler]]\nname = "dans"\npreset = "paper"\nk = 2\n'
     then.write_text(
-        f'start = "{tmp_path / "base"}"\nloss = "logistic"\n{sampler}[train]\nsteps = 0\n'
+        f'init_from = "{tmp_path / "base"}"\nloss = "logistic"\n{sampler}[train]\nsteps = 0\n'
     )
     config = configure(then, [])
     base = load(tmp_path / "base").config
@@ -70,7 +70,9 @@ def then(recipe: Path, tmp_path: Path) -> Path:
     """A recipe that starts from a run of the other one."""
     train(configure(recipe, []), tmp_path / "base")
     path = tmp_path / "then.toml"
-    path.write_text(f'start = "{tmp_path / "base"}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
+    path.write_text(
+        f'init_from = "{tmp_path / "base"}"\nloss = "logistic"\nsampler = ["self_loop"]\n'
+    )
     return path
 
 
@@ -127,7 +129,7 @@ def test_unfinished_run_is_no_start(recipe: Path, tmp_path: Path) -> None:
     state = RunFolder(run).checkpoints.load("last")
     save_state(RunFolder(run).checkpoints.file("last"), {**state, "step": 3})
     then = tmp_path / "then.toml"
-    then.write_text(f'start = "{run}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
+    then.write_text(f'init_from = "{run}"\nloss = "logistic"\nsampler = ["self_loop"]\n')
     with pytest.raises(InputError, match=r"stopped at step 3 of 4; continue with it first"):
         train(configure(then, []), tmp_path / "run")
 
@@ -161,7 +163,7 @@ def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
     with pytest.raises(
         InputError, match=r"make it with: python scripts/pretrain_rgcn.py --recipe far"
     ):
-        configure(recipe, ["start=pretrain/far"])
+        configure(recipe, ["init_from=pretrain/far"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dans.models.decoders import DECODERS
 from dans.registry import build
 from dans.samplers import KBGAN, reinforce
 from tests.samplers.test_uniform import p_value
-from tests.suites.samplers import gradient, make, move, triples_as_embeddings
+from tests.suites.samplers import gradient, make, triples_as_embeddings, update
 
 N = 6
 
@@ -74,8 +74,8 @@ def test_the_mean_of_many_draws_is_the_gradient_of_the_expected_reward(
     p = probabilities(sampler, candidates)
     exact = gradient(p @ rewards, sampler.parameters())
     if baseline == "batch":
-        spread = (p @ rewards.square() - (p @ rewards).square()).sqrt().detach()
-        exact = exact / spread
+        deviation = (p @ rewards.square() - (p @ rewards).square()).sqrt().detach()
+        exact = exact / deviation
     assert (drawn - exact).norm() < 0.05 * exact.norm()
 
 
@@ -142,7 +142,7 @@ def test_triples_without_a_choice_do_not_dilute_those_with_one(
     known = KnownTriples(torch.tensor([[1, 0, e] for e in (0, 2, 3)]), N, 1)
     sampler = small(known=known, filter="mask", baseline="epoch")
     fixed(monkeypatch, sampler, [0, 2])
-    move(sampler.phases()[0], repeated(4))
+    update(sampler.phases()[0], repeated(4))
     assert sampler.baseline.count == 0
     fixed(monkeypatch, sampler, [4, 4])
     sampler.loss(repeated(4))

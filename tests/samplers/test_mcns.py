@@ -48,7 +48,7 @@ def sampler_for(positives: Positives, k: int = 20, **given: Any) -> MCNS:
     )
 
 
-def spread() -> Positives:
+def uneven() -> Positives:
     """One triple over 50 entities, a few of which score far above the rest: α·std f = 1.5."""
     torch.manual_seed(3)
     scores = torch.empty(N).exponential_()
@@ -83,13 +83,13 @@ def drawn(sampler: MCNS, positives: Positives) -> Tensor:
 
 @pytest.mark.slow
 def test_chains_come_to_the_distribution_with_the_density_of_the_mixture() -> None:
-    positives = spread()
+    positives = uneven()
     assert variation(settled(positives), target(positives)) < 0.02
 
 
 @pytest.mark.slow
 def test_neighbourhoods_may_have_unequal_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    positives = spread()
+    positives = uneven()
     torch.manual_seed(0)
     pools = closest(positives.entities, 10)
     pools[torch.rand(pools.shape) < 0.6] = N
@@ -100,7 +100,7 @@ def test_neighbourhoods_may_have_unequal_sizes(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ten_steps_from_random_starts_are_far_from_it_and_lasting_chains_are_not() -> None:
-    positives = spread()
+    positives = uneven()
     found = {}
     for chains in ("random", "query", "relation"):
         sampler = sampler_for(positives, 2000, chains=chains)

@@ -17,12 +17,12 @@ from tests.suites.samplers import (
     DIM,
     base_loss,
     gradient,
-    move,
     named,
     offering,
     seeded,
     snapshot,
     triples_as_embeddings,
+    update,
 )
 
 
@@ -59,7 +59,7 @@ def test_a_heavy_penalty_gives_the_generator_without_film(kg: KnowledgeGraph) ->
     for weight in (0.0, 1e4):
         sampler = seeded(film_weight=weight)
         phase = named(sampler, "entity_pathway")
-        move(phase, positives, times=100, lr=0.003)
+        update(phase, positives, times=100, lr=0.003)
         pathway = sampler.pathways["entity"]
         side = torch.zeros(len(positives), 1, dtype=torch.bool)
         centres = pathway.centres(positives)
@@ -84,9 +84,11 @@ def test_where_the_discriminator_wins_a_generator_still_has_a_gradient(  # A2
     generated, _ = sampler.pathways["entity"](positives, sampler.coins(positives, 1))
     logits = sampler.discriminator(generated)
     saturating = gradient(-torch.nn.functional.softplus(logits).mean(), phase.parameters).norm()
-    chance = logits.sigmoid().mean().detach()
-    assert chance < 0.05
-    torch.testing.assert_close(ours / saturating, (1 - chance) / chance, rtol=0.05, atol=0)
+    probability = logits.sigmoid().mean().detach()
+    assert probability < 0.05
+    torch.testing.assert_close(
+        ours / saturating, (1 - probability) / probability, rtol=0.05, atol=0
+    )
     assert ours / saturating > 10
 
 
@@ -96,7 +98,7 @@ def test_a_generator_learns_to_pass_for_an_entity(kg: KnowledgeGraph) -> None:
     side = torch.rand(len(positives), 20) < 0.5
     for name, pathway in sampler.pathways.items():
         before = sampler.discriminator(pathway(positives, side)[0]).mean()
-        move(named(sampler, f"{name}_pathway"), positives, times=30)
+        update(named(sampler, f"{name}_pathway"), positives, times=30)
         assert sampler.discriminator(pathway(positives, side)[0]).mean() > before
 
 
@@ -106,11 +108,11 @@ def test_film_learns_from_the_first_step_of_its_generator(kg: KnowledgeGraph) ->
         sampler = seeded()
         film = sampler.pathways[name].film
         before = {key: value.clone() for key, value in film.state_dict().items()}
-        move(named(sampler, f"{name}_pathway"), positives)
+        update(named(sampler, f"{name}_pathway"), positives)
         moved = {k for k, v in film.state_dict().items() if not torch.equal(v, before[k])}
         # Last layers start at zero, so that FiLM starts as none; those before them follow.
         assert moved == {key for key in before if key.endswith("2.weight")}
-        move(named(sampler, f"{name}_pathway"), positives)
+        update(named(sampler, f"{name}_pathway"), positives)
         moved = {k for k, v in film.state_dict().items() if not torch.equal(v, before[k])}
         assert moved == set(before)
 
@@ -131,7 +133,7 @@ def test_the_discriminator_can_learn_the_pathway_by_heart(  # C4
     torch.manual_seed(1)
     generated = {"entity": torch.randn(50, DIM), "relation": torch.randn(50, DIM)}
     offering(monkeypatch, sampler, generated)
-    move(named(sampler, "discriminator"), many, times=150, lr=0.03)
+    update(named(sampler, "discriminator"), many, times=150, lr=0.03)
     right = (
         sampler.discriminator.both(generated["entity"])[1] > 0,
         sampler.discriminator.both(generated["relation"])[1] <= 0,
@@ -143,7 +145,7 @@ def test_the_discriminator_learns_to_tell_generated_from_entities(kg: KnowledgeG
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
     before = sampler.diagnose(positives)["discriminator_auc"]
-    move(named(sampler, "discriminator"), positives, times=100)
+    update(named(sampler, "discriminator"), positives, times=100)
     after = sampler.diagnose(positives)
     assert after["discriminator_auc"] > max(before, 0.9)
     assert after["auxiliary_accuracy"] > 0.8
@@ -169,7 +171,7 @@ def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeG
     model = (table.detach().clone(), scorer.relation.weight.detach().clone())
     for phase in sampler.phases():
         before = snapshot(sampler)
-        move(phase, positives, times=2)
+        update(phase, positives, times=2)
         after = snapshot(sampler)
         assert {n for n in before if before[n] != after[n]} == {
             n for n in before if n.startswith(owner[phase.name])
@@ -188,7 +190,7 @@ def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeG
 def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film_weight=2.0, output="residual")
-    move(named(sampler, "entity_pathway"), positives, times=3)
+    update(named(sampler, "entity_pathway"), positives, times=3)
     values = []
     for weight in (0.0, 2.0):
         sampler.film_weight = weight

@@ -11,7 +11,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import IGAN, KBGAN
 from dans.samplers.reinforce import EpochMean, Reinforced, Standardised
-from tests.suites.samplers import changed, gradient, make, move, triples_as_embeddings
+from tests.suites.samplers import changed, gradient, make, triples_as_embeddings, update
 
 BOTH = ["igan", "kbgan"]
 
@@ -70,7 +70,7 @@ def test_rewards_count_from_the_update_after_the_last_of_pretraining(
         return torch.zeros(len(positives))
 
     monkeypatch.setattr(sampler, "reward", reward)
-    move(sampler.phases()[0], positives, times=5)
+    update(sampler.phases()[0], positives, times=5)
     assert rewarded == [3, 4]
     assert sampler.updates == 5
 
@@ -89,7 +89,7 @@ def test_pretraining_raises_the_probability_of_the_true_entity(
         return float(sampler.imitate(positives.triples, side).log_p.exp().mean())
 
     before = probability()
-    move(sampler.phases()[0], positives, times=60, lr=0.02)
+    update(sampler.phases()[0], positives, times=60, lr=0.02)
     assert probability() > 2 * before
 
 
@@ -116,9 +116,9 @@ def test_against_a_frozen_model_the_best_candidate_becomes_likely(
         return float(ids.eq(best).double().mean()), float(scores.gather(1, ids).mean())
 
     start = measure()
-    move(sampler.phases()[0], positives, times=20, lr=0.01)
+    update(sampler.phases()[0], positives, times=20, lr=0.01)
     soon = measure()
-    move(sampler.phases()[0], positives, times=60, lr=0.01)
+    update(sampler.phases()[0], positives, times=60, lr=0.01)
     late = measure()
     assert start[0] < soon[0] < late[0]
     assert late[0] > 1.5 * start[0]
@@ -200,7 +200,7 @@ def test_weight_decay_shrinks_parameters(name: str, kg: KnowledgeGraph) -> None:
     lengths = []
     for weight in (0.0, 100.0):
         sampler = built(name, kg, l2=weight)
-        move(sampler.phases()[0], positives, times=20)
+        update(sampler.phases()[0], positives, times=20)
         lengths.append(float(sum(p.detach().norm() for p in sampler.parameters())))
     assert lengths[1] < 0.9 * lengths[0]
 

@@ -16,7 +16,7 @@ from dans.samplers import SAMPLERS, SMiLE
 from dans.samplers.entity_types import Concepts, pseudo_types
 from dans.samplers.smile import clustered, log_sums
 from tests.samplers.test_entity_types import occurrences
-from tests.suites.samplers import DIM, move, triples_as_embeddings
+from tests.suites.samplers import DIM, triples_as_embeddings, update
 
 
 def smile(kg: KnowledgeGraph, *, seed: int = 0, **given: object) -> SMiLE:
@@ -201,7 +201,7 @@ def test_both_updates_lower_the_contrast(kg: KnowledgeGraph) -> None:
     moved = replace(positives, entities=(table - 0.1 * gradient).detach())
     closer = sampler.diagnose(moved)
     assert total(closer) < total(before)
-    move(sampler.phases()[0], positives, times=5)
+    update(sampler.phases()[0], positives, times=5)
     assert total(sampler.diagnose(positives)) < total(before)
 
 
@@ -234,7 +234,7 @@ def test_an_anchor_without_negatives_adds_nothing() -> None:
     term.backward()
     assert float(term.detach()) == 0
     assert not table.grad.any()
-    move(sampler.phases()[0], positives)
+    update(sampler.phases()[0], positives)
     assert all(parameter.isfinite().all() for parameter in sampler.parameters())
 
 
@@ -302,7 +302,7 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
 def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     one, other = smile(kg), smile(kg, seed=1)
-    move(one.phases()[0], positives, times=3)
+    update(one.phases()[0], positives, times=3)
     assert one.diagnose(positives) != other.diagnose(positives)
     other.load_state_dict(one.state_dict())
     assert one.diagnose(positives) == other.diagnose(positives)

@@ -186,8 +186,8 @@ class DecoderSuite:
             h, t = embeddings(len(ids), DIM), embeddings(len(ids), DIM, seed=3)
             r, given = decoder.relation(relations), [h, t, *decoder.parameters()]
             plain = decoder.tail_query(h, r), decoder.head_query(r, t)
-            asked = decoder.tail_queries(h, relations), decoder.head_queries(relations, t)
-            for quick in (asked, decoder.both_queries(h, relations, t)):
+            queries = decoder.tail_queries(h, relations), decoder.head_queries(relations, t)
+            for quick in (queries, decoder.both_queries(h, relations, t)):
                 assert all(map(close, quick, plain)), ids
                 if ids:
                     expected = gradients(torch.cat(plain), given)
@@ -205,12 +205,12 @@ class DecoderSuite:
         decoder, relations = make(name, reciprocal=True), torch.tensor([1, 2])
         h, t = embeddings(2, DIM), embeddings(2, DIM, seed=3)
         assert len(decoder.relation.weight) == 2 * RELATIONS
-        asked = decoder.head_queries(relations, t)
-        assert torch.equal(asked, decoder.tail_queries(t, relations + RELATIONS))
+        queries = decoder.head_queries(relations, t)
+        assert torch.equal(queries, decoder.tail_queries(t, relations + RELATIONS))
         r = decoder.relation(relations)
         assert close(decoder.tail_queries(h, relations), decoder.tail_query(h, r))
         as_tail = decoder.score_query(decoder.tail_queries(h, relations), t)
-        assert ((as_tail - decoder.score_query(asked, h)).abs() > 1e-6).all()
+        assert ((as_tail - decoder.score_query(queries, h)).abs() > 1e-6).all()
 
     def test_reciprocal_halves_learn_apart(self, name: str) -> None:
         decoder, relations = make(name, reciprocal=True), torch.tensor([0])
@@ -244,8 +244,8 @@ class DecoderSuite:
         h, relations = embeddings(50, DIM), torch.arange(50) % RELATIONS
         for option in untested(name) & IN_TRAINING:
             decoder = settled(make(name, **{option: 0.5}))
-            asked = [decoder.both_queries(h, relations, h) for _ in range(2)]
-            assert not any(close(one, other) for one, other in zip(*asked, strict=True)), option
+            queries = [decoder.both_queries(h, relations, h) for _ in range(2)]
+            assert not any(close(one, other) for one, other in zip(*queries, strict=True)), option
 
     def test_a_share_to_drop_is_below_one(self, name: str) -> None:
         for option in untested(name) & IN_TRAINING:

@@ -41,7 +41,7 @@ def triples() -> dict[str, list[tuple[str, bool]]]:
         for j in range(16)
         for r in range(2)
     ]
-    # By a stride that meets all lines: the splits are mixed, and no chance is needed.
+    # By a stride that meets all lines: the splits are mixed, and no random draw is needed.
     mixed = [pairs[(i * 211) % len(pairs)] for i in range(len(pairs))]
     return {
         "train": [line for line in mixed[:300] if line[1]],

@@ -17,12 +17,12 @@ class Mirror:
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
         self.failures = 0
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         mirror = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                mirror.asked.append(self.path)
+                mirror.requested.append(self.path)
                 known = self.path in mirror.answers and not mirror.failures
                 mirror.failures = max(0, mirror.failures - 1)
                 self.send_response(200 if known else 500)

@@ -107,7 +107,7 @@ def changed(positives: Positives, change: Callable[[Tensor], Tensor]) -> Positiv
     return replace(positives, **embeddings)
 
 
-def move(phase: Phase, positives: Positives, *, times: int = 1, lr: float = 0.01) -> None:
+def update(phase: Phase, positives: Positives, *, times: int = 1, lr: float = 0.01) -> None:
     """Update a phase's parameters as a trainer does."""
     optimizer = torch.optim.Adam(phase.parameters, lr=lr)
     for _ in range(times):
@@ -138,7 +138,7 @@ def named(sampler: NegativeSampler, name: str) -> Phase:
 def offering(
     monkeypatch: pytest.MonkeyPatch, sampler: DANS | PublishedDANS, generated: dict[str, Any]
 ) -> None:
-    """Let each pathway give what it is told, whatever the triples."""
+    """Let each pathway give what it is given, whatever the triples."""
     for name, pathway in sampler.pathways.items():
 
         def forward(
@@ -204,7 +204,7 @@ class SamplerSuite:
         one = positives.slice(3, 4)
         assert sampler(one).embeddings.isfinite().all()
         for phase in sampler.phases():
-            move(phase, one)
+            update(phase, one)
         assert sampler(one).embeddings.isfinite().all()
 
     def test_ids_index_the_embeddings_and_the_relation_stays(
@@ -265,7 +265,7 @@ class SamplerSuite:
     def test_state_dict_restores_the_draws(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         for phase in sampler.phases():
-            move(phase, positives)
+            update(phase, positives)
         sampler(positives)
         other = make(case, kg)
         other.load_state_dict(sampler.state_dict())
@@ -302,7 +302,7 @@ class SamplerSuite:
         for phase in sampler.phases():
             before = snapshot(sampler)
             # The layer before one that starts at zero moves from the second time on.
-            move(phase, positives, times=2)
+            update(phase, positives, times=2)
             after = snapshot(sampler)
             moved = {name for name in before if before[name] != after[name]}
             assert moved == {named[id(p)] for p in phase.parameters}
@@ -329,7 +329,7 @@ class SamplerSuite:
                     sampler(positives)
                 continue
             for phase in sampler.phases():
-                move(phase, positives)
+                update(phase, positives)
             assert sampler(positives).scores(positives).isfinite().all(), decoder
 
     def test_origins_are_named_negatives(self, case: str, kg: KnowledgeGraph) -> None:
@@ -345,7 +345,7 @@ class SamplerSuite:
         moved = replace(changed(positives, Tensor.cuda), triples=kg.train.cuda())
         sampler = sampler.cuda()
         for phase in sampler.phases():
-            move(phase, moved)
+            update(phase, moved)
         negatives = sampler(moved)
         assert negatives.embeddings.is_cuda
         assert negatives.corrupt_head.is_cuda

@@ -83,21 +83,21 @@ def test_a_pass_asks_every_query_once_with_all_its_triples(kg: KnowledgeGraph) -
     batches = QueryBatches(kg.train, 4)
     passes = [batches.next() for _ in range(len(batches))]
     assert torch.cat(passes).sort().values.tolist() == list(range(2 * len(kg.train)))
-    asked = [{query for query, _ in answered(kg, rows)} for rows in passes]
+    queried = [{query for query, _ in answered(kg, rows)} for rows in passes]
     triples = kg.train.tolist()
     queries = {(0, h, r) for h, r, _ in triples} | {(1, r, t) for _, r, t in triples}
     # Every batch has as many as it takes, and no query is in two of them.
-    assert [len(batch) for batch in asked] == [4] * (len(queries) // 4) + [len(queries) % 4]
-    assert set().union(*asked) == queries
-    assert sum(map(len, asked)) == len(queries) == batches.rows
+    assert [len(batch) for batch in queried] == [4] * (len(queries) // 4) + [len(queries) % 4]
+    assert set().union(*queried) == queries
+    assert sum(map(len, queried)) == len(queries) == batches.rows
 
 
 def test_triples_of_one_query_lie_side_by_side(kg: KnowledgeGraph) -> None:
     batches = QueryBatches(kg.train, 5)
     for _ in range(len(batches)):
-        asked = [query for query, _ in answered(kg, batches.next())]
-        changes = 1 + sum(a != b for a, b in pairwise(asked))
-        assert changes == len(set(asked))
+        queried = [query for query, _ in answered(kg, batches.next())]
+        changes = 1 + sum(a != b for a, b in pairwise(queried))
+        assert changes == len(set(queried))
 
 
 def test_passes_ask_in_another_order(kg: KnowledgeGraph) -> None:
@@ -218,23 +218,23 @@ def test_nothing_wanted_leaves_the_triples_alone(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.parametrize("wanted", [None, WANTED])
-def test_an_encoder_that_does_not_listen_costs_no_message_graph(
+def test_an_encoder_without_messages_costs_no_message_graph(
     wanted: Tensor | None, kg: KnowledgeGraph
 ) -> None:
     messages = kg.messages("relation")
     source = FullGraph(kg.train, messages, sample=0.5, hold_out=True)
     assert source.messages_for(ROWS, uses_graph=False) is messages
-    heard: list[MessageGraph] = []
+    used: list[MessageGraph] = []
 
-    def listened(encoder: Encoder, given: tuple[MessageGraph, ...]) -> None:
-        heard.append(given[0])
+    def note(encoder: Encoder, given: tuple[MessageGraph, ...]) -> None:
+        used.append(given[0])
 
-    deaf, hearing = model_of("lookup", kg), model_of("rgcn", kg)
-    hearing.encoder.register_forward_pre_hook(listened)
+    lookup, rgcn = model_of("lookup", kg), model_of("rgcn", kg)
+    rgcn.encoder.register_forward_pre_hook(note)
     before = torch.get_rng_state()
-    source.positives(deaf, ROWS, wanted)
+    source.positives(lookup, ROWS, wanted)
     assert torch.equal(torch.get_rng_state(), before)
-    source.positives(hearing, ROWS, wanted)
-    assert len(heard) == 1
-    assert not set(heard[0].triple_ids.tolist()) & set(ROWS.tolist())
-    assert 0 < len(heard[0].triple_ids) <= len(kg.train)
+    source.positives(rgcn, ROWS, wanted)
+    assert len(used) == 1
+    assert not set(used[0].triple_ids.tolist()) & set(ROWS.tolist())
+    assert 0 < len(used[0].triple_ids) <= len(kg.train)

@@ -136,10 +136,10 @@ def test_run_that_goes_on_elsewhere_says_that_bits_may_differ(
     assert torch.get_num_threads() == 1
     run.write_json("environment.json", {**run.read_json("environment.json"), **change})
     train(configure(recipe, []), run.path, resume=True)
-    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == bool(sentence)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == bool(sentence)
     if sentence:
-        assert re.search(sentence, told[0])
+        assert re.search(sentence, warnings[0])
     assert run.read_json("environment.json")["threads"] == 1
 
 

@@ -190,7 +190,7 @@ def test_real_negatives_of_a_mixture_are_written_down_exactly(
         ("sampler=['dans']", "sampler.0.decode=nearest", "sampler.0.k=3"),
     ],
 )
-def test_a_dump_read_as_a_list_makes_no_triple_its_own_negative(
+def test_a_log_read_as_a_list_makes_no_triple_its_own_negative(
     kg: KnowledgeGraph, tmp_path: Path, changes: tuple[str, ...]
 ) -> None:
     trainer(kg, tmp_path, *changes).fit(6)
@@ -207,7 +207,7 @@ def test_a_dump_read_as_a_list_makes_no_triple_its_own_negative(
     assert not negatives.ids.eq(true).any()
 
 
-def test_a_dump_is_a_list_of_negatives(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_a_log_is_a_list_of_negatives(kg: KnowledgeGraph, tmp_path: Path) -> None:
     trainer(kg, tmp_path).fit(6)
     sampler = Listed(
         str(tmp_path / "negatives"),
@@ -239,12 +239,12 @@ def test_full_disk_names_the_file(kg: KnowledgeGraph, tmp_path: Path) -> None:
     negatives = Negatives.of(
         positives.entities, torch.tensor([[3], [4]]), torch.tensor([[True], [False]])
     )
-    dump = NegativesLog(tmp_path, kg)
+    log = NegativesLog(tmp_path, kg)
     # A device of the system that is always full.
-    dump.part.symlink_to("/dev/full")
+    log.part.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
-        dump(positives, negatives)
-    assert caught.value.filename == str(dump.part)
+        log(positives, negatives)
+    assert caught.value.filename == str(log.part)
 
 
 def test_equal_steps_give_equal_bytes_whatever_the_folder(

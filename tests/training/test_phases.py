@@ -1,4 +1,4 @@
-"""Who moves, on which part of a batch, how far, and when it stops."""
+"""Who optimizers, on which part of a batch, how far, and when it stops."""
 
 import pytest
 import torch
@@ -58,10 +58,10 @@ def test_a_move_changes_its_own_parameters_only() -> None:
 def test_rates_are_multiplied_and_do_not_add_up() -> None:
     # Adam's step is its learning rate, where the gradient does not change.
     watched = Watched()
-    moves = PhaseOptimizers(watched.phases, {"two": PhaseConfig(lr=0.25)})
+    optimizers = PhaseOptimizers(watched.phases, {"two": PhaseConfig(lr=0.25)})
     for factor in (0.5, 0.5):
-        moves(FIVE, factor=factor)
-    assert moves.optimizers["two"].param_groups[0]["lr"] == 0.125
+        optimizers(FIVE, factor=factor)
+    assert optimizers.optimizers["two"].param_groups[0]["lr"] == 0.125
     assert watched.moved()["two"] == pytest.approx(0.25, rel=0.01)
     still = Watched()
     PhaseOptimizers(still.phases)(FIVE, factor=0.0)

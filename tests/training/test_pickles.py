@@ -42,7 +42,7 @@ def member(path: Path) -> None:
         archive.writestr("weights", pickle.dumps(Trap()))
 
 
-def dumped(protocol: int) -> Callable[[Path], object]:
+def pickled(protocol: int) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(pickle.dumps(Trap(), protocol=protocol))
 
 
@@ -56,7 +56,7 @@ CARRIERS: dict[str, Callable[[Path], object]] = {
     "numpy array": array_of_objects,
     "numpy archive": old_zip_of_objects,
     "archive": member,
-    **{f"protocol {number}": dumped(number) for number in range(6)},
+    **{f"protocol {number}": pickled(number) for number in range(6)},
 }
 
 

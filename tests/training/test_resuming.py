@@ -21,7 +21,7 @@ from tests.training.test_schedules import PLATEAU
 
 
 def halfway(make: Callable[[RunFolder | None], Trainer], folder: Path) -> Trainer:
-    """A trainer that took over at step 3 from one that was stopped there, and chance moved on."""
+    """A trainer resumed at step 3 of one that was stopped, under another random state."""
     first = make(RunFolder(folder))
     first.fit(3)
     torch.manual_seed(12345)

@@ -1,4 +1,4 @@
-"""The trainer: who moves when, what is counted, and where chance comes from."""
+"""The trainer: what is updated when, what is counted, and where randomness comes from."""
 
 from pathlib import Path
 
@@ -52,14 +52,14 @@ def test_the_base_step_leaves_the_sampler_alone(kg: KnowledgeGraph) -> None:
     assert len(moved) == len(base)
 
 
-def moves_of(moving: Trainer) -> list[tuple[str, int]]:
-    """Phase and number of triples of every inner move of one step."""
+def updates_of(moving: Trainer) -> list[tuple[str, int]]:
+    """Phase and number of triples of every inner update of one step."""
     seen: list[tuple[str, int]] = []
-    move = moving.phase_optimizers.update
+    update = moving.phase_optimizers.update
 
     def noted(phase: Phase, part: Positives, factor: float) -> torch.Tensor:
         seen.append((phase.name, len(part)))
-        return move(phase, part, factor)
+        return update(phase, part, factor)
 
     moving.phase_optimizers.update = noted  # type: ignore[method-assign]
     moving.step()
@@ -68,12 +68,12 @@ def moves_of(moving: Trainer) -> list[tuple[str, int]]:
 
 def test_phases_move_on_the_first_part_of_a_batch(kg: KnowledgeGraph) -> None:
     moving = trainer(kg, "phase.discriminator.batch=2", "train.batch=5")
-    assert moves_of(moving) == [("entity_pathway", 5)] * 5 + [("relation_pathway", 5)] * 5 + [
+    assert updates_of(moving) == [("entity_pathway", 5)] * 5 + [("relation_pathway", 5)] * 5 + [
         ("discriminator", 2)
     ]
 
 
-def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGraph) -> None:
+def test_phases_sweep_the_parts_of_a_batch_where_the_recipe_says(kg: KnowledgeGraph) -> None:
     names = ("entity_pathway", "relation_pathway", "discriminator")
     sweep = [f"phase.{name}.{option}" for name in names for option in ("batch=2", "sweep=true")]
     moving = trainer(kg, "sampler.0.discriminator_repeats=2", *sweep, published=True)
@@ -81,7 +81,7 @@ def test_phases_sweep_the_parts_of_a_batch_where_they_are_told(kg: KnowledgeGrap
         [("entity_pathway", n), ("relation_pathway", n), *[("discriminator", n)] * 2]
         for n in (2, 2, 1)
     ]
-    assert moves_of(moving) == [move for moves in rounds for move in moves]
+    assert updates_of(moving) == [update for part in rounds for update in part]
 
 
 def test_unknown_phase_is_refused(kg: KnowledgeGraph) -> None:
@@ -98,7 +98,7 @@ def test_unknown_phase_is_refused(kg: KnowledgeGraph) -> None:
         )
 
 
-def test_validation_does_not_disturb_chance(kg: KnowledgeGraph) -> None:
+def test_validation_leaves_the_random_state(kg: KnowledgeGraph) -> None:
     often = trainer(kg, "train.validate_every=1")
     often.fit(6)
     seldom = trainer(kg, "train.validate_every=6")

@@ -12,7 +12,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.samplers import DANS
 from dans.samplers.dans.sampler import PRESETS
-from tests.suites.samplers import DIM, move, seeded, triples_as_embeddings
+from tests.suites.samplers import DIM, seeded, triples_as_embeddings, update
 
 
 def test_defaults_are_the_papers_and_every_preset_can_be_built() -> None:
@@ -55,7 +55,7 @@ def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGr
         for _ in range(3):
             for phase in sampler.phases():
                 torch.manual_seed(1)
-                move(phase, positives)
+                update(phase, positives)
         torch.manual_seed(1)
         drawn.append(sampler(positives).embeddings)
     assert not torch.equal(*drawn)

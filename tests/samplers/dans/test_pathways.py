@@ -1,4 +1,4 @@
-"""The two pathways: where they start, how far they draw, what they are told.
+"""The two pathways: where they start, how far they draw, what they are given.
 
 Letters and numbers in brackets are the points of the method's reference.
 """
@@ -10,7 +10,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.models.decoders import DECODERS
 from dans.samplers import DANS
 from dans.samplers.dans.pathways import modulate, pick
-from tests.suites.samplers import DIM, move, named, seeded, triples_as_embeddings
+from tests.suites.samplers import DIM, named, seeded, triples_as_embeddings, update
 
 
 def test_the_pathways_start_from_the_kept_entity_and_from_the_query(kg: KnowledgeGraph) -> None:
@@ -30,7 +30,7 @@ def test_sides_are_picked_row_by_row() -> None:
 def test_one_negative_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded()
-    move(named(sampler, "entity_pathway"), positives, times=3)
+    update(named(sampler, "entity_pathway"), positives, times=3)
     pathway, side = sampler.pathways["entity"], torch.rand(len(positives), 4) < 0.5
     centres = pathway.centres(positives)
     many = modulate(pathway.film, centres, side)

@@ -19,11 +19,11 @@ from tests.suites.samplers import (
     DIM,
     base_loss,
     gradient,
-    move,
     offering,
     recorded,
     seeded,
     triples_as_embeddings,
+    update,
 )
 
 
@@ -33,7 +33,7 @@ def test_a_generated_negative_for_the_head_is_made_from_the_tail_and_one_for_the
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(film="residual")
     for phase in sampler.phases():
-        move(phase, positives, times=3)
+        update(phase, positives, times=3)
 
     def generated(triples: Positives) -> tuple[Tensor, Tensor]:
         torch.manual_seed(1)
