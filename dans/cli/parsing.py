@@ -67,9 +67,7 @@ def run_main(main: Callable[[], object]) -> None:
     own = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
     for stream in (sys.stdout, sys.stderr):
-        # Escapes characters that the terminal cannot write.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        set_encoding(stream)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("dans").setLevel(logging.INFO)
     try:
@@ -87,6 +85,13 @@ def run_main(main: Callable[[], object]) -> None:
         sys.exit(_refuse(str(error)))
     except KeyboardInterrupt as stop:
         sys.exit(_refuse(" ".join(["interrupted", *map(str, stop.args)]), status=130))
+
+
+def set_encoding(stream: object) -> None:
+    """Let a file or a pipe be UTF-8, and a terminal show escapes of what it cannot write."""
+    if isinstance(stream, io.TextIOWrapper):
+        encoding = stream.encoding if stream.isatty() else "utf-8"
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _refuse(sentence: str, *, status: int = 2) -> int:
