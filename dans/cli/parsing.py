@@ -59,6 +59,14 @@ def whole(least: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+class Printable(logging.Formatter):
+    """Messages of any library with control characters escaped, line by line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        return "\n".join(map(visible, super().format(record).rstrip("\n").split("\n")))
+
+
 def run_main(main: Callable[[], object]) -> None:
     """Run a command; errors of the user end in one sentence and status 2."""
     keep_freed_memory()
@@ -68,7 +76,11 @@ def run_main(main: Callable[[], object]) -> None:
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
     for stream in (sys.stdout, sys.stderr):
         set_encoding(stream)
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    # Warnings of other libraries quote names and paths as they are.
+    logging.captureWarnings(True)
     logging.getLogger("dans").setLevel(logging.INFO)
     try:
         main()
