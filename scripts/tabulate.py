@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dans.analysis import tables
 from dans.cli import parsing as cli
+from dans.training.files import write_atomically
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     if args.write:
         tables.put_between(args.write, args.mark, table)
     if args.json:
-        args.json.write_text(tables.to_json(tables.summarise(results)), "utf-8")
+        write_atomically(args.json, tables.to_json(tables.summarise(results)).encode())
     print(table)
 
 

@@ -5,6 +5,7 @@ data sets, relations) go through ``plain``: titles, labels of points and of axes
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from dans.analysis.sampler_statistics import Inspection
 from dans.analysis.theory import epoch_share_saved
 from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
+from dans.training.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +46,13 @@ def _figure(width: float, height: float, *, fit: bool = True) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained" if fit else None)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write a figure, whole or not at all."""
+    picture = BytesIO()
+    figure.savefig(picture, dpi=150, format=path.suffix.removeprefix("."))
+    write_atomically(path, picture.getvalue())
 
 
 def plain(name: str) -> str:
@@ -107,7 +116,7 @@ def diversity_picture(
         columnspacing=1.5,
     )
     _draw_numbers(figure.add_axes((0.6, 0.1, 0.39, 0.83)), numbers)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -151,7 +160,7 @@ def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) 
     hardness, margins = figure.subplots(1, 2)
     draw_hardness(hardness, found)
     draw_margins(margins, found)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
@@ -208,7 +217,7 @@ def calibration_picture(path: Path, found: Mapping[str, Calibrated]) -> Path:
         draw_reliability(diagram, one.reliability)
         draw_densities(together, {"all": one.density["all"]})
         draw_densities(apart, {key: one.density[key] for key in ("true", "false")})
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
@@ -265,7 +274,7 @@ def theory_picture(
     draw_shifts(axes[1], shifts)
     if reductions:
         draw_reductions(axes[2], reductions)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
