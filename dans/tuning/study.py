@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dans.config.reading import read_object
 from dans.config.schema import RunConfig
+from dans.config.temporary import sweep
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
@@ -27,7 +28,7 @@ from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.init_from import SCRIPTS, folder
 from dans.runs.train import train
 from dans.samplers import SAMPLERS
-from dans.training.files import Lock, sweep
+from dans.training.files import Lock
 from dans.training.loggers import check_loggers, options
 from dans.training.run_folder import RunFolder
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution

@@ -14,7 +14,7 @@ from msgspec import structs
 from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config.schema import Component, GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import LARGE, SMALL, InputError
+from dans.errors import LARGE, MOST, SMALL, InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES, Logistic
@@ -89,6 +89,18 @@ def test_encoders_and_decoders(kg: KnowledgeGraph) -> None:
 
     assert check(ENCODERS, encode) > 50
     assert check(DECODERS, decode) > 100
+
+
+def test_tables_beyond_the_free_memory_are_refused_before_they_are_made() -> None:
+    sizes = {"num_entities": 10**6, "num_relations": 10**6}
+    wide = {"dim": MOST}
+    large = {**dict.fromkeys(ENCODERS, (ENCODERS, wide)), "rescal": (DECODERS, wide)}
+    large["tucker"] = (DECODERS, {"dim": 8, "relation_dim": MOST, "reciprocal": True})
+    for name, (family, given) in large.items():
+        start = time.monotonic()
+        with pytest.raises(InputError, match=r"dim: its tables take .*B, and .*B are free"):
+            build(family, name, given=given, **sizes)
+        assert time.monotonic() - start < 1, name
 
 
 def test_losses_and_regularizers(kg: KnowledgeGraph) -> None:
