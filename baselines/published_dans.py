@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, not_negative
+from dans.errors import MOST_ROUNDS, InputError, counted, not_negative
 from dans.models.batch import Negatives, Positives
 from dans.models.embedding_tables import freeze
 from dans.samplers.base import NegativeSampler, Phase
-from dans.samplers.corruption import positive, sides
+from dans.samplers.corruption import sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import SLOPE, Discriminator
 from dans.samplers.dans.pathways import modulate, pick
@@ -62,10 +62,10 @@ class PublishedDANS(NegativeSampler):
         discriminator_repeats: int = 10,
         known: KnownTriples | None = None,
     ) -> None:
-        positive("dim", dim)
-        positive("k", k)
-        positive("generator_repeats", generator_repeats)
-        positive("discriminator_repeats", discriminator_repeats)
+        counted("dim", dim)
+        counted("k", k)
+        counted("generator_repeats", generator_repeats, most=MOST_ROUNDS)
+        counted("discriminator_repeats", discriminator_repeats, most=MOST_ROUNDS)
         not_negative("noise", noise)
         super().__init__()
         self.k = 2 * k

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, one_of
+from dans.errors import InputError, counted, one_of
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
@@ -75,8 +75,7 @@ class SampledNegatives(Objective):
     ) -> None:
         super().__init__()
         for name, size in (("heads", heads), ("tails", tails)):
-            if size < 0:
-                raise InputError(f"{name}: expected at least 0, got {size}")
+            counted(name, size, least=0)
         if not heads + tails:
             raise InputError("heads: expected at least 1 where tails is 0, got 0")
         one_of("noise", noise, get_args(Noise))

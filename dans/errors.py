@@ -8,6 +8,15 @@ from difflib import get_close_matches
 #: The first whole number that needs more than 64 bits: neither files nor torch hold it.
 LARGEST = 2**63
 
+#: The sizes of numbers that an option takes, 0 aside: their products fit into 32-bit floats.
+SMALL, LARGE = 1e-30, 1e15
+
+#: The least that scores are divided by.
+LEAST_DIVISOR = 1e-6
+
+#: The most that an option counts: of what is held at once, and of what is done in a row.
+MOST, MOST_ROUNDS = 2**20, 10_000
+
 #: Characters of an error message at most.
 LONGEST = 1200
 
@@ -84,18 +93,36 @@ def finite(option: str, value: float) -> None:
         raise InputError(f"{option}: must be a finite number, got {value}")
 
 
-def above_zero(option: str, value: float) -> None:
-    """Refuse what is not a finite number above 0."""
+def number(option: str, value: float) -> None:
+    """Refuse what is no finite number, and what is too large or too small for 32-bit floats."""
+    finite(option, value)
+    if abs(value) > LARGE or 0 < abs(value) < SMALL:
+        raise InputError(f"{option}: must be 0 or between {SMALL:g} and {LARGE:g}, got {value}")
+
+
+def above_zero(option: str, value: float, least: float = SMALL) -> None:
+    """Refuse what is not a number above 0; a divisor needs a larger ``least``."""
     finite(option, value)
     if value <= 0:
         raise InputError(f"{option}: must be above 0, got {value}")
+    if not least <= value <= LARGE:
+        raise InputError(f"{option}: must be between {least:g} and {LARGE:g}, got {value}")
 
 
 def not_negative(option: str, value: float) -> None:
-    """Refuse what is not a finite number of at least 0."""
+    """Refuse what is not a number of at least 0."""
     finite(option, value)
     if value < 0:
         raise InputError(f"{option}: must not be negative, got {value}")
+    number(option, value)
+
+
+def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:
+    """Refuse a count below ``least`` or above ``most``."""
+    if value < least:
+        raise InputError(f"{option}: must be at least {least}, got {value}")
+    if value > most:
+        raise InputError(f"{option}: must be at most {most}, got {value}")
 
 
 def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:

@@ -249,6 +249,15 @@ def free(device: "torch.device | None" = None) -> int:
     return available if left is None else min(available, left)
 
 
+def room_for(option: str, numbers: int) -> None:
+    """Refuse an option by which tables of so many 32-bit numbers exceed the free memory."""
+    # Asking takes a millisecond, which small tables are spared.
+    if numbers > 2**24 and 4 * numbers > (left := free()):
+        raise NoRoomError(
+            f"{option}: its tables take {show_bytes(4 * numbers)}, and {show_bytes(left)} are free"
+        )
+
+
 def rest_of_group(root: Path = Path("/")) -> int | None:
     """The bytes that this process's control groups still allow, or None where they set no limit."""
     try:

@@ -1,12 +1,13 @@
 """Random state and devices: torch's generator is the only source of randomness."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from dans.errors import InputError
+from dans.errors import InputError, shown
 
 #: What torch raises where a device has no memory left; its name before torch 2.5.
 OutOfMemory: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -58,10 +59,16 @@ def undisturbed() -> Iterator[None]:
 def device(name: str) -> torch.device:
     """A device of this machine by its name in torch; ``meta``, which holds no values, is none."""
     try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        with warnings.catch_warnings():
+            # Torch warns of names that it is about to drop.
+            warnings.simplefilter("ignore")
+            torch.zeros(1, device=name).item()
+    # Of a kind of device without its module torch imports one that is not there.
+    except (RuntimeError, AssertionError, ImportError, LookupError, ValueError, TypeError) as error:
         present = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise InputError(f"train.device: {name!r} cannot be used here; known: {present}") from error
+        raise InputError(
+            f"train.device: {shown(name)} cannot be used here; known: {present}"
+        ) from error
     return torch.device(name)
 
 

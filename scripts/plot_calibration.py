@@ -21,6 +21,7 @@ def main() -> None:
     from dans.errors import InputError
     from dans.evaluation.reliability import Calibrated
     from dans.runs.evaluate_run import labelled_probabilities
+    from dans.training.files import write_atomically
 
     parser = cli.parser(__doc__)
     add = parser.add_argument
@@ -36,7 +37,8 @@ def main() -> None:
     predicted = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
     found = {name: Calibrated.of(*pair, args.bins) for name, pair in predicted.items()}
     beside = args.out.with_suffix(".json")
-    beside.write_text(json.dumps({name: one.to_json() for name, one in found.items()}, indent=1))
+    content = {name: one.to_json() for name, one in found.items()}
+    write_atomically(beside, json.dumps(content, indent=1).encode())
     print(f"{calibration_picture(args.out, found)}\n{beside}")
 
 

@@ -21,6 +21,7 @@ def main() -> None:
     from dans.analysis.plots import theory_picture
     from dans.cli import parsing as cli
     from dans.data.graph import KnowledgeGraph
+    from dans.training.files import write_atomically
     from scripts.benchmarks.objectives import reductions
 
     parser = cli.parser(__doc__)
@@ -41,7 +42,7 @@ def main() -> None:
         "reduction": reductions(args.benchmark) if args.benchmark else {},
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "theory.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
+    write_atomically(args.out / "theory.json", f"{json.dumps(numbers, indent=1)}\n".encode())
     drawn, saved = numbers["bregman"], numbers["reduction"]
     print(theory_picture(args.out / "theory.png", drawn, shifts, saved))
     for estimator, found in numbers["order"].items():

@@ -19,6 +19,7 @@ def main() -> None:
     from dans.analysis import tables
     from dans.cli import parsing as cli
     from dans.config.reading import read_object
+    from dans.training.files import write_atomically
 
     parser = cli.parser(__doc__)
     parser.add_argument(
@@ -55,7 +56,7 @@ def main() -> None:
         if args.commit:
             numbers = {name: {"commit": args.commit, **one} for name, one in numbers.items()}
         known = read_object(args.json) if args.json.exists() else {}
-        args.json.write_text(tables.to_json({**known, **numbers}), "utf-8")
+        write_atomically(args.json, tables.to_json({**known, **numbers}).encode())
     print(table)
 
 

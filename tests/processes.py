@@ -50,8 +50,7 @@ class Running:
         script: one of ``scripts/``, by name.
         arguments: what it is given.
         cwd: the folder it runs in.
-        env: its environment; None: as it is now. Output is UTF-8 unless ``PYTHONIOENCODING`` is
-            there.
+        env: its environment; None: as it is now.
         given: what it reads on standard input.
         before: called in the process before the script begins, to make something go wrong there;
             see ``tests.suites.faults``.
@@ -72,7 +71,6 @@ class Running:
         for path in self._streams:
             path.write_text(given if path.name == "in" else "", encoding="utf-8")
         env = dict(os.environ if env is None else env)
-        self._encoding = env.get("PYTHONIOENCODING", "utf-8")
         self._process = _server.Process(
             target=_be_script, args=(self.argv, cwd, env, self._streams, before), daemon=True
         )
@@ -98,7 +96,7 @@ class Running:
         status = self.poll()
         if status is None:
             raise TimeoutError(f"still running after {timeout} s: {self.argv}")
-        out, err = (path.read_text(self._encoding) for path in self._streams[1:])
+        out, err = (path.read_text("utf-8") for path in self._streams[1:])
         return CompletedProcess(self.argv, status, out, err)
 
     def __enter__(self) -> "Running":

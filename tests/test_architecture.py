@@ -56,6 +56,7 @@ TESTED_BY = {
     "dans.cli.parsing": "test_scripts.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
+    "dans.config.temporary": "training/test_files.py",
     "dans.training.checkpoint_store": "training/test_run_folder.py",
 }
 

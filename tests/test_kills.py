@@ -332,7 +332,7 @@ def test_run_interrupted_before_the_first_validation_says_so(folder: Path, out: 
 
 @pytest.mark.slow
 def test_diverged_run_names_the_step_the_term_and_the_checkpoint(folder: Path, out: Path) -> None:
-    done = run(*command("pretrain", out, "--set", "train.lr=1e30"), cwd=folder)
+    done = run(*command("pretrain", out, "--set", "train.lr=1e15"), cwd=folder)
     assert_one_sentence(
         done,
         "error: training diverged: step 2: loss is ",

@@ -1,15 +1,18 @@
 """The scripts: their help, the whole way from training to plots, and continuing runs."""
 
 import json
+import logging
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
+from dans.errors import InputError
 from dans.training.checkpoint import load_state
 from tests.processes import SCRIPTS, Running, run, succeed
 from tests.suites.labelled import labelled_recipe
@@ -193,3 +196,24 @@ def test_theory_is_plotted(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "theory" / "theory.png").stat().st_size > 10_000
     numbers = json.loads((tmp_path / "theory" / "theory.json").read_text())
     assert numbers.keys() == {"bregman", "divergence", "order", "reduction"}
+
+
+def warn_of_escapes() -> None:
+    """Let other libraries warn and log with a name that steers a terminal."""
+    from dans.data.graph import KnowledgeGraph
+
+    def load(*_: object) -> None:
+        warnings.warn("Glyph of '\x1b[31mred\x07'", UserWarning, stacklevel=2)
+        logging.getLogger("another").warning("a\x1b[2Jb\nsecond line")
+        raise InputError("enough")
+
+    KnowledgeGraph.load = load  # type: ignore[assignment,method-assign]
+
+
+def test_messages_of_other_libraries_steer_no_terminal(folder: Path) -> None:
+    given = ["--recipe", "own.toml", "--out", "new"]
+    done = run("pretrain_rgcn.py", *given, cwd=folder, before=warn_of_escapes)
+    assert done.stderr.endswith("error: enough\n")
+    assert "\x1b" not in done.stderr
+    assert r"'\x1b[31mred\x07'" in done.stderr
+    assert "a\\x1b[2Jb\nsecond line" in done.stderr

@@ -1,5 +1,7 @@
 """Random state: seeded, saved, restored."""
 
+import re
+
 import pytest
 import torch
 
@@ -27,3 +29,23 @@ def test_missing_device_is_refused() -> None:
     assert device("cpu").type == "cpu"
     with pytest.raises(InputError, match=r"train.device: 'abacus' cannot be used here; known: cpu"):
         device("abacus")
+
+
+def test_every_name_that_torch_knows_and_cannot_use_is_refused_in_a_sentence() -> None:
+    with pytest.raises(RuntimeError) as unknown:
+        torch.device("abacus")
+    listed = re.search("one of (.*) device type", str(unknown.value))
+    assert listed
+    kinds = set(listed[1].split(", "))
+    assert {"cpu", "privateuseone", "meta"} < kinds
+    usable = {"cpu", *["cuda"] * torch.cuda.is_available()}
+    odd = ("", " ", "cpu:-1", "cuda:x", "cuda:99", f"cuda:{10**30}", "1", "a\0b", "c" * 10**5)
+    for name in [*(kinds - usable), *(f"{kind}:3" for kind in kinds - usable), *odd]:
+        try:
+            device(name)
+        except InputError as error:
+            refused = str(error)
+        else:
+            refused = ""
+        assert refused.startswith("train.device: "), name
+        assert len(refused) < 200, name

@@ -7,9 +7,11 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +183,9 @@ def test_every_trial_comes_to_its_end_without_a_pruner(recipe: Path, tmp_path: P
 
 def test_divergence_ends_a_trial_and_not_the_study(recipe: Path, tmp_path: Path) -> None:
     where = tmp_path / "study"
-    space = plan(recipe, "train.lr=0.01,1e30", assignments=("train.clip=0.0",), search="random")
+    space = plan(recipe, "train.lr=0.01,1e15", assignments=("train.clip=0.0",), search="random")
     tune(space, 6, where=where)
-    diverged = [t for t in study_json(where)["trials"] if t["params"]["train.lr"] == 1e30]
+    diverged = [t for t in study_json(where)["trials"] if t["params"]["train.lr"] == 1e15]
     assert diverged
     assert all(t["state"] == "pruned" and t["reason"].startswith("diverged: ") for t in diverged)
     assert study_json(where)["trials"][study_json(where)["best"]]["params"]["train.lr"] == 0.01
@@ -226,7 +228,7 @@ def test_trial_that_does_not_fit_into_memory_is_ended_and_not_the_study(
 
 
 def test_study_without_a_finished_trial_says_so(recipe: Path, tmp_path: Path) -> None:
-    space = plan(recipe, "train.lr=1e30,1e31", assignments=("train.clip=0.0",))
+    space = plan(recipe, "train.lr=1e14,1e15", assignments=("train.clip=0.0",))
     with pytest.raises(InputError, match=r"none of 2 trials came to its end; study\.json says"):
         tune(space, 2, where=tmp_path / "study")
     assert not (tmp_path / "study" / "best.toml").exists()
@@ -333,6 +335,63 @@ def test_a_damaged_study_is_named(
     with pytest.raises(InputError, match=sentence) as refused:
         tune(plan(recipe), TRIALS, where=tmp_path)
     assert "\n" not in str(refused.value)
+
+
+#: What other releases, other programs and bad disks may leave in a study.
+DAMAGES = {
+    "an unknown schema": "UPDATE alembic_version SET version_num = 'v99'",
+    "an unknown state": "UPDATE trials SET state = 'LOST'",
+    "failed": "UPDATE trials SET state = 'FAIL' WHERE number = 1",
+    "set back": "UPDATE trials SET state = 'RUNNING' WHERE number = 0",
+    "all set back": "UPDATE trials SET state = 'RUNNING'",
+    "no number": "UPDATE trials SET number = NULL",
+    "another number": "UPDATE trials SET number = 7 WHERE number = 1",
+    "no trial": "DELETE FROM trials WHERE number = 1",
+    "no values": "DELETE FROM trial_values",
+    "a value of text": "UPDATE trial_values SET value = 'much'",
+    "a value of nothing": "UPDATE trial_values SET value = NULL",
+    "no metrics": "DELETE FROM trial_intermediate_values",
+    "metrics of text": "UPDATE trial_intermediate_values SET intermediate_value = 'good'",
+    "metrics of nothing": "UPDATE trial_intermediate_values SET intermediate_value = NULL",
+    "unknown metrics": "UPDATE trial_intermediate_values SET intermediate_value_type = 'X'",
+    "infinite metrics": "UPDATE trial_intermediate_values SET intermediate_value_type = 'INF_POS'",
+    "bad JSON": "UPDATE trial_params SET distribution_json = '{'",
+    "JSON of another kind": "UPDATE trial_params SET distribution_json = '[]'",
+    "no distribution": "UPDATE trial_params SET distribution_json = NULL",
+    "an unknown distribution": "UPDATE trial_params SET distribution_json = "
+    """'{"name": "ZetaDistribution", "attributes": {}}'""",
+    "a renamed option": "UPDATE trial_params SET param_name = 'train.rate' "
+    "WHERE param_name = 'train.lr'",
+    "an option less": "DELETE FROM trial_params WHERE param_name = 'train.lr'",
+    "an option beyond": "UPDATE trial_params SET param_value = 1e9 WHERE param_name = 'train.lr'",
+    "an option of text": "UPDATE trial_params SET param_value = 'x'",
+    "an option of nothing": "UPDATE trial_params SET param_value = NULL",
+    "a choice beyond": "UPDATE trial_params SET param_value = 7 WHERE param_name = 'loss.balance'",
+    "another direction": "UPDATE study_directions SET direction = 'MINIMIZE'",
+    "no direction": "DELETE FROM study_directions",
+    "an unknown direction": "UPDATE study_directions SET direction = 'UP'",
+    "a reason of bad JSON": "UPDATE trial_user_attributes SET value_json = '{'",
+    "a reason of no text": "UPDATE trial_user_attributes SET value_json = '7'",
+    "no table": "DROP TABLE trial_params",
+    "no study": "DELETE FROM studies",
+}
+
+
+def test_a_study_of_another_release_or_damaged_is_refused_in_a_sentence(
+    recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    for name, statement in DAMAGES.items():
+        where = tmp_path / name
+        where.mkdir()
+        for file in ("study.json", "study.db"):
+            (where / file).write_bytes((whole / file).read_bytes())
+        with closing(sqlite3.connect(where / "study.db")) as database:
+            assert database.execute(statement).rowcount, name
+            database.commit()
+        with pytest.raises(InputError) as refused:
+            tune(plan(recipe), TRIALS + 1, where=where)
+        assert str(refused.value).startswith(f"{where / 'study.db'}: "), (name, refused.value)
+        assert "\n" not in str(refused.value), name
 
 
 def test_missing_optuna_is_named(

@@ -1,9 +1,11 @@
 """Pictures of negatives, samplers, calibration and losses, as PNG files.
 
-Needs matplotlib (``pip install 'dans[plots]'``).
+Needs matplotlib (``pip install 'dans[plots]'``). Names that come from a user (of runs, samplers,
+data sets, relations) go through ``plain``: titles, labels of points and of axes, legends, cells.
 """
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ from numpy.typing import NDArray
 from dans.analysis.diversity import TRUTH, Group
 from dans.analysis.sampler_statistics import Inspection
 from dans.analysis.theory import epoch_share_saved
+from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
+from dans.training.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +46,23 @@ def _figure(width: float, height: float, *, fit: bool = True) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained" if fit else None)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write a figure, whole or not at all."""
+    picture = BytesIO()
+    figure.savefig(picture, dpi=150, format=path.suffix.removeprefix("."))
+    write_atomically(path, picture.getvalue())
+
+
+def plain(name: str) -> str:
+    r"""A name as matplotlib draws it letter by letter, without mathematics and control characters.
+
+    Example:
+        >>> plain("a$b$\x1b[0m")
+        'a\\$b\\$\\x1b[0m'
+    """
+    return visible(name).replace("$", r"\$")
 
 
 def _tidy(axes: "Axes", x: str, y: str) -> None:
@@ -81,9 +102,9 @@ def diversity_picture(
             alpha=1.0 if name == TRUTH else 0.6,
             edgecolors="white" if name != "uniform" else "none",
             linewidths=0.6,
-            label=f"{name} ({len(x)})",
+            label=f"{plain(name)} ({len(x)})",
         )
-    plot.set_title(title, loc="left", fontsize=13)
+    plot.set_title(plain(title), loc="left", fontsize=13)
     plot.set_xticks([])
     plot.set_yticks([])
     plot.legend(
@@ -95,7 +116,7 @@ def diversity_picture(
         columnspacing=1.5,
     )
     _draw_numbers(figure.add_axes((0.6, 0.1, 0.39, 0.83)), numbers)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -118,7 +139,7 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
     axes.axis("off")
     table = axes.table(
         cells,
-        colLabels=["", *(name.replace(" ", "\n") for name in numbers)],
+        colLabels=["", *(plain(name).replace(" ", "\n") for name in numbers)],
         colWidths=[0.4, *[0.6 / len(numbers)] * len(numbers)],
         bbox=Bbox.from_bounds(0.0, 0.3, 1.0, 0.5),
         cellLoc="center",
@@ -135,11 +156,11 @@ def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) 
     # Sorted by hardness in both panels, so that a name between them serves its point and its row.
     found = dict(sorted(found.items(), key=lambda item: -item[1].numbers["harder"]))
     figure = _figure(12, max(4.8, 1.6 + 0.42 * len(found)))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13)
     hardness, margins = figure.subplots(1, 2)
     draw_hardness(hardness, found)
     draw_margins(margins, found)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
@@ -155,7 +176,9 @@ def draw_hardness(axes: "Axes", found: Mapping[str, Inspection]) -> None:
         beside = (1.05, 1 - (row + 0.5) / len(found))
         line = {"arrowstyle": "-", "color": colour, "alpha": 0.4, "linewidth": 0.8}
         line |= {"relpos": (0, 0.5), "shrinkB": 4}
-        axes.annotate(name, point, beside, "data", "axes fraction", line, va="center", color=colour)
+        axes.annotate(
+            plain(name), point, beside, "data", "axes fraction", line, va="center", color=colour
+        )
 
 
 def draw_margins(axes: "Axes", found: Mapping[str, Inspection]) -> None:
@@ -189,12 +212,12 @@ def calibration_picture(path: Path, found: Mapping[str, Calibrated]) -> Path:
     figure = _figure(13, 0.4 + 3.6 * len(found))
     rows = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
     for row, (name, one) in zip(rows, found.items(), strict=True):
-        row.suptitle(name, x=0.01, ha="left", fontsize=12)
+        row.suptitle(plain(name), x=0.01, ha="left", fontsize=12)
         diagram, together, apart = row.subplots(1, 3)
         draw_reliability(diagram, one.reliability)
         draw_densities(together, {"all": one.density["all"]})
         draw_densities(apart, {key: one.density[key] for key in ("true", "false")})
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
@@ -209,7 +232,7 @@ def draw_reliability(axes: "Axes", found: Mapping[str, Reliability]) -> None:
         x, y, share = zip(*points, strict=True)
         # Larger for more lines: bins of few lines are noisy.
         areas = [12 + 160 * part for part in share]
-        label = f"{name} (ECE {one.error:.3f})"
+        label = f"{plain(name)} (ECE {one.error:.3f})"
         axes.plot(x, y, color=PALETTE[i], linewidth=1, alpha=0.6)
         axes.scatter(x, y, areas, color=PALETTE[i], marker=SHAPES[i], label=label, zorder=3)
     _tidy(axes, "probability", "share that is true")
@@ -251,14 +274,14 @@ def theory_picture(
     draw_shifts(axes[1], shifts)
     if reductions:
         draw_reductions(axes[2], reductions)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
     return path
 
 
 def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
     """Bregman divergence from p = ½, of each family of losses."""
     for (name, values), colour in zip(list(curves.items())[1:], PALETTE, strict=False):
-        axes.plot(curves["p"], values, color=colour, linewidth=2, label=name)
+        axes.plot(curves["p"], values, color=colour, linewidth=2, label=plain(name))
     axes.set_title("Bregman divergence from ½", loc="left")
     _tidy(axes, "p", "d(½, p)")
     axes.set_ylim(0, 1)
@@ -282,7 +305,7 @@ def draw_shifts(axes: "Axes", shifts: Mapping[str, Mapping[str, Any]]) -> None:
         axes.plot([mean, mean], [place - 0.38, place + 0.38], color="#000000", linewidth=2)
     axes.set_title("D(train ‖ test) of p(y|x), by relation", loc="left")
     _tidy(axes, "nats (bar: mean over queries)", "")
-    axes.set_yticks(range(len(rows)), [f"{name}, {side}s" for name, side in rows])
+    axes.set_yticks(range(len(rows)), [f"{plain(name)}, {side}s" for name, side in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
 

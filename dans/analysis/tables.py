@@ -13,6 +13,7 @@ from scipy import stats
 from dans.config.reading import convert, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
 from dans.errors import InputError, shown
+from dans.training.files import write_atomically
 
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
@@ -505,4 +506,4 @@ def put_between(path: Path, name: str, content: str) -> None:
     _, ended, after = rest.partition(closing)
     if not (found and ended):
         raise InputError(f"{path}: expected the marks {opening} and {closing} in the file")
-    path.write_text(f"{before}{opening}\n{content}\n{closing}{after}", "utf-8")
+    write_atomically(path, f"{before}{opening}\n{content}\n{closing}{after}".encode())

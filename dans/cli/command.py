@@ -1,5 +1,7 @@
 """Runs a command: signals, streams and errors, from before the first slow import to the end."""
 
+import io
+import logging
 import os
 import signal
 import sys
@@ -15,6 +17,21 @@ SIGNALS: dict[signal.Signals, type[KeyboardInterrupt]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: Terminated,
 }
+
+
+class Printable(logging.Formatter):
+    """Messages of any library with control characters escaped, line by line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        return "\n".join(map(visible, super().format(record).rstrip("\n").split("\n")))
+
+
+def set_encoding(stream: object) -> None:
+    """Let a file or a pipe be UTF-8, and a terminal show escapes of what it cannot write."""
+    if isinstance(stream, io.TextIOWrapper):
+        encoding = stream.encoding if stream.isatty() else "utf-8"
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def run_main(main: Callable[[], object]) -> None:
@@ -83,9 +100,6 @@ def _status(main: Callable[[], object]) -> int:
 
 def _prepare() -> None:
     """Streams, log and import path of a command."""
-    import io
-    import logging
-
     for number in range(3):
         try:
             os.fstat(number)
@@ -97,14 +111,16 @@ def _prepare() -> None:
     if sys.stdout is None:
         raise InputError("standard output is closed, so there is no place for the answer")
     for stream in (sys.stdout, sys.stderr):
-        # Escapes characters that the terminal cannot write.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        set_encoding(stream)
     # Python puts a script's own folder first on its path, where torch would import tabulate.py
     # instead of the package of that name.
     own = Path(sys.argv[0]).resolve().parent
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    # Warnings of other libraries quote names and paths as they are.
+    logging.captureWarnings(True)
     logging.getLogger("dans").setLevel(logging.INFO)
     from dans.memory import keep_freed_memory
 

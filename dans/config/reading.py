@@ -304,6 +304,6 @@ def _words(kind: Any, value: object) -> str:
             return str(meta.description)
         if type(value) in (of, int):
             limits = {word: getattr(meta, name) for name, word in LIMITS.items()}
-            some = (pair for pair in limits.items() if pair[1] not in (None, sys.float_info.max))
+            some = (pair for pair in limits.items() if pair[1] is not None)
             return " and ".join(f"{word} {limit:g}" for word, limit in some)
     return WORDS.get(of, "a section")

@@ -5,7 +5,6 @@ turns them back. ``dans.registry.build`` checks the options of a component (an e
 against its constructor.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,16 +12,16 @@ from msgspec import Meta, Struct, structs
 
 from dans.config.old_names import renamed_options
 from dans.config.reading import convert
-from dans.errors import InputError, shown
+from dans.errors import LARGE, InputError, number, shown
 from dans.memory import stated
 
 #: The learning rate over a run.
 Schedule = Literal["constant", "cosine", "linear", "plateau"]
 
-#: Numbers with limits; the largest float keeps infinity out.
+#: Numbers with limits.
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
+NotNegative = Annotated[float, Meta(ge=0, le=LARGE)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Beta = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -35,6 +34,13 @@ RECORDS = ("expected", "paper")
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """Options by name; ``convert`` refuses those not declared and checks types and limits."""
+
+
+def check_numbers(section: Section) -> None:
+    """Refuse numbers that are too small to have an effect in 32-bit floats."""
+    for name in section.__struct_fields__:
+        if isinstance(value := getattr(section, name), float):
+            number(name, value)
 
 
 class Component(Section, frozen=True):
@@ -57,6 +63,9 @@ class GraphConfig(Section, frozen=True):
     #: the largest share of the training triples that a batch may leave out; ``train.batch`` is
     #: made smaller where it would be more, since an encoder without messages learns nothing
     hold_out_share: Share = 0.25
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class TrainConfig(Section, frozen=True):
@@ -110,6 +119,7 @@ class TrainConfig(Section, frozen=True):
 
     def __post_init__(self) -> None:
         stated(self.memory_budget)
+        check_numbers(self)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
             "accumulator": (self.optimizer == "adagrad", 'optimizer = "adagrad"'),
@@ -137,6 +147,7 @@ class PhaseConfig(Section, frozen=True):
     sweep: bool = False
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.sweep and not self.batch:
             raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 

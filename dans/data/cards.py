@@ -39,6 +39,8 @@ class Download(Section, frozen=True):
     #: the member to read, where they are a .tar.gz archive
     member: InnerPath | None = None
     transform: Literal["crlf-to-lf"] | None = None
+    #: how many bytes there are at the address; a download that has more is cut
+    bytes: Positive | None = None
 
 
 class Installed(Section, frozen=True):

@@ -12,23 +12,36 @@ import importlib.metadata
 import logging
 import os
 import posixpath
-import sys
 import tarfile
+import time
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pooch
+from tqdm import tqdm
 
 from dans.config.reading import opened
+from dans.config.temporary import part_of, sweep
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.readers import SPLITS, Split, read, split_file
 from dans.errors import InputError
+from dans.memory import show_bytes
 
 log = logging.getLogger(__name__)
 
 _TABLES = (".tsv", ".txt")
 _RETRIES = 2
+
+#: The most bytes of a download whose card does not say how many it has, and of a member of one.
+MOST_BYTES = 2**30
+
+#: Seconds in which at least so many bytes must arrive.
+SILENCE, LEAST_BYTES = 60.0, 1024
+
+#: Seconds between two lines on a download, where there is no terminal for a bar.
+EVERY = 10.0
 
 
 def cache_folder() -> Path:
@@ -129,9 +142,10 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
     if got != expected:
         raise InputError(f"{card.path}: {split}.sha256 = {expected}, but {origin} gives {got}")
     path = _cached(card, split)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         try:
             part.write_bytes(data)
             return part.replace(path)
@@ -186,18 +200,13 @@ def _download(card: DatasetCard, split: Split) -> Path:
 
 
 def _content(download: Download) -> bytes:
-    """The bytes of a download; pooch deletes a file with another digest."""
-    name = f"{download.sha256}-{posixpath.basename(download.url)}"
-    shelf = pooch.create(
-        cache_folder() / "downloads",
-        base_url="",
-        registry={name: f"sha256:{download.sha256}"},
-        urls={name: download.url},
-        retry_if_failed=_RETRIES,
-    )
-    on_terminal = sys.stderr.isatty()
-    pooch.get_logger().setLevel("INFO" if on_terminal else "ERROR")
-    path = Path(shelf.fetch(name, downloader=pooch.HTTPDownloader(progressbar=on_terminal)))
+    """The bytes of a download, verified; an archive is kept for the other splits."""
+    folder = cache_folder() / "downloads"
+    path = folder / f"{download.sha256}-{posixpath.basename(download.url)}"
+    if not (path.is_file() and _digest(path) == download.sha256):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        _get(download, path)
     if download.member is None:
         data = path.read_bytes()
         path.unlink()
@@ -206,14 +215,87 @@ def _content(download: Download) -> bytes:
     return TRANSFORMS[download.transform](data) if download.transform else data
 
 
+def _get(download: Download, path: Path) -> None:
+    """Write a download into a file, whole and verified, or not at all; failures are tried again."""
+    import requests
+
+    part = part_of(path)
+    try:
+        for left in reversed(range(1 + _RETRIES)):
+            try:
+                with part.open("wb") as file:
+                    for chunk in _received(download):
+                        file.write(chunk)
+                if (got := _digest(part)) == download.sha256:
+                    part.replace(path)
+                    return
+                raise ValueError(f"its sha256 is {got}, expected {download.sha256}")
+            except (ValueError, requests.RequestException):
+                if not left:
+                    raise
+                time.sleep(1 + _RETRIES - left)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _received(download: Download) -> Iterator[bytes]:
+    """The bytes at an address, cut where they are too many or come too slowly."""
+    import requests
+    import urllib3
+
+    most, done, size = download.bytes or MOST_BYTES, 0, 1
+    with requests.get(download.url, stream=True, timeout=SILENCE) as response:
+        response.raise_for_status()
+        announced = response.headers.get("Content-Length", "")
+        total = int(announced) if announced.isdecimal() else None
+        bar = tqdm(total=total, unit="B", unit_scale=True, disable=None, leave=False)
+        window, before, said = time.monotonic(), 0, time.monotonic()
+        with bar:
+            while True:
+                start = time.monotonic()
+                try:
+                    chunk = response.raw.read(size, decode_content=True)
+                except urllib3.exceptions.HTTPError as error:
+                    raise requests.exceptions.ChunkedEncodingError(f"broke off: {error}") from error
+                if not chunk:
+                    break
+                done += len(chunk)
+                if done > most:
+                    of = "which its card says" if download.bytes else "the most that is accepted"
+                    raise OSError(f"more than {most} bytes, {of}")
+                bar.update(len(chunk))
+                yield chunk
+                now = time.monotonic()
+                # A read waits until it is complete: of a slow address, little is asked at a time.
+                size = min(2 * size, 2**20) if now - start < 0.5 else max(1, size // 4)
+                if now - window > SILENCE:
+                    if done - before < LEAST_BYTES:
+                        raise OSError(f"less than {LEAST_BYTES} bytes in {SILENCE:g} s")
+                    window, before = now, done
+                if bar.disable and now - said > EVERY:
+                    of = f" of {show_bytes(total)}" if total else ""
+                    log.info("%s: %s%s so far", download.url, show_bytes(done), of)
+                    said = now
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file as it is."""
+    digest = hashlib.sha256()
+    with opened(path) as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def _member(path: Path, name: str) -> bytes:
     """The content of one member of a .tar.gz archive."""
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.isfile() and posixpath.normpath(member.name) == name:
                 content = archive.extractfile(member)
-                if content is not None:
+                if content is not None and member.size <= MOST_BYTES:
                     return content.read()
+                raise ValueError(f"the member {name} has more than {MOST_BYTES} bytes")
     raise KeyError(f"the archive has no member {name}")
 
 
@@ -223,4 +305,6 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, requests.ConnectionError):
         return "no connection"
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, (error.filename, error.strerror)))
     return str(error.args[0] if error.args else error).splitlines()[0]

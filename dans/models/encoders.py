@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError
+from dans.errors import counted
+from dans.memory import room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 
@@ -52,8 +53,8 @@ class Lookup(Encoder):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if dim < 1:
-            raise InputError(f"dim: expected at least 1, got {dim}")
+        counted("dim", dim)
+        room_for("dim", num_entities * dim)
         self.dim = dim
         self.init = init
         self.initial: Initial = initial

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError
+from dans.errors import InputError, counted
+from dans.memory import room_for
 from dans.models.embedding_tables import check_share, draw, drop, freeze
 from dans.models.encoders import Encoder
 from dans.models.message_passing import propagate
+
+#: The most layers of an encoder.
+MOST_LAYERS = 1000
 
 
 class RGCNLayer(nn.Module):
@@ -88,18 +92,17 @@ class RGCN(Encoder):
         init: float = 1.0,
     ) -> None:
         super().__init__()
-        if dim < 1:
-            raise InputError(f"dim: expected at least 1, got {dim}")
-        if layers < 1:
-            raise InputError(f"layers: expected at least 1, got {layers}")
+        counted("dim", dim)
+        counted("layers", layers, most=MOST_LAYERS)
         if bases is not None and blocks is not None:
             raise InputError("blocks: cannot be combined with bases; give one of them")
-        if bases is not None and bases < 0:
-            raise InputError(f"bases: expected 0 or more, got {bases}")
+        counted("bases", bases or 0, least=0)
         if blocks is not None and (blocks < 1 or dim % blocks):
             raise InputError(f"blocks: expected a divisor of dim = {dim}, got {blocks}")
         if bases is None:
             bases = 4 if blocks is None else 0
+        weights = (bases or 2 * num_relations) * dim * (dim // (blocks or 1)) + dim * dim
+        room_for("dim", num_entities * dim + layers * (weights + 2 * num_relations * bases))
         self.dim = dim
         self.dropout = check_share("dropout", dropout)
         self.init = init

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.errors import finite, not_negative, one_of
+from dans.errors import not_negative, number, one_of
 
 #: How a triple is weighed against its negatives.
 Balance = Literal["terms", "triples", "sum"]
@@ -75,7 +75,7 @@ class Logistic(Loss):
     def __init__(self, *, balance: Balance = "terms", offset: float = 0.0) -> None:
         super().__init__()
         one_of("balance", balance, get_args(Balance))
-        finite("offset", offset)
+        number("offset", offset)
         self.balance = balance
         self.offset = offset
 

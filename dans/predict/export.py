@@ -3,20 +3,24 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from dans.config.temporary import PART, part_of, sweep
 from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.runs.train import load
 from dans.training.checkpoint_store import Which
-from dans.training.files import sync
+from dans.training.files import named, sync
 
 
 @dataclass(frozen=True)
@@ -61,47 +65,67 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: there already, and not empty; name a folder that is not there")
     embeddings = Embeddings.of(where, which=which)
-    beside = out.with_name(f"{out.name}.{os.getpid()}.part")
+    sweep(out.parent, f"{escape(out.name)}.*{PART}")
+    beside = part_of(out)
     beside.mkdir(parents=True)
     try:
         for write in writers:
             write(beside, embeddings)
         names = sorted(path.name for path in beside.iterdir())
-        for path in (*beside.iterdir(), beside):
-            sync(path)
+        sync(beside)
         beside.rename(out)
+    except OSError as error:
+        of = Path(str(error.filename or beside))
+        raise named(error, out if of == beside else out / of.name) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     sync(out.parent)
     return [out / name for name in names]
 
 
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, as far as the disk; an ``OSError`` names it."""
+    try:
+        with path.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise named(error, path) from error
+
+
 def write_npy(folder: Path, embeddings: Embeddings) -> None:
     """Write ``TABLE.npy`` for each table, and ``names.json``."""
     for name, table in embeddings.tables.items():
-        np.save(folder / f"{name}.npy", table.numpy())
+        with _written(folder / f"{name}.npy") as file:
+            np.save(file, table.numpy())
     content = {**embeddings.names, "about": embeddings.about}
-    (folder / "names.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    with _written(folder / "names.json") as file:
+        file.write(f"{json.dumps(content, indent=1)}\n".encode())
 
 
 def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
     """Write ``embeddings.safetensors``, names as JSON lists in its header."""
-    named = {f"{name}.names": json.dumps(names) for name, names in embeddings.names.items()}
+    rows = {f"{name}.names": json.dumps(names) for name, names in embeddings.names.items()}
     tables = {name: table.clone().contiguous() for name, table in embeddings.tables.items()}
-    (folder / "embeddings.safetensors").write_bytes(save(tables, {**named, **embeddings.about}))
+    with _written(folder / "embeddings.safetensors") as file:
+        file.write(save(tables, {**rows, **embeddings.about}))
 
 
 def write_projector(folder: Path, embeddings: Embeddings) -> None:
     """Write the tab-separated files that ``tensorboard --logdir`` opens, each name on one line."""
     config = []
     for name, table in embeddings.tables.items():
-        with (folder / f"{name}.tsv").open("w", encoding="utf-8") as file:
+        with _written(folder / f"{name}.tsv") as file:
             np.savetxt(file, table.numpy(), fmt="%.9g", delimiter="\t")
         lines = "".join(f"{visible(row)}\n" for row in embeddings.names[name])
-        (folder / f"{name}.names.tsv").write_text(lines, "utf-8")
+        with _written(folder / f"{name}.names.tsv") as file:
+            file.write(lines.encode())
         paths = f'tensor_path: "{name}.tsv" metadata_path: "{name}.names.tsv"'
         config.append(f'embeddings {{ tensor_name: "{name}" {paths} }}\n')
-    (folder / "projector_config.pbtxt").write_text("".join(config), "utf-8")
+    with _written(folder / "projector_config.pbtxt") as file:
+        file.write("".join(config).encode())
 
 
 #: Writers of embeddings, by the name of the format.

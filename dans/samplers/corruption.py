@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler
 
@@ -47,8 +47,8 @@ class EntitySampler(NegativeSampler):
         rounds: int = 20,
     ) -> None:
         super().__init__()
-        positive("k", k)
-        positive("rounds", rounds)
+        counted("k", k)
+        counted("rounds", rounds, most=MOST_ROUNDS)
         one_of("side", side, SIDES)
         one_of("filter", filter, self.filters)
         requires_known(filter, known)
@@ -154,12 +154,6 @@ def any_other(true: Tensor, n: int) -> Tensor:
 def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
     """Which of (b, 3) triples, corrupted by (b, k) ids, are not in the filter set: (b, k) bool."""
     return ~known.is_known_corrupted(positives, ids, corrupt_head)
-
-
-def positive(option: str, value: int) -> None:
-    """Refuse a count below 1."""
-    if value < 1:
-        raise InputError(f"{option}: must be at least 1, got {value}")
 
 
 def requires_known(policy: Filter, known: KnownTriples | None) -> None:

@@ -9,9 +9,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import finite, one_of
+from dans.errors import counted, number, one_of
+from dans.memory import room_for
 from dans.models.batch import Positives
-from dans.samplers.corruption import Mask, positive
+from dans.samplers.corruption import Mask
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
@@ -83,8 +84,8 @@ class IGAN(Reinforced):
     ) -> None:
         one_of("baseline", baseline, ("none", "batch"))
         one_of("filter", filter, ("none", "mask"))
-        positive("width", width)
-        finite("margin", margin)
+        counted("width", width)
+        number("margin", margin)
         super().__init__(
             k,
             num_entities=num_entities,
@@ -98,6 +99,7 @@ class IGAN(Reinforced):
             filter=filter,
             known=known,
         )
+        room_for("width", (2 * num_entities + 2 * num_relations + 2 * width) * width)
         self.margin = margin
         self.entities = nn.Parameter(torch.randn(num_entities, width) / width**0.5)
         self.relations = nn.Parameter(torch.randn(2 * num_relations, width) / width**0.5)

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, above_zero, one_of
+from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, one_of
+from dans.memory import room_for
 from dans.models.batch import Positives
-from dans.samplers.corruption import Filter, any_other, positive
+from dans.samplers.corruption import Filter, any_other
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
@@ -88,12 +89,11 @@ class KBGAN(Reinforced):
     ) -> None:
         one_of("generator", generator, ("distmult", "complex"))
         one_of("baseline", baseline, ("epoch", "batch"))
-        positive("width", width)
+        counted("width", width)
         if generator == "complex" and width % 2:
             raise InputError(f"width: complex needs an even number, got {width}")
-        if candidates < 2:
-            raise InputError(f"candidates: must be at least 2 to choose among, got {candidates}")
-        above_zero("temperature", temperature)
+        counted("candidates", candidates, least=2)
+        above_zero("temperature", temperature, LEAST_DIVISOR)
         super().__init__(
             k,
             num_entities=num_entities,
@@ -108,6 +108,7 @@ class KBGAN(Reinforced):
             known=known,
             rounds=rounds,
         )
+        room_for("width", (num_entities + num_relations) * width)
         self.generator: Generator = generator
         self.candidates, self.temperature = candidates, temperature
         scale = (SPREAD**2 / width) ** (1 / 6)

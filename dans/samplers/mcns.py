@@ -7,7 +7,8 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
-from dans.errors import InputError, above_zero, one_of
+from dans.errors import MOST_ROUNDS, InputError, above_zero, counted, one_of
+from dans.memory import room_for
 from dans.models.batch import Positives
 from dans.samplers.corruption import (
     EntitySampler,
@@ -15,7 +16,6 @@ from dans.samplers.corruption import (
     Mask,
     Side,
     any_other,
-    positive,
     replaced,
 )
 from dans.samplers.sans import Walks
@@ -107,8 +107,9 @@ class MCNS(EntitySampler):
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known)
         self.refresh = REFRESH if refresh is None else refresh
-        for option, count in (("steps", steps), ("pool", pool), ("refresh", self.refresh)):
-            positive(option, count)
+        counted("steps", steps, most=MOST_ROUNDS)
+        for option, count in (("pool", pool), ("refresh", self.refresh)):
+            counted(option, count)
         above_zero("alpha", alpha)
         one_of("neighbours", neighbours, ("nearest", "walks"))
         one_of("chains", chains, ("query", "relation", "random"))
@@ -119,6 +120,8 @@ class MCNS(EntitySampler):
         self.queries = QueryIndex(triples, num_entities, num_relations)
         rows = {"query": len(self.queries), "relation": 2 * num_relations, "random": 0}[chains]
         pool = min(pool, max(1, num_entities - 1))
+        room_for("k", (rows + 1) * k)
+        room_for("pool", num_entities * pool)
         pools = torch.full((num_entities, pool), num_entities, dtype=torch.int32)
         if neighbours == "walks":
             if walks is None:

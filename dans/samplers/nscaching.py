@@ -7,14 +7,14 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
-from dans.errors import InputError, above_zero, not_negative, one_of
+from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative, one_of
+from dans.memory import room_for
 from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import (
     EntitySampler,
     Filter,
     Side,
     any_other,
-    positive,
     replaced,
 )
 from dans.samplers.scoring import Scorer, check_entities, score_gap
@@ -87,13 +87,13 @@ class NSCaching(EntitySampler):
         one_of("side", side, ("bernoulli", "coin", "head", "tail"))
         plain: Side = "coin" if side == "bernoulli" else side
         super().__init__(k, side=plain, filter=filter, known=known, rounds=rounds)
-        positive("size", size)
-        positive("fresh", fresh)
+        counted("size", size)
+        counted("fresh", fresh)
         one_of("update", update, ("importance", "top"))
         if update == "top" and temperature is not None:
             raise InputError("temperature: update = top has none; leave it out")
         self.temperature = 1.0 if temperature is None else temperature
-        above_zero("temperature", self.temperature)
+        above_zero("temperature", self.temperature, LEAST_DIVISOR)
         not_negative("lazy", lazy)
         self.size, self.fresh = size, fresh
         self.update: Update = update
@@ -101,6 +101,7 @@ class NSCaching(EntitySampler):
         self.num_triples = max(1, len(triples))
         self.num_entities = num_entities
         self.queries = QueryIndex(triples, num_entities, num_relations)
+        room_for("size", (len(self.queries) + 1) * size)
         cache = torch.full((len(self.queries) + 1, size), -1, dtype=torch.int32)
         for part in cache[:-1].split(max(1, PART // size)):
             start = torch.randint(num_entities, part.shape).sort().values

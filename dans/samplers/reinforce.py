@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, not_negative, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler, Filter, positive, relation_sides
+from dans.samplers.corruption import EntitySampler, Filter, relation_sides
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import head_probability
 
@@ -125,7 +125,7 @@ class Reinforced(EntitySampler):
             raise InputError(
                 f"num_entities: a negative must be another entity, and there is only {num_entities}"
             )
-        positive("repeats", repeats)
+        counted("repeats", repeats, most=MOST_ROUNDS)
         not_negative("pretrain", pretrain)
         not_negative("l2", l2)
         self.num_entities, self.num_relations = num_entities, num_relations

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, one_of
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, Filter, Side, positive
+from dans.samplers.corruption import EntitySampler, Filter, Side
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform
 
@@ -19,6 +19,9 @@ Neighbourhood = Literal["hops", "walks"]
 
 #: Starts (w,) and a length to walks (w, length + 1), −1 where a walk has ended.
 Walks = Callable[[Tensor, int], Tensor]
+
+#: Steps of the walks from one entity at most, which are held at once: 512 MiB.
+MOST_STEPS = 2**26
 
 #: Ids held at once while neighbourhoods are made: 32 MiB.
 PART = 2**22
@@ -88,8 +91,9 @@ class SANS(EntitySampler):
         if neighbourhood == "hops" and walks_per_entity is not None:
             raise InputError("walks_per_entity: neighbourhood = hops walks nowhere; leave it out")
         count = 1000 if walks_per_entity is None else walks_per_entity
-        for option, value in (("length", length), ("walks_per_entity", count), ("limit", limit)):
-            positive(option, value)
+        counted("length", length, most=MOST_ROUNDS)
+        counted("walks_per_entity", count, most=MOST_STEPS // (length + 1))
+        counted("limit", limit)
         self.num_entities = num_entities
         self.uniform = Uniform(k, filter=filter, known=known, rounds=rounds)
         seed = int(torch.randint(2**62, ()))

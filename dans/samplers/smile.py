@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, above_zero, not_negative
+from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import Filter, Side, positive
+from dans.samplers.corruption import Filter, Side
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
 
@@ -94,10 +94,10 @@ class SMiLE(Uniform):
         super().__init__(
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
-        positive("negatives", negatives)
-        positive("clusters", clusters)
+        counted("negatives", negatives)
+        counted("clusters", clusters)
         not_negative("weight", weight)
-        above_zero("temperature", temperature)
+        above_zero("temperature", temperature, LEAST_DIVISOR)
         for name, share in (("balance", balance), ("frequent", frequent)):
             if not 0 <= share <= 1:
                 raise InputError(f"{name}: must be between 0 and 1, got {share}")

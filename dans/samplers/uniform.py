@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import distinct_ends
-from dans.errors import InputError, finite, not_negative
+from dans.errors import InputError, not_negative, number
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
 from dans.samplers.scoring import check_entities
@@ -145,13 +145,20 @@ def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float
     c(e) counts how often e occurs in ``mentions``, (·,). At least two entities must have weight.
     """
     not_negative("smoothing", smoothing)
-    finite("exponent", exponent)
+    number("exponent", exponent)
     counts = torch.bincount(mentions, minlength=n).double()
     # 0⁰ = 1 would let exponent 0 bring back entities that smoothing 0 rules out.
-    weights = (counts + smoothing).pow(exponent) * (counts + smoothing > 0)
-    if int((weights > 0).sum()) < 2:
+    some = counts + smoothing > 0
+    if int(some.sum()) < 2:
         raise InputError("smoothing: fewer than two entities can be drawn; raise it above 0")
-    return weights.cumsum(0)
+    totals = torch.where(some, (counts + smoothing).pow(exponent), 0).cumsum(0)
+    # Beside very large weights the others vanish, and nothing would be left beside the true entity.
+    if not totals[-1].isfinite() or int((totals.diff(prepend=totals.new_zeros(1)) > 0).sum()) < 2:
+        raise InputError(
+            f"exponent: with {exponent:g} fewer than two entities have a weight that counts; "
+            "bring it nearer to 0"
+        )
+    return totals
 
 
 def by_weight(totals: Tensor, uniform: Tensor, true: Tensor | None = None) -> Tensor:

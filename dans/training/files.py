@@ -11,12 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from dans.config.temporary import PART, sweep
 from dans.errors import InputError
 
 log = logging.getLogger(__name__)
-
-#: How the name of a file ends that is being written; before it stands the number of the process.
-PART = ".part"
 
 
 def write_atomically(path: Path, content: bytes, *, former: Path | None = None) -> None:
@@ -98,29 +96,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sweep(folder: Path, pattern: str = f"*{PART}", *, alone: bool = False) -> None:
-    """Remove what killed processes had begun to write.
-
-    If nobody else writes such files (``alone``), those whose process seems to be alive go too:
-    numbers of processes are used again.
-    """
-    for path in folder.glob(pattern):
-        number = path.name.removesuffix(PART).rpartition(".")[2]
-        if number.isdecimal() and (alone or not _alive(int(number))):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    """Is there a process of this number?"""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 class Lock:

@@ -85,6 +85,12 @@ def other_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 def check_counts(state: Mapping[str, Any], steps: float = math.inf) -> None:
     """Refuse counts that no training of at most so many steps leaves behind."""
+    numbers: dict[str, Any] = {}
+    for name in ("best", "plateau", "first_terms"):
+        numbers |= {f"{name}.{key}": value for key, value in dict(state.get(name, {})).items()}
+    for name, number in numbers.items():
+        if not _is_number(number) or (name.endswith("step") and not isinstance(number, int)):
+            raise InputError(f"checkpoint: {name}: expected a number, got {shown(number)}")
     step, best, seconds = state["step"], state["best"]["step"], state["seconds"]
     if step < 0:
         raise InputError(f"checkpoint: step: expected at least 0, got {step}")
@@ -140,6 +146,31 @@ def check_moments(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, wh
                 raise InputError(f"checkpoint: {what}: {found}; {wanted}")
             elif not bool(moment.isfinite().all()):
                 raise InputError(f"checkpoint: {what}: {name} of parameter {i} is not finite")
+
+
+def check_options(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, what: str) -> None:
+    """Refuse options of an optimizer, such as its betas, of another kind than its own."""
+    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        for key, value in saved.items():
+            if key in own and not _alike(value, own[key]):
+                raise InputError(
+                    f"checkpoint: {what}: {key} is {shown(value)}; expected such as {own[key]!r}"
+                )
+
+
+def _alike(value: Any, own: Any) -> bool:
+    """Whether a value from a file can stand for another: numbers for numbers, one by one."""
+    if isinstance(own, (tuple, list)) and isinstance(value, (tuple, list)):
+        # Parameters are counted in files.
+        tensors = any(isinstance(part, Tensor) for part in own)
+        return len(value) == len(own) and (tensors or all(map(_alike, value, own)))
+    if _is_number(own):
+        return _is_number(value) and math.isfinite(value)
+    return type(value) is type(own)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _kind(value: Any) -> str:

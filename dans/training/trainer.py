@@ -34,6 +34,7 @@ from dans.training.state_checks import (
     check_digest,
     check_like,
     check_moments,
+    check_options,
     check_order,
 )
 
@@ -300,12 +301,13 @@ class Trainer:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume from what ``state`` returned for the same triples and configuration."""
         check_digest(state, self.kg)
-        check_counts(state)
         try:
+            check_counts(state)
             check_like(state["model"], self.model, "checkpoint: model")
             check_like(state["objective"], self.objective, "checkpoint: objective")
             for name, optimizer in self.optimizers.items():
                 check_moments(state["optimizers"][name], optimizer, f"optimizers.{name}")
+                check_options(state["optimizers"][name], optimizer, f"optimizers.{name}")
             check_order(state["batches"]["order"], self.batches.rows)
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]

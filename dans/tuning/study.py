@@ -7,17 +7,19 @@ continued ends like one that was not.
 
 import json
 import logging
+import math
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dans.config.reading import read_object
 from dans.config.schema import RunConfig
+from dans.config.temporary import sweep
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
@@ -26,7 +28,7 @@ from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.init_from import SCRIPTS, folder
 from dans.runs.train import train
 from dans.samplers import SAMPLERS
-from dans.training.files import Lock, sweep
+from dans.training.files import Lock
 from dans.training.loggers import check_loggers, options
 from dans.training.run_folder import RunFolder
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution
@@ -141,6 +143,9 @@ class Study:
             ) from None
         # Trials are logged here.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Its handler prints what the study holds as it is.
+        optuna.logging.disable_default_handler()
+        optuna.logging.enable_propagation()
         check_loggers(loggers)
         self.plan, self.where, self.loggers = plan, where, loggers
         self.objectives, self.samplers = objectives, samplers
@@ -227,7 +232,15 @@ class Study:
             )
             _close(storage)
             beside.replace(path)
-        self.storage = _storage(path)
+        with readable(path):
+            self.storage = _storage(path)
+            self.load(path)
+            self.check_trials(path)
+
+    def load(self, path: Path) -> None:
+        """Load Optuna's study."""
+        import optuna
+
         # Its name is that of the folder when it was made.
         names = optuna.get_all_study_names(self.storage)
         if len(names) != 1:
@@ -239,6 +252,18 @@ class Study:
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=self.pruner,
         )
+
+    def check_trials(self, path: Path) -> None:
+        """Refuse trials that this study cannot have written."""
+        if self.optuna.direction.name.lower() != self.direction:
+            raise InputError(f"{path}: expected a study to {self.direction}, got another direction")
+        space = {key: distribution(part) for key, part in self.space.items()}
+        found = self.optuna.get_trials(deepcopy=False)
+        for number, frozen in enumerate(found):
+            if reason := wrong_with(frozen, space, last=number == len(found) - 1):
+                raise InputError(f"{path}: damaged: trial {frozen.number}: {reason}")
+            if frozen.number != number:
+                raise InputError(f"{path}: damaged: expected trial {number}, got {frozen.number}")
 
     def run(self, trials: int) -> list[Trial]:
         """Continue until there are ``trials`` trials, and return them."""
@@ -332,6 +357,52 @@ class Study:
             config = self.plan.config(best.params)
             write_best(self.where / "best.toml", best, config, trials=trials)
         return found
+
+
+def wrong_with(frozen: "optuna.trial.FrozenTrial", space: Mapping[str, Any], *, last: bool) -> str:
+    """What a study cannot have written into a trial, in some words; empty where all is well."""
+    state, metrics = frozen.state.name.lower(), frozen.intermediate_values
+    if state not in ("complete", "pruned", *["running"] * last):
+        return f"expected complete or pruned, got {state}"
+    if frozen.params.keys() != space.keys():
+        names = ", ".join(sorted(frozen.params.keys() ^ space.keys()))
+        return f"its options are not those searched, as to {shown(names)}"
+    for key, part in space.items():
+        if frozen.distributions[key] != part:
+            return f"{key}: was searched otherwise"
+        if not part._contains(part.to_internal_repr(frozen.params[key])):
+            return f"{key}: {shown(frozen.params[key])} is not among what is searched"
+    for step, value in metrics.items():
+        if not (isinstance(step, int) and isinstance(value, float) and math.isfinite(value)):
+            return f"step {shown(step)}: expected a metric, got {shown(value)}"
+    if state == "complete" and not metrics:
+        return "complete, without any validation"
+    for value in frozen.values or [None] * (state == "complete"):
+        if not (isinstance(value, float) and math.isfinite(value)):
+            return f"expected a metric, got {shown(value)}"
+    if not isinstance(frozen.user_attrs.get("reason", ""), str):
+        return "the reason of its end is no text"
+    return ""
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever Optuna raises as it reads a damaged study into an ``InputError``."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (InputError, OSError, MemoryError, SQLAlchemyError, StorageInternalError):
+        raise
+    except Exception as error:
+        # Optuna promises nothing of content that it did not write: its readers assert, look up,
+        # parse and convert.
+        sentence = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{path}: damaged, or made by another release of Optuna: {sentence}; "
+            "--out names another folder"
+        ) from error
 
 
 @contextmanager

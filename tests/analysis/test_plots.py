@@ -10,8 +10,19 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from dans.analysis.diversity import TRUTH, Group, measure, project
-from dans.analysis.plots import PALETTE, POINTS, diversity_picture, draw_hardness, sampler_picture
+from dans.analysis.plots import (
+    PALETTE,
+    POINTS,
+    calibration_picture,
+    diversity_picture,
+    draw_hardness,
+    draw_shifts,
+    plain,
+    sampler_picture,
+)
 from dans.analysis.sampler_statistics import Inspection
+from dans.errors import visible
+from dans.evaluation.reliability import Calibrated, Density, Reliability
 
 
 def assert_drawn(path: Path, colours: Iterable[str], *, near: float) -> None:
@@ -47,6 +58,30 @@ def test_every_sampler_has_a_name_a_point_and_a_row(tmp_path: Path) -> None:
     path = tmp_path / "samplers.png"
     assert sampler_picture(path, found, title="toy") == path
     assert_drawn(path, PALETTE, near=0.02)
+
+
+def test_any_name_is_drawn_letter_by_letter(tmp_path: Path) -> None:
+    names = (r"$\frac{", "$x$", r"a\$b$c", "\x1b[31mred\n", "50 % _^{", "$$", "\x00\x07")
+    numbers = {"false_negatives": {"any": 0.15}, "harder": 0.5}
+    density = Density([1.0] * 4, [1.0] * 4, 0.1)
+    run = Calibrated(
+        {"raw": Reliability([4], [0.5], [0.5])},
+        dict.fromkeys(("all", "true", "false"), density),
+    )
+    shift = {"relations": [{"side": "tail", "queries": 3, "train‖test": 0.1}]}
+    for name in names:
+        groups = {kind: Group(torch.randn(12, 4), torch.arange(12), ()) for kind in (TRUTH, name)}
+        path = tmp_path / "picture.png"
+        diversity_picture(path, groups, project(groups), measure(groups), title=name)
+        sampler_picture(path, {name: Inspection(numbers, torch.zeros(3))}, title=name)
+        calibration_picture(path, {name: run})
+        figure = Figure()
+        draw_shifts(figure.subplots(), {name: shift})
+        figure.savefig(path)
+        text = Text(text=plain(name))
+        shown, mathematics = text._preprocess_math(text.get_text())
+        assert not mathematics
+        assert shown == visible(name)
 
 
 def test_names_of_samplers_do_not_overlap() -> None:

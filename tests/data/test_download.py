@@ -1,8 +1,10 @@
+import errno
 import gzip
 import io
 import logging
 import os
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 import dans.data.cards
+from dans.data import download
 from dans.data.cards import DatasetCard, cards
 from dans.data.download import cache_folder, fetch, sha256, whereabouts
 from dans.data.readers import SPLITS, Split
@@ -413,3 +416,88 @@ def test_a_derived_set_without_a_parent_is_an_error(tmp_path: Path) -> None:
 def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DANS_CACHE")
     assert "dans" in cache_folder().parts
+
+
+def from_mirror(tmp_path: Path, mirror: Mirror, options: str = "") -> DatasetCard:
+    """The toy, with train at an address whose bytes are those of no file."""
+    source = f'{{ url = "{mirror.url}/body", sha256 = "{digest(b"")}"{options} }}'
+    return card(tmp_path, **{**offered(mirror), "train": f"download = [{source}]"})
+
+
+def test_a_body_that_does_not_end_is_cut(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MOST_BYTES", 3 * 2**20)
+    sent = []
+
+    def endless(write: Callable[[bytes], object]) -> None:
+        while True:
+            write(b"x" * 2**16)
+            sent.append(2**16)
+
+    mirror.streams["/body"] = endless
+    for options, most in (("", 3 * 2**20), (", bytes = 1000", 1000)):
+        with pytest.raises(InputError, match=f"more than {most} bytes"):
+            fetch(from_mirror(tmp_path, mirror, options))
+    assert not cache_folder().exists()
+    assert mirror.asked == ["/body"] * 2, "not tried again"
+    assert sum(sent) < 2**25
+
+
+def test_a_body_that_stops_or_trickles_is_given_up(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "SILENCE", 0.5)
+    wait = threading.Event()
+
+    def trickling(write: Callable[[bytes], object]) -> None:
+        while not wait.wait(0.1):
+            write(b"x")
+
+    bodies = {"less than 1024 bytes": trickling, "broke off": lambda _: wait.wait(10)}
+    try:
+        for reason, body in bodies.items():
+            mirror.streams["/body"] = body
+            with pytest.raises(InputError, match=reason):
+                fetch(from_mirror(tmp_path, mirror))
+    finally:
+        wait.set()
+    assert not cache_folder().exists()
+
+
+def test_a_long_download_says_how_far_it_is_where_there_is_no_terminal(
+    tmp_path: Path,
+    mirror: Mirror,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(download, "EVERY", 0.0)
+    with caplog.at_level(logging.INFO):
+        fetch(card(tmp_path, **offered(mirror)))
+    assert f"{mirror.url}/train.txt: 1 B so far" in caplog.text
+
+
+def test_what_killed_downloads_left_is_removed(tmp_path: Path, mirror: Mirror) -> None:
+    left = [
+        cache_folder() / "downloads" / "abc-toy.txt.4000000000.part",
+        cache_folder() / "toy" / "train.tsv.4000000000.part",
+    ]
+    alive = cache_folder() / "downloads" / f"other.{os.getpid()}.part"
+    for path in (*left, alive):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    fetch(card(tmp_path, **offered(mirror)))
+    assert not any(path.exists() for path in left)
+    assert alive.exists()
+
+
+def test_a_full_disk_is_named(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Iterator[bytes]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield b""
+
+    monkeypatch.setattr(download, "_received", full)
+    with pytest.raises(InputError, match=r"No space left on device"):
+        fetch(card(tmp_path, **offered(mirror)))

@@ -124,9 +124,12 @@ CASES = [
         "known: balance, offset",
     ),
     recipe("width missing", "dim = 8\n", "", "encoder.dim: missing", "lookup needs it"),
-    recipe("width negative", "dim = 8", "dim = -8", "encoder.dim: expected at least 1, got -8"),
+    recipe("width negative", "dim = 8", "dim = -8", "encoder.dim: must be at least 1, got -8"),
     recipe(
-        "width beyond memory", "dim = 8", "dim = 9_000_000_000_000", "encoder: lookup cannot be"
+        "width beyond memory",
+        "dim = 8",
+        "dim = 9_000_000_000_000",
+        "encoder.dim: must be at most 1048576",
     ),
     recipe(
         "blocks that do not divide",

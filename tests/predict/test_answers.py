@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dans.cli.command import set_encoding
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
@@ -323,8 +324,29 @@ def test_standard_input_is_answered_line_by_line(folder: Path) -> None:
     assert counted == "error: standard input: 1 of its lines could not be answered"
 
 
+def test_files_and_pipes_are_utf8_and_a_terminal_shows_escapes() -> None:
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    for encoding in ("ascii", "latin-1", "utf-8", "utf-16"):
+        for kind in (io.BytesIO, Terminal):
+            stream = io.TextIOWrapper(kind(), encoding=encoding)
+            set_encoding(stream)
+            stream.write("語 é \udcff")
+            stream.flush()
+            shown = stream.buffer.getvalue()  # type: ignore[attr-defined]
+            if kind is io.BytesIO:
+                assert shown.decode("utf-8") == "語 é \\udcff"
+            elif encoding == "ascii":
+                assert shown == rb"\u8a9e \xe9 \udcff"
+            else:
+                assert "é" in shown.decode(encoding)
+    set_encoding(io.StringIO())
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_names_that_a_terminal_cannot_write_are_spelt_out(
+def test_output_in_a_file_is_utf8_whatever_the_locale(
     folder: Path, tmp_path: Path, encoding: str
 ) -> None:
     (tmp_path / "triples").mkdir()
@@ -335,10 +357,14 @@ def test_names_that_a_terminal_cannot_write_are_spelt_out(
     env = {**os.environ, "PYTHONIOENCODING": encoding}
     succeed("pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", cwd=tmp_path, env=env)
     done = succeed("predict.py", "run", "--head", "語1", "--relation", "r0", cwd=tmp_path, env=env)
-    assert "\\u8a9e1" in done.stdout
+    assert "語1" in done.stdout
+    for form in ("--csv", "--json"):
+        asked = ["--tail", "語1", "--relation", "r0", form]
+        done = succeed("predict.py", "run", *asked, cwd=tmp_path, env=env)
+        assert "語1" in (done.stdout if form == "--csv" else json.loads(done.stdout).values())
     done = run("predict.py", "run", "--head", "語x", "--relation", "r0", cwd=tmp_path, env=env)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --head: unknown name '\\u8a9ex'")
+    assert done.stderr.startswith("error: --head: unknown name '語x'")
 
 
 def spoil() -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -150,3 +152,36 @@ def test_the_script_prints_what_it_wrote(run: Path, tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "there already" in again.stderr
     assert len(again.stderr.splitlines()) == 1
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    files = {
+        "npy": ("relations.npy", "names.json"),
+        "safetensors": ("embeddings.safetensors",),
+        "projector": ("entities.tsv", "relations.names.tsv", "projector_config.pbtxt"),
+    }
+
+    def opened(full: str) -> Callable[..., IO[Any]]:
+        def opened(path: Path, mode: str) -> IO[Any]:
+            return open("/dev/full" if path.name == full else path, mode)
+
+        return opened
+
+    for name, names in files.items():
+        for full in names:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Path, "open", opened(full))
+                with pytest.raises(OSError, match="No space left on device") as caught:
+                    export(run, tmp_path / "out", formats=[name])
+            assert caught.value.filename == str(tmp_path / "out" / full)
+            assert not any(tmp_path.iterdir())
+
+
+def test_what_a_killed_export_left_is_removed(run: Path, tmp_path: Path) -> None:
+    left, alive = tmp_path / "out[1].4000000000.part", tmp_path / f"out[1].{os.getppid()}.part"
+    for folder in (left, alive):
+        folder.mkdir()
+        (folder / "entities.npy").write_bytes(b"half")
+    export(run, tmp_path / "out[1]")
+    assert not left.exists()
+    assert alive.exists()

@@ -2,8 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -16,6 +16,8 @@ class Mirror:
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
+        #: writers of a body by path, which may never end
+        self.streams: dict[str, Callable[[Callable[[bytes], object]], object]] = {}
         self.failures = 0
         self.requested: list[str] = []
         mirror = self
@@ -23,6 +25,12 @@ class Mirror:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 mirror.requested.append(self.path)
+                if stream := mirror.streams.get(self.path):
+                    self.send_response(200)
+                    self.end_headers()
+                    with suppress(OSError):
+                        stream(self.wfile.write)
+                    return
                 known = self.path in mirror.answers and not mirror.failures
                 mirror.failures = max(0, mirror.failures - 1)
                 self.send_response(200 if known else 500)

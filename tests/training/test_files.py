@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dans.training.files import sweep, write_atomically
+from dans.config.temporary import sweep
+from dans.training.files import write_atomically
 
 
 def names(folder: Path) -> list[str]:

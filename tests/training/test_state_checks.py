@@ -106,6 +106,10 @@ def moment(change: Callable[[torch.Tensor], object]) -> Callable[[dict[str, Any]
     return changed
 
 
+def option(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    return lambda state: state["optimizers"]["model"]["param_groups"][0].update({key: value})
+
+
 def weight(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str, Any]], None]:
     def changed(state: dict[str, Any]) -> None:
         name = "encoder.entities.weight"
@@ -115,6 +119,18 @@ def weight(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str
 
 
 MEANINGLESS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "step as text": (put("4", "step"), "it has no step, or one that is none"),
+    "step as a fraction": (put(4.5, "step"), "it has no step, or one that is none"),
+    "best as text": (put("0.5", "best", "mrr"), "best.mrr: expected a number, got '0.5'"),
+    "seconds as text": (put("1", "seconds"), "it has no seconds, or one that is none"),
+    "plateau as text": (put("1", "plateau", "factor"), "plateau.factor: expected a number"),
+    "first loss as text": (put("1", "first_terms", "loss"), "first_terms.loss: expected a number"),
+    "betas as text": (option("betas", ["0.9", "0.999"]), r"betas is \['0.9', '0.999'\]; expected"),
+    "betas not finite": (option("betas", [float("nan"), 0.9]), "betas is "),
+    "rate as text": (option("lr", "0.1"), "lr is '0.1'; expected"),
+    "epsilon as text": (option("eps", "1"), "eps is '1'; expected"),
+    "a switch as text": (option("amsgrad", "no"), "amsgrad is 'no'; expected"),
+    "parameters as text": (option("params", "all"), "params is 'all'; expected"),
     "negative step": (put(-5, "step"), "step: expected at least 0, got -5"),
     "best beyond": (put(9, "best", "step"), "best.step: expected from 0 to step 4, got 9"),
     "endless": (put(float("inf"), "seconds"), "seconds: expected at least 0, got inf"),

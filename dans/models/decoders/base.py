@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dans.errors import InputError
+from dans.errors import InputError, counted
+from dans.memory import room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 #: Intermediate numbers per chunk when pairs are scored against all relations.
@@ -63,15 +64,19 @@ class Decoder(nn.Module, ABC):
             name = type(self).__name__.lower()
             raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
+        counted("dim", dim)
+        rows = num_relations * (1 + reciprocal)
         self.num_relations = num_relations
         self.dim = dim
         self.reciprocal = reciprocal
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.initial: Initial = initial
+        shapes = self.extra_parameters()
+        room_for("dim", rows * relation_dim + sum(map(math.prod, shapes.values())))
         #: relation ids to relation embeddings; with ``reciprocal``, the inverse of r is r + m
-        self.relation = nn.Embedding(num_relations * (1 + reciprocal), relation_dim)
-        for name, shape in self.extra_parameters().items():
+        self.relation = nn.Embedding(rows, relation_dim)
+        for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.reset_parameters()
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from dans.errors import above_zero, finite
+from dans.errors import above_zero, number
 from dans.models.decoders.base import Decoder, in_chunks
 from dans.models.embedding_tables import Initial, check_share, drop
 
@@ -46,7 +46,7 @@ class Multilinear(Decoder):
     ) -> None:
         if bound is not None:
             above_zero("bound", bound)
-        finite("shift", shift)
+        number("shift", shift)
         super().__init__(
             num_relations,
             dim,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dans.errors import finite
+from dans.errors import number
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.complex import multiply
 
@@ -40,7 +40,7 @@ class RotatE(Decoder):
         reciprocal: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        finite("gamma", gamma)
+        number("gamma", gamma)
         super().__init__(num_relations, dim, dim // 2, reciprocal=reciprocal, dropout=dropout)
         self.gamma = gamma
 

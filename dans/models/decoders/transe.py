@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dans.errors import InputError, finite
+from dans.errors import InputError, number
 from dans.models.decoders.base import Decoder
 from dans.models.embedding_tables import Initial
 
@@ -47,7 +47,7 @@ class TransE(Decoder):
     ) -> None:
         if p not in (1, 2):
             raise InputError(f"p: expected 1 or 2, got {p}")
-        finite("gamma", gamma)
+        number("gamma", gamma)
         super().__init__(
             num_relations,
             dim,

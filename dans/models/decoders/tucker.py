@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from dans.errors import InputError
+from dans.errors import counted
 from dans.models.decoders.rescal import RESCAL
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 
@@ -45,8 +45,7 @@ class TuckER(RESCAL):
         init: float = math.sqrt(2),
         initial: Initial = "xavier_uniform",
     ) -> None:
-        if relation_dim is not None and relation_dim < 1:
-            raise InputError(f"relation_dim: expected at least 1, got {relation_dim}")
+        counted("relation_dim", dim if relation_dim is None else relation_dim)
         self.relation_dim = relation_dim or dim
         super().__init__(
             num_relations,

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError, not_negative, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler, Phase
-from dans.samplers.corruption import Mask, not_known, positive, requires_known, sides
+from dans.samplers.corruption import Mask, not_known, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose, warnings
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -126,10 +126,10 @@ class DANS(NegativeSampler):
             ("filter", filter, Mask),
         ):
             one_of(option, value, get_args(accepted))
-        counts = {"dim": dim, "k": k, "generator_repeats": generator_repeats}
-        counts["discriminator_repeats"] = discriminator_repeats
-        for option, count in counts.items():
-            positive(option, count)
+        for option, count in (("dim", dim), ("k", k)):
+            counted(option, count)
+        counted("generator_repeats", generator_repeats, most=MOST_ROUNDS)
+        counted("discriminator_repeats", discriminator_repeats, most=MOST_ROUNDS)
         for option, number in (("noise", noise), ("film_weight", film_weight), ("r1", r1)):
             not_negative(option, number)
         if filter == "mask" and decode == "vector":

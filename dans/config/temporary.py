@@ -1,0 +1,39 @@
+"""Files and folders that are being written, and what killed processes left of them."""
+
+import os
+import shutil
+from pathlib import Path
+
+#: How the name of a file ends that is being written; before it stands the number of the process.
+PART = ".part"
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes a file or a folder before it gets its name."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PART}")
+
+
+def sweep(folder: Path, pattern: str = f"*{PART}", *, alone: bool = False) -> None:
+    """Remove what killed processes had begun to write.
+
+    If nobody else writes such files (``alone``), those whose process seems to be alive go too:
+    numbers of processes are used again.
+    """
+    for path in folder.glob(pattern):
+        number = path.name.removesuffix(PART).rpartition(".")[2]
+        if number.isdecimal() and (alone or not _alive(int(number))):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    """Is there a process of this number?"""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
