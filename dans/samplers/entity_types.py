@@ -19,9 +19,6 @@ ELEMENTS = 2**24
 class Concepts(nn.Module):
     """A sparse n × c table: which entities have which concepts.
 
-    State: 16 bytes for each pair of an entity and its concept, and 32 for each entity; none in
-    checkpoints.
-
     Args:
         pairs: (p, 2) int64, an entity and a concept it has; repeated pairs count once.
         num_entities: n.

@@ -30,33 +30,18 @@ class IGAN(Reinforced):
 
         ρ = tanh(γ + f(e′) − f(e)),
 
-    positive where a hinge loss with margin γ is, and minimises −mean ρ log p(e′).
+    positive where a hinge loss with margin γ is, and minimises −mean ρ log p(e′). Embeddings start
+    from N(0, 1/width), layers as in torch, so that p is nearly uniform.
 
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
-    Representation Learning", AAAI. No program was published. Departures:
-
-    - The paper has k = 1; 20 is comparable with other samplers here.
-    - In the paper, generator and model alternate for several batches each; here ``repeats`` updates
-      of the generator precede each step of the model.
-    - The true entity, which would have reward tanh γ for a copy of the triple, is not drawn.
-    - L2 on G is the mean squares of the rows used in a batch and of both layers' weights; its
-      weight is our choice.
-    - ρ suits scores on the scale of γ, as the paper's distances are. Where a triple's logit is far
-      above its negatives', all rewards are −1: then ``baseline="batch"`` (standardised) and a
-      larger ``margin`` help.
-
-    Embeddings start from N(0, 1/width), layers as in torch, so that p is nearly uniform.
-
-    Cost: for b triples, 2b·n·width products to draw, and 4·b·n·width in the phase (once to draw,
-    once more for the gradient, and its two products). The b × n probabilities are made in parts of
-    ``ELEMENTS`` floats (16 MiB), or one row; three such tensors, 48 MiB, exist together. ``batch``
-    of the phase bounds the triples of one update, 1024 in the paper. State: about 8·width·(n + m)
-    bytes, thrice with Adam; 98 MB on WN18RR.
+    Representation Learning", AAAI; no program was published. Departures, cost and state:
+    ``docs/pages/samplers.md``.
 
     Args:
         width: of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
-        baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch.
+        baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch, which
+            helps where all rewards are −1, as does a larger ``margin``.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against all others.
         l2: the weight of L2 on G.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
-from dans.samplers.dans.diagnostics import diversity, mean_distance
-from dans.samplers.dans.sampler import PRESETS, warnings
+from dans.samplers.dans.diagnostics import diversity, mean_distance, warnings
+from dans.samplers.dans.sampler import PRESETS
 from tests.suites.samplers import DIM, offering, seeded, triples_as_embeddings
 
 
@@ -111,7 +111,7 @@ def test_opposite_pathways_have_opposite_means(
     assert sampler.diagnose(positives)["pathway_cosine"] == pytest.approx(-1)
 
 
-def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(  # A6
+def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(
     kg: KnowledgeGraph,
 ) -> None:
     positives, _, _ = triples_as_embeddings(kg)
