@@ -177,7 +177,7 @@ def cardinalities(triples: Tensor, num_relations: int) -> Tensor:
     return classes
 
 
-def stretches(rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows of some width, so that each holds at most ``ELEMENTS`` numbers."""
-    size = max(1, ELEMENTS // max(1, width))
+def stretches(rows: int, width: int, most: int | None = None) -> Iterator[slice]:
+    """Slices of rows of some width, each of at most ``most`` numbers (``ELEMENTS``), or one row."""
+    size = max(1, (ELEMENTS if most is None else most) // max(1, width))
     return (slice(start, start + size) for start in range(0, rows, size))

@@ -12,6 +12,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import finite, one_of
 from dans.models.batch import Positives
 from dans.samplers.corruption import Mask, positive
+from dans.samplers.entity_types import stretches
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
@@ -96,30 +97,26 @@ class IGAN(Reinforced):
 
     def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draws from p."""
-        true = ends(triples, corrupt_head)[1]
-
-        def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            rows, ids = self.known_answers(triples[part], corrupt_head[part])
-            every = torch.arange(len(true[part]), device=true.device)
-            return torch.cat((every, rows)), torch.cat((true[part], ids))
-
-        return self.softmax(triples, corrupt_head, excluded, None, k)
+        return self.softmax(triples, corrupt_head, None, k)
 
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, in a softmax over itself and all that may be drawn."""
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
+        return self.softmax(triples, corrupt_head, true, 1)
+
+    def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
+        """Entities drawn, the true one excluded, or given; and their log-probabilities."""
+        centre, true = ends(triples, side)
 
         def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            return self.known_answers(triples[part], corrupt_head[part])
+            rows, ids = self.known_answers(triples[part], side[part])
+            if given is not None:
+                return rows, ids
+            every = torch.arange(len(true[part]), device=true.device)
+            return torch.cat((every, rows)), torch.cat((true[part], ids))
 
-        return self.softmax(triples, corrupt_head, excluded, true, 1)
-
-    def softmax(
-        self, triples: Tensor, side: Tensor, excluded: Excluded, given: Tensor | None, k: int
-    ) -> Choice:
-        """Entities drawn, or given, and their log-probabilities."""
         inverse = (~side).long() * self.num_relations
-        entity = F.embedding(ends(triples, side)[0], self.entities)
+        entity = F.embedding(centre, self.entities)
         r = F.embedding(triples[:, 1] + inverse, self.relations)
         hidden = F.relu(self.hidden(torch.cat((entity, r), dim=-1)))
         weight, bias = self.output.weight, self.output.bias
@@ -176,7 +173,7 @@ class Softmax(torch.autograd.Function):
         # Allocated before the parts: small tensors among their large ones would scatter the heap.
         ids = torch.empty(q, k, dtype=torch.int64, device=hidden.device)
         log_p, total = hidden.new_empty(q, k), hidden.new_empty(q, 1)
-        for part in parts(q, len(weight)):
+        for part in stretches(q, len(weight), ELEMENTS):
             logits = masked_logits(hidden[part], weight, bias, excluded(part))
             total[part] = logits.logsumexp(1, keepdim=True)
             logits.sub_(total[part])
@@ -198,7 +195,7 @@ class Softmax(torch.autograd.Function):
         hidden, weight, bias, ids, total = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden)
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        for part in parts(len(hidden), len(weight)):
+        for part in stretches(len(hidden), len(weight), ELEMENTS):
             logits = masked_logits(hidden[part], weight, bias, ctx.excluded(part))
             slope = logits.sub_(total[part]).exp_().mul_(-gradient[part].sum(1, keepdim=True))
             slope.scatter_add_(1, ids[part], gradient[part])
@@ -206,12 +203,6 @@ class Softmax(torch.autograd.Function):
             of_weight.addmm_(slope.T, hidden[part])
             of_bias += slope.sum(0)
         return of_hidden, of_weight, of_bias, None, None, None
-
-
-def parts(q: int, n: int) -> list[slice]:
-    """Slices of q rows, of at most ``ELEMENTS`` numbers if each has n, or of one row."""
-    size = max(1, ELEMENTS // n)
-    return [slice(start, min(start + size, q)) for start in range(0, q, size)]
 
 
 def masked_logits(

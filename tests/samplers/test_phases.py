@@ -13,12 +13,10 @@ from dans.samplers.dans.pathways import modulate
 from dans.samplers.dans.sampler import PRESETS
 from tests.suites.samplers import (
     DIM,
-    base_loss,
     gradient,
     named,
     offering,
     seeded,
-    snapshot,
     triples_as_embeddings,
     update,
 )
@@ -155,34 +153,6 @@ def test_the_discriminator_draws_fresh_negatives_for_each_of_its_updates(
     positives, _, _ = triples_as_embeddings(kg)
     sampler = seeded(noise=1.0)
     assert sampler.discriminator_loss(positives) != sampler.discriminator_loss(positives)
-
-
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_each_step_changes_only_the_parameters_named(preset: str, kg: KnowledgeGraph) -> None:
-    positives, table, scorer = triples_as_embeddings(kg)
-    sampler = seeded(**PRESETS[preset])
-    owner = {
-        "entity_pathway": "entity_pathway.",
-        "relation_pathway": "relation_pathway.",
-        "discriminator": "discriminator.",
-    }
-    model = (table.detach().clone(), scorer.relation.weight.detach().clone())
-    for phase in sampler.phases():
-        before = snapshot(sampler)
-        update(phase, positives, times=2)
-        after = snapshot(sampler)
-        assert {n for n in before if before[n] != after[n]} == {
-            n for n in before if n.startswith(owner[phase.name])
-        }
-    assert torch.equal(table, model[0])
-    assert torch.equal(scorer.relation.weight, model[1])
-    before = snapshot(sampler)
-    parameters = [table, scorer.relation.weight]
-    optimizer = torch.optim.Adam(parameters, lr=0.01)
-    base_loss(sampler.eval(), positives).backward(inputs=parameters)
-    optimizer.step()
-    assert snapshot(sampler) == before
-    assert not torch.equal(scorer.relation.weight, model[1])
 
 
 def test_penalty_counts_the_sides_drawn(kg: KnowledgeGraph) -> None:

@@ -81,12 +81,8 @@ class DANS(NegativeSampler):
         r1: γ, the weight of a gradient penalty at entities, on the discriminator.
 
     Example:
-        >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, r, t = entities[[0, 2]], torch.randn(2, 8), entities[[1, 3]]
-        >>> queries = {"tail_query": h * r, "head_query": t * r}
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> given = {**queries, "entities": entities, "score_query": score_query}
-        >>> positives = Positives(triples, h, r, t, **given)
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> positives = Positives.from_embeddings(triples, torch.randn(4, 8))
         >>> negatives = DANS(dim=8, k=1)(positives)
         >>> negatives.embeddings.shape, negatives.ids
         (torch.Size([2, 2, 8]), None)
