@@ -12,7 +12,6 @@ from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
 from dans.models.model import eval_mode
 from dans.samplers.base import NegativeSampler
-from dans.samplers.corruption import not_known
 from dans.samplers.dans.networks import Discriminator
 from dans.samplers.nearest import nearest
 
@@ -113,8 +112,8 @@ def nearest_shares(
     true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
     shares = {"nearest_uncorrupted": ids == uncorrupted, "nearest_true": ids == true}
     if known is not None:
-        fresh = not_known(known, triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
-        shares["nearest_known"] = ~fresh.squeeze(1)
+        found = known.is_known_corrupted(triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
+        shares["nearest_known"] = found.squeeze(1)
     return {name: float(share.double().mean()) for name, share in shares.items()}
 
 

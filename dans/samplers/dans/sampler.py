@@ -11,7 +11,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, not_negative, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler, Phase
-from dans.samplers.corruption import Mask, not_known, positive, requires_known, sides
+from dans.samplers.corruption import Mask, positive, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -164,7 +164,7 @@ class DANS(NegativeSampler):
         ids = found.view_as(corrupt_head)
         valid = None
         if self.filter == "mask" and self.known is not None:
-            valid = not_known(self.known, positives.triples, ids, corrupt_head)
+            valid = ~self.known.is_known_corrupted(positives.triples, ids, corrupt_head)
         return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     @torch.no_grad()
