@@ -25,23 +25,14 @@ class CAKE(EntitySampler):
     r in training. The candidates for the position of the true entity e are
 
         {e' ≠ e : C(e') ∩ C(e) ≠ ∅}              where r has one answer (its head in 1-1 and 1-N,
-                                                 its tail in 1-1 and N-1 relations): hard negatives;
-        {e' : C(e') ∩ (C(r, s) ∖ C(e)) ≠ ∅}      where it may have several: plausible by type,
-                                                 and unlikely to be true.
+                                                 its tail in 1-1 and N-1 relations);
+        {e' : C(e') ∩ (C(r, s) ∖ C(e)) ≠ ∅}      where it may have several, or e has no concept.
 
     The negatives of one triple and one side differ from each other. Where candidates run out, and
-    in place of negatives that a filter drops, any other entity is drawn. A true entity without
-    concepts (only a file leaves one so) has the second set, as in the public program.
+    in place of negatives that a filter drops, any other entity is drawn.
 
-    Source: Niu et al. 2022, arXiv:2202.13785. The self-adversarial weights of the paper belong to
-    the loss, and its evaluation among entities of fitting concepts is not the standard protocol.
-    The public program takes the tails of N-1 and N-N relations for unique, never finds the true
-    entity's concepts for these, and may repeat a negative; none of this is imitated.
-
-    Cost: O(b·k·(k + log n)) a batch, and at most O(n·c) for a new candidate set. State: candidate
-    sets, made when first needed, 3n/16 bytes for each slot and set of concepts, until ``STORED``
-    bytes are full and all are made anew (all of WN18RR need 16 MB, of FB15k-237 347 MB); 2mc bytes
-    for the relations' concepts; none in checkpoints.
+    Source: Niu et al. 2022, arXiv:2202.13785, without its weights, which are a loss here.
+    Departures, cost and state: ``docs/pages/samplers.md``.
 
     Args:
         k: negatives per triple. The paper has 2; DANS compares all samplers at 20.

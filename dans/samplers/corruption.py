@@ -79,7 +79,7 @@ class EntitySampler(NegativeSampler):
         """Which negatives of (b, 3) triples the filter admits: (b, k) bool, from (b, k) each."""
         if self.filter == "none" or self.known is None:
             return torch.ones_like(ids, dtype=torch.bool)
-        return not_known(self.known, triples, ids, corrupt_head)
+        return ~self.known.is_known_corrupted(triples, ids, corrupt_head)
 
     def forward(self, positives: Positives) -> Negatives:
         """Negatives with ids, and ``valid`` where there is a filter."""
@@ -149,11 +149,6 @@ def any_other(true: Tensor, n: int) -> Tensor:
         raise InputError(f"entities: a negative must be another entity, and there is only {n}")
     drawn = torch.randint(n - 1, true.shape, device=true.device)
     return drawn.add_(drawn >= true)
-
-
-def not_known(known: KnownTriples, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-    """Which of (b, 3) triples, corrupted by (b, k) ids, are not in the filter set: (b, k) bool."""
-    return ~known.is_known_corrupted(positives, ids, corrupt_head)
 
 
 def requires_known(policy: Filter, known: KnownTriples | None) -> None:

@@ -13,8 +13,7 @@ class EntitySets(nn.Module):
     """Sets of entities as bit vectors, whose members are found by their position.
 
     Beside the bits stands how many members there are up to the end of each word of 64 entities, so
-    the member at a position is found by bisection, and drawn without rejection. State: 3n/16 bytes
-    for each set, however full, and up to a quarter of spare room; nothing in checkpoints.
+    the member at a position is found by bisection, and drawn without rejection.
     """
 
     #: (room, words) int64

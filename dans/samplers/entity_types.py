@@ -19,9 +19,6 @@ ELEMENTS = 2**24
 class Concepts(nn.Module):
     """A sparse n × c table: which entities have which concepts.
 
-    State: 16 bytes for each pair of an entity and its concept, and 32 for each entity; none in
-    checkpoints.
-
     Args:
         pairs: (p, 2) int64, an entity and a concept it has; repeated pairs count once.
         num_entities: n.
@@ -180,7 +177,7 @@ def cardinalities(triples: Tensor, num_relations: int) -> Tensor:
     return classes
 
 
-def stretches(rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows of some width, so that each holds at most ``ELEMENTS`` numbers."""
-    size = max(1, ELEMENTS // max(1, width))
+def stretches(rows: int, width: int, most: int | None = None) -> Iterator[slice]:
+    """Slices of rows of some width, each of at most ``most`` numbers (``ELEMENTS``), or one row."""
+    size = max(1, (ELEMENTS if most is None else most) // max(1, width))
     return (slice(start, start + size) for start in range(0, rows, size))

@@ -24,13 +24,11 @@ class Frequency(Uniform):
 
     ``exact`` draws from q. ``weighted`` draws uniformly and weighs each negative's term by
     |Y|·q(y), which has the same expectation without a filter, or with ``mask`` under a loss that
-    sums. With ``exclude_true``, which the public program lacks, Y and q leave out the entity
-    replaced.
+    sums. With ``exclude_true``, Y and q leave out the entity replaced.
 
     At the optimum, scores give p(y | x) ∝ p_d(y | x) / q(y), where uniform noise gives p_d.
 
-    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, "NS w/ Freq". Cost: O(b·k·log n) a batch
-    for ``exact``, O(b·k) otherwise. State: 32 bytes for each entity, none in checkpoints.
+    Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, "NS w/ Freq".
 
     Args:
         triples: (f, 3) the training triples; a repeated triple counts again.

@@ -13,6 +13,7 @@ from dans.errors import counted, number, one_of
 from dans.memory import room_for
 from dans.models.batch import Positives
 from dans.samplers.corruption import Mask
+from dans.samplers.entity_types import stretches
 from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
 
@@ -31,33 +32,18 @@ class IGAN(Reinforced):
 
         ρ = tanh(γ + f(e′) − f(e)),
 
-    positive where a hinge loss with margin γ is, and minimises −mean ρ log p(e′).
+    positive where a hinge loss with margin γ is, and minimises −mean ρ log p(e′). Embeddings start
+    from N(0, 1/width), layers as in torch, so that p is nearly uniform.
 
     Source: Wang, Li & Pan 2018, "Incorporating GAN for Negative Sampling in Knowledge
-    Representation Learning", AAAI. No program was published. Departures:
-
-    - The paper has k = 1; 20 is comparable with other samplers here.
-    - In the paper, generator and model alternate for several batches each; here ``repeats`` updates
-      of the generator precede each step of the model.
-    - The true entity, which would have reward tanh γ for a copy of the triple, is not drawn.
-    - L2 on G is the mean squares of the rows used in a batch and of both layers' weights; its
-      weight is our choice.
-    - ρ suits scores on the scale of γ, as the paper's distances are. Where a triple's logit is far
-      above its negatives', all rewards are −1: then ``baseline="batch"`` (standardised) and a
-      larger ``margin`` help.
-
-    Embeddings start from N(0, 1/width), layers as in torch, so that p is nearly uniform.
-
-    Cost: for b triples, 2b·n·width products to draw, and 4·b·n·width in the phase (once to draw,
-    once more for the gradient, and its two products). The b × n probabilities are made in parts of
-    ``ELEMENTS`` floats (16 MiB), or one row; three such tensors, 48 MiB, exist together. ``batch``
-    of the phase bounds the triples of one update, 1024 in the paper. State: about 8·width·(n + m)
-    bytes, thrice with Adam; 98 MB on WN18RR.
+    Representation Learning", AAAI; no program was published. Departures, cost and state:
+    ``docs/pages/samplers.md``.
 
     Args:
         width: of G's embeddings and of its hidden layer.
         margin: γ; 1 on FB15k and 2 on WN18 in the paper.
-        baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch.
+        baseline: ``none`` as in the paper; ``batch`` standardises the rewards of each batch, which
+            helps where all rewards are −1, as does a larger ``margin``.
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against all others.
         l2: the weight of L2 on G.
@@ -113,30 +99,26 @@ class IGAN(Reinforced):
 
     def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draws from p."""
-        true = ends(triples, corrupt_head)[1]
-
-        def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            rows, ids = self.known_answers(triples[part], corrupt_head[part])
-            every = torch.arange(len(true[part]), device=true.device)
-            return torch.cat((every, rows)), torch.cat((true[part], ids))
-
-        return self.softmax(triples, corrupt_head, excluded, None, k)
+        return self.softmax(triples, corrupt_head, None, k)
 
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, in a softmax over itself and all that may be drawn."""
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
+        return self.softmax(triples, corrupt_head, true, 1)
+
+    def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
+        """Entities drawn, the true one excluded, or given; and their log-probabilities."""
+        centre, true = ends(triples, side)
 
         def excluded(part: slice) -> tuple[Tensor, Tensor]:
-            return self.known_answers(triples[part], corrupt_head[part])
+            rows, ids = self.known_answers(triples[part], side[part])
+            if given is not None:
+                return rows, ids
+            every = torch.arange(len(true[part]), device=true.device)
+            return torch.cat((every, rows)), torch.cat((true[part], ids))
 
-        return self.softmax(triples, corrupt_head, excluded, true, 1)
-
-    def softmax(
-        self, triples: Tensor, side: Tensor, excluded: Excluded, given: Tensor | None, k: int
-    ) -> Choice:
-        """Entities drawn, or given, and their log-probabilities."""
         inverse = (~side).long() * self.num_relations
-        entity = F.embedding(ends(triples, side)[0], self.entities)
+        entity = F.embedding(centre, self.entities)
         r = F.embedding(triples[:, 1] + inverse, self.relations)
         hidden = F.relu(self.hidden(torch.cat((entity, r), dim=-1)))
         weight, bias = self.output.weight, self.output.bias
@@ -193,7 +175,7 @@ class Softmax(torch.autograd.Function):
         # Allocated before the parts: small tensors among their large ones would scatter the heap.
         ids = torch.empty(q, k, dtype=torch.int64, device=hidden.device)
         log_p, total = hidden.new_empty(q, k), hidden.new_empty(q, 1)
-        for part in parts(q, len(weight)):
+        for part in stretches(q, len(weight), ELEMENTS):
             logits = masked_logits(hidden[part], weight, bias, excluded(part))
             total[part] = logits.logsumexp(1, keepdim=True)
             logits.sub_(total[part])
@@ -215,7 +197,7 @@ class Softmax(torch.autograd.Function):
         hidden, weight, bias, ids, total = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden)
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        for part in parts(len(hidden), len(weight)):
+        for part in stretches(len(hidden), len(weight), ELEMENTS):
             logits = masked_logits(hidden[part], weight, bias, ctx.excluded(part))
             slope = logits.sub_(total[part]).exp_().mul_(-gradient[part].sum(1, keepdim=True))
             slope.scatter_add_(1, ids[part], gradient[part])
@@ -223,12 +205,6 @@ class Softmax(torch.autograd.Function):
             of_weight.addmm_(slope.T, hidden[part])
             of_bias += slope.sum(0)
         return of_hidden, of_weight, of_bias, None, None, None
-
-
-def parts(q: int, n: int) -> list[slice]:
-    """Slices of q rows, of at most ``ELEMENTS`` numbers if each has n, or of one row."""
-    size = max(1, ELEMENTS // n)
-    return [slice(start, min(start + size, q)) for start in range(0, q, size)]
 
 
 def masked_logits(

@@ -32,31 +32,9 @@ class KBGAN(Reinforced):
     In phase ``kbgan``, G draws a candidate for one side of each triple, with reward ρ = f(e′), the
     model's score before its step, and minimises −mean (ρ − b) log p(e′).
 
-    Source: Cai & Wang 2018, arXiv:1711.04071, §3 and Algorithm 1. Departures:
-
-    - The published program trains model and generator on one draw; here the phase draws anew from
-      the same p, so that either may be updated alone or several times.
-    - The paper has k = 1; 20 is comparable with other samplers here.
-    - In the paper b is the mean reward of the epoch before (``epoch``), for rewards bounded by a
-      unit ball. Logits are unbounded and drift within an epoch; the default, ``batch``,
-      standardises the rewards of each batch (its own reward is in the mean and deviation: the
-      gradient's direction is right to O(1/b)).
-    - In the program, the true entity may be among the candidates; here it is not.
-    - The paper trains generator and model for 1,000 epochs beforehand. ``pretrain`` counts updates
-      of the generator; the model may be initialised from another run. From scratch KBGAN fell to
-      .204 MRR on WN18RR (Zhang et al. 2019, arXiv:1812.06410).
-    - The program adds .01 θ (FB15k-237; .001 θ on WN18RR) to the gradient of losses summed over a
-      batch, for all parameters. Here λ weighs the mean squares of the rows used in a batch, beside
-      a mean loss; λ = 1 is about as strong. The default is .1: with λ = 1 the embeddings of a new G
-      shrink before they learn (softmax loss after 600 updates on UMLS, from 2.93: 1.57 with λ = 0,
-      1.59 with λ = .1, 2.20 with λ = 1).
-
-    Embeddings start from N(0, σ_w²), σ_w = (.2² / width)^(1/6), as in the program: DistMult scores
-    then have standard deviation .2, and p is nearly uniform.
-
-    Cost: 2b·N_c scores of ``width`` products for b triples, in parts of bounded memory; the phase,
-    b·N_c of them, and b·N_c·width floats held for its gradient (65 MB at b = 16,384; the phase's
-    ``batch`` bounds it). State: 4·width·(n + m) bytes, thrice with Adam; 24.6 MB on WN18RR.
+    Source: Cai & Wang 2018, arXiv:1711.04071, §3 and Algorithm 1; initialisation by the published
+    program, so that DistMult scores start with standard deviation .2, and p nearly uniform.
+    Departures, cost and state: ``docs/pages/samplers.md``.
 
     Args:
         generator: how G scores.

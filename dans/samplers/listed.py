@@ -44,9 +44,7 @@ class Listed(EntitySampler):
     probability; where fewer are listed, all are taken, and the rest may repeat. Equal lines count
     once.
 
-    Source: for comparisons at equal negatives; no paper. Cost: O(b·k²) and two binary searches for
-    each triple a batch. State: 8 bytes for each negative and 16 for each triple and side; in
-    checkpoints a digest of 32 bytes alone, by which other content is refused on resuming.
+    Checkpoints hold a digest alone, by which other content is refused on resuming.
 
     Args:
         file: a ``.tsv`` file, plain or ``.gz``; or a folder, all whose files of that kind are read.
@@ -54,7 +52,6 @@ class Listed(EntitySampler):
             ``refuse`` demands that every training triple has negatives.
         filter: ``mask`` marks known triples as invalid. ``resample`` is refused: nothing else may
             be drawn.
-
     """
 
     filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")

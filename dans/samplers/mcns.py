@@ -45,23 +45,10 @@ class MCNS(EntitySampler):
     where K(y) are neighbours of y; if y has none, q(y' | y) = 1 / n. The true entity has π = 0, and
     so do known triples with ``filter = "mask"``: they score highest, and would be drawn most often.
 
+    Each query of the training triples has k chains, which resume whenever it is sampled again.
+
     Source: Yang et al. 2020 (MCNS, arXiv:2005.09863), Alg. 1, for pairs of nodes and π = p_d^α;
-    here p_d ∝ exp f. The published program uses α = ¼.
-
-    Departures: the paper passes one chain along a traversal of the graph; here each query of the
-    training triples has k chains, which resume whenever it is sampled again. From random starts 10
-    steps are far from π (total variation .3 to .8 over 50 entities with exponential scores of
-    α·std f = 1.5). With DistMult in training on UMLS, at std f = 2, the states missed π by .04 with
-    ``chains = "query"``, .12 with ``relation`` (nearest to the paper) and .16 with ``random``. The
-    published program divides by the density of the mixture component that made the proposal, a
-    bias of .03 to .06 on those 50 entities however long it runs; it is not offered here.
-
-    Cost: b·k·(steps + 1) scores a batch; .65 s for b = 8192, k = 20, d = 100 on WN18RR, with one
-    thread. ``nearest`` computes n² distances every ``refresh`` steps, in parts; 10 to 15 s there.
-
-    State, in checkpoints: 4·k bytes a query with ``chains = "query"`` (8 MiB on WN18RR, 11 MiB on
-    FB15k-237, k = 20), or for each relation and side with ``relation``; 4·pool bytes an entity for
-    K (16 MiB and 6 MiB). Derived: 8 bytes a query.
+    here p_d ∝ exp f. Departures, cost and state: ``docs/pages/samplers.md``.
 
     Args:
         triples: (f, 3) the training triples. Chains of other queries start at random each time.

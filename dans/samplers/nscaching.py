@@ -38,26 +38,19 @@ class NSCaching(EntitySampler):
         y₁, …, y_N₁ without replacement ∝ exp(f(x, y) / temperature)     ("importance"),
         or the N₁ of the highest f(x, y)                                 ("top").
 
-    Sampling without replacement takes the N₁ largest of f / temperature + Gumbel noise.
+    Sampling without replacement takes the N₁ largest of f / temperature + Gumbel noise. No entity
+    is twice in a cache, and the true entity is never drawn, even where the cache holds it.
 
-    Source: Zhang et al. 2019 (NSCaching, arXiv:1812.06410), Alg. 2 and 3. The published program has
-    temperature 2 and N₁ = N₂ = 30.
-
-    Departures: k negatives, drawn with replacement, each with its own side, stand for the paper's
-    one. ``filter`` keeps known triples out of the caches when they are updated: they score highest
-    and would fill them. No entity is twice in a cache, and the true entity is never drawn, even
-    where the cache holds it. Triples of a batch that share a query update its cache once.
-
-    Cost: at most 2·b·(N₁ + N₂) scores a batch; .45 s for b = 8192, d = 100 and N₁ = N₂ = 50 on
-    WN18RR, with one thread. State, in checkpoints: 4·N₁ bytes a query, 20 MiB on WN18RR (103,509
-    queries) and 29 MiB on FB15k-237 (149,689). Derived: 8 bytes a query.
+    Source: Zhang et al. 2019 (NSCaching, arXiv:1812.06410), Alg. 2 and 3. Departures, cost and
+    state: ``docs/pages/samplers.md``.
 
     Args:
         triples: (f, 3) the training triples. Other queries have no cache, and uniform negatives.
         temperature: of ``importance``, 1 if not given; ``top`` has none.
         lazy: epochs without updates between two epochs with updates; the first has them. An epoch
             is as many triples as the training split has.
-        filter: also for the draws, where a cache holds known triples from the start, or is empty.
+        filter: keeps known triples, which score highest, out of updated caches; also for the draws,
+            where a cache holds known triples from the start, or is empty.
     """
 
     adaptive: ClassVar[bool] = True

@@ -43,16 +43,11 @@ class SANS(EntitySampler):
     Where nothing is left to draw (no neighbour but the entity replaced, or known triples only after
     ``rounds``), any other entity is drawn uniformly. As in the source, N(e) may contain e.
 
-    Source: Ahrabian et al. 2020, arXiv:2009.11355, which draws known triples again. The public
-    program does not return to e between walks, which makes them one long walk that leaves the
-    neighbourhood, and changes to uniform draws for good once 2k draws were all known; here that is
-    decided for each negative. The entity replaced is never drawn, and ``limit`` is ours.
+    Source: Ahrabian et al. 2020, arXiv:2009.11355, which draws known triples again. Departures,
+    cost and state: ``docs/pages/samplers.md``.
 
-    Cost: n·walks_per_entity·length steps of walks once, or n rows of the matrix product; O(b·(k +
-    log p)) a batch, for p pairs of an entity and a neighbour. State: 8·p bytes, at most 8·n·limit,
-    also in checkpoints, because walks depend on the number of threads. On WN18RR with the defaults
-    p is 2.2 million (``hops``: 2.8). The constructor takes one number from
-    torch's generator, whatever it draws.
+    The constructor takes one number from torch's generator, whatever it draws. Checkpoints hold the
+    pairs, because walks depend on the number of threads.
 
     Args:
         triples: (f, 3) the training triples, for ``hops``.

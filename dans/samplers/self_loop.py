@@ -12,14 +12,12 @@ from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, uncorrup
 class SelfLoop(EntitySampler):
     """The uncorrupted entity in both positions: (h, r, h) for tails, (t, r, t) for heads.
 
-    The degenerate-triple control. A generator whose output starts from the embedding of the
-    uncorrupted entity can gain by imitating it; what this sampler gains as well is no merit of the
-    generator. Cost: O(b·k). State: none.
+    A generator whose output starts from the embedding of the uncorrupted entity can gain by
+    imitating it; what this sampler gains as well is no merit of the generator.
 
     Args:
         k: negatives per triple. Those of one side are all the same; k sets their weight.
-        filter: ``mask`` matters for reflexive relations. There is nothing else to draw, so
-            ``resample`` is refused.
+        filter: ``mask`` matters for reflexive relations.
     """
 
     filters: ClassVar[tuple[Filter, ...]] = ("none", "mask")

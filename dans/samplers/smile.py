@@ -35,26 +35,18 @@ class SMiLE(Uniform):
     taken at equal distances from a random start in the list ordered by type and schema set, so that
     all have the same probability. An anchor without negatives adds nothing.
 
-    Source: Peng et al. 2022, arXiv:2210.04870, with the settings of its training program.
-    Departure: SMiLE pre-trains a transformer over context graphs and contrasts these; here it is
-    the encoder's embeddings that are contrasted, during training, with clusters for types. Report
-    results as SMiLE-style.
-
     The contrast is a term of the model's loss, through projections held constant; the projections
     minimise the same contrast of detached embeddings in a phase of their own, ``projections``.
 
-    Cost: O(n·d² + a·negatives·d) for the term and again for the phase, with a ≤ 2b anchors; held at
-    once are n·d numbers for each projection, and ``ELEMENTS`` in the negatives' embeddings, which
-    are gathered in parts where they are more, and again for the gradient. State: 8 d² bytes of
-    weights for each projection; derived: 24 bytes an entity, 8 a typed triple.
+    Source: Peng et al. 2022, arXiv:2210.04870, with the settings of its training program; results
+    are SMiLE-style. Departures, cost and state: ``docs/pages/samplers.md``.
 
     Args:
         balance: λ. The published program trains with .8; its class has .5.
         negatives: of each kind, for each anchor, at most.
         clusters: types, at most; entities without triples have one more.
         frequent: the share of distinct training triples that a typed triple needs to be in the
-            schema. The paper says "frequent" without a number; with .01 nine anchors in ten have
-            negatives of both kinds on UMLS, WN18RR and FB15k-237, and with 0 one in ten on UMLS.
+            schema; the paper gives no number.
     """
 
     adaptive: ClassVar[bool] = True

@@ -16,7 +16,7 @@ class Uniform(EntitySampler):
 
     u ~ U{0, …, n − 2};  e′ = n − 1 if u = e, else u
 
-    Source: Bordes et al. 2013 (TransE). Cost: O(b·k). State: none.
+    Source: Bordes et al. 2013 (TransE).
 
     Args:
         exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
@@ -59,7 +59,7 @@ class Bernoulli(Uniform):
     training triples. One-to-many relations mostly lose their heads, many-to-one their tails.
 
     Source: Wang et al. 2014 (TransH), §"Reducing false negative labels". A relation without
-    triples has probability ½. Cost: O(f log f) once, O(b·k) a batch. State: none in checkpoints.
+    triples has probability ½.
 
     Example:
         >>> one_to_many = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 0, 3]])
@@ -97,8 +97,7 @@ class Popularity(Uniform):
 
     q(e) ∝ (c(e) + smoothing)^exponent,  c(e) being the mentions of e as head or tail
 
-    Source: Mikolov et al. 2013, arXiv:1310.4546, for the exponent ¾. Cost: O(b·k·log n) a batch.
-    State: 8 bytes for each entity, none in checkpoints.
+    Source: Mikolov et al. 2013, arXiv:1310.4546, for the exponent ¾.
 
     Args:
         exponent: 0 is uniform, 1 the unigram distribution.

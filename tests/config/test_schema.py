@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from dans.config.old_names import renamed_state
 from dans.config.reading import parse_toml
 from dans.config.recipes import override, read_recipe
 from dans.config.schema import RunConfig
+from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from tests.suites.samplers import make
 
 PLAIN = {
     "data": "umls",
@@ -250,3 +253,14 @@ lr = 0.25
 def test_a_name_of_0_1_beside_todays_is_refused() -> None:
     with pytest.raises(InputError, match=r"^start: unknown option; known: "):
         RunConfig.parse({"start": "a", "init_from": "b", "data": "umls"})
+
+
+@pytest.mark.parametrize("name", ["mcns", "nscaching"])
+def test_a_checkpoint_with_the_old_name_of_the_counter_loads(name: str, kg: KnowledgeGraph) -> None:
+    sampler = make(name, kg)
+    old = {key.replace("seen", "heard"): value for key, value in sampler.state_dict().items()}
+    assert "heard" in old
+    old["heard"] += 7
+    loaded = renamed_state({"objective": {f"sampler.{key}": old[key] for key in old}})["objective"]
+    sampler.load_state_dict({key.removeprefix("sampler."): loaded[key] for key in loaded})
+    assert sampler.seen == 7

@@ -10,7 +10,6 @@ from dans.models.batch import Positives
 from dans.samplers.corruption import (
     EntitySampler,
     any_other,
-    not_known,
     relation_sides,
     replaced,
     sides,
@@ -76,13 +75,6 @@ def test_heads_are_replaced_as_often_as_their_relation_says() -> None:
     triples = torch.tensor([[0, 1, 2], [3, 0, 4]])
     drawn = relation_sides(torch.tensor([0.25, 0.8]), triples, 40_000)
     assert (drawn.double().mean(1) - torch.tensor([0.8, 0.25])).abs().max() < 0.01
-
-
-def test_a_corrupted_triple_is_looked_up_on_the_side_it_was_corrupted() -> None:
-    known = KnownTriples(torch.tensor([[0, 0, 1], [2, 0, 1], [0, 0, 3]]), 4, 1)
-    triples, ids = torch.tensor([[0, 0, 1]]), torch.tensor([[2, 3, 3, 2]])
-    side = torch.tensor([[True, True, False, False]])
-    assert not_known(known, triples, ids, side).tolist() == [[False, True, False, True]]
 
 
 def test_only_what_is_known_is_drawn_again() -> None:

@@ -10,20 +10,8 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import NSCaching
+from tests.samplers.test_mcns import frozen
 from tests.samplers.test_uniform import p_value
-
-
-def dot(query: Tensor, entity: Tensor) -> Tensor:
-    """A dot product."""
-    return (query * entity).sum(-1)
-
-
-def frozen(scores: Tensor, triples: Tensor | None = None) -> Positives:
-    """Triples, at first (0, 0, 1), whose negatives all have given scores, whatever they replace."""
-    triples = torch.tensor([[0, 0, 1]]) if triples is None else triples
-    entities = scores.unsqueeze(1)
-    h, t, one = entities[triples[:, 0]], entities[triples[:, 2]], torch.ones(len(triples), 1)
-    return Positives(triples, h, one, t, one, one, entities, dot, dot=True)
 
 
 def sampler_for(positives: Positives, k: int = 5, **given: Any) -> NSCaching:

@@ -181,15 +181,6 @@ def test_terms_move_the_model_and_no_projection(kg: KnowledgeGraph) -> None:
     assert all(parameter.grad is None for parameter in sampler.parameters())
 
 
-def test_the_phase_moves_the_projections_and_no_model(kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg), triples_as_embeddings(kg)
-    (phase,) = sampler.phases()
-    assert phase.name == "projections"
-    phase.loss(positives.detach()).backward()
-    assert table.grad is None
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in sampler.parameters())
-
-
 def total(numbers: dict[str, float]) -> float:
     return 0.8 * numbers["contrast_inter"] + 0.2 * numbers["contrast_intra"]
 
@@ -297,16 +288,6 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
     scores = torch.tensor([1e4, 1e4, -1e4])
     found = log_sums(scores, torch.tensor([0, 0, 1]), 2)
     torch.testing.assert_close(found, torch.tensor([1e4 + math.log(2), -1e4]))
-
-
-def test_the_state_holds_the_projections(kg: KnowledgeGraph) -> None:
-    positives, _, _ = triples_as_embeddings(kg)
-    one, other = smile(kg), smile(kg, seed=1)
-    update(one.phases()[0], positives, times=3)
-    assert one.diagnose(positives) != other.diagnose(positives)
-    other.load_state_dict(one.state_dict())
-    assert one.diagnose(positives) == other.diagnose(positives)
-    assert all(name.startswith("projections") for name in one.state_dict())
 
 
 @pytest.mark.parametrize(

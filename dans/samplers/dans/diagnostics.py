@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
+from dans.models.model import eval_mode
 from dans.samplers.base import NegativeSampler
-from dans.samplers.corruption import not_known
 from dans.samplers.dans.networks import Discriminator
 from dans.samplers.nearest import nearest
 
@@ -37,7 +37,7 @@ def mean_distance(entities: Tensor) -> Tensor:
     return distances.mean()
 
 
-def diversity(draws: Tensor) -> Tensor:
+def distance_within_query(draws: Tensor) -> Tensor:
     """Mean distance between two draws of the same query: () from (queries, k, d)."""
     k = draws.shape[1]
     distances = torch.cdist(draws, draws, compute_mode="donot_use_mm_for_euclid_dist")
@@ -79,39 +79,23 @@ def diagnose(
         - ``nearest_true_…``: share whose nearest entity is the one replaced.
         - ``nearest_known_…``: share whose nearest entity makes a known triple, if given.
     """
-    training, device = sampler.training, positives.h.device
-    with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-        sampler.eval()
-        try:
-            return _numbers(pathways, discriminator, positives, max(2, sampler.k // 2), known)
-        finally:
-            sampler.train(training)
-
-
-def _numbers(
-    pathways: Mapping[str, Draw],
-    discriminator: Discriminator,
-    positives: Positives,
-    draws: int,
-    known: KnownTriples | None,
-) -> dict[str, float]:
-    """Those of ``diagnose``, from so many draws for each side of each triple."""
-    side = torch.arange(2 * draws, device=positives.h.device) >= draws
-    side = side.expand(len(positives), -1)
-    scale = mean_distance(positives.entities)
-    numbers: dict[str, float] = {}
-    generated = {name: pathway(positives, side)[0] for name, pathway in pathways.items()}
-    for name, embeddings in generated.items():
-        negatives = Negatives(embeddings, side)
-        norms = embeddings.norm(dim=-1).mean() / positives.entities.norm(dim=-1).mean()
-        above = negatives.scores(positives) > positives.scores(side)
-        queries = torch.cat((embeddings[:, :draws], embeddings[:, draws:]))
-        numbers[f"norm_ratio_{name}"] = float(norms)
-        numbers[f"diversity_{name}"] = float(diversity(queries) / scale)
-        numbers[f"above_positive_{name}"] = float(above.double().mean())
-        shares = nearest_shares(positives, negatives, known)
-        numbers |= {f"{share}_{name}": value for share, value in shares.items()}
-    return numbers | discriminator_numbers(discriminator, positives, generated)
+    device, draws = positives.h.device, max(2, sampler.k // 2)
+    side = (torch.arange(2 * draws, device=device) >= draws).expand(len(positives), -1)
+    with torch.random.fork_rng([] if device.type == "cpu" else [device]), eval_mode(sampler):
+        scale = mean_distance(positives.entities)
+        generated = {name: pathway(positives, side)[0] for name, pathway in pathways.items()}
+        numbers: dict[str, float] = {}
+        for name, embeddings in generated.items():
+            negatives = Negatives(embeddings, side)
+            norms = embeddings.norm(dim=-1).mean() / positives.entities.norm(dim=-1).mean()
+            above = negatives.scores(positives) > positives.scores(side)
+            queries = torch.cat((embeddings[:, :draws], embeddings[:, draws:]))
+            numbers[f"norm_ratio_{name}"] = float(norms)
+            numbers[f"diversity_{name}"] = float(distance_within_query(queries) / scale)
+            numbers[f"above_positive_{name}"] = float(above.double().mean())
+            shares = nearest_shares(positives, negatives, known)
+            numbers |= {f"{share}_{name}": value for share, value in shares.items()}
+        return numbers | discriminator_numbers(discriminator, positives, generated)
 
 
 def nearest_shares(
@@ -128,8 +112,8 @@ def nearest_shares(
     true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
     shares = {"nearest_uncorrupted": ids == uncorrupted, "nearest_true": ids == true}
     if known is not None:
-        fresh = not_known(known, triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
-        shares["nearest_known"] = ~fresh.squeeze(1)
+        found = known.is_known_corrupted(triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
+        shares["nearest_known"] = found.squeeze(1)
     return {name: float(share.double().mean()) for name, share in shares.items()}
 
 

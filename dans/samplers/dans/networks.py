@@ -29,7 +29,7 @@ class FiLM(nn.Module):
     """Feature-wise linear modulation: a factor α and a shift β of each hidden layer.
 
     α = 1 + F_α(c), β = F_β(c), two small nets per layer, d → ``width`` → d without biases. Their
-    last layers start at zero, so that training starts from the generator without FiLM (A3).
+    last layers start at zero, so that training starts from the generator without FiLM.
 
     Source: DANS Eq. 7–8; Perez et al. 2018, arXiv:1709.07871.
     """
@@ -54,7 +54,7 @@ class FiLM(nn.Module):
 
 
 def film_penalty(modulation: Modulation) -> Tensor:
-    """Σ_m ‖α^m − 1‖² + ‖β^m‖², a mean over conditions (DANS Eq. 13, A3)."""
+    """Σ_m ‖α^m − 1‖² + ‖β^m‖², a mean over conditions (DANS Eq. 13)."""
     terms = [(a - 1).square().sum(-1).mean() + b.square().sum(-1).mean() for a, b in modulation]
     return torch.stack(terms).sum()
 
@@ -64,7 +64,7 @@ class Generator(nn.Module):
 
     A hidden layer is linear, layer normalisation, leaky ReLU, then α ⊗ x + β.
 
-    Source: DANS Eq. 4–6; A7 and C6 of its reference for output and normalisation.
+    Source: DANS Eq. 4–6, which leave output and normalisation open.
 
     Args:
         dim: d.

@@ -36,7 +36,7 @@ class Pathway(nn.Module, ABC):
 
     Source: DANS Eq. 4–8.
 
-    ``noise`` is s, or κ of s = κ·std(e) (A6). Without ``film`` it is the ablation.
+    ``noise`` is s, or κ of s = κ·std(e). Without ``film`` it is the ablation.
     """
 
     def __init__(
@@ -80,10 +80,7 @@ class EntityPathway(Pathway):
 
 
 class RelationPathway(Pathway):
-    """Starts from the query: the decoder's embedding of (h, r, ?) or of (?, r, t) (Eq. 5).
-
-    The paper leaves the inverse relation of a head undefined (A4); the decoder's query needs none.
-    """
+    """Starts from the query: the decoder's embedding of (h, r, ?) or of (?, r, t) (Eq. 5)."""
 
     def centres(self, positives: Positives) -> Tensor:
         """The decoder's tail and head queries: (b, 2, d)."""

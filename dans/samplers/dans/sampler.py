@@ -11,8 +11,8 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
 from dans.models.batch import Negatives, Positives
 from dans.samplers.base import NegativeSampler, Phase
-from dans.samplers.corruption import Mask, not_known, requires_known, sides
-from dans.samplers.dans.diagnostics import diagnose, warnings
+from dans.samplers.corruption import Mask, requires_known, sides
+from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import (
     Discriminator,
     FiLM,
@@ -24,14 +24,12 @@ from dans.samplers.dans.networks import (
 from dans.samplers.dans.pathways import EntityPathway, NoiseScale, Pathway, RelationPathway
 from dans.samplers.nearest import nearest
 
-__all__ = ["DANS", "PRESETS", "warnings"]
-
 Film = Literal["residual", "none"]
 Pathways = Literal["both", "entity", "relation"]
 Decode = Literal["vector", "nearest", "nearest_other"]
 
 #: Named settings, as departures from the constructor's defaults. ``paper``: the text, with the
-#: repairs of its reference, which is what the defaults are. ``dans``: our best.
+#: fewest repairs that make it run. ``dans``: our best.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "dans": {
@@ -55,10 +53,9 @@ class DANS(NegativeSampler):
         L_G = E softplus(−D(generated)) + λ Σ_m (‖α^m − 1‖² + ‖β^m‖²)                  (Eq. 13)
         L_D = ½ (E softplus(−D(real)) + E softplus(D(generated))) + L_aux + γ R1       (Eq. 14)
 
-    Generators and discriminator take turns, a phase each, before a step of the model. The paper
-    leaves much open; A and C number the points of the method's reference, and ``PRESETS`` has two
-    sets of options. The defaults are the paper's. The published program, which departs from the
-    paper, is ``baselines.published_dans``.
+    Generators and discriminator take turns, a phase each, before a step of the model. The defaults
+    are the paper's; what it leaves open, and the published program's departures from it:
+    ``docs/pages/dans.md``.
 
     Source: Liu et al. 2024, arXiv:2410.07592, §4.
 
@@ -67,29 +64,25 @@ class DANS(NegativeSampler):
         k: generated negatives of each pathway, so 2k negatives per triple. Each has a fair coin for
             its side; where it replaces the head it is made from the tail.
         noise: s, the standard deviation of a draw, or κ of s = κ·std(e) if ``noise_scale`` is
-            ``relative`` (A6).
-        film: ``residual``, α = 1 + a net (A3); ``none``, the ablation G_ER.
+            ``relative``.
+        film: ``residual``, α = 1 + a net; ``none``, the ablation G_ER.
         film_weight: λ; no effect without FiLM.
-        output: of a generator (A7): ``scaled_tanh`` follows the range of the entities;
+        output: of a generator: ``scaled_tanh`` follows the range of the entities;
             ``residual`` is the draw plus a last layer that starts near zero, and generators and
             discriminator start with orthogonal weights.
-        generator_repeats: updates of each generator per step (A11).
+        generator_repeats: updates of each generator per step.
         pathways: ``both``; ``entity`` or ``relation`` alone, with 2k generated negatives, and no
             pathways for the discriminator to tell apart.
         decode: ``vector`` offers the generated negatives; ``nearest`` the entity nearest to each,
-            so that ids are known (A12); ``nearest_other`` likewise, but never the uncorrupted
+            so that ids are known; ``nearest_other`` likewise, but never the uncorrupted
             entity nor the one replaced.
         filter: ``mask`` marks known triples invalid; needs ids.
         known: the triples to filter by; ``diagnose`` counts them too.
         r1: γ, the weight of a gradient penalty at entities, on the discriminator.
 
     Example:
-        >>> entities, triples = torch.randn(4, 8), torch.tensor([[0, 0, 1], [2, 0, 3]])
-        >>> h, r, t = entities[[0, 2]], torch.randn(2, 8), entities[[1, 3]]
-        >>> queries = {"tail_query": h * r, "head_query": t * r}
-        >>> score_query = lambda query, entity: (query * entity).sum(-1)
-        >>> given = {**queries, "entities": entities, "score_query": score_query}
-        >>> positives = Positives(triples, h, r, t, **given)
+        >>> triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+        >>> positives = Positives.from_embeddings(triples, torch.randn(4, 8))
         >>> negatives = DANS(dim=8, k=1)(positives)
         >>> negatives.embeddings.shape, negatives.ids
         (torch.Size([2, 2, 8]), None)
@@ -171,7 +164,7 @@ class DANS(NegativeSampler):
         ids = found.view_as(corrupt_head)
         valid = None
         if self.filter == "mask" and self.known is not None:
-            valid = not_known(self.known, positives.triples, ids, corrupt_head)
+            valid = ~self.known.is_known_corrupted(positives.triples, ids, corrupt_head)
         return Negatives.of(positives.entities, ids, corrupt_head, valid)
 
     @torch.no_grad()
@@ -186,7 +179,7 @@ class DANS(NegativeSampler):
     def generator_loss(self, name: str, positives: Positives) -> Tensor:
         """Loss of a generator and its FiLM (Eq. 13), on one negative per triple, side by coin.
 
-        Non-saturating: log(1 − D), which the paper has, loses its gradient where D wins (A2).
+        Non-saturating: log(1 − D), which the paper has, loses its gradient where D wins.
         """
         pathway = self.pathways[name]
         pathway.generator.observe(torch.cat((positives.h, positives.t)))

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
-from dans.samplers.dans.diagnostics import diversity, mean_distance
-from dans.samplers.dans.sampler import PRESETS, warnings
+from dans.samplers.dans.diagnostics import distance_within_query, mean_distance, warnings
+from dans.samplers.dans.sampler import PRESETS
 from tests.suites.samplers import DIM, offering, seeded, triples_as_embeddings
 
 
-def test_diversity_is_the_mean_over_pairs_of_one_query() -> None:
+def test_distance_within_a_query_is_the_mean_over_its_pairs() -> None:
     draws = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[9.0, 9.0], [9.0, 9.0]]])
-    assert diversity(draws) == 2.5
+    assert distance_within_query(draws) == 2.5
 
 
 def test_distance_between_entities_leaves_out_an_entity_and_itself() -> None:
@@ -111,7 +111,7 @@ def test_opposite_pathways_have_opposite_means(
     assert sampler.diagnose(positives)["pathway_cosine"] == pytest.approx(-1)
 
 
-def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(  # A6
+def test_the_published_noise_is_a_collapse_and_relative_noise_is_not(
     kg: KnowledgeGraph,
 ) -> None:
     positives, _, _ = triples_as_embeddings(kg)

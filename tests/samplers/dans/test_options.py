@@ -1,7 +1,4 @@
-"""Every named choice of DANS.
-
-Letters and numbers in brackets are the points of the method's reference.
-"""
+"""Every named choice of DANS."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""The two pathways: where they start, how far they draw, what they are given.
-
-Letters and numbers in brackets are the points of the method's reference.
-"""
+"""The two pathways: where they start, how far they draw, what they are given."""
 
 import pytest
 import torch
