@@ -1,0 +1,103 @@
+"""Recorded results: each names a commit that holds its recipe, and some are met to the digit."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baselines.assembly import train
+from dans.config import old_names
+from dans.config.recipes import Recipe, find_recipe, run_name
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.runs.evaluate_run import evaluate
+from dans.runs.train import configure
+from tests.suites.builds import tolerance
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "scripts" / "results"
+
+#: 0.1's names of settings.
+BEFORE = {new: old for old, new in old_names.SETTINGS.items()}
+
+
+def files_at(commit: str) -> set[str] | None:
+    """The files of a commit; None where there is no history of it."""
+    if shutil.which("git") is None:
+        return None
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", commit], cwd=ROOT, capture_output=True, text=True
+    )
+    return set(listed.stdout.split()) if listed.returncode == 0 else None
+
+
+def holds(files: set[str], recipe: Recipe, kind: str) -> bool:
+    """Is a recipe among the files, as base and setting or as the one file of 0.1?"""
+    parts = [recipe.base, *([recipe.setting] if recipe.setting else [])]
+    if {str(part.relative_to(ROOT)) for part in parts} <= files:
+        return True
+    old = {Path(name).stem for name in files if f"/{kind}/" in name and name.endswith(".toml")}
+    setting = recipe.setting.stem if recipe.setting else ""
+    names = {recipe.stem, run_name(recipe.base.stem, BEFORE.get(setting, setting))}
+    return bool(names & old)
+
+
+@pytest.fixture
+def umls() -> None:
+    """Skips where the data set is not here."""
+    try:
+        KnowledgeGraph.load("umls")
+    except InputError as error:
+        pytest.skip(f"UMLS is not here: {error}")
+
+
+def test_each_commit_named_holds_the_recipe_it_is_named_for() -> None:
+    missing, unknown = [], set()
+    for path in sorted(RESULTS.glob("*.toml")):
+        kind = path.stem.split("-")[0]
+        table = tomllib.loads(path.read_text())
+        files = files_at(table["commit"])
+        if files is None:
+            unknown.add(table["commit"])
+            continue
+        for base, settings in table["expected"].items():
+            named = settings if isinstance(settings, dict) else {"": settings}
+            for setting in named:
+                own = setting if setting not in ("base", "dans") else ""
+                recipe = find_recipe(f"{base}-{own}" if own else base, kind)
+                if not holds(files, recipe, kind):
+                    missing.append(f"{path.name}: {table['commit']} has no {recipe.stem}")
+    assert not missing
+    if unknown:
+        pytest.skip(f"no history of {', '.join(sorted(unknown))}: a shallow clone, or no clone")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("umls")
+def test_recorded_seeds_are_met_to_the_digit(tmp_path: Path) -> None:
+    recorded = {
+        kind: json.loads((RESULTS / f"{kind}.json").read_text()) for kind in ("pretrain", "dans")
+    }
+    start = tmp_path / "pretrain"
+    for kind, name in (
+        ("pretrain", "umls-distmult"),
+        ("dans", "umls-distmult-uniform-filtered"),
+        ("dans", "umls-distmult-self-loop-filtered"),
+    ):
+        changes = ["train.seed=0"] + ([f"init_from={start}"] if kind == "dans" else [])
+        where = start if kind == "pretrain" else tmp_path / name
+        train(configure(find_recipe(name, kind), changes), where)
+        numbers = recorded[kind][name]
+        at = numbers["seeds"].index(0)
+        for which in ("best", "last"):
+            found = round(evaluate(where, which=which).both["mrr"], 4)
+            expected = numbers[which]["mrr"]["values"][at]
+            assert found == pytest.approx(expected, abs=tolerance(1e-9)), f"{name}, {which}"
