@@ -1,10 +1,12 @@
 """Positives and negatives: one position is corrupted, and scores use the right query."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dans.models.batch import Negatives, Positives, corrupted
-from dans.models.decoders import DECODERS, DistMult
+from dans.models.decoders import DECODERS, ComplEx, DistMult
 from dans.models.decoders.base import Decoder
 
 
@@ -37,6 +39,23 @@ def test_reciprocal_triples_are_scored_by_the_query_of_their_negatives() -> None
     as_head = decoder.score(t, decoder.relation(TRIPLES[:, 1] + 2), h)
     expected = torch.where(SIDES, as_head.unsqueeze(1), as_tail.unsqueeze(1))
     torch.testing.assert_close(positives.scores(SIDES), expected)
+
+
+def test_shift_is_added_once_to_scores_of_triples_and_of_negatives() -> None:
+    torch.manual_seed(0)
+    entities = torch.randn(6, 6)
+    plain, shifted = ComplEx(2, 6), ComplEx(2, 6, shift=-1.5)
+    shifted.load_state_dict(plain.state_dict())
+    negatives = Negatives.of(entities, IDS, SIDES)
+    for scores in (Positives.scores, negatives.scores):
+        without, by_product = (scores(batch(one, entities, TRIPLES)) for one in (plain, shifted))
+        torch.testing.assert_close(by_product, without - 1.5)
+    # The path without a matrix product gives the same.
+    one_by_one = replace(batch(shifted, entities, TRIPLES), dot=False)
+    assert batch(shifted, entities, TRIPLES).dot
+    torch.testing.assert_close(
+        negatives.scores(one_by_one), negatives.scores(batch(shifted, entities, TRIPLES))
+    )
 
 
 @pytest.mark.parametrize("most", [1, 4, 2**14])

@@ -106,6 +106,33 @@ def test_validation_leaves_the_random_state(kg: KnowledgeGraph) -> None:
     assert states_equal(often.model.state_dict(), seldom.model.state_dict())
 
 
+def test_diagnosis_leaves_the_random_state(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg)
+    entities = moving.model.embeddings(kg.messages())
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    assert moving.diagnosis.diagnose(0, entities)["sampler"]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gradient_of_a_step_is_its_own_and_no_longer_than_the_clip(kg: KnowledgeGraph) -> None:
+    def norms(*changes: str) -> list[float]:
+        moving, found = trainer(kg, "train.lr=0.0", "train.batch=14", *changes), []
+        for _ in range(3):
+            # The same loss at each step: a gradient that were not reset would grow.
+            torch.manual_seed(0)
+            moving.phase_optimizers.phases = ()
+            moving.step()
+            grads = [p.grad for p in moving.model.parameters() if p.grad is not None]
+            found.append(float(torch.cat([grad.flatten() for grad in grads]).norm()))
+        return found
+
+    free = norms()
+    assert free == pytest.approx([free[0]] * 3, rel=1e-5)
+    assert norms(f"train.clip={free[0] / 4}") == pytest.approx([free[0] / 4] * 3, rel=1e-4)
+    assert norms(f"train.clip={free[0] * 4}") == pytest.approx(free, rel=1e-5)
+
+
 def test_patience_stops_a_run_that_does_not_improve(kg: KnowledgeGraph) -> None:
     still = trainer(kg, "train.lr=0.0", "train.patience=2", "train.validate_every=1")
     still.fit(6)
