@@ -115,6 +115,19 @@ def test_slices_cover_the_batch() -> None:
     assert len(positives.slice(0, 1)) == 1
 
 
+def test_every_tensor_of_a_batch_is_sliced_and_detached() -> None:
+    entities = torch.randn(6, 4, requires_grad=True)
+    is_head = torch.tensor([True, False])
+    positives = replace(batch(DistMult(2, 4), entities, TRIPLES), is_head_query=is_head)
+    rows = ("triples", "h", "r", "t", "tail_query", "head_query", "is_head_query")
+    second, free = positives.slice(1, 2), positives.detach()
+    for name in rows:
+        assert torch.equal(getattr(second, name), getattr(positives, name)[1:]), name
+    for name in (*rows, "entities"):
+        assert not getattr(free, name).requires_grad, name
+        assert torch.equal(getattr(free, name), getattr(positives, name)), name
+
+
 def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:
     positives = Positives.of_ids(TRIPLES, 6)
     negatives = Negatives.of(positives.entities, IDS, SIDES)

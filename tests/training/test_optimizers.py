@@ -251,6 +251,14 @@ def test_each_descent_is_down_the_gradient_of_its_own_loss() -> None:
     assert weight.tolist() == pytest.approx([0.5, -7.0], rel=1e-5)
 
 
+def test_a_descent_leaves_no_gradient_on_other_parameters() -> None:
+    own, other = table(), table(1)
+    optimizer = torch.optim.SGD([own], lr=1.0)
+    descend_once(optimizer, (own * other).sum(), lr=1.0, check=lambda _: None)
+    assert own.grad is not None
+    assert other.grad is None
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adagrad", RowAdagrad), ("lazy_adam", LazyAdam)]
 )

@@ -9,6 +9,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
+from dans.models.decoders import Decoder
 from dans.runs.build import build_trainer
 from dans.samplers.base import Phase
 from dans.training.run_folder import RunFolder
@@ -113,6 +114,40 @@ def test_diagnosis_leaves_the_random_state(kg: KnowledgeGraph) -> None:
     before = torch.get_rng_state()
     assert moving.diagnosis.diagnose(0, entities)["sampler"]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_model_and_objective_train_in_a_step_and_rest_in_a_diagnosis(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving, seen = trainer(kg), []
+    forward, diagnose = moving.objective.forward, moving.objective.diagnose
+
+    def step(decoder: Decoder, positives: Positives) -> dict[str, torch.Tensor]:
+        seen.append((moving.model.training, moving.objective.training))
+        return forward(decoder, positives)
+
+    def rest(positives: Positives) -> dict[str, float]:
+        seen.append((moving.model.training, moving.objective.training))
+        return diagnose(positives)
+
+    monkeypatch.setattr(moving.objective, "forward", step)
+    monkeypatch.setattr(moving.objective, "diagnose", rest)
+    for _ in range(2):
+        moving.step()
+        moving.validate()
+    assert seen == [(True, True), (False, False)] * 2
+
+
+def test_each_kind_of_warning_is_given_once(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    moving = trainer(kg)
+    entities = moving.model.embeddings(kg.messages())
+    found = iter([["far, 3"], ["far, 4"], ["near, 1"]])
+    monkeypatch.setattr("dans.training.callbacks.warnings", lambda _: next(found))
+    for step in (1, 2, 3):
+        moving.diagnosis.diagnose(step, entities)
+    assert caplog.messages == ["step 1: far, 3", "step 3: near, 1"]
 
 
 def test_gradient_of_a_step_is_its_own_and_no_longer_than_the_clip(kg: KnowledgeGraph) -> None:
