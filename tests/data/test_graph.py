@@ -252,6 +252,19 @@ def test_labelled_lines_are_kept_and_those_that_hold_are_triples(tmp_path: Path)
         KnowledgeGraph.load(tmp_path)
 
 
+def test_training_lines_labelled_false_are_no_triples(tmp_path: Path) -> None:
+    lines = "ada\tknows\tbob\t1\nbob\tknows\teve\t-1\nada\tlikes\ttea\t1\n"
+    (tmp_path / "train.tsv").write_text(lines)
+    kg = KnowledgeGraph.load(tmp_path, labelled=["train"])
+    assert named(kg, "train") == [("ada", "knows", "bob"), ("ada", "likes", "tea")]
+    lines_read, holds = kg.lines("train")
+    assert holds.tolist() == [True, False, True]
+    assert kg.known().is_known(lines_read).tolist() == holds.tolist()
+    assert not kg.seen[kg.entities.index("eve")]
+    ends = torch.stack((kg.messages().sources, kg.messages().targets))
+    assert not ends.eq(kg.entities.index("eve")).any()
+
+
 def test_labelled_is_only_for_a_folder(tmp_path: Path) -> None:
     wrote(tmp_path, train=TRAIN, valid=VALID, test=TEST)
     with pytest.raises(InputError, match="labelled: known: train, valid, test; got 'dev'"):

@@ -118,6 +118,13 @@ def test_staying_on_the_device_copies_nothing():
     assert graph.to("cpu") is graph
 
 
+def test_all_tensors_go_to_the_device():
+    moved = toy().to("meta")
+    for name in ("sources", "targets", "etype", "triple_ids", "weight"):
+        assert getattr(moved, name).device.type == "meta", name
+    assert moved.norm == "relation"
+
+
 def test_an_unknown_normaliser_is_refused_by_name():
     with pytest.raises(InputError, match=r"norm: known: relation, node, code; got 'degree'"):
         toy("degree")

@@ -1,9 +1,10 @@
 """Groups of rows, and numbers of queries."""
 
+import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.data.query_index import Groups, QueryIndex, last, ranges, repeats
+from dans.data.query_index import Groups, QueryIndex, distinct_ends, last, ranges, repeats
 
 
 def test_every_distinct_query_has_a_number_of_its_own(kg: KnowledgeGraph) -> None:
@@ -73,6 +74,29 @@ def test_groups_hold_every_row_once_in_order() -> None:
     some = torch.randperm(len(groups))[:7]
     assert groups.take(some).tolist() == [row for group in some for row in by_key[group]]
     assert not len(Groups.of(keys[:0]).take(keys[:0]))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 300])
+def test_groups_of_a_limited_size_split_each_key_in_order(most: int) -> None:
+    torch.manual_seed(0)
+    keys = torch.randint(40, (300,))
+    groups = Groups.of(keys, most)
+    expected = [
+        rows[start : start + most]
+        for key in keys.unique()
+        for rows in [(keys == key).nonzero().flatten().tolist()]
+        for start in range(0, len(rows), most)
+    ]
+    assert [groups.take(torch.tensor([i])).tolist() for i in range(len(groups))] == expected
+
+
+def test_ends_are_counted_once_for_each_relation(kg: KnowledgeGraph) -> None:
+    twice = torch.cat((kg.train, kg.train[:5]))
+    expected = [
+        [len({triple[column] for triple in kg.train.tolist() if triple[1] == r}) for r in range(4)]
+        for column in (0, 2)
+    ]
+    assert distinct_ends(twice, 4).tolist() == expected
 
 
 def test_ranges_may_be_empty() -> None:

@@ -89,6 +89,20 @@ def test_ranks_are_those_of_the_definition(
     assert ranks[0].both["mrr"] == pytest.approx((1 / expected[:, :2]).mean().item())
 
 
+def test_each_side_has_the_metrics_of_its_own_ranks_and_candidates(kg: KnowledgeGraph) -> None:
+    decoder, entities = model(kg, "complex")
+    report = Evaluator(kg, "test")(decoder, entities)
+    rows = torch.tensor(brute_force(kg, "test", decoder, entities), dtype=torch.float64)
+    assert (rows[:, 0] - 1).sum() != (rows[:, 1] - 1).sum()
+    assert rows[:, 2].sum() != rows[:, 3].sum()
+    sides = [(report.heads, [0]), (report.tails, [1]), (report.both, [0, 1])]
+    for numbers, columns in sides:
+        ranks, others = rows[:, columns], rows[:, [2 + column for column in columns]] - 1
+        assert numbers["mrr"] == pytest.approx((1 / ranks).mean().item())
+        assert numbers["amri"] == pytest.approx(1 - 2 * ((ranks - 1).sum() / others.sum()).item())
+        assert numbers["queries"] == ranks.numel()
+
+
 @pytest.fixture
 def busy() -> KnowledgeGraph:
     """Queries with one answer in test, with a few, and with more than `MANY`."""
@@ -444,6 +458,12 @@ def test_nothing_is_learnt_and_nothing_overwritten(kg: KnowledgeGraph) -> None:
     assert torch.equal(entities, before[0])
     assert torch.equal(decoder.relation.weight, before[1])
     assert Evaluator(kg, "test")(decoder, entities) == report
+
+
+def test_only_a_higher_mrr_is_better(kg: KnowledgeGraph) -> None:
+    report = Evaluator(kg, "valid")(*model(kg, "complex"))
+    assert report.is_better(report.both["mrr"] - 1e-9)
+    assert not report.is_better(report.both["mrr"])
 
 
 def test_a_report_survives_json(kg: KnowledgeGraph) -> None:

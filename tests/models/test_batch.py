@@ -1,10 +1,12 @@
 """Positives and negatives: one position is corrupted, and scores use the right query."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dans.models.batch import Negatives, Positives, corrupted
-from dans.models.decoders import DECODERS, DistMult
+from dans.models.decoders import DECODERS, ComplEx, DistMult
 from dans.models.decoders.base import Decoder
 
 
@@ -37,6 +39,23 @@ def test_reciprocal_triples_are_scored_by_the_query_of_their_negatives() -> None
     as_head = decoder.score(t, decoder.relation(TRIPLES[:, 1] + 2), h)
     expected = torch.where(SIDES, as_head.unsqueeze(1), as_tail.unsqueeze(1))
     torch.testing.assert_close(positives.scores(SIDES), expected)
+
+
+def test_shift_is_added_once_to_scores_of_triples_and_of_negatives() -> None:
+    torch.manual_seed(0)
+    entities = torch.randn(6, 6)
+    plain, shifted = ComplEx(2, 6), ComplEx(2, 6, shift=-1.5)
+    shifted.load_state_dict(plain.state_dict())
+    negatives = Negatives.of(entities, IDS, SIDES)
+    for scores in (Positives.scores, negatives.scores):
+        without, by_product = (scores(batch(one, entities, TRIPLES)) for one in (plain, shifted))
+        torch.testing.assert_close(by_product, without - 1.5)
+    # The path without a matrix product gives the same.
+    one_by_one = replace(batch(shifted, entities, TRIPLES), dot=False)
+    assert batch(shifted, entities, TRIPLES).dot
+    torch.testing.assert_close(
+        negatives.scores(one_by_one), negatives.scores(batch(shifted, entities, TRIPLES))
+    )
 
 
 @pytest.mark.parametrize("most", [1, 4, 2**14])
@@ -94,6 +113,19 @@ def test_slices_cover_the_batch() -> None:
     positives = batch(DistMult(2, 4), torch.randn(6, 4), TRIPLES)
     assert torch.equal(positives.slice(1, 9).triples, TRIPLES[1:])
     assert len(positives.slice(0, 1)) == 1
+
+
+def test_every_tensor_of_a_batch_is_sliced_and_detached() -> None:
+    entities = torch.randn(6, 4, requires_grad=True)
+    is_head = torch.tensor([True, False])
+    positives = replace(batch(DistMult(2, 4), entities, TRIPLES), is_head_query=is_head)
+    rows = ("triples", "h", "r", "t", "tail_query", "head_query", "is_head_query")
+    second, free = positives.slice(1, 2), positives.detach()
+    for name in rows:
+        assert torch.equal(getattr(second, name), getattr(positives, name)[1:]), name
+    for name in (*rows, "entities"):
+        assert not getattr(free, name).requires_grad, name
+        assert torch.equal(getattr(free, name), getattr(positives, name)), name
 
 
 def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:

@@ -11,6 +11,9 @@ from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 ROWS, COLUMNS = 300, 100
 
+#: A binomial count is further from its mean than so many standard deviations once in a million.
+DEVIATIONS = 5
+
 #: Where dropout is tested.
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 on_every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
@@ -63,9 +66,13 @@ def test_an_unknown_distribution_is_named_with_those_there_are() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
 def test_expectation_stays_and_the_share_is_kept(share: float, device: str) -> None:
     torch.manual_seed(0)
-    dropped = drop(torch.ones(1_000_001, device=device), share).cpu()
-    assert (dropped == 0).double().mean() == pytest.approx(share, abs=0.003)
-    assert dropped.double().mean() == pytest.approx(1, abs=0.012)
+    size, rounded = 1_000_001, round(share * 2**16) / 2**16
+    dropped = drop(torch.ones(size, device=device), share).cpu()
+    # Of the mean of so many coins, each worth 1 or 0.
+    deviation = math.sqrt(rounded * (1 - rounded) / size)
+    assert (dropped == 0).double().mean() == pytest.approx(rounded, abs=DEVIATIONS * deviation)
+    bound = DEVIATIONS * deviation / (1 - rounded)
+    assert dropped.double().mean() == pytest.approx(1, abs=bound + 1e-6)
     assert len(dropped.unique()) == (2 if share else 1)
 
 
@@ -103,13 +110,19 @@ def test_a_seed_repeats_it_and_the_input_stays() -> None:
 @pytest.mark.parametrize("share", [1e-9, 1e-6, 0.999993, 1 - 1e-12])
 def test_a_share_near_an_end_drops_some_and_keeps_some(share: float) -> None:
     torch.manual_seed(0)
-    dropped = drop(torch.ones(2_000_000), share)
-    gone = int((dropped == 0).sum())
-    assert 0 < gone < 2_000_000
-    few = min(gone, 2_000_000 - gone)
-    # 2,000,000 / 65,536 are 30.5; a Poisson deviation is 5.5.
-    assert few == pytest.approx(30.5, abs=25)
-    assert dropped.double().mean() == pytest.approx(1, abs=0.9)
+    # The share is rounded to the multiple of 1/65536 that is nearest, but to neither end.
+    kept_share = (1 if share > 0.5 else 2**16 - 1) / 2**16
+    kept, draws, size = 0, 20, 2_000_000
+    for _ in range(draws):
+        dropped = drop(torch.ones(size), share)
+        values = dropped[dropped != 0]
+        assert values.eq(torch.tensor(1 / kept_share)).all()
+        assert 0 < len(values) < size
+        kept += len(values)
+    numbers = draws * size
+    # Near 1, 610 of 40 million are kept, give or take 25: the bound is a fifth of the mean.
+    deviation = math.sqrt(numbers * kept_share * (1 - kept_share))
+    assert kept == pytest.approx(numbers * kept_share, abs=DEVIATIONS * deviation)
 
 
 def test_no_share_draws_nothing() -> None:

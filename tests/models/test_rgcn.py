@@ -121,6 +121,7 @@ def test_the_table_starts_standard_normal():
     table = RGCN(2000, 1, 50).entities.weight
     assert abs(table.mean()) < 0.02
     assert abs(table.std() - 1) < 0.02
+    assert abs(RGCN(2000, 1, 50, init=0.3).entities.weight.std() - 0.3) < 0.006
 
 
 def test_dropout_acts_between_layers_and_in_training_alone():

@@ -1,5 +1,6 @@
 """Objectives: the named terms, and whom their gradients reach."""
 
+import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
@@ -8,7 +9,7 @@ from dans.models.decoders import DistMult
 from dans.models.model import Model
 from dans.objectives.base import NegativeSampling
 from dans.objectives.losses import Logistic, SelfAdversarial
-from dans.samplers import Uniform
+from dans.samplers import Frequency, Uniform
 from dans.samplers.dans.sampler import DANS
 
 
@@ -39,6 +40,49 @@ def test_loss_is_that_of_triples_against_the_samplers_negatives(kg: KnowledgeGra
     negatives = sampler(positives)
     expected = SelfAdversarial()(positives.scores(), negatives.scores(positives))
     torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_triples_are_scored_on_the_side_of_their_negatives_and_weights_count(
+    kg: KnowledgeGraph,
+) -> None:
+    torch.manual_seed(0)
+    decoder = DistMult(kg.num_relations, 4, reciprocal=True)
+    model = Model(ENCODERS["lookup"](kg.num_entities, 4), decoder)
+    positives = model.positives(kg.train, model.encode(kg.messages()))
+    sampler = Frequency(k=3, triples=kg.train, num_entities=kg.num_entities, noise="weighted")
+    torch.manual_seed(1)
+    terms = NegativeSampling(sampler, Logistic())(decoder, positives)
+    torch.manual_seed(1)
+    negatives = sampler(positives)
+    assert negatives.weights is not None
+    assert negatives.weights.ne(1).any()
+    own = positives.scores(negatives.corrupt_head)
+    assert not torch.allclose(own, positives.scores())
+    expected = Logistic()(own, negatives.scores(positives), None, negatives.weights)
+    torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_terms_of_the_sampler_are_added(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, sampler = model_of(kg), Uniform(k=2)
+    positives = model.positives(kg.train, model.encode(kg.messages()))
+    monkeypatch.setattr(sampler, "terms", lambda batch: {"own": batch.scores().sum()})
+    terms = NegativeSampling(sampler, Logistic())(model.decoder, positives)
+    assert terms["own"] == positives.scores().sum()
+
+
+def test_one_valid_negative_is_remembered() -> None:
+    objective = NegativeSampling(Uniform(k=2), Logistic())
+    none, some = torch.zeros(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)
+    seen = []
+    for valid in (none, some, none):
+        objective.note_valid(valid)
+        seen.append(objective.has_valid_negatives)
+    assert seen == [False, True, True]
+    without_filter = NegativeSampling(Uniform(k=2), Logistic())
+    without_filter.note_valid(None)
+    assert without_filter.has_valid_negatives is True
 
 
 def test_phases_and_diagnosis_are_the_samplers(kg: KnowledgeGraph) -> None:

@@ -81,6 +81,16 @@ def test_triple_without_a_valid_negative_has_a_finite_loss(name: str) -> None:
     assert bool((gradient == 0).all())
 
 
+@pytest.mark.parametrize("balance", ["terms", "triples", "sum"])
+@pytest.mark.parametrize("name", ["logistic", "self_adversarial"])
+def test_triple_without_a_valid_negative_has_its_own_term_alone(name: str, balance: str) -> None:
+    make: Any = LOSSES[name]
+    loss, valid = make(balance=balance), torch.tensor([[False] * 3, [True, False, True]])
+    alone = softplus(-POSITIVE[0].item()) * (0.5 if balance == "triples" else 1)
+    other = loss(POSITIVE[1:], NEGATIVE[1:], valid[1:]).item()
+    assert loss(POSITIVE, NEGATIVE, valid).item() == pytest.approx((alone + other) / 2, rel=1e-12)
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_huge_scores_have_finite_losses_and_gradients(name: str) -> None:
     positive = torch.tensor([[-1e9]], requires_grad=True)

@@ -181,6 +181,20 @@ def test_table_counts_every_vector_once_a_pass(p: int, kg: KnowledgeGraph) -> No
         assert one.item() == pytest.approx(by / p / 7, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", OF_FACTS)
+def test_with_reciprocal_relations_those_of_both_queries_count_half_each(
+    name: str, kg: KnowledgeGraph
+) -> None:
+    one, r = make(name), kg.train[:, 1]
+    for reciprocal in (False, True):
+        model = model_of(kg, "complex", reciprocal=reciprocal)
+        positives = model.positives(kg.train, model.encode(kg.messages()))
+        table = model.decoder.relation.weight
+        both = (table[r], table[r + kg.num_relations]) if reciprocal else (table[r],)
+        terms = torch.stack([one.of(positives.h, row, positives.t) for row in both])
+        torch.testing.assert_close(one(model.decoder, positives), terms.mean())
+
+
 @pytest.mark.parametrize("reciprocal", [False, True])
 @pytest.mark.parametrize("decoder", ["complex", "rotate"])
 def test_relations_are_predicted_among_all(

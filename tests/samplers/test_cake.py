@@ -114,6 +114,20 @@ def test_where_candidates_run_out_any_other_entity_is_drawn() -> None:
     assert p_value(ids[:, 1:], torch.tensor([1.0, 0, 1, 1, 1, 1])) > 1e-4
 
 
+def test_for_a_true_entity_without_concepts_others_that_fit_the_slot_are_drawn(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    pairs = KnowledgeGraph.of([("a", "r", "x"), ("b", "r", "y"), ("c", "r", "z")])
+    concepts = tmp_path / "concepts.tsv"
+    concepts.write_text("x\tdrink\ny\tdrink\n")
+    sampler = cake(pairs, side="tail", k=2, concepts=str(concepts))
+    assert sampler.unique.all()
+    batch = Positives.of_ids(pairs.train[2:].expand(50, 3), pairs.num_entities)
+    fitting = sorted(pairs.entities.index(name) for name in ("x", "y"))
+    assert sampler(batch).ids.sort(1).values.tolist() == [fitting] * 50
+
+
 def test_known_triples_are_replaced_by_any_other_entity() -> None:
     torch.manual_seed(0)
     # The tail of (0, r, 1) is unique by the majority; its only fellow, 3, is a triple as well.

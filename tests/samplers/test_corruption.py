@@ -85,6 +85,27 @@ def test_only_what_is_known_is_drawn_again() -> None:
     assert negatives.valid.all()
 
 
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_what_stays_known_is_drawn_again_as_often_as_it_says(rounds: int) -> None:
+    known = KnownTriples(torch.tensor([[0, 0, tail] for tail in range(5)]), 5, 1)
+    sampler = Counted(1, first=0, side="tail", filter="resample", known=known, rounds=rounds)
+    negatives = sampler(Positives.of_ids(TRIPLES[:1], 5))
+    assert sampler.next == 1 + rounds
+    assert negatives.ids.tolist() == [[rounds]]
+    assert negatives.valid.tolist() == [[False]]
+
+
+def test_drawing_again_leaves_what_it_is_given() -> None:
+    known = KnownTriples(TRIPLES, 5, 1)
+    sampler = Counted(3, first=4, filter="resample", known=known)
+    ids, valid = torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.bool)
+    again, clean = sampler.redraw(POSITIVES, ids, SIDE, valid)
+    assert again.eq(4).all()
+    assert clean.all()
+    assert not ids.any()
+    assert not valid.any()
+
+
 def test_without_a_filter_nothing_is_looked_up() -> None:
     known = KnownTriples(TRIPLES, 5, 1)
     assert Counted(2, first=1, known=known)(POSITIVES).valid is None

@@ -19,6 +19,20 @@ def test_tiles_of_any_size_find_what_all_distances_find(
     assert torch.equal(nearest(embeddings, entities, order[:, :2]), order[:, 2])
 
 
+@pytest.mark.parametrize("copies", [2, 3])
+def test_of_entities_equally_near_in_different_tiles_the_first_is_found(
+    copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dans.samplers.nearest.TILE", (4, 5))
+    torch.manual_seed(0)
+    entities, embeddings = torch.randn(5, 3), torch.randn(9, 3)
+    expected = torch.cdist(embeddings, entities).argmin(1)
+    assert torch.equal(nearest(embeddings, entities.repeat(copies, 1)), expected)
+    # Where the first is excluded, the second of the same distance is left.
+    excluded = nearest(embeddings, entities.repeat(copies, 1), expected.unsqueeze(1))
+    assert torch.equal(excluded, expected + 5)
+
+
 def test_an_entity_is_nearest_to_itself() -> None:
     entities = torch.randn(9, 4) * 100
     assert torch.equal(nearest(entities, entities), torch.arange(9))

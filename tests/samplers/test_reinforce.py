@@ -275,3 +275,12 @@ def test_diagnosis_reports_mean_reward_and_entropy(
     assert numbers["reward"] == 2.5
     most = torch.tensor(20.0 if name == "kbgan" else 7.0).log()
     assert 0.9 * most < numbers["entropy"] < 1.1 * most
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_diagnosis_leaves_the_random_state(name: str, kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    sampler = built(name, kg)
+    before = torch.get_rng_state()
+    sampler.diagnose(positives)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -85,19 +85,7 @@ def triples_as_embeddings(
     torch.manual_seed(seed)
     table = torch.randn(kg.num_entities, dim, requires_grad=True)
     scorer = build(DECODERS, decoder, num_relations=kg.num_relations, dim=dim)
-    heads, relations, tails = kg.train.unbind(-1)
-    h, t = table[heads], table[tails]
-    positives = Positives(
-        kg.train,
-        h=h,
-        r=scorer.relation(relations),
-        t=t,
-        tail_query=scorer.tail_queries(h, relations),
-        head_query=scorer.head_queries(relations, t),
-        entities=table,
-        score_query=scorer.score_query,
-    )
-    return positives, table, scorer
+    return Positives.from_embeddings(kg.train, table, scorer), table, scorer
 
 
 def changed(positives: Positives, change: Callable[[Tensor], Tensor]) -> Positives:

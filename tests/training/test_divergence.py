@@ -10,6 +10,7 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
+from dans.training.callbacks import DivergenceGuard
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
 from tests.suites.states import states_equal
@@ -88,6 +89,18 @@ def test_loss_that_is_only_large_goes_on(at: int, value: float, kg: KnowledgeGra
     exploding(moving, at, value)
     moving.fit(6)
     assert moving.done == 6
+
+
+@pytest.mark.parametrize(("first", "most"), [(1e-9, 1e6), (-1.0, 1e6), (50.0, 5e7)])
+def test_a_term_explodes_beyond_a_million_times_its_first_value_or_one(
+    first: float, most: float
+) -> None:
+    guard = DivergenceGuard()
+    for value in (first, 0.9 * most, -0.9 * most):
+        guard.check(1, {"loss": torch.tensor(value)})
+    for value in (1.1 * most, -1.1 * most):
+        with pytest.raises(FloatingPointError, match=r"more than 1e\+06 times what it was first"):
+            guard.check(2, {"loss": torch.tensor(value)})
 
 
 def test_weights_that_are_no_numbers_reach_no_checkpoint(

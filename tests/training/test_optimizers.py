@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from dans.config.schema import TrainConfig
 from dans.training.checkpoint import load_state, save_state
 from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip
+from dans.training.optimizers import descend as descend_once
 from tests.suites.states import states_equal
 
 Parameters = Iterable[nn.Parameter]
@@ -232,6 +233,30 @@ def test_clipping_is_that_of_torch_on_dense_gradients(largest: float, sparse: bo
     assert ours[0].grad is not None
     assert ours[0].grad.is_sparse == sparse
     assert ours[2].grad is None
+
+
+def test_each_descent_is_down_the_gradient_of_its_own_loss() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, -4.0]))
+    optimizer = torch.optim.SGD([weight], lr=9.0)
+
+    def refuse(norm: Tensor) -> None:
+        raise AssertionError(norm)
+
+    for factor, lr, expected in ((1.0, 0.5, [2.5, -4.5]), (2.0, 0.25, [2.0, -5.0])):
+        descend_once(optimizer, factor * weight.sum(), lr=lr, check=refuse)
+        assert weight.tolist() == expected
+    # A gradient of (3, 4) has norm 5.
+    loss = (weight * torch.tensor([3.0, 4.0])).sum()
+    descend_once(optimizer, loss, lr=1.0, check=refuse, largest=2.5)
+    assert weight.tolist() == pytest.approx([0.5, -7.0], rel=1e-5)
+
+
+def test_a_descent_leaves_no_gradient_on_other_parameters() -> None:
+    own, other = table(), table(1)
+    optimizer = torch.optim.SGD([own], lr=1.0)
+    descend_once(optimizer, (own * other).sum(), lr=1.0, check=lambda _: None)
+    assert own.grad is not None
+    assert other.grad is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
+from dans.models.decoders import Decoder
 from dans.runs.build import build_trainer
 from dans.samplers.base import Phase
 from dans.training.run_folder import RunFolder
@@ -104,6 +105,67 @@ def test_validation_leaves_the_random_state(kg: KnowledgeGraph) -> None:
     seldom = trainer(kg, "train.validate_every=6")
     seldom.fit(6)
     assert states_equal(often.model.state_dict(), seldom.model.state_dict())
+
+
+def test_diagnosis_leaves_the_random_state(kg: KnowledgeGraph) -> None:
+    moving = trainer(kg)
+    entities = moving.model.embeddings(kg.messages())
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    assert moving.diagnosis.diagnose(0, entities)["sampler"]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_model_and_objective_train_in_a_step_and_rest_in_a_diagnosis(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving, seen = trainer(kg), []
+    forward, diagnose = moving.objective.forward, moving.objective.diagnose
+
+    def step(decoder: Decoder, positives: Positives) -> dict[str, torch.Tensor]:
+        seen.append((moving.model.training, moving.objective.training))
+        return forward(decoder, positives)
+
+    def rest(positives: Positives) -> dict[str, float]:
+        seen.append((moving.model.training, moving.objective.training))
+        return diagnose(positives)
+
+    monkeypatch.setattr(moving.objective, "forward", step)
+    monkeypatch.setattr(moving.objective, "diagnose", rest)
+    for _ in range(2):
+        moving.step()
+        moving.validate()
+    assert seen == [(True, True), (False, False)] * 2
+
+
+def test_each_kind_of_warning_is_given_once(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    moving = trainer(kg)
+    entities = moving.model.embeddings(kg.messages())
+    found = iter([["far, 3"], ["far, 4"], ["near, 1"]])
+    monkeypatch.setattr("dans.training.callbacks.warnings", lambda _: next(found))
+    for step in (1, 2, 3):
+        moving.diagnosis.diagnose(step, entities)
+    assert caplog.messages == ["step 1: far, 3", "step 3: near, 1"]
+
+
+def test_gradient_of_a_step_is_its_own_and_no_longer_than_the_clip(kg: KnowledgeGraph) -> None:
+    def norms(*changes: str) -> list[float]:
+        moving, found = trainer(kg, "train.lr=0.0", "train.batch=14", *changes), []
+        for _ in range(3):
+            # The same loss at each step: a gradient that were not reset would grow.
+            torch.manual_seed(0)
+            moving.phase_optimizers.phases = ()
+            moving.step()
+            grads = [p.grad for p in moving.model.parameters() if p.grad is not None]
+            found.append(float(torch.cat([grad.flatten() for grad in grads]).norm()))
+        return found
+
+    free = norms()
+    assert free == pytest.approx([free[0]] * 3, rel=1e-5)
+    assert norms(f"train.clip={free[0] / 4}") == pytest.approx([free[0] / 4] * 3, rel=1e-4)
+    assert norms(f"train.clip={free[0] * 4}") == pytest.approx(free, rel=1e-5)
 
 
 def test_patience_stops_a_run_that_does_not_improve(kg: KnowledgeGraph) -> None:

@@ -107,6 +107,20 @@ def test_scaled_tanh_follows_the_range_of_entities_in_training_alone() -> None:
     assert network.reach == pytest.approx(4.0, rel=0.02)
 
 
+def test_the_range_moves_a_tenth_of_the_way_at_each_step() -> None:
+    network = generator(output="scaled_tanh")
+    assert network.reach == 1
+    for _ in range(3):
+        network.observe(torch.full((100, DIM), -4.0))
+    assert network.reach == pytest.approx(4 - 3 * 0.9**3, rel=1e-5)
+
+
+def test_the_range_leaves_out_one_number_in_a_thousand() -> None:
+    network = generator(output="scaled_tanh")
+    network.observe(torch.arange(1.0, 2001).view(1000, 2))
+    assert network.reach == pytest.approx(1 + 0.1 * (1998 - 1), rel=1e-5)
+
+
 def test_a_residual_generator_starts_near_its_prior() -> None:
     network, prior = generator(output="residual"), draws(50)
     departure = (network(prior) - prior).norm() / prior.norm()

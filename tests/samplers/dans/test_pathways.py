@@ -49,6 +49,16 @@ def test_draws_deviate_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None
     torch.testing.assert_close(torch.as_tensor(deviation), torch.as_tensor(expected))
 
 
+def test_deviation_is_that_of_entities_from_all_of_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dans.samplers.dans.pathways.SAMPLED", 4)
+    table = torch.arange(12.0).square().unsqueeze(1).expand(12, DIM)
+    found = seeded(noise=0.5, noise_scale="relative").pathways["entity"].deviation(table)
+    expected = 0.5 * torch.tensor([0.0, 9.0, 36.0, 81.0]).std(unbiased=False)
+    torch.testing.assert_close(found, expected.expand(DIM))
+
+
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
 def test_heads_start_as_far_out_as_tails(decoder: str, kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg, decoder, dim=32)

@@ -17,6 +17,7 @@ from tests.suites.samplers import (
     DIM,
     base_loss,
     gradient,
+    named,
     offering,
     recorded,
     seeded,
@@ -215,6 +216,16 @@ RECORDED = {
         246.011,
     ],
 }
+
+
+def test_generators_observe_heads_and_tails_alike(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    for side in ("h", "t"):
+        sampler, other = seeded(), {"h": "t", "t": "h"}[side]
+        high = {side: torch.full_like(positives.h, 5.0), other: torch.zeros_like(positives.h)}
+        named(sampler, "entity_pathway").loss(replace(positives, **high))
+        reach = sampler.pathways["entity"].generator.reach
+        assert reach.item() == pytest.approx(1 + 0.1 * (5 - 1))
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
