@@ -32,8 +32,7 @@ class Encoder(nn.Module, ABC):
 class Lookup(Encoder):
     """A table of free embeddings that ignores the graph.
 
-    Dropout draws one mask per entity and step, shared by all queries of a batch and by the entity
-    as a candidate answer; LibKGE draws one per query, and others for candidates.
+    Dropout draws one mask per entity and step, for all its queries and as a candidate answer.
 
     Args:
         init: standard deviation of the initial embeddings; of other distributions, see
