@@ -117,12 +117,6 @@ def test_weights_start_uniform_within_the_published_bound(options, fan):
     assert abs(layer.matrices.mean()) < 0.05 * bound
 
 
-def test_the_table_starts_standard_normal():
-    table = RGCN(2000, 1, 50).entities.weight
-    assert abs(table.mean()) < 0.02
-    assert abs(table.std() - 1) < 0.02
-
-
 def test_dropout_acts_between_layers_and_in_training_alone():
     encoder = make(dropout=0.5)
     assert torch.equal(encoder(toy()), encoder(toy()))
