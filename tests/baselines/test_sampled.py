@@ -218,6 +218,16 @@ def test_seeing_only_whom_it_wants_changes_no_loss_and_no_gradient(
         torch.testing.assert_close(one, other)
 
 
+def test_gradients_reach_triples_and_pool_and_nobody_else(kg: KnowledgeGraph) -> None:
+    model = model_of(kg)
+    triples, pool = kg.train[:2], [5, 7, 7, 2]
+    loss = loss_of(make(kg, heads=2, tails=2), model, positives_of(model, triples), pool)
+    (gradient,) = torch.autograd.grad(loss, model.encoder.entities.weight)  # type: ignore[union-attr]
+    moved = gradient.abs().sum(1).nonzero().squeeze(1).tolist()
+    assert set(moved) == {*triples[:, [0, 2]].flatten().tolist(), *pool}
+    assert len(moved) < kg.num_entities
+
+
 @pytest.mark.parametrize("filter", ["none", "mask"])
 def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: KnowledgeGraph) -> None:
     seen: list[tuple[Positives, Negatives]] = []

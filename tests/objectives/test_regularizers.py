@@ -51,6 +51,11 @@ def test_lp_equals_its_formula_and_weighs_entities_and_relations_apart(p: int) -
         assert got.item() == pytest.approx((e * entities + r * relations) / p / len(H), rel=1e-12)
 
 
+@pytest.mark.parametrize("one", [*map(make, OF_FACTS), *(Lp(p=p, entities=0.1) for p in (1, 2))])
+def test_gradients_are_those_of_finite_differences(one: TripleRegularizer) -> None:
+    assert torch.autograd.gradcheck(one.of, [v.clone().requires_grad_() for v in (H, R, T)])
+
+
 def test_an_entity_counts_as_often_as_triples_mention_it() -> None:
     # Row 0 is three times in three triples, row 1 twice, row 2 once.
     table = torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.5]], requires_grad=True)
