@@ -37,13 +37,13 @@ def check_share(name: str, value: float) -> float:
     return value
 
 
-def drop(x: Tensor, share: float) -> Tensor:
-    """Dropout: zero a share of the numbers and scale up the others, so that the mean stays.
+def drop(x: Tensor, share: float, training: bool = True) -> Tensor:
+    """Dropout in training: zero a share of the numbers and scale up the others, keeping the mean.
 
     Each number has 16 random bits, four numbers one int64. The share is rounded to a multiple of
     1/65536, but never to 0 or 1; the scale uses the rounded share.
     """
-    if not share:
+    if not (share and training):
         return x
     cut = min(max(round(share * 2**16), 1), 2**16 - 1)
     quads = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)

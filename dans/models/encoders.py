@@ -67,11 +67,9 @@ class Lookup(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The whole table, (n, d), with dropout in training."""
-        return self._dropped(self.entities.weight)
+        return drop(self.entities.weight, self.dropout, self.training)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """Rows of the table, (u, d), with dropout in training."""
-        return self._dropped(F.embedding(ids, self.entities.weight, sparse=sparse))
-
-    def _dropped(self, embeddings: Tensor) -> Tensor:
-        return drop(embeddings, self.dropout) if self.training else embeddings
+        rows = F.embedding(ids, self.entities.weight, sparse=sparse)
+        return drop(rows, self.dropout, self.training)

@@ -46,7 +46,13 @@ class TripleRegularizer(Regularizer):
 
 
 class Powers(Regularizer):
-    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart."""
+    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart.
+
+    Args:
+        p: the power, 1, 2 or 3.
+        entities: w_e.
+        relations: w_r.
+    """
 
     def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
         super().__init__()
@@ -64,12 +70,8 @@ class Lp(Powers, TripleRegularizer):
     """Weighted Lp: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
     Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020). With p = 3 it is N3 of real numbers,
-    with a third of its weight. `Table` is the same without weighting by frequency.
-
-    Args:
-        p: the power, 1, 2 or 3.
-        entities: w_e.
-        relations: w_r.
+    with a third of its weight. `Table` is the same without weighting by frequency. It takes the
+    options of `Powers`.
 
     Example:
         >>> import torch
@@ -130,12 +132,8 @@ class Table(Powers):
     E are the embeddings of all entities, R of all relations and their inverses, so every row has a
     gradient. Unlike `Lp`, it is not weighted by frequency.
 
-    Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022).
-
-    Args:
-        p: the power, 1, 2 or 3.
-        entities: w_e.
-        relations: w_r.
+    Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022). Takes the
+    options of `Powers`.
     """
 
     all_entities: ClassVar[bool] = True

@@ -110,7 +110,7 @@ class Multilinear(Decoder):
 
     def drop_query(self, queries: Tensor) -> Tensor:
         """Query dropout, in training."""
-        return drop(queries, self.query_dropout) if self.training else queries
+        return drop(queries, self.query_dropout, self.training)
 
     def total(self, entities: Tensor, relations: Tensor | None = None) -> Tensor:
         """The sum of the scores of all triples of some entities and relations, without the shift.

@@ -87,8 +87,7 @@ class TuckER(RESCAL):
 
     def dropped_matrices(self, relations: Tensor) -> Tensor:
         """The matrices W_r by relation id, with both dropouts in training."""
-        matrices = super().dropped_matrices(relations)
-        return drop(matrices, self.matrix_dropout) if self.training else matrices
+        return drop(super().dropped_matrices(relations), self.matrix_dropout, self.training)
 
     def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
         """hᵀ G_k t for every k."""
