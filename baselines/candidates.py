@@ -90,10 +90,8 @@ class _DotProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        by_query, by_entity = ctx.saved_tensors
-        if grad == 1:
-            return by_query, by_entity, None, None, None
-        return by_query * grad, by_entity * grad, None, None, None
+        gradients = (made if grad == 1 else made * grad for made in ctx.saved_tensors)
+        return *gradients, None, None, None
 
 
 def _one_part(

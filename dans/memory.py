@@ -1,4 +1,4 @@
-"""How much memory work on many rows may hold at a time, and what happens where it did not suffice.
+"""Memory budgets: how much work on many rows may hold at a time, and what happens where it fails.
 
 Torch and psutil are imported on use: configurations parse sizes by this module, and need neither.
 """
@@ -52,7 +52,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 class NoRoomError(InputError):
-    """Memory did not suffice for the smallest piece of the work."""
+    """The error of work whose smallest piece does not fit in memory."""
 
 
 def parse_bytes(text: str | int) -> int:

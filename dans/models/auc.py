@@ -7,11 +7,8 @@ from torch import Tensor
 def share_above(true: Tensor, false: Tensor) -> float:
     """The share of pairs in which the first scores above the second, ties counting half.
 
-    This is the area under the ROC curve, by the Mann-Whitney U statistic: U / (p·q).
-
-    Args:
-        true: (p,) scores.
-        false: (q,) scores.
+    This is the area under the ROC curve of (p,) true and (q,) false scores, by the Mann-Whitney U
+    statistic: U / (p·q).
 
     Example:
         >>> share_above(torch.tensor([1., 2.]), torch.tensor([0., 1.]))

@@ -25,9 +25,8 @@ class Positives:
     """A batch of triples and their current embeddings.
 
     Each triple has two queries, (h, r, ?) and (?, r, t). Each is a *query embedding*, which
-    ``score_query`` compares with any entity embedding: all that samplers and losses need.
-
-    Made by `Model.encode_batch`, or by `from_embeddings`.
+    ``score_query`` compares with any entity embedding: all that samplers and losses need. Made by
+    `Model.positives`.
 
     Args:
         triples: (b, 3) int64 ids; heads and tails are rows of ``entities``.
@@ -39,8 +38,7 @@ class Positives:
         entities: (n, d) embeddings of all entities that can be negatives.
         score_query: broadcasts over (..., d) to scores (...).
         reciprocal: do the two queries of one triple have different scores?
-        dot: is ``score_query`` a dot product plus ``shift``? Then many negatives are scored by one
-            matrix product.
+        dot: is ``score_query`` a dot product plus ``shift``?
         shift: what ``score_query`` adds to a dot product.
         is_head_query: (b,) bool, where each triple stands for one of its queries only: (?, r, t)
             where True. None: both.

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from dans.errors import InputError, not_negative
+from dans.errors import InputError, not_negative, one_of
 
 #: Initial distributions of a table.
 Initial = Literal["normal", "uniform", "xavier_normal", "xavier_uniform"]
@@ -19,16 +19,15 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
             (``xavier_*``; Glorot & Bengio 2010).
     """
     not_negative("init", init)
+    one_of("initial", initial, get_args(Initial))
     if initial == "normal":
         nn.init.normal_(weight, std=init)
     elif initial == "uniform":
         nn.init.uniform_(weight, -init, init)
     elif initial == "xavier_normal":
         nn.init.xavier_normal_(weight, gain=init)
-    elif initial == "xavier_uniform":
-        nn.init.xavier_uniform_(weight, gain=init)
     else:
-        raise InputError(f"initial: known: {', '.join(get_args(Initial))}; got {initial!r}")
+        nn.init.xavier_uniform_(weight, gain=init)
 
 
 def check_share(name: str, value: float) -> float:
@@ -38,14 +37,13 @@ def check_share(name: str, value: float) -> float:
     return value
 
 
-def drop(x: Tensor, share: float) -> Tensor:
-    """Dropout: zero a share of the numbers and scale up the others, so that the mean stays.
+def drop(x: Tensor, share: float, training: bool = True) -> Tensor:
+    """Dropout in training: zero a share of the numbers and scale up the others, keeping the mean.
 
-    Each number is kept or dropped by 16 random bits, four numbers to one int64: several times
-    faster than torch's dropout on tables of millions of numbers. The share is rounded to a multiple
-    of 1/65536, but never to 0 or 1; the scale uses the rounded share.
+    Each number has 16 random bits, four numbers one int64. The share is rounded to a multiple of
+    1/65536, but never to 0 or 1; the scale uses the rounded share.
     """
-    if not share:
+    if not (share and training):
         return x
     cut = min(max(round(share * 2**16), 1), 2**16 - 1)
     quads = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)

@@ -32,8 +32,7 @@ class Encoder(nn.Module, ABC):
 class Lookup(Encoder):
     """A table of free embeddings that ignores the graph.
 
-    Dropout draws one mask per entity and step, shared by all queries of a batch and by the entity
-    as a candidate answer; LibKGE draws one per query, and others for candidates.
+    Dropout draws one mask per entity and step, for all its queries and as a candidate answer.
 
     Args:
         init: standard deviation of the initial embeddings; of other distributions, see
@@ -68,11 +67,9 @@ class Lookup(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The whole table, (n, d), with dropout in training."""
-        return self._dropped(self.entities.weight)
+        return drop(self.entities.weight, self.dropout, self.training)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """Rows of the table, (u, d), with dropout in training."""
-        return self._dropped(F.embedding(ids, self.entities.weight, sparse=sparse))
-
-    def _dropped(self, embeddings: Tensor) -> Tensor:
-        return drop(embeddings, self.dropout) if self.training else embeddings
+        rows = F.embedding(ids, self.entities.weight, sparse=sparse)
+        return drop(rows, self.dropout, self.training)

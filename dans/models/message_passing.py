@@ -130,15 +130,11 @@ class Sparse(NamedTuple):
 
     @classmethod
     def pattern(cls, rows: Tensor, columns: Tensor, num_rows: int) -> tuple[Sparse, Tensor]:
-        """A matrix with these entries and no values yet, and the order of the entries in it."""
+        """A matrix with these entries, without their values, and the order of the entries in it."""
         order = torch.argsort(rows.int(), stable=True)
         pointers = rows.new_zeros(num_rows + 1, dtype=torch.int32)
         pointers[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
         return cls(columns[order].int(), pointers, rows.new_empty(0)), order
-
-    def of(self, values: Tensor) -> Sparse:
-        """The same pattern with other values, in the order of its entries."""
-        return self._replace(values=values)
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         return F.embedding_bag(
@@ -221,10 +217,10 @@ class Plan(NamedTuple):
         return cls(
             torch.cat((inward, (inward + m) % (2 * m))),
             buckets,
-            collect.of(forth[order]),
-            collect.of(back[order]),
-            deliver.of(back[order_out]),
-            deliver.of(forth[order_out]),
+            collect._replace(values=forth[order]),
+            collect._replace(values=back[order]),
+            deliver._replace(values=back[order_out]),
+            deliver._replace(values=forth[order_out]),
         )
 
     def exchanged(self) -> list[Bucket]:
@@ -320,7 +316,7 @@ class _SumByBasis(torch.autograd.Function):
         ctx.messages = messages
         ctx.save_for_backward(x, values)
         by_basis = values[order].T.contiguous()
-        return torch.stack([pattern.of(part) @ x for part in by_basis], 1)
+        return torch.stack([pattern._replace(values=part) @ x for part in by_basis], 1)
 
     @staticmethod
     @once_differentiable
@@ -332,7 +328,7 @@ class _SumByBasis(torch.autograd.Function):
         grads = grad.transpose(0, 1).contiguous()
         grad_x = torch.zeros_like(x)
         for part, g in zip(by_basis, grads, strict=True):
-            grad_x += pattern.of(part) @ g
+            grad_x += pattern._replace(values=part) @ g
         grad_values = torch.empty_like(values)
         for some in torch.arange(len(messages), device=x.device).split(1 << 16):
             sent = x.index_select(0, messages.sources[some])

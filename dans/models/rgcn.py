@@ -127,8 +127,7 @@ class RGCN(Encoder):
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
             if depth < last:
-                x = F.relu(x, inplace=True)
-                x = drop(x, self.dropout) if self.training else x
+                x = drop(F.relu(x, inplace=True), self.dropout, self.training)
         return x
 
 

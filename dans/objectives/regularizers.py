@@ -19,8 +19,7 @@ class Regularizer(nn.Module, ABC):
     """A term added to the objective.
 
     Embeddings are those that the decoder scores: after the encoder, its dropout, and the tanh of
-    bounded scores. LibKGE and kbc regularise the rows of the table, without dropout: under a
-    lookup's dropout of share δ, the mean of |x|^p here is (1 − δ)^(1 − p) times theirs.
+    bounded scores.
     """
 
     #: does it need the embeddings of all entities, whatever the objective needs?
@@ -32,11 +31,7 @@ class Regularizer(nn.Module, ABC):
 
 
 class TripleRegularizer(Regularizer):
-    """A regularizer of the embeddings of a batch of triples, mean over triples.
-
-    An embedding counts as often as it occurs, so that frequent entities and relations are
-    regularised more.
-    """
+    """A regularizer of a batch's triples: an embedding counts as often as it occurs in them."""
 
     def forward(self, decoder: Decoder, positives: Positives) -> Tensor:
         """The term of a batch; with reciprocal relations, of the relations of both queries."""
@@ -51,7 +46,13 @@ class TripleRegularizer(Regularizer):
 
 
 class Powers(Regularizer):
-    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart."""
+    """A regularizer by the p-th powers of coordinates, entities and relations weighted apart.
+
+    Args:
+        p: the power, 1, 2 or 3.
+        entities: w_e.
+        relations: w_r.
+    """
 
     def __init__(self, *, p: int = 2, entities: float = 0.0, relations: float = 0.0) -> None:
         super().__init__()
@@ -68,14 +69,9 @@ class Powers(Regularizer):
 class Lp(Powers, TripleRegularizer):
     """Weighted Lp: 1/b · Σ (w_e/p (‖h‖_p^p + ‖t‖_p^p) + w_r/p ‖r‖_p^p).
 
-    Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020), which Kamigaito & Hayashi 2021 use.
-    With p = 3 it is N3 (Lacroix et al. 2018, arXiv:1806.07297) of real numbers, with a third of its
-    weight. `Table` is the same without weighting by frequency.
-
-    Args:
-        p: the power, 1, 2 or 3.
-        entities: w_e.
-        relations: w_r.
+    Source: LibKGE's ``lp``, weighted (Broscheit et al. 2020). With p = 3 it is N3 of real numbers,
+    with a third of its weight. `Table` is the same without weighting by frequency. It takes the
+    options of `Powers`.
 
     Example:
         >>> import torch
@@ -136,13 +132,8 @@ class Table(Powers):
     E are the embeddings of all entities, R of all relations and their inverses, so every row has a
     gradient. Unlike `Lp`, it is not weighted by frequency.
 
-    Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022). LibKGE's
-    unweighted ``lp`` is not divided by the number of batches.
-
-    Args:
-        p: the power, 1, 2 or 3.
-        entities: w_e.
-        relations: w_r.
+    Source: with p = 2 the L2 of Stay Positive's baselines (Hajimoradlou & Kazemi 2022). Takes the
+    options of `Powers`.
     """
 
     all_entities: ClassVar[bool] = True

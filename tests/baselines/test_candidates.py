@@ -152,14 +152,3 @@ def test_scores_of_thousands_do_not_overflow() -> None:
     assert torch.allclose(found, expected)
     pairs = (torch.autograd.grad(loss, [queries, entities]) for loss in (found, expected))
     assert all(torch.allclose(x, y) for x, y in zip(*pairs, strict=True))
-
-
-def test_gradient_of_the_sum_is_right_numerically() -> None:
-    decoder = decoder_of()
-    queries, entities = (
-        torch.randn(k, DIM, dtype=torch.float64, requires_grad=True) for k in (3, 6)
-    )
-    worth = torch.rand(3, dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda q, e: all_entities(decoder, q, e, worth), (queries, entities)
-    )

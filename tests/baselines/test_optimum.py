@@ -24,34 +24,17 @@ CLOSE = {"rtol": 0.0, "atol": 1e-4}
 
 
 def observed(counts: Tensor) -> Tensor:
-    """p_d(y|x): where softmax cross-entropy and uniform negatives lead.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-
-    Returns:
-        (queries, n), rows sum to 1.
-    """
+    """p_d(y|x) from (queries, n) counts: where softmax and uniform negatives lead."""
     return counts / counts.sum(-1, keepdim=True)
 
 
 def corrected(counts: Tensor, noise: Tensor) -> Tensor:
-    """∝ p_d(y|x) / p_n(y): where backward correction and frequent negatives lead.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-        noise: (n,) p_n, up to a factor.
-    """
+    """∝ p_d(y|x) / p_n(y): where backward correction and frequent negatives lead."""
     return observed(counts / noise)
 
 
 def smoothed(counts: Tensor, share: float) -> Tensor:
-    """(1 − λ) p_d(y|x) + λ/n: where label smoothing leads.
-
-    Args:
-        counts: (queries, n) how often an entity answers a query.
-        share: λ.
-    """
+    """(1 − λ) p_d(y|x) + λ/n: where label smoothing leads."""
     return (1 - share) * observed(counts) + share / counts.shape[-1]
 
 
@@ -125,10 +108,6 @@ def softmax_optimum(triples: Tensor, **options: object) -> Tensor:
     objective = SoftmaxCrossEntropy(triples=triples, **sizes, **options)
     decoder = DistMult(RELATIONS, ENTITIES).double()
     return optimum(lambda scores: objective(decoder, positives(triples, scores))["loss"])
-
-
-def uniform(head: bool) -> Tensor:
-    return torch.full((ENTITIES,), 1 / ENTITIES, dtype=torch.float64)
 
 
 def frequency(triples: Tensor) -> Callable[[bool], Tensor]:
@@ -209,7 +188,8 @@ def test_the_objective_leads_where_theory_says_under_every_noise(
     exact_draws(monkeypatch)
     decoder = DistMult(RELATIONS, ENTITIES).double()
     found = optimum(lambda scores: objective(decoder, positives(triples, scores))["loss"])
-    p_n = (lambda head: uniform(head)) if noise == "uniform" else frequency(triples)
+    unigram, uniform = frequency(triples), torch.full((ENTITIES,), 1 / ENTITIES).double()
+    p_n = (lambda head: uniform) if noise == "uniform" else unigram
     draws = {"published": 1}.get(noise, size) if balance == "sum" else 1
     goal = theory(triples, lambda counts, head: observed(counts) / (draws * p_n(head)))
     torch.testing.assert_close(found, goal.log(), rtol=0.0, atol=1e-3)

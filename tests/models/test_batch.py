@@ -76,13 +76,6 @@ def test_triples_are_corrupted_alike_in_parts_of_any_size(
     assert corrupted(triples[:0], ids[:0], side[:0]).shape == (0, 3, 3)
 
 
-def test_only_one_side_changes_and_the_relation_never() -> None:
-    triples = corrupted(TRIPLES, IDS, SIDES)
-    assert bool((triples[..., 1] == TRIPLES[:, 1:2]).all())
-    assert bool((triples[..., 0] == torch.where(SIDES, IDS, TRIPLES[:, :1])).all())
-    assert bool((triples[..., 2] == torch.where(SIDES, TRIPLES[:, 2:], IDS)).all())
-
-
 def test_gradient_flows_into_the_rows_of_id_negatives() -> None:
     entities = torch.randn(6, 4, requires_grad=True)
     Negatives.of(entities, torch.tensor([[5]]), torch.tensor([[True]])).embeddings.sum().backward()  # type: ignore[no-untyped-call]

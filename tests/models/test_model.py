@@ -5,73 +5,56 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
-from dans.models.decoders import DECODERS, DistMult
+from dans.models.decoders import DECODERS
 from dans.models.model import Model, eval_mode
 from dans.registry import build
+from tests.suites.decoders import MULTILINEAR
 
 
-def model_of(kg: KnowledgeGraph, decoder: str, *, reciprocal: bool = False) -> Model:
-    encoder = ENCODERS["rgcn"](kg.num_entities, kg.num_relations, 4)
-    return Model(encoder, DECODERS[decoder](kg.num_relations, 4, reciprocal=reciprocal))
+def model_of(
+    kg: KnowledgeGraph, decoder: str, encoder: str = "rgcn", **given: float | bool | None
+) -> Model:
+    sizes = {"num_relations": kg.num_relations, "dim": 4}
+    encoded = build(ENCODERS, encoder, num_entities=kg.num_entities, **sizes)
+    return Model(encoded, build(DECODERS, decoder, given=given, **sizes))
+
+
+BOUNDED = {"bound": 2.0, "shift": 0.5}
 
 
 @pytest.mark.parametrize("reciprocal", [False, True])
-@pytest.mark.parametrize("decoder", sorted(DECODERS))
+@pytest.mark.parametrize(
+    ("decoder", "given"),
+    [*((name, {}) for name in DECODERS), *((name, BOUNDED) for name in MULTILINEAR)],
+)
 def test_triples_are_scored_as_the_decoder_scores_them(
-    kg: KnowledgeGraph, decoder: str, reciprocal: bool
+    kg: KnowledgeGraph, decoder: str, given: dict[str, float], reciprocal: bool
 ) -> None:
-    model = model_of(kg, decoder, reciprocal=reciprocal)
-    entities = model.embeddings(kg.messages("relation"))
-    positives = model.positives(kg.train, entities)
-    heads, relations, tails = kg.train.unbind(-1)
-    expected = model.decoder.score(
-        entities[heads], model.decoder.relation(relations), entities[tails]
-    )
-    torch.testing.assert_close(positives.scores(), expected.unsqueeze(1))
-    assert positives.reciprocal == reciprocal
-
-
-@pytest.mark.parametrize("encoder", sorted(ENCODERS))
-def test_some_rows_are_encoded_as_all_are(kg: KnowledgeGraph, encoder: str) -> None:
-    ids = torch.tensor([5, 0, 3])
-    for bound in (None, 2.0):
-        decoder = DistMult(kg.num_relations, 4, bound=bound)
-        model = Model(
-            build(
-                ENCODERS,
-                encoder,
-                num_entities=kg.num_entities,
-                num_relations=kg.num_relations,
-                dim=4,
-            ),
-            decoder,
-        ).eval()
-        messages = kg.messages("relation")
-        rows = model.encode_rows(messages, ids)
-        assert torch.equal(rows, model.encode(messages)[ids])
-        assert torch.equal(rows, model.embeddings(messages)[ids])
-        plain = model.encoder(messages)[ids]
-        assert torch.equal(rows, plain if bound is None else plain.tanh())
-
-
-@pytest.mark.parametrize("reciprocal", [False, True])
-@pytest.mark.parametrize("decoder", ["simple", "rescal", "tucker"])
-def test_bounded_triples_are_scored_within_the_bound(
-    kg: KnowledgeGraph, decoder: str, reciprocal: bool
-) -> None:
-    given = {"bound": 2.0, "shift": 0.5, "reciprocal": reciprocal}
-    encoder = ENCODERS["rgcn"](kg.num_entities, kg.num_relations, 4)
-    known = {"num_relations": kg.num_relations, "dim": 4}
-    model = Model(encoder, build(DECODERS, decoder, given=given, **known))
+    model = model_of(kg, decoder, reciprocal=reciprocal, **given)
     entities = model.embeddings(kg.messages("relation"))
     positives = model.positives(kg.train, entities)
     heads, relations, tails = kg.train.unbind(-1)
     r = model.decoder.embeddings(relations)
     expected = model.decoder.score(entities[heads], r, entities[tails])
-    torch.testing.assert_close(positives.scores().squeeze(1), expected)
+    torch.testing.assert_close(positives.scores(), expected.unsqueeze(1))
     torch.testing.assert_close(positives.r, r)
-    assert positives.shift == 0.5
-    assert (expected - 0.5).abs().max() < 2
+    assert positives.reciprocal == reciprocal
+    assert positives.shift == given.get("shift", 0.0)
+    assert (expected - positives.shift).abs().max() < given.get("bound", torch.inf)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("encoder", sorted(ENCODERS))
+def test_some_rows_are_encoded_as_all_are(kg: KnowledgeGraph, encoder: str, sparse: bool) -> None:
+    ids = torch.tensor([5, 0, 3])
+    for bound in (None, 2.0):
+        model = model_of(kg, "distmult", encoder, bound=bound).eval()
+        messages = kg.messages("relation")
+        rows = model.encode_rows(messages, ids, sparse=sparse)
+        assert torch.equal(rows, model.encode(messages)[ids])
+        assert torch.equal(rows, model.embeddings(messages)[ids])
+        plain = model.encoder(messages)[ids]
+        assert torch.equal(rows, plain if bound is None else plain.tanh())
 
 
 def test_embeddings_in_evaluation_mode_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> None:

@@ -110,15 +110,6 @@ def test_bounded_scores_reach_their_bound_and_no_lower_one_would_do(name: str) -
     assert score.item() == pytest.approx(2.0)
 
 
-def test_unbounded_and_bounded_embeddings() -> None:
-    table = embeddings(4, DIM)
-    assert torch.equal(make("simple").prepare(table), table)
-    assert torch.equal(make("simple", bound=2.0).prepare(table), table.tanh())
-    decoder = make("simple", bound=2.0)
-    expected = decoder.relation.weight.tanh() * (2.0 / 3)
-    assert close(decoder.embeddings(torch.arange(RELATIONS)), expected)
-
-
 @pytest.mark.parametrize("name", MULTILINEAR)
 def test_a_bound_is_above_zero(name: str) -> None:
     for wrong in (0.0, -1.0):

@@ -41,7 +41,7 @@ class Decoder(nn.Module, ABC):
     """
 
     #: does f(h, r, t) = f(t, r, h) hold for every input?
-    symmetric: ClassVar[bool]
+    symmetric: ClassVar[bool] = False
     #: is ``score_query`` a dot product, plus ``shift``?
     dot: ClassVar[bool] = True
     #: is an entity embedding packed as two halves?
@@ -151,8 +151,7 @@ class Decoder(nn.Module, ABC):
 
     def dropped_embeddings(self, relations: Tensor) -> Tensor:
         """Relation embeddings by id, with dropout in training."""
-        embeddings = self.embeddings(relations)
-        return drop(embeddings, self.dropout) if self.training else embeddings
+        return drop(self.embeddings(relations), self.dropout, self.training)
 
 
 def in_chunks(

@@ -29,7 +29,6 @@ class ComplEx(Multilinear):
     counts real numbers, two per complex one. Takes the options of `Multilinear`.
     """
 
-    symmetric: ClassVar[bool] = False
     halves: ClassVar[bool] = True
 
     def tail_query(self, h: Tensor, r: Tensor) -> Tensor:

@@ -18,11 +18,9 @@ class Multilinear(Decoder):
 
         Σ_{h,r,t} f(h, r, t) = f(Σ h, Σ r, Σ t)
 
-    With ``bound`` I, entities and relations pass through tanh and the score is scaled so that
-    |f| < I. Source of bound, shift and query dropout: Hajimoradlou & Kazemi 2022, Stay Positive.
-    Their scale is I / d for every decoder; here it is I / ``max_score``, the largest scale that
-    keeps |f| < I: I / d for DistMult and ComplEx, 2I / d for SimplE, I / d² for RESCAL and
-    I / (d² d_r) for TuckER. With the last two, initial scores are close to 0.
+    With ``bound`` I, entities and relations pass through tanh, and the score is scaled by
+    I / ``max_score``, the largest scale that keeps |f| < I. Source of bound, shift and query
+    dropout: Hajimoradlou & Kazemi 2022, Stay Positive.
 
     Args:
         dim: d, of an entity.
@@ -112,7 +110,7 @@ class Multilinear(Decoder):
 
     def drop_query(self, queries: Tensor) -> Tensor:
         """Query dropout, in training."""
-        return drop(queries, self.query_dropout) if self.training else queries
+        return drop(queries, self.query_dropout, self.training)
 
     def total(self, entities: Tensor, relations: Tensor | None = None) -> Tensor:
         """The sum of the scores of all triples of some entities and relations, without the shift.

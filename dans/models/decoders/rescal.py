@@ -1,7 +1,5 @@
 """RESCAL."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,8 +28,6 @@ class RESCAL(Multilinear):
         >>> decoder.score(h, torch.tensor([1., 2., 3., 4.]), t)
         tensor(115.)
     """
-
-    symmetric: ClassVar[bool] = False
 
     def relation_width(self, dim: int) -> int:
         """d²."""

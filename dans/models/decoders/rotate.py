@@ -27,7 +27,6 @@ class RotatE(Decoder):
         gamma: γ, as for `TransE`.
     """
 
-    symmetric: ClassVar[bool] = False
     dot: ClassVar[bool] = False
     halves: ClassVar[bool] = True
 

@@ -22,7 +22,6 @@ class SimplE(Multilinear):
     ``reciprocal``, the inverse of a relation has a pair [r | r⁻] of its own.
     """
 
-    symmetric: ClassVar[bool] = False
     halves: ClassVar[bool] = True
 
     @property

@@ -30,7 +30,6 @@ class TransE(Decoder):
         tensor(1.)
     """
 
-    symmetric: ClassVar[bool] = False
     dot: ClassVar[bool] = False
 
     def __init__(

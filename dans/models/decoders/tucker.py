@@ -12,19 +12,14 @@ from dans.models.embedding_tables import Initial, check_share, draw, drop
 class TuckER(RESCAL):
     """RESCAL with mixtures of shared matrices: f(h, r, t) = hᵀ W_r t, W_r = Σ_k r_k G_k.
 
-    Source: Balažević et al. 2019, arXiv:1901.09590, in LibKGE's form: W_r is a linear map of the
-    relation embedding, without bias. That map is the core tensor G, initialised as the relation
-    embeddings are. The original's batch normalisation is left out, and its dropout on queries is
-    ``query_dropout``. With ``bound`` the core passes through tanh too.
+    Source: Balažević et al. 2019, arXiv:1901.09590, in LibKGE's form, without batch normalisation.
+    The core tensor G is initialised as the relation embeddings are, and passes through tanh with
+    ``bound``. Takes the options of `RESCAL` too.
 
     Args:
         relation_dim: d_r; None: d.
-        bound: as for `Multilinear`, and so are ``shift`` and ``query_dropout``.
-        dropout: share of a relation embedding's coordinates dropped, the same ones for all queries
-            of a batch with that relation.
-        matrix_dropout: share of the numbers of W_r dropped, likewise.
-        query_dropout: share of a query embedding's coordinates dropped.
-        init: standard deviation, half width or gain of the initial relation embeddings and core.
+        matrix_dropout: share of the numbers of W_r dropped, the same ones for all queries of a
+            batch with that relation; ``dropout`` is of the relation embedding, likewise.
     """
 
     #: (d_r, d²): G_k, row by row
@@ -92,8 +87,7 @@ class TuckER(RESCAL):
 
     def dropped_matrices(self, relations: Tensor) -> Tensor:
         """The matrices W_r by relation id, with both dropouts in training."""
-        matrices = super().dropped_matrices(relations)
-        return drop(matrices, self.matrix_dropout) if self.training else matrices
+        return drop(super().dropped_matrices(relations), self.matrix_dropout, self.training)
 
     def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
         """hᵀ G_k t for every k."""
