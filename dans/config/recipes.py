@@ -99,6 +99,8 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     runs is ``pretrain``, ``dans`` or ``baselines``.
     """
     base, folder = Path(name), SETTINGS.get(kind, "")
+    if setting and not folder:
+        raise InputError(f"{setting}: runs of {kind} have no settings; leave it out")
     where = f"--{NOUNS[folder]} {setting}" if setting else f"--recipe {name}"
     if base.suffix != ".toml":
         bases = [path.stem for path in (RECIPES / "bases").glob("*.toml")]
@@ -119,8 +121,7 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     if file.suffix != ".toml":
         file = RECIPES / folder / f"{old_names.SETTINGS.get(setting, setting)}.toml"
         if file not in (RECIPES / folder).glob("*.toml"):
-            unknown = f"unknown {NOUNS[folder]} setting"
-            raise InputError(f"{where}: {unknown}; {_offered(file)}")
+            raise InputError(f"{where}: unknown {NOUNS[folder]} setting; {_offered(file)}")
     return Recipe(base, file, folder)
 
 

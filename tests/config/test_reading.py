@@ -12,7 +12,6 @@ from dans.config.reading import (
     lines,
     parse_json,
     parse_toml,
-    read_json,
     read_object,
     read_text,
     read_toml,
@@ -33,7 +32,7 @@ def test_good_files_are_plain_data(tmp_path: Path) -> None:
     toml.write_text('name = "José"\n[train]\nlr = 0.1\n', "utf-8")
     json.write_text('{"name": "José", "train": {"lr": 0.1}}', "utf-8")
     expected = {"name": "José", "train": {"lr": 0.1}}
-    assert read_toml(toml) == read_json(json) == read_object(json) == expected
+    assert read_toml(toml) == read_object(json) == expected
 
 
 def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path: Path) -> None:
@@ -206,7 +205,7 @@ def test_depth_has_a_stated_limit(tmp_path: Path) -> None:
             read_toml(tmp_path / name)
     (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(InputError, match=r"nested (too deeply|more than 100 deep)"):
-        read_json(tmp_path / "deep.json")
+        read_object(tmp_path / "deep.json")
     with pytest.raises(InputError, match="more than 100 sections within each other"):
         override({}, [".".join(["a"] * 3000) + "=1"])
 
@@ -221,9 +220,9 @@ def test_a_chain_of_recipes_has_a_stated_limit(tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(r'{"name": "\ud83d", "step": 1}')
     with pytest.raises(InputError, match=r"one.json: name: .* holds half of a surrogate pair"):
-        read_json(tmp_path / "one.json")
+        read_object(tmp_path / "one.json")
     (tmp_path / "key.json").write_text(r'{"\ud83d": 1}')
     with pytest.raises(InputError, match=r"key.json: .* holds half of a surrogate pair"):
-        read_json(tmp_path / "key.json")
+        read_object(tmp_path / "key.json")
     (tmp_path / "whole.json").write_text(r'{"name": "\ud83d\ude00"}')
-    assert read_json(tmp_path / "whole.json") == {"name": "\U0001f600"}
+    assert read_object(tmp_path / "whole.json") == {"name": "\U0001f600"}
