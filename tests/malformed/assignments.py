@@ -15,6 +15,7 @@ CASES = [
         "encoder.dims: unknown option of lookup",
         "known: dim",
     ),
+    sets("a section as a value", "train=5", "train: expected a section, got 5"),
     sets(
         "a list's member by a square", "sampler.².k=5", "--set sampler.²: expected a number below 1"
     ),
