@@ -45,7 +45,7 @@ class DivergedError(FloatingPointError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end, by SIGTERM: handled like Ctrl-C."""
+    """SIGTERM ended the process: handled like Ctrl-C."""
 
 
 def visible(text: str) -> str:

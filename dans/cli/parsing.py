@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
-from dans.config.recipes import DEFAULT, SETTINGS, find_recipe, run_name
-from dans.config.schema import RunConfig
+from dans.config.recipes import DEFAULT, NOUNS, RECIPES, SETTINGS, find_recipe, run_name
+from dans.config.schema import Component, RunConfig
 from dans.errors import LARGEST, InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
@@ -65,7 +65,7 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: 
     if folder := SETTINGS.get(kind):
         usual = f"{DEFAULT}; none if it is a file" if kind == "dans" else "that in --recipe"
         parser.add_argument(
-            {"samplers": "--sampler", "losses": "--loss"}[folder],
+            f"--{NOUNS[folder]}",
             dest="setting",
             default="",
             metavar="NAME|FILE",
@@ -135,6 +135,13 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
     config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
+    if kind == "baselines" and config.objective == Component("negative_sampling"):
+        ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
+        # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
+        if ours and recipe.stem not in records(kind, "expected"):
+            losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
+            without = "without --loss it is pre-training by negative sampling, no baseline"
+            raise InputError(f"--recipe {args.recipe}: {without}; known losses: {losses}")
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
 
 

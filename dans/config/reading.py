@@ -171,14 +171,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(read_text(path, most=MOST_TOML), path)
 
 
-def read_json(path: Path) -> Any:
-    """Plain data from a JSON file."""
-    return parse_json(read_text(path), path)
-
-
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; anything else is an ``InputError``."""
-    content = read_json(path)
+    content = parse_json(read_text(path), path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object, got {type(content).__name__}")
     return content

@@ -11,7 +11,7 @@ from typing import Any
 from dans.config import old_names
 from dans.config.reading import MOST_DEPTH, TooLargeError, parse_toml, read_toml
 from dans.config.schema import COMPONENTS, Component, RunConfig
-from dans.errors import InputError, shown
+from dans.errors import InputError, did_you_mean, shown
 
 #: Where the package's own recipes lie: ``bases``, and the settings that combine with them.
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -19,11 +19,14 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 #: The folder of the settings of a kind of run; a pre-training is a base alone.
 SETTINGS = {"dans": "samplers", "baselines": "losses"}
 
+#: What a command calls a setting of each folder: the word of its option and of messages.
+NOUNS = {"samplers": "sampler", "losses": "loss"}
+
 #: The sampler setting of a base of our own where none is named. Runs bear the base's name alone.
 DEFAULT = "dans"
 
-#: Recipes that an error lists all.
-LISTED = 20
+#: Names that an error lists in full, which all sampler settings are.
+LISTED = 30
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Recipe:
         """
         plain: dict[str, Any] = reduce(merge, (part for _, part in _lineage(self.base)))
         changes = {kind: self._changes(kind, plain.pop(kind, {})) for kind in SETTINGS.values()}
-        for name, setting in _lineage(self.setting) if self.setting else ():
+        what = f"{NOUNS[self.kind]} setting"
+        for name, setting in _lineage(self.setting, what) if self.setting else ():
             for part in (setting, changes[self.kind].get(name, {})):
                 if "init_from" in part:
                     start = str(part["init_from"]).replace("{base}", self.base.stem)
@@ -95,6 +99,9 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     runs is ``pretrain``, ``dans`` or ``baselines``.
     """
     base, folder = Path(name), SETTINGS.get(kind, "")
+    if setting and not folder:
+        raise InputError(f"{setting}: runs of {kind} have no settings; leave it out")
+    where = f"--{NOUNS[folder]} {setting}" if setting else f"--recipe {name}"
     if base.suffix != ".toml":
         bases = [path.stem for path in (RECIPES / "bases").glob("*.toml")]
         for known in bases if folder and name not in bases else ():
@@ -110,11 +117,12 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
         base = RECIPES / "bases" / f"{name}.toml"
     if not setting:
         return Recipe(base)
-    setting = old_names.SETTINGS.get(setting, setting)
     file = Path(setting)
-    return Recipe(
-        base, file if file.suffix == ".toml" else RECIPES / folder / f"{setting}.toml", folder
-    )
+    if file.suffix != ".toml":
+        file = RECIPES / folder / f"{old_names.SETTINGS.get(setting, setting)}.toml"
+        if file not in (RECIPES / folder).glob("*.toml"):
+            raise InputError(f"{where}: unknown {NOUNS[folder]} setting; {_offered(file)}")
+    return Recipe(base, file, folder)
 
 
 def read_recipe(recipe: Path | Recipe) -> dict[str, Any]:
@@ -127,25 +135,26 @@ def read_recipe(recipe: Path | Recipe) -> dict[str, Any]:
     return (recipe if isinstance(recipe, Recipe) else Recipe(recipe)).plain()
 
 
-def _lineage(path: Path, heirs: tuple[Path, ...] = ()) -> list[tuple[str, dict[str, Any]]]:
+def _lineage(
+    path: Path, what: str = "recipe", heirs: tuple[Path, ...] = ()
+) -> list[tuple[str, dict[str, Any]]]:
     """A file and those it extends, by name, the last of them first."""
     try:
         plain = old_names.renamed_options(read_toml(path))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe; {_offered(path)}") from None
+        raise InputError(f"{path}: no such {what}; {_offered(path)}") from None
     name = plain.pop("extends", None)
     if name is None:
         return [(path.stem, plain)]
     if not (isinstance(name, str) and name.isprintable() and name == Path(name).stem != ""):
-        raise InputError(
-            f"{path}: extends: expected the name of a recipe in the same folder, got {shown(name)}"
-        )
+        expected = f"expected the name of a {what} in the same folder"
+        raise InputError(f"{path}: extends: {expected}, got {shown(name)}")
     base = path.with_name(f"{name}.toml")
     if len(heirs) == MOST_DEPTH:
-        raise InputError(f"{heirs[0]}: extends: more than {MOST_DEPTH} recipes in a chain")
+        raise InputError(f"{heirs[0]}: extends: more than {MOST_DEPTH} {what}s in a chain")
     if base in (*heirs, path):
-        raise InputError(f"{path}: extends: {name} extends this recipe")
-    return [*_lineage(base, (*heirs, path)), (path.stem, plain)]
+        raise InputError(f"{path}: extends: {name} extends this {what}")
+    return [*_lineage(base, what, (*heirs, path)), (path.stem, plain)]
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,13 +173,16 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _offered(path: Path) -> str:
-    """The recipes of a folder; where they are many, those of a name much like the one asked for."""
+    """The names of a folder, and the one closest to a missing one; where they are many, a few."""
     names = sorted(other.stem for other in path.parent.glob("*.toml"))
-    if len(names) <= LISTED:
-        return f"known: {', '.join(names) or 'none in that folder'}"
-    near = get_close_matches(path.stem, names, n=5)
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"{hint}{len(names)} are in {path.parent}"
+    if len(names) > LISTED:
+        near = get_close_matches(path.stem, names, n=5)
+        hint = f"did you mean {', '.join(near)}? " if near else ""
+        return f"{hint}{len(names)} are in {path.parent}"
+    today = {name: name for name in names}
+    today |= {old: new for old, new in old_names.SETTINGS.items() if new in today}
+    hint = did_you_mean(path.stem, today, today.__getitem__)
+    return f"known: {', '.join(names) or 'none in that folder'}{hint}"
 
 
 def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dans.data.audit import Audit
-from dans.data.cards import DatasetCard, find_card
+from dans.data.cards import find_card
 from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
@@ -186,8 +186,7 @@ class KnowledgeGraph:
         Args:
             where: the name of a card, such as ``"umls"``; the path of a card; or a folder that
                 holds train, and mostly valid and test, as ``.tsv``, ``.txt`` or ``.nt``, plain or
-                ``.gz``
-                (``"./umls"`` is a folder, ``"umls"`` the card).
+                ``.gz`` (``"./umls"`` is a folder, ``"umls"`` the card).
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
         """
@@ -203,20 +202,14 @@ class KnowledgeGraph:
             return graph
         if labelled:
             raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
-        return cls._from_card(card)
-
-    @classmethod
-    def _from_card(cls, card: DatasetCard) -> KnowledgeGraph:
         graph = cls._read(card.name, fetch(card), card.labelled)
-        counts = [
-            ("entities", card.entities, graph.num_entities),
-            ("relations", card.relations, graph.num_relations),
-            *(
-                (f"{split}.lines", file.lines, len(graph.lines(split)[0]))
-                for split, file in card.splits.items()
-            ),
-        ]
-        for key, stated, found in counts:
+        counts = {
+            "entities": (card.entities, graph.num_entities),
+            "relations": (card.relations, graph.num_relations),
+        }
+        for split, file in card.splits.items():
+            counts[f"{split}.lines"] = file.lines, len(graph.lines(split)[0])
+        for key, (stated, found) in counts.items():
             if stated != found:
                 raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
         return graph

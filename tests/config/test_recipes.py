@@ -1,12 +1,13 @@
 """Every recipe builds on the toy graph, and a table of results says what it is expected to give."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
-from dans.cli.parsing import RESULTS, records
+from dans.cli.parsing import RESULTS, add_training_options, parser, records, training
 from dans.config.reading import read_toml
 from dans.config.recipes import RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig
@@ -111,17 +112,47 @@ def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("umls-distmult-sanz", "dans"), r"samplers/sanz\.toml: no such .* did you mean sans\?"),
+        (
+            ("umls-distmult-sanz", "dans"),
+            "--recipe umls-distmult-sanz: unknown sampler setting; .* did you mean sans",
+        ),
+        (("own.toml", "dans", "own-no.toml"), r"own-no\.toml: no such sampler setting"),
         (
             ("umls-distmult-no", "dans", "self-loop"),
             r"bases/umls-distmult-no\.toml: no such recipe",
         ),
-        (("umls-distmult", "baselines", "snas"), r"losses/snas\.toml: no such .* known: ns, "),
+        (("umls-distmult", "baselines", "snas"), "--loss snas: unknown loss setting; known: ns, "),
     ],
 )
-def test_what_is_not_there_is_refused(names: tuple[str, ...], message: str) -> None:
+def test_what_is_not_there_is_refused(
+    names: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.toml").write_text("")
     with pytest.raises(InputError, match=message):
         read_recipe(find_recipe(*names))
+
+
+def test_an_unknown_sampler_setting_lists_all_and_knows_the_old_names() -> None:
+    names = re.escape(", ".join(NAMES["samplers"]))
+    message = f"^--sampler kep: unknown sampler setting; known: {names}; did you mean self-loop"
+    with pytest.raises(InputError, match=message):
+        find_recipe("umls-distmult", "dans", "kep")
+
+
+@pytest.mark.parametrize("base", NAMES["bases"])
+@pytest.mark.parametrize("change", ["train.steps=1", "objective=softmax"])
+def test_a_base_alone_is_a_baseline_where_a_table_has_it_or_its_objective_is_one(
+    base: str, change: str
+) -> None:
+    given = parser(None)
+    add_training_options(given, kind="baselines", recipe="umls-distmult-sce")
+    args = given.parse_args(["--recipe", base, "--set", change])
+    if base in records("baselines", "expected") or change.startswith("objective"):
+        assert training(args, kind="baselines")[1].parts[-2] == base
+    else:
+        with pytest.raises(InputError, match=f"--recipe {base}: without --loss .* losses: ns, "):
+            training(args, kind="baselines")
 
 
 def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path) -> None:

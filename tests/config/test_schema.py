@@ -150,12 +150,6 @@ def test_of_many_recipes_those_much_alike_are_offered(tmp_path: Path) -> None:
         read_recipe(tmp_path / "zzz.toml")
 
 
-def test_broken_recipe_names_file_and_line(tmp_path: Path) -> None:
-    (tmp_path / "bad.toml").write_text("[train]\nsteps =\n")
-    with pytest.raises(InputError, match=r"bad\.toml: not a TOML file: .*line 2"):
-        read_recipe(tmp_path / "bad.toml")
-
-
 def test_a_recipe_takes_over_what_it_leaves_open(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text(
         """init_from = "pretrain/base"

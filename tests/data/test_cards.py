@@ -130,6 +130,8 @@ def test_a_card_gives_all_it_says(tmp_path: Path) -> None:
         ("[valid]\nlines", "[valid]\nline = 1\nlines", "valid.line: unknown option; known: lines,"),
         ('member = "train.txt"', 'file = "train.txt"', "train.download.0.file: unknown option"),
         ('file = "carrier', 'path = "", file = "carrier', "train.installed.path: unknown option"),
+        ('member = "', 'member = "../', "train.download.0.member: expected a path such as"),
+        ('file = "carrier', 'file = "../carrier', "train.installed.file: expected a path such as"),
         ("relations = 2\n", 'relations = 2\nderived = {from = "x"}\n', "derived.rule: missing"),
         (
             "relations = 2\n",
@@ -201,6 +203,11 @@ def test_neither_card_nor_folder_is_refused_with_what_is_known(where: str | Path
         InputError, match=r"neither a data set nor a folder.*known: countries_s1, fb13"
     ):
         find_card(where)
+
+
+def test_an_unknown_name_is_refused_with_one_like_it() -> None:
+    with pytest.raises(InputError, match=r"'ulms': neither .*; did you mean umls"):
+        find_card("ulms")
 
 
 def test_an_installed_package_carries_its_cards(

@@ -69,10 +69,6 @@ def test_a_name_has_one_id() -> None:
         Vocabulary(("ada", "bob", "ada"))
 
 
-def test_vocabularies_are_equal_by_their_names() -> None:
-    assert Vocabulary(("ada",)) == Vocabulary(("ada",)) != Vocabulary(("bob",))
-
-
 def test_ids_count_first_appearances_through_all_splits(kg: KnowledgeGraph) -> None:
     assert kg.entities.names == ("ada", "bob", "tea", "cat", "dan", "eve")
     assert kg.relations.names == ("knows", "likes", "owns")
@@ -271,13 +267,6 @@ def test_labelled_is_only_for_a_folder(tmp_path: Path) -> None:
         KnowledgeGraph.load(tmp_path, labelled=["dev"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="labelled: only for a folder; the card of umls"):
         KnowledgeGraph.load("umls", labelled=["test"])
-
-
-def test_neither_card_nor_folder_is_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"'ulms': neither a data set nor a folder; known: .*; did you mean umls"
-    ):
-        KnowledgeGraph.load("ulms")
 
 
 @pytest.fixture

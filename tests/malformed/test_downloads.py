@@ -174,31 +174,7 @@ def test_an_address_steers_no_terminal(here: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_a_wrong_checksum_is_deleted_and_reported(here: Path, mirror: Mirror) -> None:
-    wrong = mirror.offer("/toy.txt", b"something else\n", claimed=TRAIN)
-    sentence = fetch(here, wrong)
-    assert f"{mirror.url}/toy.txt" in sentence
-    assert digest(b"something else\n") in sentence
-    assert digest(TRAIN) in sentence
-    assert not (here / "cache").exists()
-
-
-@pytest.mark.slow
 def test_an_interrupted_download_leaves_nothing_behind(here: Path, mirror: Mirror) -> None:
     cut = mirror.offer("/toy.txt", TRAIN[:40], claimed=TRAIN)
     assert digest(TRAIN) in fetch(here, cut)
     assert not (here / "cache").exists()
-
-
-def test_a_cache_that_was_spoilt_is_not_used(here: Path, mirror: Mirror) -> None:
-    """A damaged file of the cache goes, is said to, and the address is tried again."""
-    (here / "cache/toy").mkdir(parents=True)
-    (here / "cache/toy/train.tsv").write_text("spoilt")
-    (here / "cards/toy.toml").write_text(
-        toy_card().replace("[train]\n", f"[train]\ndownload = [{mirror.offer('/a.txt', TRAIN)}]\n")
-    )
-    env = os.environ | {"DANS_DATASETS": "data", "DANS_CACHE": "cache", "NO_PROXY": "127.0.0.1"}
-    done = run("fetch_datasets.py", "cards/toy.toml", cwd=here, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "has another checksum than its card says; removed" in done.stderr
-    assert (here / "cache/toy/train.tsv").read_bytes() == TRAIN

@@ -36,11 +36,6 @@ steady = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-#: Names: anything but what ends a column or a line, or cannot be written; not blank.
-names = st.text(
-    st.characters(codec="utf-8", exclude_characters="\t\n\r\0\ufeff"), min_size=1, max_size=20
-).filter(str.strip)
-
 scalars = (
     st.none()
     | st.booleans()
@@ -85,21 +80,6 @@ class Refused(str):
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that examples write into, one after the other."""
     return tmp_path_factory.mktemp("shelf")
-
-
-@steady
-@given(
-    triples=st.lists(st.tuples(names, names, names), min_size=1, max_size=5), packed=st.booleans()
-)
-@example(triples=[("007", "NA", "null")], packed=False)
-@example(triples=[("a\x85b", "x\u2028", "c\x1cd")], packed=False)
-def test_any_names_come_back(
-    shelf: Path, triples: list[tuple[str, str, str]], packed: bool
-) -> None:
-    data = "".join("\t".join(triple) + "\n" for triple in triples).encode()
-    path = shelf / f"names.tsv{'.gz' * packed}"
-    path.write_bytes(gzip.compress(data) if packed else data)
-    assert [line[:3] for line in read(path)] == triples
 
 
 @steady
