@@ -70,6 +70,16 @@ def test_scores_that_tell_backwards_are_not_calibrated(name: str) -> None:
         )
 
 
+# The solver of scikit-learn starts at this optimum, and complains that it cannot improve on it.
+@pytest.mark.filterwarnings("ignore:Line search of Newton solver")
+@pytest.mark.parametrize("name", sorted(CALIBRATIONS))
+def test_scores_that_tell_nothing_on_average_are_not_calibrated(name: str) -> None:
+    with pytest.raises(InputError, match="false ones, or not at all"):
+        CALIBRATIONS[name].fit(
+            torch.tensor([0.0, 1, 0, 1]), torch.tensor([True, True, False, False])
+        )
+
+
 @pytest.mark.parametrize("name", sorted(CALIBRATIONS))
 def test_what_holds_already_is_left_alone(name: str) -> None:
     scores, labels = case(0, size=60_000)

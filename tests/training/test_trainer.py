@@ -107,13 +107,24 @@ def test_validation_leaves_the_random_state(kg: KnowledgeGraph) -> None:
     assert states_equal(often.model.state_dict(), seldom.model.state_dict())
 
 
-def test_diagnosis_leaves_the_random_state(kg: KnowledgeGraph) -> None:
+def test_diagnosis_leaves_the_random_state(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moving = trainer(kg)
     entities = moving.model.embeddings(kg.messages())
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    assert moving.diagnosis.diagnose(0, entities)["sampler"]
-    assert torch.equal(torch.get_rng_state(), before)
+    drawn: list[float] = []
+
+    def diagnose(positives: Positives) -> dict[str, float]:
+        drawn.append(float(torch.rand(())))
+        return {"drawn": drawn[-1]}
+
+    monkeypatch.setattr(moving.objective, "diagnose", diagnose)
+    for _ in range(2):
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        assert moving.diagnosis.diagnose(0, entities) == {"sampler": {"drawn": drawn[-1]}}
+        assert torch.equal(torch.get_rng_state(), before)
+    assert drawn[0] == drawn[1]
 
 
 def test_model_and_objective_train_in_a_step_and_rest_in_a_diagnosis(
