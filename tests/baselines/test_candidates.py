@@ -152,3 +152,14 @@ def test_scores_of_thousands_do_not_overflow() -> None:
     assert torch.allclose(found, expected)
     pairs = (torch.autograd.grad(loss, [queries, entities]) for loss in (found, expected))
     assert all(torch.allclose(x, y) for x, y in zip(*pairs, strict=True))
+
+
+@pytest.mark.parametrize("name", ["complex", "transe"])
+def test_a_factor_of_the_sum_is_one_of_its_gradients(name: str) -> None:
+    decoder = decoder_of(name)
+
+    def thrice(*given: Any) -> Tensor:
+        return 3 * all_entities(*given)
+
+    for one, other in zip(found(decoder), found(decoder, thrice), strict=True):
+        torch.testing.assert_close(other, 3 * one)
