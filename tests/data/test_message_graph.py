@@ -74,6 +74,11 @@ def test_normalisers_follow_their_definitions(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_the_only_message_of_an_entity_has_weight_one(norm):
+    assert MessageGraph.of(torch.tensor([[0, 1, 2]]), 3, 2, norm).weight.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_restricting_is_building_from_the_kept_triples(norm):
     keep = torch.tensor([i % 3 != 1 for i in range(len(TOY))])
     restricted = toy(norm).restrict(keep)
