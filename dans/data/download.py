@@ -266,7 +266,7 @@ def _received(download: Download) -> Iterator[bytes]:
                 bar.update(len(chunk))
                 yield chunk
                 now = time.monotonic()
-                # A read waits until it is complete: of a slow address, little is asked at a time.
+                # A read waits until it is complete: of a slow address, it takes little at a time.
                 size = min(2 * size, 2**20) if now - start < 0.5 else max(1, size // 4)
                 if now - window > SILENCE:
                     if done - before < LEAST_BYTES:

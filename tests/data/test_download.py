@@ -440,7 +440,7 @@ def test_a_body_that_does_not_end_is_cut(
         with pytest.raises(InputError, match=f"more than {most} bytes"):
             fetch(from_mirror(tmp_path, mirror, options))
     assert not cache_folder().exists()
-    assert mirror.asked == ["/body"] * 2, "not tried again"
+    assert mirror.requested == ["/body"] * 2, "not tried again"
     assert sum(sent) < 2**25
 
 
