@@ -58,7 +58,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "TILE_OF_ANY", 12 * 30)
 
 
-class SelfLoop(Budget):
+class Scarce(Budget):
     """A budget that some tiles are kept in, whatever they take; then memory gives out."""
 
     def __init__(self, most: int, fails_above: int) -> None:
@@ -86,7 +86,7 @@ def test_what_is_not_kept_is_made_again_to_the_bit(name: str, given: dict[str, A
         return
     expected = found(decoder, **given)
     for most, fails_above, tried in ((0, 0, [0]), (3, 3, [3]), (9, 9, [9]), (10, 2, [10, 5, 2])):
-        budget = SelfLoop(most, fails_above)
+        budget = Scarce(most, fails_above)
         for one, other in zip(found(decoder, budget=budget, **given), expected, strict=True):
             assert torch.equal(one, other)
         assert budget.tried == tried

@@ -15,24 +15,15 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
-from dans.models.decoders import DECODERS
-from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.objectives.losses import Logistic, Loss, Margin, SelfAdversarial
-from dans.registry import build
 from dans.runs.build import build_objective
 from dans.training.batches import FullGraph
 from tests.samplers.test_uniform import p_value
+from tests.suites.models import DIM, model_of
 
-DIM = 4
 DRAWS = 100_000
 NS = Logistic(balance="sum")
-
-
-def model_of(kg: KnowledgeGraph, decoder: str = "complex", **given: Any) -> Model:
-    torch.manual_seed(0)
-    scores = build(DECODERS, decoder, given=given, num_relations=kg.num_relations, dim=DIM)
-    return Model(Lookup(kg.num_entities, DIM), scores).double()
 
 
 def positives_of(model: Model, triples: Tensor) -> Positives:

@@ -15,18 +15,9 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.models.decoders import DECODERS
-from dans.models.encoders import Lookup
 from dans.models.model import Model
-from dans.registry import build
 from dans.training.batches import QueryBatches
-
-DIM = 8
-
-
-def model_of(kg: KnowledgeGraph, decoder: str = "complex", **given: Any) -> Model:
-    torch.manual_seed(0)
-    scores = build(DECODERS, decoder, given=given, num_relations=kg.num_relations, dim=DIM).double()
-    return Model(Lookup(kg.num_entities, DIM).double(), scores)
+from tests.suites.models import model_of
 
 
 def positives_of(model: Model, triples: Tensor) -> Positives:

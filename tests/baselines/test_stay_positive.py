@@ -13,26 +13,16 @@ from baselines.assembly import OBJECTIVES
 from baselines.stay_positive import StayPositive, summable
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.models import ENCODERS
 from dans.models.batch import Positives
 from dans.models.decoders import DECODERS, Multilinear
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.registry import build
 from dans.training.batches import FullGraph
+from tests.suites.models import DIM, model_of
 
-DIM = 4
 #: Three triples of the toy graph: six of its eight entities and two of its three relations at most.
 ROWS = torch.tensor([0, 6, 8])
-
-
-def make(kg: KnowledgeGraph, name: str, *, encoder: str = "lookup", **given: Any) -> Model:
-    """A model in float64, always from the same seed."""
-    torch.manual_seed(0)
-    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
-    built = build(ENCODERS, encoder, given={"dim": DIM}, **sizes)
-    decoder = build(DECODERS, name, given=given, num_relations=kg.num_relations, dim=DIM)
-    return Model(built, decoder).double()
 
 
 def batch(kg: KnowledgeGraph, model: Model, objective: StayPositive) -> Positives:
@@ -71,7 +61,7 @@ def everything(kg: KnowledgeGraph, model: Model, over: str) -> list[Tensor]:
 def test_total_is_that_of_a_loop_over_all_triples(
     kg: KnowledgeGraph, name: str, bound: float | None, reciprocal: bool, over: str
 ) -> None:
-    model = make(kg, name, bound=bound, shift=-2.0, reciprocal=reciprocal)
+    model = model_of(kg, name, bound=bound, shift=-2.0, reciprocal=reciprocal)
     scores = torch.stack(everything(kg, model, over))
     for power in (1, 2):
         by_sum = terms(kg, model, weight=0.3, power=power, over=over)["total"]
@@ -82,10 +72,10 @@ def test_total_is_that_of_a_loop_over_all_triples(
 
 @pytest.mark.parametrize("name", summable())
 def test_loss_has_the_shift_and_the_total_has_not(kg: KnowledgeGraph, name: str) -> None:
-    plain, shifted = (terms(kg, make(kg, name, shift=shift)) for shift in (0.0, -3.0))
+    plain, shifted = (terms(kg, model_of(kg, name, shift=shift)) for shift in (0.0, -3.0))
     assert torch.equal(plain["total"], shifted["total"])
     h, r, t = kg.train[ROWS].unbind(-1)
-    model = make(kg, name)
+    model = model_of(kg, name)
     entities = model.embeddings(kg.messages())
     scores = model.decoder.score(entities[h], model.decoder.embeddings(r), entities[t])
     torch.testing.assert_close(plain["loss"], F.softplus(-scores).sum())
@@ -94,7 +84,7 @@ def test_loss_has_the_shift_and_the_total_has_not(kg: KnowledgeGraph, name: str)
 
 @pytest.mark.parametrize("name", summable())
 def test_dropout_acts_on_the_loss_alone(kg: KnowledgeGraph, name: str) -> None:
-    plain, dropped = make(kg, name), make(kg, name, query_dropout=0.5, dropout=0.5)
+    plain, dropped = model_of(kg, name), model_of(kg, name, query_dropout=0.5, dropout=0.5)
     without, within = terms(kg, plain), terms(kg, dropped)
     assert torch.equal(without["total"], within["total"])
     assert not torch.equal(without["loss"], within["loss"])
@@ -102,7 +92,7 @@ def test_dropout_acts_on_the_loss_alone(kg: KnowledgeGraph, name: str) -> None:
 
 
 def test_both_scores_of_a_triple_count(kg: KnowledgeGraph) -> None:
-    model = make(kg, "distmult", reciprocal=True)
+    model = model_of(kg, "distmult", reciprocal=True)
     h, r, t = kg.train[ROWS].unbind(-1)
     entities, decoder = model.embeddings(kg.messages()), model.decoder
     forward = decoder.score(entities[h], decoder.embeddings(r), entities[t])
@@ -115,7 +105,7 @@ def test_both_scores_of_a_triple_count(kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize("encoder", ["lookup", "rgcn"])
 @pytest.mark.parametrize("over", ["batch", "all"])
 def test_every_encoder_is_bounded(kg: KnowledgeGraph, encoder: str, over: str) -> None:
-    model = make(kg, "distmult", encoder=encoder).eval()
+    model = model_of(kg, "distmult", encoder).eval()
     found = terms(kg, model, over=over)
     expected = torch.stack(everything(kg, model, over)).sum().abs() * 0.1 / 5
     torch.testing.assert_close(found["total"], expected)
@@ -126,7 +116,7 @@ def test_every_encoder_is_bounded(kg: KnowledgeGraph, encoder: str, over: str) -
 
 
 def test_rows_outside_the_batch_have_no_gradient(kg: KnowledgeGraph) -> None:
-    model = make(kg, "distmult")
+    model = model_of(kg, "distmult")
     sum(terms(kg, model).values()).backward()  # type: ignore[union-attr]
     assert isinstance(model.encoder, Lookup)
     grad = model.encoder.entities.weight.grad
@@ -137,7 +127,7 @@ def test_rows_outside_the_batch_have_no_gradient(kg: KnowledgeGraph) -> None:
 
 
 def test_a_step_moves_the_sum_towards_zero_and_the_triples_up(kg: KnowledgeGraph) -> None:
-    model = make(kg, "distmult")
+    model = model_of(kg, "distmult")
     before = terms(kg, model)
     for name in before:
         terms(kg, model)[name].backward()  # type: ignore[no-untyped-call]
@@ -146,7 +136,7 @@ def test_a_step_moves_the_sum_towards_zero_and_the_triples_up(kg: KnowledgeGraph
             for weight, grad in grads:
                 weight -= 1e-3 * grad
         assert terms(kg, model)[name] < before[name]
-        model = make(kg, "distmult")
+        model = model_of(kg, "distmult")
 
 
 class _Largest(TorchFunctionMode):
@@ -196,7 +186,7 @@ def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str
 
 
 def test_the_batch_is_not_taken_to_be_all_entities(kg: KnowledgeGraph) -> None:
-    model = make(kg, "distmult")
+    model = model_of(kg, "distmult")
     whole = model.positives(kg.train[ROWS], model.encode(kg.messages()))
     with pytest.raises(ValueError, match="shared_negatives: over = 'batch' needs"):
         StayPositive(num_batches=5)(model.decoder, whole)
@@ -220,4 +210,4 @@ def test_options_out_of_range_are_refused(given: dict[str, Any], words: str) -> 
 
 
 def test_without_a_weight_there_is_no_total(kg: KnowledgeGraph) -> None:
-    assert terms(kg, make(kg, "distmult"), weight=0.0).keys() == {"loss"}
+    assert terms(kg, model_of(kg, "distmult"), weight=0.0).keys() == {"loss"}

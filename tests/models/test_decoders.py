@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.decoders import DECODERS, RESCAL, RotatE, TuckER
+from dans.models.decoders import DECODERS, RotatE, TuckER
 from dans.models.decoders.complex import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
@@ -116,8 +116,8 @@ def test_an_odd_width_is_fine_where_nothing_is_paired(name: str) -> None:
     assert decoder.score(embeddings(2, 5), r, embeddings(2, 5, seed=3)).shape == (2,)
 
 
-def pair(decoder_dim: int = DIM) -> tuple[Tensor, Tensor]:
-    return embeddings(9, decoder_dim), embeddings(9, decoder_dim, seed=3)
+def pair() -> tuple[Tensor, Tensor]:
+    return embeddings(9, DIM), embeddings(9, DIM, seed=3)
 
 
 def scores(name: str, h: Tensor, r: Tensor, t: Tensor) -> Tensor:
@@ -137,13 +137,6 @@ def test_complex_inverts_a_relation_by_its_conjugate() -> None:
     assert close(scores("complex", h, r, t), scores("complex", t, conjugate(r), h))
 
 
-def test_complex_with_no_imaginary_part_is_distmult() -> None:
-    (h, t), r = pair(), embeddings(9, DIM, seed=4)
-    zero = torch.zeros(9, DIM, dtype=torch.float64)
-    wide = [torch.cat((x, zero), 1) for x in (h, r, t)]
-    assert close(make("complex", dim=2 * DIM).score(*wide), scores("distmult", h, r, t))
-
-
 @pytest.mark.parametrize("angle", [0.0, math.pi, -math.pi])
 def test_rotate_is_symmetric_for_half_turns(angle: float) -> None:
     h, t = pair()
@@ -160,19 +153,6 @@ def test_rotate_composes_relations_by_their_sum() -> None:
     decoder, (h, _) = make("rotate"), pair()
     r, s = embeddings(9, DIM // 2, seed=4), embeddings(9, DIM // 2, seed=5)
     assert close(decoder.tail_query(decoder.tail_query(h, r), s), decoder.tail_query(h, r + s))
-
-
-def test_rotate_keeps_lengths() -> None:
-    decoder, (h, _) = make("rotate"), pair()
-    assert close(decoder.tail_query(h, embeddings(9, DIM // 2, seed=4)).norm(dim=1), h.norm(dim=1))
-
-
-def test_rotate_is_highest_where_the_rotation_arrives() -> None:
-    decoder, (h, _) = make("rotate"), pair()
-    assert isinstance(decoder, RotatE)
-    r = embeddings(9, DIM // 2, seed=4)
-    there = decoder.score(h, r, decoder.tail_query(h, r))
-    assert torch.allclose(there, torch.full_like(there, decoder.gamma), atol=1e-5)
 
 
 def test_rotate_phases_fill_the_circle() -> None:
@@ -233,19 +213,6 @@ def test_tucker_starts_as_its_options_say() -> None:
     for table in (decoder.core, decoder.relation.weight):
         assert 0.09 < table.abs().max() <= 0.1
         assert abs(table.mean()) < 0.01
-
-
-def test_tucker_with_the_identity_for_a_core_is_rescal() -> None:
-    tucker, rescal = TuckER(RELATIONS, 3, relation_dim=9).double(), RESCAL(RELATIONS, 3).double()
-    tucker.core.data = torch.eye(9, dtype=torch.float64)
-    (h, t), r = pair(3), embeddings(9, 9, seed=4)
-    assert close(tucker.score(h, r, t), rescal.score(h, r, t))
-
-
-@pytest.mark.parametrize("name", ["transe", "transe, p = 2"])
-def test_transe_gains_by_gamma_alone_where_the_move_arrives(name: str) -> None:
-    decoder, (h, _), r = make(name, gamma=2.5), pair(), embeddings(9, DIM, seed=4)
-    assert close(decoder.score(h, r, h + r), torch.full((9,), 2.5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", ["transe", "transe, p = 2"])

@@ -75,25 +75,6 @@ def test_unusual_graphs_equal_a_loop_over_edges(graph, form):
     compare(form, GRAPHS[graph], "bases", "relation")
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
-def test_gradients_are_those_of_finite_differences(form):
-    torch.manual_seed(0)
-    messages = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, "code")
-    matrices, coefficients = weights(NUM_RELATIONS, "bases")
-    assert torch.autograd.gradcheck(
-        lambda x, v, a: form(x, messages, v, a), (leaf(NUM_ENTITIES, 6), matrices, coefficients)
-    )
-
-
-def test_gradients_of_blocks_are_those_of_finite_differences():
-    torch.manual_seed(0)
-    messages = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS)
-    matrices, _ = weights(NUM_RELATIONS, "blocks")
-    assert torch.autograd.gradcheck(
-        lambda x, w: propagate(x, messages, w), (leaf(NUM_ENTITIES, 6), matrices)
-    )
-
-
 def random_graph(seed=0, triples=3000, entities=200, relations=30):
     """Triples whose relations and entities follow a power law, as in real graphs."""
     torch.manual_seed(seed)

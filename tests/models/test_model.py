@@ -7,17 +7,8 @@ from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model, eval_mode
-from dans.registry import build
 from tests.suites.decoders import MULTILINEAR
-
-
-def model_of(
-    kg: KnowledgeGraph, decoder: str, encoder: str = "rgcn", **given: float | bool | None
-) -> Model:
-    sizes = {"num_relations": kg.num_relations, "dim": 4}
-    encoded = build(ENCODERS, encoder, num_entities=kg.num_entities, **sizes)
-    return Model(encoded, build(DECODERS, decoder, given=given, **sizes))
-
+from tests.suites.models import model_of
 
 BOUNDED = {"bound": 2.0, "shift": 0.5}
 
@@ -30,7 +21,7 @@ BOUNDED = {"bound": 2.0, "shift": 0.5}
 def test_triples_are_scored_as_the_decoder_scores_them(
     kg: KnowledgeGraph, decoder: str, given: dict[str, float], reciprocal: bool
 ) -> None:
-    model = model_of(kg, decoder, reciprocal=reciprocal, **given)
+    model = model_of(kg, decoder, "rgcn", reciprocal=reciprocal, **given)
     entities = model.embeddings(kg.messages("relation"))
     positives = model.positives(kg.train, entities)
     heads, relations, tails = kg.train.unbind(-1)
@@ -58,7 +49,7 @@ def test_some_rows_are_encoded_as_all_are(kg: KnowledgeGraph, encoder: str, spar
 
 
 def test_embeddings_in_evaluation_mode_have_no_dropout_and_no_gradient(kg: KnowledgeGraph) -> None:
-    model = model_of(kg, "distmult").train()
+    model = model_of(kg, "distmult", "rgcn").train()
     messages = kg.messages("relation")
     assert not torch.equal(model.encode(messages), model.encode(messages))
     assert torch.equal(model.embeddings(messages), model.embeddings(messages))
@@ -73,7 +64,7 @@ def test_widths_must_agree(kg: KnowledgeGraph) -> None:
 
 
 def test_eval_mode_nothing_is_in_training_and_then_all_is_as_before(kg: KnowledgeGraph) -> None:
-    model = model_of(kg, "distmult").train()
+    model = model_of(kg, "distmult", "rgcn").train()
     model.encoder.eval()
     before = [part.training for part in model.modules()]
     assert any(before)

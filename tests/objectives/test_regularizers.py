@@ -11,9 +11,6 @@ from torch.nn import functional as F
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.models import ENCODERS
-from dans.models.decoders import DECODERS
-from dans.models.model import Model
 from dans.objectives.regularizers import (
     N3,
     REGULARIZERS,
@@ -22,8 +19,8 @@ from dans.objectives.regularizers import (
     Table,
     TripleRegularizer,
 )
-from dans.registry import build
 from dans.runs.build import build_regularizers
+from tests.suites.models import model_of
 
 H, T = torch.randn(2, 5, 6, dtype=torch.float64)
 R = torch.randn(5, 6, dtype=torch.float64)
@@ -84,12 +81,6 @@ def test_vectors_of_zeros_have_a_finite_gradient(name: str) -> None:
         assert bool((gradient == 0).all())
 
 
-@pytest.mark.parametrize("name", OF_FACTS)
-def test_a_batch_twice_over_costs_the_same(name: str) -> None:
-    twice = [torch.cat((v, v)) for v in (H, R, T)]
-    torch.testing.assert_close(make(name).of(*twice), make(name).of(H, R, T))
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -135,14 +126,6 @@ def test_n3_of_a_decoder_without_complex_embeddings_names_both(
         build_regularizers(RunConfig.parse(plain), kg)
     plain["decoder"] = {"name": "complex"}
     assert build_regularizers(RunConfig.parse(plain), kg).keys() == {"n3"}
-
-
-def model_of(kg: KnowledgeGraph, decoder: str = "distmult", **given: Any) -> Model:
-    torch.manual_seed(0)
-    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
-    lookup = build(ENCODERS, "lookup", given={"dim": 4}, **sizes)
-    made = build(DECODERS, decoder, given=given, num_relations=kg.num_relations, dim=4)
-    return Model(lookup, made).double()
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
