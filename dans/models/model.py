@@ -32,7 +32,7 @@ class Model(nn.Module):
         >>> from dans.models.decoders import DistMult
         >>> triples = torch.tensor([[0, 0, 1], [2, 0, 1]])
         >>> model = Model(Lookup(3, dim=4), DistMult(num_relations=1, dim=4))
-        >>> batch = model.positives(triples, model.encode(MessageGraph.of(triples, 3, 1)))
+        >>> batch = model.encode_batch(triples, MessageGraph.of(triples, 3, 1))
         >>> batch.scores().shape, batch.entities.shape
         (torch.Size([2, 1]), torch.Size([3, 4]))
     """
@@ -51,6 +51,10 @@ class Model(nn.Module):
     def encode_rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """The embeddings of some entities, (u, d); sparse gradients where the encoder has them."""
         return self.decoder.prepare(self.encoder.rows(messages, ids, sparse=sparse))
+
+    def encode_batch(self, triples: Tensor, messages: MessageGraph) -> Positives:
+        """A batch of triples with embeddings, from the message graph: (b, 3) int64 ids."""
+        return self.positives(triples, self.encode(messages))
 
     def positives(self, triples: Tensor, entities: Tensor) -> Positives:
         """A batch of triples with embeddings: (b, 3) int64 ids, rows of (n, d) ``entities``."""

@@ -149,7 +149,7 @@ class FullGraph:
         triples = self.triples(rows)
         messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)
         if needed is None:
-            return model.positives(triples, model.encode(messages))
+            return model.encode_batch(triples, messages)
         ends = triples[:, [0, 2]]
         ids, local = torch.cat((ends.flatten(), needed)).unique(return_inverse=True)
         h, t = local[: ends.numel()].view(-1, 2).unbind(1)

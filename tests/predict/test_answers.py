@@ -359,8 +359,8 @@ def test_output_in_a_file_is_utf8_whatever_the_locale(
     done = succeed("predict.py", "run", "--head", "語1", "--relation", "r0", cwd=tmp_path, env=env)
     assert "語1" in done.stdout
     for form in ("--csv", "--json"):
-        asked = ["--tail", "語1", "--relation", "r0", form]
-        done = succeed("predict.py", "run", *asked, cwd=tmp_path, env=env)
+        query = ["--tail", "語1", "--relation", "r0", form]
+        done = succeed("predict.py", "run", *query, cwd=tmp_path, env=env)
         assert "語1" in (done.stdout if form == "--csv" else json.loads(done.stdout).values())
     done = run("predict.py", "run", "--head", "語x", "--relation", "r0", cwd=tmp_path, env=env)
     assert done.returncode == 2

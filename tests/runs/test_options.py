@@ -21,7 +21,7 @@ from dans.objectives.losses import LOSSES, Logistic
 from dans.objectives.regularizers import REGULARIZERS
 from dans.registry import build, hints, options
 from dans.runs.build import build_member
-from tests.suites.samplers import DIM, listing, move, triples_as_embeddings
+from tests.suites.samplers import DIM, listing, triples_as_embeddings, update
 
 WHOLE = (0, -1, 2**31, 10**12, 10**18)
 VALUES = (*WHOLE, LARGE, -LARGE, SMALL, 1e308, -1e308, 1e-320, float("nan"), float("inf"))
@@ -141,7 +141,7 @@ def test_samplers(name: str, kg: KnowledgeGraph, tmp_path: Path) -> None:
         assert sampler(positives).scores(positives).isfinite().all(), (name, given)
         for phase in sampler.phases():
             assert phase.loss(positives.detach()).isfinite(), (name, given)
-            move(phase, positives)
+            update(phase, positives)
         sampler.terms(positives)
         assert sampler(positives).scores(positives).isfinite().all(), (name, given)
 

@@ -393,7 +393,7 @@ def test_a_refused_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_
 
 
 def assert_undisturbed(readers: Mapping[str, Callable[[], object]]) -> None:
-    """Reading leaves the world as it was found, whatever it draws and sets on the way."""
+    """Reading leaves the world as it was found, whatever it draws and sets in between."""
     threads = torch.get_num_threads()
     try:
         for name, read in readers.items():
