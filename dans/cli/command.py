@@ -114,8 +114,9 @@ def _prepare() -> None:
         set_encoding(stream)
     # Python puts a script's own folder first on its path, where torch would import tabulate.py
     # instead of the package of that name.
-    own = Path(sys.argv[0]).resolve().parent
-    sys.path[:] = [path for path in sys.path if Path(path).resolve() != own]
+    script = Path(sys.argv[0]).resolve()
+    if script.is_file():
+        sys.path[:] = [path for path in sys.path if Path(path).resolve() != script.parent]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable("%(message)s"))
     logging.basicConfig(handlers=[handler])
