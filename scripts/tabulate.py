@@ -40,14 +40,15 @@ def main() -> None:
     parser.add_argument("--expected", action="store_true", help="compare with the expected results")
     args = parser.parse_args()
     results = cli.matching(tables.collect(args.runs), args.match)
+    kind = args.runs.stem.split("-")[0]
     if args.across:
-        row, kind = args.reference or "uniform", args.runs.stem
+        row = args.reference or "uniform"
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
     elif args.metrics:
-        theirs = cli.records(args.runs.stem, "paper")
+        theirs = cli.records(kind, "paper")
         table = tables.beside(results, args.metrics.split(","), theirs)
     else:
-        expected = cli.records(args.runs.stem, "expected") if args.expected else None
+        expected = cli.records(kind, "expected") if args.expected else None
         table = tables.markdown(results, reference=args.reference, expected=expected)
     if args.write:
         tables.put_between(args.write, args.mark, table)

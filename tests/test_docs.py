@@ -472,7 +472,7 @@ def test_every_table_of_results_says_where_it_comes_from() -> None:
             assert named_there, mark
             assert set(named_there) <= commits, mark
             found += 1
-    assert found == 11
+    assert found == 14
 
 
 @pytest.fixture(scope="module")

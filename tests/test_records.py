@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ RESULTS = ROOT / "scripts" / "results"
 BEFORE = {new: old for old, new in old_names.SETTINGS.items()}
 
 
+@cache
 def files_at(commit: str) -> set[str] | None:
     """The files of a commit; None where there is no history of it."""
     if shutil.which("git") is None:
@@ -64,17 +66,19 @@ def test_each_commit_named_holds_the_recipe_it_is_named_for() -> None:
     for path in sorted(RESULTS.glob("*.toml")):
         kind = path.stem.split("-")[0]
         table = tomllib.loads(path.read_text())
-        files = files_at(table["commit"])
-        if files is None:
-            unknown.add(table["commit"])
-            continue
         for base, settings in table["expected"].items():
-            named = settings if isinstance(settings, dict) else {"": settings}
-            for setting in named:
+            for setting, its in settings.items():
+                commit = (
+                    its.get("commit", table["commit"]) if isinstance(its, dict) else table["commit"]
+                )
+                files = files_at(commit)
+                if files is None:
+                    unknown.add(commit)
+                    continue
                 own = setting if setting not in ("base", "dans") else ""
                 recipe = find_recipe(f"{base}-{own}" if own else base, kind)
                 if not holds(files, recipe, kind):
-                    missing.append(f"{path.name}: {table['commit']} has no {recipe.stem}")
+                    missing.append(f"{path.name}: {commit} has no {recipe.stem}")
     assert not missing
     if unknown:
         pytest.skip(f"no history of {', '.join(sorted(unknown))}: a shallow clone, or no clone")
