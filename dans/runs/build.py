@@ -176,7 +176,7 @@ def build_trainer(
     if most is not None and most < config.train.batch:
         share = f"graph.hold_out_share = {graph.hold_out_share:g}"
         log.warning("train.batch: %d at most, of %d triples: %s", most, len(kg.train), share)
-    if not graph.hold_out and graph.hold_out_share != GraphConfig.hold_out_share:
+    if not graph.hold_out and graph.hold_out_share != GraphConfig().hold_out_share:
         raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
     batch_encoder = FullGraph(
         kg.train.to(place),

@@ -110,3 +110,11 @@ def test_training_without_one_valid_negative_is_refused() -> None:
         given = build_trainer(RunConfig.parse(plain), kg, None, OBJECTIVES)
         with pytest.raises(InputError, match=r"sampler: not one negative of the first \d+ steps"):
             given.fit(12)
+
+
+def test_holding_out_may_be_turned_off_and_its_share_is_refused_then() -> None:
+    whole = trainer(ring(100), "graph.hold_out=false")
+    whole.step()
+    assert whole.batch_encoder.most is None
+    with pytest.raises(InputError, match=r"hold_out_share: has no effect without graph.hold_out"):
+        trainer(ring(100), "graph.hold_out=false", "graph.hold_out_share=0.5")
