@@ -7,6 +7,8 @@ python scripts/tabulate.py runs/dans --write docs/pages/samplers.md --mark resul
 python scripts/tabulate.py runs/dans --across umls-distmult,umls-rotate --reference uniform
 python scripts/tabulate.py scripts/results/dans.json --match 'kinship-*'
 python scripts/tabulate.py runs/baselines --match 'wn11-*' --metrics nll,brier,platt.nll
+python scripts/tabulate.py runs/dans --json scripts/results/dans.json --commit HASH --pages
+python scripts/tabulate.py --pages
 """
 
 from pathlib import Path
@@ -16,14 +18,15 @@ from dans.cli.command import run_main
 
 def main() -> None:
     """Parse, collect, print."""
-    from dans.analysis import tables
+    from dataclasses import replace
+
+    from dans.analysis import page_tables, tables
     from dans.cli import parsing as cli
-    from dans.config.reading import read_object
-    from dans.training.files import write_atomically
 
     parser = cli.parser(__doc__)
     parser.add_argument(
         "runs",
+        nargs="?",
         type=Path,
         help="a folder of RECIPE/seedN/report.json, or a file written by --json",
     )
@@ -32,13 +35,24 @@ def main() -> None:
     parser.add_argument("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
     parser.add_argument("--metrics", metavar="A,B", help="columns; papers' numbers in brackets")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the numbers here too, over those of before"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the numbers here too, over those of before that have no more seeds",
     )
     parser.add_argument("--commit", help="of the code that trained the runs, for --json")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("--mark", default="results", help="between these marks (default: results)")
     parser.add_argument("--expected", action="store_true", help="compare with the expected results")
+    pages = "write every table of docs/tables.toml and the expected results from the records"
+    parser.add_argument("--pages", action="store_true", help=pages)
     args = parser.parse_args()
+    papers = {"baselines": cli.records("baselines", "paper")}
+    if args.runs is None:
+        if not args.pages:
+            parser.error("runs: expected a folder or a file, or --pages")
+        page_tables.write_pages(cli.RESULTS.parents[1], papers)
+        return
     results = cli.matching(tables.collect(args.runs), args.match)
     kind = args.runs.stem.split("-")[0]
     if args.across:
@@ -53,11 +67,12 @@ def main() -> None:
     if args.write:
         tables.put_between(args.write, args.mark, table)
     if args.json:
-        numbers = tables.summarise(results)
         if args.commit:
-            numbers = {name: {"commit": args.commit, **one} for name, one in numbers.items()}
-        known = read_object(args.json) if args.json.exists() else {}
-        write_atomically(args.json, tables.to_json({**known, **numbers}).encode())
+            results = {name: replace(one, commit=args.commit) for name, one in results.items()}
+        for name in page_tables.merge(args.json, results):
+            print(f"{name}: the record has more seeds and stays")
+    if args.pages:
+        page_tables.write_pages(cli.RESULTS.parents[1], papers)
     print(table)
 
 

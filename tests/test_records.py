@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from baselines.assembly import train
+from dans.analysis.page_tables import content, expected
+from dans.analysis.tables import collect
+from dans.cli.parsing import records
 from dans.config import old_names
 from dans.config.recipes import Recipe, find_recipe, run_name
 from dans.data.graph import KnowledgeGraph
@@ -82,6 +85,18 @@ def test_each_commit_named_holds_the_recipe_it_is_named_for() -> None:
     assert not missing
     if unknown:
         pytest.skip(f"no history of {', '.join(sorted(unknown))}: a shallow clone, or no clone")
+
+
+def test_tables_and_expected_results_are_those_of_the_records() -> None:
+    papers = {"baselines": records("baselines", "paper")}
+    listed = tomllib.loads((ROOT / "docs" / "tables.toml").read_text())
+    for table in listed["table"]:
+        page, mark = (ROOT / table["page"]).read_text(), table["mark"]
+        text = page.partition(f"<!-- {mark} -->\n")[2].partition(f"\n<!-- /{mark} -->")[0]
+        assert text == content(table, ROOT, papers), f"{mark}: run tabulate.py --pages"
+    for name, numbers in listed["expected"].items():
+        path = RESULTS / name
+        assert path.read_text() == expected(path, collect(RESULTS / f"{numbers}.json")), name
 
 
 @pytest.mark.slow

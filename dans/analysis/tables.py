@@ -12,7 +12,7 @@ from scipy import stats
 
 from dans.config.reading import convert, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
-from dans.errors import InputError, shown
+from dans.errors import InputError, finite, shown
 from dans.training.files import write_atomically
 
 #: Metrics that are reported, in this order.
@@ -46,6 +46,8 @@ class Results:
     best_step: Mapping[int, int] = field(default_factory=dict)
     sampler: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     classified: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    #: the commit of the code, or of the record; empty where it is not known
+    commit: str = ""
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
         """One metric over the seeds, in the order of the seeds."""
@@ -59,7 +61,7 @@ class Results:
     @property
     def at_step_0(self) -> str:
         """How many of the seeds whose best step is known are best before their first step."""
-        steps = self.best_step.values()
+        steps = list(self.best_step.values())
         return f"{sum(step == 0 for step in steps)} of {len(steps)}" if steps else ""
 
     def numbers(self, metric: str) -> list[float]:
@@ -95,7 +97,8 @@ def paired_test(differences: Sequence[float]) -> Difference:
     mean, deviation = mean_and_deviation(differences)
     error, count = deviation / math.sqrt(len(differences)), len(differences)
     if not error:
-        p = math.nan if count < 2 else float(mean == 0)
+        # Equal differences have no spread to test them by, but for none at all.
+        p = 1.0 if count > 1 and mean == 0 else math.nan
         return Difference(mean, error, p, None, None, count)
     test = stats.ttest_1samp(differences, 0.0)
     low, high = test.confidence_interval(0.95)
@@ -106,15 +109,17 @@ def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p values: of the i-th smallest of m, the largest (m − j + 1)·p_j for j ≤ i.
 
     A comparison with an adjusted value below α survives: the chance that any comparison without
-    effect survives is at most α. Source: Holm 1979, Scandinavian Journal of Statistics 6.
+    effect survives is at most α. Where p is nan there was no test, and its adjusted value is 1.
+    Source: Holm 1979, Scandinavian Journal of Statistics 6.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
         [0.03, 0.06, 0.06]
     """
     adjusted, largest = [1.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+    tested = sorted((i for i in range(len(p)) if not math.isnan(p[i])), key=p.__getitem__)
+    for rank, i in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p[i]))
         adjusted[i] = largest
     return adjusted
 
@@ -163,24 +168,40 @@ def _recorded(name: str, numbers: Any, path: Path) -> Results:
     seeds = convert(numbers.get("seeds"), list[int], where, "seeds")
 
     def by_seed(part: str) -> dict[int, dict[str, float]]:
-        kept = numbers.get(part, {})
         every = {
-            key: convert(one["values"], list[float], where, f"{part}.{key}")
-            for key, one in kept.items()
-            if len(one["values"]) == len(seeds)
+            key: _finite_values(one, f"{where}{part}.{key}: ")
+            for key, one in numbers.get(part, {}).items()
         }
-        rows = ({key: values[i] for key, values in every.items()} for i in range(len(seeds)))
-        return dict(zip(seeds, rows, strict=True)) if every else {}
+        # A statistic or a classification may be known of some seeds alone, and then not of which.
+        if part in ("best", "last"):
+            for key, values in every.items():
+                if len(values) != len(seeds):
+                    found = f"expected one value for each of {len(seeds)} seeds"
+                    raise InputError(f"{where}{part}.{key}: {found}, got {len(values)}")
+        whole = {key: values for key, values in every.items() if len(values) == len(seeds)}
+        rows = ({key: values[i] for key, values in whole.items()} for i in range(len(seeds)))
+        return dict(zip(seeds, rows, strict=True)) if whole else {}
 
     steps = convert(numbers.get("best_step", []), list[int], where, "best_step")
+    if steps and len(steps) != len(seeds):
+        raise InputError(f"{where}best_step: expected one for each of {len(seeds)} seeds")
     return Results(
         best=by_seed("best"),
         last=by_seed("last"),
         seconds=dict.fromkeys(seeds, field_of(numbers, "seconds", float, where)),
-        best_step=dict(zip(seeds, steps, strict=False)),
+        best_step=dict(zip(seeds, steps, strict=bool(steps))),
         sampler=by_seed("sampler"),
         classified=by_seed("classified"),
+        commit=field_of({"commit": "", **numbers}, "commit", str, where),
     )
+
+
+def _finite_values(one: Any, where: str) -> list[float]:
+    """The values by seed of one metric."""
+    values = convert(field_of(one, "values", list, where), list[float], where, "values")
+    for i, value in enumerate(values):
+        finite(f"{where}values.{i}", value)
+    return values
 
 
 def _metrics(report: Mapping[str, Any], path: Path) -> dict[str, float]:
@@ -245,11 +266,17 @@ def summarise(results: Mapping[str, Results]) -> dict[str, Any]:
         found[recipe] = {
             "seeds": sorted(result.best),
             "best": {m: _numbers(result.values(m)) for m in METRICS},
-            "last": {m: _numbers(result.values(m, last=True)) for m in METRICS if result.last},
+            "last": {
+                m: _numbers(result.values(m, last=True))
+                for m in METRICS
+                if result.last.keys() == result.best.keys()
+            },
             "seconds": round(statistics.fmean(result.seconds.values()), 1),
         }
-        if result.best_step:
+        if result.best_step.keys() == result.best.keys():
             found[recipe]["best_step"] = [step for _, step in sorted(result.best_step.items())]
+        if result.commit:
+            found[recipe] = {"commit": result.commit, **found[recipe]}
         names = sorted({name for numbers in result.classified.values() for name in numbers})
         if names:
             found[recipe]["classified"] = {name: _numbers(result.numbers(name)) for name in names}
@@ -325,7 +352,7 @@ def markdown(
         if expected:
             cells.append(_expectation(result, expected.get(recipe)))
         rows.append(cells)
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def across(
@@ -337,9 +364,11 @@ def across(
     its column is in the row ``unnamed``. The reference is the first row.
 
     Each base has three columns: MRR of the checkpoints best on validation; of the last ones; and
-    how many seeds were best at step 0, so that their best is the model they started from. An arrow
-    marks a difference to the reference, paired by seed, that survives ``holm`` over all comparisons
-    of the table at .05; in brackets, one with p < .05 alone. The statistics are of the first base.
+    how many seeds were best at step 0, so that their best is the model they started from. An arrow,
+    with p, marks a difference to the reference, paired by seed, that survives ``holm`` over all
+    comparisons of the table at .05; in brackets, one with p < .05 alone. A row that another commit
+    gave than the reference has ° and is not compared, because its seeds are no pairs. The
+    statistics are of the first base.
 
     Raises:
         InputError: a column has no recipe for the reference.
@@ -374,14 +403,14 @@ def across(
     of_first = cells[columns[0]]
     names = _known_statistics(of_first)
     if not names:
-        return _table(head, lines)
+        return table(head, lines)
     measured = [
         [row, *(_statistic(name, of_first[row].statistics(name)) for name in names)]
         for row in rows
         if row in of_first
     ]
     titles = [f"sampler, {columns[0]}", *(STATISTICS[name] for name in names)]
-    return f"{_table(head, lines)}\n\n{_table(titles, measured)}"
+    return f"{table(head, lines)}\n\n{table(titles, measured)}"
 
 
 def _marks(
@@ -389,21 +418,23 @@ def _marks(
 ) -> dict[tuple[str, str, bool], str]:
     """The mark of each comparison with the reference, by column, row, and whether of the last."""
     tests: dict[tuple[str, str, bool], Difference] = {}
+    found = {}
     for column, rows in cells.items():
         theirs = rows[reference]
         for row, ours in rows.items():
             for last in (False, True):
                 common = ours.reports(last=last).keys() & theirs.reports(last=last).keys()
-                if row != reference and len(common) > 1:
+                if ours.commit != theirs.commit:
+                    found[column, row, last] = "°"
+                elif row != reference and len(common) > 1:
                     tests[column, row, last] = compare(ours, theirs, "mrr", last=last)
     adjusted = holm([test.p for test in tests.values()])
-    found = {}
     for (place, test), corrected in zip(tests.items(), adjusted, strict=True):
-        arrow = "↑" if test.mean > 0 else "↓"
+        mark = f"{'↑' if test.mean > 0 else '↓'} {short_p(test.p)}"
         if corrected < 0.05:
-            found[place] = arrow
+            found[place] = mark
         elif test.p < 0.05:
-            found[place] = f"({arrow})"
+            found[place] = f"({mark})"
     return found
 
 
@@ -430,10 +461,10 @@ def beside(
             ours, theirs = result.numbers(metric), papers.get(recipe, {}).get(metric)
             cells.append(cell(ours) + ("" if theirs is None else f" ({short(theirs)})"))
         rows.append([*cells, *_seeds_and_seconds(result)])
-    return _table(["recipe", *metrics, "seeds", "s"], rows)
+    return table(["recipe", *metrics, "seeds", "s"], rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, all columns but the first aligned to the right."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
     return "\n".join([lines[0], "|---|" + "---:|" * (len(head) - 1), *lines[1:]])
@@ -491,8 +522,14 @@ def gap(difference: Difference) -> str:
     sign = "+" if difference.mean >= 0 else ""
     if math.isnan(difference.p):
         return f"{sign}{short(difference.mean)}"
-    p = "p < .001" if difference.p < 0.001 else f"p = {short(difference.p)}"
+    p = short_p(difference.p)
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
     return f"{sign}{short(difference.mean)} ± {short(difference.error)} ({p})"
+
+
+def short_p(p: float) -> str:
+    """A p value with three decimals, or "< .001"."""
+    return "< .001" if p < 0.001 else short(p)
 
 
 def put_between(path: Path, name: str, content: str) -> None:

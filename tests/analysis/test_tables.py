@@ -62,6 +62,24 @@ def test_equal_runs_do_not_differ() -> None:
     assert (difference.mean, difference.p) == (0.0, 1.0)
 
 
+def test_equal_differences_are_no_test() -> None:
+    difference = compare(results({0: 0.5, 1: 0.625}), results({0: 0.25, 1: 0.375}), "mrr")
+    assert math.isnan(difference.p)
+    found = {"b-uniform": results({0: 0.25, 1: 0.375}), "b-more": results({0: 0.5, 1: 0.625})}
+    assert "↑" not in across(found, ["b"], reference="uniform")
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, math.nan], [0.5, 0.6, 0.7]])
+def test_records_that_are_not_one_number_a_seed_are_refused(
+    values: list[float], tmp_path: Path
+) -> None:
+    plain = summarise({"one": results({0: 0.5, 1: 0.6})})
+    plain["one"]["best"]["mrr"]["values"] = values
+    (tmp_path / "dans.json").write_text(to_json(plain))
+    with pytest.raises(InputError, match=r"dans.json: one: best.mrr: "):
+        collect(tmp_path / "dans.json")
+
+
 def test_no_seed_in_common_is_refused() -> None:
     with pytest.raises(InputError, match="no seed in common"):
         compare(results({0: 0.5}), results({1: 0.5}), "mrr")
@@ -178,8 +196,8 @@ def test_samplers_are_rows_and_models_columns() -> None:
     # only where there are more comparisons.
     assert table[2:] == [
         "| uniform | 3/1 | .600 ± .100 | – |  | .900 | – |  |",
-        "| dans | 3 | .497 ± .100 ↓ | – |  | – | – | – |",
-        "| self-loop | 3/1 | .703 ± .095 ↑ | – |  | .950 | – |  |",
+        "| dans | 3 | .497 ± .100 ↓ .001 | – |  | – | – | – |",
+        "| self-loop | 3/1 | .703 ± .095 ↑ .001 | – |  | .950 | – |  |",
     ]
     nested = {**found, "umls-uniform": results({5: 0.2}), "umls-late": results({7: 0.3})}
     table = across(nested, ["umls", "umls-rotate"], reference="uniform", unnamed="dans")
@@ -199,16 +217,18 @@ def test_arrows_in_brackets_do_not_survive_the_number_of_comparisons() -> None:
     found["b-maybe"] = noisy(0.51, 0.52, 0.53, 0.54)
     found["b-none"] = noisy(0.4, 0.6, 0.55, 0.5)
     rows = across(found, ["b"], reference="uniform").splitlines()[2:]
-    marks = {row.split(" | ")[0][2:]: row.split(" | ")[2].split()[-1] for row in rows}
-    assert marks["sure"] == "↑"
-    assert marks["maybe"] == "(↑)"
-    assert marks["none"] not in ("↑", "↓", "(↑)", "(↓)")
+    marks = {row.split(" | ")[0][2:]: row.split(" | ")[2].split(" ", 3)[3:] for row in rows}
+    assert marks["sure"] == ["↑ .003"]
+    assert marks["maybe"] == ["(↑ .030)"]
+    assert marks["none"] == []
 
 
 def test_holms_method_is_that_of_the_definition() -> None:
     p = [0.01, 0.04, 0.03, 0.005, 0.5]
     assert holm(p) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.5])
     assert holm([]) == []
+    assert holm([math.nan, 0.001, 0.002]) == pytest.approx([1.0, 0.002, 0.002])
+    assert holm([0.001, math.nan, 0.002]) == pytest.approx([0.002, 1.0, 0.002])
     assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
 
 

@@ -1,0 +1,182 @@
+"""Tables of the pages and expected values, written from recorded numbers.
+
+``docs/tables.toml`` lists the tables: page, mark, records, and what is in rows and columns; and of
+which records the expected values are.
+"""
+
+import json
+import re
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from dans.analysis import tables
+from dans.analysis.tables import Difference, Results
+from dans.config.reading import read_object, read_text, read_toml
+from dans.config.recipes import run_name
+from dans.errors import InputError
+from dans.training.files import write_atomically
+
+#: The papers' numbers of a kind of run, by recipe and metric.
+Papers = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def merge(path: Path, results: Mapping[str, Results]) -> list[str]:
+    """Write recipes' numbers over those of before; a record of more seeds stays.
+
+    Returns:
+        The recipes whose record has more seeds and stayed.
+    """
+    known = read_object(path) if path.exists() else {}
+    kept = [
+        name
+        for name, result in results.items()
+        if len(known.get(name, {}).get("seeds", ())) > len(result.best)
+    ]
+    new = tables.summarise({name: one for name, one in results.items() if name not in kept})
+    write_atomically(path, tables.to_json({**known, **new}).encode())
+    return kept
+
+
+def write_pages(root: Path, papers: Papers) -> None:
+    """Write every table of ``docs/tables.toml`` between its marks, and the expected values."""
+    listed = read_toml(root / "docs" / "tables.toml")
+    for name, records in listed.get("expected", {}).items():
+        path = root / "scripts" / "results" / name
+        write_atomically(path, expected(path, _records(root, records)).encode())
+    for table in listed["table"]:
+        tables.put_between(root / table["page"], table["mark"], content(table, root, papers))
+
+
+def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
+    """A table of ``docs/tables.toml``, with the line that says where it comes from."""
+    records, match = table["records"], table.get("match", "*")
+    kind = records.split("-")[0]
+    results = {name: one for name, one in _records(root, records).items() if fnmatch(name, match)}
+    columns: list[str] = table.get("across", [])
+    if "rows" in table:
+        every = {k: _records(root, k) for k in dict.fromkeys(row[1] for row in table["rows"])}
+        text = chosen(every, columns, table["rows"])
+        return f"{text}\n\n{source(every[records], columns)}"
+    if "pairs" in table:
+        return differences(results, columns, table["pairs"], unnamed=kind)
+    if columns:
+        text = tables.across(results, columns, reference=table["reference"], unnamed=kind)
+    elif "metrics" in table:
+        text = tables.beside(results, table["metrics"], papers.get(kind, {}))
+    else:
+        text = tables.markdown(results, reference=table.get("reference"))
+    made = f"`python scripts/reproduce.py {kind} --match '{match}'`, "
+    return f"{text}\n\n{source(results, columns, made=made, records=records)}"
+
+
+def chosen(
+    every: Mapping[str, Mapping[str, Results]],
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, str, str]],
+) -> str:
+    """A Markdown table of MRR of some recipes: best checkpoint, and last step behind a slash.
+
+    ``rows`` are a title, a file of records and a setting, empty for the base alone.
+    """
+    lines = []
+    for title, records, setting in rows:
+        cells, seeds = [title], []
+        for column in columns:
+            one = every[records].get(run_name(column, setting))
+            values = [] if one is None else [one.values("mrr", last=last) for last in (False, True)]
+            cells.append(" / ".join(tables.cell(v) for v in values) or "–")
+            seeds += [] if one is None else [str(len(one.best))]
+        lines.append([*cells, "/".join(dict.fromkeys(seeds))])
+    return tables.table(["trained with", *columns, "seeds"], lines)
+
+
+def differences(
+    results: Mapping[str, Results],
+    columns: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    unnamed: str,
+) -> str:
+    """A Markdown table of differences in MRR of pairs of samplers, paired by seed, with p.
+
+    Bold: it survives ``holm`` over all comparisons of the table at .05. Recipes of two commits are
+    not compared.
+    """
+    tests: dict[tuple[str, int, bool], Difference] = {}
+    for column in columns:
+        for i, pair in enumerate(pairs):
+            names = [run_name(column, "" if one == unnamed else one) for one in pair]
+            if not all(name in results for name in names):
+                continue
+            ours, theirs = (results[name] for name in names)
+            if ours.commit != theirs.commit:
+                continue
+            for last in (False, True):
+                tests[column, i, last] = tables.compare(ours, theirs, "mrr", last=last)
+    adjusted = dict(zip(tests, tables.holm([test.p for test in tests.values()]), strict=True))
+    rows = []
+    for i, (one, other) in enumerate(pairs):
+        cells = [f"{one} − {other}"]
+        for column in columns:
+            for last in (False, True):
+                place = column, i, last
+                text = tables.gap(tests[place]) if place in tests else "–"
+                cells.append(f"**{text}**" if adjusted.get(place, 1.0) < 0.05 else text)
+        rows.append(cells)
+    head = [title for column in columns for title in (f"{column}: best", "last step")]
+    return tables.table(["MRR", *head], rows)
+
+
+def source(
+    results: Mapping[str, Results], columns: Sequence[str], *, made: str = "", records: str = ""
+) -> str:
+    """The line under a table: commands, the commits of its recipes, and where the numbers are."""
+    commits: dict[str, list[str]] = {}
+    for name, result in results.items():
+        its = [c for c in columns if f"{name}-".startswith(f"{c}-")]
+        if its or not columns:
+            commits.setdefault(result.commit, []).append(max(its, key=len) if its else name)
+    said = []
+    for commit, names in sorted(commits.items()):
+        of = ", ".join(sorted(set(names))) if columns and len(commits) > 1 else ""
+        said.append((commit or "not recorded") + (f" ({of})" if of else ""))
+    numbers = f"; the numbers: `scripts/results/{records}.json`" if records else ""
+    written = "`python scripts/tabulate.py --pages`"
+    text = f"Source: {made}{written}; commit: {', '.join(said)}{numbers}."
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def expected(path: Path, results: Mapping[str, Results]) -> str:
+    """The text of a table of expected results, with the values, seeds and commits of the records.
+
+    Raises:
+        InputError: a recipe has no record.
+    """
+    head = {key: value for key, value in read_toml(path).items() if not isinstance(value, dict)}
+    lines, base = [], ""
+    for line in read_text(path).splitlines():
+        section = re.fullmatch(r"\[expected\.(.+)\]", line)
+        row = re.fullmatch(r"([\w-]+) = .*", line)
+        base = section[1] if section else base
+        if not (row and base):
+            lines.append(line)
+            continue
+        setting = "" if row[1] in ("base", "dans") else row[1]
+        name = run_name(base, setting)
+        if name not in results:
+            raise InputError(f"{path}: {name}: no numbers of it are recorded")
+        its = results[name]
+        given = {"seeds": len(its.best), "commit": its.commit or head["commit"]}
+        others = {key: value for key, value in given.items() if head[key] != value}
+        value = round(statistics.fmean(its.values("mrr")), 3)
+        text = ", ".join(f"{key} = {json.dumps(other)}" for key, other in others.items())
+        lines.append(f"{row[1]} = " + (f"{{ value = {value}, {text} }}" if text else f"{value}"))
+    return "\n".join(lines) + "\n"
+
+
+def _records(root: Path, name: str) -> dict[str, Results]:
+    return tables.collect(root / "scripts" / "results" / f"{name}.json")
