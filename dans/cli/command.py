@@ -12,6 +12,9 @@ from types import FrameType
 
 from dans.errors import DivergedError, InputError, Terminated, bounded, visible
 
+#: Where this package lies.
+PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
+
 #: What ends a command, and what it raises there. The exit status is 128 and the signal's number.
 SIGNALS: dict[signal.Signals, type[KeyboardInterrupt]] = {
     signal.SIGINT: KeyboardInterrupt,
@@ -57,16 +60,22 @@ def run_main(main: Callable[[], object]) -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End the command; at once in the middle of an import.
+    """End the command; at once in the middle of an import before it has begun.
 
-    There an exception would surface as another one, or be swallowed, and nothing has begun.
+    There an exception would surface as another one, or be swallowed. Once a function of ours works,
+    a late import is interrupted as everything else is, so that what was saved is named.
     """
     signal.signal(number, signal.SIG_DFL)
+    importing = begun = False
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os.write(2, b"error: interrupted\n")
-            os._exit(128 + number)
+        code = frame.f_code
+        importing = importing or code.co_filename.startswith("<frozen importlib")
+        ours = code.co_filename.startswith(PACKAGE) and code.co_name != "<module>"
+        begun = begun or (ours and code.co_filename != __file__)
         frame = frame.f_back
+    if importing and not begun:
+        os.write(2, b"error: interrupted\n")
+        os._exit(128 + number)
     raise SIGNALS[signal.Signals(number)]
 
 

@@ -16,6 +16,7 @@ from dans.evaluation.evaluator import EvaluationReport
 from dans.runs.init_from import folder
 from dans.runs.train import configure, train
 from dans.training.loggers import ALWAYS, OPTIONAL
+from dans.training.run_folder import RunFolder
 
 T = TypeVar("T")
 
@@ -182,5 +183,9 @@ def train_and_report(
     """Train by the options of a command; returns its last line of output."""
     config, where = training(args, kind=kind)
     report = train(config, where, resume=args.resume, loggers=args.loggers)
-    said = report.summary() if report else "trained, without validation triples"
+    said = "trained, without validation triples"
+    if report:
+        best = RunFolder(where).checkpoints.best_step()
+        start = "" if best else ", before the first step"
+        said = f"{report.summary()}, best at step {best}{start}"
     return f"{where}: {said}; evaluate it with: python scripts/evaluate.py {where}"

@@ -95,10 +95,10 @@ def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) ->
 
 def _plain(name: str) -> str:
     """A name as a reader sees it: without case, invisible characters and repeated spaces."""
-    if name.isascii():
+    if name.isascii() and name.isprintable():
         return " ".join(name.split()).lower()
     normal = unicodedata.normalize("NFKC", name)
-    seen = "".join(c for c in normal if unicodedata.category(c) not in INVISIBLE)
+    seen = "".join(c for c in normal if not _is_invisible(c))
     return " ".join(seen.split()).casefold()
 
 
@@ -113,7 +113,13 @@ def _place(split: Split, row: int, files: Mapping[Split, Path] | None) -> str:
 def _invisible(name: str) -> bool:
     if name.isascii() and name.isprintable():
         return False
-    return any(unicodedata.category(character) in INVISIBLE for character in name)
+    return any(map(_is_invisible, name))
+
+
+def _is_invisible(character: str) -> bool:
+    # Variation selectors and the grapheme joiner are marks by category.
+    mark = "\ufe00" <= character <= "\ufe0f" or character == "\u034f"
+    return mark or unicodedata.category(character) in INVISIBLE
 
 
 def _quoted(name: str) -> bool:

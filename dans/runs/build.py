@@ -173,9 +173,10 @@ def build_trainer(
     size = config.train.memory_budget
     budget = run.memory_budget(size, place) if run else Budget(stated(size), device=place)
     graph, most = config.graph, batch_limit(config, kg)
-    if most is not None and most < config.train.batch:
-        share = f"graph.hold_out_share = {graph.hold_out_share:g}"
-        log.warning("train.batch: %d at most, of %d triples: %s", most, len(kg.train), share)
+    if steps_of_pass(config, kg) > len(batches_of(kg.train, config.train)):
+        limit = f"a batch has at most {most} of the {len(kg.train)} training triples"
+        why = "so that the others send messages"
+        log.warning("train.batch: %s, %s (graph.hold_out_share)", limit, why)
     if not graph.hold_out and graph.hold_out_share != GraphConfig().hold_out_share:
         raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
     batch_encoder = FullGraph(

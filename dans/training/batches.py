@@ -66,13 +66,13 @@ class QueryBatches(Batches):
         return self.queries.take(batch)
 
     def __len__(self) -> int:
-        """The number of batches in a pass, or fewer where queries have to be spread over more."""
-        rows = len(self.queries.numbers)
-        return (
-            super().__len__()
-            if self.most is None
-            else max(super().__len__(), -(-rows // self.most))
-        )
+        """The number of batches in a pass.
+
+        At least that number where batches are cut at ``most`` triples: how many there are then
+        depends on the order of a pass.
+        """
+        whole, rows = super().__len__(), len(self.queries.numbers)
+        return whole if self.most is None else max(whole, -(-rows // self.most))
 
 
 def batches_of(triples: Tensor, config: TrainConfig, most: int | None = None) -> Batches:

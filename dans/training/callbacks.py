@@ -62,12 +62,13 @@ class FirstPass:
     Args:
         model: its parameters that get no gradient in the pass are warned of, by name.
         objective: training ends if not one of its negatives is valid.
-        steps: of a pass.
+        steps: of a pass, or of the run where it is shorter.
     """
 
     def __init__(self, model: Model, objective: Objective, steps: int) -> None:
         self.objective, self.steps = objective, steps
-        self.still = {name: one for name, one in model.named_parameters() if one.requires_grad}
+        parameters = model.named_parameters()
+        self.without_gradient = {name: one for name, one in parameters if one.requires_grad}
         #: the next step of the pass; a run that resumes has no first pass
         self.next = 1
 
@@ -76,17 +77,20 @@ class FirstPass:
         if step != self.next or step > self.steps:
             return
         self.next += 1
-        self.still = {name: one for name, one in self.still.items() if not _has_gradient(one)}
+        self.without_gradient = {
+            name: one for name, one in self.without_gradient.items() if not _has_gradient(one)
+        }
         if step < self.steps:
             return
+        steps = "step" if step == 1 else f"{step} steps"
         if self.objective.has_valid_negatives is False:
             raise InputError(
-                f"sampler: not one negative of the first {step} steps (a pass) was valid; all "
+                f"sampler: not one negative of the first {steps} was valid; all "
                 "that it offers are known triples: set its filter to none, or take an objective "
                 "without negatives"
             )
-        for name in self.still:
-            log.warning("%s got no gradient in the first %d steps, a whole pass", name, step)
+        for name in self.without_gradient:
+            log.warning("%s got no gradient in the first %s", name, steps)
 
 
 def _has_gradient(parameter: Tensor) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dans.config.old_names import renamed_options
+from dans.config.reading import convert
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, shown
@@ -87,9 +88,11 @@ def check_counts(state: Mapping[str, Any], steps: float = math.inf) -> None:
     """Refuse counts that no training of at most so many steps leaves behind."""
     numbers: dict[str, Any] = {}
     for name in ("best", "plateau", "first_terms"):
-        numbers |= {f"{name}.{key}": value for key, value in dict(state.get(name, {})).items()}
+        values = convert(state.get(name, {}), dict[str, Any], "checkpoint: ", name)
+        numbers |= {f"{name}.{key}": value for key, value in values.items()}
     for name, number in numbers.items():
-        if not _is_number(number) or (name.endswith("step") and not isinstance(number, int)):
+        whole = isinstance(number, int) or not name.endswith("step")
+        if not _is_number(number) or math.isnan(number) or not whole:
             raise InputError(f"checkpoint: {name}: expected a number, got {shown(number)}")
     step, best, seconds = state["step"], state["best"]["step"], state["seconds"]
     if step < 0:
@@ -100,13 +103,6 @@ def check_counts(state: Mapping[str, Any], steps: float = math.inf) -> None:
         raise InputError(f"checkpoint: best.step: expected from 0 to step {step}, got {best}")
     if not 0 <= seconds < math.inf:
         raise InputError(f"checkpoint: seconds: expected at least 0, got {seconds}")
-    numbers = {"best": state["best"], "plateau": state.get("plateau", {})}
-    for part, values in {**numbers, "first_terms": state.get("first_terms", {})}.items():
-        for name, value in values.items() if isinstance(values, Mapping) else [("", values)]:
-            if type(value) not in (int, float) or math.isnan(value):
-                raise InputError(
-                    f"checkpoint: {part}.{name}: expected a number, got {shown(value)}"
-                )
 
 
 def check_order(order: Any, rows: int) -> None:

@@ -148,7 +148,7 @@ class Trainer:
         #: called after each validation, its checkpoint written; an exception in it ends training
         self.watch: Watch | None = None
         self.batches = batches_of(kg.train, config, batch_encoder.most)
-        self.first_pass = FirstPass(model, objective, len(self.batches))
+        self.first_pass = FirstPass(model, objective, min(len(self.batches), config.steps))
         self.guard, self.plateau = DivergenceGuard(), Plateau(config)
         self.diagnosis = Diagnosis(kg, model, objective)
         self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)

@@ -129,3 +129,23 @@ def test_an_error_keeps_its_sentence_where_the_output_is_gone() -> None:
     code = f"from dans.errors import {name}; print('a'); raise {name}('no such run')"
     done = launch(code, ">/dev/full")
     assert (done.returncode, done.stderr) == (2, "error: no such run\n")
+
+
+def test_a_signal_during_a_late_import_reaches_who_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dgl.py").write_text("import signal; signal.raise_signal(15)\n")
+    root = str(SCRIPTS.parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), root]))
+    code = """
+    from dans.data.graph import KnowledgeGraph
+    try:
+        KnowledgeGraph.of([("a", "r", "b")]).heterograph()
+    except KeyboardInterrupt as stop:
+        raise type(stop)("in step 3; nothing was saved") from None
+    """
+    done = launch(code.strip())
+    assert (done.returncode, done.stderr) == (
+        143,
+        "error: interrupted in step 3; nothing was saved\n",
+    )

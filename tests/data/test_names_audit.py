@@ -21,6 +21,8 @@ SUSPECT: dict[str, tuple[tuple[str, str, str], str]] = {
     "decomposed": (("cafe\u0301", "knows", "caf\u00e9"), "2 of 5 entities look like another one"),
     "full width": (("\uff41da", "knows", "bob"), "look like another one"),
     "zero width": (("a\u200bda", "knows", "bob"), "1 of 4 entities have invisible characters"),
+    "control": (("ada\x08", "knows", "bob"), "2 of 4 entities look like another one"),
+    "variation": (("ada\ufe0f", "knows", "bob"), "2 of 4 entities look like another one"),
     "direction": (("ada", "knows\u200f", "bob"), "1 of 3 relations have invisible characters"),
     "quotes": (('"ada"', "knows", "bob"), "1 of 4 entities stand in quotes"),
     "literal": (('"7"^^<x:int>', "knows", "bob"), "1 of 4 entities are typed or tagged literals"),

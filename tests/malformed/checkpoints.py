@@ -12,7 +12,7 @@ from safetensors.torch import save
 from dans.training.checkpoint import load_state, save_state
 from tests.malformed.case import Case, Content
 
-JUDGE = "evaluate.py run"
+EVALUATE = "evaluate.py run"
 BEST, LAST, BEFORE = (f"run/{name}.safetensors" for name in ("best", "last", "previous"))
 RESUME = "pretrain_rgcn.py --recipe own.toml --out run --resume --set train.steps=4"
 MODEL = "encoder.entities.weight"
@@ -20,7 +20,7 @@ MODEL = "encoder.entities.weight"
 
 def best(name: str, content: Content, *words: str) -> Case:
     """Something else in place of the best checkpoint."""
-    return Case(name, JUDGE, f"{BEST}: ", *words, files={BEST: content})
+    return Case(name, EVALUATE, f"{BEST}: ", *words, files={BEST: content})
 
 
 def bent(name: str, change: Callable[[bytes], bytes], *words: str) -> Case:
@@ -29,11 +29,11 @@ def bent(name: str, change: Callable[[bytes], bytes], *words: str) -> Case:
     def spoil(world: Path) -> None:
         (world / BEST).write_bytes(change((world / BEST).read_bytes()))
 
-    return Case(name, JUDGE, f"{BEST}: ", *words, change=spoil)
+    return Case(name, EVALUATE, f"{BEST}: ", *words, change=spoil)
 
 
 def made(
-    name: str, change: Callable[[dict[str, Any]], object], *words: str, command: str = JUDGE
+    name: str, change: Callable[[dict[str, Any]], object], *words: str, command: str = EVALUATE
 ) -> Case:
     """A whole checkpoint with something else in it, in place of all there are."""
 
@@ -99,7 +99,7 @@ def putting(value: object, *keys: str) -> Callable[[dict[str, Any]], None]:
 
 DAMAGED = "damaged"
 CASES = [
-    Case("best missing", JUDGE, f"{BEST}: no such checkpoint", files={BEST: None}),
+    Case("best missing", EVALUATE, f"{BEST}: no such checkpoint", files={BEST: None}),
     best(
         "a pickle",
         pickle.dumps({"model": [1.0, 2.0]}),
@@ -119,10 +119,10 @@ CASES = [
     bent(
         "a later version", lambda data: data.replace(b'"version":"2"', b'"version":"9"', 1), DAMAGED
     ),
-    Case("a folder for a checkpoint", JUDGE, f"{BEST}: ", files={BEST: None, f"{BEST}/x": ""}),
+    Case("a folder for a checkpoint", EVALUATE, f"{BEST}: ", files={BEST: None, f"{BEST}/x": ""}),
     Case(
         "the checkpoint of another model",
-        JUDGE,
+        EVALUATE,
         "checkpoint: made for other triples",
         change=lambda world: (world / BEST).write_bytes(
             (world / "evaluated/best.safetensors").read_bytes()

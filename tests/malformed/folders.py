@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.malformed.case import Case, Content
 
-JUDGE = "evaluate.py run"
+EVALUATE = "evaluate.py run"
 CONFIG = "run/config.json"
 RESUME = "pretrain_rgcn.py --recipe own.toml --out run --resume --set train.steps=4"
 TABULATE = "tabulate.py runs"
@@ -15,7 +15,7 @@ DRAW = "plot_calibration.py evaluated --out x.png"
 
 
 def config(name: str, content: Content, *words: str) -> Case:
-    return Case(name, JUDGE, f"{CONFIG}: ", *words, files={CONFIG: content})
+    return Case(name, EVALUATE, f"{CONFIG}: ", *words, files={CONFIG: content})
 
 
 def edit(file: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
@@ -30,7 +30,7 @@ def edit(file: str, change: Callable[[Any], object]) -> Callable[[Path], None]:
 
 
 def edited(name: str, change: Callable[[Any], object], *words: str) -> Case:
-    return Case(name, JUDGE, CONFIG, *words, change=edit(CONFIG, change))
+    return Case(name, EVALUATE, CONFIG, *words, change=edit(CONFIG, change))
 
 
 def put(value: object, *keys: Any) -> Callable[[Any], None]:
@@ -97,7 +97,7 @@ CASES = [
     Case("a name of thousands of letters", f"evaluate.py {'x' * 300}", "File name too long"),
     Case(
         "a folder for the config",
-        JUDGE,
+        EVALUATE,
         CONFIG,
         "directory",
         files={CONFIG: None, f"{CONFIG}/x": ""},
@@ -105,7 +105,7 @@ CASES = [
     config("half a config", '{"data": "triples", "enc', "not a JSON file", "line 1"),
     Case(
         "a config in UTF-16",
-        JUDGE,
+        EVALUATE,
         f"{CONFIG}:1: byte 1 of the line, 0xff, is not UTF-8",
         files={CONFIG: '{"data": "triples"}'.encode("utf-16")},
     ),
@@ -116,7 +116,7 @@ CASES = [
     edited("config without data", drop("data"), "data: missing"),
     Case(
         "config of data that are gone",
-        JUDGE,
+        EVALUATE,
         "'gone'",
         "known: ",
         change=edit(CONFIG, put("gone", "data")),
@@ -126,26 +126,26 @@ CASES = [
     ),
     Case(
         "config with an unknown decoder",
-        JUDGE,
+        EVALUATE,
         "made by another configuration than config.json",
         "decoder.name: 'distmult' then, 'dismult' now",
         change=edit(CONFIG, put("dismult", "decoder", "name")),
     ),
     Case(
         "config with another width",
-        JUDGE,
+        EVALUATE,
         "encoder.dim: 8 then, 4 now",
         change=edit(CONFIG, put(4, "encoder", "dim")),
     ),
     Case(
         "triples that changed",
-        JUDGE,
+        EVALUATE,
         "made for other triples",
         files={"triples/test.tsv": "e2\tr0\te6\n"},
     ),
     Case(
         "triples that are gone",
-        JUDGE,
+        EVALUATE,
         "triples: no file for train",
         files={"triples/train.tsv": None},
     ),

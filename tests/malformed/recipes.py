@@ -4,7 +4,7 @@ from tests.malformed.case import Case, Content
 from tests.malformed.world import RECIPE
 
 TRAIN = "pretrain_rgcn.py --recipe bad.toml --out new"
-RIVAL = "train_baseline.py --recipe bad.toml --out new"
+BASELINE = "train_baseline.py --recipe bad.toml --out new"
 HERE = "bad.toml: "
 LOOKUP = 'name = "lookup"\ndim = 8'
 UNIFORM = '[[sampler]]\nname = "uniform"\nk = 3\n'
@@ -30,7 +30,7 @@ def train(name: str, text: str, *words: str) -> Case:
 
 def negative(name: str, text: str, *words: str, sampler: str = "") -> Case:
     text = RECIPE.replace('loss = "logistic"\n', text).replace(UNIFORM, sampler)
-    return Case(name, RIVAL, *words, files={"bad.toml": text})
+    return Case(name, BASELINE, *words, files={"bad.toml": text})
 
 
 def file(name: str, kind: str, option: str, content: Content, *words: str) -> Case:

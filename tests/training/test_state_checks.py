@@ -135,7 +135,7 @@ MEANINGLESS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "best beyond": (put(9, "best", "step"), "best.step: expected from 0 to step 4, got 9"),
     "endless": (put(float("inf"), "seconds"), "seconds: expected at least 0, got inf"),
     "best of text": (put("high", "best", "mrr"), "best.mrr: expected a number, got 'high'"),
-    "plateau that is none": (put([], "plateau"), r"plateau.: expected a number, got \[\]"),
+    "plateau that is none": (put([], "plateau"), r"plateau: expected an object, got \[\]"),
     "factor not a number": (put(float("nan"), "plateau", "factor"), "plateau.factor: expected"),
     "configuration of text": (put("all", "config"), "config: expected options, got 'all'"),
     "configuration of nothing known": (put({"a": 1}, "config"), "checkpoint: config: "),
