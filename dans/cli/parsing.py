@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, NOUNS, RECIPES, SETTINGS, find_recipe, run_name
 from dans.config.schema import Component, RunConfig
-from dans.errors import LARGEST, InputError, shown
+from dans.errors import LARGEST, InputError, shown, visible
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.runs.init_from import folder
@@ -188,4 +188,4 @@ def train_and_report(
         best = RunFolder(where).checkpoints.best_step()
         start = "" if best else ", before the first step"
         said = f"{report.summary()}, best at step {best}{start}"
-    return f"{where}: {said}; evaluate it with: python scripts/evaluate.py {where}"
+    return visible(f"{where}: {said}; evaluate it with: python scripts/evaluate.py {where}")

@@ -143,8 +143,8 @@ class CheckpointStore:
                 break
         if newest is None:
             return f"{self.folder} has no checkpoint yet, so training starts anew"
-        if not newest[0].exists():
-            return f"{newest[0]} is gone, so training starts anew"
+        if not newest[0].is_file():
+            return f"{newest[0]} is no file, so training starts anew"
         return "the last good checkpoint is {}, of step {}".format(*newest)
 
 

@@ -13,6 +13,7 @@ from dans.predict.predictor import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load, train
 from dans.training.checkpoint import load_state, save_state
+from dans.training.checkpoint_store import CheckpointStore
 from tests.suites.toy import RECIPE, lay
 
 OPTIONS: dict[str, list[str]] = {
@@ -202,3 +203,12 @@ def test_the_sampler_of_another_shape_is_refused(run: Path) -> None:
     save_state(run / "best.safetensors", state)
     with pytest.raises(InputError, match="objective: extra is float32"):
         _ = load(run).sampler
+
+
+def test_a_folder_in_place_of_a_checkpoint_is_not_named_as_one(run: Path) -> None:
+    store = CheckpointStore(run)
+    assert store.resume() is not None
+    for name in ("last", "previous"):
+        (run / f"{name}.safetensors").unlink(missing_ok=True)
+        (run / f"{name}.safetensors").mkdir()
+    assert store.describe_newest().endswith("last.safetensors is no file, so training starts anew")
