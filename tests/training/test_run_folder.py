@@ -125,7 +125,7 @@ def test_newest_checkpoint_is_read_from_the_folder(tmp_path: Path) -> None:
     assert store.describe_newest() == f"the last good checkpoint is {last}, of step 2"
     last.unlink()
     last.mkdir()
-    assert store.describe_newest() == f"the last good checkpoint is {last}, of step 1"
+    assert store.describe_newest() == f"{last} is no file, so training starts anew"
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
