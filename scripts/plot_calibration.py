@@ -1,46 +1,6 @@
-"""Plot reliability and density of the probabilities that runs predict for labelled test lines.
+"""The command ``dans plot-calibration`` as a script: python scripts/plot_calibration.py RUN_DIR --out FILE.png."""
 
-The picture has a row for each run: the reliability diagram, before and after Platt and isotonic
-scaling fitted on validation; and the density of its probabilities without scaling, for all lines,
-true lines and false lines. The numbers are written beside the picture, as JSON. For data sets whose
-lines are labelled true and false, as wn11 and fb13. Needs the extra: pip install 'dans[plots]'.
-
-  python scripts/plot_calibration.py runs/baselines/wn11-distmult/seed0 --out wn11.png
-"""
-
-import json
-from pathlib import Path
-
-from dans.cli.command import run_main
-
-
-def main() -> None:
-    """Parse, predict probabilities, draw."""
-    from dans.analysis.plots import calibration_picture
-    from dans.cli import parsing as cli
-    from dans.errors import InputError
-    from dans.evaluation.reliability import Calibrated
-    from dans.runs.evaluate_run import labelled_probabilities
-    from dans.training.files import write_atomically
-
-    parser = cli.parser(__doc__)
-    add = parser.add_argument
-    add("runs", type=Path, nargs="+", metavar="RUN_DIR", help="folder of a trained run")
-    add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
-    cli.add_model_option(parser)
-    add("--bins", type=cli.whole(1), default=10, help="bins of a reliability diagram (default: 10)")
-    args = parser.parse_args()
-    if args.out.suffix != ".png":
-        raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
-    if len({run.resolve() for run in args.runs}) < len(args.runs):
-        raise InputError("RUN_DIR: expected each folder once, got one of them twice")
-    predicted = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
-    found = {name: Calibrated.of(*pair, args.bins) for name, pair in predicted.items()}
-    beside = args.out.with_suffix(".json")
-    content = {name: one.to_json() for name, one in found.items()}
-    write_atomically(beside, json.dumps(content, indent=1).encode())
-    print(f"{calibration_picture(args.out, found)}\n{beside}")
-
+from dans.cli.main import run_script
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("plot-calibration")

@@ -1,41 +1,6 @@
-"""Write a report of one run, or of several side by side, as one self-contained HTML page.
+"""The command ``dans report`` as a script: python scripts/report.py RUN_DIR."""
 
-It shows the data set and its audit, metrics for heads and tails, by relation, relation class and
-degree, curves, the embedding plot of negatives, mistakes, and options. Several runs of the same
-data set are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
-
-  python scripts/report.py runs/dans/umls-distmult/seed0
-  python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
-"""
-
-from pathlib import Path
-
-from dans.cli.command import run_main
-
-
-def main() -> None:
-    """Parse, gather, write."""
-    from dans.cli import parsing as cli
-    from dans.report.gather import gather
-    from dans.report.page import destination, render
-    from dans.training.files import write_atomically
-
-    parser = cli.parser(__doc__)
-    add = parser.add_argument
-    add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a trained run")
-    split = "triples to rank (default: test, if every run was evaluated on it, or else valid)"
-    add("--split", choices=("valid", "test"), help=split)
-    cli.add_model_option(parser)
-    out = "file to write (default: report.html in the run's folder, or here for several runs)"
-    add("--out", type=Path, metavar="FILE.html", help=out)
-    triples = "number of triples to draw negatives for in the plot (default: 60)"
-    add("--triples", type=cli.whole(1), default=60, metavar="N", help=triples)
-    args = parser.parse_args()
-    where = destination(args.runs, args.out)
-    found = gather(args.runs, split=args.split, which=args.model, triples=args.triples)
-    write_atomically(where, render(found).encode())
-    print(where)
-
+from dans.cli.main import run_script
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("report")

@@ -45,7 +45,7 @@ def write_pages(root: Path, papers: Papers) -> None:
     """Write every table of ``docs/tables.toml`` between its marks, and the expected values."""
     listed = read_toml(root / "docs" / "tables.toml")
     for name, records in listed.get("expected", {}).items():
-        path = root / "scripts" / "results" / name
+        path = root / "dans" / "results" / name
         write_atomically(path, expected(path, _records(root, records)).encode())
     for table in listed["table"]:
         tables.put_between(root / table["page"], table["mark"], content(table, root, papers))
@@ -69,7 +69,7 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         text = tables.beside(results, table["metrics"], papers.get(kind, {}))
     else:
         text = tables.markdown(results, reference=table.get("reference"))
-    made = f"`python scripts/reproduce.py {kind} --match '{match}'`, "
+    made = f"`dans reproduce {kind} --match '{match}'`, "
     return f"{text}\n\n{source(results, columns, made=made, records=records)}"
 
 
@@ -145,7 +145,7 @@ def source(
         of = ", ".join(sorted(set(names))) if columns and len(commits) > 1 else ""
         said.append((commit or "not recorded") + (f" ({of})" if of else ""))
     numbers = f"; the numbers: `scripts/results/{records}.json`" if records else ""
-    written = "`python scripts/tabulate.py --pages`"
+    written = "`dans tabulate --pages`"
     text = f"Source: {made}{written}; commit: {', '.join(said)}{numbers}."
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 

@@ -155,7 +155,7 @@ def collect(root: Path) -> dict[str, Results]:
         if best:
             found[recipe.name] = Results(best, last, seconds, steps, sampler, classified)
     if not found:
-        do = "train some, then python scripts/evaluate.py RUN_DIR"
+        do = "train some, then dans evaluate RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
     return found
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they ask for."""
+"""Options that several commands have. Nothing heavy is imported: help is quick."""
 
 import argparse
 import re
@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
-from dans.config.recipes import DEFAULT, NOUNS, RECIPES, SETTINGS, find_recipe, run_name
-from dans.config.schema import Component, RunConfig
-from dans.errors import LARGEST, InputError, shown, visible
-from dans.evaluation.classifier import ClassificationReport
-from dans.evaluation.evaluator import EvaluationReport
-from dans.runs.init_from import folder
-from dans.runs.train import configure, train
+from dans.config.recipes import DEFAULT, NOUNS, SETTINGS, run_name
+from dans.errors import LARGEST, InputError, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
-from dans.training.run_folder import RunFolder
 
 T = TypeVar("T")
 
 #: What recipes are expected to give and what papers have: a file for each table, KIND-TABLE.toml.
-RESULTS = Path(__file__).resolve().parents[2] / "scripts" / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,9 +27,10 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{sentence}; --help lists what there is")
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser(description: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
     """A parser with a docstring as its description."""
-    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    return Parser(description=description, prog=prog, formatter_class=form)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:
@@ -55,23 +50,33 @@ def whole(least: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def add_training_options(parser: argparse.ArgumentParser, *, kind: str, recipe: str) -> None:
+def add_run(
+    parser: argparse.ArgumentParser,
+    *,
+    name: str = "run",
+    nargs: str | None = None,
+    metavar: str = "RUN_DIR",
+) -> None:
+    """Add the folder of a trained run, or several."""
+    what = "folder of a trained run"
+    parser.add_argument(name, type=Path, nargs=nargs, metavar=metavar, help=what)
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     """Add the options of every command that trains."""
-    parser.add_argument(
-        "--recipe",
-        default=recipe,
-        metavar="NAME|FILE",
-        help=f"what to train: a TOML file, or one of dans/recipes/bases (default: {recipe})",
-    )
+    add = parser.add_argument
+    add("what", nargs="?", metavar="WHAT", help="a TOML file, or one of dans/recipes/bases")
+    add("--recipe", metavar="NAME|FILE", help="the same as WHAT")
+    parser.set_defaults(kind=kind, usual_recipe="")
     if folder := SETTINGS.get(kind):
-        usual = f"{DEFAULT}; none if it is a file" if kind == "dans" else "that in --recipe"
+        usual = f"{DEFAULT}; none if it is a file" if kind == "dans" else "that in WHAT"
         parser.add_argument(
             f"--{NOUNS[folder]}",
             dest="setting",
             default="",
             metavar="NAME|FILE",
             help=f"combined with it: a TOML file, or one of dans/recipes/{folder}; "
-            f"--recipe NAME-SETTING names both (default: {usual})",
+            f"NAME-SETTING as WHAT names both (default: {usual})",
         )
     parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     parser.add_argument(
@@ -129,23 +134,6 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
-    """The configuration and the folder that training options ask for."""
-    recipe = find_recipe(args.recipe, kind, getattr(args, "setting", ""))
-    chosen = {"train.seed": args.seed, "train.device": args.device}
-    assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
-    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
-    config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
-    if kind == "baselines" and config.objective == Component("negative_sampling"):
-        ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
-        # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
-        if ours and recipe.stem not in records(kind, "expected"):
-            losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
-            without = "without --loss it is pre-training by negative sampling, no baseline"
-            raise InputError(f"--recipe {args.recipe}: {without}; known losses: {losses}")
-    return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
-
-
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
     """The items whose name matches the pattern of ``--match``."""
     found = {name: value for name, value in named.items() if fnmatch(name, pattern)}
@@ -172,20 +160,3 @@ def records(kind: str, section: str) -> dict[str, dict[str, Any]]:
                 name = run_name(base, "" if setting == "base" else setting)
                 found[name] = {**head, **numbers}
     return found
-
-
-def train_and_report(
-    args: argparse.Namespace,
-    *,
-    kind: str,
-    train: Callable[..., EvaluationReport | ClassificationReport | None] = train,
-) -> str:
-    """Train by the options of a command; returns its last line of output."""
-    config, where = training(args, kind=kind)
-    report = train(config, where, resume=args.resume, loggers=args.loggers)
-    said = "trained, without validation triples"
-    if report:
-        best = RunFolder(where).checkpoints.best_step()
-        start = "" if best else ", before the first step"
-        said = f"{report.summary()}, best at step {best}{start}"
-    return visible(f"{where}: {said}; evaluate it with: python scripts/evaluate.py {where}")

@@ -16,6 +16,9 @@ from dans.errors import InputError, did_you_mean, shown
 #: Where the package's own recipes lie: ``bases``, and the settings that combine with them.
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
+#: The commands that train, by kind of run.
+COMMANDS = {"pretrain": "pretrain", "dans": "train", "baselines": "baseline"}
+
 #: The folder of the settings of a kind of run; a pre-training is a base alone.
 SETTINGS = {"dans": "samplers", "baselines": "losses"}
 

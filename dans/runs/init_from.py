@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from dans.config.recipes import COMMANDS
 from dans.config.schema import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -21,13 +22,6 @@ log = logging.getLogger(__name__)
 
 #: Default folder of runs, which lie there by kind, recipe and seed.
 RUNS = Path("runs")
-
-#: Scripts that train, by kind of run.
-SCRIPTS = {
-    "pretrain": "pretrain_rgcn.py",
-    "dans": "train_dans.py",
-    "baselines": "train_baseline.py",
-}
 
 #: Options in which a run may differ from the one it is initialised from: they change neither the
 #: shapes of weights nor their meaning. All others of these sections must be equal.
@@ -50,10 +44,10 @@ def initial_run(start: str, seed: int) -> RunFolder:
         run = RunFolder(folder(start, seed))
     if not run.checkpoints.file("best").exists():
         kind, recipe = Path(start).parent.name, Path(start).name
-        script = SCRIPTS.get(kind, SCRIPTS["pretrain"])
+        command = COMMANDS.get(kind, COMMANDS["pretrain"])
         raise InputError(
             f"{run.path}: the run to start from is not there; make it with: "
-            f"python scripts/{script} --recipe {recipe} --seed {seed}"
+            f"dans {command} {recipe} --seed {seed}"
         )
     return run
 

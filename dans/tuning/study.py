@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dans.config.reading import read_object
+from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.temporary import sweep
 from dans.data.graph import KnowledgeGraph
@@ -25,7 +26,7 @@ from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
 from dans.objectives.base import OBJECTIVES
 from dans.runs.build import Objectives, Samplers, build_trainer
-from dans.runs.init_from import SCRIPTS, folder
+from dans.runs.init_from import folder
 from dans.runs.train import train
 from dans.samplers import SAMPLERS
 from dans.training.files import Lock
@@ -79,7 +80,7 @@ def tune(
     out = folder(f"{plan.kind}/{where.name}-tuned", study.config.train.seed)
     return (
         f"{where}: {trials} trials, {ended} ended early; the best is {best}; train it with: "
-        f"python scripts/{SCRIPTS[plan.kind]} --recipe {where / 'best.toml'} --out {out}"
+        f"dans {COMMANDS[plan.kind]} {where / 'best.toml'} --out {out}"
     )
 
 

@@ -1,0 +1,106 @@
+"""The command ``dans``: finds the module of a command, parses its options and runs it.
+
+Nothing heavy is imported before the options are parsed, so that help is quick.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import dans
+from dans.cli.command import run_main
+from dans.cli.parsing import parser
+from dans.errors import InputError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+#: The modules of the commands, in the order of work. The help of a command is its docstring.
+COMMANDS = {
+    "fetch": "fetching",
+    "pretrain": "pretraining",
+    "train": "training",
+    "baseline": "baseline_training",
+    "evaluate": "evaluating",
+    "predict": "predicting",
+    "report": "reporting",
+    "export": "exporting",
+    "inspect": "inspecting",
+    "tune": "searching",
+    "reproduce": "reproducing",
+    "tabulate": "tabulating",
+    "plot-diversity": "diversity_plot",
+    "plot-calibration": "calibration_plot",
+}
+
+
+class Command(Protocol):
+    """What the module of a command has."""
+
+    __doc__: str | None
+
+    def add_options(self, parser: "ArgumentParser") -> None:
+        """Add the options of the command."""
+
+    def run(self, args: "Namespace") -> None:
+        """Do what the options say, and print what came out."""
+
+
+def main() -> None:
+    """Run the command line of ``dans``; ends the process with a status that is not 0 on errors."""
+    run_main(lambda: dispatch(sys.argv[1:]))
+
+
+def run_script(name: str, *, recipe: str = "") -> None:
+    """Run a command as a script of its own.
+
+    Args:
+        recipe: what a command that trains takes where it is given none.
+    """
+    prog = f"python scripts/{Path(sys.argv[0]).name}"
+    run_main(lambda: run_command(name, sys.argv[1:], prog=prog, recipe=recipe))
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Run the command that the first argument names; without one, print what there is."""
+    match arguments:
+        case [] | ["-h" | "--help", *_]:
+            print(overview())
+        case ["--version", *_]:
+            print(f"dans {dans.__version__}")
+        case [name, *rest] if name in COMMANDS:
+            run_command(name, rest)
+        case [name, *_]:
+            what = "option" if name.startswith("-") else "command"
+            hint = did_you_mean(name, [*COMMANDS, "--help", "--version"])
+            raise InputError(f"{shown(name)}: no such {what}{hint or '; dans --help lists them'}")
+
+
+def run_command(name: str, arguments: Sequence[str], *, prog: str = "", recipe: str = "") -> None:
+    """Parse the options of a command and run it.
+
+    Args:
+        prog: what the usage says; ``dans NAME`` where it is empty.
+        recipe: what a command that trains takes where it is given none.
+    """
+    command = load(name)
+    options = parser(command.__doc__, prog=prog or f"dans {name}")
+    command.add_options(options)
+    if recipe:
+        options.set_defaults(usual_recipe=recipe)
+    command.run(options.parse_args(arguments))
+
+
+def load(name: str) -> Command:
+    """The module of a command."""
+    return cast(Command, import_module(f"dans.cli.{COMMANDS[name]}"))
+
+
+def overview() -> str:
+    """The commands, one line each."""
+    lines = ["usage: dans COMMAND ...", "", f"{(dans.__doc__ or '').splitlines()[0]}", ""]
+    for name in COMMANDS:
+        lines.append(f"  {name:<18}{(load(name).__doc__ or '').splitlines()[0].rstrip('.')}")
+    return "\n".join([*lines, "", "dans COMMAND --help: its options; dans --version: the version"])

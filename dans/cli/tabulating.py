@@ -1,0 +1,78 @@
+"""Tabulate evaluated runs: mean ± standard deviation over seeds, differences paired by seed.
+
+  dans tabulate runs/dans --expected
+  dans tabulate runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
+  dans tabulate runs/dans --json umls-dans.json
+  dans tabulate umls-dans.json --match 'umls-distmult*'
+  dans tabulate runs/dans --write page.md --mark results-umls
+  dans tabulate runs/dans --across umls-distmult,umls-rotate --reference uniform
+  dans tabulate runs/baselines --match 'wn11-*' --metrics nll,brier,platt.nll
+
+In a checkout, from the records in scripts/results:
+
+  dans tabulate runs/dans --json scripts/results/dans.json --commit HASH --pages
+  dans tabulate --pages
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from dans.cli import parsing as cli
+from dans.errors import InputError
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the runs, the kind of table and where it is written."""
+    add = parser.add_argument
+    runs = "a folder of RECIPE/seedN/report.json, or a file written by --json"
+    add("runs", nargs="?", type=Path, help=runs)
+    add("--match", default="*", help="only recipes of this pattern (default: all)")
+    add("--reference", help="the recipe to take differences from")
+    add("--across", metavar="A,B", help="a row for each sampler: columns A-*, B-*")
+    add("--metrics", metavar="A,B", help="columns; papers' numbers in brackets")
+    numbers = "write the numbers here too, over those of before that have no more seeds"
+    add("--json", type=Path, metavar="FILE", help=numbers)
+    add("--commit", help="of the code that trained the runs, for --json")
+    add("--write", type=Path, metavar="FILE", help="put the table into this file")
+    add("--mark", default="results", help="between these marks (default: results)")
+    add("--expected", action="store_true", help="compare with the expected results")
+    pages = "write every table of docs/tables.toml and the expected results from the records"
+    add("--pages", action="store_true", help=pages)
+
+
+def run(args: Namespace) -> None:
+    """Collect the numbers, print the table, write files."""
+    from dataclasses import replace
+
+    from dans.analysis import page_tables, tables
+
+    checkout = cli.RESULTS.parents[1]
+    if args.pages and not (checkout / "docs" / "tables.toml").is_file():
+        raise InputError("--pages: the pages are not installed; it works in a checkout alone")
+    papers = {"baselines": cli.records("baselines", "paper")}
+    if args.runs is None:
+        if not args.pages:
+            raise InputError("runs: expected a folder or a file, or --pages; --help lists what there is")
+        page_tables.write_pages(checkout, papers)
+        return
+    results = cli.matching(tables.collect(args.runs), args.match)
+    kind = args.runs.stem.split("-")[0]
+    if args.across:
+        row = args.reference or "uniform"
+        table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
+    elif args.metrics:
+        theirs = cli.records(kind, "paper")
+        table = tables.beside(results, args.metrics.split(","), theirs)
+    else:
+        expected = cli.records(kind, "expected") if args.expected else None
+        table = tables.markdown(results, reference=args.reference, expected=expected)
+    if args.write:
+        tables.put_between(args.write, args.mark, table)
+    if args.json:
+        if args.commit:
+            results = {name: replace(one, commit=args.commit) for name, one in results.items()}
+        for name in page_tables.merge(args.json, results):
+            print(f"{name}: the record has more seeds and stays")
+    if args.pages:
+        page_tables.write_pages(checkout, papers)
+    print(table)
