@@ -1,4 +1,7 @@
-"""The command ``dans evaluate`` as a script: python scripts/evaluate.py RUN_DIR."""
+"""The command ``dans evaluate`` as a script.
+
+  python scripts/evaluate.py RUN_DIR
+"""
 
 from dans.cli.main import run_script
 

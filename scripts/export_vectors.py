@@ -1,4 +1,7 @@
-"""The command ``dans export`` as a script: python scripts/export_vectors.py RUN_DIR --out DIR."""
+"""The command ``dans export`` as a script.
+
+  python scripts/export_vectors.py RUN_DIR --out DIR
+"""
 
 from dans.cli.main import run_script
 

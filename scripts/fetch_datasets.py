@@ -1,4 +1,7 @@
-"""The command ``dans fetch`` as a script: python scripts/fetch_datasets.py --list."""
+"""The command ``dans fetch`` as a script.
+
+  python scripts/fetch_datasets.py --list
+"""
 
 from dans.cli.main import run_script
 

@@ -1,4 +1,7 @@
-"""The command ``dans inspect`` as a script: python scripts/inspect_sampler.py RUN_DIR."""
+"""The command ``dans inspect`` as a script.
+
+  python scripts/inspect_sampler.py RUN_DIR
+"""
 
 from dans.cli.main import run_script
 

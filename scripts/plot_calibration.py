@@ -1,4 +1,7 @@
-"""The command ``dans plot-calibration`` as a script: python scripts/plot_calibration.py RUN_DIR --out FILE.png."""
+"""The command ``dans plot-calibration`` as a script.
+
+  python scripts/plot_calibration.py RUN_DIR --out FILE.png
+"""
 
 from dans.cli.main import run_script
 

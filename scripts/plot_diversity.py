@@ -1,4 +1,7 @@
-"""The command ``dans plot-diversity`` as a script: python scripts/plot_diversity.py RUN_DIR."""
+"""The command ``dans plot-diversity`` as a script.
+
+  python scripts/plot_diversity.py RUN_DIR
+"""
 
 from dans.cli.main import run_script
 

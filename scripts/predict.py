@@ -1,4 +1,7 @@
-"""The command ``dans predict`` as a script: python scripts/predict.py RUN_DIR --head NAME --relation NAME."""
+"""The command ``dans predict`` as a script.
+
+  python scripts/predict.py RUN_DIR --head NAME --relation NAME
+"""
 
 from dans.cli.main import run_script
 

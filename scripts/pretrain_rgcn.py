@@ -1,4 +1,7 @@
-"""The command ``dans pretrain`` as a script: python scripts/pretrain_rgcn.py --recipe umls-distmult."""
+"""The command ``dans pretrain`` as a script.
+
+  python scripts/pretrain_rgcn.py --recipe umls-distmult
+"""
 
 from dans.cli.main import run_script
 

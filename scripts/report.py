@@ -1,4 +1,7 @@
-"""The command ``dans report`` as a script: python scripts/report.py RUN_DIR."""
+"""The command ``dans report`` as a script.
+
+  python scripts/report.py RUN_DIR
+"""
 
 from dans.cli.main import run_script
 

@@ -1,4 +1,7 @@
-"""The command ``dans reproduce`` as a script: python scripts/reproduce.py pretrain."""
+"""The command ``dans reproduce`` as a script.
+
+  python scripts/reproduce.py pretrain
+"""
 
 from dans.cli.main import run_script
 

@@ -1,4 +1,7 @@
-"""The command ``dans tabulate`` as a script: python scripts/tabulate.py runs/dans."""
+"""The command ``dans tabulate`` as a script.
+
+  python scripts/tabulate.py runs/dans
+"""
 
 from dans.cli.main import run_script
 

@@ -1,4 +1,7 @@
-"""The command ``dans baseline`` as a script: python scripts/train_baseline.py --recipe umls-distmult-sce."""
+"""The command ``dans baseline`` as a script.
+
+  python scripts/train_baseline.py --recipe umls-distmult-sce
+"""
 
 from dans.cli.main import run_script
 

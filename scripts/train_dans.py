@@ -1,4 +1,7 @@
-"""The command ``dans train`` as a script: python scripts/train_dans.py --recipe umls-distmult."""
+"""The command ``dans train`` as a script.
+
+  python scripts/train_dans.py --recipe umls-distmult
+"""
 
 from dans.cli.main import run_script
 

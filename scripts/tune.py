@@ -1,4 +1,7 @@
-"""The command ``dans tune`` as a script: python scripts/tune.py --recipe umls-distmult."""
+"""The command ``dans tune`` as a script.
+
+  python scripts/tune.py --recipe umls-distmult
+"""
 
 from dans.cli.main import run_script
 

@@ -1,4 +1,4 @@
-"""Scripts as processes of their own, started in milliseconds.
+"""Scripts, and the command ``dans``, as processes of their own, started in milliseconds.
 
 A server imports torch, DGL and ``dans`` once and computes nothing; every script runs in a fork of
 it, with its own folder, arguments, environment and output. What runs is a real process, with a
@@ -17,7 +17,8 @@ from subprocess import CompletedProcess
 
 from tqdm.std import TqdmDefaultWriteLock
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = ROOT / "scripts"
 
 #: What the server imports: all that a script of ours is likely to.
 PRELOAD = [
@@ -26,8 +27,7 @@ PRELOAD = [
     "tensorboard.compat.proto.summary_pb2",
     "tensorboard.summary.writer.record_writer",
     "dans.data._dgl",
-    "dans.cli.command",
-    "dans.cli.parsing",
+    "dans.cli.main",
     "dans.runs.evaluate_run",
     "dans.predict.answers",
     "dans.predict.export",
@@ -47,7 +47,7 @@ class Running:
     """A script at work. Leaving the ``with`` block kills it, if it still is.
 
     Args:
-        script: one of ``scripts/``, by name.
+        script: one of ``scripts/``, by name, or ``dans``.
         arguments: what it is given.
         cwd: the folder it runs in.
         env: its environment; None: as it is now.
@@ -66,7 +66,8 @@ class Running:
         before: Callable[[], object] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self.argv = [str(SCRIPTS / script), *map(str, arguments)]
+        path = ROOT / "dans" / "__main__.py" if script == "dans" else SCRIPTS / script
+        self.argv = [str(path), *map(str, arguments)]
         self._streams = [Path(self._folder.name, name) for name in ("in", "out", "err")]
         for path in self._streams:
             path.write_text(given if path.name == "in" else "", encoding="utf-8")

@@ -28,14 +28,16 @@ LAYERS = {
     "dans.evaluation": 9,
     "dans.training": 10,
     "dans.runs": 11,
-    "dans.analysis": 12,
-    "dans.predict": 13,
-    "dans.report": 14,
-    "dans.tuning": 15,
-    "dans.adapters": 16,
-    "dans.cli": 17,
-    "baselines": 18,
-    "scripts": 19,
+    "baselines": 12,
+    "dans.analysis": 13,
+    "dans.predict": 14,
+    "dans.report": 15,
+    "dans.tuning": 16,
+    "dans.adapters": 17,
+    "dans.interface": 18,
+    "dans.cli": 19,
+    "dans.__main__": 20,
+    "scripts": 20,
 }
 #: Below everything: what every module may raise.
 GROUND = "dans.errors"
@@ -53,7 +55,7 @@ TESTED_BY = {
     "dans.predict.output_formats": "predict/test_answers.py",
     "dans.report.formatting": "report/test_page.py",
     "dans.predict.queries": "predict/test_predictor.py",
-    "dans.cli.parsing": "test_scripts.py",
+    "dans.__main__": "cli/test_cli.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
     "dans.config.temporary": "training/test_files.py",
@@ -160,7 +162,7 @@ def test_every_module_has_a_layer() -> None:
 
 def test_no_module_is_loose_at_the_top() -> None:
     loose = {path.stem for path in (ROOT / "dans").glob("*.py")}
-    assert loose == {"__init__", "errors", "registry", "seeding", "memory"}
+    assert loose == {"__init__", "__main__", "errors", "registry", "seeding", "memory"}
 
 
 def test_dgl_is_imported_in_one_module() -> None:
@@ -243,7 +245,9 @@ def test_the_library_neither_prints_nor_asserts() -> None:
         prints = isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
         return prints or isinstance(node, ast.Assert)
 
-    assert not offences(does, "dans", "baselines")
+    found = offences(does, "dans", "baselines")
+    assert not [place for place in found if not place.startswith("dans/cli/")]
+    assert not offences(lambda node: isinstance(node, ast.Assert), "dans/cli")
 
 
 def test_freezing_is_not_done_by_flipping_flags() -> None:

@@ -12,7 +12,7 @@ import pytest
 from baselines.assembly import train
 from dans.analysis.page_tables import content, expected
 from dans.analysis.tables import collect
-from dans.cli.parsing import records
+from dans.cli.parsing import RESULTS, records
 from dans.config import old_names
 from dans.config.recipes import Recipe, find_recipe, run_name
 from dans.data.graph import KnowledgeGraph
@@ -27,7 +27,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "scripts" / "results"
+RECORDS = ROOT / "scripts" / "results"
 
 #: 0.1's names of settings.
 BEFORE = {new: old for old, new in old_names.SETTINGS.items()}
@@ -96,14 +96,14 @@ def test_tables_and_expected_results_are_those_of_the_records() -> None:
         assert text == content(table, ROOT, papers), f"{mark}: run tabulate.py --pages"
     for name, numbers in listed["expected"].items():
         path = RESULTS / name
-        assert path.read_text() == expected(path, collect(RESULTS / f"{numbers}.json")), name
+        assert path.read_text() == expected(path, collect(RECORDS / f"{numbers}.json")), name
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("umls")
 def test_recorded_seeds_are_met_to_the_digit(tmp_path: Path) -> None:
     recorded = {
-        kind: json.loads((RESULTS / f"{kind}.json").read_text()) for kind in ("pretrain", "dans")
+        kind: json.loads((RECORDS / f"{kind}.json").read_text()) for kind in ("pretrain", "dans")
     }
     start = tmp_path / "pretrain"
     for kind, name in (

@@ -140,10 +140,8 @@ def test_a_study_lists_its_trials_and_writes_the_best_as_a_recipe(
     run = RunFolder(whole / f"trial-{best['number']:04d}")
     assert run.checkpoints.load("best")["best"] == {"mrr": best["value"], "step": best["step"]}
     assert configure(whole / "best.toml", []) == plan(recipe).config(best["params"]) == run.config()
-    command = (
-        f"pretrain_rgcn.py --recipe {whole / 'best.toml'} --out runs/pretrain/whole-tuned/seed0"
-    )
-    assert (whole / "sentence").read_text().endswith(f"train it with: python scripts/{command}")
+    command = f"dans pretrain {whole / 'best.toml'} --out runs/pretrain/whole-tuned/seed0"
+    assert (whole / "sentence").read_text().endswith(f"train it with: {command}")
     rows = list(csv.DictReader((whole / "trials.csv").read_text().splitlines()))
     assert [row["train.lr"] for row in rows] == [str(t["params"]["train.lr"]) for t in trials]
     assert [row["state"] for row in rows] == states(whole)

@@ -1,4 +1,7 @@
-"""Train a baseline: softmax over all entities, a loss with shared negatives, or Stay Positive.
+"""Train a baseline: softmax, shared negatives, Stay Positive.
+
+Softmax runs over all entities; a loss with shared negatives takes them from the batch; Stay
+Positive needs no negatives.
 
   dans baseline umls-distmult --loss sce
   dans baseline wn18am-distmult --loss sp --seed 1 --resume

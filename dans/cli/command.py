@@ -12,7 +12,8 @@ from types import FrameType
 
 from dans.errors import DivergedError, InputError, Terminated, bounded, visible
 
-#: Where this package lies.
+#: Where ``dans`` and its commands lie.
+COMMANDS = str(Path(__file__).resolve().parent) + os.sep
 PACKAGE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 #: What ends a command, and what it raises there. The exit status is 128 and the signal's number.
@@ -40,7 +41,7 @@ def set_encoding(stream: object) -> None:
 def run_main(main: Callable[[], object]) -> None:
     """Run a command; errors of the user end in one sentence and status 2.
 
-    What takes time to import is imported in ``main``, so that Ctrl-C ends in a sentence there, too.
+    What takes long to import is imported in ``main``, once the options are parsed.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
@@ -62,8 +63,9 @@ def run_main(main: Callable[[], object]) -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     """End the command; at once in the middle of an import before it has begun.
 
-    There an exception would surface as another one, or be swallowed. Once a function of ours works,
-    a late import is interrupted as everything else is, so that what was saved is named.
+    There an exception would surface as another one, or be swallowed. Once a function below the
+    commands works, a late import is interrupted as everything else is, so that what was saved is
+    named.
     """
     signal.signal(number, signal.SIG_DFL)
     importing = begun = False
@@ -71,7 +73,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
         code = frame.f_code
         importing = importing or code.co_filename.startswith("<frozen importlib")
         ours = code.co_filename.startswith(PACKAGE) and code.co_name != "<module>"
-        begun = begun or (ours and code.co_filename != __file__)
+        begun = begun or (ours and not code.co_filename.startswith(COMMANDS))
         frame = frame.f_back
     if importing and not begun:
         os.write(2, b"error: interrupted\n")

@@ -1,9 +1,10 @@
-"""Evaluate a trained run by filtered ranking of head and tail queries; writes report.json.
+"""Evaluate a run by filtered ranking; writes report.json.
 
-With options other than the defaults the file has another name, such as report.valid.last.json.
-Where the lines of a data set are labelled true and false, as in wn11 and fb13, they are classified
-too, with the model's probabilities and with probabilities calibrated on validation. The calibration
-is saved in calibration.json; fitting it needs the extra: pip install 'dans[calibration]'.
+Head and tail queries are ranked. With options other than the defaults the file has another name,
+such as report.valid.last.json. Where the lines of a data set are labelled true and false, as in
+wn11 and fb13, they are classified too, with the model's probabilities and with probabilities
+calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
+pip install 'dans[calibration]'.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last

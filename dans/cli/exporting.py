@@ -1,4 +1,4 @@
-"""Export the entity and relation embeddings of a trained run into a new folder.
+"""Export the entity and relation embeddings of a run.
 
 Formats: npy writes entities.npy and relations.npy, with names.json; safetensors writes
 embeddings.safetensors, with the names in its header; projector writes tab-separated files that

@@ -1,8 +1,8 @@
-"""Find or download data sets, and check them against their cards.
+"""Find or download data sets, and check them.
 
-A file is taken from the cache (the folder DANS_CACHE, or the usual one of the platform), from the
-folders named in DANS_DATASETS, or from an installed PyKEEN that contains it; otherwise it is
-downloaded into the cache.
+Every file is compared with the card of its data set. It is taken from the cache (the folder
+DANS_CACHE, or the usual one of the platform), from the folders named in DANS_DATASETS, or from an
+installed PyKEEN that contains it; otherwise it is downloaded into the cache.
 
   dans fetch                       # umls
   dans fetch wn18rr fb15k-237

@@ -100,7 +100,11 @@ def load(name: str) -> Command:
 
 def overview() -> str:
     """The commands, one line each."""
-    lines = ["usage: dans COMMAND ...", "", f"{(dans.__doc__ or '').splitlines()[0]}", ""]
-    for name in COMMANDS:
-        lines.append(f"  {name:<18}{(load(name).__doc__ or '').splitlines()[0].rstrip('.')}")
-    return "\n".join([*lines, "", "dans COMMAND --help: its options; dans --version: the version"])
+    lines = "\n".join(f"  {name:<18}{_first(load(name).__doc__)}" for name in COMMANDS)
+    more = "dans COMMAND --help: its options; dans --version: the version"
+    return f"usage: dans COMMAND ...\n\n{_first(dans.__doc__)}\n\n{lines}\n\n{more}"
+
+
+def _first(docstring: str | None) -> str:
+    """The first line of a docstring, without its full stop."""
+    return (docstring or "").partition("\n")[0].rstrip(".")

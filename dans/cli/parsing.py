@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, NOUNS, SETTINGS, run_name
-from dans.errors import LARGEST, InputError, shown
+from dans.errors import LARGEST, InputError, did_you_mean, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
@@ -24,7 +24,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an ``InputError``."""
         sentence = " ".join(message.removeprefix("argument ").split())
-        raise InputError(f"{sentence}; --help lists what there is")
+        unknown = re.match(r"unrecognized arguments: (-\S+)", sentence)
+        known = [name for action in self._actions for name in action.option_strings]
+        hint = did_you_mean(unknown[1], known) if unknown else ""
+        raise InputError(sentence + (hint or "; --help lists what there is"))
 
 
 def parser(description: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:

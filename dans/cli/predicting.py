@@ -1,4 +1,4 @@
-r"""Predict with a trained run: the head, relation or tail that completes a triple, or its score.
+r"""Predict the missing part of a triple, or score a triple.
 
 Give two of --head, --relation and --tail to predict the third, or all three to score the triple.
 Answers are ranked by score, with a calibrated probability where the run has one, and the splits

@@ -1,4 +1,4 @@
-"""Pre-train a relational GCN and a decoder on a knowledge graph.
+"""Pre-train a relational GCN and a decoder.
 
 Writes checkpoints and metrics into the folder of the run, from which dans train continues.
 

@@ -1,8 +1,9 @@
-"""Write a report of one run, or of several side by side, as one self-contained HTML page.
+"""Write a report of one run, or of several side by side.
 
-It shows the data set and its audit, metrics for heads and tails, by relation, relation class and
-degree, curves, the embedding plot of negatives, mistakes, and options. Several runs of the same
-data set are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
+It is one self-contained HTML page, and shows the data set and its audit, metrics for heads and
+tails, by relation, relation class and degree, curves, the embedding plot of negatives, mistakes,
+and options. Several runs of the same data set are compared with the first. The plot needs the
+extra: pip install 'dans[plots]'.
 
   dans report runs/dans/umls-distmult/seed0
   dans report runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0

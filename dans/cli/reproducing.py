@@ -1,7 +1,8 @@
-"""Train and evaluate the runs that have an expected result, over several seeds.
+"""Train and evaluate the runs with an expected result.
 
-Statistics of their samplers are written too. Runs that are finished are skipped, so that the same
-command continues where it was stopped; several can share the work, each with its own pattern.
+Each is trained with several seeds. Statistics of their samplers are written too. Runs that are
+finished are skipped, so that the same command continues where it was stopped; several can share the
+work, each with its own pattern.
 
   dans reproduce pretrain --match 'umls-*' --seeds 5
   dans reproduce dans --match 'umls-distmult*' --seeds 5

@@ -1,4 +1,4 @@
-"""Search for the options of a recipe that give the best validation metric.
+"""Search for the options with the best validation metric.
 
 Writes runs/tune/KIND/NAME: a run for each trial, trials.csv, and the best as a recipe, best.toml.
 The same command continues a search that was stopped. Test triples are never ranked.

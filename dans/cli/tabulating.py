@@ -1,4 +1,6 @@
-"""Tabulate evaluated runs: mean ± standard deviation over seeds, differences paired by seed.
+"""Tabulate evaluated runs: means over seeds, differences.
+
+A cell is the mean ± standard deviation over seeds; differences are paired by seed.
 
   dans tabulate runs/dans --expected
   dans tabulate runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform
@@ -52,7 +54,7 @@ def run(args: Namespace) -> None:
     papers = {"baselines": cli.records("baselines", "paper")}
     if args.runs is None:
         if not args.pages:
-            raise InputError("runs: expected a folder or a file, or --pages; --help lists what there is")
+            raise InputError("runs: expected a folder or a file; --help lists what there is")
         page_tables.write_pages(checkout, papers)
         return
     results = cli.matching(tables.collect(args.runs), args.match)

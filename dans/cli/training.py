@@ -1,7 +1,7 @@
-"""Train with DANS, or with another sampler of negatives, from a pre-trained run.
+"""Train with DANS, or with another sampler of negatives.
 
-DANS trains generators of negatives together with the model. Where the pre-trained run is missing,
-the error message names the command that makes it.
+A pre-trained run is trained further. DANS trains generators of negatives together with the model.
+Where the pre-trained run is missing, the error message names the command that makes it.
 
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume

@@ -104,7 +104,7 @@ def find_recipe(name: str, kind: str, setting: str = "") -> Recipe:
     base, folder = Path(name), SETTINGS.get(kind, "")
     if setting and not folder:
         raise InputError(f"{setting}: runs of {kind} have no settings; leave it out")
-    where = f"--{NOUNS[folder]} {setting}" if setting else f"--recipe {name}"
+    where = f"--{NOUNS[folder]} {setting}" if setting else name
     if base.suffix != ".toml":
         bases = [path.stem for path in (RECIPES / "bases").glob("*.toml")]
         for known in bases if folder and name not in bases else ():

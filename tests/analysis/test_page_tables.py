@@ -100,10 +100,11 @@ def test_expected_values_are_those_of_the_records(tmp_path: Path) -> None:
 
 def test_one_call_writes_all_tables_and_expected_values(tmp_path: Path) -> None:
     places = tmp_path / "scripts" / "results"
-    places.mkdir(parents=True)
-    (tmp_path / "docs").mkdir()
+    expecting = tmp_path / "dans" / "results"
+    for folder in (places, expecting, tmp_path / "docs"):
+        folder.mkdir(parents=True)
     merge(places / "dans-0.1.json", {"b-uniform": results([0.5, 0.6]), "b": results([0.7, 0.9])})
-    (places / "dans-b.toml").write_text(
+    (expecting / "dans-b.toml").write_text(
         'metric = "mrr"\nseeds = 2\ncommit = "aaa"\n\n[expected.b]\ndans = 0.1\n'
     )
     every = {
@@ -126,6 +127,6 @@ def test_one_call_writes_all_tables_and_expected_values(tmp_path: Path) -> None:
     assert "| dans − uniform | +.250 ± .050 (p = .126) |" in written
     assert "| DANS | .800 ± .141 / .700 ± .141 | 2 |" in written
     assert "--match 'b*'`" in written
-    assert (places / "dans-b.toml").read_text().endswith("dans = 0.8\n")
+    assert (expecting / "dans-b.toml").read_text().endswith("dans = 0.8\n")
     write_pages(tmp_path, {})
     assert page.read_text() == written

@@ -7,17 +7,17 @@ import pytest
 
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
-from dans.cli.parsing import RESULTS, add_training_options, parser, records, training
+from dans.cli.parsing import RESULTS, add_training_options, parser, records
+from dans.cli.training import configured
 from dans.config.reading import read_toml
-from dans.config.recipes import RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
+from dans.config.recipes import COMMANDS, RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.build import build_model, build_objective, build_regularizers
-from dans.runs.init_from import SCRIPTS
 
 #: Kind and name of every run that a table of results holds; the names are those of 0.1's recipes.
-ALL = [(kind, name) for kind in SCRIPTS for name in records(kind, "expected")]
+ALL = [(kind, name) for kind in COMMANDS for name in records(kind, "expected")]
 
 #: By folder, the names of bases and of settings.
 NAMES = {
@@ -114,7 +114,7 @@ def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
     [
         (
             ("umls-distmult-sanz", "dans"),
-            "--recipe umls-distmult-sanz: unknown sampler setting; .* did you mean sans",
+            "umls-distmult-sanz: unknown sampler setting; .* did you mean sans",
         ),
         (("own.toml", "dans", "own-no.toml"), r"own-no\.toml: no such sampler setting"),
         (
@@ -146,13 +146,13 @@ def test_a_base_alone_is_a_baseline_where_a_table_has_it_or_its_objective_is_one
     base: str, change: str
 ) -> None:
     given = parser(None)
-    add_training_options(given, kind="baselines", recipe="umls-distmult-sce")
+    add_training_options(given, kind="baselines")
     args = given.parse_args(["--recipe", base, "--set", change])
     if base in records("baselines", "expected") or change.startswith("objective"):
-        assert training(args, kind="baselines")[1].parts[-2] == base
+        assert configured(args)[1].parts[-2] == base
     else:
-        with pytest.raises(InputError, match=f"--recipe {base}: without --loss .* losses: ns, "):
-            training(args, kind="baselines")
+        with pytest.raises(InputError, match=f"{base}: without --loss .* losses: ns, "):
+            configured(args)
 
 
 def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ CASES: list[Case] = [
     Case(
         "a run to start from that is not there",
         "train_dans.py",
-        "python scripts/pretrain_rgcn.py --recipe umls-distmult --seed 0",
+        "dans pretrain umls-distmult --seed 0",
     ),
     Case(
         "a run to inspect that is none", "inspect_sampler.py nowhere", "nowhere is not the folder"
@@ -71,7 +71,7 @@ CASES: list[Case] = [
         "dans",
         "pretrain",
     ),
-    Case("no evaluated run", "tabulate.py triples", "triples: no evaluated run", "evaluate.py"),
+    Case("no evaluated run", "tabulate.py triples", "triples: no evaluated run", "dans evaluate"),
     Case(
         "unknown reference",
         "tabulate.py runs --reference tea",

@@ -182,7 +182,7 @@ CASES = [
         "start that is not there",
         TRAIN,
         "runs/pretrain/umls-distmult/seed0: ",
-        "python scripts/pretrain_rgcn.py --recipe umls-distmult",
+        "dans pretrain umls-distmult",
         files={"bad.toml": 'init_from = "pretrain/umls-distmult"\n' + RECIPE},
     ),
     whole(

@@ -1,6 +1,4 @@
 import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,14 +6,14 @@ import pytest
 
 import dans.data.cards
 from dans.cli.command import run_main
+from dans.cli.main import run_command
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_datasets.py"
 TRIPLES = {"train": "ada\tknows\tbob\n", "valid": "bob\tknows\tcat\n", "test": "bob\tknows\tada\n"}
 
 
 @pytest.fixture
 def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """The script, given arguments, over two cards: a toy that is here and one that is not."""
+    """The command, given arguments, over two cards: a toy that is here and one that is not."""
     (tmp_path / "data" / "toy").mkdir(parents=True)
     for name in ("toy", "gone"):
         text = f'name = "{name}"\ntitle = "t"\nsource = "s"\npaper = "p"\nlicence = "l"\n'
@@ -30,13 +28,7 @@ def fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     monkeypatch.setenv("DANS_CACHE", str(tmp_path / "cache"))
 
     def call(*arguments: str) -> None:
-        spec = importlib.util.spec_from_file_location("fetch_datasets", SCRIPT)
-        assert spec is not None
-        assert spec.loader is not None
-        script = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(script)
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-        run_main(script.main)
+        run_main(lambda: run_command("fetch", arguments))
 
     return call
 

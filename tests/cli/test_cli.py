@@ -1,0 +1,123 @@
+"""The command ``dans``: its list of commands, help without slow imports, and what it refuses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dans
+from dans.cli import exporting, main, parsing, predicting
+from dans.config.recipes import COMMANDS as KINDS
+from dans.errors import InputError
+from dans.predict.export import FORMATS
+from dans.predict.queries import PARTS
+from tests.processes import SCRIPTS, run, succeed
+from tests.suites.toy import RECIPE, lay
+
+#: What takes long to import.
+HEAVY = {"torch", "numpy", "dgl", "scipy", "pandas", "safetensors", "requests", "jinja2"}
+
+#: The command, which at its end prints the names of what was imported.
+LOADED = """
+import atexit, sys
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+from dans.cli.main import main
+sys.argv = ["dans", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["", *main.COMMANDS])
+def test_help_loads_nothing_heavy(name: str) -> None:
+    arguments = [*name.split(), "--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = done.stderr.split()
+    assert "dans.cli.main" in loaded
+    assert not HEAVY.intersection(loaded)
+    assert done.stdout.startswith(f"usage: dans {name or 'COMMAND'} ")
+
+
+def test_the_list_has_a_line_for_each_command(tmp_path: Path) -> None:
+    shown = succeed("dans", cwd=tmp_path).stdout
+    assert shown == succeed("dans", "--help", cwd=tmp_path).stdout
+    for name in main.COMMANDS:
+        (line,) = re.findall(rf"^  {name} +\S.*$", shown, re.MULTILINE)
+        assert len(line) <= 80
+    assert succeed("dans", "--version", cwd=tmp_path).stdout == f"dans {dans.__version__}\n"
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_a_command_shows_how_it_is_called_and_has_a_script(name: str) -> None:
+    assert f"\n  dans {name} " in (main.load(name).__doc__ or "")
+    shims = [
+        path for path in SCRIPTS.glob("*.py") if f'run_script("{name}"' in path.read_text("utf-8")
+    ]
+    assert len(shims) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trian"], "'trian': no such command; did you mean train?"),
+        (["--verion"], "'--verion': no such option; did you mean --version?"),
+        (["x" * 300], "no such command; dans --help lists them"),
+        (["train"], "expected what to train, as in: dans train umls-distmult; --help says more"),
+        (["pretrain", "a", "--recipe", "b"], "--recipe b: a is given already; leave one out"),
+        (["evaluate", "run", "--spilt=valid"], "--spilt=valid; did you mean --split?"),
+        (["evaluate"], "the following arguments are required: RUN_DIR; --help"),
+        (["tabulate"], "runs: expected a folder or a file; --help"),
+        (["pretrain", "umls-distmul"], "did you mean umls-distmult"),
+    ],
+)
+def test_what_is_mistyped_ends_in_a_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    done = run("dans", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_script_takes_the_recipe_it_always_took(tmp_path: Path) -> None:
+    done = run("train_dans.py", cwd=tmp_path)
+    assert "make it with: dans pretrain umls-distmult --seed 0" in done.stderr
+    done = run("train_baseline.py", "--recipe", "umls-distmult", cwd=tmp_path)
+    assert "without --loss" in done.stderr
+
+
+def test_names_that_are_slow_to_import_are_those_of_their_modules() -> None:
+    assert exporting.FORMATS == tuple(FORMATS)
+    given = parsing.parser(None)
+    predicting.add_options(given)
+    for part in PARTS:
+        assert vars(given.parse_args(["run", f"--{part}", "a"]))[part] == "a"
+
+
+def test_every_kind_of_run_has_a_command_and_a_result() -> None:
+    assert set(KINDS.values()) <= main.COMMANDS.keys()
+    for kind in KINDS:
+        assert parsing.records(kind, "expected")
+
+
+@pytest.mark.slow
+def test_the_module_and_the_command_do_what_scripts_do(tmp_path: Path) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "own.toml").write_text(RECIPE.format(data=tmp_path / "triples"))
+    done = succeed("dans", "pretrain", "own.toml", "--out", "a run", cwd=tmp_path)
+    assert done.stdout.endswith("evaluate it with: dans evaluate 'a run'\n")
+    ours = succeed("dans", "evaluate", "a run", cwd=tmp_path)
+    assert ours.stdout == succeed("evaluate.py", "a run", cwd=tmp_path).stdout
+
+
+def test_pages_are_written_in_a_checkout_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parsing, "RESULTS", tmp_path / "dans" / "results")
+    with pytest.raises(InputError, match="--pages: the pages are not installed"):
+        main.run_command("tabulate", ["--pages"])
