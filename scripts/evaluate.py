@@ -1,6 +1,6 @@
 """The command ``dans evaluate`` as a script.
 
-  python scripts/evaluate.py RUN_DIR
+python scripts/evaluate.py RUN_DIR
 """
 
 from dans.cli.main import run_script

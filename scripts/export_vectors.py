@@ -1,6 +1,6 @@
 """The command ``dans export`` as a script.
 
-  python scripts/export_vectors.py RUN_DIR --out DIR
+python scripts/export_vectors.py RUN_DIR --out DIR
 """
 
 from dans.cli.main import run_script

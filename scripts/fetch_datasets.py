@@ -1,6 +1,6 @@
 """The command ``dans fetch`` as a script.
 
-  python scripts/fetch_datasets.py --list
+python scripts/fetch_datasets.py --list
 """
 
 from dans.cli.main import run_script

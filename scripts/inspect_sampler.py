@@ -1,6 +1,6 @@
 """The command ``dans inspect`` as a script.
 
-  python scripts/inspect_sampler.py RUN_DIR
+python scripts/inspect_sampler.py RUN_DIR
 """
 
 from dans.cli.main import run_script

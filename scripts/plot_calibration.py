@@ -1,6 +1,6 @@
 """The command ``dans plot-calibration`` as a script.
 
-  python scripts/plot_calibration.py RUN_DIR --out FILE.png
+python scripts/plot_calibration.py RUN_DIR --out FILE.png
 """
 
 from dans.cli.main import run_script

@@ -1,6 +1,6 @@
 """The command ``dans plot-diversity`` as a script.
 
-  python scripts/plot_diversity.py RUN_DIR
+python scripts/plot_diversity.py RUN_DIR
 """
 
 from dans.cli.main import run_script

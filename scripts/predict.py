@@ -1,6 +1,6 @@
 """The command ``dans predict`` as a script.
 
-  python scripts/predict.py RUN_DIR --head NAME --relation NAME
+python scripts/predict.py RUN_DIR --head NAME --relation NAME
 """
 
 from dans.cli.main import run_script

@@ -1,6 +1,6 @@
 """The command ``dans pretrain`` as a script.
 
-  python scripts/pretrain_rgcn.py --recipe umls-distmult
+python scripts/pretrain_rgcn.py --recipe umls-distmult
 """
 
 from dans.cli.main import run_script

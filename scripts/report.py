@@ -1,6 +1,6 @@
 """The command ``dans report`` as a script.
 
-  python scripts/report.py RUN_DIR
+python scripts/report.py RUN_DIR
 """
 
 from dans.cli.main import run_script

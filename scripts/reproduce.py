@@ -1,6 +1,6 @@
 """The command ``dans reproduce`` as a script.
 
-  python scripts/reproduce.py pretrain
+python scripts/reproduce.py pretrain
 """
 
 from dans.cli.main import run_script

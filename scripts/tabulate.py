@@ -1,6 +1,6 @@
 """The command ``dans tabulate`` as a script.
 
-  python scripts/tabulate.py runs/dans
+python scripts/tabulate.py runs/dans
 """
 
 from dans.cli.main import run_script

@@ -1,6 +1,6 @@
 """The command ``dans baseline`` as a script.
 
-  python scripts/train_baseline.py --recipe umls-distmult-sce
+python scripts/train_baseline.py --recipe umls-distmult-sce
 """
 
 from dans.cli.main import run_script

@@ -1,6 +1,6 @@
 """The command ``dans train`` as a script.
 
-  python scripts/train_dans.py --recipe umls-distmult
+python scripts/train_dans.py --recipe umls-distmult
 """
 
 from dans.cli.main import run_script

@@ -1,6 +1,6 @@
 """The command ``dans tune`` as a script.
 
-  python scripts/tune.py --recipe umls-distmult
+python scripts/tune.py --recipe umls-distmult
 """
 
 from dans.cli.main import run_script

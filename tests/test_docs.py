@@ -21,7 +21,10 @@ import pytest
 import torch
 from msgspec import structs
 
+from dans.cli import main
 from dans.cli import parsing as cli
+from dans.cli.training import configured
+from dans.config.recipes import COMMANDS as KINDS
 from dans.config.schema import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard
 from dans.data.graph import KnowledgeGraph
@@ -29,7 +32,6 @@ from dans.errors import InputError
 from dans.models.decoders import DECODERS
 from dans.registry import options
 from dans.runs.build import build_trainer
-from dans.runs.init_from import SCRIPTS
 from dans.runs.train import configure
 from dans.samplers import SAMPLERS
 from tests.processes import run
@@ -51,34 +53,41 @@ PAGES = [
 #: A training of no consequence.
 BRIEF = ["--set", "train.steps=2", "--set", "train.validate_every=2", "--set", "train.batch=500"]
 
-#: What makes a command short, by its script: put behind its own arguments, so that it has the last
+#: What makes a command short, by its name: put behind its own arguments, so that it has the last
 #: word. Everything else on the line is run as it is written.
 SHORTER = {
-    "evaluate.py": [],
-    "export_vectors.py": [],
-    "fetch_datasets.py": [],
-    "inspect_sampler.py": ["--triples", "50"],
-    "plot_diversity.py": [],
+    "baseline": BRIEF,
+    "evaluate": [],
+    "export": [],
+    "fetch": [],
+    "inspect": ["--triples", "50"],
+    "plot-diversity": [],
     "plot_theory.py": [],
-    "predict.py": [],
-    "pretrain_rgcn.py": [*BRIEF, "--set", "encoder.dim=8"],
-    "report.py": ["--triples", "20"],
-    "reproduce.py": [*BRIEF, "--seeds", "1"],
-    "tabulate.py": [],
-    "train_baseline.py": BRIEF,
-    "train_dans.py": BRIEF,
-    "tune.py": [*BRIEF, "--trials", "2"],
+    "predict": [],
+    "pretrain": [*BRIEF, "--set", "encoder.dim=8"],
+    "report": ["--triples", "20"],
+    "reproduce": [*BRIEF, "--seeds", "1"],
+    "tabulate": [],
+    "train": BRIEF,
+    "tune": [*BRIEF, "--trials", "2"],
 }
 
-#: The run that stands in for any other of its kind: its script and recipe.
+#: The run that stands in for any other of its kind: its command and recipe.
 STANDS_IN = {
-    "pretrain": ["pretrain_rgcn.py", "--recipe", "umls-distmult"],
-    "dans": ["train_dans.py", "--recipe", "umls-distmult"],
-    "baselines": ["train_baseline.py", "--recipe", "umls-distmult-sce"],
+    "pretrain": ["pretrain", "umls-distmult"],
+    "dans": ["train", "umls-distmult"],
+    "baselines": ["baseline", "umls-distmult-sce"],
 }
 
-#: Scripts that train one run, and the kind of it.
-TRAINS = {script: kind for kind, script in SCRIPTS.items()}
+#: Commands that train one run, and the kind of it.
+TRAINS = {command: kind for kind, command in KINDS.items()}
+
+#: The command of each script that is one.
+SHIMS = {
+    path.name: found[1]
+    for path in (ROOT / "scripts").glob("*.py")
+    if (found := re.search(r'run_script\("([\w-]+)"', path.read_text("utf-8")))
+}
 
 
 @dataclass(frozen=True)
@@ -192,12 +201,12 @@ class World:
                 assert set(found[1].split(",")) <= project()["optional-dependencies"].keys(), where
             case [".venv/bin/python", "-m", module, *arguments]:
                 self.tool(where, module, arguments)
-            case ["printf", text, "|", "python", script, *arguments]:
-                self.script(where, script, arguments, text.encode().decode("unicode_escape"))
+            case ["printf", text, "|", ("python" | "dans") as program, *rest]:
+                self.ours(where, program, rest, text.encode().decode("unicode_escape"))
             case ["printf", text, ">", file]:
                 (self.folder / file).write_text(text.encode().decode("unicode_escape"))
-            case ["python", script, *arguments]:
-                self.script(where, script, arguments)
+            case [("python" | "dans") as program, *rest]:
+                self.ours(where, program, rest)
             case _:
                 pytest.fail(f"{where}: no test covers such a command")
 
@@ -215,30 +224,37 @@ class World:
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
 
-    def script(self, where: str, script: str, arguments: list[str], given: str = "") -> None:
-        """Run one of ours, made short as the table says."""
-        room, name = script.split("/")
-        assert room == "scripts", where
+    def ours(self, where: str, program: str, words: list[str], given: str = "") -> None:
+        """Run a command of ours or a script, made short as the table says."""
+        name, *arguments = words
+        if program == "python":
+            room, script = name.split("/")
+            assert room == "scripts", where
+            name = SHIMS.get(script, script)
+            call = [script]
+        else:
+            call = ["dans", name]
         assert name in SHORTER, f"{where}: not in the table of what makes it short"
-        if "dans" in (name.removeprefix("train_").removesuffix(".py"), *arguments[:1]):
+        if "dans" in (name.replace("train", "dans"), *arguments[:1]):
             for seed in range(2):
                 self.provide(f"runs/pretrain/umls-distmult/seed{seed}")
         if name in TRAINS:
-            self.train(where, TRAINS[name], arguments)
+            self.train(where, name, arguments)
         else:
             # What makes it short would have the last word over it, and nobody would look at it.
             assert "--set" not in arguments, f"{where}: no test covers such an option"
-        done = run(name, *arguments, *SHORTER[name], cwd=self.folder, given=given)
+        done = run(*call, *arguments, *SHORTER[name], cwd=self.folder, given=given)
         assert done.returncode == 0, f"{where}: {done.stderr}"
         self.printed.append(done.stdout)
 
-    def train(self, where: str, kind: str, arguments: list[str]) -> None:
+    def train(self, where: str, name: str, arguments: list[str]) -> None:
         """Read the page's own options, before others follow; make room for a run made now."""
         parser = cli.parser(None)
-        cli.add_training_options(parser, kind=kind, recipe=STANDS_IN[kind][-1])
+        main.load(name).add_options(parser)
+        parser.set_defaults(usual_recipe=STANDS_IN[TRAINS[name]][-1])
         try:
             given = parser.parse_args(arguments)
-            _, where_to = cli.training(given, kind=kind)
+            _, where_to = configured(given)
         except InputError as error:
             pytest.fail(f"{where}: {error}")
         if not given.resume and not given.out:
@@ -283,15 +299,15 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     home = tmp_path_factory.mktemp("runs")
 
     def made(kind: str) -> Path:
-        script, _, recipe = STANDS_IN[kind]
+        command, recipe = STANDS_IN[kind]
         where = home / "runs" / kind / recipe / "seed0"
         if not where.exists():
             if kind == "dans":
                 made("pretrain")
-            done = run(script, "--recipe", recipe, *SHORTER[script], cwd=home)
+            done = run("dans", command, recipe, *SHORTER[command], cwd=home)
             assert done.returncode == 0, done.stderr
             for model in ("best", "last"):
-                assert run("evaluate.py", where, "--model", model, cwd=home).returncode == 0
+                assert run("dans", "evaluate", where, "--model", model, cwd=home).returncode == 0
         return where
 
     return made
@@ -330,6 +346,8 @@ def test_every_block_says_what_it_is() -> None:
         "python scripts/train_dans.py --nosuch",
         "python scripts/tune.py --recipe umls-distmult --set train.batch=0",
         "python scripts/nosuch.py",
+        "dans nosuch",
+        "dans pretrain umls-distmult --nosuch",
         "python scripts/evaluate.py runs/dans/no-such-recipe/seed0",
         "pip install '.[nosuch]'",
         "make nosuch",
@@ -460,7 +478,7 @@ def test_marks_of_tables_are_in_pairs_and_on_one_page() -> None:
 
 def test_every_table_of_results_says_where_it_comes_from() -> None:
     """That tables are those of the records is held by ``tests/analysis/test_page_tables.py``."""
-    expected = [its for kind in SCRIPTS for its in cli.records(kind, "expected").values()]
+    expected = [its for kind in KINDS for its in cli.records(kind, "expected").values()]
     commits = {its["commit"] for its in expected}
     found = 0
     for page in PAGES:
@@ -471,8 +489,8 @@ def test_every_table_of_results_says_where_it_comes_from() -> None:
             if mark == "results-pairs":
                 continue
             said = block.split("\n\n")[-1]
-            assert said.startswith("Source: `python scripts/reproduce.py"), mark
-            assert "`python scripts/tabulate.py --pages`" in " ".join(said.split()), mark
+            assert said.startswith("Source: `dans reproduce"), mark
+            assert "`dans tabulate --pages`" in " ".join(said.split()), mark
             named_there = re.findall(r"\b[0-9a-f]{7}\b", said)
             assert named_there or "commit: not recorded" in " ".join(said.split()), mark
             assert set(named_there) <= commits, mark

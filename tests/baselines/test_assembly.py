@@ -124,9 +124,7 @@ def test_a_negative_starts_from_the_vectors_of_another_run(tmp_path: Path, name:
 
 
 def test_a_missing_start_says_which_script_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"make it with: dans baseline far --seed 0"
-    ):
+    with pytest.raises(InputError, match=r"make it with: dans baseline far --seed 0"):
         configure(recipe_in(tmp_path), ["init_from=baselines/far"])
 
 

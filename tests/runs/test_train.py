@@ -160,9 +160,7 @@ def test_finished_run_resumed_says_where_it_stands(recipe: Path, tmp_path: Path)
 
 
 def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"make it with: dans pretrain far"
-    ):
+    with pytest.raises(InputError, match=r"make it with: dans pretrain far"):
         configure(recipe, ["init_from=pretrain/far"])
 
 
