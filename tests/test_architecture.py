@@ -28,14 +28,15 @@ LAYERS = {
     "dans.evaluation": 9,
     "dans.training": 10,
     "dans.runs": 11,
-    "dans.analysis": 12,
-    "dans.predict": 13,
-    "dans.report": 14,
-    "dans.tuning": 15,
-    "dans.adapters": 16,
-    "dans.cli": 17,
-    "baselines": 18,
-    "scripts": 19,
+    "baselines": 12,
+    "dans.analysis": 13,
+    "dans.predict": 14,
+    "dans.report": 15,
+    "dans.tuning": 16,
+    "dans.adapters": 17,
+    "dans.interface": 18,
+    "dans.cli": 19,
+    "scripts": 20,
 }
 #: Below everything: what every module may raise.
 GROUND = "dans.errors"
