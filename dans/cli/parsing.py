@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
-from dans.config.recipes import DEFAULT, NOUNS, SETTINGS, run_name
+from dans.config.recipes import DEFAULT, run_name
 from dans.errors import LARGEST, InputError, did_you_mean, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
 
@@ -16,6 +16,10 @@ T = TypeVar("T")
 
 #: What recipes are expected to give and what papers have: a file for each table, KIND-TABLE.toml.
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+#: How a setting of a recipe can be given.
+OF_RECIPES = "for a recipe, a TOML file too"
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,43 +70,76 @@ def add_run(
 
 
 def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
-    """Add the options of every command that trains."""
+    """Add the options of a command that trains a kind of run: those it lacks are None."""
+    parser.set_defaults(kind=kind, usual_recipe="", sampler=None, pretrain_steps=None)
     add = parser.add_argument
-    add("what", nargs="?", metavar="WHAT", help="a TOML file, or one of dans/recipes/bases")
-    add("--recipe", metavar="NAME|FILE", help="the same as WHAT")
-    parser.set_defaults(kind=kind, usual_recipe="")
-    if folder := SETTINGS.get(kind):
-        usual = f"{DEFAULT}; none if it is a file" if kind == "dans" else "that in WHAT"
-        parser.add_argument(
-            f"--{NOUNS[folder]}",
-            dest="setting",
-            default="",
-            metavar="NAME|FILE",
-            help=f"combined with it: a TOML file, or one of dans/recipes/{folder}; "
-            f"NAME-SETTING as WHAT names both (default: {usual})",
+    what = (
+        "a recipe, by name or file; or a data set, by name; or triples of your own: a folder, or "
+    )
+    add("what", nargs="?", metavar="WHAT", help=f"{what}a file")
+    missing = "; a missing pre-trained run is an error" if kind == "dans" else ""
+    add("--recipe", metavar="NAME|FILE", help=f"a recipe, as WHAT{missing}")
+    model = parser.add_argument_group("model, where WHAT is no recipe")
+    model.add_argument("--encoder", metavar="NAME", help="rgcn or lookup (default: rgcn)")
+    decoder = "distmult, complex, rotate, transe, ... (default: distmult)"
+    model.add_argument("--decoder", metavar="NAME", help=decoder)
+    group = parser.add_argument_group("training")
+    add = group.add_argument
+    if kind == "dans":
+        sampler = (
+            f"a setting of dans/recipes/samplers; {OF_RECIPES}; or for data, NAME:OPTION=VALUE"
         )
-    parser.add_argument("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one option of the recipe, such as train.steps=500; may be repeated",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help=f"folder of the run (default: runs/{kind}/NAME/seedN)",
-    )
+        add("--sampler", metavar="NAME|FILE", help=f"{sampler},... (default: {DEFAULT})")
+    loss = f"a setting of dans/recipes/losses; {OF_RECIPES} (default: that in WHAT)"
+    plain = "the loss over negatives, such as logistic (default: the recipe's)"
+    add("--loss", metavar="NAME", help=loss if kind == "baselines" else plain)
+    add("--dim", type=whole(1), metavar="N", help="dimension of the embeddings")
+    add("--steps", type=whole(), metavar="N", help="updates of the model")
+    if kind == "dans":
+        first = "updates of the model in pre-training, which comes first if it is missing"
+        add("--pretrain-steps", type=whole(), metavar="N", help=first)
+    add("--batch", type=whole(), metavar="N", help="triples of a step")
+    add("--lr", type=float, metavar="X", help="learning rate")
+    add("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     device = "the device, by its name in torch (default: the recipe's, or cpu)"
-    parser.add_argument("--device", help=device)
-    add_logger_option(parser)
+    add("--device", help=device)
+    every = "change any option of the recipe, such as train.patience=5; may be repeated"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=every)
+    group = parser.add_argument_group("run")
+    out = f"folder of the run (default: runs/{kind}/NAME/seedN)"
+    group.add_argument("--out", type=Path, metavar="DIR", help=out)
     resume = "continue with the run in the folder, if there is one"
-    parser.add_argument("--resume", action="store_true", help=resume)
+    group.add_argument("--resume", action="store_true", help=resume)
+    add_logger_option(group)
+    add_data_options(parser.add_argument_group("triples of your own"))
 
 
-def add_logger_option(parser: argparse.ArgumentParser) -> None:
+def add_data_options(group: argparse._ArgumentGroup) -> None:
+    """Add how a file of triples is read and split: what is not given is None."""
+    add = group.add_argument
+    split = "shares of train, valid and test where there are no splits (default: .8,.1,.1)"
+    add("--split", type=shares, metavar="A,B,C", help=split)
+    columns = "names or numbers of the columns of head, relation and tail"
+    add("--columns", type=lambda text: text.split(","), metavar="H,R,T", help=columns)
+    add("--delimiter", metavar="CHAR", help="between columns (default: the one that fits)")
+    header = "whether the first line names the columns (default: whether it looks so)"
+    add("--header", action=argparse.BooleanOptionalAction, help=header)
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """The type of an option that is three numbers.
+
+    Example:
+        >>> shares(".8,.1,.1")
+        (0.8, 0.1, 0.1)
+    """
+    parts = text.split(",")
+    if len(parts) != 3 or not all(re.fullmatch(r"[0-9]*\.?[0-9]+", part) for part in parts):
+        raise argparse.ArgumentTypeError(f"expected three numbers as .8,.1,.1, got {shown(text)}")
+    return tuple(map(float, parts))
+
+
+def add_logger_option(parser: argparse._ActionsContainer) -> None:
     """Add ``--logger``, and its old spelling ``--track``."""
     parser.add_argument(
         "--logger",

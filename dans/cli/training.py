@@ -1,23 +1,55 @@
 """Train with DANS, or with another sampler of negatives.
 
-A pre-trained run is trained further. DANS trains generators of negatives together with the model.
-Where the pre-trained run is missing, the error message names the command that makes it.
+DANS trains generators of negatives together with a pre-trained model. Of a recipe, or of triples of
+your own, the model is pre-trained first where that has not been done.
 
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume
+  dans train my-triples/ --decoder complex --steps 200 --pretrain-steps 700 --out my-run
+  dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
 """
 
+import logging
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dans.cli import parsing as cli
-from dans.config.recipes import COMMANDS, RECIPES, find_recipe
-from dans.errors import InputError, visible
+from dans.config.recipes import (
+    COMMANDS,
+    DEFAULT,
+    RECIPES,
+    Recipe,
+    find_recipe,
+    override,
+    parse_assignments,
+    read_recipe,
+)
+from dans.errors import InputError, did_you_mean, visible
 
 if TYPE_CHECKING:
     from dans.config.schema import RunConfig
+    from dans.data.graph import KnowledgeGraph
+    from dans.evaluation.classifier import ClassificationReport
+    from dans.evaluation.evaluator import EvaluationReport
+
+    Report = EvaluationReport | ClassificationReport | None
+
+log = logging.getLogger(__name__)
+
+#: The options of a recipe that have an option of their own here.
+SHORT = {
+    "steps": "train.steps",
+    "batch": "train.batch",
+    "lr": "train.lr",
+    "seed": "train.seed",
+    "device": "train.device",
+}
+
+#: Options that say how triples are read, and those of a model that a recipe says itself.
+READING = ("split", "columns", "delimiter", "header")
+MODEL = ("encoder", "decoder")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -30,7 +62,23 @@ def run(args: Namespace) -> None:
     print(train_and_report(args))
 
 
-def chosen_recipe(args: Namespace) -> str:
+def train_and_report(args: Namespace) -> str:
+    """Train by the options of a command; returns its last line of output."""
+    from dans.interface.planning import is_recipe
+    from dans.training.run_folder import RunFolder
+
+    what = chosen(args)
+    by_recipe = args.what is None or is_recipe(what)
+    report, where = (train_recipe if by_recipe else train_data)(args)
+    said = "trained, without validation triples"
+    if report:
+        best = RunFolder(where).checkpoints.best_step()
+        start = "" if best else ", before the first step"
+        said = f"{report.summary()}, best at step {best}{start}"
+    return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
+
+
+def chosen(args: Namespace) -> str:
     """What the command line names to be trained."""
     if args.what and args.recipe:
         raise InputError(f"--recipe {args.recipe}: {args.what} is given already; leave one out")
@@ -40,38 +88,147 @@ def chosen_recipe(args: Namespace) -> str:
     raise InputError(f"expected what to train, as in: {command} umls-distmult; --help says more")
 
 
+def train_recipe(args: Namespace) -> "tuple[Report, Path]":
+    """Train by a recipe; returns the last validation and the folder."""
+    from baselines.assembly import train
+
+    if args.kind == "dans" and args.what:
+        pretrain_first(args)
+    config, where = configured(args)
+    return train(config, where, resume=args.resume, loggers=args.loggers), where
+
+
 def configured(args: Namespace) -> "tuple[RunConfig, Path]":
-    """The configuration and the folder that training options ask for."""
+    """The configuration and the folder of a run by a recipe."""
     from dans.config.schema import Component
     from dans.runs.init_from import folder
     from dans.runs.train import configure
 
-    what, kind = chosen_recipe(args), args.kind
-    recipe = find_recipe(what, kind, getattr(args, "setting", ""))
-    chosen = {"train.seed": args.seed, "train.device": args.device}
-    assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    recipe, kind = recipe_of(args), args.kind
     made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
-    config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
+    config = configure(recipe, assignments(args), made=made if args.resume else None)
     if kind == "baselines" and config.objective == Component("negative_sampling"):
         ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
         # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
         if ours and recipe.stem not in cli.records(kind, "expected"):
             losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
             without = "without --loss it is pre-training by negative sampling, no baseline"
-            raise InputError(f"{what}: {without}; known losses: {losses}")
+            raise InputError(f"{chosen(args)}: {without}; known losses: {losses}")
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
 
 
-def train_and_report(args: Namespace) -> str:
-    """Train by the options of a command; returns its last line of output."""
+def recipe_of(args: Namespace) -> Recipe:
+    """The recipe that the options name, with its setting."""
+    what = chosen(args)
+    for name in (*READING, *MODEL):
+        if getattr(args, name) is not None:
+            data = "give a data set instead, as in: dans train umls --decoder complex"
+            raise InputError(f"--{name}: the recipe {what} says this itself; {data}")
+    setting = {"dans": args.sampler, "baselines": args.loss}.get(args.kind)
+    return find_recipe(what, args.kind, setting or "")
+
+
+def assignments(args: Namespace) -> list[str]:
+    """``section.option=value`` for each option of a recipe that has been given."""
+    short = {key: getattr(args, name) for name, key in SHORT.items()}
+    short["encoder.dim"] = args.dim
+    short["loss"] = None if args.kind == "baselines" else args.loss
+    given = [f"{key}={value}" for key, value in short.items() if value is not None]
+    return [*args.set, *given]
+
+
+def pretrain_first(args: Namespace) -> None:
+    """Pre-train the model of a recipe in its default folder, if that has not been done.
+
+    An option of the sampler that is refused is refused before.
+    """
     from baselines.assembly import train
+    from dans.config.old_names import renamed_options
+    from dans.config.schema import RunConfig
+    from dans.interface.planning import Stage
+    from dans.interface.training import check_stage
+    from dans.runs.init_from import folder
+    from dans.runs.train import configure, inherit
     from dans.training.run_folder import RunFolder
 
-    config, where = configured(args)
-    report = train(config, where, resume=args.resume, loggers=args.loggers)
-    said = "trained, without validation triples"
-    if report:
-        best = RunFolder(where).checkpoints.best_step()
-        start = "" if best else ", before the first step"
-        said = f"{report.summary()}, best at step {best}{start}"
-    return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
+    recipe = recipe_of(args)
+    plain = renamed_options(override(read_recipe(recipe), assignments(args)))
+    before = f"pretrain/{recipe.base.stem}"
+    if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
+        return
+    model = [text for text in assignments(args) if text.split(".")[0] in RunConfig.INHERITED]
+    first = {"train.steps": args.pretrain_steps, "train.seed": args.seed}
+    first["train.device"] = args.device
+    others = [f"{key}={value}" for key, value in first.items() if value is not None]
+    config = configure(Recipe(recipe.base), [*model, *others])
+    run = RunFolder(folder(before, config.train.seed))
+    there = run.checkpoints.file("best").exists()
+    if there and args.pretrain_steps is None and not (args.resume and run.config() == config):
+        return
+    if not run.exists:
+        check_stage(Stage("dans", recipe.stem, inherit(plain, config, where=str(recipe))), None)
+        log.info("%s: pre-training first", run.path)
+    train(config, run.path, resume=True, loggers=args.loggers)
+
+
+def train_data(args: Namespace) -> "tuple[Report, Path]":
+    """Train on a data set, or on triples of one's own; returns the last validation and the folder.
+
+    The pre-trained run lies in the run's folder if that is given, or else in its default place.
+    """
+    from dans.interface.planning import Choice, plan, settings
+    from dans.interface.training import carry_out
+    from dans.runs.init_from import folder
+    from dans.training.run_folder import RunFolder
+
+    sampler = args.sampler
+    if args.kind == "dans" and args.loss not in settings("baselines"):
+        sampler = sampler or DEFAULT
+    choice = Choice(
+        encoder=args.encoder,
+        decoder=args.decoder,
+        sampler=sampler,
+        loss=args.loss,
+        steps=args.steps,
+        pretrain_steps=args.pretrain_steps,
+        dim=args.dim,
+        batch=args.batch,
+        lr=args.lr,
+        seed=args.seed or 0,
+        device=args.device,
+        options=dict(parse_assignments(args.set)),
+    )
+    if choice.kind != args.kind and args.kind != "dans":
+        command = f"dans {COMMANDS[choice.kind]}"
+        losses = ", ".join(settings("baselines"))
+        raise InputError(
+            f"--loss {args.loss or ''}: a run of {command}; the losses of dans baseline: {losses}"
+        )
+    kg = load(args)
+    *first, last = plan(choice, kg)
+    where = args.out or folder(f"{last.kind}/{last.name}", choice.seed)
+    if not first:
+        return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
+    pretrained = (
+        where / "pretrain" if args.out else folder(f"pretrain/{first[0].name}", choice.seed)
+    )
+    run = RunFolder(pretrained)
+    stages = [*first, last]
+    if args.pretrain_steps is None and run.exists and run.config() != first[0].config:
+        # Pre-trained by options of its own, as by `dans pretrain`.
+        stages = plan(choice, kg, start=pretrained)
+    given = {"pretrained": pretrained, "resume": args.resume, "loggers": args.loggers}
+    return carry_out(stages, kg, where, **given), where
+
+
+def load(args: Namespace) -> "KnowledgeGraph":
+    """The triples that the options name."""
+    from dans.data.graph import KnowledgeGraph
+    from dans.interface.planning import bases
+
+    what = chosen(args)
+    try:
+        return KnowledgeGraph.load(what)
+    except InputError as error:
+        hint = "" if Path(what).exists() else did_you_mean(what, bases())
+        raise InputError(f"{error}{hint}") from None
