@@ -269,7 +269,9 @@ def _config(
     return RunConfig.parse(plain) if before is None else inherit(plain, before)
 
 
-def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None) -> dict[str, Any]:
+def _with_model(
+    plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None
+) -> dict[str, Any]:
     """A recipe with the triples, encoder and decoder that were chosen."""
     if kg is not None:
         plain = {**plain, "data": kg.source or kg.name}

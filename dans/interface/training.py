@@ -141,12 +141,12 @@ def carry_out(
     RunFolder(where).check(config, resume=resume)
     if not RunFolder(before).exists:
         # An option of the sampler that is refused is refused before pre-training.
-        check_stage(last, kg)
+        _check(last, kg)
     assembly.train(first.config, before, kg=kg, resume=True, loggers=loggers)
     return assembly.train(config, where, kg=kg, resume=resume, loggers=loggers)
 
 
-def check_stage(stage: Stage, kg: KnowledgeGraph | None) -> None:
+def _check(stage: Stage, kg: KnowledgeGraph | None) -> None:
     """Build all that a stage needs, without training it and without notices."""
     logger = logging.getLogger("dans")
     level = logger.level
