@@ -54,6 +54,7 @@ TESTED_BY = {
     "dans.predict.output_formats": "predict/test_answers.py",
     "dans.report.formatting": "report/test_page.py",
     "dans.predict.queries": "predict/test_predictor.py",
+    "dans.interface.run": "interface/test_training.py",
     "dans.cli.parsing": "test_scripts.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
