@@ -56,6 +56,7 @@ TESTED_BY = {
     "dans.report.formatting": "report/test_page.py",
     "dans.predict.queries": "predict/test_predictor.py",
     "dans.__main__": "cli/test_cli.py",
+    "dans.interface.run": "interface/test_training.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
     "dans.config.temporary": "training/test_files.py",

@@ -73,10 +73,8 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     """Add the options of a command that trains a kind of run: those it lacks are None."""
     parser.set_defaults(kind=kind, usual_recipe="", sampler=None, pretrain_steps=None)
     add = parser.add_argument
-    what = (
-        "a recipe, by name or file; or a data set, by name; or triples of your own: a folder, or "
-    )
-    add("what", nargs="?", metavar="WHAT", help=f"{what}a file")
+    what = "a recipe, by name or file; a data set, by name; or a folder or a file of triples"
+    add("what", nargs="?", metavar="WHAT", help=what)
     missing = "; a missing pre-trained run is an error" if kind == "dans" else ""
     add("--recipe", metavar="NAME|FILE", help=f"a recipe, as WHAT{missing}")
     model = parser.add_argument_group("model, where WHAT is no recipe")
@@ -86,10 +84,9 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     group = parser.add_argument_group("training")
     add = group.add_argument
     if kind == "dans":
-        sampler = (
-            f"a setting of dans/recipes/samplers; {OF_RECIPES}; or for data, NAME:OPTION=VALUE"
-        )
-        add("--sampler", metavar="NAME|FILE", help=f"{sampler},... (default: {DEFAULT})")
+        sampler = f"a setting of dans/recipes/samplers; {OF_RECIPES}; for data, also"
+        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default: {DEFAULT}; none if WHAT is a file)"
+        add("--sampler", metavar="NAME|FILE", help=usual)
     loss = f"a setting of dans/recipes/losses; {OF_RECIPES} (default: that in WHAT)"
     plain = "the loss over negatives, such as logistic (default: the recipe's)"
     add("--loss", metavar="NAME", help=loss if kind == "baselines" else plain)

@@ -209,9 +209,8 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     where = args.out or folder(f"{last.kind}/{last.name}", choice.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
-    pretrained = (
-        where / "pretrain" if args.out else folder(f"pretrain/{first[0].name}", choice.seed)
-    )
+    default = folder(f"pretrain/{first[0].name}", choice.seed)
+    pretrained = where / "pretrain" if args.out else default
     run = RunFolder(pretrained)
     stages = [*first, last]
     if args.pretrain_steps is None and run.exists and run.config() != first[0].config:
@@ -223,12 +222,13 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
 
 def load(args: Namespace) -> "KnowledgeGraph":
     """The triples that the options name."""
-    from dans.data.graph import KnowledgeGraph
+    from dans.data.sources import load as load_data
     from dans.interface.planning import bases
 
     what = chosen(args)
+    reading = {name: getattr(args, name) for name in READING}
     try:
-        return KnowledgeGraph.load(what)
+        return load_data(what, **{k: v for k, v in reading.items() if v is not None})
     except InputError as error:
         hint = "" if Path(what).exists() else did_you_mean(what, bases())
         raise InputError(f"{error}{hint}") from None

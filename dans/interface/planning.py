@@ -50,8 +50,9 @@ class Choice:
     """What to train, by name; None leaves a choice to the recipe.
 
     Args:
-        recipe: a base of ``dans/recipes``, a base with a setting, or a file; None: RGCN with
-            options that suit most graphs, on triples of one's own.
+        recipe: a base of ``dans/recipes``, a base with a setting, or a file; None: the base of a
+            published data set and the decoder, and for other triples an RGCN with options that
+            suit most graphs.
         encoder: ``rgcn`` or ``lookup``.
         decoder: a name in ``dans.models.decoders.DECODERS``.
         sampler: the sampler that continues from a pre-trained run: a setting of
@@ -147,8 +148,10 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     Raises:
         InputError: a name that is unknown, or options that contradict each other.
     """
-    choice = _with_setting(choice)
-    base, name = _base(choice, kg)
+    if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
+        raise InputError("options: data: the triples are given already; leave it out")
+    choice = _with_setting(_with_recipe(choice, kg))
+    base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
         raise InputError("pretrain_steps: no effect without a sampler to train with afterwards")
     if choice.kind != "dans":
@@ -169,12 +172,21 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     if choice.pretrain_steps == 0:
         plain |= {key: changes[key] for key in FROM_SCRATCH if key in changes}
         return [Stage("dans", whole, _config(plain, choice, kg))]
-    steps = {} if choice.pretrain_steps is None else {"steps": choice.pretrain_steps}
     options = {k: v for k, v in (choice.options or {}).items() if _of_model(k)}
-    first = replace(choice, **{"steps": None, "lr": None, "loss": None, **steps}, options=options)
+    first = replace(
+        choice, steps=choice.pretrain_steps, lr=None, loss=None, sampler=None, options=options
+    )
     before = _config(plain, first, kg)
     config = _config(changes, choice, kg, before=before)
     return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
+
+
+def _with_recipe(choice: Choice, kg: KnowledgeGraph | None) -> Choice:
+    """A choice with the recipe of a published data set and a decoder, where there is one."""
+    if choice.recipe is None and kg is not None:
+        name = f"{kg.source}-{choice.decoder or 'distmult'}"
+        return replace(choice, recipe=name) if name in bases() else choice
+    return choice
 
 
 def _with_setting(choice: Choice) -> Choice:
@@ -194,7 +206,7 @@ def _with_setting(choice: Choice) -> Choice:
     raise InputError(f"recipe: unknown name {shown(recipe)}; known: {known}, or a .toml file")
 
 
-def _base(choice: Choice, kg: KnowledgeGraph | None) -> tuple[Path, str]:
+def _base(choice: Choice, kg: KnowledgeGraph | None, start: Path | None = None) -> tuple[Path, str]:
     """The file of the base of a choice, and the name of its runs."""
     if choice.recipe is not None:
         file = Path(choice.recipe)
@@ -203,6 +215,8 @@ def _base(choice: Choice, kg: KnowledgeGraph | None) -> tuple[Path, str]:
     if kg is None:
         raise InputError("data: expected triples, or a recipe that names them; got neither")
     decoder = choice.decoder or "distmult"
+    if start is not None:
+        decoder = RunFolder(start).config().decoder.name
     special = OWN / f"{decoder}.toml"
     name = re.sub(r"[^\w.-]+", "-", kg.name).strip(".-") or "triples"
     return special if special.exists() else OWN / "base.toml", f"{name}-{decoder}"
@@ -269,9 +283,7 @@ def _config(
     return RunConfig.parse(plain) if before is None else inherit(plain, before)
 
 
-def _with_model(
-    plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None
-) -> dict[str, Any]:
+def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None) -> dict[str, Any]:
     """A recipe with the triples, encoder and decoder that were chosen."""
     if kg is not None:
         plain = {**plain, "data": kg.source or kg.name}
@@ -298,7 +310,7 @@ def _of_model(key: str) -> bool:
 def _check_model(choice: Choice, before: RunConfig) -> None:
     """Refuse to continue a run with another model."""
     wanted = {"encoder": choice.encoder, "decoder": choice.decoder, "dim": choice.dim}
-    there = {"encoder": before.encoder.name, "decoder": before.decoder.name}
+    there: dict[str, Any] = {"encoder": before.encoder.name, "decoder": before.decoder.name}
     there["dim"] = before.encoder.options.get("dim", choice.dim)
     for key, value in wanted.items():
         if value not in (None, there[key]):

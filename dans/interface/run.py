@@ -55,7 +55,8 @@ class Run:
 
     def __repr__(self) -> str:
         config, store = self.config, RunFolder(self.path).checkpoints
-        said = f"{config.encoder.name} and {config.decoder.name} on {config.data}"
+        data = Path(config.data).name or config.data
+        said = f"{config.encoder.name} and {config.decoder.name} on {data}"
         said += f", trained by {self._trained_by}"
         if store.file("best").exists():
             said += f"; best at step {store.best_step()}"

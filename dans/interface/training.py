@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from msgspec import structs
 
 from baselines import assembly
 from dans.data.graph import KnowledgeGraph
-from dans.data.sources import load
 from dans.errors import InputError
 from dans.interface.planning import Choice, SamplerChoice, Stage, plan
 from dans.interface.run import Run
@@ -47,7 +47,8 @@ def train(
 ) -> Run:
     """Train a model of a knowledge graph, and return the run.
 
-    Without a ``recipe``, an RGCN with options that suit most graphs is trained. A ``sampler``
+    Without a ``recipe``, that of a published data set and the decoder is taken, or for other
+    triples an RGCN with options that suit most graphs. A ``sampler``
     continues from a pre-trained model: the model is pre-trained first, with uniform negatives, in
     the folder ``pretrain`` inside the run's, unless ``init_from`` names a trained run or
     ``pretrain_steps`` is 0. Torch's random state and number of threads are left as found.
@@ -85,11 +86,15 @@ def train(
     Example:
         >>> import dans
         >>> triples = [("ada", "knows", "bob"), ("bob", "knows", "cy"), ("cy", "knows", "ada")]
-        >>> run = dans.train(dans.load(triples, split=None), steps=2, dim=4, out=tmp / "run")
-        >>> run.predict(head="ada", relation="knows", top=1)[0].name in {"ada", "bob", "cy"}
-        True
+        >>> kg = dans.KnowledgeGraph.of(triples, valid=triples[:1])
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = dans.train(kg, steps=2, dim=4, out=f"{folder}/run")
+        ...     answers = run.predict(head="ada", relation="knows", top=2)
+        >>> len(answers)
+        2
     """
-    kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
+    kg = data if data is None or isinstance(data, KnowledgeGraph) else KnowledgeGraph.load(data)
     choice = Choice(
         recipe=None if recipe is None else str(recipe),
         encoder=encoder,
@@ -110,7 +115,14 @@ def train(
     if out is None and resume:
         raise InputError("resume: needs out, the folder of the run to continue with")
     where = _numbered(stages[-1].name) if out is None else Path(out)
-    carry_out(stages, kg, where, pretrained=where / "pretrain", resume=resume, loggers=loggers)
+    try:
+        carry_out(stages, kg, where, pretrained=where / "pretrain", resume=resume, loggers=loggers)
+    except BaseException:
+        if out is None:
+            with suppress(OSError):
+                where.rmdir()
+                where.parent.rmdir()
+        raise
     return Run(where)
 
 
@@ -141,19 +153,20 @@ def carry_out(
     RunFolder(where).check(config, resume=resume)
     if not RunFolder(before).exists:
         # An option of the sampler that is refused is refused before pre-training.
-        _check(last, kg)
+        check_stage(last, kg)
     assembly.train(first.config, before, kg=kg, resume=True, loggers=loggers)
     return assembly.train(config, where, kg=kg, resume=resume, loggers=loggers)
 
 
-def _check(stage: Stage, kg: KnowledgeGraph | None) -> None:
+def check_stage(stage: Stage, kg: KnowledgeGraph | None) -> None:
     """Build all that a stage needs, without training it and without notices."""
     logger = logging.getLogger("dans")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         graph = KnowledgeGraph.load(stage.config.data) if kg is None else kg
-        build_trainer(stage.config, graph, None, assembly.OBJECTIVES, assembly.SAMPLERS)
+        config = structs.replace(stage.config, init_from="")
+        build_trainer(config, graph, None, assembly.OBJECTIVES, assembly.SAMPLERS)
     finally:
         logger.setLevel(level)
 

@@ -92,7 +92,7 @@ def test_a_script_takes_the_recipe_it_always_took(tmp_path: Path) -> None:
 
 
 def test_names_that_are_slow_to_import_are_those_of_their_modules() -> None:
-    assert exporting.FORMATS == tuple(FORMATS)
+    assert tuple(FORMATS) == exporting.FORMATS
     given = parsing.parser(None)
     predicting.add_options(given)
     for part in PARTS:
