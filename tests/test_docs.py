@@ -140,6 +140,8 @@ class World:
         #: what the commands of the last block of them printed
         self.printed: list[str] = []
         lay(folder / "path" / "to" / "triples")
+        knows = [f"person{i % 9}\tknows\tperson{(i * i + 2) % 9}" for i in range(40)]
+        (folder / "my-triples.tsv").write_text("\n".join([*knows, "ada\tknows\tperson1\n"]))
 
     def run(self, block: Block) -> None:
         """Run a block by its language."""
@@ -194,6 +196,8 @@ class World:
             case ["make", *targets]:
                 done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True)
                 assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
+            case ["pip", "install", what] if "[" not in what:
+                assert what == project()["name"], where
             case ["pip", "install", *flags, what]:
                 assert flags in ([], ["-e"]), where
                 found = re.fullmatch(r"\.\[([\w,]+)\]", what)
