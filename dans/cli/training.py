@@ -10,6 +10,7 @@ your own, the model is pre-trained first where that has not been done.
 """
 
 import logging
+import re
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -26,7 +27,7 @@ from dans.config.recipes import (
     parse_assignments,
     read_recipe,
 )
-from dans.errors import InputError, did_you_mean, visible
+from dans.errors import InputError, did_you_mean, shown, visible
 
 if TYPE_CHECKING:
     from dans.config.schema import RunConfig
@@ -156,7 +157,7 @@ def pretrain_first(args: Namespace) -> None:
     before = f"pretrain/{recipe.base.stem}"
     if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
         return
-    model = [text for text in assignments(args) if text.split(".")[0] in RunConfig.INHERITED]
+    model = [text for text in assignments(args) if re.split("[.=]", text)[0] in RunConfig.INHERITED]
     first = {"train.steps": args.pretrain_steps, "train.seed": args.seed}
     first["train.device"] = args.device
     others = [f"{key}={value}" for key, value in first.items() if value is not None]
@@ -198,12 +199,12 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
-    if choice.kind != args.kind and args.kind != "dans":
-        command = f"dans {COMMANDS[choice.kind]}"
+    if args.kind == "pretrain" and choice.kind == "baselines":
+        command = f"dans baseline {chosen(args)} --loss {args.loss}"
+        raise InputError(f"--loss {args.loss}: a baseline, without a sampler: {command}")
+    if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
-        raise InputError(
-            f"--loss {args.loss or ''}: a run of {command}; the losses of dans baseline: {losses}"
-        )
+        raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
     *first, last = plan(choice, kg)
     where = args.out or folder(f"{last.kind}/{last.name}", choice.seed)

@@ -20,7 +20,7 @@ from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import needing_room
@@ -81,7 +81,9 @@ def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> Run
     try:
         check_initial(before, config)
     except InputError as error:
-        raise InputError(f"{where}{': ' * bool(where)}{error}; leave it out") from None
+        other = f"for other triples: dans train {shown(config.data)}"
+        remedy = "leave it out" if config.data == before.data else other
+        raise InputError(f"{where}{': ' * bool(where)}{error}; {remedy}") from None
     return config
 
 
