@@ -23,7 +23,7 @@ from msgspec import structs
 
 from dans.cli import main
 from dans.cli import parsing as cli
-from dans.cli.training import configured
+from dans.cli.train_command import configured
 from dans.config.recipes import COMMANDS as KINDS
 from dans.config.schema import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard

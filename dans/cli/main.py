@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "fetch": "fetching",
     "pretrain": "pretraining",
-    "train": "training",
+    "train": "train_command",
     "baseline": "baseline_training",
     "evaluate": "evaluating",
     "predict": "predicting",

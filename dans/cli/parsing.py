@@ -28,9 +28,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an ``InputError``."""
         sentence = " ".join(message.removeprefix("argument ").split())
-        unknown = re.match(r"unrecognized arguments: (-\S+)", sentence)
-        known = [name for action in self._actions for name in action.option_strings]
-        hint = did_you_mean(unknown[1], known) if unknown else ""
+        unknown = re.match(r"unrecognized arguments: --([\w-]+)", sentence)
+        known = [name[2:] for action in self._actions for name in action.option_strings]
+        hint = did_you_mean(unknown[1], known, "--{}".format) if unknown else ""
         raise InputError(sentence + (hint or "; --help lists what there is"))
 
 

@@ -137,10 +137,9 @@ def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None
     assert [one.decoder.name for one in configs] == ["complex", "complex"]
     assert [part.name for part in configs[0].sampler] == ["uniform", "self_loop"]
     assert [one.train.steps for one in configs] == [2, 2]
-    assert (
-        "already holds a run" in run("dans", "train", *given, "--out", "run", cwd=tmp_path).stderr
-    )
-    succeed("dans", "train", *given, "--out", "run", "--resume", cwd=tmp_path)
+    given += ["--out", "run"]
+    assert "already holds a run" in run("dans", "train", *given, cwd=tmp_path).stderr
+    succeed("dans", "train", *given, "--resume", cwd=tmp_path)
     query = ["--head", "e0", "--relation", "r0", "--top", "2"]
     assert "(e0, r0, ?)" in succeed("dans", "predict", "run", *query, cwd=tmp_path).stdout
 
@@ -172,8 +171,11 @@ def test_the_model_of_a_recipe_is_pre_trained_first_where_that_is_missing(tmp_pa
     )
     assert RunFolder(after).config().init_from == "pretrain/umls-distmult"
     assert RunFolder(before).config().train.steps == 2
-    done = run("train_dans.py", "--recipe", "umls-distmult", "--seed", "1", cwd=tmp_path)
+    script = ["train_dans.py", "--recipe", "umls-distmult"]
+    done = run(*script, "--seed", "1", cwd=tmp_path)
     assert "make it with: dans pretrain umls-distmult --seed 1" in done.stderr
+    done = run(*script, "--set", "data=umls", cwd=tmp_path)
+    assert "for other triples: dans train 'umls'" in done.stderr
 
 
 def test_pages_are_written_in_a_checkout_alone(

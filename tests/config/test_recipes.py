@@ -8,7 +8,7 @@ import pytest
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
 from dans.cli.parsing import RESULTS, add_training_options, parser, records
-from dans.cli.training import configured
+from dans.cli.train_command import configured
 from dans.config.reading import read_toml
 from dans.config.recipes import COMMANDS, RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig

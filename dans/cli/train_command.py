@@ -91,11 +91,14 @@ def chosen(args: Namespace) -> str:
 
 def train_recipe(args: Namespace) -> "tuple[Report, Path]":
     """Train by a recipe; returns the last validation and the folder."""
-    from baselines.assembly import train
+    from baselines import assembly
+    from dans.runs.train import train
 
     if args.kind == "dans" and args.what:
         pretrain_first(args)
     config, where = configured(args)
+    if args.kind != "pretrain":
+        train = assembly.train
     return train(config, where, resume=args.resume, loggers=args.loggers), where
 
 
