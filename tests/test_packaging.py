@@ -124,6 +124,12 @@ def test_wheel_installs_in_an_empty_environment_and_brings_its_types(
         output_of(python, "-c", USE, cwd=folder)
         where = output_of(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
         assert Path(where.strip()).is_relative_to(folder)
+        # One command, and what it reads: cards, recipes and expected results.
+        command = python.with_name("dans")
+        assert output_of(command, "--version", cwd=folder) == f"dans {dans.__version__}\n"
+        assert "umls" in output_of(command, "fetch", "--list", cwd=folder)
+        with pytest.raises(AssertionError, match=r"known: .*umls-distmult"):
+            output_of(command, "reproduce", "pretrain", "--match", "nothing", cwd=folder)
         # One mistake beside what is right: what is found is found by the types in the wheel.
         checked = USE + "Uniform(k='three')\n"
         mypy = [sys.executable, "-m", "mypy", "--python-executable", python]

@@ -116,11 +116,24 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     split = "shares of train, valid and test where there are no splits (default: .8,.1,.1)"
     add("--split", type=shares, metavar="A,B,C", help=split)
-    columns = "names or numbers of the columns of head, relation and tail"
-    add("--columns", type=lambda text: text.split(","), metavar="H,R,T", help=columns)
-    add("--delimiter", metavar="CHAR", help="between columns (default: the one that fits)")
+    leakage = "avoid: all triples between two entities are in one split (default: allow)"
+    add("--inverse-leakage", choices=("allow", "avoid"), help=leakage)
+    columns = "columns of head, relation and tail, by name, or by position from 0"
+    add("--columns", type=places, metavar="H,R,T", help=columns)
+    delimiter = "between columns, such as ';' or tab (default: the one that fits)"
+    add("--delimiter", type=lambda text: "\t" if text == "tab" else text, help=delimiter)
     header = "whether the first line names the columns (default: whether it looks so)"
     add("--header", action=argparse.BooleanOptionalAction, help=header)
+
+
+def places(text: str) -> list[str | int]:
+    """The type of an option that is columns, by name or position.
+
+    Example:
+        >>> places("subject,predicate,object"), places("0,2,1")
+        (['subject', 'predicate', 'object'], [0, 2, 1])
+    """
+    return [int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in text.split(",")]
 
 
 def shares(text: str) -> tuple[float, ...]:

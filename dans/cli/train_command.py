@@ -49,7 +49,7 @@ SHORT = {
 }
 
 #: Options that say how triples are read, and those of a model that a recipe says itself.
-READING = ("split", "columns", "delimiter", "header")
+READING = ("split", "inverse_leakage", "columns", "delimiter", "header")
 MODEL = ("encoder", "decoder")
 
 
@@ -69,6 +69,9 @@ def train_and_report(args: Namespace) -> str:
     from dans.training.run_folder import RunFolder
 
     what = chosen(args)
+    if args.kind != "baselines" and (RECIPES / "losses" / f"{args.loss}.toml").exists():
+        command = f"dans baseline {what} --loss {args.loss}"
+        raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
     report, where = (train_recipe if by_recipe else train_data)(args)
     said = "trained, without validation triples"
@@ -127,7 +130,8 @@ def recipe_of(args: Namespace) -> Recipe:
     for name in (*READING, *MODEL):
         if getattr(args, name) is not None:
             data = "give a data set instead, as in: dans train umls --decoder complex"
-            raise InputError(f"--{name}: the recipe {what} says this itself; {data}")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option}: the recipe {what} says this itself; {data}")
     setting = {"dans": args.sampler, "baselines": args.loss}.get(args.kind)
     return find_recipe(what, args.kind, setting or "")
 
@@ -185,13 +189,10 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     from dans.runs.init_from import folder
     from dans.training.run_folder import RunFolder
 
-    sampler = args.sampler
-    if args.kind == "dans" and args.loss not in settings("baselines"):
-        sampler = sampler or DEFAULT
     choice = Choice(
         encoder=args.encoder,
         decoder=args.decoder,
-        sampler=sampler,
+        sampler=args.sampler or (DEFAULT if args.kind == "dans" else None),
         loss=args.loss,
         steps=args.steps,
         pretrain_steps=args.pretrain_steps,
@@ -202,9 +203,6 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
-    if args.kind == "pretrain" and choice.kind == "baselines":
-        command = f"dans baseline {chosen(args)} --loss {args.loss}"
-        raise InputError(f"--loss {args.loss}: a baseline, without a sampler: {command}")
     if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
