@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from dans.data.names_audit import HEADERS
-from dans.data.rdf import graph_lines
 from dans.data.readers import SPLIT_NAMES, Split
 from dans.data.tables import Row, arrow_rows, listed_rows, named_row, table_rows
 from dans.errors import InputError, shown
@@ -82,8 +81,6 @@ def triples_of(
         raise InputError("columns: one name is for graphs; expected three, of head, relation, tail")
     if kind in ("torch", "numpy") and hasattr(data, "ndim"):
         return _of_array(data, where), {}
-    if kind == "rdflib":
-        return [(h, r, t, None) for h, r, t, _ in graph_lines(data, "graph")], {}
     if kind == "pandas" and hasattr(data, "columns"):
         names = list(data.columns)
         listed = [data.iloc[:, i].tolist() for i in range(len(names))]

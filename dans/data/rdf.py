@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import logging
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +25,9 @@ PARSERS = {
     **{".rdf": "xml", ".owl": "xml"},
 }
 
+#: What IRIs are relative to that are not absolute: no name depends on where a file stands.
+BASE = "file:///"
+
 
 def read_rdf(path: Path) -> Iterator[Line]:
     """The triples of an RDF file by rdflib, in memory; graph names of quads are left out.
@@ -32,33 +37,42 @@ def read_rdf(path: Path) -> Iterator[Line]:
     """
     try:
         import rdflib
+        from rdflib.store import TripleAddedEvent
     except ImportError:
         raise InputError(
             f"{path}: {path.suffix} needs rdflib: pip install rdflib, or convert it to N-Triples"
         ) from None
     packed = path.suffix == ".gz"
-    parser = PARSERS[path.suffixes[-2] if packed else path.suffix]
-    graph = rdflib.Dataset(default_union=True) if parser in ("nquads", "trig") else rdflib.Graph()
+    parser = PARSERS[(path.with_suffix("") if packed else path).suffix.lower()]
+    quads = parser in ("nquads", "trig")
+    graph = rdflib.Dataset(default_union=True) if quads else rdflib.Graph()
+    triples: list[tuple[Any, Any, Any]] = []
+    # A graph is a set: in the order of its own a name would have another id each time.
+    graph.store.dispatcher.subscribe(TripleAddedEvent, lambda added: triples.append(added.triple))
     # Otherwise rdflib writes "007"^^xsd:integer as "7".
     normalize, rdflib.NORMALIZE_LITERALS = rdflib.NORMALIZE_LITERALS, False
     try:
         with opened(path) as plain, gzip.GzipFile(fileobj=plain) as unzipped:
-            graph.parse(unzipped if packed else plain, format=parser, publicID=path.as_uri())
+            content = (unzipped if packed else plain).read()
+        with warnings.catch_warnings():
+            # rdflib's own use of what it deprecates.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            graph.parse(data=content, format=parser, publicID=BASE)
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
     except Exception as error:
         # Each parser has its own errors, without a common class.
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: not {parser} that rdflib can read: {reason}") from None
     finally:
         rdflib.NORMALIZE_LITERALS = normalize
-    yield from graph_lines(graph, path.name.split(".")[0])
+    yield from term_lines(triples, path.name.split(".")[0])
 
 
-def graph_lines(graph: Any, stem: str) -> Iterator[Line]:
-    """The triples of an rdflib graph, by the names that N-Triples files give."""
+def term_lines(triples: Iterable[tuple[Any, Any, Any]], stem: str) -> Iterator[Line]:
+    """Triples of rdflib's terms, by the names that N-Triples files give."""
     blank: dict[object, str] = {}
 
     def name(term: Any) -> str:
@@ -70,7 +84,7 @@ def graph_lines(graph: Any, stem: str) -> Iterator[Line]:
             return literal_name(str(term), f"@{term.language}" if term.language else suffix)
         return str(term)
 
-    for subject, predicate, value in graph.triples((None, None, None)):
+    for subject, predicate, value in triples:
         yield name(subject), name(predicate), name(value), True
 
 
