@@ -41,6 +41,10 @@ class Origin:
         return f"{self.name}, triple {row + 1}"
 
 
+#: With so many times more relations than heads, or than tails, columns look swapped.
+SWAPPED = 10
+
+
 def name_warnings(
     entities: Sequence[str],
     relations: Sequence[str],
@@ -57,10 +61,12 @@ def name_warnings(
     """
     origins = {split: Origin(split) for split in lines} | dict(origins or {})
     found = list(_header_lines(entities, relations, lines, origins))
-    if len(relations) > len(entities):
+    heads, used, tails = (len(column.unique()) for column in lines["train"].unbind(1))
+    if len(relations) > len(entities) or used > SWAPPED * min(heads, tails):
         found.append(
-            f"{len(relations):,} relations and {len(entities):,} entities: see that the columns "
-            "are head, relation, tail, in this order; columns= chooses others"
+            f"{len(relations):,} relations and {len(entities):,} entities, of train {heads:,} heads"
+            f" and {tails:,} tails: see that the columns are head, relation, tail, in this order; "
+            "columns= chooses others"
         )
     for kind, listed, columns in (("entities", entities, [0, 2]), ("relations", relations, [1])):
 
@@ -158,9 +164,8 @@ def _quoted(name: str) -> bool:
 
 
 def _stray_quote(name: str) -> bool:
-    # An apostrophe inside or at the end is English.
-    ends = (name[:1] in "\"'") != (name[-1:] in "\"'") and name[-1:] != "'"
-    return ends and not _LITERAL.match(name)
+    one = name.startswith('"') != name.endswith('"')
+    return one and not _LITERAL.match(name)
 
 
 _LITERAL = re.compile(r'".*"(@[a-z-]+[a-z0-9-]*|\^\^<.*>)\Z', re.DOTALL | re.IGNORECASE)

@@ -23,9 +23,6 @@ ROLES = ("head", "relation", "tail")
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
 
-#: Characters of a field at most, as of a line.
-csv.field_size_limit(2**24)
-
 #: head, relation, tail, and the split that a column of the table names
 Row = tuple[str, str, str, Split | None]
 
@@ -107,28 +104,29 @@ def read_table(
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
     are part of names. A space after another delimiter is none of the name's.
     """
-    separator = delimiter or _sniff(path)
-    lines = (f"{line}\n" for _, line in numbered_lines(path))
-    rows = csv.reader(lines, strict=True, **_dialect(separator))
-    chosen = None
+    chosen, number = None, 1
     try:
+        separator = delimiter or _sniff(path)
+        lines = (f"{line}\n" for _, line in numbered_lines(path))
+        rows = csv.reader(lines, strict=True, **_dialect(separator))
         for row in rows:
+            number = rows.line_num
             if not row:
                 continue
-            where = f"{path}:{rows.line_num}"
+            where = f"{path}:{number}"
             if chosen is None:
                 chosen = Columns.choose(row, where, columns=columns, header=header)
-                width, shape = len(row), (path, rows.line_num, separator)
-                _say(*shape, row, chosen)
+                width = len(row)
+                _say(path, number, separator, row, chosen)
                 if chosen.header:
                     continue
             if len(row) != width:
                 found = f"{len(row)} column{'s' * (len(row) != 1)}"
                 raise InputError(f"{where}: found {found}, expected {width} as in its first line")
-            numbers.append(rows.line_num)
+            numbers.append(number)
             yield named_row([row[i] for i in chosen.places], _split(row, chosen, where), where)
     except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}: not a CSV line: {error}") from None
+        raise InputError(f"{path}: not CSV after line {number}: {error}") from None
 
 
 def _dialect(separator: str) -> dict[str, Any]:
@@ -137,13 +135,19 @@ def _dialect(separator: str) -> dict[str, Any]:
 
 
 def _sniff(path: Path) -> str:
-    """The delimiter that gives the first lines of a file as many columns each, and at least 3."""
-    sample = [line for _, line in islice(numbered_lines(path), SAMPLE) if line]
-    for separator in DELIMITERS:
-        widths = {len(row) for row in csv.reader(sample, **_dialect(separator))}
+    """The delimiter that gives the first lines of a file as many columns each, best 3.
+
+    Spaces are the last choice: they stand in names too.
+    """
+    sample = [f"{line}\n" for _, line in islice(numbered_lines(path), SAMPLE)]
+    fits = []
+    for place, separator in enumerate(DELIMITERS):
+        rows = [row for row in csv.reader(sample, **_dialect(separator)) if row]
+        # The last one may end inside of quotes.
+        widths = {len(row) for row in rows[: SAMPLE - 1]}
         if len(widths) == 1 and min(widths) >= 3:
-            return separator
-    return "," if ".csv" in path.suffixes else "\t"
+            fits.append((separator == " ", min(widths) > 3, place, separator))
+    return min(fits)[-1] if fits else "," if ".csv" in path.suffixes else "\t"
 
 
 def _say(path: Path, line: int, separator: str, first: Sequence[str], chosen: Columns) -> None:
@@ -181,11 +185,12 @@ def named_row(values: Sequence[object], split: Split | None, where: object) -> R
 def _number(value: object, where: object) -> str:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
-    # NaN, and pandas' NA and NaT, are the values that do not equal themselves.
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
+    gaps = ("NoneType", "NAType", "NaTType")
+    if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
         raise InputError(f"{where}: a missing value; leave such rows out first, as by dropna()")
     raise InputError(
-        f"{where}: expected text or a whole number, got {shown(value)}; convert it by str() first"
+        f"{where}: expected text or a whole number, got {shown(value)}; convert the column first,"
+        " as by astype(int) or astype(str)"
     )
 
 
