@@ -131,8 +131,10 @@ BRIEF = ["--dim", "8", "--steps", "2", "--pretrain-steps", "2", "--set", "train.
 
 @pytest.mark.slow
 def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None:
-    lay(tmp_path / "mine")
-    given = ["mine", "--decoder", "complex", "--sampler", "self-loop", *BRIEF]
+    rows = [f"{i};e{i % 7};r{i % 3};e{(i * i + 3) % 7}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["line;from;how;to", *rows]))
+    reading = ["--split", ".6,.2,.2", "--columns", "from,how,to", "--delimiter", ";", "--header"]
+    given = ["mine.csv", *reading, "--decoder", "complex", "--sampler", "self-loop", *BRIEF]
     done = succeed("dans", "train", *given, "--out", "run", cwd=tmp_path)
     assert re.search(r"^run: valid MRR .*: dans evaluate run$", done.stdout)
     configs = [RunFolder(tmp_path / name).config() for name in ("run", "run/pretrain")]
