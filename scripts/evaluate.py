@@ -3,7 +3,7 @@
 With options other than the defaults the file has another name, such as report.valid.last.json.
 Where the lines of a data set are labelled true and false, as in wn11 and fb13, they are classified
 too, with the model's probabilities and with probabilities calibrated on validation. The calibration
-is saved in calibration.json; fitting it needs the extra: pip install 'dans[calibration]'.
+is saved in calibration.json; fitting it needs the extra: pip install 'dans-kg[calibration]'.
 
   python scripts/evaluate.py runs/dans/umls-distmult/seed0
   python scripts/evaluate.py runs/dans/umls-distmult/seed0 --split valid --model last

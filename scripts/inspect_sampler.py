@@ -2,7 +2,7 @@
 
 With a run: its own samplers as trained, and those named by --sampler, which are first trained with
 its model for a few passes. With a data set: samplers that need no model. Writes samplers.json and,
-for a run, samplers.png; the picture needs the extra: pip install 'dans[plots]'.
+for a run, samplers.png; the picture needs the extra: pip install 'dans-kg[plots]'.
 
   python scripts/inspect_sampler.py runs/dans/umls-distmult/seed0 --sampler self_loop
   python scripts/inspect_sampler.py --dataset umls --sampler uniform --sampler popularity:exponent=1

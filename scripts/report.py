@@ -2,7 +2,7 @@
 
 It shows the data set and its audit, metrics for heads and tails, by relation, relation class and
 degree, curves, the embedding plot of negatives, mistakes, and options. Several runs of the same
-data set are compared with the first. The plot needs the extra: pip install 'dans[plots]'.
+data set are compared with the first. The plot needs the extra: pip install 'dans-kg[plots]'.
 
   python scripts/report.py runs/dans/umls-distmult/seed0
   python scripts/report.py runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0

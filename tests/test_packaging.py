@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import dans
+from dans.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,6 +79,7 @@ def test_wheel_holds_cards_recipes_and_what_a_report_is_made_of(contents: set[st
 
 
 def test_wheel_says_its_version_and_its_pythons(metadata: Message) -> None:
+    assert metadata["Name"] == DISTRIBUTION
     assert metadata["Version"] == dans.__version__
     assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, NOUNS, RECIPES, SETTINGS, find_recipe, run_name
 from dans.config.schema import Component, RunConfig
-from dans.errors import LARGEST, InputError, shown, visible
+from dans.errors import DISTRIBUTION, LARGEST, InputError, install_command, shown, visible
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.runs.init_from import folder
@@ -34,8 +34,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with a docstring as its description."""
-    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser with a docstring as its description; it says how to install an extra here."""
+    told = re.sub(
+        rf"pip install '{DISTRIBUTION}\[([\w,]+)\]'",
+        lambda found: install_command(found[1]),
+        description or "",
+    )
+    return Parser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:

@@ -1,7 +1,7 @@
 """Calibration of scores: of the triples with probability 0.7, about 70 % are true.
 
 Fitted on labelled validation triples and saved in ``calibration.json``. Fitting needs scikit-learn
-(``pip install 'dans[calibration]'``); using a calibration does not.
+(the extra ``calibration``); using a calibration does not.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dans.config.reading import convert, field
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.evaluation.classification import both_kinds, checked
 
 C = TypeVar("C", bound="Calibration")
@@ -219,7 +219,7 @@ def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if x.min() == x.max():
         raise InputError(f"calibration: all scores are {x[0]:g}; they tell nothing apart")
     if find_spec("sklearn") is None:
-        install = "pip install 'dans[calibration]'"
+        install = install_command("calibration")
         raise InputError(f"calibration: scikit-learn is missing; install it with: {install}")
     return x, y.bool()
 
