@@ -35,12 +35,12 @@ class Parser(argparse.ArgumentParser):
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with a docstring as its description; it says how to install an extra here."""
-    told = re.sub(
+    text = re.sub(
         rf"pip install '{DISTRIBUTION}\[([\w,]+)\]'",
         lambda found: install_command(found[1]),
         description or "",
     )
-    return Parser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:
