@@ -117,12 +117,14 @@ def above_zero(option: str, value: float, least: float = SMALL) -> None:
         raise InputError(f"{option}: must be between {least:g} and {LARGE:g}, got {value}")
 
 
-def not_negative(option: str, value: float) -> None:
-    """Refuse what is not a number of at least 0."""
+def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
+    """Refuse what is not a number of at least 0, and what is above ``most``."""
     finite(option, value)
     if value < 0:
         raise InputError(f"{option}: must not be negative, got {value}")
     number(option, value)
+    if value > most:
+        raise InputError(f"{option}: must be at most {most:g}, got {value}")
 
 
 def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:

@@ -48,6 +48,9 @@ def main() -> None:
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
+    # What the objective is may be for the search to choose.
+    if args.kind == "baselines" and not any(text.startswith("objective") for text in args.space):
+        cli.check_baseline(recipe, plan.config(), args.recipe)
     given = {"where": args.out, "loggers": args.loggers}
     print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
 

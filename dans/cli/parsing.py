@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
-from dans.config.recipes import DEFAULT, NOUNS, RECIPES, SETTINGS, find_recipe, run_name
+from dans.config.recipes import (
+    DEFAULT,
+    NOUNS,
+    RECIPES,
+    SETTINGS,
+    Recipe,
+    find_recipe,
+    run_name,
+)
 from dans.config.schema import Component, RunConfig
 from dans.errors import DISTRIBUTION, LARGEST, InputError, install_command, shown, visible
 from dans.evaluation.classifier import ClassificationReport
@@ -139,16 +147,28 @@ def training(args: argparse.Namespace, *, kind: str) -> tuple[RunConfig, Path]:
     recipe = find_recipe(args.recipe, kind, getattr(args, "setting", ""))
     chosen = {"train.seed": args.seed, "train.device": args.device}
     assignments = [f"{key}={value}" for key, value in chosen.items() if value is not None]
-    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
-    config = configure(recipe, [*args.set, *assignments], made=made if args.resume else None)
-    if kind == "baselines" and config.objective == Component("negative_sampling"):
-        ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
-        # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
-        if ours and recipe.stem not in records(kind, "expected"):
-            losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
-            without = "without --loss it is pre-training by negative sampling, no baseline"
-            raise InputError(f"--recipe {args.recipe}: {without}; known losses: {losses}")
+    begun = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
+    resumed = begun if args.resume else None
+    config = configure(recipe, [*args.set, *assignments], resumed=resumed)
+    if kind == "baselines":
+        check_baseline(recipe, config, args.recipe)
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def check_baseline(recipe: Recipe, config: RunConfig, given: str) -> None:
+    """Refuse a base alone as a baseline, since without a loss of its own it is pre-training.
+
+    Where a table of results has the base as a baseline, such as that which Stay Positive is
+    compared with, it is one.
+    """
+    ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
+    trains_as_before = config.objective == Component("negative_sampling")
+    if ours and trains_as_before and recipe.stem not in records("baselines", "expected"):
+        losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
+        without = "without a loss setting it is pre-training by negative sampling, no baseline"
+        raise InputError(
+            f"--recipe {given}: {without}; name both, as {given}-sce; known losses: {losses}"
+        )
 
 
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:
