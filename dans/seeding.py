@@ -62,10 +62,10 @@ def find_device(name: str) -> torch.device:
         with warnings.catch_warnings():
             # Torch warns of names that it is about to drop.
             warnings.simplefilter("ignore")
-            found = torch.zeros(1, device=name)
-            found.item()
+            torch.zeros(1, device=name).item()
+            found = torch.device(name)
         # Torch takes cpu with any number for its one cpu.
-        if found.is_cpu and found.device.index:
+        if found.type == "cpu" and found.index:
             raise ValueError("there is one cpu")
     # Of a kind of device without its module torch imports one that is not there.
     except (RuntimeError, AssertionError, ImportError, LookupError, ValueError, TypeError) as error:
@@ -73,7 +73,7 @@ def find_device(name: str) -> torch.device:
         raise InputError(
             f"train.device: {shown(name)} cannot be used here; known: {present}"
         ) from error
-    return torch.device(name)
+    return found
 
 
 def free_on(device: torch.device) -> int | None:
