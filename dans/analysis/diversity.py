@@ -133,7 +133,7 @@ def separability(one: Tensor, other: Tensor) -> float | None:
     """Area under the ROC curve of a linear probe between two groups, by five-fold validation.
 
     0.5 where the probe cannot separate them; None with fewer than five embeddings in one of them.
-    Needs scikit-learn (``pip install 'dans[plots]'``).
+    Needs scikit-learn (the extra ``plots``).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -154,7 +154,7 @@ def separability(one: Tensor, other: Tensor) -> float | None:
 def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
     """Joint t-SNE coordinates of all groups, (p, 2) each.
 
-    Needs scikit-learn (``pip install 'dans[plots]'``).
+    Needs scikit-learn (the extra ``plots``).
     """
     from sklearn.manifold import TSNE
 

@@ -1,6 +1,6 @@
 """Pictures of negatives, samplers, calibration and losses, as PNG files.
 
-Needs matplotlib (``pip install 'dans[plots]'``). Names that come from a user (of runs, samplers,
+Needs matplotlib (the extra ``plots``). Names that come from a user (of runs, samplers,
 data sets, relations) go through ``plain``: titles, labels of points and of axes, legends, cells.
 """
 

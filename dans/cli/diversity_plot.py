@@ -2,7 +2,7 @@
 
 The plot is for one relation: the true tails of its training triples, and the negatives that the
 run's sampler draws for these triples, projected together. diversity.json has the numbers.
-Needs the extra: pip install 'dans[plots]'.
+Needs the extra: pip install 'dans-kg[plots]'.
 
   dans plot-diversity runs/dans/umls-distmult/seed0 --relation isa
 """

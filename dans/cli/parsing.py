@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, run_name
-from dans.errors import LARGEST, InputError, did_you_mean, shown
+from dans.errors import DISTRIBUTION, LARGEST, InputError, did_you_mean, install_command, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
@@ -35,9 +35,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(description: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser with a docstring as its description."""
+    """A parser with a docstring as its description; it says how to install an extra here."""
+    text = re.sub(
+        rf"pip install '{DISTRIBUTION}\[([\w,]+)\]'",
+        lambda found: install_command(found[1]),
+        description or "",
+    )
     form = argparse.RawDescriptionHelpFormatter
-    return Parser(description=description, prog=prog, formatter_class=form)
+    return Parser(description=text, prog=prog, formatter_class=form)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:

@@ -27,6 +27,7 @@ from dans.config.recipes import (
     parse_assignments,
     read_recipe,
 )
+from dans.config.schema import Component
 from dans.errors import InputError, did_you_mean, shown, visible
 
 if TYPE_CHECKING:
@@ -107,21 +108,29 @@ def train_recipe(args: Namespace) -> "tuple[Report, Path]":
 
 def configured(args: Namespace) -> "tuple[RunConfig, Path]":
     """The configuration and the folder of a run by a recipe."""
-    from dans.config.schema import Component
     from dans.runs.init_from import folder
     from dans.runs.train import configure
 
     recipe, kind = recipe_of(args), args.kind
-    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
-    config = configure(recipe, assignments(args), made=made if args.resume else None)
-    if kind == "baselines" and config.objective == Component("negative_sampling"):
-        ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
-        # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
-        if ours and recipe.stem not in cli.records(kind, "expected"):
-            losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
-            without = "without --loss it is pre-training by negative sampling, no baseline"
-            raise InputError(f"{chosen(args)}: {without}; known losses: {losses}")
+    begun = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
+    config = configure(recipe, assignments(args), resumed=begun if args.resume else None)
+    if kind == "baselines":
+        check_baseline(recipe, config, chosen(args))
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def check_baseline(recipe: Recipe, config: "RunConfig", given: str) -> None:
+    """Refuse a base alone as a baseline, since without a loss of its own it is pre-training.
+
+    Where a table of results has the base as a baseline, such as that which Stay Positive is
+    compared with, it is one.
+    """
+    ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
+    trains_as_before = config.objective == Component("negative_sampling")
+    if ours and trains_as_before and recipe.stem not in cli.records("baselines", "expected"):
+        losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
+        without = "without a loss setting it is pre-training by negative sampling, no baseline"
+        raise InputError(f"{given}: {without}; name both, as {given}-sce; known losses: {losses}")
 
 
 def recipe_of(args: Namespace) -> Recipe:

@@ -95,10 +95,17 @@ def split_files(folder: Path, kinds: tuple[str, ...] = _SUFFIXES) -> dict[Split,
     for split in SPLITS:
         other = next(iter(sorted(folder.glob(f"{split}.*"))), None)
         if split not in found and (other or split == "train"):
-            seen = f"{other.name} is none that can be read" if other else "there is none"
+            seen = _seen(other) if other else "there is none"
             wanted = ", ".join(f"{split}{kind}" for kind in kinds)
             raise InputError(f"{folder}: no file for {split}: {seen}; expected {wanted}, or .gz")
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def _seen(path: Path) -> str:
+    """Why a file of a split's name is not taken."""
+    if path.is_symlink() and not path.exists():
+        return f"{path.name} is a link to {path.readlink()}, which is not there"
+    return f"{path.name} is none that can be read"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -124,8 +131,15 @@ def _table(path: Path, labelled: bool) -> Iterator[Line]:
         columns = line.split("\t")
         if len(columns) != len(expected):
             found = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+            label_hint = ""
+            if not labelled and len(columns) == 4 and columns[3].strip() in _LABELS:
+                label_hint = (
+                    "; if the fourth says true (1) and false (-1), name the split as labelled: "
+                    'labelled = ["valid", "test"] in a card or in KnowledgeGraph.load'
+                )
             raise InputError(
                 f"{path}:{number}: found {found}, expected {len(expected)}: {', '.join(expected)}"
+                f"{label_hint}"
             )
         head, relation, tail = columns[:3]
         if not (head.strip() and relation.strip() and tail.strip()):

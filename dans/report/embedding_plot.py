@@ -15,7 +15,7 @@ from dans.analysis.diversity import (
     project,
     relation_triples,
 )
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.runs.train import Trained
 from dans.samplers.nearest import nearest
 from dans.seeding import seed_everything
@@ -85,7 +85,7 @@ def embedding_plot(trained: Trained, *, triples: int = 60) -> EmbeddingPlot | st
     try:
         places = project(groups)
     except ImportError:
-        return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
+        return f"There is no picture: it needs scikit-learn, {install_command('plots')}."
     rows = relation_triples(kg, relation, triples)
     points = {}
     for origin, group in groups.items():

@@ -63,17 +63,17 @@ def render(page: Page) -> str:
 @cache
 def environment() -> Environment:
     """The template environment, which escapes all text."""
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("dans.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
-        made.filters[name] = getattr(formatting, name)
-    made.globals |= {
+        environment.filters[name] = getattr(formatting, name)
+    environment.globals |= {
         "best": formatting.best,
         "metrics": formatting.METRICS,
         "made": made_of,
@@ -83,7 +83,7 @@ def environment() -> Environment:
         "same": SAME,
         "most_queries": QUERIES,
     }
-    return made
+    return environment
 
 
 def asset(name: str) -> str:

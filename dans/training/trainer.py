@@ -120,7 +120,7 @@ class Trainer:
         batch_encoder: turns triples into embeddings.
         regularizers: terms of the loss beside the objective's, by name.
         evaluator: evaluates the validation triples; None trains without validation.
-        made: the options that give weights their meaning, for checkpoints.
+        meaning: the options that give weights their meaning, for checkpoints.
         run: where metrics and checkpoints go; None keeps nothing.
         negatives_log: where the negatives of every step go; None keeps none.
     """
@@ -136,14 +136,14 @@ class Trainer:
         regularizers: Mapping[str, Regularizer] | None = None,
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | Classifier | None = None,
-        made: Mapping[str, Any] | None = None,
+        meaning: Mapping[str, Any] | None = None,
         run: RunFolder | None = None,
         negatives_log: NegativesLog | None = None,
     ) -> None:
         _check(config, objective, validated=evaluator is not None)
         self.kg, self.model, self.objective, self.config = kg, model, objective, config
         self.batch_encoder, self.evaluator, self.run = batch_encoder, evaluator, run
-        self.regularizers, self.made = dict(regularizers or {}), dict(made or {})
+        self.regularizers, self.meaning = dict(regularizers or {}), dict(meaning or {})
         self.negatives_log = objective.log_negatives = negatives_log
         #: called after each validation, its checkpoint written; an exception in it ends training
         self.watch: Watch | None = None
@@ -290,7 +290,7 @@ class Trainer:
             "plateau": self.plateau.state(),
             "first_terms": dict(self.guard.first),
             "digest": self.kg.digest,
-            "config": self.made,
+            "config": self.meaning,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},

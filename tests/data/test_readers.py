@@ -157,7 +157,7 @@ def test_labels_are_read_only_where_labelled(tmp_path: Path) -> None:
     path = wrote(tmp_path, b"ada\tknows\tbob\t1\nada\tknows\ttea\t-1\n")
     expected: list[Line] = [("ada", "knows", "bob", True), ("ada", "knows", "tea", False)]
     assert list(read(path, labelled=True)) == expected
-    assert "found 4 columns" in refusal(path)
+    assert "name the split as labelled" in refusal(path)
     assert "found 3 columns, expected 4" in refusal(wrote(tmp_path, GOOD), labelled=True)
 
 
@@ -298,6 +298,10 @@ def test_missing_splits_are_named(tmp_path: Path) -> None:
     assert split_files(tmp_path).keys() == {"train"}
     wrote(tmp_path, GOOD, "valid.xlsx")
     with pytest.raises(InputError, match=r"no file for valid: valid.xlsx is none that can be read"):
+        split_files(tmp_path)
+    (tmp_path / "valid.csv").unlink()
+    (tmp_path / "valid.tsv").symlink_to("gone.tsv")
+    with pytest.raises(InputError, match=r"valid: valid.tsv is a link to gone.tsv, which is not"):
         split_files(tmp_path)
     (tmp_path / "train.tsv").unlink()
     with pytest.raises(InputError, match=r"no file for train: there is none; expected train.tsv"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dans.analysis.diversity import Group
+from dans.errors import install_command
 from dans.report import embedding_plot as plots
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.gather import Page
@@ -84,4 +85,4 @@ def test_without_scikit_learn_the_page_says_so(
 ) -> None:
     for name in ("sklearn", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'dans[plots]'" in str(picture(runs[0], triples=3))
+    assert install_command("plots") in str(picture(runs[0], triples=3))

@@ -21,7 +21,13 @@ from dans.samplers.dans.networks import (
     film_penalty,
     orthogonal,
 )
-from dans.samplers.dans.pathways import EntityPathway, NoiseScale, Pathway, RelationPathway
+from dans.samplers.dans.pathways import (
+    MOST_NOISE,
+    EntityPathway,
+    NoiseScale,
+    Pathway,
+    RelationPathway,
+)
 from dans.samplers.nearest import nearest
 
 Film = Literal["residual", "none"]
@@ -123,7 +129,8 @@ class DANS(NegativeSampler):
             counted(option, count)
         counted("generator_repeats", generator_repeats, most=MOST_ROUNDS)
         counted("discriminator_repeats", discriminator_repeats, most=MOST_ROUNDS)
-        for option, number in (("noise", noise), ("film_weight", film_weight), ("r1", r1)):
+        not_negative("noise", noise, most=MOST_NOISE)
+        for option, number in (("film_weight", film_weight), ("r1", r1)):
             not_negative(option, number)
         if filter == "mask" and decode == "vector":
             raise InputError(
