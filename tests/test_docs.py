@@ -54,6 +54,7 @@ BRIEF = ["--set", "train.steps=2", "--set", "train.validate_every=2", "--set", "
 #: What makes a command short, by its script: put behind its own arguments, so that it has the last
 #: word. Everything else on the line is run as it is written.
 SHORTER = {
+    "compare.py": [],
     "evaluate.py": [],
     "export_vectors.py": [],
     "fetch_datasets.py": [],
