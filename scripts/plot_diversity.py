@@ -1,7 +1,8 @@
-"""Plot the embeddings of a run's negatives by t-SNE (tsne.png).
+"""Plot what a run's sampler offers to the model, and what it generates (tsne-RELATION.png).
 
 The plot is for one relation: the true tails of its training triples, and the negatives that the
-run's sampler draws for these triples, projected together. diversity.json has the numbers.
+run's sampler draws for these triples, projected together by t-SNE. Where generated embeddings are
+decoded to entities, both have a panel. diversity-RELATION.json has the numbers.
 Needs the extra: pip install 'dans[plots]'.
 
   python scripts/plot_diversity.py runs/dans/umls-distmult/seed0 --relation isa
@@ -13,14 +14,11 @@ from dans.cli.command import run_main
 
 
 def main() -> None:
-    """Parse, gather, measure, draw."""
+    """Parse, measure, draw."""
     from baselines.assembly import SAMPLERS
-    from dans.analysis.diversity import gather, measure, project
-    from dans.analysis.plots import diversity_picture
+    from dans.analysis.plots import plot_diversity
     from dans.cli import parsing as cli
     from dans.runs.train import load
-    from dans.seeding import seed_everything
-    from dans.training.run_folder import RunFolder
 
     parser = cli.parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of a trained run")
@@ -28,18 +26,7 @@ def main() -> None:
     cli.add_model_option(parser)
     args = parser.parse_args()
     trained = load(args.run, which=args.model, samplers=SAMPLERS)
-    kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)
-    name, where = args.relation, "--relation"
-    relation = most if name is None else kg.relations.index(name, where=where)
-    name = kg.relations[relation]
-    seed_everything(trained.config.train.seed)
-    groups = gather(kg, trained.model, trained.sampler, trained.entities, relation)
-    numbers = measure(groups)
-    RunFolder(args.run).write_json("diversity.json", {"relation": name, "groups": numbers})
-    picture = args.run / "tsne.png"
-    title = f"{kg.name} · {name}: true tails and negatives ({trained.config.decoder.name})"
-    diversity_picture(picture, groups, project(groups), numbers, title=title)
-    print(f"{picture}\n{args.run / 'diversity.json'}")
+    print(*plot_diversity(trained, args.run, args.relation), sep="\n")
 
 
 if __name__ == "__main__":

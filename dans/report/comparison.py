@@ -51,7 +51,8 @@ def compare(folders: Sequence[Path], *, split: Split = "test", which: Which = "b
     """
     check_folders(folders)
     names = short_names(folders)
-    found, data = {}, ""
+    found: dict[Path, Ranked] = {}
+    data = ""
     for folder, trained in loaded(folders, which):
         evaluator = Evaluator(trained.kg, split, budget=budget_of(folder, trained))
         ranks = evaluator.ranks(trained.model.decoder, trained.entities)

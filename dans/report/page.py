@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dans.analysis.diversity import GENERATED
 from dans.errors import InputError
 from dans.report import formatting
 from dans.report.breakdown import DEGREES, degree_classes
@@ -73,6 +74,7 @@ def environment() -> Environment:
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
         made.filters[name] = getattr(formatting, name)
+    made.tests["as_generated"] = lambda origin: origin.endswith(GENERATED)
     made.globals |= {
         "best": formatting.best,
         "metrics": formatting.METRICS,

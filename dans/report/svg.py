@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dans.analysis.diversity import TRUTH
+from dans.analysis.diversity import GENERATED, TRUTH
 from dans.report.curves import Curve, thinned
 from dans.report.embedding_plot import EmbeddingPlot, Point
 from dans.report.formatting import four, whole
@@ -25,7 +25,14 @@ LONGEST, ROWS = 160, 40
 #: Number of styles; ``templates/page.css`` has their colours and ``SHAPES`` their marks.
 STYLES = 8
 #: The styles of origins, where other samplers take the remaining ones; of runs, and of sides.
-ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
+ORIGINS = {
+    TRUTH: 7,
+    "entity pathway": 1,
+    "relation pathway": 0,
+    "uniform": 6,
+    f"entity pathway{GENERATED}": 4,
+    f"relation pathway{GENERATED}": 5,
+}
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
@@ -286,7 +293,7 @@ def scatter(plot: EmbeddingPlot) -> Drawing:
         y = 12 + (PLOT[1] - 24) * (max(ys) - point.y) / high
         return round(x, 1), round(y, 1)
 
-    spare, stops, groups = iter([2, 3, 4, 5] * len(plot.points)), [], []
+    spare, stops, groups = iter([2, 3, 5, 4] * len(plot.points)), [], []
     for i, (name, group) in enumerate(plot.points.items()):
         marks = tuple(map(at, group))
         groups.append(Group(name, ORIGINS[name] if name in ORIGINS else next(spare), marks))
