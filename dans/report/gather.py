@@ -16,7 +16,7 @@ from dans.evaluation.reliability import Reliability
 from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
-from dans.report.curves import Chart, charts, number, recorded
+from dans.report.curves import Chart, charts, number, recorded, steps_before
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
@@ -66,6 +66,7 @@ class RunSummary:
     Args:
         letter: A for the first run.
         name: the shortest end of its path that no other run of the page has.
+        before: the training steps of the weights it started with, by ``steps_before``.
         agrees: whether the saved report has the same metrics.
         agreement: the same in a sentence.
         seconds: of training, up to the last validation.
@@ -80,6 +81,7 @@ class RunSummary:
     letter: str
     name: str
     step: int
+    before: int | None
     report: EvaluationReport
     agrees: bool
     agreement: str
@@ -152,7 +154,10 @@ def gather(
         verdict=verdict(ranked, kg.name),
         pairs={run.letter: gaps(of, every[0]) for run, of in zip(runs[1:], every[1:], strict=True)},
         seeds=over_seeds({r.letter: r.config for r in runs}, [r.report.both for r in runs]),
-        charts=charts({run.letter: of for run, of in zip(runs, lines, strict=True)}),
+        charts=charts(
+            {run.letter: of for run, of in zip(runs, lines, strict=True)},
+            {run.letter: run.before for run in runs},
+        ),
     )
 
 
@@ -201,6 +206,7 @@ def summarise(
         letter=letter,
         name=name,
         step=trained.step,
+        before=steps_before(RunFolder(folder)),
         report=report,
         agrees=agrees,
         agreement=agreement,
