@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "evaluating",
     "predict": "predicting",
     "report": "reporting",
+    "compare": "comparing",
     "export": "exporting",
     "inspect": "inspecting",
     "tune": "searching",

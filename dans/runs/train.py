@@ -20,6 +20,7 @@ from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
+from dans.data.progress import heartbeat
 from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
@@ -138,6 +139,7 @@ def train(
             trainer.forget_best()
         current = environment()
         if state:
+            log.info("%s: %s", where, trainer.resumption(config.train.steps))
             warn_of_other_bits(run, current)
         run.write_json("environment.json", current)
         if not kg.source and not run.graph.exists():
@@ -228,7 +230,8 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
-    with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
+    encoding = f"{where}: encoding all entities"
+    with heartbeat(encoding), needing_room(encoding, "a device with more of it may help"):
         # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
         entities = model.embeddings(messages.to(device)).detach().clone()
     try:
