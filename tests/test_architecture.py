@@ -53,7 +53,7 @@ TESTED_BY = {
     "dans.predict.output_formats": "predict/test_answers.py",
     "dans.report.formatting": "report/test_page.py",
     "dans.predict.queries": "predict/test_predictor.py",
-    "dans.data.tables": "data/test_sources.py",
+    "dans.data.triple_tables": "data/test_sources.py",
     "dans.data.rdf": "data/test_sources.py",
     "dans.data.id_files": "data/test_sources.py",
     "dans.data.objects": "data/test_sources.py",
