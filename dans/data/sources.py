@@ -56,6 +56,7 @@ OTHERS = {
         "a pickle, which is never loaded: give the object itself",
     ),
     **dict.fromkeys((".feather", ".arrow"), "Arrow: give pandas.read_feather(path)"),
+    PARQUET: "Parquet packed by gzip: unpack it",
     ".graphml": "GraphML: give networkx.read_graphml(path)",
     ".gml": "GML: give networkx.read_gml(path)",
     **dict.fromkeys(
@@ -71,6 +72,7 @@ MAGIC = {
     b"\x1f\x8b": "packed by gzip: give it the further suffix .gz",
     b"SQLite": OTHERS[".db"],
     b"BZh": OTHERS[".bz2"],
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16: save it in UTF-8"),
 }
 
 #: Files beside splits that nobody expects to be read.
@@ -159,7 +161,7 @@ def load(
             a file: ``.tsv``, ``.txt``, ``.csv``, ``.nt``, ``.ttl`` and other RDF, ``.parquet``;
             a list of triples of names, or of dictionaries; a pandas data frame; an integer array
             (n, 3); a dictionary of columns, as OGB's; a networkx or a DGL graph;
-            a dictionary or a tuple of three of these, as train, valid and test.
+            a dictionary of these, also of paths, or a tuple of three, as train, valid and test.
         split: shares of train, valid and test.
         seed: of the split.
         inverse_leakage: ``"avoid"`` keeps the triples between two entities in one split.
@@ -342,7 +344,7 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     packed = path.suffix == ".gz"
     found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)
-    if found and kind != PARQUET and not packed and kind not in OTHERS:
+    if found and not packed and kind not in OTHERS:
         raise InputError(f"{path}: cannot be read as {kind or 'text'}; it is {found}")
     if isinstance(options.columns, str):
         raise InputError("columns: one name is for graphs; expected three, of head, relation, tail")
@@ -396,17 +398,23 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
         return _of_rows(rows, "data", "unnamed", options)
     splits = objects.by_split(data)
-    options.only(
-        "data in memory", "columns", "entities", "relations", *(SPLITTING if splits is None else ())
-    )
+    accepted = ["columns", "entities", "relations", *(SPLITTING if splits is None else ())]
+    if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):
+        accepted += (*TABLE, "literals", "blank_nodes")
+    options.only("data in memory", *accepted)
     whole: dict[Split, object] = {"train": data}
     found: dict[Split, objects.Triples] = {}
     names: dict[str, Sequence[str]] = {}
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
-        triples, own = objects.triples_of(
-            part, where, columns=options.columns, entities=options.entities
-        )
+        triples: objects.Triples
+        own: dict[str, Sequence[str]] = {}
+        if isinstance(part, (str, os.PathLike)):
+            triples = list(_rows(Path(part), options, array("q")))
+        else:
+            triples, own = objects.triples_of(
+                part, where, columns=options.columns, entities=options.entities
+            )
         if found and own != names:
             raise InputError(f"{where}: expected the same types of nodes and edges as in train")
         names = own
@@ -416,7 +424,7 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         raise InputError("data: holds no triple to train on")
     ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
     if not ids:
-        options.only("triples of names", "columns", *SPLITTING)
+        options.only("triples of names", *(set(accepted) - {"entities", "relations"}))
         rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
         if splits is None:
             return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
