@@ -177,7 +177,8 @@ TESTS: Iterable[tuple[str, Callable[[str], bool], str]] = (
     (
         "stand in quotes",
         _quoted,
-        "quotes are part of a name here: remove them, or give a quoted table the suffix .csv",
+        "quotes are part of a name here: remove them, or give a quoted table the suffix .csv; of "
+        "RDF, literals='drop' leaves them out",
     ),
     (
         "start or end with a stray quote",

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dans.data.names_audit import HEADERS
 from dans.data.readers import SPLIT_NAMES, Split
-from dans.data.tables import Row, arrow_rows, listed_rows, named_row, table_rows
+from dans.data.triple_tables import Row, arrow_rows, listed_rows, named_row, table_rows
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def triples_of(
         name = f"{type(data).__module__}.{type(data).__qualname__}"
         hint = ""
         if kind == "torch_geometric":
-            hint = "; dans.load(torch.stack((edge_index[0], edge_type, edge_index[1]), 1))"
+            hint = "; give torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
         elif hasattr(data, "to_pandas"):
             hint = "; call its to_pandas()"
         elif isinstance(data, Iterator):

@@ -68,7 +68,9 @@ def split_triples(
     check_shares(shares)
     one_of("inverse_leakage", inverse_leakage, ("allow", "avoid"))
     rows = triples.tolist()
-    entities, relations = ([0] * size for size in sizes)
+    ends, types = triples[:, [0, 2]].flatten(), triples[:, 1]
+    columns = zip((ends, types), sizes, strict=True)
+    entities, relations = (torch.bincount(ids, minlength=size).tolist() for ids, size in columns)
 
     def change(group: Iterable[int], by: int) -> None:
         for head, relation, tail in (rows[row] for row in group):
@@ -76,7 +78,6 @@ def split_triples(
             entities[tail] += by
             relations[relation] += by
 
-    change(range(len(rows)), 1)
     groups = [[row] for row in range(len(rows))]
     if inverse_leakage == "avoid":
         pairs: dict[tuple[int, int], list[int]] = {}
@@ -88,9 +89,11 @@ def split_triples(
         for split, share in zip(SPLITS[1:], shares[1:], strict=True)
     }
     wanted = dict(room)
-    places: list[Split] = ["train"] * len(rows)
+    places = bytearray(len(rows))
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).tolist()
     for i in order:
+        if not any(room.values()):
+            break
         group = groups[i]
         fits = [split for split in HELD_OUT if room[split] >= len(group)]
         if not fits:
@@ -101,13 +104,11 @@ def split_triples(
             target = max(fits, key=lambda split: room[split] / wanted[split])
             room[target] -= len(group)
             for row in group:
-                places[row] = target
+                places[row] = SPLITS.index(target)
         else:
             change(group, 1)
-    parts = {
-        split: triples[torch.tensor([place == split for place in places], dtype=torch.bool)]
-        for split in SPLITS
-    }
+    numbers = torch.tensor(places, dtype=torch.uint8)
+    parts = {split: triples[numbers == i] for i, split in enumerate(SPLITS)}
     sizes_said = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
     log.info("%s: split with seed %d: %s triples", where, seed, sizes_said)
     for split, missing in room.items():

@@ -216,6 +216,14 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     ),
     "dictionary of splits": (given(lambda: {"train": THREE["train"], "dev": THREE["valid"],
                                             "test": THREE["test"]}), {}),
+    "dictionary of files": (
+        lambda root: {
+            split: str(wrote(f"{split}.data", text("|", part))(root))
+            for split, part in THREE.items()
+        },
+        {"delimiter": "|"},
+    ),
+    "list of arrays": (given(lambda: list(np.array(TRIPLES))), {}),
     "tuple of three": (given(lambda: tuple(THREE.values())), {}),
     "NumPy, text": (given(lambda: np.array(TRIPLES)), {}),
     "NumPy, ids": (given(lambda: IDS.numpy().astype(np.uint32)), NAMED),
@@ -324,6 +332,13 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         "mine.csv: cannot be read as .csv; it is an archive or a spreadsheet: unpack it, or save",
     ),
+    "UTF-16": (
+        wrote("mine.csv", text(",").encode("utf-16")),
+        {},
+        "mine.csv: cannot be read as .csv; it is text in UTF-16: save it in UTF-8",
+    ),
+    "Latin-1": (wrote("mine.csv", "é,r,b\n".encode("latin-1")), {}, "is not UTF-8; save the file"),
+    "Parquet, packed": (wrote("mine.parquet.gz", b""), {}, "is Parquet packed by gzip: unpack it"),
     "archive": (wrote("mine.zip", b"PK\x03\x04"), {}, "is an archive: unpack it"),
     "JSON": (wrote("mine.json", json.dumps(TRIPLES)), {}, r"is JSON: give json.load\(file\)"),
     "JSON-LD": (wrote("mine.jsonld", "{}"), {}, "is JSON-LD, .*: convert it to N-Triples"),
@@ -403,7 +418,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "whole floats": (
         given(lambda: [("a", 1.0, "b")]),
         {},
-        r"data\[0\]: expected text or a whole number, got 1.0; convert the column first, as by ast",
+        r"data\[0\]: expected text or a whole number, got 1.0; convert it first, as by ast",
     ),
     "graphs with other types": (
         given(lambda: {"train": heterograph("a", "b"), "test": heterograph("a", "c")}),
@@ -681,3 +696,12 @@ def test_libraries_are_imported_for_their_own_objects_only(tmp_path: Path) -> No
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("name", "module"), [("mine.ttl", "rdflib"), ("mine.parquet", "pyarrow")])
+def test_a_missing_library_is_named(
+    name: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"{name}: .*needs {module}: pip install {module}, or"):
+        load(wrote(name, "")(tmp_path))

@@ -189,8 +189,8 @@ def _number(value: object, where: object) -> str:
     if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
         raise InputError(f"{where}: a missing value; leave such rows out first, as by dropna()")
     raise InputError(
-        f"{where}: expected text or a whole number, got {shown(value)}; convert the column first,"
-        " as by astype(int) or astype(str)"
+        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, as by"
+        " astype(int) or astype(str)"
     )
 
 
@@ -216,6 +216,7 @@ def table_rows(
 def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
     """The rows of a list of triples of names."""
     for i, row in enumerate(rows):
+        row = row.tolist() if hasattr(row, "tolist") else row
         if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 3:
             raise InputError(
                 f"{where}[{i}]: expected three names, head, relation, tail, got {shown(row)}"
