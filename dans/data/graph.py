@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dans.data.audit import Audit
-from dans.data.cards import find_card
+from dans.data.cards import cards, find_card
 from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
@@ -120,6 +120,10 @@ class KnowledgeGraph:
         labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
             tensors above hold the lines labelled true.
 
+    Attributes:
+        source: what `load` reads the same graph from again: the name of a card, or the absolute
+            path of a card or a folder; "" where there is no such thing.
+
     Example:
         >>> kg = KnowledgeGraph.of(train=[("ada", "knows", "bob"), ("bob", "likes", "tea")])
         >>> kg
@@ -137,6 +141,8 @@ class KnowledgeGraph:
     valid: Tensor
     test: Tensor
     labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    # No argument: a graph made from another one by `dataclasses.replace` has no source.
+    source: str = field(default="", init=False)
     #: the lines of train, where some are repeated
     _lines: dict[Split, Tensor] = field(default_factory=dict, init=False)
     _known: dict[tuple[Split, ...], KnownTriples] = field(default_factory=dict, init=False)
@@ -190,16 +196,20 @@ class KnowledgeGraph:
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
         """
+        from dans.data import saved_graph
+
         card = find_card(where)
         for split in labelled:
             one_of("labelled", split, SPLITS)
         if card is None:
             folder = Path(where)
+            if saved_graph.is_saved(folder):
+                return saved_graph.read(folder)._from(folder.resolve())
             files = split_files(folder)
             graph = cls._read(folder.resolve().name, files, labelled)
             for warning in graph._warnings(files):
                 log.warning("%s: %s", where, warning)
-            return graph
+            return graph._from("" if labelled else folder.resolve())
         if labelled:
             raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
         graph = cls._read(card.name, fetch(card), card.labelled)
@@ -212,7 +222,25 @@ class KnowledgeGraph:
         for key, (stated, found) in counts.items():
             if stated != found:
                 raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
-        return graph
+        return graph._from(card.name if where in cards() else card.path.resolve())
+
+    def save(self, folder: str | Path) -> None:
+        """Write the graph into a folder, from which `load` reads it bit by bit the same.
+
+        The folder holds ``graph.json``, with the names and the digest, and
+        ``triples.safetensors``, with all lines and labels. Names may have any characters.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        from dans.data import saved_graph
+
+        saved_graph.write(self, Path(folder))
+
+    def _from(self, source: str | Path) -> KnowledgeGraph:
+        """The graph itself, with a source."""
+        object.__setattr__(self, "source", str(source))
+        return self
 
     @classmethod
     def _read(

@@ -1,0 +1,110 @@
+"""A knowledge graph in a folder of its own: names as JSON, triples as safetensors, no pickle."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from dans.config.reading import opened
+from dans.config.temporary import part_of, sweep
+from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.readers import SPLITS, Split
+from dans.errors import InputError
+
+NAMES, TRIPLES = "graph.json", "triples.safetensors"
+
+#: Version of the layout.
+VERSION = 1
+
+
+class Names(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of ``graph.json``."""
+
+    version: int
+    name: str
+    #: of the graph: the two files belong together
+    digest: str
+    labelled: list[Split]
+    entities: list[str]
+    relations: list[str]
+
+
+def is_saved(folder: Path) -> bool:
+    """Is there a graph that `write` wrote?"""
+    return (folder / NAMES).exists() and (folder / TRIPLES).exists()
+
+
+def write(kg: KnowledgeGraph, folder: Path) -> None:
+    """Write all lines of a graph, their labels and all names; each file whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    for split in SPLITS:
+        tensors[split], labels = kg.lines(split)
+        if split in kg.labelled:
+            tensors[f"{split}.labels"] = labels
+    # Clones: safetensors refuses tensors that share memory.
+    content = safetensors.save({key: value.clone() for key, value in tensors.items()})
+    names = Names(
+        VERSION,
+        kg.name,
+        kg.digest,
+        [split for split in SPLITS if split in kg.labelled],
+        list(kg.entities.names),
+        list(kg.relations.names),
+    )
+    text = json.dumps(msgspec.structs.asdict(names), indent=1) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        for path, data in ((folder / TRIPLES, content), (folder / NAMES, text.encode())):
+            part = part_of(path)
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            finally:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+
+
+def read(folder: Path) -> KnowledgeGraph:
+    """Read what `write` wrote; a graph that is not the one written is refused by its digest."""
+    path = folder / NAMES
+    try:
+        with opened(path) as file:
+            content = json.loads(file.read())
+        if isinstance(content, dict) and content.get("version", 0) != VERSION:
+            raise InputError(f"{path}: version: expected {VERSION}, got {content.get('version')!r}")
+        names = msgspec.convert(content, Names)
+        path = folder / TRIPLES
+        with opened(path) as file:
+            tensors = safetensors.load(file.read())
+        lines = {split: tensors[split] for split in SPLITS}
+        holds = {
+            split: tensors.get(f"{split}.labels", torch.ones(len(triples), dtype=torch.bool))
+            for split, triples in lines.items()
+        }
+        kg = KnowledgeGraph(
+            names.name,
+            Vocabulary(tuple(names.entities)),
+            Vocabulary(tuple(names.relations)),
+            **{split: triples[holds[split]] for split, triples in lines.items()},
+            labelled={split: (lines[split], holds[split]) for split in names.labelled},
+        )
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a graph as dans saves it: {reason}") from None
+    if kg.digest != names.digest:
+        raise InputError(f"{folder}: {NAMES} and {TRIPLES} are not of one graph, or are damaged")
+    return kg
