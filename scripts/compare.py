@@ -1,4 +1,4 @@
-"""Compare trained runs: metrics side by side, which is best, and whether that may be chance.
+"""Compare trained runs: metrics side by side, which is best, and whether significantly.
 
 Every run ranks the same triples of one data set. Later runs are compared with the first by a paired
 test. With --expected, the metrics are held against those recorded for the recipes.

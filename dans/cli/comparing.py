@@ -1,4 +1,4 @@
-"""Compare trained runs: metrics side by side, which is best, and whether that may be chance.
+"""Compare trained runs: metrics side by side, which is best, and whether significantly.
 
 Every run ranks the same triples of one data set. Later runs are compared with the first by a paired
 test. With --expected, the metrics are held against those recorded for the recipes.
@@ -24,7 +24,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Rank, print the table and the verdict, and hold them against the records."""
+    """Rank, print the table and the conclusion, and hold them against the records."""
     from dans.report.comparison import compare, held, recipe_of
 
     found = compare(args.runs, split=args.split, which=args.model)
