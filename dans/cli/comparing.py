@@ -1,7 +1,7 @@
 """Compare runs: metrics side by side, and which is best.
 
 Every run ranks the same triples of one data set. Later runs are compared with the first by a paired
-test, which says whether a difference may be by chance. With --expected, the metrics are held
+test, which says whether a difference is significant. With --expected, the metrics are held
 against those recorded for the recipes.
 
   dans compare runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
@@ -24,7 +24,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Rank, print the table and the verdict, and hold them against the records."""
+    """Rank, print the table and the conclusion, and hold them against the records."""
     from dans.report.comparison import compare, held, recipe_of
 
     found = compare(args.runs, split=args.split, which=args.model)

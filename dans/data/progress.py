@@ -38,7 +38,7 @@ class Pulse:
         return True
 
     def left(self, done: float, of: float) -> str:
-        """About how long the rest takes, in words, if it goes on as since the start.
+        """About how long the rest takes, in words, at the speed since the start.
 
         Example:
             >>> Pulse(clock=iter([0.0, 60.0]).__next__).left(1, 4)
@@ -66,14 +66,14 @@ def on_terminal() -> bool:
 
 @contextmanager
 def heartbeat(what: str) -> Iterator[None]:
-    """Log every ``EVERY`` seconds, off a terminal, that work in one piece still goes on."""
+    """Log every ``EVERY`` seconds, off a terminal, that work in one piece still runs."""
     over = threading.Event()
 
     def beat() -> None:
         started = time.monotonic()
         while not over.wait(EVERY):
             if not on_terminal():
-                log.info("%s: still going on after %s", what, duration(time.monotonic() - started))
+                log.info("%s: still running after %s", what, duration(time.monotonic() - started))
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Runs side by side without a page: their metrics, the verdict, and what was expected of them."""
+"""Runs side by side without a page: metrics, conclusion, and whether they are as expected."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 from dans.data.graph import Split
 from dans.evaluation.evaluator import Evaluator
+from dans.report.conclusion import Ranked, conclusion, split_name
 from dans.report.formatting import METRICS, four
 from dans.report.gather import LETTERS, check_folders, loaded, short_names
-from dans.report.verdict import Ranked, split_name, verdict
 from dans.runs.evaluate_run import budget_of
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
@@ -26,7 +26,7 @@ class Comparison:
     runs: Mapping[Path, Ranked]
 
     def lines(self) -> list[str]:
-        """A table with a row for each run, and the sentences of the verdict."""
+        """A table with a row for each run, and the sentences of the conclusion."""
         runs = list(self.runs.values())
         split = split_name(runs[0].report.split)
         titles = [f"{run.letter} {run.name}" for run in runs]
@@ -35,7 +35,7 @@ class Comparison:
         for run, title in zip(runs, titles, strict=True):
             cells = "".join(f"{run.report.both[name]:>11.4f}" for name in SHOWN)
             rows.append(f"{title:<{wide}}{cells}")
-        return [*rows, "", *verdict(runs, self.data)]
+        return [*rows, "", *conclusion(runs, self.data)]
 
 
 @undisturbed()

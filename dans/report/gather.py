@@ -16,11 +16,11 @@ from dans.evaluation.reliability import Reliability
 from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
+from dans.report.conclusion import Ranked, conclusion
 from dans.report.curves import Chart, charts, number, recorded, steps_before
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
-from dans.report.verdict import Ranked, verdict
 from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
@@ -40,9 +40,9 @@ TOLERANCE = 1e-6
 class Page:
     """Everything a report shows: what was ranked, the runs, metrics by group, and charts.
 
-    ``unevaluated`` are the letters of the runs without a saved report of test, ``verdict`` says in
-    sentences what came out, ``pairs`` are the differences of every later run to the first, and
-    ``seeds`` those of recipes over seeds.
+    ``unevaluated`` are the letters of the runs without a saved report of test, ``conclusion`` its
+    sentences, ``pairs`` the differences of every later run to the first, and ``seeds`` those of
+    recipes over seeds.
     """
 
     split: Split
@@ -53,7 +53,7 @@ class Page:
     classes: tuple[Part, ...]
     degrees: tuple[Part, ...]
     relations: tuple[Part, ...]
-    verdict: tuple[str, ...]
+    conclusion: tuple[str, ...]
     pairs: dict[str, list[Gap]]
     seeds: list[OverSeeds]
     charts: dict[str, list[Chart]]
@@ -151,7 +151,7 @@ def gather(
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
-        verdict=verdict(ranked, kg.name),
+        conclusion=conclusion(ranked, kg.name),
         pairs={run.letter: gaps(of, every[0]) for run, of in zip(runs[1:], every[1:], strict=True)},
         seeds=over_seeds({r.letter: r.config for r in runs}, [r.report.both for r in runs]),
         charts=charts(

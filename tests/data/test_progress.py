@@ -57,25 +57,25 @@ def test_ranking_says_how_many_queries_are_done(
     assert tails.startswith("ranked 4 of 4 different tail queries of test, about ")
 
 
-def test_work_in_one_piece_says_that_it_goes_on(
+def test_work_in_one_piece_says_that_it_still_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(progress, "EVERY", 0.001)
     said = threading.Event()
 
-    class Listener(logging.Handler):
+    class Signal(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said.set()
 
-    listener = Listener()
-    logging.getLogger("dans").addHandler(listener)
+    handler = Signal()
+    logging.getLogger("dans").addHandler(handler)
     try:
         with heartbeat("vectors: writing"):
             assert said.wait(60)
     finally:
-        logging.getLogger("dans").removeHandler(listener)
-    assert caplog.messages[0].startswith("vectors: writing: still going on after ")
+        logging.getLogger("dans").removeHandler(handler)
+    assert caplog.messages[0].startswith("vectors: writing: still running after ")
     caplog.clear()
     monkeypatch.setattr(progress, "EVERY", 60.0)
     with heartbeat("vectors: writing"):

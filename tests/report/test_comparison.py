@@ -1,4 +1,4 @@
-"""Runs side by side: the table, the verdict, and the expectation."""
+"""Runs side by side: the table, the conclusion, and the expectation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +10,19 @@ from dans.report.comparison import SHOWN, compare, held, recipe_of
 from dans.report.gather import Page
 
 
-def test_comparison_has_the_numbers_and_the_verdict_of_the_report(
+def test_comparison_has_the_numbers_and_the_conclusion_of_the_report(
     runs: list[Path], page: Page
 ) -> None:
     found = compare(runs)
     for run, summary in zip(found.runs.values(), page.runs, strict=True):
         assert run.report == summary.report
-    head, first, second, empty, *verdict = found.lines()
+    head, first, second, empty, *conclusion = found.lines()
     assert head.split() == ["test", "MRR", "Hits@1", "Hits@3", "Hits@10", "mean", "rank"]
     for line, summary in zip((first, second), page.runs, strict=True):
         numbers = [f"{summary.report.both[name]:.4f}" for name in SHOWN]
         assert line.split() == [summary.letter, summary.name, *numbers]
     assert empty == ""
-    assert tuple(verdict) == page.verdict
+    assert tuple(conclusion) == page.conclusion
 
 
 def test_folders_that_cannot_be_compared_are_refused(runs: list[Path], tmp_path: Path) -> None:

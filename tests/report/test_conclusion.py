@@ -1,4 +1,4 @@
-"""The verdict says which run is best, by how much, and what may be chance."""
+"""The conclusion says which run is best, by how much, and whether significantly."""
 
 import math
 from dataclasses import replace
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.evaluation.evaluator import Evaluator, Ranks
+from dans.report.conclusion import Ranked, conclusion, pairs, random_mrr
 from dans.report.paired import gaps
-from dans.report.verdict import Ranked, pairs, random_mrr, verdict
 
 
 def ranked(kg: KnowledgeGraph, letter: str, table: Tensor) -> Ranked:
@@ -29,36 +29,33 @@ def tables() -> dict[str, Tensor]:
     return {"good": good, "alike": (good + noise).clamp(1, 8), "bad": good + 3}
 
 
-def test_clear_lead_is_told_with_its_size_interval_and_p(
+def test_clear_lead_stands_with_its_size_interval_and_p(
     kg: KnowledgeGraph, tables: dict[str, Tensor]
 ) -> None:
     bad, good = ranked(kg, "A", tables["bad"]), ranked(kg, "B", tables["good"])
-    said, how = verdict([bad, good], "toy")
+    said, how = conclusion([bad, good], "toy")
     gap = gaps(good.ranks, bad.ranks)[0].test
-    assert said.startswith("B (runs/b) is better than A (runs/a): test MRR ")
+    assert said.startswith("B (runs/b) is significantly better than A (runs/a): test MRR ")
     assert f"{good.mrr:.4f} against {bad.mrr:.4f}, a difference of {gap.mean:.4f} " in said
     assert said.endswith(f"(95 % interval +{gap.low:.4f} to +{gap.high:.4f}, p < 0.001).")
     assert "100 test triples, other true answers of train, valid, test left out" in how
     assert "another seed may give another order" in how
     good, bad = replace(good, letter="A", name="runs/a"), replace(bad, letter="B", name="runs/b")
-    turned = verdict([good, bad], "toy")[0]
-    assert turned.startswith("A (runs/a) is better than B (runs/b): test MRR ")
+    turned = conclusion([good, bad], "toy")[0]
+    assert turned.startswith("A (runs/a) is significantly better than B (runs/b): test MRR ")
     assert turned.partition("test MRR")[2] == said.partition("test MRR")[2]
 
 
-def test_small_lead_is_told_as_what_may_be_chance(
-    kg: KnowledgeGraph, tables: dict[str, Tensor]
-) -> None:
-    said = verdict([ranked(kg, "A", tables["alike"]), ranked(kg, "B", tables["good"])], "toy")[0]
-    assert " is not found to be better than " in said
-    assert "that may be chance" in said
+def test_small_lead_is_not_significant(kg: KnowledgeGraph, tables: dict[str, Tensor]) -> None:
+    said = conclusion([ranked(kg, "A", tables["alike"]), ranked(kg, "B", tables["good"])], "toy")[0]
+    assert " is not significantly better than " in said
 
 
-def test_share_that_contradicts_the_mrr_is_told(kg: KnowledgeGraph) -> None:
+def test_share_that_contradicts_the_mrr_is_named(kg: KnowledgeGraph) -> None:
     # The first answers right more often, and all others farther down.
     sharp = torch.tensor([[1, 1], [12, 12]]).repeat(30, 1)
     broad = torch.tensor([[2, 2], [2, 2]]).repeat(30, 1)
-    said = verdict([ranked(kg, "A", sharp), ranked(kg, "B", broad)], "toy")[0]
+    said = conclusion([ranked(kg, "A", sharp), ranked(kg, "B", broad)], "toy")[0]
     assert "; but A ranks the right answer first in 50.0 % of the queries, B in 0.0 %" in said
     assert ", and B ranks the right answer among the first ten in 100.0 % of the queries" in said
 
@@ -80,7 +77,7 @@ def test_of_several_the_best_is_held_against_the_second_and_p_is_corrected(
     assert found[0].mrr.test.p == pytest.approx(plain)
     smallest = min(gaps(run.ranks, first.ranks)[0].test.p for run in others)
     assert min(pair.mrr.test.p for pair in found) == pytest.approx(3 * smallest)
-    said = verdict([first, *others], "toy")
+    said = conclusion([first, *others], "toy")
     assert said[0] == f"{best.letter} ({best.name}) has the highest test MRR, {best.mrr:.4f}."
     assert " ".join(said).count(f"({best.name})") == 1
     assert "corrected for 3 comparisons (Holm)" in said[-1]
@@ -88,20 +85,20 @@ def test_of_several_the_best_is_held_against_the_second_and_p_is_corrected(
 
 def test_equal_runs_are_called_equal(kg: KnowledgeGraph, tables: dict[str, Tensor]) -> None:
     runs = [ranked(kg, letter, tables["good"]) for letter in "AB"]
-    said = verdict(runs, "toy")[0]
+    said = conclusion(runs, "toy")[0]
     assert said == f"B (runs/b) and A (runs/a) have the same test MRR {runs[0].mrr:.4f}."
 
 
 def test_a_constant_difference_has_no_test(kg: KnowledgeGraph) -> None:
     runs = [ranked(kg, "A", torch.full((9, 2), 2)), ranked(kg, "B", torch.full((9, 2), 1))]
     assert math.isnan(pairs(runs)[0].mrr.test.p)
-    said = verdict(runs, "toy")[0]
+    said = conclusion(runs, "toy")[0]
     assert said == "B (runs/b) is above A (runs/a), untested: test MRR 1.0000 against 0.5000."
 
 
 def test_one_run_is_held_against_random_order(kg: KnowledgeGraph) -> None:
     run = ranked(kg, "A", torch.tensor([[1, 2], [1, 11]]))
-    said, how = verdict([run], "toy")
+    said, how = conclusion([run], "toy")
     assert "first in 50.0 % of the 4 test queries of toy" in said
     assert "first ten in 75.0 %" in said
     expected = sum(1 / rank for rank in range(1, 9)) / 8
@@ -113,4 +110,4 @@ def test_one_run_is_held_against_random_order(kg: KnowledgeGraph) -> None:
 def test_names_with_marks_of_any_kind_stay_as_they_are(kg: KnowledgeGraph) -> None:
     runs = [ranked(kg, "A", torch.full((9, 2), 2)), ranked(kg, "B", torch.full((9, 2), 1))]
     odd = [replace(run, name=r"\1 {B} \g<1>") for run in runs]
-    assert r"B (\1 {B} \g<1>) is above A (\1 {B} \g<1>)" in verdict(odd, "toy")[0]
+    assert r"B (\1 {B} \g<1>) is above A (\1 {B} \g<1>)" in conclusion(odd, "toy")[0]

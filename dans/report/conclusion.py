@@ -1,4 +1,4 @@
-"""What a comparison of runs came to, in plain sentences."""
+"""The conclusion of a comparison of runs, in plain sentences."""
 
 import math
 import re
@@ -12,10 +12,10 @@ from dans.evaluation.evaluator import EvaluationReport, Ranks
 from dans.report.formatting import four, p_value, percent, signed, whole
 from dans.report.paired import Gap, gaps
 
-#: A difference whose p value, corrected for the number of comparisons, is smaller counts as found.
+#: A difference is significant if its p value, corrected for the number of comparisons, is smaller.
 LEVEL = 0.05
 
-#: What is compared beside the MRR, told where the difference is found: shares of queries.
+#: Shares of queries that are compared beside the MRR, and named where significant.
 SHARES = {"hits@1": "first", "hits@10": "among the first ten"}
 
 
@@ -53,8 +53,8 @@ class Pair:
         return next(gap for gap in self.gaps if gap.metric == "mrr")
 
 
-def verdict(runs: Sequence[Ranked], data: str) -> tuple[str, ...]:
-    """Which run is best, by how much, and whether that may be chance; then the protocol.
+def conclusion(runs: Sequence[Ranked], data: str) -> tuple[str, ...]:
+    """Which run is best, by how much, and whether significantly; then the protocol.
 
     One run is compared with random order. Of several, every later run is compared with the first,
     and the best with the second best, by the tests of ``dans.report.paired``; p values are
@@ -87,7 +87,7 @@ def named(sentences: Sequence[str], runs: Sequence[Ranked]) -> list[str]:
 
 
 def pairs(runs: Sequence[Ranked]) -> list[Pair]:
-    """The comparisons of a verdict: best and second best if neither is the first, then the others.
+    """The comparisons made: best and second best if neither is the first, then the others.
 
     The first run stands second in its pairs.
     """
@@ -112,7 +112,7 @@ def _corrected(of_one_metric: Sequence[Gap]) -> list[Gap]:
 
 
 def sentence(pair: Pair) -> str:
-    """Whether one run is better than another, by how much, and what else differs."""
+    """Whether one run is better than another, by how much, and what else differs significantly."""
     ours, theirs, test = pair.ours, pair.theirs, pair.mrr.test
     if test.mean < 0:
         better, worse, low, high = theirs, ours, test.high, test.low
@@ -128,18 +128,13 @@ def sentence(pair: Pair) -> str:
         return f"{better.mark} is above {worse.mark}, untested: {numbers}."
     tested = f"95 % interval {signed(low)} to {signed(high)}, {shown_p(test.p)}"
     difference = f"a difference of {four(abs(test.mean))}"
-    if test.p < LEVEL:
-        said = f"{better.mark} is better than {worse.mark}: {numbers}, {difference} ({tested})"
-    else:
-        said = (
-            f"{better.mark} is not found to be better than {worse.mark}: {numbers}, {difference} "
-            f"that may be chance ({tested})"
-        )
+    verb = f"is{' not' * (test.p >= LEVEL)} significantly better than"
+    said = f"{better.mark} {verb} {worse.mark}: {numbers}, {difference} ({tested})"
     return f"{said}{_shares(pair, better)}."
 
 
 def _shares(pair: Pair, better: Ranked) -> str:
-    """What is found of other metrics, where that is not what the MRR says already."""
+    """Significant differences of shares that do not follow from that of the MRR."""
     said = ""
     for gap in pair.gaps:
         ahead, behind = (pair.ours, pair.theirs)[:: 1 if gap.test.mean > 0 else -1]
