@@ -1,4 +1,4 @@
-# make demo    train on UMLS, with and without DANS, evaluate it, query it, see it
+# make demo    train on UMLS with DANS, and as long with uniform negatives; query, see, compare
 # make test    linters, types, all tests
 # make lint    linters and types alone
 # make bench   our times and memory beside other libraries'
@@ -68,21 +68,32 @@ docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo "the site:     docs/site/index.html"
 
-# What has been trained already is kept: --resume finds nothing left to do.
+# One pre-trained run is trained further with DANS, and as long with uniform negatives, which is the
+# fair comparison, and with the degenerate-triple control. What has been trained already is kept:
+# --resume finds nothing left to do. The last line compares, and fails if DANS or uniform negatives
+# miss what is recorded for them.
 demo: pretrained := runs/pretrain/umls-distmult/seed0
-demo: trained    := runs/dans/umls-distmult/seed0
+demo: uniform    := runs/dans/umls-distmult-uniform-filtered/seed0
+demo: dans       := runs/dans/umls-distmult-dans-filtered/seed0
+demo: control    := runs/dans/umls-distmult-self-loop-filtered/seed0
 demo: $(VENV)/demo.stamp
 	$(py) scripts/fetch_datasets.py umls
 	$(py) scripts/pretrain_rgcn.py --recipe umls-distmult --resume
+	$(py) scripts/train_dans.py --recipe umls-distmult --sampler uniform-filtered --resume
+	$(py) scripts/train_dans.py --recipe umls-distmult --sampler dans-filtered --resume
+	$(py) scripts/train_dans.py --recipe umls-distmult --sampler self-loop-filtered --resume
 	$(py) scripts/evaluate.py $(pretrained)
-	$(py) scripts/train_dans.py --recipe umls-distmult --resume
-	$(py) scripts/evaluate.py $(trained)
-	$(py) scripts/plot_diversity.py $(trained)
-	$(py) scripts/predict.py $(trained) --head steroid --relation affects --top 3
-	$(py) scripts/report.py $(pretrained) $(trained) --out $(trained)/report.html
+	$(py) scripts/evaluate.py $(uniform)
+	$(py) scripts/evaluate.py $(dans)
+	$(py) scripts/evaluate.py $(control)
+	$(py) scripts/plot_diversity.py $(dans) --relation isa
+	$(py) scripts/predict.py $(dans) --head steroid --relation affects --top 3
+	$(py) scripts/report.py $(uniform) $(dans) $(control) $(pretrained) --out $(dans)/report.html
 	@echo
-	@echo "the report:   $(trained)/report.html, with and without DANS (the numbers: report.json)"
-	@echo "the picture:  $(trained)/tsne.png"
+	@echo "the picture:  $(dans)/tsne-isa.png"
+	@echo "the report:   $(dans)/report.html, with the control and the pre-trained model"
+	@echo
+	$(py) scripts/compare.py --expected $(uniform) $(dans)
 
 clean:
 	rm -rf $(VENV) build dist docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ from dans.samplers.base import NegativeSampler, Phase
 from dans.samplers.corruption import sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import SLOPE, Discriminator
-from dans.samplers.dans.pathways import modulate, pick
+from dans.samplers.dans.pathways import MOST_NOISE, modulate, pick
 
 
 class PublishedDANS(NegativeSampler):
@@ -66,7 +66,7 @@ class PublishedDANS(NegativeSampler):
         counted("k", k)
         counted("generator_repeats", generator_repeats, most=MOST_ROUNDS)
         counted("discriminator_repeats", discriminator_repeats, most=MOST_ROUNDS)
-        not_negative("noise", noise)
+        not_negative("noise", noise, most=MOST_NOISE)
         super().__init__()
         self.k = 2 * k
         self.generator_repeats = generator_repeats

@@ -2,8 +2,16 @@
 
 import heapq
 import math
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
+
+#: The name of this package on the package index, where ``dans`` is somebody else's.
+DISTRIBUTION = "dans-kg"
+
+#: The folder that holds the package: a checkout, if it has our pyproject.toml.
+PARENT = Path(__file__).resolve().parents[1]
 
 #: The first whole number that needs more than 64 bits: neither files nor torch hold it.
 LARGEST = 2**63
@@ -109,12 +117,14 @@ def above_zero(option: str, value: float, least: float = SMALL) -> None:
         raise InputError(f"{option}: must be between {least:g} and {LARGE:g}, got {value}")
 
 
-def not_negative(option: str, value: float) -> None:
-    """Refuse what is not a number of at least 0."""
+def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
+    """Refuse what is not a number of at least 0, and what is above ``most``."""
     finite(option, value)
     if value < 0:
         raise InputError(f"{option}: must not be negative, got {value}")
     number(option, value)
+    if value > most:
+        raise InputError(f"{option}: must be at most {most:g}, got {value}")
 
 
 def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:
@@ -123,6 +133,23 @@ def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> Non
         raise InputError(f"{option}: must be at least {least}, got {value}")
     if value > most:
         raise InputError(f"{option}: must be at most {most}, got {value}")
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra where the user stands.
+
+    In a checkout it installs the checkout, editable; elsewhere the distribution by its name.
+
+    Example:
+        >>> install_command("plots").endswith("[plots]'")
+        True
+    """
+    project = PARENT / "pyproject.toml"
+    # A copy of the package in somebody else's project is no checkout.
+    if not project.is_file() or f'name = "{DISTRIBUTION}"' not in project.read_text("utf-8"):
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    folder = "." if PARENT.samefile(Path()) else str(PARENT)
+    return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"
 
 
 def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:

@@ -56,20 +56,24 @@ def undisturbed() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """A device of this machine by its name in torch; ``meta``, which holds no values, is none."""
     try:
         with warnings.catch_warnings():
             # Torch warns of names that it is about to drop.
             warnings.simplefilter("ignore")
             torch.zeros(1, device=name).item()
+            found = torch.device(name)
+        # Torch takes cpu with any number for its one cpu.
+        if found.type == "cpu" and found.index:
+            raise ValueError("there is one cpu")
     # Of a kind of device without its module torch imports one that is not there.
     except (RuntimeError, AssertionError, ImportError, LookupError, ValueError, TypeError) as error:
         present = "cpu, cuda" if torch.cuda.is_available() else "cpu"
         raise InputError(
             f"train.device: {shown(name)} cannot be used here; known: {present}"
         ) from error
-    return torch.device(name)
+    return found
 
 
 def free_on(device: torch.device) -> int | None:

@@ -1,7 +1,7 @@
 """Compare time and memory of this package and of other libraries at the same work.
 
 Each library runs in a process of its own, and they take turns. A ratio of 3 means that the other
-library takes three times as long as dans. The other libraries need: pip install 'dans[bench]'.
+library takes three times as long as dans. The other libraries need: pip install 'dans-kg[bench]'.
 
   python scripts/benchmark.py --only ranking --threads 2 --json scripts/results/benchmark.json
 """

@@ -2,7 +2,7 @@
 
 The plots: Bregman curves of softmax and negative sampling; the divergence of test from train; and,
 from a benchmark, the time that an epoch without negatives saves. The numbers are written to
-theory.json. Needs the extra: pip install 'dans[plots]'.
+theory.json. Needs the extra: pip install 'dans-kg[plots]'.
 
   python scripts/plot_theory.py --out theory
   python scripts/benchmark.py --only stay-positive --json rows.json

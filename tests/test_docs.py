@@ -23,7 +23,7 @@ from msgspec import structs
 
 from dans.cli import main
 from dans.cli import parsing as cli
-from dans.cli.training import configured
+from dans.cli.train_command import configured
 from dans.config.recipes import COMMANDS as KINDS
 from dans.config.schema import GraphConfig, PhaseConfig, RunConfig, TrainConfig
 from dans.data.cards import DatasetCard
@@ -57,6 +57,7 @@ BRIEF = ["--set", "train.steps=2", "--set", "train.validate_every=2", "--set", "
 #: word. Everything else on the line is run as it is written.
 SHORTER = {
     "baseline": BRIEF,
+    "compare": [],
     "evaluate": [],
     "export": [],
     "fetch": [],

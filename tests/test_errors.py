@@ -1,12 +1,26 @@
 """The checks of options, the form of messages, and the names that they suggest."""
 
+import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 import pytest
 
 from dans import errors
-from dans.errors import InputError, above_zero, did_you_mean, finite, nearest, not_negative, one_of
+from dans.cli.parsing import parser
+from dans.errors import (
+    InputError,
+    above_zero,
+    did_you_mean,
+    finite,
+    install_command,
+    nearest,
+    not_negative,
+    one_of,
+)
+
+ROOT = Path(__file__).parents[1]
 
 NAMES = ["aspirin", "Heparin", "heparinoid", "spirit", "insulin", "blood_pressure", "語", "a"]
 
@@ -108,3 +122,35 @@ def test_of_a_hundred_thousand_names_few_are_compared(compared: list[str]) -> No
     names = [f"entity_{i * 7919 % 100_003}_of_{i % 97}" for i in range(100_000)]
     assert nearest("entitty_4711_of_50", names)
     assert 0 < len(compared) <= errors.COMPARED
+
+
+def test_an_extra_is_installed_from_where_the_package_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "PARENT", tmp_path)
+    assert install_command("plots") == "pip install 'dans-kg[plots]'"
+    (tmp_path / "pyproject.toml").write_text('name = "not-ours"\n', "utf-8")
+    assert install_command("plots") == "pip install 'dans-kg[plots]'"
+    (tmp_path / "pyproject.toml").write_text('name = "dans-kg"\n', "utf-8")
+    assert install_command("plots") == f"pip install -e '{tmp_path}[plots]'"
+    monkeypatch.chdir(tmp_path)
+    assert install_command("tune") == "pip install -e '.[tune]'"
+
+
+def test_no_text_names_somebody_else_s_package() -> None:
+    texts = [path for room in ("dans", "baselines", "scripts", "docs") for path in files(room)]
+    texts += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "pyproject.toml"]
+    assert len(texts) > 100
+    for path in texts:
+        assert not re.search(r"install ['\"]?dans\b(?!-kg)", path.read_text("utf-8")), path
+    assert f'name = "{errors.DISTRIBUTION}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+def files(room: str) -> list[Path]:
+    return [path for path in (ROOT / room).rglob("*") if path.suffix in (".md", ".py", ".toml")]
+
+
+def test_help_names_the_extra_that_is_to_be_had_here() -> None:
+    shown = parser("Draws. Needs the extra: pip install 'dans-kg[plots]'.").format_help()
+    assert f"Needs the extra: {install_command('plots')}." in shown
+    assert "dans-kg[" not in shown

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import dans
+from dans.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,23 +79,26 @@ def test_wheel_holds_cards_recipes_and_what_a_report_is_made_of(contents: set[st
 
 
 def test_wheel_says_its_version_and_its_pythons(metadata: Message) -> None:
+    assert metadata["Name"] == DISTRIBUTION
     assert metadata["Version"] == dans.__version__
     assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
 
 
-def test_each_python_gets_one_dgl(metadata: Message) -> None:
+def test_each_python_gets_one_dgl_and_later_ones_pip_s_sentence(metadata: Message) -> None:
     from packaging.requirements import Requirement
 
     needs = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
     plain = {"extra": ""}
-    for python, release in [("3.10", "1.1.3"), ("3.11", "1.1.3"), ("3.12", "2.1.0")]:
+    releases = {"3.10": ["1.1.3"], "3.11": ["1.1.3"], "3.12": ["2.1.0"], "3.13": []}
+    for python, release in releases.items():
         chosen = [
             str(need.specifier)
             for need in needs
             if need.name == "dgl"
             and (need.marker is None or need.marker.evaluate(plain | {"python_version": python}))
         ]
-        assert chosen == [f"=={release}"]
+        # Where there is no DGL, pip would speak of that instead of Requires-Python.
+        assert chosen == [f"=={number}" for number in release]
 
 
 USE = """
@@ -124,6 +128,12 @@ def test_wheel_installs_in_an_empty_environment_and_brings_its_types(
         output_of(python, "-c", USE, cwd=folder)
         where = output_of(python, "-c", "import dans; print(dans.__file__)", cwd=folder)
         assert Path(where.strip()).is_relative_to(folder)
+        # One command, and what it reads: cards, recipes and expected results.
+        command = python.with_name("dans")
+        assert output_of(command, "--version", cwd=folder) == f"dans {dans.__version__}\n"
+        assert "umls" in output_of(command, "fetch", "--list", cwd=folder)
+        with pytest.raises(AssertionError, match=r"known: .*umls-distmult"):
+            output_of(command, "reproduce", "pretrain", "--match", "nothing", cwd=folder)
         # One mistake beside what is right: what is found is found by the types in the wheel.
         checked = USE + "Uniform(k='three')\n"
         mypy = [sys.executable, "-m", "mypy", "--python-executable", python]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dans.analysis.diversity import GENERATED, TRUTH
 from dans.errors import InputError
 from dans.training.checkpoint import load_state
 from tests.processes import SCRIPTS, Running, run, succeed
@@ -61,9 +62,12 @@ def test_the_main_job_end_to_end(folder: Path) -> None:
         assert {"mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5"} <= report[side].keys()
     assert f"{report['both']['mrr']:.4f}" in done.stdout
     succeed("plot_diversity.py", "dans", "--relation", "r0", cwd=folder)
-    assert (folder / "dans" / "tsne.png").stat().st_size > 10_000
-    groups = json.loads((folder / "dans" / "diversity.json").read_text())["groups"]
-    assert {"true tails", "entity pathway", "relation pathway", "uniform"} == groups.keys()
+    assert (folder / "dans" / "tsne-r0.png").stat().st_size > 10_000
+    groups = json.loads((folder / "dans" / "diversity-r0.json").read_text())["groups"]
+    pathways = [
+        f"{which} pathway{end}" for which in ("entity", "relation") for end in ("", GENERATED)
+    ]
+    assert {TRUTH, "uniform", *pathways} == groups.keys()
     done = succeed("inspect_sampler.py", "dans", "--sampler", "self_loop:k=3", cwd=folder)
     assert (folder / "dans" / "samplers.png").stat().st_size > 10_000
     samplers = json.loads((folder / "dans" / "samplers.json").read_text())

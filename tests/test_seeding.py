@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dans.errors import InputError
-from dans.seeding import device, random_state, restore_random_state, seed_everything
+from dans.seeding import find_device, random_state, restore_random_state, seed_everything
 
 
 def test_a_seed_repeats_its_draws() -> None:
@@ -26,9 +26,9 @@ def test_state_is_restored() -> None:
 
 
 def test_missing_device_is_refused() -> None:
-    assert device("cpu").type == "cpu"
+    assert find_device("cpu").type == "cpu"
     with pytest.raises(InputError, match=r"train.device: 'abacus' cannot be used here; known: cpu"):
-        device("abacus")
+        find_device("abacus")
 
 
 def test_every_name_that_torch_knows_and_cannot_use_is_refused_in_a_sentence() -> None:
@@ -39,10 +39,21 @@ def test_every_name_that_torch_knows_and_cannot_use_is_refused_in_a_sentence() -
     kinds = set(listed[1].split(", "))
     assert {"cpu", "privateuseone", "meta"} < kinds
     usable = {"cpu", *["cuda"] * torch.cuda.is_available()}
-    odd = ("", " ", "cpu:-1", "cuda:x", "cuda:99", f"cuda:{10**30}", "1", "a\0b", "c" * 10**5)
+    odd = (
+        "",
+        " ",
+        "cpu:-1",
+        "cpu:7",
+        "cuda:x",
+        "cuda:99",
+        f"cuda:{10**30}",
+        "1",
+        "a\0b",
+        "c" * 10**5,
+    )
     for name in [*(kinds - usable), *(f"{kind}:3" for kind in kinds - usable), *odd]:
         try:
-            device(name)
+            find_device(name)
         except InputError as error:
             refused = str(error)
         else:

@@ -18,7 +18,7 @@ from typing import Any
 import optuna
 import pytest
 
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.runs.train import configure
 from dans.training.checkpoint_store import CheckpointStore
 from dans.training.run_folder import RunFolder
@@ -396,7 +396,7 @@ def test_missing_optuna_is_named(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(InputError, match=r"pip install 'dans\[tune\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("tune"))):
         tune(plan(recipe), 1, where=tmp_path / "study")
 
 

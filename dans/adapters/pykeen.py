@@ -1,6 +1,6 @@
 """Our samplers as a negative sampler of PyKEEN's training loops and pipeline.
 
-Needs PyKEEN (``pip install 'dans[pykeen]'``).
+Needs PyKEEN (the extra ``pykeen``).
 """
 
 import warnings
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dans.adapters.learner import Learner
 from dans.data.graph import Vocabulary, Walks
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.models.batch import Negatives, Positives, ScoreQuery
 from dans.models.decoders.complex import conjugate, multiply
 from dans.registry import build, choose
@@ -31,7 +31,7 @@ try:
 except ModuleNotFoundError as error:
     missing = (error.name or "pykeen").partition(".")[0]
     raise InputError(
-        f"{missing}: not installed; PyKEEN comes with: pip install 'dans[pykeen]'"
+        f"{missing}: not installed; PyKEEN comes with: {install_command('pykeen')}"
     ) from None
 
 #: How many pathways a sampler has, where its k counts the negatives of each.

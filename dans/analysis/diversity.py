@@ -1,5 +1,10 @@
-"""Diversity of negatives, their distance to the true tails, and how separable they are."""
+"""Diversity of negatives, their distance to the true tails, and how separable they are.
 
+Measured is what a sampler offers to the model, and apart from it what a generator generates, where
+that is decoded to entities before it is offered.
+"""
+
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,9 +18,16 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.model import Model
 from dans.samplers.base import NegativeSampler
+from dans.seeding import random_state, restore_random_state
 
 #: The group every other one is compared with.
 TRUTH = "true tails"
+
+#: What follows the name of an origin for its embeddings as generated, before they are decoded.
+GENERATED = ", as generated"
+
+#: The longest part of a file's name that is taken from the name of a relation.
+LONGEST = 60
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,9 @@ def gather(
 ) -> dict[str, Group]:
     """The true tails of a relation, and a sampler's negatives for its tail queries, by origin.
 
+    Known triples that the sampler masks are left out. Where it decodes what it generates, the
+    generated embeddings of the same draws, none left out, follow under names with ``GENERATED``.
+
     Args:
         sampler: put into evaluation mode.
         entities: (n, d).
@@ -58,7 +73,11 @@ def gather(
     positives = model.positives(triples, entities)
     sampler.eval()
     groups = {TRUTH: Group(entities[truth], truth, _names(kg, truth))}
-    for origin, negatives in sampler.origins(positives).items():
+    before = random_state()
+    offered = sampler.origins(positives)
+    restore_random_state(before)
+    drawn = {f"{name}{GENERATED}": one for name, one in sampler.generated(positives).items()}
+    for origin, negatives in (offered | drawn).items():
         chosen = ~negatives.corrupt_head
         if negatives.valid is not None:
             chosen = chosen & negatives.valid
@@ -87,6 +106,52 @@ def evenly(rows: Tensor, most: int) -> Tensor:
     if len(rows) <= most:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, most, dtype=torch.double).long().to(rows.device)]
+
+
+def caption(groups: Mapping[str, Group], *, relation: str, triples: int, of: int, kept: str) -> str:
+    """What was measured, in sentences.
+
+    Args:
+        relation: its name.
+        triples: for how many training triples of the relation negatives were drawn, of how many
+            ``of`` it has.
+        kept: which checkpoint of which run drew them, in words.
+    """
+    dim = groups[TRUTH].embeddings.shape[1]
+    said = [
+        f"Negatives for the tail queries (head, {relation}, ?) of {triples:,} of its {of:,} "
+        f"training triples, drawn at {kept}; true tails are those of all {of:,}."
+    ]
+    pathways = [name for name in groups if name.endswith(GENERATED)]
+    if pathways:
+        counts = []
+        for name in pathways:
+            origin = name.removesuffix(GENERATED)
+            offered = len(groups[origin].queries) if origin in groups else 0
+            counts.append(f"{offered:,} of {len(groups[name].queries):,} ({origin})")
+        said.append(
+            "The model never sees what is generated: it is offered the nearest entity of each, "
+            f"known triples left out, which leaves {' and '.join(counts)}."
+        )
+    elif any(not group.names for name, group in groups.items() if name != TRUTH):
+        said.append("What is generated is offered as it is, and no entity.")
+    said.append(
+        f"Places: t-SNE of the {dim}-dimensional embeddings, all groups together; neighbours stay "
+        "together, distances between clusters mean little. Equal points are one mark, the larger "
+        "the more there are. Numbers: in the embedding space, before projection."
+    )
+    return " ".join(said)
+
+
+def file_part(name: str, number: int) -> str:
+    """The part of a file's name for a relation; its number, too, where the name alone will not do.
+
+    Example:
+        >>> file_part("isa", 3), file_part("/film/genre", 7)
+        ('isa', 'film-genre+7')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:LONGEST]
+    return plain if plain == name else f"{plain or 'relation'}+{number}"
 
 
 def _names(kg: KnowledgeGraph, ids: Tensor | None) -> tuple[str, ...]:
@@ -133,7 +198,7 @@ def separability(one: Tensor, other: Tensor) -> float | None:
     """Area under the ROC curve of a linear probe between two groups, by five-fold validation.
 
     0.5 where the probe cannot separate them; None with fewer than five embeddings in one of them.
-    Needs scikit-learn (``pip install 'dans[plots]'``).
+    Needs scikit-learn (the extra ``plots``).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -152,14 +217,17 @@ def separability(one: Tensor, other: Tensor) -> float | None:
 
 
 def project(groups: Mapping[str, Group], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
-    """Joint t-SNE coordinates of all groups, (p, 2) each.
+    """Joint t-SNE coordinates of all groups, (p, 2) each; equal embeddings share a place.
 
-    Needs scikit-learn (``pip install 'dans[plots]'``).
+    Needs scikit-learn (the extra ``plots``).
     """
     from sklearn.manifold import TSNE
 
-    points = torch.cat([group.embeddings for group in groups.values()]).double().cpu().numpy()
+    every = torch.cat([group.embeddings for group in groups.values()]).double().cpu().numpy()
+    points, place = np.unique(every, axis=0, return_inverse=True)
     perplexity = min(30.0, max(2.0, (len(points) - 1) / 4))
     tsne = TSNE(2, perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
     ends = np.cumsum([len(group.embeddings) for group in groups.values()])[:-1]
-    return dict(zip(groups, np.split(tsne.fit_transform(points), ends), strict=True))
+    return dict(
+        zip(groups, np.split(tsne.fit_transform(points)[place.reshape(-1)], ends), strict=True)
+    )

@@ -1,9 +1,10 @@
 """Pictures of negatives, samplers, calibration and losses, as PNG files.
 
-Needs matplotlib (``pip install 'dans[plots]'``). Names that come from a user (of runs, samplers,
+Needs matplotlib (the extra ``plots``). Names that come from a user (of runs, samplers,
 data sets, relations) go through ``plain``: titles, labels of points and of axes, legends, cells.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dans.analysis.diversity import TRUTH, Group
+from dans.analysis.diversity import (
+    GENERATED,
+    TRUTH,
+    Group,
+    caption,
+    file_part,
+    gather,
+    measure,
+    project,
+)
 from dans.analysis.sampler_statistics import Inspection
 from dans.analysis.theory import epoch_share_saved
 from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
+from dans.runs.train import Trained
+from dans.seeding import seed_everything, undisturbed
 from dans.training.files import write_atomically
+from dans.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,12 +43,17 @@ SHAPES = "os^DvP"
 
 #: Colour, marker and size of the points of an origin; others take a colour of ``SPARE``.
 POINTS = {
-    TRUTH: ("#000000", "*", 150),
+    TRUTH: ("#000000", "*", 60),
     "entity pathway": ("#D55E00", "o", 34),
     "relation pathway": ("#0072B2", "^", 34),
-    "uniform": ("#999999", ".", 22),
+    "uniform": ("#999999", "o", 14),
 }
 SPARE = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+#: Training triples for whose tail queries negatives are drawn and plotted.
+QUERIES = 60
+#: The area of a mark grows with the number of equal points, up to so many times.
+MOST_TIMES = 12
 
 #: Colours of labelled lines, by label.
 LABELS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
@@ -74,6 +92,37 @@ def _tidy(axes: "Axes", x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@undisturbed()
+def plot_diversity(trained: Trained, where: Path, relation: str | None = None) -> list[Path]:
+    """Measure and draw the negatives of a trained run for one relation; the files.
+
+    Args:
+        where: the folder of the run. The files have the relation in their names.
+        relation: by default the one with most training triples.
+
+    Raises:
+        InputError: there is no such relation, or it has no training triples.
+    """
+    kg, config = trained.kg, trained.config
+    named = None if relation is None else kg.relations.index(relation, where="--relation")
+    row = int(kg.train[:, 1].mode().values) if named is None else named
+    name = kg.relations[row]
+    seed_everything(config.train.seed)
+    groups = gather(kg, trained.model, trained.sampler, trained.entities, row, queries=QUERIES)
+    numbers = measure(groups)
+    of = int((kg.train[:, 1] == row).sum())
+    kept = f"step {trained.step:,} of a run with seed {config.train.seed}"
+    triples = min(of, QUERIES)
+    said = caption(groups, relation=name, triples=triples, of=of, kept=kept)
+    part = file_part(name, row)
+    json, png = (where / file for file in (f"diversity-{part}.json", f"tsne-{part}.png"))
+    about = {"relation": name, "triples": triples, "of": of, "step": trained.step, "caption": said}
+    RunFolder(where).write_json(json.name, {**about, "groups": numbers})
+    title = f"{kg.name}, relation {name}: true tails and negatives ({config.decoder.name})"
+    diversity_picture(png, groups, project(groups), numbers, title=title, caption=said)
+    return [png, json]
+
+
 def diversity_picture(
     path: Path,
     groups: Mapping[str, Group],
@@ -81,42 +130,74 @@ def diversity_picture(
     numbers: Mapping[str, Mapping[str, float | None]],
     *,
     title: str,
+    caption: str,
 ) -> None:
-    """The embedding plot of true tails and negatives, beside their numbers.
+    """The embedding plot of true tails and negatives, above their numbers and a caption.
 
-    ``places`` and ``numbers`` are by ``project`` and ``measure`` of ``dans.analysis.diversity``.
+    Offered negatives have one panel, and those as generated, if there are any, another, both in one
+    projection. ``places`` and ``numbers`` are by ``project`` and ``measure`` of
+    ``dans.analysis.diversity``.
     """
-    figure = _figure(11, 6.4, fit=False)
-    plot = figure.add_axes((0.02, 0.1, 0.56, 0.83))
-    spare = iter(SPARE * len(groups))
+    generated = [name for name in groups if name.endswith(GENERATED)]
+    offered = [name for name in groups if name not in generated]
+    panels = [("What is offered to the model", offered)]
+    if generated:
+        panels.append(("What is generated, before it is decoded", [TRUTH, *generated]))
+    figure = _figure(6.0 * len(panels) + 0.6 if generated else 9, 9.6, fit=False)
+    figure.text(0.02, 0.985, plain(title), fontsize=13, va="top")
+    whole = np.concatenate(list(places.values()))
+    low, high = whole.min(0), whole.max(0)
+    margin = 0.05 * np.maximum(high - low, 1e-9)
+    wide = 0.96 / len(panels)
+    for i, (heading, names) in enumerate(panels):
+        axes = figure.add_axes((0.02 + i * wide, 0.43, wide - 0.01, 0.49))
+        axes.set_title(heading, loc="left", fontsize=11)
+        axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+        draw_points(axes, {name: places[name] for name in names})
+    _draw_numbers(figure.add_axes((0.02, 0.13, 0.96, 0.22)), numbers)
+    lines = "\n".join(map(plain, textwrap.wrap(caption, 175 if generated else 125)))
+    figure.text(0.02, 0.11, lines, fontsize=8.5, va="top", color="#444444", linespacing=1.35)
+    _save(figure, path)
+
+
+def draw_points(axes: "Axes", places: Mapping[str, NDArray[np.float64]]) -> None:
+    """Points in the plane by origin; equal ones are one mark, its area by their number."""
+    from matplotlib.collections import PathCollection
+
+    spare = iter(SPARE * len(places))
     # The true tails are drawn last, on top.
-    for name in sorted(groups, key=lambda name: (name == TRUTH, name != "uniform")):
-        x, y = places[name].T
-        colour, marker, size = POINTS.get(name) or (next(spare), "s", 34)
-        plot.scatter(
+    for name in sorted(places, key=lambda name: (name == TRUTH, name != "uniform")):
+        origin = name.removesuffix(GENERATED)
+        colour, marker, size = POINTS.get(origin) or (next(spare), "s", 34)
+        points, counts = np.unique(places[name], axis=0, return_counts=True)
+        x, y = points.T
+        axes.scatter(
             x,
             y,
-            s=size,
+            s=size * np.minimum(counts, MOST_TIMES),
             marker=marker,
             c=colour,
             alpha=1.0 if name == TRUTH else 0.6,
-            edgecolors="white" if name != "uniform" else "none",
+            edgecolors="white" if origin != "uniform" else "none",
             linewidths=0.6,
-            label=f"{plain(name)} ({len(x)})",
+            label=f"{plain(name)} ({len(places[name])})",
         )
-    plot.set_title(plain(title), loc="left", fontsize=13)
-    plot.set_xticks([])
-    plot.set_yticks([])
-    plot.legend(
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color("#cccccc")
+    legend = axes.legend(
         loc="upper left",
         bbox_to_anchor=(-0.01, 0.0),
-        ncols=len(groups),
+        ncols=2,
         frameon=False,
         handletextpad=0.2,
         columnspacing=1.5,
+        fontsize=9,
     )
-    _draw_numbers(figure.add_axes((0.6, 0.1, 0.39, 0.83)), numbers)
-    _save(figure, path)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40])
 
 
 def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -124,24 +205,28 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
     from matplotlib.transforms import Bbox
 
     rows = {
-        "distinct points": "distinct",
-        "diversity": "diversity",
+        "share of distinct points": "distinct",
+        "diversity: mean distance of two points": "diversity",
         "diversity within a query": "diversity_within_query",
-        "to nearest true tail": "to_nearest_true_tail",
-        "probe AUC vs true tails": f"auc_{TRUTH}",
-        "probe AUC vs uniform": "auc_uniform",
+        "mean distance to the nearest true tail": "to_nearest_true_tail",
+        "told from true tails by a linear probe (AUC; 0.5: not at all)": f"auc_{TRUTH}",
+        "told from uniform negatives likewise": "auc_uniform",
     }
 
     cells = []
     for label, key in rows.items():
-        values = [group.get(key) for group in numbers.values()]
+        # True tails are of no query.
+        within = key in ("diversity_within_query", "to_nearest_true_tail")
+        values = [
+            None if within and name == TRUTH else group.get(key) for name, group in numbers.items()
+        ]
         cells.append([label, *("–" if value is None else f"{value:.2f}" for value in values)])
     axes.axis("off")
     table = axes.table(
         cells,
-        colLabels=["", *(plain(name).replace(" ", "\n") for name in numbers)],
-        colWidths=[0.4, *[0.6 / len(numbers)] * len(numbers)],
-        bbox=Bbox.from_bounds(0.0, 0.3, 1.0, 0.5),
+        colLabels=["", *(plain(name).replace(", ", "\n") for name in numbers)],
+        colWidths=[0.34, *[0.66 / len(numbers)] * len(numbers)],
+        bbox=Bbox.from_bounds(0.0, 0.0, 1.0, 1.0),
         cellLoc="center",
         edges="horizontal",
     )

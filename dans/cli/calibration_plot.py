@@ -4,7 +4,7 @@ The probabilities are those that runs predict for labelled test lines. The pictu
 each run: the reliability diagram, before and after Platt and isotonic scaling fitted on validation;
 and the density of its probabilities without scaling, for all lines, true lines and false lines. The
 numbers are written beside the picture, as JSON. For data sets whose lines are labelled true and
-false, as wn11 and fb13. Needs the extra: pip install 'dans[plots]'.
+false, as wn11 and fb13. Needs the extra: pip install 'dans-kg[plots]'.
 
   dans plot-calibration runs/baselines/wn11-distmult/seed0 --out wn11.png
 """

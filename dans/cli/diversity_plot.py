@@ -1,8 +1,9 @@
-"""Plot the embeddings of a run's negatives by t-SNE (tsne.png).
+"""Plot the negatives that a run offers, and generates, by t-SNE.
 
-The plot is for one relation: the true tails of its training triples, and the negatives that the
-run's sampler draws for these triples, projected together. diversity.json has the numbers.
-Needs the extra: pip install 'dans[plots]'.
+The plot is for one relation (tsne-RELATION.png): the true tails of its training triples, and the
+negatives that the run's sampler draws for these triples, projected together. Where generated
+embeddings are decoded to entities, both have a panel. diversity-RELATION.json has the numbers.
+Needs the extra: pip install 'dans-kg[plots]'.
 
   dans plot-diversity runs/dans/umls-distmult/seed0 --relation isa
 """
@@ -20,24 +21,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Gather embeddings, measure, draw."""
+    """Measure and draw, and print the names of the files."""
     from baselines.assembly import SAMPLERS
-    from dans.analysis.diversity import gather, measure, project
-    from dans.analysis.plots import diversity_picture
+    from dans.analysis.plots import plot_diversity
     from dans.runs.train import load
-    from dans.seeding import seed_everything
-    from dans.training.run_folder import RunFolder
 
     trained = load(args.run, which=args.model, samplers=SAMPLERS)
-    kg, most = trained.kg, int(trained.kg.train[:, 1].mode().values)
-    name, where = args.relation, "--relation"
-    relation = most if name is None else kg.relations.index(name, where=where)
-    name = kg.relations[relation]
-    seed_everything(trained.config.train.seed)
-    groups = gather(kg, trained.model, trained.sampler, trained.entities, relation)
-    numbers = measure(groups)
-    RunFolder(args.run).write_json("diversity.json", {"relation": name, "groups": numbers})
-    picture = args.run / "tsne.png"
-    title = f"{kg.name} · {name}: true tails and negatives ({trained.config.decoder.name})"
-    diversity_picture(picture, groups, project(groups), numbers, title=title)
-    print(f"{picture}\n{args.run / 'diversity.json'}")
+    print(*plot_diversity(trained, args.run, args.relation), sep="\n")

@@ -4,7 +4,7 @@ Head and tail queries are ranked. With options other than the defaults the file 
 such as report.valid.last.json. Where the lines of a data set are labelled true and false, as in
 wn11 and fb13, they are classified too, with the model's probabilities and with probabilities
 calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
-pip install 'dans[calibration]'.
+pip install 'dans-kg[calibration]'.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last

@@ -3,7 +3,7 @@
 False negatives are counted, too. With a run: its own samplers as trained, and those named by
 --sampler, which are first trained with its model for a few passes. With a data set: samplers that
 need no model. Writes samplers.json and, for a run, samplers.png; the picture needs the extra:
-pip install 'dans[plots]'.
+pip install 'dans-kg[plots]'.
 
   dans inspect runs/dans/umls-distmult/seed0 --sampler self_loop
   dans inspect --dataset umls --sampler uniform --sampler popularity:exponent=1

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 COMMANDS = {
     "fetch": "fetching",
     "pretrain": "pretraining",
-    "train": "training",
+    "train": "train_command",
     "baseline": "baseline_training",
     "evaluate": "evaluating",
     "predict": "predicting",
     "report": "reporting",
+    "compare": "comparing",
     "export": "exporting",
     "inspect": "inspecting",
     "tune": "searching",

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, run_name
-from dans.errors import LARGEST, InputError, did_you_mean, shown
+from dans.errors import DISTRIBUTION, LARGEST, InputError, did_you_mean, install_command, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
 
 T = TypeVar("T")
@@ -28,16 +28,21 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an ``InputError``."""
         sentence = " ".join(message.removeprefix("argument ").split())
-        unknown = re.match(r"unrecognized arguments: (-\S+)", sentence)
-        known = [name for action in self._actions for name in action.option_strings]
-        hint = did_you_mean(unknown[1], known) if unknown else ""
+        unknown = re.match(r"unrecognized arguments: --([\w-]+)", sentence)
+        known = [name[2:] for action in self._actions for name in action.option_strings]
+        hint = did_you_mean(unknown[1], known, "--{}".format) if unknown else ""
         raise InputError(sentence + (hint or "; --help lists what there is"))
 
 
 def parser(description: str | None, *, prog: str | None = None) -> argparse.ArgumentParser:
-    """A parser with a docstring as its description."""
+    """A parser with a docstring as its description; it says how to install an extra here."""
+    text = re.sub(
+        rf"pip install '{DISTRIBUTION}\[([\w,]+)\]'",
+        lambda found: install_command(found[1]),
+        description or "",
+    )
     form = argparse.RawDescriptionHelpFormatter
-    return Parser(description=description, prog=prog, formatter_class=form)
+    return Parser(description=text, prog=prog, formatter_class=form)
 
 
 def whole(least: int | None = None) -> Callable[[str], int]:
@@ -116,11 +121,24 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     split = "shares of train, valid and test where there are no splits (default: .8,.1,.1)"
     add("--split", type=shares, metavar="A,B,C", help=split)
-    columns = "names or numbers of the columns of head, relation and tail"
-    add("--columns", type=lambda text: text.split(","), metavar="H,R,T", help=columns)
-    add("--delimiter", metavar="CHAR", help="between columns (default: the one that fits)")
+    leakage = "avoid: all triples between two entities are in one split (default: allow)"
+    add("--inverse-leakage", choices=("allow", "avoid"), help=leakage)
+    columns = "columns of head, relation and tail, by name, or by position from 0"
+    add("--columns", type=places, metavar="H,R,T", help=columns)
+    delimiter = "between columns, such as ';' or tab (default: the one that fits)"
+    add("--delimiter", type=lambda text: "\t" if text == "tab" else text, help=delimiter)
     header = "whether the first line names the columns (default: whether it looks so)"
     add("--header", action=argparse.BooleanOptionalAction, help=header)
+
+
+def places(text: str) -> list[str | int]:
+    """The type of an option that is columns, by name or position.
+
+    Example:
+        >>> places("subject,predicate,object"), places("0,2,1")
+        (['subject', 'predicate', 'object'], [0, 2, 1])
+    """
+    return [int(part) if re.fullmatch("[0-9]{1,9}", part) else part for part in text.split(",")]
 
 
 def shares(text: str) -> tuple[float, ...]:

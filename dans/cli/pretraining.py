@@ -9,7 +9,7 @@ Writes checkpoints and metrics into the folder of the run, from which dans train
 from argparse import ArgumentParser, Namespace
 
 from dans.cli import parsing as cli
-from dans.cli.training import train_and_report
+from dans.cli.train_command import train_and_report
 
 
 def add_options(parser: ArgumentParser) -> None:

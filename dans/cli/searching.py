@@ -17,6 +17,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from dans.cli import parsing as cli
+from dans.cli.train_command import check_baseline
 from dans.config.recipes import COMMANDS, find_recipe
 
 
@@ -49,5 +50,8 @@ def run(args: Namespace) -> None:
     recipe = find_recipe(args.recipe, args.kind)
     sets = (*args.set, *seed)
     plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
+    # What the objective is may be for the search to choose.
+    if args.kind == "baselines" and not any(text.startswith("objective") for text in args.space):
+        check_baseline(recipe, plan.config(), args.recipe)
     given = {"where": args.out, "loggers": args.loggers}
     print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))

@@ -123,7 +123,7 @@ def decoded(line: bytes, path: object, number: int) -> str:
         return line.decode()
     except UnicodeDecodeError as error:
         byte = f"byte {error.start + 1} of the line, 0x{line[error.start]:02x}"
-        raise InputError(f"{path}:{number}: {byte}, is not UTF-8") from None
+        raise InputError(f"{path}:{number}: {byte}, is not UTF-8; save the file as UTF-8") from None
 
 
 class TooLargeError(InputError):

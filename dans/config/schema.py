@@ -155,7 +155,7 @@ class PhaseConfig(Section, frozen=True):
 class RunConfig(Section, frozen=True):
     """The configuration of a run."""
 
-    #: the triples: a data set's name, a folder, or a card
+    #: the triples: a data set's name, a folder, a file, or a card
     data: str
     #: computes the embeddings of entities
     encoder: Component

@@ -63,7 +63,7 @@ class Audit:
         train: 2 triples of 1 relation; 1 line repeats an earlier one
         valid: empty
         test: 1 triple of 1 relation; 1 (100.0 %) is in train with head and tail exchanged; ...
-        warning: the graph has one relation, 'knows'
+        warning: the graph has one relation, 'knows' (train, triple 1); ...
     """
 
     name: str

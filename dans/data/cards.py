@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -133,17 +134,29 @@ def cards() -> dict[str, Path]:
 
 
 def find_card(where: str | Path) -> DatasetCard | None:
-    """The card of a name or of a path that ends in ``.toml``, or None for a folder.
+    """The card of a name or of a path that ends in ``.toml``, or None for a file or a folder.
+
+    Names are known in any spelling: ``FB15k-237``, ``fb15k237`` and ``FB15K_237`` are one.
 
     Example:
-        >>> find_card("umls").title
+        >>> find_card("UMLS").title
         'UMLS semantic network, split of ConvE'
     """
     known = cards()
     path = known.get(where, Path(where)) if isinstance(where, str) else where
     if path.suffix == ".toml":
         return DatasetCard.read(path)
-    if os.path.isdir(where):
+    if os.path.lexists(where):
         return None
+    if isinstance(where, str):
+        spelled = {_plain(name): path for name, path in known.items()}
+        if _plain(where) in spelled:
+            return DatasetCard.read(spelled[_plain(where)])
     names = f"{', '.join(known)}{did_you_mean(str(where), known)}"
-    raise InputError(f"{shown(str(where))}: neither a data set nor a folder; known: {names}")
+    raise InputError(
+        f"{shown(str(where))}: neither a data set, a file nor a folder; known: {names}"
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub("[-_ ]", "", name).casefold()

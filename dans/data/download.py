@@ -40,6 +40,9 @@ MOST_BYTES = 2**30
 #: Seconds in which at least so many bytes must arrive.
 SILENCE, LEAST_BYTES = 60.0, 1024
 
+#: Bytes that are read at once, at most.
+PIECE = 2**16
+
 #: Seconds between two lines on a download, where there is no terminal for a bar.
 EVERY = 10.0
 
@@ -243,7 +246,7 @@ def _received(download: Download) -> Iterator[bytes]:
     import requests
     import urllib3
 
-    most, done, size = download.bytes or MOST_BYTES, 0, 1
+    most, done = download.bytes or MOST_BYTES, 0
     with requests.get(download.url, stream=True, timeout=SILENCE) as response:
         response.raise_for_status()
         announced = response.headers.get("Content-Length", "")
@@ -252,9 +255,9 @@ def _received(download: Download) -> Iterator[bytes]:
         window, before, said = time.monotonic(), 0, time.monotonic()
         with bar:
             while True:
-                start = time.monotonic()
                 try:
-                    chunk = response.raw.read(size, decode_content=True)
+                    # What has arrived: ``read`` would wait for a whole piece, however slow.
+                    chunk = response.raw.read1(PIECE, decode_content=True)
                 except urllib3.exceptions.HTTPError as error:
                     raise requests.exceptions.ChunkedEncodingError(f"broke off: {error}") from error
                 if not chunk:
@@ -266,8 +269,6 @@ def _received(download: Download) -> Iterator[bytes]:
                 bar.update(len(chunk))
                 yield chunk
                 now = time.monotonic()
-                # A read waits until it is complete: of a slow address, it takes little at a time.
-                size = min(2 * size, 2**20) if now - start < 0.5 else max(1, size // 4)
                 if now - window > SILENCE:
                     if done - before < LEAST_BYTES:
                         raise OSError(f"less than {LEAST_BYTES} bytes in {SILENCE:g} s")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,17 @@ import torch
 from torch import Tensor
 
 from dans.data.audit import Audit
-from dans.data.cards import cards, find_card
-from dans.data.download import fetch
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
-from dans.data.names_audit import name_warnings, shape_notes
-from dans.data.readers import SPLITS, Line, Split, read, split_files
+from dans.data.names_audit import Origin, name_warnings
+from dans.data.readers import SPLITS, Line, Split
 from dans.errors import InputError, nearest, one_of, shown
 
 if TYPE_CHECKING:
-    from dans.data._dgl import dgl
+    import networkx
+    import pandas
 
-log = logging.getLogger(__name__)
+    from dans.data._dgl import dgl
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
 
@@ -183,46 +182,30 @@ class KnowledgeGraph:
     ) -> KnowledgeGraph:
         """A graph from triples of names: head, relation, tail."""
         given = zip(SPLITS, (train, valid, test), strict=True)
-        return cls._collect(name, {split: _checked(split, triples) for split, triples in given}, ())
+        return cls.of_lines({split: _checked(split, rows) for split, rows in given}, name=name)
 
     @classmethod
     def load(cls, where: str | Path, *, labelled: Sequence[Split] = ()) -> KnowledgeGraph:
-        """A graph from a data set with a card, or from the files of a folder.
+        """A graph from a data set with a card, from a folder, or from a file.
+
+        This is `dans.data.sources.load` with its defaults, which says what is read and how.
 
         Args:
-            where: the name of a card, such as ``"umls"``; the path of a card; or a folder that
-                holds train, and mostly valid and test, as ``.tsv``, ``.txt`` or ``.nt``, plain or
-                ``.gz`` (``"./umls"`` is a folder, ``"umls"`` the card).
+            where: the name of a card, such as ``"umls"``; the path of a card; a folder that holds
+                train, and mostly valid and test (``"./umls"`` is a folder, ``"umls"`` the card), or
+                that `save` wrote; a file, which is split.
             labelled: the splits of a folder whose lines have a fourth column, 1 or -1. A card says
                 so itself.
         """
-        from dans.data import saved_graph
+        from dans.data.sources import load
 
-        card = find_card(where)
-        for split in labelled:
-            one_of("labelled", split, SPLITS)
-        if card is None:
-            folder = Path(where)
-            if saved_graph.is_saved(folder):
-                return saved_graph.read(folder)._from(folder.resolve())
-            files = split_files(folder)
-            graph = cls._read(folder.resolve().name, files, labelled)
-            for warning in graph._warnings(files):
-                log.warning("%s: %s", where, warning)
-            return graph._from("" if labelled else folder.resolve())
-        if labelled:
-            raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
-        graph = cls._read(card.name, fetch(card), card.labelled)
-        counts = {
-            "entities": (card.entities, graph.num_entities),
-            "relations": (card.relations, graph.num_relations),
-        }
-        for split, file in card.splits.items():
-            counts[f"{split}.lines"] = file.lines, len(graph.lines(split)[0])
-        for key, (stated, found) in counts.items():
-            if stated != found:
-                raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
-        return graph._from(card.name if where in cards() else card.path.resolve())
+        return load(where, labelled=labelled)
+
+    def renamed(self, name: str, source: str = "") -> KnowledgeGraph:
+        """The same graph with another name, and another source or none."""
+        other = copy(self)
+        other.__dict__.update(name=name, source=source)
+        return other
 
     def save(self, folder: str | Path) -> None:
         """Write the graph into a folder, from which `load` reads it bit by bit the same.
@@ -237,28 +220,15 @@ class KnowledgeGraph:
 
         saved_graph.write(self, Path(folder))
 
-    def _from(self, source: str | Path) -> KnowledgeGraph:
-        """The graph itself, with a source."""
-        object.__setattr__(self, "source", str(source))
-        return self
-
     @classmethod
-    def _read(
-        cls, name: str, files: Mapping[Split, Path], labelled: Sequence[Split]
+    def of_lines(
+        cls,
+        lines: Mapping[Split, Iterable[Line]],
+        *,
+        labelled: Sequence[Split] = (),
+        name: str = "unnamed",
     ) -> KnowledgeGraph:
-        for split in labelled:
-            if split not in files:
-                raise InputError(f"labelled: {split}: there is no such file")
-        lines = {split: read(path, labelled=split in labelled) for split, path in files.items()}
-        graph = cls._collect(name, lines, labelled)
-        if not len(graph.train):
-            raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
-        return graph
-
-    @classmethod
-    def _collect(
-        cls, name: str, lines: Mapping[Split, Iterable[Line]], labelled: Sequence[Split]
-    ) -> KnowledgeGraph:
+        """A graph from lines of names and a label, of which those labelled false are no triples."""
         entities: dict[str, int] = {}
         relations: dict[str, int] = {}
         triples, labels = {}, {}
@@ -330,14 +300,17 @@ class KnowledgeGraph:
         DGL sorts edge types by name, so they are named by zero-padded relation ids. The edge data
         ``triple`` is the row of an edge in the split.
         """
+        width = max(6, len(str(self.num_relations)))
+        names = [f"{r:0{width}}" for r in range(self.num_relations)]
+        return self._by_relation(self.split(split), names)
+
+    def _by_relation(self, triples: Tensor, names: Sequence[str]) -> dgl.DGLGraph:
         # DGL takes seconds to import; reading, sampling and ranking do without.
         from dans.data._dgl import dgl
 
-        triples = self.split(split)
         order = torch.argsort(triples[:, 1], stable=True)
         counts = torch.bincount(triples[:, 1], minlength=self.num_relations).tolist()
-        width = max(6, len(str(self.num_relations)))
-        etypes = [("entity", f"{r:0{width}}", "entity") for r in range(self.num_relations)]
+        etypes = [("entity", name, "entity") for name in names]
         edges = {
             etype: (rows[:, 0], rows[:, 2])
             for etype, rows in zip(etypes, triples[order].split(counts), strict=True)
@@ -346,6 +319,76 @@ class KnowledgeGraph:
         for etype, rows in zip(etypes, order.split(counts), strict=True):
             graph.edges[etype].data["triple"] = rows
         return graph
+
+    def to_dgl(self, split: Split | None = None) -> dgl.DGLGraph:
+        """The triples of a split, or of all, as a DGL heterograph whose edge types are relations.
+
+        Nodes have the ids of entities. Edges have the data ``split``: 0, 1 and 2 for train, valid
+        and test. `dans.load(graph, entities=kg.entities.names)` reads it again.
+
+        Example:
+            >>> graph = KnowledgeGraph.of([("ada", "knows", "bob")], test=[("bob", "is", "it")])
+            >>> graph.to_dgl().canonical_etypes
+            [('entity', 'is', 'entity'), ('entity', 'knows', 'entity')]
+        """
+        triples, splits = self._with_splits(split)
+        graph = self._by_relation(triples, self.relations.names)
+        for etype in graph.canonical_etypes:
+            graph.edges[etype].data["split"] = splits[graph.edges[etype].data.pop("triple")]
+        return graph
+
+    def to_networkx(self, split: Split | None = None) -> networkx.MultiDiGraph[str]:
+        """The triples of a split, or of all, as a networkx graph of names.
+
+        The key of an edge is the relation, its attribute ``split`` the split; a triple of several
+        splits is one edge, of the first of them. All entities are nodes.
+
+        Example:
+            >>> graph = KnowledgeGraph.of([("ada", "knows", "bob")]).to_networkx()
+            >>> list(graph.edges(keys=True))
+            [('ada', 'bob', 'knows')]
+        """
+        import networkx
+
+        graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph(name=self.name)
+        graph.add_nodes_from(self.entities.names)
+        triples, splits = self._with_splits(split)
+        # Backwards, so that the first split of a triple is the last to name it.
+        for (h, r, t), i in zip(triples.flip(0).tolist(), splits.flip(0).tolist(), strict=True):
+            ends = self.entities[h], self.entities[t]
+            graph.add_edge(*ends, key=self.relations[r], split=SPLITS[i])
+        return graph
+
+    def to_pandas(self, split: Split | None = None) -> pandas.DataFrame:
+        """The triples of a split, or of all, as a table of head, relation, tail and split.
+
+        `dans.load` reads such a table again, with its splits.
+
+        Example:
+            >>> print(KnowledgeGraph.of([("ada", "knows", "bob")]).to_pandas())
+              head relation tail  split
+            0  ada    knows  bob  train
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("to_pandas: needs pandas: pip install pandas") from None
+        triples, splits = self._with_splits(split)
+        heads, relations, tails = triples.t().tolist()
+        columns = {
+            "head": [self.entities[i] for i in heads],
+            "relation": [self.relations[i] for i in relations],
+            "tail": [self.entities[i] for i in tails],
+            "split": [SPLITS[i] for i in splits.tolist()],
+        }
+        return pandas.DataFrame(columns)
+
+    def _with_splits(self, split: Split | None) -> tuple[Tensor, Tensor]:
+        """The triples of a split, or of all, and the number of the split of each."""
+        chosen = SPLITS if split is None else (split,)
+        parts = [self.split(name) for name in chosen]
+        numbers = torch.tensor([SPLITS.index(name) for name in chosen])
+        return torch.cat(parts), numbers.repeat_interleave(torch.tensor([len(p) for p in parts]))
 
     def messages(self, norm: Norm = "relation") -> MessageGraph:
         """The training triples as messages in both directions, with one of the three norms."""
@@ -378,16 +421,13 @@ class KnowledgeGraph:
     def audit(self) -> Audit:
         """Counts of repeats, overlap of splits, unseen names, self-loops and reversed triples."""
         lines = {split: self.lines(split) for split in SPLITS}
-        warnings = self._warnings()
+        warnings = self.warnings()
         return Audit.of(self.name, self.num_entities, self.num_relations, lines, warnings)
 
-    def _warnings(self, files: Mapping[Split, Path] | None = None) -> list[str]:
-        names, relations = self.entities.names, self.relations.names
+    def warnings(self, files: Mapping[Split, Origin] | None = None) -> list[str]:
+        """What looks like a mistake in names and columns; `files` says where splits are from."""
         lines = {split: self.lines(split)[0] for split in SPLITS}
-        return [
-            *name_warnings(names, relations, lines, files),
-            *shape_notes(relations, lines["train"]),
-        ]
+        return name_warnings(self.entities.names, self.relations.names, lines, files)
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,32 +25,48 @@ HEADERS = (
 INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a split are from: a file, or a name of an object in memory."""
+
+    name: str
+    #: the line of each row; without them a row is named by its own number
+    numbers: Sequence[int] = ()
+
+    def place(self, row: int) -> str:
+        """Where a row stands."""
+        # After literals were left out, say, rows have no lines.
+        if row < len(self.numbers):
+            return f"{self.name}:{self.numbers[row]}"
+        return f"{self.name}, triple {row + 1}"
+
+
+#: With so many times more relations than heads, or than tails, columns look swapped.
+SWAPPED = 10
+
+
 def name_warnings(
     entities: Sequence[str],
     relations: Sequence[str],
     lines: Mapping[Split, Tensor],
-    files: Mapping[Split, Path] | None = None,
-) -> Iterator[str]:
+    origins: Mapping[Split, Origin] | None = None,
+) -> list[str]:
     """A sentence for each thing that looks like a mistake in the names or columns of a data set.
 
     Args:
         entities: their names.
         relations: their names.
         lines: (·, 3) all lines of each split, by which a name is found.
-        files: where they are from; of a table, messages name the line.
+        origins: where they are from, so that messages name the file and the line.
     """
-    for split, triples in lines.items():
-        for head, relation, tail in triples[:1].tolist():
-            first = [entities[head], relations[relation], entities[tail]]
-            pairs = zip(first, HEADERS, strict=True)
-            if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
-                names = ", ".join(map(shown, first))
-                place = _place(split, 0, files)
-                yield f"{place}: {names} looks like a header; remove that line"
-    if len(relations) > len(entities):
-        yield (
-            f"{len(relations):,} relations and {len(entities):,} entities: see that the columns "
-            "are head, relation, tail, in this order"
+    origins = {split: Origin(split) for split in lines} | dict(origins or {})
+    found = list(_header_lines(entities, relations, lines, origins))
+    heads, used, tails = (len(column.unique()) for column in lines["train"].unbind(1))
+    if len(relations) > len(entities) or used > SWAPPED * min(heads, tails):
+        found.append(
+            f"{len(relations):,} relations and {len(entities):,} entities, of train {heads:,} heads"
+            f" and {tails:,} tails: see that the columns are head, relation, tail, in this order; "
+            "columns= chooses others"
         )
     for kind, listed, columns in (("entities", entities, [0, 2]), ("relations", relations, [1])):
 
@@ -57,26 +74,53 @@ def name_warnings(
             for split, triples in lines.items():
                 rows = (triples[:, at] == i).any(1).nonzero()
                 if len(rows):
-                    return f"{shown(listed[i])} ({_place(split, int(rows[0]), files)})"
+                    return f"{shown(listed[i])} ({origins[split].place(int(rows[0]))})"
             return shown(listed[i])
 
-        yield from _alike(kind, listed, with_place)
+        found += _alike(kind, listed, with_place)
         for what, test, remedy in TESTS:
-            found = [i for i, name in enumerate(listed) if test(name)]
-            if found:
-                share = f"{len(found):,} of {len(listed):,} {kind}"
-                yield f"{share} {what}, such as {with_place(found[0])}; {remedy}"
+            such = [i for i, name in enumerate(listed) if test(name)]
+            if such:
+                share = f"{len(such):,} of {len(listed):,} {kind}"
+                found.append(f"{share} {what}, such as {with_place(such[0])}; {remedy}")
+        if kind == "relations":
+            found += _few(relations, lines["train"], with_place)
+    return found
 
 
-def shape_notes(relations: Sequence[str], train: Tensor) -> Iterator[str]:
-    """A sentence for each thing about a graph that is no mistake, but limits what can be learnt."""
+def _header_lines(
+    entities: Sequence[str],
+    relations: Sequence[str],
+    lines: Mapping[Split, Tensor],
+    origins: Mapping[Split, Origin],
+) -> Iterator[str]:
+    for split, triples in lines.items():
+        for head, relation, tail in triples[:1].tolist():
+            first = [entities[head], relations[relation], entities[tail]]
+            pairs = zip(first, HEADERS, strict=True)
+            if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
+                names = ", ".join(map(shown, first))
+                place = origins[split].place(0)
+                yield f"{place}: {names} looks like a header; remove that line, or say header=True"
+
+
+def _few(
+    relations: Sequence[str], train: Tensor, with_place: Callable[[int], str]
+) -> Iterator[str]:
+    """What is no mistake, but limits what can be learnt of relations."""
     if len(relations) == 1:
-        yield f"the graph has one relation, {shown(relations[0])}"
-    counts = torch.bincount(train[:, 1], minlength=len(relations)) if len(train) else torch.zeros(0)
-    single = (counts == 1).nonzero().flatten().tolist()
-    if single and len(relations) > 1:
+        yield (
+            f"the graph has one relation, {with_place(0)}; that is a plain graph, unless another "
+            "column holds the relations"
+        )
+        return
+    single = (torch.bincount(train[:, 1], minlength=len(relations)) == 1).nonzero().flatten()
+    if len(single):
         some = "relation has" if len(single) == 1 else "relations have"
-        yield f"{len(single):,} {some} one training triple, such as {shown(relations[single[0]])}"
+        yield (
+            f"{len(single):,} {some} one training triple, such as {with_place(int(single[0]))}; "
+            "little can be learnt of it: merge it with another one, or leave it out"
+        )
 
 
 def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) -> Iterator[str]:
@@ -89,7 +133,8 @@ def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) ->
         some = " and ".join(map(with_place, found[0][:2]))
         yield (
             f"{sum(map(len, found)):,} of {len(names):,} {kind} look like another one, such as "
-            f"{some}; names that differ in case, spaces or Unicode form are different names"
+            f"{some}; names that differ in case, spaces or Unicode form are different names: spell "
+            "them alike if they mean the same"
         )
 
 
@@ -100,14 +145,6 @@ def _plain(name: str) -> str:
     normal = unicodedata.normalize("NFKC", name)
     seen = "".join(c for c in normal if not _is_invisible(c))
     return " ".join(seen.split()).casefold()
-
-
-def _place(split: Split, row: int, files: Mapping[Split, Path] | None) -> str:
-    """File and line of a triple; without a file, or where comments are counted too, its number."""
-    path = (files or {}).get(split)
-    if path is not None and ".nt" not in path.suffixes[-2:]:
-        return f"{path}:{row + 1}"
-    return f"{path or split}, triple {row + 1}"
 
 
 def _invisible(name: str) -> bool:
@@ -126,19 +163,37 @@ def _quoted(name: str) -> bool:
     return len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
 
 
+def _stray_quote(name: str) -> bool:
+    one = name.startswith('"') != name.endswith('"')
+    return one and not _LITERAL.match(name)
+
+
+_LITERAL = re.compile(r'".*"(@[a-z-]+[a-z0-9-]*|\^\^<.*>)\Z', re.DOTALL | re.IGNORECASE)
+
 #: What else a name can look like, and what to do about it.
 TESTS: Iterable[tuple[str, Callable[[str], bool], str]] = (
     ("start or end with a space", lambda name: name != name.strip(), "remove it from the file"),
     ("have invisible characters", _invisible, "remove them from the file"),
-    ("stand in quotes", _quoted, "quotes are part of a name here: remove them, or keep literals"),
+    (
+        "stand in quotes",
+        _quoted,
+        "quotes are part of a name here: remove them, or give a quoted table the suffix .csv; of "
+        "RDF, literals='drop' leaves them out",
+    ),
+    (
+        "start or end with a stray quote",
+        _stray_quote,
+        "a line may have been cut inside of quotes: give a quoted table the suffix .csv",
+    ),
     (
         "are typed or tagged literals",
-        lambda name: name.startswith('"') and not _quoted(name),
-        "values such as dates and labels are seldom worth an entity",
+        lambda name: bool(_LITERAL.match(name)),
+        "values such as dates and labels are seldom worth an entity: literals='drop' leaves them "
+        "out",
     ),
     (
         "are blank nodes",
         lambda name: name.startswith("_:"),
-        "a blank node means the same in every file here",
+        "a blank node means the same in every file here; blank_nodes='drop' leaves them out",
     ),
 )

@@ -16,6 +16,12 @@ from dans.errors import InputError, shown
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
+#: What splits are called, in files and in columns.
+SPLIT_NAMES: dict[str, Split] = {
+    **{split: split for split in SPLITS},
+    **dict.fromkeys(("validation", "val", "dev"), "valid"),
+}
+
 #: head, relation, tail, label
 Line = tuple[str, str, str, bool]
 
@@ -61,7 +67,7 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
         raise InputError(f"{path}: the file holds no triple; a split needs at least one")
 
 
-def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
+def split_file(folder: Path, split: str, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
     """The one file of a split in a folder, by the suffixes allowed, plain or ``.gz``; or None."""
     names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).exists()]
@@ -74,21 +80,35 @@ def split_file(folder: Path, split: Split, kinds: tuple[str, ...] = _SUFFIXES) -
     return found[0] if found else None
 
 
-def split_files(folder: Path) -> dict[Split, Path]:
-    """The files of the splits in a folder; valid and test may be missing."""
+def split_files(folder: Path, kinds: tuple[str, ...] = _SUFFIXES) -> dict[Split, Path]:
+    """The files of the splits in a folder; valid and test may be missing.
+
+    Without a file ``valid``, one called ``validation``, ``val`` or ``dev`` is the valid split.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = {split: split_file(folder, split) for split in SPLITS}
-    for split, path in found.items():
+    found: dict[Split, Path] = {}
+    for name, split in SPLIT_NAMES.items():
+        path = None if split in found else split_file(folder, name, kinds)
+        if path is not None:
+            found[split] = path
+    for split in SPLITS:
         other = next(iter(sorted(folder.glob(f"{split}.*"))), None)
-        if path is None and (other or split == "train"):
-            seen = f"{other.name} is none that can be read" if other else "there is none"
-            wanted = f"{split}.tsv, {split}.txt or {split}.nt, plain or .gz"
-            raise InputError(f"{folder}: no file for {split}: {seen}; expected {wanted}")
-    return {split: path for split, path in found.items() if path is not None}
+        if split not in found and (other or split == "train"):
+            seen = _seen(other) if other else "there is none"
+            wanted = ", ".join(f"{split}{kind}" for kind in kinds)
+            raise InputError(f"{folder}: no file for {split}: {seen}; expected {wanted}, or .gz")
+    return {split: found[split] for split in SPLITS if split in found}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _seen(path: Path) -> str:
+    """Why a file of a split's name is not taken."""
+    if path.is_symlink() and not path.exists():
+        return f"{path.name} is a link to {path.readlink()}, which is not there"
+    return f"{path.name} is none that can be read"
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines, without NUL, byte order marks and carriage returns."""
     for number, line in lines(path):
         for character, why in _REFUSED.items():
@@ -101,7 +121,7 @@ def _table(path: Path, labelled: bool) -> Iterator[Line]:
     expected = ("head", "relation", "tail", "label") if labelled else ("head", "relation", "tail")
     label = True
     gap = 0
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         # Blank lines at the end are none; one before other lines is refused by its own number.
         if not line:
             gap = gap or number
@@ -111,8 +131,15 @@ def _table(path: Path, labelled: bool) -> Iterator[Line]:
         columns = line.split("\t")
         if len(columns) != len(expected):
             found = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+            label_hint = ""
+            if not labelled and len(columns) == 4 and columns[3].strip() in _LABELS:
+                label_hint = (
+                    "; if the fourth says true (1) and false (-1), name the split as labelled: "
+                    'labelled = ["valid", "test"] in a card or in KnowledgeGraph.load'
+                )
             raise InputError(
                 f"{path}:{number}: found {found}, expected {len(expected)}: {', '.join(expected)}"
+                f"{label_hint}"
             )
         head, relation, tail = columns[:3]
         if not (head.strip() and relation.strip() and tail.strip()):
@@ -149,7 +176,7 @@ _PLAIN_STRING = "^^<http://www.w3.org/2001/XMLSchema#string>"
 
 
 def _n_triples(path: Path) -> Iterator[Line]:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         statement = _STATEMENT.fullmatch(line)
         if statement is None:
             if _IDLE.fullmatch(line):
@@ -179,7 +206,12 @@ def _name(term: str) -> str:
     text, suffix = _unescaped(term[1:end]), term[end + 1 :]
     if suffix.startswith("^^"):
         suffix = f"^^<{_name(suffix[2:])}>"
-    elif suffix:
+    return literal_name(text, suffix)
+
+
+def literal_name(text: str, suffix: str = "") -> str:
+    """The name of a literal: its canonical form, with ``@language`` or ``^^<datatype>``."""
+    if suffix.startswith("@"):
         suffix = suffix.lower()
     return f'"{text.translate(_CANONICAL)}"{"" if suffix == _PLAIN_STRING else suffix}'
 

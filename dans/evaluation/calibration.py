@@ -1,9 +1,10 @@
 """Calibration of scores: of the triples with probability 0.7, about 70 % are true.
 
 Fitted on labelled validation triples and saved in ``calibration.json``. Fitting needs scikit-learn
-(``pip install 'dans[calibration]'``); using a calibration does not.
+(the extra ``calibration``); using a calibration does not.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,13 +16,16 @@ import torch
 from torch import Tensor
 
 from dans.config.reading import convert, field
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.evaluation.classification import both_kinds, checked
 
 C = TypeVar("C", bound="Calibration")
 
 #: The largest gradient at which Newton's method stops, and its steps at most.
 TOLERANCE, STEPS = 1e-10, 1000
+
+#: The largest gradient with which a fit is accepted.
+ACCEPTED = 1e-6
 
 NOT_RISING = (
     "calibration: the model's scores rank true validation triples below false ones, or not at all"
@@ -96,13 +100,25 @@ class Platt(Calibration):
         z, target = ((x - mean) / scale).repeat(2), _soft_targets(y)
         weight = torch.cat((target, 1 - target))
         true = torch.arange(2 * len(x)) < len(x)
-        found = LogisticRegression(
+        newton = LogisticRegression(
             C=float("inf"), solver="newton-cholesky", tol=TOLERANCE, max_iter=STEPS
-        ).fit(z.unsqueeze(1).numpy(), true.numpy(), sample_weight=weight.numpy())
-        a = float(found.coef_[0, 0] / scale)
+        )
+        with warnings.catch_warnings():
+            # Whether the maximum was found is checked here.
+            warnings.simplefilter("ignore")
+            found = newton.fit(z.unsqueeze(1).numpy(), true.numpy(), sample_weight=weight.numpy())
+        slope, shift = float(found.coef_[0, 0]), float(found.intercept_[0])
+        wrong = (slope * z[: len(x)] + shift).sigmoid() - target
+        gradient = max(abs(wrong.mean()), abs((wrong * z[: len(x)]).mean()))
+        if not gradient < ACCEPTED:
+            raise InputError(
+                f"calibration: Platt scaling did not converge: after {STEPS} steps at most the "
+                f"gradient is {gradient:.2g}, expected below {ACCEPTED:g}"
+            )
+        a = slope / float(scale)
         if a <= 0:
             raise InputError(NOT_RISING)
-        return cls(a, float(found.intercept_[0] - a * mean))
+        return cls(a, shift - a * float(mean))
 
     def logits(self, scores: Tensor) -> Tensor:
         """aφ + b."""
@@ -219,7 +235,7 @@ def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if x.min() == x.max():
         raise InputError(f"calibration: all scores are {x[0]:g}; they tell nothing apart")
     if find_spec("sklearn") is None:
-        install = "pip install 'dans[calibration]'"
+        install = install_command("calibration")
         raise InputError(f"calibration: scikit-learn is missing; install it with: {install}")
     return x, y.bool()
 

@@ -5,6 +5,7 @@ because matrix products of other shapes round differently. So ranks do not depen
 smaller budget keeps fewer rows of each tile, and computes the tile again for the others.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
+from dans.data.progress import Pulse
 from dans.errors import InputError, one_of
 from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.ranking import metrics
@@ -22,6 +24,8 @@ from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
+
+log = logging.getLogger(__name__)
 
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
@@ -159,8 +163,10 @@ class Evaluator:
         heads, tails = self._heads.to(entities.device), self._tails.to(entities.device)
         with eval_mode(decoder):
             columns = (
-                self._side(heads, lambda t, r: decoder.head_queries(r, t), decoder, entities),
-                self._side(tails, decoder.tail_queries, decoder, entities),
+                self._side(
+                    "head", heads, lambda t, r: decoder.head_queries(r, t), decoder, entities
+                ),
+                self._side("tail", tails, decoder.tail_queries, decoder, entities),
             )
         return Ranks(self.triples, *torch.stack(columns, 2).cpu())
 
@@ -179,6 +185,7 @@ class Evaluator:
 
     def _side(
         self,
+        side: str,
         queries: Queries,
         embed: Callable[[Tensor, Tensor], Tensor],
         decoder: Decoder,
@@ -207,8 +214,14 @@ class Evaluator:
             parts = budget.chunks(block.stop - block.start, n * size, of, fixed=fixed)
             return torch.cat(list(parts), 1)
 
-        blocks = [slice(first, min(first + most, q)) for first in range(0, q, most)]
-        counted = torch.cat([competitors(block) for block in blocks], 1)
+        found, pulse = [], Pulse()
+        for first in range(0, q, most):
+            done = min(first + most, q)
+            found.append(competitors(slice(first, done)))
+            if pulse.due():
+                of = f"{done:,} of {q:,} different {side} queries of {self.split}"
+                log.info("ranked %s, %s", of, pulse.left(done, q))
+        counted = torch.cat(found, 1)
         ranks = torch.cat((1 + counted, queries.candidates.unsqueeze(0)))
         return torch.empty_like(ranks).index_copy_(1, queries.triples, ranks)
 

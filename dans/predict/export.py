@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dans.config.temporary import PART, part_of, sweep
+from dans.data.progress import heartbeat
 from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.runs.train import load
@@ -69,8 +70,9 @@ def export(
     beside = part_of(out)
     beside.mkdir(parents=True)
     try:
-        for write in writers:
-            write(beside, embeddings)
+        with heartbeat(f"{out}: writing embeddings"):
+            for write in writers:
+                write(beside, embeddings)
         names = sorted(path.name for path in beside.iterdir())
         sync(beside)
         beside.rename(out)

@@ -6,6 +6,8 @@ from typing import Any
 
 from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
+from dans.errors import InputError
+from dans.runs.init_from import initial_run
 from dans.training.loggers import OBJECTS
 from dans.training.run_folder import RunFolder
 
@@ -37,7 +39,8 @@ PATHWAYS = ("entity", "relation")
 class Curve:
     """Values by step, (step, value) each.
 
-    ``run`` is the position of its run in the page, ``part`` the only side or pathway shown.
+    Steps count those of the run that it continued, if that is known. ``run`` is the position of its
+    run in the page, ``part`` the only side or pathway shown.
     """
 
     name: str
@@ -77,17 +80,39 @@ def number(content: Mapping[str, Any], key: str, where: str) -> float:
     return value if isinstance(value, float) else field(content, key, float, where)
 
 
-def charts(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Chart]]:
+def steps_before(run: RunFolder, *, most: int = 20) -> int | None:
+    """The training steps of the weights that a run started with; 0 where it started anew.
+
+    None where a run that it continues, directly or through others, ``most`` at the most, is not
+    there any more.
+    """
+    config = run.config()
+    if not config.init_from:
+        return 0
+    try:
+        start = initial_run(config.init_from, config.train.seed)
+        before = steps_before(start, most=most - 1) if most else None
+    except InputError:
+        return None
+    return None if before is None else before + start.checkpoints.best_step()
+
+
+def charts(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], before: Mapping[str, int | None] | None = None
+) -> dict[str, list[Chart]]:
     """The charts of what some runs ``recorded``, by group: validation, loss, sampler.
 
-    One run shows heads, tails and both; several runs share the axes, both sides together.
+    One run shows heads, tails and both; several runs share the axes, both sides together. A curve
+    starts after the ``steps_before`` its run.
     """
     several = len(runs) > 1
     found: dict[str, dict[str, list[Curve]]] = {"validation": {}, "loss": {}, "sampler": {}}
     for place, (run, lines) in enumerate(runs.items()):
+        start = (before or {}).get(run) or 0
         for (group, title, part), points in _curves(lines, sides=not several).items():
             label = " · ".join(text for text in (run if several else "", part) if text)
-            found[group].setdefault(title, []).append(Curve(label, thinned(points), place, part))
+            moved = [(step + start, value) for step, value in points]
+            found[group].setdefault(title, []).append(Curve(label, thinned(moved), place, part))
     return {
         group: [Chart(name, MEANING.get(name, ""), tuple(curves)) for name, curves in of.items()]
         for group, of in found.items()

@@ -15,15 +15,15 @@ from dans.analysis.diversity import (
     project,
     relation_triples,
 )
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.runs.train import Trained
 from dans.samplers.nearest import nearest
 from dans.seeding import seed_everything
 
 #: Points of one origin at the most.
 MOST = 400
-#: Points that t-SNE needs.
-FEWEST = 8
+#: Different points that t-SNE needs.
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ class EmbeddingPlot:
 def embedding_plot(trained: Trained, *, triples: int = 60) -> EmbeddingPlot | str:
     """True tails of the most frequent relation, and negatives for some tail queries of it.
 
-    At most ``MOST`` points of each origin are shown. Where there is no picture, a sentence that
-    says why.
+    Negatives are shown as they are offered to the model and, where they are decoded, as they are
+    generated, too. At most ``MOST`` points of each origin are shown. Where there is no picture, a
+    sentence that says why.
     """
     kg, relation = trained.kg, int(trained.kg.train[:, 1].mode().values)
     seed_everything(trained.config.train.seed)
@@ -79,13 +80,13 @@ def embedding_plot(trained: Trained, *, triples: int = 60) -> EmbeddingPlot | st
     except InputError as error:
         return f"There is no picture: {error}."
     groups = {name: thinned(group) for name, group in drawn.items()}
-    few = sum(len(group.embeddings) for group in groups.values()) < FEWEST
-    if few or trained.entities.shape[1] < 2:
+    every = torch.cat([group.embeddings for group in groups.values()])
+    if len(every.unique(dim=0)) < FEWEST or trained.entities.shape[1] < 2:
         return "There is no picture: t-SNE needs more points, or more than one dimension."
     try:
         places = project(groups)
     except ImportError:
-        return "There is no picture: it needs scikit-learn, pip install 'dans[plots]'."
+        return f"There is no picture: it needs scikit-learn, {install_command('plots')}."
     rows = relation_triples(kg, relation, triples)
     points = {}
     for origin, group in groups.items():
@@ -100,8 +101,8 @@ def embedding_plot(trained: Trained, *, triples: int = 60) -> EmbeddingPlot | st
             Point(float(x), float(y), name, not group.names, query)
             for (x, y), name, query in zip(places[origin], names, queries, strict=True)
         )
-    every = int((kg.train[:, 1] == relation).sum())
-    return EmbeddingPlot(kg.relations[relation], len(rows), every, points, drawn, {})
+    of = int((kg.train[:, 1] == relation).sum())
+    return EmbeddingPlot(kg.relations[relation], len(rows), of, points, drawn, {})
 
 
 def measured(plots: Sequence[EmbeddingPlot]) -> list[EmbeddingPlot]:

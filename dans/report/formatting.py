@@ -18,6 +18,30 @@ METRICS = {
 }
 
 
+#: Titles of charts, without a word that needs a paper at hand.
+FULL = {
+    "mrr": "Mean reciprocal rank (MRR); 1 is perfect",
+    "hits@1": "Share of queries with the right answer first (Hits@1)",
+    "hits@10": "Share of queries with the right answer among the first ten (Hits@10)",
+    "nll": "Negative log-likelihood of the labels (NLL); less is better",
+    "auc": "Area under the ROC curve of the labels (AUC); 1 is perfect",
+    "loss": "Loss of triples and negatives",
+    "l2": "Penalty on large weights (L2)",
+    "entity_pathway": "Loss of the entity pathway's generator",
+    "relation_pathway": "Loss of the relation pathway's generator",
+    "discriminator": "Loss of the discriminator",
+    "discriminator_auc": "Discriminator's area under the ROC curve (AUC)",
+    "auxiliary_accuracy": "Accuracy of telling the pathways apart",
+    "pathway_cosine": "Cosine similarity of the pathways",
+    "norm_ratio": "Length of generated embeddings",
+    "diversity": "Diversity of generated embeddings",
+    "above_positive": "Generated negatives harder than their triple",
+    "nearest_uncorrupted": "Copies of the uncorrupted entity",
+    "nearest_true": "Copies of the true answer",
+    "nearest_known": "Copies of known answers",
+}
+
+
 def digits(value: float, number: int) -> str:
     """A value with so many decimals, as in ``−1,234.57``."""
     return f"{value:,.{number}f}".replace("-", "−")
@@ -62,6 +86,17 @@ def heading(name: str) -> str:
     """
     written = {"auc": "AUC", "nll": "NLL"}
     return METRICS.get(name) or " ".join(written.get(word, word) for word in name.split("_"))
+
+
+def full(name: str) -> str:
+    """The title of a chart of a metric, a term of the loss, or a diagnosis.
+
+    Example:
+        >>> full("hits@1"), full("log_likelihood")
+        ('Share of queries with the right answer first (Hits@1)', 'Log likelihood')
+    """
+    plain = heading(name)
+    return FULL.get(name) or plain[:1].upper() + plain[1:]
 
 
 def column(rows: Iterable[Mapping[str, float]], key: str) -> list[float | None]:

@@ -16,7 +16,8 @@ from dans.evaluation.reliability import Reliability
 from dans.memory import Budget
 from dans.predict import Predictor
 from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relation
-from dans.report.curves import Chart, charts, number, recorded
+from dans.report.conclusion import Ranked, conclusion
+from dans.report.curves import Chart, charts, number, recorded, steps_before
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
@@ -39,8 +40,9 @@ TOLERANCE = 1e-6
 class Page:
     """Everything a report shows: what was ranked, the runs, metrics by group, and charts.
 
-    ``unevaluated`` are the letters of the runs without a saved report of test, ``pairs`` the
-    differences of every later run to the first, and ``seeds`` those of recipes over seeds.
+    ``unevaluated`` are the letters of the runs without a saved report of test, ``conclusion`` its
+    sentences, ``pairs`` the differences of every later run to the first, and ``seeds`` those of
+    recipes over seeds.
     """
 
     split: Split
@@ -51,6 +53,7 @@ class Page:
     classes: tuple[Part, ...]
     degrees: tuple[Part, ...]
     relations: tuple[Part, ...]
+    conclusion: tuple[str, ...]
     pairs: dict[str, list[Gap]]
     seeds: list[OverSeeds]
     charts: dict[str, list[Chart]]
@@ -63,6 +66,7 @@ class RunSummary:
     Args:
         letter: A for the first run.
         name: the shortest end of its path that no other run of the page has.
+        before: the training steps of the weights it started with, by ``steps_before``.
         agrees: whether the saved report has the same metrics.
         agreement: the same in a sentence.
         seconds: of training, up to the last validation.
@@ -77,6 +81,7 @@ class RunSummary:
     letter: str
     name: str
     step: int
+    before: int | None
     report: EvaluationReport
     agrees: bool
     agreement: str
@@ -108,7 +113,9 @@ def gather(
         InputError: a folder is no run, two runs were trained on different data, or an option is
             out of range.
     """
-    _check(folders, triples)
+    check_folders(folders)
+    if triples < 1:
+        raise InputError(f"--triples: expected at least 1, got {triples}")
     lines = [recorded(RunFolder(folder)) for folder in folders]
     missing_report = [
         i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()
@@ -119,7 +126,7 @@ def gather(
     split = split or ("valid" if missing_report else "test")
     runs, every = [], []
     names = short_names(folders)
-    for i, (folder, trained) in enumerate(_loaded(folders, which)):
+    for i, (folder, trained) in enumerate(loaded(folders, which)):
         run, ranks = summarise(folder, trained, LETTERS[i], names[i], split=split, which=which)
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
         plot = embedding_plot(trained, triples=triples)
@@ -132,6 +139,9 @@ def gather(
         for run in runs
     ]
     kg = trained.kg
+    ranked = [
+        Ranked(run.letter, run.name, run.report, of) for run, of in zip(runs, every, strict=True)
+    ]
     return Page(
         split=split,
         which=which,
@@ -141,25 +151,27 @@ def gather(
         classes=tuple(by_class(kg, every)),
         degrees=tuple(by_degree(kg, every)),
         relations=tuple(by_relation(kg, every)),
+        conclusion=conclusion(ranked, kg.name),
         pairs={run.letter: gaps(of, every[0]) for run, of in zip(runs[1:], every[1:], strict=True)},
         seeds=over_seeds({r.letter: r.config for r in runs}, [r.report.both for r in runs]),
-        charts=charts({run.letter: of for run, of in zip(runs, lines, strict=True)}),
+        charts=charts(
+            {run.letter: of for run, of in zip(runs, lines, strict=True)},
+            {run.letter: run.before for run in runs},
+        ),
     )
 
 
-def _check(folders: Sequence[Path], triples: int) -> None:
+def check_folders(folders: Sequence[Path]) -> None:
     """Refuse folders that cannot be shown together, before the first is loaded."""
     if not 1 <= len(folders) <= len(LETTERS):
         raise InputError(f"RUN: expected 1 to {len(LETTERS)} folders of runs, got {len(folders)}")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("RUN: expected each folder once, got one of them twice")
-    if triples < 1:
-        raise InputError(f"--triples: expected at least 1, got {triples}")
     for folder in folders:
         RunFolder(folder).config()
 
 
-def _loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
+def loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
     """Load run after run, all of the same data set."""
     digest = ""
     for folder in folders:
@@ -194,6 +206,7 @@ def summarise(
         letter=letter,
         name=name,
         step=trained.step,
+        before=steps_before(RunFolder(folder)),
         report=report,
         agrees=agrees,
         agreement=agreement,

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dans.analysis.diversity import GENERATED
 from dans.errors import InputError
 from dans.report import formatting
 from dans.report.breakdown import DEGREES, degree_classes
@@ -63,17 +64,19 @@ def render(page: Page) -> str:
 @cache
 def environment() -> Environment:
     """The template environment, which escapes all text."""
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("dans.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
-        made.filters[name] = getattr(formatting, name)
-    made.globals |= {
+        environment.filters[name] = getattr(formatting, name)
+    environment.filters["continued"] = continued
+    environment.tests["as_generated"] = lambda origin: origin.endswith(GENERATED)
+    environment.globals |= {
         "best": formatting.best,
         "metrics": formatting.METRICS,
         "made": made_of,
@@ -83,7 +86,7 @@ def environment() -> Environment:
         "same": SAME,
         "most_queries": QUERIES,
     }
-    return made
+    return environment
 
 
 def asset(name: str) -> str:
@@ -106,10 +109,28 @@ def protocol(page: Page) -> str:
         for run in page.runs
     )
     chosen = {"best": "best on validation", "last": "last checkpoint"}[page.which]
+    ties = {"realistic": "a tie counts half"}.get(rule["ties"], f"ties {rule['ties']}")
+    unseen = {"ranked": "ranked too", "dropped": "left out"}[rule["unseen_entities"]]
     return (
         f"{report.split} · {report.both['queries']:,.0f} queries, head and tail of each triple · "
-        f"filtered by {', '.join(rule['filter'])} · ties {rule['ties']} · "
-        f"unseen entities {rule['unseen_entities']} · {chosen}: {steps}"
+        f"other true answers of {', '.join(rule['filter'])} left out · {ties} · "
+        f"entities that are not in train {unseen} · {chosen}: {steps}"
+    )
+
+
+def continued(run: RunSummary) -> str:
+    """What a run continued, in a sentence; empty where it started anew."""
+    start = run.config.get("init_from", "")
+    if not start:
+        return ""
+    if run.before is None:
+        return (
+            f"{run.letter} continues from {start}, which is not there any more: its steps are "
+            "counted from there."
+        )
+    return (
+        f"{run.letter} continues from step {run.before:,} of {start}: its curves start there, and "
+        f"its step {run.step:,}, evaluated above, is step {run.before + run.step:,} in all."
     )
 
 
@@ -144,17 +165,17 @@ class Figures:
             training[group] = [
                 curve_chart(
                     next(keys),
-                    formatting.heading(chart.title),
+                    formatting.full(chart.title),
                     chart.curves,
                     drawn=begun(chart).curves,
                     note=begun(chart).note,
-                    across="step",
+                    across="training step",
                     styles=styles_of(chart.curves, several=several),
                 )
                 for chart in charts
             ]
         embeddings = {
-            run.letter: Figure(next(keys), "t-SNE", scatter(run.embedding_plot))
+            run.letter: Figure(next(keys), "Map of embeddings (t-SNE)", scatter(run.embedding_plot))
             for run in page.runs
             if isinstance(run.embedding_plot, EmbeddingPlot)
         }
@@ -177,10 +198,10 @@ def _degree_chart(key: str, page: Page) -> Figure:
         curves.append(Curve(run.letter if several else "", points, run=i))
     every = degree_classes()
     starts = [f"{DEGREES[every.index(part.name)]:,}" for part in page.degrees]
-    across, styles = "training triples of the answer, from", styles_of(curves, several=several)
+    across, styles = "training triples of the answer, at least", styles_of(curves, several=several)
     # Its table is called by the metric alone.
     found = curve_chart(key, "MRR", curves, across=across, names=starts, styles=styles)
-    return replace(found, title="MRR by degree")
+    return replace(found, title="Mean reciprocal rank (MRR) by degree")
 
 
 def _reliability_chart(key: str, title: str, run: RunSummary) -> Figure:
@@ -193,8 +214,10 @@ def _reliability_chart(key: str, title: str, run: RunSummary) -> Figure:
     errors = ", ".join(
         f"{name} {formatting.four(of.error)}" for name, of in run.reliability.items()
     )
-    note = f"Share of true lines by probability. Expected calibration error: {errors}."
-    return curve_chart(key, title, curves, across="probability", note=note, diagonal=True)
+    note = f"Share of true lines by probability. Expected calibration error (ECE): {errors}."
+    return curve_chart(
+        key, title, curves, across="probability that the model gives", note=note, diagonal=True
+    )
 
 
 def table_of(contents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

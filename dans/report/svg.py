@@ -1,11 +1,11 @@
 """Geometry of the charts, and the texts that the page's script shows at the pointer."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dans.analysis.diversity import TRUTH
+from dans.analysis.diversity import GENERATED, TRUTH
 from dans.report.curves import Curve, thinned
 from dans.report.embedding_plot import EmbeddingPlot, Point
 from dans.report.formatting import four, whole
@@ -25,7 +25,14 @@ LONGEST, ROWS = 160, 40
 #: Number of styles; ``templates/page.css`` has their colours and ``SHAPES`` their marks.
 STYLES = 8
 #: The styles of origins, where other samplers take the remaining ones; of runs, and of sides.
-ORIGINS = {TRUTH: 7, "entity pathway": 1, "relation pathway": 0, "uniform": 6}
+ORIGINS = {
+    TRUTH: 7,
+    "entity pathway": 1,
+    "relation pathway": 0,
+    "uniform": 6,
+    f"entity pathway{GENERATED}": 4,
+    f"relation pathway{GENERATED}": 5,
+}
 RUNS = (2, 3, 4, 5, 0, 1, 6, 7)
 SIDES = {"both": 7, "heads": 0, "tails": 1}
 
@@ -230,9 +237,11 @@ class Frame:
         if names:
             # Some distance to the axis.
             return cls([float(i) for i in range(len(names))], levels, -0.4, len(names) - 0.6)
-        end = max(x for curve in curves for x, _ in curve.points)
-        places = ticks(0, end)
-        return cls(places, levels, places[0], end if end > places[0] else places[0] + 1)
+        xs = [x for curve in curves for x, _ in curve.points]
+        # Curves that all start late, because their runs continued others, need no empty half.
+        low, end = min(xs), max(xs)
+        start = low if low > (end - low) / 2 else 0.0
+        return cls(ticks(start, end), levels, start, end if end > start else start + 1)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The position of a value in the drawing."""
@@ -276,7 +285,10 @@ def _short(value: float) -> str:
 
 
 def scatter(plot: EmbeddingPlot) -> Drawing:
-    """The points of an embedding plot."""
+    """The points of an embedding plot.
+
+    Marks of one entity lie upon each other, so the text at the pointer names all its origins.
+    """
     points = [point for group in plot.points.values() for point in group]
     xs, ys = [point.x for point in points], [point.y for point in points]
     wide, high = max(max(xs) - min(xs), 1e-9), max(max(ys) - min(ys), 1e-9)
@@ -286,18 +298,34 @@ def scatter(plot: EmbeddingPlot) -> Drawing:
         y = 12 + (PLOT[1] - 24) * (max(ys) - point.y) / high
         return round(x, 1), round(y, 1)
 
-    spare, stops, groups = iter([2, 3, 4, 5] * len(plot.points)), [], []
+    here: dict[tuple[float, float, str], dict[str, list[str]]] = {}
+    for name, group in plot.points.items():
+        for point in group:
+            origins = here.setdefault((*at(point), point.name), {})
+            origins.setdefault(name, []).append(point.query)
+    spare, stops, groups = iter([2, 3, 5, 4] * len(plot.points)), [], []
     for i, (name, group) in enumerate(plot.points.items()):
         marks = tuple(map(at, group))
         groups.append(Group(name, ORIGINS[name] if name in ORIGINS else next(spare), marks))
-        stops += [[x, [y], hover_text(name, p), i] for (x, y), p in zip(marks, group, strict=True)]
+        stops += [
+            [x, [y], hover_text(p, here[x, y, p.name]), i]
+            for (x, y), p in zip(marks, group, strict=True)
+        ]
     return Drawing(PLOT, tuple(groups), {"mode": "xy", "stops": stops}, switched=True)
 
 
-def hover_text(origin: str, point: Point) -> str:
-    """The entity of a point, its origin, and its query."""
+def hover_text(point: Point, origins: Mapping[str, Sequence[str]]) -> str:
+    """The entity of a point, the origins that have it, and its query where there is only one.
+
+    ``origins`` has the query of each point of the entity, by origin.
+    """
     name = point.name[:LONGEST]
-    lines = [f"nearest to {name}" if point.generated else name, origin]
-    if point.query:
-        lines.append(f"for {point.query[: 2 * LONGEST]}")
+    lines = [f"nearest to {name}" if point.generated else name]
+    lines += [
+        origin if len(queries) == 1 else f"{origin}, {len(queries)} times"
+        for origin, queries in origins.items()
+    ]
+    queries = {query for of in origins.values() for query in of if query}
+    if len(queries) == 1:
+        lines.append(f"for {queries.pop()[: 2 * LONGEST]}")
     return "\n".join(lines)

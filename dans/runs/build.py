@@ -22,7 +22,7 @@ from dans.registry import build, choose, options
 from dans.runs.init_from import initial_run, initialise_from
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
-from dans.seeding import device, seed_everything
+from dans.seeding import find_device, seed_everything
 from dans.training.batches import FullGraph, batches_of
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
@@ -161,27 +161,24 @@ def build_trainer(
     """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    place = device(config.train.device)
+    device = find_device(config.train.device)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
     if not model.encoder.uses_graph and config.graph != GraphConfig():
         encoder = f"the encoder {config.encoder.name}, which does not use the graph"
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
     if config.init_from:
-        initialise_from(model, kg, initial_run(config.init_from, config.train.seed))
-    model.to(place)
+        start = initial_run(config.init_from, config.train.seed)
+        at = initialise_from(model, kg, start)
+    model.to(device)
     size = config.train.memory_budget
-    budget = run.memory_budget(size, place) if run else Budget(stated(size), device=place)
+    budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
     graph, most = config.graph, batch_limit(config, kg)
-    if steps_of_pass(config, kg) > len(batches_of(kg.train, config.train)):
-        limit = f"a batch has at most {most} of the {len(kg.train)} training triples"
-        why = "so that the others send messages"
-        log.warning("train.batch: %s, %s (graph.hold_out_share)", limit, why)
     if not graph.hold_out and graph.hold_out_share != GraphConfig().hold_out_share:
         raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
     batch_encoder = FullGraph(
-        kg.train.to(place),
-        kg.messages(graph.norm).to(place),
+        kg.train.to(device),
+        kg.messages(graph.norm).to(device),
         sample=graph.sample,
         hold_out=graph.hold_out,
         most=most,
@@ -189,19 +186,42 @@ def build_trainer(
     )
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
-    return Trainer(
+    trainer = Trainer(
         kg,
         model,
-        objective.to(place),
+        objective.to(device),
         config=config.train,
         batch_encoder=batch_encoder,
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
         evaluator=build_evaluator(config, kg, budget),
-        made=meaning(config),
+        meaning=meaning(config),
         run=run,
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
     )
+    # Whatever is refused is refused above, before anything is logged.
+    if config.init_from:
+        log.info("starting from %s, step %d", start.path, at)
+    for notice in notices(config, kg):
+        log.warning("%s", notice)
+    return trainer
+
+
+def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
+    """What a user should know of a configuration that is accepted, one sentence each."""
+    found = []
+    if steps_of_pass(config, kg) > len(batches_of(kg.train, config.train)):
+        limit = f"a batch has at most {batch_limit(config, kg)} of the {len(kg.train)} training"
+        why = "so that the others send messages (graph.hold_out_share)"
+        found.append(f"train.batch: {limit} triples, {why}")
+    if not config.train.lr:
+        found.append("train.lr = 0: the model keeps its weights; only a sampler can learn")
+    if config.train.select == "mrr" and not len(kg.valid):
+        false = len(kg.lines("valid")[0])
+        lines = f"all {false:,} lines are labelled false" if false else "there are none"
+        so = "so nothing is ranked, and the newest checkpoint counts as the best"
+        found.append(f"{kg.name}: validation triples: {lines}, {so}")
+    return found
 
 
 def build_evaluator(
@@ -213,10 +233,4 @@ def build_evaluator(
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: nll: {error}") from error
-    if len(kg.valid):
-        return Evaluator(kg, "valid", budget=budget)
-    false = len(kg.lines("valid")[0])
-    found = f"all {false:,} lines are labelled false" if false else "there are none"
-    none = "so nothing is ranked, and the newest checkpoint counts as the best"
-    log.warning("%s: validation triples: %s, %s", kg.name, found, none)
-    return None
+    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None

@@ -76,8 +76,11 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     return {"name": part.name, **defaults, **part.options}
 
 
-def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
-    """Initialise a model with the best weights of another run, if finished and of this model."""
+def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
+    """Initialise a model with the best weights of another run, if finished and of this model.
+
+    Returns the step they are of.
+    """
     last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
     if last["step"] < config.steps and not 0 < config.patience <= waited:
@@ -92,4 +95,4 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> None:
     except InputError as error:
         raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error
     model.load_state_dict(state["model"])
-    log.info("starting from %s, step %d", run.path, state["step"])
+    return int(state["step"])

@@ -20,7 +20,8 @@ from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError
+from dans.data.progress import heartbeat
+from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import needing_room
@@ -30,7 +31,7 @@ from dans.objectives.base import OBJECTIVES, NegativeSampling
 from dans.runs.build import Objectives, Samplers, build_model, build_objective, build_trainer
 from dans.runs.init_from import check_initial, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
-from dans.seeding import device, restore_random_state, seed_everything, undisturbed
+from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.files import Lock
 from dans.training.loggers import check_loggers
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def configure(
-    recipe: Path | Recipe, assignments: list[str], *, made: Path | None = None
+    recipe: Path | Recipe, assignments: list[str], *, resumed: Path | None = None
 ) -> RunConfig:
     """The configuration of a recipe and its overrides.
 
@@ -51,7 +52,7 @@ def configure(
 
     Args:
         assignments: ``section.option=value``, applied last.
-        made: the folder of a run that resumes; what it took over is read there if the run it was
+        resumed: the folder of a run that resumes; what it took over is read there if the run it was
             initialised from no longer exists.
     """
     plain = renamed_options(override(read_recipe(recipe), assignments))
@@ -64,9 +65,9 @@ def configure(
     try:
         before = initial_run(start, seed).config()
     except InputError:
-        if made is None or not RunFolder(made).exists:
+        if resumed is None or not RunFolder(resumed).exists:
             raise
-        before = RunFolder(made).config()
+        before = RunFolder(resumed).config()
     return inherit(plain, before, where=str(recipe))
 
 
@@ -81,7 +82,9 @@ def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> Run
     try:
         check_initial(before, config)
     except InputError as error:
-        raise InputError(f"{where}{': ' * bool(where)}{error}; leave it out") from None
+        other = f"for other triples: dans train {shown(config.data)}"
+        remedy = "leave it out" if config.data == before.data else other
+        raise InputError(f"{where}{': ' * bool(where)}{error}; {remedy}") from None
     return config
 
 
@@ -134,10 +137,11 @@ def train(
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):
             trainer.forget_best()
-        made = environment()
+        current = environment()
         if state:
-            warn_of_other_bits(run, made)
-        run.write_json("environment.json", made)
+            log.info("%s: %s", where, trainer.resumption(config.train.steps))
+            warn_of_other_bits(run, current)
+        run.write_json("environment.json", current)
         if not kg.source and not run.graph.exists():
             kg.save(run.graph)
         finished = False
@@ -212,23 +216,24 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     try:
-        place = device(config.train.device)
+        device = find_device(config.train.device)
     except InputError:
         log.warning("%s was trained on %s; continuing with the cpu", where, config.train.device)
-        place = device("cpu")
+        device = find_device("cpu")
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
     model = build_model(config, kg)
     check_like(state["model"], model, f"{file}: model")
     model.load_state_dict(state["model"])
-    model.to(place).eval()
+    model.to(device).eval()
     # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
-    with needing_room(f"{where}: encoding all entities", "a device with more of it may help"):
+    encoding = f"{where}: encoding all entities"
+    with heartbeat(encoding), needing_room(encoding, "a device with more of it may help"):
         # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
-        entities = model.embeddings(messages.to(place)).detach().clone()
+        entities = model.embeddings(messages.to(device)).detach().clone()
     try:
         restore_random_state(state["random"])
     except InputError as error:
@@ -256,15 +261,17 @@ def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> Knowl
     return KnowledgeGraph.load(config.data)
 
 
-def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:
+def warn_of_other_bits(run: RunFolder, current: Mapping[str, Any]) -> None:
     """Warn if a run resumes with another version of torch or number of threads."""
     try:
         before = run.read_json("environment.json")
     except InputError:
         return
-    changed = [name for name in ("torch", "threads") if before.get(name, made[name]) != made[name]]
+    changed = [
+        name for name in ("torch", "threads") if before.get(name, current[name]) != current[name]
+    ]
     if changed:
-        changes = "; ".join(f"{name}: {before[name]} then, {made[name]} now" for name in changed)
+        changes = "; ".join(f"{name}: {before[name]} then, {current[name]} now" for name in changed)
         sentence = "%s: continues, though not to the same bits as one never stopped (%s)"
         log.warning(sentence, run.path, changes)
 

@@ -1,7 +1,7 @@
 """Negative samplers: from a batch of triples to negatives, with phases for those that learn."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,8 +56,16 @@ class NegativeSampler(nn.Module, ABC):
         return {}
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """Negatives by origin: one entry, or one for each pathway of the sampler."""
+        """Negatives as they are offered, by origin: one entry, or one for each pathway."""
         return {type(self).__name__.lower(): self(positives)}
+
+    def generated(self, positives: Positives) -> dict[str, Negatives]:
+        """What offered entities stand in for: generated embeddings, by the name of the origin.
+
+        Under one random state, of the same draws as ``origins``. Empty where nothing is generated,
+        or where it is offered as it is.
+        """
+        return {}
 
 
 class Mixture(NegativeSampler):
@@ -108,11 +116,20 @@ class Mixture(NegativeSampler):
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
         """Negatives by origin; a repeated name gets the number of its sampler."""
-        found: dict[str, Negatives] = {}
-        for i, sampler in enumerate(self.samplers, start=1):
-            for name, negatives in sampler.origins(positives).items():
-                found[f"{name} {i}" if name in found else name] = negatives
-        return found
+        return _numbered([sampler.origins(positives) for sampler in self.samplers])
+
+    def generated(self, positives: Positives) -> dict[str, Negatives]:
+        """Generated embeddings by origin, named likewise."""
+        return _numbered([sampler.generated(positives) for sampler in self.samplers])
+
+
+def _numbered(parts: Sequence[Mapping[str, Negatives]]) -> dict[str, Negatives]:
+    """The entries of all parts; a repeated name gets the number of its part, counted from 1."""
+    found: dict[str, Negatives] = {}
+    for i, part in enumerate(parts, start=1):
+        for name, negatives in part.items():
+            found[f"{name} {i}" if name in found else name] = negatives
+    return found
 
 
 def _joined(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dans.config.reading import field, opened, parse_json, read_object
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.registry import choose
 from dans.training.files import append, named, opened_to_append, write_atomically
 
@@ -273,7 +273,7 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         needs = choose(LOGGERS, name, where="logger").needs
         if needs and find_spec(needs) is None:
-            install = f"pip install 'dans[{needs}]'"
+            install = install_command(needs)
             raise InputError(f"logger: {name}: its library is missing; install it with: {install}")
 
 

@@ -48,13 +48,13 @@ def check_config(state: Mapping[str, Any], config: RunConfig) -> None:
     The state holds the configuration that it was made with: one digest would say that something
     differs, this says what. Checkpoints of 0.1 have none, and are taken as they are.
     """
-    made = state.get("config")
-    if not made:
+    stored = state.get("config")
+    if not stored:
         log.info("checkpoint: of an earlier version, without its configuration; taken as it is")
         return
-    if not isinstance(made, Mapping):
-        raise InputError(f"checkpoint: config: expected options, got {shown(made)}")
-    plain = renamed_options({"data": config.data, **made})
+    if not isinstance(stored, Mapping):
+        raise InputError(f"checkpoint: config: expected options, got {shown(stored)}")
+    plain = renamed_options({"data": config.data, **stored})
     before = RunConfig.parse(plain, where="checkpoint: config")
     if found := difference(meaning(before), meaning(config)):
         raise InputError(f"checkpoint: made by another configuration than config.json: {found}")

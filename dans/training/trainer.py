@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from dans.config.schema import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
+from dans.data.progress import Pulse
 from dans.errors import DivergedError, InputError
 from dans.evaluation.classifier import ClassificationReport, Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator
@@ -120,7 +121,7 @@ class Trainer:
         batch_encoder: turns triples into embeddings.
         regularizers: terms of the loss beside the objective's, by name.
         evaluator: evaluates the validation triples; None trains without validation.
-        made: the options that give weights their meaning, for checkpoints.
+        meaning: the options that give weights their meaning, for checkpoints.
         run: where metrics and checkpoints go; None keeps nothing.
         negatives_log: where the negatives of every step go; None keeps none.
     """
@@ -136,14 +137,14 @@ class Trainer:
         regularizers: Mapping[str, Regularizer] | None = None,
         phases: Mapping[str, PhaseConfig] | None = None,
         evaluator: Evaluator | Classifier | None = None,
-        made: Mapping[str, Any] | None = None,
+        meaning: Mapping[str, Any] | None = None,
         run: RunFolder | None = None,
         negatives_log: NegativesLog | None = None,
     ) -> None:
         _check(config, objective, validated=evaluator is not None)
         self.kg, self.model, self.objective, self.config = kg, model, objective, config
         self.batch_encoder, self.evaluator, self.run = batch_encoder, evaluator, run
-        self.regularizers, self.made = dict(regularizers or {}), dict(made or {})
+        self.regularizers, self.meaning = dict(regularizers or {}), dict(meaning or {})
         self.negatives_log = objective.log_negatives = negatives_log
         #: called after each validation, its checkpoint written; an exception in it ends training
         self.watch: Watch | None = None
@@ -221,6 +222,7 @@ class Trainer:
             bar = tqdm(
                 total=steps, initial=self.done, unit="step", disable=None, desc="train", leave=False
             )
+            pulse, first = Pulse(), self.done
             while not self.is_over(steps):
                 started = time.perf_counter()
                 terms = self.step()
@@ -231,8 +233,29 @@ class Trainer:
                     if report is not None:
                         values = f"{report.selection_metric:.3f}, best={self.best:.3f}"
                         bar.set_postfix_str(f"{self.config.select}={values}")
+                if pulse.due():
+                    left = pulse.left(self.done - first, steps - first)
+                    log.info("%s, %s", self.progress(steps), left)
             bar.close()
             return report
+
+    def progress(self, steps: int) -> str:
+        """How far training is, in words, with the best validation so far."""
+        run = "" if self.run is None else f"{self.run.path}: "
+        said = f"{run}step {self.done:,} of {steps:,}"
+        if self.evaluator is None or self.best == WORST[self.config.select]:
+            return said
+        best = f"{self.config.select.upper()} {self.best:.4f}, at step {self.best_step:,}"
+        return f"{said}, best validation {best}"
+
+    def resumption(self, steps: int) -> str:
+        """What is left for a run that resumes, in words."""
+        if self.done >= steps:
+            return f"already finished at step {self.done:,}; nothing to do"
+        if self.is_over(steps):
+            without = f"{self.config.patience} validations without a better one"
+            return f"already finished at step {self.done:,}, after {without}; nothing to do"
+        return f"continues from step {self.done:,} of {steps:,}"
 
     def is_over(self, steps: int) -> bool:
         """Are all steps done, or has validation stopped improving for ``patience`` validations?"""
@@ -290,7 +313,7 @@ class Trainer:
             "plateau": self.plateau.state(),
             "first_terms": dict(self.guard.first),
             "digest": self.kg.digest,
-            "config": self.made,
+            "config": self.meaning,
             "model": self.model.state_dict(),
             "objective": self.objective.state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},

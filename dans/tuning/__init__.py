@@ -1,6 +1,6 @@
 """Hyperparameter search for the options of a recipe with the best validation metric.
 
-Needs Optuna (``pip install 'dans[tune]'``). A study is a folder: ``study.db`` holds the trials in
+Needs Optuna (the extra ``tune``). A study is a folder: ``study.db`` holds the trials in
 Optuna's format, every trial is the folder of a run, ``study.json`` and ``trials.csv`` list them,
 and ``best.toml`` is the best as a recipe. Test triples are never ranked.
 

@@ -20,7 +20,7 @@ from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.temporary import sweep
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError, shown
+from dans.errors import InputError, install_command, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
@@ -140,7 +140,7 @@ class Study:
             import tomli_w  # noqa: F401
         except ModuleNotFoundError:
             raise InputError(
-                "tuning: Optuna or tomli-w is missing; install it with: pip install 'dans[tune]'"
+                "tuning: Optuna or tomli-w is missing; install it with: " + install_command("tune")
             ) from None
         # Trials are logged here.
         optuna.logging.set_verbosity(optuna.logging.WARNING)

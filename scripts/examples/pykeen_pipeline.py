@@ -1,7 +1,7 @@
 """PyKEEN's pipeline on UMLS, with negatives from a sampler of ours.
 
 Prints the loss of each epoch, and the filtered MRR
-on the test triples. Needs the extra: pip install 'dans[pykeen]'.
+on the test triples. Needs the extra: pip install 'dans-kg[pykeen]'.
 
   python scripts/examples/pykeen_pipeline.py --sampler dans --epochs 20
 """

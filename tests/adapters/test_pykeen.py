@@ -23,7 +23,7 @@ from pykeen.sampling import negative_sampler_resolver
 from pykeen.triples import CoreTriplesFactory
 
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.samplers import DANS, SAMPLERS, NegativeSampler
 from tests.suites.samplers import snapshot
 
@@ -263,7 +263,7 @@ def test_without_pykeen_the_extra_is_named() -> None:
         check=False,
     )
     assert done.stderr.splitlines()[-1].endswith(
-        "InputError: pykeen: not installed; PyKEEN comes with: pip install 'dans[pykeen]'"
+        f"InputError: pykeen: not installed; PyKEEN comes with: {install_command('pykeen')}"
     )
 
 

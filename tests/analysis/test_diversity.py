@@ -1,11 +1,24 @@
 """The numbers of the diversity picture, on points where they are known."""
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
 
-from dans.analysis.diversity import TRUTH, Group, diversity, gather, measure, project, separability
+from dans.analysis.diversity import (
+    GENERATED,
+    TRUTH,
+    Group,
+    caption,
+    diversity,
+    file_part,
+    gather,
+    measure,
+    project,
+    separability,
+)
 from dans.analysis.diversity import diversity_within_query as within
 from dans.data.graph import KnowledgeGraph
 from dans.models import ENCODERS
@@ -82,3 +95,56 @@ def test_gathered_groups_are_tails_of_the_relation(kg: KnowledgeGraph) -> None:
     assert all(set(g.queries.tolist()) <= {0, 1} for name, g in groups.items() if name != TRUTH)
     for name, vector in zip(groups["uniform"].names, groups["uniform"].embeddings, strict=True):
         assert torch.equal(entities[kg.entities.index(name)], vector)
+
+
+def test_equal_embeddings_share_a_place() -> None:
+    torch.manual_seed(0)
+    points = torch.randn(9, 4)
+    places = project({TRUTH: group(points), "again": group(points[[2, 2, 5]])})
+    assert (places["again"] == places[TRUTH][[2, 2, 5]]).all()
+
+
+def drawn(kg: KnowledgeGraph, **options: Any) -> tuple[dict[str, Group], torch.Tensor]:
+    """Groups of DANS and of uniform negatives for a relation of the toy graph; the entities."""
+    torch.manual_seed(0)
+    model = Model(ENCODERS["lookup"](kg.num_entities, 6), DistMult(kg.num_relations, 6))
+    entities = model.embeddings(kg.messages("relation"))
+    sampler = Mixture(DANS(6, k=20, known=kg.known(), **options), Uniform(k=4))
+    return gather(kg, model, sampler, entities, int(kg.train[0, 1])), entities
+
+
+def test_what_is_offered_is_apart_from_what_is_generated(kg: KnowledgeGraph) -> None:
+    options = {"decode": "nearest", "filter": "mask", "output": "residual", "noise": 2.0}
+    groups, entities = drawn(kg, **options)
+    triples = kg.train[kg.train[:, 1] == kg.train[0, 1]]
+    for pathway in ("entity pathway", "relation pathway"):
+        offered, generated = groups[pathway], groups[f"{pathway}{GENERATED}"]
+        assert generated.names == ()
+        # The same draws: the nearest entity of each, but for those that make known triples.
+        ids = torch.cdist(generated.embeddings, entities).argmin(1)
+        h, r, _ = triples[generated.queries].unbind(1)
+        new = ~kg.known().is_known(torch.stack((h, r, ids), 1))
+        assert 0 < new.sum() < len(ids)
+        assert offered.names == tuple(kg.entities[i] for i in ids[new].tolist())
+        assert torch.equal(offered.queries, generated.queries[new])
+    said = caption(groups, relation="knows", triples=6, of=6, kept="step 2")
+    sizes = [len(groups[f"entity pathway{end}"].queries) for end in ("", GENERATED)]
+    assert "(head, knows, ?) of 6 of its 6 training triples, drawn at step 2" in said
+    assert f"leaves {sizes[0]} of {sizes[1]} (entity pathway) and " in said
+    assert "6-dimensional embeddings" in said
+
+
+def test_embeddings_that_are_offered_as_generated_are_one_group(kg: KnowledgeGraph) -> None:
+    groups, _ = drawn(kg)
+    assert not [name for name in groups if name.endswith(GENERATED)]
+    said = caption(groups, relation="knows", triples=6, of=6, kept="step 2")
+    assert "What is generated is offered as it is, and no entity." in said
+    del groups["entity pathway"], groups["relation pathway"]
+    assert "generated" not in caption(groups, relation="knows", triples=6, of=6, kept="step 2")
+
+
+def test_files_of_relations_do_not_overwrite_each_other() -> None:
+    names = ["isa", "/film/genre", "film genre", "film-genre", "..", "日本", "x" * 300, "x" * 299]
+    parts = [file_part(name, i) for i, name in enumerate(names)]
+    assert len(set(parts)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,70}", part) for part in parts)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from dans.analysis.diversity import TRUTH, Group, measure, project
+from dans.analysis.diversity import GENERATED, TRUTH, Group, measure, project
 from dans.analysis.plots import (
     PALETTE,
     POINTS,
@@ -36,12 +36,14 @@ def assert_drawn(path: Path, colours: Iterable[str], *, near: float) -> None:
 def test_picture_shows_every_group(tmp_path: Path) -> None:
     torch.manual_seed(0)
     names = [TRUTH, "entity pathway", "relation pathway", "uniform", "another"]
+    names += [f"{name}{GENERATED}" for name in names[1:3]]
     groups = {
         name: Group(torch.randn(12, 4) + 5 * i, torch.arange(12), ())
         for i, name in enumerate(names)
     }
     path = tmp_path / "tsne.png"
-    diversity_picture(path, groups, project(groups), measure(groups), title="toy · likes")
+    text = {"title": "toy · likes", "caption": "what was measured " * 40}
+    diversity_picture(path, groups, project(groups), measure(groups), **text)
     # Markers are translucent: near the colour is enough.
     assert_drawn(path, (POINTS[name][0] for name in names[:3]), near=0.25)
 
@@ -72,7 +74,7 @@ def test_any_name_is_drawn_letter_by_letter(tmp_path: Path) -> None:
     for name in names:
         groups = {kind: Group(torch.randn(12, 4), torch.arange(12), ()) for kind in (TRUTH, name)}
         path = tmp_path / "picture.png"
-        diversity_picture(path, groups, project(groups), measure(groups), title=name)
+        diversity_picture(path, groups, project(groups), measure(groups), title=name, caption=name)
         sampler_picture(path, {name: Inspection(numbers, torch.zeros(3))}, title=name)
         calibration_picture(path, {name: run})
         figure = Figure()

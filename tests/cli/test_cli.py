@@ -13,6 +13,8 @@ from dans.config.recipes import COMMANDS as KINDS
 from dans.errors import InputError
 from dans.predict.export import FORMATS
 from dans.predict.queries import PARTS
+from dans.training.checkpoint import load_state
+from dans.training.run_folder import RunFolder
 from tests.processes import SCRIPTS, run, succeed
 from tests.suites.toy import RECIPE, lay
 
@@ -69,6 +71,14 @@ def test_a_command_shows_how_it_is_called_and_has_a_script(name: str) -> None:
         (["pretrain", "a", "--recipe", "b"], "--recipe b: a is given already; leave one out"),
         (["evaluate", "run", "--spilt=valid"], "--spilt=valid; did you mean --split?"),
         (["evaluate"], "the following arguments are required: RUN_DIR; --help"),
+        (["pretrain", "umls-distmult", "--encoder", "lookup"], "says this itself; give a data set"),
+        (["train", "umls-distmult", "--split", ".8,.1,.1"], "--split: the recipe umls-distmult"),
+        (["train", "umls", "--split", ".8,.2"], "--split: expected three numbers as .8,.1,.1, got"),
+        (["pretrain", "umls", "--loss", "sce"], "try: dans baseline umls --loss sce"),
+        (["train", "umls-complex", "--loss", "sp"], "try: dans baseline umls-complex --loss sp"),
+        (["train", "umls-complex", "--loss", "logistc"], "did you mean 'logistic'?"),
+        (["baseline", "umls"], "--loss: expected one of ns, "),
+        (["train", "umls", "--decoder", "distmul"], "did you mean 'distmult'?"),
         (["tabulate"], "runs: expected a folder or a file; --help"),
         (["pretrain", "umls-distmul"], "did you mean umls-distmult"),
     ],
@@ -113,6 +123,63 @@ def test_the_module_and_the_command_do_what_scripts_do(tmp_path: Path) -> None:
     assert done.stdout.endswith("evaluate it with: dans evaluate 'a run'\n")
     ours = succeed("dans", "evaluate", "a run", cwd=tmp_path)
     assert ours.stdout == succeed("evaluate.py", "a run", cwd=tmp_path).stdout
+
+
+#: Training of no consequence.
+BRIEF = ["--dim", "8", "--steps", "2", "--pretrain-steps", "2", "--set", "train.threads=1"]
+
+
+@pytest.mark.slow
+def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None:
+    rows = [f"{i};e{i % 7};r{i % 3};e{(i * i + 3) % 7}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["line;from;how;to", *rows]))
+    reading = ["--split", ".6,.2,.2", "--columns", "from,how,to", "--delimiter", ";", "--header"]
+    given = ["mine.csv", *reading, "--decoder", "complex", "--sampler", "self-loop", *BRIEF]
+    done = succeed("dans", "train", *given, "--out", "run", cwd=tmp_path)
+    assert re.search(r"^run: valid MRR .*: dans evaluate run$", done.stdout)
+    configs = [RunFolder(tmp_path / name).config() for name in ("run", "run/pretrain")]
+    assert [one.decoder.name for one in configs] == ["complex", "complex"]
+    assert [part.name for part in configs[0].sampler] == ["uniform", "self_loop"]
+    assert [one.train.steps for one in configs] == [2, 2]
+    given += ["--out", "run"]
+    assert "already holds a run" in run("dans", "train", *given, cwd=tmp_path).stderr
+    succeed("dans", "train", *given, "--resume", cwd=tmp_path)
+    query = ["--head", "e0", "--relation", "r0", "--top", "2"]
+    assert "(e0, r0, ?)" in succeed("dans", "predict", "run", *query, cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_what_was_pre_trained_is_trained_further(tmp_path: Path) -> None:
+    lay(tmp_path / "mine")
+    brief = [option for option in BRIEF if option != "--pretrain-steps"]
+    brief.remove("2")
+    succeed("dans", "pretrain", "mine", *brief, cwd=tmp_path)
+    before = tmp_path / "runs" / "pretrain" / "mine-distmult" / "seed0"
+    made = (before / "best.safetensors").stat().st_mtime_ns
+    done = succeed("dans", "train", "mine", *brief, "--sampler", "uniform:k=3", cwd=tmp_path)
+    assert done.stdout.startswith("runs/dans/mine-distmult-uniform/seed0: ")
+    assert (before / "best.safetensors").stat().st_mtime_ns == made
+    assert load_state(before / "last.safetensors")["step"] == 2
+
+
+@pytest.mark.slow
+def test_the_model_of_a_recipe_is_pre_trained_first_where_that_is_missing(tmp_path: Path) -> None:
+    lay(tmp_path / "mine")
+    given = ["umls-distmult", *BRIEF, "--set", "data=mine", "--set", "train.validate_every=1"]
+    wrong = run("dans", "train", *given, "--set", "sampler.0.kk=1", cwd=tmp_path)
+    assert "sampler.0.kk: unknown option" in wrong.stderr
+    assert not (tmp_path / "runs").exists(), "refused before pre-training"
+    succeed("dans", "train", *given, cwd=tmp_path)
+    before, after = (
+        tmp_path / "runs" / kind / "umls-distmult" / "seed0" for kind in ("pretrain", "dans")
+    )
+    assert RunFolder(after).config().init_from == "pretrain/umls-distmult"
+    assert RunFolder(before).config().train.steps == 2
+    script = ["train_dans.py", "--recipe", "umls-distmult"]
+    done = run(*script, "--seed", "1", cwd=tmp_path)
+    assert "make it with: dans pretrain umls-distmult --seed 1" in done.stderr
+    done = run(*script, "--set", "data=umls", cwd=tmp_path)
+    assert "for other triples: dans train 'umls'" in done.stderr
 
 
 def test_pages_are_written_in_a_checkout_alone(

@@ -23,6 +23,7 @@ COMMANDS = [
 #: What a command needs before it imports what takes long, where it needs anything.
 GIVEN = {
     "__main__.py": "evaluate run",
+    "compare.py": "run",
     "evaluate.py": "run",
     "export_vectors.py": "run --out new",
     "plot_calibration.py": "run --out new.png",

@@ -67,9 +67,12 @@ def test_fetched_sets_are_checked_and_described(
     ("arguments", "sentence"),
     [
         (("gone",), "gone: the train split is not on this machine"),
-        (("toi",), "'toi': neither a data set nor a folder; known: gone, toy; did you mean toy?"),
+        (
+            ("toi",),
+            "'toi': neither a data set, a file nor a folder; known: gone, toy; did you mean toy?",
+        ),
         ((".",), "'.': a folder of your own needs no fetching"),
-        ((), "'umls': neither a data set nor a folder"),
+        ((), "'umls': neither a data set, a file nor a folder"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_two(

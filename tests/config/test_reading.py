@@ -47,12 +47,12 @@ def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path: Path) -> None:
     [
         ("TOML", "a = 1\nb = ]", "line 2"),
         ("TOML", "a = " + "[" * 99_999, "nested too deeply"),
-        ("TOML", "a = " + "9" * 9_999, "4300 digits"),
+        ("TOML", "a = " + "9" * 9_999, "4300"),
         ("TOML", "a = 2020-99-99", "line 1"),
         ("JSON", "", "line 1"),
         ("JSON", '{"a": 1,\n}', "line 2"),
         ("JSON", "[" * 99_999, "nested too deeply"),
-        ("JSON", "9" * 9_999, "4300 digits"),
+        ("JSON", "9" * 9_999, "4300"),
     ],
 )
 def test_invalid_text_is_one_sentence(kind: str, text: str, why: str) -> None:

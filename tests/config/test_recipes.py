@@ -1,6 +1,8 @@
 """Every recipe builds on the toy graph, and a table of results says what it is expected to give."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from baselines.assembly import OBJECTIVES
 from dans.analysis.tables import METRICS
 from dans.cli.parsing import RESULTS, add_training_options, parser, records
-from dans.cli.training import configured
+from dans.cli.train_command import configured
 from dans.config.reading import read_toml
 from dans.config.recipes import COMMANDS, RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig
@@ -151,8 +153,20 @@ def test_a_base_alone_is_a_baseline_where_a_table_has_it_or_its_objective_is_one
     if base in records("baselines", "expected") or change.startswith("objective"):
         assert configured(args)[1].parts[-2] == base
     else:
-        with pytest.raises(InputError, match=f"{base}: without --loss .* losses: ns, "):
+        with pytest.raises(InputError, match=f"{base}: without a loss .* losses: ns, "):
             configured(args)
+
+
+@pytest.mark.slow
+def test_a_search_takes_no_base_alone_for_a_baseline_either(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "tune.py"
+    given = ["--recipe", "umls-complex", "--kind", "baselines", "--space", "train.lr=0.1,0.2"]
+    done = subprocess.run(
+        [sys.executable, script, *given], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "umls-complex: without a loss setting it is pre-training" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_folder_is_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("where", ["wn18", "../umls", "nowhere/at/all", Path("wn18")])
 def test_neither_card_nor_folder_is_refused_with_what_is_known(where: str | Path) -> None:
     with pytest.raises(
-        InputError, match=r"neither a data set nor a folder.*known: countries_s1, fb13"
+        InputError, match=r"neither a data set, a file nor a folder.*known: countries_s1, fb13"
     ):
         find_card(where)
 

@@ -454,9 +454,19 @@ def test_a_body_that_stops_or_trickles_is_given_up(
         while not wait.wait(0.1):
             write(b"x")
 
-    bodies = {"less than 1024 bytes": trickling, "broke off": lambda _: wait.wait(10)}
+    def dripping(write: Callable[[bytes], object]) -> None:
+        write(b"x" * 2**20)
+        for _ in range(50):
+            if not wait.wait(0.1):
+                write(b"x")
+
+    bodies = [
+        ("less than 1024 bytes", trickling),
+        ("less than 1024 bytes", dripping),
+        ("broke off", lambda _: wait.wait(10)),
+    ]
     try:
-        for reason, body in bodies.items():
+        for reason, body in bodies:
             mirror.streams["/body"] = body
             with pytest.raises(InputError, match=reason):
                 fetch(from_mirror(tmp_path, mirror))
@@ -474,7 +484,8 @@ def test_a_long_download_says_how_far_it_is_where_there_is_no_terminal(
     monkeypatch.setattr(download, "EVERY", 0.0)
     with caplog.at_level(logging.INFO):
         fetch(card(tmp_path, **offered(mirror)))
-    assert f"{mirror.url}/train.txt: 1 B so far" in caplog.text
+    size = len(TEXTS["train"])
+    assert f"{mirror.url}/train.txt: {size} B so far" in caplog.text
 
 
 def test_what_killed_downloads_left_is_removed(tmp_path: Path, mirror: Mirror) -> None:

@@ -25,6 +25,8 @@ SUSPECT: dict[str, tuple[tuple[str, str, str], str]] = {
     "variation": (("ada\ufe0f", "knows", "bob"), "2 of 4 entities look like another one"),
     "direction": (("ada", "knows\u200f", "bob"), "1 of 3 relations have invisible characters"),
     "quotes": (('"ada"', "knows", "bob"), "1 of 4 entities stand in quotes"),
+    "stray quote": (('"ada', "knows", "bob"), "1 of 4 entities start or end with a stray quote"),
+    "apostrophe": (("'t Hooft", "knows", "the Joneses'"), ""),
     "literal": (('"7"^^<x:int>', "knows", "bob"), "1 of 4 entities are typed or tagged literals"),
     "blank node": (("_:b0", "knows", "bob"), "1 of 4 entities are blank nodes, such as '_:b0'"),
 }
@@ -51,7 +53,11 @@ def test_what_looks_like_a_mistake_is_said(
 def test_columns_in_another_order_are_said() -> None:
     swapped = [("knows", f"e{i}", "likes") for i in range(5)]
     audit = KnowledgeGraph.of(swapped).audit()
-    assert any("5 relations and 2 entities: see that the columns" in one for one in audit.warnings)
+    sizes = "5 relations and 2 entities, of train 1 heads and 1 tails: see that the columns"
+    assert any(sizes in one for one in audit.warnings)
+    last = KnowledgeGraph.of([(f"a{i}", f"b{i}", "knows") for i in range(11)]).audit()
+    assert any("11 relations and 12 entities, of train 11 heads and 1" in w for w in last.warnings)
+    assert not any("columns" in w for w in KnowledgeGraph.of(PLAIN).audit().warnings)
 
 
 def test_a_warning_names_the_file_and_a_line_that_can_be_found(
@@ -67,12 +73,11 @@ def test_a_warning_names_the_file_and_a_line_that_can_be_found(
 
 
 def test_relations_with_one_triple_and_single_relations_are_said() -> None:
-    assert (
-        "1 relation has one training triple, such as 'knows'"
-        in KnowledgeGraph.of(PLAIN).audit().warnings
-    )
-    only = KnowledgeGraph.of([("a", "r", "b")]).audit().warnings
-    assert only == ("the graph has one relation, 'r'",)
+    (single,) = KnowledgeGraph.of(PLAIN).audit().warnings
+    assert "1 relation has one training triple, such as 'knows' (train, triple 1); " in single
+    assert "merge it with another one" in single
+    (only,) = KnowledgeGraph.of([("a", "r", "b")]).audit().warnings
+    assert only.startswith("the graph has one relation, 'r' (train, triple 1); ")
 
 
 def test_linked_triples_are_said_by_direction() -> None:

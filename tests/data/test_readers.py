@@ -157,7 +157,7 @@ def test_labels_are_read_only_where_labelled(tmp_path: Path) -> None:
     path = wrote(tmp_path, b"ada\tknows\tbob\t1\nada\tknows\ttea\t-1\n")
     expected: list[Line] = [("ada", "knows", "bob", True), ("ada", "knows", "tea", False)]
     assert list(read(path, labelled=True)) == expected
-    assert "found 4 columns" in refusal(path)
+    assert "name the split as labelled" in refusal(path)
     assert "found 3 columns, expected 4" in refusal(wrote(tmp_path, GOOD), labelled=True)
 
 
@@ -278,7 +278,7 @@ def test_literals_have_one_name_for_every_spelling_and_one_only(
 
 
 def test_a_folder_gives_one_file_for_each_split(tmp_path: Path) -> None:
-    for name in ("train.nt.gz", "valid.tsv", "test.txt.gz", "README.md", "train.csv"):
+    for name in ("train.nt.gz", "valid.tsv", "test.txt.gz", "README.md", "train.xlsx"):
         wrote(tmp_path, GOOD, name)
     names = {split: path.name for split, path in split_files(tmp_path).items()}
     assert names == {"train": "train.nt.gz", "valid": "valid.tsv", "test": "test.txt.gz"}
@@ -296,8 +296,12 @@ def test_two_files_for_one_split_are_refused_by_name(tmp_path: Path) -> None:
 def test_missing_splits_are_named(tmp_path: Path) -> None:
     wrote(tmp_path, GOOD, "train.tsv")
     assert split_files(tmp_path).keys() == {"train"}
-    wrote(tmp_path, GOOD, "valid.csv")
-    with pytest.raises(InputError, match=r"no file for valid: valid.csv is none that can be read"):
+    wrote(tmp_path, GOOD, "valid.xlsx")
+    with pytest.raises(InputError, match=r"no file for valid: valid.xlsx is none that can be read"):
+        split_files(tmp_path)
+    (tmp_path / "valid.csv").unlink()
+    (tmp_path / "valid.tsv").symlink_to("gone.tsv")
+    with pytest.raises(InputError, match=r"valid: valid.tsv is a link to gone.tsv, which is not"):
         split_files(tmp_path)
     (tmp_path / "train.tsv").unlink()
     with pytest.raises(InputError, match=r"no file for train: there is none; expected train.tsv"):

@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
 import sys
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dans.errors import InputError
+from dans.errors import InputError, install_command
+from dans.evaluation import calibration
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted, Isotonic, Platt
 from dans.evaluation.classification import auc, brier, nll
 
@@ -176,7 +180,7 @@ def test_fitting_says_what_it_needs_and_use_needs_nothing(
     fitted = kind.fit(*case(0))
     for name in ("sklearn", "sklearn.isotonic", "sklearn.linear_model"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=r"pip install 'dans\[calibration\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("calibration"))):
         kind.fit(*case(0))
     assert 0 < fitted.probabilities(torch.tensor(1.0)) < 1
 
@@ -191,3 +195,25 @@ def test_what_was_fitted_comes_back_from_json() -> None:
         assert Fitted.from_json(json.loads(text)) == fitted
     with pytest.raises(InputError, match="thresholds: missing"):
         Fitted.from_json({"step": 7, "digest": "abc", "platt": {}, "isotonic": {}})
+
+
+def test_a_fit_that_does_not_converge_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "STEPS", 1)
+    with pytest.raises(InputError, match="Platt scaling did not converge: after 1 steps"):
+        Platt.fit(*case(0, slope=3.0))
+
+
+def test_a_warning_of_a_fit_that_converged_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    plain, usual = Platt.fit(*case(0)), LogisticRegression.fit
+
+    def warning(self: Any, *args: Any, **kwargs: Any) -> Any:
+        warnings.warn("resorts to lbfgs", ConvergenceWarning, stacklevel=1)
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(LogisticRegression, "fit", warning)
+    assert Platt.fit(*case(0)) == plain

@@ -26,7 +26,7 @@ CASES: list[Case] = [
         f"{OWN} --out new --seed {2**64}",
         "--seed: expected a whole number below 2^63",
     ),
-    Case("unknown option", f"{OWN} --steps 5", "unrecognized arguments: --steps 5", "--help"),
+    Case("unknown option", f"{OWN} --nosuch", "unrecognized arguments: --nosuch", "--help"),
     Case("too few words", "evaluate.py", "RUN_DIR", "required", "--help"),
     Case(
         "unknown split",

@@ -71,7 +71,7 @@ CASES = [
     Case(
         "no such folder",
         "inspect_sampler.py --dataset nowhere --sampler uniform",
-        "'nowhere': neither a data set nor a folder",
+        "'nowhere': neither a data set, a file nor a folder",
         "known: ",
     ),
     spot(

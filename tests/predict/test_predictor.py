@@ -14,7 +14,7 @@ from torch import Tensor
 from baselines import assembly as baselines
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.evaluation.calibration import Platt
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import Evaluator
@@ -416,5 +416,5 @@ def test_without_scikit_learn_there_are_scores_and_a_word_why(
     with caplog.at_level(logging.WARNING, "dans"):
         predictor = Predictor.load(labelled)
     assert predictor.tails("e0", "r0")[0].probability is None
-    assert "dans[calibration]" in caplog.text
+    assert install_command("calibration") in caplog.text
     assert "nothing is calibrated" in caplog.text

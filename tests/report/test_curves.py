@@ -2,12 +2,24 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dans.errors import InputError
-from dans.report.curves import MEANING, MOST, Chart, Curve, begun, charts, recorded
+from dans.report.curves import (
+    MEANING,
+    MOST,
+    Chart,
+    Curve,
+    begun,
+    charts,
+    recorded,
+    steps_before,
+)
+from dans.report.gather import gather
+from dans.report.page import render
 from dans.training.run_folder import RunFolder
 
 LINES = [
@@ -127,3 +139,37 @@ def test_axis_starts_where_a_curve_says_something() -> None:
     even, short = (Chart("mrr", "", (curve,)) for curve in (late, Curve("", scratch.points[:3])))
     assert begun(even) == even
     assert begun(short) == short
+
+
+def test_curves_of_a_continued_run_start_where_it_continued(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    first, second = (Path(shutil.copytree(run, tmp_path / run.name)) for run in runs)
+    shutil.copy(first / "last.safetensors", first / "best.safetensors")
+    config = json.loads((second / "config.json").read_text())
+    (second / "config.json").write_text(json.dumps({**config, "init_from": str(first)}))
+    assert [steps_before(RunFolder(folder)) for folder in (first, second)] == [0, 4]
+    page = gather([first, second], triples=12)
+    (mrr,) = [chart for chart in page.charts["validation"] if chart.title == "mrr"]
+    assert [[step for step, _ in curve.points] for curve in mrr.curves] == [[0, 2, 4], [4, 6, 8]]
+    assert "B continues from step 4 of " in render(page)
+    assert ", evaluated above, is step " in render(page)
+
+
+def test_steps_are_unknown_where_the_run_before_is_gone(runs: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[1], tmp_path / "dans")
+    config = json.loads((tmp_path / "dans" / "config.json").read_text())
+    config["init_from"] = str(tmp_path / "gone")
+    (tmp_path / "dans" / "config.json").write_text(json.dumps(config))
+    assert steps_before(RunFolder(tmp_path / "dans")) is None
+    assert charts({"A": LINES}, {"A": None})["loss"][0].curves[0].points[0][0] == 0
+
+
+def test_runs_that_continue_each_other_in_a_ring_have_no_number_of_steps(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    shutil.copytree(runs[1], tmp_path / "ring")
+    config = json.loads((tmp_path / "ring" / "config.json").read_text())
+    config["init_from"] = str(tmp_path / "ring")
+    (tmp_path / "ring" / "config.json").write_text(json.dumps(config))
+    assert steps_before(RunFolder(tmp_path / "ring")) is None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.analysis.diversity import Group
+from dans.analysis.diversity import GENERATED, TRUTH, Group
+from dans.errors import install_command
 from dans.report import embedding_plot as plots
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.gather import Page
@@ -20,13 +21,15 @@ def picture(run: Path, triples: int = 12) -> EmbeddingPlot | str:
 def test_every_point_has_its_entity_and_generated_ones_their_nearest(page: Page) -> None:
     found = page.runs[1].embedding_plot
     assert isinstance(found, EmbeddingPlot)
-    assert list(found.points) == ["true tails", "entity pathway", "relation pathway", "uniform"]
+    offered = ["entity pathway", "relation pathway", "uniform"]
+    drawn = [f"{pathway}{GENERATED}" for pathway in offered[:2]]
+    assert list(found.points) == [TRUTH, *offered, *drawn]
     kg = page.data.audit
     assert kg.entities == 8
     for origin, points in found.points.items():
         assert len(points) <= found.drawn[origin]
         for point in points:
-            assert point.generated == origin.endswith("pathway")
+            assert point.generated == origin.endswith(GENERATED)
             assert bool(point.query) == (origin != "true tails")
             assert point.name
 
@@ -45,7 +48,7 @@ def test_of_all_negatives_as_many_are_measured(page: Page) -> None:
         of["points"] for c in plotted for name, of in c.numbers.items() if name != "true tails"
     ]
     counts = [n for c in plotted for name, n in c.drawn.items() if name != "true tails"]
-    assert len(sizes) == 4
+    assert len(sizes) == 6
     assert set(sizes) == {min(counts)}
     assert max(counts) > min(counts)
 
@@ -84,4 +87,4 @@ def test_without_scikit_learn_the_page_says_so(
 ) -> None:
     for name in ("sklearn", "sklearn.manifold"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'dans[plots]'" in str(picture(runs[0], triples=3))
+    assert install_command("plots") in str(picture(runs[0], triples=3))

@@ -108,6 +108,16 @@ def test_points_of_an_embedding_plot_lie_within_and_say_their_names() -> None:
     assert len({group.style for group in drawing.groups}) == 3
 
 
+def test_text_at_a_mark_names_all_origins_of_its_entity() -> None:
+    bob = Point(1.0, 1.0, "bob", False, "")
+    drawn = [Point(1.0, 1.0, "bob", False, f"{head}, knows, ?") for head in ("ada", "cy")]
+    elsewhere = Point(5.0, 5.0, "tea", False, "ada, knows, ?")
+    groups = {"true tails": (bob,), "uniform": (*drawn, elsewhere)}
+    stops = scatter(plot(groups)).hover["stops"]
+    text = "bob\ntrue tails\nuniform, 2 times"
+    assert [stop[2] for stop in stops] == [text] * 3 + ["tea\nuniform\nfor ada, knows, ?"]
+
+
 def test_points_on_one_spot_are_drawn() -> None:
     groups = {"true tails": (Point(1.0, 1.0, "a", False, ""), Point(1.0, 1.0, "b", False, ""))}
     assert "nan" not in written(scatter(plot(groups)))
@@ -115,4 +125,4 @@ def test_points_on_one_spot_are_drawn() -> None:
 
 def test_endless_names_are_cut_under_the_pointer() -> None:
     point = Point(0.0, 0.0, "n" * 5000, False, "q" * 5000)
-    assert len(hover_text("uniform", point)) < 600
+    assert len(hover_text(point, {"uniform": [point.query]})) < 600

@@ -22,7 +22,7 @@ from dans.errors import InputError
 from dans.predict.export import Embeddings
 from dans.predict.predictor import Predictor
 from dans.report.gather import gather
-from dans.runs.build import build_evaluator
+from dans.runs.build import build_evaluator, notices
 from dans.runs.evaluate_run import evaluate, labelled_probabilities, probabilities
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
@@ -332,6 +332,37 @@ def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_
     assert torch.equal(trained.model.encoder.state_dict()["entities.weight"], weights)
 
 
+def test_a_learning_rate_of_zero_is_noticed(
+    recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(configure(recipe, ["train.lr=0.001", "train.steps=1"]), tmp_path / "moves")
+    assert "train.lr" not in caplog.text
+    train(configure(recipe, ["train.lr=0", "train.steps=1"]), tmp_path / "stays")
+    assert "train.lr = 0: the model keeps its weights; only a sampler can learn" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["sampler.0.k=0", "loss.nosuch=1", "train.batch_by=queries", "regularizer=[{name='lp', p=-1}]"],
+)
+def test_nothing_is_logged_of_what_is_refused(
+    wrong: str, recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "triples" / "valid.tsv").unlink()
+    noticed = ["graph.hold_out_share=0.5", "train.batch=1000", "train.lr=0"]
+    train(configure(recipe, [*noticed, "train.steps=1"]), tmp_path / "run")
+    assert [line.partition(":")[0] for line in caplog.messages[:3]] == [
+        "train.batch",
+        "train.lr = 0",
+        "triples",
+    ]
+    caplog.clear()
+    started = [*noticed, f"init_from={tmp_path / 'run'}", wrong]
+    with pytest.raises(InputError):
+        train(configure(recipe, started), tmp_path / "refused")
+    assert not caplog.messages
+
+
 def test_training_needs_neither_validation_nor_test_triples(
     recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -344,13 +375,13 @@ def test_training_needs_neither_validation_nor_test_triples(
         evaluate(tmp_path / "run")
 
 
-def test_validation_lines_that_are_all_false_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_validation_lines_that_are_all_false_are_said() -> None:
     kg = KnowledgeGraph.of([("a", "r", "b"), ("b", "r", "c")], [("a", "r", "c")])
     lines = kg.valid, torch.tensor([False])
     kg = replace(kg, valid=kg.valid[:0], labelled={"valid": lines})
     config = RunConfig.parse({"data": "toy", "encoder": "lookup", "decoder": "distmult"})
     assert build_evaluator(config, kg) is None
-    assert "all 1 lines are labelled false" in caplog.text
+    assert any("all 1 lines are labelled false" in notice for notice in notices(config, kg))
 
 
 def test_reading_a_classifier_changes_nothing_of_the_world_around_it(

@@ -97,10 +97,10 @@ class Generator(nn.Module):
             if modulation is not None:
                 factor, shift = modulation[m]
                 x = x * factor + shift
-        made: Tensor = self.last(x)
+        generated: Tensor = self.last(x)
         if self.output == "residual":
-            return prior + made
-        return self.reach * (made / self.reach).tanh()
+            return prior + generated
+        return self.reach * (generated / self.reach).tanh()
 
     @torch.no_grad()
     def observe(self, entities: Tensor) -> None:

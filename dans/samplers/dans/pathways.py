@@ -12,6 +12,9 @@ from dans.samplers.dans.networks import FiLM, Generator, Modulation
 #: Is the noise a standard deviation, or a share of the entities' own in each dimension?
 NoiseScale = Literal["absolute", "relative"]
 
+#: The most noise: further from its centre than that, a draw says nothing of it.
+MOST_NOISE = 1e6
+
 #: Entities whose standard deviation stands for all of them.
 SAMPLED = 2048
 

@@ -21,7 +21,13 @@ from dans.samplers.dans.networks import (
     film_penalty,
     orthogonal,
 )
-from dans.samplers.dans.pathways import EntityPathway, NoiseScale, Pathway, RelationPathway
+from dans.samplers.dans.pathways import (
+    MOST_NOISE,
+    EntityPathway,
+    NoiseScale,
+    Pathway,
+    RelationPathway,
+)
 from dans.samplers.nearest import nearest
 
 Film = Literal["residual", "none"]
@@ -123,7 +129,8 @@ class DANS(NegativeSampler):
             counted(option, count)
         counted("generator_repeats", generator_repeats, most=MOST_ROUNDS)
         counted("discriminator_repeats", discriminator_repeats, most=MOST_ROUNDS)
-        for option, number in (("noise", noise), ("film_weight", film_weight), ("r1", r1)):
+        not_negative("noise", noise, most=MOST_NOISE)
+        for option, number in (("film_weight", film_weight), ("r1", r1)):
             not_negative(option, number)
         if filter == "mask" and decode == "vector":
             raise InputError(
@@ -155,11 +162,15 @@ class DANS(NegativeSampler):
         """Generated negatives, the entity pathway's first; no gradient runs back through them."""
         drawn = self.draw(positives).values()
         embeddings, corrupt_head = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
+        return self.offered(positives, embeddings, corrupt_head)
+
+    def offered(self, positives: Positives, embeddings: Tensor, corrupt_head: Tensor) -> Negatives:
+        """Generated embeddings, (b, ·, d), as the model gets them: decoded and filtered, if so."""
         if self.decode == "vector":
             return Negatives(embeddings, corrupt_head)
         exclude = None
         if self.decode == "nearest_other":
-            exclude = positives.triples[:, ::2].repeat_interleave(self.k, dim=0)
+            exclude = positives.triples[:, ::2].repeat_interleave(embeddings.shape[1], dim=0)
         found = nearest(embeddings.flatten(0, 1), positives.entities, exclude)
         ids = found.view_as(corrupt_head)
         valid = None
@@ -230,10 +241,15 @@ class DANS(NegativeSampler):
         return sides("coin", len(positives), k, positives.h.device)
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
-        """The generated embeddings of each pathway, not the entities nearest to them."""
-        return {
-            f"{name} pathway": Negatives(*drawn) for name, drawn in self.draw(positives).items()
-        }
+        """What each pathway offers: where decoded, the entities nearest to what it generated."""
+        drawn = self.draw(positives).items()
+        return {f"{name} pathway": self.offered(positives, *one) for name, one in drawn}
+
+    def generated(self, positives: Positives) -> dict[str, Negatives]:
+        """The embeddings of each pathway before they are decoded; empty if they are not."""
+        if self.decode == "vector":
+            return {}
+        return {f"{name} pathway": Negatives(*one) for name, one in self.draw(positives).items()}
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """The numbers that ``dans.samplers.dans.diagnostics.diagnose`` documents."""

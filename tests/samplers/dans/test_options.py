@@ -66,6 +66,7 @@ def test_every_option_changes_something(option: str, value: Any, kg: KnowledgeGr
         ({"k": 0}, "k: must be at least 1"),
         ({"discriminator_repeats": 0}, "discriminator_repeats: must be at least 1"),
         ({"noise": -0.1}, "noise: must not be negative"),
+        ({"noise": 1e12}, "noise: must be at most 1e\\+06"),
         ({"filter": "mask"}, "filter: generated embeddings have no ids"),
         ({"filter": "mask", "decode": "nearest"}, "filter: mask needs the known triples"),
     ],

@@ -10,6 +10,7 @@ your own, the model is pre-trained first where that has not been done.
 """
 
 import logging
+import re
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -26,7 +27,8 @@ from dans.config.recipes import (
     parse_assignments,
     read_recipe,
 )
-from dans.errors import InputError, did_you_mean, visible
+from dans.config.schema import Component
+from dans.errors import InputError, did_you_mean, shown, visible
 
 if TYPE_CHECKING:
     from dans.config.schema import RunConfig
@@ -48,7 +50,7 @@ SHORT = {
 }
 
 #: Options that say how triples are read, and those of a model that a recipe says itself.
-READING = ("split", "columns", "delimiter", "header")
+READING = ("split", "inverse_leakage", "columns", "delimiter", "header")
 MODEL = ("encoder", "decoder")
 
 
@@ -68,6 +70,9 @@ def train_and_report(args: Namespace) -> str:
     from dans.training.run_folder import RunFolder
 
     what = chosen(args)
+    if args.kind != "baselines" and (RECIPES / "losses" / f"{args.loss}.toml").exists():
+        command = f"dans baseline {what} --loss {args.loss}"
+        raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
     report, where = (train_recipe if by_recipe else train_data)(args)
     said = "trained, without validation triples"
@@ -90,31 +95,42 @@ def chosen(args: Namespace) -> str:
 
 def train_recipe(args: Namespace) -> "tuple[Report, Path]":
     """Train by a recipe; returns the last validation and the folder."""
-    from baselines.assembly import train
+    from baselines import assembly
+    from dans.runs.train import train
 
     if args.kind == "dans" and args.what:
         pretrain_first(args)
     config, where = configured(args)
+    if args.kind != "pretrain":
+        train = assembly.train
     return train(config, where, resume=args.resume, loggers=args.loggers), where
 
 
 def configured(args: Namespace) -> "tuple[RunConfig, Path]":
     """The configuration and the folder of a run by a recipe."""
-    from dans.config.schema import Component
     from dans.runs.init_from import folder
     from dans.runs.train import configure
 
     recipe, kind = recipe_of(args), args.kind
-    made = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
-    config = configure(recipe, assignments(args), made=made if args.resume else None)
-    if kind == "baselines" and config.objective == Component("negative_sampling"):
-        ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
-        # A base alone is a baseline where a table says so: the one that Stay Positive is held to.
-        if ours and recipe.stem not in cli.records(kind, "expected"):
-            losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
-            without = "without --loss it is pre-training by negative sampling, no baseline"
-            raise InputError(f"{chosen(args)}: {without}; known losses: {losses}")
+    begun = args.out or folder(f"{kind}/{recipe.stem}", args.seed or 0)
+    config = configure(recipe, assignments(args), resumed=begun if args.resume else None)
+    if kind == "baselines":
+        check_baseline(recipe, config, chosen(args))
     return config, args.out or folder(f"{kind}/{recipe.stem}", config.train.seed)
+
+
+def check_baseline(recipe: Recipe, config: "RunConfig", given: str) -> None:
+    """Refuse a base alone as a baseline, since without a loss of its own it is pre-training.
+
+    Where a table of results has the base as a baseline, such as that which Stay Positive is
+    compared with, it is one.
+    """
+    ours = recipe.base.resolve().parent == RECIPES / "bases" and recipe.setting is None
+    trains_as_before = config.objective == Component("negative_sampling")
+    if ours and trains_as_before and recipe.stem not in cli.records("baselines", "expected"):
+        losses = ", ".join(sorted(path.stem for path in (RECIPES / "losses").glob("*.toml")))
+        without = "without a loss setting it is pre-training by negative sampling, no baseline"
+        raise InputError(f"{given}: {without}; name both, as {given}-sce; known losses: {losses}")
 
 
 def recipe_of(args: Namespace) -> Recipe:
@@ -123,7 +139,8 @@ def recipe_of(args: Namespace) -> Recipe:
     for name in (*READING, *MODEL):
         if getattr(args, name) is not None:
             data = "give a data set instead, as in: dans train umls --decoder complex"
-            raise InputError(f"--{name}: the recipe {what} says this itself; {data}")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option}: the recipe {what} says this itself; {data}")
     setting = {"dans": args.sampler, "baselines": args.loss}.get(args.kind)
     return find_recipe(what, args.kind, setting or "")
 
@@ -156,7 +173,7 @@ def pretrain_first(args: Namespace) -> None:
     before = f"pretrain/{recipe.base.stem}"
     if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
         return
-    model = [text for text in assignments(args) if text.split(".")[0] in RunConfig.INHERITED]
+    model = [text for text in assignments(args) if re.split("[.=]", text)[0] in RunConfig.INHERITED]
     first = {"train.steps": args.pretrain_steps, "train.seed": args.seed}
     first["train.device"] = args.device
     others = [f"{key}={value}" for key, value in first.items() if value is not None]
@@ -181,13 +198,10 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     from dans.runs.init_from import folder
     from dans.training.run_folder import RunFolder
 
-    sampler = args.sampler
-    if args.kind == "dans" and args.loss not in settings("baselines"):
-        sampler = sampler or DEFAULT
     choice = Choice(
         encoder=args.encoder,
         decoder=args.decoder,
-        sampler=sampler,
+        sampler=args.sampler or (DEFAULT if args.kind == "dans" else None),
         loss=args.loss,
         steps=args.steps,
         pretrain_steps=args.pretrain_steps,
@@ -198,12 +212,9 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
-    if choice.kind != args.kind and args.kind != "dans":
-        command = f"dans {COMMANDS[choice.kind]}"
+    if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
-        raise InputError(
-            f"--loss {args.loss or ''}: a run of {command}; the losses of dans baseline: {losses}"
-        )
+        raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
     *first, last = plan(choice, kg)
     where = args.out or folder(f"{last.kind}/{last.name}", choice.seed)

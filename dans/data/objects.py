@@ -1,0 +1,244 @@
+"""Triples of objects in memory: arrays, data frames, lists, dictionaries, networkx and DGL graphs.
+
+Which library an object is from is seen by the module of its type: none is imported here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dans.data.names_audit import HEADERS
+from dans.data.readers import SPLIT_NAMES, Split
+from dans.data.triple_tables import Row, arrow_rows, listed_rows, named_row, table_rows
+from dans.errors import InputError, shown
+
+log = logging.getLogger(__name__)
+
+#: Names of entities, or those of each type of node.
+EntityNames = Sequence[str] | Mapping[str, Sequence[str]]
+
+#: Triples of ids, (·, 3), or rows of names.
+Triples = Tensor | list[Row]
+
+KNOWN = (
+    "a name, a path, triples of names, an (n, 3) array of ids, a dict of arrays or of splits,"
+    " a pandas data frame, a networkx or a DGL graph"
+)
+
+
+def library(data: object) -> str:
+    """The library that an object's type, or a type it inherits from, is of."""
+    names = [kind.__module__.split(".")[0] for kind in type(data).__mro__]
+    known = ("pandas", "pyarrow", "networkx", "dgl", "rdflib", "torch", "numpy")
+    return next((name for name in names if name in known), names[0])
+
+
+def by_split(data: object) -> dict[Split, object] | None:
+    """The splits of a dictionary or of a tuple of three, or None for triples without splits."""
+    if isinstance(data, Mapping) and "train" in data:
+        found: dict[Split, object] = {}
+        for key, part in data.items():
+            if key not in SPLIT_NAMES or SPLIT_NAMES[key] in found:
+                raise InputError(
+                    f"data: {shown(key)}: expected one each of train, valid and test, got"
+                    f" {', '.join(map(shown, data))}"
+                )
+            found[SPLIT_NAMES[key]] = part
+        return found
+    if isinstance(data, tuple) and len(data) == 3 and all(map(_is_table, data)):
+        return dict(zip(("train", "valid", "test"), data, strict=True))
+    return None
+
+
+def _is_table(part: object) -> bool:
+    if isinstance(part, (list, tuple)):
+        return all(
+            isinstance(row, (Sequence, Mapping)) and not isinstance(row, str) for row in part
+        )
+    return isinstance(part, Mapping) or library(part) in ("pandas", "pyarrow", "torch", "numpy")
+
+
+def triples_of(
+    data: Any,
+    where: str,
+    *,
+    columns: str | Sequence[str | int] | None = None,
+    entities: EntityNames | None = None,
+) -> tuple[Triples, dict[str, Sequence[str]]]:
+    """The triples of an object; of ids, also the names that come with it."""
+    kind = library(data)
+    if kind == "networkx":
+        return list(_of_networkx(data, where, columns)), {}
+    if kind == "dgl":
+        return _of_dgl(data, where, columns, entities)
+    if isinstance(columns, str):
+        raise InputError("columns: one name is for graphs; expected three, of head, relation, tail")
+    if kind in ("torch", "numpy") and hasattr(data, "ndim"):
+        return _of_array(data, where), {}
+    if kind == "pandas" and hasattr(data, "columns"):
+        names = list(data.columns)
+        listed = [data.iloc[:, i].tolist() for i in range(len(names))]
+        return list(table_rows(names, listed, where, wanted=columns)), {}
+    if kind == "pyarrow" and hasattr(data, "to_pylist"):
+        return list(arrow_rows(data, where, columns)), {}
+    if isinstance(data, Mapping):
+        return _of_columns(data, where, columns), {}
+    if isinstance(data, (str, bytes)) or not isinstance(data, Sequence):
+        name = f"{type(data).__module__}.{type(data).__qualname__}"
+        hint = ""
+        if kind == "torch_geometric":
+            hint = "; give torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
+        elif hasattr(data, "to_pandas"):
+            hint = "; call its to_pandas()"
+        elif isinstance(data, Iterator):
+            hint = "; make it a list"
+        raise InputError(f"{where}: expected {KNOWN}; got {name}{hint}")
+    if data and all(isinstance(row, Mapping) for row in data):
+        names = list(data[0])
+        for i, row in enumerate(data):
+            if list(row) != names and set(row) != set(names):
+                keys = ", ".join(map(shown, names))
+                raise InputError(f"{where}[{i}]: expected the keys {keys}, got {shown(list(row))}")
+        listed = [[row[name] for row in data] for name in names]
+        return list(table_rows(names, listed, where, wanted=columns)), {}
+    if columns is not None:
+        raise InputError("columns: triples in a list have no other columns to choose from")
+    return list(listed_rows(data, where)), {}
+
+
+def _of_array(data: Any, where: str) -> Triples:
+    if data.ndim != 2 or data.shape[1] != 3:
+        hint = "; transpose it" if data.ndim == 2 and data.shape[0] == 3 else ""
+        raise InputError(
+            f"{where}: expected an array of shape (n, 3), head, relation and tail in columns, got"
+            f" {tuple(data.shape)}{hint}"
+        )
+    ids = _ids(data)
+    if ids is not None:
+        return ids
+    if isinstance(data, Tensor) or data.dtype.kind not in "OUT":
+        kind = str(data.dtype).removeprefix("torch.")
+        raise InputError(f"{where}: expected whole numbers or text, got {kind}; convert it first")
+    return list(listed_rows(data.tolist(), where))
+
+
+def _ids(values: Any) -> Tensor | None:
+    """Whole numbers as int64, or None for anything else."""
+    if isinstance(values, Tensor):
+        whole = not (values.is_floating_point() or values.is_complex())
+        return values.detach().cpu().long() if whole and values.dtype != torch.bool else None
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    return torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else None
+
+
+def _of_columns(
+    data: Mapping[Any, Any], where: str, columns: Sequence[str | int] | None
+) -> Triples:
+    """A dictionary of columns, as OGB's: local ids with ``head_type`` are named by their type."""
+    if "edge_index" in data:
+        stacked = "torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
+        raise InputError(f"{where}: expected head, relation and tail; of PyG give {stacked}")
+    left_out = [key for key in data if str(key).endswith("_neg")]
+    if left_out:
+        log.info("%s: %s: not read; ranking is against all entities", where, ", ".join(left_out))
+    names = [key for key in data if key not in (*left_out, "head_type", "tail_type")]
+    values = {key: data[key] for key in names}
+    if {"head", "tail", "head_type", "tail_type"} <= data.keys():
+        for key in ("head", "tail"):
+            typed = zip(data[f"{key}_type"], np.asarray(data[key]).tolist(), strict=True)
+            values[key] = [f"{kind}:{i}" for kind, i in typed]
+    if columns is None and {"head", "relation", "tail"} <= values.keys():
+        names = ["head", "relation", "tail"]
+    sizes = {str(key): len(values[key]) for key in names}
+    if len(set(sizes.values())) > 1:
+        raise InputError(f"{where}: expected columns of one length, got {shown(sizes)}")
+    if names == ["head", "relation", "tail"]:
+        ids = [_ids(values[key]) for key in names]
+        if all(column is not None and column.ndim == 1 for column in ids):
+            return torch.stack([column for column in ids if column is not None], dim=1)
+    listed = [
+        values[key].tolist() if hasattr(values[key], "tolist") else values[key] for key in names
+    ]
+    return list(table_rows(names, listed, where, wanted=columns))
+
+
+def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
+    """The edges of a directed graph; the relation is an attribute, or the key of a multigraph."""
+    if not data.is_directed():
+        raise InputError(
+            f"{where}: an undirected networkx graph; give a MultiDiGraph, as by"
+            " networkx.MultiDiGraph(graph), which has each edge in both directions"
+        )
+    multi = data.is_multigraph()
+    edges = (
+        list(data.edges(keys=True, data=True))
+        if multi
+        else [(head, tail, 0, values) for head, tail, values in data.edges(data=True)]
+    )
+    if attribute is None and not (multi and any(isinstance(key, str) for _, _, key, _ in edges)):
+        known = sorted({name for *_, values in edges for name in values}, key=str)
+        found = [name for name in known if str(name).casefold() in HEADERS[1]]
+        if len(found) != 1:
+            names = ", ".join(map(shown, known[:20])) or "none"
+            raise InputError(
+                f"{where}: expected relations as keys of the edges, or in an attribute that"
+                f" columns= names; attributes of the edges: {names}"
+            )
+        attribute = found[0]
+    for i, (head, tail, key, values) in enumerate(edges):
+        if attribute is not None and attribute not in values:
+            edge = f"the edge from {shown(head)} to {shown(tail)}"
+            raise InputError(f"{where}: {edge} has no attribute {shown(attribute)}")
+        row = head, key if attribute is None else values[attribute], tail
+        yield named_row(row, None, f"{where}, edge {i}")
+
+
+def _of_dgl(
+    graph: Any, where: str, attribute: object, entities: EntityNames | None
+) -> tuple[Tensor, dict[str, Sequence[str]]]:
+    """The edges of a heterograph, or of a graph whose edges have a type as data."""
+    kinds, names = graph.ntypes, []
+    if len(kinds) == 1 and not isinstance(entities, Mapping):
+        names = list(entities or map(str, range(graph.num_nodes())))
+    else:
+        for kind in kinds:
+            given = entities.get(kind) if isinstance(entities, Mapping) else None
+            own = given or [f"{kind}:{i}" for i in range(graph.num_nodes(kind))]
+            if len(own) != graph.num_nodes(kind):
+                raise InputError(
+                    f"entities: {kind}: expected {graph.num_nodes(kind)} names, got {len(own)}"
+                )
+            names += own
+    counts = [0, *(graph.num_nodes(kind) for kind in kinds)]
+    first = dict(zip(kinds, np.cumsum(counts).tolist(), strict=False))
+    types = graph.canonical_etypes
+    if len(types) == 1:
+        found = [name for name in ("etype", "_TYPE", "rel_type") if name in graph.edata]
+        key = attribute if attribute is not None else next(iter(found), None)
+        if key is not None:
+            ids = _ids(graph.edata[key]) if key in graph.edata else None
+            if ids is None:
+                raise InputError(f"{where}: columns: no edge data {shown(key)} of whole numbers")
+            heads, tails = (ends.cpu().long() for ends in graph.edges(order="eid"))
+            return torch.stack((heads, ids, tails), 1), {"entities": names}
+    elif attribute is not None:
+        raise InputError("columns: a heterograph's relations are its types of edges")
+    if len(types) == 1 and types[0] == ("_N", "_E", "_N"):
+        raise InputError(
+            f"{where}: a DGL graph without types of edges; expected a heterograph, or ids of"
+            " relations in graph.edata['etype']"
+        )
+    plain = [etype for _, etype, _ in types]
+    parts = []
+    for i, etype in enumerate(types):
+        heads, tails = (ends.cpu().long() for ends in graph.edges(etype=etype, order="eid"))
+        ids = torch.full_like(heads, i)
+        parts.append(torch.stack((heads + first[etype[0]], ids, tails + first[etype[2]]), 1))
+    relations = [":".join(etype) if plain.count(etype[1]) > 1 else etype[1] for etype in types]
+    return torch.cat(parts), {"entities": names, "relations": relations}

@@ -1,0 +1,494 @@
+"""One way in: a knowledge graph from a name, a folder, a file, or an object in memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dans.config.reading import opened
+from dans.data import id_files, objects, rdf, saved_graph, triple_tables
+from dans.data.cards import DatasetCard, cards, find_card
+from dans.data.download import fetch
+from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.names_audit import Origin
+from dans.data.readers import SPLITS, Line, Split, read, split_files
+from dans.data.splitting import InverseLeakage, check_shares, split_triples
+from dans.data.triple_tables import Row
+from dans.errors import InputError, one_of, shown
+
+log = logging.getLogger(__name__)
+
+TEXT, NT, PARQUET = (".tsv", ".txt"), ".nt", ".parquet"
+
+#: Suffixes of files that are read, each also with .gz.
+SUFFIXES = (*TEXT, ".csv", NT, *rdf.PARSERS, PARQUET)
+
+#: Options of tables, and of the split of triples that have none.
+TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
+
+#: What other files are, by suffix, and what to do with them.
+OTHERS = {
+    **dict.fromkeys(
+        (".xlsx", ".xls", ".ods"),
+        "a spreadsheet: save the sheet as CSV, or give pandas.read_excel(path)",
+    ),
+    ".json": "JSON: give json.load(file), where it is a list of triples or of objects",
+    ".jsonl": "lines of JSON: give pandas.read_json(path, lines=True)",
+    ".jsonld": "JSON-LD, which may need the web: convert it to N-Triples",
+    **dict.fromkeys(
+        (".zip", ".tar", ".tgz", ".7z", ".rar"),
+        "an archive: unpack it, and name the file or the folder",
+    ),
+    **dict.fromkeys((".bz2", ".xz", ".zst"), "compressed: unpack it, or pack it by gzip"),
+    **dict.fromkeys((".npy", ".npz"), "arrays: give numpy.load(path)"),
+    **dict.fromkeys(
+        (".pt", ".pth", ".pkl", ".pickle"),
+        "a pickle, which is never loaded: give the object itself",
+    ),
+    **dict.fromkeys((".feather", ".arrow"), "Arrow: give pandas.read_feather(path)"),
+    PARQUET: "Parquet packed by gzip: unpack it",
+    ".graphml": "GraphML: give networkx.read_graphml(path)",
+    ".gml": "GML: give networkx.read_gml(path)",
+    **dict.fromkeys(
+        (".db", ".sqlite", ".sqlite3"), "a database: give pandas.read_sql(query, connection)"
+    ),
+    ".bin": "perhaps a DGL graph: give dgl.load_graphs(path)[0][0]",
+}
+
+#: What the first bytes of a file say, whatever its name.
+MAGIC = {
+    b"PK\x03\x04": "an archive or a spreadsheet: unpack it, or save the sheet as CSV",
+    b"PAR1": "Parquet: give it the suffix .parquet",
+    b"\x1f\x8b": "packed by gzip: give it the further suffix .gz",
+    b"SQLite": OTHERS[".db"],
+    b"BZh": OTHERS[".bz2"],
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16: save it in UTF-8"),
+}
+
+#: Files beside splits that nobody expects to be read.
+ASIDE = ("README", "LICENSE", "LICENCE", "CITATION", "NOTICE")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `load` is given beside the data; see there."""
+
+    split: Sequence[float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    inverse_leakage: InverseLeakage = "allow"
+    columns: str | Sequence[str | int] | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    literals: rdf.Choice = "keep"
+    blank_nodes: rdf.Choice = "keep"
+    entities: objects.EntityNames | None = None
+    relations: Sequence[str] | None = None
+    labelled: Sequence[Split] = ()
+
+    def check(self) -> None:
+        """Refuse values that no source takes."""
+        check_shares(self.split)
+        one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
+        one_of("literals", self.literals, ("keep", "drop"))
+        one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
+        for split in self.labelled:
+            one_of("labelled", split, SPLITS)
+        if self.columns is not None and not isinstance(self.columns, str):
+            chosen = list(self.columns)
+            whole = all(type(column) in (str, int) for column in chosen)
+            if len(set(chosen)) != 3 or len(chosen) != 3 or not whole:
+                raise InputError(
+                    "columns: expected the names or the positions of head, relation and tail, such"
+                    f' as ("subject", "predicate", "object") or (0, 1, 2); got {shown(chosen)}'
+                )
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise InputError(f"delimiter: expected one character, got {shown(self.delimiter)}")
+
+    def changed(self) -> list[str]:
+        """The names of options with another value than the default; a seed alone is none."""
+        return [
+            field.name
+            for field in fields(self)
+            if field.name != "seed"
+            and (value := getattr(self, field.name)) is not field.default
+            and not (isinstance(value, Sequence) and tuple(value) == field.default)
+            and not (isinstance(value, str) and value == field.default)
+        ]
+
+    def only(self, what: str, *accepted: str) -> None:
+        """Refuse an option that has no effect on a source."""
+        for name in self.changed():
+            if name not in accepted:
+                raise InputError(f"{name}: has no effect on {what}")
+
+
+def load(
+    data: object,
+    *,
+    split: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    inverse_leakage: InverseLeakage = "allow",
+    columns: str | Sequence[str | int] | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    literals: rdf.Choice = "keep",
+    blank_nodes: rdf.Choice = "keep",
+    entities: objects.EntityNames | None = None,
+    relations: Sequence[str] | None = None,
+    labelled: Sequence[Split] = (),
+    name: str = "",
+) -> KnowledgeGraph:
+    """A knowledge graph from a name, a folder, a file, or an object in memory.
+
+    What has no splits is split, by a seed, such that each entity and relation is in train; what was
+    taken for granted is logged. An option without an effect is refused.
+
+    Args:
+        data: one of
+            the name of a data set, in any common spelling, or the path of its card;
+            a folder: with a file for each split (train, valid, test), of OpenKE or DGL-KE, or one
+            that `KnowledgeGraph.save` wrote;
+            a file: ``.tsv``, ``.txt``, ``.csv``, ``.nt``, ``.ttl`` and other RDF, ``.parquet``;
+            a list of triples of names, or of dictionaries; a pandas data frame; an integer array
+            (n, 3); a dictionary of columns, as OGB's; a networkx or a DGL graph;
+            a dictionary of these, also of paths, or a tuple of three, as train, valid and test.
+        split: shares of train, valid and test.
+        seed: of the split.
+        inverse_leakage: ``"avoid"`` keeps the triples between two entities in one split.
+        columns: head, relation and tail of a table, by name or position; of a graph, the name of
+            the edge attribute that holds the relation.
+        delimiter: of columns; by default the one that fits the first lines.
+        header: whether a table has one; by default, whether the first line looks like it. A split
+            that is ``.tsv`` or ``.txt`` has none, unless an option for tables is given.
+        literals: of RDF, whether to ``"keep"`` or ``"drop"`` triples with one.
+        blank_nodes: of RDF, likewise.
+        entities: names by id, for arrays and DGL graphs; for several types of nodes, by type.
+        relations: names by id, for arrays.
+        labelled: the splits of a folder whose lines have a fourth column, 1 or -1.
+        name: of the graph; by default that of the data set, file or folder.
+
+    Raises:
+        InputError: the data cannot be read; the sentence says what was found, and how to convert.
+
+    Example:
+        >>> load([("ada", "knows", "bob"), ("bob", "likes", "tea"), ("ada", "likes", "tea")])
+        KnowledgeGraph(entities=3, relations=2, train=2, valid=0, test=1)
+    """
+    options = Options(
+        split, seed, inverse_leakage, columns, delimiter, header, literals, blank_nodes,
+        entities, relations, labelled,
+    )  # fmt: skip
+    options.check()
+    if isinstance(data, KnowledgeGraph):
+        options.only("a graph that is loaded already")
+        kg = data
+    elif isinstance(data, (str, os.PathLike)):
+        kg = _of_path(data if isinstance(data, str) else Path(data), options)
+    else:
+        kg = _of_object(data, options)
+    if name and name != kg.name:
+        kg = kg.renamed(name)
+    return kg
+
+
+def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
+    card = find_card(where)
+    if card is not None:
+        if options.labelled:
+            raise InputError(f"labelled: only for a folder; the card of {card.name} says it itself")
+        options.only("a data set with a card")
+        known = cards().get(card.name)
+        kg = _of_card(card)
+        return kg.renamed(kg.name, card.name if known == card.path else str(card.path.resolve()))
+    path = Path(where)
+    if not path.is_dir():
+        return _of_file(path, options)
+    if saved_graph.is_saved(path):
+        options.only("a saved graph")
+        kg = saved_graph.read(path)
+    else:
+        kg = _of_folder(path, options)
+    return kg.renamed(kg.name, "" if options.changed() else str(path.resolve()))
+
+
+def _of_card(card: DatasetCard) -> KnowledgeGraph:
+    files = fetch(card)
+    lines = {split: read(path, labelled=split in card.labelled) for split, path in files.items()}
+    kg = KnowledgeGraph.of_lines(lines, labelled=card.labelled, name=card.name)
+    counts = {
+        "entities": (card.entities, kg.num_entities),
+        "relations": (card.relations, kg.num_relations),
+    }
+    for split, file in card.splits.items():
+        counts[f"{split}.lines"] = file.lines, len(kg.lines(split)[0])
+    for key, (stated, found) in counts.items():
+        if stated != found:
+            raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
+    return kg
+
+
+def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
+    """The splits of a folder: a file each, in any of our formats, or as of OpenKE or DGL-KE."""
+    origins: dict[Split, Origin] = {}
+    lines: dict[Split, Iterable[Line]] = {}
+    maps: set[str] = set()
+    if id_files.is_openke(folder):
+        options.only(f"{folder}, a folder of OpenKE")
+        files, lines = id_files.read_openke(folder)
+        maps.update(id_files.OPENKE)
+    else:
+        files = _split_files(folder)
+        table = not set(options.changed()).isdisjoint(TABLE)
+        kinds = set(map(_kind, files.values()))
+        of_rdf = ("literals", "blank_nodes") if kinds & {NT, *rdf.PARSERS} else ()
+        options.only(f"{folder}, which has splits", *TABLE, *of_rdf, "labelled")
+        for split in options.labelled:
+            if split not in files:
+                raise InputError(f"labelled: {split}: there is no such file")
+        for split, path in files.items():
+            labelled = split in options.labelled
+            if labelled or (_kind(path) in TEXT and not table):
+                origins[split] = Origin(str(path), range(1, sys.maxsize))
+                lines[split] = read(path, labelled=labelled)
+            else:
+                numbers = array("q")
+                origins[split] = Origin(str(path), numbers)
+                lines[split] = _lines(_rows(path, options, numbers))
+        if id_files.is_dglke(folder):
+            maps.update(id_files.DGLKE)
+            lines = id_files.with_maps(folder, files, lines)
+    kg = KnowledgeGraph.of_lines(lines, labelled=options.labelled, name=folder.resolve().name)
+    if not len(kg.train):
+        raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
+    _warn(kg, folder, origins)
+    read_files = {path.name for path in files.values()} | maps
+    beside = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name not in read_files and path.suffix != ".md"
+        if not path.name.startswith((".", *ASIDE))
+    ]
+    if beside:
+        log.warning(
+            "%s: not read: %s; a split is called train, valid or test", folder, ", ".join(beside)
+        )
+    return kg
+
+
+def _split_files(folder: Path) -> dict[Split, Path]:
+    try:
+        return split_files(folder, SUFFIXES)
+    except InputError as error:
+        files = [path for path in sorted(folder.iterdir()) if _kind(path) in SUFFIXES]
+        if len(files) == 1 and "no file for train" in str(error):
+            raise InputError(f"{error}; to split one file, name it: {files[0]}") from None
+        raise
+
+
+def _of_file(path: Path, options: Options) -> KnowledgeGraph:
+    """The triples of one file, split by a column of it or by us."""
+    accepted: tuple[str, ...] = TABLE
+    if _kind(path) in (NT, *rdf.PARSERS):
+        accepted = ("literals", "blank_nodes")
+    elif _kind(path) == PARQUET:
+        accepted = ("columns",)
+    if "labelled" in options.changed():
+        raise InputError("labelled: only for a folder with a file for each split")
+    options.only(str(path), *accepted, *SPLITTING)
+    numbers = array("q")
+    name = path.name.removesuffix(".gz").removesuffix(_kind(path))
+    return _of_rows(_rows(path, options, numbers), str(path), name, options, numbers)
+
+
+def _of_rows(
+    rows: Iterator[Row], where: str, name: str, options: Options, numbers: Sequence[int] = ()
+) -> KnowledgeGraph:
+    """The graph of rows of names, split by what they say or by us."""
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{where}: holds no triple")
+    rows = chain([first], rows)
+    if first[3] is None:
+        kg = KnowledgeGraph.of_lines({"train": _lines(rows)}, name=name)
+        _warn(kg, where, {"train": Origin(where, numbers)})
+        return _split(kg, where, options)
+    options.only(f"{where}, whose column split says it", *TABLE)
+    parts: dict[Split, list[Line]] = {split: [] for split in SPLITS}
+    places: dict[Split, array[int]] = {split: array("q") for split in SPLITS}
+    for head, relation, tail, split in rows:
+        if split is not None:
+            parts[split].append((head, relation, tail, True))
+            places[split].extend(numbers[-1:])
+    kg = KnowledgeGraph.of_lines(parts, name=name)
+    _warn(kg, where, {split: Origin(where, found) for split, found in places.items()})
+    return kg
+
+
+def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
+    """The rows of a file by its suffix; one that cannot be read is refused by what it is."""
+    kind = _kind(path)
+    try:
+        with opened(path) as file:
+            start = file.read(8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    packed = path.suffix == ".gz"
+    found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)
+    if found and not packed and kind not in OTHERS:
+        raise InputError(f"{path}: cannot be read as {kind or 'text'}; it is {found}")
+    if isinstance(options.columns, str):
+        raise InputError("columns: one name is for graphs; expected three, of head, relation, tail")
+    rows: Iterator[Row]
+    if kind == PARQUET and not packed:
+        rows = triple_tables.read_parquet(path, columns=options.columns)
+    elif kind in (NT, *rdf.PARSERS):
+        lines = read(path) if kind == NT else rdf.read_rdf(path)
+        chosen = rdf.choose_terms(
+            lines, path, literals=options.literals, blank_nodes=options.blank_nodes
+        )
+        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
+    elif kind in (*TEXT, ".csv") or (options.delimiter and kind not in OTHERS):
+        rows = triple_tables.read_table(
+            path,
+            columns=options.columns,
+            delimiter=options.delimiter,
+            header=options.header,
+            numbers=numbers,
+        )
+    else:
+        what = OTHERS.get(kind, "unknown: give a table the suffix .csv, or say delimiter=")
+        raise InputError(
+            f"{path}: its kind, {kind or 'without a suffix'}, is {what}; read are"
+            f" {', '.join(SUFFIXES)}, each but the last also .gz"
+        )
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: the file holds no triple; a split needs at least one")
+    yield from chain([first], rows)
+
+
+def _kind(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[Line]:
+    return ((head, relation, tail, True) for head, relation, tail, _ in rows)
+
+
+def _of_object(data: Any, options: Options) -> KnowledgeGraph:
+    """The triples of an object in memory, whose splits are given, or are made by us."""
+    if objects.library(data) == "rdflib":
+        options.only("a graph of rdflib", "literals", "blank_nodes", *SPLITTING)
+        chosen = rdf.choose_terms(
+            rdf.term_lines(sorted(data), "graph"),
+            "data",
+            literals=options.literals,
+            blank_nodes=options.blank_nodes,
+        )
+        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
+        return _of_rows(rows, "data", "unnamed", options)
+    splits = objects.by_split(data)
+    accepted = ["columns", "entities", "relations", *(SPLITTING if splits is None else ())]
+    if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):
+        accepted += (*TABLE, "literals", "blank_nodes")
+    options.only("data in memory", *accepted)
+    whole: dict[Split, object] = {"train": data}
+    found: dict[Split, objects.Triples] = {}
+    names: dict[str, Sequence[str]] = {}
+    for split, part in (whole if splits is None else splits).items():
+        where = "data" if splits is None else f"data[{split!r}]"
+        triples: objects.Triples
+        own: dict[str, Sequence[str]] = {}
+        if isinstance(part, (str, os.PathLike)):
+            triples = list(_rows(Path(part), options, array("q")))
+        else:
+            triples, own = objects.triples_of(
+                part, where, columns=options.columns, entities=options.entities
+            )
+        if found and own != names:
+            raise InputError(f"{where}: expected the same types of nodes and edges as in train")
+        names = own
+        if len(triples):
+            found[split] = triples
+    if "train" not in found:
+        raise InputError("data: holds no triple to train on")
+    ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
+    if not ids:
+        options.only("triples of names", *(set(accepted) - {"entities", "relations"}))
+        rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
+        if splits is None:
+            return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
+        kg = KnowledgeGraph.of_lines({split: _lines(part) for split, part in rows_of.items()})
+    elif len(ids) < len(found):
+        raise InputError("data: expected ids in each split, or names in each; got both")
+    else:
+        kg = _of_ids(
+            ids,
+            names.get("entities", options.entities),
+            options.relations or names.get("relations"),
+        )
+    _warn(kg, "data", {})
+    return _split(kg, "data", options) if splits is None else kg
+
+
+def _of_ids(
+    parts: Mapping[Split, Tensor],
+    entities: objects.EntityNames | None,
+    relations: Sequence[str] | None,
+) -> KnowledgeGraph:
+    """A graph of the ids that occur; without names an id is its own name."""
+    triples = torch.cat([parts[split] for split in SPLITS if split in parts])
+    if bool((triples < 0).any()):
+        raise InputError(f"data: expected ids of at least 0, got {int(triples.min())}")
+    vocabularies, columns = [], list(triples.unbind(1))
+    for kind, names, places in (("entities", entities, [0, 2]), ("relations", relations, [1])):
+        used, ids = triples[:, places].unique(return_inverse=True)
+        for place, column in zip(places, ids.unbind(1), strict=True):
+            columns[place] = column
+        if names is None:
+            names = tuple(map(str, used.tolist()))
+        elif isinstance(names, (Mapping, str)):
+            raise InputError(f"{kind}: expected a list of names, got {shown(names)}")
+        elif int(used[-1]) >= len(names):
+            raise InputError(f"{kind}: {len(names)} names, but there is the id {int(used[-1])}")
+        else:
+            if len(used) < len(names):
+                left_out = len(names) - len(used)
+                log.info("data: %d of %d %s are in no triple; left out", left_out, len(names), kind)
+            names = tuple(str(names[i]) for i in used.tolist())
+        vocabularies.append(Vocabulary(names))
+    sizes = [len(parts.get(split, ())) for split in SPLITS]
+    train, valid, test = torch.stack(columns, dim=1).split(sizes)
+    return KnowledgeGraph("unnamed", vocabularies[0], vocabularies[1], train, valid, test)
+
+
+def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:
+    """A graph whose triples are all in train, split."""
+    repeats = len(kg.lines("train")[0]) - len(kg.train)
+    if repeats:
+        log.info("%s: %d lines repeat an earlier one and are left out", where, repeats)
+    parts = split_triples(
+        kg.train,
+        (kg.num_entities, kg.num_relations),
+        options.split,
+        seed=options.seed,
+        inverse_leakage=options.inverse_leakage,
+        where=where,
+    )
+    train, valid, test = parts.values()
+    return KnowledgeGraph(kg.name, kg.entities, kg.relations, train, valid, test)
+
+
+def _warn(kg: KnowledgeGraph, where: object, origins: Mapping[Split, Origin]) -> None:
+    for warning in kg.warnings(origins):
+        log.warning("%s: %s", where, warning)

@@ -1,0 +1,124 @@
+"""Split of triples into train, valid and test, with every entity and relation kept in train."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dans.data.readers import SPLITS, Split
+from dans.errors import InputError, one_of, shown
+
+log = logging.getLogger(__name__)
+
+#: What to do about triples between the same two entities, which tell each other.
+InverseLeakage = Literal["allow", "avoid"]
+
+
+#: The splits that triples leave train for.
+HELD_OUT: tuple[Split, ...] = ("test", "valid")
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Refuse what is not three shares of which train's is above 0."""
+    known = isinstance(shares, Sequence) and not isinstance(shares, str) and len(shares) == 3
+    if not known or not all(isinstance(share, (int, float)) and share >= 0 for share in shares):
+        raise InputError(f"split: expected shares such as (.8, .1, .1), got {shown(shares)}")
+    if not math.isclose(sum(shares), 1, abs_tol=1e-6) or not shares[0]:
+        raise InputError(
+            "split: expected the shares of train (above 0), valid and test, which sum to 1, such as"
+            f" (.8, .1, .1); got {shown(shares)}"
+        )
+
+
+def split_triples(
+    triples: Tensor,
+    sizes: tuple[int, int],
+    shares: Sequence[float],
+    *,
+    seed: int = 0,
+    inverse_leakage: InverseLeakage = "allow",
+    where: object = "triples",
+) -> dict[Split, Tensor]:
+    """Split distinct triples by a seed; each split keeps their order.
+
+    Triples leave train in a random order, as long as each of their entities and their relation has
+    another triple there, until test and valid have their shares. Where that cannot be reached, a
+    warning says so.
+
+    Args:
+        triples: (·, 3) distinct ids.
+        sizes: the numbers of entities and relations.
+        shares: of train, valid and test; they sum to 1.
+        seed: of the order.
+        inverse_leakage: ``avoid`` keeps all triples between the same two entities, whatever their
+            relation and direction, in one split.
+        where: opens what is logged.
+
+    Example:
+        >>> triples = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 0], [0, 1, 2], [2, 1, 1]])
+        >>> parts = split_triples(triples, (3, 2), (.6, .2, .2))
+        >>> [len(part) for part in parts.values()]
+        [3, 1, 1]
+    """
+    check_shares(shares)
+    one_of("inverse_leakage", inverse_leakage, ("allow", "avoid"))
+    rows = triples.tolist()
+    ends, types = triples[:, [0, 2]].flatten(), triples[:, 1]
+    columns = zip((ends, types), sizes, strict=True)
+    entities, relations = (torch.bincount(ids, minlength=size).tolist() for ids, size in columns)
+
+    def change(group: Iterable[int], by: int) -> None:
+        for head, relation, tail in (rows[row] for row in group):
+            entities[head] += by
+            entities[tail] += by
+            relations[relation] += by
+
+    groups = [[row] for row in range(len(rows))]
+    if inverse_leakage == "avoid":
+        pairs: dict[tuple[int, int], list[int]] = {}
+        for row, (head, _, tail) in enumerate(rows):
+            pairs.setdefault((min(head, tail), max(head, tail)), []).append(row)
+        groups = list(pairs.values())
+    room: dict[Split, int] = {
+        split: max(1, round(share * len(rows))) if share else 0
+        for split, share in zip(SPLITS[1:], shares[1:], strict=True)
+    }
+    wanted = dict(room)
+    places = bytearray(len(rows))
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).tolist()
+    for i in order:
+        if not any(room.values()):
+            break
+        group = groups[i]
+        fits = [split for split in HELD_OUT if room[split] >= len(group)]
+        if not fits:
+            continue
+        change(group, -1)
+        left = (rows[row] for row in group)
+        if all(entities[h] and relations[r] and entities[t] for h, r, t in left):
+            target = max(fits, key=lambda split: room[split] / wanted[split])
+            room[target] -= len(group)
+            for row in group:
+                places[row] = SPLITS.index(target)
+        else:
+            change(group, 1)
+    numbers = torch.tensor(places, dtype=torch.uint8)
+    parts = {split: triples[numbers == i] for i, split in enumerate(SPLITS)}
+    sizes_said = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
+    log.info("%s: split with seed %d: %s triples", where, seed, sizes_said)
+    for split, missing in room.items():
+        if missing:
+            log.warning(
+                "%s: %s has %s triples instead of %s: every other triple is needed in train, as the"
+                " only one of an entity or a relation%s",
+                *(where, split, f"{wanted[split] - missing:,}", f"{wanted[split]:,}"),
+                " or together with one between the same entities"
+                if inverse_leakage == "avoid"
+                else "",
+            )
+    return parts

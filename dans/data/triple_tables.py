@@ -1,0 +1,247 @@
+"""Tables of triples: CSV and TSV files, Parquet, data frames, lists of rows."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from dans.data.names_audit import HEADERS
+from dans.data.readers import SPLIT_NAMES, Split, numbered_lines
+from dans.errors import InputError, did_you_mean, shown
+
+log = logging.getLogger(__name__)
+
+ROLES = ("head", "relation", "tail")
+
+#: What separates columns, the likeliest first; and from how many lines it is guessed.
+DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
+
+#: head, relation, tail, and the split that a column of the table names
+Row = tuple[str, str, str, Split | None]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table hold head, relation and tail, and whether its first row is a header.
+
+    A header is found by words such as ``head``, ``subject``, ``source``; then columns are chosen
+    by it, in any order, and a column ``split`` says which split a row belongs to.
+    """
+
+    places: tuple[int, int, int]
+    header: bool
+    split: int | None = None
+
+    @classmethod
+    def choose(
+        cls,
+        first: Sequence[str],
+        where: object,
+        *,
+        columns: Sequence[str | int] | None = None,
+        header: bool | None = None,
+    ) -> Columns:
+        """The columns of a table by its first row, or by names or positions that were given."""
+        plain = [name.strip().casefold() for name in first]
+        found = [
+            [i for i, name in enumerate(plain) if name in words] if header is not False else []
+            for words in HEADERS
+        ]
+        named = all(len(places) == 1 for places in found)
+        listed = ", ".join(map(shown, first[:20]))
+        if columns is not None:
+            by_name = any(isinstance(column, str) for column in columns)
+            if by_name and header is False:
+                raise InputError("columns: names need a header; with header=False give positions")
+            places = tuple(_place(column, first, where) for column in columns)
+            said = named and all(place in some for place, some in zip(places, found, strict=True))
+            return cls(places, (by_name or said) if header is None else header)  # type: ignore[arg-type]
+        if named:
+            places = tuple(places[0] for places in found)
+            split = plain.index("split") if plain.count("split") == 1 else None
+            return cls(places, True, split)  # type: ignore[arg-type]
+        if len(first) != 3:
+            hint = "name three with columns=, by header or position"
+            if len(first) < 3:
+                hint = "another character may separate them: delimiter="
+            raise InputError(
+                f"{where}: found {len(first)} column{'s' * (len(first) != 1)} ({listed}), "
+                f"expected 3: {', '.join(ROLES)}; {hint}"
+            )
+        likely = sum(map(bool, found)) >= 2
+        return cls((0, 1, 2), likely if header is None else header)
+
+
+def _place(column: str | int, first: Sequence[str], where: object) -> int:
+    if isinstance(column, str):
+        if (count := list(first).count(column)) != 1:
+            known = f"{', '.join(map(shown, first[:20]))}{did_you_mean(column, first)}"
+            why = "no such column" if not count else "several columns of this name"
+            raise InputError(f"columns: {shown(column)}: {why} in {where}; known: {known}")
+        return list(first).index(column)
+    if not 0 <= column < len(first):
+        raise InputError(f"columns: {column}: {where} has columns 0 to {len(first) - 1}")
+    return column
+
+
+def read_table(
+    path: Path,
+    *,
+    columns: Sequence[str | int] | None = None,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    numbers: array[int],
+) -> Iterator[Row]:
+    """The rows of a text table; the number of each line goes into ``numbers``.
+
+    Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
+    are part of names. A space after another delimiter is none of the name's.
+    """
+    chosen, number = None, 1
+    try:
+        separator = delimiter or _sniff(path)
+        lines = (f"{line}\n" for _, line in numbered_lines(path))
+        rows = csv.reader(lines, strict=True, **_dialect(separator))
+        for row in rows:
+            number = rows.line_num
+            if not row:
+                continue
+            where = f"{path}:{number}"
+            if chosen is None:
+                chosen = Columns.choose(row, where, columns=columns, header=header)
+                width = len(row)
+                _say(path, number, separator, row, chosen)
+                if chosen.header:
+                    continue
+            if len(row) != width:
+                found = f"{len(row)} column{'s' * (len(row) != 1)}"
+                raise InputError(f"{where}: found {found}, expected {width} as in its first line")
+            numbers.append(number)
+            yield named_row([row[i] for i in chosen.places], _split(row, chosen, where), where)
+    except csv.Error as error:
+        raise InputError(f"{path}: not CSV after line {number}: {error}") from None
+
+
+def _dialect(separator: str) -> dict[str, Any]:
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    return {"delimiter": separator, "quoting": quoting, "skipinitialspace": separator != "\t"}
+
+
+def _sniff(path: Path) -> str:
+    """The delimiter that gives the first lines of a file as many columns each, best 3.
+
+    Spaces are the last choice: they stand in names too.
+    """
+    sample = [f"{line}\n" for _, line in islice(numbered_lines(path), SAMPLE)]
+    fits = []
+    for place, separator in enumerate(DELIMITERS):
+        rows = [row for row in csv.reader(sample, **_dialect(separator)) if row]
+        # The last one may end inside of quotes.
+        widths = {len(row) for row in rows[: SAMPLE - 1]}
+        if len(widths) == 1 and min(widths) >= 3:
+            fits.append((separator == " ", min(widths) > 3, place, separator))
+    return min(fits)[-1] if fits else "," if ".csv" in path.suffixes else "\t"
+
+
+def _say(path: Path, line: int, separator: str, first: Sequence[str], chosen: Columns) -> None:
+    """Log what was taken for granted about a table."""
+    names = ", ".join(shown(first[i]) for i in chosen.places)
+    said = [f"columns separated by {separator!r}"] if separator != "\t" else []
+    if chosen.header:
+        said += [f"line {line} is a header, head, relation and tail are the columns {names}"]
+        said += ["split names the split of a line"] if chosen.split is not None else []
+    if said:
+        log.info("%s: %s", path, "; ".join(said))
+
+
+def _split(row: Sequence[object], chosen: Columns, where: object) -> Split | None:
+    if chosen.split is None:
+        return None
+    name = row[chosen.split]
+    if not isinstance(name, str) or name not in SPLIT_NAMES:
+        known = ", ".join(SPLIT_NAMES)
+        why = "name three columns with columns= to leave the column split out"
+        raise InputError(f"{where}: split: known: {known}; got {shown(name)}; {why}")
+    return SPLIT_NAMES[name]
+
+
+def named_row(values: Sequence[object], split: Split | None, where: object) -> Row:
+    """Head, relation and tail as text; whole numbers become their digits."""
+    names = [value if isinstance(value, str) else _number(value, where) for value in values]
+    for name, role in zip(names, ROLES, strict=True):
+        if not name.strip():
+            raise InputError(f"{where}: the {role} is empty")
+    head, relation, tail = names
+    return head, relation, tail, split
+
+
+def _number(value: object, where: object) -> str:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    gaps = ("NoneType", "NAType", "NaTType")
+    if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
+        raise InputError(f"{where}: a missing value; leave such rows out first, as by dropna()")
+    raise InputError(
+        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, as by"
+        " astype(int) or astype(str)"
+    )
+
+
+def table_rows(
+    names: Sequence[object],
+    columns: Sequence[Sequence[object]],
+    where: str,
+    *,
+    wanted: Sequence[str | int] | None = None,
+) -> Iterator[Row]:
+    """The rows of a table in memory, of which each column has a name."""
+    texts = [str(name) for name in names]
+    chosen = Columns.choose(texts, where, columns=wanted)
+    picked = [columns[i] for i in chosen.places]
+    splits = columns[chosen.split] if chosen.split is not None else ()
+    for i, row in enumerate(zip(*picked, strict=True)):
+        split = (
+            _split([splits[i]], Columns((0, 0, 0), True, 0), f"{where}[{i}]") if splits else None
+        )
+        yield named_row(row, split, f"{where}[{i}]")
+
+
+def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
+    """The rows of a list of triples of names."""
+    for i, row in enumerate(rows):
+        row = row.tolist() if hasattr(row, "tolist") else row
+        if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 3:
+            raise InputError(
+                f"{where}[{i}]: expected three names, head, relation, tail, got {shown(row)}"
+            )
+        yield named_row(row, None, f"{where}[{i}]")
+
+
+def read_parquet(path: Path, *, columns: Sequence[str | int] | None = None) -> Iterator[Row]:
+    """The rows of a Parquet file, by pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(
+            f"{path}: Parquet needs pyarrow: pip install pyarrow, or save it as CSV"
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a Parquet file that can be read: {reason}") from None
+    yield from arrow_rows(table, str(path), columns)
+
+
+def arrow_rows(table: Any, where: str, wanted: Sequence[str | int] | None) -> Iterator[Row]:
+    """The rows of a pyarrow table."""
+    values = [column.to_pylist() for column in table.columns]
+    return table_rows(table.column_names, values, where, wanted=wanted)

@@ -1,0 +1,89 @@
+"""Runs side by side without a page: metrics, conclusion, and whether they are as expected."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dans.data.graph import Split
+from dans.evaluation.evaluator import Evaluator
+from dans.report.conclusion import Ranked, conclusion, split_name
+from dans.report.formatting import METRICS, four
+from dans.report.gather import LETTERS, check_folders, loaded, short_names
+from dans.runs.evaluate_run import budget_of
+from dans.seeding import undisturbed
+from dans.training.checkpoint_store import Which
+
+#: The metrics of the table.
+SHOWN = ("mrr", "hits@1", "hits@3", "hits@10", "mean_rank")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one data set that ranked the same triples, in the order given, by their folders."""
+
+    data: str
+    runs: Mapping[Path, Ranked]
+
+    def lines(self) -> list[str]:
+        """A table with a row for each run, and the sentences of the conclusion."""
+        runs = list(self.runs.values())
+        split = split_name(runs[0].report.split)
+        titles = [f"{run.letter} {run.name}" for run in runs]
+        wide = max(map(len, (split, *titles)))
+        rows = [f"{split:<{wide}}" + "".join(f"{METRICS[name]:>11}" for name in SHOWN)]
+        for run, title in zip(runs, titles, strict=True):
+            cells = "".join(f"{run.report.both[name]:>11.4f}" for name in SHOWN)
+            rows.append(f"{title:<{wide}}{cells}")
+        return [*rows, "", *conclusion(runs, self.data)]
+
+
+@undisturbed()
+def compare(folders: Sequence[Path], *, split: Split = "test", which: Which = "best") -> Comparison:
+    """Load runs and rank a split by each.
+
+    Args:
+        folders: of the runs, each once; later ones are compared with the first.
+        which: best or last checkpoints.
+
+    Raises:
+        InputError: a folder is no run, or two runs were trained on different data.
+    """
+    check_folders(folders)
+    names = short_names(folders)
+    found: dict[Path, Ranked] = {}
+    data = ""
+    for folder, trained in loaded(folders, which):
+        evaluator = Evaluator(trained.kg, split, budget=budget_of(folder, trained))
+        ranks = evaluator.ranks(trained.model.decoder, trained.entities)
+        i, report = len(found), evaluator.report(ranks)
+        found[folder] = Ranked(LETTERS[i], names[i], report, ranks)
+        data = trained.kg.name
+    return Comparison(data, found)
+
+
+def recipe_of(folder: Path) -> tuple[str, str]:
+    """Kind and name of the recipe that a run is of, by its folder.
+
+    Example:
+        >>> recipe_of(Path("runs/dans/umls-distmult/seed0"))
+        ('dans', 'umls-distmult')
+    """
+    *_, kind, name, _ = ("", "", *folder.resolve().parts)
+    return kind, name
+
+
+def held(run: Ranked, expected: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a metric of a run is within the tolerance of its expected value, and a sentence.
+
+    Args:
+        expected: ``metric``, ``value``, ``tolerance``, and over how many ``seeds`` the value is a
+            mean.
+    """
+    metric, value, tolerance = expected["metric"], expected["value"], expected["tolerance"]
+    found = run.report.both[metric]
+    holds = abs(found - value) <= tolerance
+    recorded = f"recorded are {four(value)} ± {four(tolerance)}, over {expected['seeds']} seeds"
+    name = METRICS.get(metric, metric)
+    said = f"{run.name}: {split_name(run.report.split)} {name} {four(found)}; {recorded}"
+    return holds, f"{said}: {'as expected' if holds else 'missed'}."

@@ -1,0 +1,82 @@
+"""The demo trains what is recorded, beside a fair comparison, and holds it against the records."""
+
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dans.analysis.tables import short
+from dans.cli import parsing as cli
+from dans.config.recipes import find_recipe
+
+ROOT = Path(__file__).parents[1]
+
+#: The runs of the demo by kind and name; both are trained further from the first.
+PRETRAINED = "pretrain/umls-distmult"
+UNIFORM, OURS = "dans/umls-distmult-uniform-filtered", "dans/umls-distmult-dans-filtered"
+
+
+@cache
+def commands() -> list[str]:
+    """The commands of the demo, as make would run them."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("the demo needs make")
+    done = subprocess.run(
+        [make, "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def runs(line: str) -> list[str]:
+    """The runs of a line, such as ``dans/umls-distmult``, all of seed 0."""
+    return re.findall(r"\bruns/([\w-]+/[\w-]+)/seed0\b", line)
+
+
+def trained() -> list[str]:
+    """The runs that the demo trains."""
+    found = []
+    for line in commands():
+        if "pretrain" in line and "umls-distmult --resume" in line:
+            found.append(PRETRAINED)
+        if sampler := re.search(r"--sampler ([\w-]+)", line):
+            found.append(f"dans/umls-distmult-{sampler[1]}")
+    return found
+
+
+def test_every_run_that_is_used_is_trained_and_evaluated() -> None:
+    used = {run for line in commands() for run in runs(line)}
+    assert used == set(trained())
+    assert {run for line in commands() if "evaluate" in line for run in runs(line)} == used
+
+
+def test_dans_is_compared_with_as_many_steps_against_uniform_negatives() -> None:
+    last = commands()[-1]
+    assert "compare" in last
+    assert "--expected" in last
+    assert runs(last) == [UNIFORM, OURS]
+    ours, uniform = (
+        find_recipe(name.partition("/")[2], "dans").plain() for name in (OURS, UNIFORM)
+    )
+    for key in ("init_from", "train"):
+        assert ours[key] == uniform[key]
+
+
+@pytest.mark.parametrize("run", [PRETRAINED, UNIFORM, OURS])
+def test_recorded_run_of_seed_0_meets_its_expectation(run: str) -> None:
+    kind, name = run.split("/")
+    expected = cli.records(kind, "expected")[name]
+    recorded = json.loads((ROOT / "scripts" / "results" / f"{kind}.json").read_text("utf-8"))[name]
+    assert recorded["seeds"][0] == 0
+    first = recorded["best"][expected["metric"]]["values"][0]
+    assert abs(first - expected["value"]) <= expected["tolerance"]
+
+
+def test_readme_shows_the_number_of_the_recipe_of_the_demo() -> None:
+    name = OURS.partition("/")[2]
+    recorded = json.loads((ROOT / "scripts" / "results" / "dans.json").read_text("utf-8"))[name]
+    assert short(recorded["best"]["mrr"]["mean"]) in (ROOT / "README.md").read_text("utf-8")
