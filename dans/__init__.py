@@ -5,7 +5,7 @@ used.
 
 Example:
     >>> import dans
-    >>> kg = dans.KnowledgeGraph.of([("ada", "knows", "bob"), ("bob", "knows", "cy")])
+    >>> kg = dans.load({"train": [("ada", "knows", "bob"), ("bob", "knows", "cy")]})
     >>> kg
     KnowledgeGraph(entities=3, relations=1, train=2, valid=0, test=0)
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dans.data.graph import KnowledgeGraph as KnowledgeGraph
+    from dans.data.sources import load as load
     from dans.errors import DivergedError as DivergedError
     from dans.errors import InputError as InputError
     from dans.evaluation.evaluator import EvaluationReport as EvaluationReport
@@ -36,6 +37,7 @@ _MODULES = {
     "Prediction": "dans.interface.run",
     "Predictor": "dans.predict",
     "Run": "dans.interface.run",
+    "load": "dans.data.sources",
     "open_run": "dans.interface.run",
     "train": "dans.interface.training",
 }
@@ -48,6 +50,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Run",
+    "load",
     "open_run",
     "train",
 ]

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from baselines import assembly
 from dans.data.graph import KnowledgeGraph
+from dans.data.sources import load
 from dans.errors import InputError
 from dans.interface.planning import Choice, SamplerChoice, Stage, plan
 from dans.interface.run import Run
@@ -94,7 +95,7 @@ def train(
         >>> len(answers)
         2
     """
-    kg = data if data is None or isinstance(data, KnowledgeGraph) else KnowledgeGraph.load(data)
+    kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
     choice = Choice(
         recipe=None if recipe is None else str(recipe),
         encoder=encoder,
