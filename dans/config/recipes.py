@@ -195,27 +195,46 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
         >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
         {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
     """
-    changed: dict[str, Any] = deepcopy(dict(plain))
+    changed = dict(plain)
+    for path, value in parse_assignments(assignments):
+        changed = assign(changed, path, value, "--set ")
+    return changed
+
+
+def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:
+    """Full names of options and their values, from ``key.path=value`` as a command takes them."""
+    found = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
+        if not equals or not all(path.strip().split(".")):
             raise InputError(f"--set {assignment}: expected section.option=value")
-        if len(keys) > MOST_DEPTH:
-            raise InputError(f"--set {keys[0]}…: more than {MOST_DEPTH} sections within each other")
-        here: Any = changed
-        for depth, key in enumerate(keys[:-1]):
-            where = f"--set {'.'.join(keys[: depth + 1])}"
-            place = _place(here, key, where)
-            if isinstance(here, dict):
-                here.setdefault(key, {})
-            if isinstance(here[place], str):
-                here[place] = {"name": here[place]}
-            if not isinstance(here[place], (dict, list)):
-                raise InputError(f"{where}: is a value, not a section")
-            here = here[place]
-        value = _value(text.strip(), f"--set {path}")
-        here[_place(here, keys[-1], f"--set {path}")] = value
+        found.append((path.strip(), _value(text.strip(), f"--set {path}")))
+    return found
+
+
+def assign(plain: Mapping[str, Any], path: str, value: Any, where: str = "") -> dict[str, Any]:
+    """A copy of plain data with one option set, by its full name; ``where`` opens errors.
+
+    Example:
+        >>> assign({"sampler": [{"name": "uniform"}]}, "sampler.0.k", 5)
+        {'sampler': [{'name': 'uniform', 'k': 5}]}
+    """
+    changed: dict[str, Any] = deepcopy(dict(plain))
+    keys = path.split(".")
+    if len(keys) > MOST_DEPTH:
+        raise InputError(f"{where}{keys[0]}…: more than {MOST_DEPTH} sections within each other")
+    here: Any = changed
+    for depth, key in enumerate(keys[:-1]):
+        so_far = f"{where}{'.'.join(keys[: depth + 1])}"
+        place = _place(here, key, so_far)
+        if isinstance(here, dict):
+            here.setdefault(key, {})
+        if isinstance(here[place], str):
+            here[place] = {"name": here[place]}
+        if not isinstance(here[place], (dict, list)):
+            raise InputError(f"{so_far}: is a value, not a section")
+        here = here[place]
+    here[_place(here, keys[-1], f"{where}{path}")] = value
     return changed
 
 

@@ -54,6 +54,10 @@ class EvaluationReport:
     tails: dict[str, float]
     tie_rate: float
 
+    def __str__(self) -> str:
+        """The table."""
+        return "\n".join(self.table())
+
     def to_json(self) -> dict[str, object]:
         """Plain containers, for ``json.dump``."""
         return asdict(self)

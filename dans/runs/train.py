@@ -67,12 +67,21 @@ def configure(
         if made is None or not RunFolder(made).exists:
             raise
         before = RunFolder(made).config()
-    inherited = {key: before.plain()[key] for key in RunConfig.INHERITED}
-    config = RunConfig.parse(merge(inherited, plain), where=str(recipe))
+    return inherit(plain, before, where=str(recipe))
+
+
+def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> RunConfig:
+    """The configuration of a recipe that takes over data, graph, encoder and decoder of a run.
+
+    Raises:
+        InputError: it changes an option of the model that the run's weights depend on.
+    """
+    inherited = {key: value for key, value in before.plain().items() if key in RunConfig.INHERITED}
+    config = RunConfig.parse(merge(inherited, plain), where=where)
     try:
         check_initial(before, config)
     except InputError as error:
-        raise InputError(f"{recipe}: {error}; leave it out") from None
+        raise InputError(f"{where}{': ' * bool(where)}{error}; leave it out") from None
     return config
 
 
@@ -80,6 +89,7 @@ def train(
     config: RunConfig,
     where: Path,
     *,
+    kg: KnowledgeGraph | None = None,
     resume: bool = False,
     loggers: Sequence[str] = (),
     watch: Watch | None = None,
@@ -89,6 +99,9 @@ def train(
     """Train a run in a folder, or resume it; returns the last validation.
 
     Args:
+        kg: the triples; None: those that the run, or the run it is initialised from, keeps a copy
+            of, or else those that the configuration names. A graph that was in memory, or read
+            from a single file, is kept in the run's folder.
         resume: from the newest checkpoint, where there is one.
         loggers: keys of ``dans.training.loggers.LOGGERS``, beside those of every run.
         watch: called after each validation, its checkpoint written; an exception in it ends
@@ -96,8 +109,8 @@ def train(
         objectives: those that can be chosen, by name; ``samplers`` likewise.
     """
     check_loggers(loggers)
-    kg = KnowledgeGraph.load(config.data)
     run = RunFolder(where)
+    kg = graph_of(config, run, resume=resume) if kg is None else kg
     with Lock(where) as lock:
         there = lock.take()
         run.check(config, resume=resume)
@@ -125,6 +138,8 @@ def train(
         if state:
             warn_of_other_bits(run, made)
         run.write_json("environment.json", made)
+        if not kg.source and not run.graph.exists():
+            kg.save(run.graph)
         finished = False
         try:
             with explain_interruption(trainer):
@@ -188,7 +203,7 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     """Load a trained run, with torch's random state and number of threads as at its checkpoint."""
     run = RunFolder(where)
     config = run.config()
-    kg = KnowledgeGraph.load(config.data)
+    kg = graph_of(config, run)
     state, file = run.checkpoints.load(which), run.checkpoints.file(which)
     try:
         check_digest(state, kg)
@@ -228,6 +243,17 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
     Torch's random state and number of threads are left as found.
     """
     return restore(where, which=which, samplers=samplers)
+
+
+def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> KnowledgeGraph:
+    """The triples of a run: its own copy, that of the run it starts from, or as it names them."""
+    if resume and run.graph.exists():
+        return KnowledgeGraph.load(run.graph)
+    if config.init_from and not run.exists:
+        before = initial_run(config.init_from, config.train.seed)
+        if before.graph.exists():
+            return KnowledgeGraph.load(before.graph)
+    return KnowledgeGraph.load(config.data)
 
 
 def warn_of_other_bits(run: RunFolder, made: Mapping[str, Any]) -> None:

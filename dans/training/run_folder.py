@@ -43,6 +43,11 @@ class RunFolder:
         return f"RunFolder({self.path})"
 
     @property
+    def graph(self) -> Path:
+        """The folder of the run's copy of its triples, where they have no place of their own."""
+        return self.path / "graph"
+
+    @property
     def exists(self) -> bool:
         """Does it hold a run?"""
         return (self.path / "config.json").exists()

@@ -1,0 +1,317 @@
+"""Plans: the runs that a choice of data, model, sampler and loss stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dans.config.recipes import (
+    DEFAULT,
+    RECIPES,
+    SETTINGS,
+    Recipe,
+    assign,
+    component,
+    find_recipe,
+    merge,
+    run_name,
+)
+from dans.config.schema import RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError, did_you_mean, shown
+from dans.models import ENCODERS
+from dans.models.decoders import DECODERS
+from dans.objectives.losses import LOSSES
+from dans.registry import choose
+from dans.runs.init_from import initial_run
+from dans.runs.train import inherit
+from dans.samplers import SAMPLERS
+from dans.training.run_folder import RunFolder
+
+#: A sampler: a setting, a name with options, sections of a recipe.
+SamplerChoice = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+#: The recipes for triples of one's own: ``base`` for any decoder, others for one.
+OWN = RECIPES / "own"
+
+#: Batches of such a recipe: a tenth of the training triples, but within these limits.
+SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
+
+#: What a sampler setting changes where there is no pre-training for it to continue.
+FROM_SCRATCH = ("sampler", "phase", "loss", "objective")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to train, by name; None leaves a choice to the recipe.
+
+    Args:
+        recipe: a base of ``dans/recipes``, a base with a setting, or a file; None: the base of a
+            published data set and the decoder, and for other triples an RGCN with options that
+            suit most graphs.
+        encoder: ``rgcn`` or ``lookup``.
+        decoder: a name in ``dans.models.decoders.DECODERS``.
+        sampler: the sampler that continues from a pre-trained run: a setting of
+            ``dans/recipes/samplers``, a sampler with options as ``uniform:k=5,filter=mask``, a
+            mapping of its options with its ``name``, or several of these.
+        loss: a setting of ``dans/recipes/losses``, which trains without a sampler, or the loss
+            over a sampler's negatives, such as ``logistic``.
+        steps: of the run asked for; with a sampler, those after pre-training.
+        pretrain_steps: of pre-training; 0 trains with the sampler from the start.
+        dim: of the embeddings.
+        batch: triples of a step.
+        lr: the learning rate of the run asked for.
+        seed: random seed.
+        device: by its name in torch.
+        options: others of a recipe by their full names, such as ``{"train.l2": 0.1}``; those of
+            encoder, decoder and graph hold for pre-training too.
+    """
+
+    recipe: str | None = None
+    encoder: str | None = None
+    decoder: str | None = None
+    sampler: SamplerChoice | None = None
+    loss: str | None = None
+    steps: int | None = None
+    pretrain_steps: int | None = None
+    dim: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    device: str | None = None
+    options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoder is not None:
+            choose(ENCODERS, self.encoder, where="encoder")
+        if self.decoder is not None:
+            choose(DECODERS, self.decoder, where="decoder")
+        if self.loss is not None and self.loss not in LOSSES:
+            choose(dict.fromkeys([*settings("baselines"), *LOSSES]), self.loss, where="loss")
+        if self.sampler is not None and self.kind == "baselines":
+            raise InputError(f"sampler: the loss {self.loss} has none; leave one of the two out")
+
+    @property
+    def kind(self) -> str:
+        """The kind of the run: ``pretrain``, ``dans`` with a sampler, ``baselines`` by a loss."""
+        if self.loss in settings("baselines"):
+            return "baselines"
+        return "pretrain" if self.sampler is None else "dans"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a plan; ``continues``: it is initialised from the stage before it."""
+
+    kind: str
+    name: str
+    config: RunConfig
+    continues: bool = False
+
+
+def settings(kind: str) -> list[str]:
+    """The names of the settings of a kind of run, such as the samplers of ``dans``."""
+    return sorted(path.stem for path in (RECIPES / SETTINGS[kind]).glob("*.toml"))
+
+
+def bases() -> list[str]:
+    """The names of the recipes that hold all of a run, one for a data set and a decoder."""
+    return sorted(path.stem for path in (RECIPES / "bases").glob("*.toml"))
+
+
+def is_recipe(what: str) -> bool:
+    """Whether a name, as given to a command, is a recipe's and not that of a data set or a file.
+
+    Example:
+        >>> is_recipe("umls-distmult"), is_recipe("umls-distmult-self-loop"), is_recipe("umls")
+        (True, True, False)
+    """
+    if Path(what).suffix == ".toml":
+        return True
+    return any(what == base or what.startswith(f"{base}-") for base in bases())
+
+
+def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None) -> list[Stage]:
+    """The runs that a choice stands for, in the order in which they are trained.
+
+    A sampler continues from a pre-trained model, which makes two stages. The folder of a trained
+    run, ``start``, takes the place of the first.
+
+    Args:
+        choice: of model, sampler, loss and options.
+        kg: the triples; None: those that the recipe names.
+
+    Raises:
+        InputError: a name that is unknown, or options that contradict each other.
+    """
+    if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
+        raise InputError("options: data: the triples are given already; leave it out")
+    choice = _with_setting(_with_recipe(choice, kg))
+    base, name = _base(choice, kg, start)
+    if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
+        raise InputError("pretrain_steps: no effect without a sampler to train with afterwards")
+    if choice.kind != "dans":
+        setting = choice.loss if choice.kind == "baselines" else ""
+        plain = _recipe(base, choice.kind, setting).plain()
+        if start is None and plain.get("init_from"):
+            start = initial_run(plain["init_from"], choice.seed).path
+        config = _config(plain, choice, kg, start=start)
+        return [Stage(choice.kind, run_name(name, setting or ""), config)]
+    setting, parts = _sampler(choice.sampler)
+    whole = run_name(name, setting if parts is None else "-".join(part["name"] for part in parts))
+    changes = _recipe(base, "dans", setting).plain()
+    if parts is not None:
+        changes["sampler"] = parts
+    if start is not None:
+        return [Stage("dans", whole, _config(changes, choice, kg, start=start))]
+    plain = Recipe(base).plain()
+    if choice.pretrain_steps == 0:
+        plain |= {key: changes[key] for key in FROM_SCRATCH if key in changes}
+        return [Stage("dans", whole, _config(plain, choice, kg))]
+    options = {k: v for k, v in (choice.options or {}).items() if _of_model(k)}
+    first = replace(
+        choice, steps=choice.pretrain_steps, lr=None, loss=None, sampler=None, options=options
+    )
+    before = _config(plain, first, kg)
+    config = _config(changes, choice, kg, before=before)
+    return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
+
+
+def _with_recipe(choice: Choice, kg: KnowledgeGraph | None) -> Choice:
+    """A choice with the recipe of a published data set and a decoder, where there is one."""
+    if choice.recipe is None and kg is not None:
+        name = f"{kg.source}-{choice.decoder or 'distmult'}"
+        return replace(choice, recipe=name) if name in bases() else choice
+    return choice
+
+
+def _with_setting(choice: Choice) -> Choice:
+    """A choice whose recipe is a base alone: ``umls-distmult-sce`` names a loss setting too."""
+    recipe = choice.recipe
+    if recipe is None or Path(recipe).suffix == ".toml" or recipe in bases():
+        return choice
+    for base in (base for base in bases() if recipe.startswith(f"{base}-")):
+        setting = recipe.removeprefix(f"{base}-")
+        if setting in settings("baselines") and choice.loss is None:
+            return replace(choice, recipe=base, loss=setting)
+        if choice.sampler is None:
+            # It knows the old names of settings, too.
+            found = find_recipe(recipe, "dans").setting
+            return replace(choice, recipe=base, sampler=found.stem if found else DEFAULT)
+    known = f"{', '.join(bases())}{did_you_mean(recipe, bases())}"
+    raise InputError(f"recipe: unknown name {shown(recipe)}; known: {known}, or a .toml file")
+
+
+def _base(choice: Choice, kg: KnowledgeGraph | None, start: Path | None = None) -> tuple[Path, str]:
+    """The file of the base of a choice, and the name of its runs."""
+    if choice.recipe is not None:
+        file = Path(choice.recipe)
+        base = file if file.suffix == ".toml" else RECIPES / "bases" / f"{choice.recipe}.toml"
+        return base, base.stem
+    if kg is None:
+        raise InputError("data: expected triples, or a recipe that names them; got neither")
+    decoder = choice.decoder or "distmult"
+    if start is not None:
+        decoder = RunFolder(start).config().decoder.name
+    special = OWN / f"{decoder}.toml"
+    name = re.sub(r"[^\w.-]+", "-", kg.name).strip(".-") or "triples"
+    return special if special.exists() else OWN / "base.toml", f"{name}-{decoder}"
+
+
+def _recipe(base: Path, kind: str, setting: str | None) -> Recipe:
+    if not setting:
+        return Recipe(base)
+    folder = SETTINGS[kind]
+    return Recipe(base, RECIPES / folder / f"{setting}.toml", folder)
+
+
+def _sampler(given: SamplerChoice | None) -> tuple[str, list[dict[str, Any]] | None]:
+    """The setting of a sampler, and the sections in place of the setting's own samplers."""
+    if isinstance(given, str) and given in settings("dans"):
+        return given, None
+    if isinstance(given, str):
+        texts = [component(text) for text in re.split(r"\s\+\s", given)]
+        sections: list[Any] = [{"name": part.name, **part.options} for part in texts]
+    else:
+        sections = [given] if isinstance(given, Mapping) else list(given or ())
+    if not sections:
+        raise InputError("sampler: expected at least one, got none")
+    for i, section in enumerate(sections):
+        where = "sampler" if len(sections) == 1 else f"sampler.{i}"
+        if not isinstance(section, Mapping) or "name" not in section:
+            raise InputError(f"{where}: expected options with a name, got {shown(section)}")
+        known = SAMPLERS if len(sections) > 1 else {**dict.fromkeys(settings("dans")), **SAMPLERS}
+        choose(known, section["name"], where=where)
+    return "uniform", [deepcopy(dict(section)) for section in sections]
+
+
+def _config(
+    plain: dict[str, Any],
+    choice: Choice,
+    kg: KnowledgeGraph | None,
+    *,
+    start: Path | None = None,
+    before: RunConfig | None = None,
+) -> RunConfig:
+    """The configuration of a recipe with what was chosen over it.
+
+    ``start``: the folder of the run that it is initialised from; ``before``: the configuration of
+    such a run, which is trained first.
+    """
+    if choice.recipe is None and kg is not None and choice.kind != "baselines":
+        batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(kg.train) // 10))
+        plain = merge(plain, {"train": {"batch": batch}})
+    if start is not None:
+        before = RunFolder(start).config()
+        _check_model(choice, before)
+        plain = {**plain, "init_from": str(start)}
+    if before is None:
+        plain = _with_model(plain, choice, kg)
+    numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
+    for key, value in {**numbers, "device": choice.device}.items():
+        if value is not None:
+            plain = assign(plain, f"train.{key}", value)
+    if choice.loss in LOSSES:
+        plain = assign(plain, "loss", {"name": choice.loss})
+    for key, value in (choice.options or {}).items():
+        if before is None or start is not None or not _of_model(key):
+            plain = assign(plain, key, value)
+    return RunConfig.parse(plain) if before is None else inherit(plain, before)
+
+
+def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None) -> dict[str, Any]:
+    """A recipe with the triples, encoder and decoder that were chosen."""
+    if kg is not None:
+        plain = {**plain, "data": kg.source or kg.name}
+    encoder = _section(plain, "encoder")
+    if choice.encoder not in (None, encoder.get("name")):
+        plain = {**plain, "encoder": {"name": choice.encoder, "dim": encoder.get("dim", 100)}}
+        if not ENCODERS[str(choice.encoder)].uses_graph:
+            plain.pop("graph", None)
+    if choice.decoder not in (None, _section(plain, "decoder").get("name")):
+        plain = {**plain, "decoder": {"name": choice.decoder}}
+    return plain if choice.dim is None else assign(plain, "encoder.dim", choice.dim)
+
+
+def _section(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = plain.get(key, {})
+    return section if isinstance(section, Mapping) else {"name": section}
+
+
+def _of_model(key: str) -> bool:
+    """Whether an option is one that a run takes over from the run it is initialised from."""
+    return key.split(".")[0] in RunConfig.INHERITED
+
+
+def _check_model(choice: Choice, before: RunConfig) -> None:
+    """Refuse to continue a run with another model."""
+    wanted = {"encoder": choice.encoder, "decoder": choice.decoder, "dim": choice.dim}
+    there: dict[str, Any] = {"encoder": before.encoder.name, "decoder": before.decoder.name}
+    there["dim"] = before.encoder.options.get("dim", choice.dim)
+    for key, value in wanted.items():
+        if value not in (None, there[key]):
+            raise InputError(f"{key}: {value!r} here, {there[key]!r} in the run it starts from")

@@ -1,0 +1,236 @@
+"""A trained run: evaluated, queried, reported, exported and saved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from baselines.assembly import SAMPLERS
+from dans.config.schema import RunConfig
+from dans.data.graph import KnowledgeGraph, Split
+from dans.errors import InputError, visible
+from dans.evaluation.evaluator import EvaluationReport, Unseen
+from dans.models.model import Model
+from dans.predict import Answer, Predictor, Query, ScoredTriple
+from dans.predict.export import Embeddings, export
+from dans.predict.output_formats import QueryOptions, Table
+from dans.report.curves import recorded
+from dans.report.gather import gather
+from dans.report.page import render
+from dans.runs.evaluate_run import evaluate
+from dans.runs.train import Trained, load
+from dans.samplers import NegativeSampler
+from dans.training.checkpoint_store import Which
+from dans.training.files import write_atomically
+from dans.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Run:
+    """A trained run in its folder.
+
+    What it holds is loaded when it is first asked for, from the checkpoint that was best on the
+    validation triples; torch's random state is left as found.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        InputError: the folder holds no run, or one without a checkpoint.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        #: its configuration, defaults included
+        self.config: RunConfig = RunFolder(self.path).config()
+
+    def __repr__(self) -> str:
+        config, store = self.config, RunFolder(self.path).checkpoints
+        data = Path(config.data).name or config.data
+        said = f"{config.encoder.name} and {config.decoder.name} on {data}"
+        said += f", trained by {self._trained_by}"
+        if store.file("best").exists():
+            said += f"; best at step {store.best_step()}"
+            if best := self._best_metric():
+                said += f", {best}"
+        return f"<Run {visible(str(self.path))}: {visible(said)}>"
+
+    @property
+    def _trained_by(self) -> str:
+        names = " and ".join(dict.fromkeys(part.name for part in self.config.sampler))
+        return f"negatives of {names}" if names else self.config.objective.name
+
+    def _best_metric(self) -> str:
+        """The best value of the selection metric on the validation triples, in a phrase."""
+        select = self.config.train.select
+        found = [
+            value
+            for line in self.history
+            for value in (line.get("both", line).get(select),)
+            if isinstance(value, float)
+        ]
+        if not found:
+            return ""
+        best = max(found) if select == "mrr" else min(found)
+        return f"validation {select.upper()} {best:.4f}"
+
+    @cached_property
+    def trained(self) -> Trained:
+        """Triples, model, embeddings and sampler of the best checkpoint."""
+        return load(self.path, samplers=SAMPLERS)
+
+    @property
+    def kg(self) -> KnowledgeGraph:
+        """The knowledge graph it was trained on."""
+        return self.trained.kg
+
+    @property
+    def model(self) -> Model:
+        """The encoder and the decoder, with their weights."""
+        return self.trained.model
+
+    @property
+    def entities(self) -> Tensor:
+        """(n, d) embeddings of the entities, as the decoder takes them."""
+        return self.trained.entities
+
+    @property
+    def sampler(self) -> NegativeSampler:
+        """The sampler with what it had learnt; an ``InputError`` where there was none."""
+        return self.trained.sampler
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Predictions for many queries at once."""
+        return Predictor.load(self.path)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What was logged at each validation: metrics, losses, seconds, by step."""
+        return recorded(RunFolder(self.path))
+
+    def evaluate(
+        self,
+        split: Split = "test",
+        *,
+        which: Which = "best",
+        unseen: Unseen = "rank",
+        memory_budget: str | int = "",
+    ) -> EvaluationReport:
+        """Rank the triples of a split among all entities, filtered; writes ``report.json``.
+
+        Args:
+            split: ``train``, ``valid`` or ``test``.
+            which: the ``best`` or the ``last`` checkpoint.
+            unseen: ``rank`` or ``drop`` triples with an entity that training never saw.
+            memory_budget: for scores, as ``"200MB"``; empty: as in training.
+        """
+        return evaluate(
+            self.path, split=split, which=which, unseen=unseen, memory_budget=memory_budget
+        )
+
+    def predict(
+        self,
+        head: str | None = None,
+        relation: str | None = None,
+        tail: str | None = None,
+        *,
+        top: int = 10,
+        new_only: bool = False,
+    ) -> Prediction:
+        """The best answers to the query that two of head, relation and tail make.
+
+        Args:
+            head: name of an entity; None: predict it. ``relation`` and ``tail`` likewise.
+            top: number of answers.
+            new_only: leave out answers that train, valid or test hold as a triple.
+        """
+        query = Query(head, relation, tail)
+        options = QueryOptions(top=top, new_only=new_only)
+        if query.target is None:
+            raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
+        answers = self.predictor.predict([query], top=top, new_only=new_only)[0]
+        return Prediction(query, tuple(answers), Table(self.predictor, options))
+
+    def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
+        """Scores of whole triples by name, with their filtered ranks among all entities."""
+        return self.predictor.rank(triples)
+
+    def embeddings(self) -> Embeddings:
+        """Embeddings of entities and relations, with their names."""
+        return Embeddings.of(self.path)
+
+    def export(self, out: str | Path, *, formats: Sequence[str] = ("npy",)) -> list[Path]:
+        """Write embeddings and names into a new folder; returns the files.
+
+        ``formats``: ``npy``, ``safetensors`` and ``projector``, for TensorBoard.
+        """
+        return export(self.path, Path(out), formats=formats)
+
+    def report(self, out: str | Path | None = None, *, others: Sequence[Run] = ()) -> Path:
+        """Write a report as one HTML page, by default ``report.html`` in the run's folder.
+
+        ``others``: runs on the same triples, which are compared with this one.
+        """
+        where = self.path / "report.html" if out is None else Path(out)
+        page = gather([self.path, *(other.path for other in others)])
+        write_atomically(where, render(page).encode())
+        return where
+
+    def save(self, folder: str | Path) -> Run:
+        """Copy the run into a new folder, and return the copy."""
+        target = Path(folder)
+        if target.exists():
+            raise InputError(f"{target}: is there already; name a new folder")
+        beside = target.with_name(f"{target.name}.part{os.getpid()}")
+        try:
+            shutil.copytree(self.path, beside)
+            beside.rename(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return Run(target)
+
+
+@dataclass(frozen=True)
+class Prediction(Sequence[Answer]):
+    """Ranked answers to a query, which print as a table."""
+
+    query: Query
+    answers: tuple[Answer, ...]
+    _table: Table
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.answers[i]
+
+    def __iter__(self) -> Iterator[Answer]:
+        return iter(self.answers)
+
+    def __repr__(self) -> str:
+        return self._table.text(self.query, list(self.answers)).strip("\n")
+
+    def to_pandas(self) -> DataFrame:
+        """The answers as a data frame: rank, name, score, probability, known."""
+        from pandas import DataFrame
+
+        return DataFrame([vars(answer) for answer in self.answers])
+
+
+def open_run(folder: str | Path) -> Run:
+    """The trained run in a folder.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    return Run(folder)

@@ -1,0 +1,185 @@
+"""Training in one call: plans carried out, and the run that they give."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from baselines import assembly
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.interface.planning import Choice, SamplerChoice, Stage, plan
+from dans.interface.run import Run
+from dans.runs.build import build_trainer
+from dans.runs.init_from import RUNS, folder
+from dans.seeding import undisturbed
+from dans.training.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+@undisturbed()
+def train(
+    data: Any = None,
+    *,
+    recipe: str | Path | None = None,
+    encoder: str | None = None,
+    decoder: str | None = None,
+    sampler: SamplerChoice | None = None,
+    loss: str | None = None,
+    steps: int | None = None,
+    pretrain_steps: int | None = None,
+    dim: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    init_from: Run | str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    loggers: Sequence[str] = (),
+) -> Run:
+    """Train a model of a knowledge graph, and return the run.
+
+    Without a ``recipe``, that of a published data set and the decoder is taken, or for other
+    triples an RGCN with options that suit most graphs. A ``sampler``
+    continues from a pre-trained model: the model is pre-trained first, with uniform negatives, in
+    the folder ``pretrain`` inside the run's, unless ``init_from`` names a trained run or
+    ``pretrain_steps`` is 0. Torch's random state and number of threads are left as found.
+
+    Args:
+        data: what ``dans.load`` returns or takes; None: the triples that the recipe names.
+        recipe: a base such as ``umls-distmult``, with a setting as ``umls-distmult-self-loop`` or
+            without; or a TOML file.
+        encoder: ``rgcn`` (the default) or ``lookup``, a table of embeddings.
+        decoder: ``distmult`` (the default), ``complex``, ``rotate``, ``transe``, ``rescal``,
+            ``tucker`` or ``simple``.
+        sampler: of negatives: a setting such as ``dans-filtered`` or ``nscaching``, a sampler with
+            options as ``"uniform:k=5,filter=mask"``, several joined by ``" + "``, or a mapping, or
+            list of mappings, of names and options. None: pre-training alone.
+        loss: a loss setting, which has no sampler, such as ``sce`` (softmax over all entities) or
+            ``sp`` (Stay Positive); or the loss over negatives, such as ``logistic``.
+        steps: updates of the model; with a sampler, those after pre-training.
+        pretrain_steps: updates in pre-training.
+        dim: of the embeddings.
+        batch: triples of a step.
+        lr: learning rate; with a sampler, that after pre-training.
+        seed: random seed.
+        device: the device, by its name in torch.
+        options: any other option of a recipe, by its full name: ``{"train.patience": 5}``. Those
+            of the model (data, graph, encoder, decoder) hold for pre-training too.
+        init_from: the trained run to continue from.
+        out: folder of the run; None: the next free of ``runs/NAME/1``, ``runs/NAME/2``, …
+        resume: continue with the run in ``out``, if there is one.
+        loggers: ``mlflow`` or ``wandb``, beside the files that are always written.
+
+    Raises:
+        InputError: an option that is unknown, out of range or without effect.
+        DivergedError: training reached values that are not finite.
+
+    Example:
+        >>> import dans
+        >>> triples = [("ada", "knows", "bob"), ("bob", "knows", "cy"), ("cy", "knows", "ada")]
+        >>> kg = dans.KnowledgeGraph.of(triples, valid=triples[:1])
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = dans.train(kg, steps=2, dim=4, out=f"{folder}/run")
+        ...     answers = run.predict(head="ada", relation="knows", top=2)
+        >>> len(answers)
+        2
+    """
+    kg = data if data is None or isinstance(data, KnowledgeGraph) else KnowledgeGraph.load(data)
+    choice = Choice(
+        recipe=None if recipe is None else str(recipe),
+        encoder=encoder,
+        decoder=decoder,
+        sampler=sampler,
+        loss=loss,
+        steps=steps,
+        pretrain_steps=pretrain_steps,
+        dim=dim,
+        batch=batch,
+        lr=lr,
+        seed=seed,
+        device=device,
+        options=options,
+    )
+    start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
+    stages = plan(choice, kg, start=start or None)
+    if out is None and resume:
+        raise InputError("resume: needs out, the folder of the run to continue with")
+    where = _numbered(stages[-1].name) if out is None else Path(out)
+    try:
+        carry_out(stages, kg, where, pretrained=where / "pretrain", resume=resume, loggers=loggers)
+    except BaseException:
+        if out is None:
+            with suppress(OSError):
+                where.rmdir()
+                where.parent.rmdir()
+        raise
+    return Run(where)
+
+
+def carry_out(
+    stages: Sequence[Stage],
+    kg: KnowledgeGraph | None,
+    where: Path,
+    *,
+    pretrained: Path | None = None,
+    resume: bool = False,
+    loggers: Sequence[str] = (),
+) -> Any:
+    """Train the runs of a plan, each unless it is finished; returns the last validation.
+
+    Args:
+        stages: from ``plan``.
+        kg: the triples; None: those that the configurations name.
+        where: the folder of the last run.
+        pretrained: that of the run before it; None: its default folder under ``runs``.
+        resume: continue with the run in the folder. Pre-training always does.
+    """
+    last = stages[-1]
+    if len(stages) == 1:
+        return assembly.train(last.config, where, kg=kg, resume=resume, loggers=loggers)
+    first = stages[0]
+    before = pretrained or folder(f"{first.kind}/{first.name}", first.config.train.seed)
+    config = structs.replace(last.config, init_from=str(before))
+    RunFolder(where).check(config, resume=resume)
+    if not RunFolder(before).exists:
+        # An option of the sampler that is refused is refused before pre-training.
+        _check(last, kg)
+    assembly.train(first.config, before, kg=kg, resume=True, loggers=loggers)
+    return assembly.train(config, where, kg=kg, resume=resume, loggers=loggers)
+
+
+def _check(stage: Stage, kg: KnowledgeGraph | None) -> None:
+    """Build all that a stage needs, without training it and without notices."""
+    logger = logging.getLogger("dans")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        graph = KnowledgeGraph.load(stage.config.data) if kg is None else kg
+        config = structs.replace(stage.config, init_from="")
+        build_trainer(config, graph, None, assembly.OBJECTIVES, assembly.SAMPLERS)
+    finally:
+        logger.setLevel(level)
+
+
+def _numbered(name: str) -> Path:
+    """The next free folder of a name, which is made."""
+    parent = RUNS / name
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        try:
+            (parent / str(number)).mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return parent / str(number)

@@ -1,0 +1,161 @@
+"""Plans: which runs a choice of data, model, sampler and loss stands for, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dans.config.recipes import RECIPES, find_recipe
+from dans.config.schema import Component, RunConfig
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.interface.planning import Choice, bases, is_recipe, plan, settings
+from dans.models.decoders import DECODERS
+from dans.runs.train import configure
+
+TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
+
+
+@pytest.fixture
+def kg() -> KnowledgeGraph:
+    return KnowledgeGraph.of(TRIPLES, valid=TRIPLES[:2], name="my triples")
+
+
+def test_a_model_alone_is_one_stage(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(Choice(decoder="complex", steps=5, dim=8, lr=0.1, seed=3), kg)
+    assert (stage.kind, stage.name) == ("pretrain", "my-triples-complex")
+    config = stage.config
+    assert (config.data, config.decoder) == ("my triples", Component("complex"))
+    assert (config.encoder.name, config.encoder.options["dim"]) == ("rgcn", 8)
+    assert (config.train.steps, config.train.lr, config.train.seed) == (5, 0.1, 3)
+
+
+def test_a_sampler_continues_from_pre_training(kg: KnowledgeGraph) -> None:
+    options = {"encoder.layers": 1, "train.patience": 2}
+    choice = Choice(sampler="dans", steps=5, pretrain_steps=7, lr=0.1, options=options)
+    before, after = plan(choice, kg)
+    assert (before.kind, before.name, before.continues) == (
+        "pretrain",
+        "my-triples-distmult",
+        False,
+    )
+    assert (after.kind, after.name, after.continues) == ("dans", "my-triples-distmult", True)
+    assert [part.name for part in after.config.sampler] == ["dans", "uniform"]
+    assert (before.config.train.steps, after.config.train.steps) == (7, 5)
+    assert (before.config.train.lr, after.config.train.lr) == (0.01, 0.1)
+    assert (before.config.train.patience, after.config.train.patience) == (0, 2)
+    for key in RunConfig.INHERITED:
+        assert getattr(before.config, key) == getattr(after.config, key)
+    assert before.config.encoder.options["layers"] == 1
+
+
+def test_from_the_start_a_sampler_has_the_steps_of_pre_training(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(Choice(sampler="dans", pretrain_steps=0), kg)
+    assert (stage.kind, stage.config.init_from) == ("dans", "")
+    assert (stage.config.train.steps, stage.config.train.lr) == (800, 0.01)
+    assert set(stage.config.phase) == {"entity_pathway", "relation_pathway", "discriminator"}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "found"),
+    [
+        ("uniform:k=5,filter=mask", [Component("uniform", {"k": 5, "filter": "mask"})]),
+        ("uniform:k=2 + self_loop", [Component("uniform", {"k": 2}), Component("self_loop")]),
+        ({"name": "sans", "k": 3}, [Component("sans", {"k": 3})]),
+        ([{"name": "uniform"}], [Component("uniform")]),
+    ],
+)
+def test_samplers_are_settings_texts_or_mappings(
+    kg: KnowledgeGraph, sampler: Any, found: list[Component]
+) -> None:
+    assert list(plan(Choice(sampler=sampler), kg)[-1].config.sampler) == found
+
+
+def test_every_setting_and_decoder_makes_a_plan_for_own_triples(kg: KnowledgeGraph) -> None:
+    for decoder in DECODERS:
+        for sampler in settings("dans"):
+            assert len(plan(Choice(decoder=decoder, sampler=sampler), kg)) == 2
+        for loss in settings("baselines"):
+            if loss != "sans-from-ns":
+                assert plan(Choice(decoder=decoder, loss=loss), kg)[0].kind == "baselines"
+
+
+def test_an_encoder_without_messages_has_no_options_of_the_graph(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(Choice(encoder="lookup", decoder="rotate"), kg)
+    assert stage.config.encoder == Component("lookup", {"dim": 100})
+    assert stage.config.graph.sample == 1.0
+    assert stage.config.decoder.options["gamma"] == 12.0
+
+
+def test_the_batch_grows_with_the_graph(kg: KnowledgeGraph) -> None:
+    large = KnowledgeGraph.of([(f"e{i}", "r", f"e{i + 1}") for i in range(30_000)])
+    assert plan(Choice(), kg)[0].config.train.batch == 1000
+    assert plan(Choice(), large)[0].config.train.batch == 3000
+    assert plan(Choice(batch=50), large)[0].config.train.batch == 50
+
+
+def test_published_triples_have_their_own_recipe() -> None:
+    kg = KnowledgeGraph.load("umls")
+    (stage,) = plan(Choice(), kg)
+    assert stage.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
+    (tuned,) = plan(Choice(recipe="kinship-complex"), None)
+    assert tuned.config.data == "kinship"
+
+
+@pytest.mark.parametrize("name", ["umls-distmult-self-loop", "umls-distmult-kept"])
+def test_a_recipe_may_name_its_setting(name: str) -> None:
+    before, after = plan(Choice(recipe=name), None)
+    assert before.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
+    assert [part.name for part in after.config.sampler] == ["uniform", "self_loop"]
+    assert after.name == "umls-distmult-self-loop"
+
+
+def test_a_loss_setting_is_a_baseline() -> None:
+    (stage,) = plan(Choice(recipe="umls-distmult-sce"), None)
+    assert (stage.kind, stage.name) == ("baselines", "umls-distmult-sce")
+    recipe = find_recipe("umls-distmult", "baselines", "sce")
+    assert stage.config == configure(recipe, ["train.seed=0"])
+
+
+def test_a_recipe_of_ones_own(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('data = "umls"\nencoder = { name = "lookup", dim = 4 }\ndecoder = "distmult"\n')
+    (stage,) = plan(Choice(recipe=str(file), options={"train.l2": 0.5}), kg)
+    assert (stage.name, stage.config.data, stage.config.train.l2) == ("own", "my triples", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"decoder": "dismult"}, "decoder: unknown name 'dismult'.*did you mean 'distmult'"),
+        ({"encoder": "gcn"}, "encoder: unknown name 'gcn'; known: lookup, rgcn"),
+        ({"sampler": "danz"}, "sampler: unknown name 'danz'.*did you mean 'dans'"),
+        ({"sampler": {"k": 3}}, "sampler: expected options with a name, got {'k': 3}"),
+        ({"sampler": []}, "sampler: expected at least one"),
+        ({"loss": "softmax"}, "loss: unknown name 'softmax'; known: .*sce"),
+        ({"loss": "sce", "sampler": "dans"}, "sampler: the loss sce has none"),
+        ({"pretrain_steps": 5}, "pretrain_steps: no effect without a sampler"),
+        ({"recipe": "umls-distmut"}, "recipe: unknown name 'umls-distmut'.*did you mean"),
+        ({"steps": -1}, "train.steps: expected at least 0, got -1"),
+        ({"options": {"train.stepz": 1}}, "train.stepz: unknown option"),
+        ({"options": {"data": "umls"}}, "options: data: the triples are given already"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(
+    kg: KnowledgeGraph, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        plan(Choice(**given), kg)
+
+
+def test_neither_triples_nor_a_recipe_is_refused() -> None:
+    with pytest.raises(InputError, match="data: expected triples, or a recipe that names them"):
+        plan(Choice(), None)
+
+
+def test_recipes_are_told_from_data() -> None:
+    assert all(map(is_recipe, bases()))
+    assert is_recipe("own.toml")
+    assert not any(map(is_recipe, ["umls", "my-triples", "my.csv", "umls-other"]))
+    special = {path.stem for path in (RECIPES / "own").glob("*.toml")} - {"base"}
+    assert special <= set(DECODERS)

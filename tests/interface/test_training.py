@@ -1,0 +1,139 @@
+"""``dans.train`` and the run it returns, on triples of one's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import dans
+from dans.training.run_folder import RunFolder
+
+TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
+SMALL = {"dim": 8, "options": {"train.validate_every": 2}}
+
+
+@pytest.fixture(scope="module")
+def kg() -> dans.KnowledgeGraph:
+    return dans.KnowledgeGraph.of(TRIPLES, valid=TRIPLES[:3], test=TRIPLES[3:6], name="tiny")
+
+
+@pytest.fixture(scope="module")
+def run(kg: dans.KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> dans.Run:
+    out = tmp_path_factory.mktemp("runs") / "dans"
+    return dans.train(kg, sampler="dans", steps=4, pretrain_steps=4, out=out, **SMALL)
+
+
+def test_public_names_are_listed_and_there() -> None:
+    assert dans.__all__ == sorted(dans.__all__)
+    assert set(dans.__all__) <= set(dir(dans))
+    assert all(getattr(dans, name).__doc__ for name in dans.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = dans.nonsense  # type: ignore[attr-defined]
+
+
+def test_a_run_evaluates_predicts_and_says_what_it_is(run: dans.Run) -> None:
+    report = run.evaluate()
+    assert report.both["queries"] == 6
+    assert str(report).splitlines()[1].startswith("both")
+    assert (run.path / "report.json").exists()
+    answers = run.predict(head="e0", relation="r0", top=3)
+    assert [answer.rank for answer in answers] == [1, 2, 3]
+    assert repr(answers).startswith("(e0, r0, ?)\nrank  tail")
+    assert answers.to_pandas()["name"].tolist() == [answer.name for answer in answers]
+    (scored,) = run.score([("e0", "r0", "e3")])
+    assert scored.known == ("train", "valid")
+    assert "rgcn and distmult on tiny, trained by negatives of dans and uniform" in repr(run)
+    best = max(line["both"]["mrr"] for line in run.history)
+    assert f"validation MRR {best:.4f}" in repr(run)
+    assert run.entities.shape == (7, 8)
+    assert len(run.sampler(run.trained.positives(run.kg.test)).embeddings) == 3
+
+
+def test_a_whole_triple_is_no_query(run: dans.Run) -> None:
+    with pytest.raises(dans.InputError, match="nothing to predict; score it instead"):
+        run.predict("e0", "r0", "e3")
+
+
+def test_a_run_is_saved_reopened_exported_and_reported(run: dans.Run, tmp_path: Path) -> None:
+    copy = run.save(tmp_path / "copy")
+    again = dans.open_run(tmp_path / "copy")
+    assert again.evaluate("valid") == copy.evaluate("valid") == run.evaluate("valid")
+    assert again.kg.digest == run.kg.digest
+    with pytest.raises(dans.InputError, match="is there already"):
+        run.save(tmp_path / "copy")
+    names = {path.name for path in run.export(tmp_path / "vectors")}
+    assert names == {"entities.npy", "relations.npy", "names.json"}
+    page = run.report(tmp_path / "page.html", others=[copy])
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(dans.InputError, match="not the folder of a run"):
+        dans.open_run(tmp_path)
+
+
+def test_a_run_keeps_the_triples_that_were_in_memory(run: dans.Run) -> None:
+    assert RunFolder(run.path).graph.exists()
+    assert RunFolder(run.path / "pretrain").graph.exists()
+
+
+def test_a_second_sampler_starts_from_the_same_run(
+    kg: dans.KnowledgeGraph, run: dans.Run, tmp_path: Path
+) -> None:
+    before = run.path / "pretrain"
+    options = {"train.validate_every": 1}
+    control = dans.train(
+        kg, sampler="uniform:k=2", steps=2, init_from=before, out=tmp_path / "a", options=options
+    )
+    assert control.config.init_from == str(before)
+    with pytest.raises(dans.InputError, match="decoder: 'complex' here, 'distmult' in the run"):
+        dans.train(kg, sampler="uniform", decoder="complex", init_from=before, out=tmp_path / "b")
+    other = dans.KnowledgeGraph.of(TRIPLES[:20], name="other")
+    with pytest.raises(dans.InputError, match=r"best\.safetensors: .*triples"):
+        dans.train(other, sampler="uniform", steps=1, init_from=before, out=tmp_path / "c")
+
+
+def test_runs_without_a_folder_are_numbered(
+    kg: dans.KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [dans.train(kg, steps=1, **SMALL).path for _ in range(2)]
+    assert paths == [Path("runs/tiny-distmult/1"), Path("runs/tiny-distmult/2")]
+    with pytest.raises(dans.InputError, match=r"train\.steps"):
+        dans.train(kg, decoder="complex", steps=-1)
+    with pytest.raises(dans.InputError, match="resume: needs out"):
+        dans.train(kg, resume=True)
+    assert not Path("runs/tiny-complex").exists()
+
+
+def test_a_run_resumes_to_the_same_bits(kg: dans.KnowledgeGraph, tmp_path: Path) -> None:
+    options = {"train.validate_every": 2, "train.schedule": "constant"}
+    common = {"dim": 4, "options": options}
+    whole = dans.train(kg, steps=4, out=tmp_path / "whole", **common)
+    dans.train(kg, steps=2, out=tmp_path / "parts", **common)
+    with pytest.raises(dans.InputError, match="already holds a run"):
+        dans.train(kg, steps=4, out=tmp_path / "parts", **common)
+    parts = dans.train(kg, steps=4, out=tmp_path / "parts", resume=True, **common)
+    assert parts.evaluate(which="last") == whole.evaluate(which="last")
+
+
+def test_options_of_the_sampler_are_refused_before_pre_training(
+    kg: dans.KnowledgeGraph, tmp_path: Path
+) -> None:
+    with pytest.raises(dans.InputError, match=r"sampler.0.z: unknown option of uniform"):
+        dans.train(kg, sampler="uniform:z=3", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_leaves_torch_as_found(kg: dans.KnowledgeGraph, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    threads, expected = torch.get_num_threads(), torch.rand(3)
+    torch.manual_seed(5)
+    dans.train(kg, steps=1, out=tmp_path / "run", **SMALL)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_naming_what_is_public_loads_no_torch() -> None:
+    code = "import sys, dans; dir(dans); dans.InputError; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
