@@ -59,8 +59,11 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
     columns: list[str] = table.get("across", [])
     if "rows" in table:
         every = {k: _records(root, k) for k in dict.fromkeys(row[1] for row in table["rows"])}
+        names = [(k, run_name(column, row)) for _, k, row in table["rows"] for column in columns]
+        shown = {name: every[k][name] for k, name in names if name in every[k]}
+        kinds = [f"`dans reproduce {k} --match '{match}'`, " for k in every]
         text = chosen(every, columns, table["rows"])
-        return f"{text}\n\n{source(every[records], columns)}"
+        return f"{text}\n\n{source(shown, columns, made=''.join(kinds), records=records)}"
     if "pairs" in table:
         return differences(results, columns, table["pairs"], unnamed=kind)
     if columns:
