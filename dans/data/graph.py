@@ -107,7 +107,8 @@ class Walks:
 class KnowledgeGraph:
     """Triples of entity and relation ids in three splits, and the names of the ids.
 
-    Ids count names by first appearance, in train, then valid, then test. Each triple of train is
+    Ids count names by first appearance, in train, then valid, then test; in what `load` splits, in
+    the order there, and ids of arrays keep theirs. Each triple of train is
     there once, at its first line: a graph is a set of triples, and a second copy would send the
     message that hides the first. Repeated lines of valid and test are kept; `audit` counts all.
 
