@@ -136,6 +136,8 @@ def _check(path: Path) -> dict[str, Any]:
             digest.update(chunk)
     if digest.hexdigest() != metadata["digest"]:
         raise ValueError("its content does not agree with its digest")
+    if int(metadata["version"]) < 1:
+        raise ValueError(f"its layout is {metadata['version']}, which is none of ours")
     if int(metadata["version"]) > VERSION:
         raise InputError(
             f"{path}: layout {metadata['version']}, of a later version of dans; this one reads "

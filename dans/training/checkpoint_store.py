@@ -151,10 +151,10 @@ class CheckpointStore:
 def _read(path: Path) -> dict[str, Any]:
     state: dict[str, Any] = renamed_state(load_state(path))
     for key, kind in PARTS.items():
-        if not isinstance(state.get(key), kind):
+        if not isinstance(state.get(key), kind) or isinstance(state[key], bool):
             raise InputError(
                 f"{path}: not the checkpoint of a run: it has no {key}, or one that is none"
             )
-    if not isinstance(state["best"].get("step"), int):
+    if type(state["best"].get("step")) is not int:
         raise InputError(f"{path}: not the checkpoint of a run: best: it has no step")
     return state

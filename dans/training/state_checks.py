@@ -94,6 +94,8 @@ def check_counts(state: Mapping[str, Any], steps: float = math.inf) -> None:
         whole = isinstance(number, int) or not name.endswith("step")
         if not _is_number(number) or math.isnan(number) or not whole:
             raise InputError(f"checkpoint: {name}: expected a number, got {shown(number)}")
+    if not 0 <= numbers.get("best.mrr", 0) <= 1:
+        raise InputError(f"checkpoint: best.mrr: expected from 0 to 1, got {numbers['best.mrr']}")
     step, best, seconds = state["step"], state["best"]["step"], state["seconds"]
     if step < 0:
         raise InputError(f"checkpoint: step: expected at least 0, got {step}")
@@ -121,6 +123,14 @@ def check_like(given: Mapping[str, Any], module: nn.Module, where: str) -> None:
             raise InputError(f"{where}: {name} is {old} there, and {new} here")
 
 
+#: Of what an optimizer keeps, the moments that may be negative: the means of gradients.
+SIGNED = ("exp_avg", "mean")
+
+#: Options of an optimizer that may differ from its own: of the step that is next, or without a
+#: meaning for what it computes.
+UNBOUND = ("lr", "capturable", "differentiable", "foreach", "fused")
+
+
 def check_moments(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, what: str) -> None:
     """Refuse moments of other shapes or types than those of an optimizer's parameters.
 
@@ -142,24 +152,44 @@ def check_moments(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, wh
                 raise InputError(f"checkpoint: {what}: {found}; {wanted}")
             elif not bool(moment.isfinite().all()):
                 raise InputError(f"checkpoint: {what}: {name} of parameter {i} is not finite")
+            elif name not in SIGNED and bool((moment < 0).any()):
+                raise InputError(f"checkpoint: {what}: {name} of parameter {i} is negative")
 
 
 def check_options(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, what: str) -> None:
-    """Refuse options of an optimizer, such as its betas, of another kind than its own."""
+    """Refuse options of an optimizer, such as its betas, that are not its own.
+
+    The learning rate is set anew in each step, and how torch carries a step out depends on the
+    device; those may differ, in number.
+    """
+    if len(state["param_groups"]) != len(optimizer.param_groups):
+        groups = f"{len(optimizer.param_groups)}, got {len(state['param_groups'])}"
+        raise InputError(f"checkpoint: {what}: groups of parameters: expected {groups}")
+    first = 0
     for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        last = first + len(own["params"])
         for key, value in saved.items():
-            if key in own and not _alike(value, own[key]):
+            if key == "params":
+                if value != list(range(first, last)):
+                    sentence = f"params is {shown(value)}; expected {first} to {last - 1} in order"
+                    raise InputError(f"checkpoint: {what}: {sentence}")
+            elif key in own and not (_alike if key in UNBOUND else _equal)(value, own[key]):
                 raise InputError(
                     f"checkpoint: {what}: {key} is {shown(value)}; expected such as {own[key]!r}"
                 )
+        first = last
+
+
+def _equal(value: Any, own: Any) -> bool:
+    """Whether a value from a file is another one, a list from a file standing for a tuple."""
+    plain = list(own) if isinstance(own, tuple) else own
+    return _alike(value, own) and bool(value == plain)
 
 
 def _alike(value: Any, own: Any) -> bool:
     """Whether a value from a file can stand for another: numbers for numbers, one by one."""
     if isinstance(own, (tuple, list)) and isinstance(value, (tuple, list)):
-        # Parameters are counted in files.
-        tensors = any(isinstance(part, Tensor) for part in own)
-        return len(value) == len(own) and (tensors or all(map(_alike, value, own)))
+        return len(value) == len(own) and all(map(_alike, value, own))
     if _is_number(own):
         return _is_number(value) and math.isfinite(value)
     return type(value) is type(own)

@@ -98,11 +98,13 @@ def put(value: object, *path: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def moment(change: Callable[[torch.Tensor], object]) -> Callable[[dict[str, Any]], None]:
+def moment(
+    change: Callable[[torch.Tensor], object], name: str = "exp_avg"
+) -> Callable[[dict[str, Any]], None]:
     def changed(state: dict[str, Any]) -> None:
         # The best may be that of step 0, before there are any.
         for moments in state["optimizers"]["model"]["state"].values():
-            moments["exp_avg"] = change(moments["exp_avg"])
+            moments[name] = change(moments[name])
 
     return changed
 
@@ -131,6 +133,21 @@ MEANINGLESS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "rate as text": (option("lr", "0.1"), "lr is '0.1'; expected"),
     "epsilon as text": (option("eps", "1"), "eps is '1'; expected"),
     "a switch as text": (option("amsgrad", "no"), "amsgrad is 'no'; expected"),
+    "another optimizer": (option("amsgrad", True), "amsgrad is True; expected such as False"),
+    "steps uphill": (option("maximize", True), "maximize is True; expected such as False"),
+    "another decay": (option("weight_decay", 1), "weight_decay is 1; expected such as 0"),
+    "other betas": (option("betas", [0.5, 0.5]), r"betas is \[0.5, 0.5\]; expected such as"),
+    "parameters in another order": (
+        lambda state: state["optimizers"]["model"]["param_groups"][0]["params"].reverse(),
+        r"params is \[9, 8.*; expected 0 to 9 in order",
+    ),
+    "no groups": (put([], "optimizers", "model", "param_groups"), "expected 1, got 0"),
+    "negative squares": (
+        moment(lambda m: -m.abs() - 1, "exp_avg_sq"),
+        "exp_avg_sq of parameter 0 is negative",
+    ),
+    "step as a truth": (put(True, "step"), "it has no step, or one that is none"),
+    "best beyond 1": (put(7.0, "best", "mrr"), "best.mrr: expected from 0 to 1, got 7.0"),
     "parameters as text": (option("params", "all"), "params is 'all'; expected"),
     "negative step": (put(-5, "step"), "step: expected at least 0, got -5"),
     "best beyond": (put(9, "best", "step"), "best.step: expected from 0 to step 4, got 9"),
