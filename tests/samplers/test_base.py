@@ -65,6 +65,17 @@ def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) ->
     assert set(mixture.origins(positives)) == {"uniform", "entity pathway", "relation pathway"}
 
 
+def test_generated_embeddings_of_a_mixture_bear_the_names_of_what_is_offered_for_them(
+    kg: KnowledgeGraph,
+) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    members = [DANS(DIM, k=1, decode="nearest") for _ in range(2)]
+    mixture = Mixture(Uniform(k=3), *members, DANS(DIM, k=1, pathways="entity"))
+    named = [f"{which} pathway{end}" for end in ("", " 3") for which in ("entity", "relation")]
+    assert list(mixture.generated(positives)) == named
+    assert set(mixture.origins(positives)) == {"uniform", *named, "entity pathway 4"}
+
+
 def test_a_mixture_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Mixture()
