@@ -1,4 +1,4 @@
-"""Plot the negatives that a run offers, and generates, by t-SNE.
+"""Plot the negatives that a run offers and generates, by t-SNE.
 
 The plot is for one relation (tsne-RELATION.png): the true tails of its training triples, and the
 negatives that the run's sampler draws for these triples, projected together. Where generated

@@ -173,12 +173,14 @@ def pretrain_first(args: Namespace) -> None:
     before = f"pretrain/{recipe.base.stem}"
     if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
         return
-    model = [text for text in assignments(args) if re.split("[.=]", text)[0] in RunConfig.INHERITED]
-    first = {"train.steps": args.pretrain_steps, "train.seed": args.seed}
-    first["train.device"] = args.device
-    others = [f"{key}={value}" for key, value in first.items() if value is not None]
-    config = configure(Recipe(recipe.base), [*model, *others])
+    shared = re.compile(rf"({'|'.join(RunConfig.INHERITED)}|train\.(seed|device))\b")
+    steps = [] if args.pretrain_steps is None else [f"train.steps={args.pretrain_steps}"]
+    both = [text for text in assignments(args) if shared.match(text)]
+    config = configure(Recipe(recipe.base), [*both, *steps])
     run = RunFolder(folder(before, config.train.seed))
+    begun = args.out or folder(f"dans/{recipe.stem}", config.train.seed)
+    if args.resume and RunFolder(begun).exists:
+        return
     there = run.checkpoints.file("best").exists()
     if there and args.pretrain_steps is None and not (args.resume and run.config() == config):
         return
@@ -217,7 +219,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
     *first, last = plan(choice, kg)
-    where = args.out or folder(f"{last.kind}/{last.name}", choice.seed)
+    where = args.out or folder(f"{last.kind}/{last.name}", last.config.train.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
     default = folder(f"pretrain/{first[0].name}", choice.seed)
