@@ -13,6 +13,9 @@ from dans.interface.planning import Choice, bases, is_recipe, plan, settings
 from dans.models.decoders import DECODERS
 from dans.runs.train import configure
 
+#: 0.1's name of the control's runs.
+OLD = "umls-distmult-" + "kept"
+
 TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
 
 
