@@ -17,9 +17,11 @@ from dans.config import old_names
 from dans.config.recipes import Recipe, find_recipe, run_name
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.predict import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure
-from tests.suites.builds import tolerance
+from dans.runs.train import load as load_run
+from tests.suites.builds import made_here, tolerance
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -120,3 +122,19 @@ def test_recorded_seeds_are_met_to_the_digit(tmp_path: Path) -> None:
             found = round(evaluate(where, which=which).both["mrr"], 4)
             expected = numbers[which]["mrr"]["values"][at]
             assert found == pytest.approx(expected, abs=tolerance(1e-9)), f"{name}, {which}"
+    if made_here():
+        answers_are_those_of_the_page(start)
+
+
+def answers_are_those_of_the_page(run: Path) -> None:
+    """The printed answers on the page of daily use come from the run that they name."""
+    page = (ROOT / "docs" / "pages" / "predict.md").read_text()
+    block = page.partition("```text\nruns/pretrain/umls-distmult/seed0: ")[2].partition("```")[0]
+    assert f"step {load_run(run).step}\n" in block
+    rows = [line.split() for line in block.splitlines() if line.startswith("   ")]
+    answers = Predictor.load(run).tails("steroid", "affects", top=len(rows))
+    assert [(str(a.rank), a.name, " ".join(a.known)) for a in answers] == [
+        (rank, name, known) for rank, name, _, known in rows
+    ]
+    scores = [float(score) for _, _, score, _ in rows]
+    assert [round(a.score, 4) for a in answers] == scores
