@@ -1,6 +1,8 @@
 """What a user installs: all of the library, and nothing but the library."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,6 +14,7 @@ from email.parser import Parser
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 
 import dans
@@ -218,3 +221,42 @@ def test_source_archive_brings_all_that_tests_and_pages_read(built: Path, tmp_pa
     chosen = ["-k", "test_links_of_a_page or test_files_that_a_page_names"]
     run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *files, *chosen]
     assert " passed" in output_of(*run, cwd=root)
+
+
+SIX_LINES = """
+import dans
+kg = dans.load("own.csv")
+run = dans.train(kg, decoder="complex", sampler="dans", steps=4, pretrain_steps=4, dim=8, out="run")
+print(run.evaluate("test"), run.predict(head="e0", relation="r1", top=3), sep="\\n")
+run.report("report.html")
+run.export("vectors")
+"""
+
+FOUR_COMMANDS = """
+dans train own.csv --decoder complex --sampler dans --steps 4 --pretrain-steps 4 --dim 8 --out run
+dans predict run --head e0 --relation r1 --top 3
+dans report run --out report.html
+dans export run --out vectors
+"""
+
+
+@pytest.mark.parametrize("way", ["python", "command"])
+def test_the_wheel_alone_takes_a_csv_to_a_report_answers_and_vectors(
+    way: str, python: Path, tmp_path: Path
+) -> None:
+    rows = {f"e{i % 9},r{i % 3},e{(i * i + 3) % 9}" for i in range(90)}
+    (tmp_path / "own.csv").write_text("\n".join(["from,how,to", *sorted(rows)]) + "\n")
+    if way == "python":
+        assert len(SIX_LINES.split("\n")) == 1 + 6 + 1
+        printed = output_of(python, "-c", SIX_LINES, cwd=tmp_path)
+    else:
+        commands = [line.split() for line in FOUR_COMMANDS.strip().split("\n")]
+        assert [words[0] for words in commands] == ["dans"] * 4
+        printed = "".join(
+            output_of(python.with_name("dans"), *words[1:], cwd=tmp_path) for words in commands
+        )
+    answers = re.findall(r"^ *([123]) +(e\d) +-?\d", printed, re.MULTILINE)
+    assert [rank for rank, _ in answers] == ["1", "2", "3"]
+    assert "<html" in (tmp_path / "report.html").read_text("utf-8")
+    names = json.loads((tmp_path / "vectors" / "names.json").read_text("utf-8"))["entities"]
+    assert len(np.load(tmp_path / "vectors" / "entities.npy")) == len(names) == 9
