@@ -240,13 +240,13 @@ dans export run --out vectors
 """
 
 
-@pytest.mark.parametrize("way", ["python", "command"])
+@pytest.mark.parametrize("by", ["python", "command"])
 def test_the_wheel_alone_takes_a_csv_to_a_report_answers_and_vectors(
-    way: str, python: Path, tmp_path: Path
+    by: str, python: Path, tmp_path: Path
 ) -> None:
     rows = {f"e{i % 9},r{i % 3},e{(i * i + 3) % 9}" for i in range(90)}
     (tmp_path / "own.csv").write_text("\n".join(["from,how,to", *sorted(rows)]) + "\n")
-    if way == "python":
+    if by == "python":
         assert len(SIX_LINES.split("\n")) == 1 + 6 + 1
         printed = output_of(python, "-c", SIX_LINES, cwd=tmp_path)
     else:

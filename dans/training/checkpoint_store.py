@@ -63,9 +63,9 @@ class CheckpointStore:
         path = self.file(which)
         try:
             state = _read(path)
-            if which == "best" and (other := _better_step(state)) is not None:
+            if which == "best" and (better := _better_step(state)) is not None:
                 raise DamagedError(
-                    f"{path}: of step {state['step']}, while the best was of step {other}"
+                    f"{path}: of step {state['step']}, while the best was of step {better}"
                 )
             return state
         except DamagedError as error:
