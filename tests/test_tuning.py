@@ -370,6 +370,7 @@ DAMAGES = {
     "an unknown direction": "UPDATE study_directions SET direction = 'UP'",
     "a reason of bad JSON": "UPDATE trial_user_attributes SET value_json = '{'",
     "a reason of no text": "UPDATE trial_user_attributes SET value_json = '7'",
+    "no dates": "UPDATE trials SET datetime_start = NULL, datetime_complete = NULL",
     "no table": "DROP TABLE trial_params",
     "no study": "DELETE FROM studies",
 }

@@ -365,6 +365,8 @@ def wrong_with(frozen: "optuna.trial.FrozenTrial", space: Mapping[str, Any], *, 
     state, metrics = frozen.state.name.lower(), frozen.intermediate_values
     if state not in ("complete", "pruned", *["running"] * last):
         return f"expected complete or pruned, got {state}"
+    if frozen.datetime_start is None or (state != "running" and frozen.datetime_complete is None):
+        return "its dates are missing"
     if frozen.params.keys() != space.keys():
         names = ", ".join(sorted(frozen.params.keys() ^ space.keys()))
         return f"its options are not those searched, as to {shown(names)}"
