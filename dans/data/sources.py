@@ -224,7 +224,7 @@ def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
 def _of_card(card: DatasetCard) -> KnowledgeGraph:
     files = fetch(card)
     lines = {split: read(path, labelled=split in card.labelled) for split, path in files.items()}
-    kg = KnowledgeGraph.of_lines(lines, labelled=card.labelled, name=card.name)
+    kg = _of_lines(lines, files, card.labelled, card.name)
     counts = {
         "entities": (card.entities, kg.num_entities),
         "relations": (card.relations, kg.num_relations),
@@ -234,6 +234,18 @@ def _of_card(card: DatasetCard) -> KnowledgeGraph:
     for key, (stated, found) in counts.items():
         if stated != found:
             raise InputError(f"{card.path}: {key} = {stated}, but its files hold {found}")
+    return kg
+
+
+def _of_lines(
+    lines: Mapping[Split, Iterable[Line]],
+    files: Mapping[Split, Path],
+    labelled: Sequence[Split],
+    name: str,
+) -> KnowledgeGraph:
+    kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
+    if not len(kg.train):
+        raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
     return kg
 
 
@@ -267,9 +279,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
             lines = id_files.with_maps(folder, files, lines)
-    kg = KnowledgeGraph.of_lines(lines, labelled=options.labelled, name=folder.resolve().name)
-    if not len(kg.train):
-        raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
+    kg = _of_lines(lines, files, options.labelled, folder.resolve().name)
     _warn(kg, folder, origins)
     read_files = {path.name for path in files.values()} | maps
     beside = [
