@@ -1,6 +1,7 @@
 """The checkpoints of a run: the best, the newest, and the one before."""
 
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,12 @@ class CheckpointStore:
         """Read a checkpoint; ``InputError`` if it is missing, damaged or of something else."""
         path = self.file(which)
         try:
-            return _read(path)
+            state = _read(path)
+            if which == "best" and (other := _better_step(state)) is not None:
+                raise DamagedError(
+                    f"{path}: of step {state['step']}, while the best was of step {other}"
+                )
+            return state
         except DamagedError as error:
             other = self.previous if which == "last" else self.file("last")
             if not other.exists():
@@ -146,6 +152,14 @@ class CheckpointStore:
         if not newest[0].is_file():
             return f"{newest[0]} is no file, so training starts anew"
         return "the last good checkpoint is {}, of step {}".format(*newest)
+
+
+def _better_step(state: Mapping[str, Any]) -> int | None:
+    """The step of the best model, where a state names it and is of another step."""
+    best, step = state["best"], state["best"]["step"]
+    # Without validation the newest is the best, and no metric of it is known.
+    validated = best.get("mrr", 0.0) != 0.0 or best.get("nll", math.inf) != math.inf
+    return int(step) if validated and step < state["step"] else None
 
 
 def _read(path: Path) -> dict[str, Any]:

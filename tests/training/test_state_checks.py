@@ -222,6 +222,16 @@ def test_the_sampler_of_another_shape_is_refused(run: Path) -> None:
         _ = load(run).sampler
 
 
+def test_the_newest_checkpoint_is_not_taken_for_the_best(runs: Path, run: Path) -> None:
+    step = load(run).step
+    assert step != load(run, which="last").step, "nothing to confuse"
+    shutil.copy(run / "last.safetensors", run / "best.safetensors")
+    sentence = rf"best.safetensors: of step 4, while the best was of step {step}; .*--resume"
+    for reads in (load, Predictor.load, evaluate):
+        with pytest.raises(InputError, match=sentence):
+            reads(run)
+
+
 def test_a_folder_in_place_of_a_checkpoint_is_not_named_as_one(run: Path) -> None:
     store = CheckpointStore(run)
     assert store.resume() is not None
