@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 from functools import partial
@@ -128,7 +129,11 @@ def stopped(folder: Path, out: Path, recipe: str = "pretrain", *, save: int = 6)
 
 def assert_one_sentence(done: Any, *parts: str, status: int = 2) -> None:
     assert done.returncode == status, done.stderr
-    messages = [line for line in done.stderr.splitlines() if not line.startswith("starting from")]
+    messages = [
+        line
+        for line in done.stderr.splitlines()
+        if not re.search(r"^starting from |: continues from step \d+ of \d+$", line)
+    ]
     assert len(messages) == 1, done.stderr
     assert messages[0].startswith("error: ")
     for part in parts:
