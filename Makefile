@@ -1,6 +1,8 @@
 # make demo    train on UMLS with DANS, and as long with uniform negatives; query, see, compare
 # make test    linters, types, all tests
 # make lint    linters and types alone
+# make test-versions   the fast tests on Python 3.10 and 3.12, where they are here: an environment for each, in
+#              .venv-3.10 and .venv-3.12 (VERSIONS='3.10 3.11' names others)
 # make bench   our times and memory beside other libraries'
 # make docs    the site, in docs/site
 # make clean   remove what the above made, downloaded data and runs excepted
@@ -26,7 +28,7 @@ pip := $(py) -m pip --disable-pip-version-check install --quiet
 # One thread each: the tests' graphs are tiny, and the cores are taken by other tests.
 test: export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-versions lint bench docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p; s/^\#$$//p' Makefile
@@ -59,6 +61,16 @@ lint: $(VENV)/test.stamp
 
 test: lint
 	$(py) -m pytest -n auto --maxprocesses 4
+
+# Beside `make test`, which runs on one Python: two more would take longer than all of it.
+VERSIONS ?= 3.10 3.12
+test-versions: export OMP_NUM_THREADS := 1
+test-versions:
+	@for version in $(VERSIONS); do \
+		if ! python$$version -c '' 2>/dev/null; then echo "python$$version: not here"; continue; fi; \
+		$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=python$$version .venv-$$version/test.stamp; \
+		.venv-$$version/bin/python -m pytest -n auto --maxprocesses 4 -m 'not slow'; \
+	done
 
 bench: $(VENV)/bench.stamp
 	$(py) scripts/benchmark.py
@@ -96,5 +108,5 @@ demo: $(VENV)/demo.stamp
 	$(py) scripts/compare.py --expected $(uniform) $(dans)
 
 clean:
-	rm -rf $(VENV) build dist docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* build dist docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
