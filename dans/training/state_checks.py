@@ -182,8 +182,8 @@ def check_options(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, wh
 
 def _equal(value: Any, own: Any) -> bool:
     """Whether a value from a file is another one, a list from a file standing for a tuple."""
-    plain = list(own) if isinstance(own, tuple) else own
-    return _alike(value, own) and bool(value == plain)
+    one, other = (list(x) if isinstance(x, tuple) else x for x in (value, own))
+    return _alike(value, own) and bool(one == other)
 
 
 def _alike(value: Any, own: Any) -> bool:

@@ -299,7 +299,7 @@ def test_missing_splits_are_named(tmp_path: Path) -> None:
     wrote(tmp_path, GOOD, "valid.xlsx")
     with pytest.raises(InputError, match=r"no file for valid: valid.xlsx is none that can be read"):
         split_files(tmp_path)
-    (tmp_path / "valid.csv").unlink()
+    (tmp_path / "valid.xlsx").unlink()
     (tmp_path / "valid.tsv").symlink_to("gone.tsv")
     with pytest.raises(InputError, match=r"valid: valid.tsv is a link to gone.tsv, which is not"):
         split_files(tmp_path)

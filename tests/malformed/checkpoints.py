@@ -39,6 +39,8 @@ def made(
 
     def rewrite(world: Path) -> None:
         state = load_state(world / LAST)
+        # One state in all places has to be the best, too.
+        state["best"]["step"] = state["step"]
         change(state)
         for path in (BEST, LAST, BEFORE):
             save_state(world / path, state)

@@ -357,9 +357,10 @@ def test_training_that_resumes_is_one_run_of_mlflow(tmp_path: Path, mlflow_files
         (tmp_path / "triples" / f"{split}.tsv").write_text("\n".join(triples) + "\n")
     (tmp_path / "own.toml").write_text(RECIPE.format(data=tmp_path / "triples"))
     options = ["pretrain_rgcn.py", "--recipe", "own.toml", "--out", "run", "--track", "mlflow"]
-    for more in ([], ["--resume", "--set", "train.steps=8"]):
+    resumed = ["--resume", "--set", "train.steps=8"]
+    for more, said in (([], ""), (resumed, "run: continues from step 4 of 8\n")):
         done = run_script(*options, *more, cwd=tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, said)
     assert [step for step, _ in logged(mlflow_files, tmp_path / "run")] == [0, 2, 4, 6, 8]
     assert table(tmp_path / "run") == flat_lines(RunFolder(tmp_path / "run"))
     experiment = mlflow_files.get_experiment_by_name("dans").experiment_id
