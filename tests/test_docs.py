@@ -198,8 +198,8 @@ class World:
             case ["make", *targets]:
                 done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True)
                 assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
-            case ["pip", "install", what] if "[" not in what:
-                assert what == project()["name"], where
+            case ["pip", "install", "."]:
+                assert (ROOT / "pyproject.toml").exists(), where
             case ["pip", "install", *flags, what]:
                 assert flags in ([], ["-e"]), where
                 found = re.fullmatch(r"\.\[([\w,]+)\]", what)

@@ -210,7 +210,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         dim=args.dim,
         batch=args.batch,
         lr=args.lr,
-        seed=args.seed or 0,
+        seed=args.seed,
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
@@ -222,7 +222,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     where = args.out or folder(f"{last.kind}/{last.name}", last.config.train.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
-    default = folder(f"pretrain/{first[0].name}", choice.seed)
+    default = folder(f"pretrain/{first[0].name}", first[0].config.train.seed)
     pretrained = where / "pretrain" if args.out else default
     run = RunFolder(pretrained)
     stages = [*first, last]

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from dans.config.reading import opened
 from dans.config.temporary import part_of, sweep
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
+from dans.data.progress import on_terminal
 from dans.data.readers import SPLITS, Split, read, split_file
 from dans.errors import InputError
 from dans.memory import show_bytes
@@ -251,7 +252,7 @@ def _received(download: Download) -> Iterator[bytes]:
         response.raise_for_status()
         announced = response.headers.get("Content-Length", "")
         total = int(announced) if announced.isdecimal() else None
-        bar = tqdm(total=total, unit="B", unit_scale=True, disable=None, leave=False)
+        bar = tqdm(total=total, unit="B", unit_scale=True, disable=not on_terminal(), leave=False)
         window, before, said = time.monotonic(), 0, time.monotonic()
         with bar:
             while True:

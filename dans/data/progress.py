@@ -60,8 +60,9 @@ def duration(seconds: float) -> str:
 
 
 def on_terminal() -> bool:
-    """Does a terminal show what is written to standard error?"""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Does a terminal, or a notebook, show what is written to standard error, and bars?"""
+    notebook = "ipykernel" in sys.modules
+    return notebook or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dans.config import old_names
 from dans.config.recipes import (
     DEFAULT,
     RECIPES,
@@ -20,7 +21,7 @@ from dans.config.recipes import (
     merge,
     run_name,
 )
-from dans.config.schema import RunConfig
+from dans.config.schema import GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, did_you_mean, shown
 from dans.models import ENCODERS
@@ -40,6 +41,18 @@ OWN = RECIPES / "own"
 
 #: Batches of such a recipe: a tenth of the training triples, but within these limits.
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
+
+#: Options of a recipe that are arguments too.
+ARGUMENTS = {
+    "train.steps": "steps",
+    "train.batch": "batch",
+    "train.lr": "lr",
+    "train.seed": "seed",
+    "train.device": "device",
+    "encoder.dim": "dim",
+    "encoder.name": "encoder",
+    "decoder.name": "decoder",
+}
 
 #: What a sampler setting changes where there is no pre-training for it to continue.
 FROM_SCRATCH = ("sampler", "phase", "loss", "objective")
@@ -81,11 +94,19 @@ class Choice:
     dim: int | None = None
     batch: int | None = None
     lr: float | None = None
-    seed: int = 0
+    seed: int | None = None
     device: str | None = None
     options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        given = self.options or {}
+        if not isinstance(given, Mapping):
+            raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
+        for key, argument in ARGUMENTS.items():
+            if key in given and getattr(self, argument) is not None:
+                raise InputError(f"options: {key}: given as {argument} already; leave one out")
+        if "init_from" in given:
+            raise InputError("options: init_from: is an argument of its own; leave it out")
         if self.encoder is not None:
             choose(ENCODERS, self.encoder, where="encoder")
         if self.decoder is not None:
@@ -132,7 +153,11 @@ def is_recipe(what: str) -> bool:
     """
     if Path(what).suffix == ".toml":
         return True
-    return any(what == base or what.startswith(f"{base}-") for base in bases())
+    if what in bases():
+        return True
+    known = {*settings("dans"), *settings("baselines"), *old_names.SETTINGS}
+    named = any(what == f"{base}-{setting}" for base in bases() for setting in known)
+    return named and not Path(what).exists()
 
 
 def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None) -> list[Stage]:
@@ -158,11 +183,15 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
         setting = choice.loss if choice.kind == "baselines" else ""
         plain = _recipe(base, choice.kind, setting).plain()
         if start is None and plain.get("init_from"):
-            start = initial_run(plain["init_from"], choice.seed).path
+            start = initial_run(plain["init_from"], choice.seed or 0).path
+        elif start is not None:
+            # Those of the model are taken over.
+            plain = {key: it for key, it in plain.items() if key not in RunConfig.INHERITED}
         config = _config(plain, choice, kg, start=start)
         return [Stage(choice.kind, run_name(name, setting or ""), config)]
     setting, parts = _sampler(choice.sampler)
-    whole = run_name(name, setting if parts is None else "-".join(part["name"] for part in parts))
+    members = "-".join(part["name"] for part in parts or ())
+    whole = f"{name}-{members}" if members else run_name(name, setting)
     changes = _recipe(base, "dans", setting).plain()
     if parts is not None:
         changes["sampler"] = parts
@@ -196,9 +225,15 @@ def _with_setting(choice: Choice) -> Choice:
         return choice
     for base in (base for base in bases() if recipe.startswith(f"{base}-")):
         setting = recipe.removeprefix(f"{base}-")
-        if setting in settings("baselines") and choice.loss is None:
+        names = {*settings("dans"), *settings("baselines"), *old_names.SETTINGS}
+        if setting in names and (
+            choice.sampler is not None or choice.loss in settings("baselines")
+        ):
+            other = "loss" if choice.sampler is None else "sampler"
+            raise InputError(f"{other}: the recipe {recipe} names a setting itself; leave one out")
+        if setting in settings("baselines"):
             return replace(choice, recipe=base, loss=setting)
-        if choice.sampler is None:
+        if setting in names:
             # It knows the old names of settings, too.
             found = find_recipe(recipe, "dans").setting
             return replace(choice, recipe=base, sampler=found.stem if found else DEFAULT)
@@ -237,7 +272,9 @@ def _sampler(given: SamplerChoice | None) -> tuple[str, list[dict[str, Any]] | N
         texts = [component(text) for text in re.split(r"\s\+\s", given)]
         sections: list[Any] = [{"name": part.name, **part.options} for part in texts]
     else:
-        sections = [given] if isinstance(given, Mapping) else list(given or ())
+        if not isinstance(given, (Mapping, Sequence)):
+            raise InputError(f"sampler: expected a name, options or several, got {shown(given)}")
+        sections = [given] if isinstance(given, Mapping) else list(given)
     if not sections:
         raise InputError("sampler: expected at least one, got none")
     for i, section in enumerate(sections):
@@ -264,6 +301,8 @@ def _config(
     """
     if choice.recipe is None and kg is not None and choice.kind != "baselines":
         batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(kg.train) // 10))
+        # A larger share of the triples would not be held out of the messages.
+        batch = min(batch, max(1, int(GraphConfig().hold_out_share * len(kg.train))))
         plain = merge(plain, {"train": {"batch": batch}})
     if start is not None:
         before = RunFolder(start).config()
@@ -272,6 +311,8 @@ def _config(
     if before is None:
         plain = _with_model(plain, choice, kg)
     numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
+    if choice.seed is None and "train.seed" not in (choice.options or {}):
+        numbers["seed"] = 0
     for key, value in {**numbers, "device": choice.device}.items():
         if value is not None:
             plain = assign(plain, f"train.{key}", value)

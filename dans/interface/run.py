@@ -65,6 +65,11 @@ class Run:
         return f"<Run {visible(str(self.path))}: {visible(said)}>"
 
     @property
+    def best_step(self) -> int:
+        """The step of the checkpoint that was best on validation; 0: before the first step."""
+        return RunFolder(self.path).checkpoints.best_step()
+
+    @property
     def _trained_by(self) -> str:
         names = " and ".join(dict.fromkeys(part.name for part in self.config.sampler))
         return f"negatives of {names}" if names else self.config.objective.name

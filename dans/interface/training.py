@@ -38,7 +38,7 @@ def train(
     dim: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
     init_from: Run | str | Path | None = None,
@@ -71,7 +71,7 @@ def train(
         dim: of the embeddings.
         batch: triples of a step.
         lr: learning rate; with a sampler, that after pre-training.
-        seed: random seed.
+        seed: random seed; None: 0, or the option ``train.seed``.
         device: the device, by its name in torch.
         options: any other option of a recipe, by its full name: ``{"train.patience": 5}``. Those
             of the model (data, graph, encoder, decoder) hold for pre-training too.
@@ -124,7 +124,11 @@ def train(
                 where.rmdir()
                 where.parent.rmdir()
         raise
-    return Run(where)
+    run = Run(where)
+    if run.config.init_from and run.best_step == 0 and run.config.train.steps > 0:
+        what = "no step improved on the model it started from, so this run equals it"
+        log.warning("%s: %s; more steps, another lr or another sampler may help", where, what)
+    return run
 
 
 def carry_out(

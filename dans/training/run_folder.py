@@ -62,8 +62,8 @@ class RunFolder:
             raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
         if self.exists and not resume:
             raise InputError(
-                f"{self.path}: already holds a run; --resume continues with it, "
-                "--out names another folder"
+                f"{self.path}: already holds a run; --resume (in Python resume=True) continues "
+                "with it, --out (out=) names another folder"
             )
         if self.exists:
             self.metrics.read()
@@ -78,7 +78,7 @@ class RunFolder:
                 found = difference(before.plain(), config.plain(), free=RESUMING)
                 raise InputError(
                     f"{self.path}/config.json: this run was made with another configuration "
-                    f"({found}); --out names another folder"
+                    f"({found}); --out (in Python out=) names another folder"
                 )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dans.config.schema import PhaseConfig, Schedule, TrainConfig
 from dans.data.graph import KnowledgeGraph
-from dans.data.progress import Pulse
+from dans.data.progress import Pulse, on_terminal
 from dans.errors import DivergedError, InputError
 from dans.evaluation.classifier import ClassificationReport, Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator
@@ -220,7 +220,12 @@ class Trainer:
             self.begin_negatives()
             report = None if self.begun else self.validate()
             bar = tqdm(
-                total=steps, initial=self.done, unit="step", disable=None, desc="train", leave=False
+                total=steps,
+                initial=self.done,
+                unit="step",
+                disable=not on_terminal(),
+                desc="train",
+                leave=False,
             )
             pulse, first = Pulse(), self.done
             while not self.is_over(steps):

@@ -92,7 +92,7 @@ def test_an_encoder_without_messages_has_no_options_of_the_graph(kg: KnowledgeGr
 
 def test_the_batch_grows_with_the_graph(kg: KnowledgeGraph) -> None:
     large = KnowledgeGraph.of([(f"e{i}", "r", f"e{i + 1}") for i in range(30_000)])
-    assert plan(Choice(), kg)[0].config.train.batch == 1000
+    assert plan(Choice(), kg)[0].config.train.batch == len(kg.train) // 4, "what is held out"
     assert plan(Choice(), large)[0].config.train.batch == 3000
     assert plan(Choice(batch=50), large)[0].config.train.batch == 50
 
@@ -162,3 +162,45 @@ def test_recipes_are_told_from_data() -> None:
     assert not any(map(is_recipe, ["umls", "my-triples", "my.csv", "umls-other"]))
     special = {path.stem for path in (RECIPES / "own").glob("*.toml")} - {"base"}
     assert special <= set(DECODERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"steps": 1, "options": {"train.steps": 2}}, "train.steps: given as steps already"),
+        ({"seed": 1, "options": {"train.seed": 2}}, "train.seed: given as seed already"),
+        ({"options": {"init_from": "runs/a"}}, "init_from: is an argument of its own"),
+        ({"options": [1]}, r"options: expected a mapping of names to values, got \[1\]"),
+        ({"sampler": 3}, "sampler: expected a name, options or several, got 3"),
+        (
+            {"recipe": "umls-distmult-self-loop", "sampler": "uniform"},
+            "sampler: the recipe umls-distmult-self-loop names a setting itself",
+        ),
+        (
+            {"recipe": "umls-distmult-sce", "loss": "sp"},
+            "loss: the recipe umls-distmult-sce names a setting itself",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    kg: KnowledgeGraph, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        plan(Choice(**given), kg)
+
+
+def test_the_seed_is_an_argument_or_an_option(kg: KnowledgeGraph) -> None:
+    assert plan(Choice(), kg)[0].config.train.seed == 0
+    assert plan(Choice(options={"train.seed": 7}), kg)[0].config.train.seed == 7
+
+
+def test_what_is_there_is_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "umls-distmult-self-loop").mkdir()
+    assert not is_recipe("umls-distmult-self-loop")
+    assert not is_recipe("kinship-complex-2024.csv")
+
+
+def test_samplers_with_options_have_a_name_of_their_own(kg: KnowledgeGraph) -> None:
+    names = [plan(Choice(sampler=s), kg)[-1].name for s in ("dans", "dans:k=3", "uniform:k=2")]
+    assert [name.removeprefix("my-triples-distmult") for name in names] == ["", "-dans", "-uniform"]

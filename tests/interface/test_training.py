@@ -87,6 +87,8 @@ def test_a_second_sampler_starts_from_the_same_run(
     assert control.config.init_from == str(before)
     with pytest.raises(dans.InputError, match="decoder: 'complex' here, 'distmult' in the run"):
         dans.train(kg, sampler="uniform", decoder="complex", init_from=before, out=tmp_path / "b")
+    longer = dans.train(kg, init_from=before, steps=1, out=tmp_path / "d")
+    assert longer.config.encoder == run.config.encoder, "taken over, not those of the recipe"
     other = dans.KnowledgeGraph.of(TRIPLES[:20], name="other")
     with pytest.raises(dans.InputError, match=r"best\.safetensors: .*triples"):
         dans.train(other, sampler="uniform", steps=1, init_from=before, out=tmp_path / "c")
@@ -137,3 +139,18 @@ def test_naming_what_is_public_loads_no_torch() -> None:
     code = "import sys, dans; dir(dans); dans.InputError; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_run_that_equals_its_start_says_so(
+    kg: dans.KnowledgeGraph, run: dans.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for lr, said in ((1e-12, True), (0.5, False)):
+        caplog.clear()
+        options = {"train.validate_every": 1, "train.lr": lr}
+        out = tmp_path / str(lr)
+        other = dans.train(
+            kg, sampler="uniform:k=2", steps=1, init_from=run.path, out=out, options=options
+        )
+        warned = "no step improved on the model it started from" in caplog.text
+        assert warned == (other.best_step == 0)
+        assert warned or not said
