@@ -191,12 +191,49 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
                 f" columns= names; attributes of the edges: {names}"
             )
         attribute = found[0]
+    having = sum("split" in values for *_, values in edges)
+    splits = 0 < having == len(edges) and attribute != "split"
+    if 0 < having < len(edges):
+        log.warning("%s: split is not read: only %d of %d edges have it", where, having, len(edges))
     for i, (head, tail, key, values) in enumerate(edges):
         if attribute is not None and attribute not in values:
             edge = f"the edge from {shown(head)} to {shown(tail)}"
             raise InputError(f"{where}: {edge} has no attribute {shown(attribute)}")
         row = head, key if attribute is None else values[attribute], tail
-        yield named_row(row, None, f"{where}, edge {i}")
+        split = None
+        if splits:
+            if not isinstance(values["split"], str) or values["split"] not in SPLIT_NAMES:
+                known = ", ".join(SPLIT_NAMES)
+                raise InputError(
+                    f"{where}, edge {i}: split: known: {known}; got {shown(values['split'])};"
+                    " remove the attribute split from all edges to have them split"
+                )
+            split = SPLIT_NAMES[values["split"]]
+        yield named_row(row, split, f"{where}, edge {i}")
+
+
+def splits_of_dgl(data: Any, where: str) -> Tensor | None:
+    """The number of the split of each edge of a DGL graph, or None where not all edges have one.
+
+    It is the edge data ``split``, as `KnowledgeGraph.to_dgl` writes it: 0, 1 and 2 for train, valid
+    and test.
+    """
+    if library(data) != "dgl":
+        return None
+    types = [etype for etype in data.canonical_etypes if data.num_edges(etype)]
+    having = ["split" in data.edges[etype].data for etype in types]
+    if not any(having) or not all(having):
+        if any(having):
+            log.warning("%s: split is not read: not all types of edges have it", where)
+        return None
+    parts = [_ids(data.edges[etype].data["split"]) for etype in types]
+    numbers = torch.cat([part for part in parts if part is not None and part.ndim == 1])
+    if len(numbers) != data.num_edges() or not set(numbers.unique().tolist()) <= {0, 1, 2}:
+        raise InputError(
+            f"{where}: edge data split: expected 0, 1 and 2 for train, valid and test; remove it"
+            " to have the edges split"
+        )
+    return numbers
 
 
 def _of_dgl(

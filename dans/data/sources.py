@@ -36,6 +36,9 @@ SUFFIXES = (*TEXT, ".csv", NT, *rdf.PARSERS, PARQUET)
 #: Options of tables, and of the split of triples that have none.
 TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
 
+#: Options of data in memory.
+IN_MEMORY = ("columns", "entities", "relations")
+
 #: What other files are, by suffix, and what to do with them.
 OTHERS = {
     **dict.fromkeys(
@@ -275,7 +278,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             else:
                 numbers = array("q")
                 origins[split] = Origin(str(path), numbers)
-                lines[split] = _lines(_rows(path, options, numbers))
+                lines[split] = _lines(_rows(path, options, numbers), path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
             lines = id_files.with_maps(folder, files, lines)
@@ -329,16 +332,18 @@ def _of_rows(
         raise InputError(f"{where}: holds no triple")
     rows = chain([first], rows)
     if first[3] is None:
-        kg = KnowledgeGraph.of_lines({"train": _lines(rows)}, name=name)
+        kg = KnowledgeGraph.of_lines({"train": _lines(rows, where, "train")}, name=name)
         _warn(kg, where, {"train": Origin(where, numbers)})
         return _split(kg, where, options)
-    options.only(f"{where}, whose column split says it", *TABLE)
+    options.only(f"{where}, whose triples have a split already", *TABLE)
     parts: dict[Split, list[Line]] = {split: [] for split in SPLITS}
     places: dict[Split, array[int]] = {split: array("q") for split in SPLITS}
     for head, relation, tail, split in rows:
         if split is not None:
             parts[split].append((head, relation, tail, True))
             places[split].extend(numbers[-1:])
+    if not parts["train"]:
+        raise InputError(f"{where}: holds no triple to train on: the split of none is train")
     kg = KnowledgeGraph.of_lines(parts, name=name)
     _warn(kg, where, {split: Origin(where, found) for split, found in places.items()})
     return kg
@@ -391,8 +396,15 @@ def _kind(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
-def _lines(rows: Iterable[Row]) -> Iterator[Line]:
-    return ((head, relation, tail, True) for head, relation, tail, _ in rows)
+def _lines(rows: Iterable[Row], where: object, split: Split) -> Iterator[Line]:
+    """The lines of one split; a row that says it is of another one is refused."""
+    for head, relation, tail, said in rows:
+        if said not in (None, split):
+            raise InputError(
+                f"{where}: read as {split}, but a triple in it has the split {said}; give all in"
+                " one table, or leave that column out"
+            )
+        yield head, relation, tail, True
 
 
 def _of_object(data: Any, options: Options) -> KnowledgeGraph:
@@ -408,16 +420,18 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
         return _of_rows(rows, "data", "unnamed", options)
     splits = objects.by_split(data)
-    accepted = ["columns", "entities", "relations", *(SPLITTING if splits is None else ())]
+    accepted = [*IN_MEMORY, *(SPLITTING if splits is None else ())]
     if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):
         accepted += (*TABLE, "literals", "blank_nodes")
     options.only("data in memory", *accepted)
     whole: dict[Split, object] = {"train": data}
     found: dict[Split, objects.Triples] = {}
+    given = splits is not None
     names: dict[str, Sequence[str]] = {}
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
         triples: objects.Triples
+        parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
             triples = list(_rows(Path(part), options, array("q")))
@@ -428,8 +442,16 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         if found and own != names:
             raise InputError(f"{where}: expected the same types of nodes and edges as in train")
         names = own
-        if len(triples):
-            found[split] = triples
+        numbers = objects.splits_of_dgl(part, where)
+        if numbers is None or not isinstance(triples, Tensor):
+            parts = {split: triples}
+        else:
+            parts = {name: triples[numbers == i] for i, name in enumerate(SPLITS)}
+            if splits is not None and len(parts[split]) < len(triples):
+                raise InputError(f"{where}: read as {split}, but has edges of another split")
+            given = True
+            options.only(f"{where}, whose edges have a split already", *IN_MEMORY)
+        found.update({name: rows for name, rows in parts.items() if len(rows)})
     if "train" not in found:
         raise InputError("data: holds no triple to train on")
     ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
@@ -438,7 +460,9 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
         if splits is None:
             return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
-        kg = KnowledgeGraph.of_lines({split: _lines(part) for split, part in rows_of.items()})
+        kg = KnowledgeGraph.of_lines(
+            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows_of.items()}
+        )
     elif len(ids) < len(found):
         raise InputError("data: expected ids in each split, or names in each; got both")
     else:
@@ -448,7 +472,7 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
             options.relations or names.get("relations"),
         )
     _warn(kg, "data", {})
-    return _split(kg, "data", options) if splits is None else kg
+    return kg if given else _split(kg, "data", options)
 
 
 def _of_ids(

@@ -47,35 +47,47 @@ class Columns:
         *,
         columns: Sequence[str | int] | None = None,
         header: bool | None = None,
+        text: bool = True,
     ) -> Columns:
-        """The columns of a table by its first row, or by names or positions that were given."""
+        """The columns of a table by its first row, or by names or positions that were given.
+
+        Without ``text`` the first row is the names of the columns of a table in memory.
+        """
         plain = [name.strip().casefold() for name in first]
         found = [
             [i for i, name in enumerate(plain) if name in words] if header is not False else []
             for words in HEADERS
         ]
         named = all(len(places) == 1 for places in found)
+        likely = sum(map(bool, found)) >= 2
         listed = ", ".join(map(shown, first[:20]))
         if columns is not None:
             by_name = any(isinstance(column, str) for column in columns)
             if by_name and header is False:
                 raise InputError("columns: names need a header; with header=False give positions")
             places = tuple(_place(column, first, where) for column in columns)
-            said = named and all(place in some for place, some in zip(places, found, strict=True))
-            return cls(places, (by_name or said) if header is None else header)  # type: ignore[arg-type]
+            return cls(places, (by_name or likely) if header is None else header)  # type: ignore[arg-type]
         if named:
             places = tuple(places[0] for places in found)
             split = plain.index("split") if plain.count("split") == 1 else None
             return cls(places, True, split)  # type: ignore[arg-type]
         if len(first) != 3:
             hint = "name three with columns=, by header or position"
-            if len(first) < 3:
+            if len(first) < 3 and text:
                 hint = "another character may separate them: delimiter="
+            elif len(first) < 3:
+                hint = "a triple needs all three"
             raise InputError(
                 f"{where}: found {len(first)} column{'s' * (len(first) != 1)} ({listed}), "
                 f"expected 3: {', '.join(ROLES)}; {hint}"
             )
-        likely = sum(map(bool, found)) >= 2
+        astray = any(places and i not in places for i, places in enumerate(found))
+        if astray and (likely or header or not text):
+            hint = ", or header=False where this is a triple" if text and header is None else ""
+            raise InputError(
+                f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
+                f"name three with columns=, by header or position{hint}"
+            )
         return cls((0, 1, 2), likely if header is None else header)
 
 
@@ -203,7 +215,7 @@ def table_rows(
 ) -> Iterator[Row]:
     """The rows of a table in memory, of which each column has a name."""
     texts = [str(name) for name in names]
-    chosen = Columns.choose(texts, where, columns=wanted)
+    chosen = Columns.choose(texts, where, columns=wanted, text=False)
     picked = [columns[i] for i in chosen.places]
     splits = columns[chosen.split] if chosen.split is not None else ()
     for i, row in enumerate(zip(*picked, strict=True)):

@@ -170,6 +170,15 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
         wrote("m.csv", "".join(f"7,{t},{r},{h}\n" for h, r, t in TRIPLES)),
         {"columns": (3, 2, 1)},
     ),
+    "CSV, header, columns by position": (
+        wrote("m.csv", "head,x,relation,y,tail\n" + "".join(
+            f"{h},7,{r},8,{t}\n" for h, r, t in TRIPLES)),
+        {"columns": (0, 2, 4)},
+    ),
+    "CSV, two roles of the header in place": (
+        wrote("m.csv", text(",", before="head,how,tail\n")),
+        {},
+    ),
     "CSV, unknown header, said": (
         wrote("m.csv", text(",", before="drug,acts,disease\n")),
         {"header": True},
@@ -460,6 +469,41 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         r"undirected networkx graph; give .*networkx.MultiDiGraph\(graph\)",
     ),
+    "two roles of three": (
+        wrote("mine.csv", "source,target,weight\na,b,1.0\n"),
+        {},
+        r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=, .*=False",
+    ),
+    "two roles of three, frame": (
+        given(lambda: pandas.DataFrame({"source": ["a"], "target": ["b"], "weight": [1]})),
+        {},
+        r"data: the header 'source', .* three with columns=, by header or position$",
+    ),
+    "a column split, all valid": (
+        wrote("mine.csv", "head,relation,tail,split\na,b,c,valid\n"),
+        {},
+        "mine.csv: holds no triple to train on: the split of none is train",
+    ),
+    "a column split in a folder": (
+        folder(train__csv="head,relation,tail,split\na,b,c,train\nc,b,a,test\n"),
+        {},
+        "train.csv: read as train, but a triple in it has the split test; give all",
+    ),
+    "a column split in a dictionary of files": (
+        lambda root: {"train": wrote("t.csv", "head,relation,tail,split\nc,b,a,dev\n")(root)},
+        {},
+        r"data\['train'\]: read as train, but a triple in it has the split valid",
+    ),
+    "networkx, split of another name": (
+        given(lambda: networkx.DiGraph([("a", "b", {"type": "r", "split": 1})])),
+        {},
+        "edge 0: split: known: train, .*; got 1; remove the attribute",
+    ),
+    "DGL, split of another number": (
+        given(lambda: homogeneous(etype=IDS[:, 1], split=IDS[:, 1] + 2)),
+        {},
+        "edge data split: expected 0, 1 and 2",
+    ),
     "networkx without relations": (
         given(lambda: networkx.DiGraph([("a", "b", {"weight": 1})])),
         {},
@@ -645,15 +689,22 @@ def test_ids_without_names_keep_their_order_and_are_their_own_names() -> None:
 def test_a_graph_goes_out_and_comes_back(shipped: Shipped) -> None:
     for kg in (KnowledgeGraph.of(*THREE.values()), shipped("nations")):
         wanted = [sorted(named(kg, split)) for split in SPLITS]
-        frame = load(kg.to_pandas())
-        assert [sorted(named(frame, split)) for split in SPLITS] == wanted
-        for split in SPLITS:
-            for graph in (kg.to_dgl(split), kg.to_networkx(split), kg.to_pandas(split)):
-                options = {"entities": kg.entities.names} if "dgl" in str(type(graph)) else {}
-                if not isinstance(graph, pandas.DataFrame):
-                    options["split"] = (1, 0, 0)
+        forms: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
+            (kg.to_pandas, {}),
+            (kg.to_networkx, {}),
+            (kg.to_dgl, {"entities": kg.entities.names}),
+        )
+        for form, options in forms:
+            parts = {split: form(split) for split in SPLITS}
+            for graph in (form(), parts):
                 again = load(graph, **options)
-                assert all_named(again) == set(named(kg, split))
+                assert [sorted(named(again, split)) for split in SPLITS] == wanted
+            with pytest.raises(InputError, match="split: has no effect on data, whose"):
+                load(form(), split=(1, 0, 0), **options)
+            with pytest.raises(InputError, match="holds no triple to train on"):
+                load(form("valid"), **options)
+            with pytest.raises(InputError, match=r"read as train, but .* split"):
+                load({"train": form()}, **options)
         assert kg.to_networkx().number_of_nodes() == kg.num_entities
         whole = kg.to_dgl()
         assert whole.num_edges() == sum(len(part) for part in wanted)
