@@ -6,7 +6,8 @@ Which library an object is from is seen by the module of its type: none is impor
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dans.data.names_audit import HEADERS
 from dans.data.readers import SPLIT_NAMES, Split
-from dans.data.triple_tables import Row, arrow_rows, listed_rows, named_row, table_rows
+from dans.data.triple_tables import FRAME, Row, arrow_rows, listed_rows, named_row, table_rows
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,19 @@ def library(data: object) -> str:
     names = [kind.__module__.split(".")[0] for kind in type(data).__mro__]
     known = ("pandas", "pyarrow", "networkx", "dgl", "rdflib", "torch", "numpy")
     return next((name for name in names if name in known), names[0])
+
+
+def names_of(option: str, names: object) -> list[str]:
+    """Names by id, of a list, an array or a column; anything else is refused."""
+    listed = names.tolist() if hasattr(names, "tolist") else names
+    if isinstance(listed, (str, bytes, Mapping, Set)) or not isinstance(listed, Iterable):
+        raise InputError(f"{option}: expected a list of names, got {shown(names)}")
+    listed = list(listed)
+    for i, name in enumerate(listed):
+        known = isinstance(name, (str, Integral)) and not isinstance(name, bool)
+        if not known or not str(name).strip():
+            raise InputError(f"{option}[{i}]: expected a name, got {shown(name)}")
+    return [str(name) for name in listed]
 
 
 def by_split(data: object) -> dict[Split, object] | None:
@@ -84,7 +98,7 @@ def triples_of(
     if kind == "pandas" and hasattr(data, "columns"):
         names = list(data.columns)
         listed = [data.iloc[:, i].tolist() for i in range(len(names))]
-        return list(table_rows(names, listed, where, wanted=columns)), {}
+        return list(table_rows(names, listed, where, wanted=columns, hints=FRAME)), {}
     if kind == "pyarrow" and hasattr(data, "to_pylist"):
         return list(arrow_rows(data, where, columns)), {}
     if isinstance(data, Mapping):
@@ -151,10 +165,20 @@ def _of_columns(
     values = {key: data[key] for key in names}
     if {"head", "tail", "head_type", "tail_type"} <= data.keys():
         for key in ("head", "tail"):
-            typed = zip(data[f"{key}_type"], np.asarray(data[key]).tolist(), strict=True)
+            kinds, ids = list(data[f"{key}_type"]), np.asarray(data[key]).tolist()
+            if not isinstance(ids, list) or len(ids) != len(kinds):
+                raise InputError(f"{where}: expected {key} and {key}_type of one length")
+            typed = zip(kinds, ids, strict=True)
             values[key] = [f"{kind}:{i}" for kind, i in typed]
     if columns is None and {"head", "relation", "tail"} <= values.keys():
         names = ["head", "relation", "tail"]
+    for key in names:
+        column = values[key]
+        if isinstance(column, (str, bytes, Mapping, Set)) or not hasattr(column, "__len__"):
+            raise InputError(f"{where}[{key!r}]: expected a column of names, got {shown(column)}")
+        if getattr(column, "ndim", 1) != 1:
+            shape = tuple(column.shape)
+            raise InputError(f"{where}[{key!r}]: expected one dimension, got {shape}")
     sizes = {str(key): len(values[key]) for key in names}
     if len(set(sizes.values())) > 1:
         raise InputError(f"{where}: expected columns of one length, got {shown(sizes)}")
@@ -181,7 +205,15 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
         if multi
         else [(head, tail, 0, values) for head, tail, values in data.edges(data=True)]
     )
-    if attribute is None and not (multi and any(isinstance(key, str) for _, _, key, _ in edges)):
+    others = [edge for edge in edges if not (multi and isinstance(edge[2], str))]
+    if attribute is None and 0 < len(others) < len(edges):
+        head, tail, key, _ = others[0]
+        raise InputError(
+            f"{where}: relations are the keys of some edges, but the edge from {shown(head)} to"
+            f" {shown(tail)} has the key {shown(key)}; name an attribute with columns=, or give"
+            " each edge its relation as key"
+        )
+    if attribute is None and others:
         known = sorted({name for *_, values in edges for name in values}, key=str)
         found = [name for name in known if str(name).casefold() in HEADERS[1]]
         if len(found) != 1:
@@ -203,13 +235,13 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
         split = None
         if splits:
             if not isinstance(values["split"], str) or values["split"] not in SPLIT_NAMES:
-                known = ", ".join(SPLIT_NAMES)
+                accepted = ", ".join(SPLIT_NAMES)
                 raise InputError(
-                    f"{where}, edge {i}: split: known: {known}; got {shown(values['split'])};"
+                    f"{where}, edge {i}: split: known: {accepted}; got {shown(values['split'])};"
                     " remove the attribute split from all edges to have them split"
                 )
             split = SPLIT_NAMES[values["split"]]
-        yield named_row(row, split, f"{where}, edge {i}")
+        yield named_row(row, split, f"{where}, edge {i}", gap="remove such edges first")
 
 
 def splits_of_dgl(data: Any, where: str) -> Tensor | None:
@@ -241,12 +273,19 @@ def _of_dgl(
 ) -> tuple[Tensor, dict[str, Sequence[str]]]:
     """The edges of a heterograph, or of a graph whose edges have a type as data."""
     kinds, names = graph.ntypes, []
+    known = ", ".join(map(shown, kinds))
+    if isinstance(entities, Mapping):
+        for kind in entities:
+            if kind not in kinds:
+                raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
     if len(kinds) == 1 and not isinstance(entities, Mapping):
-        names = list(entities or map(str, range(graph.num_nodes())))
+        names = list(map(str, range(graph.num_nodes())) if entities is None else entities)
+    elif entities is not None and not isinstance(entities, Mapping):
+        raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
     else:
         for kind in kinds:
             given = entities.get(kind) if isinstance(entities, Mapping) else None
-            own = given or [f"{kind}:{i}" for i in range(graph.num_nodes(kind))]
+            own = [f"{kind}:{i}" for i in range(graph.num_nodes(kind))] if given is None else given
             if len(own) != graph.num_nodes(kind):
                 raise InputError(
                     f"entities: {kind}: expected {graph.num_nodes(kind)} names, got {len(own)}"
@@ -260,8 +299,11 @@ def _of_dgl(
         key = attribute if attribute is not None else next(iter(found), None)
         if key is not None:
             ids = _ids(graph.edata[key]) if key in graph.edata else None
-            if ids is None:
-                raise InputError(f"{where}: columns: no edge data {shown(key)} of whole numbers")
+            if ids is None or ids.ndim != 1:
+                raise InputError(
+                    f"{where}: columns: no edge data {shown(key)} of whole numbers, one for each"
+                    " edge"
+                )
             heads, tails = (ends.cpu().long() for ends in graph.edges(order="eid"))
             return torch.stack((heads, ids, tails), 1), {"entities": names}
     elif attribute is not None:

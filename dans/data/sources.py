@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from dans.data.names_audit import Origin
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.triple_tables import Row
-from dans.errors import InputError, one_of, shown
+from dans.errors import LARGEST, InputError, one_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -101,21 +102,35 @@ class Options:
     def check(self) -> None:
         """Refuse values that no source takes."""
         check_shares(self.split)
+        whole = isinstance(self.seed, Integral) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < LARGEST:
+            raise InputError(
+                f"seed: expected a whole number of at least 0 and less than 2**63, got"
+                f" {shown(self.seed)}"
+            )
         one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
         one_of("literals", self.literals, ("keep", "drop"))
         one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
+        if not isinstance(self.labelled, Iterable):
+            raise InputError(f"labelled: expected names of splits, got {shown(self.labelled)}")
         for split in self.labelled:
             one_of("labelled", split, SPLITS)
         if self.columns is not None and not isinstance(self.columns, str):
-            chosen = list(self.columns)
+            chosen = list(self.columns) if isinstance(self.columns, Iterable) else [self.columns]
             whole = all(type(column) in (str, int) for column in chosen)
             if len(set(chosen)) != 3 or len(chosen) != 3 or not whole:
                 raise InputError(
                     "columns: expected the names or the positions of head, relation and tail, such"
                     f' as ("subject", "predicate", "object") or (0, 1, 2); got {shown(chosen)}'
                 )
-        if self.delimiter is not None and len(self.delimiter) != 1:
-            raise InputError(f"delimiter: expected one character, got {shown(self.delimiter)}")
+        one = isinstance(self.delimiter, str) and len(self.delimiter) == 1
+        if self.delimiter is not None and (not one or self.delimiter in '\r\n"\0'):
+            raise InputError(
+                f"delimiter: expected one character, no quote or line end, got"
+                f" {shown(self.delimiter)}"
+            )
+        if self.header is not None and not isinstance(self.header, bool):
+            raise InputError(f"header: expected True, False or None, got {shown(self.header)}")
 
     def changed(self) -> list[str]:
         """The names of options with another value than the default; a seed alone is none."""
@@ -187,6 +202,16 @@ def load(
         >>> load([("ada", "knows", "bob"), ("bob", "likes", "tea"), ("ada", "likes", "tea")])
         KnowledgeGraph(entities=3, relations=2, train=2, valid=0, test=1)
     """
+    if isinstance(entities, Mapping):
+        entities = {
+            kind: objects.names_of(f"entities[{kind!r}]", own) for kind, own in entities.items()
+        }
+    elif entities is not None:
+        entities = objects.names_of("entities", entities)
+    if relations is not None:
+        relations = objects.names_of("relations", relations)
+    if not isinstance(name, str):
+        raise InputError(f"name: expected text, got {shown(name)}")
     options = Options(
         split, seed, inverse_leakage, columns, delimiter, header, literals, blank_nodes,
         entities, relations, labelled,
@@ -196,12 +221,20 @@ def load(
         options.only("a graph that is loaded already")
         kg = data
     elif isinstance(data, (str, os.PathLike)):
-        kg = _of_path(data if isinstance(data, str) else Path(data), options)
+        where = data if isinstance(data, str) else Path(data)
+        if str(where).startswith("~") and not os.path.lexists(where):
+            where = _expanded(where)
+        kg = _of_path(where, options)
     else:
         kg = _of_object(data, options)
     if name and name != kg.name:
         kg = kg.renamed(name)
     return kg
+
+
+def _expanded(where: str | os.PathLike[str]) -> Path:
+    """A path, with the home folder instead of a leading ``~``."""
+    return Path(os.path.expanduser(where))
 
 
 def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
@@ -409,10 +442,10 @@ def _lines(rows: Iterable[Row], where: object, split: Split) -> Iterator[Line]:
 
 def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     """The triples of an object in memory, whose splits are given, or are made by us."""
-    if objects.library(data) == "rdflib":
+    if objects.library(data) == "rdflib" and hasattr(data, "triples"):
         options.only("a graph of rdflib", "literals", "blank_nodes", *SPLITTING)
         chosen = rdf.choose_terms(
-            rdf.term_lines(sorted(data), "graph"),
+            rdf.term_lines(rdf.triples_of_graph(data), "graph"),
             "data",
             literals=options.literals,
             blank_nodes=options.blank_nodes,
@@ -434,7 +467,7 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
-            triples = list(_rows(Path(part), options, array("q")))
+            triples = list(_rows(_expanded(part), options, array("q")))
         else:
             triples, own = objects.triples_of(
                 part, where, columns=options.columns, entities=options.entities
@@ -469,7 +502,7 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         kg = _of_ids(
             ids,
             names.get("entities", options.entities),
-            options.relations or names.get("relations"),
+            names.get("relations") if options.relations is None else options.relations,
         )
     _warn(kg, "data", {})
     return kg if given else _split(kg, "data", options)

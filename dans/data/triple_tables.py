@@ -23,6 +23,10 @@ ROLES = ("head", "relation", "tail")
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
 
+#: What to do about a missing value, and how to convert a column: of a list, and of a data frame.
+LIST = "leave such rows out first", "as by int() or str()"
+FRAME = "leave such rows out first, as by dropna()", "as by astype(int) or astype(str)"
+
 #: head, relation, tail, and the split that a column of the table names
 Row = tuple[str, str, str, Split | None]
 
@@ -114,15 +118,18 @@ def read_table(
     """The rows of a text table; the number of each line goes into ``numbers``.
 
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
-    are part of names. A space after another delimiter is none of the name's.
+    are part of names. Spaces around another delimiter are none of the name's, but in quotes.
     """
     chosen, number = None, 1
     try:
         separator = delimiter or _sniff(path)
-        lines = (f"{line}\n" for _, line in numbered_lines(path))
-        rows = csv.reader(lines, strict=True, **_dialect(separator))
+        raw: list[str] = []
+        rows = csv.reader(_kept(path, raw), strict=True, **_dialect(separator))
         for row in rows:
             number = rows.line_num
+            if separator != "\t":
+                row = _stripped(row, "".join(raw))
+            raw.clear()
             if not row:
                 continue
             where = f"{path}:{number}"
@@ -141,14 +148,32 @@ def read_table(
         raise InputError(f"{path}: not CSV after line {number}: {error}") from None
 
 
+def _kept(path: Path, raw: list[str]) -> Iterator[str]:
+    """The lines of a file, which are also appended to ``raw``."""
+    for _, line in numbered_lines(path):
+        raw.append(f"{line}\n")
+        yield raw[-1]
+
+
 def _dialect(separator: str) -> dict[str, Any]:
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     return {"delimiter": separator, "quoting": quoting, "skipinitialspace": separator != "\t"}
 
 
+def _stripped(cells: list[str], raw: str) -> list[str]:
+    """The cells of a row, without spaces around those that stand in no quotes in its text."""
+    return [
+        cell
+        if cell == cell.strip() or '"{}"'.format(cell.replace('"', '""')) in raw
+        else cell.strip()
+        for cell in cells
+    ]
+
+
 def _sniff(path: Path) -> str:
     """The delimiter that gives the first lines of a file as many columns each, best 3.
 
+    Tabs are the first choice, as they seldom stand in names, whatever the number of columns.
     Spaces are the last choice: they stand in names too.
     """
     sample = [f"{line}\n" for _, line in islice(numbered_lines(path), SAMPLE)]
@@ -158,7 +183,8 @@ def _sniff(path: Path) -> str:
         # The last one may end inside of quotes.
         widths = {len(row) for row in rows[: SAMPLE - 1]}
         if len(widths) == 1 and min(widths) >= 3:
-            fits.append((separator == " ", min(widths) > 3, place, separator))
+            rank = separator != "\t", separator == " ", min(widths) > 3, place
+            fits.append((rank, separator))
     return min(fits)[-1] if fits else "," if ".csv" in path.suffixes else "\t"
 
 
@@ -184,9 +210,21 @@ def _split(row: Sequence[object], chosen: Columns, where: object) -> Split | Non
     return SPLIT_NAMES[name]
 
 
-def named_row(values: Sequence[object], split: Split | None, where: object) -> Row:
-    """Head, relation and tail as text; whole numbers become their digits."""
-    names = [value if isinstance(value, str) else _number(value, where) for value in values]
+def named_row(
+    values: Sequence[object],
+    split: Split | None,
+    where: object,
+    *,
+    gap: str = LIST[0],
+    convert: str = LIST[1],
+) -> Row:
+    """Head, relation and tail as text; whole numbers become their digits.
+
+    ``gap`` says what to do about a missing value, ``convert`` how to make text of another one.
+    """
+    names = [
+        value if isinstance(value, str) else _number(value, where, gap, convert) for value in values
+    ]
     for name, role in zip(names, ROLES, strict=True):
         if not name.strip():
             raise InputError(f"{where}: the {role} is empty")
@@ -194,15 +232,14 @@ def named_row(values: Sequence[object], split: Split | None, where: object) -> R
     return head, relation, tail, split
 
 
-def _number(value: object, where: object) -> str:
+def _number(value: object, where: object, gap: str, convert: str) -> str:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
     gaps = ("NoneType", "NAType", "NaTType")
     if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
-        raise InputError(f"{where}: a missing value; leave such rows out first, as by dropna()")
+        raise InputError(f"{where}: a missing value; {gap}")
     raise InputError(
-        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, as by"
-        " astype(int) or astype(str)"
+        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, {convert}"
     )
 
 
@@ -212,8 +249,10 @@ def table_rows(
     where: str,
     *,
     wanted: Sequence[str | int] | None = None,
+    hints: tuple[str, str] = LIST,
 ) -> Iterator[Row]:
     """The rows of a table in memory, of which each column has a name."""
+    gap, convert = hints
     texts = [str(name) for name in names]
     chosen = Columns.choose(texts, where, columns=wanted, text=False)
     picked = [columns[i] for i in chosen.places]
@@ -222,7 +261,7 @@ def table_rows(
         split = (
             _split([splits[i]], Columns((0, 0, 0), True, 0), f"{where}[{i}]") if splits else None
         )
-        yield named_row(row, split, f"{where}[{i}]")
+        yield named_row(row, split, f"{where}[{i}]", gap=gap, convert=convert)
 
 
 def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
