@@ -156,7 +156,7 @@ def find_card(where: str | Path) -> DatasetCard | None:
         raise InputError(
             f"{shown(where)}: URLs are not read; download the file, and give its path here"
         )
-    if path.suffix or len(path.parts) > 1:
+    if path.suffix or any(slash in str(where) for slash in "/\\"):
         raise InputError(f"{shown(str(where))}: no such file or folder{_beside(path)}")
     names = f"{', '.join(known)}{did_you_mean(str(where), known)}"
     raise InputError(

@@ -151,6 +151,14 @@ def _ids(values: Any) -> Tensor | None:
     return torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else None
 
 
+def _check_column(column: Any, where: str) -> None:
+    """Refuse what is no sequence, or has another number of dimensions than one."""
+    if isinstance(column, (str, bytes, Mapping, Set)) or not hasattr(column, "__len__"):
+        raise InputError(f"{where}: expected a column of names, got {shown(column)}")
+    if getattr(column, "ndim", 1) != 1:
+        raise InputError(f"{where}: expected one dimension, got {tuple(column.shape)}")
+
+
 def _of_columns(
     data: Mapping[Any, Any], where: str, columns: Sequence[str | int] | None
 ) -> Triples:
@@ -164,6 +172,8 @@ def _of_columns(
     names = [key for key in data if key not in (*left_out, "head_type", "tail_type")]
     values = {key: data[key] for key in names}
     if {"head", "tail", "head_type", "tail_type"} <= data.keys():
+        for key in ("head", "head_type", "tail", "tail_type"):
+            _check_column(data[key], f"{where}[{key!r}]")
         for key in ("head", "tail"):
             kinds, ids = list(data[f"{key}_type"]), np.asarray(data[key]).tolist()
             if not isinstance(ids, list) or len(ids) != len(kinds):
@@ -173,12 +183,7 @@ def _of_columns(
     if columns is None and {"head", "relation", "tail"} <= values.keys():
         names = ["head", "relation", "tail"]
     for key in names:
-        column = values[key]
-        if isinstance(column, (str, bytes, Mapping, Set)) or not hasattr(column, "__len__"):
-            raise InputError(f"{where}[{key!r}]: expected a column of names, got {shown(column)}")
-        if getattr(column, "ndim", 1) != 1:
-            shape = tuple(column.shape)
-            raise InputError(f"{where}[{key!r}]: expected one dimension, got {shape}")
+        _check_column(values[key], f"{where}[{key!r}]")
     sizes = {str(key): len(values[key]) for key in names}
     if len(set(sizes.values())) > 1:
         raise InputError(f"{where}: expected columns of one length, got {shown(sizes)}")

@@ -548,7 +548,7 @@ def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:
         kg.train,
         (kg.num_entities, kg.num_relations),
         options.split,
-        seed=options.seed,
+        seed=int(options.seed),
         inverse_leakage=options.inverse_leakage,
         where=where,
     )

@@ -86,8 +86,13 @@ class Columns:
                 f"expected 3: {', '.join(ROLES)}; {hint}"
             )
         astray = any(places and i not in places for i, places in enumerate(found))
-        if astray and (likely or header or not text):
+        # Two roles, such as of source, target, weight, do not tell what the third column is.
+        unsure = header is None and (likely or (astray and not text))
+        if unsure or (astray and header):
             hint = ", or header=False where this is a triple" if text and header is None else ""
+            hint = (
+                f", or header=True where this is their order{hint}" if hint and not astray else hint
+            )
             raise InputError(
                 f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
                 f"name three with columns=, by header or position{hint}"

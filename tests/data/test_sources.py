@@ -177,7 +177,7 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     ),
     "CSV, two roles of the header in place": (
         wrote("m.csv", text(",", before="head,how,tail\n")),
-        {},
+        {"header": True},
     ),
     "CSV, unknown header, said": (
         wrote("m.csv", text(",", before="drug,acts,disease\n")),
@@ -245,6 +245,7 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
         }),
         NAMED,
     ),
+    "columns, a number beside them": (given(lambda: {**COLUMNS, "num_nodes": 5}), NAMED),
     "data frame": (given(lambda: FRAME), {}),
     "data frame, columns by name": (
         given(lambda: FRAME.rename(columns={"head": "x", "tail": "y"})[["y", "relation", "x"]]),
@@ -446,6 +447,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         r"data\[0\]: expected text or a whole number, got 1.0; convert it first, as by astype",
     ),
+    "header=True, two roles in other places": (
+        wrote("mine.csv", "source,target,weight\na,b,1\n"),
+        {"header": True},
+        "the header 'source', 'target', 'weight' does not say .*, by header or position$",
+    ),
     "missing value, list": (
         given(lambda: [("a", None, "b")]),
         {},
@@ -461,6 +467,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         "found 2 columns .*, expected 3: head, relation, tail; a triple needs all three$",
     ),
+    "a dictionary with a number beside columns": (
+        given(lambda: {**COLUMNS, "num_nodes": 5, "tail": 1}),
+        {},
+        r"data\['tail'\]: expected a column of names, got 1",
+    ),
     "columns that are none": (
         given(lambda: {"head": 1, "relation": 2, "tail": 3}),
         {},
@@ -475,6 +486,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         given(lambda: {**COLUMNS, "head_type": ["a"], "tail_type": ["a"] * 10}),
         {},
         "data: expected head and head_type of one length",
+    ),
+    "a type that is no column": (
+        given(lambda: {**COLUMNS, "head_type": 3, "tail_type": 3}),
+        {},
+        r"data\['head_type'\]: expected a column of names, got 3",
     ),
     "DGL, data of two dimensions": (
         given(lambda: homogeneous(etype=IDS[:, 1:2])),
@@ -540,6 +556,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         wrote("mine.csv", "source,target,weight\na,b,1.0\n"),
         {},
         r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=, .*=False",
+    ),
+    "two roles of three, each in its place": (
+        wrote("mine.csv", "source,weight,target\na,1,b\n"),
+        {},
+        "'weight', 'target' does not say .*, or header=True where this is their order, or header=F",
     ),
     "two roles of three, frame": (
         given(lambda: pandas.DataFrame({"source": ["a"], "target": ["b"], "weight": [1]})),
@@ -635,6 +656,7 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
             (given(lambda: TRIPLES), {"seed": seed}, "seed: expected a whole number of at least 0")
             for seed in ("x", 1.5, -1, 2**70, True)
         ],
+        (given(lambda: f"umls{os.sep}"), {}, "'umls.': no such file or folder$"),
         (given(lambda: IDS), {"entities": "abcde"}, "entities: expected a list of names, got 'abc"),
         (given(lambda: IDS), {"relations": 7}, "relations: expected a list of names, got 7"),
         (
@@ -830,6 +852,10 @@ def test_a_graph_goes_out_and_comes_back(shipped: Shipped) -> None:
             for i in whole.edges[etype].data["split"].tolist():
                 counts[i] += 1
         assert counts == [len(part) for part in wanted]
+
+
+def test_a_seed_may_be_of_numpy() -> None:
+    assert load(TRIPLES, seed=int(np.int64(3))).digest == load(TRIPLES, seed=np.int64(3)).digest  # type: ignore[arg-type]
 
 
 def test_names_and_sources_are_those_of_the_input(tmp_path: Path) -> None:
