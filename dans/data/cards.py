@@ -152,10 +152,26 @@ def find_card(where: str | Path) -> DatasetCard | None:
         spelled = {_plain(name): path for name, path in known.items()}
         if _plain(where) in spelled:
             return DatasetCard.read(spelled[_plain(where)])
+    if isinstance(where, str) and re.match("[a-z][a-z0-9+.-]+://", where, re.IGNORECASE):
+        raise InputError(
+            f"{shown(where)}: URLs are not read; download the file, and give its path here"
+        )
+    if path.suffix or any(slash in str(where) for slash in "/\\"):
+        raise InputError(f"{shown(str(where))}: no such file or folder{_beside(path)}")
     names = f"{', '.join(known)}{did_you_mean(str(where), known)}"
     raise InputError(
         f"{shown(str(where))}: neither a data set, a file nor a folder; known: {names}"
     )
+
+
+def _beside(path: Path) -> str:
+    """The end of a message about a path where nothing is: what is like it, or what is missing."""
+    folder = path.parent
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return f"; {shown(str(folder))} is no folder that can be read"
+    return did_you_mean(path.name, names, lambda name: shown(str(folder / name)))
 
 
 def _plain(name: str) -> str:

@@ -215,7 +215,7 @@ class KnowledgeGraph:
         ``triples.safetensors``, with all lines and labels. Names may have any characters.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder is not empty, or cannot be written.
         """
         from dans.data import saved_graph
 
@@ -325,7 +325,7 @@ class KnowledgeGraph:
         """The triples of a split, or of all, as a DGL heterograph whose edge types are relations.
 
         Nodes have the ids of entities. Edges have the data ``split``: 0, 1 and 2 for train, valid
-        and test. `dans.load(graph, entities=kg.entities.names)` reads it again.
+        and test. `dans.load(graph, entities=kg.entities.names)` reads it again, with its splits.
 
         Example:
             >>> graph = KnowledgeGraph.of([("ada", "knows", "bob")], test=[("bob", "is", "it")])
@@ -342,7 +342,8 @@ class KnowledgeGraph:
         """The triples of a split, or of all, as a networkx graph of names.
 
         The key of an edge is the relation, its attribute ``split`` the split; a triple of several
-        splits is one edge, of the first of them. All entities are nodes.
+        splits is one edge, of the first of them. All entities are nodes. `dans.load` reads such a
+        graph again, with its splits.
 
         Example:
             >>> graph = KnowledgeGraph.of([("ada", "knows", "bob")]).to_networkx()

@@ -84,7 +84,7 @@ def name_warnings(
                 share = f"{len(such):,} of {len(listed):,} {kind}"
                 found.append(f"{share} {what}, such as {with_place(such[0])}; {remedy}")
         if kind == "relations":
-            found += _few(relations, lines["train"], with_place)
+            found += _few(relations, lines["train"], with_place, origins["train"])
     return found
 
 
@@ -105,7 +105,7 @@ def _header_lines(
 
 
 def _few(
-    relations: Sequence[str], train: Tensor, with_place: Callable[[int], str]
+    relations: Sequence[str], train: Tensor, with_place: Callable[[int], str], origin: Origin
 ) -> Iterator[str]:
     """What is no mistake, but limits what can be learnt of relations."""
     if len(relations) == 1:
@@ -120,7 +120,20 @@ def _few(
         yield (
             f"{len(single):,} {some} one training triple, such as {with_place(int(single[0]))}; "
             "little can be learnt of it: merge it with another one, or leave it out"
+            f"{_header_hint(train, origin)}"
         )
+
+
+def _header_hint(train: Tensor, origin: Origin) -> str:
+    """Whether nothing in line 1 of a file occurs again: it may be a header of unknown words."""
+    if not len(train) or not len(origin.numbers) or origin.numbers[0] != 1:
+        return ""
+    head, relation, tail = train[0].tolist()
+    entities = train[:, [0, 2]]
+    again = [(entities == name).sum() > 1 for name in (head, tail)]
+    if any(again) or (train[:, 1] == relation).sum() > 1:
+        return ""
+    return f"; {origin.name}:1 may be a header: header=True"
 
 
 def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) -> Iterator[str]:

@@ -6,7 +6,8 @@ Which library an object is from is seen by the module of its type: none is impor
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dans.data.names_audit import HEADERS
 from dans.data.readers import SPLIT_NAMES, Split
-from dans.data.triple_tables import Row, arrow_rows, listed_rows, named_row, table_rows
+from dans.data.triple_tables import FRAME, Row, arrow_rows, listed_rows, named_row, table_rows
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,19 @@ def library(data: object) -> str:
     names = [kind.__module__.split(".")[0] for kind in type(data).__mro__]
     known = ("pandas", "pyarrow", "networkx", "dgl", "rdflib", "torch", "numpy")
     return next((name for name in names if name in known), names[0])
+
+
+def names_of(option: str, names: object) -> list[str]:
+    """Names by id, of a list, an array or a column; anything else is refused."""
+    listed = names.tolist() if hasattr(names, "tolist") else names
+    if isinstance(listed, (str, bytes, Mapping, Set)) or not isinstance(listed, Iterable):
+        raise InputError(f"{option}: expected a list of names, got {shown(names)}")
+    listed = list(listed)
+    for i, name in enumerate(listed):
+        known = isinstance(name, (str, Integral)) and not isinstance(name, bool)
+        if not known or not str(name).strip():
+            raise InputError(f"{option}[{i}]: expected a name, got {shown(name)}")
+    return [str(name) for name in listed]
 
 
 def by_split(data: object) -> dict[Split, object] | None:
@@ -84,7 +98,7 @@ def triples_of(
     if kind == "pandas" and hasattr(data, "columns"):
         names = list(data.columns)
         listed = [data.iloc[:, i].tolist() for i in range(len(names))]
-        return list(table_rows(names, listed, where, wanted=columns)), {}
+        return list(table_rows(names, listed, where, wanted=columns, hints=FRAME)), {}
     if kind == "pyarrow" and hasattr(data, "to_pylist"):
         return list(arrow_rows(data, where, columns)), {}
     if isinstance(data, Mapping):
@@ -137,6 +151,14 @@ def _ids(values: Any) -> Tensor | None:
     return torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else None
 
 
+def _check_column(column: Any, where: str) -> None:
+    """Refuse what is no sequence, or has another number of dimensions than one."""
+    if isinstance(column, (str, bytes, Mapping, Set)) or not hasattr(column, "__len__"):
+        raise InputError(f"{where}: expected a column of names, got {shown(column)}")
+    if getattr(column, "ndim", 1) != 1:
+        raise InputError(f"{where}: expected one dimension, got {tuple(column.shape)}")
+
+
 def _of_columns(
     data: Mapping[Any, Any], where: str, columns: Sequence[str | int] | None
 ) -> Triples:
@@ -150,11 +172,18 @@ def _of_columns(
     names = [key for key in data if key not in (*left_out, "head_type", "tail_type")]
     values = {key: data[key] for key in names}
     if {"head", "tail", "head_type", "tail_type"} <= data.keys():
+        for key in ("head", "head_type", "tail", "tail_type"):
+            _check_column(data[key], f"{where}[{key!r}]")
         for key in ("head", "tail"):
-            typed = zip(data[f"{key}_type"], np.asarray(data[key]).tolist(), strict=True)
+            kinds, ids = list(data[f"{key}_type"]), np.asarray(data[key]).tolist()
+            if not isinstance(ids, list) or len(ids) != len(kinds):
+                raise InputError(f"{where}: expected {key} and {key}_type of one length")
+            typed = zip(kinds, ids, strict=True)
             values[key] = [f"{kind}:{i}" for kind, i in typed]
     if columns is None and {"head", "relation", "tail"} <= values.keys():
         names = ["head", "relation", "tail"]
+    for key in names:
+        _check_column(values[key], f"{where}[{key!r}]")
     sizes = {str(key): len(values[key]) for key in names}
     if len(set(sizes.values())) > 1:
         raise InputError(f"{where}: expected columns of one length, got {shown(sizes)}")
@@ -181,7 +210,15 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
         if multi
         else [(head, tail, 0, values) for head, tail, values in data.edges(data=True)]
     )
-    if attribute is None and not (multi and any(isinstance(key, str) for _, _, key, _ in edges)):
+    others = [edge for edge in edges if not (multi and isinstance(edge[2], str))]
+    if attribute is None and 0 < len(others) < len(edges):
+        head, tail, key, _ = others[0]
+        raise InputError(
+            f"{where}: relations are the keys of some edges, but the edge from {shown(head)} to"
+            f" {shown(tail)} has the key {shown(key)}; name an attribute with columns=, or give"
+            " each edge its relation as key"
+        )
+    if attribute is None and others:
         known = sorted({name for *_, values in edges for name in values}, key=str)
         found = [name for name in known if str(name).casefold() in HEADERS[1]]
         if len(found) != 1:
@@ -191,12 +228,49 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
                 f" columns= names; attributes of the edges: {names}"
             )
         attribute = found[0]
+    having = sum("split" in values for *_, values in edges)
+    splits = 0 < having == len(edges) and attribute != "split"
+    if 0 < having < len(edges):
+        log.warning("%s: split is not read: only %d of %d edges have it", where, having, len(edges))
     for i, (head, tail, key, values) in enumerate(edges):
         if attribute is not None and attribute not in values:
             edge = f"the edge from {shown(head)} to {shown(tail)}"
             raise InputError(f"{where}: {edge} has no attribute {shown(attribute)}")
         row = head, key if attribute is None else values[attribute], tail
-        yield named_row(row, None, f"{where}, edge {i}")
+        split = None
+        if splits:
+            if not isinstance(values["split"], str) or values["split"] not in SPLIT_NAMES:
+                accepted = ", ".join(SPLIT_NAMES)
+                raise InputError(
+                    f"{where}, edge {i}: split: known: {accepted}; got {shown(values['split'])};"
+                    " remove the attribute split from all edges to have them split"
+                )
+            split = SPLIT_NAMES[values["split"]]
+        yield named_row(row, split, f"{where}, edge {i}", gap="remove such edges first")
+
+
+def splits_of_dgl(data: Any, where: str) -> Tensor | None:
+    """The number of the split of each edge of a DGL graph, or None where not all edges have one.
+
+    It is the edge data ``split``, as `KnowledgeGraph.to_dgl` writes it: 0, 1 and 2 for train, valid
+    and test.
+    """
+    if library(data) != "dgl":
+        return None
+    types = [etype for etype in data.canonical_etypes if data.num_edges(etype)]
+    having = ["split" in data.edges[etype].data for etype in types]
+    if not any(having) or not all(having):
+        if any(having):
+            log.warning("%s: split is not read: not all types of edges have it", where)
+        return None
+    parts = [_ids(data.edges[etype].data["split"]) for etype in types]
+    numbers = torch.cat([part for part in parts if part is not None and part.ndim == 1])
+    if len(numbers) != data.num_edges() or not set(numbers.unique().tolist()) <= {0, 1, 2}:
+        raise InputError(
+            f"{where}: edge data split: expected 0, 1 and 2 for train, valid and test; remove it"
+            " to have the edges split"
+        )
+    return numbers
 
 
 def _of_dgl(
@@ -204,12 +278,19 @@ def _of_dgl(
 ) -> tuple[Tensor, dict[str, Sequence[str]]]:
     """The edges of a heterograph, or of a graph whose edges have a type as data."""
     kinds, names = graph.ntypes, []
+    known = ", ".join(map(shown, kinds))
+    if isinstance(entities, Mapping):
+        for kind in entities:
+            if kind not in kinds:
+                raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
     if len(kinds) == 1 and not isinstance(entities, Mapping):
-        names = list(entities or map(str, range(graph.num_nodes())))
+        names = list(map(str, range(graph.num_nodes())) if entities is None else entities)
+    elif entities is not None and not isinstance(entities, Mapping):
+        raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
     else:
         for kind in kinds:
             given = entities.get(kind) if isinstance(entities, Mapping) else None
-            own = given or [f"{kind}:{i}" for i in range(graph.num_nodes(kind))]
+            own = [f"{kind}:{i}" for i in range(graph.num_nodes(kind))] if given is None else given
             if len(own) != graph.num_nodes(kind):
                 raise InputError(
                     f"entities: {kind}: expected {graph.num_nodes(kind)} names, got {len(own)}"
@@ -223,8 +304,11 @@ def _of_dgl(
         key = attribute if attribute is not None else next(iter(found), None)
         if key is not None:
             ids = _ids(graph.edata[key]) if key in graph.edata else None
-            if ids is None:
-                raise InputError(f"{where}: columns: no edge data {shown(key)} of whole numbers")
+            if ids is None or ids.ndim != 1:
+                raise InputError(
+                    f"{where}: columns: no edge data {shown(key)} of whole numbers, one for each"
+                    " edge"
+                )
             heads, tails = (ends.cpu().long() for ends in graph.edges(order="eid"))
             return torch.stack((heads, ids, tails), 1), {"entities": names}
     elif attribute is not None:

@@ -71,6 +71,13 @@ def read_rdf(path: Path) -> Iterator[Line]:
     yield from term_lines(triples, path.name.split(".")[0])
 
 
+def triples_of_graph(graph: Any) -> list[tuple[Any, Any, Any]]:
+    """The sorted triples of a graph of rdflib, or of all graphs of a data set of quads."""
+    if hasattr(graph, "quads"):
+        return sorted({quad[:3] for quad in graph.quads((None, None, None, None))})
+    return sorted(graph.triples((None, None, None)))
+
+
 def term_lines(triples: Iterable[tuple[Any, Any, Any]], stem: str) -> Iterator[Line]:
     """Triples of rdflib's terms, by the names that N-Triples files give."""
     blank: dict[object, str] = {}

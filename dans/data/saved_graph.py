@@ -62,6 +62,8 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
+        if any(folder.iterdir()):
+            raise InputError(f"{folder}: is not empty; name a new folder")
         for path, data in ((folder / TRIPLES, content), (folder / NAMES, text.encode())):
             part = part_of(path)
             try:

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from dans.data.names_audit import Origin
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.triple_tables import Row
-from dans.errors import InputError, one_of, shown
+from dans.errors import LARGEST, InputError, one_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ SUFFIXES = (*TEXT, ".csv", NT, *rdf.PARSERS, PARQUET)
 
 #: Options of tables, and of the split of triples that have none.
 TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
+
+#: Options of data in memory.
+IN_MEMORY = ("columns", "entities", "relations")
 
 #: What other files are, by suffix, and what to do with them.
 OTHERS = {
@@ -98,21 +102,35 @@ class Options:
     def check(self) -> None:
         """Refuse values that no source takes."""
         check_shares(self.split)
+        whole = isinstance(self.seed, Integral) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < LARGEST:
+            raise InputError(
+                f"seed: expected a whole number of at least 0 and less than 2**63, got"
+                f" {shown(self.seed)}"
+            )
         one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
         one_of("literals", self.literals, ("keep", "drop"))
         one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
+        if not isinstance(self.labelled, Iterable):
+            raise InputError(f"labelled: expected names of splits, got {shown(self.labelled)}")
         for split in self.labelled:
             one_of("labelled", split, SPLITS)
         if self.columns is not None and not isinstance(self.columns, str):
-            chosen = list(self.columns)
+            chosen = list(self.columns) if isinstance(self.columns, Iterable) else [self.columns]
             whole = all(type(column) in (str, int) for column in chosen)
             if len(set(chosen)) != 3 or len(chosen) != 3 or not whole:
                 raise InputError(
                     "columns: expected the names or the positions of head, relation and tail, such"
                     f' as ("subject", "predicate", "object") or (0, 1, 2); got {shown(chosen)}'
                 )
-        if self.delimiter is not None and len(self.delimiter) != 1:
-            raise InputError(f"delimiter: expected one character, got {shown(self.delimiter)}")
+        one = isinstance(self.delimiter, str) and len(self.delimiter) == 1
+        if self.delimiter is not None and (not one or self.delimiter in '\r\n"\0'):
+            raise InputError(
+                f"delimiter: expected one character, no quote or line end, got"
+                f" {shown(self.delimiter)}"
+            )
+        if self.header is not None and not isinstance(self.header, bool):
+            raise InputError(f"header: expected True, False or None, got {shown(self.header)}")
 
     def changed(self) -> list[str]:
         """The names of options with another value than the default; a seed alone is none."""
@@ -184,6 +202,16 @@ def load(
         >>> load([("ada", "knows", "bob"), ("bob", "likes", "tea"), ("ada", "likes", "tea")])
         KnowledgeGraph(entities=3, relations=2, train=2, valid=0, test=1)
     """
+    if isinstance(entities, Mapping):
+        entities = {
+            kind: objects.names_of(f"entities[{kind!r}]", own) for kind, own in entities.items()
+        }
+    elif entities is not None:
+        entities = objects.names_of("entities", entities)
+    if relations is not None:
+        relations = objects.names_of("relations", relations)
+    if not isinstance(name, str):
+        raise InputError(f"name: expected text, got {shown(name)}")
     options = Options(
         split, seed, inverse_leakage, columns, delimiter, header, literals, blank_nodes,
         entities, relations, labelled,
@@ -193,12 +221,20 @@ def load(
         options.only("a graph that is loaded already")
         kg = data
     elif isinstance(data, (str, os.PathLike)):
-        kg = _of_path(data if isinstance(data, str) else Path(data), options)
+        where = data if isinstance(data, str) else Path(data)
+        if str(where).startswith("~") and not os.path.lexists(where):
+            where = _expanded(where)
+        kg = _of_path(where, options)
     else:
         kg = _of_object(data, options)
     if name and name != kg.name:
         kg = kg.renamed(name)
     return kg
+
+
+def _expanded(where: str | os.PathLike[str]) -> Path:
+    """A path, with the home folder instead of a leading ``~``."""
+    return Path(os.path.expanduser(where))
 
 
 def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
@@ -275,7 +311,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             else:
                 numbers = array("q")
                 origins[split] = Origin(str(path), numbers)
-                lines[split] = _lines(_rows(path, options, numbers))
+                lines[split] = _lines(_rows(path, options, numbers), path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
             lines = id_files.with_maps(folder, files, lines)
@@ -329,16 +365,18 @@ def _of_rows(
         raise InputError(f"{where}: holds no triple")
     rows = chain([first], rows)
     if first[3] is None:
-        kg = KnowledgeGraph.of_lines({"train": _lines(rows)}, name=name)
+        kg = KnowledgeGraph.of_lines({"train": _lines(rows, where, "train")}, name=name)
         _warn(kg, where, {"train": Origin(where, numbers)})
         return _split(kg, where, options)
-    options.only(f"{where}, whose column split says it", *TABLE)
+    options.only(f"{where}, whose triples have a split already", *TABLE)
     parts: dict[Split, list[Line]] = {split: [] for split in SPLITS}
     places: dict[Split, array[int]] = {split: array("q") for split in SPLITS}
     for head, relation, tail, split in rows:
         if split is not None:
             parts[split].append((head, relation, tail, True))
             places[split].extend(numbers[-1:])
+    if not parts["train"]:
+        raise InputError(f"{where}: holds no triple to train on: the split of none is train")
     kg = KnowledgeGraph.of_lines(parts, name=name)
     _warn(kg, where, {split: Origin(where, found) for split, found in places.items()})
     return kg
@@ -391,16 +429,23 @@ def _kind(path: Path) -> str:
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 
-def _lines(rows: Iterable[Row]) -> Iterator[Line]:
-    return ((head, relation, tail, True) for head, relation, tail, _ in rows)
+def _lines(rows: Iterable[Row], where: object, split: Split) -> Iterator[Line]:
+    """The lines of one split; a row that says it is of another one is refused."""
+    for head, relation, tail, said in rows:
+        if said not in (None, split):
+            raise InputError(
+                f"{where}: read as {split}, but a triple in it has the split {said}; give all in"
+                " one table, or leave that column out"
+            )
+        yield head, relation, tail, True
 
 
 def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     """The triples of an object in memory, whose splits are given, or are made by us."""
-    if objects.library(data) == "rdflib":
+    if objects.library(data) == "rdflib" and hasattr(data, "triples"):
         options.only("a graph of rdflib", "literals", "blank_nodes", *SPLITTING)
         chosen = rdf.choose_terms(
-            rdf.term_lines(sorted(data), "graph"),
+            rdf.term_lines(rdf.triples_of_graph(data), "graph"),
             "data",
             literals=options.literals,
             blank_nodes=options.blank_nodes,
@@ -408,19 +453,21 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
         return _of_rows(rows, "data", "unnamed", options)
     splits = objects.by_split(data)
-    accepted = ["columns", "entities", "relations", *(SPLITTING if splits is None else ())]
+    accepted = [*IN_MEMORY, *(SPLITTING if splits is None else ())]
     if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):
         accepted += (*TABLE, "literals", "blank_nodes")
     options.only("data in memory", *accepted)
     whole: dict[Split, object] = {"train": data}
     found: dict[Split, objects.Triples] = {}
+    given = splits is not None
     names: dict[str, Sequence[str]] = {}
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
         triples: objects.Triples
+        parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
-            triples = list(_rows(Path(part), options, array("q")))
+            triples = list(_rows(_expanded(part), options, array("q")))
         else:
             triples, own = objects.triples_of(
                 part, where, columns=options.columns, entities=options.entities
@@ -428,8 +475,16 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         if found and own != names:
             raise InputError(f"{where}: expected the same types of nodes and edges as in train")
         names = own
-        if len(triples):
-            found[split] = triples
+        numbers = objects.splits_of_dgl(part, where)
+        if numbers is None or not isinstance(triples, Tensor):
+            parts = {split: triples}
+        else:
+            parts = {name: triples[numbers == i] for i, name in enumerate(SPLITS)}
+            if splits is not None and len(parts[split]) < len(triples):
+                raise InputError(f"{where}: read as {split}, but has edges of another split")
+            given = True
+            options.only(f"{where}, whose edges have a split already", *IN_MEMORY)
+        found.update({name: rows for name, rows in parts.items() if len(rows)})
     if "train" not in found:
         raise InputError("data: holds no triple to train on")
     ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
@@ -438,17 +493,19 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
         if splits is None:
             return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
-        kg = KnowledgeGraph.of_lines({split: _lines(part) for split, part in rows_of.items()})
+        kg = KnowledgeGraph.of_lines(
+            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows_of.items()}
+        )
     elif len(ids) < len(found):
         raise InputError("data: expected ids in each split, or names in each; got both")
     else:
         kg = _of_ids(
             ids,
             names.get("entities", options.entities),
-            options.relations or names.get("relations"),
+            names.get("relations") if options.relations is None else options.relations,
         )
     _warn(kg, "data", {})
-    return _split(kg, "data", options) if splits is None else kg
+    return kg if given else _split(kg, "data", options)
 
 
 def _of_ids(
@@ -491,7 +548,7 @@ def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:
         kg.train,
         (kg.num_entities, kg.num_relations),
         options.split,
-        seed=options.seed,
+        seed=int(options.seed),
         inverse_leakage=options.inverse_leakage,
         where=where,
     )

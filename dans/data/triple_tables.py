@@ -23,6 +23,10 @@ ROLES = ("head", "relation", "tail")
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
 
+#: What to do about a missing value, and how to convert a column: of a list, and of a data frame.
+LIST = "leave such rows out first", "as by int() or str()"
+FRAME = "leave such rows out first, as by dropna()", "as by astype(int) or astype(str)"
+
 #: head, relation, tail, and the split that a column of the table names
 Row = tuple[str, str, str, Split | None]
 
@@ -47,35 +51,52 @@ class Columns:
         *,
         columns: Sequence[str | int] | None = None,
         header: bool | None = None,
+        text: bool = True,
     ) -> Columns:
-        """The columns of a table by its first row, or by names or positions that were given."""
+        """The columns of a table by its first row, or by names or positions that were given.
+
+        Without ``text`` the first row is the names of the columns of a table in memory.
+        """
         plain = [name.strip().casefold() for name in first]
         found = [
             [i for i, name in enumerate(plain) if name in words] if header is not False else []
             for words in HEADERS
         ]
         named = all(len(places) == 1 for places in found)
+        likely = sum(map(bool, found)) >= 2
         listed = ", ".join(map(shown, first[:20]))
         if columns is not None:
             by_name = any(isinstance(column, str) for column in columns)
             if by_name and header is False:
                 raise InputError("columns: names need a header; with header=False give positions")
             places = tuple(_place(column, first, where) for column in columns)
-            said = named and all(place in some for place, some in zip(places, found, strict=True))
-            return cls(places, (by_name or said) if header is None else header)  # type: ignore[arg-type]
+            return cls(places, (by_name or likely) if header is None else header)  # type: ignore[arg-type]
         if named:
             places = tuple(places[0] for places in found)
             split = plain.index("split") if plain.count("split") == 1 else None
             return cls(places, True, split)  # type: ignore[arg-type]
         if len(first) != 3:
             hint = "name three with columns=, by header or position"
-            if len(first) < 3:
+            if len(first) < 3 and text:
                 hint = "another character may separate them: delimiter="
+            elif len(first) < 3:
+                hint = "a triple needs all three"
             raise InputError(
                 f"{where}: found {len(first)} column{'s' * (len(first) != 1)} ({listed}), "
                 f"expected 3: {', '.join(ROLES)}; {hint}"
             )
-        likely = sum(map(bool, found)) >= 2
+        astray = any(places and i not in places for i, places in enumerate(found))
+        # Two roles, such as of source, target, weight, do not tell what the third column is.
+        unsure = header is None and (likely or (astray and not text))
+        if unsure or (astray and header):
+            hint = ", or header=False where this is a triple" if text and header is None else ""
+            hint = (
+                f", or header=True where this is their order{hint}" if hint and not astray else hint
+            )
+            raise InputError(
+                f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
+                f"name three with columns=, by header or position{hint}"
+            )
         return cls((0, 1, 2), likely if header is None else header)
 
 
@@ -102,15 +123,18 @@ def read_table(
     """The rows of a text table; the number of each line goes into ``numbers``.
 
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
-    are part of names. A space after another delimiter is none of the name's.
+    are part of names. Spaces around another delimiter are none of the name's, but in quotes.
     """
     chosen, number = None, 1
     try:
         separator = delimiter or _sniff(path)
-        lines = (f"{line}\n" for _, line in numbered_lines(path))
-        rows = csv.reader(lines, strict=True, **_dialect(separator))
+        raw: list[str] = []
+        rows = csv.reader(_kept(path, raw), strict=True, **_dialect(separator))
         for row in rows:
             number = rows.line_num
+            if separator != "\t":
+                row = _stripped(row, "".join(raw))
+            raw.clear()
             if not row:
                 continue
             where = f"{path}:{number}"
@@ -129,14 +153,32 @@ def read_table(
         raise InputError(f"{path}: not CSV after line {number}: {error}") from None
 
 
+def _kept(path: Path, raw: list[str]) -> Iterator[str]:
+    """The lines of a file, which are also appended to ``raw``."""
+    for _, line in numbered_lines(path):
+        raw.append(f"{line}\n")
+        yield raw[-1]
+
+
 def _dialect(separator: str) -> dict[str, Any]:
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     return {"delimiter": separator, "quoting": quoting, "skipinitialspace": separator != "\t"}
 
 
+def _stripped(cells: list[str], raw: str) -> list[str]:
+    """The cells of a row, without spaces around those that stand in no quotes in its text."""
+    return [
+        cell
+        if cell == cell.strip() or '"{}"'.format(cell.replace('"', '""')) in raw
+        else cell.strip()
+        for cell in cells
+    ]
+
+
 def _sniff(path: Path) -> str:
     """The delimiter that gives the first lines of a file as many columns each, best 3.
 
+    Tabs are the first choice, as they seldom stand in names, whatever the number of columns.
     Spaces are the last choice: they stand in names too.
     """
     sample = [f"{line}\n" for _, line in islice(numbered_lines(path), SAMPLE)]
@@ -146,7 +188,8 @@ def _sniff(path: Path) -> str:
         # The last one may end inside of quotes.
         widths = {len(row) for row in rows[: SAMPLE - 1]}
         if len(widths) == 1 and min(widths) >= 3:
-            fits.append((separator == " ", min(widths) > 3, place, separator))
+            rank = separator != "\t", separator == " ", min(widths) > 3, place
+            fits.append((rank, separator))
     return min(fits)[-1] if fits else "," if ".csv" in path.suffixes else "\t"
 
 
@@ -172,9 +215,21 @@ def _split(row: Sequence[object], chosen: Columns, where: object) -> Split | Non
     return SPLIT_NAMES[name]
 
 
-def named_row(values: Sequence[object], split: Split | None, where: object) -> Row:
-    """Head, relation and tail as text; whole numbers become their digits."""
-    names = [value if isinstance(value, str) else _number(value, where) for value in values]
+def named_row(
+    values: Sequence[object],
+    split: Split | None,
+    where: object,
+    *,
+    gap: str = LIST[0],
+    convert: str = LIST[1],
+) -> Row:
+    """Head, relation and tail as text; whole numbers become their digits.
+
+    ``gap`` says what to do about a missing value, ``convert`` how to make text of another one.
+    """
+    names = [
+        value if isinstance(value, str) else _number(value, where, gap, convert) for value in values
+    ]
     for name, role in zip(names, ROLES, strict=True):
         if not name.strip():
             raise InputError(f"{where}: the {role} is empty")
@@ -182,15 +237,14 @@ def named_row(values: Sequence[object], split: Split | None, where: object) -> R
     return head, relation, tail, split
 
 
-def _number(value: object, where: object) -> str:
+def _number(value: object, where: object, gap: str, convert: str) -> str:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
     gaps = ("NoneType", "NAType", "NaTType")
     if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
-        raise InputError(f"{where}: a missing value; leave such rows out first, as by dropna()")
+        raise InputError(f"{where}: a missing value; {gap}")
     raise InputError(
-        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, as by"
-        " astype(int) or astype(str)"
+        f"{where}: expected text or a whole number, got {shown(value)}; convert it first, {convert}"
     )
 
 
@@ -200,17 +254,19 @@ def table_rows(
     where: str,
     *,
     wanted: Sequence[str | int] | None = None,
+    hints: tuple[str, str] = LIST,
 ) -> Iterator[Row]:
     """The rows of a table in memory, of which each column has a name."""
+    gap, convert = hints
     texts = [str(name) for name in names]
-    chosen = Columns.choose(texts, where, columns=wanted)
+    chosen = Columns.choose(texts, where, columns=wanted, text=False)
     picked = [columns[i] for i in chosen.places]
     splits = columns[chosen.split] if chosen.split is not None else ()
     for i, row in enumerate(zip(*picked, strict=True)):
         split = (
             _split([splits[i]], Columns((0, 0, 0), True, 0), f"{where}[{i}]") if splits else None
         )
-        yield named_row(row, split, f"{where}[{i}]")
+        yield named_row(row, split, f"{where}[{i}]", gap=gap, convert=convert)
 
 
 def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:

@@ -197,12 +197,32 @@ def test_a_folder_is_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert find_card("umls") is not None
 
 
-@pytest.mark.parametrize("where", ["wn18", "../umls", "nowhere/at/all", Path("wn18")])
+@pytest.mark.parametrize("where", ["wn18", Path("wn18")])
 def test_neither_card_nor_folder_is_refused_with_what_is_known(where: str | Path) -> None:
     with pytest.raises(
         InputError, match=r"neither a data set, a file nor a folder.*known: countries_s1, fb13"
     ):
         find_card(where)
+
+
+def test_a_path_where_nothing_is_is_no_name_of_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facts.csv").write_text("")
+    for where in ("fact.csv", "./fact.csv", Path("fact.csv")):
+        with pytest.raises(
+            InputError, match=r"fact.csv': no such file or folder; did you mean 'facts.csv'\?$"
+        ):
+            find_card(where)
+    with pytest.raises(InputError, match=r"/fact.csv': no .*; did you mean '.*/facts.csv'\?$"):
+        find_card(tmp_path / "fact.csv")
+    with pytest.raises(InputError, match=r"'../umls': no such file or folder$"):
+        find_card("../umls")
+    with pytest.raises(InputError, match="no such file or folder; 'nowhere/at' is no folder that"):
+        find_card("nowhere/at/all")
+    with pytest.raises(InputError, match=r"'https://x/y.csv': URLs are not read; download the"):
+        find_card("https://x/y.csv")
 
 
 def test_an_unknown_name_is_refused_with_one_like_it() -> None:

@@ -34,7 +34,8 @@ def test_a_saved_graph_is_loaded_to_the_bit(tmp_path: Path, labelled: bool) -> N
     kg = graph(labelled=labelled)
     folder = tmp_path / "not yet/there"
     kg.save(folder)
-    kg.save(str(folder))
+    with pytest.raises(InputError, match="there: is not empty; name a new folder"):
+        kg.save(str(folder))
     again = KnowledgeGraph.load(folder)
     assert (again.name, again.digest) == (kg.name, kg.digest)
     assert (again.entities, again.relations) == (kg.entities, kg.relations)

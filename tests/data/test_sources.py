@@ -170,6 +170,15 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
         wrote("m.csv", "".join(f"7,{t},{r},{h}\n" for h, r, t in TRIPLES)),
         {"columns": (3, 2, 1)},
     ),
+    "CSV, header, columns by position": (
+        wrote("m.csv", "head,x,relation,y,tail\n" + "".join(
+            f"{h},7,{r},8,{t}\n" for h, r, t in TRIPLES)),
+        {"columns": (0, 2, 4)},
+    ),
+    "CSV, two roles of the header in place": (
+        wrote("m.csv", text(",", before="head,how,tail\n")),
+        {"header": True},
+    ),
     "CSV, unknown header, said": (
         wrote("m.csv", text(",", before="drug,acts,disease\n")),
         {"header": True},
@@ -236,6 +245,7 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
         }),
         NAMED,
     ),
+    "columns, a number beside them": (given(lambda: {**COLUMNS, "num_nodes": 5}), NAMED),
     "data frame": (given(lambda: FRAME), {}),
     "data frame, columns by name": (
         given(lambda: FRAME.rename(columns={"head": "x", "tail": "y"})[["y", "relation", "x"]]),
@@ -253,6 +263,18 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
         {"entities": NAMED["entities"]},
     ),
     "DGL with etype": (given(lambda: homogeneous(etype=IDS[:, 1])), NAMED),
+    "names in arrays and columns": (
+        given(lambda: IDS),
+        {"entities": np.array(NAMED["entities"]), "relations": pandas.Series(NAMED["relations"])},
+    ),
+    "TSV of four columns, commas in names": (
+        wrote("m.tsv", "".join(f"{h}\t{r}\t{t}\t1, 2, 3\n" for h, r, t in TRIPLES)),
+        {"columns": (0, 1, 2)},
+    ),
+    "CSV, spaces around commas": (
+        wrote("m.csv", text(" , ", [(f" {h}", r, f"{t} ") for h, r, t in TRIPLES])),
+        {},
+    ),
     "DGL, etype by name": (
         given(lambda: homogeneous(how=IDS[:, 1])),
         {"columns": "how", **NAMED},
@@ -320,7 +342,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "nothing there": (
         lambda root: root / "none.csv",
         {},
-        "neither a data set, a file nor a folder",
+        "none.csv': no such file or folder$",
     ),
     "spreadsheet": (
         spreadsheet,
@@ -418,7 +440,77 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "whole floats": (
         given(lambda: [("a", 1.0, "b")]),
         {},
-        r"data\[0\]: expected text or a whole number, got 1.0; convert it first, as by ast",
+        r"data\[0\]: expected text or a whole number, got 1.0; convert it first, as by int",
+    ),
+    "whole floats, frame": (
+        given(lambda: FRAME.assign(tail=1.0)),
+        {},
+        r"data\[0\]: expected text or a whole number, got 1.0; convert it first, as by astype",
+    ),
+    "header=True, two roles in other places": (
+        wrote("mine.csv", "source,target,weight\na,b,1\n"),
+        {"header": True},
+        "the header 'source', 'target', 'weight' does not say .*, by header or position$",
+    ),
+    "missing value, list": (
+        given(lambda: [("a", None, "b")]),
+        {},
+        r"data\[0\]: a missing value; leave such rows out first$",
+    ),
+    "missing value, networkx": (
+        given(lambda: networkx.DiGraph([("a", "b", {"type": None})])),
+        {},
+        "data, edge 0: a missing value; remove such edges first$",
+    ),
+    "two columns, frame": (
+        given(lambda: FRAME[["head", "tail"]]),
+        {},
+        "found 2 columns .*, expected 3: head, relation, tail; a triple needs all three$",
+    ),
+    "a dictionary with a number beside columns": (
+        given(lambda: {**COLUMNS, "num_nodes": 5, "tail": 1}),
+        {},
+        r"data\['tail'\]: expected a column of names, got 1",
+    ),
+    "columns that are none": (
+        given(lambda: {"head": 1, "relation": 2, "tail": 3}),
+        {},
+        r"data\['head'\]: expected a column of names, got 1",
+    ),
+    "columns of two dimensions": (
+        given(lambda: {**COLUMNS, "head": IDS}),
+        {},
+        r"data\['head'\]: expected one dimension, got \(10, 3\)",
+    ),
+    "types of another length": (
+        given(lambda: {**COLUMNS, "head_type": ["a"], "tail_type": ["a"] * 10}),
+        {},
+        "data: expected head and head_type of one length",
+    ),
+    "a type that is no column": (
+        given(lambda: {**COLUMNS, "head_type": 3, "tail_type": 3}),
+        {},
+        r"data\['head_type'\]: expected a column of names, got 3",
+    ),
+    "DGL, data of two dimensions": (
+        given(lambda: homogeneous(etype=IDS[:, 1:2])),
+        {},
+        "no edge data 'etype' of whole numbers, one for each edge",
+    ),
+    "DGL, names of several types in a list": (
+        given(lambda: heterograph("a", "b")),
+        {"entities": ["x"] * 10},
+        "entities: expected a dictionary of names by type of node: 'a', 'b'",
+    ),
+    "DGL, names of an unknown type": (
+        given(lambda: heterograph("a", "b")),
+        {"entities": {"c": ["x"]}},
+        "entities: 'c': the types of nodes are 'a', 'b'",
+    ),
+    "networkx, some keys": (
+        given(lambda: networkx.MultiDiGraph([("a", "b", "r"), ("b", "c", 0)])),
+        {},
+        "but the edge from 'b' to 'c' has the key 0; name an attribute",
     ),
     "graphs with other types": (
         given(lambda: {"train": heterograph("a", "b"), "test": heterograph("a", "c")}),
@@ -459,6 +551,46 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         given(lambda: networkx.Graph([("a", "b")])),
         {},
         r"undirected networkx graph; give .*networkx.MultiDiGraph\(graph\)",
+    ),
+    "two roles of three": (
+        wrote("mine.csv", "source,target,weight\na,b,1.0\n"),
+        {},
+        r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=, .*=False",
+    ),
+    "two roles of three, each in its place": (
+        wrote("mine.csv", "source,weight,target\na,1,b\n"),
+        {},
+        "'weight', 'target' does not say .*, or header=True where this is their order, or header=F",
+    ),
+    "two roles of three, frame": (
+        given(lambda: pandas.DataFrame({"source": ["a"], "target": ["b"], "weight": [1]})),
+        {},
+        r"data: the header 'source', .* three with columns=, by header or position$",
+    ),
+    "a column split, all valid": (
+        wrote("mine.csv", "head,relation,tail,split\na,b,c,valid\n"),
+        {},
+        "mine.csv: holds no triple to train on: the split of none is train",
+    ),
+    "a column split in a folder": (
+        folder(train__csv="head,relation,tail,split\na,b,c,train\nc,b,a,test\n"),
+        {},
+        "train.csv: read as train, but a triple in it has the split test; give all",
+    ),
+    "a column split in a dictionary of files": (
+        lambda root: {"train": wrote("t.csv", "head,relation,tail,split\nc,b,a,dev\n")(root)},
+        {},
+        r"data\['train'\]: read as train, but a triple in it has the split valid",
+    ),
+    "networkx, split of another name": (
+        given(lambda: networkx.DiGraph([("a", "b", {"type": "r", "split": 1})])),
+        {},
+        "edge 0: split: known: train, .*; got 1; remove the attribute",
+    ),
+    "DGL, split of another number": (
+        given(lambda: homogeneous(etype=IDS[:, 1], split=IDS[:, 1] + 2)),
+        {},
+        "edge data split: expected 0, 1 and 2",
     ),
     "networkx without relations": (
         given(lambda: networkx.DiGraph([("a", "b", {"weight": 1})])),
@@ -514,7 +646,29 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
             {"columns": (0, 1)},
             "columns: expected the names or the positions",
         ),
-        (given(lambda: "umls"), {"delimiter": "::"}, "delimiter: expected one character, got '::'"),
+        (given(lambda: "umls"), {"delimiter": "::"}, "delimiter: expected one character.* '::'"),
+        (given(lambda: "umls"), {"delimiter": 3}, "delimiter: expected one character, .* got 3"),
+        (given(lambda: "umls"), {"columns": 3}, "columns: expected the names or the positions"),
+        (given(lambda: "umls"), {"header": "yes"}, "header: expected True, False or None, got 'y"),
+        (given(lambda: "umls"), {"labelled": 1}, "labelled: expected names of splits, got 1"),
+        (given(lambda: "umls"), {"name": 1}, "name: expected text, got 1"),
+        *[
+            (given(lambda: TRIPLES), {"seed": seed}, "seed: expected a whole number of at least 0")
+            for seed in ("x", 1.5, -1, 2**70, True)
+        ],
+        (given(lambda: f"umls{os.sep}"), {}, "'umls.': no such file or folder$"),
+        (given(lambda: IDS), {"entities": "abcde"}, "entities: expected a list of names, got 'abc"),
+        (given(lambda: IDS), {"relations": 7}, "relations: expected a list of names, got 7"),
+        (
+            given(lambda: IDS),
+            {"entities": pandas.Series(["a", float("nan")])},
+            r"entities\[1\]: expected a name, got nan",
+        ),
+        (
+            given(lambda: IDS),
+            {"relations": np.array(["a", None])},
+            r"relations\[1\]: expected a name, got None",
+        ),
     ],
 )
 def test_an_option_without_effect_or_sense_is_refused(
@@ -559,7 +713,7 @@ def test_a_warning_of_a_table_names_its_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = text(
-        ",", [*TRIPLES, ("e1 ", "knows", "e2")], 'head,relation,tail\n"line\nend",knows,e1\n'
+        ",", [*TRIPLES, ('"e1 "', "knows", "e2")], 'head,relation,tail\n"line\nend",knows,e1\n'
     )
     load(wrote("mine.csv", odd)(tmp_path))
     assert "start or end with a space, such as 'e1 ' (" in caplog.text
@@ -567,6 +721,31 @@ def test_a_warning_of_a_table_names_its_line(
     caplog.clear()
     load([*TRIPLES, ("E1", "knows", "e2")])
     assert "'e1' (data, triple 1) and 'E1' (data, triple 11)" in caplog.text
+
+
+def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "mine.csv:1 may be a header: header=True"
+    load(wrote("mine.csv", text(",", before="who,does,whom\n"))(tmp_path))
+    assert words in caplog.text
+    caplog.clear()
+    load(wrote("mine.csv", text(",", before="e1,does,whom\n"))(tmp_path))
+    assert "1 relation has one training triple" in caplog.text
+    assert words not in caplog.text
+    caplog.clear()
+    load([("who", "does", "whom"), *TRIPLES])
+    assert "1 relation has one training triple" in caplog.text
+    assert "header" not in caplog.text
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = wrote("mine.csv", text(","))(tmp_path)
+    assert load("~/mine.csv").digest == load(path).digest == load(Path("~/mine.csv")).digest
+    assert load({"train": "~/mine.csv"}).num_entities == 5
+    with pytest.raises(InputError, match=r"no such file or folder; did you mean '.*/mine.csv'"):
+        load("~/mime.csv")
 
 
 @pytest.mark.parametrize("name", ["mine.nt", "mine.ttl"])
@@ -594,6 +773,10 @@ def test_rdflib_graphs_are_read_and_their_literals_are_not_changed() -> None:
     rdflib = pytest.importorskip("rdflib")
     graph = rdflib.Graph().parse(data=PREFIX + terms(), format="turtle")
     assert all_named(load(graph)) == RDF_TRIPLES
+    quads = rdflib.Dataset()
+    for i, triple in enumerate(graph):
+        quads.graph(rdflib.URIRef(f"http://x/g{i % 2}")).add(triple)
+    assert load(quads).digest == load(graph).digest
     assert rdflib.NORMALIZE_LITERALS
 
 
@@ -645,15 +828,22 @@ def test_ids_without_names_keep_their_order_and_are_their_own_names() -> None:
 def test_a_graph_goes_out_and_comes_back(shipped: Shipped) -> None:
     for kg in (KnowledgeGraph.of(*THREE.values()), shipped("nations")):
         wanted = [sorted(named(kg, split)) for split in SPLITS]
-        frame = load(kg.to_pandas())
-        assert [sorted(named(frame, split)) for split in SPLITS] == wanted
-        for split in SPLITS:
-            for graph in (kg.to_dgl(split), kg.to_networkx(split), kg.to_pandas(split)):
-                options = {"entities": kg.entities.names} if "dgl" in str(type(graph)) else {}
-                if not isinstance(graph, pandas.DataFrame):
-                    options["split"] = (1, 0, 0)
+        forms: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
+            (kg.to_pandas, {}),
+            (kg.to_networkx, {}),
+            (kg.to_dgl, {"entities": kg.entities.names}),
+        )
+        for form, options in forms:
+            parts = {split: form(split) for split in SPLITS}
+            for graph in (form(), parts):
                 again = load(graph, **options)
-                assert all_named(again) == set(named(kg, split))
+                assert [sorted(named(again, split)) for split in SPLITS] == wanted
+            with pytest.raises(InputError, match="split: has no effect on data, whose"):
+                load(form(), split=(1, 0, 0), **options)
+            with pytest.raises(InputError, match="holds no triple to train on"):
+                load(form("valid"), **options)
+            with pytest.raises(InputError, match=r"read as train, but .* split"):
+                load({"train": form()}, **options)
         assert kg.to_networkx().number_of_nodes() == kg.num_entities
         whole = kg.to_dgl()
         assert whole.num_edges() == sum(len(part) for part in wanted)
@@ -662,6 +852,10 @@ def test_a_graph_goes_out_and_comes_back(shipped: Shipped) -> None:
             for i in whole.edges[etype].data["split"].tolist():
                 counts[i] += 1
         assert counts == [len(part) for part in wanted]
+
+
+def test_a_seed_may_be_of_numpy() -> None:
+    assert load(TRIPLES, seed=int(np.int64(3))).digest == load(TRIPLES, seed=np.int64(3)).digest  # type: ignore[arg-type]
 
 
 def test_names_and_sources_are_those_of_the_input(tmp_path: Path) -> None:
