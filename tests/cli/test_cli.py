@@ -108,10 +108,10 @@ def test_what_is_mistyped_ends_in_a_sentence(
 
 
 def test_what_is_no_run_is_refused_with_a_close_name(tmp_path: Path) -> None:
-    (tmp_path / "facts.csv").touch()
+    (tmp_path / "mine.csv").touch()
     (tmp_path / "my-run" / "seed0").mkdir(parents=True)
     for given, sentence in {
-        ("predict", "facts.csv", "--head", "a"): "facts.csv is a file, not a run's folder",
+        ("predict", "mine.csv", "--head", "a"): "mine.csv is a file, not a run's folder",
         ("evaluate", "my-rum"): "my-rum: there is no such folder; did you mean my-run?",
         ("report", "my-rum/seed0"): "no such folder; did you mean my-run/seed0?",
         ("evaluate", "nothing/like/it"): "so nothing/like/it is not the folder of a run",
