@@ -202,7 +202,7 @@ class World:
                 assert what == project()["name"], where
             case ["pip", "install", *flags, what]:
                 assert flags in ([], ["-e"]), where
-                found = re.fullmatch(r"(?:\.|dans-kg)\[([\w,]+)\]", what)
+                found = re.fullmatch(r"\.\[([\w,]+)\]", what)
                 assert found, where
                 assert set(found[1].split(",")) <= project()["optional-dependencies"].keys(), where
             case [".venv/bin/python", "-m", module, *arguments]:
