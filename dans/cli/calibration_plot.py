@@ -18,7 +18,7 @@ from dans.cli import parsing as cli
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the runs and the picture."""
-    cli.add_run(parser, name="runs", nargs="+")
+    cli.add_run(parser, name="runs", nargs="+", metavar="RUN")
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
     cli.add_model_option(parser)
@@ -27,16 +27,17 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Predict probabilities, and draw."""
+    cli.check_packages("matplotlib")
     from dans.analysis.plots import calibration_picture
     from dans.errors import InputError
     from dans.evaluation.reliability import Calibrated
+    from dans.report.gather import check_folders
     from dans.runs.evaluate_run import labelled_probabilities
     from dans.training.files import write_atomically
 
     if args.out.suffix != ".png":
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
-    if len({run.resolve() for run in args.runs}) < len(args.runs):
-        raise InputError("RUN_DIR: expected each folder once, got one of them twice")
+    check_folders(args.runs)
     predicted = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
     found = {name: Calibrated.of(*pair, args.bins) for name, pair in predicted.items()}
     beside = args.out.with_suffix(".json")

@@ -19,7 +19,7 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--split", choices=("valid", "test"), default="test", help="what to rank (default: test)")
     cli.add_model_option(parser)
-    held = "end with status 2 if a run misses what its recipe is recorded to give"
+    held = "end with status 2 if a run misses what is recorded for its recipe, or none has a record"
     add("--expected", action="store_true", help=held)
 
 
@@ -27,20 +27,23 @@ def run(args: Namespace) -> None:
     """Rank, print the table and the conclusion, and hold them against the records."""
     from dans.report.comparison import compare, held, recipe_of
 
+    recorded = {}
+    for folder in args.runs if args.expected else ():
+        kind, name = recipe_of(folder)
+        recorded[folder] = its = cli.records(kind, "expected").get(name)
+        if its is not None and its["split"] != args.split:
+            raise InputError(f"--expected: {folder}: recorded is {its['split']} alone")
+    if args.expected and args.model != "best":
+        raise InputError("--expected: recorded are the best checkpoints; leave --model out")
     found = compare(args.runs, split=args.split, which=args.model)
     print("\n".join(map(visible, found.lines())))
     if not args.expected:
         return
-    missed = []
+    holds = {}
     for folder, ranked in found.runs.items():
-        kind, name = recipe_of(folder)
-        expected = cli.records(kind, "expected").get(name)
-        if expected is None:
-            continue
-        if expected["split"] != args.split:
-            raise InputError(f"--expected: {folder}: recorded is {expected['split']} alone")
-        holds, sentence = held(ranked, expected)
+        holds[folder], sentence = held(ranked, recorded[folder])
         print(visible(sentence))
-        missed += [] if holds else [str(folder)]
-    if missed:
+    if missed := [str(folder) for folder, one in holds.items() if one is False]:
         raise InputError(f"--expected: {', '.join(missed)}: not what is recorded")
+    if not any(holds.values()):
+        raise InputError("--expected: nothing is recorded that these runs could be held against")

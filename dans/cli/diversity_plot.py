@@ -22,6 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Measure and draw, and print the names of the files."""
+    cli.check_packages("matplotlib", "sklearn")
     from baselines.assembly import SAMPLERS
     from dans.analysis.plots import plot_diversity
     from dans.runs.train import load

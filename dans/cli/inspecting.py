@@ -55,5 +55,7 @@ def run(args: Namespace) -> None:
     if out := args.out or args.run:
         out.mkdir(parents=True, exist_ok=True)
         print(RunFolder(out).write_json("samplers.json", {k: v.numbers for k, v in found.items()}))
-        if args.run:
+        if args.run and (missing := cli.missing_packages("matplotlib")):
+            print(f"There is no picture: it needs {missing}.")
+        elif args.run:
             print(sampler_picture(out / "samplers.png", found, title=f"{args.run}"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import dans
 from dans.cli.command import run_main
-from dans.cli.parsing import parser
+from dans.cli.parsing import check_runs, parser
 from dans.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
@@ -35,6 +35,25 @@ COMMANDS = {
     "plot-diversity": "diversity_plot",
     "plot-calibration": "calibration_plot",
 }
+
+#: The commands that daily use does without.
+RESEARCH = (
+    "baseline",
+    "inspect",
+    "tune",
+    "reproduce",
+    "tabulate",
+    "plot-diversity",
+    "plot-calibration",
+)
+
+#: Daily use in four lines, those of the README.
+EXAMPLE = (
+    "dans train my-triples.tsv --decoder complex --sampler dans-filtered --out my-run",
+    "dans evaluate my-run",
+    "dans predict my-run --head ada --relation knows --top 10",
+    "dans report my-run",
+)
 
 
 class Command(Protocol):
@@ -91,7 +110,9 @@ def run_command(name: str, arguments: Sequence[str], *, prog: str = "", recipe: 
     command.add_options(options)
     if recipe:
         options.set_defaults(usual_recipe=recipe)
-    command.run(options.parse_args(arguments))
+    args = options.parse_args(arguments)
+    check_runs(args)
+    command.run(args)
 
 
 def load(name: str) -> Command:
@@ -100,10 +121,14 @@ def load(name: str) -> Command:
 
 
 def overview() -> str:
-    """The commands, one line each."""
-    lines = "\n".join(f"  {name:<18}{_first(load(name).__doc__)}" for name in COMMANDS)
-    more = "dans COMMAND --help: its options; dans --version: the version"
-    return f"usage: dans COMMAND ...\n\n{_first(dans.__doc__)}\n\n{lines}\n\n{more}"
+    """The commands, one line each, and an example of daily use."""
+    parts = ["usage: dans COMMAND ...", _first(dans.__doc__)]
+    daily = [name for name in COMMANDS if name not in RESEARCH]
+    for title, names in (("daily use", daily), ("research", RESEARCH)):
+        lines = [f"  {name:<18}{_first(load(name).__doc__)}" for name in names]
+        parts.append("\n".join([f"{title}:", *lines]))
+    parts.append("\n".join(["example:", *(f"  {line}" for line in EXAMPLE)]))
+    return "\n\n".join([*parts, "dans COMMAND --help: its options; dans --version: the version"])
 
 
 def _first(docstring: str | None) -> str:

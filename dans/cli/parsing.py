@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +18,9 @@ T = TypeVar("T")
 #: What recipes are expected to give and what papers have: a file for each table, KIND-TABLE.toml.
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
+
+#: What the extra ``plots`` installs, by the name of its module.
+PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
 #: How a setting of a recipe can be given.
 OF_RECIPES = "for a recipe, a TOML file too"
@@ -72,6 +76,41 @@ def add_run(
     """Add the folder of a trained run, or several."""
     what = "folder of a trained run"
     parser.add_argument(name, type=Path, nargs=nargs, metavar=metavar, help=what)
+    parser.set_defaults(trained=name)
+
+
+def check_runs(args: argparse.Namespace) -> None:
+    """Refuse a file, or a mistyped folder, where a command takes the folder of a trained run."""
+    given = getattr(args, getattr(args, "trained", ""), None) or []
+    for path in given if isinstance(given, list) else [given]:
+        if path.is_file():
+            raise InputError(f"{path} is a file, not a run's folder")
+        if not path.exists() and (hint := did_you_mean_folder(path)):
+            raise InputError(f"{path}: there is no such folder{hint}")
+
+
+def did_you_mean_folder(path: Path) -> str:
+    """The end of a message about a folder that is not there: one that is, if its name is close."""
+    missing = [path, *path.parents]
+    first = next((i for i, one in enumerate(missing) if one.exists()), 0) - 1
+    if first < 0 or not missing[first + 1].is_dir():
+        return ""
+    wrong = missing[first]
+    rest = path.relative_to(wrong)
+    beside = [one.name for one in wrong.parent.iterdir() if (one / rest).is_dir()]
+    return did_you_mean(wrong.name, beside, lambda name: str(wrong.parent / name / rest))
+
+
+def missing_packages(*modules: str) -> str:
+    """Which packages of the extra ``plots`` are missing and how to install them; "" if none is."""
+    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
+    return f"{' and '.join(missing)}, {install_command('plots')}" if missing else ""
+
+
+def check_packages(*modules: str) -> None:
+    """Refuse to begin a picture without the packages that draw it."""
+    if missing := missing_packages(*modules):
+        raise InputError(f"the picture needs {missing}")
 
 
 def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
@@ -129,6 +168,9 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--delimiter", type=lambda text: "\t" if text == "tab" else text, help=delimiter)
     header = "whether the first line names the columns (default: whether it looks so)"
     add("--header", action=argparse.BooleanOptionalAction, help=header)
+    for option, what in (("literals", "literal"), ("blank-nodes", "blank node")):
+        rdf = f"of RDF, the triples with a {what} (default: keep)"
+        add(f"--{option}", choices=("keep", "drop"), help=rdf)
 
 
 def places(text: str) -> list[str | int]:

@@ -50,7 +50,15 @@ SHORT = {
 }
 
 #: Options that say how triples are read, and those of a model that a recipe says itself.
-READING = ("split", "inverse_leakage", "columns", "delimiter", "header")
+READING = (
+    "split",
+    "inverse_leakage",
+    "columns",
+    "delimiter",
+    "header",
+    "literals",
+    "blank_nodes",
+)
 MODEL = ("encoder", "decoder")
 
 
@@ -67,7 +75,6 @@ def run(args: Namespace) -> None:
 def train_and_report(args: Namespace) -> str:
     """Train by the options of a command; returns its last line of output."""
     from dans.interface.planning import is_recipe
-    from dans.training.run_folder import RunFolder
 
     what = chosen(args)
     if args.kind != "baselines" and (RECIPES / "losses" / f"{args.loss}.toml").exists():
@@ -75,12 +82,35 @@ def train_and_report(args: Namespace) -> str:
         raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
     report, where = (train_recipe if by_recipe else train_data)(args)
-    said = "trained, without validation triples"
-    if report:
-        best = RunFolder(where).checkpoints.best_step()
-        start = "" if best else ", before the first step"
-        said = f"{report.summary()}, best at step {best}{start}"
+    said = (
+        outcome(where, report.selection_metric) if report else "trained, without validation triples"
+    )
     return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
+
+
+def outcome(where: Path, newest: float) -> str:
+    """The best and the last validation of a run, in words.
+
+    Warns of a run that continued another and is best before its first step. ``newest`` is the
+    selection metric of its last validation.
+    """
+    from dans.training.run_folder import RunFolder
+
+    run = RunFolder(where)
+    config, last = run.config(), run.checkpoints.load("last")
+    select, done = config.train.select, last["step"]
+    value, step = last["best"][select], last["best"]["step"]
+    said = f"best valid {select.upper()} {value:.4f} at step {step}"
+    if step == done:
+        return f"{said}, the last"
+    if step == 0 and config.init_from:
+        log.warning(
+            "%s: no step improved on the model it started from, so this run equals it; more steps, "
+            "another learning rate or sampler may help",
+            where,
+        )
+    start = "" if step else ", before the first step"
+    return f"{said}{start}; last {newest:.4f}"
 
 
 def chosen(args: Namespace) -> str:
@@ -228,7 +258,11 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     stages = [*first, last]
     if args.pretrain_steps is None and run.exists and run.config() != first[0].config:
         # Pre-trained by options of its own, as by `dans pretrain`.
-        stages = plan(choice, kg, start=pretrained)
+        try:
+            stages = plan(choice, kg, start=pretrained)
+        except InputError as error:
+            other = "--out names another folder, with a pre-trained model of its own"
+            raise InputError(f"{pretrained}: holds another model ({error}); {other}") from None
     given = {"pretrained": pretrained, "resume": args.resume, "loggers": args.loggers}
     return carry_out(stages, kg, where, **given), where
 

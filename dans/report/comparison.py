@@ -73,13 +73,21 @@ def recipe_of(folder: Path) -> tuple[str, str]:
     return kind, name
 
 
-def held(run: Ranked, expected: Mapping[str, Any]) -> tuple[bool, str]:
+def held(run: Ranked, expected: Mapping[str, Any] | None) -> tuple[bool | None, str]:
     """Whether a metric of a run is within the tolerance of its expected value, and a sentence.
+
+    The first is None where nothing of the ranking is recorded.
 
     Args:
         expected: ``metric``, ``value``, ``tolerance``, and over how many ``seeds`` the value is a
-            mean.
+            mean; None: no recipe of the run's name has a record.
     """
+    if expected is None:
+        return None, f"{run.name}: nothing is recorded for a run of this name."
+    if expected["metric"] not in run.report.both:
+        metric = expected["metric"].upper()
+        where = "which dans evaluate shows and a ranking does not"
+        return None, f"{run.name}: recorded is {metric} of labelled lines, {where}."
     metric, value, tolerance = expected["metric"], expected["value"], expected["tolerance"]
     found = run.report.both[metric]
     holds = abs(found - value) <= tolerance

@@ -5,16 +5,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 import dans
 from dans.cli import exporting, main, parsing, predicting
+from dans.cli.train_command import load, outcome
+from dans.config.reading import read_toml
 from dans.config.recipes import COMMANDS as KINDS
-from dans.errors import InputError
+from dans.config.schema import RunConfig
+from dans.errors import InputError, install_command
 from dans.predict.export import FORMATS
 from dans.predict.queries import PARTS
 from dans.training.checkpoint import load_state
+from dans.training.checkpoint_store import CheckpointStore
 from dans.training.run_folder import RunFolder
 from tests.processes import SCRIPTS, run, succeed
 from tests.suites.toy import RECIPE, lay
@@ -50,6 +56,12 @@ def test_the_list_has_a_line_for_each_command(tmp_path: Path) -> None:
     for name in main.COMMANDS:
         (line,) = re.findall(rf"^  {name} +\S.*$", shown, re.MULTILINE)
         assert len(line) <= 80
+    daily, research = shown.split("daily use:\n")[1].split("research:\n")
+    assert "\n  train " in daily
+    assert "\n  tune " in research
+    example = "\n".join(main.EXAMPLE)
+    assert example in (SCRIPTS.parent / "README.md").read_text("utf-8")
+    assert re.sub("(?m)^  ", "", shown.split("example:\n")[1]).startswith(f"{example}\n")
     assert succeed("dans", "--version", cwd=tmp_path).stdout == f"dans {dans.__version__}\n"
 
 
@@ -95,6 +107,75 @@ def test_what_is_mistyped_ends_in_a_sentence(
     assert not any(tmp_path.iterdir())
 
 
+def test_what_is_no_run_is_refused_with_a_close_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").touch()
+    (tmp_path / "my-run" / "seed0").mkdir(parents=True)
+    for given, sentence in {
+        ("predict", "mine.csv", "--head", "a"): "mine.csv is a file, not a run's folder",
+        ("evaluate", "my-rum"): "my-rum: there is no such folder; did you mean my-run?",
+        ("report", "my-rum/seed0"): "no such folder; did you mean my-run/seed0?",
+        ("evaluate", "nothing/like/it"): "so nothing/like/it is not the folder of a run",
+    }.items():
+        done = run("dans", *given, cwd=tmp_path)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+
+
+def without_packages(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    monkeypatch.setattr(parsing, "find_spec", lambda name: None if name in missing else True)
+
+
+def test_pictures_without_their_packages_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_packages(monkeypatch, "matplotlib", "sklearn")
+    install = re.escape(install_command("plots"))
+    with pytest.raises(InputError, match=f"needs matplotlib and scikit-learn, {install}$"):
+        main.run_command("plot-diversity", [str(tmp_path)])
+    with pytest.raises(InputError, match=f"needs matplotlib, {install}$"):
+        main.run_command("plot-calibration", [str(tmp_path), "--out", "a.png"])
+
+
+@pytest.mark.slow
+def test_samplers_are_measured_where_there_is_no_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "own.toml").write_text(RECIPE.format(data=tmp_path / "triples"))
+    where = tmp_path / "a run"
+    main.run_command("pretrain", [str(tmp_path / "own.toml"), "--out", str(where)])
+    without_packages(monkeypatch, "matplotlib")
+    main.run_command("inspect", [str(where)])
+    assert "uniform" in (out := capsys.readouterr().out)
+    assert f"There is no picture: it needs matplotlib, {install_command('plots')}." in out
+    assert (where / "samplers.json").exists()
+    assert not (where / "samplers.png").exists()
+
+
+@pytest.mark.parametrize("best", [0, 2, 4])
+def test_the_outcome_has_the_best_and_the_last_value(
+    best: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = structs.replace(RunConfig.parse(plain(tmp_path)), init_from="a run")
+    monkeypatch.setattr(RunFolder, "config", lambda self: config)
+    state = {"step": 4, "best": {"mrr": 0.6355, "step": best}}
+    monkeypatch.setattr(CheckpointStore, "load", lambda self, which: state)
+    assert (
+        outcome(tmp_path, 0.6099)
+        == {
+            0: "best valid MRR 0.6355 at step 0, before the first step; last 0.6099",
+            2: "best valid MRR 0.6355 at step 2; last 0.6099",
+            4: "best valid MRR 0.6355 at step 4, the last",
+        }[best]
+    )
+    assert ("no step improved on the model it started from" in caplog.text) is (best == 0)
+
+
+def plain(folder: Path) -> dict[str, Any]:
+    (folder / "own.toml").write_text(RECIPE.format(data="umls"))
+    return read_toml(folder / "own.toml")
+
+
 def test_a_script_takes_the_recipe_it_always_took(tmp_path: Path) -> None:
     done = run("train_dans.py", cwd=tmp_path)
     assert "make it with: dans pretrain umls-distmult --seed 0" in done.stderr
@@ -137,7 +218,7 @@ def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None
     reading = ["--split", ".6,.2,.2", "--columns", "from,how,to", "--delimiter", ";", "--header"]
     given = ["mine.csv", *reading, "--decoder", "complex", "--sampler", "self-loop", *BRIEF]
     done = succeed("dans", "train", *given, "--out", "run", cwd=tmp_path)
-    assert re.search(r"^run: valid MRR .*: dans evaluate run$", done.stdout)
+    assert re.search(r"^run: best valid MRR .*: dans evaluate run$", done.stdout)
     configs = [RunFolder(tmp_path / name).config() for name in ("run", "run/pretrain")]
     assert [one.decoder.name for one in configs] == ["complex", "complex"]
     assert [part.name for part in configs[0].sampler] == ["uniform", "self_loop"]
@@ -161,6 +242,23 @@ def test_what_was_pre_trained_is_trained_further(tmp_path: Path) -> None:
     assert done.stdout.startswith("runs/dans/mine-distmult-uniform/seed0: ")
     assert (before / "best.safetensors").stat().st_mtime_ns == made
     assert load_state(before / "last.safetensors")["step"] == 2
+    other = run("dans", "train", "mine", *brief, "--encoder", "lookup", cwd=tmp_path)
+    assert other.returncode == 2
+    sentence = "error: runs/pretrain/mine-distmult/seed0: holds another model (encoder: 'lookup' "
+    assert other.stderr.startswith(sentence)
+    assert "--out names another folder" in other.stderr
+
+
+def test_literals_and_blank_nodes_are_dropped_on_request(tmp_path: Path) -> None:
+    lines = [f"<u:{i % 5}> <u:r> <u:{(i * i + 1) % 5}> ." for i in range(20)]
+    lines += [f'<u:{i}> <u:r> "{i}" .\n_:b <u:r> <u:{i}> .' for i in range(5)]
+    (tmp_path / "mine.nt").write_text("\n".join(lines))
+    options = parsing.parser(None)
+    parsing.add_training_options(options, kind="pretrain")
+    file = str(tmp_path / "mine.nt")
+    dropped = load(options.parse_args([file, "--literals", "drop", "--blank-nodes", "drop"]))
+    assert dropped.num_entities == 5
+    assert load(options.parse_args([file])).num_entities == 11
 
 
 @pytest.mark.slow

@@ -57,3 +57,25 @@ def test_a_record_of_another_split_is_not_held(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(parsing, "records", lambda kind, section: {"toy": {"split": "test"}})
     with pytest.raises(InputError, match="recorded is test alone"):
         call(run, "--split", "valid", "--expected")
+
+
+def test_a_run_without_a_record_is_said_to_have_none(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parsing, "records", lambda kind, section: {})
+    with pytest.raises(InputError, match="nothing is recorded that these runs could be held"):
+        call(run, "--expected")
+    assert "dans/toy/seed0: nothing is recorded for a run of this name." in capsys.readouterr().out
+
+
+def test_a_record_of_labelled_lines_or_of_the_best_checkpoint_is_held_against_no_other(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = {"metric": "nll", "split": "test", "value": 0.5, "tolerance": 0.5, "seeds": 1}
+    monkeypatch.setattr(parsing, "records", lambda kind, section: {"toy": expected})
+    with pytest.raises(InputError, match="nothing is recorded that these runs could be held"):
+        call(run, "--expected")
+    assert "recorded is NLL of labelled lines, which dans evaluate shows" in capsys.readouterr().out
+    with pytest.raises(InputError, match="recorded are the best checkpoints; leave --model out"):
+        call(run, "--expected", "--model", "last")
+    assert not capsys.readouterr().out, "refused before ranking"

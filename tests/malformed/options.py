@@ -133,7 +133,7 @@ CASES: list[Case] = [
     Case(
         "a run twice",
         "plot_calibration.py evaluated evaluated/ --out x.png",
-        "RUN_DIR: expected each",
+        "RUN: expected each",
     ),
     Case("a run without labels", "plot_calibration.py run --out x.png", "labelled true"),
     Case(

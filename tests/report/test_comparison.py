@@ -45,6 +45,15 @@ def test_expectation_holds_within_its_tolerance(runs: list[Path], off: float, ho
     assert said.endswith("as expected." if holds else "missed.")
 
 
+def test_what_is_not_ranked_is_not_held(runs: list[Path]) -> None:
+    (run,) = compare(runs[:1]).runs.values()
+    expected = {"metric": "nll", "value": 0.5, "tolerance": 0.02, "seeds": 5}
+    found, said = held(run, expected)
+    assert found is None
+    assert "recorded is NLL of labelled lines" in said
+    assert held(run, None) == (None, f"{run.name}: nothing is recorded for a run of this name.")
+
+
 def test_recipe_of_a_run_is_in_its_path(tmp_path: Path) -> None:
     assert recipe_of(tmp_path / "dans" / "umls-rotate-sans" / "seed3") == (
         "dans",
