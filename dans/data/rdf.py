@@ -116,7 +116,8 @@ def choose_terms(
     for kind, count in counts.items():
         if count:
             such = f", such as {shown(example[kind])}" if example[kind] else ""
-            done = "dropped" if chosen[kind] == "drop" else f"kept; {kind}='drop' leaves them out"
+            option = f"{kind}='drop' (--{kind.replace('_', '-')} drop)"
+            done = "dropped" if chosen[kind] == "drop" else f"kept; {option} leaves them out"
             some = "triple has" if count == 1 else "triples have"
             words = f"{count:,} {some} {kind.replace('_', ' ')}{such}"
             log.warning("%s: %s: %s", where, words, done)

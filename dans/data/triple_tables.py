@@ -31,6 +31,10 @@ FRAME = "leave such rows out first, as by dropna()", "as by astype(int) or astyp
 Row = tuple[str, str, str, Split | None]
 
 
+#: Names of columns that are none of a triple's.
+NO_ROLES = {"weight", "weights", "score", "value", "count", "id", "label", "probability"}
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which columns of a table hold head, relation and tail, and whether its first row is a header.
@@ -86,13 +90,11 @@ class Columns:
                 f"expected 3: {', '.join(ROLES)}; {hint}"
             )
         astray = any(places and i not in places for i, places in enumerate(found))
-        # Two roles, such as of source, target, weight, do not tell what the third column is.
-        unsure = header is None and (likely or (astray and not text))
-        if unsure or (astray and header):
+        astray = astray or (likely and not NO_ROLES.isdisjoint(plain))
+        # Two roles in another order, such as of source, target, weight, do not tell what the third
+        # column is.
+        if astray and (header or (header is None and (likely or not text))):
             hint = ", or header=False where this is a triple" if text and header is None else ""
-            hint = (
-                f", or header=True where this is their order{hint}" if hint and not astray else hint
-            )
             raise InputError(
                 f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
                 f"name three with columns=, by header or position{hint}"

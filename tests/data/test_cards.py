@@ -209,14 +209,14 @@ def test_a_path_where_nothing_is_is_no_name_of_a_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "facts.csv").write_text("")
-    for where in ("fact.csv", "./fact.csv", Path("fact.csv")):
+    (tmp_path / "people.csv").write_text("")
+    for where in ("peple.csv", "./peple.csv", Path("peple.csv")):
         with pytest.raises(
-            InputError, match=r"fact.csv': no such file or folder; did you mean 'facts.csv'\?$"
+            InputError, match=r"peple.csv': no such file or folder; did you mean 'people.csv'\?$"
         ):
             find_card(where)
-    with pytest.raises(InputError, match=r"/fact.csv': no .*; did you mean '.*/facts.csv'\?$"):
-        find_card(tmp_path / "fact.csv")
+    with pytest.raises(InputError, match=r"/peple.csv': no .*; did you mean '.*/people.csv'\?$"):
+        find_card(tmp_path / "peple.csv")
     with pytest.raises(InputError, match=r"'../umls': no such file or folder$"):
         find_card("../umls")
     with pytest.raises(InputError, match="no such file or folder; 'nowhere/at' is no folder that"):

@@ -177,7 +177,7 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     ),
     "CSV, two roles of the header in place": (
         wrote("m.csv", text(",", before="head,how,tail\n")),
-        {"header": True},
+        {},
     ),
     "CSV, unknown header, said": (
         wrote("m.csv", text(",", before="drug,acts,disease\n")),
@@ -557,10 +557,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=, .*=False",
     ),
-    "two roles of three, each in its place": (
+    "two roles of three and a weight": (
         wrote("mine.csv", "source,weight,target\na,1,b\n"),
         {},
-        "'weight', 'target' does not say .*, or header=True where this is their order, or header=F",
+        "'weight', 'target' does not say .* columns=, .*=False",
     ),
     "two roles of three, frame": (
         given(lambda: pandas.DataFrame({"source": ["a"], "target": ["b"], "weight": [1]})),
