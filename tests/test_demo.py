@@ -27,7 +27,11 @@ def commands() -> list[str]:
     if make is None:
         pytest.skip("the demo needs make")
     done = subprocess.run(
-        [make, "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+        [make, "--no-print-directory", "-n", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.splitlines()
 

@@ -1,6 +1,7 @@
 """Training that ends before its end says what is left, whatever ended it."""
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -149,4 +150,4 @@ def test_runs_without_an_environment_go_on_in_silence(
     train(configure(recipe, ["train.steps=2"]), tmp_path / "run")
     (tmp_path / "run" / "environment.json").unlink()
     train(configure(recipe, []), tmp_path / "run", resume=True)
-    assert not caplog.records
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
