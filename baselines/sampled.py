@@ -38,6 +38,10 @@ class SampledNegatives(Objective):
       program does. The optimum has the same probabilities, but negatives count n times less. Only
       with `Logistic` and balance ``sum``.
 
+    `SampledSoftmax` weighs each negative by 1 / (p·q), q being its probability, uniform or by
+    frequency, and leaves out draws of the right answer: a softmax over all entities at the cost of
+    p of them.
+
     Source: Kamigaito & Hayashi 2021, arXiv:2106.07250, Eq. 6 and "NS w/ Freq"; shared negatives:
     LibKGE (Broscheit et al. 2020). Their NS is `Logistic` with balance ``sum``, NS mean the same
     with ``triples``, SANS `SelfAdversarial` with ``triples``.
@@ -84,6 +88,11 @@ class SampledNegatives(Objective):
                 'noise: published is of the loss logistic with balance = "sum"; others take '
                 "weighted or frequency"
             )
+        if loss.estimates_sum and noise == "weighted":
+            raise InputError(
+                f"noise: weighted has weights of its own, and so has {type(loss).__name__}; "
+                "frequency is needed"
+            )
         if smoothing and noise == "uniform":
             raise InputError("smoothing: has no place in uniform noise; leave it out")
         one_of("filter", filter, get_args(Mask))
@@ -100,9 +109,14 @@ class SampledNegatives(Objective):
                 [running_total(ids, num_entities, smoothing=smoothing) for ids in columns]
             )
         weights = None
-        if counts is not None and noise != "frequency":
+        if counts is not None and (noise != "frequency" or loss.estimates_sum):
             weights = torch.diff(counts, prepend=counts.new_zeros(2, 1)) / counts[:, -1:]
             weights = (weights * (num_entities if noise == "weighted" else 1)).float()
+        if loss.estimates_sum:
+            drawn = torch.tensor([[heads], [tails]])
+            share = torch.full((2, num_entities), 1 / num_entities) if weights is None else weights
+            # What is never drawn has no weight to be asked for.
+            weights = 1 / (drawn * share).clamp(min=torch.finfo(torch.float32).tiny)
         self.register_buffer("cumulative", counts, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
         #: triples and negatives of the next batch, by entity id
@@ -129,6 +143,16 @@ class SampledNegatives(Objective):
         valid = weights = None
         if self.known is not None:
             valid = not_known(self.known, triples, ids[: self.heads], ids[self.heads :])
+        if self.loss.estimates_sum:
+            true = torch.cat(
+                (
+                    triples[:, :1].expand(-1, self.heads),
+                    triples[:, 2:].expand(-1, self.tails),
+                ),
+                dim=1,
+            )
+            others = ids != true
+            valid = others if valid is None else valid & others
         self.note_valid(valid)
         if self.weights is not None:
             parts = self.weights[0, ids[: self.heads]], self.weights[1, ids[self.heads :]]

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import Decoder
 from dans.objectives.losses import Loss
@@ -61,6 +63,11 @@ class NegativeSampling(Objective):
 
     def __init__(self, sampler: NegativeSampler, loss: Loss, *, l2: float = 0.0) -> None:
         super().__init__()
+        if loss.estimates_sum and sampler.not_counted:
+            raise InputError(
+                f"loss: {type(loss).__name__} weighs each negative by how often it is drawn; "
+                f"sampler: {sampler.not_counted}"
+            )
         self.sampler = sampler
         self.loss = loss
         self.l2 = l2
@@ -71,17 +78,35 @@ class NegativeSampling(Objective):
         if self.log_negatives is not None:
             self.log_negatives(positives, negatives)
         self.note_valid(negatives.valid)
-        loss = self.loss(
-            positives.scores(negatives.corrupt_head),
-            negatives.scores(positives),
-            negatives.valid,
-            negatives.weights,
-        )
+        positive, negative = positives.scores(negatives.corrupt_head), negatives.scores(positives)
+        if self.loss.estimates_sum:
+            weights, valid = self.importance(positives, negatives)
+            sides = (~negatives.corrupt_head, negatives.corrupt_head)
+            parts = [self.loss(positive, negative, valid & side, weights) for side in sides]
+            loss = torch.stack(parts).sum()
+        else:
+            loss = self.loss(positive, negative, negatives.valid, negatives.weights)
         terms: dict[str, Tensor] = {"loss": loss}
         if self.l2:
             squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
             terms["l2"] = self.l2 * squares
         return terms | self.sampler.terms(positives)
+
+    @torch.no_grad()
+    def importance(self, positives: Positives, negatives: Negatives) -> tuple[Tensor, Tensor]:
+        """1 / expected count of each negative, and which of them count: (b, k) each.
+
+        A negative that is the true entity itself does not count: it is in the sum as f⁺.
+        """
+        if negatives.ids is None:
+            raise ValueError("negatives without ids have no expected counts")
+        head, ids = negatives.corrupt_head, negatives.ids
+        counts = self.sampler.expected_counts(positives, ids, head, head)
+        true = torch.where(head, positives.triples[:, :1], positives.triples[:, 2:])
+        valid = (ids != true) & (counts > 0)
+        if negatives.valid is not None:
+            valid &= negatives.valid
+        return (1 / counts.where(valid, 1)).to(negatives.embeddings.dtype), valid
 
     def phases(self) -> tuple[Phase, ...]:
         """The sampler's phases."""

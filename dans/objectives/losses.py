@@ -14,13 +14,14 @@ BCE, RGCN programs  the same, over 1 + N                     ``Logistic``, balan
 NS mean             ½ [softplus(−f⁺) + mean softplus(f_i)]   ``Logistic``, balance ``triples``
 SANS, NSSA          ½ [softplus(−f⁺) + Σ w_i softplus(f_i)]  ``SelfAdversarial``, ``triples``
 margin              mean max(0, γ − f⁺ + f_i)                ``Margin``; some programs sum
+sampled softmax     log(1 + Σ w_i exp(f_i − f⁺))             ``SampledSoftmax``
 ==================  =======================================  ===============================
 
 A score offset, if a source has one, is added to every f.
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,10 @@ def masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
 
 class Loss(nn.Module, ABC):
     """A loss of the scores of triples and of their negatives."""
+
+    #: does it estimate a sum over all entities of a side? The sides are then given apart, with the
+    #: weights 1 / expected count of each negative.
+    estimates_sum: ClassVar[bool] = False
 
     @abstractmethod
     def forward(
@@ -160,8 +165,51 @@ class Margin(Loss):
         return masked_mean(terms if weights is None else weights * terms, valid).mean()
 
 
+class SampledSoftmax(Loss):
+    """Softmax cross-entropy whose sum over entities is estimated from the negatives.
+
+        log(1 + Σ_i w_i exp(f_i − f⁺)),  summed over the two sides, mean over triples
+
+    With w_i = 1 / expected count of negative i, which is 1 / (N·q_i) for N draws from q, the
+    inner sum has the expectation Σ_{e ≠ true} exp(f(e) − f⁺) over all entities that can be drawn:
+    the loss is that of softmax over them in the limit of many negatives, and below it on average.
+    With the filter ``mask`` known triples are left out of that sum.
+
+    The sampler must know how often it draws an entity: ``NegativeSampler.expected_counts``.
+
+    Source: Bengio & Senécal 2008; Jean et al. 2015, arXiv:1412.2007, Eq. 10 and following.
+
+    Example:
+        >>> loss = SampledSoftmax()
+        >>> negative = torch.tensor([[0., 0., 0.]])
+        >>> loss(torch.tensor([[0.]]), negative, None, torch.tensor([[2., 3., 2.]])).exp()
+        tensor(8.)
+    """
+
+    estimates_sum: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """A scalar from (b, 1 or k), (b, k), and twice (b, k) or None; the term of one side."""
+        gaps = negative - positive
+        if weights is not None:
+            gaps = gaps + weights.log()
+        if valid is not None:
+            gaps = gaps.masked_fill(~valid, torch.finfo(gaps.dtype).min)
+        return F.softplus(gaps.logsumexp(-1)).mean()
+
+
 LOSSES: dict[str, type[Loss]] = {
     "logistic": Logistic,
     "margin": Margin,
+    "sampled_softmax": SampledSoftmax,
     "self_adversarial": SelfAdversarial,
 }

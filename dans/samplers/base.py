@@ -43,6 +43,33 @@ class NegativeSampler(nn.Module, ABC):
     def forward(self, positives: Positives) -> Negatives:
         """(b, k) negatives of b triples."""
 
+    @property
+    def not_counted(self) -> str:
+        """Why there are no ``expected_counts``, in words; empty where there are."""
+        return f"how often {type(self).__name__} draws an entity is not known"
+
+    def expected_counts(
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
+    ) -> Tensor:
+        """How often each entity is expected among the negatives of its triple and side.
+
+        For a draw with replacement from q that is N·q, N being the number of negatives of that
+        side. It weighs the terms of losses that estimate a sum over all entities.
+
+        Args:
+            positives: the batch.
+            ids: (b, k) entities, not always drawn by this sampler.
+            corrupt_head: (b, k) bool, their sides.
+            own: (b, ·) bool, the sides of this sampler's own negatives.
+
+        Returns:
+            (b, k), 0 where this sampler never draws the entity; of the true entity, any number.
+
+        Raises:
+            InputError: they are not known; ``not_counted`` says why.
+        """
+        raise InputError(self.not_counted)
+
     def phases(self) -> tuple[Phase, ...]:
         """The sampler's own updates, in their order, before each step of the model."""
         return ()
@@ -97,6 +124,23 @@ class Mixture(NegativeSampler):
             _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype, 1),
             None if complete else ids,
         )
+
+    @property
+    def not_counted(self) -> str:
+        """The first reason of its samplers."""
+        return next(filter(None, (sampler.not_counted for sampler in self.samplers)), "")
+
+    def expected_counts(
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
+    ) -> Tensor:
+        """The sum over its samplers, each of which has its part of the negatives."""
+        parts = own.split([sampler.k for sampler in self.samplers], dim=1)
+        return torch.stack(
+            [
+                sampler.expected_counts(positives, ids, corrupt_head, part)
+                for sampler, part in zip(self.samplers, parts, strict=True)
+            ]
+        ).sum(0)
 
     def phases(self) -> tuple[Phase, ...]:
         """All phases, in order; names must be unique."""

@@ -5,8 +5,16 @@ from torch import Tensor
 
 from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
+from dans.errors import InputError
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, Filter, Side, any_other, replaced
+from dans.samplers.corruption import (
+    EntitySampler,
+    Filter,
+    Side,
+    any_other,
+    number_of_side,
+    replaced,
+)
 from dans.samplers.entity_sets import EntitySets, distinct
 from dans.samplers.entity_types import cardinalities, concepts_of, slots, stretches
 from dans.samplers.uniform import Uniform
@@ -86,6 +94,22 @@ class CAKE(EntitySampler):
         positions = distinct(self.sets.num_others(sets, true), corrupt_head)
         ids = self.sets.other(sets, true, positions.clamp(min=0))
         return torch.where(positions < 0, any_other(true, len(positives.entities)), ids)
+
+    def expected_counts(
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
+    ) -> Tensor:
+        """N of c candidates without repeats, and the N − c that are left from any others."""
+        if self.not_counted:
+            raise InputError(self.not_counted)
+        rows = torch.arange(len(positives), device=ids.device).unsqueeze(1)
+        true = replaced(positives, rows, corrupt_head)
+        head, tail = slots(positives.triples)[rows].unbind(-1)
+        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        candidates, number = self.sets.num_others(sets, true), number_of_side(own, corrupt_head)
+        distinct_draws = torch.minimum(number, candidates)
+        inside = self.sets.position(sets, ids)[1].double() / candidates.clamp(min=1)
+        anywhere = (number - distinct_draws) / (len(positives.entities) - 1)
+        return distinct_draws * inside + anywhere
 
     def redraw(
         self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor

@@ -69,6 +69,41 @@ class EntitySampler(NegativeSampler):
             corrupt_head: (...) bool.
         """
 
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """The probability that a draw is the entity given: (...), arguments as of ``draw``.
+
+        A subclass whose draws have a known one, independent of each other, returns it here.
+        """
+        raise NotImplementedError
+
+    @property
+    def not_counted(self) -> str:
+        """Whether the class has probabilities of its own draws, and the filter keeps them."""
+        order = type(self).__mro__
+        draws, counts = (
+            next(i for i, kind in enumerate(order) if not vars(kind).keys().isdisjoint(names))
+            for names in ({"draw"}, {"probability", "expected_counts"})
+        )
+        # A subclass that draws in its own way does not inherit the probabilities of another.
+        if counts > draws:
+            return super().not_counted
+        drawn = "draws known triples again, as often as there are"
+        return (
+            f"filter: resample {drawn}; mask or none is needed" if self.filter == "resample" else ""
+        )
+
+    def expected_counts(
+        self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
+    ) -> Tensor:
+        """N·q: (b, k), q being the ``probability`` and N the negatives of a side."""
+        if self.not_counted:
+            raise InputError(self.not_counted)
+        rows = torch.arange(len(positives), device=ids.device).unsqueeze(1)
+        probability = self.probability(positives, rows, ids, corrupt_head)
+        return number_of_side(own, corrupt_head) * probability
+
     def sides(self, positives: Positives) -> Tensor:
         """Which negatives replace the head: (b, k) bool."""
         if self.head_probability is not None:
@@ -122,6 +157,12 @@ def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
         bits = words.view(torch.uint8).bitwise_and_(1).view(torch.bool)
         return bits[: b * k].view(b, k)
     return torch.full((b, k), side == "head", device=device)
+
+
+def number_of_side(own: Tensor, corrupt_head: Tensor) -> Tensor:
+    """How many of a triple's (b, ·) negatives are of the side of each of (b, k): (b, k) ids."""
+    heads = own.sum(1, keepdim=True)
+    return torch.where(corrupt_head, heads, own.shape[1] - heads)
 
 
 def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:

@@ -92,3 +92,20 @@ class Frequency(Uniform):
         true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         as_head, as_tail = by_weight(heads, uniform, true), by_weight(tails, uniform, true)
         return torch.where(corrupt_head, as_head, as_tail)
+
+    @property
+    def not_counted(self) -> str:
+        """Weighted noise has weights of its own."""
+        if self.noise != "exact":
+            return "noise: weighted has weights of its own; exact is needed"
+        return super().not_counted
+
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """Counts of the side over their total, the true entity's left out."""
+        side = (~corrupt_head).long()
+        total = self.cumulative[:, -1][side]
+        if self.exclude_true:
+            total = total - self.counts[side, replaced(positives, rows, corrupt_head)]
+        return self.counts[side, ids] / total

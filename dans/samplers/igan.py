@@ -106,6 +106,20 @@ class IGAN(Reinforced):
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
         return self.softmax(triples, corrupt_head, true, 1)
 
+    @torch.no_grad()
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """p of the network for (b, k) ids, without the true entity."""
+        found = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
+        for side in (False, True):
+            heads = torch.full((len(positives),), side, device=ids.device)
+            given = torch.cat((ids, ends(positives.triples, heads)[1].unsqueeze(1)), dim=1)
+            choice = self.softmax(positives.triples, heads, given, given.shape[1])
+            p, true = choice.log_p.double().exp().split([ids.shape[1], 1], dim=1)
+            found = torch.where(corrupt_head == side, p / (1 - true).clamp(min=1e-9), found)
+        return found
+
     def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
         """Entities drawn, the true one excluded, or given; and their log-probabilities."""
         centre, true = ends(triples, side)

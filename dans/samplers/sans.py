@@ -10,7 +10,7 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, one_of
 from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, Filter, Side
+from dans.samplers.corruption import EntitySampler, Filter, Side, replaced, uncorrupted
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform
 
@@ -143,6 +143,25 @@ class SANS(EntitySampler):
         at = start + torch.randint(2**62, size.shape, device=size.device) % size.clamp(min=1)
         at = (at + (at >= skip)).clamp(max=last)
         return torch.where(size > 0, self.pairs[at] % n, elsewhere)
+
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """One over the neighbours without the entity replaced, or over any other entities."""
+        n = self.num_entities
+        centre = uncorrupted(positives, rows, corrupt_head)
+        true = replaced(positives, rows, corrupt_head)
+        size = self.offsets[centre + 1] - self.offsets[centre] - self.has(centre, true).long()
+        inside = self.has(centre, ids).double() / size.clamp(min=1)
+        return torch.where(size > 0, inside, 1 / (n - 1))
+
+    def has(self, centre: Tensor, entities: Tensor) -> Tensor:
+        """Whether entities are neighbours of others: (...) bool from (...) ids each."""
+        if not len(self.pairs):
+            return torch.zeros_like(entities, dtype=torch.bool)
+        wanted = centre * self.num_entities + entities
+        position = torch.searchsorted(self.pairs, wanted).clamp(max=len(self.pairs) - 1)
+        return self.pairs[position] == wanted
 
     def redraw(
         self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor

@@ -35,3 +35,9 @@ class SelfLoop(EntitySampler):
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """The uncorrupted entities."""
         return uncorrupted(positives, rows, corrupt_head)
+
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """1 for the uncorrupted entity."""
+        return (ids == uncorrupted(positives, rows, corrupt_head)).double()

@@ -59,3 +59,13 @@ class Typed(EntitySampler):
         head, tail = slots(positives.triples)[rows].unbind(-1)
         slot = torch.where(corrupt_head, head, tail)
         return self.sets.draw(slot, replaced(positives, rows, corrupt_head))
+
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """One over the others of the slot's domain or range, or over any other entities."""
+        head, tail = slots(positives.triples)[rows].unbind(-1)
+        slot = torch.where(corrupt_head, head, tail)
+        others = self.sets.num_others(slot, replaced(positives, rows, corrupt_head))
+        inside = self.sets.position(slot, ids)[1].double() / others.clamp(min=1)
+        return torch.where(others > 0, inside, 1 / (self.sets.num_entities - 1))

@@ -49,6 +49,13 @@ class Uniform(EntitySampler):
         same = (drawn == heads) & corrupt_head | (drawn == tails) & ~corrupt_head
         return drawn.masked_fill_(same, n - 1)
 
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """1 / (n − 1), or 1 / n where the true entity is drawn too."""
+        share = 1 / (len(positives.entities) - self.exclude_true)
+        return torch.full(ids.shape, share, dtype=torch.float64, device=ids.device)
+
 
 class Bernoulli(Uniform):
     """Uniform negatives on a side chosen by the relation, for fewer false negatives.
@@ -136,6 +143,16 @@ class Popularity(Uniform):
         uniform = torch.rand(corrupt_head.shape, dtype=totals.dtype, device=corrupt_head.device)
         true = replaced(positives, rows, corrupt_head) if self.exclude_true else None
         return by_weight(totals, uniform, true)
+
+    def probability(
+        self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
+    ) -> Tensor:
+        """Weights over their total, the true entity's left out."""
+        weights = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))
+        total = self.cumulative[-1]
+        if self.exclude_true:
+            total = total - weights[replaced(positives, rows, corrupt_head)]
+        return weights[ids] / total
 
 
 def running_total(mentions: Tensor, n: int, *, smoothing: float, exponent: float = 1.0) -> Tensor:

@@ -9,7 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.errors import InputError
-from dans.objectives.losses import LOSSES, Logistic, Loss, Margin, SelfAdversarial
+from dans.objectives.losses import (
+    LOSSES,
+    Logistic,
+    Loss,
+    Margin,
+    SampledSoftmax,
+    SelfAdversarial,
+)
 
 POSITIVE = torch.tensor([[1.0], [-0.5]], dtype=torch.float64)
 NEGATIVE = torch.tensor([[0.5, -1.0, 2.0], [0.0, 3.0, -2.0]], dtype=torch.float64)
@@ -112,7 +119,7 @@ def test_unknown_balance_is_refused() -> None:
         Logistic(balance="half")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(name for name in LOSSES if name != "sampled_softmax"))
 def test_weights_multiply_terms_and_count_none(name: str) -> None:
     loss: Loss = LOSSES[name]()
     ones = torch.ones_like(NEGATIVE)
@@ -152,3 +159,27 @@ def test_what_makes_no_sense_is_refused_by_name(value: float) -> None:
         SelfAdversarial(temperature=value)
     with pytest.raises(InputError, match="margin: must "):
         Margin(margin=value)
+
+
+def test_sampled_softmax_of_all_other_entities_is_softmax_cross_entropy() -> None:
+    scores = torch.randn(5, 8, dtype=torch.float64, requires_grad=True)
+    whole = F.cross_entropy(scores, torch.zeros(5, dtype=torch.int64))
+    sampled = SampledSoftmax()(scores[:, :1], scores[:, 1:])
+    torch.testing.assert_close(sampled, whole)
+    one, other = (torch.autograd.grad(loss, scores)[0] for loss in (sampled, whole))
+    torch.testing.assert_close(one, other)
+
+
+def test_sampled_softmax_equals_its_formula() -> None:
+    weights = torch.tensor([[2.0, 0.5, 1.0], [3.0, 1.0, 7.0]], dtype=torch.float64)
+    valid = torch.tensor([[True, True, False], [True, True, True]])
+    total = 0.0
+    for i, (positive,) in enumerate(POSITIVE.tolist()):
+        terms = [
+            weights[i, j].item() * math.exp(f - positive)
+            for j, f in enumerate(NEGATIVE[i].tolist())
+            if valid[i, j]
+        ]
+        total += math.log(1 + sum(terms))
+    got = SampledSoftmax()(POSITIVE, NEGATIVE, valid, weights)
+    assert got.item() == pytest.approx(total / 2, rel=1e-12)

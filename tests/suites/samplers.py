@@ -53,6 +53,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+#: Samplers that know how often they draw an entity.
+COUNTED = (
+    "bernoulli",
+    "cake",
+    "frequency",
+    "igan",
+    "popularity",
+    "sans",
+    "self_loop",
+    "typed",
+    "uniform",
+)
+
+
 def make(case: str, kg: KnowledgeGraph, **given: Any) -> NegativeSampler:
     """Build a case as a run does, always from the same seed."""
     name, options = CASES[case]
@@ -216,6 +230,38 @@ class SamplerSuite:
         sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
         share = sampler(positives).corrupt_head.double().mean()
         assert 0.2 < share < 0.8
+
+    def test_expected_counts_are_the_means_of_the_counts(
+        self, case: str, kg: KnowledgeGraph
+    ) -> None:
+        name, options = CASES[case]
+        filters = {"filter": "mask"} if options.get("filter") != "none" else {}
+        filters = {} if name in ("published_dans", "dans", "smile") else filters
+        sampler, (positives, table, _) = make(case, kg, **filters), triples_as_embeddings(kg)
+        if name in COUNTED and case != "frequency-weighted":
+            assert not sampler.not_counted
+        if sampler.not_counted:
+            with pytest.raises(InputError, match=r"known|weighted|resample"):
+                sampler.expected_counts(positives, kg.train, kg.train > 0, kg.train > 0)
+            return
+        b, n, rounds = len(kg.train), len(table), 400
+        everything = torch.arange(n).expand(b, n)
+        counted, expected = torch.zeros(2, b, n), torch.zeros(2, b, n, dtype=torch.float64)
+        torch.manual_seed(0)
+        for _ in range(rounds):
+            negatives = sampler(positives)
+            assert negatives.ids is not None
+            own = negatives.corrupt_head
+            for side in (0, 1):
+                counted[side].scatter_add_(1, negatives.ids, (own == bool(side)).float())
+                which = torch.full((b, n), bool(side))
+                expected[side] += sampler.expected_counts(positives, everything, which, own)
+        for side, true in enumerate((kg.train[:, 2:], kg.train[:, :1])):
+            counted[side].scatter_(1, true, 0), expected[side].scatter_(1, true, 0)
+        # The variance of a count is at most its mean.
+        noise = (expected + 1).sqrt()
+        assert bool(((counted - expected).abs() < 6 * noise).all())
+        assert bool((expected[counted > 0] > 0).all())
 
     def test_gradient_reaches_the_entities_drawn_and_no_generator(
         self, case: str, kg: KnowledgeGraph
