@@ -6,8 +6,7 @@ from baselines.published_dans import PublishedDANS
 from baselines.sampled import SampledNegatives
 from baselines.softmax import SoftmaxCrossEntropy
 from baselines.stay_positive import StayPositive
-from dans import samplers
-from dans.objectives import base as objectives
+from dans import objectives, samplers
 from dans.runs import train as assembly
 from dans.runs.build import Objectives, Samplers
 

@@ -74,7 +74,7 @@ class NegativeSampling(Objective):
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """``loss``, ``l2`` if it has a weight, and the sampler's own terms."""
-        negatives = self.sampler(positives)
+        negatives = self.draw(positives)
         if self.log_negatives is not None:
             self.log_negatives(positives, negatives)
         self.note_valid(negatives.valid)
@@ -92,9 +92,13 @@ class NegativeSampling(Objective):
             terms["l2"] = self.l2 * squares
         return terms | self.sampler.terms(positives)
 
+    def draw(self, positives: Positives) -> Negatives:
+        """The negatives of a batch."""
+        return self.sampler(positives)  # type: ignore[no-any-return]
+
     @torch.no_grad()
     def importance(self, positives: Positives, negatives: Negatives) -> tuple[Tensor, Tensor]:
-        """1 / expected count of each negative, and which of them count: (b, k) each.
+        """Weights over expected counts, and which negatives count: (b, k) each.
 
         A negative that is the true entity itself does not count: it is in the sum as f⁺.
         """
@@ -106,7 +110,8 @@ class NegativeSampling(Objective):
         valid = (ids != true) & (counts > 0)
         if negatives.valid is not None:
             valid &= negatives.valid
-        return (1 / counts.where(valid, 1)).to(negatives.embeddings.dtype), valid
+        importance = (1 / counts.where(valid, 1)).to(negatives.embeddings.dtype)
+        return importance if negatives.weights is None else importance * negatives.weights, valid
 
     def phases(self) -> tuple[Phase, ...]:
         """The sampler's phases."""
@@ -115,6 +120,3 @@ class NegativeSampling(Objective):
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """The sampler's diagnostics."""
         return self.sampler.diagnose(positives)
-
-
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"negative_sampling": NegativeSampling}

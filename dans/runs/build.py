@@ -15,7 +15,7 @@ from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.model import Model
-from dans.objectives.base import OBJECTIVES, Objective
+from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS, Regularizer
 from dans.registry import build, choose, options

@@ -27,7 +27,7 @@ from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import needing_room
 from dans.models.batch import Positives
 from dans.models.model import Model
-from dans.objectives.base import OBJECTIVES, NegativeSampling
+from dans.objectives import OBJECTIVES, NegativeSampling
 from dans.runs.build import Objectives, Samplers, build_model, build_objective, build_trainer
 from dans.runs.init_from import check_initial, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler

@@ -24,7 +24,7 @@ from dans.errors import InputError, install_command, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
-from dans.objectives.base import OBJECTIVES
+from dans.objectives import OBJECTIVES
 from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.init_from import folder
 from dans.runs.train import train

@@ -16,7 +16,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives
 from dans.models.model import Model
-from dans.objectives.losses import Logistic, Loss, Margin, SelfAdversarial
+from dans.objectives.losses import Logistic, Loss, Margin, SampledSoftmax, SelfAdversarial
 from dans.runs.build import build_objective
 from dans.training.batches import FullGraph
 from tests.samplers.test_uniform import p_value
@@ -50,6 +50,15 @@ def softplus(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
+def score_of(model: Model, triple: list[int], column: int) -> float:
+    """The score of a triple by the query whose answer is in a column, 0 or 2."""
+    entities, decoder = model.encoder.entities.weight, model.decoder  # type: ignore[union-attr]
+    relation, other = torch.tensor([triple[1]]), entities[[triple[2 - column]]]  # type: ignore[index]
+    tail = bool(column)
+    query = decoder.tail_queries(other, relation) if tail else decoder.head_queries(relation, other)
+    return float(decoder.score_query(query, entities[[triple[column]]]).detach())  # type: ignore[index]
+
+
 def ns_by_hand(
     model: Model,
     triples: Tensor,
@@ -58,28 +67,17 @@ def ns_by_hand(
     weigh: Any = lambda entity, column: 1.0,
 ) -> float:
     """NS as a sum over triples, sides and negatives; each by the query of its side."""
-    entities = model.encoder.entities.weight  # type: ignore[union-attr]
     total = 0.0
     for triple in triples.tolist():
         for column, pool in zip((0, 2), pools, strict=True):
-
-            def score(entity: int, triple: list[int] = triple, column: int = column) -> float:
-                relation, other = torch.tensor([triple[1]]), entities[[triple[2 - column]]]  # type: ignore[index]
-                query = (
-                    model.decoder.tail_queries(other, relation)
-                    if column
-                    else model.decoder.head_queries(relation, other)
-                )
-                return float(model.decoder.score_query(query, entities[[entity]]).detach())  # type: ignore[index]
-
             if not pool:
                 continue
-            total += softplus(-score(triple[column]))
+            total += softplus(-score_of(model, triple, column))
             for entity in pool:
                 corrupted = [*triple]
                 corrupted[column] = entity
                 if keep(tuple(corrupted)):
-                    total += weigh(entity, column) * softplus(score(entity))
+                    total += weigh(entity, column) * softplus(score_of(model, corrupted, column))
     return total / len(triples)
 
 
@@ -315,3 +313,45 @@ def test_pairs_are_unknown_just_where_no_triple_says_so(kg: KnowledgeGraph) -> N
             for h, r, t in kg.train.tolist()
         ]
         assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("noise", ["uniform", "frequency"])
+@pytest.mark.parametrize("filter", ["none", "mask"])
+def test_sampled_softmax_weighs_a_pool_by_its_probabilities(
+    kg: KnowledgeGraph, noise: Any, filter: Any
+) -> None:
+    model = model_of(kg)
+    objective = make(
+        kg,
+        SampledSoftmax(),
+        heads=3,
+        tails=2,
+        noise=noise,
+        smoothing=0.5 * (noise != "uniform"),
+        filter=filter,
+    )
+    heads, tails = [0, 1, 1], [2, 3]
+    positives = positives_of(model, kg.train)
+    got = loss_of(objective, model, positives, [*heads, *tails]).item()
+    facts, total = {tuple(triple) for triple in kg.train.tolist()}, 0.0
+    counts = torch.full((2, kg.num_entities), 0.5)
+    for h, _, t in kg.train.tolist():
+        counts[0, h], counts[1, t] = counts[0, h] + 1, counts[1, t] + 1
+    for triple in kg.train.tolist():
+        for column, pool in ((0, heads), (2, tails)):
+            own = score_of(model, triple, column)
+            inner = 1.0
+            for e in pool:
+                negative = [*triple[:column], e, *triple[column + 1 :]]
+                if e == triple[column] or (filter == "mask" and tuple(negative) in facts):
+                    continue
+                q = counts[column // 2] / counts[column // 2].sum()
+                share = 1 / kg.num_entities if noise == "uniform" else float(q[e])
+                inner += math.exp(score_of(model, negative, column) - own) / (len(pool) * share)
+            total += math.log(inner)
+    assert got == pytest.approx(total / len(kg.train), rel=1e-4)
+
+
+def test_sampled_softmax_refuses_noise_with_weights_of_its_own(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match="noise: weighted has weights of its own"):
+        make(kg, SampledSoftmax(), noise="weighted")

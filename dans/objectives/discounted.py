@@ -1,0 +1,171 @@
+"""Negatives discounted by a discriminator that is asked whether they may be true."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dans.errors import counted, not_negative, number
+from dans.models.batch import Negatives, Positives
+from dans.models.decoders import DECODERS
+from dans.models.embedding_tables import check_share, draw, drop
+from dans.objectives.base import NegativeSampling
+from dans.objectives.losses import Loss, SampledSoftmax
+from dans.registry import build
+from dans.samplers.base import NegativeSampler, Phase
+
+
+class Discriminator(nn.Module):
+    """Scores D(q, e) of an entity as the answer to a query, from embeddings of its own.
+
+    A table of entities and a decoder with relations for both directions, trained beside the model
+    by softmax over a pool of entities drawn for each batch, or over all where they are no more. It
+    never sees the model, so that its mistakes are its own.
+
+    Args:
+        decoder: the name of the decoder that scores.
+        dim: width of its embeddings.
+        pool: entities in the pool.
+        init: standard deviation of the initial embeddings.
+        decay: weight of mean e² + mean r².
+    """
+
+    def __init__(
+        self,
+        num_entities: int,
+        num_relations: int,
+        *,
+        decoder: str,
+        dim: int,
+        pool: int,
+        init: float,
+        dropout: float,
+        decay: float,
+    ) -> None:
+        super().__init__()
+        counted("width", dim)
+        counted("pool", pool)
+        not_negative("decay", decay)
+        not_negative("init", init)
+        self.dropout = check_share("dropout", dropout)
+        self.entities = nn.Embedding(num_entities, dim)
+        draw(self.entities.weight, "normal", init)
+        options = {"reciprocal": True, "initial": "normal", "init": init}
+        self.decoder = build(DECODERS, decoder, given=options, num_relations=num_relations, dim=dim)
+        self.pool, self.decay, self.softmax = pool, decay, SampledSoftmax()
+
+    def embed(self, triples: Tensor) -> Positives:
+        """A batch of triples, (b, 3) ids, with the embeddings of the discriminator."""
+        table = drop(self.entities.weight, self.dropout, self.training)
+        return Positives.from_embeddings(triples, self.decoder.prepare(table), self.decoder)
+
+    def loss(self, positives: Positives) -> Tensor:
+        """Softmax over the pool, estimated for all entities, and the weight decay: a scalar."""
+        own = self.embed(positives.triples)
+        n = len(own.entities)
+        pool = torch.randperm(n, device=own.triples.device)[: self.pool]
+        entities = F.embedding(pool, own.entities)
+        heads, _, tails = own.triples.unbind(-1)
+        total = self.decay * (own.entities.square().mean() + own.r.square().mean())
+        sides = ((own.tail_query, own.t, tails), (own.head_query, own.h, heads))
+        for query, answer, true in sides:
+            total = total + self.softmax(
+                own.score_query(query, answer).unsqueeze(1),
+                self.decoder.score_all(query, entities),
+                pool != true.unsqueeze(1),
+                own.entities.new_tensor(n / len(pool)),
+            )
+        return total
+
+    @torch.no_grad()
+    def gaps(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
+        """D(q, e_i) − D(q, e⁺) of (b, k) ids in the place of a triple's head or tail: (b, k)."""
+        was, self.training = self.training, False
+        own = self.embed(triples)
+        self.training = was
+        negatives = Negatives.of(own.entities, ids, corrupt_head)
+        return negatives.scores(own) - own.scores(corrupt_head)
+
+
+class Discounted(NegativeSampling):
+    """Negative sampling with less weight for negatives that may be true.
+
+        w_i = max(floor, σ(−β (D(q, e_i) − D(q, e⁺) + m)))
+
+    D is a discriminator of its own, conditioned on the query. A negative that it scores m below the
+    true answer has weight ½, one far below has weight 1, one above almost none. The weight
+    multiplies the negative's term in the loss, and under `SampledSoftmax` its importance weight.
+    Among the entities nearest to being an answer are those that answer it in triples left out of
+    training: as negatives, they teach the model what is false.
+
+    The discriminator is trained in a phase, ``discriminator``, before each step of the model.
+
+    Source: ours; the discriminator of Liu et al. 2024, arXiv:2410.07592, is not conditioned on the
+    query and trains generators instead. See ``docs/pages/dans.md``.
+
+    Args:
+        sampler: any whose negatives are entities.
+        sharpness: β.
+        margin: m.
+        floor: the least weight.
+        discriminator: its decoder.
+        width: d of its embeddings.
+        pool: entities that it is trained against in a step.
+        init: standard deviation of its initial embeddings.
+        dropout: of its entity embeddings.
+        decay: weight of its mean e² + mean r².
+        repeats: its updates per step.
+    """
+
+    def __init__(
+        self,
+        sampler: NegativeSampler,
+        loss: Loss,
+        *,
+        num_entities: int,
+        num_relations: int,
+        l2: float = 0.0,
+        sharpness: float = 2.0,
+        margin: float = 1.0,
+        floor: float = 1e-3,
+        discriminator: str = "complex",
+        width: int = 100,
+        pool: int = 1024,
+        init: float = 0.3,
+        dropout: float = 0.0,
+        decay: float = 0.05,
+        repeats: int = 1,
+    ) -> None:
+        super().__init__(sampler, loss, l2=l2)
+        not_negative("sharpness", sharpness)
+        number("margin", margin)
+        self.sharpness, self.margin, self.repeats = sharpness, margin, repeats
+        self.floor = check_share("floor", floor)
+        self.discriminator = Discriminator(
+            num_entities,
+            num_relations,
+            decoder=discriminator,
+            dim=width,
+            pool=pool,
+            init=init,
+            dropout=dropout,
+            decay=decay,
+        )
+
+    def draw(self, positives: Positives) -> Negatives:
+        """The sampler's negatives, with the discriminator's weights."""
+        negatives = super().draw(positives)
+        if negatives.ids is None:
+            raise ValueError("generated negatives have no ids that a discriminator could score")
+        gaps = self.discriminator.gaps(positives.triples, negatives.ids, negatives.corrupt_head)
+        weights = torch.sigmoid(-self.sharpness * (gaps + self.margin)).clamp(min=self.floor)
+        weights = weights.to(negatives.embeddings.dtype)
+        given = negatives.weights
+        return replace(negatives, weights=weights if given is None else weights * given)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The discriminator's, then the sampler's."""
+        parameters = tuple(self.discriminator.parameters())
+        own = Phase("discriminator", parameters, self.discriminator.loss, self.repeats)
+        return (own, *super().phases())
