@@ -1,19 +1,22 @@
 """Negatives discounted by a discriminator that is asked whether they may be true."""
 
 from dataclasses import replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.errors import counted, not_negative, number
+from dans.errors import InputError, counted, not_negative, number, one_of
 from dans.models.batch import Negatives, Positives
-from dans.models.decoders import DECODERS
+from dans.models.decoders import ComplEx, Decoder, DistMult
 from dans.models.embedding_tables import check_share, draw, drop
 from dans.objectives.base import NegativeSampling
 from dans.objectives.losses import Loss, SampledSoftmax
-from dans.registry import build
 from dans.samplers.base import NegativeSampler, Phase
+
+#: Decoders of a discriminator.
+Scorer = Literal["complex", "distmult"]
 
 
 class Discriminator(nn.Module):
@@ -36,7 +39,7 @@ class Discriminator(nn.Module):
         num_entities: int,
         num_relations: int,
         *,
-        decoder: str,
+        decoder: Scorer,
         dim: int,
         pool: int,
         init: float,
@@ -44,6 +47,7 @@ class Discriminator(nn.Module):
         decay: float,
     ) -> None:
         super().__init__()
+        one_of("discriminator", decoder, get_args(Scorer))
         counted("width", dim)
         counted("pool", pool)
         not_negative("decay", decay)
@@ -51,8 +55,10 @@ class Discriminator(nn.Module):
         self.dropout = check_share("dropout", dropout)
         self.entities = nn.Embedding(num_entities, dim)
         draw(self.entities.weight, "normal", init)
-        options = {"reciprocal": True, "initial": "normal", "init": init}
-        self.decoder = build(DECODERS, decoder, given=options, num_relations=num_relations, dim=dim)
+        kind = {"complex": ComplEx, "distmult": DistMult}[decoder]
+        self.decoder: Decoder = kind(
+            num_relations, dim, reciprocal=True, initial="normal", init=init
+        )
         self.pool, self.decay, self.softmax = pool, decay, SampledSoftmax()
 
     def embed(self, triples: Tensor) -> Positives:
@@ -129,7 +135,7 @@ class Discounted(NegativeSampling):
         sharpness: float = 2.0,
         margin: float = 1.0,
         floor: float = 1e-3,
-        discriminator: str = "complex",
+        discriminator: Scorer = "complex",
         width: int = 100,
         pool: int = 1024,
         init: float = 0.3,
@@ -157,7 +163,9 @@ class Discounted(NegativeSampling):
         """The sampler's negatives, with the discriminator's weights."""
         negatives = super().draw(positives)
         if negatives.ids is None:
-            raise ValueError("generated negatives have no ids that a discriminator could score")
+            raise InputError(
+                "objective: discounted needs negatives that are entities; of dans, decode = nearest"
+            )
         gaps = self.discriminator.gaps(positives.triples, negatives.ids, negatives.corrupt_head)
         weights = torch.sigmoid(-self.sharpness * (gaps + self.margin)).clamp(min=self.floor)
         weights = weights.to(negatives.embeddings.dtype)
