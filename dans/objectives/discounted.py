@@ -11,12 +11,14 @@ from dans.errors import InputError, counted, not_negative, number, one_of
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import ComplEx, Decoder, DistMult
 from dans.models.embedding_tables import check_share, draw, drop
+from dans.models.model import eval_mode
 from dans.objectives.base import NegativeSampling
 from dans.objectives.losses import Loss, SampledSoftmax
 from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.scoring import Scorer
 
 #: Decoders of a discriminator.
-Scorer = Literal["complex", "distmult"]
+Bilinear = Literal["complex", "distmult"]
 
 
 class Discriminator(nn.Module):
@@ -39,7 +41,7 @@ class Discriminator(nn.Module):
         num_entities: int,
         num_relations: int,
         *,
-        decoder: Scorer,
+        decoder: Bilinear,
         dim: int,
         pool: int,
         init: float,
@@ -47,7 +49,7 @@ class Discriminator(nn.Module):
         decay: float,
     ) -> None:
         super().__init__()
-        one_of("discriminator", decoder, get_args(Scorer))
+        one_of("discriminator", decoder, get_args(Bilinear))
         counted("width", dim)
         counted("pool", pool)
         not_negative("decay", decay)
@@ -87,11 +89,11 @@ class Discriminator(nn.Module):
     @torch.no_grad()
     def gaps(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """D(q, e_i) − D(q, e⁺) of (b, k) ids in the place of a triple's head or tail: (b, k)."""
-        was, self.training = self.training, False
-        own = self.embed(triples)
-        self.training = was
-        negatives = Negatives.of(own.entities, ids, corrupt_head)
-        return negatives.scores(own) - own.scores(corrupt_head)
+        with eval_mode(self):
+            own = self.embed(triples)
+        rows = torch.arange(len(triples), device=ids.device).unsqueeze(1)
+        scores = Scorer(own, expected=ids.numel())(rows, ids, corrupt_head)
+        return scores - own.scores(corrupt_head)
 
 
 class Discounted(NegativeSampling):
@@ -135,7 +137,7 @@ class Discounted(NegativeSampling):
         sharpness: float = 2.0,
         margin: float = 1.0,
         floor: float = 1e-3,
-        discriminator: Scorer = "complex",
+        discriminator: Bilinear = "complex",
         width: int = 100,
         pool: int = 1024,
         init: float = 0.3,
