@@ -153,7 +153,7 @@ def test_a_base_alone_is_a_baseline_where_a_table_has_it_or_its_objective_is_one
     if base in records("baselines", "expected") or change.startswith("objective"):
         assert configured(args)[1].parts[-2] == base
     else:
-        with pytest.raises(InputError, match=f"{base}: without a loss .* losses: ns, "):
+        with pytest.raises(InputError, match=f"{base}: without a loss .* losses: discounted, "):
             configured(args)
 
 
@@ -196,7 +196,7 @@ def test_a_setting_changes_a_base_and_the_base_has_the_last_word(tmp_path: Path)
     [
         ("samplers = 5", r"own\.toml: samplers: expected a section, got 5"),
         ("losses.sce = 5", r"own\.toml: losses\.sce: expected a section, got 5"),
-        ("losses.see.train.lr = 1", r"losses\.see: unknown setting; known: ns, .*sce"),
+        ("losses.see.train.lr = 1", r"losses\.see: unknown setting; known: discounted, .*sce"),
     ],
 )
 def test_changes_of_no_setting_are_refused(tmp_path: Path, text: str, message: str) -> None:
