@@ -1,4 +1,4 @@
-"""Negatives discounted by a discriminator that is asked whether they may be true."""
+"""Negatives discounted by a discriminator that says which may be true."""
 
 from dataclasses import replace
 from typing import Literal, get_args
@@ -107,10 +107,10 @@ class Discounted(NegativeSampling):
     Among the entities nearest to being an answer are those that answer it in triples left out of
     training: as negatives, they teach the model what is false.
 
-    The discriminator is trained in a phase, ``discriminator``, before each step of the model.
+    The discriminator is trained in a phase, ``query_discriminator``, before each step of the model.
 
     Source: ours; the discriminator of Liu et al. 2024, arXiv:2410.07592, is not conditioned on the
-    query and trains generators instead. See ``docs/pages/dans.md``.
+    query and trains generators instead. Trials: ``docs/pages/search.md``.
 
     Args:
         sampler: any whose negatives are entities.
@@ -177,5 +177,5 @@ class Discounted(NegativeSampling):
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator's, then the sampler's."""
         parameters = tuple(self.discriminator.parameters())
-        own = Phase("discriminator", parameters, self.discriminator.loss, self.repeats)
+        own = Phase("query_discriminator", parameters, self.discriminator.loss, self.repeats)
         return (own, *super().phases())

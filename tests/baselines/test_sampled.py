@@ -333,7 +333,7 @@ def test_sampled_softmax_weighs_a_pool_by_its_probabilities(
     heads, tails = [0, 1, 1], [2, 3]
     positives = positives_of(model, kg.train)
     got = loss_of(objective, model, positives, [*heads, *tails]).item()
-    facts, total = {tuple(triple) for triple in kg.train.tolist()}, 0.0
+    known, total = {tuple(triple) for triple in kg.train.tolist()}, 0.0
     counts = torch.full((2, kg.num_entities), 0.5)
     for h, _, t in kg.train.tolist():
         counts[0, h], counts[1, t] = counts[0, h] + 1, counts[1, t] + 1
@@ -343,7 +343,7 @@ def test_sampled_softmax_weighs_a_pool_by_its_probabilities(
             inner = 1.0
             for e in pool:
                 negative = [*triple[:column], e, *triple[column + 1 :]]
-                if e == triple[column] or (filter == "mask" and tuple(negative) in facts):
+                if e == triple[column] or (filter == "mask" and tuple(negative) in known):
                     continue
                 q = counts[column // 2] / counts[column // 2].sum()
                 share = 1 / kg.num_entities if noise == "uniform" else float(q[e])

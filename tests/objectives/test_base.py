@@ -144,14 +144,14 @@ def test_sampled_softmax_masks_known_triples_and_estimates_the_others(kg: Knowle
     objective = NegativeSampling(Uniform(20_000, filter="mask", known=known), SampledSoftmax())
     got = objective(model.decoder, positives)["loss"].item()
     total = 0.0
-    facts = {tuple(triple) for triple in kg.train.tolist()}
+    train = {tuple(triple) for triple in kg.train.tolist()}
     for h, r, t in kg.train.tolist():
         for side in (0, 2):
             others = []
             for e in range(kg.num_entities):
                 triple = [h, r, t]
                 triple[side] = e
-                if tuple(triple) not in facts:
+                if tuple(triple) not in train:
                     others.append(triple)
             triples = torch.tensor([[h, r, t], *others])
             scores = model.positives(triples, positives.entities).scores().squeeze(1)
