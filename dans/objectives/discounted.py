@@ -141,7 +141,7 @@ class Discounted(NegativeSampling):
         width: int = 100,
         pool: int = 1024,
         init: float = 0.3,
-        dropout: float = 0.3,
+        dropout: float = 0.5,
         decay: float = 0.05,
         repeats: int = 1,
     ) -> None:
