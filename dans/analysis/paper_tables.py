@@ -1,0 +1,343 @@
+"""Tables of the papers: which runs of ours are their cells, what the papers print, and the page.
+
+A table is a file of ``dans/results/papers``. Its rows are settings, its groups hold bases; a cell is
+a base with a setting. A row for which the paper prints nothing is ours: a control.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from dans.analysis import tables
+from dans.analysis.tables import Results
+from dans.config.reading import convert, read_toml
+from dans.config.recipes import COMMANDS, run_name
+from dans.config.schema import Section
+from dans.errors import InputError, did_you_mean, shown
+
+#: A file for each table.
+PAPERS = Path(__file__).resolve().parents[1] / "results" / "papers"
+
+#: Metrics of which less is better.
+ERRORS = ("nll", "brier", "platt.nll", "platt.brier")
+
+#: A base alone, among the settings of a cell.
+BASE = "base"
+
+
+class Row(Section, frozen=True):
+    """A row of a table, for every base."""
+
+    title: str
+    #: the setting; a base alone without one
+    setting: str = BASE
+    #: how its runs are trained; that of the table where it is empty
+    kind: str = ""
+    #: the setting whose published values stand beside it too; its own where it is empty
+    published: str = ""
+
+
+class _Group(Section, frozen=True):
+    title: str
+    #: by base and setting, what the paper prints
+    cells: dict[str, dict[str, dict[str, Any]]]
+    metrics: tuple[str, ...] = ()
+    reference: str = ""
+
+
+class _File(Section, frozen=True):
+    title: str
+    source: str
+    kind: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    #: titles, by the last part of a base's name
+    decoders: dict[str, str]
+    group: tuple[_Group, ...]
+    #: seeds that the paper has, and that ``dans reproduce`` trains where it is not told
+    seeds: int
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run of ours, and what the paper prints in its place."""
+
+    row: Row
+    kind: str
+    base: str
+    decoder: str
+    #: value and standard deviation over seeds, 0 where there is none, by metric
+    published: Mapping[str, tuple[float, float]]
+    #: metrics whose printed value cannot be right
+    doubtful: tuple[str, ...] = ()
+    note: str = ""
+    #: is it a cell of the paper's?
+    theirs: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name of its runs."""
+        return run_name(self.base, "" if self.row.setting == BASE else self.row.setting)
+
+    @property
+    def place(self) -> str:
+        """Kind and name, such as ``dans/umls-distmult-uniform``."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that stand together, with one set of metrics, the first of them the headline's."""
+
+    title: str
+    metrics: tuple[str, ...]
+    #: the setting that differences are taken from; empty: none
+    reference: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper."""
+
+    name: str
+    title: str
+    source: str
+    seeds: int
+    groups: tuple[Group, ...]
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The cells by place, in the order of the table."""
+        every = chain.from_iterable(group.cells for group in self.groups)
+        return {cell.place: cell for cell in every}
+
+
+def names() -> list[str]:
+    """The tables there are."""
+    return sorted(path.stem for path in PAPERS.glob("*.toml"))
+
+
+def read(name: str) -> PaperTable:
+    """A table by its name, such as ``dans-2``.
+
+    Raises:
+        InputError: there is no such table, or its file is wrong.
+    """
+    path = PAPERS / f"{name}.toml"
+    if name not in names():
+        hint = did_you_mean(name, names())
+        raise InputError(f"{shown(name)}: no such table; known: {', '.join(names())}{hint}")
+    file = convert(read_toml(path), _File, f"{path}: ")
+    printed = {setting for one in file.group for by in one.cells.values() for setting in by}
+    unknown = printed - {row.setting for row in file.rows}
+    if unknown:
+        raise InputError(f"{path}: {', '.join(sorted(unknown))}: no row has such a setting")
+    groups = []
+    for one in file.group:
+        cells = [
+            _cell(file, row, base, by, ours=(row.published or row.setting) not in printed)
+            for base, by in one.cells.items()
+            for row in file.rows
+            if (row.published or row.setting) in by or row.setting not in printed
+        ]
+        reference = one.reference or file.reference
+        groups.append(Group(one.title, one.metrics or file.metrics, reference, tuple(cells)))
+    return PaperTable(name, file.title, file.source, file.seeds, tuple(groups))
+
+
+def _cell(file: _File, row: Row, base: str, by: Mapping[str, Any], *, ours: bool) -> Cell:
+    printed = dict(by.get(row.published or row.setting, {}))
+    doubtful, note = tuple(printed.pop("doubtful", ())), printed.pop("note", "")
+    values = {
+        metric: (value[0], value[1]) if isinstance(value, list) else (value, 0.0)
+        for metric, value in printed.items()
+    }
+    decoder = file.decoders[base.rpartition("-")[2]]
+    theirs = not (ours or row.published)
+    return Cell(row, row.kind or file.kind, base, decoder, values, doubtful, note, theirs)
+
+
+def published(kind: str) -> dict[str, dict[str, float]]:
+    """What papers print for a kind of runs, by run and metric, without what cannot be right."""
+    found: dict[str, dict[str, float]] = {}
+    for name in names():
+        for cell in read(name).cells.values():
+            if cell.kind == kind and cell.published:
+                its = {
+                    metric: value
+                    for metric, (value, _) in cell.published.items()
+                    if metric not in cell.doubtful
+                }
+                found[cell.name] = {**found.get(cell.name, {}), **its}
+    return found
+
+
+def recorded(folder: Path) -> dict[str, Results]:
+    """All recorded runs, by place; a kind's own file comes before others of its kind.
+
+    ``dans.json`` comes before ``dans-0.1.json``, which has what was not trained again.
+    """
+    found: dict[str, Results] = {}
+    for kind in COMMANDS:
+        for path in [folder / f"{kind}.json", *sorted(folder.glob(f"{kind}-*.json"))]:
+            if path.exists():
+                for name, results in tables.collect(path).items():
+                    found.setdefault(f"{kind}/{name}", results)
+    return found
+
+
+def markdown(table: PaperTable, records: Mapping[str, Results]) -> str:
+    """What is run, and for each group a Markdown table of ours beside theirs, with notes.
+
+    Arrows are as in ``dans.analysis.tables.across``, over all comparisons of the table. A cell that
+    was not run is empty.
+    """
+    marks = _marks(table, records)
+    parts = [f"{table.source}.", summary(table, records)]
+    for group in table.groups:
+        rows, notes = [], []
+        for cell in group.cells:
+            rows.append(_row(group, cell, records.get(cell.place), marks))
+            if cell.note:
+                notes.append(f"† `{cell.name}`: {cell.note}.")
+        parts += [f"**{group.title}**", tables.table(_head(group), rows), *notes]
+    return "\n\n".join(parts)
+
+
+def summary(table: PaperTable, records: Mapping[str, Results]) -> str:
+    """How many cells are run, of how many seeds, at which commits, and how many reach the paper."""
+    found = {place: records[place] for place in table.cells if place in records}
+    theirs = [cell for cell in table.cells.values() if cell.theirs]
+    ours = [cell for cell in table.cells.values() if not cell.theirs]
+    by_group = []
+    for group in table.groups:
+        its = [cell for cell in group.cells if cell.theirs]
+        by_group.append(f"{group.title} {sum(c.place in found for c in its)} of {len(its)}")
+    run = sum(cell.place in found for cell in theirs)
+    text = f"Run: {run} of {len(theirs)} cells of the paper ({'; '.join(by_group)})"
+    if ours:
+        text += f", and {sum(cell.place in found for cell in ours)} of {len(ours)} rows of ours"
+    if not found:
+        return f"{text}."
+    counts = [len(results.best) for results in found.values()]
+    least, most = min(counts), max(counts)
+    text += f"; seeds: {least}" + (f" to {most}" if most > least else "")
+    commits = sorted({results.commit or "not recorded" for results in found.values()})
+    text += f"; commits: {', '.join(commits)}."
+    reached = [
+        _reached(group.metrics[0], cell, found[cell.place])
+        for group in table.groups
+        for cell in group.cells
+        if cell.theirs and cell.place in found and group.metrics[0] not in cell.doubtful
+    ]
+    return f"{text} As good as the paper's or better: {sum(reached)} of {len(reached)}."
+
+
+def _reached(metric: str, cell: Cell, results: Results) -> bool:
+    """Is the mean, as it is printed, at least as good as the paper's?"""
+    ours, theirs = round(statistics.fmean(results.numbers(metric)), 3), cell.published[metric][0]
+    return ours <= theirs if metric in ERRORS else ours >= theirs
+
+
+def _marks(table: PaperTable, records: Mapping[str, Results]) -> dict[tuple[str, str, bool], str]:
+    """Marks of differences in MRR to the reference, by column, setting, and whether of the last."""
+    columns: dict[str, dict[str, Results]] = {}
+    references: dict[str, str] = {}
+    for group in table.groups:
+        for cell in group.cells:
+            # What all start from is no row beside those that start from it.
+            if group.metrics[0] == "mrr" and cell.place in records and not cell.row.kind:
+                column = _column(group, cell)
+                columns.setdefault(column, {})[cell.row.setting] = records[cell.place]
+                references[column] = group.reference
+    compared = {name: rows for name, rows in columns.items() if references[name] in rows}
+    return tables.marks_of(compared, references)
+
+
+def _column(group: Group, cell: Cell) -> str:
+    """A base in a group, as ``tables.marks_of`` names columns."""
+    return f"{group.title}: {cell.base}"
+
+
+def _head(group: Group) -> list[str]:
+    first, *others = (_title(metric) for metric in group.metrics)
+    head = ["", "recipe", first, "the paper's", "difference", "last step", "best at step 0"]
+    head += [f"{metric} (the paper's)" for metric in others]
+    return [*head, "seeds", "s", "commit"]
+
+
+def _row(
+    group: Group,
+    cell: Cell,
+    results: Results | None,
+    marks: Mapping[tuple[str, str, bool], str],
+) -> list[str]:
+    """The cells of a line of Markdown."""
+    first, *others = group.metrics
+    title = f"{cell.decoder}, {cell.row.title}" + (" †" if cell.note else "")
+    theirs = {metric: _printed(cell, metric) for metric in group.metrics}
+    if results is None:
+        empty = [""] * 3 + [f"({theirs[metric]})" if theirs[metric] else "" for metric in others]
+        return [title, f"`{cell.name}`", "", theirs[first], *empty, "", "", ""]
+    values = results.numbers(first)
+    column, setting = _column(group, cell), cell.row.setting
+    best, last = (marks.get((column, setting, which), "") for which in (False, True))
+    later = tables.cell(results.values(first, last=True)) if first in tables.METRICS else ""
+    gap = statistics.fmean(values) - cell.published[first][0] if first in cell.published else None
+    line = [
+        title,
+        f"`{cell.name}`",
+        f"{tables.cell(values)} {best}".rstrip(),
+        theirs[first],
+        "" if gap is None or first in cell.doubtful else signed(gap),
+        f"{later} {last}".rstrip(),
+        results.at_step_0,
+    ]
+    for metric in others:
+        beside = f" ({theirs[metric]})" if theirs[metric] else ""
+        line.append(f"{tables.cell(results.numbers(metric))}{beside}")
+    seconds = statistics.fmean(results.seconds.values())
+    return [*line, str(len(results.best)), f"{seconds:.0f}", results.commit or "not recorded"]
+
+
+def _printed(cell: Cell, metric: str) -> str:
+    """What the paper prints; with a question mark where it cannot be right."""
+    if metric not in cell.published:
+        return ""
+    value, deviation = cell.published[metric]
+    text = tables.short(value) + (f" ± {tables.short(deviation)}" if deviation else "")
+    return f"{text} ?" if metric in cell.doubtful else text
+
+
+def signed(value: float) -> str:
+    """Three decimals with a sign.
+
+    Example:
+        >>> signed(0.0214), signed(-0.02), signed(-0.0001)
+        ('+.021', '−.020', '.000')
+    """
+    text = tables.short(value)
+    if float(text.replace("−", "-")) == 0:
+        return ".000"
+    return text if value < 0 else f"+{text}"
+
+
+def _title(metric: str) -> str:
+    """A metric as a column's title."""
+    words = {"mrr": "MRR", "nll": "NLL", "brier": "Brier", "auc": "AUC", "ndcg@5": "NDCG@5"}
+    if metric.startswith("platt."):
+        return f"{_title(metric.removeprefix('platt.'))} calibrated"
+    return words.get(metric, metric.capitalize())
+
+
+def left(places: Sequence[str], records: Mapping[str, Results]) -> tuple[float, int]:
+    """Seconds of training of some runs by the records, and how many of them have no record."""
+    known = [records[place] for place in places if place in records]
+    seconds = sum(statistics.fmean(results.seconds.values()) for results in known)
+    return seconds, len(places) - len(known)
