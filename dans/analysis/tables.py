@@ -416,7 +416,7 @@ def across(
 def marks_of(
     cells: Mapping[str, Mapping[str, Results]], references: Mapping[str, str]
 ) -> dict[tuple[str, str, bool], str]:
-    """The mark of each comparison with a column's reference, by column, row, and whether of the last.
+    """The mark of each comparison with a reference, by column, row, and whether of the last.
 
     Marks are those of ``across``; ``references`` names a row of each column.
     """

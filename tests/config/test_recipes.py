@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from baselines.assembly import OBJECTIVES
-from dans.analysis import paper_tables
 from dans.analysis.tables import METRICS
 from dans.cli.parsing import add_training_options, parser, records
 from dans.cli.train_command import configured
+from dans.config import papers
 from dans.config.recipes import COMMANDS, RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -24,8 +24,8 @@ ALL = [(kind, name) for kind in COMMANDS for name in records(kind, "expected")]
 #: Likewise of every run that is a cell of a paper's table.
 CELLS = {
     (cell.kind, cell.name): None
-    for table in paper_tables.names()
-    for cell in paper_tables.read(table).cells.values()
+    for table in papers.names()
+    for cell in papers.read(table).cells.values()
 }
 
 #: By folder, the names of bases and of settings.
