@@ -143,7 +143,7 @@ def _row(
 
 
 def _printed(cell: Cell, metric: str) -> str:
-    """What the paper prints; with a question mark where it cannot be right."""
+    """What the paper prints; with ? behind it where it cannot be right."""
     if metric not in cell.published:
         return ""
     value, deviation = cell.published[metric]

@@ -1,4 +1,6 @@
-"""Train and evaluate the runs of a paper's table, or those with an expected result.
+"""Train and evaluate the runs of a table.
+
+A table is one of a paper's, or all runs of a kind that have an expected result.
 
 Each is trained with several seeds. Statistics of their samplers are written too. Runs that are
 finished are skipped, so that the same command continues where it was stopped; several can share the
