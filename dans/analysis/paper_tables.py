@@ -34,7 +34,7 @@ def markdown(table: PaperTable, records: Mapping[str, Results]) -> str:
     was not run is empty.
     """
     marks = _marks(table, records)
-    parts = [f"{table.source}.", summary(table, records)]
+    parts = [f"{table.source}.", summary(table, records), survivors(table, records, marks)]
     for group in table.groups:
         rows, notes = [], []
         for cell in group.cells:
@@ -72,6 +72,26 @@ def summary(table: PaperTable, records: Mapping[str, Results]) -> str:
         if cell.theirs and cell.place in found and group.metrics[0] not in cell.doubtful
     ]
     return f"{text} As good as the paper's or better: {sum(reached)} of {len(reached)}."
+
+
+def survivors(
+    table: PaperTable,
+    records: Mapping[str, Results],
+    marks: Mapping[tuple[str, str, bool], str],
+) -> str:
+    """Which runs differ from their reference by what survives Holm's correction, in a sentence."""
+    seeds = [len(records[place].best) for place in table.cells if place in records]
+    if max(seeds, default=0) < 2:
+        return "No difference is tested: there is one seed."
+    found: dict[str, list[str]] = {"↑": [], "↓": []}
+    for group in table.groups:
+        for cell in group.cells:
+            mark = marks.get((_column(group, cell), cell.row.setting, False), "")
+            if mark[:1] in found and not cell.row.kind:
+                found[mark[0]].append(f"`{cell.name}`")
+    better, worse = (", ".join(names) or "none" for names in found.values())
+    what = "At the best checkpoint, by what survives Holm's correction"
+    return f"{what}: better {better}; worse {worse}."
 
 
 def _reached(metric: str, cell: Cell, results: Results) -> bool:

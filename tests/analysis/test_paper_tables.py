@@ -68,6 +68,13 @@ def test_cells_are_counted() -> None:
     assert summary(TABLE, {}).endswith("(G 0 of 3), and 0 of 2 rows of ours.")
 
 
+def test_what_survives_is_said_by_name() -> None:
+    text = "by what survives Holm's correction: better `b-other`; worse none."
+    assert text in markdown(TABLE, RECORDS)
+    one = {place: results([0.5]) for place in RECORDS}
+    assert "No difference is tested: there is one seed." in markdown(TABLE, one)
+
+
 def test_less_is_better_of_an_error() -> None:
     one = Cell(Row(title="R"), "baselines", "b", "D", {"nll": (0.6, 0.0)})
     table = PaperTable("p", "P", "P", 1, (Group("G", ("nll",), "", (one,)),))

@@ -32,7 +32,9 @@ def test_a_start_that_no_recipe_makes_is_no_run() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_finished_with_its_own_options_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_finished_with_its_own_options_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lay(tmp_path / "triples")
     monkeypatch.chdir(tmp_path)
     changes = (f"data={tmp_path / 'triples'}", "train.steps=2", "train.validate_every=1")
