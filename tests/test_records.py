@@ -12,8 +12,8 @@ import pytest
 from baselines.assembly import train
 from dans.analysis.page_tables import content, expected
 from dans.analysis.tables import collect
-from dans.cli.parsing import RESULTS, records
-from dans.config import old_names
+from dans.cli.parsing import RESULTS
+from dans.config import old_names, papers
 from dans.config.recipes import Recipe, find_recipe, run_name
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -90,12 +90,12 @@ def test_each_commit_named_holds_the_recipe_it_is_named_for() -> None:
 
 
 def test_tables_and_expected_results_are_those_of_the_records() -> None:
-    papers = {"baselines": records("baselines", "paper")}
+    printed = {"baselines": papers.published("baselines")}
     listed = tomllib.loads((ROOT / "docs" / "tables.toml").read_text())
     for table in listed["table"]:
         page, mark = (ROOT / table["page"]).read_text(), table["mark"]
         text = page.partition(f"<!-- {mark} -->\n")[2].partition(f"\n<!-- /{mark} -->")[0]
-        assert text == content(table, ROOT, papers), f"{mark}: run tabulate.py --pages"
+        assert text == content(table, ROOT, printed), f"{mark}: run tabulate.py --pages"
     for name, numbers in listed["expected"].items():
         path = RESULTS / name
         assert path.read_text() == expected(path, collect(RECORDS / f"{numbers}.json")), name

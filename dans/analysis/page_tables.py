@@ -13,8 +13,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dans.analysis import tables
+from dans.analysis import paper_tables, tables
 from dans.analysis.tables import Difference, Results
+from dans.config import papers as paper_files
+from dans.config.papers import PaperTable
 from dans.config.reading import read_object, read_text, read_toml
 from dans.config.recipes import run_name
 from dans.errors import InputError
@@ -53,6 +55,8 @@ def write_pages(root: Path, papers: Papers) -> None:
 
 def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
     """A table of ``docs/tables.toml``, with the line that says where it comes from."""
+    if "paper" in table:
+        return beside_paper(paper_files.read(table["paper"]), root)
     records, match = table["records"], table.get("match", "*")
     kind = records.split("-")[0]
     results = {name: one for name, one in _records(root, records).items() if fnmatch(name, match)}
@@ -74,6 +78,14 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         text = tables.markdown(results, reference=table.get("reference"))
     made = f"`dans reproduce {kind} --match '{match}'`, "
     return f"{text}\n\n{source(results, columns, made=made, records=records)}"
+
+
+def beside_paper(table: PaperTable, root: Path) -> str:
+    """A table of a paper, ours beside theirs, with the one command that makes its runs."""
+    records = paper_tables.recorded(root / "scripts" / "results")
+    found = {place: records[place] for place in table.cells if place in records}
+    text = paper_tables.markdown(table, found)
+    return f"{text}\n\n{source(found, [], made=f'`dans reproduce {table.name}`, ')}"
 
 
 def chosen(

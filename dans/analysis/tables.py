@@ -385,7 +385,7 @@ def across(
             raise InputError(f"--reference {reference}: not a row of {column}; known: {known}")
     every = {row for rows in cells.values() for row in rows}
     rows = sorted(every, key=lambda row: (row != reference, row))
-    marks = _marks(cells, reference)
+    marks = marks_of(cells, dict.fromkeys(cells, reference))
     head = ["sampler", "seeds"]
     for column in columns:
         head += [f"{column}: best", "last step", "best at step 0"]
@@ -413,13 +413,17 @@ def across(
     return f"{table(head, lines)}\n\n{table(titles, measured)}"
 
 
-def _marks(
-    cells: Mapping[str, Mapping[str, Results]], reference: str
+def marks_of(
+    cells: Mapping[str, Mapping[str, Results]], references: Mapping[str, str]
 ) -> dict[tuple[str, str, bool], str]:
-    """The mark of each comparison with the reference, by column, row, and whether of the last."""
+    """The mark of each comparison with a reference, by column, row, and whether of the last.
+
+    Marks are those of ``across``; ``references`` names a row of each column.
+    """
     tests: dict[tuple[str, str, bool], Difference] = {}
     found = {}
     for column, rows in cells.items():
+        reference = references[column]
         theirs = rows[reference]
         for row, ours in rows.items():
             for last in (False, True):

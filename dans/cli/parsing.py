@@ -18,6 +18,8 @@ T = TypeVar("T")
 #: What recipes are expected to give and what papers have: a file for each table, KIND-TABLE.toml.
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
+#: The numbers of all recorded runs, in a checkout: a file for each kind, or several.
+RECORDS = RESULTS.parents[1] / "scripts" / "results"
 
 #: What the extra ``plots`` installs, by the name of its module.
 PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}

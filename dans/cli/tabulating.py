@@ -20,6 +20,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from dans.cli import parsing as cli
+from dans.config import papers
 from dans.errors import InputError
 
 
@@ -51,11 +52,11 @@ def run(args: Namespace) -> None:
     checkout = cli.RESULTS.parents[1]
     if args.pages and not (checkout / "docs" / "tables.toml").is_file():
         raise InputError("--pages: the pages are not installed; it works in a checkout alone")
-    papers = {"baselines": cli.records("baselines", "paper")}
+    printed = {"baselines": papers.published("baselines")}
     if args.runs is None:
         if not args.pages:
             raise InputError("runs: expected a folder or a file; --help lists what there is")
-        page_tables.write_pages(checkout, papers)
+        page_tables.write_pages(checkout, printed)
         return
     results = cli.matching(tables.collect(args.runs), args.match)
     kind = args.runs.stem.split("-")[0]
@@ -63,7 +64,7 @@ def run(args: Namespace) -> None:
         row = args.reference or "uniform"
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
     elif args.metrics:
-        theirs = cli.records(kind, "paper")
+        theirs = papers.published(kind)
         table = tables.beside(results, args.metrics.split(","), theirs)
     else:
         expected = cli.records(kind, "expected") if args.expected else None
@@ -76,5 +77,5 @@ def run(args: Namespace) -> None:
         for name in page_tables.merge(args.json, results):
             print(f"{name}: the record has more seeds and stays")
     if args.pages:
-        page_tables.write_pages(checkout, papers)
+        page_tables.write_pages(checkout, printed)
     print(table)

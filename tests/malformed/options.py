@@ -63,10 +63,9 @@ CASES: list[Case] = [
         "at least 1",
     ),
     Case(
-        "unknown kind",
+        "unknown kind or table",
         "reproduce.py negatives",
-        "kind: ",
-        "'negatives'",
+        "'negatives': no such table or kind",
         "baselines",
         "dans",
         "pretrain",

@@ -1,0 +1,87 @@
+"""Training, evaluating and inspecting the runs of recipes, those that are finished left out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from baselines.assembly import train
+from dans.analysis.inspection import inspect_run
+from dans.config.papers import Cell
+from dans.config.recipes import COMMANDS, find_recipe, override, read_recipe
+from dans.config.schema import RunConfig
+from dans.runs.evaluate_run import evaluate
+from dans.runs.init_from import folder
+from dans.runs.train import configure
+from dans.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made: kind, recipe and seed, with assignments over the recipe."""
+
+    kind: str
+    name: str
+    seed: int
+    assignments: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Kind and name, such as ``dans/umls-distmult-uniform``."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def where(self) -> Path:
+        """The folder of the run."""
+        return folder(self.place, self.seed)
+
+    def config(self) -> RunConfig:
+        """Its configuration, if the run that it starts from is there."""
+        changes = [*self.assignments, f"train.seed={self.seed}"]
+        return configure(find_recipe(self.name, self.kind), changes, resumed=self.where)
+
+    def is_evaluated(self) -> bool:
+        """Is it trained as its recipe says, and evaluated?"""
+        if not (self.where / "report.last.json").exists():
+            return False
+        return RunFolder(self.where).config() == self.config()
+
+    def is_finished(self) -> bool:
+        """Is it evaluated, with statistics of its sampler where it has one?"""
+        if not self.is_evaluated():
+            return False
+        return not self.config().sampler or (self.where / "sampler.json").exists()
+
+    def starts_from(self) -> "Job | None":
+        """The run that it starts from, if a recipe makes that."""
+        recipe = read_recipe(find_recipe(self.name, self.kind))
+        start = str(override(recipe, self.assignments).get("init_from", ""))
+        kind, _, name = start.partition("/")
+        return Job(kind, name, self.seed, self.assignments) if kind in COMMANDS else None
+
+    def run(self, *, loggers: Sequence[str] = ()) -> None:
+        """Train or resume it, evaluate and inspect it, as far as that is not done."""
+        config, evaluated = self.config(), self.is_evaluated()
+        if not evaluated:
+            train(config, self.where, resume=True, loggers=loggers)
+            evaluate(self.where)
+            evaluate(self.where, which="last")
+        if config.sampler and not (evaluated and (self.where / "sampler.json").exists()):
+            inspect_run(self.where)
+
+
+def jobs(cells: Iterable[Cell], seeds: int, assignments: Sequence[str] = ()) -> list[Job]:
+    """The runs of cells, each after the run that it starts from; all of a seed before the next."""
+    every = list(cells)
+    found: dict[Job, None] = {}
+    for seed in range(seeds):
+        for cell in every:
+            for job in _chain(Job(cell.kind, cell.name, seed, tuple(assignments))):
+                found[job] = None
+    return list(found)
+
+
+def _chain(job: Job) -> Iterator[Job]:
+    """What a run starts from, what that starts from, and so on; the run itself last."""
+    if start := job.starts_from():
+        yield from _chain(start)
+    yield job

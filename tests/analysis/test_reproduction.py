@@ -1,0 +1,54 @@
+"""Runs of a table: in which order, and which of them are finished."""
+
+from pathlib import Path
+
+import pytest
+
+from dans.analysis.reproduction import Job, jobs
+from dans.config import papers
+from tests.suites.toy import lay
+
+
+def test_a_run_comes_after_what_it_starts_from_and_seed_by_seed() -> None:
+    cells = papers.read("dans-2").cells
+    chosen = [cells[f"dans/umls-rotate-{name}"] for name in ("uniform", "mcns")]
+    places = [(job.place, job.seed) for job in jobs(chosen, 2)]
+    once = ["pretrain/umls-rotate", "dans/umls-rotate-uniform", "dans/umls-rotate-mcns"]
+    assert places == [(place, seed) for seed in (0, 1) for place in once]
+
+
+def test_pre_training_with_another_loss_is_a_run_too() -> None:
+    cells = papers.read("kamigaito-hayashi-3").cells
+    found = jobs([cells["baselines/wn18rr-rotate-sans-from-ns-freq"]], 1)
+    assert [job.name for job in found] == [
+        "wn18rr-rotate-ns-freq",
+        "wn18rr-rotate-sans-from-ns-freq",
+    ]
+
+
+def test_a_start_that_no_recipe_makes_is_no_run() -> None:
+    job = Job("dans", "umls-distmult-uniform", 0, ("init_from=a/folder",))
+    assert job.starts_from() is None
+
+
+@pytest.mark.slow
+def test_a_run_is_finished_with_its_own_options_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path / "triples")
+    monkeypatch.chdir(tmp_path)
+    changes = (f"data={tmp_path / 'triples'}", "train.steps=2", "train.validate_every=1")
+    cells = papers.read("dans-2").cells
+    start, job = jobs([cells["dans/umls-distmult-uniform"]], 1, changes)
+    assert not job.is_finished()
+    for one in (start, job):
+        one.run()
+        assert one.is_finished()
+    report = (job.where / "report.last.json").stat().st_mtime_ns
+    (job.where / "sampler.json").unlink()
+    assert job.is_evaluated()
+    assert not job.is_finished()
+    job.run()
+    assert job.is_finished()
+    assert (job.where / "report.last.json").stat().st_mtime_ns == report
+    assert not Job(job.kind, job.name, 0, (*changes, "train.lr=0.5")).is_finished()
