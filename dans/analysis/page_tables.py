@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dans.analysis import paper_tables, tables
+from dans.analysis import paper_tables, search_log, tables
 from dans.analysis.tables import Difference, Results
 from dans.config import papers as paper_files
 from dans.config.papers import PaperTable
@@ -57,6 +57,9 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
     """A table of ``docs/tables.toml``, with the line that says where it comes from."""
     if "paper" in table:
         return beside_paper(paper_files.read(table["paper"]), root)
+    if "search" in table:
+        path = root / "scripts" / "results" / f"{table['search']}.json"
+        return f"{search_log.table(path, table['across'])}\n\nThe log: `{path.relative_to(root)}`."
     records, match = table["records"], table.get("match", "*")
     kind = records.split("-")[0]
     results = {name: one for name, one in _records(root, records).items() if fnmatch(name, match)}

@@ -42,6 +42,9 @@ OWN = RECIPES / "own"
 #: Batches of such a recipe: a tenth of the training triples, but within these limits.
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
 
+#: The loss setting of a plan that names neither a recipe, nor a sampler, nor a loss.
+DEFAULT_LOSS = "sampled-softmax-self-loop"
+
 #: Options of a recipe that are arguments too.
 ARGUMENTS = {
     "train.steps": "steps",
@@ -114,7 +117,8 @@ class Choice:
         if self.loss is not None and self.loss not in LOSSES:
             choose(dict.fromkeys([*settings("baselines"), *LOSSES]), self.loss, where="loss")
         if self.sampler is not None and self.kind == "baselines":
-            raise InputError(f"sampler: the loss {self.loss} has none; leave one of the two out")
+            it = f"the loss setting {self.loss} says what it is contrasted with"
+            raise InputError(f"sampler: {it}; leave one of the two out")
 
     @property
     def kind(self) -> str:
@@ -175,7 +179,7 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     """
     if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
         raise InputError("options: data: the triples are given already; leave it out")
-    choice = _with_setting(_with_recipe(choice, kg))
+    choice = _with_setting(_with_recipe(_with_loss(choice, start), kg))
     base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
         raise InputError("pretrain_steps: no effect without a sampler to train with afterwards")
@@ -208,6 +212,15 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     before = _config(plain, first, kg)
     config = _config(changes, choice, kg, before=before)
     return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
+
+
+def _with_loss(choice: Choice, start: Path | None) -> Choice:
+    """A choice with the default loss setting where it leaves all that is contrasted open."""
+    named = choice.recipe, choice.sampler, choice.loss, start
+    own = {key.split(".")[0] for key in choice.options or {}} & {*FROM_SCRATCH, "init_from"}
+    if any(it is not None for it in named) or own or choice.pretrain_steps is not None:
+        return choice
+    return replace(choice, loss=DEFAULT_LOSS)
 
 
 def _with_recipe(choice: Choice, kg: KnowledgeGraph | None) -> Choice:
@@ -299,7 +312,8 @@ def _config(
     ``start``: the folder of the run that it is initialised from; ``before``: the configuration of
     such a run, which is trained first.
     """
-    if choice.recipe is None and kg is not None and choice.kind != "baselines":
+    sampled = choice.kind != "baselines" or bool(plain.get("sampler"))
+    if choice.recipe is None and kg is not None and sampled:
         batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(kg.train) // 10))
         # A larger share of the triples would not be held out of the messages.
         batch = min(batch, max(1, int(GraphConfig().hold_out_share * len(kg.train))))

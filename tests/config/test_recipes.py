@@ -126,7 +126,10 @@ def test_base_and_setting_are_said_apart_or_in_one_name() -> None:
             ("umls-distmult-no", "dans", "self-loop"),
             r"bases/umls-distmult-no\.toml: no such recipe",
         ),
-        (("umls-distmult", "baselines", "snas"), "--loss snas: unknown loss setting; known: ns, "),
+        (
+            ("umls-distmult", "baselines", "snas"),
+            "--loss snas: unknown loss setting; known: discounted, ",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(

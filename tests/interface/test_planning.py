@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dans.config.recipes import RECIPES, find_recipe
+from dans.config.recipes import RECIPES, find_recipe, read_recipe
 from dans.config.schema import Component, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -26,8 +26,14 @@ def kg() -> KnowledgeGraph:
 
 def test_a_model_alone_is_one_stage(kg: KnowledgeGraph) -> None:
     (stage,) = plan(Choice(decoder="complex", steps=5, dim=8, lr=0.1, seed=3), kg)
-    assert (stage.kind, stage.name) == ("pretrain", "my-triples-complex")
+    name = "my-triples-complex-sampled-softmax-self-loop"
+    assert (stage.kind, stage.name) == ("baselines", name)
     config = stage.config
+    assert config.loss == Component("sampled_softmax")
+    assert [(part.name, part.options["filter"]) for part in config.sampler] == [
+        ("uniform", "mask"),
+        ("self_loop", "mask"),
+    ]
     assert (config.data, config.decoder) == ("my triples", Component("complex"))
     assert (config.encoder.name, config.encoder.options["dim"]) == ("rgcn", 8)
     assert (config.train.steps, config.train.lr, config.train.seed) == (5, 0.1, 3)
@@ -79,7 +85,7 @@ def test_every_setting_and_decoder_makes_a_plan_for_own_triples(kg: KnowledgeGra
         for sampler in settings("dans"):
             assert len(plan(Choice(decoder=decoder, sampler=sampler), kg)) == 2
         for loss in settings("baselines"):
-            if loss != "sans-from-ns":
+            if not read_recipe(RECIPES / "losses" / f"{loss}.toml").get("init_from"):
                 assert plan(Choice(decoder=decoder, loss=loss), kg)[0].kind == "baselines"
 
 
@@ -100,6 +106,9 @@ def test_the_batch_grows_with_the_graph(kg: KnowledgeGraph) -> None:
 def test_published_triples_have_their_own_recipe() -> None:
     kg = KnowledgeGraph.load("umls")
     (stage,) = plan(Choice(), kg)
+    recipe = find_recipe("umls-distmult-sampled-softmax-self-loop", "baselines")
+    assert stage.config == configure(recipe, ["train.seed=0"])
+    (stage,) = plan(Choice(recipe="umls-distmult"), kg)
     assert stage.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
     (tuned,) = plan(Choice(recipe="kinship-complex"), None)
     assert tuned.config.data == "kinship"
@@ -136,7 +145,7 @@ def test_a_recipe_of_ones_own(kg: KnowledgeGraph, tmp_path: Path) -> None:
         ({"sampler": {"k": 3}}, "sampler: expected options with a name, got {'k': 3}"),
         ({"sampler": []}, "sampler: expected at least one"),
         ({"loss": "softmax"}, "loss: unknown name 'softmax'; known: .*sce"),
-        ({"loss": "sce", "sampler": "dans"}, "sampler: the loss sce has none"),
+        ({"loss": "sce", "sampler": "dans"}, "sampler: the loss setting sce says"),
         ({"pretrain_steps": 5}, "pretrain_steps: no effect without a sampler"),
         ({"recipe": "umls-distmut"}, "recipe: unknown name 'umls-distmut'.*did you mean"),
         ({"steps": -1}, "train.steps: expected at least 0, got -1"),

@@ -99,7 +99,8 @@ def test_runs_without_a_folder_are_numbered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     paths = [dans.train(kg, steps=1, **SMALL).path for _ in range(2)]
-    assert paths == [Path("runs/tiny-distmult/1"), Path("runs/tiny-distmult/2")]
+    where = Path("runs/tiny-distmult-sampled-softmax-self-loop")
+    assert paths == [where / "1", where / "2"]
     with pytest.raises(dans.InputError, match=r"train\.steps"):
         dans.train(kg, decoder="complex", steps=-1)
     with pytest.raises(dans.InputError, match="resume: needs out"):
