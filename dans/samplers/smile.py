@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -17,6 +18,9 @@ from dans.samplers.base import Phase
 from dans.samplers.corruption import Filter, Side
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
+
+#: Scores of anchors and drawn candidates computed at a time; a larger part leaves a CPU's cache.
+PART = 2**20
 
 
 class SMiLE(Uniform):
@@ -44,6 +48,9 @@ class SMiLE(Uniform):
     Args:
         balance: λ. The published program trains with .8; its class has .5.
         negatives: of each kind, for each anchor, at most.
+        candidates: entities drawn anew for each batch, among which all its anchors have their
+            negatives, all that are drawn; ``negatives`` has no effect then. 0: each anchor has a
+            draw of its own, which on large graphs takes nearly all of a step.
         clusters: types, at most; entities without triples have one more.
         frequent: the share of distinct training triples that a typed triple needs to be in the
             schema; the paper gives no number.
@@ -75,6 +82,7 @@ class SMiLE(Uniform):
         balance: float = 0.8,
         temperature: float = 0.8,
         negatives: int = 512,
+        candidates: int = 0,
         clusters: int = 10,
         frequent: float = 0.01,
         side: Side = "coin",
@@ -87,6 +95,7 @@ class SMiLE(Uniform):
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
         counted("negatives", negatives)
+        counted("candidates", candidates, least=0)
         counted("clusters", clusters)
         not_negative("weight", weight)
         above_zero("temperature", temperature, LEAST_DIVISOR)
@@ -95,6 +104,7 @@ class SMiLE(Uniform):
                 raise InputError(f"{name}: must be between 0 and 1, got {share}")
         self.weight, self.balance, self.temperature = weight, balance, temperature
         self.negatives, self.num_relations = negatives, num_relations
+        self.candidates = candidates
         self.projections = nn.ModuleDict(
             {
                 kind: nn.Sequential(nn.Linear(dim, dim), nn.ELU(), nn.Linear(dim, dim))
@@ -141,23 +151,23 @@ class SMiLE(Uniform):
 
     def loss(self, positives: Positives) -> Tensor:
         """The contrast that the projections minimise: ()."""
-        return self.balanced(self.contrasts(positives, self.project(positives.entities)))
+        return self.balanced(self.contrasts(positives))
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
         """``contrast``, without a gradient of the projections."""
-        projected = self.project(positives.entities, constant=True)
-        return {"contrast": self.weight * self.balanced(self.contrasts(positives, projected))}
+        contrasts = self.contrasts(positives, constant=True)
+        return {"contrast": self.weight * self.balanced(contrasts)}
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """Both contrasts; the random state is not moved."""
         device = positives.entities.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            contrasts = self.contrasts(positives, self.project(positives.entities))
+            contrasts = self.contrasts(positives)
         return {f"contrast_{name}": float(value) for name, value in contrasts.items()}
 
-    def project(self, entities: Tensor, *, constant: bool = False) -> dict[str, Tensor]:
-        """p of all entities for ``inter`` and ``intra``, (n, d) each."""
+    def project(self, entities: Tensor, *, constant: bool) -> dict[str, Tensor]:
+        """p of entities for ``inter`` and ``intra``, (·, d) each; ``constant`` without gradient."""
         found = {}
         for name, net in self.projections.items():
             weights: dict[str, Tensor] = dict(net.named_parameters())
@@ -170,10 +180,13 @@ class SMiLE(Uniform):
         """λ L_inter + (1 − λ) L_intra."""
         return self.balance * contrasts["inter"] + (1 - self.balance) * contrasts["intra"]
 
-    def contrasts(self, positives: Positives, projected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """L_inter and L_intra, from the projections of all entities, (n, d) each."""
+    def contrasts(self, positives: Positives, *, constant: bool = False) -> dict[str, Tensor]:
+        """L_inter and L_intra; ``constant``: without a gradient of the projections."""
         pairs = self.pairs(positives.triples)
         anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
+        if self.candidates:
+            return self.contrasts_of_drawn(positives.entities, anchors, pairs, rows, constant)
+        projected = self.project(positives.entities, constant=constant)
         found = {}
         for name, embeddings in projected.items():
             z = F.normalize(embeddings, dim=-1)
@@ -191,7 +204,7 @@ class SMiLE(Uniform):
             for part in parts:
                 first, stop, _ = part.indices(len(anchors))
                 mine = (rows >= first) & (rows < stop)
-                ids, valid = self.candidates(
+                ids, valid = self.own_negatives(
                     name, anchors[part], pairs[mine], rows[mine] - first, start[part]
                 )
                 some = valid.any(1)
@@ -200,6 +213,64 @@ class SMiLE(Uniform):
                 count += int(some.sum())
             found[name] = total / max(count, 1)
         return found
+
+    def contrasts_of_drawn(
+        self, entities: Tensor, anchors: Tensor, pairs: Tensor, rows: Tensor, constant: bool
+    ) -> dict[str, Tensor]:
+        """The contrasts where all anchors have their negatives among the same drawn entities.
+
+        Only anchors and drawn entities are projected: an anchor's positives are anchors too.
+
+        Args:
+            entities: (n, d).
+            anchors: (a,) rising.
+            pairs: (p, 2) of an anchor and one of its P, rising.
+            rows: (p,) the index of each pair's anchor.
+            constant: as of ``contrasts``.
+        """
+        drawn = torch.randperm(len(entities), device=rows.device)[: self.candidates]
+        needed, place = torch.unique(torch.cat((anchors, drawn)), return_inverse=True)
+        positive = torch.searchsorted(anchors, pairs[:, 1].contiguous())
+        negatives = self.negatives_among(drawn, anchors, pairs, rows)
+        projected = self.project(F.embedding(needed, entities), constant=constant)
+        found = {}
+        for name, embeddings in projected.items():
+            z, valid = F.normalize(embeddings, dim=-1), negatives[name]
+            a, y = F.embedding(place, z).split((len(anchors), len(drawn)))
+            near = (a[rows] * a[positive]).sum(-1) / self.temperature
+            near = log_sums(near, rows, len(anchors))
+            size = max(1, PART // len(drawn))
+            parts = zip((a / self.temperature).split(size), valid.split(size, dim=1), strict=True)
+            far = torch.cat([LogSum.apply(part, y, some) for part, some in parts])  # type: ignore[no-untyped-call]
+            some = valid.any(0)
+            found[name] = (F.softplus(far - near) * some).sum() / some.sum().clamp(min=1)
+        return found
+
+    def negatives_among(
+        self, drawn: Tensor, anchors: Tensor, pairs: Tensor, rows: Tensor
+    ) -> dict[str, Tensor]:
+        """Which of (c,) drawn entities are negatives of (a,) anchors: (c, a) bool by kind.
+
+        ``anchors``, ``pairs`` and ``rows`` are those of ``contrasts_of_drawn``.
+        """
+        a = len(anchors)
+        found = torch.unique(self.groups[pairs[:, 1]] * a + rows)
+        groups, row = found // max(1, a), found % max(1, a)
+        of_group = torch.zeros(len(self.sizes), a, dtype=torch.bool, device=rows.device)
+        of_group[groups, row] = True
+        # How many groups of each type an anchor's P are in, as far as it matters.
+        of_type = torch.zeros(self.num_types, a, dtype=torch.int32, device=rows.device)
+        of_type.index_put_((self.kinds[groups], row), of_type.new_ones(()), accumulate=True)
+        of_type = of_type.clamp(max=2).to(torch.int8)
+        intra = of_group[self.groups[drawn]]
+        inter = of_type[self.types[drawn]] > intra.view(torch.int8)
+        position = torch.full((len(self.groups),), -1, device=drawn.device)
+        position[drawn] = torch.arange(len(drawn), device=drawn.device)
+        own, positive = position[anchors], position[pairs[:, 1]]
+        for valid in (inter, intra):
+            valid[own[own >= 0], (own >= 0).nonzero().squeeze(1)] = False
+            valid[positive[positive >= 0], rows[positive >= 0]] = False
+        return {"inter": inter, "intra": intra}
 
     def far(self, z: Tensor, anchors: Tensor, ids: Tensor, valid: Tensor) -> Tensor:
         """log Σ_{y ∈ N} e^{s(a, y)}, N being the valid ids: (a,) from (a,), (a, c), (a, c)."""
@@ -211,10 +282,11 @@ class SMiLE(Uniform):
         """The distinct pairs of an anchor and one of its P, by anchor: (p, 2) from (b, 3)."""
         frequent = triples[torch.isin(self.typed(triples), self.schema)]
         both = torch.cat((frequent[:, [0, 2]], frequent[:, [2, 0]]))
-        pairs: Tensor = both[both[:, 0] != both[:, 1]].unique(dim=0)
-        return pairs
+        n = len(self.members)
+        keys = (both[:, 0] * n + both[:, 1])[both[:, 0] != both[:, 1]].unique()
+        return torch.stack((keys // n, keys % n), dim=1)
 
-    def candidates(
+    def own_negatives(
         self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Negatives of (a,) rising anchors: (a, c) ids, and which are valid; c ≤ ``negatives``.
@@ -246,6 +318,41 @@ class SMiLE(Uniform):
         ids = self.members[(index + offset).clamp(min=0, max=n - 1)]
         positive = torch.isin(anchors.unsqueeze(1) * n + ids, pairs[:, 0] * n + pairs[:, 1])
         return ids, (slot < count) & ~positive & (ids != anchors.unsqueeze(1))
+
+
+class LogSum(torch.autograd.Function):
+    """log Σ_{y ∈ N} e^{⟨a, y⟩}: (a,) from (a, d), (c, d), and (c, a) bool, whether y is in N.
+
+    Very small, but finite, where none is. In place and computed once more for the gradient, for
+    the exponentials of many candidates do not fit in a CPU's cache.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, y: Tensor, valid: Tensor) -> Tensor:
+        """The sums."""
+        scores = y @ a.T
+        least = torch.finfo(scores.dtype).min
+        top = scores.masked_fill(~valid, least).amax(0)
+        sums = LogSum.exponentials(scores, top, valid).sum(0)
+        sums = torch.where(sums > 0, sums.log() + top, least)
+        ctx.save_for_backward(a, y, valid, sums)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """The gradients of a and y."""
+        a, y, valid, sums = ctx.saved_tensors
+        shares = LogSum.exponentials(y @ a.T, sums, valid).mul_(gradient)
+        return shares.T @ y, shares @ a, None
+
+    @staticmethod
+    def exponentials(scores: Tensor, top: Tensor, valid: Tensor) -> Tensor:
+        """e^{score − top}, none above 1, and 0 where not valid; in place.
+
+        The exponential of −∞ instead would take ten times as long.
+        """
+        return scores.sub_(top).clamp_(max=0).exp_().mul_(valid)
 
 
 def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:
