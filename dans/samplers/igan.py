@@ -115,6 +115,15 @@ class IGAN(Reinforced):
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
         return self.softmax(triples, corrupt_head, true, 1)
 
+    @property
+    def not_counted(self) -> str:
+        """A pool of candidates is another for each batch."""
+        if self.candidates:
+            return (
+                "candidates: how often an entity is in the pool and drawn is not known; 0 is needed"
+            )
+        return super().not_counted
+
     @torch.no_grad()
     def probability(
         self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor

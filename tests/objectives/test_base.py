@@ -16,6 +16,7 @@ from dans.models.model import Model
 from dans.objectives.base import NegativeSampling
 from dans.objectives.losses import Logistic, SampledSoftmax, SelfAdversarial
 from dans.samplers import (
+    IGAN,
     KBGAN,
     Frequency,
     Mixture,
@@ -164,6 +165,17 @@ def test_sampled_softmax_masks_known_triples_and_estimates_the_others(kg: Knowle
     [
         (lambda kg: Uniform(2, filter="resample", known=kg.known(("train",))), "resample"),
         (lambda kg: DANS(4), "DANS draws"),
+        (
+            lambda kg: IGAN(
+                2,
+                triples=kg.train,
+                num_entities=kg.num_entities,
+                num_relations=kg.num_relations,
+                candidates=3,
+                filter="none",
+            ),
+            "candidates: how often",
+        ),
         (
             lambda kg: Mixture(
                 Uniform(2),
