@@ -120,7 +120,7 @@ class IGAN(Reinforced):
         """A pool of candidates is another for each batch."""
         if self.candidates:
             return (
-                "candidates: how often an entity is in the pool and drawn is not known; 0 is needed"
+                "candidates: how often a pool has an entity is not known; 0 is needed"
             )
         return super().not_counted
 
