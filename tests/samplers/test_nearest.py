@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dans.models.batch import Negatives
-from dans.samplers.nearest import identify, nearest
+from dans.samplers.nearest import identify, nearest, nearest_of_drawn
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (7, 5), (1000, 1000)])
@@ -31,6 +31,39 @@ def test_of_entities_equally_near_in_different_tiles_the_first_is_found(
     # Where the first is excluded, the second of the same distance is left.
     excluded = nearest(embeddings, entities.repeat(copies, 1), expected.unsqueeze(1))
     assert torch.equal(excluded, expected + 5)
+
+
+@pytest.mark.parametrize("candidates", [13, 14])
+def test_among_as_many_candidates_as_entities_the_search_is_exact(candidates: int) -> None:
+    torch.manual_seed(0)
+    embeddings, entities = torch.randn(50, 5), torch.randn(13, 5)
+    own, exclude = torch.randint(13, (50, 2)), torch.randint(13, (50, 2))
+    state = torch.get_rng_state()
+    found = nearest_of_drawn(embeddings, entities, candidates, own[:, :0], exclude)
+    assert torch.equal(found, nearest(embeddings, entities, exclude))
+    found = nearest_of_drawn(embeddings, entities, candidates, own)
+    assert torch.equal(found, nearest(embeddings, entities))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("excluding", [False, True])
+def test_the_nearest_of_drawn_candidates_and_own_ones_is_found(excluding: bool) -> None:
+    torch.manual_seed(0)
+    embeddings, entities = torch.randn(200, 5), torch.randn(31, 5)
+    own = torch.randint(31, (200, 0 if excluding else 2))
+    exclude = torch.randint(31, (200, 2)) if excluding else None
+    torch.manual_seed(1)
+    drawn = torch.randperm(31)[:7]
+    candidate = torch.zeros(200, 31, dtype=torch.bool)
+    candidate[:, drawn] = True
+    candidate.scatter_(1, own, True)
+    if exclude is not None:
+        candidate.scatter_(1, exclude, False)
+    distances = torch.cdist(embeddings, entities).masked_fill(~candidate, torch.inf)
+    torch.manual_seed(1)
+    found = nearest_of_drawn(embeddings, entities, 7, own, exclude)
+    assert torch.equal(found, distances.argmin(1))
+    assert (found.unsqueeze(1) == own).any() != excluding
 
 
 def test_an_entity_is_nearest_to_itself() -> None:

@@ -28,7 +28,7 @@ from dans.samplers.dans.pathways import (
     Pathway,
     RelationPathway,
 )
-from dans.samplers.nearest import nearest
+from dans.samplers.nearest import nearest, nearest_of_drawn
 
 Film = Literal["residual", "none"]
 Pathways = Literal["both", "entity", "relation"]
@@ -82,6 +82,9 @@ class DANS(NegativeSampler):
         decode: ``vector`` offers the generated negatives; ``nearest`` the entity nearest to each,
             so that ids are known; ``nearest_other`` likewise, but never the uncorrupted
             entity nor the one replaced.
+        candidates: the entities among which a decoded one is searched: that many, drawn anew for
+            each batch, and with ``nearest`` the two of the triple. 0: all, which on large graphs
+            takes most of a step.
         filter: ``mask`` marks known triples invalid; needs ids.
         known: the triples to filter by; ``diagnose`` counts them too.
         r1: γ, the weight of a gradient penalty at entities, on the discriminator.
@@ -112,6 +115,7 @@ class DANS(NegativeSampler):
         discriminator_repeats: int = 1,
         pathways: Pathways = "both",
         decode: Decode = "vector",
+        candidates: int = 0,
         filter: Mask = "none",
         known: KnownTriples | None = None,
         r1: float = 0.0,
@@ -132,6 +136,14 @@ class DANS(NegativeSampler):
         not_negative("noise", noise, most=MOST_NOISE)
         for option, number in (("film_weight", film_weight), ("r1", r1)):
             not_negative(option, number)
+        counted("candidates", candidates, least=0)
+        if candidates and decode == "vector":
+            raise InputError(
+                "candidates: has no effect on generated embeddings; decode = nearest uses it"
+            )
+        if candidates and decode == "nearest_other":
+            # So that one of them is left beside the two that are excluded.
+            counted("candidates", candidates, least=3)
         if filter == "mask" and decode == "vector":
             raise InputError(
                 "filter: generated embeddings have no ids; decode = nearest gives them"
@@ -143,6 +155,7 @@ class DANS(NegativeSampler):
         self.generator_repeats = generator_repeats
         self.discriminator_repeats = discriminator_repeats
         self.decode: Decode = decode
+        self.candidates = candidates
         self.filter: Mask = filter
         self.known = known
         self.r1 = r1
@@ -168,15 +181,23 @@ class DANS(NegativeSampler):
         """Generated embeddings, (b, ·, d), as the model gets them: decoded and filtered, if so."""
         if self.decode == "vector":
             return Negatives(embeddings, corrupt_head)
-        exclude = None
-        if self.decode == "nearest_other":
-            exclude = positives.triples[:, ::2].repeat_interleave(embeddings.shape[1], dim=0)
-        found = nearest(embeddings.flatten(0, 1), positives.entities, exclude)
-        ids = found.view_as(corrupt_head)
+        ids = self.decoded(positives, embeddings)
         valid = None
         if self.filter == "mask" and self.known is not None:
             valid = ~self.known.is_known_corrupted(positives.triples, ids, corrupt_head)
         return Negatives.of(positives.entities, ids, corrupt_head, valid)
+
+    def decoded(self, positives: Positives, embeddings: Tensor) -> Tensor:
+        """The entities nearest to generated embeddings: (b, ·) ids from (b, ·, d)."""
+        b, count, _ = embeddings.shape
+        generated, entities = embeddings.flatten(0, 1), positives.entities
+        own = positives.triples[:, ::2].repeat_interleave(count, dim=0)
+        exclude = own if self.decode == "nearest_other" else None
+        if not self.candidates:
+            return nearest(generated, entities, exclude).view(b, count)
+        if exclude is not None:
+            own = own[:, :0]
+        return nearest_of_drawn(generated, entities, self.candidates, own, exclude).view(b, count)
 
     @torch.no_grad()
     def draw(self, positives: Positives) -> dict[str, tuple[Tensor, Tensor]]:

@@ -155,6 +155,21 @@ def test_snapped_to_others_they_are_neither_kept_nor_true(kg: KnowledgeGraph) ->
     assert not (ids.unsqueeze(-1) == kg.train[:, None, [0, 2]]).any()
 
 
+@pytest.mark.parametrize("decode", ["nearest", "nearest_other"])
+def test_few_candidates_are_those_drawn_and_the_triples_own(
+    decode: str, kg: KnowledgeGraph
+) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    given = {"output": "residual", "noise": 2.0, "k": 20}
+    ids = seeded(decode=decode, candidates=3, **given)(positives).ids
+    own = (ids.unsqueeze(-1) == kg.train[:, None, [0, 2]]).any(-1)
+    assert own.any() == (decode == "nearest")
+    assert len(ids[~own].unique()) <= 3
+    exact = seeded(decode=decode, **given)(positives)
+    all_of_them = seeded(decode=decode, candidates=kg.num_entities, **given)(positives)
+    assert torch.equal(exact.ids, all_of_them.ids)
+
+
 def test_snapped_negatives_that_are_known_triples_can_be_masked(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     known = kg.known()
