@@ -47,6 +47,10 @@ class IGAN(Reinforced):
         pretrain: updates of G, before those from rewards, by a softmax loss of the true entity
             against all others.
         l2: the weight of L2 on G.
+        candidates: the entities that the softmax is over: that many, drawn anew whenever a batch
+            gets its negatives and for each update from rewards, the same for all of its queries.
+            0: all, as in the paper, which on large graphs takes most of a step. Pre-training is
+            over all.
         filter: ``mask`` excludes known triples from the softmax. Where nothing else is left, they
             are marked invalid, and G learns nothing from them. ``resample`` could find no more.
     """
@@ -65,6 +69,7 @@ class IGAN(Reinforced):
         pretrain: int = 0,
         repeats: int = 1,
         l2: float = 0.01,
+        candidates: int = 0,
         filter: Mask = "mask",
         known: KnownTriples | None = None,
     ) -> None:
@@ -72,6 +77,9 @@ class IGAN(Reinforced):
         one_of("filter", filter, ("none", "mask"))
         counted("width", width)
         number("margin", margin)
+        if candidates:
+            # So that one of them is left beside the true entity.
+            counted("candidates", candidates, least=2)
         super().__init__(
             k,
             num_entities=num_entities,
@@ -87,6 +95,7 @@ class IGAN(Reinforced):
         )
         room_for("width", (2 * num_entities + 2 * num_relations + 2 * width) * width)
         self.margin = margin
+        self.candidates = candidates if candidates < num_entities else 0
         self.entities = nn.Parameter(torch.randn(num_entities, width) / width**0.5)
         self.relations = nn.Parameter(torch.randn(2 * num_relations, width) / width**0.5)
         self.hidden = nn.Linear(2 * width, width)
@@ -95,7 +104,7 @@ class IGAN(Reinforced):
     @property
     def cost(self) -> int:
         """Probabilities of a query's entities."""
-        return self.num_entities
+        return self.candidates or self.num_entities
 
     def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
         """Draws from p."""
@@ -109,20 +118,28 @@ class IGAN(Reinforced):
     def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
         """Entities drawn, the true one excluded, or given; and their log-probabilities."""
         centre, true = ends(triples, side)
+        weight, bias = self.output.weight, self.output.bias
+        drawn = None
+        if self.candidates and given is None:
+            drawn = torch.randperm(self.num_entities, device=true.device)[: self.candidates]
+            weight, bias = weight.index_select(0, drawn), bias.index_select(0, drawn)
 
         def excluded(part: slice) -> tuple[Tensor, Tensor]:
             rows, ids = self.known_answers(triples[part], side[part])
             if given is not None:
                 return rows, ids
             every = torch.arange(len(true[part]), device=true.device)
+            if drawn is not None:
+                return positions(drawn, self.num_entities, (every, true[part]), (rows, ids))
             return torch.cat((every, rows)), torch.cat((true[part], ids))
 
         inverse = (~side).long() * self.num_relations
         entity = F.embedding(centre, self.entities)
         r = F.embedding(triples[:, 1] + inverse, self.relations)
         hidden = F.relu(self.hidden(torch.cat((entity, r), dim=-1)))
-        weight, bias = self.output.weight, self.output.bias
         ids, log_p = Softmax.apply(hidden, weight, bias, excluded, given, k)  # type: ignore[no-untyped-call]
+        if drawn is not None:
+            ids = drawn[ids]
         return Choice(ids, log_p, (entity, r, self.hidden.weight, weight))
 
     def known_answers(self, triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,6 +165,27 @@ class IGAN(Reinforced):
         with torch.no_grad():
             true = positives.scores(corrupt_head.unsqueeze(1)).squeeze(1)
         return torch.tanh(self.margin + negative - true)
+
+
+def positions(
+    drawn: Tensor, n: int, true: tuple[Tensor, Tensor], known: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """What queries may not draw, by its position among the entities drawn: flat pairs.
+
+    Known answers are admitted to a query that has nothing else left.
+
+    Args:
+        drawn: (c,) different entities, of n.
+        true: each query and its true entity, (q,) each.
+        known: flat pairs of a query and another known answer.
+    """
+    place = torch.full((n,), -1, device=drawn.device)
+    place[drawn] = torch.arange(len(drawn), device=drawn.device)
+    (every, of_true), (rows, of_known) = ((rows, place[ids]) for rows, ids in (true, known))
+    rows, of_known = rows[of_known >= 0], of_known[of_known >= 0]
+    taken = torch.bincount(rows, minlength=len(every)) + (of_true >= 0)
+    left, own = (taken < len(drawn))[rows], of_true >= 0
+    return torch.cat((every[own], rows[left])), torch.cat((of_true[own], of_known[left]))
 
 
 class Softmax(torch.autograd.Function):

@@ -115,6 +115,55 @@ def test_the_last_unknown_entity_is_found() -> None:
         assert negatives.ids.eq(4).all()
 
 
+@pytest.mark.parametrize("side", ["head", "tail"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_of_few_candidates_the_softmax_is_over_those_drawn(side: str, masked: bool) -> None:
+    known = KnownTriples(torch.tensor([[1, 0, 0], [1, 0, 3], [1, 0, 5], [2, 0, 3]]), N, 2)
+    filtered = {"filter": "mask", "known": known} if masked else {}
+    positives, is_head = repeated(1), HEAD if side == "head" else TAIL
+    for seed in range(6):
+        sampler = small(side=side, candidates=4, **filtered)
+        torch.manual_seed(seed)
+        drawn = torch.randperm(N)[:4]
+        torch.manual_seed(seed)
+        choice = sampler.choose(positives.triples, is_head, 20_000)
+        expected = probabilities(sampler, positives.triples, is_head)[0].detach()
+        expected = torch.where(torch.isin(torch.arange(N), drawn), expected, 0)
+        if masked:
+            expected[[1, 2] if side == "head" else [0, 3, 5]] = 0
+        expected /= expected.sum()
+        frequency = torch.bincount(choice.ids[0], minlength=N) / 20_000
+        assert (frequency - expected).abs().max() < 0.02
+        assert not frequency[expected == 0].any()
+        torch.testing.assert_close(choice.log_p[0], expected[choice.ids[0]].log())
+
+
+def test_as_many_candidates_as_entities_are_all(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    found = []
+    for candidates in (0, kg.num_entities):
+        sampler = make("igan", kg, candidates=candidates)
+        torch.manual_seed(3)
+        loss = sampler.loss(positives)
+        found.append((sampler(positives).ids, gradient(loss, sampler.parameters())))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_of_known_candidates_alone_one_is_drawn_and_marked() -> None:
+    known = KnownTriples(torch.tensor([[1, 0, e] for e in range(N - 1)]), N, 2)
+    sampler = small(k=20, candidates=2, filter="mask", known=known)
+    found = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        negatives = sampler(repeated(2))
+        assert torch.equal(negatives.valid, negatives.ids == N - 1)
+        assert not negatives.ids.eq(3).any()
+        found |= set(negatives.ids.flatten().tolist())
+        assert sampler.loss(repeated(2)).isfinite()
+    assert found == {0, 1, 2, 4, 5}
+
+
 def test_pretraining_leaves_other_known_answers_out() -> None:
     known = KnownTriples(torch.tensor([[1, 0, 3], [1, 0, 5]]), N, 2)
     sampler = small(filter="mask", known=known)
@@ -228,6 +277,7 @@ def test_a_relation_has_an_embedding_for_each_side() -> None:
     [
         ({"baseline": "epoch"}, "baseline: known: none, batch; got 'epoch'"),
         ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),
+        ({"candidates": 1}, "candidates: must be at least 2, got 1"),
         ({"margin": float("nan")}, "margin: must be a finite number, got nan"),
     ],
 )
