@@ -118,7 +118,8 @@ class IGAN(Reinforced):
     def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
         """Entities drawn, the true one excluded, or given; and their log-probabilities."""
         centre, true = ends(triples, side)
-        weight, bias = self.output.weight, self.output.bias
+        weight: Tensor = self.output.weight
+        bias: Tensor = self.output.bias
         drawn = None
         if self.candidates and given is None:
             drawn = torch.randperm(self.num_entities, device=true.device)[: self.candidates]

@@ -18,6 +18,9 @@ from dans.samplers.corruption import Filter, Side
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
 
+#: Scores of anchors and drawn candidates computed at a time; a larger part leaves a CPU's cache.
+PART = 2**20
+
 
 class SMiLE(Uniform):
     """Uniform negatives, and a contrastive term with schema-based negatives.
@@ -44,6 +47,9 @@ class SMiLE(Uniform):
     Args:
         balance: λ. The published program trains with .8; its class has .5.
         negatives: of each kind, for each anchor, at most.
+        candidates: entities drawn anew for each batch, among which all its anchors have their
+            negatives, all that are drawn; ``negatives`` has no effect then. 0: each anchor has a
+            draw of its own, which on large graphs takes nearly all of a step.
         clusters: types, at most; entities without triples have one more.
         frequent: the share of distinct training triples that a typed triple needs to be in the
             schema; the paper gives no number.
@@ -75,6 +81,7 @@ class SMiLE(Uniform):
         balance: float = 0.8,
         temperature: float = 0.8,
         negatives: int = 512,
+        candidates: int = 0,
         clusters: int = 10,
         frequent: float = 0.01,
         side: Side = "coin",
@@ -87,6 +94,7 @@ class SMiLE(Uniform):
             k, side=side, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds
         )
         counted("negatives", negatives)
+        counted("candidates", candidates, least=0)
         counted("clusters", clusters)
         not_negative("weight", weight)
         above_zero("temperature", temperature, LEAST_DIVISOR)
@@ -95,6 +103,7 @@ class SMiLE(Uniform):
                 raise InputError(f"{name}: must be between 0 and 1, got {share}")
         self.weight, self.balance, self.temperature = weight, balance, temperature
         self.negatives, self.num_relations = negatives, num_relations
+        self.candidates = candidates
         self.projections = nn.ModuleDict(
             {
                 kind: nn.Sequential(nn.Linear(dim, dim), nn.ELU(), nn.Linear(dim, dim))
@@ -141,23 +150,23 @@ class SMiLE(Uniform):
 
     def loss(self, positives: Positives) -> Tensor:
         """The contrast that the projections minimise: ()."""
-        return self.balanced(self.contrasts(positives, self.project(positives.entities)))
+        return self.balanced(self.contrasts(positives))
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
         """``contrast``, without a gradient of the projections."""
-        projected = self.project(positives.entities, constant=True)
-        return {"contrast": self.weight * self.balanced(self.contrasts(positives, projected))}
+        contrasts = self.contrasts(positives, constant=True)
+        return {"contrast": self.weight * self.balanced(contrasts)}
 
     @torch.no_grad()
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """Both contrasts; the random state is not moved."""
         device = positives.entities.device
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):
-            contrasts = self.contrasts(positives, self.project(positives.entities))
+            contrasts = self.contrasts(positives)
         return {f"contrast_{name}": float(value) for name, value in contrasts.items()}
 
-    def project(self, entities: Tensor, *, constant: bool = False) -> dict[str, Tensor]:
-        """p of all entities for ``inter`` and ``intra``, (n, d) each."""
+    def project(self, entities: Tensor, *, constant: bool) -> dict[str, Tensor]:
+        """p of entities for ``inter`` and ``intra``, (·, d) each; ``constant`` without gradient."""
         found = {}
         for name, net in self.projections.items():
             weights: dict[str, Tensor] = dict(net.named_parameters())
@@ -170,10 +179,13 @@ class SMiLE(Uniform):
         """λ L_inter + (1 − λ) L_intra."""
         return self.balance * contrasts["inter"] + (1 - self.balance) * contrasts["intra"]
 
-    def contrasts(self, positives: Positives, projected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """L_inter and L_intra, from the projections of all entities, (n, d) each."""
+    def contrasts(self, positives: Positives, *, constant: bool = False) -> dict[str, Tensor]:
+        """L_inter and L_intra; ``constant``: without a gradient of the projections."""
         pairs = self.pairs(positives.triples)
         anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
+        if self.candidates:
+            return self.contrasts_of_drawn(positives.entities, anchors, pairs, rows, constant)
+        projected = self.project(positives.entities, constant=constant)
         found = {}
         for name, embeddings in projected.items():
             z = F.normalize(embeddings, dim=-1)
@@ -191,7 +203,7 @@ class SMiLE(Uniform):
             for part in parts:
                 first, stop, _ = part.indices(len(anchors))
                 mine = (rows >= first) & (rows < stop)
-                ids, valid = self.candidates(
+                ids, valid = self.own_negatives(
                     name, anchors[part], pairs[mine], rows[mine] - first, start[part]
                 )
                 some = valid.any(1)
@@ -200,6 +212,88 @@ class SMiLE(Uniform):
                 count += int(some.sum())
             found[name] = total / max(count, 1)
         return found
+
+    def contrasts_of_drawn(
+        self, entities: Tensor, anchors: Tensor, pairs: Tensor, rows: Tensor, constant: bool
+    ) -> dict[str, Tensor]:
+        """The contrasts where all anchors have their negatives among the same drawn entities.
+
+        Only anchors and drawn entities are projected: an anchor's positives are anchors too.
+
+        Args:
+            entities: (n, d).
+            anchors: (a,) rising.
+            pairs: (p, 2) of an anchor and one of its P, rising.
+            rows: (p,) the index of each pair's anchor.
+            constant: as of ``contrasts``.
+        """
+        drawn = torch.randperm(len(entities), device=rows.device)[: self.candidates]
+        needed, place = torch.unique(torch.cat((anchors, drawn)), return_inverse=True)
+        positive = torch.searchsorted(anchors, pairs[:, 1].contiguous())
+        size = max(1, PART // len(drawn))
+        found = {}
+        for name, embeddings in self.project(
+            F.embedding(needed, entities), constant=constant
+        ).items():
+            z = F.normalize(embeddings, dim=-1)
+            of_anchors, of_drawn = F.embedding(place, z).split((len(anchors), len(drawn)))
+            near = (of_anchors[rows] * of_anchors[positive]).sum(-1) / self.temperature
+            near = log_sums(near, rows, len(anchors))
+            total, count = z[:0].sum(), 0
+            for first, part in zip(
+                range(0, len(anchors), size), of_anchors.split(size), strict=False
+            ):
+                last = first + len(part)
+                mine = (rows >= first) & (rows < last)
+                valid = self.valid(
+                    name, anchors[first:last], pairs[mine], rows[mine] - first, drawn
+                )
+                far = checkpoint(
+                    self.far_of_drawn,
+                    part,
+                    of_drawn,
+                    valid,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+                some = valid.any(1)
+                total = total + (F.softplus(far - near[first:last]) * some).sum()
+                count += int(some.sum())
+            found[name] = total / max(count, 1)
+        return found
+
+    def far_of_drawn(self, anchors: Tensor, drawn: Tensor, valid: Tensor) -> Tensor:
+        """log Σ_{y ∈ N} e^{s(a, y)}: (a,) from (a, d), (c, d) and (a, c) bool, whether y is in N.
+
+        Without any in N it is very small, but finite, for the gradient's sake.
+        """
+        scores = (anchors / self.temperature) @ drawn.T
+        return scores.masked_fill(~valid, torch.finfo(scores.dtype).min).logsumexp(-1)
+
+    def valid(
+        self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, drawn: Tensor
+    ) -> Tensor:
+        """Which of (c,) drawn entities are negatives of (a,) anchors: (a, c) bool.
+
+        ``kind``, ``anchors``, ``pairs`` and ``rows`` are those of ``own_negatives``.
+        """
+        valid = self.origins_of(kind, len(anchors), pairs, rows)[:, self.groups[drawn]]
+        position = torch.full((len(self.groups),), -1, device=drawn.device)
+        position[drawn] = torch.arange(len(drawn), device=drawn.device)
+        of_pairs, of_anchors = position[pairs[:, 1]], position[anchors]
+        valid[rows[of_pairs >= 0], of_pairs[of_pairs >= 0]] = False
+        valid[of_anchors >= 0, of_anchors[of_anchors >= 0]] = False
+        return valid
+
+    def origins_of(self, kind: str, a: int, pairs: Tensor, rows: Tensor) -> Tensor:
+        """The groups that the negatives of each of a anchors come from: (a, g) bool."""
+        groups = torch.zeros(a, len(self.sizes), dtype=torch.bool, device=rows.device)
+        groups.index_put_((rows, self.groups[pairs[:, 1]]), groups.new_ones(()))
+        if kind == "inter":
+            count = torch.zeros(a, self.num_types, device=rows.device)
+            count = count.index_add(1, self.kinds, groups.float())
+            groups = count[:, self.kinds] > groups.float()
+        return groups
 
     def far(self, z: Tensor, anchors: Tensor, ids: Tensor, valid: Tensor) -> Tensor:
         """log Σ_{y ∈ N} e^{s(a, y)}, N being the valid ids: (a,) from (a,), (a, c), (a, c)."""
@@ -214,7 +308,7 @@ class SMiLE(Uniform):
         pairs: Tensor = both[both[:, 0] != both[:, 1]].unique(dim=0)
         return pairs
 
-    def candidates(
+    def own_negatives(
         self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Negatives of (a,) rising anchors: (a, c) ids, and which are valid; c ≤ ``negatives``.
@@ -226,13 +320,7 @@ class SMiLE(Uniform):
             rows: (p,) the index of each pair's anchor.
             start: (a,) in [0, 1), where to start in the list of negatives.
         """
-        # (a, g) the groups that negatives come from.
-        groups = torch.zeros(len(anchors), len(self.sizes), dtype=torch.bool, device=rows.device)
-        groups.index_put_((rows, self.groups[pairs[:, 1]]), groups.new_ones(()))
-        if kind == "inter":
-            count = torch.zeros(len(anchors), self.num_types, device=rows.device)
-            count = count.index_add(1, self.kinds, groups.float())
-            groups = count[:, self.kinds] > groups.float()
+        groups = self.origins_of(kind, len(anchors), pairs, rows)
         ends = (groups * self.sizes).cumsum(1)
         total = ends[:, -1:]
         count = total.clamp(max=self.negatives)

@@ -140,7 +140,7 @@ def test_no_more_negatives_than_allowed_and_each_as_often(kind: str) -> None:
     for anchor in sets:
         mine = pairs[pairs[:, 0] == anchor]
         starts = (torch.arange(1000).double() + 0.5) / 1000
-        ids, counts = sampler.candidates(
+        ids, counts = sampler.own_negatives(
             kind,
             torch.full((1000,), anchor),
             mine.repeat(1000, 1),
@@ -156,6 +156,39 @@ def test_no_more_negatives_than_allowed_and_each_as_often(kind: str) -> None:
             assert float(some.max() - some.min()) < 0.01
             met += bool(some.max() < 1)
     assert met
+
+
+@pytest.mark.parametrize("part", [2**20, 100])
+def test_among_all_candidates_the_contrast_is_that_of_all_negatives(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dans.samplers.smile.PART", part)
+    kg = random_graph()
+    positives, table, _ = triples_as_embeddings(kg)
+    positives = positives.slice(10, 90)
+    found = []
+    for candidates in (0, kg.num_entities):
+        sampler = smile(kg, clusters=3, frequent=0.02, candidates=candidates)
+        term, loss = sampler.terms(positives)["contrast"], sampler.loss(positives.detach())
+        (of_model,) = torch.autograd.grad(term, table, retain_graph=True)
+        of_projections = torch.autograd.grad(loss, list(sampler.projections.parameters()))
+        found.append((term.detach(), loss.detach(), of_model, *of_projections))
+    assert found[0][0] > 0
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("kind", ["inter", "intra"])
+def test_of_drawn_candidates_those_of_the_loop_are_negatives(kind: str) -> None:
+    kg = random_graph()
+    sampler = smile(kg, clusters=2, frequent=0.05)
+    pairs = sampler.pairs(kg.train)
+    anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
+    drawn = torch.randperm(kg.num_entities)[:15]
+    valid = sampler.valid(kind, anchors, pairs, rows, drawn)
+    sets = by_hand(sampler, kg, kg.train, 0.05)[kind]
+    for anchor, row in zip(anchors.tolist(), valid, strict=True):
+        assert set(drawn[row].tolist()) == sets[anchor] & set(drawn.tolist())
+    assert valid.any()
 
 
 @pytest.mark.slow
@@ -205,6 +238,7 @@ def test_both_updates_lower_the_contrast(kg: KnowledgeGraph) -> None:
         {"clusters": 2},
         {"frequent": 0.14},
         {"negatives": 1},
+        {"candidates": 4},
     ],
 )
 def test_every_option_changes_the_contrast(given: dict[str, float], kg: KnowledgeGraph) -> None:
@@ -215,9 +249,11 @@ def test_every_option_changes_the_contrast(given: dict[str, float], kg: Knowledg
     )
 
 
-def test_an_anchor_without_negatives_adds_nothing() -> None:
+@pytest.mark.parametrize("candidates", [0, 1, 4])
+def test_an_anchor_without_negatives_adds_nothing(candidates: int) -> None:
     triples = torch.tensor([[0, 0, 1], [2, 1, 3]])
-    sampler = SMiLE(dim=4, triples=triples, num_entities=4, num_relations=2)
+    sizes = {"num_entities": 4, "num_relations": 2}
+    sampler = SMiLE(dim=4, triples=triples, candidates=candidates, **sizes)
     table = torch.randn(4, 4, requires_grad=True)
     h, t = table[triples[:, 0]], table[triples[:, 2]]
     positives = Positives(triples, h, h, t, h, t, table, lambda x, y: (x * y).sum(-1))
@@ -239,9 +275,13 @@ def test_triples_outside_the_schema_have_no_anchor(kg: KnowledgeGraph) -> None:
     assert not len(smile(kg, frequent=0.0).pairs(loop))
 
 
+@pytest.mark.parametrize("candidates", [0, 6])
 @pytest.mark.parametrize("temperature", [1e-3, 1e3])
-def test_extreme_temperatures_stay_finite(temperature: float, kg: KnowledgeGraph) -> None:
-    sampler, (positives, table, _) = smile(kg, temperature=temperature), triples_as_embeddings(kg)
+def test_extreme_temperatures_stay_finite(
+    temperature: float, candidates: int, kg: KnowledgeGraph
+) -> None:
+    sampler = smile(kg, temperature=temperature, candidates=candidates)
+    positives, table, _ = triples_as_embeddings(kg)
     term = sampler.terms(positives)["contrast"]
     (gradient,) = torch.autograd.grad(term, table)
     assert term.isfinite()
@@ -301,6 +341,7 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
         ({"frequent": -0.1}, "frequent: must be between 0 and 1"),
         ({"frequent": 0.9}, "frequent: no typed triple has 0.9 of all triples; the most frequent"),
         ({"clusters": 0}, "clusters: must be at least 1"),
+        ({"candidates": -1}, "candidates: must be at least 0"),
         ({"negatives": 0}, "negatives: must be at least 1"),
     ],
 )
