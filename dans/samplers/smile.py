@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -230,70 +231,46 @@ class SMiLE(Uniform):
         drawn = torch.randperm(len(entities), device=rows.device)[: self.candidates]
         needed, place = torch.unique(torch.cat((anchors, drawn)), return_inverse=True)
         positive = torch.searchsorted(anchors, pairs[:, 1].contiguous())
-        size = max(1, PART // len(drawn))
+        negatives = self.negatives_among(drawn, anchors, pairs, rows)
+        projected = self.project(F.embedding(needed, entities), constant=constant)
         found = {}
-        for name, embeddings in self.project(
-            F.embedding(needed, entities), constant=constant
-        ).items():
-            z = F.normalize(embeddings, dim=-1)
-            of_anchors, of_drawn = F.embedding(place, z).split((len(anchors), len(drawn)))
-            near = (of_anchors[rows] * of_anchors[positive]).sum(-1) / self.temperature
+        for name, embeddings in projected.items():
+            z, valid = F.normalize(embeddings, dim=-1), negatives[name]
+            a, y = F.embedding(place, z).split((len(anchors), len(drawn)))
+            near = (a[rows] * a[positive]).sum(-1) / self.temperature
             near = log_sums(near, rows, len(anchors))
-            total, count = z[:0].sum(), 0
-            for first, part in zip(
-                range(0, len(anchors), size), of_anchors.split(size), strict=False
-            ):
-                last = first + len(part)
-                mine = (rows >= first) & (rows < last)
-                valid = self.valid(
-                    name, anchors[first:last], pairs[mine], rows[mine] - first, drawn
-                )
-                far = checkpoint(
-                    self.far_of_drawn,
-                    part,
-                    of_drawn,
-                    valid,
-                    use_reentrant=False,
-                    preserve_rng_state=False,
-                )
-                some = valid.any(1)
-                total = total + (F.softplus(far - near[first:last]) * some).sum()
-                count += int(some.sum())
-            found[name] = total / max(count, 1)
+            size = max(1, PART // len(drawn))
+            parts = zip((a / self.temperature).split(size), valid.split(size, dim=1), strict=True)
+            far = torch.cat([LogSum.apply(part, y, some) for part, some in parts])  # type: ignore[no-untyped-call]
+            some = valid.any(0)
+            found[name] = (F.softplus(far - near) * some).sum() / some.sum().clamp(min=1)
         return found
 
-    def far_of_drawn(self, anchors: Tensor, drawn: Tensor, valid: Tensor) -> Tensor:
-        """log Σ_{y ∈ N} e^{s(a, y)}: (a,) from (a, d), (c, d) and (a, c) bool, whether y is in N.
+    def negatives_among(
+        self, drawn: Tensor, anchors: Tensor, pairs: Tensor, rows: Tensor
+    ) -> dict[str, Tensor]:
+        """Which of (c,) drawn entities are negatives of (a,) anchors: (c, a) bool by kind.
 
-        Without any in N it is very small, but finite, for the gradient's sake.
+        ``anchors``, ``pairs`` and ``rows`` are those of ``contrasts_of_drawn``.
         """
-        scores = (anchors / self.temperature) @ drawn.T
-        return scores.masked_fill(~valid, torch.finfo(scores.dtype).min).logsumexp(-1)
-
-    def valid(
-        self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, drawn: Tensor
-    ) -> Tensor:
-        """Which of (c,) drawn entities are negatives of (a,) anchors: (a, c) bool.
-
-        ``kind``, ``anchors``, ``pairs`` and ``rows`` are those of ``own_negatives``.
-        """
-        valid = self.origins_of(kind, len(anchors), pairs, rows)[:, self.groups[drawn]]
+        a = len(anchors)
+        found = torch.unique(self.groups[pairs[:, 1]] * a + rows)
+        groups, row = found // max(1, a), found % max(1, a)
+        of_group = torch.zeros(len(self.sizes), a, dtype=torch.bool, device=rows.device)
+        of_group[groups, row] = True
+        # How many groups of each type an anchor's P are in, as far as it matters.
+        of_type = torch.zeros(self.num_types, a, dtype=torch.int32, device=rows.device)
+        of_type.index_put_((self.kinds[groups], row), of_type.new_ones(()), accumulate=True)
+        of_type = of_type.clamp(max=2).to(torch.int8)
+        intra = of_group[self.groups[drawn]]
+        inter = of_type[self.types[drawn]] > intra.view(torch.int8)
         position = torch.full((len(self.groups),), -1, device=drawn.device)
         position[drawn] = torch.arange(len(drawn), device=drawn.device)
-        of_pairs, of_anchors = position[pairs[:, 1]], position[anchors]
-        valid[rows[of_pairs >= 0], of_pairs[of_pairs >= 0]] = False
-        valid[of_anchors >= 0, of_anchors[of_anchors >= 0]] = False
-        return valid
-
-    def origins_of(self, kind: str, a: int, pairs: Tensor, rows: Tensor) -> Tensor:
-        """The groups that the negatives of each of a anchors come from: (a, g) bool."""
-        groups = torch.zeros(a, len(self.sizes), dtype=torch.bool, device=rows.device)
-        groups.index_put_((rows, self.groups[pairs[:, 1]]), groups.new_ones(()))
-        if kind == "inter":
-            count = torch.zeros(a, self.num_types, device=rows.device)
-            count = count.index_add(1, self.kinds, groups.float())
-            groups = count[:, self.kinds] > groups.float()
-        return groups
+        own, positive = position[anchors], position[pairs[:, 1]]
+        for valid in (inter, intra):
+            valid[own[own >= 0], (own >= 0).nonzero().squeeze(1)] = False
+            valid[positive[positive >= 0], rows[positive >= 0]] = False
+        return {"inter": inter, "intra": intra}
 
     def far(self, z: Tensor, anchors: Tensor, ids: Tensor, valid: Tensor) -> Tensor:
         """log Σ_{y ∈ N} e^{s(a, y)}, N being the valid ids: (a,) from (a,), (a, c), (a, c)."""
@@ -305,8 +282,9 @@ class SMiLE(Uniform):
         """The distinct pairs of an anchor and one of its P, by anchor: (p, 2) from (b, 3)."""
         frequent = triples[torch.isin(self.typed(triples), self.schema)]
         both = torch.cat((frequent[:, [0, 2]], frequent[:, [2, 0]]))
-        pairs: Tensor = both[both[:, 0] != both[:, 1]].unique(dim=0)
-        return pairs
+        n = len(self.members)
+        keys = (both[:, 0] * n + both[:, 1])[both[:, 0] != both[:, 1]].unique()
+        return torch.stack((keys // n, keys % n), dim=1)
 
     def own_negatives(
         self, kind: str, anchors: Tensor, pairs: Tensor, rows: Tensor, start: Tensor
@@ -320,7 +298,13 @@ class SMiLE(Uniform):
             rows: (p,) the index of each pair's anchor.
             start: (a,) in [0, 1), where to start in the list of negatives.
         """
-        groups = self.origins_of(kind, len(anchors), pairs, rows)
+        # (a, g) the groups that negatives come from.
+        groups = torch.zeros(len(anchors), len(self.sizes), dtype=torch.bool, device=rows.device)
+        groups.index_put_((rows, self.groups[pairs[:, 1]]), groups.new_ones(()))
+        if kind == "inter":
+            count = torch.zeros(len(anchors), self.num_types, device=rows.device)
+            count = count.index_add(1, self.kinds, groups.float())
+            groups = count[:, self.kinds] > groups.float()
         ends = (groups * self.sizes).cumsum(1)
         total = ends[:, -1:]
         count = total.clamp(max=self.negatives)
@@ -334,6 +318,41 @@ class SMiLE(Uniform):
         ids = self.members[(index + offset).clamp(min=0, max=n - 1)]
         positive = torch.isin(anchors.unsqueeze(1) * n + ids, pairs[:, 0] * n + pairs[:, 1])
         return ids, (slot < count) & ~positive & (ids != anchors.unsqueeze(1))
+
+
+class LogSum(torch.autograd.Function):
+    """log Σ_{y ∈ N} e^{⟨a, y⟩}: (a,) from (a, d), (c, d), and (c, a) bool, whether y is in N.
+
+    Very small, but finite, where none is. In place and computed once more for the gradient, for
+    the exponentials of many candidates do not fit in a CPU's cache.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, y: Tensor, valid: Tensor) -> Tensor:
+        """The sums."""
+        scores = y @ a.T
+        least = torch.finfo(scores.dtype).min
+        top = scores.masked_fill(~valid, least).amax(0)
+        sums = LogSum.exponentials(scores, top, valid).sum(0)
+        sums = torch.where(sums > 0, sums.log() + top, least)
+        ctx.save_for_backward(a, y, valid, sums)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        """The gradients of a and y."""
+        a, y, valid, sums = ctx.saved_tensors
+        shares = LogSum.exponentials(y @ a.T, sums, valid).mul_(gradient)
+        return shares.T @ y, shares @ a, None
+
+    @staticmethod
+    def exponentials(scores: Tensor, top: Tensor, valid: Tensor) -> Tensor:
+        """e^{score − top}, none above 1, and 0 where not valid; in place.
+
+        The exponential of −∞ instead would take ten times as long.
+        """
+        return scores.sub_(top).clamp_(max=0).exp_().mul_(valid)
 
 
 def log_sums(scores: Tensor, rows: Tensor, a: int) -> Tensor:

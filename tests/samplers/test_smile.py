@@ -14,7 +14,7 @@ from dans.models.batch import Positives
 from dans.registry import build
 from dans.samplers import SAMPLERS, SMiLE
 from dans.samplers.entity_types import Concepts, pseudo_types
-from dans.samplers.smile import clustered, log_sums
+from dans.samplers.smile import LogSum, clustered, log_sums
 from tests.samplers.test_entity_types import occurrences
 from tests.suites.samplers import DIM, triples_as_embeddings, update
 
@@ -184,11 +184,23 @@ def test_of_drawn_candidates_those_of_the_loop_are_negatives(kind: str) -> None:
     pairs = sampler.pairs(kg.train)
     anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
     drawn = torch.randperm(kg.num_entities)[:15]
-    valid = sampler.valid(kind, anchors, pairs, rows, drawn)
+    valid = sampler.negatives_among(drawn, anchors, pairs, rows)[kind].T
     sets = by_hand(sampler, kg, kg.train, 0.05)[kind]
     for anchor, row in zip(anchors.tolist(), valid, strict=True):
         assert set(drawn[row].tolist()) == sets[anchor] & set(drawn.tolist())
     assert valid.any()
+
+
+def test_the_gradient_of_the_sum_over_drawn_candidates_is_the_numerical_one() -> None:
+    torch.manual_seed(0)
+    a, y = (torch.randn(size, 3, dtype=torch.double, requires_grad=True) for size in (4, 6))
+    valid = torch.rand(6, 4) < 0.5
+    valid[:, 1] = False
+    expected = (a @ y.T).masked_fill(~valid.T, -torch.inf).logsumexp(1)
+    found = LogSum.apply(a, y, valid)
+    torch.testing.assert_close(found[valid.any(0)], expected[valid.any(0)])
+    assert found[1] < -1e30
+    assert torch.autograd.gradcheck(lambda a, y: LogSum.apply(a, y, valid)[[0, 2, 3]], (a, y))
 
 
 @pytest.mark.slow
