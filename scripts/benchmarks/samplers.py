@@ -31,6 +31,9 @@ PEERS: dict[str, tuple[tuple[str, dict[str, object]], tuple[str, dict[str, objec
     "bernoulli": (("bernoulli", {}), ("bernoulli", {})),
 }
 
+#: Samplers that may choose among some drawn entities in place of all, and among how many.
+CANDIDATES = {"igan": 4096, "smile": 1024}
+
 #: Draws in a round: a single one of 512 x 20 takes a fraction of a millisecond.
 DRAWS = 20
 
@@ -123,12 +126,15 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
         k: negatives of each; DANS splits them between its pathways.
     """
     adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
+    adaptive += [f"{name}, {number:,} candidates" for name, number in CANDIDATES.items()]
     work = f"step of {batch} triples by sampler, k={k}, DistMult d=100, {kg.name}"
     return compete(work, ["uniform", *adaptive], make_step, kg.name, batch, k, rounds=rounds)
 
 
 def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
-    """One step with one sampler and its default options."""
+    """One step with one sampler and its default options, or with few candidates."""
+    name, _, few = name.partition(", ")
+    options = {"candidates": CANDIDATES[name]} if few else {}
     pathways = 2 if SAMPLERS[name] is DANS else 1
     config = RunConfig.parse(
         {
@@ -137,7 +143,7 @@ def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
             "decoder": "distmult",
             "loss": "logistic",
             "graph": {"norm": "relation"},
-            "sampler": [{"name": name, "k": k // pathways}],
+            "sampler": [{"name": name, "k": k // pathways, **options}],
             "train": {"batch": batch},
         }
     )
