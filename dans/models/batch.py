@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ScoreQuery = Callable[[Tensor, Tensor], Tensor]
 
 #: Corrupted triples written at a time on a CPU, so that intermediate results stay in its cache.
-CHUNK = 2**14
+CHUNK = 2**16
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def search(embeddings: Tensor, entities: Tensor, exclude: Tensor | None) -> tupl
             # Few blocks hold anything nearer, and to look where it is takes ten times as long.
             closer = (distances.amin(0) < best).nonzero().squeeze(1)
             if len(closer):
-                distance, index = distances[:, closer].min(0)
+                distance, index = distances.index_select(1, closer).min(0)
                 best[closer], ids[closer] = distance, index + left
     return found, least
 
