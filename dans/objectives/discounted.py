@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, counted, not_negative, number, one_of
 from dans.models.batch import Negatives, Positives
 from dans.models.decoders import ComplEx, Decoder, DistMult
@@ -16,6 +17,9 @@ from dans.objectives.base import NegativeSampling
 from dans.objectives.losses import Loss, SampledSoftmax
 from dans.samplers.base import NegativeSampler, Phase
 from dans.samplers.scoring import Scorer
+
+#: Which negatives are discounted.
+Discount = Literal["unknown", "all"]
 
 #: Decoders of a discriminator.
 Bilinear = Literal["complex", "distmult"]
@@ -114,6 +118,8 @@ class Discounted(NegativeSampling):
 
     Args:
         sampler: any whose negatives are entities.
+        discount: ``unknown`` leaves known triples among the negatives, if the sampler does not
+            filter them, as they are; ``all`` discounts them too.
         sharpness: β.
         margin: m.
         floor: the least weight.
@@ -133,6 +139,8 @@ class Discounted(NegativeSampling):
         *,
         num_entities: int,
         num_relations: int,
+        known: KnownTriples | None = None,
+        discount: Discount = "unknown",
         l2: float = 0.0,
         sharpness: float = 2.0,
         margin: float = 1.0,
@@ -150,6 +158,8 @@ class Discounted(NegativeSampling):
         number("margin", margin)
         self.sharpness, self.margin, self.repeats = sharpness, margin, repeats
         self.floor = check_share("floor", floor)
+        one_of("discount", discount, get_args(Discount))
+        self.known = known if discount == "unknown" else None
         self.discriminator = Discriminator(
             num_entities,
             num_relations,
@@ -170,6 +180,10 @@ class Discounted(NegativeSampling):
             )
         gaps = self.discriminator.gaps(positives.triples, negatives.ids, negatives.corrupt_head)
         weights = torch.sigmoid(-self.sharpness * (gaps + self.margin)).clamp(min=self.floor)
+        if self.known is not None:
+            triples, head = positives.triples, negatives.corrupt_head
+            known = self.known.is_known_corrupted(triples, negatives.ids, head)
+            weights = weights.masked_fill(known, 1.0)
         weights = weights.to(negatives.embeddings.dtype)
         given = negatives.weights
         return replace(negatives, weights=weights if given is None else weights * given)
