@@ -88,27 +88,27 @@ demo: pretrained := runs/pretrain/umls-distmult/seed0
 demo: uniform    := runs/dans/umls-distmult-uniform-filtered/seed0
 demo: dans       := runs/dans/umls-distmult-dans-filtered/seed0
 demo: control    := runs/dans/umls-distmult-self-loop-filtered/seed0
-demo: discounted := runs/baselines/umls-distmult-discounted/seed0
+demo: softmax    := runs/baselines/umls-distmult-sampled-softmax-self-loop/seed0
 demo: $(VENV)/demo.stamp
 	$(py) scripts/fetch_datasets.py umls
 	$(py) scripts/pretrain_rgcn.py --recipe umls-distmult --resume
 	$(py) scripts/train_dans.py --recipe umls-distmult --sampler uniform-filtered --resume
 	$(py) scripts/train_dans.py --recipe umls-distmult --sampler dans-filtered --resume
 	$(py) scripts/train_dans.py --recipe umls-distmult --sampler self-loop-filtered --resume
-	$(py) scripts/train_baseline.py --recipe umls-distmult --loss discounted --resume
+	$(py) scripts/train_baseline.py --recipe umls-distmult --loss sampled-softmax-self-loop --resume
 	$(py) scripts/evaluate.py $(pretrained)
 	$(py) scripts/evaluate.py $(uniform)
 	$(py) scripts/evaluate.py $(dans)
 	$(py) scripts/evaluate.py $(control)
-	$(py) scripts/evaluate.py $(discounted)
+	$(py) scripts/evaluate.py $(softmax)
 	$(py) scripts/plot_diversity.py $(dans) --relation isa
 	$(py) scripts/predict.py $(dans) --head steroid --relation affects --top 3
-	$(py) scripts/report.py $(uniform) $(dans) $(control) $(discounted) $(pretrained) --out $(dans)/report.html
+	$(py) scripts/report.py $(uniform) $(dans) $(control) $(softmax) $(pretrained) --out $(dans)/report.html
 	@echo
 	@echo "the picture:  $(dans)/tsne-isa.png"
 	@echo "the report:   $(dans)/report.html, with the control and the pre-trained model"
 	@echo
-	$(py) scripts/compare.py --expected $(uniform) $(dans) $(discounted)
+	$(py) scripts/compare.py --expected $(uniform) $(dans) $(softmax)
 
 clean:
 	rm -rf $(VENV) $(VENV)-3.* build dist docs/site .mypy_cache .pytest_cache .ruff_cache .hypothesis
