@@ -83,6 +83,8 @@ class TrainConfig(Section, frozen=True):
     optimizer: Literal["adam", "adagrad", "lazy_adam"] = "adam"
     #: the learning rate
     lr: NotNegative = 1e-3
+    #: that of the encoder's layers, as a factor of ``lr``: tables of embeddings take a larger one
+    layer_lr: NotNegative = 1.0
     #: of ``adam`` and ``lazy_adam``
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     #: initial sum of squared gradients of ``adagrad``

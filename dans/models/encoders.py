@@ -24,6 +24,10 @@ class Encoder(nn.Module, ABC):
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
 
+    def layer_parameters(self) -> list[nn.Parameter]:
+        """The parameters of its layers, whose learning rate ``train.layer_lr`` changes."""
+        return []
+
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
         return F.embedding(ids, self(messages))

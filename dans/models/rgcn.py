@@ -63,7 +63,7 @@ class RGCN(Encoder):
         X^{l+1} = dropout(ReLU(layer_l(X^l)))
 
     (Eq. 1 of Liu et al. 2024, arXiv:2410.07592; Schlichtkrull et al. 2018). The last layer has no
-    dropout and, as in the published program, no ReLU.
+    dropout and, as in the published program, no ReLU. With ``skip`` the output is X^0 + X^L.
 
     Args:
         dim: d, of the input embeddings and of every layer.
@@ -72,6 +72,8 @@ class RGCN(Encoder):
         blocks: number of diagonal blocks, in place of bases; divides ``dim``.
         dropout: share of coordinates dropped between layers.
         init: standard deviation of the initial input table.
+        skip: add the input embeddings to the output. The last layer then starts at zero, so that
+            training starts from the model with a lookup in place of the RGCN.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)
@@ -90,6 +92,7 @@ class RGCN(Encoder):
         blocks: int | None = None,
         dropout: float = 0.2,
         init: float = 1.0,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         counted("dim", dim)
@@ -106,6 +109,7 @@ class RGCN(Encoder):
         self.dim = dim
         self.dropout = check_share("dropout", dropout)
         self.init = init
+        self.skip = skip
         self.entities = nn.Embedding(num_entities, dim)
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
@@ -119,6 +123,11 @@ class RGCN(Encoder):
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()
+        last = self.layers[-1]
+        if self.skip and isinstance(last, RGCNLayer):
+            # Not the coefficients: a product of zeros has no gradient.
+            for weights in (last.matrices, last.self_loop, last.bias):
+                nn.init.zeros_(weights)
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
@@ -128,7 +137,11 @@ class RGCN(Encoder):
             x = layer(x, messages)
             if depth < last:
                 x = drop(F.relu(x, inplace=True), self.dropout, self.training)
-        return x
+        return x + self.entities.weight if self.skip else x
+
+    def layer_parameters(self) -> list[nn.Parameter]:
+        """All parameters but the input table."""
+        return list(self.layers.parameters())
 
 
 class FrozenRGCN(RGCN):
@@ -139,5 +152,9 @@ class FrozenRGCN(RGCN):
 
     def reset_parameters(self) -> None:
         """Initialise the weights anew, as buffers."""
+        if self.skip:
+            raise InputError(
+                "skip: the last layer starts at zero and is never trained; leave it out"
+            )
         super().reset_parameters()
         freeze(self)

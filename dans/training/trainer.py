@@ -27,7 +27,7 @@ from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
 from dans.training.callbacks import Diagnosis, DivergenceGuard, FirstPass, Plateau
 from dans.training.negatives_log import NegativesLog
-from dans.training.optimizers import build_optimizer, descend
+from dans.training.optimizers import build_optimizer, descend, groups_of
 from dans.training.phases import PhaseOptimizers
 from dans.training.run_folder import RunFolder
 from dans.training.state_checks import (
@@ -153,7 +153,7 @@ class Trainer:
         self.guard, self.plateau = DivergenceGuard(), Plateau(config)
         self.diagnosis = Diagnosis(kg, model, objective)
         self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)
-        self.optimizer = build_optimizer(model.parameters(), config)
+        self.optimizer = build_optimizer(groups_of(model, config.layer_lr), config)
         self.optimizers = {"model": self.optimizer, **self.phase_optimizers.optimizers}
         #: steps so far
         self.done = 0

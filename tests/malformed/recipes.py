@@ -137,6 +137,12 @@ CASES = [
         "graph: has no effect on the encoder lookup",
         "leave it out",
     ),
+    recipe(
+        "a learning rate for layers that are not there",
+        "[train]",
+        "[train]\nlayer_lr = 0.1",
+        "train.layer_lr: has no effect on an encoder without layers; leave it out",
+    ),
     sampler("k 0", 'name = "uniform"\nk = 0', "sampler.0.k: must be at least 1, got 0"),
     sampler("unknown filter", 'name = "uniform"\nfilter = "drop"', "sampler.0.filter: known: none"),
     sampler(

@@ -141,6 +141,44 @@ def test_without_messages_an_entity_is_embedded_by_itself():
     torch.testing.assert_close(encoder(nothing), alone)
 
 
+def trained_for_a_moment(encoder):
+    """The encoder with a last layer that no longer is as it started."""
+    with torch.no_grad():
+        for weights in encoder.layers[-1].parameters():
+            weights.normal_(std=0.1)
+    return encoder
+
+
+def test_with_a_skip_training_starts_from_a_lookup():
+    encoder = make(skip=True, dropout=0.5).train()
+    assert torch.equal(encoder(toy()), encoder.entities.weight)
+    encoder(toy()).square().sum().backward()
+    last = encoder.layers[-1]
+    # Every factor but the coefficients, whose matrices are zero, starts to learn at once.
+    for weights in (last.matrices, last.self_loop, last.bias):
+        assert weights.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": 1}, {"blocks": 3}], ids=str)
+def test_with_a_skip_the_input_embeddings_are_added(options):
+    encoder = trained_for_a_moment(make(skip=True, **options))
+    plain = make(**options)
+    plain.load_state_dict(encoder.state_dict())
+    direction = torch.randn(NUM_ENTITIES, 6)
+    found, expected = encoder(toy()), plain(toy()) + plain.entities.weight
+    torch.testing.assert_close(found, expected)
+    ours = torch.autograd.grad(found, list(encoder.parameters()), direction)
+    theirs = torch.autograd.grad(expected, list(plain.parameters()), direction)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(found, encoder.entities.weight)
+
+
+def test_a_skip_past_frozen_weights_is_refused():
+    with pytest.raises(InputError, match=r"skip: .*never trained"):
+        make(cls=FrozenRGCN, skip=True)
+
+
 def test_double_precision_is_kept():
     assert make().double()(toy()).dtype == torch.float64
 

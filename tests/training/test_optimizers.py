@@ -1,6 +1,7 @@
 """Optimizers move the rows a step touches, with the numbers of torch's dense ones."""
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.config.schema import TrainConfig
+from dans.data.message_graph import MessageGraph
+from dans.errors import InputError
+from dans.models import RGCN, Lookup
+from dans.models.decoders import DistMult
+from dans.models.model import Model
 from dans.training.checkpoint import load_state, save_state
-from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip
+from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip, groups_of
 from dans.training.optimizers import descend as descend_once
 from tests.suites.states import states_equal
 
@@ -265,6 +271,35 @@ def test_a_descent_leaves_no_gradient_on_other_parameters() -> None:
 def test_a_configuration_names_an_optimizer(name: Any, kind: type) -> None:
     weight = table()
     assert type(build_optimizer([weight], TrainConfig(optimizer=name))) is kind
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad", "lazy_adam"])
+def test_layers_move_by_their_share_of_a_step(name: Any) -> None:
+    messages = MessageGraph.of(torch.tensor([[0, 0, 1], [2, 0, 1]]), 3, 1)
+    torch.manual_seed(0)
+    start = Model(RGCN(3, 1, 4, dropout=0.0), DistMult(1, 4))
+
+    def moved(factor: float) -> dict[str, Tensor]:
+        """By how much each parameter moves in a step of rate .5."""
+        model = deepcopy(start)
+        optimizer = build_optimizer(groups_of(model, factor), TrainConfig(optimizer=name))
+        loss = model.encode(messages).square().sum() + model.decoder.relation.weight.sum()
+        descend_once(optimizer, loss, lr=0.5, check=lambda _: None)
+        return {key: part - start.state_dict()[key] for key, part in model.state_dict().items()}
+
+    alike, apart = moved(1.0), moved(0.125)
+    assert sum("layers" in key for key in alike) == 8
+    for key, before in alike.items():
+        expected = 0.125 * before if "layers" in key else before
+        torch.testing.assert_close(apart[key], expected, rtol=1e-4, atol=1e-6)
+        assert before.abs().max() > 0
+
+
+def test_a_rate_for_the_layers_of_a_lookup_is_refused() -> None:
+    model = Model(Lookup(3, 4), DistMult(1, 4))
+    assert groups_of(model, 1.0) == list(model.parameters())
+    with pytest.raises(InputError, match=r"layer_lr: has no effect"):
+        groups_of(model, 0.5)
 
 
 def test_options_reach_the_optimizer() -> None:

@@ -54,6 +54,17 @@ def test_resumed_run_equals_one_never_stopped(
     assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_layers_with_a_skip_and_a_learning_rate_of_their_own_resume(
+    kg: KnowledgeGraph, tmp_path: Path, optimizer: str
+) -> None:
+    def make(run: RunFolder | None) -> Trainer:
+        changes = ("encoder.skip=true", "train.layer_lr=0.1", f"train.optimizer={optimizer}")
+        return trainer(kg, "sampler.0.preset=paper", *changes, run=run)
+
+    assert_ends_like_one_never_stopped(halfway(make, tmp_path), make)
+
+
 #: Options small enough for the toy graph, and chosen so that what changes at some step does so.
 SMALL: dict[str, dict[str, object]] = {
     "dans": {"k": 2},
