@@ -9,6 +9,7 @@ import re
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def differences(
             if not all(name in results for name in names):
                 continue
             ours, theirs = (results[name] for name in names)
-            if ours.commit != theirs.commit:
+            if not ours.comparable(theirs):
                 continue
             for last in (False, True):
                 tests[column, i, last] = tables.compare(ours, theirs, "mrr", last=last)
@@ -197,4 +198,10 @@ def expected(path: Path, results: Mapping[str, Results]) -> str:
 
 
 def _records(root: Path, name: str) -> dict[str, Results]:
-    return tables.collect(root / "scripts" / "results" / f"{name}.json")
+    """The records of a file, and which commits ``docs/tables.toml`` says are equal to theirs."""
+    groups = [frozenset(one) for one in read_toml(root / "docs" / "tables.toml").get("equal", ())]
+    found = tables.collect(root / "scripts" / "results" / f"{name}.json")
+    return {
+        name: replace(one, equals=frozenset().union(*(g for g in groups if one.commit in g)))
+        for name, one in found.items()
+    }

@@ -48,6 +48,12 @@ class Results:
     classified: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     #: the commit of the code, or of the record; empty where it is not known
     commit: str = ""
+    #: other commits that gave the same runs to the bit
+    equals: frozenset[str] = frozenset()
+
+    def comparable(self, other: "Results") -> bool:
+        """Are both of one commit, or of two that give the same runs?"""
+        return self.commit == other.commit or other.commit in self.equals
 
     def values(self, metric: str, *, last: bool = False) -> list[float]:
         """One metric over the seeds, in the order of the seeds."""
@@ -428,7 +434,7 @@ def marks_of(
         for row, ours in rows.items():
             for last in (False, True):
                 common = ours.reports(last=last).keys() & theirs.reports(last=last).keys()
-                if ours.commit != theirs.commit:
+                if not ours.comparable(theirs):
                     found[column, row, last] = "°"
                 elif row != reference and len(common) > 1:
                     tests[column, row, last] = compare(ours, theirs, "mrr", last=last)
