@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PRETRAINED = "pretrain/umls-distmult"
 UNIFORM, OURS = "dans/umls-distmult-uniform-filtered", "dans/umls-distmult-dans-filtered"
 
-#: The default of triples of one's own, trained from scratch in as many steps as these take together.
+#: The default for triples of one's own, from scratch, in as many steps as two of these together.
 BEST = "baselines/umls-distmult-sampled-softmax-self-loop"
 
 
