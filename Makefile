@@ -1,4 +1,4 @@
-# make demo    train on UMLS with DANS, as long with uniform negatives, and with what beats both; query, see, compare
+# make demo    train on UMLS with DANS, as long with uniform negatives, and by a sampled softmax; query, see, compare
 # make test    linters, types, all tests
 # make lint    linters and types alone
 # make test-versions   the fast tests on Python 3.10 and 3.12, where they are here: an environment for each, in

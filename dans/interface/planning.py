@@ -42,7 +42,7 @@ OWN = RECIPES / "own"
 #: Batches of such a recipe: a tenth of the training triples, but within these limits.
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
 
-#: The loss setting of a plan that names neither a recipe, nor a sampler, nor a loss.
+#: The loss setting of ``dans.train`` where neither a recipe, nor a sampler, nor a loss is named.
 DEFAULT_LOSS = "sampled-softmax-self-loop"
 
 #: Options of a recipe that are arguments too.
@@ -164,6 +164,15 @@ def is_recipe(what: str) -> bool:
     return named and not Path(what).exists()
 
 
+def with_default_loss(choice: Choice, start: Path | None = None) -> Choice:
+    """A choice with `DEFAULT_LOSS` where it names no recipe, sampler, loss, or run to start from."""
+    named = choice.recipe, choice.sampler, choice.loss, start
+    own = {key.split(".")[0] for key in choice.options or {}} & {*FROM_SCRATCH, "init_from"}
+    if any(it is not None for it in named) or own or choice.pretrain_steps is not None:
+        return choice
+    return replace(choice, loss=DEFAULT_LOSS)
+
+
 def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None) -> list[Stage]:
     """The runs that a choice stands for, in the order in which they are trained.
 
@@ -179,7 +188,7 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     """
     if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
         raise InputError("options: data: the triples are given already; leave it out")
-    choice = _with_setting(_with_recipe(_with_loss(choice, start), kg))
+    choice = _with_setting(_with_recipe(choice, kg))
     base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
         raise InputError("pretrain_steps: no effect without a sampler to train with afterwards")
@@ -212,15 +221,6 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     before = _config(plain, first, kg)
     config = _config(changes, choice, kg, before=before)
     return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
-
-
-def _with_loss(choice: Choice, start: Path | None) -> Choice:
-    """A choice with the default loss setting where it leaves all that is contrasted open."""
-    named = choice.recipe, choice.sampler, choice.loss, start
-    own = {key.split(".")[0] for key in choice.options or {}} & {*FROM_SCRATCH, "init_from"}
-    if any(it is not None for it in named) or own or choice.pretrain_steps is not None:
-        return choice
-    return replace(choice, loss=DEFAULT_LOSS)
 
 
 def _with_recipe(choice: Choice, kg: KnowledgeGraph | None) -> Choice:

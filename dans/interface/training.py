@@ -14,7 +14,7 @@ from baselines import assembly
 from dans.data.graph import KnowledgeGraph
 from dans.data.sources import load
 from dans.errors import InputError
-from dans.interface.planning import Choice, SamplerChoice, Stage, plan
+from dans.interface.planning import Choice, SamplerChoice, Stage, plan, with_default_loss
 from dans.interface.run import Run
 from dans.runs.build import build_trainer
 from dans.runs.init_from import RUNS, folder
@@ -112,7 +112,7 @@ def train(
         options=options,
     )
     start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
-    stages = plan(choice, kg, start=start or None)
+    stages = plan(with_default_loss(choice, start or None), kg, start=start or None)
     if out is None and resume:
         raise InputError("resume: needs out, the folder of the run to continue with")
     where = _numbered(stages[-1].name) if out is None else Path(out)

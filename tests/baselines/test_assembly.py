@@ -9,7 +9,7 @@ from baselines.assembly import OBJECTIVES, train
 from baselines.stay_positive import StayPositive
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.objectives.base import OBJECTIVES as OWN
+from dans.objectives import OBJECTIVES as OWN
 from dans.runs.build import build_trainer
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load

@@ -90,7 +90,7 @@ def test_a_command_shows_how_it_is_called_and_has_a_script(name: str) -> None:
         (["pretrain", "umls", "--loss", "sce"], "try: dans baseline umls --loss sce"),
         (["train", "umls-complex", "--loss", "sp"], "try: dans baseline umls-complex --loss sp"),
         (["train", "umls-complex", "--loss", "logistc"], "did you mean 'logistic'?"),
-        (["baseline", "umls"], "--loss: expected one of ns, "),
+        (["baseline", "umls"], "--loss: expected one of discounted, "),
         (["train", "umls", "--decoder", "distmul"], "did you mean 'distmult'?"),
         (["tabulate"], "runs: expected a folder or a file; --help"),
         (["pretrain", "umls-distmul"], "did you mean umls-distmult"),

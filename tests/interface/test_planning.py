@@ -9,7 +9,14 @@ from dans.config.recipes import RECIPES, find_recipe, read_recipe
 from dans.config.schema import Component, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.interface.planning import Choice, bases, is_recipe, plan, settings
+from dans.interface.planning import (
+    Choice,
+    bases,
+    is_recipe,
+    plan,
+    settings,
+    with_default_loss,
+)
 from dans.models.decoders import DECODERS
 from dans.runs.train import configure
 
@@ -26,17 +33,31 @@ def kg() -> KnowledgeGraph:
 
 def test_a_model_alone_is_one_stage(kg: KnowledgeGraph) -> None:
     (stage,) = plan(Choice(decoder="complex", steps=5, dim=8, lr=0.1, seed=3), kg)
-    name = "my-triples-complex-sampled-softmax-self-loop"
-    assert (stage.kind, stage.name) == ("baselines", name)
+    assert (stage.kind, stage.name) == ("pretrain", "my-triples-complex")
     config = stage.config
-    assert config.loss == Component("sampled_softmax")
-    assert [(part.name, part.options.get("filter")) for part in config.sampler] == [
-        ("uniform", None),
-        ("self_loop", "mask"),
-    ]
     assert (config.data, config.decoder) == ("my triples", Component("complex"))
     assert (config.encoder.name, config.encoder.options["dim"]) == ("rgcn", 8)
     assert (config.train.steps, config.train.lr, config.train.seed) == (5, 0.1, 3)
+
+
+def test_the_default_loss_is_a_sampled_softmax_with_the_control(kg: KnowledgeGraph) -> None:
+    for decoder, reciprocal in (("distmult", True), ("complex", False)):
+        (stage,) = plan(with_default_loss(Choice(decoder=decoder)), kg)
+        name = f"my-triples-{decoder}-sampled-softmax-self-loop"
+        assert (stage.kind, stage.name) == ("baselines", name)
+        assert stage.config.loss == Component("sampled_softmax")
+        assert stage.config.decoder.options.get("reciprocal", False) == reciprocal
+        assert [(part.name, part.options.get("filter")) for part in stage.config.sampler] == [
+            ("uniform", None),
+            ("self_loop", "mask"),
+        ]
+        assert stage.config.train.batch == len(kg.train) // 4
+    for named in ({"loss": "sce"}, {"sampler": "dans"}, {"recipe": "umls-distmult"}):
+        choice = Choice(**named)
+        assert with_default_loss(choice) is choice
+    choice = Choice(options={"loss.balance": "sum"})
+    assert with_default_loss(choice) is choice
+    assert with_default_loss(Choice(), Path("run")) == Choice()
 
 
 def test_a_sampler_continues_from_pre_training(kg: KnowledgeGraph) -> None:
@@ -105,10 +126,10 @@ def test_the_batch_grows_with_the_graph(kg: KnowledgeGraph) -> None:
 
 def test_published_triples_have_their_own_recipe() -> None:
     kg = KnowledgeGraph.load("umls")
-    (stage,) = plan(Choice(), kg)
+    (stage,) = plan(with_default_loss(Choice()), kg)
     recipe = find_recipe("umls-distmult-sampled-softmax-self-loop", "baselines")
     assert stage.config == configure(recipe, ["train.seed=0"])
-    (stage,) = plan(Choice(recipe="umls-distmult"), kg)
+    (stage,) = plan(Choice(), kg)
     assert stage.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
     (tuned,) = plan(Choice(recipe="kinship-complex"), None)
     assert tuned.config.data == "kinship"

@@ -94,7 +94,7 @@ CASES = [
         'loss = "',
         'objective = "softmax"\nloss = "',
         "objective.name: unknown name 'softmax'",
-        "known: negative_sampling",
+        "known: discounted, negative_sampling",
     ),
     recipe(
         "option of another loss",

@@ -7,7 +7,7 @@ from dans.config.recipes import override
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import DivergedError, InputError
-from dans.objectives.base import OBJECTIVES
+from dans.objectives import OBJECTIVES
 from dans.runs.build import build_trainer
 from dans.training.batches import FullGraph, QueryBatches
 from dans.training.trainer import Trainer
