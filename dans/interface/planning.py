@@ -165,7 +165,7 @@ def is_recipe(what: str) -> bool:
 
 
 def with_default_loss(choice: Choice, start: Path | None = None) -> Choice:
-    """A choice with `DEFAULT_LOSS` where it names no recipe, sampler, loss, or run to start from."""
+    """A choice with `DEFAULT_LOSS`, if it names no recipe, sampler, loss or run to start from."""
     named = choice.recipe, choice.sampler, choice.loss, start
     own = {key.split(".")[0] for key in choice.options or {}} & {*FROM_SCRATCH, "init_from"}
     if any(it is not None for it in named) or own or choice.pretrain_steps is not None:
