@@ -158,7 +158,13 @@ class Discounted(NegativeSampling):
         number("margin", margin)
         self.sharpness, self.margin, self.repeats = sharpness, margin, repeats
         self.floor = check_share("floor", floor)
+        if not floor:
+            raise InputError("floor: expected above 0, so that every loss has a gradient; got 0")
         one_of("discount", discount, get_args(Discount))
+        if discount == "unknown" and known is None:
+            raise InputError(
+                "discount: unknown needs the known triples; without them all works"
+            )
         self.known = known if discount == "unknown" else None
         self.discriminator = Discriminator(
             num_entities,

@@ -173,7 +173,8 @@ class SampledSoftmax(Loss):
     With w_i = 1 / expected count of negative i, which is 1 / (N·q_i) for N draws from q, the
     inner sum has the expectation Σ_{e ≠ true} exp(f(e) − f⁺) over all entities that can be drawn:
     the loss is that of softmax over them in the limit of many negatives, and below it on average.
-    With the filter ``mask`` known triples are left out of that sum.
+    With the filter ``mask`` known triples are left out of that sum. N is the number on a negative's
+    side; a side without any adds 0, which matters with few negatives or uneven sides alone.
 
     The sampler must know how often it draws an entity: ``NegativeSampler.expected_counts``.
 

@@ -133,7 +133,11 @@ class Mixture(NegativeSampler):
     def expected_counts(
         self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
     ) -> Tensor:
-        """The sum over its samplers, each of which has its part of the negatives."""
+        """The sum over its samplers, each of which has its part of the negatives.
+
+        Their filters are not looked at: where one of them masks an entity and another does not, the
+        draws of the other weigh less than they should.
+        """
         parts = own.split([sampler.k for sampler in self.samplers], dim=1)
         return torch.stack(
             [

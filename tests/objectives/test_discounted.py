@@ -34,7 +34,8 @@ def discounted(
     **given: Any,
 ) -> Discounted:
     torch.manual_seed(1)
-    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    sizes: dict[str, Any] = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    given = {"discount": "all", **given}
     return Discounted(sampler or Uniform(3), loss or Logistic(), **sizes, width=6, **given)
 
 
@@ -136,6 +137,8 @@ def test_generated_negatives_are_refused(kg: KnowledgeGraph) -> None:
     [
         ({"sharpness": -1.0}, "sharpness"),
         ({"floor": 1.0}, "floor"),
+        ({"floor": 0.0}, "floor"),
+        ({"discount": "unknown"}, "discount: unknown needs the known triples"),
         ({"pool": 0}, "pool"),
         ({"discriminator": "nothing"}, "discriminator"),
         ({"dropout": 1.0}, "dropout"),
@@ -153,3 +156,17 @@ def test_phases_of_a_sampler_come_after_and_have_other_names(kg: KnowledgeGraph)
     names = [phase.name for phase in objective.phases()]
     assert names[0] == "query_discriminator"
     assert len(set(names)) == len(names) == 4
+
+
+def test_known_negatives_keep_their_weight_where_unknown_ones_are_discounted(
+    kg: KnowledgeGraph,
+) -> None:
+    _, positives = batch_of(kg)
+    known = kg.known(("train",))
+    objective = discounted(kg, Uniform(40), discount="unknown", known=known, sharpness=0.0)
+    negatives = objective.draw(positives)
+    assert negatives.ids is not None
+    assert negatives.weights is not None
+    found = known.is_known_corrupted(kg.train, negatives.ids, negatives.corrupt_head)
+    assert bool(found.any())
+    assert torch.equal(negatives.weights, torch.where(found, 1.0, 0.5))
