@@ -162,9 +162,7 @@ class Discounted(NegativeSampling):
             raise InputError("floor: expected above 0, so that every loss has a gradient; got 0")
         one_of("discount", discount, get_args(Discount))
         if discount == "unknown" and known is None:
-            raise InputError(
-                "discount: unknown needs the known triples; without them all works"
-            )
+            raise InputError("discount: unknown needs the known triples; without them all works")
         self.known = known if discount == "unknown" else None
         self.discriminator = Discriminator(
             num_entities,
