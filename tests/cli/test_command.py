@@ -66,6 +66,8 @@ def test_a_signal_during_the_imports_of_any_command_is_one_line(
     number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "torch.py").write_text(SLOW.format(number=int(number)))
+    # Away from the folders of runs that a checkout may hold.
+    monkeypatch.chdir(tmp_path)
     root = str(SCRIPTS.parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), root]))
     for script in COMMANDS:
