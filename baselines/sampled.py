@@ -1,15 +1,13 @@
 """Negative sampling with negatives shared by all triples of a batch."""
 
-from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, counted, one_of
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.objectives.losses import Logistic, Loss
@@ -119,14 +117,15 @@ class SampledNegatives(Objective):
             weights = 1 / (drawn * share).clamp(min=torch.finfo(torch.float32).tiny)
         self.register_buffer("cumulative", counts, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
-        #: triples and negatives of the next batch, by entity id
-        self.batch: tuple[Tensor, Tensor] | None = None
 
-    def entities_needed(self, triples: Tensor) -> Tensor:
+    @property
+    def needs_all_entities(self) -> str:
+        """It needs those of its triples and the shared negatives."""
+        return ""
+
+    def propose(self, positives: Positives) -> Proposal:
         """The shared negatives of a batch, (heads + tails,) ids, those for heads first."""
-        ids = self.draw(triples.device)
-        self.batch = triples, ids
-        return ids
+        return Proposal(pool=self.draw(positives.triples.device))
 
     def draw(self, device: torch.device) -> Tensor:
         """Draw negatives, (heads + tails,) ids, those for heads first."""
@@ -137,9 +136,16 @@ class SampledNegatives(Objective):
         return torch.cat([by_weight(e, u) for e, u in zip(self.cumulative, uniform, strict=True)])
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
-        """``loss``, with the negatives of ``entities_needed``, or drawn here from all entities."""
-        triples, ids, rows = self._drawn(positives)
-        embeddings = F.embedding(rows, positives.entities)
+        """``loss``, with the negatives proposed, or drawn here."""
+        if positives.num_entities != self.num_entities:
+            raise InputError(
+                f"num_entities: draws are of {self.num_entities} entities, "
+                f"not {positives.num_entities}"
+            )
+        triples, proposal = positives.triples, positives.proposal
+        drawn = None if proposal is None else proposal.pool
+        ids = self.draw(triples.device) if drawn is None else drawn
+        embeddings = positives.embed(ids)
         valid = weights = None
         if self.known is not None:
             valid = not_known(self.known, triples, ids[: self.heads], ids[self.heads :])
@@ -161,7 +167,7 @@ class SampledNegatives(Objective):
             b, head = len(triples), torch.arange(len(ids), device=ids.device) < self.heads
             shared = embeddings.expand(b, *embeddings.shape)
             negatives = Negatives(shared, head.expand(b, -1), ids.expand(b, -1), valid)
-            self.log_negatives(replace(positives, triples=triples), negatives)
+            self.log_negatives(positives, negatives)
         total = embeddings.new_zeros(())
         queries = ((positives.head_query, positives.h), (positives.tail_query, positives.t))
         sides = ((0, self.heads), (self.heads, len(ids)))
@@ -176,21 +182,6 @@ class SampledNegatives(Objective):
                     None if weights is None else weights[start:stop].expand(len(triples), -1),
                 )
         return {"loss": total / 2 if self.noise == "published" else total}
-
-    def _drawn(self, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:
-        """Triples and negatives by id, (b, 3) and (p,), and the negatives' rows, (p,)."""
-        if positives.shared_negatives is None:
-            if len(positives.entities) != self.num_entities:
-                raise InputError(
-                    f"num_entities: draws are of {self.num_entities} entities, "
-                    f"not {len(positives.entities)}"
-                )
-            ids = self.draw(positives.triples.device)
-            return positives.triples, ids, ids
-        sizes = [len(positives.triples), len(positives.shared_negatives)]
-        if self.batch is None or [len(part) for part in self.batch] != sizes:
-            raise ValueError("shared_negatives: entities_needed was called with other triples")
-        return *self.batch, positives.shared_negatives
 
 
 def not_known(known: KnownTriples, triples: Tensor, heads: Tensor, tails: Tensor) -> Tensor:

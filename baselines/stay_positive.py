@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dans.errors import InputError, not_negative, one_of
-from dans.models.batch import Positives
+from dans.models.batch import Positives, Proposal
 from dans.models.decoders import DECODERS, Decoder, Multilinear
 from dans.objectives.base import Objective
 
@@ -64,9 +64,14 @@ class StayPositive(Objective):
         self.over = over
         self.reduce = reduce
 
-    def entities_needed(self, triples: Tensor) -> Tensor | None:
+    @property
+    def needs_all_entities(self) -> str:
+        """Its sum is over all, or over those of the batch."""
+        return "" if self.over == "batch" else "the sum over all triples is over all entities"
+
+    def propose(self, positives: Positives) -> Proposal | None:
         """No entities besides those of the batch, or all."""
-        return triples.new_empty(0) if self.over == "batch" else None
+        return Proposal() if self.over == "batch" else None
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """``loss``, and ``total`` if it has a weight.
@@ -76,10 +81,10 @@ class StayPositive(Objective):
         """
         if not isinstance(decoder, Multilinear):
             raise InputError(_no_sum(type(decoder).__name__.lower()))
-        if self.over == "batch" and positives.shared_negatives is None:
+        if self.over == "batch" and positives.entity_ids is None:
             raise ValueError(
-                "shared_negatives: over = 'batch' needs a batch that holds its own entities only; "
-                "encode those that entities_needed returns, as a trainer does"
+                "entity_ids: over = 'batch' needs a batch that holds its own entities only; "
+                "encode those that propose names, as a trainer does"
             )
         scores = positives.scores()
         if positives.reciprocal:

@@ -207,7 +207,7 @@ def _draw(
         # Copying waits for the device, which may still be drawing.
         side = negatives.corrupt_head.cpu()
         seconds += time.perf_counter() - started
-        ids, generated = identify(negatives, entities)
+        ids, generated = identify(negatives, batch)
         valid = (
             torch.ones_like(negatives.corrupt_head) if negatives.valid is None else negatives.valid
         )

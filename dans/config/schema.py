@@ -78,6 +78,10 @@ class TrainConfig(Section, frozen=True):
     #: what a batch consists of: ``triples``, or for objectives that compare all entities
     #: ``queries``, each with all triples that answer it
     batch_by: Literal["triples", "queries"] = "triples"
+    #: which entities a step encodes: ``all``, or ``some``, those of its triples and negatives.
+    #: ``auto`` is ``some`` for graphs of more than 100,000 entities, where that costs less and the
+    #: sampler can say which it needs
+    encode: Literal["auto", "all", "some"] = "auto"
     #: the optimizer of the model; ``adagrad`` and ``lazy_adam`` update only the rows that a step
     #: used
     optimizer: Literal["adam", "adagrad", "lazy_adam"] = "adam"

@@ -28,21 +28,25 @@ class Positives:
     ``score_query`` compares with any entity embedding: all that samplers and losses need. Made by
     `Model.positives`.
 
+    All ids are those of the graph, whichever entities are encoded: `embed` finds their rows.
+
     Args:
-        triples: (b, 3) int64 ids; heads and tails are rows of ``entities``.
+        triples: (b, 3) int64 ids.
         h: (b, d) embeddings of the heads.
         r: (b, d_r) embeddings of the relations.
         t: (b, d) embeddings of the tails.
         tail_query: (b, d) query embeddings of (h, r, ?).
         head_query: (b, d) query embeddings of (?, r, t).
-        entities: (n, d) embeddings of all entities that can be negatives.
+        entities: (u, d) embeddings of the entities encoded: all, or those that the step needs.
         score_query: broadcasts over (..., d) to scores (...).
         reciprocal: do the two queries of one triple have different scores?
         dot: is ``score_query`` a dot product plus ``shift``?
         shift: what ``score_query`` adds to a dot product.
         is_head_query: (b,) bool, where each triple stands for one of its queries only: (?, r, t)
             where True. None: both.
-        shared_negatives: (p,) rows of ``entities``: the objective's `Objective.entities_needed`.
+        entity_ids: (u,) rising ids of the rows of ``entities``; None: all entities are there.
+        num_entities: n, of the graph; by default the number of rows.
+        proposal: what the objective drew before anything was encoded; None: nothing.
     """
 
     triples: Tensor
@@ -57,17 +61,28 @@ class Positives:
     dot: bool = False
     shift: float = 0.0
     is_head_query: Tensor | None = None
-    shared_negatives: Tensor | None = None
+    entity_ids: Tensor | None = None
+    num_entities: int = -1
+    proposal: Proposal | None = None
 
     @classmethod
     def from_embeddings(
-        cls, triples: Tensor, entities: Tensor, decoder: Decoder | None = None
+        cls,
+        triples: Tensor,
+        entities: Tensor,
+        decoder: Decoder | None = None,
+        *,
+        entity_ids: Tensor | None = None,
+        num_entities: int = -1,
     ) -> Positives:
         """A batch from entity embeddings and a decoder.
 
         Args:
-            triples: (b, 3) int64; heads and tails are rows of ``entities``.
+            triples: (b, 3) int64 ids.
+            entities: (u, d) embeddings.
             decoder: scores them; None: DistMult whose relation embeddings are all ones.
+            entity_ids: which entities the rows are, rising; None: all.
+            num_entities: n, of the graph, if only some are there.
 
         Example:
             >>> entities = torch.tensor([[1., 0.], [2., 1.]])
@@ -75,14 +90,31 @@ class Positives:
             tensor([[2.]])
         """
         heads, relations, tails = triples.unbind(-1)
+        ends = torch.cat((heads, tails))
+        if entity_ids is not None:
+            ends = rows_of(ends, entity_ids)
         # One gather for both: each has a gradient as large as the table.
-        h, t = F.embedding(torch.cat((heads, tails)), entities).chunk(2)
-        if decoder is None:
-            return cls(triples, h, torch.ones_like(h), t, h, t, entities, _dot, dot=True)
-        tail_query, head_query = decoder.both_queries(h, relations, t)
-        r, score = decoder.embeddings(relations), decoder.score_query
-        batch = cls(triples, h, r, t, tail_query, head_query, entities, score)
-        return replace(batch, reciprocal=decoder.reciprocal, dot=decoder.dot, shift=decoder.shift)
+        h, t = F.embedding(ends, entities).chunk(2)
+        r, queries, score, dot = torch.ones_like(h), (h, t), _dot, True
+        reciprocal, shift = False, 0.0
+        if decoder is not None:
+            queries = decoder.both_queries(h, relations, t)
+            r, score = decoder.embeddings(relations), decoder.score_query
+            reciprocal, dot, shift = decoder.reciprocal, decoder.dot, decoder.shift
+        return cls(
+            triples,
+            h,
+            r,
+            t,
+            *queries,
+            entities,
+            score,
+            reciprocal=reciprocal,
+            dot=dot,
+            shift=shift,
+            entity_ids=entity_ids,
+            num_entities=num_entities,
+        )
 
     @classmethod
     def of_ids(cls, triples: Tensor, num_entities: int) -> Positives:
@@ -103,6 +135,26 @@ class Positives:
             rows = len(getattr(self, name))
             if rows != len(self.triples):
                 raise ValueError(f"{name}: expected {len(self.triples)} rows, got {rows}")
+        if self.entity_ids is None:
+            object.__setattr__(self, "num_entities", len(self.entities))
+        elif len(self.entity_ids) != len(self.entities) or self.num_entities < len(self.entities):
+            raise ValueError("entity_ids: expected one for each row, and num_entities of the graph")
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """The rows of ``entities`` that entities have: (...) from (...) ids.
+
+        Raises:
+            ValueError: one of them is not encoded.
+        """
+        return ids if self.entity_ids is None else rows_of(ids, self.entity_ids)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings of entities, (..., d), with gradients into their rows; errors of `rows`."""
+        return F.embedding(self.rows(ids), self.entities)
+
+    def ids(self, rows: Tensor) -> Tensor:
+        """The ids of rows of ``entities``: (...) from (...)."""
+        return rows if self.entity_ids is None else self.entity_ids[rows]
 
     def detach(self) -> Positives:
         """The same batch without gradients to the model."""
@@ -113,7 +165,9 @@ class Positives:
         """Triples ``start`` to ``stop``, with the same entities."""
         rows = ["triples", "h", "r", "t", "tail_query", "head_query"]
         rows += [] if self.is_head_query is None else ["is_head_query"]
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in rows})
+        parts = {name: getattr(self, name)[start:stop] for name in rows}
+        proposal = None if self.proposal is None else self.proposal.slice(start, stop)
+        return replace(self, **parts, proposal=proposal)
 
     def scores(self, corrupt_head: Tensor | None = None) -> Tensor:
         """Scores of the triples, (b, 1), by the same query as their negatives.
@@ -128,6 +182,52 @@ class Positives:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """What is drawn of a batch by id, before anything is encoded.
+
+    It says which entities a step needs: their number does not depend on the size of the graph.
+
+    Args:
+        ids: (b, k) negatives; None if none is drawn by id.
+        corrupt_head: (b, k) bool, their sides.
+        valid: (b, k) bool, as of `Negatives`; ``weights`` likewise.
+        candidates: (b, c) further entities, of each triple.
+        pool: (...) further entities, of the whole batch; −1 for none.
+        parts: those of the members of a mixture.
+    """
+
+    ids: Tensor | None = None
+    corrupt_head: Tensor | None = None
+    valid: Tensor | None = None
+    weights: Tensor | None = None
+    candidates: Tensor | None = None
+    pool: Tensor | None = None
+    parts: tuple[Proposal, ...] = ()
+
+    def entities(self) -> list[Tensor]:
+        """Ids of all entities that are needed, with repeats."""
+        own = [ids.flatten() for ids in (self.ids, self.candidates) if ids is not None]
+        if self.pool is not None:
+            own.append(self.pool[self.pool >= 0])
+        return own + [ids for part in self.parts for ids in part.entities()]
+
+    def slice(self, start: int, stop: int) -> Proposal:
+        """The part of triples ``start`` to ``stop``, with the same pool."""
+        names = ("ids", "corrupt_head", "valid", "weights", "candidates")
+        given = {name: getattr(self, name) for name in names}
+        cut = {name: one[start:stop] for name, one in given.items() if one is not None}
+        return replace(self, **cut, parts=tuple(part.slice(start, stop) for part in self.parts))
+
+    def negatives(self, positives: Positives) -> Negatives:
+        """The negatives of a batch in which they are encoded, with gradients into their rows."""
+        if self.ids is None or self.corrupt_head is None:
+            raise ValueError("this proposal has no negatives by id")
+        embeddings = positives.embed(self.ids)
+        weights = None if self.weights is None else self.weights.to(embeddings.dtype)
+        return Negatives(embeddings, self.corrupt_head, self.ids, self.valid, weights)
+
+
+@dataclass(frozen=True)
 class Negatives:
     """Negatives of a batch: entity embeddings that replace the head or the tail of a triple.
 
@@ -137,7 +237,7 @@ class Negatives:
     Args:
         embeddings: (b, k, d).
         corrupt_head: (b, k) bool: is the head the corrupted position?
-        ids: (b, k) rows of the entities; None if any is generated.
+        ids: (b, k) entities; None if any is generated.
         valid: (b, k) bool, False for a known triple, which does not count. None: all count.
         weights: (b, k) weights in the loss, without gradient.
         partial_ids: (b, k) where only some are generated: the ids of the others, −1 for these.
@@ -160,10 +260,10 @@ class Negatives:
 
     @classmethod
     def of(
-        cls, entities: Tensor, ids: Tensor, corrupt_head: Tensor, valid: Tensor | None = None
+        cls, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor | None = None
     ) -> Negatives:
         """Negatives by entity id, with gradients into their rows."""
-        return cls(F.embedding(ids, entities), corrupt_head, ids, valid)
+        return Proposal(ids, corrupt_head, valid).negatives(positives)
 
     def triples(self, positives: Tensor) -> Tensor:
         """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives."""
@@ -185,6 +285,16 @@ class Negatives:
             positives.tail_query.unsqueeze(1),
         )
         return positives.score_query(query, self.embeddings)
+
+
+def rows_of(ids: Tensor, entity_ids: Tensor) -> Tensor:
+    """The positions of (...) ids among (u,) rising ones: (...)."""
+    rows = torch.searchsorted(entity_ids, ids.contiguous()).clamp(max=len(entity_ids) - 1)
+    missing = entity_ids[rows] != ids
+    if bool(missing.any()):
+        one = int(ids[missing][0])
+        raise ValueError(f"entity {one} is not encoded in this step; a proposal must name it")
+    return rows
 
 
 def _dot(query: Tensor, entity: Tensor) -> Tensor:

@@ -56,9 +56,18 @@ class Model(nn.Module):
         """A batch of triples with embeddings, from the message graph: (b, 3) int64 ids."""
         return self.positives(triples, self.encode(messages))
 
-    def positives(self, triples: Tensor, entities: Tensor) -> Positives:
-        """A batch of triples with embeddings: (b, 3) int64 ids, rows of (n, d) ``entities``."""
-        return Positives.from_embeddings(triples, entities, self.decoder)
+    def positives(
+        self,
+        triples: Tensor,
+        entities: Tensor,
+        *,
+        entity_ids: Tensor | None = None,
+        num_entities: int = -1,
+    ) -> Positives:
+        """A batch of triples with embeddings; arguments of `Positives.from_embeddings`."""
+        return Positives.from_embeddings(
+            triples, entities, self.decoder, entity_ids=entity_ids, num_entities=num_entities
+        )
 
     @torch.no_grad()
     def embeddings(self, messages: MessageGraph) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dans.errors import InputError
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.models.decoders import Decoder
 from dans.objectives.losses import Loss
 from dans.samplers.base import NegativeSampler, Phase
@@ -23,6 +23,8 @@ class Objective(nn.Module, ABC):
     has_negatives: ClassVar[bool] = False
     #: was one of its negatives valid so far? None: unknown
     has_valid_negatives: bool | None = None
+    #: does a step encode only the entities that it needs, or all?
+    encodes_some: bool = False
     #: called at each step with the batch and its negatives, for the negatives log
     log_negatives: Callable[[Positives, Negatives], None] | None = None
 
@@ -30,10 +32,25 @@ class Objective(nn.Module, ABC):
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         """Named scalar terms of a batch."""
 
-    def entities_needed(self, triples: Tensor) -> Tensor | None:
-        """The entities to encode besides those of a batch, (p,) ids; None: all entities.
+    @property
+    def needs_all_entities(self) -> str:
+        """Why every entity must be encoded, in words; empty if it can ``propose``."""
+        return f"{type(self).__name__} compares all entities"
 
-        Called once per batch; ``Positives.shared_negatives`` gives their rows.
+    def encode_some(self) -> None:
+        """Encode only the entities that a step needs, from now on.
+
+        Raises:
+            InputError: it needs all.
+        """
+        if self.needs_all_entities:
+            raise InputError(self.needs_all_entities)
+        self.encodes_some = True
+
+    def propose(self, positives: Positives) -> Proposal | None:
+        """What it draws of a batch of ids, and so which entities it needs; None: all.
+
+        Called once per batch, before it is encoded; ``Positives.proposal`` brings it back.
         """
         return None
 
@@ -55,7 +72,7 @@ class NegativeSampling(Objective):
     """A loss of the scores of triples and of a sampler's negatives.
 
     Args:
-        l2: weight of mean e² + mean r², over all entity embeddings and the relation table, as in
+        l2: weight of mean e² + mean r², over the entities encoded and the relation table, as in
             RGCN programs.
     """
 
@@ -91,6 +108,15 @@ class NegativeSampling(Objective):
             squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
             terms["l2"] = self.l2 * squares
         return terms | self.sampler.terms(positives)
+
+    @property
+    def needs_all_entities(self) -> str:
+        """The sampler's reason."""
+        return self.sampler.needs_all_entities
+
+    def propose(self, positives: Positives) -> Proposal | None:
+        """The sampler's, where some entities only are encoded."""
+        return self.sampler.propose(positives) if self.encodes_some else None
 
     def draw(self, positives: Positives) -> Negatives:
         """The negatives of a batch."""

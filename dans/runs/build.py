@@ -31,6 +31,9 @@ from dans.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
+#: Graphs with more entities are large: ``train.encode = auto`` encodes some of them in a step.
+MANY = 100_000
+
 #: What can be chosen by name: that of ``dans``, or a baseline's beside it.
 Objectives = Mapping[str, Callable[..., Objective]]
 Samplers = Mapping[str, type[NegativeSampler]]
@@ -186,6 +189,7 @@ def build_trainer(
     )
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
+    choose_encoded(config, kg, model, objective)
     trainer = Trainer(
         kg,
         model,
@@ -207,6 +211,21 @@ def build_trainer(
     return trainer
 
 
+def choose_encoded(
+    config: RunConfig, kg: KnowledgeGraph, model: Model, objective: Objective
+) -> None:
+    """Let an objective encode some entities in a step, if the configuration says so.
+
+    A full message graph gives all embeddings or none, so there it saves nothing.
+    """
+    encode, refusal = config.train.encode, objective.needs_all_entities
+    if encode == "some" and refusal:
+        raise InputError(f"train.encode: some: {refusal}")
+    large = kg.num_entities > MANY and not model.encoder.uses_graph
+    if encode == "some" or (encode == "auto" and large and not refusal):
+        objective.encode_some()
+
+
 def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
     """What a user should know of a configuration that is accepted, one sentence each."""
     found = []
@@ -214,6 +233,8 @@ def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
         limit = f"a batch has at most {batch_limit(config, kg)} of the {len(kg.train)} training"
         why = "so that the others send messages (graph.hold_out_share)"
         found.append(f"train.batch: {limit} triples, {why}")
+    if kg.num_entities > MANY:
+        found += notices_of_size(config, kg)
     if not config.train.lr:
         found.append("train.lr = 0: the model keeps its weights; only a sampler can learn")
     if config.train.select == "mrr" and not len(kg.valid):
@@ -221,6 +242,17 @@ def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
         lines = f"all {false:,} lines are labelled false" if false else "there are none"
         so = "so nothing is ranked, and the newest checkpoint counts as the best"
         found.append(f"{kg.name}: validation triples: {lines}, {so}")
+    return found
+
+
+def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
+    """What makes the steps of a large graph slow."""
+    found, large = [], f"{kg.num_entities:,} entities"
+    if config.train.optimizer == "adam":
+        found.append(
+            f"train.optimizer: adam updates all of {large} in each step; lazy_adam and adagrad "
+            "update those that the step used"
+        )
     return found
 
 

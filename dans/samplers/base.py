@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dans.errors import InputError
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,26 @@ class NegativeSampler(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
-        """(b, k) negatives of b triples."""
+        """(b, k) negatives of b triples: those of ``positives.proposal``, if there is one."""
+
+    @property
+    def needs_all_entities(self) -> str:
+        """Why every entity must be encoded, in words; empty if ``propose`` says which are needed.
+
+        Steps on large graphs encode some entities only, and refuse a sampler that needs all.
+        """
+        return f"{type(self).__name__} does not say which entities it needs before it draws"
+
+    def propose(self, positives: Positives) -> Proposal:
+        """What it draws of a batch, and all whose embeddings it will use, before it is encoded.
+
+        ``positives`` have ids alone (``Positives.of_ids``). The proposal comes back in those that
+        its phases, its terms and ``forward`` are given.
+
+        Raises:
+            InputError: it needs all entities.
+        """
+        raise InputError(self.needs_all_entities)
 
     @property
     def not_counted(self) -> str:
@@ -112,7 +132,7 @@ class Mixture(NegativeSampler):
 
     def forward(self, positives: Positives) -> Negatives:
         """All negatives; with ids if every sampler has them, with partial ids if some do."""
-        drawn = [sampler(positives) for sampler in self.samplers]
+        drawn = [sampler(own) for sampler, own in self.each(positives)]
         complete = all(part.ids is not None for part in drawn)
         known = [part.partial_ids if part.ids is None else part.ids for part in drawn]
         ids = _joined(known, drawn, torch.int64, -1)
@@ -124,6 +144,19 @@ class Mixture(NegativeSampler):
             _joined([part.weights for part in drawn], drawn, drawn[0].embeddings.dtype, 1),
             None if complete else ids,
         )
+
+    def each(self, positives: Positives) -> list[tuple[NegativeSampler, Positives]]:
+        """Its samplers, each with the batch as it is to see it: with its own proposal."""
+        return [(one, _own(positives, i)) for i, one in enumerate(self.samplers)]
+
+    @property
+    def needs_all_entities(self) -> str:
+        """The first reason of its samplers."""
+        return next(filter(None, (sampler.needs_all_entities for sampler in self.samplers)), "")
+
+    def propose(self, positives: Positives) -> Proposal:
+        """What each of them draws."""
+        return Proposal(parts=tuple(sampler.propose(positives) for sampler in self.samplers))
 
     @property
     def not_counted(self) -> str:
@@ -148,13 +181,17 @@ class Mixture(NegativeSampler):
 
     def phases(self) -> tuple[Phase, ...]:
         """All phases, in order; names must be unique."""
-        phases = tuple(phase for sampler in self.samplers for phase in sampler.phases())
+        phases = tuple(
+            replace(phase, loss=partial(_of_member, phase.loss, i))
+            for i, sampler in enumerate(self.samplers)
+            for phase in sampler.phases()
+        )
         _check_unique("phase name", [phase.name for phase in phases])
         return phases
 
     def terms(self, positives: Positives) -> dict[str, Tensor]:
         """All terms; names must be unique."""
-        terms = [term for sampler in self.samplers for term in sampler.terms(positives).items()]
+        terms = [term for one, own in self.each(positives) for term in one.terms(own).items()]
         _check_unique("term", [name for name, _ in terms])
         return dict(terms)
 
@@ -169,6 +206,18 @@ class Mixture(NegativeSampler):
     def generated(self, positives: Positives) -> dict[str, Negatives]:
         """Generated embeddings by origin, named likewise."""
         return _numbered([sampler.generated(positives) for sampler in self.samplers])
+
+
+def _own(positives: Positives, i: int) -> Positives:
+    """A batch as member i of a mixture sees it."""
+    if positives.proposal is None:
+        return positives
+    return replace(positives, proposal=positives.proposal.parts[i])
+
+
+def _of_member(loss: Callable[[Positives], Tensor], i: int, positives: Positives) -> Tensor:
+    """The loss of a phase of member i."""
+    return loss(_own(positives, i))
 
 
 def _numbered(parts: Sequence[Mapping[str, Negatives]]) -> dict[str, Negatives]:

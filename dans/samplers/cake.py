@@ -93,7 +93,7 @@ class CAKE(EntitySampler):
         sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
         positions = distinct(self.sets.num_others(sets, true), corrupt_head)
         ids = self.sets.other(sets, true, positions.clamp(min=0))
-        return torch.where(positions < 0, any_other(true, len(positives.entities)), ids)
+        return torch.where(positions < 0, any_other(true, positives.num_entities), ids)
 
     def expected_counts(
         self, positives: Positives, ids: Tensor, corrupt_head: Tensor, own: Tensor
@@ -108,7 +108,7 @@ class CAKE(EntitySampler):
         candidates, number = self.sets.num_others(sets, true), number_of_side(own, corrupt_head)
         distinct_draws = torch.minimum(number, candidates)
         inside = self.sets.position(sets, ids)[1].double() / candidates.clamp(min=1)
-        anywhere = (number - distinct_draws) / (len(positives.entities) - 1)
+        anywhere = (number - distinct_draws) / (positives.num_entities - 1)
         return distinct_draws * inside + anywhere
 
     def redraw(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, one_of
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.samplers.base import NegativeSampler
 
 #: Which side is corrupted: by a fair coin for each negative, or always the same.
@@ -116,17 +116,32 @@ class EntitySampler(NegativeSampler):
             return torch.ones_like(ids, dtype=torch.bool)
         return ~self.known.is_known_corrupted(triples, ids, corrupt_head)
 
-    def forward(self, positives: Positives) -> Negatives:
-        """Negatives with ids, and ``valid`` where there is a filter."""
+    @property
+    def needs_all_entities(self) -> str:
+        """Only if its draws look at the model."""
+        return super().needs_all_entities if self.adaptive else ""
+
+    def propose(self, positives: Positives) -> Proposal:
+        """Its draws."""
+        if self.needs_all_entities:
+            raise InputError(self.needs_all_entities)
+        return self.drawn(positives)
+
+    def drawn(self, positives: Positives) -> Proposal:
+        """A draw: negatives by id, and ``valid`` where there is a filter."""
         corrupt_head = self.sides(positives)
         rows = torch.arange(len(positives), device=corrupt_head.device).unsqueeze(1)
         ids = self.draw(positives, rows, corrupt_head)
         if self.filter == "none":
-            return Negatives.of(positives.entities, ids, corrupt_head)
+            return Proposal(ids, corrupt_head)
         valid = self.unknown(positives.triples, ids, corrupt_head)
         if self.filter == "resample":
             ids, valid = self.redraw(positives, ids, corrupt_head, valid)
-        return Negatives.of(positives.entities, ids, corrupt_head, valid)
+        return Proposal(ids, corrupt_head, valid)
+
+    def forward(self, positives: Positives) -> Negatives:
+        """The negatives proposed, or drawn here."""
+        return (positives.proposal or self.drawn(positives)).negatives(positives)
 
     def redraw(
         self, positives: Positives, ids: Tensor, corrupt_head: Tensor, valid: Tensor
@@ -190,6 +205,23 @@ def any_other(true: Tensor, n: int) -> Tensor:
         raise InputError(f"entities: a negative must be another entity, and there is only {n}")
     drawn = torch.randint(n - 1, true.shape, device=true.device)
     return drawn.add_(drawn >= true)
+
+
+def any_of(n: int, count: int, device: torch.device) -> Tensor:
+    """That many different entities of n, each as likely as any other: (count,) rising.
+
+    The cost is that of ``count`` entities, however many there are.
+    """
+    if count >= n:
+        return torch.arange(n, device=device)
+    if count > n // 8:
+        return torch.randperm(n, device=device)[:count].sort().values
+    ids: Tensor = torch.randint(n, (count,), device=device).unique()
+    while len(ids) < count:
+        # Those that repeat are drawn again; all entities are treated alike.
+        more = torch.randint(n, (count - len(ids),), device=device)
+        ids = torch.cat((ids, more)).unique()
+    return ids
 
 
 def requires_known(policy: Filter, known: KnownTriples | None) -> None:

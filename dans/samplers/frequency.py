@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.errors import one_of
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Positives, Proposal
 from dans.samplers.corruption import Filter, Side, replaced
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform, by_weight, running_total
@@ -67,21 +67,22 @@ class Frequency(Uniform):
         self.register_buffer("cumulative", totals, persistent=False)
         self.register_buffer("counts", counts, persistent=False)
 
-    def forward(self, positives: Positives) -> Negatives:
-        """Negatives with ids, and weights where draws are uniform."""
+    def drawn(self, positives: Positives) -> Proposal:
+        """Negatives by id, and weights where draws are uniform."""
         n = self.counts.shape[1]
         check_entities(positives, n, "counts are of")
-        negatives = super().forward(positives)
-        if self.noise == "exact" or negatives.ids is None:
-            return negatives
-        rows = torch.arange(len(positives), device=negatives.ids.device).unsqueeze(1)
-        true = replaced(positives, rows, negatives.corrupt_head) if self.exclude_true else None
-        side = (~negatives.corrupt_head).long()
+        drawn = super().drawn(positives)
+        if self.noise == "exact" or drawn.ids is None or drawn.corrupt_head is None:
+            return drawn
+        rows = torch.arange(len(positives), device=drawn.ids.device).unsqueeze(1)
+        true = replaced(positives, rows, drawn.corrupt_head) if self.exclude_true else None
+        side = (~drawn.corrupt_head).long()
         total = self.cumulative[:, -1][side]
         if true is not None:
             total = total - self.counts[side, true]
-        weights = self.counts[side, negatives.ids] / total * (n - self.exclude_true)
-        return replace(negatives, weights=weights.to(negatives.embeddings.dtype))
+        return replace(
+            drawn, weights=self.counts[side, drawn.ids] / total * (n - self.exclude_true)
+        )
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities by q, or uniformly where they are weighed."""

@@ -106,7 +106,14 @@ class IGAN(Reinforced):
         """Probabilities of a query's entities."""
         return self.candidates or self.num_entities
 
-    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
+    @property
+    def needs_all_entities(self) -> str:
+        """Its network has an output for each."""
+        return "the network of IGAN has an output for every entity"
+
+    def choose(
+        self, triples: Tensor, corrupt_head: Tensor, k: int, candidates: Tensor | None = None
+    ) -> Choice:
         """Draws from p."""
         return self.softmax(triples, corrupt_head, None, k)
 

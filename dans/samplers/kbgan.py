@@ -1,5 +1,6 @@
 """KBGAN: a second, smaller model picks hard negatives for the first."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, one_of
 from dans.memory import room_for
-from dans.models.batch import Positives
+from dans.models.batch import Positives, Proposal
 from dans.samplers.corruption import Filter, any_other
 from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
 from dans.samplers.scoring import Scorer
@@ -98,14 +99,29 @@ class KBGAN(Reinforced):
         """Numbers in the embeddings of a query's candidates."""
         return self.candidates * self.entities.shape[1]
 
-    def propose(self, triples: Tensor, corrupt_head: Tensor) -> Tensor:
+    @property
+    def needs_all_entities(self) -> str:
+        """It asks for the scores of its phase's candidates, which it proposes."""
+        return ""
+
+    def propose(self, positives: Positives) -> Proposal:
+        """Its draws, and candidates of its phase, for the side of each triple's first negative."""
+        drawn = self.drawn(positives)
+        if drawn.corrupt_head is None or self.updates + self.repeats <= self.pretrain:
+            return drawn
+        side = drawn.corrupt_head[:, 0]
+        return replace(drawn, candidates=self.uniform(positives.triples, side))
+
+    def uniform(self, triples: Tensor, corrupt_head: Tensor) -> Tensor:
         """Uniform candidates: (q, N_c) ids."""
         true = ends(triples, corrupt_head)[1].unsqueeze(1).expand(-1, self.candidates)
         return any_other(true, self.num_entities)
 
-    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
+    def choose(
+        self, triples: Tensor, corrupt_head: Tensor, k: int, candidates: Tensor | None = None
+    ) -> Choice:
         """Draws from p."""
-        ids = self.propose(triples, corrupt_head)
+        ids = self.uniform(triples, corrupt_head) if candidates is None else candidates
         allowed = self.allowed(triples, ids, corrupt_head)
         log_p, decayed = self.log_softmax(triples, corrupt_head, ids, allowed)
         picks = torch.multinomial(log_p.detach().exp(), k, replacement=True)
@@ -114,7 +130,7 @@ class KBGAN(Reinforced):
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, among itself and the candidates."""
         true = ends(triples, corrupt_head)[1].unsqueeze(1)
-        negatives = self.propose(triples, corrupt_head)
+        negatives = self.uniform(triples, corrupt_head)
         allowed = self.allowed(triples, negatives, corrupt_head)
         ids = torch.cat((true, negatives), dim=1)
         allowed = F.pad(allowed, (1, 0), value=True)

@@ -134,7 +134,7 @@ class Listed(EntitySampler):
                 "file: lists no negative for some triple; missing = uniform draws others"
             )
         true = replaced(positives, rows, corrupt_head)
-        return torch.where(listed, ids, any_other(true, len(positives.entities)))
+        return torch.where(listed, ids, any_other(true, positives.num_entities))
 
     def get_extra_state(self) -> Tensor:
         """The SHA-256 of the list, (32,) bytes: all that a checkpoint holds of it."""

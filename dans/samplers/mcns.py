@@ -120,6 +120,11 @@ class MCNS(EntitySampler):
         self.register_buffer("pools", pools)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def needs_all_entities(self) -> str:
+        """A chain scores entities that its steps come to."""
+        return "the chains of MCNS score whatever entity they come to"
+
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """The chains' states for a whole batch; in training they are stored."""
         check_entities(positives, self.num_entities, "chains are over")
@@ -161,7 +166,7 @@ class MCNS(EntitySampler):
         log_pi = log_pi.masked_fill(~self.unknown(triples, states, corrupt_head), -torch.inf)
         size = sizes[states]
         for _ in range(self.steps):
-            proposed = self.propose(states, size)
+            proposed = self.step(states, size)
             new_size = sizes.index_select(0, proposed.flatten()).view_as(proposed)
             new_log_pi = self.alpha * scorer(rows, proposed, corrupt_head)
             correction = self.correction(states, proposed, size, new_size).to(log_pi.dtype)
@@ -176,7 +181,7 @@ class MCNS(EntitySampler):
             size = torch.where(accept, new_size, size)
         return states
 
-    def propose(self, states: Tensor, size: Tensor) -> Tensor:
+    def step(self, states: Tensor, size: Tensor) -> Tensor:
         """Proposals y' for states y with |K(y)| of ``size``: (b, k) each."""
         device = states.device
         uniform = torch.randint(self.num_entities, states.shape, device=device)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dans.models.batch import Negatives
+from dans.models.batch import Negatives, Positives
 
 #: Embeddings and entities compared at a time, on a CPU and elsewhere. Distances of the small tile
 #: stay in a CPU's cache, which halves the time; a GPU needs the large one to be busy.
@@ -22,34 +22,27 @@ def nearest(embeddings: Tensor, entities: Tensor, exclude: Tensor | None = None)
 @torch.no_grad()
 def nearest_of_drawn(
     embeddings: Tensor,
-    entities: Tensor,
-    candidates: int,
+    positives: Positives,
+    drawn: Tensor,
     own: Tensor,
     exclude: Tensor | None = None,
 ) -> Tensor:
-    """The nearest entity among ``candidates`` drawn ones, the same for all, and its own ones.
-
-    Exact where no more than ``candidates`` entities exist; nothing is drawn then.
+    """The nearest entity among drawn ones, the same for all, and its own ones: (q,) ids.
 
     Args:
         embeddings: (q, d).
-        entities: (n, d).
-        candidates: how many different entities are drawn.
+        positives: have the embeddings of entities.
+        drawn: (c,) different ids, rising.
         own: (q, ·) ids that are candidates for one embedding; of equally near ones they come last.
         exclude: (q, ·) ids of drawn entities that are no candidates.
     """
-    n = len(entities)
-    if candidates >= n:
-        return nearest(embeddings, entities, exclude)
-    drawn = torch.randperm(n, device=entities.device)[:candidates]
     if exclude is not None:
-        position = torch.full((n,), -1, device=drawn.device)
-        position[drawn] = torch.arange(candidates, device=drawn.device)
-        exclude = position[exclude]
-    found, least = search(embeddings, entities[drawn], exclude)
+        position = torch.searchsorted(drawn, exclude.contiguous()).clamp(max=len(drawn) - 1)
+        exclude = position.masked_fill(drawn[position] != exclude, -1)
+    found, least = search(embeddings, positives.embed(drawn), exclude)
     found = drawn[found]
     for ids in own.unbind(1):
-        e = entities[ids]
+        e = positives.embed(ids)
         distance = e.square().sum(-1) - 2 * (embeddings * e).sum(-1)
         found, least = torch.where(distance < least, ids, found), torch.minimum(distance, least)
     return found
@@ -82,13 +75,16 @@ def search(embeddings: Tensor, entities: Tensor, exclude: Tensor | None) -> tupl
 
 @torch.no_grad()
 def identify(
-    negatives: Negatives, entities: Tensor, part: slice = slice(None), exclude: Tensor | None = None
+    negatives: Negatives,
+    positives: Positives,
+    part: slice = slice(None),
+    exclude: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Ids of negatives; of generated ones, that of the nearest entity.
+    """Ids of negatives; of generated ones, that of the nearest entity that is encoded.
 
     Args:
         negatives: (b, k).
-        entities: (n, d).
+        positives: have the embeddings of entities.
         part: a slice of the b triples.
         exclude: (·, k) for each of the slice's negatives, an entity that is not a candidate.
 
@@ -103,6 +99,7 @@ def identify(
     if negatives.partial_ids is not None:
         ids = negatives.partial_ids[part].clone()
     unknown = ids < 0
-    excluded = None if exclude is None else exclude[unknown].unsqueeze(1)
-    ids[unknown] = nearest(embeddings[unknown], entities, excluded)
-    return ids, unknown & (entities[ids] != embeddings).any(-1)
+    excluded = None if exclude is None else positives.rows(exclude[unknown]).unsqueeze(1)
+    found = nearest(embeddings[unknown], positives.entities, excluded)
+    ids[unknown] = positives.ids(found)
+    return ids, unknown & (positives.embed(ids) != embeddings).any(-1)

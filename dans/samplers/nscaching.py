@@ -1,5 +1,6 @@
 """NSCaching: a small cache of hard negatives for each query, instead of a generator."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -9,7 +10,7 @@ from dans.data.known_triples import KnownTriples
 from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative, one_of
 from dans.memory import room_for
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.samplers.corruption import (
     EntitySampler,
     Filter,
@@ -120,37 +121,57 @@ class NSCaching(EntitySampler):
         other = any_other(replaced(positives, rows, corrupt_head), self.num_entities)
         return torch.where(cached >= 0, cached, other)
 
+    @property
+    def needs_all_entities(self) -> str:
+        """It scores the candidates of its caches, which it proposes."""
+        return ""
+
+    def drawn(self, positives: Positives) -> Proposal:
+        """Negatives by id; in training its pool holds the candidates of the batch's caches."""
+        drawn = super().drawn(positives)
+        if not self.training or int(self.seen) // self.num_triples % (self.lazy + 1):
+            return drawn
+        numbers, queries = self.numbers(positives.triples)
+        stored = self.cache[numbers[queries]]
+        fresh = torch.randint(self.num_entities, (len(queries), self.fresh), device=stored.device)
+        candidates = torch.cat((stored, fresh.int()), dim=1).sort(dim=1).values
+        return replace(drawn, pool=candidates.masked_fill_(repeats(candidates), -1).long())
+
+    def numbers(self, triples: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of all queries of a batch, (2b,), and which to update: each cache once."""
+        numbers = self.queries(triples).T.flatten()
+        chosen = last(numbers)
+        return numbers, chosen[numbers[chosen] < len(self.queries)]
+
     def forward(self, positives: Positives) -> Negatives:
         """Negatives with ids; in training the batch's caches are updated after the draw."""
-        negatives = super().forward(positives)
+        proposal = positives.proposal or self.drawn(positives)
+        negatives = proposal.negatives(positives)
         if self.training:
-            if int(self.seen) // self.num_triples % (self.lazy + 1) == 0:
-                self.update_caches(positives)
+            if proposal.pool is not None:
+                self.update_caches(positives, proposal.pool)
             self.seen += len(positives)
         return negatives
 
     @torch.no_grad()
-    def update_caches(self, positives: Positives) -> None:
-        """Update the caches of a batch's queries, each once."""
-        numbers = self.queries(positives.triples).T.flatten()
-        chosen = last(numbers)
-        chosen = chosen[numbers[chosen] < len(self.queries)]
-        width = self.size + self.fresh
-        scorer = Scorer(positives, expected=len(chosen) * width)
-        for part in chosen.split(max(1, PART // width)):
+    def update_caches(self, positives: Positives, candidates: Tensor) -> None:
+        """Update the caches of a batch's queries, each once, from (u, N₁ + N₂) candidates."""
+        numbers, chosen = self.numbers(positives.triples)
+        scorer = Scorer(positives, expected=candidates.numel())
+        size = max(1, PART // candidates.shape[1])
+        for part, given in zip(chosen.split(size), candidates.split(size), strict=True):
             rows, head = part % len(positives), part >= len(positives)
-            self.cache[numbers[part]] = self.updated(scorer, numbers[part], rows, head)
+            self.cache[numbers[part]] = self.updated(scorer, given, rows, head)
 
-    def updated(self, scorer: Scorer, numbers: Tensor, rows: Tensor, head: Tensor) -> Tensor:
-        """The next contents of the caches of (u,) queries: (u, N₁) ids, −1 for none.
+    def updated(self, scorer: Scorer, candidates: Tensor, rows: Tensor, head: Tensor) -> Tensor:
+        """The next contents of the caches of queries: (u, N₁) int32 ids, −1 for none.
 
-        ``rows``, (u,), are triples of the batch with these queries; ``head``, (u,) bool, says which
-        are head queries.
+        From (u, N₁ + N₂) candidates, −1 for none. ``rows``, (u,), are triples of the batch with
+        these queries; ``head``, (u,) bool, says which are head queries.
         """
-        fresh = torch.randint(self.num_entities, (len(numbers), self.fresh), device=numbers.device)
-        candidates = torch.cat((self.cache[numbers], fresh.int()), dim=1).sort(dim=1).values
-        excluded = repeats(candidates) | (candidates < 0)
-        ids, side = candidates.clamp(min=0).long(), head.unsqueeze(1)
+        excluded = candidates < 0
+        # Any encoded entity stands for none.
+        ids, side = candidates.where(~excluded, scorer.positives.triples[rows, :1]), head[:, None]
         if self.filter != "none":
             triples = scorer.positives.triples[rows]
             excluded |= ~self.unknown(triples, ids, side.expand_as(ids))
@@ -158,7 +179,8 @@ class NSCaching(EntitySampler):
         if self.update == "importance":
             scores = scores / self.temperature + gumbel(scores)
         best = scores.masked_fill(excluded, -torch.inf).topk(self.size, dim=1)
-        return candidates.gather(1, best.indices).masked_fill(best.values == -torch.inf, -1)
+        kept = candidates.gather(1, best.indices).masked_fill(best.values == -torch.inf, -1)
+        return kept.int()
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
         """``cache_gap``: mean score of the triples' caches minus that of the triples."""

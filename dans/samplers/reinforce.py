@@ -146,8 +146,13 @@ class Reinforced(EntitySampler):
         """Numbers held per query while its negatives are drawn."""
 
     @abstractmethod
-    def choose(self, triples: Tensor, corrupt_head: Tensor, k: int) -> Choice:
-        """Draw k negatives for each of (q, 3) triples, of which (q,) bool replace the head."""
+    def choose(
+        self, triples: Tensor, corrupt_head: Tensor, k: int, candidates: Tensor | None = None
+    ) -> Choice:
+        """Draw k negatives for each of (q, 3) triples, of which (q,) bool replace the head.
+
+        ``candidates``: (q, c) ids to choose among, of a sampler that proposes them.
+        """
 
     @abstractmethod
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
@@ -186,13 +191,16 @@ class Reinforced(EntitySampler):
     def loss(self, positives: Positives) -> Tensor:
         """L_G: ()."""
         check_entities(positives, self.num_entities, "the generator chooses among")
-        triples = positives.triples
-        side = relation_sides(self.head_probability, triples, 1).squeeze(1)
+        triples, proposal, candidates = positives.triples, positives.proposal, None
+        if proposal is None or proposal.corrupt_head is None:
+            side = relation_sides(self.head_probability, triples, 1).squeeze(1)
+        else:
+            side, candidates = proposal.corrupt_head[:, 0], proposal.candidates
         if bool(self.updates < self.pretrain):
             choice = self.imitate(triples, side)
             loss = -choice.log_p.mean()
         else:
-            choice = self.choose(triples, side, 1)
+            choice = self.choose(triples, side, 1, candidates)
             unknown = self.unknown(triples, choice.ids, side.unsqueeze(1)).squeeze(1)
             rewards = self.reward(positives, choice.ids.squeeze(1), side)[unknown]
             gains = self.baseline(rewards) * choice.log_p.squeeze(1)[unknown]

@@ -15,7 +15,7 @@ TABLE, PART = 2**24, 2**20
 class Scorer:
     """The model's scores of corrupted triples, without gradients.
 
-    Where many candidates are expected among few entities, the scores of all entities for the 2b
+    Where many candidates are expected among few entities, the scores of all encoded for the 2b
     queries of the batch are computed once, and looked up; otherwise the candidates' embeddings are
     gathered part by part.
 
@@ -33,6 +33,7 @@ class Scorer:
     def __call__(self, rows: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """Scores of the batch's triples ``rows``, corrupted by ids: (...); arguments broadcast."""
         queries = rows + len(self.positives) * corrupt_head.long()
+        ids = self.positives.rows(ids)
         if self.table is not None:
             return self.table[queries, ids]
         queries, ids = torch.broadcast_tensors(queries, ids)
@@ -72,7 +73,7 @@ def score_gap(positives: Positives, stored: Tensor) -> float | None:
 
 def check_entities(positives: Positives, num_entities: int, what: str) -> None:
     """Refuse a batch over another number of entities than a sampler's, of which ``what`` speaks."""
-    if len(positives.entities) != num_entities:
+    if positives.num_entities != num_entities:
         raise InputError(
-            f"num_entities: {what} {num_entities} entities, not {len(positives.entities)}"
+            f"num_entities: {what} {num_entities} entities, not {positives.num_entities}"
         )

@@ -1,6 +1,7 @@
 """SMiLE-style: uniform negatives, and a contrastive loss between entities of one type."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from dans.data.known_triples import KnownTriples
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative
-from dans.models.batch import Positives
+from dans.models.batch import Positives, Proposal
 from dans.samplers.base import Phase
-from dans.samplers.corruption import Filter, Side
+from dans.samplers.corruption import Filter, Side, any_of
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
 from dans.samplers.uniform import Uniform
 
@@ -145,6 +146,20 @@ class SMiLE(Uniform):
         number = self.types[heads] * self.num_relations + relations
         return number * self.num_types + self.types[tails]
 
+    @property
+    def needs_all_entities(self) -> str:
+        """Only if each anchor has a draw of its own."""
+        if self.candidates:
+            return ""
+        return "the contrast of SMiLE looks at all entities; candidates = 1000 looks at a pool"
+
+    def propose(self, positives: Positives) -> Proposal:
+        """Its draws, and the pool of its contrast."""
+        if self.needs_all_entities:
+            raise InputError(self.needs_all_entities)
+        n, device = positives.num_entities, positives.triples.device
+        return replace(self.drawn(positives), pool=any_of(n, self.candidates, device))
+
     def phases(self) -> tuple[Phase, ...]:
         """``projections``."""
         return (Phase("projections", tuple(self.projections.parameters()), self.loss),)
@@ -185,7 +200,7 @@ class SMiLE(Uniform):
         pairs = self.pairs(positives.triples)
         anchors, rows = torch.unique(pairs[:, 0], return_inverse=True)
         if self.candidates:
-            return self.contrasts_of_drawn(positives.entities, anchors, pairs, rows, constant)
+            return self.contrasts_of_drawn(positives, anchors, pairs, rows, constant)
         projected = self.project(positives.entities, constant=constant)
         found = {}
         for name, embeddings in projected.items():
@@ -215,24 +230,27 @@ class SMiLE(Uniform):
         return found
 
     def contrasts_of_drawn(
-        self, entities: Tensor, anchors: Tensor, pairs: Tensor, rows: Tensor, constant: bool
+        self, positives: Positives, anchors: Tensor, pairs: Tensor, rows: Tensor, constant: bool
     ) -> dict[str, Tensor]:
         """The contrasts where all anchors have their negatives among the same drawn entities.
 
         Only anchors and drawn entities are projected: an anchor's positives are anchors too.
 
         Args:
-            entities: (n, d).
+            positives: have the embeddings of entities.
             anchors: (a,) rising.
             pairs: (p, 2) of an anchor and one of its P, rising.
             rows: (p,) the index of each pair's anchor.
             constant: as of ``contrasts``.
         """
-        drawn = torch.randperm(len(entities), device=rows.device)[: self.candidates]
+        proposal = positives.proposal
+        drawn = None if proposal is None else proposal.pool
+        if drawn is None:
+            drawn = any_of(positives.num_entities, self.candidates, rows.device)
         needed, place = torch.unique(torch.cat((anchors, drawn)), return_inverse=True)
         positive = torch.searchsorted(anchors, pairs[:, 1].contiguous())
         negatives = self.negatives_among(drawn, anchors, pairs, rows)
-        projected = self.project(F.embedding(needed, entities), constant=constant)
+        projected = self.project(positives.embed(needed), constant=constant)
         found = {}
         for name, embeddings in projected.items():
             z, valid = F.normalize(embeddings, dim=-1), negatives[name]
@@ -264,9 +282,7 @@ class SMiLE(Uniform):
         of_type = of_type.clamp(max=2).to(torch.int8)
         intra = of_group[self.groups[drawn]]
         inter = of_type[self.types[drawn]] > intra.view(torch.int8)
-        position = torch.full((len(self.groups),), -1, device=drawn.device)
-        position[drawn] = torch.arange(len(drawn), device=drawn.device)
-        own, positive = position[anchors], position[pairs[:, 1]]
+        own, positive = position_in(drawn, anchors), position_in(drawn, pairs[:, 1])
         for valid in (inter, intra):
             valid[own[own >= 0], (own >= 0).nonzero().squeeze(1)] = False
             valid[positive[positive >= 0], rows[positive >= 0]] = False
@@ -411,3 +427,9 @@ def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
     types = torch.where(lengths > 0, closest(centres)[1], len(chosen))
     numbered: Tensor = types[concepts.sets].unique(return_inverse=True)[1]
     return numbered
+
+
+def position_in(drawn: Tensor, ids: Tensor) -> Tensor:
+    """The positions of ids among (c,) rising ones, −1 for those not there: (...)."""
+    position = torch.searchsorted(drawn, ids.contiguous()).clamp(max=len(drawn) - 1)
+    return position.masked_fill(drawn[position] != ids, -1)

@@ -5,9 +5,10 @@ from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
 from dans.data.query_index import distinct_ends
-from dans.errors import InputError, not_negative, number
-from dans.models.batch import Positives
-from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
+from dans.errors import InputError, counted, not_negative, number
+from dans.models.batch import Positives, Proposal
+from dans.samplers.corruption import EntitySampler, Filter, Side, any_of, replaced
+from dans.samplers.entity_sets import below
 from dans.samplers.scoring import check_entities
 
 
@@ -21,6 +22,8 @@ class Uniform(EntitySampler):
     Args:
         exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
             then be its own negative.
+        pool: draw the negatives of a batch from that many different entities, drawn anew for each
+            batch, so that fewer are encoded; each is as likely as without. 0: from all.
     """
 
     def __init__(
@@ -29,16 +32,33 @@ class Uniform(EntitySampler):
         *,
         side: Side = "coin",
         exclude_true: bool = True,
+        pool: int = 0,
         filter: Filter = "none",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         self.exclude_true = exclude_true
+        if pool:
+            # So that one is left beside the entity replaced.
+            counted("pool", pool, least=2)
+        self.pool = pool
+        #: the entities that this batch draws from, rising; None: all
+        self.drawn_from: Tensor | None = None
+
+    def drawn(self, positives: Positives) -> Proposal:
+        """A draw, from a new pool."""
+        self.drawn_from = None
+        if 0 < self.pool < positives.num_entities:
+            device = positives.triples.device
+            self.drawn_from = any_of(positives.num_entities, self.pool, device)
+        return super().drawn(positives)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities with equal probability."""
-        n = len(positives.entities)
+        if self.drawn_from is not None:
+            return self.draw_from(self.drawn_from, replaced(positives, rows, corrupt_head))
+        n = positives.num_entities
         if not self.exclude_true:
             return torch.randint(n, corrupt_head.shape, device=corrupt_head.device)
         if n < 2:
@@ -49,11 +69,20 @@ class Uniform(EntitySampler):
         same = (drawn == heads) & corrupt_head | (drawn == tails) & ~corrupt_head
         return drawn.masked_fill_(same, n - 1)
 
+    def draw_from(self, pool: Tensor, true: Tensor) -> Tensor:
+        """Entities of a pool, (p,) rising, but the true ones: (...)."""
+        if not self.exclude_true:
+            return pool[torch.randint(len(pool), true.shape, device=pool.device)]
+        at = torch.searchsorted(pool, true)
+        inside = pool[at.clamp(max=len(pool) - 1)] == true
+        drawn = below(len(pool) - inside.long())
+        return pool[drawn + (inside & (drawn >= at)).long()]
+
     def probability(
         self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
     ) -> Tensor:
         """1 / (n − 1), or 1 / n where the true entity is drawn too."""
-        share = 1 / (len(positives.entities) - self.exclude_true)
+        share = 1 / (positives.num_entities - self.exclude_true)
         return torch.full(ids.shape, share, dtype=torch.float64, device=ids.device)
 
 
@@ -81,11 +110,14 @@ class Bernoulli(Uniform):
         triples: Tensor,
         num_relations: int,
         exclude_true: bool = True,
+        pool: int = 0,
         filter: Filter = "none",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
-        super().__init__(k, exclude_true=exclude_true, filter=filter, known=known, rounds=rounds)
+        super().__init__(
+            k, exclude_true=exclude_true, pool=pool, filter=filter, known=known, rounds=rounds
+        )
         self.head_probability = head_probability(triples, num_relations)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
 from dans.data.query_index import Groups
-from dans.models.batch import Positives
+from dans.models.batch import Positives, Proposal
 from dans.models.model import Model
 
 
@@ -85,7 +85,7 @@ def batches_of(triples: Tensor, config: TrainConfig, most: int | None = None) ->
 class BatchEncoder(Protocol):
     """The batch encoder: the one seam by which a training step meets the graph.
 
-    Row numbers of embeddings stay within the ``Positives`` it returns; all else has entity ids.
+    Which entity has which row of embeddings, the ``Positives`` it returns know; all else has ids.
     """
 
     #: the most triples that a batch may have; None: any number
@@ -94,14 +94,23 @@ class BatchEncoder(Protocol):
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3), on the device of the model."""
 
-    def positives(self, model: Model, rows: Tensor, needed: Tensor | None = None) -> Positives:
-        """The triples of (b,) rows with embeddings for this step; ``needed``: see ``FullGraph``."""
+    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+        """The triples of (b,) rows with embeddings for this step.
+
+        Of the entities of the triples and those of the proposal; without one, of all.
+        """
 
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d)."""
 
     def statistics(self) -> dict[str, float]:
         """Numbers on the steps since the last call, by name, for the log."""
+
+
+def needed(triples: Tensor, proposal: Proposal) -> Tensor:
+    """The entities of (b, 3) triples and of a proposal: (u,) rising ids."""
+    ids: Tensor = torch.cat((triples[:, [0, 2]].flatten(), *proposal.entities())).unique()
+    return ids
 
 
 class FullGraph:
@@ -139,23 +148,18 @@ class FullGraph:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
-    def positives(self, model: Model, rows: Tensor, needed: Tensor | None = None) -> Positives:
-        """The triples of (b,) rows with embeddings for this step.
-
-        ``needed``: (p,) ids of the entities that the objective needs beside those of the triples.
-        Only these are encoded, and ids of triples and shared negatives become row numbers of the
-        embeddings. None: all entities.
-        """
+    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+        """The triples of (b,) rows with embeddings for this step."""
         triples = self.triples(rows)
         messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)
-        if needed is None:
+        if proposal is None:
             return model.encode_batch(triples, messages)
-        ends = triples[:, [0, 2]]
-        ids, local = torch.cat((ends.flatten(), needed)).unique(return_inverse=True)
-        h, t = local[: ends.numel()].view(-1, 2).unbind(1)
+        ids = needed(triples, proposal)
         entities = model.encode_rows(messages, ids, sparse=self.sparse)
-        positives = model.positives(torch.stack((h, triples[:, 1], t), dim=1), entities)
-        return replace(positives, shared_negatives=local[ends.numel() :])
+        positives = model.positives(
+            triples, entities, entity_ids=ids, num_entities=messages.num_entities
+        )
+        return replace(positives, proposal=proposal)
 
     def messages_for(self, rows: Tensor, *, uses_graph: bool = True) -> MessageGraph:
         """The message graph of a step that scores the triples of (b,) rows."""

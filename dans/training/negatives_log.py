@@ -77,7 +77,7 @@ class NegativesLog:
         entities, relations = self.kg.entities.names, self.kg.relations.names
         rows = torch.arange(len(positives), device=negatives.corrupt_head.device)[part].unsqueeze(1)
         true = replaced(positives, rows, negatives.corrupt_head[part])
-        ids, generated = identify(negatives, positives.entities, part, exclude=true)
+        ids, generated = identify(negatives, positives, part, exclude=true)
         valid = torch.ones_like(generated) if negatives.valid is None else negatives.valid[part]
         columns = (negatives.corrupt_head[part], ids, valid, generated)
         triples = positives.triples[part].tolist()

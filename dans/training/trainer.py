@@ -187,8 +187,8 @@ class Trainer:
 
     def encode(self, rows: Tensor) -> Positives:
         """The triples of (b,) rows as embeddings, with those of the entities the loss needs."""
-        needed = self.objective.entities_needed(self.batch_encoder.triples(rows))
-        positives = self.batch_encoder.positives(self.model, rows, needed)
+        ids = Positives.of_ids(self.batch_encoder.triples(rows), self.kg.num_entities)
+        positives = self.batch_encoder.positives(self.model, rows, self.objective.propose(ids))
         if self.config.batch_by == "triples":
             return positives
         is_head_query = (rows >= len(self.kg.train)).to(positives.triples.device)
@@ -196,7 +196,7 @@ class Trainer:
 
     def regularize(self, rows: Tensor, positives: Positives) -> dict[str, Tensor]:
         """The terms of the regularisers, by name; some look at the embeddings of all entities."""
-        whole, some = positives, positives.shared_negatives is not None
+        whole, some = positives, positives.entity_ids is not None
         if some and any(one.all_entities for one in self.regularizers.values()):
             whole = self.batch_encoder.positives(self.model, rows)
         return {

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from baselines.sampled import SampledNegatives, not_known
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.models.model import Model
 from dans.objectives.losses import Logistic, Loss, Margin, SampledSoftmax, SelfAdversarial
 from dans.runs.build import build_objective
@@ -35,6 +34,12 @@ def make(kg: KnowledgeGraph, loss: Loss = NS, **given: Any) -> SampledNegatives:
     return SampledNegatives(
         loss, triples=kg.train, num_entities=kg.num_entities, known=known, **given
     )
+
+
+def pool_of(objective: SampledNegatives, kg: KnowledgeGraph) -> Tensor:
+    pool = objective.propose(Positives.of_ids(kg.train, kg.num_entities)).pool
+    assert pool is not None
+    return pool
 
 
 def loss_of(
@@ -122,11 +127,10 @@ def test_a_shared_pool_is_expected_to_cost_what_pools_of_their_own_do(
     pools = list(itertools.product(range(4), repeat=2))
     positives = positives_of(model, triples)
     shared = [loss_of(objective, model, positives, [*pool]).item() for pool in pools]
-    entities = positives.entities
     alone = []
     for drawn in itertools.product(pools, repeat=2):
         ids = torch.tensor(drawn)
-        negatives = Negatives.of(entities, ids, torch.zeros_like(ids, dtype=torch.bool))
+        negatives = Negatives.of(positives, ids, torch.zeros_like(ids, dtype=torch.bool))
         alone.append(loss(positives.scores(), negatives.scores(positives)).item())
     assert sum(shared) / len(shared) == pytest.approx(sum(alone) / len(alone), rel=1e-10)
     assert max(shared) > min(shared)
@@ -135,7 +139,7 @@ def test_a_shared_pool_is_expected_to_cost_what_pools_of_their_own_do(
 def test_draws_follow_the_noise_of_their_side(kg: KnowledgeGraph) -> None:
     torch.manual_seed(0)
     for noise in ("uniform", "frequency", "weighted", "published"):
-        pool = make(kg, heads=DRAWS, tails=DRAWS, noise=noise).entities_needed(kg.train)
+        pool = pool_of(make(kg, heads=DRAWS, tails=DRAWS, noise=noise), kg)
         for column, ids in zip((0, 2), pool.split(DRAWS), strict=True):
             unigram = torch.bincount(kg.train[:, column], minlength=kg.num_entities)
             expected = unigram if noise == "frequency" else torch.ones(kg.num_entities)
@@ -197,8 +201,8 @@ def test_seeing_only_whom_it_wants_changes_no_loss_and_no_gradient(
     found = []
     for some in (True, False):
         torch.manual_seed(5)
-        wanted = objective.entities_needed(source.triples(rows)) if some else None
-        positives = source.positives(model, rows, wanted)
+        ids = Positives.of_ids(source.triples(rows), kg.num_entities)
+        positives = source.positives(model, rows, objective.propose(ids) if some else None)
         assert (len(positives.entities) < kg.num_entities) == some
         loss = objective(model.decoder, positives)["loss"]
         gradients = torch.autograd.grad(loss, list(model.parameters()))
@@ -224,24 +228,14 @@ def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: Knowledge
     objective.log_negatives = lambda positives, negatives: seen.append((positives, negatives))
     source = FullGraph(kg.train, kg.messages("relation"))
     rows = torch.tensor([7, 8])
-    pool = objective.entities_needed(source.triples(rows))
-    objective(model.decoder, source.positives(model, rows, pool))
+    pool = pool_of(objective, kg)
+    objective(model.decoder, source.positives(model, rows, Proposal(pool=pool)))
     ((positives, negatives),) = seen
     assert torch.equal(positives.triples, kg.train[rows])
     assert negatives.ids is not None
     assert negatives.ids.tolist() == [pool.tolist()] * 2
     assert negatives.corrupt_head.tolist() == [[True, True, False]] * 2
     assert (negatives.valid is None) == (filter == "none")
-
-
-def test_a_batch_of_other_triples_than_those_drawn_for_is_refused(kg: KnowledgeGraph) -> None:
-    model, objective = model_of(kg), make(kg, heads=1, tails=1)
-    positives = replace(positives_of(model, kg.train[:3]), shared_negatives=torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="entities_needed was called with other triples"):
-        objective(model.decoder, positives)
-    objective.entities_needed(kg.train[:2])
-    with pytest.raises(ValueError, match="entities_needed was called with other triples"):
-        objective(model.decoder, positives)
 
 
 def test_counts_of_other_entities_are_refused(kg: KnowledgeGraph) -> None:
@@ -281,7 +275,7 @@ def test_smoothing_brings_back_who_never_fills_a_side(kg: KnowledgeGraph) -> Non
     reached = []
     for smoothing in (0.0, 0.5):
         objective = make(kg, heads=2000, tails=0, noise="frequency", smoothing=smoothing)
-        reached.append(bool(never[objective.entities_needed(kg.train)].any()))
+        reached.append(bool(never[pool_of(objective, kg)].any()))
     assert reached == [False, True]
 
 
@@ -297,7 +291,7 @@ def test_a_recipe_can_choose_it(kg: KnowledgeGraph) -> None:
     )
     objective = build_objective(config, kg, DIM, OBJECTIVES)
     assert isinstance(objective, SampledNegatives)
-    assert len(objective.entities_needed(kg.train)) == 49
+    assert len(pool_of(objective, kg)) == 49
     assert not objective.state_dict()
 
 

@@ -31,7 +31,9 @@ def batch(kg: KnowledgeGraph, model: Model, objective: StayPositive) -> Positive
         messages if not model.encoder.uses_graph else messages.restrict(torch.ones(14).bool())
     )
     source = FullGraph(kg.train, messages, hold_out=False, sparse=True)
-    return source.positives(model, ROWS, objective.entities_needed(source.triples(ROWS)))
+    return source.positives(
+        model, ROWS, objective.propose(Positives.of_ids(kg.train[ROWS], kg.num_entities))
+    )
 
 
 def terms(kg: KnowledgeGraph, model: Model, **given: Any) -> dict[str, Tensor]:
@@ -188,7 +190,7 @@ def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str
 def test_the_batch_is_not_taken_to_be_all_entities(kg: KnowledgeGraph) -> None:
     model = model_of(kg, "distmult")
     whole = model.positives(kg.train[ROWS], model.encode(kg.messages()))
-    with pytest.raises(ValueError, match="shared_negatives: over = 'batch' needs"):
+    with pytest.raises(ValueError, match="entity_ids: over = 'batch' needs"):
         StayPositive(num_batches=5)(model.decoder, whole)
     StayPositive(num_batches=5, over="all")(model.decoder, whole)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dans.models.batch import Negatives, Positives, corrupted
+from dans.models.batch import Negatives, Positives, Proposal, corrupted
 from dans.models.decoders import DECODERS, ComplEx, DistMult
 from dans.models.decoders.base import Decoder
 
@@ -24,7 +24,7 @@ def test_scores_of_negatives_are_scores_of_the_corrupted_triples(name: str) -> N
     decoder = DECODERS[name](2, 6)  # type: ignore[call-arg]
     entities = torch.randn(6, 6)
     positives = batch(decoder, entities, TRIPLES)
-    negatives = Negatives.of(entities, IDS, SIDES)
+    negatives = Negatives.of(positives, IDS, SIDES)
     heads, relations, tails = negatives.triples(TRIPLES).unbind(-1)
     expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
     torch.testing.assert_close(negatives.scores(positives), expected)
@@ -46,7 +46,7 @@ def test_shift_is_added_once_to_scores_of_triples_and_of_negatives() -> None:
     entities = torch.randn(6, 6)
     plain, shifted = ComplEx(2, 6), ComplEx(2, 6, shift=-1.5)
     shifted.load_state_dict(plain.state_dict())
-    negatives = Negatives.of(entities, IDS, SIDES)
+    negatives = Negatives.of(batch(plain, entities, TRIPLES), IDS, SIDES)
     for scores in (Positives.scores, negatives.scores):
         without, by_product = (scores(batch(one, entities, TRIPLES)) for one in (plain, shifted))
         torch.testing.assert_close(by_product, without - 1.5)
@@ -78,7 +78,9 @@ def test_triples_are_corrupted_alike_in_parts_of_any_size(
 
 def test_gradient_flows_into_the_rows_of_id_negatives() -> None:
     entities = torch.randn(6, 4, requires_grad=True)
-    Negatives.of(entities, torch.tensor([[5]]), torch.tensor([[True]])).embeddings.sum().backward()  # type: ignore[no-untyped-call]
+    positives = Positives.from_embeddings(TRIPLES[:1], entities)
+    negatives = Negatives.of(positives, torch.tensor([[5]]), torch.tensor([[True]]))
+    negatives.embeddings.sum().backward()  # type: ignore[no-untyped-call]
     assert entities.grad is not None
     assert entities.grad.sum(1).nonzero().flatten().tolist() == [5]
 
@@ -123,7 +125,46 @@ def test_every_tensor_of_a_batch_is_sliced_and_detached() -> None:
 
 def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:
     positives = Positives.of_ids(TRIPLES, 6)
-    negatives = Negatives.of(positives.entities, IDS, SIDES)
+    negatives = Negatives.of(positives, IDS, SIDES)
     assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
     with pytest.raises(ValueError, match="no embeddings"):
         negatives.scores(positives)
+
+
+def test_a_batch_of_some_entities_speaks_of_them_by_their_ids() -> None:
+    entities, decoder = torch.randn(9, 4), DistMult(2, 4)
+    ids = torch.tensor([0, 2, 3, 4, 7])
+    whole = batch(decoder, entities, TRIPLES)
+    some = Positives.from_embeddings(
+        TRIPLES, entities[ids], decoder, entity_ids=ids, num_entities=9
+    )
+    assert some.num_entities == whole.num_entities == 9
+    assert torch.equal(some.scores(), whole.scores())
+    wanted = torch.tensor([[7, 0, 2], [3, 3, 4]])
+    assert torch.equal(some.embed(wanted), whole.embed(wanted))
+    assert torch.equal(some.ids(some.rows(wanted)), wanted)
+    one, other = (Negatives.of(positives, wanted, SIDES) for positives in (some, whole))
+    assert torch.equal(one.scores(some), other.scores(whole))
+    assert torch.equal(some.detach().slice(1, 2).embed(wanted), whole.embed(wanted))
+    for missing in (1, 8):
+        with pytest.raises(ValueError, match=f"entity {missing} is not encoded in this step"):
+            some.embed(torch.tensor([0, missing]))
+
+
+def test_ids_of_rows_must_fit_them() -> None:
+    with pytest.raises(ValueError, match="entity_ids: expected one for each row"):
+        Positives.from_embeddings(TRIPLES, torch.randn(5, 4), entity_ids=torch.arange(6))
+    with pytest.raises(ValueError, match="num_entities of the graph"):
+        Positives.from_embeddings(TRIPLES, torch.randn(5, 4), entity_ids=torch.arange(5))
+
+
+def test_a_proposal_names_all_that_it_needs_and_is_sliced_by_triple() -> None:
+    part = Proposal(candidates=torch.tensor([[6], [7]]), pool=torch.tensor([[8, -1]]))
+    proposal = Proposal(IDS, SIDES, ~SIDES, SIDES.double(), parts=(part,))
+    assert torch.cat(proposal.entities()).unique().tolist() == [0, 1, 2, 5, 6, 7, 8]
+    second = proposal.slice(1, 2)
+    assert torch.cat(second.entities()).unique().tolist() == [1, 2, 7, 8]
+    assert second.valid is not None
+    assert torch.equal(second.valid, ~SIDES[1:])
+    with pytest.raises(ValueError, match="no negatives by id"):
+        part.negatives(Positives.of_ids(TRIPLES, 9))

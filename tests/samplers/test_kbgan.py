@@ -46,10 +46,10 @@ def repeated(b: int) -> Positives:
 def fixed(monkeypatch: pytest.MonkeyPatch, sampler: KBGAN, candidates: list[int]) -> None:
     """Let the candidates of every query be the same."""
 
-    def propose(triples: Tensor, _: Tensor) -> Tensor:
+    def uniform(triples: Tensor, _: Tensor) -> Tensor:
         return torch.tensor(candidates).expand(len(triples), -1)
 
-    monkeypatch.setattr(sampler, "propose", propose)
+    monkeypatch.setattr(sampler, "uniform", uniform)
 
 
 def probabilities(sampler: KBGAN, candidates: list[int]) -> Tensor:
@@ -98,7 +98,7 @@ def test_negatives_are_drawn_by_the_softmax_over_the_candidates(
 def test_candidates_are_uniform_over_the_other_entities() -> None:
     sampler = small(candidates=100_000)
     triples, side = repeated(1).triples, torch.tensor([False])
-    assert p_value(sampler.propose(triples, side), torch.tensor([1.0, 1, 1, 0, 1, 1])) > 1e-4
+    assert p_value(sampler.uniform(triples, side), torch.tensor([1.0, 1, 1, 0, 1, 1])) > 1e-4
 
 
 def test_a_query_has_one_set_of_candidates(monkeypatch: pytest.MonkeyPatch) -> None:

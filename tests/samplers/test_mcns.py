@@ -232,7 +232,7 @@ def test_a_single_step_goes_to_neighbours_half_the_time() -> None:
     now = torch.randint(1000, (100, 200))
     size = torch.full_like(now, 10)
     for sizes, share in ((size, 0.5), (torch.zeros_like(now), 0.0)):
-        new = sampler.propose(now, sizes)
+        new = sampler.step(now, sizes)
         inside = (sampler.pools[now] == new.unsqueeze(-1)).any(-1)
         # 10 of 1,000 entities are neighbours of a state.
         assert abs(float(inside.double().mean()) - share) < 0.03

@@ -191,10 +191,13 @@ def test_triples_that_share_a_query_update_its_cache_once(monkeypatch: pytest.Mo
     updated = []
     plain = sampler.updated
 
-    def counting(scorer: Any, numbers: Tensor, rows: Tensor, head: Tensor) -> Tensor:
+    def counting(scorer: Any, candidates: Tensor, rows: Tensor, head: Tensor) -> Tensor:
+        numbers = sampler.queries(triples)[rows, head.long()]
         updated.extend(numbers.tolist())
-        assert torch.equal(sampler.queries(triples)[rows, head.long()], numbers)
-        return plain(scorer, numbers, rows, head)
+        # What its cache holds is among the candidates.
+        held = sampler.cache[numbers].unsqueeze(2) == candidates.unsqueeze(1)
+        assert (held.any(2) | (sampler.cache[numbers] < 0)).all()
+        return plain(scorer, candidates, rows, head)
 
     monkeypatch.setattr(sampler, "updated", counting)
     sampler(positives)

@@ -1,5 +1,6 @@
 """Promises that every negative sampler keeps."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "igan-unfiltered": ("igan", {"filter": "none", "baseline": "batch"}),
     "igan-pretrained": ("igan", {"pretrain": 100}),
     "kbgan-epoch": ("kbgan", {"baseline": "epoch", "pretrain": 0}),
+    "uniform-pool": ("uniform", {"pool": 4}),
+    "bernoulli-pool": ("bernoulli", {"pool": 3, "filter": "mask"}),
+    "smile-pool": ("smile", {"candidates": 4}),
+    "dans-pool": ("dans", {**PRESETS["dans"], "candidates": 4, "filter": "mask"}),
+    "dans-other-pool": ("dans", {"decode": "nearest_other", "candidates": 5}),
     "kbgan-complex": ("kbgan", {"generator": "complex", "pretrain": 0, "filter": "resample"}),
 }
 
@@ -192,6 +198,40 @@ class SamplerSuite:
     def case(self, request: pytest.FixtureRequest) -> str:
         case: str = request.param
         return case
+
+    def test_some_entities_give_what_all_of_them_give(self, case: str, kg: KnowledgeGraph) -> None:
+        (_, table, decoder), n = triples_as_embeddings(kg), kg.num_entities
+        # Two triples, so that not every entity is one of theirs.
+        triples, ids = kg.train[:2], Positives.of_ids(kg.train[:2], kg.num_entities)
+        sampler = make(case, kg)
+        if sampler.needs_all_entities:
+            with pytest.raises(InputError, match=re.escape(sampler.needs_all_entities)):
+                sampler.propose(ids)
+            return
+        torch.manual_seed(1)
+        proposal = sampler.propose(ids)
+        rows = torch.cat((triples[:, ::2].flatten(), *proposal.entities())).unique()
+        some = Positives.from_embeddings(
+            triples, table[rows], decoder, entity_ids=rows, num_entities=n
+        )
+        every = Positives.from_embeddings(triples, table, decoder)
+        found = []
+        for positives in (some, every):
+            torch.manual_seed(0)
+            own, batch = make(case, kg), replace(positives, proposal=proposal)
+            own.load_state_dict(sampler.state_dict())
+            torch.manual_seed(2)
+            numbers = [phase.loss(batch.detach()).detach() for phase in own.phases()]
+            negatives = own(batch)
+            loss = negatives.scores(batch).square().sum() + sum(own.terms(batch).values())
+            numbers += [*torch.autograd.grad(loss, table), *own.state_dict().values()]
+            names = ("corrupt_head", "ids", "valid", "weights")
+            found.append([*numbers, *(getattr(negatives, name) for name in names)])
+        for one, other in zip(*found, strict=True):
+            if isinstance(one, Tensor):
+                torch.testing.assert_close(one, other)
+            else:
+                assert one is other is None
 
     def test_negatives_have_the_shapes_promised(self, case: str, kg: KnowledgeGraph) -> None:
         sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)

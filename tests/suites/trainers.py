@@ -9,7 +9,7 @@ from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config.recipes import override
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
-from dans.models.batch import Positives
+from dans.models.batch import Positives, Proposal
 from dans.models.decoders import Decoder
 from dans.objectives.base import Objective
 from dans.runs.build import build_trainer
@@ -52,14 +52,15 @@ class Pooled(Objective):
         self.num_entities = num_entities
         self.seen: list[Positives] = []
 
-    def entities_needed(self, triples: Tensor) -> Tensor:
-        return torch.randint(self.num_entities, (3,))
+    def propose(self, positives: Positives) -> Proposal:
+        return Proposal(pool=torch.randint(self.num_entities, (3,)))
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         self.seen.append(positives)
-        negatives = decoder.score_all(
-            positives.tail_query, positives.entities[positives.shared_negatives]
-        )
+        assert positives.proposal is not None
+        assert positives.proposal.pool is not None
+        pool = positives.embed(positives.proposal.pool)
+        negatives = decoder.score_all(positives.tail_query, pool)
         return {"loss": (negatives - positives.scores()).exp().sum()}
 
 

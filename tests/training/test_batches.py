@@ -9,6 +9,7 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.models import ENCODERS
+from dans.models.batch import Proposal
 from dans.models.decoders import DistMult
 from dans.models.encoders import Encoder, Lookup
 from dans.models.model import Model
@@ -141,6 +142,7 @@ def model_of(name: str, kg: KnowledgeGraph) -> Model:
 
 
 ROWS, WANTED = torch.tensor([2, 0, 9]), torch.tensor([5, 1, 5, 0])
+PROPOSAL = Proposal(pool=WANTED)
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
@@ -148,14 +150,14 @@ ROWS, WANTED = torch.tensor([2, 0, 9]), torch.tensor([5, 1, 5, 0])
 def test_wanted_rows_are_the_right_vectors(name: str, sparse: bool, kg: KnowledgeGraph) -> None:
     model = model_of(name, kg)
     source = FullGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
-    some, whole = source.positives(model, ROWS, WANTED), source.positives(model, ROWS)
+    some, whole = source.positives(model, ROWS, PROPOSAL), source.positives(model, ROWS)
     ends = kg.train[ROWS][:, [0, 2]]
-    assert some.shared_negatives is not None
-    assert whole.shared_negatives is None
+    assert some.entity_ids is not None
+    assert whole.entity_ids is None
     assert len(some.entities) == len(set(ends.flatten().tolist()) | set(WANTED.tolist()))
-    torch.testing.assert_close(some.entities[some.shared_negatives], whole.entities[WANTED])
-    torch.testing.assert_close(some.entities[some.triples[:, [0, 2]]], whole.entities[ends])
-    assert torch.equal(some.triples[:, 1], whole.triples[:, 1])
+    torch.testing.assert_close(some.embed(WANTED), whole.entities[WANTED])
+    torch.testing.assert_close(some.embed(ends), whole.entities[ends])
+    assert torch.equal(some.triples, whole.triples)
     for part in ("h", "r", "t", "tail_query", "head_query"):
         torch.testing.assert_close(getattr(some, part), getattr(whole, part))
 
@@ -168,16 +170,15 @@ def test_a_loss_over_wanted_rows_is_that_over_all_entities(
     model = model_of(name, kg)
     source = FullGraph(kg.train, kg.messages("relation"), hold_out=False, sparse=sparse)
 
-    def loss_and_gradients(wanted: Tensor | None) -> tuple[Tensor, list[Tensor | None]]:
-        positives = source.positives(model, ROWS, wanted)
-        pool = WANTED if positives.shared_negatives is None else positives.shared_negatives
-        negatives = model.decoder.score_all(positives.tail_query, positives.entities[pool])
+    def loss_and_gradients(proposal: Proposal | None) -> tuple[Tensor, list[Tensor | None]]:
+        positives = source.positives(model, ROWS, proposal)
+        negatives = model.decoder.score_all(positives.tail_query, positives.embed(WANTED))
         loss = (negatives - positives.scores()).exp().sum()
         model.zero_grad()
         loss.backward()
         return loss, [p.grad for p in model.parameters()]
 
-    (one, some), (other, whole) = loss_and_gradients(WANTED), loss_and_gradients(None)
+    (one, some), (other, whole) = loss_and_gradients(PROPOSAL), loss_and_gradients(None)
     torch.testing.assert_close(one, other)
     for a, b in zip(some, whole, strict=True):
         assert a is not None
@@ -189,7 +190,7 @@ def test_gradients_reach_the_rows_wanted_and_no_others(kg: KnowledgeGraph) -> No
     model = model_of("lookup", kg)
     assert isinstance(model.encoder, Lookup)
     source = FullGraph(kg.train, kg.messages("relation"), sparse=True)
-    source.positives(model, ROWS, WANTED).entities.sum().backward()
+    source.positives(model, ROWS, PROPOSAL).entities.sum().backward()
     grad = model.encoder.entities.weight.grad
     assert grad is not None
     assert grad.is_sparse
@@ -202,7 +203,7 @@ def test_gradients_are_dense_unless_told(kg: KnowledgeGraph) -> None:
     model = model_of("lookup", kg)
     assert isinstance(model.encoder, Lookup)
     FullGraph(kg.train, kg.messages("relation")).positives(
-        model, ROWS, WANTED
+        model, ROWS, PROPOSAL
     ).entities.sum().backward()
     grad = model.encoder.entities.weight.grad
     assert grad is not None
@@ -211,15 +212,13 @@ def test_gradients_are_dense_unless_told(kg: KnowledgeGraph) -> None:
 
 def test_nothing_wanted_leaves_the_triples_alone(kg: KnowledgeGraph) -> None:
     source = FullGraph(kg.train, kg.messages("relation"))
-    positives = source.positives(model_of("lookup", kg), ROWS, torch.empty(0, dtype=torch.int64))
-    assert positives.shared_negatives is not None
-    assert not len(positives.shared_negatives)
+    positives = source.positives(model_of("lookup", kg), ROWS, Proposal())
     assert len(positives.entities) == len(kg.train[ROWS][:, [0, 2]].unique())
 
 
-@pytest.mark.parametrize("wanted", [None, WANTED])
+@pytest.mark.parametrize("proposal", [None, PROPOSAL])
 def test_an_encoder_without_messages_costs_no_message_graph(
-    wanted: Tensor | None, kg: KnowledgeGraph
+    proposal: Proposal | None, kg: KnowledgeGraph
 ) -> None:
     messages = kg.messages("relation")
     source = FullGraph(kg.train, messages, sample=0.5, hold_out=True)
@@ -232,9 +231,9 @@ def test_an_encoder_without_messages_costs_no_message_graph(
     lookup, rgcn = model_of("lookup", kg), model_of("rgcn", kg)
     rgcn.encoder.register_forward_pre_hook(note)
     before = torch.get_rng_state()
-    source.positives(lookup, ROWS, wanted)
+    source.positives(lookup, ROWS, proposal)
     assert torch.equal(torch.get_rng_state(), before)
-    source.positives(rgcn, ROWS, wanted)
+    source.positives(rgcn, ROWS, proposal)
     assert len(used) == 1
     assert not set(used[0].triple_ids.tolist()) & set(ROWS.tolist())
     assert 0 < len(used[0].triple_ids) <= len(kg.train)

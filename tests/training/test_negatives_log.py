@@ -236,9 +236,7 @@ def test_a_log_is_a_list_of_negatives(kg: KnowledgeGraph, tmp_path: Path) -> Non
 
 def test_full_disk_names_the_file(kg: KnowledgeGraph, tmp_path: Path) -> None:
     positives = Positives.of_ids(kg.train[:2], kg.num_entities)
-    negatives = Negatives.of(
-        positives.entities, torch.tensor([[3], [4]]), torch.tensor([[True], [False]])
-    )
+    negatives = Negatives.of(positives, torch.tensor([[3], [4]]), torch.tensor([[True], [False]]))
     log = NegativesLog(tmp_path, kg)
     # A device of the system that is always full.
     log.part.symlink_to("/dev/full")
@@ -252,7 +250,7 @@ def test_equal_steps_give_equal_bytes_whatever_the_folder(
 ) -> None:
     positives = Positives.of_ids(kg.train[:2], kg.num_entities)
     ids = torch.tensor([[3], [4]])
-    negatives = Negatives.of(positives.entities, ids, torch.tensor([[True], [False]]))
+    negatives = Negatives.of(positives, ids, torch.tensor([[True], [False]]))
     for name in ("one", "two"):
         NegativesLog(tmp_path / name / "negatives", kg)(positives, negatives)
     assert parts(tmp_path / "one") == parts(tmp_path / "two")

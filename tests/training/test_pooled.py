@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -85,10 +84,11 @@ def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
     trained.step()
     assert isinstance(trained.objective, Pooled)
     (seen,) = trained.objective.seen
-    assert seen.shared_negatives is not None
-    assert len(seen.shared_negatives) == 3
+    assert seen.proposal is not None
+    assert seen.proposal.pool is not None
+    assert len(seen.proposal.pool) == 3
     assert len(seen.entities) <= 3 + 2 * 3
-    assert torch.equal(seen.h, F.embedding(seen.triples[:, 0], seen.entities))
+    assert torch.equal(seen.h, seen.embed(seen.triples[:, 0]))
 
 
 def test_queries_are_refused_by_an_objective_of_triples(kg: KnowledgeGraph) -> None:

@@ -55,10 +55,16 @@ class Pathway(nn.Module, ABC):
     def centres(self, positives: Positives) -> Tensor:
         """Where the draws are centred: (b, 2, d), for replaced tails and for replaced heads."""
 
-    def deviation(self, entities: Tensor) -> Tensor | float:
-        """The standard deviation s of a draw: (d,), or one number."""
+    def deviation(self, positives: Positives) -> Tensor | float:
+        """The standard deviation s of a draw: (d,), or one number.
+
+        That of all entities; where some are encoded, of the pool of the proposal, else of these.
+        """
         if self.noise_scale == "absolute":
             return self.noise
+        proposal, entities = positives.proposal, positives.entities
+        if proposal is not None and proposal.pool is not None:
+            entities = positives.embed(proposal.pool)
         # A column-wise deviation of all n rows costs more than the generator itself.
         sample = entities[:: max(1, len(entities) // SAMPLED)]
         return self.noise * sample.std(0, unbiased=False)
@@ -69,7 +75,7 @@ class Pathway(nn.Module, ABC):
         """Generated negatives (b, k, d) for (b, k) sides, and how their generator was adapted."""
         centres = self.centres(positives)
         centre = pick(centres, corrupt_head)
-        prior = centre + self.deviation(positives.entities) * torch.randn_like(centre)
+        prior = centre + self.deviation(positives) * torch.randn_like(centre)
         modulation = modulate(self.film, centres, corrupt_head) if self.film is not None else None
         return self.generator(prior, modulation), modulation
 

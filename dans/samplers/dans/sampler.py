@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
-from dans.models.batch import Negatives, Positives
+from dans.models.batch import Negatives, Positives, Proposal
 from dans.samplers.base import NegativeSampler, Phase
-from dans.samplers.corruption import Mask, requires_known, sides
+from dans.samplers.corruption import Mask, any_of, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -171,6 +171,25 @@ class DANS(NegativeSampler):
         if output == "residual":
             orthogonal(self.discriminator)
 
+    @property
+    def needs_all_entities(self) -> str:
+        """Only if it searches all for the nearest."""
+        if self.decode == "vector" or self.candidates:
+            return ""
+        return f"decode = {self.decode} searches all entities; candidates = 1000 searches a pool"
+
+    def propose(self, positives: Positives) -> Proposal:
+        """The candidates for the nearest entity."""
+        if self.needs_all_entities:
+            raise InputError(self.needs_all_entities)
+        return Proposal(pool=self.pool(positives))
+
+    def pool(self, positives: Positives) -> Tensor | None:
+        """Candidates for the nearest entity, (c,) rising ids; None where none are drawn."""
+        if not self.candidates:
+            return None
+        return any_of(positives.num_entities, self.candidates, positives.triples.device)
+
     def forward(self, positives: Positives) -> Negatives:
         """Generated negatives, the entity pathway's first; no gradient runs back through them."""
         drawn = self.draw(positives).values()
@@ -185,7 +204,7 @@ class DANS(NegativeSampler):
         valid = None
         if self.filter == "mask" and self.known is not None:
             valid = ~self.known.is_known_corrupted(positives.triples, ids, corrupt_head)
-        return Negatives.of(positives.entities, ids, corrupt_head, valid)
+        return Negatives.of(positives, ids, corrupt_head, valid)
 
     def decoded(self, positives: Positives, embeddings: Tensor) -> Tensor:
         """The entities nearest to generated embeddings: (b, ·) ids from (b, ·, d)."""
@@ -193,11 +212,13 @@ class DANS(NegativeSampler):
         generated, entities = embeddings.flatten(0, 1), positives.entities
         own = positives.triples[:, ::2].repeat_interleave(count, dim=0)
         exclude = own if self.decode == "nearest_other" else None
-        if not self.candidates:
+        proposal = positives.proposal
+        drawn = self.pool(positives) if proposal is None else proposal.pool
+        if drawn is None or len(drawn) == len(entities):
             return nearest(generated, entities, exclude).view(b, count)
         if exclude is not None:
             own = own[:, :0]
-        return nearest_of_drawn(generated, entities, self.candidates, own, exclude).view(b, count)
+        return nearest_of_drawn(generated, positives, drawn, own, exclude).view(b, count)
 
     @torch.no_grad()
     def draw(self, positives: Positives) -> dict[str, tuple[Tensor, Tensor]]:

@@ -1,9 +1,12 @@
 """The two pathways: where they start, how far they draw, what they are given."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
+from dans.models.batch import Positives, Proposal
 from dans.models.decoders import DECODERS
 from dans.samplers import DANS
 from dans.samplers.dans.pathways import modulate, pick
@@ -40,11 +43,11 @@ def test_one_negative_of_a_pathway_is_adapted_as_many_are(kg: KnowledgeGraph) ->
 
 @pytest.mark.parametrize("scale", ["absolute", "relative"])
 def test_draws_deviate_as_the_noise_says(scale: str, kg: KnowledgeGraph) -> None:
-    _, table, _ = triples_as_embeddings(kg)
+    positives, table, _ = triples_as_embeddings(kg)
     with torch.no_grad():
         table.mul_(torch.arange(1.0, DIM + 1))
     sampler = seeded(noise=0.5, noise_scale=scale)
-    deviation = sampler.pathways["entity"].deviation(table.detach())
+    deviation = sampler.pathways["entity"].deviation(positives.detach())
     expected = 0.5 if scale == "absolute" else 0.5 * table.detach().std(0, unbiased=False)
     torch.testing.assert_close(torch.as_tensor(deviation), torch.as_tensor(expected))
 
@@ -54,9 +57,14 @@ def test_deviation_is_that_of_entities_from_all_of_the_table(
 ) -> None:
     monkeypatch.setattr("dans.samplers.dans.pathways.SAMPLED", 4)
     table = torch.arange(12.0).square().unsqueeze(1).expand(12, DIM)
-    found = seeded(noise=0.5, noise_scale="relative").pathways["entity"].deviation(table)
+    pathway = seeded(noise=0.5, noise_scale="relative").pathways["entity"]
+    positives = Positives.from_embeddings(torch.tensor([[0, 0, 1]]), table)
+    found = pathway.deviation(positives)
     expected = 0.5 * torch.tensor([0.0, 9.0, 36.0, 81.0]).std(unbiased=False)
     torch.testing.assert_close(found, expected.expand(DIM))
+    pool = torch.tensor([0, 3, 6, 9])
+    drawn = pathway.deviation(replace(positives, proposal=Proposal(pool=pool)))
+    torch.testing.assert_close(drawn, expected.expand(DIM))
 
 
 @pytest.mark.parametrize("decoder", sorted(DECODERS))
