@@ -12,11 +12,14 @@ from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
 from dans.models.model import eval_mode
 from dans.samplers.base import NegativeSampler
+from dans.samplers.corruption import any_of
 from dans.samplers.dans.networks import Discriminator
-from dans.samplers.nearest import nearest
+from dans.samplers.nearest import nearest, nearest_of_drawn
 
 #: Generated negatives of each pathway that are held against all entities.
 COMPARED = 2000
+#: Of more entities, the nearest is searched among so many that are drawn.
+SEARCHED = 50_000
 #: Pairs of entities whose distance is the measure of diversity.
 PAIRS = 4096
 
@@ -78,6 +81,9 @@ def diagnose(
         - ``nearest_uncorrupted_…``: share whose nearest entity is the uncorrupted one.
         - ``nearest_true_…``: share whose nearest entity is the one replaced.
         - ``nearest_known_…``: share whose nearest entity makes a known triple, if given.
+
+        Of more than ``SEARCHED`` entities, the nearest one is that among so many, drawn anew, and
+        those of the triple.
     """
     device, draws = positives.h.device, max(2, sampler.k // 2)
     side = (torch.arange(2 * draws, device=device) >= draws).expand(len(positives), -1)
@@ -107,7 +113,12 @@ def nearest_shares(
     rows = torch.arange(side.numel(), device=side.device)[::every]
     triples = positives.triples[rows // side.shape[1]]
     corrupt_head = side.flatten()[rows]
-    ids = nearest(generated.embeddings.flatten(0, 1)[rows], positives.entities)
+    embeddings, n = generated.embeddings.flatten(0, 1)[rows], positives.num_entities
+    if n > SEARCHED:
+        drawn = any_of(n, SEARCHED, device=rows.device)
+        ids = nearest_of_drawn(embeddings, positives, drawn, triples[:, ::2])
+    else:
+        ids = nearest(embeddings, positives.entities)
     uncorrupted = torch.where(corrupt_head, triples[:, 2], triples[:, 0])
     true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
     shares = {"nearest_uncorrupted": ids == uncorrupted, "nearest_true": ids == true}
