@@ -1,16 +1,20 @@
 """Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from dans.config.reading import convert
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
 from dans.data.query_index import Groups
+from dans.errors import InputError
 from dans.models.batch import Positives, Proposal
 from dans.models.model import Model
+from dans.training.state_checks import check_order
 
 
 class Batches:
@@ -19,7 +23,9 @@ class Batches:
     def __init__(self, rows: int, size: int) -> None:
         self.rows = rows
         self.size = min(size, rows)
+        #: the rest of this pass, and torch's random state before its order was drawn
         self.order = torch.empty(0, dtype=torch.int64)
+        self._drawn_from = torch.empty(0, dtype=torch.uint8)
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -28,17 +34,40 @@ class Batches:
     def next(self) -> Tensor:
         """The next batch of row numbers, on the CPU."""
         if not len(self.order):
+            self._drawn_from = torch.get_rng_state()
             self.order = torch.randperm(self.rows)
         batch, self.order = self.order[: self.size], self.order[self.size :]
         return batch
 
-    def state(self) -> dict[str, Tensor]:
-        """The rest of this pass, for a checkpoint."""
-        return {"order": self.order}
+    def state(self) -> dict[str, Tensor | int]:
+        """What makes the rest of this pass again, for a checkpoint: not a number for each row."""
+        if len(self.order) and not len(self._drawn_from):
+            return {"order": self.order}
+        return {"random": self._drawn_from, "left": len(self.order)}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Resume a pass."""
-        self.order = state["order"]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume a pass, or begin one.
+
+        Checkpoints before version 0.2 hold the rest of the order itself.
+
+        Raises:
+            InputError: the state is none of a pass over so many rows.
+        """
+        if "order" in state:
+            check_order(state["order"], self.rows)
+            self.order, self._drawn_from = state["order"], self._drawn_from[:0]
+            return
+        left = convert(state.get("left"), int, "checkpoint: ", "batches.left")
+        if not 0 <= left <= self.rows:
+            raise InputError(
+                f"checkpoint: batches.left: expected from 0 to {self.rows} rows, got {left}"
+            )
+        self._drawn_from, self.order = state["random"], self.order[:0]
+        if left:
+            generator = torch.Generator()
+            generator.set_state(self._drawn_from)
+            order = torch.randperm(self.rows, generator=generator)
+            self.order = order[self.rows - left :]
 
 
 class QueryBatches(Batches):

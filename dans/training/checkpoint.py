@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from dans.config.reading import opened
+from dans.data.tensor_file import BLANK, MOST_HEADER, digest_field, write_tensors
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -33,14 +33,8 @@ TENSOR, ITEMS = "__tensor__", "__items__"
 #: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
 
-#: Placeholder of the digest while it is computed.
-BLANK = "0" * 64
-
 #: Bytes of a file that are digested at once, and that are searched for a pickle.
 CHUNK, PICKLE_HEAD = 2**20, 4096
-
-#: Bytes of a header, the limit of safetensors.
-MOST_HEADER = 100_000_000
 
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
@@ -50,22 +44,33 @@ class DamagedError(InputError):
     """A checkpoint is damaged or missing."""
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
+def save_state(
+    path: Path,
+    state: Mapping[str, Any],
+    *,
+    former: Path | None = None,
+    also: Path | None = None,
+) -> None:
     """Write nested dictionaries and lists of tensors and plain values, whole or not at all.
+
+    The tensors are written as they are, one after the other, without a copy of them in memory.
+
+    Args:
+        path: the file.
+        state: what goes into it.
+        former: where the content before goes, if any.
+        also: a second name of the new content, which gets it first.
 
     Raises:
         TypeError: something else is in the state.
     """
-    write_atomically(path, pack(state))
-
-
-def pack(state: Mapping[str, Any]) -> bytes:
-    """Nested state as the bytes of a file."""
     tensors: dict[str, Tensor] = {}
-    skeleton = _strip(state, "", tensors)
-    metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
-    content = save(tensors, metadata)
-    return content.replace(_field(BLANK), _field(hashlib.sha256(content).hexdigest()), 1)
+    metadata = {"state": json.dumps(_strip(state, "", tensors)), "version": str(VERSION)}
+
+    def write(file: BinaryIO) -> None:
+        write_tensors(file, tensors, metadata)
+
+    write_atomically(path, write, former=former, also=also)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def _check(path: Path) -> dict[str, Any]:
         if not {"state", "version", "digest"} <= metadata.keys():
             raise ValueError("its header is none of ours")
         digest = hashlib.sha256(size)
-        digest.update(header.replace(_field(metadata["digest"]), _field(BLANK), 1))
+        digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != metadata["digest"]:
@@ -146,16 +151,10 @@ def _check(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _field(digest: str) -> bytes:
-    """The digest as it stands in the header. Inside its strings a quote has a backslash before."""
-    return f'"digest":"{digest}"'.encode()
-
-
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested state, leaving their names."""
     if isinstance(value, Tensor):
-        # A clone: safetensors refuses tensors that share memory.
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):
         items = [(key, _strip(item, f"{path}/{key}", tensors)) for key, item in value.items()]

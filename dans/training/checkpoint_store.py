@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from dans.config.old_names import renamed_state
 from dans.errors import InputError
-from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
-from dans.training.files import write_atomically
+from dans.training.checkpoint import DamagedError, load_state, peek, save_state
 from dans.training.state_checks import other_run
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,8 @@ PARTS: dict[str, type] = {
 class CheckpointStore:
     """The checkpoints in the folder of a run: ``best``, ``last``, and ``previous`` before it.
 
-    A run resumes from ``previous`` where ``last`` is damaged. Where a checkpoint is loaded by name,
+    Where the newest is the best, both are one file with two names. A run resumes from ``previous``
+    where ``last`` is damaged. Where a checkpoint is loaded by name,
     no other stands in for it.
     """
 
@@ -51,11 +51,9 @@ class CheckpointStore:
 
     def save(self, state: Mapping[str, Any], *, best: bool) -> None:
         """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
-        content = pack(state)
         # The best first: a kill in between must not leave a `last` that takes it for written.
-        if best:
-            write_atomically(self.file("best"), content)
-        write_atomically(self.file("last"), content, former=self.previous)
+        beside = self.file("best") if best else None
+        save_state(self.file("last"), state, former=self.previous, also=beside)
         self.newest = self.file("last"), state["step"]
 
     def load(self, which: Which) -> dict[str, Any]:

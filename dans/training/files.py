@@ -6,7 +6,9 @@ A file is whole or not there: it is written beside its target, flushed, and rena
 import errno
 import logging
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,11 +19,19 @@ from dans.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def write_atomically(path: Path, content: bytes, *, former: Path | None = None) -> None:
+def write_atomically(
+    path: Path,
+    content: bytes | Callable[[BinaryIO], None],
+    *,
+    former: Path | None = None,
+    also: Path | None = None,
+) -> None:
     """Replace a file by new content so that no reader ever sees half of it.
 
-    The content before, if any, goes to ``former``. Then ``path`` exists at any instant, except
-    where the file system has no hard links: a kill between two renames leaves ``former`` alone.
+    The content, or what writes it into a file, goes to ``also`` first, if any: under a second name,
+    or as a copy where the file system has no hard links. The content before, if any, goes to
+    ``former``. Then ``path`` exists at any instant, except where there are no hard links: a kill
+    between two renames leaves ``former`` alone.
 
     Raises:
         OSError: the disk is full, say; the target is as it was, and the error names it.
@@ -30,9 +40,14 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
     try:
         sweep(path.parent, f"{path.name}.*{PART}")
         with beside.open("wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
             file.flush()
             os.fsync(file.fileno())
+        if also is not None:
+            _double(beside, also)
         if former is not None and path.exists():
             _keep(path, former)
         beside.replace(path)
@@ -43,6 +58,25 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
         # A read-only folder refuses this even where there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _double(path: Path, also: Path) -> None:
+    """Give a file's content to a second name too, which keeps what it had until then."""
+    link = also.with_name(f"{also.name}.{os.getpid()}{PART}")
+    sweep(also.parent, f"{also.name}.*{PART}")
+    # Never written into: it may be a second name of what is there.
+    link.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, link)
+        except OSError:
+            shutil.copyfile(path, link)
+            sync(link)
+        link.replace(also)
+    finally:
+        # Where both names had the content already, the system renames nothing.
+        with suppress(OSError):
+            link.unlink(missing_ok=True)
 
 
 def _keep(path: Path, former: Path) -> None:

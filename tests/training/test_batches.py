@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
+from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.batch import Proposal
 from dans.models.decoders import DistMult
@@ -38,6 +39,44 @@ def test_batches_go_on_where_they_stopped() -> None:
     batches.next()
     other.restore(batches.state())
     assert torch.equal(batches.next(), other.next())
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_pass_is_resumed_from_a_state_that_does_not_grow_with_it(steps: int) -> None:
+    triples = torch.arange(300).view(100, 3)
+    for make in (lambda: Batches(100, 30), lambda: QueryBatches(triples, 60, 45)):
+        torch.manual_seed(5)
+        batches = make()
+        for _ in range(steps):
+            batches.next()
+        state, other = batches.state(), make()
+        assert sum(one.numel() for one in state.values() if isinstance(one, Tensor)) <= 5056
+        torch.rand(3)
+        other.restore(state)
+        assert torch.equal(batches.order, other.order)
+        random = torch.get_rng_state()
+        expected = [batches.next() for _ in range(9)]
+        torch.set_rng_state(random)
+        assert all(map(torch.equal, expected, [other.next() for _ in range(9)]))
+
+
+def test_an_order_written_by_an_earlier_version_is_resumed_and_kept() -> None:
+    batches, other = Batches(6, 2), Batches(6, 2)
+    batches.next()
+    batches.restore({"order": torch.tensor([5, 0, 3])})
+    assert batches.next().tolist() == [5, 0]
+    other.restore(batches.state())
+    assert other.next().tolist() == [3]
+    assert len(other.next()) == 2
+
+
+@pytest.mark.parametrize("left", [-1, 7, True, None, 1.5])
+def test_a_rest_of_another_pass_is_refused(left: object) -> None:
+    batches = Batches(6, 2)
+    with pytest.raises(InputError, match=r"^checkpoint: batches.left: expected"):
+        batches.restore({"random": torch.get_rng_state(), "left": left})
+    with pytest.raises(InputError, match=r"batches.order: expected distinct rows from 0 to 5"):
+        batches.restore({"order": torch.tensor([0, 0])})
 
 
 def test_held_out_triples_carry_no_message(kg: KnowledgeGraph) -> None:

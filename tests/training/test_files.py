@@ -99,6 +99,37 @@ def test_the_one_before_is_kept_where_there_are_no_hard_links(
     assert names(tmp_path) == ["a", "b"]
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_second_name_gets_the_content_first(
+    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, also, replace = tmp_path / "a", tmp_path / "c", Path.replace
+    seen = []
+
+    def watched(self: Path, target: Path) -> Path:
+        seen.append(target.name)
+        return replace(self, target)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not linked:
+        monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(Path, "replace", watched)
+    # Left by a kill of a process of this number, and a second name of what is kept.
+    write_atomically(path, b"0")
+    if linked:
+        os.link(path, tmp_path / f"c.{os.getpid()}.part")
+    for content in (b"1", b"2"):
+        write_atomically(path, content, also=also)
+        assert path.read_bytes() == also.read_bytes() == content
+        assert path.samefile(also) is linked
+    write_atomically(path, b"3")
+    assert also.read_bytes() == b"2"
+    assert seen == ["a", "c", "a", "c", "a", "a"]
+    assert names(tmp_path) == ["a", "c"]
+
+
 @pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])
 def test_failed_write_leaves_the_old_file_and_names_it(
     failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
