@@ -252,6 +252,7 @@ class KnowledgeGraph:
             Vocabulary(tuple(relations)),
             **{split: triples[split][labels[split]] for split in SPLITS},
             labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
+            given_negatives={},
         )
 
     def __repr__(self) -> str:
