@@ -398,19 +398,16 @@ class KnowledgeGraph:
         numbers = torch.tensor([SPLITS.index(name) for name in chosen])
         return torch.cat(parts), numbers.repeat_interleave(torch.tensor([len(p) for p in parts]))
 
-    def messages(self, norm: Norm = "relation") -> MessageGraph:
-        """The training triples as messages in both directions, with one of the three norms."""
+    def messages(self, norm: Norm = "relation", *, used: bool = True) -> MessageGraph:
+        """The training triples as messages in both directions, with one of the three norms.
+
+        Without any message for an encoder that has no use for them.
+        """
+        sizes = self.num_entities, self.num_relations
+        if not used:
+            return MessageGraph.of(self.train[:0], *sizes, norm)
         if norm not in self._messages:
-            graph = self.heterograph()
-            triples, rows = [], []
-            for r, etype in enumerate(graph.canonical_etypes):
-                heads, tails = graph.edges(etype=etype, order="eid")
-                triples.append(torch.stack((heads, torch.full_like(heads, r), tails), dim=1))
-                rows.append(graph.edges[etype].data["triple"])
-            sizes = self.num_entities, self.num_relations
-            self._messages[norm] = MessageGraph.of(
-                torch.cat(triples), *sizes, norm, triple_ids=torch.cat(rows)
-            )
+            self._messages[norm] = MessageGraph.of(self.train, *sizes, norm)
         return self._messages[norm]
 
     @cached_property

@@ -13,12 +13,13 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from dans.config.reading import opened
@@ -32,6 +33,21 @@ TENSOR, ITEMS = "__tensor__", "__items__"
 
 #: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
+
+#: Names of types of numbers in the header.
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 #: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
@@ -50,22 +66,45 @@ class DamagedError(InputError):
     """A checkpoint is damaged or missing."""
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
+def save_state(path: Path, state: Mapping[str, Any], *, former: Path | None = None) -> None:
     """Write nested dictionaries and lists of tensors and plain values, whole or not at all.
+
+    The content of the file before, if any, goes to ``former``.
 
     Raises:
         TypeError: something else is in the state.
     """
-    write_atomically(path, pack(state))
+    write_atomically(path, partial(write_state, state=state), former=former)
 
 
-def pack(state: Mapping[str, Any]) -> bytes:
-    """Nested state as the bytes of a file."""
+def write_state(file: BinaryIO, state: Mapping[str, Any]) -> None:
+    """Write nested state into an empty file, tensor by tensor: nothing is copied on a CPU."""
     tensors: dict[str, Tensor] = {}
     skeleton = _strip(state, "", tensors)
+    # As safetensors orders them: the widest first, so that every number is aligned.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
-    content = save(tensors, metadata)
-    return content.replace(_field(BLANK), _field(hashlib.sha256(content).hexdigest()), 1)
+    content: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in names:
+        tensor, start = tensors[name], end
+        end += tensor.numel() * tensor.element_size()
+        kind, shape = DTYPES[tensor.dtype], list(tensor.shape)
+        content[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    header = json.dumps(content, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    digest = hashlib.sha256()
+    for part in (len(header).to_bytes(8, "little"), header, *(_bytes(tensors[n]) for n in names)):
+        digest.update(part)
+        file.write(part)
+    file.seek(8 + header.index(_field(BLANK)))
+    file.write(_field(digest.hexdigest()))
+    file.seek(0, os.SEEK_END)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a tensor; a copy only where it is on another device, or not contiguous."""
+    return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -154,8 +193,9 @@ def _field(digest: str) -> bytes:
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested state, leaving their names."""
     if isinstance(value, Tensor):
-        # A clone: safetensors refuses tensors that share memory.
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        if value.dtype not in DTYPES:
+            raise TypeError(f"{path}: a checkpoint cannot hold numbers of {value.dtype}")
+        tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):
         items = [(key, _strip(item, f"{path}/{key}", tensors)) for key, item in value.items()]
