@@ -181,7 +181,7 @@ def build_trainer(
         raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
     batch_encoder = FullGraph(
         kg.train.to(device),
-        kg.messages(graph.norm).to(device),
+        kg.messages(graph.norm, used=model.encoder.uses_graph).to(device),
         sample=graph.sample,
         hold_out=graph.hold_out,
         most=most,

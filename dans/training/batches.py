@@ -7,14 +7,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dans.config.reading import convert
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
 from dans.data.query_index import Groups
-from dans.errors import InputError
 from dans.models.batch import Positives, Proposal
 from dans.models.model import Model
-from dans.training.state_checks import check_order
+from dans.training.state_checks import check_order, check_position
 
 
 class Batches:
@@ -23,9 +21,11 @@ class Batches:
     def __init__(self, rows: int, size: int) -> None:
         self.rows = rows
         self.size = min(size, rows)
-        #: the rest of this pass, and torch's random state before its order was drawn
         self.order = torch.empty(0, dtype=torch.int64)
-        self._drawn_from = torch.empty(0, dtype=torch.uint8)
+        #: torch's random state before the order of this pass was drawn, and how many rows it has
+        #: given; None where the order itself was resumed from
+        self.drawn_from: Tensor | None = None
+        self.position = 0
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -33,41 +33,35 @@ class Batches:
 
     def next(self) -> Tensor:
         """The next batch of row numbers, on the CPU."""
-        if not len(self.order):
-            self._drawn_from = torch.get_rng_state()
+        if not self.left:
+            self.drawn_from, self.position = torch.get_rng_state(), 0
             self.order = torch.randperm(self.rows)
-        batch, self.order = self.order[: self.size], self.order[self.size :]
+        batch = self.order[self.position : self.position + self.size]
+        self.position += len(batch)
         return batch
 
-    def state(self) -> dict[str, Tensor | int]:
-        """What makes the rest of this pass again, for a checkpoint: not a number for each row."""
-        if len(self.order) and not len(self._drawn_from):
-            return {"order": self.order}
-        return {"random": self._drawn_from, "left": len(self.order)}
+    @property
+    def left(self) -> int:
+        """The number of rows left in this pass."""
+        return len(self.order) - self.position
+
+    def state(self) -> dict[str, Any]:
+        """The rest of this pass, for a checkpoint: what its order is drawn from, not the order."""
+        if self.drawn_from is None or not self.left:
+            return {"order": self.order[self.position :]}
+        return {"drawn_from": self.drawn_from, "position": self.position, "rows": self.rows}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume a pass, or begin one.
-
-        Checkpoints before version 0.2 hold the rest of the order itself.
-
-        Raises:
-            InputError: the state is none of a pass over so many rows.
-        """
+        """Resume a pass; checkpoints of 0.1 have its order."""
         if "order" in state:
             check_order(state["order"], self.rows)
-            self.order, self._drawn_from = state["order"], self._drawn_from[:0]
+            self.order, self.drawn_from, self.position = state["order"], None, 0
             return
-        left = convert(state.get("left"), int, "checkpoint: ", "batches.left")
-        if not 0 <= left <= self.rows:
-            raise InputError(
-                f"checkpoint: batches.left: expected from 0 to {self.rows} rows, got {left}"
-            )
-        self._drawn_from, self.order = state["random"], self.order[:0]
-        if left:
-            generator = torch.Generator()
-            generator.set_state(self._drawn_from)
-            order = torch.randperm(self.rows, generator=generator)
-            self.order = order[self.rows - left :]
+        check_position(state, self.rows)
+        self.drawn_from, self.position = state["drawn_from"], state["position"]
+        self.order = torch.randperm(
+            self.rows, generator=torch.Generator().set_state(self.drawn_from)
+        )
 
 
 class QueryBatches(Batches):
@@ -91,7 +85,8 @@ class QueryBatches(Batches):
         batch = super().next()
         if self.most is not None:
             fit = int((self.queries.counts[batch].cumsum(0) <= self.most).sum())
-            batch, self.order = batch[:fit], torch.cat((batch[fit:], self.order))
+            self.position -= len(batch) - fit
+            batch = batch[:fit]
         return self.queries.take(batch)
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.data.tensor_file import BLANK, MOST_HEADER, digest_field, write_tensors
+from dans.data.tensor_file import BLANK, MOST_HEADER, TYPES, digest_field, write_tensors
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -44,33 +45,22 @@ class DamagedError(InputError):
     """A checkpoint is damaged or missing."""
 
 
-def save_state(
-    path: Path,
-    state: Mapping[str, Any],
-    *,
-    former: Path | None = None,
-    also: Path | None = None,
-) -> None:
+def save_state(path: Path, state: Mapping[str, Any], *, former: Path | None = None) -> None:
     """Write nested dictionaries and lists of tensors and plain values, whole or not at all.
 
-    The tensors are written as they are, one after the other, without a copy of them in memory.
-
-    Args:
-        path: the file.
-        state: what goes into it.
-        former: where the content before goes, if any.
-        also: a second name of the new content, which gets it first.
+    The content of the file before, if any, goes to ``former``.
 
     Raises:
         TypeError: something else is in the state.
     """
+    write_atomically(path, partial(write_state, state=state), former=former)
+
+
+def write_state(file: BinaryIO, state: Mapping[str, Any]) -> None:
+    """Write nested state into an empty file, tensor by tensor: nothing is copied on a CPU."""
     tensors: dict[str, Tensor] = {}
-    metadata = {"state": json.dumps(_strip(state, "", tensors)), "version": str(VERSION)}
-
-    def write(file: BinaryIO) -> None:
-        write_tensors(file, tensors, metadata)
-
-    write_atomically(path, write, former=former, also=also)
+    skeleton = _strip(state, "", tensors)
+    write_tensors(file, tensors, {"state": json.dumps(skeleton), "version": str(VERSION)})
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -154,6 +144,8 @@ def _check(path: Path) -> dict[str, Any]:
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested state, leaving their names."""
     if isinstance(value, Tensor):
+        if value.dtype not in TYPES:
+            raise TypeError(f"{path}: a checkpoint cannot hold numbers of {value.dtype}")
         tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from dans.config.old_names import renamed_state
 from dans.errors import InputError
 from dans.training.checkpoint import DamagedError, load_state, peek, save_state
+from dans.training.files import link_atomically
 from dans.training.state_checks import other_run
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,8 @@ PARTS: dict[str, type] = {
 class CheckpointStore:
     """The checkpoints in the folder of a run: ``best``, ``last``, and ``previous`` before it.
 
-    Where the newest is the best, both are one file with two names. A run resumes from ``previous``
-    where ``last`` is damaged. Where a checkpoint is loaded by name,
-    no other stands in for it.
+    Where the newest is the best, both names are of one file. A run resumes from ``previous`` where
+    ``last`` is damaged. Where a checkpoint is loaded by name, no other stands in for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,8 +52,11 @@ class CheckpointStore:
     def save(self, state: Mapping[str, Any], *, best: bool) -> None:
         """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
         # The best first: a kill in between must not leave a `last` that takes it for written.
-        beside = self.file("best") if best else None
-        save_state(self.file("last"), state, former=self.previous, also=beside)
+        if best:
+            save_state(self.file("best"), state)
+            link_atomically(self.file("last"), self.file("best"), former=self.previous)
+        else:
+            save_state(self.file("last"), state, former=self.previous)
         self.newest = self.file("last"), state["step"]
 
     def load(self, which: Which) -> dict[str, Any]:

@@ -19,19 +19,15 @@ from dans.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def write_atomically(
-    path: Path,
-    content: bytes | Callable[[BinaryIO], None],
-    *,
-    former: Path | None = None,
-    also: Path | None = None,
-) -> None:
+#: What goes into a file: bytes, or a function that writes them.
+Content = bytes | Callable[[BinaryIO], object]
+
+
+def write_atomically(path: Path, content: Content, *, former: Path | None = None) -> None:
     """Replace a file by new content so that no reader ever sees half of it.
 
-    The content, or what writes it into a file, goes to ``also`` first, if any: under a second name,
-    or as a copy where the file system has no hard links. The content before, if any, goes to
-    ``former``. Then ``path`` exists at any instant, except where there are no hard links: a kill
-    between two renames leaves ``former`` alone.
+    The content before, if any, goes to ``former``. Then ``path`` exists at any instant, except
+    where the file system has no hard links: a kill between two renames leaves ``former`` alone.
 
     Raises:
         OSError: the disk is full, say; the target is as it was, and the error names it.
@@ -46,12 +42,7 @@ def write_atomically(
                 content(file)
             file.flush()
             os.fsync(file.fileno())
-        if also is not None:
-            _double(beside, also)
-        if former is not None and path.exists():
-            _keep(path, former)
-        beside.replace(path)
-        sync(path.parent)
+        _replace(path, beside, former)
     except OSError as error:
         raise named(error, path) from error
     finally:
@@ -60,23 +51,35 @@ def write_atomically(
             beside.unlink(missing_ok=True)
 
 
-def _double(path: Path, also: Path) -> None:
-    """Give a file's content to a second name too, which keeps what it had until then."""
-    link = also.with_name(f"{also.name}.{os.getpid()}{PART}")
-    sweep(also.parent, f"{also.name}.*{PART}")
-    # Never written into: it may be a second name of what is there.
-    link.unlink(missing_ok=True)
+def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> None:
+    """Replace a file by a second name of another one, or by a copy where there are no hard links.
+
+    The content before goes to ``former``, as by `write_atomically`.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
+        sweep(path.parent, f"{path.name}.*{PART}")
+        # Never written into: one left here may be a second name of a file that is kept.
+        beside.unlink(missing_ok=True)
         try:
-            os.link(path, link)
+            os.link(other, beside)
         except OSError:
-            shutil.copyfile(path, link)
-            sync(link)
-        link.replace(also)
+            shutil.copyfile(other, beside)
+            sync(beside)
+        _replace(path, beside, former)
+    except OSError as error:
+        raise named(error, path) from error
     finally:
-        # Where both names had the content already, the system renames nothing.
         with suppress(OSError):
-            link.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
+
+
+def _replace(path: Path, beside: Path, former: Path | None) -> None:
+    """Rename a new file to its target, whose content goes to ``former``, if any."""
+    if former is not None and path.exists():
+        _keep(path, former)
+    beside.replace(path)
+    sync(path.parent)
 
 
 def _keep(path: Path, former: Path) -> None:

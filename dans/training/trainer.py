@@ -335,7 +335,6 @@ class Trainer:
             for name, optimizer in self.optimizers.items():
                 check_moments(state["optimizers"][name], optimizer, f"optimizers.{name}")
                 check_options(state["optimizers"][name], optimizer, f"optimizers.{name}")
-            self.batches.restore(state["batches"])
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
             self.seconds = state["seconds"]
@@ -345,6 +344,7 @@ class Trainer:
             self.objective.load_state_dict(state["objective"])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+            self.batches.restore(state["batches"])
             restore_random_state(state["random"])
         except InputError:
             raise

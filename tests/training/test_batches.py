@@ -41,44 +41,6 @@ def test_batches_go_on_where_they_stopped() -> None:
     assert torch.equal(batches.next(), other.next())
 
 
-@pytest.mark.parametrize("steps", range(8))
-def test_a_pass_is_resumed_from_a_state_that_does_not_grow_with_it(steps: int) -> None:
-    triples = torch.arange(300).view(100, 3)
-    for make in (lambda: Batches(100, 30), lambda: QueryBatches(triples, 60, 45)):
-        torch.manual_seed(5)
-        batches = make()
-        for _ in range(steps):
-            batches.next()
-        state, other = batches.state(), make()
-        assert sum(one.numel() for one in state.values() if isinstance(one, Tensor)) <= 5056
-        torch.rand(3)
-        other.restore(state)
-        assert torch.equal(batches.order, other.order)
-        random = torch.get_rng_state()
-        expected = [batches.next() for _ in range(9)]
-        torch.set_rng_state(random)
-        assert all(map(torch.equal, expected, [other.next() for _ in range(9)]))
-
-
-def test_an_order_written_by_an_earlier_version_is_resumed_and_kept() -> None:
-    batches, other = Batches(6, 2), Batches(6, 2)
-    batches.next()
-    batches.restore({"order": torch.tensor([5, 0, 3])})
-    assert batches.next().tolist() == [5, 0]
-    other.restore(batches.state())
-    assert other.next().tolist() == [3]
-    assert len(other.next()) == 2
-
-
-@pytest.mark.parametrize("left", [-1, 7, True, None, 1.5])
-def test_a_rest_of_another_pass_is_refused(left: object) -> None:
-    batches = Batches(6, 2)
-    with pytest.raises(InputError, match=r"^checkpoint: batches.left: expected"):
-        batches.restore({"random": torch.get_rng_state(), "left": left})
-    with pytest.raises(InputError, match=r"batches.order: expected distinct rows from 0 to 5"):
-        batches.restore({"order": torch.tensor([0, 0])})
-
-
 def test_held_out_triples_carry_no_message(kg: KnowledgeGraph) -> None:
     source = FullGraph(kg.train, kg.messages("relation"), hold_out=True)
     rows = torch.tensor([0, 3])
@@ -276,3 +238,63 @@ def test_an_encoder_without_messages_costs_no_message_graph(
     assert len(used) == 1
     assert not set(used[0].triple_ids.tolist()) & set(ROWS.tolist())
     assert 0 < len(used[0].triple_ids) <= len(kg.train)
+
+
+def batches_by(kind: str, rows: int = 60) -> Batches:
+    triples = torch.randint(4, (rows, 3), generator=torch.Generator().manual_seed(0))
+    if kind == "queries":
+        return QueryBatches(triples, 3, most=8)
+    return Batches(rows, 7)
+
+
+@pytest.mark.parametrize("kind", ["triples", "queries"])
+@pytest.mark.parametrize("steps", [0, 1, 5, 9])
+def test_a_pass_resumes_from_what_it_was_drawn_from(kind: str, steps: int) -> None:
+    torch.manual_seed(1)
+    one, other = batches_by(kind), batches_by(kind)
+    for _ in range(steps):
+        one.next()
+    kept, random = one.state(), torch.get_rng_state()
+    expected = [one.next() for _ in range(12)]
+    torch.manual_seed(2)
+    other.restore(kept)
+    torch.set_rng_state(random)
+    assert all(torch.equal(batch, other.next()) for batch in expected)
+
+
+def test_a_pass_that_was_kept_as_an_order_goes_on() -> None:
+    batches = Batches(6, 2)
+    batches.restore({"order": torch.tensor([5, 0, 3])})
+    assert [batches.next().tolist() for _ in range(2)] == [[5, 0], [3]]
+    batches.restore({"order": torch.tensor([5, 0, 3])})
+    batches.next()
+    assert batches.state()["order"].tolist() == [3]
+
+
+def test_the_state_of_a_pass_does_not_grow_with_its_rows() -> None:
+    def size(rows: int) -> int:
+        batches = Batches(rows, 10)
+        batches.next()
+        parts = batches.state().values()
+        return sum(part.nbytes for part in parts if isinstance(part, torch.Tensor))
+
+    assert size(10_000) == size(100)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rows": 7}, "batches.rows: 7 there, and 6 here"),
+        ({"position": 9}, "batches.position: expected 0 to 6, got 9"),
+        ({"position": True}, "batches.position: expected 0 to 6, got True"),
+        (
+            {"drawn_from": torch.zeros(3, dtype=torch.uint8)},
+            "batches.drawn_from: expected a random",
+        ),
+    ],
+)
+def test_a_place_that_is_none_is_refused(change: dict[str, object], sentence: str) -> None:
+    batches = Batches(6, 2)
+    batches.next()
+    with pytest.raises(InputError, match=sentence):
+        Batches(6, 2).restore({**batches.state(), **change})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dans.config.temporary import sweep
-from dans.training.files import write_atomically
+from dans.training.files import link_atomically, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -99,35 +99,27 @@ def test_the_one_before_is_kept_where_there_are_no_hard_links(
     assert names(tmp_path) == ["a", "b"]
 
 
-@pytest.mark.parametrize("linked", [True, False])
-def test_a_second_name_gets_the_content_first(
-    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_kill_left_of_a_second_name_is_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, also, replace = tmp_path / "a", tmp_path / "c", Path.replace
-    seen = []
-
-    def watched(self: Path, target: Path) -> Path:
-        seen.append(target.name)
-        return replace(self, target)
+    path, other, kept = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    kept.write_bytes(b"kept")
+    other.write_bytes(b"new")
+    # By a process of the same number as this one.
+    os.link(kept, tmp_path / f"a.{os.getpid()}.part")
+    link_atomically(path, other)
+    assert path.samefile(other)
 
     def refused(*_: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    if not linked:
-        monkeypatch.setattr(os, "link", refused)
-    monkeypatch.setattr(Path, "replace", watched)
-    # Left by a kill of a process of this number, and a second name of what is kept.
-    write_atomically(path, b"0")
-    if linked:
-        os.link(path, tmp_path / f"c.{os.getpid()}.part")
-    for content in (b"1", b"2"):
-        write_atomically(path, content, also=also)
-        assert path.read_bytes() == also.read_bytes() == content
-        assert path.samefile(also) is linked
-    write_atomically(path, b"3")
-    assert also.read_bytes() == b"2"
-    assert seen == ["a", "c", "a", "c", "a", "a"]
-    assert names(tmp_path) == ["a", "c"]
+    os.link(kept, tmp_path / f"a.{os.getpid()}.part")
+    monkeypatch.setattr(os, "link", refused)
+    other.write_bytes(b"newer")
+    link_atomically(path, other)
+    assert (path.read_bytes(), kept.read_bytes()) == (b"newer", b"kept")
+    assert not path.samefile(other)
+    assert names(tmp_path) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])
