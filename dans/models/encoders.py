@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.errors import counted
-from dans.memory import room_for
+from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
+from dans.errors import InputError, counted
+from dans.memory import Budget, room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 
 
@@ -31,6 +32,16 @@ class Encoder(nn.Module, ABC):
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
         return F.embedding(ids, self(messages))
+
+    def sampled(self, around: Neighborhood, *, sparse: bool = False) -> Tensor:
+        """The embeddings of the entities around which was sampled, (u, d)."""
+        raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
+
+    def in_pieces(
+        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
+    ) -> Tensor:
+        """The embeddings of all entities, or of (u,) rising ones, some messages at a time."""
+        raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
 
 
 class Lookup(Encoder):
