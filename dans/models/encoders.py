@@ -20,6 +20,8 @@ class Encoder(nn.Module, ABC):
     dim: int
     #: do the embeddings depend on the messages?
     uses_graph: ClassVar[bool] = True
+    #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
+    num_layers: int = 0
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:

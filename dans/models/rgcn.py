@@ -142,6 +142,7 @@ class RGCN(Encoder):
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
         )
+        self.num_layers = layers
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -26,7 +26,7 @@ RUNS = Path("runs")
 #: Options in which a run may differ from the one it is initialised from: they change neither the
 #: shapes of weights nor their meaning. All others of these sections must be equal.
 FREE = {
-    "graph": ("sample", "hold_out", "hold_out_share"),
+    "graph": ("sample", "fanout", "hold_out", "hold_out_share"),
     "encoder": ("dropout", "init", "initial"),
     "decoder": ("dropout", "query_dropout", "matrix_dropout", "init", "initial", "shift"),
 }

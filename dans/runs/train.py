@@ -20,6 +20,7 @@ from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.progress import heartbeat
 from dans.errors import InputError, shown
 from dans.evaluation.classifier import ClassificationReport
@@ -229,11 +230,15 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     model.to(device).eval()
     # The same messages as those of the DGL graph, without the time its import takes.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
-    messages = MessageGraph.of(triples, kg.num_entities, kg.num_relations, config.graph.norm)
+    graph = triples, kg.num_entities, kg.num_relations, config.graph.norm
     encoding = f"{where}: encoding all entities"
     with heartbeat(encoding), needing_room(encoding, "a device with more of it may help"):
         # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
-        entities = model.embeddings(messages.to(device)).detach().clone()
+        if config.graph.fanout:
+            entities = model.embeddings_in_pieces(IncomingMessages(*graph))
+        else:
+            messages = MessageGraph.of(*graph).to(device)
+            entities = model.embeddings(messages).detach().clone()
     try:
         restore_random_state(state["random"])
     except InputError as error:

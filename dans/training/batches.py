@@ -1,5 +1,6 @@
 """Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.query_index import Groups
+from dans.memory import Budget
 from dans.models.batch import Positives, Proposal
 from dans.models.model import Model
 
@@ -182,3 +185,64 @@ class FullGraph:
         """The mean share of triples that sent messages since the last call, if some did not."""
         shares, self.message_shares = self.message_shares, []
         return {"message_share": sum(shares) / len(shares)} if shares else {}
+
+
+class NeighborSampling:
+    """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
+
+    Args:
+        train: (f, 3) the training triples, on the device of the model.
+        messages: all that they send.
+        fanout: of each layer; see `IncomingMessages.sample`.
+        hold_out: draw no messages of the triples of the batch.
+        most: triples in a batch; None: any number.
+        sparse: sparse gradients for the table of input embeddings.
+        budget: of memory, for the embeddings of all entities.
+    """
+
+    def __init__(
+        self,
+        train: Tensor,
+        messages: IncomingMessages,
+        fanout: Sequence[int],
+        *,
+        hold_out: bool = True,
+        most: int | None = None,
+        sparse: bool = False,
+        budget: Budget | None = None,
+    ) -> None:
+        self.train = train
+        self.messages = messages
+        self.fanout = fanout
+        self.hold_out = hold_out
+        self.most = most
+        self.sparse = sparse
+        self.budget = budget
+        #: messages drawn, by step since the last validation
+        self.drawn: list[int] = []
+
+    def triples(self, rows: Tensor) -> Tensor:
+        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
+        return self.train[rows.to(self.train.device) % len(self.train)]
+
+    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+        """The triples of (b,) rows with embeddings for this step."""
+        triples, n = self.triples(rows), self.messages.num_entities
+        ids = torch.arange(n) if proposal is None else needed(triples, proposal)
+        held_out = rows % len(self.train) if self.hold_out else None
+        around = self.messages.sample(ids, self.fanout, exclude=held_out)
+        self.drawn.append(sum(map(len, around.blocks)))
+        entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
+        if proposal is None:
+            return model.positives(triples, entities)
+        positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)
+        return replace(positives, proposal=proposal)
+
+    def entities(self, model: Model) -> Tensor:
+        """Every entity's embedding, (n, d), from all messages, for evaluation."""
+        return model.embeddings_in_pieces(self.messages, budget=self.budget)
+
+    def statistics(self) -> dict[str, float]:
+        """The mean number of messages of the steps since the last call."""
+        drawn, self.drawn = self.drawn, []
+        return {"messages": sum(drawn) / len(drawn)} if drawn else {}
