@@ -1,9 +1,9 @@
 """A training step by neighbor sampling: ours beside the loops that DGL and PyG document.
 
 All draw ten messages for an entity in each of two layers, of a thousand triples and 256 negatives
-that these share, and update the rows of the input table that they drew, by one optimizer. Ours is the trainer's
-step, with the messages of the batch and their inverses left out and unbiased weights; DGL's leaves
-the same messages out, PyG's none.
+that these share, and update by one optimizer the rows of the input table that they drew. Ours is
+the trainer's step, with unbiased weights and the messages of the batch left out in both directions;
+DGL's leaves the same messages out, PyG's none.
 """
 
 from __future__ import annotations
