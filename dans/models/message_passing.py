@@ -276,20 +276,20 @@ class Plan(NamedTuple):
         # The entries of C and D: one for each message on one side of its row, with its weight, and
         # one for each row on the other.
         mine = at_target[etype]
-        summed, spread = mine.nonzero().squeeze(1), (~mine).nonzero().squeeze(1)
+        summed, copied = mine.nonzero().squeeze(1), (~mine).nonzero().squeeze(1)
         sum_rows, sum_ends = by_target.rows(start, at_target)
-        spread_rows, spread_ends = by_source.rows(start, ~at_target)
+        copy_rows, copy_ends = by_source.rows(start, ~at_target)
         weight = block.weight.to(dtype)
         one = weight.new_ones(1)
         collect = (
-            torch.cat((by_target.row_of(start, etype, summed), spread_rows)),
-            torch.cat((block.sources[summed], spread_ends)),
-            torch.cat((weight[summed], one.expand(len(spread_rows)))),
+            torch.cat((by_target.row_of(start, etype, summed), copy_rows)),
+            torch.cat((block.sources[summed], copy_ends)),
+            torch.cat((weight[summed], one.expand(len(copy_rows)))),
         )
         deliver = (
-            torch.cat((sum_ends, block.targets[spread])),
-            torch.cat((sum_rows, by_source.row_of(start, etype, spread))),
-            torch.cat((one.expand(len(sum_rows)), weight[spread])),
+            torch.cat((sum_ends, block.targets[copied])),
+            torch.cat((sum_rows, by_source.row_of(start, etype, copied))),
+            torch.cat((one.expand(len(sum_rows)), weight[copied])),
         )
         transposes = [Sparse(etype.new_empty(0), etype.new_empty(0), weight.new_empty(0))] * 2
         if torch.is_grad_enabled():
