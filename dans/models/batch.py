@@ -49,7 +49,7 @@ class Share:
 
 @contextmanager
 def own_randomness(share: Share | None) -> Iterator[None]:
-    """Other random numbers for each of several processes; after the block all go on alike."""
+    """Random numbers of its own for each of several processes, until the block ends."""
     if share is None:
         yield
         return

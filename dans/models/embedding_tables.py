@@ -61,6 +61,10 @@ class EntityTable(nn.Module):
         self.num_entities = num_entities
         self.shard = _SHARD.get()
         self.weight = nn.Parameter(torch.empty(len(self.own), dim))
+        if num_entities * dim <= DRAWN:
+            # As many random numbers as `nn.Embedding` draws, so that what comes after them is what
+            # it was in runs on record.
+            torch.empty(num_entities, dim).normal_()
 
     @property
     def own(self) -> range:

@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from dans.errors import InputError
 from dans.models.batch import Share
 from dans.models.embedding_tables import EntityTable
+from dans.seeding import backend_of
 from dans.training.optimizers import norm_of
 
 T = TypeVar("T")
@@ -246,9 +247,8 @@ def join(device: torch.device) -> World | None:
             f"WORLD_SIZE is set, but not {', '.join(missing)}; several processes are started by "
             "torchrun, as in: torchrun --nproc-per-node 2 -m dans train …"
         )
-    backend = "nccl" if device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend)
+        dist.init_process_group(backend_of(device))
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the processes of this run do not meet: {reason}") from error

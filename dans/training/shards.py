@@ -6,8 +6,8 @@ or not at all. Any number of processes can read it.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +65,7 @@ def put(
     folder: Path, state: Mapping[str, Any], where: Iterable[Place], world: World, n: int
 ) -> dict[str, Any]:
     """Write this process's rows; the state with marks in their place. All call it together."""
-    token = world.tell(secrets.token_hex(4))
+    token = world.tell(os.urandom(4).hex())
     rows = {"/".join(map(str, place)): _at(state, place) for place in where}
     name = FILE.format(token=token, rank=world.rank, size=world.size)
     save_state(folder / name, {"rows": rows})
