@@ -1,5 +1,7 @@
 """Synthetic graphs: a power law, patterns that are there and can be learnt, the same by seed."""
 
+from itertools import groupby
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.evaluation.evaluator import Evaluator
 from dans.runs.build import build_trainer
+from scripts.benchmarks import growth
 from scripts.benchmarks.synthetic import Size, graph, triples, write
 
 TINY = Size(200, 1500, relations=8, clusters=10)
@@ -98,3 +101,35 @@ def test_a_lookup_model_learns_it() -> None:
         trainer.step()
     assert before < 0.08
     assert mrr() > 4 * before
+
+
+@pytest.fixture
+def tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"s": TINY, "m": Size(400, 3000, relations=8, clusters=10), "l": TINY}
+    monkeypatch.setattr(growth, "SIZES", few)
+    monkeypatch.setattr(growth, "BATCH", 50)
+
+
+@pytest.mark.usefixtures("tiny_sizes")
+def test_growth_measures_every_setting_at_the_sizes_it_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(growth, "measure", lambda name, size: growth.steps(name, size, 1))
+    monkeypatch.setattr(growth, "STEPS", 2)
+    rows = growth.rows(("m", "s"))
+    by_work = {work: list(of) for work, of in groupby(rows, lambda row: row.work)}
+    assert len(by_work) == len(growth.available())
+    for work, of in by_work.items():
+        full = "full graph" in work
+        assert [row.contender[0] for row in of] == (["s"] if full else ["s", "m"])
+        assert ("α = " in work) != full
+        assert all(0 < row.seconds < inf and row.peak and row.peak > 10**8 for row in of)
+
+
+def test_growth_leaves_out_settings_whose_options_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    later = {**growth.SETTINGS, "later": ({"graph": {"no_such_option": 1}}, "s")}
+    monkeypatch.setattr(growth, "SETTINGS", later)
+    assert "later" not in growth.available()
+    assert "lookup + DANS" in growth.available()
