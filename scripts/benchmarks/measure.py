@@ -27,7 +27,7 @@ class Row:
     #: the shortest of several rounds, or what the work says; infinite for a program stopped
     #: because it grew too much
     seconds: float
-    #: bytes by which its process grew at most, or of growth, all that it held; None: not measured
+    #: bytes by which its process grew at most, or in ``growth`` all it held; None: not measured
     peak: int | None = None
 
 
