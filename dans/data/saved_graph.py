@@ -106,7 +106,7 @@ def read(folder: Path) -> KnowledgeGraph:
             names.name,
             Vocabulary(tuple(names.entities)),
             Vocabulary(tuple(names.relations)),
-            **{split: triples[holds[split]] for split, triples in lines.items()},
+            *(lines[split][holds[split]] for split in SPLITS),
             labelled={split: (lines[split], holds[split]) for split in names.labelled},
             given_negatives={
                 split: (tensors[f"{split}.{GIVEN[0]}"], tensors[f"{split}.{GIVEN[1]}"])
