@@ -250,7 +250,9 @@ class KnowledgeGraph:
             name,
             Vocabulary(tuple(entities)),
             Vocabulary(tuple(relations)),
-            **{split: triples[split][labels[split]] for split in SPLITS},
+            train=triples["train"][labels["train"]],
+            valid=triples["valid"][labels["valid"]],
+            test=triples["test"][labels["test"]],
             labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
         )
 
