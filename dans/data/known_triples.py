@@ -1,5 +1,8 @@
 """The filter set: the triples known to be true, of the training split or of all splits."""
 
+from typing import cast
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,8 +21,9 @@ class KnownTriples(nn.Module):
     """A set of triples, with exact membership and all answers to (h, r, ?) and (?, r, t).
 
     A triple is an integer key, (h·m + r)·n + t. A hash table of bits rejects nearly all unknown
-    triples; a binary search in the sorted keys decides about the rest. The tensors are buffers,
-    which follow ``.to(device)`` and are left out of checkpoints.
+    triples; a binary search in the sorted keys decides about the rest. Keys and table are made when
+    first needed: a sampler without a filter has them for nothing. The tensors are buffers, which
+    follow ``.to(device)`` and are left out of checkpoints.
 
     Args:
         triples: (f, 3) int64; repeated triples count once.
@@ -34,9 +38,10 @@ class KnownTriples(nn.Module):
         (tensor([0, 1, 1]), tensor([2, 1, 2]))
     """
 
-    by_head: Tensor
-    by_tail: Tensor
-    table: Tensor
+    _triples: Tensor | None
+    _by_head: Tensor | None
+    _by_tail: Tensor | None
+    _table: Tensor | None
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         super().__init__()
@@ -47,18 +52,48 @@ class KnownTriples(nn.Module):
             )
         self.num_entities = num_entities
         self.num_relations = num_relations
-        heads, relations, tails = triples.reshape(-1, 3).unbind(-1)
+        triples = triples.reshape(-1, 3)
         limits = {"head": num_entities, "relation": num_relations, "tail": num_entities}
-        for (name, limit), ids in zip(limits.items(), (heads, relations, tails), strict=True):
-            wrong = ids[(ids < 0) | (ids >= limit)]
-            if len(wrong):
+        for (name, limit), ids in zip(limits.items(), triples.unbind(1), strict=True):
+            if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < limit:
+                wrong = ids[(ids < 0) | (ids >= limit)]
                 raise InputError(f"triples: {name} id {int(wrong[0])} is not in 0 to {limit - 1}")
-        by_head = self._key(heads, relations, tails)
-        by_tail = (relations * num_entities + tails) * num_entities + heads
-        self.bits = max(6, (SLOTS * len(by_head) - 1).bit_length())
-        self.register_buffer("by_head", by_head.unique(), persistent=False)
-        self.register_buffer("table", self._table(self.by_head), persistent=False)
-        self.register_buffer("by_tail", by_tail.unique(), persistent=False)
+        self.register_buffer("_triples", triples, persistent=False)
+        for made in ("_by_head", "_by_tail", "_table"):
+            self.register_buffer(made, None, persistent=False)
+
+    @property
+    def by_head(self) -> Tensor:
+        """(f,) the sorted keys."""
+        if self._by_head is None and self._triples is not None:
+            self._by_head, self._triples = distinct(self._key(*self._triples.unbind(1))), None
+        return cast(Tensor, self._by_head)
+
+    @property
+    def by_tail(self) -> Tensor:
+        """(f,) likewise of (r·n + t)·n + h."""
+        if self._by_tail is None:
+            queries, tails = _divided(self.by_head, self.num_entities)
+            heads, relations = _divided(queries, self.num_relations)
+            self._by_tail = distinct(
+                (relations * self.num_entities + tails) * self.num_entities + heads
+            )
+        return self._by_tail
+
+    @property
+    def table(self) -> Tensor:
+        """The hash table: slots of eight bits, one bit set for each key."""
+        if self._table is None:
+            bits = distinct(self._slot(self.by_head) * 8 + self._bit(self.by_head))
+            table = torch.zeros(1 << self.bits, dtype=torch.uint8, device=self.device)
+            # The bits are distinct, so that adding them sets them.
+            self._table = table.index_add_(0, bits >> 3, (1 << (bits & 7)).to(torch.uint8))
+        return self._table
+
+    @property
+    def bits(self) -> int:
+        """The number of bits that number the slots of the table."""
+        return max(6, (SLOTS * len(self) - 1).bit_length())
 
     def __len__(self) -> int:
         return len(self.by_head)
@@ -66,7 +101,8 @@ class KnownTriples(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the buffers, where queries are expected."""
-        return self.by_head.device
+        made = self._by_head if self._triples is None else self._triples
+        return cast(Tensor, made).device
 
     def is_known(self, triples: Tensor) -> Tensor:
         """(...) bool, whether each of (..., 3) triples is in the set; ids must be in range."""
@@ -111,13 +147,6 @@ class KnownTriples(nn.Module):
             known[suspects] = self.by_head[position] == wanted
         return known.view(shape)
 
-    def _table(self, keys: Tensor) -> Tensor:
-        """The hash table: slots of eight bits, one bit set for each key."""
-        bits = (self._slot(keys) * 8 + self._bit(keys)).unique()
-        table = torch.zeros(1 << self.bits, dtype=torch.uint8, device=keys.device)
-        # The bits are distinct, so that adding them sets them.
-        return table.index_add_(0, bits >> 3, (1 << (bits & 7)).to(torch.uint8))
-
     def _slot(self, keys: Tensor) -> Tensor:
         # The shift is arithmetic: the mask drops the copies of the sign.
         slots = keys * MIX
@@ -132,3 +161,19 @@ class KnownTriples(nn.Module):
         count = torch.searchsorted(keys, (queries + 1) * self.num_entities) - first
         rows, positions = ranges(first, count)
         return rows, keys[positions] % self.num_entities
+
+
+def distinct(keys: Tensor) -> Tensor:
+    """The distinct numbers among (f,) integers, rising."""
+    if keys.device.type != "cpu":
+        found: Tensor = keys.unique()
+    else:
+        # NumPy sorts integers several times faster.
+        found = torch.from_numpy(np.sort(keys.numpy())).unique_consecutive()
+    return found
+
+
+def _divided(keys: Tensor, by: int) -> tuple[Tensor, Tensor]:
+    """Quotients and remainders of keys of at least 0."""
+    quotients = keys.div(by, rounding_mode="floor")
+    return quotients, keys - quotients * by

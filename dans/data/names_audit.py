@@ -61,7 +61,9 @@ def name_warnings(
     """
     origins = {split: Origin(split) for split in lines} | dict(origins or {})
     found = list(_header_lines(entities, relations, lines, origins))
-    heads, used, tails = (len(column.unique()) for column in lines["train"].unbind(1))
+    heads, used, tails = (
+        int(torch.bincount(column).count_nonzero()) for column in lines["train"].unbind(1)
+    )
     if len(relations) > len(entities) or used > SWAPPED * min(heads, tails):
         found.append(
             f"{len(relations):,} relations and {len(entities):,} entities, of train {heads:,} heads"
@@ -77,8 +79,14 @@ def name_warnings(
                     return f"{shown(listed[i])} ({origins[split].place(int(rows[0]))})"
             return shown(listed[i])
 
-        found += _alike(kind, listed, with_place)
-        for what, test, remedy in TESTS:
+        text = "\n".join(listed)
+        # A name with a line end is not plain.
+        plain = text.count("\n") < len(listed) and _is_plain(text.replace("\n", ""))
+        found += _alike(kind, listed, text if plain else "", with_place)
+        for what, test, marks, remedy in TESTS:
+            # Millions of names take seconds; that none has such a mark is found at once.
+            if plain and not any(mark in text for mark in marks):
+                continue
             such = [i for i, name in enumerate(listed) if test(name)]
             if such:
                 share = f"{len(such):,} of {len(listed):,} {kind}"
@@ -136,8 +144,20 @@ def _header_hint(train: Tensor, origin: Origin) -> str:
     return f"; {origin.name}:1 may be a header: header=True"
 
 
-def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) -> Iterator[str]:
-    """Names that differ in what a reader does not see."""
+def _is_plain(text: str) -> bool:
+    """Is there nothing but printable ASCII?"""
+    return text.isascii() and text.isprintable()
+
+
+def _alike(
+    kind: str, names: Sequence[str], plain: str, with_place: Callable[[int], str]
+) -> Iterator[str]:
+    """Names that differ in what a reader does not see.
+
+    ``plain`` has all names, a line each, where they are printable ASCII.
+    """
+    if plain and " " not in plain and len(set(plain.lower().split("\n"))) == len(names):
+        return
     groups: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         groups.setdefault(_plain(name), []).append(i)
@@ -153,7 +173,7 @@ def _alike(kind: str, names: Sequence[str], with_place: Callable[[int], str]) ->
 
 def _plain(name: str) -> str:
     """A name as a reader sees it: without case, invisible characters and repeated spaces."""
-    if name.isascii() and name.isprintable():
+    if _is_plain(name):
         return " ".join(name.split()).lower()
     normal = unicodedata.normalize("NFKC", name)
     seen = "".join(c for c in normal if not _is_invisible(c))
@@ -161,7 +181,7 @@ def _plain(name: str) -> str:
 
 
 def _invisible(name: str) -> bool:
-    if name.isascii() and name.isprintable():
+    if _is_plain(name):
         return False
     return any(map(_is_invisible, name))
 
@@ -183,30 +203,40 @@ def _stray_quote(name: str) -> bool:
 
 _LITERAL = re.compile(r'".*"(@[a-z-]+[a-z0-9-]*|\^\^<.*>)\Z', re.DOTALL | re.IGNORECASE)
 
-#: What else a name can look like, and what to do about it.
-TESTS: Iterable[tuple[str, Callable[[str], bool], str]] = (
-    ("start or end with a space", lambda name: name != name.strip(), "remove it from the file"),
-    ("have invisible characters", _invisible, "remove them from the file"),
+#: What else a name can look like; how to find it; what any such name has, if it is printable ASCII;
+#: what to do about it.
+TESTS: Iterable[tuple[str, Callable[[str], bool], str, str]] = (
+    (
+        "start or end with a space",
+        lambda name: name != name.strip(),
+        " ",
+        "remove it from the file",
+    ),
+    ("have invisible characters", _invisible, "", "remove them from the file"),
     (
         "stand in quotes",
         _quoted,
+        "\"'",
         "quotes are part of a name here: remove them, or give a quoted table the suffix .csv; of "
         "RDF, literals='drop' leaves them out",
     ),
     (
         "start or end with a stray quote",
         _stray_quote,
+        '"',
         "a line may have been cut inside of quotes: give a quoted table the suffix .csv",
     ),
     (
         "are typed or tagged literals",
         lambda name: bool(_LITERAL.match(name)),
+        '"',
         "values such as dates and labels are seldom worth an entity: literals='drop' leaves them "
         "out",
     ),
     (
         "are blank nodes",
         lambda name: name.startswith("_:"),
+        "_",
         "a blank node means the same in every file here; blank_nodes='drop' leaves them out",
     ),
 )

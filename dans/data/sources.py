@@ -22,6 +22,7 @@ from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.names_audit import Origin
+from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.triple_tables import Row
@@ -258,9 +259,18 @@ def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
 
 
 def _of_card(card: DatasetCard) -> KnowledgeGraph:
+    if card.archive:
+        return _counted(read_ogb(card), card)
     files = fetch(card)
-    lines = {split: read(path, labelled=split in card.labelled) for split, path in files.items()}
-    kg = _of_lines(lines, files, card.labelled, card.name)
+    lines: dict[Split, Iterable[Line] | Path] = {
+        split: read(path, labelled=True) if split in card.labelled else path
+        for split, path in files.items()
+    }
+    return _counted(_of_lines(lines, files, card.labelled, card.name), card)
+
+
+def _counted(kg: KnowledgeGraph, card: DatasetCard) -> KnowledgeGraph:
+    """A graph that has as many names and lines as its card says."""
     counts = {
         "entities": (card.entities, kg.num_entities),
         "relations": (card.relations, kg.num_relations),
@@ -274,7 +284,7 @@ def _of_card(card: DatasetCard) -> KnowledgeGraph:
 
 
 def _of_lines(
-    lines: Mapping[Split, Iterable[Line]],
+    lines: Mapping[Split, Iterable[Line] | Path],
     files: Mapping[Split, Path],
     labelled: Sequence[Split],
     name: str,
@@ -288,11 +298,12 @@ def _of_lines(
 def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
     """The splits of a folder: a file each, in any of our formats, or as of OpenKE or DGL-KE."""
     origins: dict[Split, Origin] = {}
-    lines: dict[Split, Iterable[Line]] = {}
+    lines: dict[Split, Iterable[Line] | Path] = {}
     maps: set[str] = set()
     if id_files.is_openke(folder):
         options.only(f"{folder}, a folder of OpenKE")
-        files, lines = id_files.read_openke(folder)
+        files, listed = id_files.read_openke(folder)
+        lines.update(listed)
         maps.update(id_files.OPENKE)
     else:
         files = _split_files(folder)
@@ -307,14 +318,15 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             labelled = split in options.labelled
             if labelled or (_kind(path) in TEXT and not table):
                 origins[split] = Origin(str(path), range(1, sys.maxsize))
-                lines[split] = read(path, labelled=labelled)
+                lines[split] = read(path, labelled=True) if labelled else path
             else:
                 numbers = array("q")
                 origins[split] = Origin(str(path), numbers)
                 lines[split] = _lines(_rows(path, options, numbers), path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
-            lines = id_files.with_maps(folder, files, lines)
+            rows = {s: read(part) if isinstance(part, Path) else part for s, part in lines.items()}
+            lines.update(id_files.with_maps(folder, files, rows))
     kg = _of_lines(lines, files, options.labelled, folder.resolve().name)
     _warn(kg, folder, origins)
     read_files = {path.name for path in files.values()} | maps

@@ -390,8 +390,8 @@ def _multiply(left: Tensor, right: Tensor, out: Tensor) -> None:
 def _receivers(messages: MessageGraph) -> tuple[Tensor, Tensor]:
     """Is a message the first of its edge type and target, (e,)? How many are, by type, (2, m)."""
     if "receivers" not in messages.cache:
-        key = messages.etype * messages.num_entities + messages.targets
-        first = torch.cat((key.new_ones(1, dtype=torch.bool), key[1:] != key[:-1]))
+        new = messages.etype.diff().bool() | messages.targets.diff().bool()
+        first = torch.cat((new.new_ones(1), new))
         number = torch.bincount(messages.etype[first], minlength=messages.num_etypes)
         messages.cache["receivers"] = first, number.view(2, -1)
     return cast(tuple[Tensor, Tensor], messages.cache["receivers"])

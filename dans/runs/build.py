@@ -220,7 +220,7 @@ def build_batch_encoder(
     if not graph.fanout:
         return FullGraph(
             triples,
-            kg.messages(graph.norm).to(device),
+            kg.messages(graph.norm, used=model.encoder.uses_graph).to(device),
             sample=graph.sample,
             hold_out=graph.hold_out,
             most=most,

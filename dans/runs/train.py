@@ -239,7 +239,7 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     check_like(state["model"], model, f"{file}: model")
     model.load_state_dict(state["model"])
     model.to(device).eval()
-    # The same messages as those of the DGL graph, without the time its import takes.
+    # Not those that the graph keeps: they are of no use once everything is encoded.
     triples = kg.train if model.encoder.uses_graph else kg.train[:0]
     graph = triples, kg.num_entities, kg.num_relations, config.graph.norm
     encoding = f"{where}: encoding all entities"

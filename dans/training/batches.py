@@ -1,8 +1,8 @@
 """Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from dans.data.query_index import Groups
 from dans.memory import Budget
 from dans.models.batch import Positives, Proposal, Share, own_randomness
 from dans.models.model import Model
+from dans.training.state_checks import check_order, check_position
 
 
 class Batches:
@@ -23,6 +24,10 @@ class Batches:
         self.rows = rows
         self.size = min(size, rows)
         self.order = torch.empty(0, dtype=torch.int64)
+        #: torch's random state before the order of this pass was drawn, and how many rows it has
+        #: given; None where the order itself was resumed from
+        self.drawn_from: Tensor | None = None
+        self.position = 0
 
     def __len__(self) -> int:
         """The number of batches in a pass."""
@@ -30,18 +35,35 @@ class Batches:
 
     def next(self) -> Tensor:
         """The next batch of row numbers, on the CPU."""
-        if not len(self.order):
+        if not self.left:
+            self.drawn_from, self.position = torch.get_rng_state(), 0
             self.order = torch.randperm(self.rows)
-        batch, self.order = self.order[: self.size], self.order[self.size :]
+        batch = self.order[self.position : self.position + self.size]
+        self.position += len(batch)
         return batch
 
-    def state(self) -> dict[str, Tensor]:
-        """The rest of this pass, for a checkpoint."""
-        return {"order": self.order}
+    @property
+    def left(self) -> int:
+        """The number of rows left in this pass."""
+        return len(self.order) - self.position
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Resume a pass."""
-        self.order = state["order"]
+    def state(self) -> dict[str, Any]:
+        """The rest of this pass, for a checkpoint: what its order is drawn from, not the order."""
+        if self.drawn_from is None or not self.left:
+            return {"order": self.order[self.position :]}
+        return {"drawn_from": self.drawn_from, "position": self.position, "rows": self.rows}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume a pass; checkpoints of 0.1 have its order."""
+        if "order" in state:
+            check_order(state["order"], self.rows)
+            self.order, self.drawn_from, self.position = state["order"], None, 0
+            return
+        check_position(state, self.rows)
+        self.drawn_from, self.position = state["drawn_from"], state["position"]
+        self.order = torch.randperm(
+            self.rows, generator=torch.Generator().set_state(self.drawn_from)
+        )
 
 
 class QueryBatches(Batches):
@@ -65,7 +87,8 @@ class QueryBatches(Batches):
         batch = super().next()
         if self.most is not None:
             fit = int((self.queries.counts[batch].cumsum(0) <= self.most).sum())
-            batch, self.order = batch[:fit], torch.cat((batch[fit:], self.order))
+            self.position -= len(batch) - fit
+            batch = batch[:fit]
         return self.queries.take(batch)
 
     def __len__(self) -> int:

@@ -13,15 +13,16 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from dans.config.reading import opened
+from dans.data.tensor_file import BLANK, MOST_HEADER, TYPES, digest_field, write_tensors
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -33,14 +34,8 @@ TENSOR, ITEMS = "__tensor__", "__items__"
 #: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
 
-#: Placeholder of the digest while it is computed.
-BLANK = "0" * 64
-
 #: Bytes of a file that are digested at once, and that are searched for a pickle.
 CHUNK, PICKLE_HEAD = 2**20, 4096
-
-#: Bytes of a header, the limit of safetensors.
-MOST_HEADER = 100_000_000
 
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
@@ -50,22 +45,22 @@ class DamagedError(InputError):
     """A checkpoint is damaged or missing."""
 
 
-def save_state(path: Path, state: Mapping[str, Any]) -> None:
+def save_state(path: Path, state: Mapping[str, Any], *, former: Path | None = None) -> None:
     """Write nested dictionaries and lists of tensors and plain values, whole or not at all.
+
+    The content of the file before, if any, goes to ``former``.
 
     Raises:
         TypeError: something else is in the state.
     """
-    write_atomically(path, pack(state))
+    write_atomically(path, partial(write_state, state=state), former=former)
 
 
-def pack(state: Mapping[str, Any]) -> bytes:
-    """Nested state as the bytes of a file."""
+def write_state(file: BinaryIO, state: Mapping[str, Any]) -> None:
+    """Write nested state into an empty file, tensor by tensor: nothing is copied on a CPU."""
     tensors: dict[str, Tensor] = {}
     skeleton = _strip(state, "", tensors)
-    metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
-    content = save(tensors, metadata)
-    return content.replace(_field(BLANK), _field(hashlib.sha256(content).hexdigest()), 1)
+    write_tensors(file, tensors, {"state": json.dumps(skeleton), "version": str(VERSION)})
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -131,7 +126,7 @@ def _check(path: Path) -> dict[str, Any]:
         if not {"state", "version", "digest"} <= metadata.keys():
             raise ValueError("its header is none of ours")
         digest = hashlib.sha256(size)
-        digest.update(header.replace(_field(metadata["digest"]), _field(BLANK), 1))
+        digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != metadata["digest"]:
@@ -146,16 +141,12 @@ def _check(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _field(digest: str) -> bytes:
-    """The digest as it stands in the header. Inside its strings a quote has a backslash before."""
-    return f'"digest":"{digest}"'.encode()
-
-
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested state, leaving their names."""
     if isinstance(value, Tensor):
-        # A clone: safetensors refuses tensors that share memory.
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        if value.dtype not in TYPES:
+            raise TypeError(f"{path}: a checkpoint cannot hold numbers of {value.dtype}")
+        tensors[path] = value
         return {TENSOR: path}
     if isinstance(value, Mapping):
         items = [(key, _strip(item, f"{path}/{key}", tensors)) for key, item in value.items()]

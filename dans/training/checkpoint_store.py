@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from dans.config.old_names import renamed_state
 from dans.errors import InputError
-from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
+from dans.training.checkpoint import DamagedError, load_state, peek, save_state
 from dans.training.distributed import World
-from dans.training.files import write_atomically
+from dans.training.files import link_atomically
 from dans.training.shards import Place, put, sweep_rows, take
 from dans.training.state_checks import other_run
 
@@ -37,8 +37,8 @@ PARTS: dict[str, type] = {
 class CheckpointStore:
     """The checkpoints in the folder of a run: ``best``, ``last``, and ``previous`` before it.
 
-    A run resumes from ``previous`` where ``last`` is damaged. Where a checkpoint is loaded by name,
-    no other stands in for it.
+    Where the newest is the best, both names are of one file. A run resumes from ``previous`` where
+    ``last`` is damaged. Where a checkpoint is loaded by name, no other stands in for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,11 +68,12 @@ class CheckpointStore:
 
     def save(self, state: Mapping[str, Any], *, best: bool) -> None:
         """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
-        content = pack(state)
         # The best first: a kill in between must not leave a `last` that takes it for written.
         if best:
-            write_atomically(self.file("best"), content)
-        write_atomically(self.file("last"), content, former=self.previous)
+            save_state(self.file("best"), state)
+            link_atomically(self.file("last"), self.file("best"), former=self.previous)
+        else:
+            save_state(self.file("last"), state, former=self.previous)
         self.newest = self.file("last"), state["step"]
 
     def load(self, which: Which) -> dict[str, Any]:

@@ -6,7 +6,9 @@ A file is whole or not there: it is written beside its target, flushed, and rena
 import errno
 import logging
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +19,11 @@ from dans.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def write_atomically(path: Path, content: bytes, *, former: Path | None = None) -> None:
+#: What goes into a file: bytes, or a function that writes them.
+Content = bytes | Callable[[BinaryIO], object]
+
+
+def write_atomically(path: Path, content: Content, *, former: Path | None = None) -> None:
     """Replace a file by new content so that no reader ever sees half of it.
 
     The content before, if any, goes to ``former``. Then ``path`` exists at any instant, except
@@ -30,19 +36,50 @@ def write_atomically(path: Path, content: bytes, *, former: Path | None = None) 
     try:
         sweep(path.parent, f"{path.name}.*{PART}")
         with beside.open("wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
             file.flush()
             os.fsync(file.fileno())
-        if former is not None and path.exists():
-            _keep(path, former)
-        beside.replace(path)
-        sync(path.parent)
+        _replace(path, beside, former)
     except OSError as error:
         raise named(error, path) from error
     finally:
         # A read-only folder refuses this even where there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> None:
+    """Replace a file by a second name of another one, or by a copy where there are no hard links.
+
+    The content before goes to ``former``, as by `write_atomically`.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        sweep(path.parent, f"{path.name}.*{PART}")
+        # Never written into: one left here may be a second name of a file that is kept.
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(other, beside)
+        except OSError:
+            shutil.copyfile(other, beside)
+            sync(beside)
+        _replace(path, beside, former)
+    except OSError as error:
+        raise named(error, path) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _replace(path: Path, beside: Path, former: Path | None) -> None:
+    """Rename a new file to its target, whose content goes to ``former``, if any."""
+    if former is not None and path.exists():
+        _keep(path, former)
+    beside.replace(path)
+    sync(path.parent)
 
 
 def _keep(path: Path, former: Path) -> None:

@@ -114,6 +114,18 @@ def check_order(order: Any, rows: int) -> None:
         raise InputError(f"checkpoint: batches.order: expected distinct rows from 0 to {rows - 1}")
 
 
+def check_position(batches: Mapping[str, Any], rows: int) -> None:
+    """Refuse a place in a pass over other rows, or one that is none."""
+    state, position = batches["drawn_from"], batches["position"]
+    size = len(torch.get_rng_state())
+    if not (isinstance(state, Tensor) and state.dtype == torch.uint8 and state.shape == (size,)):
+        raise InputError("checkpoint: batches.drawn_from: expected a random state of torch")
+    if batches["rows"] != rows:
+        raise InputError(f"checkpoint: batches.rows: {batches['rows']} there, and {rows} here")
+    if type(position) is not int or not 0 <= position <= rows:
+        raise InputError(f"checkpoint: batches.position: expected 0 to {rows}, got {position!r}")
+
+
 def check_like(given: Mapping[str, Any], module: nn.Module, where: str) -> None:
     """Refuse weights of other names, shapes or types than a module's; ``where`` they come from."""
     own = module.state_dict()

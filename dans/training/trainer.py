@@ -38,7 +38,6 @@ from dans.training.state_checks import (
     check_like,
     check_moments,
     check_options,
-    check_order,
 )
 
 log = logging.getLogger(__name__)
@@ -373,7 +372,6 @@ class Trainer:
             for name, optimizer in self.optimizers.items():
                 check_moments(state["optimizers"][name], optimizer, f"optimizers.{name}")
                 check_options(state["optimizers"][name], optimizer, f"optimizers.{name}")
-            check_order(state["batches"]["order"], self.batches.rows)
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
             self.seconds = state["seconds"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +41,13 @@ class RelGraphConvs(nn.Module):
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
         if "dgl" not in messages.cache:
-            ends = (messages.sources, messages.targets)
-            messages.cache["dgl"] = self.graph(ends, num_nodes=messages.num_entities)
+            ends = (messages.sources.long(), messages.targets.long())
+            graph = self.graph(ends, num_nodes=messages.num_entities)
+            messages.cache["dgl"] = graph, messages.etype.long()
+        graph, etype = cast(tuple[Any, Tensor], messages.cache["dgl"])
         x, weight = self.entities.weight, messages.weight[:, None]
         for depth, conv in enumerate(self.convs):
-            x = conv(messages.cache["dgl"], x, messages.etype, weight, presorted=True)
+            x = conv(graph, x, etype, weight, presorted=True)
             x = F.relu(x) if depth + 1 < len(self.convs) else x
         return x
 
@@ -67,9 +70,13 @@ class RGCNConvs(nn.Module):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        x, edges = self.entities.weight, torch.stack((messages.sources, messages.targets))
+        if "pyg" not in messages.cache:
+            edges = torch.stack((messages.sources, messages.targets)).long()
+            messages.cache["pyg"] = edges, messages.etype.long()
+        edges, etype = cast(tuple[Tensor, Tensor], messages.cache["pyg"])
+        x = self.entities.weight
         for depth, conv in enumerate(self.convs):
-            x = conv(x, edges, messages.etype)
+            x = conv(x, edges, etype)
             x = F.relu(x) if depth + 1 < len(self.convs) else x
         return x
 

@@ -11,7 +11,7 @@ import dans.data.cards
 from dans.data.cards import cards
 from dans.data.download import sha256
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
-from dans.data.message_graph import MessageGraph, Norm
+from dans.data.message_graph import Norm
 from dans.errors import InputError
 from tests.data.conftest import Shipped
 
@@ -207,11 +207,23 @@ def test_messages_are_the_training_triples_in_both_directions(norm: Norm) -> Non
     assert torch.equal(messages.targets, torch.where(back, heads, tails))
     assert torch.equal(messages.etype, torch.where(back, relations + m, relations))
     assert Counter(messages.triple_ids.tolist()) == dict.fromkeys(range(len(kg.train)), 2)
-    plain = MessageGraph.of(kg.train, kg.num_entities, m, norm)
-    rows = ("etype", "targets", "sources", "triple_ids", "weight")
-    assert set(zip(*(getattr(messages, row).tolist() for row in rows), strict=True)) == set(
-        zip(*(getattr(plain, row).tolist() for row in rows), strict=True)
-    )
+
+
+def test_messages_are_the_edges_of_the_dgl_graph() -> None:
+    kg = many(23)
+    messages, graph = kg.messages(), kg.heterograph()
+    for r in range(kg.num_relations):
+        heads, tails = graph.edges(etype=f"{r:06d}", order="eid")
+        there = messages.etype == r
+        found = zip(messages.sources[there].tolist(), messages.targets[there].tolist(), strict=True)
+        assert sorted(found) == sorted(zip(heads.tolist(), tails.tolist(), strict=True))
+
+
+def test_an_encoder_without_use_for_messages_gets_none() -> None:
+    kg = many(23)
+    assert len(kg.messages(used=False)) == 0
+    assert kg.messages(used=False).num_entities == kg.num_entities
+    assert not kg._messages
 
 
 def test_messages_are_kept_by_norm(kg: KnowledgeGraph) -> None:

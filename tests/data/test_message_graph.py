@@ -89,6 +89,20 @@ def test_restricting_is_building_from_the_kept_triples(norm):
         assert torch.equal(getattr(restricted, name), getattr(built, name)), name
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_triple_takes_forty_bytes(norm):
+    graph = toy(norm)
+    parts = (graph.sources, graph.targets, graph.etype, graph.triple_ids, graph.weight)
+    assert sum(part.nbytes for part in parts) == 40 * len(TOY)
+    assert all(part.untyped_storage().nbytes() == part.nbytes for part in parts)
+
+
+def test_ids_beyond_32_bits_stay_whole():
+    names = torch.arange(len(TOY)) + 2**31
+    graph = MessageGraph.of(TOY, NUM_ENTITIES, NUM_RELATIONS, triple_ids=names)
+    assert set(graph.triple_ids.tolist()) == set(names.tolist())
+
+
 def test_restricting_twice_is_restricting_by_both():
     keep = torch.arange(len(TOY)) % 2 == 0
     also = torch.arange(len(TOY)) > 3

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +24,7 @@ from dans.data.readers import read
 from dans.errors import LONGEST, InputError
 from dans.evaluation.calibration import Fitted, Isotonic, Platt
 from dans.registry import build
-from dans.training.checkpoint import load_state, pack, save_state
+from dans.training.checkpoint import load_state, save_state, write_state
 from tests.malformed.world import RECIPE, toy_card
 from tests.suites.states import states_equal
 
@@ -236,7 +237,9 @@ STATE: dict[str, Any] = {
     "optimizers": {"model": {"state": {0: {"step": torch.tensor(7.0)}}}},
     "note": 'a "digest" in quotes',
 }
-PACKED = pack(STATE)
+_FILE = BytesIO()
+write_state(_FILE, STATE)
+PACKED = _FILE.getvalue()
 
 
 def bent(data: bytes, how: str, at: float, new: bytes) -> bytes:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
+from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.batch import Proposal
 from dans.models.decoders import DistMult
@@ -237,3 +238,63 @@ def test_an_encoder_without_messages_costs_no_message_graph(
     assert len(used) == 1
     assert not set(used[0].triple_ids.tolist()) & set(ROWS.tolist())
     assert 0 < len(used[0].triple_ids) <= len(kg.train)
+
+
+def batches_by(kind: str, rows: int = 60) -> Batches:
+    triples = torch.randint(4, (rows, 3), generator=torch.Generator().manual_seed(0))
+    if kind == "queries":
+        return QueryBatches(triples, 3, most=8)
+    return Batches(rows, 7)
+
+
+@pytest.mark.parametrize("kind", ["triples", "queries"])
+@pytest.mark.parametrize("steps", [0, 1, 5, 9])
+def test_a_pass_resumes_from_what_it_was_drawn_from(kind: str, steps: int) -> None:
+    torch.manual_seed(1)
+    one, other = batches_by(kind), batches_by(kind)
+    for _ in range(steps):
+        one.next()
+    kept, random = one.state(), torch.get_rng_state()
+    expected = [one.next() for _ in range(12)]
+    torch.manual_seed(2)
+    other.restore(kept)
+    torch.set_rng_state(random)
+    assert all(torch.equal(batch, other.next()) for batch in expected)
+
+
+def test_a_pass_that_was_kept_as_an_order_goes_on() -> None:
+    batches = Batches(6, 2)
+    batches.restore({"order": torch.tensor([5, 0, 3])})
+    assert [batches.next().tolist() for _ in range(2)] == [[5, 0], [3]]
+    batches.restore({"order": torch.tensor([5, 0, 3])})
+    batches.next()
+    assert batches.state()["order"].tolist() == [3]
+
+
+def test_the_state_of_a_pass_does_not_grow_with_its_rows() -> None:
+    def size(rows: int) -> int:
+        batches = Batches(rows, 10)
+        batches.next()
+        parts = batches.state().values()
+        return sum(part.nbytes for part in parts if isinstance(part, torch.Tensor))
+
+    assert size(10_000) == size(100)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rows": 7}, "batches.rows: 7 there, and 6 here"),
+        ({"position": 9}, "batches.position: expected 0 to 6, got 9"),
+        ({"position": True}, "batches.position: expected 0 to 6, got True"),
+        (
+            {"drawn_from": torch.zeros(3, dtype=torch.uint8)},
+            "batches.drawn_from: expected a random",
+        ),
+    ],
+)
+def test_a_place_that_is_none_is_refused(change: dict[str, object], sentence: str) -> None:
+    batches = Batches(6, 2)
+    batches.next()
+    with pytest.raises(InputError, match=sentence):
+        Batches(6, 2).restore({**batches.state(), **change})

@@ -1,15 +1,21 @@
 """Checkpoints: what goes in comes out, whole files or none, no pickle."""
 
 import json
+import os
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save_file
 
 from dans.errors import InputError
 from dans.training import checkpoint
-from dans.training.checkpoint import DamagedError, load_state, save_state
+from dans.training.checkpoint import DamagedError, load_state, save_state, write_state
+from dans.training.checkpoint_store import CheckpointStore
 from tests.suites.states import states_equal
 
 STATE = {
@@ -133,3 +139,63 @@ def test_a_folder_in_place_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.safetensors: no such checkpoint"):
         load_state(tmp_path / "nowhere.safetensors")
+
+
+class Addresses(BytesIO):
+    """A file that keeps where in memory the parts were that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def write(self, part: Any) -> int:
+        if isinstance(part, memoryview):
+            self.seen.add(np.frombuffer(part, dtype=np.uint8).ctypes.data)
+        return super().write(part)
+
+
+def test_tensors_are_written_from_where_they_are() -> None:
+    state = {"a": torch.arange(6.0), "b": [torch.tensor([True]), torch.tensor(7)]}
+    file = Addresses()
+    write_state(file, state)
+    tensors = [state["a"], *state["b"]]
+    assert file.seen == {tensor.data_ptr() for tensor in tensors}
+    found = safetensors.torch.load(file.getvalue())
+    assert torch.equal(found["/a"], torch.arange(6.0))
+    assert found["/b/1"].shape == ()
+
+
+def test_tensors_of_one_memory_and_of_parts_of_it_come_back(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    state = {"whole": whole, "part": whole[:, 1], "turned": whole.T, "none": whole[:0]}
+    save_state(tmp_path / "a.safetensors", state)
+    found = load_state(tmp_path / "a.safetensors")
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+RUN_STATE = {
+    **{"step": 4, "best": {"mrr": 0.5, "step": 4}, "seconds": 1.0, "digest": ""},
+    **{part: {} for part in ("model", "objective", "optimizers", "batches", "random")},
+}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_best_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    store = CheckpointStore(tmp_path)
+    store.save(RUN_STATE, best=True)
+    best, last = store.file("best"), store.file("last")
+    assert best.samefile(last) == links
+    assert best.read_bytes() == last.read_bytes()
+    store.save({**RUN_STATE, "step": 8}, best=False)
+    assert (load_state(best)["step"], load_state(last)["step"]) == (4, 8)
+    assert load_state(store.previous)["step"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}.safetensors" for name in ("best", "last", "previous")
+    ]
