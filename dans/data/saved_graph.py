@@ -106,7 +106,9 @@ def read(folder: Path) -> KnowledgeGraph:
             names.name,
             Vocabulary(tuple(names.entities)),
             Vocabulary(tuple(names.relations)),
-            *(lines[split][holds[split]] for split in SPLITS),
+            train=lines["train"][holds["train"]],
+            valid=lines["valid"][holds["valid"]],
+            test=lines["test"][holds["test"]],
             labelled={split: (lines[split], holds[split]) for split in names.labelled},
             given_negatives={
                 split: (tensors[f"{split}.{GIVEN[0]}"], tensors[f"{split}.{GIVEN[1]}"])

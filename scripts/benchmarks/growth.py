@@ -47,7 +47,7 @@ DANS = {
     },
 }
 UNIFORM = {"sampler": [{"name": "uniform", "k": NEGATIVES}]}
-SOME = {"optimizer": "lazy_adam", "encode": "some"}
+SOME = {"optimizer": "adagrad", "encode": "some"}
 ALL = {"optimizer": "adam", "encode": "all"}
 
 #: By name: the sections of a recipe, and the largest size at which it can be measured.
