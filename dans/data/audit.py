@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dans.data.known_triples import KnownTriples
+from dans.data.known_triples import KnownTriples, distinct
 from dans.data.readers import Split
+
+#: Triples that are looked up at once.
+PART = 2**20
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,16 @@ class Audit:
     ) -> Audit:
         """The audit of splits given as all lines, (·, 3), and their labels, (·,) bool."""
         triples, holds = lines["train"]
-        train = _Train(triples[holds], num_entities, num_relations)
+        train = _Train(_where(triples, holds), num_entities, num_relations)
         (valid, valid_holds), (test, test_holds) = lines["valid"], lines["test"]
         return cls(
             name,
             num_entities,
             num_relations,
-            len(train.entities),
-            {split: train.audit(*given) for split, given in lines.items()},
+            int(train.entities.sum()),
+            {split: train.audit(split, *given) for split, given in lines.items()},
             train.shared(valid, test),
-            train.shared(valid[valid_holds], test[test_holds]),
+            train.shared(_where(valid, valid_holds), _where(test, test_holds)),
             tuple(warnings),
         )
 
@@ -116,48 +121,93 @@ class Audit:
 
 
 class _Train:
-    """The training triples, with which other triples are compared."""
+    """The training triples, with which other triples are compared.
+
+    They are kept as sorted keys, and others are looked up part by part: memory is a few numbers a
+    triple.
+    """
 
     def __init__(self, triples: Tensor, num_entities: int, num_relations: int) -> None:
         self.sizes = num_entities, num_relations
-        self.known = KnownTriples(triples, num_entities, num_relations)
-        self.links = KnownTriples(_unnamed(triples), num_entities, 1)
-        self.entities, self.relations = triples[:, [0, 2]].unique(), triples[:, 1].unique()
+        self.known = KnownTriples(triples, num_entities, num_relations).by_head
+        self.links = distinct(triples[:, 0] * num_entities + triples[:, 2])
+        self.entities, self.relations = self.seen(triples)
 
-    def audit(self, lines: Tensor, holds: Tensor) -> SplitAudit:
-        triples, negatives = lines[holds], lines[~holds]
-        ends = lines[:, [0, 2]]
-        distinct = torch.cat((lines, holds[:, None].long()), dim=1).unique(dim=0)
-        back = triples.flip(1)
-        unseen = ~torch.isin(ends, self.entities).all(dim=1)
-        relations = lines[:, 1].unique()
+    def seen(self, triples: Tensor) -> tuple[Tensor, Tensor]:
+        """Which entities, (n,) bool, and which relations, (m,) bool, occur in triples."""
+        entities, relations = (torch.zeros(size, dtype=torch.bool) for size in self.sizes)
+        for column, found in enumerate((entities, relations, entities)):
+            found[triples[:, column]] = True
+        return entities, relations
+
+    def keys(self, triples: Tensor) -> Tensor:
+        """As those of `KnownTriples`."""
+        heads, relations, tails = triples.unbind(1)
+        n, m = self.sizes
+        return (heads * m + relations) * n + tails
+
+    def audit(self, split: Split, lines: Tensor, holds: Tensor) -> SplitAudit:
+        triples, negatives = _where(lines, holds), _where(lines, ~holds)
+        true = self.known if split == "train" else distinct(self.keys(triples))
+        false = distinct(self.keys(negatives))
+        entities, relations = self.seen(lines)
+        counts: Counter[str] = Counter()
+        for part in lines.split(PART):
+            counts["self-loops"] += int((part[:, 0] == part[:, 2]).sum())
+        if split != "train" or len(negatives):
+            unseen = ~self.entities[lines[:, [0, 2]]].all(dim=1)
+            counts["lines unseen"] = int(unseen.sum())
+            counts["triples unseen"] = int(unseen[holds].sum())
+        for part in triples.split(PART):
+            back = part.flip(1)
+            loops = part[:, 0] == part[:, 2]
+            counts["reversed"] += _count_in(self.keys(back[~loops]), self.known)
+            counts["linked back"] += _count_in(self._link(back), self.links)
+            if split != "train":
+                counts["known"] += _count_in(self.keys(part), self.known)
+                counts["linked"] += _count_in(self._link(part), self.links)
+        if split == "train":
+            counts["known"] = counts["linked"] = len(triples)
         return SplitAudit(
             lines=len(lines),
             negatives=len(negatives),
-            repeats=len(lines) - len(distinct),
-            # Sorted by triple, then label: a triple with both labels fills two adjacent rows.
-            contradictions=int((distinct[1:, :3] == distinct[:-1, :3]).all(dim=1).sum()),
-            self_loops=int((ends[:, 0] == ends[:, 1]).sum()),
-            relations=len(relations),
-            unseen_entities=int((~torch.isin(ends.unique(), self.entities)).sum()),
-            lines_unseen=int(unseen.sum()),
-            triples_unseen=int(unseen[holds].sum()),
-            unseen_relations=int((~torch.isin(relations, self.relations)).sum()),
-            in_train=int(self.known.is_known(triples).sum()),
-            negatives_in_train=int(self.known.is_known(negatives).sum()),
-            reversed_in_train=int((self.known.is_known(back) & (back[:, 0] != back[:, 2])).sum()),
-            linked_in_train=int(self.links.is_known(_unnamed(triples)).sum()),
-            linked_back_in_train=int(self.links.is_known(_unnamed(back)).sum()),
+            repeats=len(lines) - len(true) - len(false),
+            contradictions=_count_in(false, true),
+            self_loops=counts["self-loops"],
+            relations=int(relations.sum()),
+            unseen_entities=int((entities & ~self.entities).sum()),
+            lines_unseen=counts["lines unseen"],
+            triples_unseen=counts["triples unseen"],
+            unseen_relations=int((relations & ~self.relations).sum()),
+            in_train=counts["known"],
+            negatives_in_train=_count_in(self.keys(negatives), self.known),
+            reversed_in_train=counts["reversed"],
+            linked_in_train=counts["linked"],
+            linked_back_in_train=counts["linked back"],
         )
 
     def shared(self, some: Tensor, others: Tensor) -> int:
         """The number of distinct triples in both of two splits."""
-        return int(KnownTriples(others, *self.sizes).is_known(some.unique(dim=0)).sum())
+        return _count_in(distinct(self.keys(some)), distinct(self.keys(others)))
+
+    def _link(self, triples: Tensor) -> Tensor:
+        """Keys of head and tail."""
+        return triples[:, 0] * self.sizes[0] + triples[:, 2]
 
 
-def _unnamed(triples: Tensor) -> Tensor:
-    """The triples with relation 0."""
-    return triples * torch.tensor([1, 0, 1])
+def _count_in(keys: Tensor, known: Tensor) -> int:
+    """How many keys are among sorted ones."""
+    if not len(known):
+        return 0
+    # A search for rising keys finds what it compares with in the cache.
+    wanted = torch.from_numpy(np.sort(keys.numpy()))
+    places = torch.searchsorted(known, wanted).clamp_(max=len(known) - 1)
+    return int((known[places] == wanted).sum())
+
+
+def _where(triples: Tensor, holds: Tensor) -> Tensor:
+    """The triples where ``holds``; no copy of all."""
+    return triples if bool(holds.all()) else triples[holds]
 
 
 def _count(number: int, noun: str) -> str:

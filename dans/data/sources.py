@@ -19,8 +19,9 @@ from torch import Tensor
 from dans.config.reading import opened
 from dans.data import id_files, objects, rdf, saved_graph, triple_tables
 from dans.data.cards import DatasetCard, cards, find_card
-from dans.data.download import fetch
+from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.id_cache import IdCache
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, read, split_files
@@ -289,10 +290,28 @@ def _of_lines(
     labelled: Sequence[Split],
     name: str,
 ) -> KnowledgeGraph:
-    kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
+    tables = {split: part for split, part in lines.items() if isinstance(part, Path)}
+    cache = IdCache(cache_folder() / "ids", tables if len(tables) == len(lines) else {})
+    kg = _of_cache(cache, name)
+    if kg is None:
+        kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
+        found = {split: kg.lines(split)[0] for split in SPLITS}
+        cache.keep(kg.entities.names, kg.relations.names, found)
     if not len(kg.train):
         raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
     return kg
+
+
+def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
+    ids = cache.load()
+    if ids is None:
+        return None
+    try:
+        vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
+        return KnowledgeGraph(name, *vocabularies, **ids.triples)
+    except InputError as error:
+        log.warning("%s: ignored: %s", cache.path, error)
+        return None
 
 
 def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:

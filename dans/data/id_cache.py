@@ -1,0 +1,146 @@
+"""The ids of large files of names, kept beside the downloads, so that they are read once.
+
+Kept by the digest of the files: one that changes is read again. What is damaged, or none of ours,
+is ignored. ``DANS_ID_CACHE=off`` neither reads nor writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dans.config.reading import opened
+from dans.config.temporary import part_of, sweep
+from dans.data.readers import SPLITS, Split
+from dans.errors import InputError, one_of
+
+log = logging.getLogger(__name__)
+
+#: The variable that turns it off.
+VARIABLE = "DANS_ID_CACHE"
+
+#: Fewer lines are read as fast as they are found here; files of fewer bytes have fewer lines.
+LEAST_LINES, LEAST_BYTES = 1_000_000, 2**20
+
+#: Of the layout.
+VERSION = "1"
+
+
+class Ids(NamedTuple):
+    """Names in the order of their ids, and the (f, 3) ids of each split."""
+
+    entities: tuple[str, ...]
+    relations: tuple[str, ...]
+    triples: dict[Split, Tensor]
+
+
+class IdCache:
+    """The place of the ids of some files.
+
+    Args:
+        folder: of the cache.
+        files: of each split, tables of names without labels.
+    """
+
+    def __init__(self, folder: Path, files: Mapping[Split, Path]) -> None:
+        one_of(VARIABLE, os.environ.get(VARIABLE, "on"), ("on", "off"))
+        self.folder, self.files = folder, files
+        #: None: nothing is kept of these files
+        self.path: Path | None = None
+        try:
+            self._before = self._states()
+            if os.environ.get(VARIABLE) != "off" and self.size() >= LEAST_BYTES:
+                self.path = folder / f"{self._digest()}.safetensors"
+        except (OSError, InputError):
+            # Whoever reads the files says what is wrong with them.
+            self._before = []
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size in self._before)
+
+    def load(self) -> Ids | None:
+        """What was kept of the files; None where there is nothing, or it is damaged."""
+        if self.path is None or not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            stated = metadata.get("version"), metadata.get("files"), metadata.get("digest")
+            if stated != (VERSION, self.path.stem, _content(tensors)):
+                raise ValueError("is of other files, of another version, or damaged")
+            ids = Ids(
+                _names(tensors["entities"]),
+                _names(tensors["relations"]),
+                {split: tensors[split].long() for split in SPLITS},
+            )
+        except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
+            log.warning("%s: ignored: %s", self.path, str(error).splitlines()[0])
+            return None
+        log.info("%s: ids of %s", self.path, ", ".join(str(path) for path in self.files.values()))
+        return ids
+
+    def keep(
+        self, entities: Sequence[str], relations: Sequence[str], triples: Mapping[Split, Tensor]
+    ) -> None:
+        """Keep what was read, if there is much of it and no file changed in between."""
+        if self.path is None or sum(map(len, triples.values())) < LEAST_LINES:
+            return
+        kept = torch.int32 if len(entities) < 2**31 else torch.int64
+        tensors = {split: triples[split].to(kept).contiguous() for split in SPLITS}
+        for kind, names in (("entities", entities), ("relations", relations)):
+            text = bytearray("\n".join(names), "utf-8")
+            tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
+        metadata = {"version": VERSION, "files": self.path.stem, "digest": _content(tensors)}
+        part = part_of(self.path)
+        try:
+            if self._states() != self._before:
+                return
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sweep(self.folder)
+            save_file(tensors, part, metadata)
+            part.replace(self.path)
+        except (OSError, SafetensorError) as error:
+            log.info("%s: cannot be written, so the files are read again: %s", self.path, error)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _states(self) -> list[tuple[int, int]]:
+        found = (path.stat() for path in self.files.values())
+        return [(state.st_mtime_ns, state.st_size) for state in found]
+
+    def _digest(self) -> str:
+        """Of the splits, the kinds of their files, and their bytes."""
+        digest = hashlib.sha256(VERSION.encode())
+        for (split, path), (_, size) in zip(self.files.items(), self._before, strict=True):
+            digest.update(f"{split} {''.join(path.suffixes[-2:])} {size}\n".encode())
+            with opened(path) as file:
+                while chunk := file.read(2**20):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+
+def _names(text: Tensor) -> tuple[str, ...]:
+    return tuple(text.numpy().tobytes().decode().split("\n"))
+
+
+def _content(tensors: Mapping[str, Tensor]) -> str:
+    """The digest of all tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data.cast("B") if len(tensor) else b"")
+    return digest.hexdigest()
