@@ -22,6 +22,7 @@ from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.id_cache import IdCache
+from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, read, split_files
@@ -308,7 +309,8 @@ def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
         return None
     try:
         vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        return KnowledgeGraph(name, *vocabularies, **ids.triples)
+        train, valid, test = (ids.triples[split] for split in SPLITS)
+        return KnowledgeGraph(name, *vocabularies, train, valid, test)
     except InputError as error:
         log.warning("%s: ignored: %s", cache.path, error)
         return None
@@ -384,7 +386,34 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     options.only(str(path), *accepted, *SPLITTING)
     numbers = array("q")
     name = path.name.removesuffix(".gz").removesuffix(_kind(path))
-    return _of_rows(_rows(path, options, numbers), str(path), name, options, numbers)
+    rows = _rows(path, options, numbers)
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: holds no triple")
+    table = not set(options.changed()).isdisjoint(TABLE)
+    # Of a table whose first line is a triple, in three columns and by tabs.
+    if _kind(path) in TEXT and not table and first[3] is None and list(numbers) == [1]:
+        kg = _of_plain_file(path, name)
+        if kg is not None:
+            _warn(kg, path, {"train": Origin(str(path), range(1, sys.maxsize))})
+            return _split(kg, str(path), options)
+    return _of_rows(chain([first], rows), str(path), name, options, numbers)
+
+
+def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
+    """The triples of a file without anything unusual, all in train; None for any other one."""
+    cache = IdCache(cache_folder() / "ids", {"train": path})
+    kg = _of_cache(cache, name)
+    if kg is None:
+        ids = NameIds()
+        triples = ids.of_plain_file(path)
+        if triples is None:
+            return None
+        names = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
+        kg = KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
+        found = {split: kg.lines(split)[0] for split in SPLITS}
+        cache.keep(kg.entities.names, kg.relations.names, found)
+    return kg
 
 
 def _of_rows(

@@ -17,6 +17,7 @@ import pandas
 import pytest
 import torch
 
+from dans.data import sources
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.sources import load
 from dans.errors import InputError
@@ -737,6 +738,53 @@ def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(
     load([("who", "does", "whom"), *TRIPLES])
     assert "1 relation has one training triple" in caplog.text
     assert "header" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["mine.tsv", "mine.txt.gz"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(),
+        text().removesuffix("\n"),
+        "\ufeff" + text().replace("\n", "\r\n") + "\n\n",
+        text(before="a\tb\tc\n") + " e9 \t\"knows\t'x\n",
+        text(before="head\trelation\ttail\n"),
+        text(before="\n") + "\n" + text(),
+        text(separator=","),
+    ],
+    ids=["plain", "no last line end", "BOM", "odd names", "header", "blank lines", "commas"],
+)
+def test_a_file_read_in_blocks_gives_the_graph_of_its_rows(
+    name: str,
+    content: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = content.encode()
+    path = wrote(name, gzip.compress(data) if name.endswith("gz") else data)(tmp_path)
+    found = []
+    for read in (sources._of_plain_file, lambda *_: None):
+        monkeypatch.setattr(sources, "_of_plain_file", read)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "dans"):
+            kg = load(path, split=(0.6, 0.2, 0.2), seed=3)
+        found.append((kg.digest, kg.name, caplog.text))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("line", ["a\tb", "a\t\tc", "a\tb\tc\td", "a\tb\t \t", "a\t \tc"])
+def test_a_bad_line_of_a_file_is_refused_as_before(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wrote("mine.tsv", text() + line + "\n")(tmp_path)
+    found = []
+    for read in (sources._of_plain_file, lambda *_: None):
+        monkeypatch.setattr(sources, "_of_plain_file", read)
+        with pytest.raises(InputError, match=r"mine\.tsv:11: ") as caught:
+            load(path)
+        found.append(str(caught.value))
+    assert found[0] == found[1]
 
 
 def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
