@@ -22,12 +22,15 @@ def main() -> None:
     from dans.data.graph import KnowledgeGraph
     from scripts.benchmarks import (
         encoder,
+        growth,
         measure,
         memory_use,
+        neighbor_steps,
         objectives,
         ranking_speed,
         samplers,
         steps,
+        synthetic,
     )
 
     load = KnowledgeGraph.load
@@ -39,14 +42,22 @@ def main() -> None:
         "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
         "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
         "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
+        "neighbors": lambda: [
+            row for entities in (50_000, 500_000) for row in neighbor_steps.rows(entities)
+        ],
         "memory": lambda: memory_use.rows("fb15k-237"),
         "rows": objectives.touched_rows,
+        "growth": lambda: growth.rows(args.sizes),
     }
     parser = cli.parser(__doc__)
     only = "a group of measurements; may be repeated (default: all)"
     parser.add_argument("--only", choices=families, action="append", help=only)
     threads = "number of threads of torch (default: 2)"
     parser.add_argument("--threads", type=cli.whole(1), default=2, help=threads)
+    sizes = "of growth: sizes of the graph; l takes minutes and some gigabytes (default: s m)"
+    parser.add_argument(
+        "--sizes", choices=synthetic.SIZES, nargs="+", default=["s", "m"], help=sizes
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the rows to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -44,7 +44,7 @@ GROUND = "dans.errors"
 
 #: The one module that imports DGL, and those that may import it from there.
 DGL_MODULE = "dans.data._dgl"
-DGL_USERS = ("dans.data.graph", "dans.adapters")
+DGL_USERS = ("dans.data.graph", "dans.data.neighbor_sampling", "dans.adapters")
 
 #: Modules whose tests stand elsewhere than a file or a package of the same name.
 TESTED_BY = {

@@ -21,6 +21,7 @@ Schedule = Literal["constant", "cosine", "linear", "plateau"]
 #: Numbers with limits.
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
+Fanout = Annotated[int, Meta(ge=-1)]
 NotNegative = Annotated[float, Meta(ge=0, le=LARGE)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Beta = Annotated[float, Meta(ge=0, lt=1)]
@@ -58,6 +59,10 @@ class GraphConfig(Section, frozen=True):
     norm: Literal["relation", "node", "code"] = "relation"
     #: share of the training triples that send messages, sampled anew in each training step
     sample: Share = 1.0
+    #: neighbor sampling: in each layer, the first layer first, the most messages that an entity
+    #: receives in a training step, drawn anew for the entities that the step needs; 0 or -1: all.
+    #: By default all entities are embedded in each step, from all their messages
+    fanout: tuple[Fanout, ...] = ()
     #: leave the triples of the batch out of the messages
     hold_out: bool = True
     #: the largest share of the training triples that a batch may leave out; ``train.batch`` is
@@ -66,6 +71,8 @@ class GraphConfig(Section, frozen=True):
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        if self.fanout and self.sample != 1:
+            raise InputError("fanout: cannot be combined with sample; give one of them")
 
 
 class TrainConfig(Section, frozen=True):

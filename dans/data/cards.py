@@ -55,8 +55,8 @@ class SplitFile(Section, frozen=True):
     """The file of one split, and its sources."""
 
     lines: Positive
-    #: of the uncompressed .tsv
-    sha256: Sha256
+    #: of the uncompressed .tsv; without it, that of the first one that was downloaded
+    sha256: Sha256 | None = None
     installed: Installed | None = None
     downloads: tuple[Download, ...] = field(name="download", default=())
 
@@ -69,6 +69,17 @@ class Derivation(Section, frozen=True):
 
     parent: Name = field(name="from")
     rule: Literal["drop-unseen"]
+
+
+class Archive(Section, frozen=True):
+    """One public archive that holds all splits, names and given negatives, in OGB's format."""
+
+    format: Literal["ogb"]
+    url: Url
+    #: the most bytes that the address answers; a download that has more is cut
+    bytes: Positive
+    #: of the archive; without it, that of the first download
+    sha256: Sha256 | None = None
 
 
 class CardFile(Section, frozen=True, kw_only=True):
@@ -86,6 +97,7 @@ class CardFile(Section, frozen=True, kw_only=True):
     #: the splits with a fourth column, 1 for true and -1 for false
     labelled: tuple[Split, ...] = ()
     derived: Derivation | None = None
+    archive: Archive | None = None
     train: SplitFile
     valid: SplitFile
     test: SplitFile
@@ -113,7 +125,15 @@ class DatasetCard(CardFile, frozen=True, kw_only=True):
             raise InputError(
                 f"{path}: name: expected {path.stem!r}, as its file is called, got {card.name!r}"
             )
-        return cls(path=path, **structs.asdict(card))
+        found = cls(path=path, **structs.asdict(card))
+        for split, file in found.splits.items():
+            if found.archive and (file.sha256 or file.installed or file.downloads):
+                raise InputError(f"{path}: {split}: its file is in the archive; leave out all else")
+            # The digest of an archive vouches for its members.
+            vouched = file.downloads and all(one.member for one in file.downloads)
+            if not (file.sha256 or found.archive or vouched):
+                raise InputError(f"{path}: {split}.sha256: missing")
+        return found
 
     @property
     def splits(self) -> Mapping[Split, SplitFile]:

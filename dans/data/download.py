@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import os
 import posixpath
+import re
 import tarfile
 import time
 import zlib
@@ -65,6 +66,8 @@ def fetch(card: DatasetCard) -> dict[Split, Path]:
 
 def whereabouts(card: DatasetCard) -> str:
     """Where `fetch` would take the files of a data set from, in a few words."""
+    if card.archive:
+        return "cache" if archive_cache(card).is_file() else str(archive_folder(card) or "download")
     try:
         sources = {local(card, split)[1] for split in SPLITS}
         if "" not in sources:
@@ -78,17 +81,18 @@ def whereabouts(card: DatasetCard) -> str:
 
 def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
     """A verified file of one split on this machine and its source in words, or None and ""."""
-    file = card.splits[split]
+    file, expected = card.splits[split], _expected(card, split)
     cached = _cached(card, split)
-    if cached.is_file():
-        if sha256(cached) == file.sha256:
+    if cached.is_file() and expected:
+        if sha256(cached) == expected:
             return cached, "cache"
         log.warning("%s: has another checksum than its card says; removed", cached)
         cached.unlink()
     for folder in _folders():
         path = split_file(folder / card.name, split, _TABLES)
+        if path is not None and expected:
+            _verify(path, expected, card)
         if path is not None:
-            _verify(path, file.sha256, card)
             return path, str(folder)
     return _installed(file)
 
@@ -140,24 +144,50 @@ def _cached(card: DatasetCard, split: Split) -> Path:
     return cache_folder() / card.name / f"{split}.tsv"
 
 
+def _expected(card: DatasetCard, split: Split) -> str | None:
+    """The digest of a split's file: that of its card, or that of the first download."""
+    return card.splits[split].sha256 or _recorded(_record(_cached(card, split)))
+
+
+def _record(path: Path) -> Path:
+    """Where the digest of a file is written that no card knows."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded(path: Path) -> str | None:
+    """The digest in such a file, if it is there and holds one."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{64}", text) else None
+
+
 def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
     """Verify the text of a split and write it into the cache, whole or not at all."""
-    got, expected = hashlib.sha256(data).hexdigest(), card.splits[split].sha256
-    if got != expected:
+    got, expected = hashlib.sha256(data).hexdigest(), _expected(card, split)
+    if expected and got != expected:
         raise InputError(f"{card.path}: {split}.sha256 = {expected}, but {origin} gives {got}")
     path = _cached(card, split)
-    part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        try:
-            part.write_bytes(data)
-            return part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        if not expected:
+            _write(_record(path), f"{got}\n".encode())
+        return _write(path, data)
     except OSError as error:
         why = f"cannot be written: {error.strerror}; DANS_CACHE names another folder"
         raise InputError(f"{path}: {why}") from error
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Write a file, whole or not at all."""
+    part = part_of(path)
+    try:
+        part.write_bytes(data)
+        return part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
@@ -175,7 +205,7 @@ def _parent(card: DatasetCard) -> DatasetCard:
 def _derive(card: DatasetCard, split: Split, parents: dict[Split, Path]) -> Path:
     """Keep the lines of valid and test whose entities are both in train; train stays as it is."""
     if split == "train":
-        _verify(parents[split], card.splits[split].sha256, card)
+        _verify(parents[split], card.splits[split].sha256 or "", card)
         return parents[split]
     seen = {name for head, _, tail, _ in read(parents["train"]) for name in (head, tail)}
     lines = (line[:3] for line in read(parents[split]) if line[0] in seen and line[2] in seen)
@@ -203,6 +233,48 @@ def _download(card: DatasetCard, split: Split) -> Path:
     )
 
 
+def archive_cache(card: DatasetCard) -> Path:
+    """The file in the cache that holds what was read from the archive of a card."""
+    return cache_folder() / card.name / "ogb.safetensors"
+
+
+def archive_folder(card: DatasetCard) -> Path | None:
+    """An unpacked archive in the folders of ``DANS_DATASETS``, under either name OGB gives it."""
+    names = (card.name, card.name.replace("-", "_"))
+    places = (folder / name for folder in _folders() for name in names)
+    return next((place for place in places if (place / "split").is_dir()), None)
+
+
+def fetch_archive(card: DatasetCard) -> Path:
+    """Download the archive of a card into the cache; the caller removes it.
+
+    Where the card has no checksum, that of the first download is recorded, and holds for later
+    ones.
+    """
+    if card.archive is None:
+        raise InputError(f"{card.path}: archive: missing")
+    folder, url = cache_folder() / "downloads", card.archive.url
+    path = folder / posixpath.basename(url)
+    expected = card.archive.sha256 or _recorded(_record(path))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        digest = _get(Download(url, expected or "", bytes=card.archive.bytes), path)
+        if not expected:
+            _write(_record(path), f"{digest}\n".encode())
+            log.warning(
+                "%s: its card has no checksum, as none is published; that of this download, %s, is"
+                " kept in %s and holds for later ones", card.name, digest, _record(path)
+            )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{card.name}: is not on this machine and could not be downloaded: {url} failed"
+            f" ({_reason(error)}); put the unpacked archive at {card.name} in a folder named in"
+            " DANS_DATASETS"
+        ) from error
+    return path
+
+
 def _content(download: Download) -> bytes:
     """The bytes of a download, verified; an archive is kept for the other splits."""
     folder = cache_folder() / "downloads"
@@ -219,8 +291,11 @@ def _content(download: Download) -> bytes:
     return TRANSFORMS[download.transform](data) if download.transform else data
 
 
-def _get(download: Download, path: Path) -> None:
-    """Write a download into a file, whole and verified, or not at all; failures are tried again."""
+def _get(download: Download, path: Path) -> str:
+    """Write a download into a file, whole and verified, or not at all; failures are tried again.
+
+    Returns its digest, which nothing is compared with where the card has none.
+    """
     import requests
 
     part = part_of(path)
@@ -230,14 +305,15 @@ def _get(download: Download, path: Path) -> None:
                 with part.open("wb") as file:
                     for chunk in _received(download):
                         file.write(chunk)
-                if (got := _digest(part)) == download.sha256:
+                if (got := _digest(part)) == download.sha256 or not download.sha256:
                     part.replace(path)
-                    return
+                    return got
                 raise ValueError(f"its sha256 is {got}, expected {download.sha256}")
             except (ValueError, requests.RequestException):
                 if not left:
                     raise
                 time.sleep(1 + _RETRIES - left)
+        raise AssertionError("the last try raises")
     finally:
         part.unlink(missing_ok=True)
 

@@ -252,8 +252,11 @@ class KnowledgeGraph:
             name,
             Vocabulary(tuple(ids.entities)),
             Vocabulary(tuple(ids.relations)),
-            **{split: _only(triples[split], labels[split]) for split in SPLITS},
+            train=_only(triples["train"], labels["train"]),
+            valid=_only(triples["valid"], labels["valid"]),
+            test=_only(triples["test"], labels["test"]),
             labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
+            given_negatives={},
         )
 
     def __repr__(self) -> str:

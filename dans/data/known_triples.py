@@ -166,10 +166,11 @@ class KnownTriples(nn.Module):
 def distinct(keys: Tensor) -> Tensor:
     """The distinct numbers among (f,) integers, rising."""
     if keys.device.type != "cpu":
-        return keys.unique()
-    # NumPy sorts integers several times faster.
-    ordered = torch.from_numpy(np.sort(keys.numpy()))
-    return ordered.unique_consecutive()
+        found: Tensor = keys.unique()
+    else:
+        # NumPy sorts integers several times faster.
+        found = torch.from_numpy(np.sort(keys.numpy())).unique_consecutive()
+    return found
 
 
 def _divided(keys: Tensor, by: int) -> tuple[Tensor, Tensor]:

@@ -16,9 +16,13 @@ from dans.config.reading import opened
 from dans.config.temporary import part_of, sweep
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
+from dans.data.tensor_file import write_tensors
 from dans.errors import InputError
 
 NAMES, TRIPLES = "graph.json", "triples.safetensors"
+
+#: What the given negatives of a split are called in the file, those of heads first.
+GIVEN = "head_negatives", "tail_negatives"
 
 #: Version of the layout.
 VERSION = 1
@@ -48,8 +52,9 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
         tensors[split], labels = kg.lines(split)
         if split in kg.labelled:
             tensors[f"{split}.labels"] = labels
-    # Clones: safetensors refuses tensors that share memory.
-    content = safetensors.save({key: value.clone() for key, value in tensors.items()})
+        if split in kg.given_negatives:
+            for side, ids in zip(GIVEN, kg.given_negatives[split], strict=True):
+                tensors[f"{split}.{side}"] = ids
     names = Names(
         VERSION,
         kg.name,
@@ -64,10 +69,14 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
         sweep(folder)
         if any(folder.iterdir()):
             raise InputError(f"{folder}: is not empty; name a new folder")
-        for path, data in ((folder / TRIPLES, content), (folder / NAMES, text.encode())):
+        for path in (folder / TRIPLES, folder / NAMES):
             part = part_of(path)
             try:
-                part.write_bytes(data)
+                with part.open("wb") as file:
+                    if path.name == TRIPLES:
+                        write_tensors(file, tensors, {})
+                    else:
+                        file.write(text.encode())
                 part.replace(path)
             finally:
                 with suppress(OSError):
@@ -97,8 +106,15 @@ def read(folder: Path) -> KnowledgeGraph:
             names.name,
             Vocabulary(tuple(names.entities)),
             Vocabulary(tuple(names.relations)),
-            **{split: triples[holds[split]] for split, triples in lines.items()},
+            train=lines["train"][holds["train"]],
+            valid=lines["valid"][holds["valid"]],
+            test=lines["test"][holds["test"]],
             labelled={split: (lines[split], holds[split]) for split in names.labelled},
+            given_negatives={
+                split: (tensors[f"{split}.{GIVEN[0]}"], tensors[f"{split}.{GIVEN[1]}"])
+                for split in SPLITS
+                if f"{split}.{GIVEN[0]}" in tensors
+            },
         )
     except InputError:
         raise

@@ -23,6 +23,7 @@ from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.id_cache import IdCache
 from dans.data.names_audit import Origin
+from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.triple_tables import Row
@@ -259,12 +260,18 @@ def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
 
 
 def _of_card(card: DatasetCard) -> KnowledgeGraph:
+    if card.archive:
+        return _counted(read_ogb(card), card)
     files = fetch(card)
     lines: dict[Split, Iterable[Line] | Path] = {
         split: read(path, labelled=True) if split in card.labelled else path
         for split, path in files.items()
     }
-    kg = _of_lines(lines, files, card.labelled, card.name)
+    return _counted(_of_lines(lines, files, card.labelled, card.name), card)
+
+
+def _counted(kg: KnowledgeGraph, card: DatasetCard) -> KnowledgeGraph:
+    """A graph that has as many names and lines as its card says."""
     counts = {
         "entities": (card.entities, kg.num_entities),
         "relations": (card.relations, kg.num_relations),

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.errors import counted
-from dans.memory import room_for
-from dans.models.embedding_tables import Initial, check_share, draw, drop
+from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
+from dans.errors import InputError, counted
+from dans.memory import Budget, room_for
+from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
 
 
 class Encoder(nn.Module, ABC):
@@ -19,6 +20,8 @@ class Encoder(nn.Module, ABC):
     dim: int
     #: do the embeddings depend on the messages?
     uses_graph: ClassVar[bool] = True
+    #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
+    num_layers: int = 0
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:
@@ -31,6 +34,16 @@ class Encoder(nn.Module, ABC):
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
         return F.embedding(ids, self(messages))
+
+    def sampled(self, around: Neighborhood, *, sparse: bool = False) -> Tensor:
+        """The embeddings of the entities around which was sampled, (u, d)."""
+        raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
+
+    def in_pieces(
+        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
+    ) -> Tensor:
+        """The embeddings of all entities, or of (u,) rising ones, some messages at a time."""
+        raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
 
 
 class Lookup(Encoder):
@@ -62,18 +75,18 @@ class Lookup(Encoder):
         self.init = init
         self.initial: Initial = initial
         self.dropout = check_share("dropout", dropout)
-        self.entities = nn.Embedding(num_entities, dim)
+        self.entities = EntityTable(num_entities, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialise the embeddings anew."""
-        draw(self.entities.weight, self.initial, self.init)
+        self.entities.draw(self.initial, self.init)
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The whole table, (n, d), with dropout in training."""
-        return drop(self.entities.weight, self.dropout, self.training)
+        return drop(self.entities.whole(), self.dropout, self.training)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """Rows of the table, (u, d), with dropout in training."""
-        rows = F.embedding(ids, self.entities.weight, sparse=sparse)
+        rows = self.entities.rows(ids, sparse=sparse)
         return drop(rows, self.dropout, self.training)

@@ -20,6 +20,9 @@ Each triple sends a message in both directions, so A_{r+m} has the pattern of A_
 X is therefore a propagation too, of the gradient by out, with both halves exchanged, W_rᵀ, and the
 weight of each message that of its inverse. C and D keep their patterns.
 
+In a `Block` of sampled messages most inverses are missing: there the side of each edge type is
+chosen by itself, and the gradient goes through the transposes of D and C.
+
 **Basis first.** If W_r = Σ_b a_{rb} V_b, then out = Σ_b S_b X V_b with S_b = Σ_r a_{rb} A_r: only B
 products by a V_b, but every message is summed B times. On small graphs S_b is a dense matrix.
 """
@@ -35,6 +38,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph, reverse
+from dans.data.neighbor_sampling import Block
 
 #: Costs per number, relative to a multiply-add of a matrix product: summing messages, summing them
 #: with weights that have a gradient, mixing W_r from one basis.
@@ -42,19 +46,23 @@ PER_SUMMED, PER_WEIGHED, PER_MIXED = 6, 30, 10
 
 
 def propagate(
-    x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor | None = None
+    x: Tensor,
+    messages: MessageGraph | Block,
+    matrices: Tensor,
+    coefficients: Tensor | None = None,
 ) -> Tensor:
     """The sum over messages, Σ_r A_r X W_r.
 
     Args:
-        x: (n, d_in).
+        x: (n, d_in); of a block, as many rows as it has sources.
         messages: with their normalisers, the A_r.
         matrices: (2m, c, d_in / c, d_out / c), the c diagonal blocks of each W_r; or, with
             coefficients, (B, 1, d_in, d_out), the bases V_b.
         coefficients: (2m, B), the a_{rb}.
 
     Returns:
-        (n, d_out), with first derivatives by x, matrices and coefficients.
+        (n, d_out), with first derivatives by x, matrices and coefficients; of a block, as many rows
+        as it has targets.
 
     Example:
         >>> messages = MessageGraph.of(torch.tensor([[0, 0, 1], [2, 0, 1]]), 3, 1)
@@ -65,18 +73,25 @@ def propagate(
                 [  0.]])
     """
     if not len(messages):
-        return x.new_zeros(len(x), matrices.shape[1] * matrices.shape[3])
-    if coefficients is None:
-        return grouped(x, messages, matrices)
+        rows = messages.num_targets if isinstance(messages, Block) else len(x)
+        return x.new_zeros(rows, matrices.shape[1] * matrices.shape[3])
+    if coefficients is None or isinstance(messages, Block):
+        return grouped(x, messages, matrices, coefficients)
     costs = estimate(messages, len(matrices), *matrices.shape[2:])
     return min(costs, key=costs.__getitem__)(x, messages, matrices, coefficients)
 
 
 def grouped(
-    x: Tensor, messages: MessageGraph, matrices: Tensor, coefficients: Tensor | None = None
+    x: Tensor,
+    messages: MessageGraph | Block,
+    matrices: Tensor,
+    coefficients: Tensor | None = None,
 ) -> Tensor:
     """`propagate`, grouped."""
-    plan = Plan.of(messages, x.dtype)
+    if isinstance(messages, Block):
+        plan = Plan.of_block(messages, x.dtype)
+    else:
+        plan = Plan.of(messages, x.dtype)
     if coefficients is None:
         by_row = matrices.index_select(0, plan.etypes)
     else:
@@ -136,6 +151,12 @@ class Sparse(NamedTuple):
         pointers[1:] = torch.bincount(rows, minlength=num_rows).cumsum(0)
         return cls(columns[order].int(), pointers, rows.new_empty(0)), order
 
+    @classmethod
+    def of(cls, rows: Tensor, columns: Tensor, values: Tensor, num_rows: int) -> Sparse:
+        """A matrix with these entries."""
+        pattern, order = cls.pattern(rows, columns, num_rows)
+        return pattern._replace(values=values[order])
+
     def __matmul__(self, dense: Tensor) -> Tensor:
         return F.embedding_bag(
             self.columns,
@@ -161,20 +182,23 @@ class Bucket(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Rows, buckets, C and D of a message graph.
+    """Rows, buckets, C and D of messages.
 
-    The first q of 2q rows are of the edge types that point to the hubs, the others of their
-    inverses, in the same order: rows i and q + i have the same hub.
+    Of a message graph, the first q of 2q rows are of the edge types that point to the hubs, the
+    others of their inverses, in the same order: rows i and q + i have the same hub. The gradients
+    by rows i and q + i then change places: ``back`` are ``buckets`` with their halves exchanged.
     """
 
-    #: (2m,) edge types in row order
+    #: (2m,) edge types in row order; of a block, those that it has
     etypes: Tensor
     #: of the first half, then of the second
     buckets: list[Bucket]
-    #: C, (2q, n), and the same with the weights of the inverse messages
+    #: where the gradients by the rows of ``buckets`` are
+    back: list[Bucket]
+    #: C, (2q, n), and the same with the weights of the inverse messages; of a block, C and Dᵀ
     collect: Sparse
     collect_inverse: Sparse
-    #: D, (n, 2q), likewise
+    #: D, (n, 2q), likewise; of a block, D and Cᵀ
     deliver: Sparse
     deliver_inverse: Sparse
 
@@ -194,7 +218,14 @@ class Plan(NamedTuple):
         inward = torch.arange(m, device=device) + m * (receivers[0] > receivers[1])
         hubs, by_number = receivers.amin(0).sort(descending=True, stable=True)
         inward = inward[by_number]
-        buckets, starts, q = _pad(hubs.tolist())
+        first_half, starts, q = _pad(hubs.tolist())
+        second_half = [
+            Bucket(
+                slice(bucket.etypes.start + m, bucket.etypes.stop + m),
+                slice(bucket.rows.start + q, bucket.rows.stop + q),
+            )
+            for bucket in first_half
+        ]
 
         # The messages to hubs, one per triple, and the row of each.
         start = torch.full_like(inward, -1).repeat(2)
@@ -216,17 +247,100 @@ class Plan(NamedTuple):
         deliver, order_out = Sparse.pattern(entities, (rows + q) % (2 * q), messages.num_entities)
         return cls(
             torch.cat((inward, (inward + m) % (2 * m))),
-            buckets,
+            first_half + second_half,
+            second_half + first_half,
             collect._replace(values=forth[order]),
             collect._replace(values=back[order]),
             deliver._replace(values=back[order_out]),
             deliver._replace(values=forth[order_out]),
         )
 
-    def exchanged(self) -> list[Bucket]:
-        """The buckets of the inverse edge types of ``buckets``."""
-        half = len(self.buckets) // 2
-        return self.buckets[half:] + self.buckets[:half]
+    @classmethod
+    def of_block(cls, block: Block, dtype: torch.dtype) -> Plan:
+        """The plan of a block; that of the gradient is empty where none is recorded.
+
+        The rows of an edge type are its distinct targets, or its distinct sources where there are
+        fewer of them.
+        """
+        etype, types = block.etype, block.num_etypes
+        by_target = _Pairs.find(etype, block.targets, block.num_targets, types)
+        by_source = _Pairs.find(etype, block.sources, block.num_sources, types)
+        at_target = by_target.number <= by_source.number
+        rows, by_number = torch.minimum(by_target.number, by_source.number).sort(
+            descending=True, stable=True
+        )
+        present = int((rows > 0).sum())
+        buckets, starts, q = _pad(rows.tolist())
+        start = torch.zeros_like(rows).index_copy_(0, by_number, rows.new_tensor(starts))
+
+        # The entries of C and D: one for each message on one side of its row, with its weight, and
+        # one for each row on the other.
+        mine = at_target[etype]
+        summed, copied = mine.nonzero().squeeze(1), (~mine).nonzero().squeeze(1)
+        sum_rows, sum_ends = by_target.rows(start, at_target)
+        copy_rows, copy_ends = by_source.rows(start, ~at_target)
+        weight = block.weight.to(dtype)
+        one = weight.new_ones(1)
+        collect = (
+            torch.cat((by_target.row_of(start, etype, summed), copy_rows)),
+            torch.cat((block.sources[summed], copy_ends)),
+            torch.cat((weight[summed], one.expand(len(copy_rows)))),
+        )
+        deliver = (
+            torch.cat((sum_ends, block.targets[copied])),
+            torch.cat((sum_rows, by_source.row_of(start, etype, copied))),
+            torch.cat((one.expand(len(sum_rows)), weight[copied])),
+        )
+        transposes = [Sparse(etype.new_empty(0), etype.new_empty(0), weight.new_empty(0))] * 2
+        if torch.is_grad_enabled():
+            transposes = [
+                Sparse.of(deliver[1], deliver[0], deliver[2], q),
+                Sparse.of(collect[1], collect[0], collect[2], block.num_sources),
+            ]
+        return cls(
+            by_number[:present],
+            buckets,
+            buckets,
+            Sparse.of(*collect, q),
+            transposes[0],
+            Sparse.of(*deliver, block.num_targets),
+            transposes[1],
+        )
+
+
+class _Pairs(NamedTuple):
+    """The distinct pairs of an edge type and an entity on one side of messages, sorted.
+
+    Args:
+        etype: (p,).
+        ends: (p,) entities.
+        of: (e,) the pair of each message.
+        number: (2m,) pairs of each edge type.
+        before: (2m,) pairs of lower edge types.
+    """
+
+    etype: Tensor
+    ends: Tensor
+    of: Tensor
+    number: Tensor
+    before: Tensor
+
+    @classmethod
+    def find(cls, etype: Tensor, ends: Tensor, most: int, types: int) -> _Pairs:
+        """The pairs of (e,) messages with (e,) entities below ``most``."""
+        pairs, of = torch.unique(etype * most + ends, return_inverse=True)
+        its_type = torch.div(pairs, most, rounding_mode="floor")
+        number = torch.bincount(its_type, minlength=types)
+        return cls(its_type, pairs - its_type * most, of, number, number.cumsum(0) - number)
+
+    def rows(self, start: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and entities of the pairs of chosen edge types, whose first rows are ``start``."""
+        some = chosen[self.etype].nonzero().squeeze(1)
+        return some + (start - self.before)[self.etype[some]], self.ends[some]
+
+    def row_of(self, start: Tensor, etype: Tensor, some: Tensor) -> Tensor:
+        """The rows of some messages, of (e,) edge types whose first rows are ``start``."""
+        return self.of[some] + (start - self.before)[etype[some]]
 
 
 class _Grouped(torch.autograd.Function):
@@ -247,10 +361,10 @@ class _Grouped(torch.autograd.Function):
         rows, matrices = ctx.saved_tensors
         blocks = matrices.shape[1]
         back = plan.collect_inverse @ grad.contiguous()
-        parts = [matrices[bucket.etypes].mT for bucket in plan.exchanged()]
+        parts = [matrices[bucket.etypes].mT for bucket in plan.back]
         grad_x = plan.deliver_inverse @ _transform(back, parts, plan.buckets)
         grad_matrices = torch.zeros_like(matrices)
-        for bucket, inverse in zip(plan.buckets, plan.exchanged(), strict=True):
+        for bucket, inverse in zip(plan.buckets, plan.back, strict=True):
             received = inverse.batch(back, blocks)
             _multiply(bucket.batch(rows, blocks).mT, received, grad_matrices[bucket.etypes])
         return grad_x, grad_matrices, None
@@ -284,26 +398,20 @@ def _receivers(messages: MessageGraph) -> tuple[Tensor, Tensor]:
 
 
 def _pad(hubs: list[int]) -> tuple[list[Bucket], list[int], int]:
-    """Buckets for falling numbers of rows, each edge type's first row, and the number of rows.
+    """Buckets for falling numbers of rows, each edge type's first row, and the rows in all.
 
     A bucket ends where padding would exceed both an eighth and eight rows. Edge types without
     messages are in no bucket.
     """
-    bounds, starts, row, at = [], [0] * len(hubs), 0, 0
+    buckets, starts, row, at = [], [0] * len(hubs), 0, 0
     while at < len(hubs) and hubs[at]:
         length, begin = hubs[at], at
         least = max(1, length - max(8, length // 8))
         while at < len(hubs) and hubs[at] >= least:
             starts[at] = row + length * (at - begin)
             at += 1
-        bounds.append((begin, at, row, row + length * (at - begin)))
-        row = bounds[-1][3]
-    halves = ((0, 0), (len(hubs), row))
-    buckets = [
-        Bucket(slice(i + types, j + types), slice(a + rows, b + rows))
-        for types, rows in halves
-        for i, j, a, b in bounds
-    ]
+        buckets.append(Bucket(slice(begin, at), slice(row, row + length * (at - begin))))
+        row = buckets[-1].rows.stop
     return buckets, starts, row
 
 

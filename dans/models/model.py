@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
+from dans.memory import Budget
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.models.encoders import Encoder
@@ -52,6 +54,10 @@ class Model(nn.Module):
         """The embeddings of some entities, (u, d); sparse gradients where the encoder has them."""
         return self.decoder.prepare(self.encoder.rows(messages, ids, sparse=sparse))
 
+    def encode_sampled(self, around: Neighborhood, *, sparse: bool = False) -> Tensor:
+        """The embeddings of the entities around which was sampled, (u, d)."""
+        return self.decoder.prepare(self.encoder.sampled(around, sparse=sparse))
+
     def encode_batch(self, triples: Tensor, messages: MessageGraph) -> Positives:
         """A batch of triples with embeddings, from the message graph: (b, 3) int64 ids."""
         return self.positives(triples, self.encode(messages))
@@ -74,3 +80,17 @@ class Model(nn.Module):
         """The embeddings of all entities, (n, d), without dropout or gradient."""
         with eval_mode(self):
             return self.encode(messages)
+
+    @torch.no_grad()
+    def embeddings_in_pieces(
+        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
+    ) -> Tensor:
+        """`embeddings`, computed some messages at a time, so that large graphs fit into memory.
+
+        Args:
+            messages: all of the graph.
+            ids: (u,) rising entities, whose (u, d) alone are returned; None: all.
+            budget: for the messages computed at a time; None: a quarter of the free memory.
+        """
+        with eval_mode(self):
+            return self.decoder.prepare(self.encoder.in_pieces(messages, ids, budget=budget))

@@ -1,15 +1,17 @@
 """RGCN: layers and encoder; ``message_passing`` computes the sum over messages."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
 from dans.errors import InputError, counted
-from dans.memory import room_for
-from dans.models.embedding_tables import check_share, draw, drop, freeze
+from dans.memory import Budget, room_for
+from dans.models.embedding_tables import EntityTable, check_share, drop, freeze
 from dans.models.encoders import Encoder
 from dans.models.message_passing import propagate
 
@@ -51,10 +53,35 @@ class RGCNLayer(nn.Module):
             if weights is not None:
                 nn.init.uniform_(weights, -bound, bound)
 
-    def forward(self, x: Tensor, messages: MessageGraph) -> Tensor:
-        """Embeddings (n, d_out) from (n, d_in)."""
+    def forward(self, x: Tensor, messages: MessageGraph | Block) -> Tensor:
+        """Embeddings (n, d_out) from (n, d_in); of the targets of a block, from its sources."""
         aggregated = propagate(x, messages, self.matrices, self.coefficients)
-        return torch.addmm(self.bias, x, self.self_loop).add_(aggregated)
+        own = x[: messages.num_targets] if isinstance(messages, Block) else x
+        return torch.addmm(self.bias, own, self.self_loop).add_(aggregated)
+
+    def in_pieces(
+        self, x: Tensor, own: Tensor, messages: Received, inputs: Tensor | None, budget: Budget
+    ) -> Tensor:
+        """`forward` without gradient, (u, d_out), some messages at a time.
+
+        Args:
+            x: (v, d_in), the input.
+            own: (u, d_in), its rows of the entities that receive.
+            messages: all that these receive.
+            inputs: (v,) rising entities of the input; None: all.
+            budget: for the messages computed at a time.
+        """
+        out = torch.addmm(self.bias, own, self.self_loop)
+
+        def aggregate(part: slice) -> tuple[int, Tensor]:
+            first, block = messages.block(part, inputs)
+            return first, propagate(x, block.to(x.device), self.matrices, self.coefficients)
+
+        # Of each message a row before and after its product, and some ten numbers of its plan.
+        each = x.element_size() * (x.shape[1] + 2 * out.shape[1]) + 200
+        for first, some in budget.chunks(len(messages), each, aggregate, most=PIECE):
+            out[first : first + len(some)] += some
+        return out
 
 
 class RGCN(Encoder):
@@ -110,16 +137,17 @@ class RGCN(Encoder):
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.skip = skip
-        self.entities = nn.Embedding(num_entities, dim)
+        self.entities = EntityTable(num_entities, dim)
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
         )
+        self.num_layers = layers
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialise the input table and the layers anew."""
-        draw(self.entities.weight, "normal", self.init)
+        self.entities.draw("normal", self.init)
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()
@@ -131,13 +159,53 @@ class RGCN(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        x = self.entities.weight
+        x = start = self.entities.whole()
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
             if depth < last:
                 x = drop(F.relu(x, inplace=True), self.dropout, self.training)
-        return x + self.entities.weight if self.skip else x
+        return x + start if self.skip else x
+
+    def sampled(self, around: Neighborhood, *, sparse: bool = False) -> Tensor:
+        """The embeddings of the entities around which was sampled, (u, d)."""
+        if len(around.blocks) != len(self.layers):
+            given = f"{len(self.layers)} layers and {len(around.blocks)} blocks"
+            raise ValueError(f"expected a block for each layer, got {given}")
+        start = x = self.entities.rows(around.entity_ids, sparse=sparse)
+        for layer, block in zip(self.layers[:-1], around.blocks, strict=False):
+            x = drop(F.relu(layer(x, block), inplace=True), self.dropout, self.training)
+        x = cast(Tensor, self.layers[-1](x, around.blocks[-1]))
+        return x + start[: around.num_targets] if self.skip else x
+
+    @torch.no_grad()
+    def in_pieces(
+        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
+    ) -> Tensor:
+        """What `forward` returns, (n, d), layer by layer and some messages at a time.
+
+        Without gradient and dropout.
+
+        Args:
+            messages: all of the graph.
+            ids: (u,) rising entities, whose (u, d) alone are returned; None: all.
+            budget: for the messages computed at a time; None: a quarter of the free memory.
+        """
+        budget = Budget() if budget is None else budget
+        table = self.entities.whole()
+        inputs = None if ids is None else messages.inputs(ids, len(self.layers))
+        x = table if inputs is None else F.embedding(inputs[0].to(table.device), table)
+        for depth, layer in enumerate(self.layers):
+            here = there = None
+            own = x
+            if inputs is not None:
+                here, there = inputs[depth], inputs[depth + 1]
+                own = x[torch.searchsorted(here, there).to(x.device)]
+            if isinstance(layer, RGCNLayer):
+                x = layer.in_pieces(x, own, Received(messages, there), here, budget)
+            if depth < len(self.layers) - 1:
+                x = F.relu(x, inplace=True)
+        return x + (table if ids is None else table[ids.to(table.device)]) if self.skip else x
 
     def layer_parameters(self) -> list[nn.Parameter]:
         """All parameters but the input table."""

@@ -8,12 +8,14 @@ import torch
 
 from dans.config.schema import Component, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
+from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
 from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
+from dans.models.embedding_tables import sharing
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
@@ -23,7 +25,8 @@ from dans.runs.init_from import initial_run, initialise_from
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import find_device, seed_everything
-from dans.training.batches import FullGraph, batches_of
+from dans.training.batches import BatchEncoder, FullGraph, NeighborSampling, batches_of
+from dans.training.distributed import World
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.state_checks import meaning
@@ -160,13 +163,15 @@ def build_trainer(
     run: RunFolder | None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
+    world: World | None = None,
 ) -> Trainer:
     """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     device = find_device(config.train.device)
     seed_everything(config.train.seed)
-    model = build_model(config, kg)
+    with sharing(world):
+        model = build_model(config, kg)
     if not model.encoder.uses_graph and config.graph != GraphConfig():
         encoder = f"the encoder {config.encoder.name}, which does not use the graph"
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
@@ -176,20 +181,12 @@ def build_trainer(
     model.to(device)
     size = config.train.memory_budget
     budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
-    graph, most = config.graph, batch_limit(config, kg)
-    if not graph.hold_out and graph.hold_out_share != GraphConfig().hold_out_share:
-        raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
-    batch_encoder = FullGraph(
-        kg.train.to(device),
-        kg.messages(graph.norm, used=model.encoder.uses_graph).to(device),
-        sample=graph.sample,
-        hold_out=graph.hold_out,
-        most=most,
-        sparse=config.train.optimizer != "adam",
-    )
+    batch_encoder = build_batch_encoder(config, kg, model, device, budget)
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
     choose_encoded(config, kg, model, objective)
+    if world is not None:
+        check_shared(config, kg, model, objective, world)
     trainer = Trainer(
         kg,
         model,
@@ -202,6 +199,7 @@ def build_trainer(
         meaning=meaning(config),
         run=run,
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
+        world=world,
     )
     # Whatever is refused is refused above, before anything is logged.
     if config.init_from:
@@ -211,19 +209,99 @@ def build_trainer(
     return trainer
 
 
+def build_batch_encoder(
+    config: RunConfig, kg: KnowledgeGraph, model: Model, device: torch.device, budget: Budget
+) -> BatchEncoder:
+    """What embeds the entities of a step: the full message graph, or neighbor sampling."""
+    graph, most = config.graph, batch_limit(config, kg)
+    if not graph.hold_out and graph.hold_out_share != GraphConfig().hold_out_share:
+        raise InputError("graph.hold_out_share: has no effect without graph.hold_out; leave it out")
+    triples, sparse = kg.train.to(device), config.train.optimizer != "adam"
+    if not graph.fanout:
+        return FullGraph(
+            triples,
+            kg.messages(graph.norm, used=model.encoder.uses_graph).to(device),
+            sample=graph.sample,
+            hold_out=graph.hold_out,
+            most=most,
+            sparse=sparse,
+        )
+    layers = model.encoder.num_layers
+    if not layers:
+        raise InputError(
+            f"graph.fanout: has no place with the encoder {config.encoder.name}, which embeds all "
+            "entities at once; leave it out"
+        )
+    if len(graph.fanout) != layers:
+        raise InputError(
+            f"graph.fanout: expected {layers} numbers, one for each layer of the encoder, "
+            f"got {len(graph.fanout)}"
+        )
+    return NeighborSampling(
+        triples,
+        IncomingMessages(kg.train, kg.num_entities, kg.num_relations, graph.norm),
+        graph.fanout,
+        hold_out=graph.hold_out,
+        most=most,
+        sparse=sparse,
+        budget=budget,
+    )
+
+
 def choose_encoded(
     config: RunConfig, kg: KnowledgeGraph, model: Model, objective: Objective
 ) -> None:
     """Let an objective encode some entities in a step, if the configuration says so.
 
-    A full message graph gives all embeddings or none, so there it saves nothing.
+    A full message graph gives all embeddings or none, so there it saves nothing; neighbor sampling
+    is for some.
     """
     encode, refusal = config.train.encode, objective.needs_all_entities
+    if config.graph.fanout:
+        needs = (
+            f"regularizer: {part.name}"
+            for part in config.regularizer
+            if REGULARIZERS[part.name].all_entities
+        )
+        refusal = refusal or next((f"{name} compares all entities" for name in needs), "")
+        if refusal or encode == "all":
+            reason = refusal or "train.encode: all"
+            raise InputError(f"graph.fanout: embeds only the entities that a step needs; {reason}")
+        encode = "some"
     if encode == "some" and refusal:
         raise InputError(f"train.encode: some: {refusal}")
     large = kg.num_entities > MANY and not model.encoder.uses_graph
     if encode == "some" or (encode == "auto" and large and not refusal):
         objective.encode_some()
+
+
+def check_shared(
+    config: RunConfig, kg: KnowledgeGraph, model: Model, objective: Objective, world: World
+) -> None:
+    """Refuse what several processes cannot share."""
+    few = len(kg.train) % steps_size(config, kg)
+    batch = next((name for name, phase in config.phase.items() if phase.batch), None)
+    reasons = {
+        "graph.fanout: missing; a message graph as a whole is not shared": (
+            model.encoder.uses_graph and not config.graph.fanout
+        ),
+        "train.encode: some is needed": not objective.encodes_some,
+        objective.needs_whole_batch: bool(objective.needs_whole_batch),
+        "regularizer: of all entities is not shared": any(
+            REGULARIZERS[part.name].all_entities for part in config.regularizer
+        ),
+        "train.log_negatives: has no place here": config.train.log_negatives,
+        f"phase.{batch}.batch: has no place here": batch is not None,
+        f"train.batch: the last of a pass has {few} triples": 0 < few < world.size,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(f"{world.size} processes: {reason}")
+
+
+def steps_size(config: RunConfig, kg: KnowledgeGraph) -> int:
+    """The triples of a batch."""
+    return batches_of(kg.train, config.train, batch_limit(config, kg)).size
 
 
 def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
@@ -252,6 +330,12 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
         found.append(
             f"train.optimizer: adam updates all of {large} in each step; lazy_adam and adagrad "
             "update those that the step used"
+        )
+    encoder = config.encoder.name
+    if choose(ENCODERS, encoder, where="encoder.name").uses_graph and not config.graph.fanout:
+        found.append(
+            f"encoder: {encoder} embeds all of {large} in each step; graph.fanout, such as "
+            "[10, 10] for two layers, embeds those that the step needs"
         )
     return found
 

@@ -1,6 +1,6 @@
 """Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -9,8 +9,10 @@ from torch import Tensor
 
 from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.query_index import Groups
-from dans.models.batch import Positives, Proposal
+from dans.memory import Budget
+from dans.models.batch import Positives, Proposal, Share, own_randomness
 from dans.models.model import Model
 from dans.training.state_checks import check_order, check_position
 
@@ -118,10 +120,17 @@ class BatchEncoder(Protocol):
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3), on the device of the model."""
 
-    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
         """The triples of (b,) rows with embeddings for this step.
 
-        Of the entities of the triples and those of the proposal; without one, of all.
+        Of the entities of the triples and those of the proposal; without one, of all. Of a batch
+        that several processes share, those of the part; messages of the whole batch are held out.
         """
 
     def entities(self, model: Model) -> Tensor:
@@ -129,6 +138,13 @@ class BatchEncoder(Protocol):
 
     def statistics(self) -> dict[str, float]:
         """Numbers on the steps since the last call, by name, for the log."""
+
+
+def part(triples: Tensor, proposal: Proposal, share: Share | None) -> tuple[Tensor, Proposal]:
+    """The part of a batch of triples, and of what is proposed for them, that is computed here."""
+    if share is None:
+        return triples, proposal
+    return triples[share.start : share.stop], proposal.slice(share.start, share.stop)
 
 
 def needed(triples: Tensor, proposal: Proposal) -> Tensor:
@@ -172,18 +188,26 @@ class FullGraph:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
-    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
         """The triples of (b,) rows with embeddings for this step."""
         triples = self.triples(rows)
         messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)
         if proposal is None:
             return model.encode_batch(triples, messages)
+        triples, proposal = part(triples, proposal, share)
         ids = needed(triples, proposal)
-        entities = model.encode_rows(messages, ids, sparse=self.sparse)
-        positives = model.positives(
-            triples, entities, entity_ids=ids, num_entities=messages.num_entities
-        )
-        return replace(positives, proposal=proposal)
+        with own_randomness(share):
+            entities = model.encode_rows(messages, ids, sparse=self.sparse)
+            positives = model.positives(
+                triples, entities, entity_ids=ids, num_entities=messages.num_entities
+            )
+        return replace(positives, proposal=proposal, share=share)
 
     def messages_for(self, rows: Tensor, *, uses_graph: bool = True) -> MessageGraph:
         """The message graph of a step that scores the triples of (b,) rows."""
@@ -206,3 +230,75 @@ class FullGraph:
         """The mean share of triples that sent messages since the last call, if some did not."""
         shares, self.message_shares = self.message_shares, []
         return {"message_share": sum(shares) / len(shares)} if shares else {}
+
+
+class NeighborSampling:
+    """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
+
+    Args:
+        train: (f, 3) the training triples, on the device of the model.
+        messages: all that they send.
+        fanout: of each layer; see `IncomingMessages.sample`.
+        hold_out: draw no messages of the triples of the batch.
+        most: triples in a batch; None: any number.
+        sparse: sparse gradients for the table of input embeddings.
+        budget: of memory, for the embeddings of all entities.
+    """
+
+    def __init__(
+        self,
+        train: Tensor,
+        messages: IncomingMessages,
+        fanout: Sequence[int],
+        *,
+        hold_out: bool = True,
+        most: int | None = None,
+        sparse: bool = False,
+        budget: Budget | None = None,
+    ) -> None:
+        self.train = train
+        self.messages = messages
+        self.fanout = fanout
+        self.hold_out = hold_out
+        self.most = most
+        self.sparse = sparse
+        self.budget = budget
+        #: messages drawn, by step since the last validation
+        self.drawn: list[int] = []
+
+    def triples(self, rows: Tensor) -> Tensor:
+        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
+        return self.train[rows.to(self.train.device) % len(self.train)]
+
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
+        """The triples of (b,) rows with embeddings for this step."""
+        triples, n = self.triples(rows), self.messages.num_entities
+        if proposal is not None:
+            triples, proposal = part(triples, proposal, share)
+        ids = torch.arange(n) if proposal is None else needed(triples, proposal)
+        held_out = rows % len(self.train) if self.hold_out else None
+        # From the random state that several processes have in common.
+        seed = int(torch.randint(2**31 - 1, ())) + (0 if share is None else share.start)
+        around = self.messages.sample(ids, self.fanout, exclude=held_out, seed=seed)
+        self.drawn.append(sum(map(len, around.blocks)))
+        with own_randomness(share):
+            entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
+            if proposal is None:
+                return model.positives(triples, entities)
+            positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)
+        return replace(positives, proposal=proposal, share=share)
+
+    def entities(self, model: Model) -> Tensor:
+        """Every entity's embedding, (n, d), from all messages, for evaluation."""
+        return model.embeddings_in_pieces(self.messages, budget=self.budget)
+
+    def statistics(self) -> dict[str, float]:
+        """The mean number of messages of the steps since the last call."""
+        drawn, self.drawn = self.drawn, []
+        return {"messages": sum(drawn) / len(drawn)} if drawn else {}

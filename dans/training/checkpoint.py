@@ -18,11 +18,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dans.config.reading import opened
+from dans.data.tensor_file import BLANK, MOST_HEADER, TYPES, digest_field, write_tensors
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -34,29 +34,8 @@ TENSOR, ITEMS = "__tensor__", "__items__"
 #: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
 
-#: Names of types of numbers in the header.
-DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.complex64: "C64",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-
-#: Placeholder of the digest while it is computed.
-BLANK = "0" * 64
-
 #: Bytes of a file that are digested at once, and that are searched for a pickle.
 CHUNK, PICKLE_HEAD = 2**20, 4096
-
-#: Bytes of a header, the limit of safetensors.
-MOST_HEADER = 100_000_000
 
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
@@ -81,30 +60,7 @@ def write_state(file: BinaryIO, state: Mapping[str, Any]) -> None:
     """Write nested state into an empty file, tensor by tensor: nothing is copied on a CPU."""
     tensors: dict[str, Tensor] = {}
     skeleton = _strip(state, "", tensors)
-    # As safetensors orders them: the widest first, so that every number is aligned.
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    metadata = {"state": json.dumps(skeleton), "version": str(VERSION), "digest": BLANK}
-    content: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name in names:
-        tensor, start = tensors[name], end
-        end += tensor.numel() * tensor.element_size()
-        kind, shape = DTYPES[tensor.dtype], list(tensor.shape)
-        content[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
-    header = json.dumps(content, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    digest = hashlib.sha256()
-    for part in (len(header).to_bytes(8, "little"), header, *(_bytes(tensors[n]) for n in names)):
-        digest.update(part)
-        file.write(part)
-    file.seek(8 + header.index(_field(BLANK)))
-    file.write(_field(digest.hexdigest()))
-    file.seek(0, os.SEEK_END)
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    """The memory of a tensor; a copy only where it is on another device, or not contiguous."""
-    return memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    write_tensors(file, tensors, {"state": json.dumps(skeleton), "version": str(VERSION)})
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -170,7 +126,7 @@ def _check(path: Path) -> dict[str, Any]:
         if not {"state", "version", "digest"} <= metadata.keys():
             raise ValueError("its header is none of ours")
         digest = hashlib.sha256(size)
-        digest.update(header.replace(_field(metadata["digest"]), _field(BLANK), 1))
+        digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != metadata["digest"]:
@@ -185,15 +141,10 @@ def _check(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _field(digest: str) -> bytes:
-    """The digest as it stands in the header. Inside its strings a quote has a backslash before."""
-    return f'"digest":"{digest}"'.encode()
-
-
 def _strip(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Move tensors out of nested state, leaving their names."""
     if isinstance(value, Tensor):
-        if value.dtype not in DTYPES:
+        if value.dtype not in TYPES:
             raise TypeError(f"{path}: a checkpoint cannot hold numbers of {value.dtype}")
         tensors[path] = value
         return {TENSOR: path}

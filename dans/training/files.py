@@ -59,6 +59,8 @@ def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> N
     beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
         sweep(path.parent, f"{path.name}.*{PART}")
+        # Never written into: one left here may be a second name of a file that is kept.
+        beside.unlink(missing_ok=True)
         try:
             os.link(other, beside)
         except OSError:

@@ -11,10 +11,13 @@ from dans.data.cards import DatasetCard, Download, Installed, card_folder, cards
 from dans.data.readers import SPLITS
 from dans.errors import InputError
 
-NAMES = (
+#: Sets that no folder of the tests holds, of two archives of OGB and one of Wikidata5M.
+LARGE = ("ogbl-biokg", "ogbl-wikikg2", "wikidata5m")
+SHIPPED = (
     *("countries_s1", "fb13", "fb15k-237", "fb15k-237am", "kinship", "nations"),
     *("nell-995", "nell-995-deeppath", "umls", "wn11", "wn18am", "wn18rr"),
 )
+NAMES = tuple(sorted((*SHIPPED, *LARGE)))
 SHA = "0123456789abcdef" * 4
 CARD = f"""
 name = "toy"
@@ -67,7 +70,7 @@ def test_every_published_set_has_a_card() -> None:
     assert tuple(cards()) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_cards_pin_every_address_they_give(name: str) -> None:
     card = DatasetCard.read(cards()[name])
     for split in SPLITS:
@@ -77,6 +80,20 @@ def test_cards_pin_every_address_they_give(name: str) -> None:
             assert re.fullmatch(r"https://[^/]+/[^/]+/[^/]+/[0-9a-f]{40}/.+", download.url)
             if download.member is None and download.transform is None:
                 assert download.sha256 == card.splits[split].sha256
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_sets_are_pinned_as_far_as_their_publisher_lets(name: str) -> None:
+    card = DatasetCard.read(cards()[name])
+    if card.archive:
+        # OGB publishes no checksum: the card has none, rather than one of its own.
+        assert card.archive.sha256 is None
+        assert card.archive.url.startswith("https://snap.stanford.edu/ogb/data/linkproppred/")
+        return
+    for split in SPLITS:
+        (download,) = card.splits[split].downloads
+        assert re.fullmatch(r"https://.+/resolve/[0-9a-f]{40}/[^/]+\.tar\.gz", download.url)
+        assert download.member is not None
 
 
 def manifest() -> dict[str, Any]:
@@ -91,7 +108,7 @@ def manifest() -> dict[str, Any]:
 
 def test_cards_agree_with_the_manifest_of_the_files() -> None:
     known = manifest()
-    assert sorted(known) == list(NAMES)
+    assert sorted(known) == list(SHIPPED)
     for name, triples in known.items():
         card = DatasetCard.read(cards()[name])
         assert (card.entities, card.relations) == (triples["entities"], triples["relations"])
@@ -143,6 +160,16 @@ def test_a_card_gives_all_it_says(tmp_path: Path) -> None:
         ("lines = 2", "lines = 0", "train.lines: expected at least 1, got 0"),
         ('paper = "none"', 'paper = " "', "paper: expected a text"),
         ('paper = "none"', "paper = 7", "paper: expected a text, got 7"),
+        (
+            f'[valid]\nlines = 1\nsha256 = "{SHA}"\n',
+            "[valid]\nlines = 1\n",
+            "valid.sha256: missing",
+        ),
+        (
+            "relations = 2\n",
+            'relations = 2\narchive = {format = "ogb", url = "https://x/y.zip", bytes = 9}\n',
+            "train: its file is in the archive; leave out all else",
+        ),
         (f'sha256 = "{SHA}"', 'sha256 = "abc"', "train.sha256: expected 64 hexadecimal digits"),
         (f'sha256 = "{SHA}"', f'sha256 = "{SHA.upper()}"', "train.sha256: expected 64 hexadecimal"),
         ("https://example.org/train", "file:///train", "train.download.1.url: expected an"),

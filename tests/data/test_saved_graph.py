@@ -47,6 +47,14 @@ def test_a_saved_graph_is_loaded_to_the_bit(tmp_path: Path, labelled: bool) -> N
     assert sorted(path.name for path in folder.iterdir()) == ["graph.json", "triples.safetensors"]
 
 
+def test_given_negatives_are_saved_too(tmp_path: Path) -> None:
+    given = torch.tensor([[0, 1], [2, 0]]), torch.tensor([[1, 1], [0, 2]])
+    replace(graph(), given_negatives={"test": given}).save(tmp_path / "saved")
+    again = KnowledgeGraph.load(tmp_path / "saved")
+    assert list(again.given_negatives) == ["test"]
+    assert all(map(torch.equal, again.given_negatives["test"], given))
+
+
 def test_the_source_is_what_loads_the_same_graph_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: Shipped
 ) -> None:

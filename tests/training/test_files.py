@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dans.config.temporary import sweep
-from dans.training.files import write_atomically
+from dans.training.files import link_atomically, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -97,6 +97,29 @@ def test_the_one_before_is_kept_where_there_are_no_hard_links(
         write_atomically(path, content, former=former)
     assert (path.read_bytes(), former.read_bytes()) == (b"3", b"2")
     assert names(tmp_path) == ["a", "b"]
+
+
+def test_what_a_kill_left_of_a_second_name_is_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other, kept = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    kept.write_bytes(b"kept")
+    other.write_bytes(b"new")
+    # By a process of the same number as this one.
+    os.link(kept, tmp_path / f"a.{os.getpid()}.part")
+    link_atomically(path, other)
+    assert path.samefile(other)
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.link(kept, tmp_path / f"a.{os.getpid()}.part")
+    monkeypatch.setattr(os, "link", refused)
+    other.write_bytes(b"newer")
+    link_atomically(path, other)
+    assert (path.read_bytes(), kept.read_bytes()) == (b"newer", b"kept")
+    assert not path.samefile(other)
+    assert names(tmp_path) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("failing", ["os.fsync", "pathlib.Path.replace"])

@@ -7,7 +7,7 @@ import pytest
 
 from dans.config.schema import RunConfig
 from dans.errors import InputError
-from dans.training.checkpoint import save_state
+from dans.training.checkpoint import load_state, save_state
 from dans.training.run_folder import RunFolder
 
 CONFIG = RunConfig.parse(
@@ -126,6 +126,17 @@ def test_newest_checkpoint_is_read_from_the_folder(tmp_path: Path) -> None:
     last.unlink()
     last.mkdir()
     assert store.describe_newest() == f"{last} is no file, so training starts anew"
+
+
+def test_the_best_and_the_newest_are_one_file_where_they_are_equal(tmp_path: Path) -> None:
+    store = RunFolder(tmp_path).checkpoints
+    store.save({"step": 1}, best=True)
+    assert store.file("best").samefile(store.file("last"))
+    store.save({"step": 2}, best=False)
+    kept = {name: load_state(path)["step"] for name, path in (
+        ("best", store.file("best")), ("last", store.file("last")), ("previous", store.previous)
+    )}  # fmt: skip
+    assert kept == {"best": 1, "last": 2, "previous": 1}
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:

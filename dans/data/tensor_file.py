@@ -1,0 +1,90 @@
+"""Writing of safetensors files one tensor at a time, with a digest of the whole file in its header.
+
+`safetensors.torch.save` needs a second and a third copy of all tensors; this needs none.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+#: Placeholder of the digest while it is computed.
+BLANK = "0" * 64
+
+#: Bytes of a header, the limit of safetensors.
+MOST_HEADER = 100_000_000
+
+#: Bytes that are digested and written at once.
+PIECE = 2**20
+
+#: What safetensors calls the types of numbers.
+TYPES = {
+    torch.float64: "F64",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+def digest_field(digest: str) -> bytes:
+    """The digest as it stands in the header. Inside its strings a quote has a backslash before."""
+    return f'"digest":"{digest}"'.encode()
+
+
+def write_tensors(
+    file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors, on any device, and text by name into a new file.
+
+    The text ``digest`` is added: SHA-256 of the file with 64 zeros in its place.
+
+    Example:
+        >>> import io
+        >>> from safetensors import torch as safetensors
+        >>> file = io.BytesIO()
+        >>> write_tensors(file, {"w": torch.arange(6).view(2, 3).T}, {"kind": "toy"})
+        >>> safetensors.load(file.getvalue())["w"].tolist()
+        [[0, 3], [1, 4], [2, 5]]
+    """
+    # As safetensors sorts them: wide numbers first, so that each begins at a multiple of its size.
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {"__metadata__": {**metadata, "digest": BLANK}}
+    end = 0
+    for name in names:
+        tensor = tensors[name]
+        if tensor.dtype not in TYPES or tensor.layout != torch.strided:
+            raise TypeError(f"{name}: no file can hold a tensor of {tensor.dtype}, {tensor.layout}")
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > MOST_HEADER:
+        raise ValueError(f"the header would have more than {MOST_HEADER:,} bytes")
+    begin = file.tell()
+    size = len(text).to_bytes(8, "little")
+    digest = hashlib.sha256(size + text)
+    file.write(size + text)
+    for name in names:
+        plain = tensors[name].detach().cpu().contiguous().flatten()
+        content = plain.view(torch.uint8).numpy()
+        for place in range(0, len(content), PIECE):
+            piece = content[place : place + PIECE].data
+            digest.update(piece)
+            file.write(piece)
+    file.seek(begin + 8 + text.index(digest_field(BLANK)))
+    file.write(digest_field(digest.hexdigest()))
+    file.seek(0, 2)
