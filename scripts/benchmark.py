@@ -22,6 +22,7 @@ def main() -> None:
     from dans.data.graph import KnowledgeGraph
     from scripts.benchmarks import (
         encoder,
+        growth,
         measure,
         memory_use,
         neighbor_steps,
@@ -29,6 +30,7 @@ def main() -> None:
         ranking_speed,
         samplers,
         steps,
+        synthetic,
     )
 
     load = KnowledgeGraph.load
@@ -45,12 +47,17 @@ def main() -> None:
         ],
         "memory": lambda: memory_use.rows("fb15k-237"),
         "rows": objectives.touched_rows,
+        "growth": lambda: growth.rows(args.sizes),
     }
     parser = cli.parser(__doc__)
     only = "a group of measurements; may be repeated (default: all)"
     parser.add_argument("--only", choices=families, action="append", help=only)
     threads = "number of threads of torch (default: 2)"
     parser.add_argument("--threads", type=cli.whole(1), default=2, help=threads)
+    sizes = "of growth: sizes of the graph; l takes minutes and some gigabytes (default: s m)"
+    parser.add_argument(
+        "--sizes", choices=synthetic.SIZES, nargs="+", default=["s", "m"], help=sizes
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the rows to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -133,10 +133,17 @@ def _prepare() -> None:
     logging.basicConfig(handlers=[handler])
     # Warnings of other libraries quote names and paths as they are.
     logging.captureWarnings(True)
-    logging.getLogger("dans").setLevel(logging.INFO)
+    logging.getLogger("dans").setLevel(logging.INFO if leads() else logging.ERROR)
+    if not leads():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     from dans.memory import keep_freed_memory
 
     keep_freed_memory()
+
+
+def leads() -> bool:
+    """Is this the only process of the command, or the first of those that torchrun started?"""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def _drop_output_that_fails() -> bool:
@@ -153,5 +160,11 @@ def _drop_output_that_fails() -> bool:
 
 
 def _refuse(sentence: str, *, status: int = 2) -> int:
-    sys.stderr.write(f"error: {bounded(visible(sentence))}\n")
+    """Say what went wrong; of several processes, the first says what all of them find."""
+    distributed = sys.modules.get("dans.training.distributed")
+    if leads():
+        sys.stderr.write(f"error: {bounded(visible(sentence))}\n")
+    elif distributed is not None and distributed.joined():
+        process = f"process {os.environ.get('RANK', '')}"
+        sys.stderr.write(f"error: {process}: {bounded(visible(sentence))}\n")
     return status

@@ -119,6 +119,9 @@ class KnowledgeGraph:
         train: (·, 3) int64 true triples, ids of head, relation and tail; valid and test likewise.
         labelled: of splits with labels, all lines, (·, 3), and the labels, (·,) bool; the three
             tensors above hold the lines labelled true.
+        given_negatives: of splits that a data set publishes negatives for, as OGB's do: for each
+            of the q triples of the split, entities in place of its head and of its tail, (q, c)
+            int64 ids each.
 
     Attributes:
         source: what `load` reads the same graph from again: the name of a card, or the absolute
@@ -141,6 +144,7 @@ class KnowledgeGraph:
     valid: Tensor
     test: Tensor
     labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    given_negatives: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
     # No argument: a graph made from another one by `dataclasses.replace` has no source.
     source: str = field(default="", init=False)
     #: the lines of train, where some are repeated

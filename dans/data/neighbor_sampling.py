@@ -137,11 +137,16 @@ class IncomingMessages:
         return dgl.graph(csc, num_nodes=self.num_entities, idtype=torch.int32)
 
     def sample(
-        self, ids: Tensor, fanout: Sequence[int], *, exclude: Tensor | None = None
+        self,
+        ids: Tensor,
+        fanout: Sequence[int],
+        *,
+        exclude: Tensor | None = None,
+        seed: int | None = None,
     ) -> Neighborhood:
         """Messages around some entities, drawn anew by each call.
 
-        DGL's own generator is seeded from torch's; its draws also depend on the number of threads.
+        DGL's own generator is seeded anew; its draws also depend on the number of threads.
 
         Args:
             ids: (u,) distinct entities.
@@ -149,12 +154,13 @@ class IncomingMessages:
                 0 or −1: all. Entities of excluded triples receive a few more: DGL draws, then
                 excludes, and is asked for so many more messages.
             exclude: rows of triples that send no messages; the weights are those of the others.
+            seed: of the draws; None: one that torch's generator gives.
         """
         from dans.data._dgl import dgl
 
         if not fanout or min(fanout) < -1:
             raise InputError(f"fanout: expected a number from -1 for each layer, got {fanout}")
-        dgl.seed(int(torch.randint(2**31 - 1, ())))
+        dgl.seed(int(torch.randint(2**31 - 1, ())) if seed is None else seed % (2**31 - 1))
         known, blocks = [ids.cpu().int()], []
         try:
             self._number(known[0], 0)

@@ -6,7 +6,7 @@ smaller budget keeps fewer rows of each tile, and computes the tile again for th
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
 
+#: What the names of metrics among some candidates start with.
+SAMPLED = "sampled_"
+
 #: Bytes of the scores of a block of queries, unless it has ``FEW`` queries or ``MANY``.
 MAX_BYTES = 16 * 2**20
 
@@ -45,10 +48,11 @@ FEW, MANY = 16, 1024
 class EvaluationReport:
     """The metrics of the filtered ranking of one split, by name.
 
-    ``protocol``: filter, ties, and triples with unseen entities; reports are comparable only if it
-    agrees. ``heads``: over queries (?, r, t); ``tails``: over (h, r, ?). ``tie_rate``: share of
-    queries whose right answer ties with a competitor; above 0.01, look for a constant encoder or
-    saturated scores.
+    ``protocol``: filter, ties, triples with unseen entities, and where not all triples are ranked
+    or not all entities are candidates, which; reports are comparable only if it agrees. The names
+    of metrics among some candidates start with ``sampled_``. ``heads``: over queries (?, r, t);
+    ``tails``: over (h, r, ?). ``tie_rate``: share of queries whose right answer ties with a
+    competitor; above 0.01, look for a constant encoder or saturated scores.
     """
 
     split: str
@@ -69,7 +73,12 @@ class EvaluationReport:
     @property
     def selection_metric(self) -> float:
         """The MRR over both sides, by which checkpoints are selected."""
-        return self.both["mrr"]
+        return self.both[f"{self.prefix}mrr"]
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its metrics start with: ``sampled_`` or nothing."""
+        return SAMPLED if "candidates" in self.protocol else ""
 
     def is_better(self, best: float) -> bool:
         """Is the selection metric better than this?"""
@@ -81,15 +90,49 @@ class EvaluationReport:
 
     def summary(self) -> str:
         """Split, MRR and Hits@1 in a phrase."""
-        return f"{self.split} MRR {self.selection_metric:.4f}, Hits@1 {self.both['hits@1']:.4f}"
+        mrr, hits = self.selection_metric, self.both[f"{self.prefix}hits@1"]
+        kind = self.prefix.replace("_", " ")
+        return f"{self.split} {kind}MRR {mrr:.4f}, Hits@1 {hits:.4f}"
+
+    def limits(self) -> str:
+        """In a phrase, which entities are candidates and which triples are ranked; "" if all."""
+        return limits(self.protocol)
 
     def table(self) -> list[str]:
-        """The lines of a table: a row per side, a column per metric."""
-        lines = [f"{self.split:<6}" + "".join(f"{name:>11}" for name in self.both)]
+        """The lines of a table: a row per side, a column per metric; first what was not ranked."""
+        wide = max(11, 2 + max(map(len, self.both)))
+        lines = [f"{self.split:<6}" + "".join(f"{name:>{wide}}" for name in self.both)]
         for side, numbers in self.metrics().items():
             cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
-            lines.append(f"{side:<6}" + "".join(f"{cell:>11}" for cell in cells))
-        return lines
+            lines.append(f"{side:<6}" + "".join(f"{cell:>{wide}}" for cell in cells))
+        limited = self.limits()
+        return [f"{limited[0].upper()}{limited[1:]}.", *lines] if limited else lines
+
+
+def limits(protocol: Mapping[str, Any]) -> str:
+    """What a protocol leaves out, in a phrase; "" for all triples among all entities.
+
+    Example:
+        >>> limits({"triples": {"ranked": 100, "of": 5000, "seed": 0}})
+        'exact ranks of 100 of 5,000 triples, drawn by seed 0'
+    """
+    drawn, some = protocol.get("candidates"), protocol.get("triples")
+    if not drawn and not some:
+        return ""
+    said = "exact ranks"
+    if drawn:
+        filtered = "known answers left out" if protocol["filter"] else "known answers not left out"
+        if drawn["from"] == "given":
+            said = f"ranked among the negatives given with the data set, {filtered}"
+        else:
+            where = {"all": "all entities", "types": "the domain or range of the relation"}
+            said = f"ranked among {drawn['number']:,} candidates drawn from {where[drawn['from']]}"
+            said += f" by seed {drawn['seed']}, {filtered}"
+        said += "; this MRR is higher than among all entities, and not comparable with it"
+    if some:
+        which = f"{some['ranked']:,} of {some['of']:,} triples, drawn by seed {some['seed']}"
+        said = f"{which}, {said}" if drawn else f"{said} of {which}"
+    return said
 
 
 @dataclass(frozen=True)
@@ -106,6 +149,26 @@ class Ranks:
     pessimistic: Tensor
     candidates: Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence["Ranks"]) -> "Ranks":
+        """The ranks of all queries, from the parts that were ranked by several processes.
+
+        A part is 0 where it has no rank, so that the whole is the sum.
+
+        Raises:
+            ValueError: a query is in none of the parts, or in two.
+        """
+        first = parts[0].triples
+        if not all(torch.equal(part.triples, first) for part in parts):
+            raise ValueError("parts: expected those of the same triples")
+        ranked = sum(((part.optimistic > 0).long() for part in parts), torch.zeros(()).long())
+        if not bool((ranked == 1).all()):
+            raise ValueError("parts: expected each query in one of them")
+        names = ("optimistic", "pessimistic", "candidates")
+        return cls(
+            first, *(torch.stack([getattr(p, name) for p in parts]).sum(0) for name in names)
+        )
+
     @property
     def realistic(self) -> Tensor:
         """(f, 2) float64 ranks, ties counting half."""
@@ -121,6 +184,7 @@ class Evaluator:
         ks: the k of Hits@k.
         unseen: ``"rank"`` all triples, or ``"drop"`` those with an entity that is in no training
             triple. Such an entity is a candidate either way.
+        most: rank at most that many triples, drawn by ``seed``: the same for every model; 0: all.
         budget: memory for scores, tiles, queries and comparisons; None: a quarter of what is free
             at each ranking. Ranks do not depend on it.
     """
@@ -132,20 +196,32 @@ class Evaluator:
         *,
         ks: Sequence[int] = (1, 3, 10),
         unseen: Unseen = "rank",
+        most: int = 0,
+        seed: int = 0,
         budget: Budget | None = None,
     ) -> None:
         one_of("unseen", unseen, get_args(Unseen))
         if not ks or min(ks) < 1:
             raise InputError(f"ks: expected positive ranks, got {list(ks)}")
         triples = kg.split(split)
+        rows = torch.arange(len(triples))
         if unseen == "drop":
-            triples = triples[kg.seen[triples[:, [0, 2]]].all(1)]
-        if not len(triples):
+            rows = rows[kg.seen[triples[:, [0, 2]]].all(1)]
+        if not len(rows):
             raise InputError(f"{split}: the split has no triple to rank")
-        self.kg, self.split, self.triples = kg, split, triples
+        #: how many triples there are to choose from
+        self.of, self.seed = len(rows), seed
+        if 0 < most < len(rows):
+            order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+            rows = rows[order[:most].sort().values]
+        self.kg, self.split, self.rows, self.triples = kg, split, rows, triples[rows]
         self.ks, self.unseen, self.budget = tuple(ks), unseen, budget
-        known = kg.known()
-        heads, relations, tails = triples.to(known.device).unbind(1)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Group the triples by query, and find their known answers."""
+        kg, known = self.kg, self.kg.known()
+        heads, relations, tails = self.triples.to(known.device).unbind(1)
         n = kg.num_entities
         self._heads = Queries.of(tails, relations, heads, lambda t, r: known.heads(r, t), n)
         self._tails = Queries.of(heads, relations, tails, known.tails, n)
@@ -155,8 +231,13 @@ class Evaluator:
         return self.report(self.ranks(decoder, entities))
 
     @torch.no_grad()
-    def ranks(self, decoder: Decoder, entities: Tensor) -> Ranks:
-        """Rank the split without dropout, on the device of the (n, d) entities."""
+    def ranks(self, decoder: Decoder, entities: Tensor, *, part: tuple[int, int] = (0, 1)) -> Ranks:
+        """Rank the split without dropout, on the device of the (n, d) entities.
+
+        ``part``: (i, w) ranks the i-th of w parts of the queries, i from 0, as one of w processes;
+        the others have rank 0. ``Ranks.joined`` makes the whole, to the bit: queries are scored in
+        the same blocks.
+        """
         n = self.kg.num_entities
         if len(entities) != n:
             raise ValueError(f"entities: expected {n} rows, got {len(entities)}")
@@ -164,9 +245,9 @@ class Evaluator:
         with eval_mode(decoder):
             columns = (
                 self._side(
-                    "head", heads, lambda t, r: decoder.head_queries(r, t), decoder, entities
+                    "head", heads, lambda t, r: decoder.head_queries(r, t), decoder, entities, part
                 ),
-                self._side("tail", tails, decoder.tail_queries, decoder, entities),
+                self._side("tail", tails, decoder.tail_queries, decoder, entities, part),
             )
         return Ranks(self.triples, *torch.stack(columns, 2).cpu())
 
@@ -176,12 +257,23 @@ class Evaluator:
         unseen = {"rank": "ranked", "drop": "dropped"}[self.unseen]
         return EvaluationReport(
             split=self.split,
-            protocol={"filter": list(SPLITS), "ties": "realistic", "unseen_entities": unseen},
-            both=metrics(realistic.flatten(), candidates.flatten(), ks=self.ks),
-            heads=metrics(realistic[:, 0], candidates[:, 0], ks=self.ks),
-            tails=metrics(realistic[:, 1], candidates[:, 1], ks=self.ks),
+            protocol={**self.protocol(), "ties": "realistic", "unseen_entities": unseen},
+            both=self.named(metrics(realistic.flatten(), candidates.flatten(), ks=self.ks)),
+            heads=self.named(metrics(realistic[:, 0], candidates[:, 0], ks=self.ks)),
+            tails=self.named(metrics(realistic[:, 1], candidates[:, 1], ks=self.ks)),
             tie_rate=float((ranks.optimistic != ranks.pessimistic).double().mean()),
         )
+
+    def protocol(self) -> dict[str, Any]:
+        """What is left out as known, and which triples are ranked if not all."""
+        found: dict[str, Any] = {"filter": list(SPLITS)}
+        if len(self.rows) < self.of:
+            found["triples"] = {"ranked": len(self.rows), "of": self.of, "seed": self.seed}
+        return found
+
+    def named(self, numbers: dict[str, float]) -> dict[str, float]:
+        """Metrics under the names of a report."""
+        return numbers
 
     def _side(
         self,
@@ -190,6 +282,7 @@ class Evaluator:
         embed: Callable[[Tensor, Tensor], Tensor],
         decoder: Decoder,
         entities: Tensor,
+        share: tuple[int, int],
     ) -> Tensor:
         """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f)."""
         q, n, size = len(queries.anchors), len(entities), entities.element_size()
@@ -214,16 +307,18 @@ class Evaluator:
             parts = budget.chunks(block.stop - block.start, n * size, of, fixed=fixed)
             return torch.cat(list(parts), 1)
 
-        found, pulse = [], Pulse()
-        for first in range(0, q, most):
+        pulse = Pulse()
+        ranks = torch.zeros(3, len(self.triples), dtype=torch.int64, device=entities.device)
+        for first in range(0, q, most)[share[0] :: share[1]]:
             done = min(first + most, q)
-            found.append(competitors(slice(first, done)))
+            counted = competitors(slice(first, done))
+            own = slice(int(queries.starts[first]), int(queries.starts[done]))
+            block = torch.cat((1 + counted, queries.candidates[own].unsqueeze(0)))
+            ranks.index_copy_(1, queries.triples[own], block)
             if pulse.due():
                 of = f"{done:,} of {q:,} different {side} queries of {self.split}"
                 log.info("ranked %s, %s", of, pulse.left(done, q))
-        counted = torch.cat(found, 1)
-        ranks = torch.cat((1 + counted, queries.candidates.unsqueeze(0)))
-        return torch.empty_like(ranks).index_copy_(1, queries.triples, ranks)
+        return ranks
 
     def _refuse_nan(self, scores: Tensor, left: int, *, relations: Tensor) -> None:
         # The sum is NaN if a score is, or if +∞ and −∞ are among them: a cheap test, then an exact.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,46 @@ ScoreQuery = Callable[[Tensor, Tensor], Tensor]
 
 #: Corrupted triples written at a time on a CPU, so that intermediate results stay in its cache.
 CHUNK = 2**16
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a batch that one of several processes computes.
+
+    Random numbers are drawn for the whole batch by each of them, from the same random state, and
+    each takes its part.
+
+    Args:
+        start: the first triple of the part.
+        stop: the one after the last.
+        total: triples of the whole batch.
+        gather: from the rows of the part, (stop − start, …), to those of the whole batch, (total,
+            …), with gradients into the rows of the part; all processes call it together.
+    """
+
+    start: int
+    stop: int
+    total: int
+    gather: Callable[[Tensor], Tensor]
+
+    @property
+    def weight(self) -> float:
+        """The part of a mean over triples that is a mean over this part of them."""
+        return (self.stop - self.start) / self.total
+
+
+@contextmanager
+def own_randomness(share: Share | None) -> Iterator[None]:
+    """Random numbers of its own for each of several processes, until the block ends."""
+    if share is None:
+        yield
+        return
+    state = torch.get_rng_state()
+    torch.manual_seed(int(torch.randint(2**62, ())) + share.start)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
 
 
 @dataclass(frozen=True)
@@ -47,6 +88,7 @@ class Positives:
         entity_ids: (u,) rising ids of the rows of ``entities``; None: all entities are there.
         num_entities: n, of the graph; by default the number of rows.
         proposal: what the objective drew before anything was encoded; None: nothing.
+        share: the part of the batch that these triples are; None: all of it.
     """
 
     triples: Tensor
@@ -64,6 +106,7 @@ class Positives:
     entity_ids: Tensor | None = None
     num_entities: int = -1
     proposal: Proposal | None = None
+    share: Share | None = None
 
     @classmethod
     def from_embeddings(
@@ -140,6 +183,18 @@ class Positives:
         elif len(self.entity_ids) != len(self.entities) or self.num_entities < len(self.entities):
             raise ValueError("entity_ids: expected one for each row, and num_entities of the graph")
 
+    def randn_like(self, values: Tensor) -> Tensor:
+        """Normal variates in the shape of (b, …) values, those of its part of the batch."""
+        if self.share is None:
+            return torch.randn_like(values)
+        of_all = (self.share.total, *values.shape[1:])
+        drawn = torch.randn(of_all, dtype=values.dtype, device=values.device)
+        return drawn[self.share.start : self.share.stop]
+
+    def gather(self, values: Tensor) -> Tensor:
+        """(b, …) values of these triples as those of the whole batch, with gradients into them."""
+        return values if self.share is None else self.share.gather(values)
+
     def rows(self, ids: Tensor) -> Tensor:
         """The rows of ``entities`` that entities have: (...) from (...) ids.
 
@@ -167,6 +222,8 @@ class Positives:
         rows += [] if self.is_head_query is None else ["is_head_query"]
         parts = {name: getattr(self, name)[start:stop] for name in rows}
         proposal = None if self.proposal is None else self.proposal.slice(start, stop)
+        if self.share is not None and (start, stop) != (0, len(self)):
+            raise ValueError("the part of a batch that a process computes has no parts of its own")
         return replace(self, **parts, proposal=proposal)
 
     def scores(self, corrupt_head: Tensor | None = None) -> Tensor:

@@ -1,9 +1,14 @@
-"""Tables of embeddings: their initial distribution, dropout, and freezing."""
+"""Tables of embeddings: their initial distribution, their rows, dropout, and freezing."""
 
-from typing import Literal, get_args
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dans.errors import InputError, not_negative, one_of
 
@@ -11,8 +16,102 @@ from dans.errors import InputError, not_negative, one_of
 Initial = Literal["normal", "uniform", "xavier_normal", "xavier_uniform"]
 
 
-def draw(weight: Tensor, initial: Initial, init: float) -> None:
-    """Fill a table in place with random numbers.
+#: Numbers of a table that are drawn at a time, so that a process can leave out what is not its own.
+DRAWN = 2**24
+
+
+class Shard(Protocol):
+    """One of several processes that share the rows of a table: row e is kept by process e mod W."""
+
+    #: of this process, from 0
+    rank: int
+    #: W, the number of processes
+    size: int
+
+    def fetch(self, weight: Tensor, ids: Tensor, *, sparse: bool) -> Tensor:
+        """Rows of the table from whichever process keeps them; all processes call it together."""
+
+    def whole(self, weight: Tensor, num_rows: int) -> Tensor:
+        """All rows, without gradient; all processes call it together."""
+
+
+#: The process that tables built now are a part of; None: the only one.
+_SHARD: ContextVar[Shard | None] = ContextVar("shard", default=None)
+
+
+@contextmanager
+def sharing(shard: Shard | None) -> Iterator[None]:
+    """Tables of entities built in the block keep the rows of one process alone."""
+    token = _SHARD.set(shard)
+    try:
+        yield
+    finally:
+        _SHARD.reset(token)
+
+
+class EntityTable(nn.Module):
+    """A row of numbers for every entity; of several processes each keeps a part of the rows.
+
+    Built within `sharing`, it holds the rows rank, rank + W, rank + 2W, …, and `rows` fetches the
+    others. Weights of the whole table can be loaded into it.
+    """
+
+    def __init__(self, num_entities: int, dim: int) -> None:
+        super().__init__()
+        self.num_entities = num_entities
+        self.shard = _SHARD.get()
+        self.weight = nn.Parameter(torch.empty(len(self.own), dim))
+        if num_entities * dim <= DRAWN:
+            # As many random numbers as `nn.Embedding` draws, so that what comes after them is what
+            # it was in runs on record.
+            torch.empty(num_entities, dim).normal_()
+
+    @property
+    def own(self) -> range:
+        """The entities whose rows are here."""
+        if self.shard is None:
+            return range(self.num_entities)
+        return range(self.shard.rank, self.num_entities, self.shard.size)
+
+    @torch.no_grad()
+    def draw(self, initial: Initial, init: float) -> None:
+        """Fill it with random numbers: the same, however many processes share it."""
+        n, d = self.num_entities, self.weight.shape[1]
+        if self.shard is None and self.weight.numel() <= DRAWN:
+            draw(self.weight, initial, init)
+            return
+        at, rows = 0, max(1, DRAWN // max(1, d))
+        for first in range(0, n, rows):
+            part = self.weight.new_empty(min(rows, n - first), d)
+            draw(part, initial, init, num_rows=n)
+            if self.shard is not None:
+                part = part[(self.shard.rank - first) % self.shard.size :: self.shard.size]
+            self.weight[at : at + len(part)] = part
+            at += len(part)
+
+    def rows(self, ids: Tensor, *, sparse: bool = False) -> Tensor:
+        """The rows of distinct entities, (u, d), with gradients into them."""
+        if self.shard is None:
+            return F.embedding(ids, self.weight, sparse=sparse)
+        return self.shard.fetch(self.weight, ids, sparse=sparse)
+
+    def whole(self) -> Tensor:
+        """All rows, (n, d); of several processes without gradient."""
+        if self.shard is None:
+            return self.weight
+        return self.shard.whole(self.weight, self.num_entities)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *rest: object, **more: object
+    ) -> None:
+        given = state_dict.get(f"{prefix}weight")
+        if self.shard is not None and given is not None and len(given) == self.num_entities:
+            state_dict[f"{prefix}weight"] = given[self.shard.rank :: self.shard.size]
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
+
+
+def draw(weight: Tensor, initial: Initial, init: float, *, num_rows: int | None = None) -> None:
+    """Fill a table, or ``num_rows`` rows of which this is a part, with random numbers in place.
 
     Args:
         init: its standard deviation (``normal``), half its width (``uniform``), or the gain
@@ -20,14 +119,16 @@ def draw(weight: Tensor, initial: Initial, init: float) -> None:
     """
     not_negative("init", init)
     one_of("initial", initial, get_args(Initial))
-    if initial == "normal":
-        nn.init.normal_(weight, std=init)
-    elif initial == "uniform":
-        nn.init.uniform_(weight, -init, init)
-    elif initial == "xavier_normal":
-        nn.init.xavier_normal_(weight, gain=init)
+    if initial in ("normal", "uniform"):
+        scale = init
     else:
-        nn.init.xavier_uniform_(weight, gain=init)
+        rows, columns = weight.shape
+        scale = init * math.sqrt(2 / float(columns + (rows if num_rows is None else num_rows)))
+    if initial.endswith("normal"):
+        nn.init.normal_(weight, std=scale)
+        return
+    bound = scale if initial == "uniform" else math.sqrt(3) * scale
+    nn.init.uniform_(weight, -bound, bound)
 
 
 def check_share(name: str, value: float) -> float:

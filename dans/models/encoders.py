@@ -10,7 +10,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import Initial, check_share, draw, drop
+from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
 
 
 class Encoder(nn.Module, ABC):
@@ -75,18 +75,18 @@ class Lookup(Encoder):
         self.init = init
         self.initial: Initial = initial
         self.dropout = check_share("dropout", dropout)
-        self.entities = nn.Embedding(num_entities, dim)
+        self.entities = EntityTable(num_entities, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialise the embeddings anew."""
-        draw(self.entities.weight, self.initial, self.init)
+        self.entities.draw(self.initial, self.init)
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The whole table, (n, d), with dropout in training."""
-        return drop(self.entities.weight, self.dropout, self.training)
+        return drop(self.entities.whole(), self.dropout, self.training)
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """Rows of the table, (u, d), with dropout in training."""
-        rows = F.embedding(ids, self.entities.weight, sparse=sparse)
+        rows = self.entities.rows(ids, sparse=sparse)
         return drop(rows, self.dropout, self.training)

@@ -11,7 +11,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import check_share, draw, drop, freeze
+from dans.models.embedding_tables import EntityTable, check_share, drop, freeze
 from dans.models.encoders import Encoder
 from dans.models.message_passing import propagate
 
@@ -137,7 +137,7 @@ class RGCN(Encoder):
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.skip = skip
-        self.entities = nn.Embedding(num_entities, dim)
+        self.entities = EntityTable(num_entities, dim)
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
@@ -147,7 +147,7 @@ class RGCN(Encoder):
 
     def reset_parameters(self) -> None:
         """Initialise the input table and the layers anew."""
-        draw(self.entities.weight, "normal", self.init)
+        self.entities.draw("normal", self.init)
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()
@@ -159,20 +159,20 @@ class RGCN(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        x = self.entities.weight
+        x = start = self.entities.whole()
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
             if depth < last:
                 x = drop(F.relu(x, inplace=True), self.dropout, self.training)
-        return x + self.entities.weight if self.skip else x
+        return x + start if self.skip else x
 
     def sampled(self, around: Neighborhood, *, sparse: bool = False) -> Tensor:
         """The embeddings of the entities around which was sampled, (u, d)."""
         if len(around.blocks) != len(self.layers):
             given = f"{len(self.layers)} layers and {len(around.blocks)} blocks"
             raise ValueError(f"expected a block for each layer, got {given}")
-        start = x = F.embedding(around.entity_ids, self.entities.weight, sparse=sparse)
+        start = x = self.entities.rows(around.entity_ids, sparse=sparse)
         for layer, block in zip(self.layers[:-1], around.blocks, strict=False):
             x = drop(F.relu(layer(x, block), inplace=True), self.dropout, self.training)
         x = cast(Tensor, self.layers[-1](x, around.blocks[-1]))
@@ -192,7 +192,7 @@ class RGCN(Encoder):
             budget: for the messages computed at a time; None: a quarter of the free memory.
         """
         budget = Budget() if budget is None else budget
-        table = self.entities.weight
+        table = self.entities.whole()
         inputs = None if ids is None else messages.inputs(ids, len(self.layers))
         x = table if inputs is None else F.embedding(inputs[0].to(table.device), table)
         for depth, layer in enumerate(self.layers):

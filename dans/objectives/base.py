@@ -37,6 +37,11 @@ class Objective(nn.Module, ABC):
         """Why every entity must be encoded, in words; empty if it can ``propose``."""
         return f"{type(self).__name__} compares all entities"
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Why several processes cannot share a batch, in words; empty if they can."""
+        return f"{type(self).__name__} is a loss of the whole batch"
+
     def encode_some(self) -> None:
         """Encode only the entities that a step needs, from now on.
 
@@ -95,14 +100,20 @@ class NegativeSampling(Objective):
         if self.log_negatives is not None:
             self.log_negatives(positives, negatives)
         self.note_valid(negatives.valid)
-        positive, negative = positives.scores(negatives.corrupt_head), negatives.scores(positives)
+        head, valid, weights = negatives.corrupt_head, negatives.valid, negatives.weights
+        positive, negative = positives.scores(head), negatives.scores(positives)
         if self.loss.estimates_sum:
             weights, valid = self.importance(positives, negatives)
-            sides = (~negatives.corrupt_head, negatives.corrupt_head)
-            parts = [self.loss(positive, negative, valid & side, weights) for side in sides]
+        if positives.share is not None:
+            # The loss is that of the whole batch in each of several processes.
+            positive, negative, head = map(positives.gather, (positive, negative, head))
+            valid = None if valid is None else positives.gather(valid)
+            weights = None if weights is None else positives.gather(weights)
+        if self.loss.estimates_sum and valid is not None:
+            parts = [self.loss(positive, negative, valid & side, weights) for side in (~head, head)]
             loss = torch.stack(parts).sum()
         else:
-            loss = self.loss(positive, negative, negatives.valid, negatives.weights)
+            loss = self.loss(positive, negative, valid, weights)
         terms: dict[str, Tensor] = {"loss": loss}
         if self.l2:
             squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
@@ -113,6 +124,13 @@ class NegativeSampling(Objective):
     def needs_all_entities(self) -> str:
         """The sampler's reason."""
         return self.sampler.needs_all_entities
+
+    @property
+    def needs_whole_batch(self) -> str:
+        """The sampler's reason; or a term of the embeddings that a process encodes."""
+        if self.l2:
+            return "train.l2 is a mean over the embeddings of the whole batch"
+        return self.sampler.needs_whole_batch
 
     def propose(self, positives: Positives) -> Proposal | None:
         """The sampler's, where some entities only are encoded."""

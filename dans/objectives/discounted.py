@@ -175,6 +175,11 @@ class Discounted(NegativeSampling):
             decay=decay,
         )
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Its discriminator draws and learns from the whole batch."""
+        return "the discriminator of discounted learns from the whole batch"
+
     def draw(self, positives: Positives) -> Negatives:
         """The sampler's negatives, with the discriminator's weights."""
         negatives = super().draw(positives)

@@ -15,6 +15,7 @@ from dans.evaluation.evaluator import Evaluator
 from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
+from dans.models.embedding_tables import sharing
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
@@ -25,6 +26,7 @@ from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import find_device, seed_everything
 from dans.training.batches import BatchEncoder, FullGraph, NeighborSampling, batches_of
+from dans.training.distributed import World
 from dans.training.negatives_log import NegativesLog
 from dans.training.run_folder import RunFolder
 from dans.training.state_checks import meaning
@@ -161,13 +163,15 @@ def build_trainer(
     run: RunFolder | None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
+    world: World | None = None,
 ) -> Trainer:
     """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     device = find_device(config.train.device)
     seed_everything(config.train.seed)
-    model = build_model(config, kg)
+    with sharing(world):
+        model = build_model(config, kg)
     if not model.encoder.uses_graph and config.graph != GraphConfig():
         encoder = f"the encoder {config.encoder.name}, which does not use the graph"
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
@@ -181,6 +185,8 @@ def build_trainer(
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
     choose_encoded(config, kg, model, objective)
+    if world is not None:
+        check_shared(config, kg, model, objective, world)
     trainer = Trainer(
         kg,
         model,
@@ -193,6 +199,7 @@ def build_trainer(
         meaning=meaning(config),
         run=run,
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
+        world=world,
     )
     # Whatever is refused is refused above, before anything is logged.
     if config.init_from:
@@ -266,6 +273,35 @@ def choose_encoded(
     large = kg.num_entities > MANY and not model.encoder.uses_graph
     if encode == "some" or (encode == "auto" and large and not refusal):
         objective.encode_some()
+
+
+def check_shared(
+    config: RunConfig, kg: KnowledgeGraph, model: Model, objective: Objective, world: World
+) -> None:
+    """Refuse what several processes cannot share."""
+    few = len(kg.train) % steps_size(config, kg)
+    batch = next((name for name, phase in config.phase.items() if phase.batch), None)
+    reasons = {
+        "graph.fanout: missing; a message graph as a whole is not shared": (
+            model.encoder.uses_graph and not config.graph.fanout
+        ),
+        "train.encode: some is needed": not objective.encodes_some,
+        objective.needs_whole_batch: bool(objective.needs_whole_batch),
+        "regularizer: of all entities is not shared": any(
+            REGULARIZERS[part.name].all_entities for part in config.regularizer
+        ),
+        "train.log_negatives: has no place here": config.train.log_negatives,
+        f"phase.{batch}.batch: has no place here": batch is not None,
+        f"train.batch: the last of a pass has {few} triples": 0 < few < world.size,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(f"{world.size} processes: {reason}")
+
+
+def steps_size(config: RunConfig, kg: KnowledgeGraph) -> int:
+    """The triples of a batch."""
+    return batches_of(kg.train, config.train, batch_limit(config, kg)).size
 
 
 def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:

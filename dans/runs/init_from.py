@@ -16,6 +16,7 @@ from dans.models.decoders import DECODERS
 from dans.models.model import Model
 from dans.registry import choose, options
 from dans.training.run_folder import RunFolder
+from dans.training.shards import cut_weights
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
         check_digest(state, kg)
         check_config(state, run.config())
         check_counts(state)
+        state = cut_weights(state, model)
         check_like(state["model"], model, "checkpoint: model")
     except InputError as error:
         raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error

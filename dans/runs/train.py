@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from dans.runs.init_from import check_initial, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
+from dans.training.distributed import join
 from dans.training.files import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
@@ -114,15 +116,17 @@ def train(
     """
     check_loggers(loggers)
     run = RunFolder(where)
+    world = join(find_device(config.train.device))
+    leads, run.checkpoints.world = world is None or world.leads, world
     kg = graph_of(config, run, resume=resume) if kg is None else kg
-    with Lock(where) as lock:
-        there = lock.take()
+    with Lock(where) if leads else nullcontext() as lock:
+        there = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
         fresh = structs.replace(config, init_from="") if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
-            trainer = build_trainer(fresh, kg, run, objectives, samplers)
+            trainer = build_trainer(fresh, kg, run, objectives, samplers, world)
         trainer.watch = watch
         if state:
             check_config(state, config)
@@ -130,11 +134,15 @@ def train(
         reached = max(trainer.done, run.checkpoints.best_step() if state else 0)
         if reached > config.train.steps:
             raise InputError(f"train.steps: {where} is at step {reached} already")
-        where.mkdir(parents=True, exist_ok=True)
-        lock.take()
-        # Another process may have begun in a folder that was not there.
-        run.begin(config, resume=resume and there)
-        run.metrics.rewind(trainer.done if state else -1)
+        if world is not None:
+            # What others have yet to look at must not change.
+            world.wait()
+        if lock is not None:
+            where.mkdir(parents=True, exist_ok=True)
+            lock.take()
+            # Another process may have begun in a folder that was not there.
+            run.begin(config, resume=resume and there)
+            run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):
             trainer.forget_best()
@@ -142,17 +150,20 @@ def train(
         if state:
             log.info("%s: %s", where, trainer.resumption(config.train.steps))
             warn_of_other_bits(run, current)
-        run.write_json("environment.json", current)
-        if not kg.source and not run.graph.exists():
-            kg.save(run.graph)
+        if leads:
+            run.write_json("environment.json", current)
+            if not kg.source and not run.graph.exists():
+                kg.save(run.graph)
         finished = False
         try:
-            with explain_interruption(trainer):
-                run.metrics.start(loggers, config.plain())
+            if leads:
+                with explain_interruption(trainer):
+                    run.metrics.start(loggers, config.plain())
             report = trainer.fit(config.train.steps)
             finished = True
         finally:
-            run.metrics.close(finished=finished)
+            if leads:
+                run.metrics.close(finished=finished)
         return report
 
 

@@ -52,6 +52,16 @@ class NegativeSampler(nn.Module, ABC):
         """
         return f"{type(self).__name__} does not say which entities it needs before it draws"
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Why several processes cannot share a batch, in words; empty if they can.
+
+        They can where all it draws is in its proposal, or drawn by `Positives.randn_like` and
+        ``sides`` of the whole batch, where the losses of its phases are means over triples, and
+        where nothing that it keeps depends on the batch.
+        """
+        return f"what {type(self).__name__} learns or keeps depends on the whole batch"
+
     def propose(self, positives: Positives) -> Proposal:
         """What it draws of a batch, and all whose embeddings it will use, before it is encoded.
 
@@ -153,6 +163,11 @@ class Mixture(NegativeSampler):
     def needs_all_entities(self) -> str:
         """The first reason of its samplers."""
         return next(filter(None, (sampler.needs_all_entities for sampler in self.samplers)), "")
+
+    @property
+    def needs_whole_batch(self) -> str:
+        """The first reason of its samplers."""
+        return next(filter(None, (sampler.needs_whole_batch for sampler in self.samplers)), "")
 
     def propose(self, positives: Positives) -> Proposal:
         """What each of them draws."""

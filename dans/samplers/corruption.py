@@ -121,6 +121,11 @@ class EntitySampler(NegativeSampler):
         """Only if its draws look at the model."""
         return super().needs_all_entities if self.adaptive else ""
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Only if it looks at the model: all else is in its proposal."""
+        return super().needs_whole_batch if self.adaptive else ""
+
     def propose(self, positives: Positives) -> Proposal:
         """Its draws."""
         if self.needs_all_entities:

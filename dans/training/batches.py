@@ -12,7 +12,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.query_index import Groups
 from dans.memory import Budget
-from dans.models.batch import Positives, Proposal
+from dans.models.batch import Positives, Proposal, Share, own_randomness
 from dans.models.model import Model
 
 
@@ -97,10 +97,17 @@ class BatchEncoder(Protocol):
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3), on the device of the model."""
 
-    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
         """The triples of (b,) rows with embeddings for this step.
 
-        Of the entities of the triples and those of the proposal; without one, of all.
+        Of the entities of the triples and those of the proposal; without one, of all. Of a batch
+        that several processes share, those of the part; messages of the whole batch are held out.
         """
 
     def entities(self, model: Model) -> Tensor:
@@ -108,6 +115,13 @@ class BatchEncoder(Protocol):
 
     def statistics(self) -> dict[str, float]:
         """Numbers on the steps since the last call, by name, for the log."""
+
+
+def part(triples: Tensor, proposal: Proposal, share: Share | None) -> tuple[Tensor, Proposal]:
+    """The part of a batch of triples, and of what is proposed for them, that is computed here."""
+    if share is None:
+        return triples, proposal
+    return triples[share.start : share.stop], proposal.slice(share.start, share.stop)
 
 
 def needed(triples: Tensor, proposal: Proposal) -> Tensor:
@@ -151,18 +165,26 @@ class FullGraph:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
-    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
         """The triples of (b,) rows with embeddings for this step."""
         triples = self.triples(rows)
         messages = self.messages_for(rows, uses_graph=model.encoder.uses_graph)
         if proposal is None:
             return model.encode_batch(triples, messages)
+        triples, proposal = part(triples, proposal, share)
         ids = needed(triples, proposal)
-        entities = model.encode_rows(messages, ids, sparse=self.sparse)
-        positives = model.positives(
-            triples, entities, entity_ids=ids, num_entities=messages.num_entities
-        )
-        return replace(positives, proposal=proposal)
+        with own_randomness(share):
+            entities = model.encode_rows(messages, ids, sparse=self.sparse)
+            positives = model.positives(
+                triples, entities, entity_ids=ids, num_entities=messages.num_entities
+            )
+        return replace(positives, proposal=proposal, share=share)
 
     def messages_for(self, rows: Tensor, *, uses_graph: bool = True) -> MessageGraph:
         """The message graph of a step that scores the triples of (b,) rows."""
@@ -225,18 +247,29 @@ class NeighborSampling:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
-    def positives(self, model: Model, rows: Tensor, proposal: Proposal | None = None) -> Positives:
+    def positives(
+        self,
+        model: Model,
+        rows: Tensor,
+        proposal: Proposal | None = None,
+        share: Share | None = None,
+    ) -> Positives:
         """The triples of (b,) rows with embeddings for this step."""
         triples, n = self.triples(rows), self.messages.num_entities
+        if proposal is not None:
+            triples, proposal = part(triples, proposal, share)
         ids = torch.arange(n) if proposal is None else needed(triples, proposal)
         held_out = rows % len(self.train) if self.hold_out else None
-        around = self.messages.sample(ids, self.fanout, exclude=held_out)
+        # From the random state that several processes have in common.
+        seed = int(torch.randint(2**31 - 1, ())) + (0 if share is None else share.start)
+        around = self.messages.sample(ids, self.fanout, exclude=held_out, seed=seed)
         self.drawn.append(sum(map(len, around.blocks)))
-        entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
-        if proposal is None:
-            return model.positives(triples, entities)
-        positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)
-        return replace(positives, proposal=proposal)
+        with own_randomness(share):
+            entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
+            if proposal is None:
+                return model.positives(triples, entities)
+            positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)
+        return replace(positives, proposal=proposal, share=share)
 
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d), from all messages, for evaluation."""

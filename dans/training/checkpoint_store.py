@@ -10,7 +10,9 @@ from typing import Any, Literal
 from dans.config.old_names import renamed_state
 from dans.errors import InputError
 from dans.training.checkpoint import DamagedError, load_state, pack, peek, save_state
+from dans.training.distributed import World
 from dans.training.files import write_atomically
+from dans.training.shards import Place, put, sweep_rows, take
 from dans.training.state_checks import other_run
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class CheckpointStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        #: of a run of several processes, each of which reads its own rows
+        self.world: World | None = None
         self.previous = folder / "previous.safetensors"
         #: the newest whole checkpoint and its step, once one was written or resumed from
         self.newest: tuple[Path, int] | None = None
@@ -48,6 +52,19 @@ class CheckpointStore:
     def file(self, which: Which) -> Path:
         """The file of a checkpoint."""
         return self.folder / f"{which}.safetensors"
+
+    def save_shared(
+        self, state: Mapping[str, Any], where: list[Place], world: World, n: int, *, best: bool
+    ) -> None:
+        """`save`, by several processes: each writes its rows, at the places given, of n."""
+        marked = put(self.folder, state, where, world, n)
+        if world.leads:
+            self.save(marked, best=best)
+        world.wait()
+        self.newest = self.file("last"), state["step"]
+        if world.leads:
+            files = [self.file("best"), self.file("last"), self.previous]
+            sweep_rows(self.folder, files)
 
     def save(self, state: Mapping[str, Any], *, best: bool) -> None:
         """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
@@ -62,7 +79,7 @@ class CheckpointStore:
         """Read a checkpoint; ``InputError`` if it is missing, damaged or of something else."""
         path = self.file(which)
         try:
-            state = _read(path)
+            state = self.read(path)
             if which == "best" and (better := _better_step(state)) is not None:
                 raise DamagedError(
                     f"{path}: of step {state['step']}, while the best was of step {better}"
@@ -87,12 +104,12 @@ class CheckpointStore:
         if not last.exists() and not self.previous.exists():
             return None
         try:
-            state = _read(last)
+            state = self.read(last)
             self.newest = last, state["step"]
             return state
         except DamagedError as error:
             try:
-                state = _read(self.previous)
+                state = self.read(self.previous)
             except DamagedError as other:
                 raise InputError(
                     f"{error}; {other}; to train anew from step 0, remove both"
@@ -110,7 +127,7 @@ class CheckpointStore:
         whether there is a best checkpoint now.
         """
         try:
-            kept = _read(self.file("best"))
+            kept = self.read(self.file("best"))
             found = kept["step"]
             if other := other_run(kept, state):
                 raise DamagedError(f"{self.file('best')}: of another run: {other}")
@@ -121,9 +138,10 @@ class CheckpointStore:
             reason = f"{self.file('best')}: of step {found}, expected {step}"
         except DamagedError as error:
             reason = str(error)
-        for path in (self.file("last"), self.previous):
+        # Of several processes none has the whole state.
+        for path in (self.file("last"), self.previous) if self.world is None else ():
             with suppress(DamagedError):
-                same = state if state["step"] == step else _read(path)
+                same = state if state["step"] == step else self.read(path)
                 if same["step"] == step:
                     save_state(self.file("best"), same)
                     log.warning("%s; made again from another checkpoint of step %d", reason, step)
@@ -135,9 +153,13 @@ class CheckpointStore:
     def best_step(self) -> int:
         """The step of the best checkpoint, which a kill can leave later than the last; or 0."""
         try:
-            return int(_read(self.file("best"))["step"])
+            return int(self.read(self.file("best"))["step"])
         except DamagedError:
             return 0
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The state in a file, with the rows of all processes, or of this one of several."""
+        return take(self.folder, _read(path), self.world)
 
     def describe_newest(self) -> str:
         """The checkpoint to resume from, if training stopped now, in words."""

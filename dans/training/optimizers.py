@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -175,7 +175,25 @@ def distinct(grad: Tensor) -> Tensor:
     return grad.coalesce()
 
 
-def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tensor:
+class Reducer(Protocol):
+    """Joins the gradients of several processes."""
+
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Add up what all processes have, except of rows that one process alone keeps."""
+
+    def norm(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """The norm of the gradient over all processes, after `gradients`."""
+
+
+def norm_of(grads: Iterable[Tensor]) -> Tensor:
+    """The norm of gradients together: ()."""
+    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+def clip(
+    parameters: Sequence[nn.Parameter], largest: float = math.inf, reducer: Reducer | None = None
+) -> Tensor:
     """Clip the norm of the gradient of all parameters together; the norm before.
 
     As ``nn.utils.clip_grad_norm_``, which takes no sparse gradients.
@@ -186,8 +204,7 @@ def clip(parameters: Iterable[nn.Parameter], largest: float = math.inf) -> Tenso
             if parameter.grad.is_sparse:
                 parameter.grad = distinct(parameter.grad)
             grads.append(parameter.grad)
-    norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
-    norm = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+    norm = norm_of(grads) if reducer is None else reducer.norm(parameters)
     if largest < math.inf:
         factor = (largest / (norm + 1e-6)).clamp(max=1.0)
         for grad in grads:
@@ -231,17 +248,20 @@ def descend(
     lr: float,
     check: Callable[[Tensor], None],
     largest: float = math.inf,
+    reducer: Reducer | None = None,
 ) -> None:
     """One step of an optimizer down the gradient of a loss, on the optimizer's parameters alone.
 
     ``lr`` is multiplied by the ``factor`` of a group of parameters that has one. A gradient longer
     than ``largest`` is clipped; ``check`` is called before the step with a norm that is NaN or
-    infinite.
+    infinite. ``reducer`` joins the gradients of several processes.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad()
     loss.backward(inputs=parameters)
-    norm = clip(parameters, largest)
+    if reducer is not None:
+        reducer.gradients(parameters)
+    norm = clip(parameters, largest, reducer)
     if not norm.isfinite():
         check(norm)
     for group in optimizer.param_groups:

@@ -9,7 +9,7 @@ from dans.config.schema import PhaseConfig
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.training.optimizers import adam, descend
+from dans.training.optimizers import Reducer, adam, descend
 
 
 def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
@@ -27,6 +27,7 @@ class PhaseOptimizers:
         configs: options of each phase, by name; defaults where one is not named.
         where: the section of ``configs``, for errors.
         check: stops at a loss that is NaN or infinite, before it changes a parameter.
+        reducer: joins the gradients of several processes.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -45,6 +46,7 @@ class PhaseOptimizers:
         *,
         where: str = "phase",
         check: Callable[[Mapping[str, Tensor]], None] = stop_unless_finite,
+        reducer: Reducer | None = None,
     ) -> None:
         given, names = configs or {}, [phase.name for phase in phases]
         for name in given:
@@ -53,6 +55,7 @@ class PhaseOptimizers:
                 raise InputError(f"{where}.{name}: this sampler has no such phase; known: {known}")
         self.phases = tuple(phases)
         self.check = check
+        self.reducer = reducer
         self.configs = {name: given.get(name, PhaseConfig()) for name in names}
         #: by phase; checkpoints keep their state by these names
         self.optimizers = {}
@@ -87,11 +90,14 @@ class PhaseOptimizers:
     def update(self, phase: Phase, positives: Positives, factor: float = 1.0) -> Tensor:
         """One update of one phase; its loss before."""
         loss = phase.loss(positives)
+        if positives.share is not None:
+            loss = loss * positives.share.weight
         self.check({phase.name: loss})
         descend(
             self.optimizers[phase.name],
             loss,
             lr=self.configs[phase.name].lr * factor,
             check=lambda norm: self.check({f"the gradient of {phase.name}": norm}),
+            reducer=self.reducer,
         )
         return loss.detach()

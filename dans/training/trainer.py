@@ -26,10 +26,12 @@ from dans.objectives.regularizers import Regularizer
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
 from dans.training.callbacks import Diagnosis, DivergenceGuard, FirstPass, Plateau
+from dans.training.distributed import Gradients, LostProcessError, World, tables_of
 from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import build_optimizer, descend, groups_of
 from dans.training.phases import PhaseOptimizers
 from dans.training.run_folder import RunFolder
+from dans.training.shards import cut, places
 from dans.training.state_checks import (
     check_counts,
     check_digest,
@@ -97,6 +99,9 @@ def explain_interruption(trainer: "Trainer") -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{error.filename or 'a file'}: {reason}; {left()}") from error
+    except LostProcessError as error:
+        again = "the same command with --resume continues there, on any number of processes"
+        raise LostProcessError(f"step {trainer.done + 1}: {error}; {left()}; {again}") from error
     except NoRoomError as error:
         raise NoRoomError(f"step {trainer.done + 1}: {error}; {left()}") from error
     except (RuntimeError, MemoryError) as error:
@@ -124,6 +129,7 @@ class Trainer:
         meaning: the options that give weights their meaning, for checkpoints.
         run: where metrics and checkpoints go; None keeps nothing.
         negatives_log: where the negatives of every step go; None keeps none.
+        world: the processes that share each batch and the rows of entities; None: this one alone.
     """
 
     def __init__(
@@ -140,6 +146,7 @@ class Trainer:
         meaning: Mapping[str, Any] | None = None,
         run: RunFolder | None = None,
         negatives_log: NegativesLog | None = None,
+        world: World | None = None,
     ) -> None:
         _check(config, objective, validated=evaluator is not None)
         self.kg, self.model, self.objective, self.config = kg, model, objective, config
@@ -152,7 +159,12 @@ class Trainer:
         self.first_pass = FirstPass(model, objective, min(len(self.batches), config.steps))
         self.guard, self.plateau = DivergenceGuard(), Plateau(config)
         self.diagnosis = Diagnosis(kg, model, objective)
-        self.phase_optimizers = PhaseOptimizers(objective.phases(), phases, check=self.check)
+        self.world = world
+        of_phases = None if world is None else Gradients(world)
+        self.gradients = None if world is None else Gradients(world, tables_of(model))
+        self.phase_optimizers = PhaseOptimizers(
+            objective.phases(), phases, check=self.check, reducer=of_phases
+        )
         self.optimizer = build_optimizer(groups_of(model, config.layer_lr), config)
         self.optimizers = {"model": self.optimizer, **self.phase_optimizers.optimizers}
         #: steps so far
@@ -172,7 +184,7 @@ class Trainer:
         speed = factor(self.config.schedule, self.done, self.config.steps) * self.plateau.factor
         losses = self.phase_optimizers(positives.detach(), factor=speed)
         terms = self.objective(self.model.decoder, positives)
-        terms |= self.regularize(rows, positives)
+        terms |= (regular := self.regularize(rows, positives))
         self.check(terms)
         descend(
             self.optimizer,
@@ -180,15 +192,23 @@ class Trainer:
             lr=self.config.lr * speed,
             largest=self.config.clip or math.inf,
             check=lambda norm: self.check({"the gradient": norm}),
+            reducer=self.gradients,
         )
         self.done += 1
         self.first_pass.update(self.done)
-        return losses | {name: float(term.detach()) for name, term in terms.items()}
+        found = losses | {name: float(term.detach()) for name, term in terms.items()}
+        if self.world is not None and (parts := [*losses, *regular]):
+            # Means over parts of the batch, already weighed.
+            sums = self.world.add(torch.tensor([found[name] for name in parts])).tolist()
+            found |= dict(zip(parts, sums, strict=True))
+        return found
 
     def encode(self, rows: Tensor) -> Positives:
         """The triples of (b,) rows as embeddings, with those of the entities the loss needs."""
         ids = Positives.of_ids(self.batch_encoder.triples(rows), self.kg.num_entities)
-        positives = self.batch_encoder.positives(self.model, rows, self.objective.propose(ids))
+        proposal = self.objective.propose(ids)
+        share = None if self.world is None else self.world.share(len(rows))
+        positives = self.batch_encoder.positives(self.model, rows, proposal, share)
         if self.config.batch_by == "triples":
             return positives
         is_head_query = (rows >= len(self.kg.train)).to(positives.triples.device)
@@ -199,10 +219,13 @@ class Trainer:
         whole, some = positives, positives.entity_ids is not None
         if some and any(one.all_entities for one in self.regularizers.values()):
             whole = self.batch_encoder.positives(self.model, rows)
-        return {
+        terms = {
             name: regularizer(self.model.decoder, whole if regularizer.all_entities else positives)
             for name, regularizer in self.regularizers.items()
         }
+        if positives.share is None:
+            return terms
+        return {name: term * positives.share.weight for name, term in terms.items()}
 
     def check(self, terms: Mapping[str, Tensor]) -> None:
         """Stop the step at the first of its terms that diverged."""
@@ -223,7 +246,7 @@ class Trainer:
                 total=steps,
                 initial=self.done,
                 unit="step",
-                disable=not on_terminal(),
+                disable=not (on_terminal() and self.writes),
                 desc="train",
                 leave=False,
             )
@@ -286,14 +309,25 @@ class Trainer:
         numbers |= self.diagnosis.diagnose(self.done, entities)
         if shares := self.batch_encoder.statistics():
             numbers["graph"] = shares
-        if self.run is not None:
+        if self.run is not None and self.writes:
             self.run.metrics.record(self.done, "valid", numbers)
+        if self.run is not None and self.world is None:
             self.run.checkpoints.save(self.state(), best=better)
+        elif self.run is not None and self.world is not None:
+            self.world.check_randomness()
+            state, n = self.state(), self.kg.num_entities
+            where = places(state, self.model, self.optimizer)
+            self.run.checkpoints.save_shared(state, where, self.world, n, best=better)
         self.begun = True
         self.begin_negatives()
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
         return report
+
+    @property
+    def writes(self) -> bool:
+        """Does this process write what is the same in all?"""
+        return self.world is None or self.world.leads
 
     def evaluate(self, entities: Tensor) -> EvaluationReport | ClassificationReport | None:
         """Evaluate the validation triples, without dropout; None without an evaluator."""
@@ -326,10 +360,13 @@ class Trainer:
             "random": random_state(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Resume from what ``state`` returned for the same triples and configuration."""
         check_digest(state, self.kg)
         try:
+            if self.world is not None:
+                where = places(state, self.model, self.optimizer)
+                state = cut(state, where, self.world, self.kg.num_entities)
             check_counts(state)
             check_like(state["model"], self.model, "checkpoint: model")
             check_like(state["objective"], self.objective, "checkpoint: objective")

@@ -24,9 +24,10 @@ class Row:
     work: str
     #: by which program; ours is ``dans``
     contender: str
-    #: the shortest of several rounds; infinite for a program stopped because it grew too much
+    #: the shortest of several rounds, or what the work says; infinite for a program stopped
+    #: because it grew too much
     seconds: float
-    #: bytes by which its process grew at most; None: not measured
+    #: bytes by which its process grew at most, or in ``growth`` all it held; None: not measured
     peak: int | None = None
 
 

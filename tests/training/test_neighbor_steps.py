@@ -170,7 +170,7 @@ def test_the_lookup_encoder_is_refused(kg: KnowledgeGraph) -> None:
         build_trainer(RunConfig.parse(plain), kg, None, OBJECTIVES, SAMPLERS)
 
 
-def test_large_graphs_are_told_of_it(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_graphs_are_noticed(kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dans.runs.build.MANY", kg.num_entities - 1)
     adagrad = {"optimizer": "adagrad"}
     (notice,) = notices(config(graph={"fanout": []}, train=adagrad), kg)

@@ -75,7 +75,7 @@ class Pathway(nn.Module, ABC):
         """Generated negatives (b, k, d) for (b, k) sides, and how their generator was adapted."""
         centres = self.centres(positives)
         centre = pick(centres, corrupt_head)
-        prior = centre + self.deviation(positives) * torch.randn_like(centre)
+        prior = centre + self.deviation(positives) * positives.randn_like(centre)
         modulation = modulate(self.film, centres, corrupt_head) if self.film is not None else None
         return self.generator(prior, modulation), modulation
 

@@ -34,6 +34,9 @@ Film = Literal["residual", "none"]
 Pathways = Literal["both", "entity", "relation"]
 Decode = Literal["vector", "nearest", "nearest_other"]
 
+#: Entities whose standard deviation stands for all where some are encoded.
+MEASURED = 256
+
 #: Named settings, as departures from the constructor's defaults. ``paper``: the text, with the
 #: fewest repairs that make it run. ``dans``: our best.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -178,11 +181,25 @@ class DANS(NegativeSampler):
             return ""
         return f"decode = {self.decode} searches all entities; candidates = 1000 searches a pool"
 
+    @property
+    def needs_whole_batch(self) -> str:
+        """Only for an output that follows the range of the batch's entities."""
+        follows = any(one.generator.output == "scaled_tanh" for one in self.pathways.values())
+        return (
+            "output = scaled_tanh follows all entities of the batch; residual does not"
+            if follows
+            else ""
+        )
+
     def propose(self, positives: Positives) -> Proposal:
-        """The candidates for the nearest entity."""
+        """The candidates for the nearest entity; without them, a pool that noise is relative to."""
         if self.needs_all_entities:
             raise InputError(self.needs_all_entities)
-        return Proposal(pool=self.pool(positives))
+        pool, n = self.pool(positives), positives.num_entities
+        relative = any(one.noise_scale == "relative" for one in self.pathways.values())
+        if pool is None and relative:
+            pool = any_of(n, MEASURED, positives.triples.device)
+        return Proposal(pool=pool)
 
     def pool(self, positives: Positives) -> Tensor | None:
         """Candidates for the nearest entity, (c,) rising ids; None where none are drawn."""
@@ -280,7 +297,10 @@ class DANS(NegativeSampler):
 
     def coins(self, positives: Positives, k: int) -> Tensor:
         """A fair coin for each generated negative: (b, k) bool, true where it replaces the head."""
-        return sides("coin", len(positives), k, positives.h.device)
+        share = positives.share
+        if share is None:
+            return sides("coin", len(positives), k, positives.h.device)
+        return sides("coin", share.total, k, positives.h.device)[share.start : share.stop]
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
         """What each pathway offers: where decoded, the entities nearest to what it generated."""
