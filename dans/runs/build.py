@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from dans.config.schema import Component, GraphConfig, RunConfig
+from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
+from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
@@ -345,8 +346,15 @@ def build_evaluator(
 ) -> Evaluator | Classifier | None:
     """The evaluator of the validation triples; None where there are none."""
     if config.train.select == "nll":
+        if config.evaluation != EvaluationConfig():
+            raise InputError('evaluation: has no effect with train.select = "nll"; leave it out')
         try:
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: nll: {error}") from error
-    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None
+    if not len(kg.valid):
+        return None
+    try:
+        return ranking(kg, "valid", config.evaluation, budget=budget)
+    except InputError as error:
+        raise InputError(f"evaluation.{error}") from error
