@@ -29,7 +29,10 @@ from dans.models.model import eval_mode
 log = logging.getLogger(__name__)
 
 #: Candidates that are drawn at a time, and triples at most. What is drawn depends on them.
-DRAWN, MANY = 2**19, 1024
+DRAWN, MANY = 2**17, 1024
+
+#: Numbers of embeddings that are gathered at a time, at most: what a CPU's cache can hold.
+GATHERED = 2**20
 
 #: Up to so many members for each candidate, the members of a set are drawn from by a list.
 LISTED = 4
@@ -183,8 +186,12 @@ class SampledEvaluator(Evaluator):
             return count_competitors(others, scores[:, 0])
 
         each = k * (4 * decoder.dim + 4) * size + 32 * k
-        fixed = query_cost(decoder, len(triples)) * size + 16 * columns.numel()
-        above = torch.cat(list(budget.chunks(len(triples), each, competitors, fixed=fixed)), 1)
+        # Drawing holds about ten tables of ids, of up to LISTED members for each candidate.
+        drawn = (1 if self.candidates == "given" else 10 * LISTED) * columns.numel()
+        fixed = query_cost(decoder, len(triples)) * size + 8 * (drawn + 2 * columns.numel())
+        most = max(1, GATHERED // (k * decoder.dim))
+        parts = budget.chunks(len(triples), each, competitors, most=most, fixed=fixed)
+        above = torch.cat(list(parts), 1)
         return torch.cat((1 + above, 1 + valid.sum(1).unsqueeze(0))).cpu()
 
     def _check(self, scores: Tensor, ids: Tensor, relations: Tensor) -> None:

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 #: Graphs with more entities are large: ``train.encode = auto`` encodes some of them in a step.
 MANY = 100_000
 
+#: Validation triples of such a graph that are more take long to rank.
+MANY_RANKED = 1000
+
 #: What can be chosen by name: that of ``dans``, or a baseline's beside it.
 Objectives = Mapping[str, Callable[..., Objective]]
 Samplers = Mapping[str, type[NegativeSampler]]
@@ -338,6 +341,12 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
             f"encoder: {encoder} embeds all of {large} in each step; graph.fanout, such as "
             "[10, 10] for two layers, embeds those that the step needs"
         )
+    exact = config.train.select == "mrr" and config.evaluation == EvaluationConfig()
+    if exact and len(kg.valid) > MANY_RANKED:
+        found.append(
+            f"evaluation: each validation ranks {len(kg.valid):,} triples among all of {large}; "
+            "evaluation.most = 1000 ranks some of them, evaluation.candidates = 500 among some"
+        )
     return found
 
 
@@ -357,4 +366,5 @@ def build_evaluator(
     try:
         return ranking(kg, "valid", config.evaluation, budget=budget)
     except InputError as error:
-        raise InputError(f"evaluation.{error}") from error
+        ours = str(error).startswith(("candidates", "types"))
+        raise InputError(f"{'evaluation.' * ours}{error}") from error

@@ -193,7 +193,7 @@ def test_a_seed_draws_the_same_for_every_model_and_budget(
         return torch.cat(seen)
 
     ranks: list[Ranks] = []
-    small = Budget(40_000)
+    small = Budget(65_000)
     ids = noted(model(busy, "rotate"), None, 0)
     assert torch.equal(ids, noted(model(busy, "distmult", 5), None, 0))
     assert torch.equal(ids, noted(model(busy, "rotate"), small, 0))
