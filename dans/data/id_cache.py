@@ -99,7 +99,9 @@ class IdCache:
         if self.path is None or sum(map(len, triples.values())) < LEAST_LINES:
             return
         kept = torch.int32 if len(entities) < 2**31 else torch.int64
-        tensors = {split: triples[split].to(kept).contiguous() for split in SPLITS}
+        tensors: dict[str, Tensor] = {
+            split: triples[split].to(kept).contiguous() for split in SPLITS
+        }
         for kind, names in (("entities", entities), ("relations", relations)):
             text = bytearray("\n".join(names), "utf-8")
             tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)

@@ -308,7 +308,8 @@ def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
         return None
     try:
         vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        return KnowledgeGraph(name, *vocabularies, **ids.triples)
+        train, valid, test = (ids.triples[split] for split in SPLITS)
+        return KnowledgeGraph(name, *vocabularies, train, valid, test)
     except InputError as error:
         log.warning("%s: ignored: %s", cache.path, error)
         return None
