@@ -293,8 +293,8 @@ class KnowledgeGraph:
         for split in SPLITS:
             triples, labels = self.lines(split)
             digest.update(len(triples).to_bytes(8, "little"))
-            digest.update(triples.numpy().astype("<i8").tobytes())
-            digest.update(labels.numpy().tobytes())
+            digest.update(np.ascontiguousarray(triples.numpy(), dtype="<i8").data)
+            digest.update(np.ascontiguousarray(labels.numpy()).data)
         return digest.hexdigest()
 
     @cached_property

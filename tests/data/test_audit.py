@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+import dans.data.audit
 from dans.data.audit import Audit
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from tests.data.conftest import Shipped
@@ -82,6 +84,40 @@ def test_a_triple_with_both_labels_is_a_contradiction() -> None:
         lines["test"] = triples, torch.tensor(labels, dtype=torch.bool)
         test = Audit.of("toy", 2, 1, lines).splits["test"]
         assert (test.contradictions, test.repeats) == (contradictions, repeats)
+
+
+def test_an_entity_of_false_training_lines_alone_is_unseen() -> None:
+    nothing = torch.empty(0, 3, dtype=torch.int64), torch.empty(0, dtype=torch.bool)
+    train = torch.tensor([[0, 0, 1], [0, 0, 2], [1, 0, 2]]), torch.tensor([True, False, False])
+    lines: dict[Split, Any] = {"train": train, "valid": nothing, "test": nothing}
+    found = Audit.of("toy", 3, 1, lines)
+    assert found.entities_in_train == 2
+    audit = found.splits["train"]
+    assert (audit.unseen_entities, audit.lines_unseen, audit.triples_unseen) == (1, 2, 0)
+
+
+def test_parts_give_the_counts_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def split(rows: int) -> tuple[Tensor, Tensor]:
+        lines = torch.randint(5, (rows, 3), generator=generator) % torch.tensor([5, 2, 5])
+        return lines, torch.rand(rows, generator=generator) < 0.7
+
+    lines: dict[Split, Any] = {"train": split(40), "valid": split(15), "test": split(15)}
+    whole = Audit.of("toy", 5, 2, lines)
+    monkeypatch.setattr(dans.data.audit, "PART", 7)
+    assert Audit.of("toy", 5, 2, lines) == whole
+    triples, holds = (part.tolist() for part in lines["test"])
+    train = {
+        tuple(t) for t, hold in zip(*(x.tolist() for x in lines["train"]), strict=True) if hold
+    }
+    true = [tuple(t) for t, hold in zip(triples, holds, strict=True) if hold]
+    links = {(h, t) for h, _, t in train}
+    audit = whole.splits["test"]
+    assert audit.in_train == sum(t in train for t in true)
+    assert audit.reversed_in_train == sum((t, r, h) in train and h != t for h, r, t in true)
+    assert audit.linked_in_train == sum((h, t) in links for h, _, t in true)
+    assert audit.linked_back_in_train == sum((t, h) in links for h, _, t in true)
 
 
 def test_empty_splits_are_reported() -> None:

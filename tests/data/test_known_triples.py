@@ -134,16 +134,16 @@ def test_cuda_agrees_with_cpu() -> None:
     assert all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))
 
 
-def test_nothing_is_sorted_before_it_is_asked_for() -> None:
+def test_nothing_is_sorted_before_it_is_needed() -> None:
     known = KnownTriples(every_triple(3, 2), 3, 2)
     assert not any(made is not None for name, made in known.named_buffers() if name != "_triples")
     known.tails(torch.tensor([0]), torch.tensor([1]))
     assert [name for name, _ in known.named_buffers()] == ["_by_head"]
 
 
-def test_asking_first_and_moving_first_give_the_same_set() -> None:
-    asked, moved = (KnownTriples(every_triple(3, 2)[::2], 3, 2) for _ in range(2))
+def test_using_first_and_moving_first_give_the_same_set() -> None:
+    used, moved = (KnownTriples(every_triple(3, 2)[::2], 3, 2) for _ in range(2))
     queries = torch.tensor([0, 2]), torch.tensor([1, 0])
-    for one, other in zip(asked.heads(*queries), moved.to("cpu").heads(*queries), strict=True):
+    for one, other in zip(used.heads(*queries), moved.to("cpu").heads(*queries), strict=True):
         assert torch.equal(one, other)
-    assert torch.equal(asked.is_known(every_triple(3, 2)), moved.is_known(every_triple(3, 2)))
+    assert torch.equal(used.is_known(every_triple(3, 2)), moved.is_known(every_triple(3, 2)))

@@ -22,7 +22,7 @@ from dans.errors import InputError
 from dans.predict.export import Embeddings
 from dans.predict.predictor import Predictor
 from dans.report.gather import gather
-from dans.runs.build import build_evaluator, notices
+from dans.runs.build import build_evaluator, build_trainer, notices
 from dans.runs.evaluate_run import evaluate, labelled_probabilities, probabilities
 from dans.runs.train import configure, load, train
 from dans.samplers import Mixture, Uniform
@@ -443,3 +443,20 @@ def assert_undisturbed(readers: Mapping[str, Callable[[], object]]) -> None:
             assert levels == {key: logging.getLogger(key).level for key in levels}, name
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_lookup_builds_no_messages_and_an_unfiltered_sampler_no_filter_set() -> None:
+    kg = KnowledgeGraph.of([("a", "r", "b"), ("b", "r", "c")])
+    config = RunConfig.parse(
+        {
+            **{"data": "toy", "encoder": {"name": "lookup", "dim": 4}, "decoder": "distmult"},
+            **{"sampler": [{"name": "uniform"}], "loss": "logistic"},
+        }
+    )
+    trainer = build_trainer(config, kg, None)
+    trainer.step()
+    assert not kg._messages
+    assert all(known._by_head is None for known in kg._known.values())
+    known = kg.known(("train",))
+    assert known is kg.known(("train",))
+    assert known.is_known(kg.train).all()
