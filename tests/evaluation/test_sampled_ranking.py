@@ -201,6 +201,17 @@ def test_a_seed_draws_the_same_for_every_model_and_budget(
     assert not torch.equal(ids, noted(model(busy, "rotate"), None, 1))
 
 
+def test_each_block_and_side_has_draws_of_its_own(busy: KnowledgeGraph) -> None:
+    repeated = replace(busy, test=busy.test[:1].repeat(2, 1))
+    evaluator = SampledEvaluator(repeated, "test", candidates=12)
+    ids = [
+        evaluator.candidates_of(slice(first, first + 1), side)[0].flatten().tolist()
+        for first in (0, 1)
+        for side in (0, 1)
+    ]
+    assert len(set(map(tuple, ids))) == 4
+
+
 class Largest(TorchDispatchMode):
     """Notes the most numbers in a tensor that an operation makes."""
 
