@@ -95,16 +95,16 @@ class TrainConfig(Section, frozen=True):
     #: ``auto`` is ``some`` for graphs of more than 100,000 entities, where that costs less and the
     #: sampler can say which it needs
     encode: Literal["auto", "all", "some"] = "auto"
-    #: the optimizer of the model; ``adagrad`` and ``lazy_adam`` update only the rows that a step
-    #: used
-    optimizer: Literal["adam", "adagrad", "lazy_adam"] = "adam"
+    #: the optimizer of the model; all but ``adam`` update only the rows that a step used, and
+    #: ``mean_adagrad`` keeps one number for each of them
+    optimizer: Literal["adam", "adagrad", "mean_adagrad", "lazy_adam"] = "adam"
     #: the learning rate
     lr: NotNegative = 1e-3
     #: that of the encoder's layers, as a factor of ``lr``: tables of embeddings take a larger one
     layer_lr: NotNegative = 1.0
     #: of ``adam`` and ``lazy_adam``
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    #: initial sum of squared gradients of ``adagrad``
+    #: initial sum of squared gradients of ``adagrad`` and ``mean_adagrad``
     accumulator: NotNegative = 0.0
     #: the learning rate over the run
     schedule: Schedule = "constant"
@@ -141,8 +141,8 @@ class TrainConfig(Section, frozen=True):
         check_numbers(self)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
-            "accumulator": (self.optimizer == "adagrad", 'optimizer = "adagrad"'),
-            "betas": (self.optimizer != "adagrad", 'optimizer = "adam" or "lazy_adam"'),
+            "accumulator": ("adagrad" in self.optimizer, 'optimizer = "adagrad"'),
+            "betas": ("adam" in self.optimizer, 'optimizer = "adam" or "lazy_adam"'),
             "decay": plateau,
             "decay_patience": plateau,
         }

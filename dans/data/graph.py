@@ -418,13 +418,17 @@ class KnowledgeGraph:
         """Random walks over the training triples."""
         return Walks(self.train, self.num_entities)
 
-    def known(self, splits: Sequence[Split] = SPLITS) -> KnownTriples:
-        """The filter set of some splits."""
+    def known(self, splits: Sequence[Split] = SPLITS, *, keep: bool = True) -> KnownTriples:
+        """The filter set of some splits; kept with the graph, unless it is used once."""
         key = tuple(split for split in SPLITS if split in splits)
-        if key not in self._known:
-            triples = torch.cat([self.split(split) for split in splits])
-            self._known[key] = KnownTriples(triples, self.num_entities, self.num_relations)
-        return self._known[key]
+        if key in self._known:
+            return self._known[key]
+        parts = [self.split(split) for split in splits]
+        triples = torch.cat(parts) if len(parts) > 1 else parts[0]
+        known = KnownTriples(triples, self.num_entities, self.num_relations)
+        if keep:
+            self._known[key] = known
+        return known
 
     def audit(self) -> Audit:
         """Counts of repeats, overlap of splits, unseen names, self-loops and reversed triples."""

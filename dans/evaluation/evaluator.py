@@ -33,6 +33,8 @@ Unseen = Literal["rank", "drop"]
 
 #: Bytes of the scores of a block of queries, unless it has ``FEW`` queries or ``MANY``.
 MAX_BYTES = 16 * 2**20
+#: Training triples of a graph whose filter set is kept after the known answers are found.
+KEPT = 2_000_000
 
 #: Scores of a tile: what a CPU's cache holds, or what keeps another device busy.
 TILE, TILE_ELSEWHERE = 2**18, 2**22
@@ -218,7 +220,8 @@ class Evaluator:
 
     def prepare(self) -> None:
         """Group the triples by query, and find their known answers."""
-        kg, known = self.kg, self.kg.known()
+        # Two numbers a triple, of no use once the answers are found: kept on small graphs alone.
+        kg, known = self.kg, self.kg.known(keep=len(self.kg.train) < KEPT)
         heads, relations, tails = self.triples.to(known.device).unbind(1)
         n = kg.num_entities
         self._heads = Queries.of(tails, relations, heads, lambda t, r: known.heads(r, t), n)

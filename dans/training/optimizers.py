@@ -100,6 +100,34 @@ class RowAdagrad(RowWise):
         )
 
 
+class MeanAdagrad(RowAdagrad):
+    """Adagrad with one number for each row of a table: G ← G + mean g², θ ← θ − lr · g / (√G + ε).
+
+    Parameters whose gradient is not sparse have a G for each of their numbers. The state of a table
+    takes 1/d of `RowAdagrad`'s.
+
+    Source: the optimizer of DGL-KE (Zheng et al. 2020, arXiv:2004.08532) and of PyTorch-BigGraph.
+    """
+
+    def fresh(self, parameter: Tensor, group: dict[str, Any]) -> tuple[Tensor, ...]:
+        """G at the start, (rows, 1, …) where the gradient is sparse."""
+        if parameter.grad is None or not parameter.grad.is_sparse:
+            return super().fresh(parameter, group)
+        column = parameter.shape[:1] + (1,) * (parameter.ndim - 1)
+        return (parameter.new_full(column, group["accumulator"]),)
+
+    def update_rows(
+        self, rows: Tensor, grad: Tensor, kept: Sequence[Tensor], step: int, group: dict[str, Any]
+    ) -> None:
+        """θ and G of the rows, in place."""
+        (means,) = kept
+        if means.shape == rows.shape:
+            super().update_rows(rows, grad, kept, step, group)
+            return
+        means += grad.flatten(1).square().mean(1).view_as(means)
+        rows.addcdiv_(grad, means.sqrt().add_(group["eps"]), value=-group["lr"])
+
+
 class LazyAdam(RowWise):
     """Adam that skips rows without a gradient.
 
@@ -236,6 +264,8 @@ def build_optimizer(parameters: Parameters, config: TrainConfig) -> torch.optim.
     """The optimizer that a configuration names, over some parameters or groups of them."""
     if config.optimizer == "adagrad":
         return RowAdagrad(parameters, lr=config.lr, accumulator=config.accumulator)
+    if config.optimizer == "mean_adagrad":
+        return MeanAdagrad(parameters, lr=config.lr, accumulator=config.accumulator)
     if config.optimizer == "lazy_adam":
         return LazyAdam(parameters, lr=config.lr, betas=config.betas)
     return adam(parameters, config.lr, config.betas)

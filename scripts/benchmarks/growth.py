@@ -37,7 +37,7 @@ RGCN = {"encoder": {"name": "rgcn", "dim": WIDTH, "layers": 2, "bases": 4, "drop
 #: Our preset, with the sizes that do not depend on the graph's.
 DANS = {
     "sampler": [
-        {"name": "dans", "preset": "dans", "k": 5, "filter": "mask", "candidates": 1000},
+        {"name": "dans", "preset": "dans", "k": 5, "candidates": 1000},
         {"name": "uniform", "k": NEGATIVES // 2, "pool": 256},
     ],
     "phase": {
@@ -47,7 +47,7 @@ DANS = {
     },
 }
 UNIFORM = {"sampler": [{"name": "uniform", "k": NEGATIVES}]}
-SOME = {"optimizer": "adagrad", "encode": "some"}
+SOME = {"optimizer": "mean_adagrad", "encode": "some"}
 ALL = {"optimizer": "adam", "encode": "all"}
 
 #: By name: the sections of a recipe, and the largest size at which it can be measured.

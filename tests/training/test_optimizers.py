@@ -17,7 +17,14 @@ from dans.models import RGCN, Lookup
 from dans.models.decoders import DistMult
 from dans.models.model import Model
 from dans.training.checkpoint import load_state, save_state
-from dans.training.optimizers import LazyAdam, RowAdagrad, build_optimizer, clip, groups_of
+from dans.training.optimizers import (
+    LazyAdam,
+    MeanAdagrad,
+    RowAdagrad,
+    build_optimizer,
+    clip,
+    groups_of,
+)
 from dans.training.optimizers import descend as descend_once
 from tests.suites.states import states_equal
 
@@ -38,6 +45,10 @@ def lazy_adam(parameters: Parameters) -> torch.optim.Optimizer:
 
 def torch_adagrad(parameters: Parameters) -> torch.optim.Optimizer:
     return torch.optim.Adagrad(parameters, lr=0.3, initial_accumulator_value=0.1)
+
+
+def mean_adagrad(parameters: Parameters) -> torch.optim.Optimizer:
+    return MeanAdagrad(parameters, lr=0.3, accumulator=0.1)
 
 
 def torch_adam(parameters: Parameters) -> torch.optim.Optimizer:
@@ -105,6 +116,26 @@ def test_sparse_adagrad_equals_the_dense_one_everywhere() -> None:
     )
 
 
+def test_mean_adagrad_has_one_number_for_each_row() -> None:
+    rows, whole = table(), table()
+    ours, torchs = mean_adagrad([rows]), torch_adagrad([whole])
+    expected, sums = rows.detach().clone(), torch.full((ROWS,), 0.1)
+    for step, ids in enumerate(STEPS):
+        gradient = torch.zeros(ROWS, WIDTH).index_add(
+            0, torch.tensor(ids), weights(step, len(ids)) * 10.0**-step
+        )
+        sums += gradient.square().mean(1)
+        expected -= 0.3 * gradient / (sums.sqrt().unsqueeze(1) + 1e-10)
+    descend(rows, ours, sparse=True)
+    torch.testing.assert_close(rows.detach(), expected)
+    assert ours.state[rows]["sum"].shape == (ROWS, 1)
+    # Of dense gradients it is Adagrad.
+    dense = table()
+    descend(dense, mean_adagrad([dense]), sparse=False)
+    descend(whole, torchs, sparse=False)
+    torch.testing.assert_close(dense, whole)
+
+
 def test_lazy_moments_are_those_of_adam_on_touched_rows() -> None:
     rows, all_of_it = table(), table()
     sparse, dense = lazy_adam([rows]), torch_adam([all_of_it])
@@ -129,7 +160,7 @@ def test_a_row_touched_in_every_step_goes_the_way_of_adam() -> None:
     assert not torch.allclose(rows[1], all_of_it[1], rtol=1e-3)
 
 
-@pytest.mark.parametrize("ours", [adagrad, lazy_adam])
+@pytest.mark.parametrize("ours", [adagrad, mean_adagrad, lazy_adam])
 def test_untouched_rows_stay_to_the_bit(ours: Make) -> None:
     rows = table()
     optimizer = ours([rows])
@@ -161,7 +192,7 @@ def test_rows_may_come_in_any_order_and_twice(ours: Make, ids: list[int]) -> Non
     torch.testing.assert_close(rows[touched], all_of_it[touched], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("ours", [adagrad, lazy_adam])
+@pytest.mark.parametrize("ours", [adagrad, mean_adagrad, lazy_adam])
 def test_gradients_that_share_their_memory_are_taken(ours: Make) -> None:
     rows = table()
     before = rows.detach().clone()
@@ -195,7 +226,7 @@ def test_without_memory_a_rest_leaves_nothing_behind() -> None:
     assert bool(weight.isfinite().all())
 
 
-@pytest.mark.parametrize("ours", [adagrad, lazy_adam])
+@pytest.mark.parametrize("ours", [adagrad, mean_adagrad, lazy_adam])
 @pytest.mark.parametrize("stop", [0, 3])
 def test_optimizers_go_on_from_a_file_to_the_bit(ours: Make, stop: int, tmp_path: Path) -> None:
     whole = table()
@@ -266,7 +297,13 @@ def test_a_descent_leaves_no_gradient_on_other_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("adam", torch.optim.Adam), ("adagrad", RowAdagrad), ("lazy_adam", LazyAdam)]
+    ("name", "kind"),
+    [
+        ("adam", torch.optim.Adam),
+        ("adagrad", RowAdagrad),
+        ("mean_adagrad", MeanAdagrad),
+        ("lazy_adam", LazyAdam),
+    ],
 )
 def test_a_configuration_names_an_optimizer(name: Any, kind: type) -> None:
     weight = table()
