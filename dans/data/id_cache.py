@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dans.config.reading import opened
 from dans.config.temporary import part_of, sweep
-from dans.data.readers import SPLITS, Split
+from dans.data.readers import Split
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class IdCache:
             ids = Ids(
                 _names(tensors["entities"]),
                 _names(tensors["relations"]),
-                {split: tensors[split].long() for split in SPLITS},
+                {split: tensors[split].long() for split in self.files},
             )
         except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
             log.warning("%s: ignored: %s", self.path, str(error).splitlines()[0])
@@ -100,7 +100,7 @@ class IdCache:
             return
         kept = torch.int32 if len(entities) < 2**31 else torch.int64
         tensors: dict[str, Tensor] = {
-            split: triples[split].to(kept).contiguous() for split in SPLITS
+            split: part.to(kept).contiguous() for split, part in triples.items()
         }
         for kind, names in (("entities", entities), ("relations", relations)):
             text = bytearray("\n".join(names), "utf-8")

@@ -69,12 +69,18 @@ class NameIds:
         Raises:
             InputError: as by `dans.data.readers.read`.
         """
-        try:
-            ids = self._of_blocks(path)
-        except (InputError, OSError, EOFError, zlib.error, ValueError):
+        ids = self.of_plain(path)
+        if ids is None:
             # Names numbered so far keep their ids: the lines come in the same order.
             return self.of_lines(read(path))
         return ids, torch.ones(len(ids), dtype=torch.bool)
+
+    def of_plain(self, path: Path) -> Tensor | None:
+        """The (f, 3) ids of a file of names; None where something about it is unusual."""
+        try:
+            return self._of_blocks(path)
+        except (InputError, OSError, EOFError, zlib.error, ValueError):
+            return None
 
     def _of_blocks(self, path: Path) -> Tensor:
         """The ids of a plain file; ``ValueError`` before any name of a block that is unusual."""

@@ -22,6 +22,7 @@ from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.id_cache import IdCache
+from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, read, split_files
@@ -295,7 +296,7 @@ def _of_lines(
     kg = _of_cache(cache, name)
     if kg is None:
         kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
-        found = {split: kg.lines(split)[0] for split in SPLITS}
+        found = {split: kg.lines(split)[0] for split in tables}
         cache.keep(kg.entities.names, kg.relations.names, found)
     if not len(kg.train):
         raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
@@ -308,7 +309,8 @@ def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
         return None
     try:
         vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        train, valid, test = (ids.triples[split] for split in SPLITS)
+        none = torch.empty(0, 3, dtype=torch.int64)
+        train, valid, test = (ids.triples.get(split, none) for split in SPLITS)
         return KnowledgeGraph(name, *vocabularies, train, valid, test)
     except InputError as error:
         log.warning("%s: ignored: %s", cache.path, error)
@@ -383,9 +385,32 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     if "labelled" in options.changed():
         raise InputError("labelled: only for a folder with a file for each split")
     options.only(str(path), *accepted, *SPLITTING)
-    numbers = array("q")
     name = path.name.removesuffix(".gz").removesuffix(_kind(path))
+    if _kind(path) in TEXT and set(options.changed()).isdisjoint(TABLE):
+        kg = _of_plain(path, name)
+        if kg is not None:
+            numbered = Origin(str(path), range(1, 1 + len(kg.lines("train")[0])))
+            _warn(kg, path, {"train": numbered})
+            return _split(kg, str(path), options)
+    numbers = array("q")
     return _of_rows(_rows(path, options, numbers), str(path), name, options, numbers)
+
+
+def _of_plain(path: Path, name: str) -> KnowledgeGraph | None:
+    """All lines of a file as train; None where it is more than three columns between tabs."""
+    if not triple_tables.starts_plain(path):
+        return None
+    cache = IdCache(cache_folder() / "ids", {"train": path})
+    kg = _of_cache(cache, name)
+    if kg is None:
+        ids = NameIds()
+        triples = ids.of_plain(path)
+        if triples is None:
+            return None
+        vocabularies = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
+        kg = KnowledgeGraph(name, *vocabularies, triples, triples[:0], triples[:0])
+        cache.keep(*(part.names for part in vocabularies), {"train": triples})
+    return kg
 
 
 def _of_rows(

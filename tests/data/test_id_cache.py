@@ -123,3 +123,11 @@ def test_where_nothing_can_be_written_nothing_is_kept(
     (folder.parent / "file").write_text("")
     monkeypatch.setenv("DANS_CACHE", str(folder.parent / "file"))
     assert len(load(folder).valid) == 3
+
+
+def test_one_file_is_kept_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "train.tsv"
+    first = load(path)
+    monkeypatch.setattr(NameIds, "of_plain", unreadable)
+    assert equal(load(path), first)
+    assert len(first.test)

@@ -17,6 +17,7 @@ import pandas
 import pytest
 import torch
 
+from dans.data import triple_tables
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.sources import load
 from dans.errors import InputError
@@ -899,3 +900,44 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"{name}: .*needs {module}: pip install {module}, or"):
         load(wrote(name, "")(tmp_path))
+
+
+PLAIN = "".join(f"e{i % 7}\tr{i % 3}\te{i * i % 11}\n" for i in range(60))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN + " x\tX\t 'y\n",
+        "head\trelation\ttail\n" + PLAIN,
+        "h\tx\ty\n" + PLAIN,
+        PLAIN + "\n" + PLAIN,
+        PLAIN + "\n\n",
+        PLAIN + "a\tb\n",
+        PLAIN + "a\t \tb\n",
+        PLAIN.replace("\t", ","),
+        PLAIN.replace("\n", "\tw\n"),
+        "head\trelation\ttail\tsplit\n" + PLAIN.replace("\n", "\ttrain\n"),
+        "",
+    ],
+)
+def test_one_plain_file_is_read_in_blocks_as_it_is_by_line(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "all.tsv"
+    path.write_text(text, "utf-8", newline="")
+    caplog.set_level("INFO")
+
+    def outcome() -> tuple[str, list[str]]:
+        caplog.clear()
+        try:
+            found = load(path).digest
+        except InputError as error:
+            found = str(error)
+        return found, caplog.messages.copy()
+
+    by_block = outcome()
+    monkeypatch.setattr(triple_tables, "starts_plain", lambda _: False)
+    assert outcome() == by_block
