@@ -409,7 +409,7 @@ def _of_plain(path: Path, name: str) -> KnowledgeGraph | None:
             return None
         vocabularies = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
         kg = KnowledgeGraph(name, *vocabularies, triples, triples[:0], triples[:0])
-        cache.keep(*(part.names for part in vocabularies), {"train": triples})
+        cache.keep(kg.entities.names, kg.relations.names, {"train": triples})
     return kg
 
 
