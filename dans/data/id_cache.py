@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dans.config.reading import opened
 from dans.config.temporary import part_of, sweep
-from dans.data.readers import Split
+from dans.data.readers import SPLITS, Split
+from dans.data.tensor_file import write_tensors
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
@@ -78,13 +78,13 @@ class IdCache:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            stated = metadata.get("version"), metadata.get("files"), metadata.get("digest")
+            stated = metadata.get("version"), metadata.get("files"), metadata.get("content")
             if stated != (VERSION, self.path.stem, _content(tensors)):
                 raise ValueError("is of other files, of another version, or damaged")
             ids = Ids(
                 _names(tensors["entities"]),
                 _names(tensors["relations"]),
-                {split: tensors[split].long() for split in self.files},
+                {split: tensors[split].long() for split in SPLITS},
             )
         except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
             log.warning("%s: ignored: %s", self.path, str(error).splitlines()[0])
@@ -99,20 +99,19 @@ class IdCache:
         if self.path is None or sum(map(len, triples.values())) < LEAST_LINES:
             return
         kept = torch.int32 if len(entities) < 2**31 else torch.int64
-        tensors: dict[str, Tensor] = {
-            split: part.to(kept).contiguous() for split, part in triples.items()
-        }
+        tensors: dict[str, Tensor] = {split: triples[split].to(kept) for split in SPLITS}
         for kind, names in (("entities", entities), ("relations", relations)):
             text = bytearray("\n".join(names), "utf-8")
             tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
-        metadata = {"version": VERSION, "files": self.path.stem, "digest": _content(tensors)}
+        metadata = {"version": VERSION, "files": self.path.stem, "content": _content(tensors)}
         part = part_of(self.path)
         try:
             if self._states() != self._before:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
-            save_file(tensors, part, metadata)
+            with part.open("wb") as file:
+                write_tensors(file, tensors, metadata)
             part.replace(self.path)
         except (OSError, SafetensorError) as error:
             log.info("%s: cannot be written, so the files are read again: %s", self.path, error)

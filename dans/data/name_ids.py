@@ -69,14 +69,14 @@ class NameIds:
         Raises:
             InputError: as by `dans.data.readers.read`.
         """
-        ids = self.of_plain(path)
+        ids = self.of_plain_file(path)
         if ids is None:
             # Names numbered so far keep their ids: the lines come in the same order.
             return self.of_lines(read(path))
         return ids, torch.ones(len(ids), dtype=torch.bool)
 
-    def of_plain(self, path: Path) -> Tensor | None:
-        """The (f, 3) ids of a file of names; None where something about it is unusual."""
+    def of_plain_file(self, path: Path) -> Tensor | None:
+        """The (f, 3) ids of a file without anything unusual; None for any other one."""
         try:
             return self._of_blocks(path)
         except (InputError, OSError, EOFError, zlib.error, ValueError):

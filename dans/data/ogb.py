@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import json
 import logging
-import pickle
 import shutil
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -370,7 +370,7 @@ def _arrays(source: _Unpacked | _Packed, name: str) -> dict[str, Any]:
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except AttributeError:
             raise InputError(f"{source.name}: {name}: needs torch 2.6 or later") from None
-        except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
+        except (UnpicklingError, RuntimeError, ValueError, EOFError, LookupError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{source.name}: {name}: not arrays by torch: {reason}") from None
     if not isinstance(content, dict):

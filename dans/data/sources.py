@@ -296,7 +296,7 @@ def _of_lines(
     kg = _of_cache(cache, name)
     if kg is None:
         kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
-        found = {split: kg.lines(split)[0] for split in tables}
+        found = {split: kg.lines(split)[0] for split in SPLITS}
         cache.keep(kg.entities.names, kg.relations.names, found)
     if not len(kg.train):
         raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
@@ -309,8 +309,7 @@ def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
         return None
     try:
         vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        none = torch.empty(0, 3, dtype=torch.int64)
-        train, valid, test = (ids.triples.get(split, none) for split in SPLITS)
+        train, valid, test = (ids.triples[split] for split in SPLITS)
         return KnowledgeGraph(name, *vocabularies, train, valid, test)
     except InputError as error:
         log.warning("%s: ignored: %s", cache.path, error)
@@ -385,31 +384,35 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     if "labelled" in options.changed():
         raise InputError("labelled: only for a folder with a file for each split")
     options.only(str(path), *accepted, *SPLITTING)
-    name = path.name.removesuffix(".gz").removesuffix(_kind(path))
-    if _kind(path) in TEXT and set(options.changed()).isdisjoint(TABLE):
-        kg = _of_plain(path, name)
-        if kg is not None:
-            numbered = Origin(str(path), range(1, 1 + len(kg.lines("train")[0])))
-            _warn(kg, path, {"train": numbered})
-            return _split(kg, str(path), options)
     numbers = array("q")
-    return _of_rows(_rows(path, options, numbers), str(path), name, options, numbers)
+    name = path.name.removesuffix(".gz").removesuffix(_kind(path))
+    rows = _rows(path, options, numbers)
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: holds no triple")
+    table = not set(options.changed()).isdisjoint(TABLE)
+    # Of a table whose first line is a triple, in three columns and by tabs.
+    if _kind(path) in TEXT and not table and first[3] is None and list(numbers) == [1]:
+        kg = _of_plain_file(path, name)
+        if kg is not None:
+            _warn(kg, path, {"train": Origin(str(path), range(1, sys.maxsize))})
+            return _split(kg, str(path), options)
+    return _of_rows(chain([first], rows), str(path), name, options, numbers)
 
 
-def _of_plain(path: Path, name: str) -> KnowledgeGraph | None:
-    """All lines of a file as train; None where it is more than three columns between tabs."""
-    if not triple_tables.starts_plain(path):
-        return None
+def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
+    """The triples of a file without anything unusual, all in train; None for any other one."""
     cache = IdCache(cache_folder() / "ids", {"train": path})
     kg = _of_cache(cache, name)
     if kg is None:
         ids = NameIds()
-        triples = ids.of_plain(path)
+        triples = ids.of_plain_file(path)
         if triples is None:
             return None
-        vocabularies = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
-        kg = KnowledgeGraph(name, *vocabularies, triples, triples[:0], triples[:0])
-        cache.keep(kg.entities.names, kg.relations.names, {"train": triples})
+        names = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
+        kg = KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
+        found = {split: kg.lines(split)[0] for split in SPLITS}
+        cache.keep(kg.entities.names, kg.relations.names, found)
     return kg
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 #: What to do about triples between the same two entities, which tell each other.
 InverseLeakage = Literal["allow", "avoid"]
 
+
+#: Triples that are made lists at once.
+PART = 2**16
 
 #: The splits that triples leave train for.
 HELD_OUT: tuple[Split, ...] = ("test", "valid")
@@ -67,47 +70,38 @@ def split_triples(
     """
     check_shares(shares)
     one_of("inverse_leakage", inverse_leakage, ("allow", "avoid"))
-    rows = triples.tolist()
     ends, types = triples[:, [0, 2]].flatten(), triples[:, 1]
     columns = zip((ends, types), sizes, strict=True)
     entities, relations = (torch.bincount(ids, minlength=size).tolist() for ids, size in columns)
 
-    def change(group: Iterable[int], by: int) -> None:
-        for head, relation, tail in (rows[row] for row in group):
+    def change(group: Iterable[list[int]], by: int) -> None:
+        for head, relation, tail in group:
             entities[head] += by
             entities[tail] += by
             relations[relation] += by
 
-    groups = [[row] for row in range(len(rows))]
-    if inverse_leakage == "avoid":
-        pairs: dict[tuple[int, int], list[int]] = {}
-        for row, (head, _, tail) in enumerate(rows):
-            pairs.setdefault((min(head, tail), max(head, tail)), []).append(row)
-        groups = list(pairs.values())
     room: dict[Split, int] = {
-        split: max(1, round(share * len(rows))) if share else 0
+        split: max(1, round(share * len(triples))) if share else 0
         for split, share in zip(SPLITS[1:], shares[1:], strict=True)
     }
     wanted = dict(room)
-    places = bytearray(len(rows))
-    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).tolist()
-    for i in order:
+    places = bytearray(len(triples))
+    for rows, group in _groups(triples, seed, together=inverse_leakage == "avoid"):
         if not any(room.values()):
             break
-        group = groups[i]
         fits = [split for split in HELD_OUT if room[split] >= len(group)]
         if not fits:
             continue
         change(group, -1)
-        left = (rows[row] for row in group)
-        if all(entities[h] and relations[r] and entities[t] for h, r, t in left):
+        if all(entities[h] and relations[r] and entities[t] for h, r, t in group):
             target = max(fits, key=lambda split: room[split] / wanted[split])
             room[target] -= len(group)
-            for row in group:
+            for row in rows:
                 places[row] = SPLITS.index(target)
         else:
             change(group, 1)
-    numbers = torch.tensor(places, dtype=torch.uint8)
+    # An empty buffer is refused.
+    numbers = torch.frombuffer(places or bytearray(1), dtype=torch.uint8)[: len(places)]
     parts = {split: triples[numbers == i] for i, split in enumerate(SPLITS)}
     sizes_said = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
     log.info("%s: split with seed %d: %s triples", where, seed, sizes_said)
@@ -122,3 +116,26 @@ def split_triples(
                 else "",
             )
     return parts
+
+
+def _groups(
+    triples: Tensor, seed: int, *, together: bool
+) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Rows and triples that go into one split, in random order.
+
+    Those between two entities, where they stay ``together``, else each by itself. Few are asked
+    for: only those are made lists.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if not together:
+        for rows in torch.randperm(len(triples), generator=generator).split(PART):
+            for row, triple in zip(rows.tolist(), triples[rows].tolist(), strict=True):
+                yield [row], [triple]
+        return
+    listed = triples.tolist()
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for row, (head, _, tail) in enumerate(listed):
+        pairs.setdefault((min(head, tail), max(head, tail)), []).append(row)
+    groups = list(pairs.values())
+    for i in torch.randperm(len(groups), generator=generator).tolist():
+        yield groups[i], [listed[row] for row in groups[i]]

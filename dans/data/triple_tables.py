@@ -155,18 +155,6 @@ def read_table(
         raise InputError(f"{path}: not CSV after line {number}: {error}") from None
 
 
-def starts_plain(path: Path) -> bool:
-    """Are the first lines of a text table three columns between tabs, and no header?"""
-    try:
-        if _sniff(path) != "\t":
-            return False
-        _, first = next(numbered_lines(path), (0, ""))
-        row = first.split("\t")
-        return len(row) == 3 and not Columns.choose(row, path).header
-    except InputError:
-        return False
-
-
 def _kept(path: Path, raw: list[str]) -> Iterator[str]:
     """The lines of a file, which are also appended to ``raw``."""
     for _, line in numbered_lines(path):

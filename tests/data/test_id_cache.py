@@ -70,7 +70,7 @@ def other_ids(path: Path) -> None:
     tensors = load_file(path)
     tensors["train"] += 100
     metadata = {"version": id_cache.VERSION, "files": path.stem}
-    save_file(tensors, path, {**metadata, "digest": id_cache._content(tensors)})
+    save_file(tensors, path, {**metadata, "content": id_cache._content(tensors)})
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,11 @@ def test_where_nothing_can_be_written_nothing_is_kept(
     assert len(load(folder).valid) == 3
 
 
-def test_one_file_is_kept_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = folder / "train.tsv"
-    first = load(path)
-    monkeypatch.setattr(NameIds, "of_plain", unreadable)
-    assert equal(load(path), first)
-    assert len(first.test)
+def test_a_single_file_is_kept_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(folder / "train.tsv", seed=1)
+    assert len(kept(folder)) == 1
+    monkeypatch.setattr(NameIds, "of_plain_file", unreadable)
+    assert equal(load(folder / "train.tsv", seed=1), first)
+    (folder / "train.tsv").write_text("a\tb\n", "utf-8")
+    with pytest.raises(InputError, match=r"train\.tsv:1: found 2 columns"):
+        load(folder / "train.tsv")

@@ -17,7 +17,7 @@ import pandas
 import pytest
 import torch
 
-from dans.data import triple_tables
+from dans.data import sources
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.sources import load
 from dans.errors import InputError
@@ -740,6 +740,53 @@ def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(
     assert "header" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["mine.tsv", "mine.txt.gz"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        text(),
+        text().removesuffix("\n"),
+        "\ufeff" + text().replace("\n", "\r\n") + "\n\n",
+        text(before="a\tb\tc\n") + " e9 \t\"knows\t'x\n",
+        text(before="head\trelation\ttail\n"),
+        text(before="\n") + "\n" + text(),
+        text(separator=","),
+    ],
+    ids=["plain", "no last line end", "BOM", "odd names", "header", "blank lines", "commas"],
+)
+def test_a_file_read_in_blocks_gives_the_graph_of_its_rows(
+    name: str,
+    content: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = content.encode()
+    path = wrote(name, gzip.compress(data) if name.endswith("gz") else data)(tmp_path)
+    found = []
+    for read in (sources._of_plain_file, lambda *_: None):
+        monkeypatch.setattr(sources, "_of_plain_file", read)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "dans"):
+            kg = load(path, split=(0.6, 0.2, 0.2), seed=3)
+        found.append((kg.digest, kg.name, caplog.text))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("line", ["a\tb", "a\t\tc", "a\tb\tc\td", "a\tb\t \t", "a\t \tc"])
+def test_a_bad_line_of_a_file_is_refused_as_before(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = wrote("mine.tsv", text() + line + "\n")(tmp_path)
+    found = []
+    for read in (sources._of_plain_file, lambda *_: None):
+        monkeypatch.setattr(sources, "_of_plain_file", read)
+        with pytest.raises(InputError, match=r"mine\.tsv:11: ") as caught:
+            load(path)
+        found.append(str(caught.value))
+    assert found[0] == found[1]
+
+
 def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     path = wrote("mine.csv", text(","))(tmp_path)
@@ -900,44 +947,3 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"{name}: .*needs {module}: pip install {module}, or"):
         load(wrote(name, "")(tmp_path))
-
-
-PLAIN = "".join(f"e{i % 7}\tr{i % 3}\te{i * i % 11}\n" for i in range(60))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        PLAIN,
-        PLAIN.replace("\n", "\r\n"),
-        PLAIN + " x\tX\t 'y\n",
-        "head\trelation\ttail\n" + PLAIN,
-        "h\tx\ty\n" + PLAIN,
-        PLAIN + "\n" + PLAIN,
-        PLAIN + "\n\n",
-        PLAIN + "a\tb\n",
-        PLAIN + "a\t \tb\n",
-        PLAIN.replace("\t", ","),
-        PLAIN.replace("\n", "\tw\n"),
-        "head\trelation\ttail\tsplit\n" + PLAIN.replace("\n", "\ttrain\n"),
-        "",
-    ],
-)
-def test_one_plain_file_is_read_in_blocks_as_it_is_by_line(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "all.tsv"
-    path.write_text(text, "utf-8", newline="")
-    caplog.set_level("INFO")
-
-    def outcome() -> tuple[str, list[str]]:
-        caplog.clear()
-        try:
-            found = load(path).digest
-        except InputError as error:
-            found = str(error)
-        return found, caplog.messages.copy()
-
-    by_block = outcome()
-    monkeypatch.setattr(triple_tables, "starts_plain", lambda _: False)
-    assert outcome() == by_block

@@ -89,12 +89,35 @@ def test_what_carries_no_pickle_is_told_from_one(tmp_path: Path) -> None:
     assert not carries_pickle(path)
 
 
+#: The one module that reads files of others which carry pickles, by torch's restricted reader.
+RESTRICTED = "dans/data/ogb.py"
+
+
+def is_restricted(call: ast.Call) -> bool:
+    """Does a call of ``torch.load`` say that no code is to run?"""
+    said = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    return said.get("weights_only") == "True"
+
+
 @pytest.mark.parametrize("path", files("dans", "baselines", "scripts"), ids=named)
 def test_nothing_of_ours_loads_a_pickle(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imports(path)} & PICKLING
+    found = {name for name in imports(path) if name.split(".")[0] in PICKLING}
+    # The name of an error, and of the module that it is imported from.
+    error = {"pickle", "pickle.UnpicklingError"}
+    assert found <= (error if named(path) == RESTRICTED else set())
+    assert (
+        not {
+            alias.name
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        & PICKLING
+    )
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in ("torch.load", "torch.jit.load"), f"{named(path)}:{node.lineno}"
+            if named(path) != RESTRICTED or called != "torch.load" or not is_restricted(node):
+                assert called not in ("torch.load", "torch.jit.load"), f"{path}:{node.lineno}"
             assert not called.endswith("read_pickle"), f"{named(path)}:{node.lineno}"
             assert "allow_pickle" not in [keyword.arg for keyword in node.keywords]
