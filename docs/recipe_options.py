@@ -54,7 +54,8 @@ def tables(pages: Mapping[str, str]) -> str:
         pages: modules to their pages, from the root of the site.
     """
     parts = ["## The file itself", section(config.RunConfig)]
-    for name, kind in {"graph": config.GraphConfig, "train": config.TrainConfig}.items():
+    sections = {"graph": config.GraphConfig, "train": config.TrainConfig}
+    for name, kind in {**sections, "evaluation": config.EvaluationConfig}.items():
         parts += [f"## `[{name}]`", section(kind)]
     parts += ["## `[phase.NAME]`", section(config.PhaseConfig)]
     for name, table in CHOSEN.items():

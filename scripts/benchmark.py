@@ -42,9 +42,7 @@ def main() -> None:
         "step-by-sampler": lambda: samplers.step_rows(load("wn18rr")),
         "one-against-all": lambda: objectives.one_against_all(load("fb15k-237")),
         "stay-positive": lambda: objectives.stay_positive(load("fb15k-237am"), triples=27_220),
-        "neighbors": lambda: [
-            row for entities in (50_000, 500_000) for row in neighbor_steps.rows(entities)
-        ],
+        "neighbors": lambda: [row for size in ("s", "m") for row in neighbor_steps.rows(size)],
         "memory": lambda: memory_use.rows("fb15k-237"),
         "rows": objectives.touched_rows,
         "growth": lambda: growth.rows(args.sizes),

@@ -212,7 +212,9 @@ def _finite_values(one: Any, where: str) -> list[float]:
 
 def _metrics(report: Mapping[str, Any], path: Path) -> dict[str, float]:
     """The metrics of a report over both sides."""
-    both = field_of(report, "both", dict, f"{path}: ")
+    both, protocol = field_of(report, "both", dict, f"{path}: "), report.get("protocol")
+    if isinstance(protocol, dict) and not protocol.keys().isdisjoint(("candidates", "triples")):
+        raise InputError(f"{path}: ranks some triples or among some entities; a table has all")
     return {name: field_of(both, name, float, f"{path}: both.") for name in ("mrr", *both)}
 
 

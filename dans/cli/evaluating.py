@@ -8,6 +8,7 @@ pip install 'dans-kg[calibration]'.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
+  dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
 """
 
 from argparse import ArgumentParser, Namespace
@@ -31,15 +32,46 @@ def add_options(parser: ArgumentParser) -> None:
         default="rank",
         help="rank triples with an entity that training never saw, or drop them (default: rank)",
     )
+    parser.add_argument(
+        "--candidates",
+        type=candidates,
+        default="all",
+        metavar="N",
+        help="rank among N entities drawn for each query, no known answers, or among those 'given' "
+        "with the data set; such an MRR is higher, and named sampled_mrr (default: all)",
+    )
+    parser.add_argument(
+        "--types",
+        action="store_true",
+        help="draw candidates from the domain or range of the relation in training triples",
+    )
+    parser.add_argument(
+        "--seed", type=cli.whole(0), default=0, help="seed of what is drawn (default: 0)"
+    )
+    parser.add_argument(
+        "--most",
+        type=cli.whole(0),
+        default=0,
+        metavar="N",
+        help="rank at most N triples, drawn by the seed; 0: all (default: 0)",
+    )
     cli.add_memory_option(parser)
+
+
+def candidates(text: str) -> int | str:
+    """A number of candidates, ``given`` or ``all``."""
+    return text if text in ("all", "given") else cli.whole(1)(text)
 
 
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
+    from dans.config.schema import EvaluationConfig
     from dans.runs.evaluate_run import classification_table, evaluate, report_name
     from dans.training.run_folder import RunFolder
 
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    report = evaluate(args.run, **chosen, memory_budget=args.memory_budget)
-    content = RunFolder(args.run).read_json(report_name(**chosen))
+    ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
+    report = evaluate(args.run, **chosen, **ranked, memory_budget=args.memory_budget)
+    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked))
+    content = RunFolder(args.run).read_json(name)
     print("\n".join([*report.table(), *classification_table(content.get("classification"))]))

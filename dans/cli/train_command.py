@@ -100,7 +100,8 @@ def outcome(where: Path, newest: float) -> str:
     config, last = run.config(), run.checkpoints.load("last")
     select, done = config.train.select, last["step"]
     value, step = last["best"][select], last["best"]["step"]
-    said = f"best valid {select.upper()} {value:.4f} at step {step}"
+    kind = "sampled " * (config.selection_metric != select)
+    said = f"best valid {kind}{select.upper()} {value:.4f} at step {step}"
     if step == done:
         return f"{said}, the last"
     if step == 0 and config.init_from:

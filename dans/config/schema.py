@@ -26,6 +26,12 @@ NotNegative = Annotated[float, Meta(ge=0, le=LARGE)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Beta = Annotated[float, Meta(ge=0, lt=1)]
 
+#: Among what a right answer is ranked: all entities, some drawn, or those given with the data set.
+Candidates = Positive | Literal["all", "given"]
+
+#: What the names of metrics among some entities start with.
+SAMPLED = "sampled_"
+
 #: Sections that may be given as a name alone.
 COMPONENTS = ("encoder", "decoder", "objective", "loss")
 
@@ -146,6 +152,29 @@ class TrainConfig(Section, frozen=True):
                 raise InputError(f"{name}: has no effect without {what}; leave it out")
 
 
+class EvaluationConfig(Section, frozen=True):
+    """How the validation triples are ranked in training."""
+
+    #: among what each right answer is ranked: ``all`` entities; so many drawn for each query, which
+    #: are no known answers; or those ``given`` with the data set. The MRR among some of them is
+    #: higher than among all, and is named ``sampled_mrr``
+    candidates: Candidates = "all"
+    #: draw candidates from the domain or the range of the relation: the entities that are heads or
+    #: tails of its training triples
+    types: bool = False
+    #: seed of the candidates and of the triples that are drawn, the same for every run
+    seed: Count = 0
+    #: rank at most that many validation triples, drawn by the seed; 0: all
+    most: Count = 0
+
+    def __post_init__(self) -> None:
+        drawn = isinstance(self.candidates, int)
+        if self.types and not drawn:
+            raise InputError("types: has no effect unless candidates are drawn; leave it out")
+        if self.seed and not (drawn or self.most):
+            raise InputError("seed: has no effect unless something is drawn; leave it out")
+
+
 class PhaseConfig(Section, frozen=True):
     """How one phase of a sampler is trained."""
 
@@ -186,6 +215,8 @@ class RunConfig(Section, frozen=True):
     graph: GraphConfig = GraphConfig()
     #: how the model is trained
     train: TrainConfig = TrainConfig()
+    #: how the validation triples are ranked
+    evaluation: EvaluationConfig = EvaluationConfig()
     #: by the name of a sampler's phase, how it is trained
     phase: dict[str, PhaseConfig] = {}
     #: the run whose weights initialise this one, such as ``pretrain/umls-distmult``; empty: none
@@ -214,6 +245,13 @@ class RunConfig(Section, frozen=True):
         """The configuration as nested plain data, such that ``parse(plain())`` equals it."""
         sections = {key: _closed(value) for key, value in structs.asdict(self).items()}
         return {key: value for key, value in sections.items() if value not in ("", {}, [], None)}
+
+    @property
+    def selection_metric(self) -> str:
+        """The name in logs of the metric by which checkpoints are selected."""
+        select = self.train.select
+        sampled = select == "mrr" and self.evaluation.candidates != "all"
+        return f"{SAMPLED * sampled}{select}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""

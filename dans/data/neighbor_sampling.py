@@ -213,7 +213,7 @@ class IncomingMessages:
         if self.norm == "relation":
             return (self.counts[messages] - lost).float().reciprocal()
         # What j sends by r is what j receives by the inverse of r.
-        opposite = (messages + len(self.triples)) % (2 * len(self.triples))
+        opposite = (messages.long() + len(self.triples)) % (2 * len(self.triples))
         weight = (self.counts[opposite] - lost).float().reciprocal()
         return degrees.float().reciprocal() * weight
 
@@ -297,7 +297,8 @@ class _Excluded:
     def by_type(self, rows: Tensor, lost: Tensor, ends: Tensor, etype: Tensor) -> Tensor:
         """(e,) messages of a type lost by the entities of rows; ``lost`` is `by_row` of all."""
         types = int(self.etypes.max()) + 1 if len(self.etypes) else 1
-        keys, counts = (rows[self.targets] * types + self.etypes).unique(return_counts=True)
+        key = rows[self.targets].long() * types + self.etypes
+        keys, counts = key.unique(return_counts=True)
         # Few entities lose any.
         some = ((lost > 0)[ends] & (etype < types)).nonzero().squeeze(1)
         key = ends[some] * types + etype[some]

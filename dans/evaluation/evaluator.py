@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from dans.config.schema import SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.progress import Pulse
 from dans.errors import InputError, one_of
@@ -29,9 +30,6 @@ log = logging.getLogger(__name__)
 
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
-
-#: What the names of metrics among some candidates start with.
-SAMPLED = "sampled_"
 
 #: Bytes of the scores of a block of queries, unless it has ``FEW`` queries or ``MANY``.
 MAX_BYTES = 16 * 2**20

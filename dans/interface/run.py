@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from baselines.assembly import SAMPLERS
-from dans.config.schema import RunConfig
+from dans.config.schema import Candidates, RunConfig
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
@@ -22,6 +22,7 @@ from dans.predict import Answer, Predictor, Query, ScoredTriple
 from dans.predict.export import Embeddings, export
 from dans.predict.output_formats import QueryOptions, Table
 from dans.report.curves import recorded
+from dans.report.formatting import heading
 from dans.report.gather import gather
 from dans.report.page import render
 from dans.runs.evaluate_run import evaluate
@@ -76,17 +77,17 @@ class Run:
 
     def _best_metric(self) -> str:
         """The best value of the selection metric on the validation triples, in a phrase."""
-        select = self.config.train.select
+        name = self.config.selection_metric
         found = [
             value
             for line in self.history
-            for value in (line.get("both", line).get(select),)
+            for value in (line.get("both", line).get(name),)
             if isinstance(value, float)
         ]
         if not found:
             return ""
-        best = max(found) if select == "mrr" else min(found)
-        return f"validation {select.upper()} {best:.4f}"
+        best = min(found) if name == "nll" else max(found)
+        return f"validation {heading(name)} {best:.4f}"
 
     @cached_property
     def trained(self) -> Trained:
@@ -129,18 +130,38 @@ class Run:
         *,
         which: Which = "best",
         unseen: Unseen = "rank",
+        candidates: Candidates = "all",
+        types: bool = False,
+        seed: int = 0,
+        most: int = 0,
         memory_budget: str | int = "",
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
+
+        With other options than the defaults the file has another name.
 
         Args:
             split: ``train``, ``valid`` or ``test``.
             which: the ``best`` or the ``last`` checkpoint.
             unseen: ``rank`` or ``drop`` triples with an entity that training never saw.
+            candidates: rank among ``all`` entities, among that many drawn for each query, or among
+                those ``given`` with the data set. Metrics among some are higher, and have names of
+                their own: ``sampled_mrr``.
+            types: draw candidates from the domain or range of the relation.
+            seed: of what is drawn; the same for every model.
+            most: rank at most that many triples, drawn; 0: all.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
         """
         return evaluate(
-            self.path, split=split, which=which, unseen=unseen, memory_budget=memory_budget
+            self.path,
+            split=split,
+            which=which,
+            unseen=unseen,
+            candidates=candidates,
+            types=types,
+            seed=seed,
+            most=most,
+            memory_budget=memory_budget,
         )
 
     def predict(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from dans.analysis.tables import holm
+from dans.errors import InputError
 from dans.evaluation.evaluator import EvaluationReport, Ranks
 from dans.report.formatting import four, p_value, percent, signed, whole
 from dans.report.paired import Gap, gaps
@@ -31,7 +32,7 @@ class Ranked:
     @property
     def mrr(self) -> float:
         """MRR of both sides."""
-        return self.report.both["mrr"]
+        return self.report.selection_metric
 
     @property
     def mark(self) -> str:
@@ -64,7 +65,14 @@ def conclusion(runs: Sequence[Ranked], data: str) -> tuple[str, ...]:
     Args:
         runs: those of one data set, which ranked the same triples.
         data: the name of the data set.
+
+    Raises:
+        InputError: two runs were ranked by different protocols.
     """
+    for run in runs[1:]:
+        if run.report.protocol != runs[0].report.protocol:
+            ours, theirs = (of.report.limits() or "all ranked" for of in (run, runs[0]))
+            raise InputError(f"{run.name}: {ours}; {runs[0].name}: {theirs}; not comparable")
     if len(runs) == 1:
         return alone(runs[0], data), protocol(runs[0], 0)
     found = pairs(runs)
@@ -174,11 +182,13 @@ def random_mrr(ranks: Ranks) -> float:
 
 def protocol(run: Ranked, comparisons: int) -> str:
     """How was ranked and tested, in a sentence."""
-    rule = run.report.protocol
+    rule, limited = run.report.protocol, run.report.limits()
+    left_out = f", other true answers of {', '.join(rule['filter'])} left out"
     ranked = (
-        f"Ranked are all entities as head and as tail of {whole(len(run.ranks.triples))} "
-        f"{split_name(run.report.split)} triples, other true answers of "
-        f"{', '.join(rule['filter'])} left out"
+        f"{split_name(run.report.split).capitalize()} triples: {limited}"
+        if limited
+        else f"Ranked are all entities as head and as tail of {whole(len(run.ranks.triples))} "
+        f"{split_name(run.report.split)} triples{left_out}"
     )
     if not comparisons:
         return f"{ranked}."

@@ -6,6 +6,7 @@ from typing import Any
 
 from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
+from dans.config.schema import SAMPLED
 from dans.errors import InputError
 from dans.runs.init_from import initial_run
 from dans.training.loggers import OBJECTS
@@ -135,8 +136,10 @@ def _curves(
         step = line["step"]
         for side in ("both", "heads", "tails") if sides else ("both",):
             for metric in ("mrr", "hits@1", "hits@10"):
-                value = line.get(side, {}).get(metric)
-                add("validation", metric, value, side if sides else "")
+                # Metrics among some candidates have charts of their own.
+                for name in (metric, f"{SAMPLED}{metric}"):
+                    value = line.get(side, {}).get(name)
+                    add("validation", name, value, side if sides else "")
         for metric in ("nll", "auc"):
             add("validation", metric, line.get("classification", {}).get(metric))
         for name, value in line.get("train", {}).items():

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from dans.config.schema import SAMPLED
+
 #: Shown for a missing number.
 NOTHING = "–"
 
@@ -83,7 +85,11 @@ def heading(name: str) -> str:
     Example:
         >>> heading("hits@10"), heading("discriminator_auc"), heading("l2")
         ('Hits@10', 'discriminator AUC', 'l2')
+        >>> heading("sampled_mrr")
+        'sampled MRR'
     """
+    if name.startswith(SAMPLED):
+        return f"sampled {heading(name.removeprefix(SAMPLED))}"
     written = {"auc": "AUC", "nll": "NLL"}
     return METRICS.get(name) or " ".join(written.get(word, word) for word in name.split("_"))
 
@@ -95,6 +101,8 @@ def full(name: str) -> str:
         >>> full("hits@1"), full("log_likelihood")
         ('Share of queries with the right answer first (Hits@1)', 'Log likelihood')
     """
+    if name.startswith(SAMPLED):
+        return f"{full(name.removeprefix(SAMPLED))}, among some candidates"
     plain = heading(name)
     return FULL.get(name) or plain[:1].upper() + plain[1:]
 

@@ -14,7 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dans.analysis.diversity import GENERATED
+from dans.config.reading import convert
+from dans.config.schema import EvaluationConfig
+from dans.data.graph import SPLITS
 from dans.errors import InputError
+from dans.evaluation.sampled_ranking import stated
 from dans.report import formatting
 from dans.report.breakdown import DEGREES, degree_classes
 from dans.report.curves import Curve, begun
@@ -45,6 +49,7 @@ def render(page: Page) -> str:
             page=page,
             several=len(page.runs) > 1,
             protocol=protocol(page),
+            validation=validation(page),
             figures=Figures.of(page),
             classified=[run for run in page.runs if run.classification],
             options=options,
@@ -111,11 +116,29 @@ def protocol(page: Page) -> str:
     chosen = {"best": "best on validation", "last": "last checkpoint"}[page.which]
     ties = {"realistic": "a tie counts half"}.get(rule["ties"], f"ties {rule['ties']}")
     unseen = {"ranked": "ranked too", "dropped": "left out"}[rule["unseen_entities"]]
+    filtered = f"other true answers of {', '.join(rule['filter'])} left out"
     return (
         f"{report.split} · {report.both['queries']:,.0f} queries, head and tail of each triple · "
-        f"other true answers of {', '.join(rule['filter'])} left out · {ties} · "
+        f"{report.limits() or filtered} · {ties} · "
         f"entities that are not in train {unseen} · {chosen}: {steps}"
     )
+
+
+def validation(page: Page) -> str:
+    """How the validation triples were ranked in training, in a sentence, or in one for each run."""
+    triples = page.data.audit.splits["valid"].triples
+    filtered = f"other true answers of {', '.join(SPLITS)} left out"
+    said = {}
+    for run in page.runs:
+        chosen = convert(run.config.get("evaluation", {}), EvaluationConfig)
+        ranked = 2 * min(chosen.most or triples, triples)
+        limited = stated(chosen, triples)
+        how = limited or filtered
+        said[run.letter] = f"{formatting.whole(ranked)} queries, {how}."
+    if len(set(said.values())) == 1:
+        return f"Validation: {said[page.runs[0].letter]}"
+    each = " ".join(f"Validation of {letter}: {text}" for letter, text in said.items())
+    return f"{each} These are different protocols: their numbers are not comparable."
 
 
 def continued(run: RunSummary) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from dans.config.schema import Component, GraphConfig, RunConfig
+from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
+from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: Graphs with more entities are large: ``train.encode = auto`` encodes some of them in a step.
 MANY = 100_000
+
+#: Validation triples of such a graph that are more take long to rank.
+MANY_RANKED = 1000
 
 #: What can be chosen by name: that of ``dans``, or a baseline's beside it.
 Objectives = Mapping[str, Callable[..., Objective]]
@@ -337,6 +341,12 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
             f"encoder: {encoder} embeds all of {large} in each step; graph.fanout, such as "
             "[10, 10] for two layers, embeds those that the step needs"
         )
+    exact = config.train.select == "mrr" and config.evaluation == EvaluationConfig()
+    if exact and len(kg.valid) > MANY_RANKED:
+        found.append(
+            f"evaluation: each validation ranks {len(kg.valid):,} triples among all of {large}; "
+            "evaluation.most = 1000 ranks some of them, evaluation.candidates = 500 among some"
+        )
     return found
 
 
@@ -345,8 +355,16 @@ def build_evaluator(
 ) -> Evaluator | Classifier | None:
     """The evaluator of the validation triples; None where there are none."""
     if config.train.select == "nll":
+        if config.evaluation != EvaluationConfig():
+            raise InputError('evaluation: has no effect with train.select = "nll"; leave it out')
         try:
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: nll: {error}") from error
-    return Evaluator(kg, "valid", budget=budget) if len(kg.valid) else None
+    if not len(kg.valid):
+        return None
+    try:
+        return ranking(kg, "valid", config.evaluation, budget=budget)
+    except InputError as error:
+        ours = str(error).startswith(("candidates", "types"))
+        raise InputError(f"{'evaluation.' * ours}{error}") from error

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dans.config.reading import convert
+from dans.config.schema import Candidates, EvaluationConfig
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
 from dans.evaluation.classifier import Classifier, logits
-from dans.evaluation.evaluator import EvaluationReport, Evaluator, Unseen
+from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.evaluation.reliability import Reliability
+from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.train import Trained, restore
@@ -32,25 +35,33 @@ def evaluate(
     split: Split = "test",
     which: Which = "best",
     unseen: Unseen = "rank",
+    candidates: Candidates = "all",
+    types: bool = False,
+    seed: int = 0,
+    most: int = 0,
     memory_budget: str | int = "",
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
-    The file's name is ``report_name``. A split of lines that are labelled true and false is
-    classified too, with the thresholds and calibrations fitted on labelled validation lines, which
-    are written into the folder.
+    The file's name is ``report_name``, which says what is not the default. A split of lines that
+    are labelled true and false is classified too, with the thresholds and calibrations fitted on
+    labelled validation lines, which are written into the folder.
 
     Args:
         where: the run's folder.
         unseen: what becomes of triples with an entity that training never saw.
+        candidates: among what answers are ranked, and ``types``, ``seed`` and ``most``, as in the
+            section ``[evaluation]`` of a recipe, whose values are for validation alone.
         memory_budget: as ``train.memory_budget``, whose value is the default.
     """
     stated(memory_budget)
+    given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
+    chosen = convert(given, EvaluationConfig)
     trained = restore(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} triples")
     budget = budget_of(where, trained, memory_budget)
-    evaluator = Evaluator(trained.kg, split, unseen=unseen, budget=budget)
+    evaluator = ranking(trained.kg, split, chosen, unseen=unseen, budget=budget)
     report = evaluator(trained.model.decoder, trained.entities)
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
@@ -59,7 +70,7 @@ def evaluate(
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         content["classification"] = classify(trained, split, fitted, budget=budget)
-    name = report_name(split=split, which=which, unseen=unseen)
+    name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen)
     RunFolder(where).write_json(name, {**report.to_json(), **content})
     return report
 
@@ -70,14 +81,34 @@ def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> B
     return RunFolder(where).memory_budget(chosen, trained.entities.device)
 
 
-def report_name(*, split: Split = "test", which: Which = "best", unseen: Unseen = "rank") -> str:
+def report_name(
+    *,
+    split: Split = "test",
+    which: Which = "best",
+    unseen: Unseen = "rank",
+    evaluation: EvaluationConfig | None = None,
+) -> str:
     """The file of a report.
 
     Example:
         >>> report_name(), report_name(split="valid", which="last")
         ('report.json', 'report.valid.last.json')
+        >>> report_name(evaluation=EvaluationConfig(candidates=500, types=True, seed=1))
+        'report.sampled500.types.seed1.json'
     """
-    unusual = [name for name in (split, which, unseen) if name not in ("test", "best", "rank")]
+    unusual: list[str] = [
+        name for name in (split, which, unseen) if name not in ("test", "best", "rank")
+    ]
+    if evaluation is not None:
+        number = evaluation.candidates
+        parts = {
+            f"sampled{number}": isinstance(number, int),
+            "given": number == "given",
+            "types": evaluation.types,
+            f"most{evaluation.most}": evaluation.most,
+            f"seed{evaluation.seed}": evaluation.seed,
+        }
+        unusual += [name for name, there in parts.items() if there]
     return ".".join(["report", *unusual, "json"])
 
 

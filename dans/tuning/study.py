@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Where the record of a validation has the selection metric, by ``train.select``.
-SELECTION_METRICS = {"mrr": ("both", "mrr"), "nll": ("classification", "nll")}
+SECTIONS = {"mrr": "both", "nll": "classification"}
 
 
 def tune(
@@ -93,7 +93,7 @@ class Pruning:
 
     def __init__(self, trial: "optuna.trial.Trial", run: RunFolder, config: RunConfig) -> None:
         self.trial, self.run, self.steps = trial, run, config.train.steps
-        self.selection_metric = SELECTION_METRICS[config.train.select]
+        self.selection_metric = SECTIONS[config.train.select], config.selection_metric
         self.reported = set(trial.study.get_trials(deepcopy=False)[-1].intermediate_values)
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.config.schema import RunConfig
-from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.graph import KnowledgeGraph
 from dans.memory import keep_freed_memory
 from dans.runs.build import build_trainer
 from dans.training.optimizers import RowAdagrad
 from scripts.benchmarks.measure import Row, compete
+from scripts.benchmarks.synthetic import SIZES, Size, graph
 
 WIDTH, BASES, FANOUT = 64, 4, (10, 10)
 BATCH, POOL, NEGATIVES = 1000, 256, 20
-RELATIONS, PER_ENTITY = 500, 10
 
 OURS = "dans"
 DGL, SORTED, PYG = "DGL RelGraphConv", "DGL RelGraphConv, sorted blocks", "PyG RGCNConv"
@@ -41,38 +41,25 @@ CONFIG = {
 }
 
 
-def zipf_graph(entities: int) -> Tensor:
-    """Ten triples an entity, (10 n, 3): heads, tails and relations by Zipf's law."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(number: int) -> Tensor:
-        share = (1 / torch.arange(1, number + 1, dtype=torch.float64)).cumsum(0)
-        size = PER_ENTITY * entities
-        places = torch.rand(size, generator=generator, dtype=torch.float64) * share[-1]
-        return torch.searchsorted(share, places).clamp_(max=number - 1)
-
-    names = torch.randperm(entities, generator=generator)
-    columns = names[draw(entities)], draw(RELATIONS), names[draw(entities)]
-    return torch.stack(columns, dim=1).unique(dim=0)
-
-
-def rows(entities: int, *, rounds: int = 3) -> list[Row]:
-    """One row for each contender that is installed."""
-    work = f"RGCN step, fan-out 10 × 10, d={WIDTH} B={BASES}, {entities:,} entities"
+def rows(name: str, *, rounds: int = 3) -> list[Row]:
+    """One row for each contender that is installed, on the synthetic graph of a size."""
+    size = SIZES[name]
+    work = f"RGCN step, fan-out 10 × 10, d={WIDTH} B={BASES}, {size.entities:,} entities"
     contenders = [OURS, DGL, SORTED]
     if find_spec("torch_geometric") and (find_spec("pyg_lib") or find_spec("torch_sparse")):
         contenders.append(PYG)
-    return compete(work, contenders, make_step, entities, rounds=rounds)
+    return compete(work, contenders, make_step, size, rounds=rounds)
 
 
-def make_step(name: str, entities: int) -> Callable[[], float]:
+def make_step(name: str, size: Size) -> Callable[[], float]:
     """A contender's training step; returns its loss."""
     keep_freed_memory()
     torch.manual_seed(0)
-    triples = zipf_graph(entities)
+    kg = graph(size)
     if name == OURS:
-        return make_ours(triples, entities)
-    model = (PyGModel if name == PYG else DGLModel)(triples, entities)
+        trainer = build_trainer(RunConfig.parse(CONFIG), kg, None)
+        return lambda: sum(trainer.step().values())
+    model = (PyGModel if name == PYG else DGLModel)(kg)
     if isinstance(model, DGLModel):
         model.presorted = name == SORTED
     optimizer = RowAdagrad(model.parameters(), lr=0.01)
@@ -88,26 +75,16 @@ def make_step(name: str, entities: int) -> Callable[[], float]:
     return step
 
 
-def make_ours(triples: Tensor, entities: int) -> Callable[[], float]:
-    """A step of the trainer."""
-    entity_names = Vocabulary(tuple(map(str, range(entities))))
-    relation_names = Vocabulary(tuple(map(str, range(RELATIONS))))
-    none = triples[:0]
-    kg = KnowledgeGraph("zipf", entity_names, relation_names, triples, none, none)
-    trainer = build_trainer(RunConfig.parse(CONFIG), kg, None)
-    return lambda: sum(trainer.step().values())
-
-
 class Model(nn.Module):
     """A table, two layers and DistMult."""
 
-    def __init__(self, triples: Tensor, entities: int, convs: Callable[[], nn.Module]) -> None:
+    def __init__(self, kg: KnowledgeGraph, conv: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.triples = triples
-        self.num_entities = entities
-        self.entities = nn.Embedding(entities, WIDTH, sparse=True)
-        self.relations = nn.Embedding(RELATIONS, WIDTH)
-        self.convs = nn.ModuleList(convs() for _ in FANOUT)
+        self.triples = kg.train
+        self.num_entities = kg.num_entities
+        self.entities = nn.Embedding(kg.num_entities, WIDTH, sparse=True)
+        self.relations = nn.Embedding(kg.num_relations, WIDTH)
+        self.convs = nn.ModuleList(conv() for _ in FANOUT)
 
     def loss(self, x: Tensor, ends: Tensor, relations: Tensor, pool: Tensor) -> Tensor:
         """The logistic loss of (b, 2) rows of x and of (·,) rows from which negatives are drawn."""
@@ -129,19 +106,21 @@ class DGLModel(Model):
 
     presorted = False
 
-    def __init__(self, triples: Tensor, entities: int) -> None:
+    def __init__(self, kg: KnowledgeGraph) -> None:
         from dans.data._dgl import dgl
 
         def conv() -> nn.Module:
-            made: nn.Module = dgl.nn.RelGraphConv(WIDTH, WIDTH, 2 * RELATIONS, "basis", BASES)
+            made: nn.Module = dgl.nn.RelGraphConv(
+                WIDTH, WIDTH, 2 * kg.num_relations, "basis", BASES
+            )
             return made
 
-        super().__init__(triples, entities, conv)
-        heads, relations, tails = triples.unbind(1)
+        super().__init__(kg, conv)
+        heads, relations, tails = kg.train.unbind(1)
         ends = torch.cat((heads, tails)), torch.cat((tails, heads))
         self.dgl = dgl
-        self.graph = dgl.graph(ends, num_nodes=entities, idtype=torch.int32).formats("csc")
-        self.etypes = torch.cat((relations, relations + RELATIONS))
+        self.graph = dgl.graph(ends, num_nodes=kg.num_entities, idtype=torch.int32).formats("csc")
+        self.etypes = torch.cat((relations, relations + kg.num_relations))
 
     def batches(self) -> Iterator[Tensor]:
         """Rows of triples."""
@@ -184,14 +163,14 @@ class DGLModel(Model):
 class PyGModel(Model):
     """``LinkNeighborLoader``, then ``RGCNConv``; the batch's own messages are not left out."""
 
-    def __init__(self, triples: Tensor, entities: int) -> None:
+    def __init__(self, kg: KnowledgeGraph) -> None:
         from torch_geometric.nn import RGCNConv  # type: ignore[import-untyped,unused-ignore]
 
         def conv() -> nn.Module:
-            made: nn.Module = RGCNConv(WIDTH, WIDTH, 2 * RELATIONS, num_bases=BASES)
+            made: nn.Module = RGCNConv(WIDTH, WIDTH, 2 * kg.num_relations, num_bases=BASES)
             return made
 
-        super().__init__(triples, entities, conv)
+        super().__init__(kg, conv)
 
     def batches(self) -> Iterator[Any]:
         """Sampled subgraphs, with 128 pairs of negatives, so 256 entities."""
@@ -204,7 +183,7 @@ class PyGModel(Model):
         forth = torch.stack((heads, tails))
         data = Data(
             edge_index=torch.cat((forth, forth.flip(0)), dim=1),
-            edge_type=torch.cat((relations, relations + RELATIONS)),
+            edge_type=torch.cat((relations, relations + self.relations.num_embeddings)),
             num_nodes=self.num_entities,
         )
         while True:

@@ -104,6 +104,14 @@ def test_a_drawn_message_weighs_its_share_of_all(norm: Norm) -> None:
         assert weight == pytest.approx(true[source, etype, target] * scale, rel=1e-6)
 
 
+def test_many_relations_and_entities_make_no_key_too_large() -> None:
+    n, m = 50_000, 60_000
+    triples = torch.tensor([[0, m - 1, n - 1], [1, m - 1, n - 1], [2, m - 1, n - 1]])
+    messages, ids = IncomingMessages(triples, n, m), torch.arange(n)
+    block = messages.sample(ids, [0], exclude=torch.tensor([1])).blocks[0]
+    assert block.weight[block.targets == n - 1].tolist() == [0.5, 0.5]
+
+
 def test_a_seed_gives_the_draws() -> None:
     def draw(seed: int) -> Neighborhood:
         torch.manual_seed(seed)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import dans
+from dans.report.curves import charts
 from dans.training.run_folder import RunFolder
 
 TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
@@ -92,6 +93,25 @@ def test_a_second_sampler_starts_from_the_same_run(
     other = dans.KnowledgeGraph.of(TRIPLES[:20], name="other")
     with pytest.raises(dans.InputError, match=r"best\.safetensors: .*triples"):
         dans.train(other, sampler="uniform", steps=1, init_from=before, out=tmp_path / "c")
+
+
+def test_validation_among_some_entities_is_named_so(
+    kg: dans.KnowledgeGraph, tmp_path: Path
+) -> None:
+    options = {"train.validate_every": 2, "evaluation.candidates": 3, "evaluation.most": 2}
+    run = dans.train(kg, sampler="uniform", steps=4, dim=4, out=tmp_path / "run", options=options)
+    assert [sorted(line["both"])[-1] for line in run.history] == ["sampled_ndcg@5"] * 3
+    assert all(line["both"]["queries"] == 4 for line in run.history)
+    assert "validation sampled MRR 0." in repr(run)
+    titles = [chart.title for chart in charts({"A": run.history})["validation"]]
+    assert titles == ["sampled_mrr", "sampled_hits@1", "sampled_hits@10"]
+    assert "mrr" in run.evaluate().both, "the recipe's protocol is that of validation alone"
+    sampled = run.evaluate(candidates=4)
+    assert run.evaluate("test", candidates=4) == sampled
+    assert str(sampled).startswith("Ranked among 4 candidates drawn from all entities by seed 0")
+    wrong = {"evaluation.candidates": "given"}
+    with pytest.raises(dans.InputError, match=r"evaluation\.candidates: given: tiny has no"):
+        dans.train(kg, sampler="uniform", steps=1, dim=4, out=tmp_path / "b", options=wrong)
 
 
 def test_runs_without_a_folder_are_numbered(

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.evaluation.evaluator import Evaluator, Ranks
+from dans.evaluation.sampled_ranking import SampledEvaluator
 from dans.report.conclusion import Ranked, conclusion, pairs, random_mrr
 from dans.report.paired import gaps
 
@@ -44,6 +46,20 @@ def test_clear_lead_stands_with_its_size_interval_and_p(
     turned = conclusion([good, bad], "toy")[0]
     assert turned.startswith("A (runs/a) is significantly better than B (runs/b): test MRR ")
     assert turned.partition("test MRR")[2] == said.partition("test MRR")[2]
+
+
+def test_runs_of_different_protocols_are_not_compared(
+    kg: KnowledgeGraph, tables: dict[str, Tensor]
+) -> None:
+    exact, other = ranked(kg, "A", tables["good"]), ranked(kg, "B", tables["bad"])
+    report = SampledEvaluator(kg, "test", candidates=3).report(other.ranks)
+    sampled = replace(other, report=report)
+    refused = "runs/b: ranked among 3 candidates .*; runs/a: all ranked; not comparable"
+    with pytest.raises(InputError, match=refused):
+        conclusion([exact, sampled], "toy")
+    also = replace(exact, report=SampledEvaluator(kg, "test", candidates=3).report(exact.ranks))
+    how = conclusion([also, sampled], "toy")[-1]
+    assert how.startswith("Test triples: ranked among 3 candidates drawn from all entities")
 
 
 def test_small_lead_is_not_significant(kg: KnowledgeGraph, tables: dict[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dans.errors import InputError
 from dans.report.formatting import best
 from dans.report.gather import Page
-from dans.report.page import asset, destination, digest, environment, protocol, render
+from dans.report.page import asset, destination, digest, environment, protocol, render, validation
 from dans.report.svg import STYLES
 from tests.processes import run
 from tests.report.conftest import HOSTILE
@@ -82,6 +82,23 @@ def test_every_table_of_numbers_says_by_which_protocol(page: Page, html: str) ->
     for key in ("results", "differences", "classes", "degrees", "relations", "mistakes"):
         (section,) = [part for part in sections if part.startswith(f'id="{key}"')]
         assert sentence in section, key
+
+
+def test_validation_says_by_which_protocol(page: Page) -> None:
+    assert "Validation: 12 queries, other true answers of train, valid, test left out." in render(
+        page
+    )
+    first, second = page.runs
+    config = {**second.config, "evaluation": {"candidates": 4, "most": 5}}
+    sampled = dataclasses.replace(page, runs=(first, dataclasses.replace(second, config=config)))
+    said = validation(sampled)
+    assert "Validation of A: 12 queries, other true answers" in said
+    assert "Validation of B: 10 queries, 5 of 6 triples, drawn by seed 0, ranked among 4" in said
+    assert "different protocols" in said
+    assert validation(dataclasses.replace(page, runs=sampled.runs[1:])).startswith(
+        "Validation: 10 queries"
+    )
+    assert said in render(sampled)
 
 
 def test_metrics_stand_with_four_digits_for_both_sides(page: Page, html: str) -> None:

@@ -70,6 +70,24 @@ def test_report_is_kept_beside_the_run_and_repeats(run: Path) -> None:
     assert evaluate(run) == report
 
 
+def test_reports_of_other_protocols_have_files_and_metrics_of_their_own(run: Path) -> None:
+    exact = evaluate(run)
+    sampled = evaluate(run, candidates=3, types=True, seed=2)
+    some = evaluate(run, most=20)
+    assert kept(run)["both"] == exact.both
+    assert kept(run, "report.sampled3.types.seed2.json")["both"] == sampled.both
+    assert "mrr" not in sampled.both
+    assert kept(run, "report.most20.json")["protocol"]["triples"]["ranked"] == 20
+    assert some.both["queries"] == 40 < exact.both["queries"]
+    assert evaluate(run, candidates=3, types=True, seed=2) == sampled
+    assert evaluate(run, candidates=3, types=True, seed=3) != sampled
+    with pytest.raises(InputError, match=r"candidates: given: .* has no candidates of test"):
+        evaluate(run, candidates="given")
+    for wrong in ({"candidates": 0}, {"candidates": "some"}, {"types": True}, {"most": -1}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            evaluate(run, **wrong)  # type: ignore[arg-type]
+
+
 def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> None:
     evaluate(run)
     section = kept(run)["classification"]
