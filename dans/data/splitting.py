@@ -123,8 +123,8 @@ def _groups(
 ) -> Iterator[tuple[list[int], list[list[int]]]]:
     """Rows and triples that go into one split, in random order.
 
-    Those between two entities, where they stay ``together``, else each by itself. Few are asked
-    for: only those are made lists.
+    Those between two entities, where they stay ``together``, else each by itself. Made as they are
+    taken, for few are.
     """
     generator = torch.Generator().manual_seed(seed)
     if not together:

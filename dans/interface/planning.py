@@ -28,9 +28,11 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES
 from dans.registry import choose
+from dans.runs.build import MANY
 from dans.runs.init_from import initial_run
 from dans.runs.train import inherit
 from dans.samplers import SAMPLERS
+from dans.samplers.dans.sampler import PRESETS
 from dans.training.run_folder import RunFolder
 
 #: A sampler: a setting, a name with options, sections of a recipe.
@@ -41,6 +43,10 @@ OWN = RECIPES / "own"
 
 #: Batches of such a recipe: a tenth of the training triples, but within these limits.
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
+
+#: For triples of one's own with many entities: those of a pool, messages that are sampled for an
+#: entity in each layer, and validation triples that are ranked.
+POOL, FANOUT, RANKED = 1000, 10, 5000
 
 #: The loss setting of ``dans.train`` where neither a recipe, nor a sampler, nor a loss is named.
 DEFAULT_LOSS = "sampled-softmax-self-loop"
@@ -318,12 +324,16 @@ def _config(
         # A larger share of the triples would not be held out of the messages.
         batch = min(batch, max(1, int(GraphConfig().hold_out_share * len(kg.train))))
         plain = merge(plain, {"train": {"batch": batch}})
+        if kg.num_entities > MANY:
+            plain = _for_many(plain)
     if start is not None:
         before = RunFolder(start).config()
         _check_model(choice, before)
         plain = {**plain, "init_from": str(start)}
     if before is None:
         plain = _with_model(plain, choice, kg)
+        if choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY:
+            plain = _with_neighbors(plain)
     numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
     if choice.seed is None and "train.seed" not in (choice.options or {}):
         numbers["seed"] = 0
@@ -350,6 +360,33 @@ def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None
     if choice.decoder not in (None, _section(plain, "decoder").get("name")):
         plain = {**plain, "decoder": {"name": choice.decoder}}
     return plain if choice.dim is None else assign(plain, "encoder.dim", choice.dim)
+
+
+def _for_many(plain: dict[str, Any]) -> dict[str, Any]:
+    """A recipe for triples of one's own with many entities: steps that cost what their batch does.
+
+    Negatives come from a pool of the batch, DANS searches one, and the optimizer touches the rows
+    of a step; validation ranks some triples among some entities.
+    """
+    train = {"optimizer": "lazy_adam", "l2": 0.0}
+    plain = merge(plain, {"train": train, "evaluation": {"candidates": POOL, "most": RANKED}})
+    samplers = [dict(part) for part in plain.get("sampler", ())]
+    for part in samplers:
+        preset = PRESETS.get(str(part.get("preset")), {})
+        if part["name"] in ("uniform", "bernoulli"):
+            part.setdefault("pool", POOL)
+        elif part["name"] == "dans" and {**preset, **part}.get("decode", "vector") != "vector":
+            part.setdefault("candidates", POOL)
+    return {**plain, "sampler": samplers} if samplers else plain
+
+
+def _with_neighbors(plain: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose encoder, if it takes messages, samples ten for each entity and layer."""
+    encoder = _section(plain, "encoder")
+    if not ENCODERS[str(encoder["name"])].uses_graph:
+        return plain
+    graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
+    return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}
 
 
 def _section(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:

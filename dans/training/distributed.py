@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dans.errors import InputError
+from dans.evaluation.evaluator import Ranks
 from dans.models.batch import Share
 from dans.models.embedding_tables import EntityTable
 from dans.seeding import backend_of
@@ -105,6 +106,11 @@ class World:
             kept = rows[rank :: self.size]
             kept.copy_(part[: len(kept)])
         return rows
+
+    def joined(self, ranks: Ranks) -> Ranks:
+        """The ranks of all queries, of which each process has a part and 0 for the others."""
+        parts = (ranks.optimistic, ranks.pessimistic, ranks.candidates)
+        return Ranks(ranks.triples, *self.add(torch.stack(parts)).unbind())
 
     def check_randomness(self) -> None:
         """Stop where the processes have drawn different random numbers: their batches differ."""

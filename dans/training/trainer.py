@@ -331,7 +331,11 @@ class Trainer:
     def evaluate(self, entities: Tensor) -> EvaluationReport | ClassificationReport | None:
         """Evaluate the validation triples, without dropout; None without an evaluator."""
         self.model.eval()
-        return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)
+        if self.world is None or not isinstance(self.evaluator, Evaluator):
+            return None if self.evaluator is None else self.evaluator(self.model.decoder, entities)
+        part = self.world.rank, self.world.size
+        ranks = self.evaluator.ranks(self.model.decoder, entities, part=part)
+        return self.evaluator.report(self.world.joined(ranks))
 
     def begin_negatives(self) -> None:
         """Start a new part of the negatives log at the checkpoint just written or resumed from."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from baselines.assembly import OBJECTIVES
 from dans.config.recipes import RECIPES, find_recipe, read_recipe
 from dans.config.schema import Component, RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -18,6 +19,7 @@ from dans.interface.planning import (
     with_default_loss,
 )
 from dans.models.decoders import DECODERS
+from dans.runs.build import build_trainer
 from dans.runs.train import configure
 
 #: 0.1's name of the control's runs.
@@ -234,3 +236,36 @@ def test_what_is_there_is_no_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_samplers_with_options_have_a_name_of_their_own(kg: KnowledgeGraph) -> None:
     names = [plan(Choice(sampler=s), kg)[-1].name for s in ("dans", "dans:k=3", "uniform:k=2")]
     assert [name.removeprefix("my-triples-distmult") for name in names] == ["", "-dans", "-uniform"]
+
+
+def test_many_entities_have_steps_that_cost_what_their_batch_does(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dans.interface.planning.MANY", kg.num_entities - 1)
+    (stage,) = plan(with_default_loss(Choice()), kg)
+    config = stage.config
+    assert config.graph.fanout == (10, 10)
+    assert (config.train.optimizer, config.train.encode) == ("lazy_adam", "auto")
+    assert (config.evaluation.candidates, config.evaluation.most) == (1000, 5000)
+    assert [part.options.get("pool") for part in config.sampler] == [1000, None]
+    # What is given is kept.
+    given = {"evaluation.most": 7, "train.optimizer": "adagrad", "graph.fanout": [3, 4]}
+    (stage,) = plan(Choice(options=given), kg)
+    assert (stage.config.evaluation.most, stage.config.train.optimizer) == (7, "adagrad")
+    assert stage.config.graph.fanout == (3, 4)
+    first, last = plan(Choice(sampler="dans-filtered"), kg)
+    (dans, *_) = (part for part in last.config.sampler if part.name == "dans")
+    assert dans.options["candidates"] == 1000
+    assert first.config.graph == last.config.graph
+    (stage,) = plan(Choice(encoder="lookup", loss="sampled-softmax"), kg)
+    assert not stage.config.graph.fanout
+    build_trainer(stage.config, kg, None, OBJECTIVES)
+    for one in (first, last):
+        assert build_trainer(RunConfig.parse({**one.config.plain(), "init_from": ""}), kg, None)
+
+
+def test_few_entities_are_all_encoded(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(with_default_loss(Choice()), kg)
+    assert not stage.config.graph.fanout
+    assert stage.config.train.optimizer == "adam"
+    assert stage.config.evaluation.candidates == "all"
