@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from dans.models.decoders import Decoder
+    from dans.models.embedding_tables import Shard
 
 #: Scores query embeddings against entity embeddings over the last axis; larger is truer.
 ScoreQuery = Callable[[Tensor, Tensor], Tensor]
@@ -34,17 +35,32 @@ class Share:
         total: triples of the whole batch.
         gather: from the rows of the part, (stop − start, …), to those of the whole batch, (total,
             …), with gradients into the rows of the part; all processes call it together.
+        shard: this process among the others.
     """
 
     start: int
     stop: int
     total: int
     gather: Callable[[Tensor], Tensor]
+    shard: Shard
 
     @property
     def weight(self) -> float:
         """The part of a mean over triples that is a mean over this part of them."""
         return (self.stop - self.start) / self.total
+
+
+def own_of(ids: Tensor, shard: Shard) -> tuple[Tensor, Tensor]:
+    """Entities shared out among processes: this one's part of (u,) distinct ids, and all places.
+
+    ``shard.fetch`` of the parts' embeddings takes places, (u,), for ids.
+    """
+    keeper = ids % shard.size
+    place = torch.empty_like(ids)
+    for rank in range(shard.size):
+        kept = (keeper == rank).nonzero().squeeze(1)
+        place[kept] = torch.arange(len(kept), device=ids.device) * shard.size + rank
+    return ids[keeper == shard.rank], place
 
 
 @contextmanager

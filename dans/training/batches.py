@@ -12,7 +12,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.query_index import Groups
 from dans.memory import Budget
-from dans.models.batch import Positives, Proposal, Share, own_randomness
+from dans.models.batch import Positives, Proposal, Share, own_of, own_randomness
 from dans.models.model import Model
 from dans.training.state_checks import check_order, check_position
 
@@ -279,18 +279,24 @@ class NeighborSampling:
     ) -> Positives:
         """The triples of (b,) rows with embeddings for this step."""
         triples, n = self.triples(rows), self.messages.num_entities
-        if proposal is not None:
-            triples, proposal = part(triples, proposal, share)
         ids = torch.arange(n) if proposal is None else needed(triples, proposal)
+        # Several processes encode a part each of what the whole batch needs, not what their own
+        # triples need: much of that is the same.
+        encoded, place = (ids, ids) if share is None else own_of(ids, share.shard)
         held_out = rows % len(self.train) if self.hold_out else None
         # From the random state that several processes have in common.
         seed = int(torch.randint(2**31 - 1, ())) + (0 if share is None else share.start)
-        around = self.messages.sample(ids, self.fanout, exclude=held_out, seed=seed)
+        around = self.messages.sample(encoded, self.fanout, exclude=held_out, seed=seed)
         self.drawn.append(sum(map(len, around.blocks)))
         with own_randomness(share):
             entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
             if proposal is None:
                 return model.positives(triples, entities)
+            if share is not None:
+                triples, proposal = part(triples, proposal, share)
+                every, ids = ids, needed(triples, proposal)
+                place = place[torch.searchsorted(every, ids)]
+                entities = share.shard.fetch(entities, place, sparse=False)
             positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)
         return replace(positives, proposal=proposal, share=share)
 

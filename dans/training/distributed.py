@@ -85,7 +85,7 @@ class World:
             joined: Tensor = _Gather.apply(values, bounds, self.rank)  # type: ignore[no-untyped-call]
             return joined
 
-        return Share(bounds[self.rank], bounds[self.rank + 1], total, gather)
+        return Share(bounds[self.rank], bounds[self.rank + 1], total, gather, self)
 
     def fetch(self, weight: Tensor, ids: Tensor, *, sparse: bool) -> Tensor:
         """Rows of a table that all share, (u, d), with gradients that go back to who keeps them."""
