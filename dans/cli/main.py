@@ -25,6 +25,7 @@ COMMANDS = {
     "baseline": "baseline_training",
     "evaluate": "evaluating",
     "predict": "predicting",
+    "explain": "explaining",
     "report": "reporting",
     "compare": "comparing",
     "export": "exporting",

@@ -19,6 +19,7 @@ from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.models.model import Model
 from dans.predict import Answer, Predictor, Query, ScoredTriple
+from dans.predict.explain import Explainer, Explanation
 from dans.predict.export import Embeddings, export
 from dans.predict.output_formats import QueryOptions, Table
 from dans.report.curves import recorded
@@ -119,6 +120,12 @@ class Run:
         """Predictions for many queries at once."""
         return Predictor.load(self.path)
 
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Explanations of many triples."""
+        trained = self.trained
+        return Explainer(trained.kg, trained.model, trained.entities, norm=self.config.graph.norm)
+
     @property
     def history(self) -> list[dict[str, Any]]:
         """What was logged at each validation: metrics, losses, seconds, by step."""
@@ -190,6 +197,15 @@ class Run:
     def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks among all entities."""
         return self.predictor.rank(triples)
+
+    def explain(self, head: str, relation: str, tail: str, *, top: int = 5) -> Explanation:
+        """Why the model predicts a triple: paths, training triples that carry it, analogies.
+
+        Args:
+            head: name of an entity; ``relation`` and ``tail`` likewise.
+            top: the most paths, carrying triples and analogies, each.
+        """
+        return self.explainer.explain(head, relation, tail, top=top)
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""

@@ -1,0 +1,41 @@
+r"""Explain a triple: paths, training triples that carry it, and analogous known answers.
+
+Paths have up to three training triples between head and tail, in either direction, and are ranked
+by the sum of the log-sigmoids of the triples' scores. For an RGCN, the training triples that carry
+the prediction are removed and the triple is scored again; for a lookup model, the most similar
+training triples are listed. The triple itself is left out of all.
+
+  dans explain runs/dans/umls-distmult/seed0 --head steroid --relation affects \
+      --tail cell_function
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from dans.cli import parsing as cli
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the run, the triple and the form of the explanation."""
+    cli.add_run(parser)
+    add = parser.add_argument
+    for part in ("head", "relation", "tail"):
+        add(f"--{part}", metavar="NAME", required=True, help=f"name of the {part}")
+    add("--top", type=cli.whole(1), default=5, metavar="N", help="of each kind (default: 5)")
+    add("--format", choices=("text", "json"), default="text", help="default: text")
+    cli.add_model_option(parser)
+
+
+def run(args: Namespace) -> None:
+    """Load the run, and print the explanation."""
+    from dans.predict.explain import Explainer
+    from dans.runs.train import load
+
+    trained = load(args.run, which=args.model)
+    names = trained.kg.entities, trained.kg.relations, trained.kg.entities
+    for part, known in zip(("head", "relation", "tail"), names, strict=True):
+        known.index(getattr(args, part), where=f"--{part}")
+    explainer = Explainer(
+        trained.kg, trained.model, trained.entities, norm=trained.config.graph.norm
+    )
+    found = explainer.explain(args.head, args.relation, args.tail, top=args.top)
+    print(found.to_json() if args.format == "json" else found)

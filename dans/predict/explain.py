@@ -1,0 +1,566 @@
+"""Explanations of a triple: paths, the training triples that carry it, analogous answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dans.data.graph import KnowledgeGraph
+from dans.data.message_graph import MessageGraph, Norm
+from dans.data.query_index import ranges
+from dans.errors import InputError, counted, visible
+from dans.evaluation.classifier import logits
+from dans.memory import Budget
+from dans.models.decoders import Decoder
+from dans.models.model import Model, eval_mode
+from dans.models.rgcn import RGCNLayer
+
+if TYPE_CHECKING:
+    import networkx
+
+#: The most edges that are looked at for the middle step of paths of three.
+MOST_EDGES = 1_000_000
+
+#: The most messages that are computed to remove candidates one at a time, all layers as one.
+MOST_MESSAGES = 1_000_000
+
+#: A triple of names: head, relation, tail.
+Names = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path between head and tail: training triples, each with its score, in the order of steps.
+
+    ``score`` is Σ log σ(score of the triple) over the steps: at most 0, larger is truer.
+    """
+
+    triples: tuple[Names, ...]
+    scores: tuple[float, ...]
+    #: is a triple passed from its head to its tail?
+    forward: tuple[bool, ...]
+    score: float
+
+    def __str__(self) -> str:
+        """As ``ada --knows--> bob <--owns-- cy``."""
+        (head, _, tail), text = self.triples[0], ""
+        for (head, relation, tail), forth in zip(self.triples, self.forward, strict=True):
+            start, end = (head, tail) if forth else (tail, head)
+            arrow = f"--{visible(relation)}-->" if forth else f"<--{visible(relation)}--"
+            text += f"{'' if text else visible(start)} {arrow} {visible(end)}"
+        return text.lstrip()
+
+
+@dataclass(frozen=True)
+class Support:
+    """A training triple, and how strongly it supports the explained one.
+
+    Of ``carried_by`` of a model that uses the graph, ``value`` is the drop of the score where this
+    triple alone is removed, measured or estimated; else it is a similarity, at most 1.
+    """
+
+    triple: Names
+    value: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The score of the explained triple with and without some training triples, both computed."""
+
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a model predicts a triple; prints as text.
+
+    Args:
+        triple: the explained one.
+        score: the model's.
+        paths: those with the highest scores.
+        all_paths: were all edges looked at? False where that took too many.
+        carried_by: training triples, the strongest first.
+        basis: of ``carried_by``: the drop of the score ``measured`` for each triple, ``estimated``
+            by gradient × input, or ``similarity`` where the model does not use the graph.
+        effect: of removing ``carried_by`` together; None where the model does not use the graph.
+        analogies: training triples of the relation with the nearest tail queries.
+    """
+
+    triple: Names
+    score: float
+    paths: tuple[Path, ...]
+    all_paths: bool
+    carried_by: tuple[Support, ...]
+    basis: Literal["measured", "estimated", "similarity"]
+    effect: Effect | None
+    analogies: tuple[Support, ...]
+
+    def __str__(self) -> str:
+        """The explanation for a person, every name on one line."""
+        lines = [f"{_shown(self.triple)}: score {self.score:.4f}"]
+        rest = "" if self.all_paths else "; not all edges of hubs were looked at"
+        lines += ["", f"paths of training triples (score: sum of log-sigmoids{rest})"]
+        lines += [f"  {path.score:8.4f}  {path}" for path in self.paths] or ["  none"]
+        titles = {
+            "measured": "training triples that carry it (drop of the score without each, measured)",
+            "estimated": "training triples that carry it (gradient × input)",
+            "similarity": "most similar training triples (mean cosine of query and answer)",
+        }
+        similar = "known answers to the nearest queries (cosine)"
+        parts = (titles[self.basis], self.carried_by), (similar, self.analogies)
+        for title, supports in parts:
+            lines += ["", title]
+            lines += [f"  {s.value:8.4f}  {_shown(s.triple)}" for s in supports] or ["  none"]
+            if supports is self.carried_by and self.effect and supports:
+                change = f"{self.effect.before:.4f} to {self.effect.after:.4f}"
+                lines.append(f"  all of them removed, the score changes from {change}")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """The fields as one JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    def to_networkx(self) -> networkx.MultiDiGraph[str]:
+        """The triples as a graph of names; the key of an edge is the relation.
+
+        The attribute ``roles`` of an edge lists what the triple is: ``explained``, ``path``,
+        ``carries`` or ``analogy``.
+        """
+        import networkx
+
+        graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
+        parts: tuple[tuple[str, Sequence[Names]], ...] = (
+            ("explained", [self.triple]),
+            ("path", [triple for path in self.paths for triple in path.triples]),
+            ("carries", [support.triple for support in self.carried_by]),
+            ("analogy", [support.triple for support in self.analogies]),
+        )
+        for role, triples in parts:
+            for head, relation, tail in dict.fromkeys(triples):
+                roles = graph.get_edge_data(head, tail, relation, {}).get("roles", ())
+                graph.add_edge(head, tail, key=relation, roles=(*roles, role))
+        return graph
+
+
+def _shown(triple: Names) -> str:
+    return f"({', '.join(map(visible, triple))})"
+
+
+class Adjacency:
+    """The edges of (f, 3) triples in both directions, sorted by the entity that they leave.
+
+    Triples whose head is their tail are left out.
+
+    Example:
+        >>> edges = Adjacency(torch.tensor([[0, 0, 1], [2, 0, 1]]), 3)
+        >>> edges.leaving(torch.tensor([1]))    # positions of edges
+        tensor([1, 2])
+        >>> edges.ends[1:3], edges.triple[1:3], edges.forward[1:3]
+        (tensor([0, 2]), tensor([0, 1]), tensor([False, False]))
+    """
+
+    def __init__(self, triples: Tensor, num_entities: int) -> None:
+        rows = (triples[:, 0] != triples[:, 2]).nonzero().flatten()
+        heads, tails = triples[rows, 0], triples[rows, 2]
+        starts, order = torch.cat((heads, tails)).sort(stable=True)
+        #: (e,) where each edge starts and ends, and the row of its triple
+        self.starts, self.ends = starts, torch.cat((tails, heads))[order]
+        self.triple = rows.repeat(2)[order]
+        #: (e,) does it lead from the head to the tail?
+        self.forward = order < len(rows)
+        #: (n,) the number of edges that leave an entity
+        self.degree = torch.bincount(starts, minlength=num_entities)
+        self._first = self.degree.cumsum(0) - self.degree
+
+    def leaving(self, entities: Tensor) -> Tensor:
+        """Positions of the edges that leave (u,) distinct entities."""
+        return ranges(self._first[entities], self.degree[entities])[1]
+
+    def joining(self, near: Tensor, far: Tensor, most: int) -> tuple[Tensor, bool]:
+        """Edges from one set of entities to another, by bool masks (n,); were all looked at?
+
+        The edges of the set with fewer of them are looked at, at most that many; those of the
+        entities with most edges are left out first.
+        """
+        sides = [mask.nonzero().flatten() for mask in (near, far)]
+        forth = bool(self.degree[sides[0]].sum() <= self.degree[sides[1]].sum())
+        some, others = (sides[0], far) if forth else (sides[1], near)
+        some = some[self.degree[some].argsort(stable=True)]
+        within = self.degree[some].cumsum(0) <= most
+        edges = self.leaving(some[within])
+        edges = edges[others[self.ends[edges]]]
+        return edges if forth else self.opposite[edges], bool(within.all())
+
+    @cached_property
+    def opposite(self) -> Tensor:
+        """(e,) the position of the same triple's edge in the other direction."""
+        order = self.triple.argsort(stable=True).view(-1, 2)
+        found = torch.empty_like(self.triple)
+        found[order[:, 0]], found[order[:, 1]] = order[:, 1], order[:, 0]
+        return found
+
+
+class PathSearch:
+    """The best paths of one to three edges between two entities.
+
+    A path visits no entity twice. Its score is the sum over its edges, so that the best paths pass
+    through the best middle edges, each by the best edges at its sides: no more is enumerated,
+    however many paths there are.
+    """
+
+    def __init__(self, edges: Adjacency, num_entities: int) -> None:
+        self.edges, self.num_entities = edges, num_entities
+
+    def candidates(
+        self, head: int, tail: int, left_out: Tensor, most: int = MOST_EDGES
+    ) -> tuple[list[Tensor], bool]:
+        """Edges for paths of three steps: the first, the middle, the last; were all looked at?
+
+        ``left_out``: (f,) bool, triples that no path has.
+        """
+        edges = self.edges
+        first, last = (edges.leaving(torch.tensor([end])) for end in (head, tail))
+        first, last = first[~left_out[edges.triple[first]]], last[~left_out[edges.triple[last]]]
+        last = edges.opposite[last]
+        near, far = torch.zeros(2, self.num_entities, dtype=torch.bool)
+        near[edges.ends[first]], far[edges.starts[last]] = True, True
+        near[[head, tail]] = far[[head, tail]] = False
+        middle, complete = edges.joining(near, far, most)
+        return [first, middle[~left_out[edges.triple[middle]]], last], complete
+
+    def best(
+        self, head: int, tail: int, candidates: Sequence[Tensor], scores: Tensor, top: int
+    ) -> list[tuple[float, list[int]]]:
+        """The ``top`` paths, as their score and edges, from the scores of all triples, (f,).
+
+        ``scores`` is read for the triples of the candidates alone.
+        """
+        edges, (first, middle, last) = self.edges, candidates
+        by_end = _Best(first, edges.ends[first], scores[edges.triple[first]])
+        by_start = _Best(last, edges.starts[last], scores[edges.triple[last]])
+        found = [(by_end.score(edge), [edge]) for edge in by_end.of(tail, top)]
+        outer = (head, tail)
+        for between in by_end.best_sums(by_start, outer, top):
+            for one in by_end.of(between, top):
+                for two in by_start.of(between, top):
+                    found.append((by_end.score(one) + by_start.score(two), [one, two]))
+        own = scores[edges.triple[middle]]
+        sums = own + by_end.highest(self.num_entities)[edges.starts[middle]]
+        sums += by_start.highest(self.num_entities)[edges.ends[middle]]
+        for position in sums.topk(min(top, len(sums))).indices.tolist():
+            edge, score = int(middle[position]), float(own[position])
+            for one in by_end.of(int(edges.starts[edge]), top):
+                for two in by_start.of(int(edges.ends[edge]), top):
+                    sides = by_end.score(one) + by_start.score(two)
+                    found.append((sides + score, [one, edge, two]))
+        return sorted(found, key=lambda path: (-path[0], len(path[1]), path[1]))[:top]
+
+
+class _Best:
+    """Edges at one end of a path by the entity at their other end, the best first."""
+
+    def __init__(self, edges: Tensor, entities: Tensor, scores: Tensor) -> None:
+        order = scores.argsort(descending=True, stable=True)
+        self.entities, self.scores = entities[order], scores[order]
+        self._by_entity: dict[int, list[int]] = {}
+        columns = edges[order].tolist(), self.entities.tolist(), self.scores.tolist()
+        self._score: dict[int, float] = {}
+        for edge, entity, score in zip(*columns, strict=True):
+            self._by_entity.setdefault(entity, []).append(edge)
+            self._score[edge] = score
+
+    def of(self, entity: int, top: int) -> list[int]:
+        return self._by_entity.get(entity, [])[:top]
+
+    def score(self, edge: int) -> float:
+        return self._score[edge]
+
+    def highest(self, num_entities: int) -> Tensor:
+        """(n,) the best score of an edge of each entity."""
+        highest = self.scores.new_full((num_entities,), -torch.inf)
+        return highest.scatter_reduce(0, self.entities, self.scores, "amax")
+
+    def best_sums(self, other: _Best, outer: tuple[int, int], top: int) -> list[int]:
+        """Entities that both have edges of, but not the ends of the path: those of the best sum."""
+        shared = [e for e in self._by_entity if e in other._by_entity and e not in outer]
+
+        def total(entity: int) -> float:
+            one, two = self.of(entity, 1)[0], other.of(entity, 1)[0]
+            return self.score(one) + other.score(two)
+
+        return sorted(shared, key=total, reverse=True)[:top]
+
+
+class Explainer:
+    """Explanations of triples by a trained model, from its training triples.
+
+    Args:
+        entities: (n, d) embeddings; their device is the one used.
+        norm: of the messages.
+        budget: memory that scores may take; None: a quarter of what is free.
+    """
+
+    def __init__(
+        self,
+        kg: KnowledgeGraph,
+        model: Model,
+        entities: Tensor,
+        *,
+        norm: Norm = "relation",
+        budget: Budget | None = None,
+    ) -> None:
+        self.kg, self.model, self.entities, self.norm = kg, model, entities, norm
+        self.budget = Budget(device=entities.device) if budget is None else budget
+
+    @cached_property
+    def edges(self) -> Adjacency:
+        """The training triples as edges."""
+        return Adjacency(self.kg.train, self.kg.num_entities)
+
+    @cached_property
+    def messages(self) -> MessageGraph:
+        """The training triples as messages."""
+        return self.kg.messages(self.norm).to(self.entities.device)
+
+    def explain(
+        self, head: str, relation: str, tail: str, *, top: int = 5, most: int = MOST_EDGES
+    ) -> Explanation:
+        """Explain a triple by name.
+
+        Args:
+            head: name of an entity; ``tail`` likewise, and ``relation`` of a relation.
+            top: the most paths, carrying triples and analogies, each.
+            most: the most edges looked at for the middle of paths of three steps.
+        """
+        counted("top", top)
+        counted("most", most, most=2**40)
+        kg = self.kg
+        ids = [
+            kg.entities.index(head, where="head"),
+            kg.relations.index(relation, where="relation"),
+            kg.entities.index(tail, where="tail"),
+        ]
+        triple = torch.tensor(ids)
+        paths, complete = self.paths(triple, top=top, most=most)
+        if self.model.encoder.uses_graph:
+            rows, values, measured = self.carrying(triple, top=top)
+            before, after = self.score(triple), self.score_without(triple, rows)
+            basis: Literal["measured", "estimated", "similarity"]
+            basis, effect = "measured" if measured else "estimated", Effect(before, after)
+        else:
+            rows, values = self.similar(triple, top=top)
+            basis, effect = "similarity", None
+        return Explanation(
+            (head, relation, tail),
+            self.score(triple),
+            paths,
+            complete,
+            self._supports(rows, values),
+            basis,
+            effect,
+            self._supports(*self.analogies(triple, top=top)),
+        )
+
+    def score(self, triple: Tensor) -> float:
+        """The score of a (3,) triple, as `Predictor.score` gives it."""
+        return float(self._scores(triple.unsqueeze(0), self.entities))
+
+    @torch.no_grad()
+    def _scores(self, triples: Tensor, entities: Tensor) -> Tensor:
+        scores = logits(self.model.decoder, entities, triples, budget=self.budget)
+        if not scores.isfinite().all():
+            raise FloatingPointError("a score is no finite number; the model has no explanation")
+        return scores
+
+    def paths(
+        self, triple: Tensor, *, top: int, most: int = MOST_EDGES
+    ) -> tuple[tuple[Path, ...], bool]:
+        """The best paths of up to three steps without the triple itself; were all looked at?"""
+        head, tail = int(triple[0]), int(triple[2])
+        if head == tail:
+            return (), True
+        kg, edges = self.kg, self.edges
+        search = PathSearch(edges, kg.num_entities)
+        left_out = (kg.train == triple).all(1)
+        candidates, complete = search.candidates(head, tail, left_out, most)
+        rows = edges.triple[torch.cat(candidates)].unique()
+        scores = self.entities.new_zeros(len(kg.train), device="cpu")
+        scores[rows] = self._scores(kg.train[rows], self.entities)
+        found = search.best(head, tail, candidates, F.logsigmoid(scores), top)
+        return tuple(self._path(score, path, scores) for score, path in found), complete
+
+    def _path(self, score: float, path: list[int], scores: Tensor) -> Path:
+        rows = self.edges.triple[path]
+        forward = tuple(self.edges.forward[path].tolist())
+        return Path(tuple(self._names(rows)), tuple(scores[rows].tolist()), forward, score)
+
+    def around(self, triple: Tensor) -> Tensor:
+        """(c,) rows of the training triples with head or tail of a triple, itself left out."""
+        ends, train = triple[[0, 2]], self.kg.train
+        touches = torch.isin(train[:, 0], ends) | torch.isin(train[:, 2], ends)
+        return (touches & (train != triple).any(1)).nonzero().flatten()
+
+    def carrying(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor, bool]:
+        """The training triples whose removal lowers the score most: rows, drops, are they measured?
+
+        Candidates are those `around` the triple, ordered by `contributions`. As many of the first
+        as ``MOST_MESSAGES`` allow are removed one at a time, if these are all, or twice ``top``.
+        """
+        rows = self.around(triple)
+        values = self.contributions(triple, rows)
+        order = values.argsort(descending=True, stable=True)
+        rows, values = rows[order], values[order]
+        room = MOST_MESSAGES // max(1, len(self.messages))
+        measured = room >= min(2 * top, len(rows))
+        if measured:
+            rows, before = rows[:room], self.score(triple)
+            drops = [before - self.score_without(triple, row) for row in rows.split(1)]
+            values = self.entities.new_tensor(drops, device="cpu")
+            order = values.argsort(descending=True, stable=True)
+            rows, values = rows[order], values[order]
+        # A triple whose removal raises the score does not carry it.
+        rows, values = rows[:top], values[:top]
+        return rows[values > 0], values[values > 0], measured
+
+    @torch.no_grad()
+    def score_without(self, triple: Tensor, rows: Tensor) -> float:
+        """The score of a triple, all entities encoded without some training triples."""
+        keep = torch.ones(len(self.kg.train), dtype=torch.bool)
+        keep[rows] = False
+        messages = self.messages.restrict(keep.to(self.entities.device))
+        return float(self._scores(triple.unsqueeze(0), self.model.embeddings(messages)))
+
+    def contributions(self, triple: Tensor, rows: Tensor) -> Tensor:
+        """Gradient × input of the score by the message weights of training triples, (c,).
+
+            Σ_layers Σ_messages w · ∂score/∂w,    ∂score/∂w_{ij}^r = (x_j W_r) · ∂score/∂out_i
+
+        with x the input and out the output of a layer; a triple has two messages in each.
+        """
+        messages, device = self.messages, self.entities.device
+        with eval_mode(self.model), _probed(self.model) as layers, torch.enable_grad():
+            entities = self.model.encode(messages)
+            score = _score(self.model.decoder, entities, triple.to(device))
+        if not layers:
+            raise InputError("explain: accepts encoders of RGCN layers, and lookup encoders")
+        gradients = torch.autograd.grad(score, [probe for _, _, probe in layers])
+        position = torch.full((len(self.kg.train),), -1, device=device)
+        position[rows.to(device)] = torch.arange(len(rows), device=device)
+        of_each = position[messages.triple_ids.long()]
+        some = (of_each >= 0).nonzero().flatten()
+        total = self.entities.new_zeros(len(rows))
+        for (layer, x, _), gradient in zip(layers, gradients, strict=True):
+            total.index_add_(0, of_each[some], _by_message(layer, x, gradient, messages, some))
+        return total.cpu()
+
+    @torch.no_grad()
+    def similar(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor]:
+        """The most similar training triples of the relation: rows and similarities.
+
+        The mean of two cosines: of the tail query embeddings, and of the tails' embeddings.
+        """
+        rows, queries, answers = self._cosines(triple)
+        rows, values = rows.cpu(), ((queries + answers) / 2).cpu()
+        other = (self.kg.train[rows] != triple).any(1)
+        return _highest(rows[other], values[other], top)
+
+    @torch.no_grad()
+    def analogies(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor]:
+        """Known answers to the nearest tail queries of the relation: rows and cosines.
+
+        Of each other head one training triple, that with the most similar tail.
+        """
+        rows, queries, answers = (part.cpu() for part in self._cosines(triple))
+        order = answers.argsort(descending=True, stable=True)
+        heads = self.kg.train[rows[order], 0]
+        _, which = heads.unique(return_inverse=True)
+        first = torch.full((len(heads),), len(heads)).scatter_reduce(
+            0, which, torch.arange(len(heads)), "amin"
+        )
+        chosen = first[first < len(heads)]
+        chosen = order[chosen[heads[chosen] != triple[0]]]
+        return _highest(rows[chosen], queries[chosen], top)
+
+    def _cosines(self, triple: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Training triples of the relation; cosines of their tail queries and tails with its."""
+        rows = (self.kg.train[:, 1] == triple[1]).nonzero().flatten()
+        decoder, entities = self.model.decoder, self.entities
+        triples = torch.cat((triple.unsqueeze(0), self.kg.train[rows])).to(entities.device)
+        heads, relations, tails = triples.unbind(1)
+        with eval_mode(decoder):
+            queries, answers = decoder.tail_queries(entities[heads], relations), entities[tails]
+        cosines = [F.cosine_similarity(x[:1], x[1:]) for x in (queries, answers)]
+        return rows, cosines[0], cosines[1]
+
+    def _names(self, rows: Tensor) -> Iterator[Names]:
+        entities, relations = self.kg.entities, self.kg.relations
+        for h, r, t in self.kg.train[rows].tolist():
+            yield entities[h], relations[r], entities[t]
+
+    def _supports(self, rows: Tensor, values: Tensor) -> tuple[Support, ...]:
+        return tuple(map(Support, self._names(rows), values.tolist()))
+
+
+def _highest(rows: Tensor, values: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    order = values.argsort(descending=True, stable=True)[:top]
+    return rows[order], values[order]
+
+
+def _score(decoder: Decoder, entities: Tensor, triple: Tensor) -> Tensor:
+    """What ``logits`` gives for a (3,) triple, with a gradient."""
+    head, relation, tail = triple.view(3, 1)
+    h, t = entities[head], entities[tail]
+    score = decoder.score_query(decoder.tail_queries(h, relation), t)
+    if decoder.reciprocal:
+        score = (score + decoder.score_query(decoder.head_queries(relation, t), h)) / 2
+    return score.sum()
+
+
+@contextmanager
+def _probed(model: nn.Module) -> Iterator[list[tuple[RGCNLayer, Tensor, Tensor]]]:
+    """Lists the layers that are called, each with its input and a zero added to its output.
+
+    The gradient by that zero is the gradient by the output.
+    """
+    seen: list[tuple[RGCNLayer, Tensor, Tensor]] = []
+
+    def add(layer: Any, inputs: tuple[Any, ...], out: Tensor) -> Tensor:
+        probe = torch.zeros_like(out, requires_grad=True)
+        seen.append((layer, inputs[0].detach(), probe))
+        return out + probe
+
+    layers = [part for part in model.modules() if isinstance(part, RGCNLayer)]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def _by_message(
+    layer: RGCNLayer, x: Tensor, gradient: Tensor, messages: MessageGraph, some: Tensor
+) -> Tensor:
+    """w (x_j W_r) · gradient_i of some messages of a layer, by their positions."""
+    etypes, found = messages.etype[some].long(), x.new_empty(len(some))
+    for etype in etypes.unique().tolist():
+        rows = (etypes == etype).nonzero().flatten()
+        matrix = layer.matrices[etype] if layer.coefficients is None else None
+        if layer.coefficients is not None:
+            matrix = torch.einsum("b,bcij->cij", layer.coefficients[etype], layer.matrices)
+        sent = x[messages.sources[some[rows]].long()]
+        received = gradient[messages.targets[some[rows]].long()]
+        blocks = layer.matrices.shape[1]
+        parts = sent.view(len(rows), blocks, -1), matrix, received.view(len(rows), blocks, -1)
+        found[rows] = torch.einsum("kci,cij,kcj->k", *parts)
+    return found * messages.weight[some].to(found.dtype)
