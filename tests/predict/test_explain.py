@@ -1,0 +1,257 @@
+"""Explanations name real paths, and triples whose removal is measured."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.models.decoders import DistMult
+from dans.models.encoders import Lookup
+from dans.models.model import Model
+from dans.models.rgcn import RGCN
+from dans.predict import Predictor
+from dans.predict import explain as explain_module
+from dans.predict.explain import Adjacency, Explainer, PathSearch
+
+
+def explainer_of(kg: KnowledgeGraph, *, lookup: bool = False, **given: object) -> Explainer:
+    torch.manual_seed(0)
+    n, m = kg.num_entities, kg.num_relations
+    encoder = Lookup(n, 8) if lookup else RGCN(n, m, 8, **given)  # type: ignore[arg-type]
+    reciprocal = bool(given) and not lookup
+    model = Model(encoder, DistMult(m, 8, reciprocal=reciprocal)).double().eval()
+    return Explainer(kg, model, model.embeddings(kg.messages()).clone())
+
+
+def trained(kg: KnowledgeGraph) -> Explainer:
+    """An RGCN that separates the training triples from all others."""
+    explainer = explainer_of(kg)
+    model = explainer.model
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    n, m = kg.num_entities, kg.num_relations
+    every = torch.cartesian_prod(torch.arange(n), torch.arange(m), torch.arange(n))
+    truth = kg.known(("train",)).is_known(every).double()
+    for _ in range(60):
+        scores = model.encode_batch(every, kg.messages()).scores().squeeze(1)
+        loss = F.binary_cross_entropy_with_logits(scores, truth, pos_weight=torch.tensor(5.0))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return Explainer(kg, model, model.embeddings(kg.messages()).clone())
+
+
+def all_paths(triples: Tensor, head: int, tail: int, left_out: int = -1) -> set[tuple[int, ...]]:
+    """Rows of the triples of every path of one to three steps that visits no entity twice."""
+    found = set()
+
+    def follow(entity: int, visited: tuple[int, ...], rows: tuple[int, ...]) -> None:
+        if entity == tail:
+            found.add(rows)
+        elif len(rows) < 3:
+            for row, (h, _, t) in enumerate(triples.tolist()):
+                for start, end in ((h, t), (t, h)):
+                    if row != left_out and start == entity and end not in visited:
+                        follow(end, (*visited, end), (*rows, row))
+
+    follow(head, (head,), ())
+    return found
+
+
+def test_paths_are_those_found_by_hand(kg: KnowledgeGraph) -> None:
+    found = explainer_of(kg).explain("ada", "near", "map", top=50)
+    assert found.all_paths
+    texts = [str(path) for path in found.paths]
+    assert sorted(texts, key=len)[:4] == [
+        "ada <--near-- map",
+        "ada --knows--> cy --owns--> map",
+        "ada <--knows-- cy --owns--> map",
+        "ada --owns--> pot --near--> cup --near--> map",
+    ]
+    for path in found.paths:
+        logs = F.logsigmoid(torch.tensor(path.scores, dtype=torch.float64))
+        assert path.score == pytest.approx(float(logs.sum()))
+    scores = [path.score for path in found.paths]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_paths_are_those_of_a_search_of_all_walks(seed: int) -> None:
+    torch.manual_seed(seed)
+    triples = torch.cat((torch.randint(7, (40, 1)), torch.randint(3, (40, 1))), 1)
+    triples = torch.cat((triples, torch.randint(7, (40, 1))), 1).unique(dim=0)
+    scores = -torch.rand(len(triples), dtype=torch.float64)
+    edges = Adjacency(triples, 7)
+    search = PathSearch(edges, 7)
+    for head, tail in ((0, 1), (2, 5), (6, 3)):
+        direct = ((triples[:, 0] == head) & (triples[:, 2] == tail)).nonzero().flatten().tolist()
+        hidden = torch.zeros(len(triples), dtype=torch.bool)
+        hidden[direct[:1]] = True
+        expected = all_paths(triples, head, tail, *direct[:1])
+        candidates, complete = search.candidates(head, tail, hidden)
+        assert complete
+        for top in (3, 10_000):
+            best = search.best(head, tail, candidates, scores, top)
+            rows = [tuple(edges.triple[path].tolist()) for _, path in best]
+            totals = sorted((float(scores[list(path)].sum()) for path in expected), reverse=True)
+            assert [total for total, _ in best] == pytest.approx(totals[:top])
+            assert len(set(rows)) == len(rows)
+            assert set(rows) <= expected
+        assert set(rows) == expected
+        for _, path in best:
+            stops = [(int(edges.starts[edge]), int(edges.ends[edge])) for edge in path]
+            assert all(one[1] == two[0] for one, two in pairwise(stops))
+            assert (stops[0][0], stops[-1][1]) == (head, tail)
+
+
+def test_edges_of_hubs_are_left_out_first_and_that_is_said() -> None:
+    spokes = [("hub", "has", f"e{i}") for i in range(30)]
+    small = [("a", "to", "hub"), ("a", "to", "c"), ("c", "to", "d"), ("d", "to", "b")]
+    kg = KnowledgeGraph.of([*small, *spokes, ("e3", "to", "b"), ("b", "to", "hub")])
+    whole, part = (explainer_of(kg).explain("a", "to", "b", most=most) for most in (1000, 5))
+    through = "a --to--> c --to--> d --to--> b"
+    assert through in map(str, whole.paths)
+    assert through in map(str, part.paths)
+    assert whole.all_paths
+    assert not part.all_paths
+    assert "a --to--> hub --has--> e3 --to--> b" in map(str, whole.paths)
+    assert "not all edges of hubs were looked at" in str(part)
+
+
+def test_the_triple_itself_explains_nothing(kg: KnowledgeGraph) -> None:
+    triple = ("ada", "knows", "bob")
+    for lookup in (False, True):
+        found = explainer_of(kg, lookup=lookup).explain(*triple, top=50)
+        assert found.paths
+        assert all(triple not in path.triples for path in found.paths)
+        assert found.carried_by
+        assert triple not in [support.triple for support in found.carried_by]
+        assert "ada" not in [support.triple[0] for support in found.analogies]
+
+
+@pytest.mark.parametrize("given", [{"bases": 0}, {"bases": 3}, {"blocks": 2}, {"skip": True}])
+def test_contributions_are_gradient_times_weight(
+    kg: KnowledgeGraph, given: dict[str, object]
+) -> None:
+    explainer = explainer_of(kg, **given)
+    if given == {"skip": True}:
+        for weights in explainer.model.encoder.parameters():
+            torch.nn.init.normal_(weights, std=0.3)
+        explainer.entities = explainer.model.embeddings(kg.messages()).clone()
+    triple = kg.test[0]
+    rows = explainer.around(triple)
+    found = explainer.contributions(triple, rows)
+    weight, step = kg.messages().weight.clone(), 1e-3
+    for row, value in zip(rows.tolist(), found.tolist(), strict=True):
+        mine = (explainer.messages.triple_ids == row).float()
+        sides = []
+        for sign in (1, -1):
+            changed = explainer.messages.restrict(torch.ones(len(kg.train), dtype=torch.bool))
+            object.__setattr__(changed, "weight", weight * (1 + sign * step * mine))
+            entities = explainer.model.embeddings(changed)
+            sides.append(float(explainer._scores(triple[None], entities)))
+        assert value == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-2, abs=1e-4)
+    assert float(found.abs().max()) > 1e-2
+
+
+def test_effects_are_those_of_a_graph_without_the_triples(kg: KnowledgeGraph) -> None:
+    explainer = explainer_of(kg)
+    found = explainer.explain("ada", "owns", "map", top=3)
+    assert found.basis == "measured"
+    assert found.effect is not None
+    assert found.score == found.effect.before
+    predictor = Predictor(kg, explainer.model.decoder, explainer.entities)
+    assert found.score == pytest.approx(predictor.score([("ada", "owns", "map")])[0].score)
+
+    def score(removed: list[tuple[str, str, str]]) -> float:
+        names, n, m = kg.to_pandas("train"), kg.num_entities, kg.num_relations
+        lines = list(zip(names["head"], names["relation"], names["tail"], strict=True))
+        rows = [i for i, line in enumerate(lines) if line not in removed]
+        assert len(rows) == len(lines) - len(removed)
+        other = type(kg.messages()).of(kg.train[rows], n, m)
+        ids = torch.tensor([[explainer.kg.entities.index("ada"), 1, kg.entities.index("map")]])
+        return float(explainer._scores(ids, explainer.model.embeddings(other)))
+
+    assert kg.relations.index("owns") == 1
+    triples = [support.triple for support in found.carried_by]
+    assert found.effect.after == pytest.approx(score(triples))
+    for support in found.carried_by:
+        assert support.value == pytest.approx(found.score - score([support.triple]))
+
+
+def test_removing_named_triples_lowers_the_score_more_than_removing_others(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer = trained(kg)
+    for room, basis in ((explain_module.MOST_MESSAGES, "measured"), (0, "estimated")):
+        monkeypatch.setattr(explain_module, "MOST_MESSAGES", room)
+        named, others = [], []
+        for triple in kg.train:
+            head, relation, tail = triple.tolist()
+            names = kg.entities[head], kg.relations[relation], kg.entities[tail]
+            found = explainer.explain(*names, top=2)
+            assert found.basis == basis
+            assert found.effect is not None
+            named.append(found.effect.before - found.effect.after)
+            around = explainer.around(triple)
+            for _ in range(4):
+                drawn = around[torch.randperm(len(around))[: len(found.carried_by)]]
+                others.append(found.score - explainer.score_without(triple, drawn))
+        assert sum(named) / len(named) > 0.5 + sum(others) / len(others)
+
+
+def test_a_lookup_model_names_similar_triples(kg: KnowledgeGraph) -> None:
+    explainer = explainer_of(kg, lookup=True)
+    h, o = kg.entities.index("ada"), kg.entities.index("cy")
+    explainer.entities[o] = 2 * explainer.entities[h] + 0.01
+    tea, cup = kg.entities.index("map"), kg.entities.index("tea")
+    explainer.entities[cup] = 3 * explainer.entities[tea]
+    found = explainer.explain("ada", "owns", "tea")
+    assert found.basis == "similarity"
+    assert found.effect is None
+    assert found.carried_by[0].triple == ("cy", "owns", "map")
+    assert found.carried_by[0].value == pytest.approx(1, abs=1e-2)
+    assert found.analogies[0].triple == ("cy", "owns", "map")
+    assert {support.triple[1] for support in found.analogies} == {"owns"}
+    assert len({support.triple[0] for support in found.analogies}) == len(found.analogies) == 2
+
+
+def test_unknown_names_are_refused_with_near_ones(kg: KnowledgeGraph) -> None:
+    explainer = explainer_of(kg)
+    for names, sentence in (
+        (("adda", "owns", "map"), "head: unknown name 'adda'; did you mean 'ada'?"),
+        (("ada", "own", "map"), "relation: unknown name 'own'; did you mean 'owns'?"),
+        (("ada", "owns", "maps"), r"tail: unknown name 'maps'; did you mean 'map'"),
+    ):
+        with pytest.raises(InputError) as caught:
+            explainer.explain(*names)
+        assert str(caught.value).startswith(sentence)
+
+
+def test_an_entity_without_training_triples_has_no_paths(kg: KnowledgeGraph) -> None:
+    for lookup in (False, True):
+        found = explainer_of(kg, lookup=lookup).explain("gus", "knows", "ada")
+        assert found.paths == ()
+        assert "  none" in str(found)
+    assert explainer_of(kg).explain("ada", "knows", "ada").paths == ()
+
+
+def test_an_explanation_is_text_json_and_a_graph(kg: KnowledgeGraph) -> None:
+    found = explainer_of(kg).explain("ada", "owns", "map")
+    text, plain, graph = str(found), json.loads(found.to_json()), found.to_networkx()
+    assert text.startswith(f"(ada, owns, map): score {found.score:.4f}\n")
+    assert str(found.paths[0]) in text
+    assert plain["triple"] == ["ada", "owns", "map"]
+    assert len(plain["paths"]) == len(found.paths)
+    assert plain["effect"]["after"] < plain["effect"]["before"]
+    assert graph.edges["ada", "map", "owns"]["roles"] == ("explained",)
+    for support in found.carried_by:
+        head, relation, tail = support.triple
+        assert "carries" in graph.edges[head, tail, relation]["roles"]
+    train = {tuple(row) for row in kg.to_pandas("train")[["head", "relation", "tail"]].values}
+    edges = {(h, r, t) for h, t, r in graph.edges(keys=True)}
+    assert edges - {found.triple} <= train
