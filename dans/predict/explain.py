@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: The most edges that are looked at for the middle step of paths of three.
 MOST_EDGES = 1_000_000
 
-#: The most messages that are computed to remove candidates one at a time, all layers as one.
-MOST_MESSAGES = 1_000_000
+#: What the values of the triples that carry a prediction are.
+Basis: TypeAlias = Literal["gradient", "similarity"]
 
 #: A triple of names: head, relation, tail.
 Names = tuple[str, str, str]
@@ -63,8 +63,8 @@ class Path:
 class Support:
     """A training triple, and how strongly it supports the explained one.
 
-    Of ``carried_by`` of a model that uses the graph, ``value`` is the drop of the score where this
-    triple alone is removed, measured or estimated; else it is a similarity, at most 1.
+    Of ``carried_by`` of a model that uses the graph, ``value`` is the gradient × input of its
+    messages, to first order their part of the score; else it is a similarity, at most 1.
     """
 
     triple: Names
@@ -89,8 +89,8 @@ class Explanation:
         paths: those with the highest scores.
         all_paths: were all edges looked at? False where that took too many.
         carried_by: training triples, the strongest first.
-        basis: of ``carried_by``: the drop of the score ``measured`` for each triple, ``estimated``
-            by gradient × input, or ``similarity`` where the model does not use the graph.
+        basis: of ``carried_by``: ``gradient`` × input, or ``similarity`` where the model does not
+            use the graph.
         effect: of removing ``carried_by`` together; None where the model does not use the graph.
         analogies: training triples of the relation with the nearest tail queries.
     """
@@ -100,7 +100,7 @@ class Explanation:
     paths: tuple[Path, ...]
     all_paths: bool
     carried_by: tuple[Support, ...]
-    basis: Literal["measured", "estimated", "similarity"]
+    basis: Basis
     effect: Effect | None
     analogies: tuple[Support, ...]
 
@@ -111,8 +111,7 @@ class Explanation:
         lines += ["", f"paths of training triples (score: sum of log-sigmoids{rest})"]
         lines += [f"  {path.score:8.4f}  {path}" for path in self.paths] or ["  none"]
         titles = {
-            "measured": "training triples that carry it (drop of the score without each, measured)",
-            "estimated": "training triples that carry it (gradient × input)",
+            "gradient": "training triples that carry it (gradient × input)",
             "similarity": "most similar training triples (mean cosine of query and answer)",
         }
         similar = "known answers to the nearest queries (cosine)"
@@ -351,17 +350,16 @@ class Explainer:
         ]
         triple = torch.tensor(ids)
         paths, complete = self.paths(triple, top=top, most=most)
+        basis: Basis = "similarity"
+        score, effect = self.score(triple), None
         if self.model.encoder.uses_graph:
-            rows, values, measured = self.carrying(triple, top=top)
-            before, after = self.score(triple), self.score_without(triple, rows)
-            basis: Literal["measured", "estimated", "similarity"]
-            basis, effect = "measured" if measured else "estimated", Effect(before, after)
+            rows, values = self.carrying(triple, top=top)
+            basis, effect = "gradient", Effect(score, self.score_without(triple, rows))
         else:
             rows, values = self.similar(triple, top=top)
-            basis, effect = "similarity", None
         return Explanation(
             (head, relation, tail),
-            self.score(triple),
+            score,
             paths,
             complete,
             self._supports(rows, values),
@@ -409,27 +407,11 @@ class Explainer:
         touches = torch.isin(train[:, 0], ends) | torch.isin(train[:, 2], ends)
         return (touches & (train != triple).any(1)).nonzero().flatten()
 
-    def carrying(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor, bool]:
-        """The training triples whose removal lowers the score most: rows, drops, are they measured?
-
-        Candidates are those `around` the triple, ordered by `contributions`. As many of the first
-        as ``MOST_MESSAGES`` allow are removed one at a time, if these are all, or twice ``top``.
-        """
+    def carrying(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor]:
+        """The triples `around` a triple with the highest `contributions` above 0: rows, values."""
         rows = self.around(triple)
-        values = self.contributions(triple, rows)
-        order = values.argsort(descending=True, stable=True)
-        rows, values = rows[order], values[order]
-        room = MOST_MESSAGES // max(1, len(self.messages))
-        measured = room >= min(2 * top, len(rows))
-        if measured:
-            rows, before = rows[:room], self.score(triple)
-            drops = [before - self.score_without(triple, row) for row in rows.split(1)]
-            values = self.entities.new_tensor(drops, device="cpu")
-            order = values.argsort(descending=True, stable=True)
-            rows, values = rows[order], values[order]
-        # A triple whose removal raises the score does not carry it.
-        rows, values = rows[:top], values[:top]
-        return rows[values > 0], values[values > 0], measured
+        rows, values = _highest(rows, self.contributions(triple, rows), top)
+        return rows[values > 0], values[values > 0]
 
     @torch.no_grad()
     def score_without(self, triple: Tensor, rows: Tensor) -> float:

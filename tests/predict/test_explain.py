@@ -15,7 +15,6 @@ from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.models.rgcn import RGCN
 from dans.predict import Predictor
-from dans.predict import explain as explain_module
 from dans.predict.explain import Adjacency, Explainer, PathSearch
 
 
@@ -161,7 +160,7 @@ def test_contributions_are_gradient_times_weight(
 def test_effects_are_those_of_a_graph_without_the_triples(kg: KnowledgeGraph) -> None:
     explainer = explainer_of(kg)
     found = explainer.explain("ada", "owns", "map", top=3)
-    assert found.basis == "measured"
+    assert found.basis == "gradient"
     assert found.effect is not None
     assert found.score == found.effect.before
     predictor = Predictor(kg, explainer.model.decoder, explainer.entities)
@@ -179,29 +178,26 @@ def test_effects_are_those_of_a_graph_without_the_triples(kg: KnowledgeGraph) ->
     assert kg.relations.index("owns") == 1
     triples = [support.triple for support in found.carried_by]
     assert found.effect.after == pytest.approx(score(triples))
-    for support in found.carried_by:
-        assert support.value == pytest.approx(found.score - score([support.triple]))
+    assert found.effect.after != pytest.approx(found.effect.before, abs=1e-3)
 
 
 def test_removing_named_triples_lowers_the_score_more_than_removing_others(
-    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+    kg: KnowledgeGraph,
 ) -> None:
     explainer = trained(kg)
-    for room, basis in ((explain_module.MOST_MESSAGES, "measured"), (0, "estimated")):
-        monkeypatch.setattr(explain_module, "MOST_MESSAGES", room)
-        named, others = [], []
-        for triple in kg.train:
-            head, relation, tail = triple.tolist()
-            names = kg.entities[head], kg.relations[relation], kg.entities[tail]
-            found = explainer.explain(*names, top=2)
-            assert found.basis == basis
-            assert found.effect is not None
-            named.append(found.effect.before - found.effect.after)
-            around = explainer.around(triple)
-            for _ in range(4):
-                drawn = around[torch.randperm(len(around))[: len(found.carried_by)]]
-                others.append(found.score - explainer.score_without(triple, drawn))
-        assert sum(named) / len(named) > 0.5 + sum(others) / len(others)
+    named, others = [], []
+    for triple in kg.train:
+        head, relation, tail = triple.tolist()
+        names = kg.entities[head], kg.relations[relation], kg.entities[tail]
+        found = explainer.explain(*names, top=2)
+        assert found.effect is not None
+        named.append(found.effect.before - found.effect.after)
+        around = explainer.around(triple)
+        for _ in range(4):
+            drawn = around[torch.randperm(len(around))[: len(found.carried_by)]]
+            others.append(found.score - explainer.score_without(triple, drawn))
+    margin = sum(named) / len(named) - sum(others) / len(others)
+    assert margin > 0.5
 
 
 def test_a_lookup_model_names_similar_triples(kg: KnowledgeGraph) -> None:
