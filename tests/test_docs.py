@@ -60,6 +60,7 @@ SHORTER = {
     "baseline": BRIEF,
     "compare": [],
     "evaluate": [],
+    "explain": [],
     "export": [],
     "fetch": [],
     "inspect": ["--triples", "50"],

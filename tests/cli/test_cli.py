@@ -1,5 +1,6 @@
 """The command ``dans``: its list of commands, help without slow imports, and what it refuses."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -228,6 +229,16 @@ def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None
     succeed("dans", "train", *given, "--resume", cwd=tmp_path)
     query = ["--head", "e0", "--relation", "r0", "--top", "2"]
     assert "(e0, r0, ?)" in succeed("dans", "predict", "run", *query, cwd=tmp_path).stdout
+    triple = ["run", "--head", "e0", "--relation", "r0", "--tail"]
+    as_json = succeed("dans", "explain", *triple, "e3", "--format", "json", cwd=tmp_path)
+    assert json.loads(as_json.stdout)["triple"] == ["e0", "r0", "e3"]
+    assert (
+        "\npaths of training triples"
+        in succeed("dans", "explain", *triple, "e3", cwd=tmp_path).stdout
+    )
+    refused = run("dans", "explain", *triple, "x3", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: --tail: unknown name 'x3'; ")
 
 
 @pytest.mark.slow

@@ -57,6 +57,15 @@ def test_a_whole_triple_is_no_query(run: dans.Run) -> None:
         run.predict("e0", "r0", "e3")
 
 
+def test_a_run_explains_a_triple(run: dans.Run) -> None:
+    found = run.explain("e0", "r0", "e3", top=2)
+    assert found.score == pytest.approx(run.score([("e0", "r0", "e3")])[0].score)
+    assert found.basis == "gradient"
+    assert found.paths
+    with pytest.raises(dans.InputError, match="relation: unknown name 'r9'; known: r0"):
+        run.explain("e0", "r9", "e3")
+
+
 def test_a_run_is_saved_reopened_exported_and_reported(run: dans.Run, tmp_path: Path) -> None:
     copy = run.save(tmp_path / "copy")
     again = dans.open_run(tmp_path / "copy")

@@ -1,0 +1,9 @@
+"""The command ``dans explain`` as a script.
+
+python scripts/explain.py RUN_DIR --head NAME --relation NAME --tail NAME
+"""
+
+from dans.cli.main import run_script
+
+if __name__ == "__main__":
+    run_script("explain")
