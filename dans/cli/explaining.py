@@ -1,4 +1,4 @@
-r"""Explain a triple: paths, the triples that carry it, analogies.
+r"""Explain a triple: paths, triples that carry it, analogies.
 
 Paths have up to three training triples between head and tail, in either direction, and are ranked
 by the sum of the log-sigmoids of the triples' scores. For an RGCN, the training triples that carry

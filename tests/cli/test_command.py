@@ -25,7 +25,7 @@ GIVEN = {
     "__main__.py": "evaluate run",
     "compare.py": "run",
     "evaluate.py": "run",
-    "explain.py": "run --head a --relation b --tail c",
+    "explain_triple.py": "run --head a --relation b --tail c",
     "export_vectors.py": "run --out new",
     "plot_calibration.py": "run --out new.png",
     "plot_diversity.py": "run",

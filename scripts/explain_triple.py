@@ -1,6 +1,6 @@
 """The command ``dans explain`` as a script.
 
-python scripts/explain.py RUN_DIR --head NAME --relation NAME --tail NAME
+python scripts/explain_triple.py RUN_DIR --head NAME --relation NAME --tail NAME
 """
 
 from dans.cli.main import run_script
