@@ -76,11 +76,6 @@ def find_device(name: str) -> torch.device:
     return found
 
 
-def backend_of(device: torch.device) -> str:
-    """The library by which processes on this kind of device exchange tensors, as torch names it."""
-    return "nccl" if device.type == "cuda" else "gloo"
-
-
 def free_on(device: torch.device) -> int | None:
     """The free bytes of a GPU, with those that torch holds in reserve; None for other devices."""
     if device.type != "cuda":

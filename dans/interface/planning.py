@@ -325,7 +325,7 @@ def _config(
         batch = min(batch, max(1, int(GraphConfig().hold_out_share * len(kg.train))))
         plain = merge(plain, {"train": {"batch": batch}})
         if kg.num_entities > MANY:
-            plain = _for_many(plain)
+            plain = _for_many(plain, choice.options or {})
     if start is not None:
         before = RunFolder(start).config()
         _check_model(choice, before)
@@ -333,7 +333,7 @@ def _config(
     if before is None:
         plain = _with_model(plain, choice, kg)
         if choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY:
-            plain = _with_neighbors(plain)
+            plain = _with_neighbors(plain, choice.options or {})
     numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
     if choice.seed is None and "train.seed" not in (choice.options or {}):
         numbers["seed"] = 0
@@ -362,14 +362,17 @@ def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None
     return plain if choice.dim is None else assign(plain, "encoder.dim", choice.dim)
 
 
-def _for_many(plain: dict[str, Any]) -> dict[str, Any]:
+def _for_many(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe for triples of one's own with many entities: steps that cost what their batch does.
 
     Negatives come from a pool of the batch, DANS searches one, and the optimizer touches the rows
-    of a step; validation ranks some triples among some entities.
+    of a step; validation ranks some triples among some entities. What contradicts a given option
+    is left out.
     """
     train = {"optimizer": "lazy_adam", "l2": 0.0}
-    plain = merge(plain, {"train": train, "evaluation": {"candidates": POOL, "most": RANKED}})
+    plain = merge(plain, {"train": train})
+    if given.get("train.select", "mrr") == "mrr":
+        plain = merge(plain, {"evaluation": {"candidates": POOL, "most": RANKED}})
     samplers = [dict(part) for part in plain.get("sampler", ())]
     for part in samplers:
         preset = PRESETS.get(str(part.get("preset")), {})
@@ -380,10 +383,15 @@ def _for_many(plain: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "sampler": samplers} if samplers else plain
 
 
-def _with_neighbors(plain: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose encoder, if it takes messages, samples ten for each entity and layer."""
+def _with_neighbors(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe whose encoder, if it takes messages, samples ten for each entity and layer.
+
+    Not where a given option, or a sampler that scans all entities, needs the whole message graph.
+    """
     encoder = _section(plain, "encoder")
-    if not ENCODERS[str(encoder["name"])].uses_graph:
+    whole = {"graph.sample", "graph"} & set(given) or given.get("train.encode") == "all"
+    scans = any(part["name"] in ("igan", "mcns", "smile") for part in plain.get("sampler", ()))
+    if whole or scans or not ENCODERS[str(encoder["name"])].uses_graph:
         return plain
     graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
     return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}

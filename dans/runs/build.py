@@ -283,7 +283,8 @@ def check_shared(
     config: RunConfig, kg: KnowledgeGraph, model: Model, objective: Objective, world: World
 ) -> None:
     """Refuse what several processes cannot share."""
-    few = len(kg.train) % steps_size(config, kg)
+    size = steps_size(config, kg)
+    few = len(kg.train) % size
     batch = next((name for name, phase in config.phase.items() if phase.batch), None)
     reasons = {
         "graph.fanout: missing; a message graph as a whole is not shared": (
@@ -296,6 +297,7 @@ def check_shared(
         ),
         "train.log_negatives: has no place here": config.train.log_negatives,
         f"phase.{batch}.batch: has no place here": batch is not None,
+        f"train.batch: a batch of {size} has fewer triples": size < world.size,
         f"train.batch: the last of a pass has {few} triples": 0 < few < world.size,
     }
     for reason, holds in reasons.items():

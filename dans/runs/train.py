@@ -118,7 +118,16 @@ def train(
     run = RunFolder(where)
     world = join(find_device(config.train.device))
     leads, run.checkpoints.world = world is None or world.leads, world
-    kg = graph_of(config, run, resume=resume) if kg is None else kg
+    if kg is None:
+        # The first process alone downloads and converts.
+        if not leads and world is not None:
+            world.wait()
+        kg = graph_of(config, run, resume=resume)
+        if leads and world is not None:
+            world.wait()
+    if world is not None:
+        world.check_equal("the triples", kg.digest)
+        world.check_equal("the configuration", config.plain())
     with Lock(where) if leads else nullcontext() as lock:
         there = lock is not None and lock.take()
         run.check(config, resume=resume)

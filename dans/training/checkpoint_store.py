@@ -62,9 +62,6 @@ class CheckpointStore:
             self.save(marked, best=best)
         world.wait()
         self.newest = self.file("last"), state["step"]
-        if world.leads:
-            files = [self.file("best"), self.file("last"), self.previous]
-            sweep_rows(self.folder, files)
 
     def save(self, state: Mapping[str, Any], *, best: bool) -> None:
         """Write a checkpoint as the newest, and as the best if it is; keep the one before."""
@@ -75,6 +72,8 @@ class CheckpointStore:
         else:
             save_state(self.file("last"), state, former=self.previous)
         self.newest = self.file("last"), state["step"]
+        if any(self.folder.glob("rows-*")):
+            sweep_rows(self.folder, [self.file("best"), self.file("last"), self.previous])
 
     def load(self, which: Which) -> dict[str, Any]:
         """Read a checkpoint; ``InputError`` if it is missing, damaged or of something else."""

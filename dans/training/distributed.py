@@ -25,7 +25,6 @@ from dans.errors import InputError
 from dans.evaluation.evaluator import Ranks
 from dans.models.batch import Share
 from dans.models.embedding_tables import EntityTable
-from dans.seeding import backend_of
 from dans.training.optimizers import norm_of
 
 T = TypeVar("T")
@@ -107,10 +106,18 @@ class World:
             kept.copy_(part[: len(kept)])
         return rows
 
+    def check_equal(self, what: str, value: object) -> None:
+        """Stop where the processes have been given different things; ``value`` is plain data."""
+        if self.tell(value) != value:
+            raise InputError(f"process {self.rank}: {what}: not what the first process was given")
+
     def joined(self, ranks: Ranks) -> Ranks:
         """The ranks of all queries, of which each process has a part and 0 for the others."""
-        parts = (ranks.optimistic, ranks.pessimistic, ranks.candidates)
-        return Ranks(ranks.triples, *self.add(torch.stack(parts)).unbind())
+        own = torch.stack((ranks.optimistic, ranks.pessimistic, ranks.candidates))
+        parts = [torch.empty_like(own) for _ in range(self.size)]
+        with lost():
+            dist.all_gather(parts, own)
+        return Ranks.joined([Ranks(ranks.triples, *part.unbind()) for part in parts])
 
     def check_randomness(self) -> None:
         """Stop where the processes have drawn different random numbers: their batches differ."""
@@ -230,8 +237,9 @@ def lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "onnection" in str(error):
-            raise LostProcessError("another process of this run has ended") from error
+        silent = any(word in str(error) for word in ("onnection", "imed out"))
+        if isinstance(error, dist.DistError) or silent:
+            raise LostProcessError("another process of this run has ended, or hangs") from error
         raise
 
 
@@ -253,8 +261,13 @@ def join(device: torch.device) -> World | None:
             f"WORLD_SIZE is set, but not {', '.join(missing)}; several processes are started by "
             "torchrun, as in: torchrun --nproc-per-node 2 -m dans train …"
         )
+    if device.type != "cpu":
+        raise InputError(
+            f"train.device: several processes train on processors alone; got {device.type}, which "
+            "one process can use"
+        )
     try:
-        dist.init_process_group(backend_of(device))
+        dist.init_process_group("gloo")
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the processes of this run do not meet: {reason}") from error

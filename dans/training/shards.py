@@ -48,9 +48,9 @@ def places(
 
 
 def weights(model: nn.Module) -> list[Place]:
-    """`places` of a model's weights."""
-    tables = {id(table.weight) for table in tables_of(model)}
-    return [("model", name) for name, one in model.named_parameters() if id(one) in tables]
+    """`places` of a model's weights, frozen or not."""
+    shared = set(map(id, tables_of(model)))
+    return [("model", f"{name}.weight") for name, m in model.named_modules() if id(m) in shared]
 
 
 def cut_weights(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
@@ -119,12 +119,14 @@ def cut(state: dict[str, Any], where: Iterable[Place], world: Shard, n: int) -> 
 
 
 def sweep_rows(folder: Path, checkpoints: Iterable[Path]) -> None:
-    """Remove the files of rows that no checkpoint names."""
+    """Remove the files of rows that no checkpoint names; none while one cannot be read."""
     named = set()
-    for path in checkpoints:
-        if path.exists():
-            with suppress(InputError):
+    try:
+        for path in checkpoints:
+            if path.exists():
                 named.add(peek(path).get("shards", {}).get("token"))
+    except InputError:
+        return
     for path in folder.glob("rows-*.safetensors"):
         match = PATTERN.fullmatch(path.name)
         if match and match[1] not in named:

@@ -21,7 +21,7 @@ from dans.runs.build import build_trainer
 from dans.runs.train import load
 from dans.training.checkpoint import DamagedError, peek
 from dans.training.checkpoint_store import CheckpointStore
-from dans.training.distributed import World, join
+from dans.training.distributed import VARIABLES, World, join
 from tests.processes import Running
 from tests.suites.shared_steps import CASES, N, outcome
 
@@ -127,9 +127,9 @@ def test_a_run_goes_on_with_another_number_of_processes(recipe: Path, tmp_path: 
         # One of them speaks and writes.
         assert [one[:2] for one in others] == [(0, "")] * (size - 1)
         # As many files of rows as the checkpoints name.
-        named = [peek(path).get("shards") for path in (tmp_path / "run").glob("*t.safetensors")]
+        named = [peek(path).get("shards") for path in (tmp_path / "run").glob("[blp]*.safetensors")]
         sizes = {one["token"]: one["size"] for one in named if one}
-        assert len(list((tmp_path / "run").glob("rows-*"))) >= sum(sizes.values())
+        assert len(list((tmp_path / "run").glob("rows-*"))) == sum(sizes.values())
     assert not train(1, recipe, tmp_path / "alone")[0][0]
     shared, alone = (load(tmp_path / name, which="last") for name in ("run", "alone"))
     torch.testing.assert_close(shared.entities, alone.entities, rtol=1e-3, atol=1e-4)
@@ -153,7 +153,7 @@ def test_where_one_process_ends_the_others_say_so(recipe: Path, tmp_path: Path) 
     (status, _, errors), _ = ended(processes)
     assert status == 2, errors
     (line,) = [line for line in errors.splitlines() if line.startswith("error:")]
-    assert "another process of this run has ended; the last good checkpoint is" in line
+    assert "another process of this run has ended, or hangs; the last good checkpoint is" in line
     assert line.endswith("--resume continues there, on any number of processes")
 
 
@@ -172,6 +172,7 @@ class Alone(World):
         ({"regularizer": [{"name": "table", "entities": 0.1}]}, "regularizer: of all entities"),
         ({"train": {"encode": "some", "log_negatives": True}}, "train.log_negatives"),
         ({"train": {"encode": "some", "batch": 13}}, "the last of a pass has 1 triples"),
+        ({"train": {"encode": "some", "batch": 1}}, "a batch of 1 has fewer triples"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(
@@ -195,6 +196,10 @@ def test_variables_of_torchrun_must_be_whole(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(InputError, match=r"WORLD_SIZE is set, but not .*MASTER_ADDR"):
         join(torch.device("cpu"))
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(InputError, match=r"train.device: several processes train on processors"):
+        join(torch.device("meta"))
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert join(torch.device("cpu")) is None
 

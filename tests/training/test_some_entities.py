@@ -61,7 +61,11 @@ class Largest(TorchDispatchMode):
         given = {id(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
         for one in tree_leaves(out):
             # A sparse gradient has the shape of its table, and the cost of its values.
-            if isinstance(one, Tensor) and id(one) not in given and not func.is_view:
+            # In place: all of a tensor but by those that take the rows to change.
+            name = func._schema.name
+            whole = name.endswith("_") and "index" not in name
+            new = isinstance(one, Tensor) and id(one) not in given
+            if isinstance(one, Tensor) and (new or whole) and not func.is_view:
                 dense = one._values() if one.is_sparse else one
                 if dense.numel() > self.numbers:
                     self.numbers, self.name = dense.numel(), str(func)

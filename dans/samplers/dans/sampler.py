@@ -231,7 +231,8 @@ class DANS(NegativeSampler):
         exclude = own if self.decode == "nearest_other" else None
         proposal = positives.proposal
         drawn = self.pool(positives) if proposal is None else proposal.pool
-        if drawn is None or len(drawn) == len(entities):
+        every = positives.entity_ids is None
+        if drawn is None or (every and len(drawn) == len(entities)):
             return nearest(generated, entities, exclude).view(b, count)
         if exclude is not None:
             own = own[:, :0]
