@@ -125,7 +125,7 @@ class SampledNegatives(Objective):
 
     def propose(self, positives: Positives) -> Proposal:
         """The shared negatives of a batch, (heads + tails,) ids, those for heads first."""
-        return Proposal(pool=self.draw(positives.triples.device))
+        return Proposal(shared=self.draw(positives.triples.device))
 
     def draw(self, device: torch.device) -> Tensor:
         """Draw negatives, (heads + tails,) ids, those for heads first."""
@@ -143,7 +143,7 @@ class SampledNegatives(Objective):
                 f"not {positives.num_entities}"
             )
         triples, proposal = positives.triples, positives.proposal
-        drawn = None if proposal is None else proposal.pool
+        drawn = None if proposal is None else proposal.shared
         ids = self.draw(triples.device) if drawn is None else drawn
         embeddings = positives.embed(ids)
         valid = weights = None

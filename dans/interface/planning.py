@@ -44,9 +44,9 @@ OWN = RECIPES / "own"
 #: Batches of such a recipe: a tenth of the training triples, but within these limits.
 SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
 
-#: For triples of one's own with many entities: those of a pool, messages that are sampled for an
+#: For triples of one's own with many entities: shared ones, messages that are sampled for an
 #: entity in each layer, and validation triples that are ranked.
-POOL, FANOUT, RANKED = 1000, 10, 5000
+SHARED, FANOUT, RANKED = 1000, 10, 5000
 
 #: The loss setting of ``dans.train`` where neither a recipe, nor a sampler, nor a loss is named.
 DEFAULT_LOSS = "sampled-softmax-self-loop"
@@ -365,21 +365,21 @@ def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None
 def _for_many(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe for triples of one's own with many entities: steps that cost what their batch does.
 
-    Negatives come from a pool of the batch, DANS searches one, and the optimizer touches the rows
-    of a step; validation ranks some triples among some entities. What contradicts a given option
-    is left out.
+    Negatives are shared by the batch, as are the candidates of DANS, and the optimizer touches the
+    rows of a step; validation ranks some triples among some entities. What contradicts a given
+    option is left out.
     """
     train = {"optimizer": "lazy_adam", "l2": 0.0}
     plain = merge(plain, {"train": train})
     if given.get("train.select", "mrr") == "mrr":
-        plain = merge(plain, {"evaluation": {"candidates": POOL, "most": RANKED}})
+        plain = merge(plain, {"evaluation": {"candidates": SHARED, "most": RANKED}})
     samplers = [dict(part) for part in plain.get("sampler", ())]
     for part in samplers:
         preset = PRESETS.get(str(part.get("preset")), {})
         if part["name"] in ("uniform", "bernoulli"):
-            part.setdefault("pool", POOL)
+            part.setdefault("shared_negatives", SHARED)
         elif part["name"] == "dans" and {**preset, **part}.get("decode", "vector") != "vector":
-            part.setdefault("candidates", POOL)
+            part.setdefault("candidates", SHARED)
     return {**plain, "sampler": samplers} if samplers else plain
 
 

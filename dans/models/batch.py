@@ -265,7 +265,7 @@ class Proposal:
         corrupt_head: (b, k) bool, their sides.
         valid: (b, k) bool, as of `Negatives`; ``weights`` likewise.
         candidates: (b, c) further entities, of each triple.
-        pool: (...) further entities, of the whole batch; −1 for none.
+        shared: (...) further entities, of the whole batch; −1 for none.
         parts: those of the members of a mixture.
     """
 
@@ -274,18 +274,18 @@ class Proposal:
     valid: Tensor | None = None
     weights: Tensor | None = None
     candidates: Tensor | None = None
-    pool: Tensor | None = None
+    shared: Tensor | None = None
     parts: tuple[Proposal, ...] = ()
 
     def entities(self) -> list[Tensor]:
         """Ids of all entities that are needed, with repeats."""
         own = [ids.flatten() for ids in (self.ids, self.candidates) if ids is not None]
-        if self.pool is not None:
-            own.append(self.pool[self.pool >= 0])
+        if self.shared is not None:
+            own.append(self.shared[self.shared >= 0])
         return own + [ids for part in self.parts for ids in part.entities()]
 
     def slice(self, start: int, stop: int) -> Proposal:
-        """The part of triples ``start`` to ``stop``, with the same pool."""
+        """The part of triples ``start`` to ``stop``, with the same shared entities."""
         names = ("ids", "corrupt_head", "valid", "weights", "candidates")
         given = {name: getattr(self, name) for name in names}
         cut = {name: one[start:stop] for name, one in given.items() if one is not None}

@@ -127,7 +127,7 @@ class NSCaching(EntitySampler):
         return ""
 
     def drawn(self, positives: Positives) -> Proposal:
-        """Negatives by id; in training its pool holds the candidates of the batch's caches."""
+        """Negatives by id; in training it shares the candidates of the batch's caches."""
         drawn = super().drawn(positives)
         if not self.training or int(self.seen) // self.num_triples % (self.lazy + 1):
             return drawn
@@ -135,7 +135,7 @@ class NSCaching(EntitySampler):
         stored = self.cache[numbers[queries]]
         fresh = torch.randint(self.num_entities, (len(queries), self.fresh), device=stored.device)
         candidates = torch.cat((stored, fresh.int()), dim=1).sort(dim=1).values
-        return replace(drawn, pool=candidates.masked_fill_(repeats(candidates), -1).long())
+        return replace(drawn, shared=candidates.masked_fill_(repeats(candidates), -1).long())
 
     def numbers(self, triples: Tensor) -> tuple[Tensor, Tensor]:
         """The numbers of all queries of a batch, (2b,), and which to update: each cache once."""
@@ -148,8 +148,8 @@ class NSCaching(EntitySampler):
         proposal = positives.proposal or self.drawn(positives)
         negatives = proposal.negatives(positives)
         if self.training:
-            if proposal.pool is not None:
-                self.update_caches(positives, proposal.pool)
+            if proposal.shared is not None:
+                self.update_caches(positives, proposal.shared)
             self.seen += len(positives)
         return negatives
 

@@ -158,7 +158,7 @@ class SMiLE(Uniform):
         if self.needs_all_entities:
             raise InputError(self.needs_all_entities)
         n, device = positives.num_entities, positives.triples.device
-        return replace(self.drawn(positives), pool=any_of(n, self.candidates, device))
+        return replace(self.drawn(positives), shared=any_of(n, self.candidates, device))
 
     def phases(self) -> tuple[Phase, ...]:
         """``projections``."""
@@ -244,7 +244,7 @@ class SMiLE(Uniform):
             constant: as of ``contrasts``.
         """
         proposal = positives.proposal
-        drawn = None if proposal is None else proposal.pool
+        drawn = None if proposal is None else proposal.shared
         if drawn is None:
             drawn = any_of(positives.num_entities, self.candidates, rows.device)
         needed, place = torch.unique(torch.cat((anchors, drawn)), return_inverse=True)

@@ -22,8 +22,9 @@ class Uniform(EntitySampler):
     Args:
         exclude_true: False draws from all n entities, as the public RGCN programs do; a triple may
             then be its own negative.
-        pool: draw the negatives of a batch from that many different entities, drawn anew for each
-            batch, so that fewer are encoded; each is as likely as without. 0: from all.
+        shared_negatives: draw the negatives of a batch from that many different entities, drawn
+            anew for each batch, so that fewer are encoded; each is as likely as without. 0: from
+            all.
     """
 
     def __init__(
@@ -32,26 +33,26 @@ class Uniform(EntitySampler):
         *,
         side: Side = "coin",
         exclude_true: bool = True,
-        pool: int = 0,
+        shared_negatives: int = 0,
         filter: Filter = "none",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(k, side=side, filter=filter, known=known, rounds=rounds)
         self.exclude_true = exclude_true
-        if pool:
+        if shared_negatives:
             # So that one is left beside the entity replaced.
-            counted("pool", pool, least=2)
-        self.pool = pool
+            counted("shared_negatives", shared_negatives, least=2)
+        self.shared_negatives = shared_negatives
         #: the entities that this batch draws from, rising; None: all
         self.drawn_from: Tensor | None = None
 
     def drawn(self, positives: Positives) -> Proposal:
-        """A draw, from a new pool."""
+        """A draw, from new shared negatives."""
         self.drawn_from = None
-        if 0 < self.pool < positives.num_entities:
+        if 0 < self.shared_negatives < positives.num_entities:
             device = positives.triples.device
-            self.drawn_from = any_of(positives.num_entities, self.pool, device)
+            self.drawn_from = any_of(positives.num_entities, self.shared_negatives, device)
         return super().drawn(positives)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class Uniform(EntitySampler):
         return drawn.masked_fill_(same, n - 1)
 
     def draw_from(self, pool: Tensor, true: Tensor) -> Tensor:
-        """Entities of a pool, (p,) rising, but the true ones: (...)."""
+        """Entities of some, (p,) rising, but the true ones: (...)."""
         if not self.exclude_true:
             return pool[torch.randint(len(pool), true.shape, device=pool.device)]
         at = torch.searchsorted(pool, true)
@@ -110,13 +111,18 @@ class Bernoulli(Uniform):
         triples: Tensor,
         num_relations: int,
         exclude_true: bool = True,
-        pool: int = 0,
+        shared_negatives: int = 0,
         filter: Filter = "none",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
         super().__init__(
-            k, exclude_true=exclude_true, pool=pool, filter=filter, known=known, rounds=rounds
+            k,
+            exclude_true=exclude_true,
+            shared_negatives=shared_negatives,
+            filter=filter,
+            known=known,
+            rounds=rounds,
         )
         self.head_probability = head_probability(triples, num_relations)
 

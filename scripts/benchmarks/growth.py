@@ -38,7 +38,7 @@ RGCN = {"encoder": {"name": "rgcn", "dim": WIDTH, "layers": 2, "bases": 4, "drop
 DANS = {
     "sampler": [
         {"name": "dans", "preset": "dans", "k": 5, "candidates": 1000},
-        {"name": "uniform", "k": NEGATIVES // 2, "pool": 256},
+        {"name": "uniform", "k": NEGATIVES // 2, "shared_negatives": 256},
     ],
     "phase": {
         "entity_pathway": {"lr": 0.0003, "batch": 250},

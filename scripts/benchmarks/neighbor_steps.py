@@ -36,7 +36,7 @@ CONFIG = {
     "encoder": {"name": "rgcn", "dim": WIDTH, "bases": BASES, "dropout": 0.0},
     "decoder": "distmult",
     "loss": "logistic",
-    "sampler": [{"name": "uniform", "k": NEGATIVES, "pool": POOL}],
+    "sampler": [{"name": "uniform", "k": NEGATIVES, "shared_negatives": POOL}],
     "train": {"batch": BATCH, "optimizer": "adagrad", "lr": 0.01, "validate_every": 10**9},
 }
 

@@ -37,7 +37,7 @@ def make(kg: KnowledgeGraph, loss: Loss = NS, **given: Any) -> SampledNegatives:
 
 
 def pool_of(objective: SampledNegatives, kg: KnowledgeGraph) -> Tensor:
-    pool = objective.propose(Positives.of_ids(kg.train, kg.num_entities)).pool
+    pool = objective.propose(Positives.of_ids(kg.train, kg.num_entities)).shared
     assert pool is not None
     return pool
 
@@ -229,7 +229,7 @@ def test_the_log_gets_triples_and_negatives_by_entity(filter: str, kg: Knowledge
     source = FullGraph(kg.train, kg.messages("relation"))
     rows = torch.tensor([7, 8])
     pool = pool_of(objective, kg)
-    objective(model.decoder, source.positives(model, rows, Proposal(pool=pool)))
+    objective(model.decoder, source.positives(model, rows, Proposal(shared=pool)))
     ((positives, negatives),) = seen
     assert torch.equal(positives.triples, kg.train[rows])
     assert negatives.ids is not None

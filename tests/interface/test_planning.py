@@ -247,7 +247,7 @@ def test_many_entities_have_steps_that_cost_what_their_batch_does(
     assert config.graph.fanout == (10, 10)
     assert (config.train.optimizer, config.train.encode) == ("lazy_adam", "auto")
     assert (config.evaluation.candidates, config.evaluation.most) == (1000, 5000)
-    assert [part.options.get("pool") for part in config.sampler] == [1000, None]
+    assert [part.options.get("shared_negatives") for part in config.sampler] == [1000, None]
     # What is given is kept.
     given = {"evaluation.most": 7, "train.optimizer": "adagrad", "graph.fanout": [3, 4]}
     (stage,) = plan(Choice(options=given), kg)

@@ -159,7 +159,7 @@ def test_ids_of_rows_must_fit_them() -> None:
 
 
 def test_a_proposal_names_all_that_it_needs_and_is_sliced_by_triple() -> None:
-    part = Proposal(candidates=torch.tensor([[6], [7]]), pool=torch.tensor([[8, -1]]))
+    part = Proposal(candidates=torch.tensor([[6], [7]]), shared=torch.tensor([[8, -1]]))
     proposal = Proposal(IDS, SIDES, ~SIDES, SIDES.double(), parts=(part,))
     assert torch.cat(proposal.entities()).unique().tolist() == [0, 1, 2, 5, 6, 7, 8]
     second = proposal.slice(1, 2)

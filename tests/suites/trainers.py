@@ -53,13 +53,13 @@ class Pooled(Objective):
         self.seen: list[Positives] = []
 
     def propose(self, positives: Positives) -> Proposal:
-        return Proposal(pool=torch.randint(self.num_entities, (3,)))
+        return Proposal(shared=torch.randint(self.num_entities, (3,)))
 
     def forward(self, decoder: Decoder, positives: Positives) -> dict[str, Tensor]:
         self.seen.append(positives)
         assert positives.proposal is not None
-        assert positives.proposal.pool is not None
-        pool = positives.embed(positives.proposal.pool)
+        assert positives.proposal.shared is not None
+        pool = positives.embed(positives.proposal.shared)
         negatives = decoder.score_all(positives.tail_query, pool)
         return {"loss": (negatives - positives.scores()).exp().sum()}
 

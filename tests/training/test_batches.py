@@ -143,7 +143,7 @@ def model_of(name: str, kg: KnowledgeGraph) -> Model:
 
 
 ROWS, WANTED = torch.tensor([2, 0, 9]), torch.tensor([5, 1, 5, 0])
-PROPOSAL = Proposal(pool=WANTED)
+PROPOSAL = Proposal(shared=WANTED)
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))

@@ -85,8 +85,8 @@ def test_an_objective_sees_the_entities_it_wants(kg: KnowledgeGraph) -> None:
     assert isinstance(trained.objective, Pooled)
     (seen,) = trained.objective.seen
     assert seen.proposal is not None
-    assert seen.proposal.pool is not None
-    assert len(seen.proposal.pool) == 3
+    assert seen.proposal.shared is not None
+    assert len(seen.proposal.shared) == 3
     assert len(seen.entities) <= 3 + 2 * 3
     assert torch.equal(seen.h, seen.embed(seen.triples[:, 0]))
 

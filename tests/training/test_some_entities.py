@@ -97,7 +97,7 @@ def test_some_entities_train_as_all_of_them(
 @pytest.mark.parametrize(
     "sampler",
     [
-        [{"name": "uniform", "k": 3, "pool": 30, "filter": "mask"}],
+        [{"name": "uniform", "k": 3, "shared_negatives": 30, "filter": "mask"}],
         [{"name": "bernoulli", "k": 3, "filter": "resample"}],
         [{"name": "sans", "k": 3}, {"name": "self_loop", "k": 2}],
         [DANS],

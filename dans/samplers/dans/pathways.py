@@ -63,8 +63,8 @@ class Pathway(nn.Module, ABC):
         if self.noise_scale == "absolute":
             return self.noise
         proposal, entities = positives.proposal, positives.entities
-        if proposal is not None and proposal.pool is not None:
-            entities = positives.embed(proposal.pool)
+        if proposal is not None and proposal.shared is not None:
+            entities = positives.embed(proposal.shared)
         # A column-wise deviation of all n rows costs more than the generator itself.
         sample = entities[:: max(1, len(entities) // SAMPLED)]
         return self.noise * sample.std(0, unbiased=False)

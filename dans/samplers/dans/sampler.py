@@ -199,7 +199,7 @@ class DANS(NegativeSampler):
         relative = any(one.noise_scale == "relative" for one in self.pathways.values())
         if pool is None and relative:
             pool = any_of(n, MEASURED, positives.triples.device)
-        return Proposal(pool=pool)
+        return Proposal(shared=pool)
 
     def pool(self, positives: Positives) -> Tensor | None:
         """Candidates for the nearest entity, (c,) rising ids; None where none are drawn."""
@@ -230,7 +230,7 @@ class DANS(NegativeSampler):
         own = positives.triples[:, ::2].repeat_interleave(count, dim=0)
         exclude = own if self.decode == "nearest_other" else None
         proposal = positives.proposal
-        drawn = self.pool(positives) if proposal is None else proposal.pool
+        drawn = self.pool(positives) if proposal is None else proposal.shared
         every = positives.entity_ids is None
         if drawn is None or (every and len(drawn) == len(entities)):
             return nearest(generated, entities, exclude).view(b, count)

@@ -63,7 +63,7 @@ def test_deviation_is_that_of_entities_from_all_of_the_table(
     expected = 0.5 * torch.tensor([0.0, 9.0, 36.0, 81.0]).std(unbiased=False)
     torch.testing.assert_close(found, expected.expand(DIM))
     pool = torch.tensor([0, 3, 6, 9])
-    drawn = pathway.deviation(replace(positives, proposal=Proposal(pool=pool)))
+    drawn = pathway.deviation(replace(positives, proposal=Proposal(shared=pool)))
     torch.testing.assert_close(drawn, expected.expand(DIM))
 
 
