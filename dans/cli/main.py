@@ -25,6 +25,7 @@ COMMANDS = {
     "baseline": "baseline_training",
     "evaluate": "evaluating",
     "predict": "predicting",
+    "check": "checking_command",
     "report": "reporting",
     "compare": "comparing",
     "export": "exporting",

@@ -19,6 +19,7 @@ from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.models.model import Model
 from dans.predict import Answer, Predictor, Query, ScoredTriple
+from dans.predict.checking import CheckedTriple, check
 from dans.predict.export import Embeddings, export
 from dans.predict.output_formats import QueryOptions, Table
 from dans.report.curves import recorded
@@ -190,6 +191,12 @@ class Run:
     def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks among all entities."""
         return self.predictor.rank(triples)
+
+    def check(
+        self, triples: Sequence[tuple[str, str, str]] | None = None, *, top: int = 20
+    ) -> list[CheckedTriple]:
+        """The ``top`` triples that the model finds least plausible; by default those of train."""
+        return check(self.predictor, triples, top=top)
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""
