@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "evaluating",
     "predict": "predicting",
     "explain": "explaining",
+    "check": "checking_command",
     "report": "reporting",
     "compare": "comparing",
     "export": "exporting",

@@ -1,0 +1,34 @@
+"""List the triples that a run finds least plausible.
+
+Without a file, those of its training triples; a file holds triples to check, three names a line,
+separated by tabs. Plausibility is the mean of the reciprocal ranks of head and tail among all
+entities, other known answers left out. Output is tab-separated, the least plausible triple first.
+
+  dans check runs/dans/umls-distmult/seed0 --top 50
+  dans check runs/dans/umls-distmult/seed0 triples.tsv
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from dans.cli import parsing as cli
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the run, the triples and how many to list."""
+    cli.add_run(parser)
+    add = parser.add_argument
+    add("triples", nargs="?", type=Path, metavar="TRIPLES", help="file (default: those of train)")
+    add("--top", type=cli.whole(1), default=20, metavar="N", help="triples listed (default: 20)")
+    cli.add_model_option(parser)
+    cli.add_memory_option(parser)
+
+
+def run(args: Namespace) -> None:
+    """Check, and print the table."""
+    from dans.predict import Predictor
+    from dans.predict.checking import check, read_triples, table
+
+    triples = None if args.triples is None else read_triples(args.triples)
+    predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
+    print(table(check(predictor, triples, top=args.top)))
