@@ -58,6 +58,7 @@ BRIEF = ["--set", "train.steps=2", "--set", "train.validate_every=2", "--set", "
 #: word. Everything else on the line is run as it is written.
 SHORTER = {
     "baseline": BRIEF,
+    "check": [],
     "compare": [],
     "evaluate": [],
     "explain": [],

@@ -25,6 +25,7 @@ GIVEN = {
     "__main__.py": "evaluate run",
     "compare.py": "run",
     "evaluate.py": "run",
+    "check_triples.py": "run",
     "explain_triple.py": "run --head a --relation b --tail c",
     "export_vectors.py": "run --out new",
     "plot_calibration.py": "run --out new.png",
