@@ -78,7 +78,9 @@ class GraphConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         check_numbers(self)
         if self.fanout and self.sample != 1:
-            raise InputError("fanout: cannot be combined with sample; give one of them")
+            raise InputError(
+                "fanout: cannot be combined with sample; leave one out, or set sample = 1"
+            )
 
 
 class TrainConfig(Section, frozen=True):

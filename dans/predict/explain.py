@@ -109,7 +109,7 @@ class Explanation:
         lines = [f"{_shown(self.triple)}: score {self.score:.4f}"]
         rest = "" if self.all_paths else "; not all edges of hubs were looked at"
         lines += ["", f"paths of training triples (score: sum of log-sigmoids{rest})"]
-        lines += [f"  {path.score:8.4f}  {path}" for path in self.paths] or ["  none"]
+        lines += [f"  {path.score:9.3g}  {path}" for path in self.paths] or ["  none"]
         titles = {
             "gradient": "training triples that carry it (gradient × input)",
             "similarity": "most similar training triples (mean cosine of query and answer)",

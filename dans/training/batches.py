@@ -114,11 +114,14 @@ class BatchEncoder(Protocol):
     Which entity has which row of embeddings, the ``Positives`` it returns know; all else has ids.
     """
 
+    #: (f, 3) the training triples, on the device of the model
+    train: Tensor
     #: the most triples that a batch may have; None: any number
     most: int | None
 
     def triples(self, rows: Tensor) -> Tensor:
-        """The triples of (b,) rows, (b, 3), on the device of the model."""
+        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
+        return self.train[rows.to(self.train.device) % len(self.train)]
 
     def positives(
         self,
@@ -153,7 +156,7 @@ def needed(triples: Tensor, proposal: Proposal) -> Tensor:
     return ids
 
 
-class FullGraph:
+class FullGraph(BatchEncoder):
     """Encodes over the full message graph, or a random share of its triples, at every step.
 
     Args:
@@ -183,10 +186,6 @@ class FullGraph:
         self.most = most
         #: share of the training triples that sent messages, by step since the last validation
         self.message_shares: list[float] = []
-
-    def triples(self, rows: Tensor) -> Tensor:
-        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
-        return self.train[rows.to(self.train.device) % len(self.train)]
 
     def positives(
         self,
@@ -232,7 +231,7 @@ class FullGraph:
         return {"message_share": sum(shares) / len(shares)} if shares else {}
 
 
-class NeighborSampling:
+class NeighborSampling(BatchEncoder):
     """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
 
     Args:
@@ -265,10 +264,6 @@ class NeighborSampling:
         self.budget = budget
         #: messages drawn, by step since the last validation
         self.drawn: list[int] = []
-
-    def triples(self, rows: Tensor) -> Tensor:
-        """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
-        return self.train[rows.to(self.train.device) % len(self.train)]
 
     def positives(
         self,

@@ -8,8 +8,8 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,23 +32,13 @@ def write_atomically(path: Path, content: Content, *, former: Path | None = None
     Raises:
         OSError: the disk is full, say; the target is as it was, and the error names it.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
-    try:
-        sweep(path.parent, f"{path.name}.*{PART}")
-        with beside.open("wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                content(file)
-            file.flush()
-            os.fsync(file.fileno())
-        _replace(path, beside, former)
-    except OSError as error:
-        raise named(error, path) from error
-    finally:
-        # A read-only folder refuses this even where there is nothing to remove.
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+    with _beside(path, former) as beside, beside.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> None:
@@ -56,9 +46,7 @@ def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> N
 
     The content before goes to ``former``, as by `write_atomically`.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
-    try:
-        sweep(path.parent, f"{path.name}.*{PART}")
+    with _beside(path, former) as beside:
         # Never written into: one left here may be a second name of a file that is kept.
         beside.unlink(missing_ok=True)
         try:
@@ -66,10 +54,23 @@ def link_atomically(path: Path, other: Path, *, former: Path | None = None) -> N
         except OSError:
             shutil.copyfile(other, beside)
             sync(beside)
+
+
+@contextmanager
+def _beside(path: Path, former: Path | None) -> Iterator[Path]:
+    """The name of a file to write in the block, which then takes the place of its target.
+
+    An error in the block leaves the target as it was, and is one of it.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        sweep(path.parent, f"{path.name}.*{PART}")
+        yield beside
         _replace(path, beside, former)
     except OSError as error:
         raise named(error, path) from error
     finally:
+        # A read-only folder refuses this even where there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
 
