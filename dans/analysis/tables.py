@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
-
 from dans.config.reading import convert, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
 from dans.errors import InputError, finite, shown
@@ -106,6 +104,9 @@ def paired_test(differences: Sequence[float]) -> Difference:
         # Equal differences have no spread to test them by, but for none at all.
         p = 1.0 if count > 1 and mean == 0 else math.nan
         return Difference(mean, error, p, None, None, count)
+    # Half a second to import, and few commands test anything.
+    from scipy import stats
+
     test = stats.ttest_1samp(differences, 0.0)
     low, high = test.confidence_interval(0.95)
     return Difference(mean, error, float(test.pvalue), float(low), float(high), count)
