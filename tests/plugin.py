@@ -1,5 +1,6 @@
 """Loaded by ``-p tests.plugin``, so that the examples of every module are run alike."""
 
+import os
 from typing import Any
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 import dans  # noqa: F401  (sets OpenMP's wait policy before torch is loaded)
 
 pytest.register_assert_rewrite("tests.suites")
+
+# What a test writes need not outlive a power cut, and waiting for the disk was half the time of a
+# short run. Tests of what is flushed, and when, put a function of their own in its place.
+os.fsync = lambda file: None
 
 
 @pytest.fixture(autouse=True)

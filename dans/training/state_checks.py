@@ -127,10 +127,17 @@ def check_position(batches: Mapping[str, Any], rows: int) -> None:
 
 
 def check_like(given: Mapping[str, Any], module: nn.Module, where: str) -> None:
-    """Refuse weights of other names, shapes or types than a module's; ``where`` they come from."""
+    """Refuse weights of other names, shapes or types than a module's; ``where`` they come from.
+
+    An extra state may have another length, such as the neighbours that random walks happened to
+    find: its module checks it when it is loaded.
+    """
     own = module.state_dict()
     for name in [*own, *(name for name in given if name not in own)]:
-        old, new = (_kind(part.get(name)) for part in (given, own))
+        parts = [part.get(name) for part in (given, own)]
+        if name.endswith("_extra_state"):
+            parts = [x[:0] if isinstance(x, Tensor) and x.ndim == 1 else x for x in parts]
+        old, new = map(_kind, parts)
         if name not in own or old != new:
             raise InputError(f"{where}: {name} is {old} there, and {new} here")
 

@@ -268,11 +268,10 @@ def test_without_pykeen_the_extra_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", ["bernoulli", "dans"])
-def test_the_example_runs(sampler: str) -> None:
+def test_the_example_runs() -> None:
     script = ROOT / "scripts" / "examples" / "pykeen_pipeline.py"
     done = subprocess.run(
-        [sys.executable, script, "--epochs", "2", "--sampler", sampler],
+        [sys.executable, script, "--epochs", "2", "--sampler", "dans"],
         capture_output=True,
         text=True,
         check=False,

@@ -460,3 +460,14 @@ def test_a_lookup_builds_no_messages_and_an_unfiltered_sampler_no_filter_set() -
     known = kg.known(("train",))
     assert known is kg.known(("train",))
     assert known.is_known(kg.train).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbourhoods_of_random_walks_come_back_whatever_a_new_walk_finds(
+    seed: int, recipe: Path, tmp_path: Path
+) -> None:
+    walking = ['sampler=[{name = "sans", k = 2, walks_per_entity = 2}]', f"train.seed={seed}"]
+    train(configure(recipe, walking), tmp_path / "run")
+    found = load(tmp_path / "run").sampler.get_extra_state()
+    written = load(tmp_path / "run").state["sampler._extra_state"]
+    assert torch.equal(found, written)
