@@ -51,7 +51,7 @@ RESEARCH = (
 
 #: Daily use in four lines, those of the README.
 EXAMPLE = (
-    "dans train my-triples.tsv --decoder complex --sampler dans-filtered --out my-run",
+    "dans train my-triples.tsv --out my-run",
     "dans evaluate my-run",
     "dans predict my-run --head ada --relation knows --top 10",
     "dans report my-run",

@@ -131,7 +131,8 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     add = group.add_argument
     if kind == "dans":
         sampler = f"a setting of dans/recipes/samplers; {OF_RECIPES}; for data, also"
-        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default: {DEFAULT}; none if WHAT is a file)"
+        others = "of a recipe file, what it says; of data, none: a sampled softmax"
+        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default: {DEFAULT}; {others})"
         add("--sampler", metavar="NAME|FILE", help=usual)
     loss = f"a setting of dans/recipes/losses; {OF_RECIPES} (default: that in WHAT)"
     plain = "the loss over negatives, such as logistic (default: the recipe's)"

@@ -1,18 +1,21 @@
-"""Train with DANS, or with another sampler of negatives.
+"""Train on triples of your own, or by a recipe.
 
-DANS trains generators of negatives together with a pre-trained model. Of a recipe, or of triples of
-your own, the model is pre-trained first where that has not been done.
+Triples are trained on as by dans.train in Python: by a sampled softmax, unless a sampler is named.
+A recipe is trained with DANS. A sampler continues from a pre-trained model; where there is none,
+that is trained first.
 
+  dans train my-triples/ --decoder complex --out my-run
+  dans train my-triples/ --sampler dans --steps 200 --pretrain-steps 700 --out my-run
+  dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume
-  dans train my-triples/ --decoder complex --steps 200 --pretrain-steps 700 --out my-run
-  dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
 """
 
 import logging
 import re
 import shlex
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -226,7 +229,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
 
     The pre-trained run lies in the run's folder if that is given, or else in its default place.
     """
-    from dans.interface.planning import Choice, plan, settings
+    from dans.interface.planning import Choice, plan, settings, with_default_loss
     from dans.interface.training import carry_out
     from dans.runs.init_from import folder
     from dans.training.run_folder import RunFolder
@@ -234,7 +237,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     choice = Choice(
         encoder=args.encoder,
         decoder=args.decoder,
-        sampler=args.sampler or (DEFAULT if args.kind == "dans" else None),
+        sampler=args.sampler,
         loss=args.loss,
         steps=args.steps,
         pretrain_steps=args.pretrain_steps,
@@ -245,6 +248,11 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
+    if args.kind == "dans":
+        # The script of 0.1 trains with DANS, as its name says.
+        choice = choice if args.usual_recipe else with_default_loss(choice)
+        if choice.kind == "pretrain":
+            choice = replace(choice, sampler=DEFAULT)
     if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")

@@ -111,7 +111,7 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def draw(found: dict[str, Any], where: Path) -> None:
-    """A panel for each question: means and standard deviations after the last step."""
+    """A panel for each group of variations: means and standard deviations after the last step."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")

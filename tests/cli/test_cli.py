@@ -253,7 +253,8 @@ def test_what_was_pre_trained_is_trained_further(tmp_path: Path) -> None:
     assert done.stdout.startswith("runs/dans/mine-distmult-uniform/seed0: ")
     assert (before / "best.safetensors").stat().st_mtime_ns == made
     assert load_state(before / "last.safetensors")["step"] == 2
-    other = run("dans", "train", "mine", *brief, "--encoder", "lookup", cwd=tmp_path)
+    dans = ["--sampler", "dans", "--encoder", "lookup"]
+    other = run("dans", "train", "mine", *brief, *dans, cwd=tmp_path)
     assert other.returncode == 2
     sentence = "error: runs/pretrain/mine-distmult/seed0: holds another model (encoder: 'lookup' "
     assert other.stderr.startswith(sentence)

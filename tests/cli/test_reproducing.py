@@ -36,7 +36,13 @@ def test_cells_are_chosen_by_recipe_or_by_kind_and_recipe() -> None:
     for pattern, places in (
         ("umls-rotate", ["pretrain/umls-rotate", "dans/umls-rotate"]),
         ("pretrain/umls-*", [f"pretrain/umls-{d}" for d in ("distmult", "rotate", "complex")]),
-        ("*-mcns", [f"dans/{cell.base}-mcns" for g in table.groups for cell in g.cells[::11]]),
+        (
+            "*-mcns",
+            [
+                f"dans/{base}-mcns"
+                for base in dict.fromkeys(c.base for g in table.groups for c in g.cells)
+            ],
+        ),
     ):
         assert [cell.place for cell in reproducing.chosen(table, pattern)] == places
     assert len(reproducing.chosen(table, "*")) == len(table.cells)
@@ -57,5 +63,6 @@ def test_a_table_is_made_and_what_is_finished_is_not_made_again(tmp_path: Path) 
     assert again.stdout == "DANS, Table 2: 2 of 2 runs are finished\n"
     listed = succeed("dans", "reproduce", "--list", "--seeds", "1", *options, cwd=tmp_path).stdout
     (line,) = (line for line in listed.splitlines() if line.startswith("dans-2"))
-    assert " of 99 cells are recorded; here, 2 of 99 runs are finished; 97 left" in line
+    n = len(papers.read("dans-2").cells)
+    assert f" of {n} cells are recorded; here, 2 of {n} runs are finished; {n - 2} left" in line
     assert [line.split()[0] for line in listed.splitlines()] == papers.names()
