@@ -51,7 +51,11 @@ def test_relations_are_ranked_as_by_hand(name: str) -> None:
     assert report.protocol["relations"] == kg.num_relations
     # A budget for a pair at a time changes nothing.
     assert rank_relations(kg, "test", decoder, entities, budget=Budget(20_000)) == report
-    assert "rank" in str(report)
+    rows = [line.split() for line in str(report).splitlines()[2:]]
+    numbers = {"model": report.model, "frequency": report.frequency, "ends": report.ends}
+    assert {row[0]: float(row[1]) for row in rows} == pytest.approx(
+        {name: values["relation_mrr"] for name, values in numbers.items()}, abs=5e-5
+    )
 
 
 def test_counts_of_ends_are_naive_bayes(kg: KnowledgeGraph) -> None:
