@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dans.data.sources import load as load
     from dans.errors import DivergedError as DivergedError
     from dans.errors import InputError as InputError
+    from dans.evaluation.candidate_sets import Restriction as Restriction
     from dans.evaluation.evaluator import EvaluationReport as EvaluationReport
     from dans.interface.run import Prediction as Prediction
     from dans.interface.run import Run as Run
@@ -36,6 +37,7 @@ _MODULES = {
     "KnowledgeGraph": "dans.data.graph",
     "Prediction": "dans.interface.run",
     "Predictor": "dans.predict",
+    "Restriction": "dans.evaluation.candidate_sets",
     "Run": "dans.interface.run",
     "load": "dans.data.sources",
     "open_run": "dans.interface.run",
@@ -49,6 +51,7 @@ __all__ = [
     "KnowledgeGraph",
     "Prediction",
     "Predictor",
+    "Restriction",
     "Run",
     "load",
     "open_run",

@@ -9,9 +9,12 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
+  dans evaluate runs/dans/umls-distmult/seed0 --among domain-range
+  dans evaluate runs/dans/umls-distmult/seed0 --relations
 """
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from dans.cli import parsing as cli
 
@@ -55,6 +58,12 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="rank at most N triples, drawn by the seed; 0: all (default: 0)",
     )
+    cli.add_among_options(parser)
+    parser.add_argument(
+        "--relations",
+        action="store_true",
+        help="rank the relation of each triple among all relations, in place of head and tail",
+    )
     cli.add_memory_option(parser)
 
 
@@ -70,8 +79,24 @@ def run(args: Namespace) -> None:
     from dans.training.run_folder import RunFolder
 
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
+    among = cli.restriction(args)
+    if args.relations:
+        relations(args, chosen, restricted=among is not None)
+        return
     ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
-    report = evaluate(args.run, **chosen, **ranked, memory_budget=args.memory_budget)
-    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked))
+    report = evaluate(args.run, **chosen, **ranked, among=among, memory_budget=args.memory_budget)
+    label = report.protocol.get("candidates", {}).get("among", "")
+    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked), among=label)
     content = RunFolder(args.run).read_json(name)
     print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
+
+
+def relations(args: Namespace, chosen: dict[str, Any], *, restricted: bool) -> None:
+    """Rank relations, and print the metrics."""
+    from dans.errors import InputError
+    from dans.runs.evaluate_relations import evaluate_relations
+
+    if restricted or args.types or args.candidates != "all":
+        raise InputError("--relations: ranked among all relations; leave out what chooses entities")
+    ranked = {"most": args.most, "seed": args.seed, "memory_budget": args.memory_budget}
+    print(evaluate_relations(args.run, **chosen, **ranked))

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
 from dans.config.recipes import DEFAULT, run_name
 from dans.errors import DISTRIBUTION, LARGEST, InputError, did_you_mean, install_command, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
+
+if TYPE_CHECKING:
+    from dans.evaluation.candidate_sets import Restriction
 
 T = TypeVar("T")
 
@@ -232,6 +235,30 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
         help="memory that scores may take, as 200MB (default: as in training, or a quarter of the "
         "free)",
     )
+
+
+def add_among_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--among`` and the files of types: what restricts the candidates."""
+    add = parser.add_argument
+    what = "rank only among: domain-range, the entities seen in training at that place of the "
+    what += "relation; type:NAME; or a file of names, one a line"
+    add("--among", metavar="WHAT", help=what)
+    types = "a file of entity, tab, type; with it domain-range is by type"
+    add("--entity-types", metavar="FILE", help=types)
+    domains = "a file of relation, type of its domain, type of its range, by tabs, for domain-range"
+    add("--relation-types", metavar="FILE", help=domains)
+
+
+def restriction(args: argparse.Namespace) -> "Restriction | None":
+    """What the options of ``add_among_options`` say; None where none is given."""
+    from dans.evaluation.candidate_sets import Restriction
+
+    if args.among is not None:
+        return Restriction(args.among, args.entity_types, args.relation_types)
+    for name in ("entity_types", "relation_types"):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')}: no effect without --among")
+    return None
 
 
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:

@@ -9,10 +9,12 @@ skipped, and the exit status is then 2.
 
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
+  dans predict RUN_DIR --head steroid --relation affects --among domain-range
   printf 'steroid\taffects\n' | dans predict RUN_DIR --file - --json
 """
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 
 from dans.cli import parsing as cli
 
@@ -27,6 +29,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
     add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="also rank the whole triples of a file")
+    cli.add_among_options(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
@@ -36,12 +39,17 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Load the run, and print the answers."""
+    from dans.evaluation.candidate_sets import candidate_sets
     from dans.predict import Predictor
     from dans.predict.answers import answer, single
     from dans.predict.output_formats import FORMATS, QueryOptions
 
     query = single(args.head, args.relation, args.tail, args.file)
-    options = QueryOptions.of(query, top=args.top, new_only=args.new, ranks=args.ranks)
+    among = cli.restriction(args)
+    options = QueryOptions.of(
+        query, top=args.top, new_only=args.new, ranks=args.ranks, restricted=among is not None
+    )
     predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
+    options = replace(options, among=candidate_sets(among, predictor.kg))
     for text in answer(FORMATS[args.form](predictor, options), query, args.file):
         print(text, end="", flush=True)

@@ -85,16 +85,21 @@ def _starts(counts: Tensor) -> Tensor:
     return torch.cat((counts.new_zeros(1), counts.cumsum(0))).cpu()
 
 
-def query_competitors(scores: Tensor, queries: Queries, first: int) -> Tensor:
+def query_competitors(
+    scores: Tensor, queries: Queries, first: int, excluded: Tensor | None = None
+) -> Tensor:
     """How many competitors of each right answer score above it, and how many at least as high.
 
-    Competitors are all entities but the answer itself and the other known answers. ``scores``,
-    (b, n), of the queries from ``first`` on, are overwritten. Returns (2, ·) int64, by triple.
+    Competitors are all entities but the answer itself, the other known answers, and those
+    ``excluded``, (b, n) bool. ``scores``, (b, n), of the queries from ``first`` on, are
+    overwritten. Returns (2, ·) int64, by triple.
     """
     bounds = queries.starts[first : first + len(scores) + 1]
     starts, counts = bounds - bounds[0], bounds.diff()
     row = torch.arange(len(counts)).repeat_interleave(counts).to(scores.device)
     gold = scores[row, queries.answers[int(bounds[0]) : int(bounds[-1])]]
+    if excluded is not None:
+        scores.masked_fill_(excluded, torch.nan)
     _mask_known(scores, queries, first)
     counted = torch.empty(2, len(gold), dtype=torch.int64, device=scores.device)
     many = int((counts > MANY).sum())

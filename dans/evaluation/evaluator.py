@@ -28,6 +28,9 @@ from dans.models.model import eval_mode
 
 log = logging.getLogger(__name__)
 
+#: What the names of metrics among the candidates of a restriction start with.
+RESTRICTED = "restricted_"
+
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
 
@@ -50,9 +53,10 @@ class EvaluationReport:
 
     ``protocol``: filter, ties, triples with unseen entities, and where not all triples are ranked
     or not all entities are candidates, which; reports are comparable only if it agrees. The names
-    of metrics among some candidates start with ``sampled_``. ``heads``: over queries (?, r, t);
-    ``tails``: over (h, r, ?). ``tie_rate``: share of queries whose right answer ties with a
-    competitor; above 0.01, look for a constant encoder or saturated scores.
+    of metrics among drawn or given candidates start with ``sampled_``, among those of a restriction
+    with ``restricted_``. ``heads``: over queries (?, r, t); ``tails``: over (h, r, ?).
+    ``tie_rate``: share of queries whose right answer ties with a competitor; above 0.01, look for a
+    constant encoder or saturated scores.
     """
 
     split: str
@@ -77,8 +81,9 @@ class EvaluationReport:
 
     @property
     def prefix(self) -> str:
-        """What the names of its metrics start with: ``sampled_`` or nothing."""
-        return SAMPLED if "candidates" in self.protocol else ""
+        """What the names of its metrics start with: ``sampled_``, ``restricted_`` or nothing."""
+        drawn = self.protocol.get("candidates")
+        return "" if drawn is None else RESTRICTED if "among" in drawn else SAMPLED
 
     def is_better(self, best: float) -> bool:
         """Is the selection metric better than this?"""
@@ -120,7 +125,11 @@ def limits(protocol: Mapping[str, Any]) -> str:
     if not drawn and not some:
         return ""
     said = "exact ranks"
-    if drawn:
+    if drawn and "among" in drawn:
+        outside = sum(drawn["outside"].values())
+        said = f"ranked among {drawn['about']}; {outside:,} of {drawn['queries']:,} right answers "
+        said += "are not there and were added; this MRR is not comparable with that among all"
+    elif drawn:
         filtered = "known answers left out" if protocol["filter"] else "known answers not left out"
         if drawn["from"] == "given":
             said = f"ranked among the negatives given with the data set, {filtered}"
@@ -189,6 +198,11 @@ class Evaluator:
             at each ranking. Ranks do not depend on it.
     """
 
+    #: ids of the entities that are scored; None: all
+    columns: Tensor | None = None
+    #: bytes held for each score, beside the score
+    beside = 0
+
     def __init__(
         self,
         kg: KnowledgeGraph,
@@ -242,6 +256,8 @@ class Evaluator:
         n = self.kg.num_entities
         if len(entities) != n:
             raise ValueError(f"entities: expected {n} rows, got {len(entities)}")
+        if self.columns is not None and len(self.columns) < n:
+            entities = entities.index_select(0, self.columns.to(entities.device))
         heads, tails = self._heads.to(entities.device), self._tails.to(entities.device)
         with eval_mode(decoder):
             columns = (
@@ -303,9 +319,10 @@ class Evaluator:
                 embedded = embed(entities.index_select(0, queries.anchors[block]), relations)
                 check = partial(self._refuse_nan, relations=relations[part])
                 scores = score_all(decoder, embedded, entities, part=part, wide=wide, check=check)
-                return query_competitors(scores, queries, block.start + part.start)
+                return self.competitors(scores, queries, block.start + part.start, side)
 
-            parts = budget.chunks(block.stop - block.start, n * size, of, fixed=fixed)
+            each = n * (size + self.beside)
+            parts = budget.chunks(block.stop - block.start, each, of, fixed=fixed)
             return torch.cat(list(parts), 1)
 
         pulse = Pulse()
@@ -321,6 +338,10 @@ class Evaluator:
                 log.info("ranked %s, %s", of, pulse.left(done, q))
         return ranks
 
+    def competitors(self, scores: Tensor, queries: Queries, first: int, side: str) -> Tensor:
+        """How many competitors score above each right answer, and how many at least as high."""
+        return query_competitors(scores, queries, first)
+
     def _refuse_nan(self, scores: Tensor, left: int, *, relations: Tensor) -> None:
         # The sum is NaN if a score is, or if +∞ and −∞ are among them: a cheap test, then an exact.
         if not scores.sum().isnan():
@@ -328,7 +349,8 @@ class Evaluator:
         wrong = scores.isnan().nonzero()
         if len(wrong):
             row, entity = wrong[0].tolist()
-            relation, name = self.kg.relations[int(relations[row])], self.kg.entities[left + entity]
+            column = left + entity if self.columns is None else int(self.columns[left + entity])
+            relation, name = self.kg.relations[int(relations[row])], self.kg.entities[column]
             where = f"relation {relation!r}: the score of entity {name!r}"
             raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
 

@@ -8,7 +8,6 @@ have names of their own.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,12 +18,14 @@ from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.known_triples import KnownTriples
 from dans.data.progress import Pulse
 from dans.errors import InputError, counted
+from dans.evaluation.candidate_sets import CandidateSets
 from dans.evaluation.evaluator import Evaluator, Ranks, Unseen, limits
 from dans.evaluation.ranking import count_competitors
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.costs import query_cost
 from dans.models.model import eval_mode
+from dans.samplers.entity_types import slots
 
 log = logging.getLogger(__name__)
 
@@ -85,11 +86,8 @@ class SampledEvaluator(Evaluator):
         """Find the domains and ranges, or check the candidates that are given."""
         kg = self.kg
         if self.candidates != "given":
-            sides = [Sets.of(kg, column) if self.types else None for column in (0, 2)]
-            self._drawn = [
-                Draws(kg.known(), column, self.candidates, sets)
-                for column, sets in zip((0, 2), sides, strict=True)
-            ]
+            sets = CandidateSets.seen(kg) if self.types else None
+            self._drawn = [Draws(kg.known(), c, self.candidates, sets) for c in (0, 2)]
             return
         for given in kg.given_negatives[self.split]:
             found = tuple(given.shape)
@@ -206,25 +204,6 @@ class SampledEvaluator(Evaluator):
             )
 
 
-@dataclass(frozen=True)
-class Sets:
-    """The entities that are heads, or tails, of the training triples of each relation.
-
-    ``members``, (p,), sorted by relation; those of relation r start at ``starts[r]``, (m + 1,).
-    """
-
-    members: Tensor
-    starts: Tensor
-
-    @classmethod
-    def of(cls, kg: KnowledgeGraph, column: int) -> "Sets":
-        """The domains (``column`` 0) or the ranges (2)."""
-        n = kg.num_entities
-        keys = (kg.train[:, 1] * n + kg.train[:, column]).unique()
-        counts = torch.bincount(keys // n, minlength=kg.num_relations)
-        return cls(keys % n, torch.cat((counts.new_zeros(1), counts.cumsum(0))))
-
-
 class Draws:
     """Draws different entities for queries, without the right answer and other known answers.
 
@@ -235,7 +214,9 @@ class Draws:
         sets: from which, by relation; None: from all entities.
     """
 
-    def __init__(self, known: KnownTriples, column: int, k: int, sets: Sets | None = None) -> None:
+    def __init__(
+        self, known: KnownTriples, column: int, k: int, sets: CandidateSets | None = None
+    ) -> None:
         self.known, self.column, self.sets = known, column, sets
         self.n = known.num_entities
         self.k = min(k, self.n)
@@ -255,17 +236,13 @@ class Draws:
         """From how many entities those of each triple are drawn, (b,)."""
         if self.sets is None:
             return torch.full((len(triples),), self.n)
-        sizes: Tensor = self.sets.starts.diff()[triples[:, 1]]
-        return torch.where(sizes > 0, sizes, self.n)
+        return self.sets.sizes(slots(triples)[:, self.column // 2])
 
     def members(self, triples: Tensor, positions: Tensor) -> Tensor:
         """The entities at (b, ·) positions of the set of each triple."""
         if self.sets is None:
             return positions
-        starts, relations = self.sets.starts, triples[:, 1]
-        empty = (starts.diff()[relations] == 0).unsqueeze(1)
-        at = (starts[relations].unsqueeze(1) + positions).clamp_(max=len(self.sets.members) - 1)
-        return torch.where(empty, positions, self.sets.members[at])
+        return self.sets.at(slots(triples)[:, self.column // 2], positions)
 
     def is_known(self, triples: Tensor, ids: Tensor) -> Tensor:
         """Which of (b, ·) entities are the right answer or another known one."""

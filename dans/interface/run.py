@@ -16,7 +16,9 @@ from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError, visible
+from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
+from dans.evaluation.relation_ranking import RelationReport
 from dans.models.model import Model
 from dans.predict import Answer, Predictor, Query, ScoredTriple
 from dans.predict.checking import CheckedTriple, check
@@ -27,6 +29,7 @@ from dans.report.curves import recorded
 from dans.report.formatting import heading
 from dans.report.gather import gather
 from dans.report.page import render
+from dans.runs.evaluate_relations import evaluate_relations
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
@@ -142,6 +145,7 @@ class Run:
         types: bool = False,
         seed: int = 0,
         most: int = 0,
+        among: Among | None = None,
         memory_budget: str | int = "",
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
@@ -158,6 +162,9 @@ class Run:
             types: draw candidates from the domain or range of the relation.
             seed: of what is drawn; the same for every model.
             most: rank at most that many triples, drawn; 0: all.
+            among: rank among ``domain-range``, the names of a list or of a file, or a type, as in
+                ``dans.Restriction``; the right answer is always a candidate. Metrics have names of
+                their own: ``restricted_mrr``.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
         """
         return evaluate(
@@ -169,6 +176,32 @@ class Run:
             types=types,
             seed=seed,
             most=most,
+            among=among,
+            memory_budget=memory_budget,
+        )
+
+    def evaluate_relations(
+        self,
+        split: Split = "test",
+        *,
+        which: Which = "best",
+        unseen: Unseen = "rank",
+        most: int = 0,
+        seed: int = 0,
+        memory_budget: str | int = "",
+    ) -> RelationReport:
+        """Rank the relation of each triple of a split among all relations, filtered.
+
+        Two baselines that count training triples stand beside the model. Writes
+        ``report.relations.json``; arguments are as in ``evaluate``.
+        """
+        return evaluate_relations(
+            self.path,
+            split=split,
+            which=which,
+            unseen=unseen,
+            most=most,
+            seed=seed,
             memory_budget=memory_budget,
         )
 
@@ -180,6 +213,7 @@ class Run:
         *,
         top: int = 10,
         new_only: bool = False,
+        among: Among | None = None,
     ) -> Prediction:
         """The best answers to the query that two of head, relation and tail make.
 
@@ -187,17 +221,24 @@ class Run:
             head: name of an entity; None: predict it. ``relation`` and ``tail`` likewise.
             top: number of answers.
             new_only: leave out answers that train, valid or test hold as a triple.
+            among: rank heads or tails among ``domain-range``, the entities seen in training at that
+                place, the names of a list or of a file, or a type, as in ``dans.Restriction``.
         """
         query = Query(head, relation, tail)
-        options = QueryOptions(top=top, new_only=new_only)
+        if among is not None and query.target == "relation":
+            raise InputError("among: restricts heads and tails; a relation is asked for")
+        sets = candidate_sets(among, self.kg)
+        options = QueryOptions(top=top, new_only=new_only, among=sets)
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        answers = self.predictor.predict([query], top=top, new_only=new_only)[0]
+        answers = self.predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
         return Prediction(query, tuple(answers), Table(self.predictor, options))
 
-    def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of whole triples by name, with their filtered ranks among all entities."""
-        return self.predictor.rank(triples)
+    def score(
+        self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None
+    ) -> list[ScoredTriple]:
+        """Scores of whole triples by name, with their filtered ranks; ``among`` as in predict."""
+        return self.predictor.rank(triples, among=among)
 
     def explain(self, head: str, relation: str, tail: str, *, top: int = 5) -> Explanation:
         """Why the model predicts a triple: paths, training triples that carry it, analogies.

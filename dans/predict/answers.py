@@ -57,8 +57,10 @@ def predict(predictor: Predictor, queries: Sequence[Query], options: QueryOption
     """Ranked answers to the queries with a missing part, scores of the whole triples, in order."""
     missing = [query for query in queries if query.target]
     triples = [(q.head or "", q.relation or "", q.tail or "") for q in queries if not q.target]
-    ranked = iter(predictor.predict(missing, top=options.top, new_only=options.new_only))
-    scored = iter(predictor.rank(triples) if options.ranks else predictor.score(triples))
+    top, new_only, among = options.top, options.new_only, options.among
+    ranked = iter(predictor.predict(missing, top=top, new_only=new_only, among=among))
+    whole = predictor.rank(triples, among=among) if options.ranks else predictor.score(triples)
+    scored = iter(whole)
     return [next(ranked) if query.target else next(scored) for query in queries]
 
 

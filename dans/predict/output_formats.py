@@ -11,6 +11,7 @@ from itertools import compress
 from typing import TypeAlias
 
 from dans.errors import InputError, visible
+from dans.evaluation.candidate_sets import CandidateSets
 from dans.predict.predictor import Predictor
 from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
 
@@ -28,17 +29,26 @@ class QueryOptions:
     top: int = 10
     new_only: bool = False
     ranks: bool = False
-    #: those of ``--top``, ``--new`` and ``--ranks`` that a command was given
+    #: those of ``--top``, ``--new``, ``--ranks`` and ``--among`` that a command was given
     given: tuple[str, ...] = ()
+    #: to what heads and tails are restricted
+    among: CandidateSets | None = None
 
     @classmethod
     def of(
-        cls, query: Query | None, *, top: int | None, new_only: bool, ranks: bool
+        cls,
+        query: Query | None,
+        *,
+        top: int | None,
+        new_only: bool,
+        ranks: bool,
+        restricted: bool = False,
     ) -> "QueryOptions":
         """From a command's options; ``query`` is None where the queries come from a file."""
         if query is not None and ranks:
             raise InputError("--ranks: only for --file; a triple by itself is ranked anyway")
-        given = compress(("--top", "--new", "--ranks"), (top is not None, new_only, ranks))
+        names = ("--top", "--new", "--ranks", "--among")
+        given = compress(names, (top is not None, new_only, ranks, restricted))
         whole = query is not None and query.target is None
         options = cls(10 if top is None else top, new_only, ranks or whole, tuple(given))
         for sentence in options.without_effect({query.target}) if query is not None else ():
@@ -58,6 +68,8 @@ class QueryOptions:
         if len(targets) == triples:
             whole = "no effect where head, relation and tail are all given"
             useless |= {"--top": whole, "--new": whole}
+        if not {"head", "tail"} & set(targets) and not (triples and self.ranks):
+            useless["--among"] = "no effect where neither heads nor tails are ranked"
         return [f"{name}: {useless[name]}" for name in self.given if name in useless]
 
 
@@ -88,6 +100,8 @@ class Table(OutputFormat):
         rule = "known: the splits, of train, valid and test, that hold it as a triple"
         if self.options.new_only:
             rule = "left out: answers that train, valid or test hold as a triple"
+        if self.options.among is not None:
+            rule += f"\nheads and tails: among {visible(self.options.among.about)}"
         if self.options.ranks:
             rule += "\nranks: among the answers that are not known otherwise, as in evaluation"
         return f"{self.predictor.about}\n{rule}\n"
@@ -99,7 +113,9 @@ class Table(OutputFormat):
         if isinstance(answers, ScoredTriple):
             return title + "".join(f"  {name:<12} {value}\n" for name, value in _numbers(answers))
         if not answers:
-            return f"{title}  no answer that is not known\n"
+            allowed = " among the candidates" * (self.options.among is not None)
+            known = " that is not known" * self.options.new_only
+            return f"{title}  no answer{known}{allowed}\n"
         calibrated = self.predictor.calibration is not None
         rows = [["rank", str(query.target), "score", *["probability"] * calibrated, "known"]]
         for answer in answers:

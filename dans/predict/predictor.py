@@ -12,17 +12,20 @@ from torch import Tensor
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
+from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
 from dans.evaluation.ranking import rank
+from dans.evaluation.relation_ranking import known_relations, relation_bytes
 from dans.memory import Budget, stated
-from dans.models.decoders import Decoder, Multilinear
+from dans.models.decoders import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_run import budget_of, fitted_of
 from dans.runs.train import restore
+from dans.samplers.entity_types import slots
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 
@@ -126,10 +129,17 @@ class Predictor:
 
     @torch.no_grad()
     def predict(
-        self, queries: Sequence[Query], *, top: int = 10, new_only: bool = False
+        self,
+        queries: Sequence[Query],
+        *,
+        top: int = 10,
+        new_only: bool = False,
+        among: Among | None = None,
     ) -> list[list[Answer]]:
         """The ``top`` answers to each query, best first; ``new_only``: no triple of any split.
 
+        ``among`` restricts heads and tails, not relations: to the names of a list or of a file, a
+        type, or domain and range, as in ``Restriction``.
         With reciprocal relations, scores are those of the query's own direction, while
         probabilities are of the mean of both. A score that is not finite is a
         ``FloatingPointError``.
@@ -139,10 +149,11 @@ class Predictor:
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
         if (ids >= 0).all(1).any():
             raise InputError("queries: a whole triple is no query; score it instead")
+        sets = candidate_sets(among, self.kg)
         found: list[list[Answer]] = [[] for _ in queries]
         for column in range(3):
             rows = (ids[:, column] < 0).nonzero().flatten()
-            answers = self._answers(ids[rows], column, top, new_only)
+            answers = self._answers(ids[rows], column, top, new_only, sets)
             for row, ranked in zip(rows.tolist(), answers, strict=True):
                 found[row] = ranked
         return found
@@ -152,10 +163,15 @@ class Predictor:
         return self._scored(self._triple_ids(triples))
 
     @torch.no_grad()
-    def rank(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of triples by name, and the filtered ranks of their heads and tails."""
-        ids = self._triple_ids(triples)
-        ranks = (self._ranks(ids, column).tolist() for column in (0, 2))
+    def rank(
+        self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
+    ) -> list[ScoredTriple]:
+        """Scores of triples by name, and the filtered ranks of their heads and tails.
+
+        ``among``: as in ``predict``; the triple's own head and tail are candidates all the same.
+        """
+        ids, sets = self._triple_ids(triples), candidate_sets(among, self.kg)
+        ranks = (self._ranks(ids, column, sets).tolist() for column in (0, 2))
         return [
             replace(triple, head_rank=head, tail_rank=tail)
             for triple, head, tail in zip(self._scored(ids), *ranks, strict=True)
@@ -211,87 +227,118 @@ class Predictor:
         return [tuple(compress(SPLITS, held)) for held in zip(*known, strict=True)]
 
     def _answers(
-        self, ids: Tensor, column: int, top: int, new_only: bool
+        self, ids: Tensor, column: int, top: int, new_only: bool, among: CandidateSets | None
     ) -> Iterator[list[Answer]]:
         """Ranked answers to (q, 3) queries whose missing part is one column."""
+        sets = self._narrowed(ids, column, among)
 
         def best(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-            scores = self._scores(ids[part], column)
+            scores = self._scores(ids[part], column, sets)
             if new_only:
-                scores[self._known(ids[part], column)] = -torch.inf
+                scores[self._known(ids[part], column, sets)] = -torch.inf
             scores, candidates = (found.cpu() for found in _top(scores, top))
+            if sets is not None:
+                candidates = sets.ids(candidates)
             triples = ids[part].unsqueeze(1).repeat(1, candidates.shape[1], 1)
             triples[:, :, column] = candidates
             return scores, candidates, triples.flatten(0, 1)
 
         names = self._names(column)
-        for scores, candidates, triples in self._chunks(ids, column, best):
+        for scores, candidates, triples in self._chunks(ids, column, best, sets):
             # A calibration takes what ``score`` gives: with reciprocal relations, a mean.
             means = scores.flatten() if self.calibration is None else self._logits(triples)
             facets = zip(self._probabilities(means), self._splits(triples), strict=True)
             for row, columns in zip(scores.tolist(), candidates.tolist(), strict=True):
                 lines = zip(row, columns, islice(facets, len(row)), strict=True)
-                shown = [line for line in lines if not (new_only and line[2][1])]
+                # Scores are finite, but for answers that are left out.
+                shown = [line for line in lines if line[0] > -torch.inf]
                 yield [
                     Answer(rank, names[candidate], score, probability, known)
                     for rank, (score, candidate, (probability, known)) in enumerate(shown, start=1)
                 ]
 
-    def _ranks(self, ids: Tensor, column: int) -> Tensor:
+    def _ranks(self, ids: Tensor, column: int, among: CandidateSets | None) -> Tensor:
         """(f,) filtered ranks of one column of (f, 3) triples."""
+        sets = self._narrowed(ids, column, among)
 
         def ranks(part: slice) -> Tensor:
-            scores = self._scores(ids[part], column)
-            truth = ids[part, column].to(scores.device)
-            return rank(scores, truth, self._known(ids[part], column)).cpu()
+            scores = self._scores(ids[part], column, sets)
+            truth = ids[part, column] if sets is None else sets.positions(ids[part, column])[0]
+            return rank(scores, truth.to(scores.device), self._known(ids[part], column, sets)).cpu()
 
-        return torch.cat([torch.empty(0), *self._chunks(ids, column, ranks)])
+        return torch.cat([torch.empty(0), *self._chunks(ids, column, ranks, sets)])
 
-    def _chunks(self, ids: Tensor, column: int, work: Callable[[slice], T]) -> Iterator[T]:
+    def _chunks(
+        self,
+        ids: Tensor,
+        column: int,
+        work: Callable[[slice], T],
+        sets: CandidateSets | None = None,
+    ) -> Iterator[T]:
         """Results of ``work`` on slices of the queries, within the budget."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
-            m = candidates = self.kg.num_relations
-            wide = decoder.pair_width if isinstance(decoder, Multilinear) else m * decoder.dim
-            numbers, fixed = query_cost(decoder, 1) + 4 * wide, 2 * decoder.relation.weight.numel()
+            each, fixed = relation_bytes(decoder, self.entities)
         else:
-            candidates, fixed = self.kg.num_entities, 0
+            candidates = self.kg.num_entities if sets is None else sets.num_entities
             numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
-        # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
-        each = numbers * size + candidates * 64
-        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed * size)
+            # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
+            each, fixed = numbers * size + candidates * 64, 0
+        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed)
 
-    def _scores(self, ids: Tensor, column: int) -> Tensor:
-        """(q, n) scores of all entities for one column of (q, 3) triples; (q, m) for relations."""
+    def _narrowed(
+        self, ids: Tensor, column: int, sets: CandidateSets | None
+    ) -> CandidateSets | None:
+        """The candidates for one column of (q, 3) triples, its right answers among the columns."""
+        if sets is None or column == 1:
+            return None
+        return sets.narrowed(slots(ids)[:, column // 2], ids[:, column][ids[:, column] >= 0])
+
+    def _scores(self, ids: Tensor, column: int, sets: CandidateSets | None = None) -> Tensor:
+        """(q, n) scores of all entities for one column of (q, 3) triples; (q, m) for relations.
+
+        With ``sets``, scores of its columns, −∞ for those that are no candidates and not the right
+        answer.
+        """
         decoder, entities = self.decoder, self.entities
+        scored = entities if sets is None else sets.embeddings(entities)
         heads, relations, tails = ids.to(entities.device).unbind(1)
         with eval_mode(decoder):
             if column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
             elif column == 2:
                 tail_queries = decoder.tail_queries(entities[heads], relations)
-                scores = score_all(decoder, tail_queries, entities)
+                scores = score_all(decoder, tail_queries, scored)
             else:
                 head_queries = decoder.head_queries(relations, entities[tails])
-                scores = score_all(decoder, head_queries, entities)
+                scores = score_all(decoder, head_queries, scored)
         # A sum is not finite if a term is not, or if it is too large: cheap, then certain.
         if not scores.sum().isfinite() and not (finite := scores.isfinite()).all():
-            row, candidate = (~finite).nonzero()[0].tolist()
-            name, score = self._names(column)[candidate], scores[row, candidate]
+            row, candidate = (~finite).nonzero()[0].cpu()
+            score = scores[row, candidate]
+            name = self._names(column)[int(candidate if sets is None else sets.ids(candidate))]
             raise FloatingPointError(f"the score of {name!r} is {score:g}; the model has no answer")
+        if sets is not None:
+            excluded = sets.excluded(slots(ids)[:, column // 2])
+            places, there = sets.positions(ids[:, column])
+            excluded[there, places[there]] = False
+            scores.masked_fill_(excluded.to(scores.device), -torch.inf)
         return scores
 
-    def _known(self, ids: Tensor, column: int) -> tuple[Tensor, Tensor]:
-        """Row and id of each known answer for one column of (q, 3) triples."""
+    def _known(
+        self, ids: Tensor, column: int, sets: CandidateSets | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Row of each known answer for one column of (q, 3) triples, and where it is scored."""
         known, (heads, relations, tails) = self.kg.known(), ids.unbind(1)
         if column == 0:
             rows, answers = known.heads(relations, tails)
         elif column == 2:
             rows, answers = known.tails(heads, relations)
         else:
-            triples = ids.unsqueeze(1).repeat(1, self.kg.num_relations, 1)
-            triples[:, :, 1] = torch.arange(self.kg.num_relations)
-            rows, answers = known.is_known(triples).nonzero(as_tuple=True)
+            rows, answers = known_relations(known, heads, tails)
+        if sets is not None:
+            answers, there = sets.positions(answers)
+            rows, answers = rows[there], answers[there]
         return rows.to(self.entities.device), answers.to(self.entities.device)
 
 

@@ -14,9 +14,11 @@ from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
+from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.evaluation.reliability import Reliability
+from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.registry import choose
@@ -39,6 +41,7 @@ def evaluate(
     types: bool = False,
     seed: int = 0,
     most: int = 0,
+    among: Among | None = None,
     memory_budget: str | int = "",
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
@@ -52,16 +55,25 @@ def evaluate(
         unseen: what becomes of triples with an entity that training never saw.
         candidates: among what answers are ranked, and ``types``, ``seed`` and ``most``, as in the
             section ``[evaluation]`` of a recipe, whose values are for validation alone.
+        among: what restricts the candidates; not together with ``candidates``.
         memory_budget: as ``train.memory_budget``, whose value is the default.
     """
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
     chosen = convert(given, EvaluationConfig)
+    if among is not None and chosen.candidates != "all":
+        raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} triples")
     budget = budget_of(where, trained, memory_budget)
-    evaluator = ranking(trained.kg, split, chosen, unseen=unseen, budget=budget)
+    sets = candidate_sets(among, trained.kg)
+    if sets is None:
+        evaluator = ranking(trained.kg, split, chosen, unseen=unseen, budget=budget)
+    else:
+        evaluator = RestrictedEvaluator(
+            trained.kg, split, sets, unseen=unseen, most=most, seed=seed, budget=budget
+        )
     report = evaluator(trained.model.decoder, trained.entities)
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
@@ -70,7 +82,8 @@ def evaluate(
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         content["classification"] = classify(trained, split, fitted, budget=budget)
-    name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen)
+    label = report.protocol.get("candidates", {}).get("among", "")
+    name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen, among=label)
     RunFolder(where).write_json(name, {**report.to_json(), **content})
     return report
 
@@ -87,6 +100,7 @@ def report_name(
     which: Which = "best",
     unseen: Unseen = "rank",
     evaluation: EvaluationConfig | None = None,
+    among: str = "",
 ) -> str:
     """The file of a report.
 
@@ -109,6 +123,8 @@ def report_name(
             f"seed{evaluation.seed}": evaluation.seed,
         }
         unusual += [name for name, there in parts.items() if there]
+    if among:
+        unusual.append(f"among-{among}")
     return ".".join(["report", *unusual, "json"])
 
 

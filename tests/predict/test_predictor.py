@@ -16,8 +16,10 @@ from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError, install_command
 from dans.evaluation.calibration import Platt
+from dans.evaluation.candidate_sets import CandidateSets, Restriction
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import Evaluator
+from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.predict import Answer, Predictor, Query
@@ -94,6 +96,30 @@ def test_scores_are_those_of_the_decoder(kg: KnowledgeGraph, name: str, reciproc
     assert listed.score == pytest.approx(forwards)
     expected = (forwards + backwards) / 2
     assert predictor.score([(head, relation, tail)])[0].score == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("among", ["domain-range", ["ada", "bob", "map"]], ids=str)
+def test_answers_among_some_are_those_of_all_that_are_candidates(
+    kg: KnowledgeGraph, among: str | list[str]
+) -> None:
+    predictor = predictor_of(kg, "complex")
+    sets = Restriction(among).sets(kg)
+    queries = [Query("ada", "owns"), Query(None, "near", "map"), Query("ada", None, "bob")]
+    for new_only in (False, True):
+        every = predictor.predict(queries, top=99, new_only=new_only)
+        some = predictor.predict(queries, top=99, new_only=new_only, among=among)
+        for slot, all_of_it, found in zip((3, 4), every, some, strict=False):
+            inside = ~sets.excluded(torch.tensor([slot]))[0]
+            left = [a for a in all_of_it if inside[kg.entities.index(a.name)]]
+            assert names(found) == names(left)
+            assert [a.score for a in found] == pytest.approx([a.score for a in left])
+            assert [a.known for a in found] == [a.known for a in left]
+            assert [a.rank for a in found] == list(range(1, len(found) + 1))
+        assert some[2] == every[2], "relations are not restricted"
+    triples = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
+    ranks = RestrictedEvaluator(kg, "test", sets).ranks(predictor.decoder, predictor.entities)
+    found_ranks = [[a.head_rank, a.tail_rank] for a in predictor.rank(triples, among=sets)]
+    assert found_ranks == ranks.realistic.tolist()
 
 
 def test_answers_are_sorted_and_numbered(kg: KnowledgeGraph) -> None:
@@ -197,9 +223,9 @@ def watch(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many queries are scored at a time, from here on."""
     held, scores = [], predictor._scores
 
-    def watched(ids: Tensor, column: int) -> Tensor:
+    def watched(ids: Tensor, column: int, sets: CandidateSets | None) -> Tensor:
         held.append(len(ids))
-        return scores(ids, column)
+        return scores(ids, column, sets)
 
     monkeypatch.setattr(predictor, "_scores", watched)
     return held
@@ -219,10 +245,10 @@ def test_memory_that_gives_out_changes_no_answer(
     queries = [Query("ada", "owns"), Query("bob", "owns"), Query("cy", "owns")]
     expected, scores = predictor.predict(queries), predictor._scores
 
-    def scarce(ids: Tensor, column: int) -> Tensor:
+    def scarce(ids: Tensor, column: int, sets: CandidateSets | None) -> Tensor:
         if len(ids) > 1:
             raise MemoryError
-        return scores(ids, column)
+        return scores(ids, column, sets)
 
     monkeypatch.setattr(predictor, "_scores", scarce)
     assert [names(answers) for answers in predictor.predict(queries)] == [

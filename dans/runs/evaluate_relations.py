@@ -1,0 +1,54 @@
+"""Evaluates the relations that trained runs predict."""
+
+from pathlib import Path
+
+from dans.config.reading import convert
+from dans.config.schema import EvaluationConfig
+from dans.data.graph import Split
+from dans.errors import InputError
+from dans.evaluation.evaluator import Unseen
+from dans.evaluation.relation_ranking import RelationReport, rank_relations
+from dans.memory import stated
+from dans.runs.evaluate_run import budget_of, report_name
+from dans.runs.train import restore
+from dans.seeding import undisturbed
+from dans.training.checkpoint_store import Which
+from dans.training.run_folder import RunFolder
+
+
+@undisturbed()
+def evaluate_relations(
+    where: Path,
+    *,
+    split: Split = "test",
+    which: Which = "best",
+    unseen: Unseen = "rank",
+    most: int = 0,
+    seed: int = 0,
+    memory_budget: str | int = "",
+) -> RelationReport:
+    """Rank the relation of every triple of a split, and write the report into the run's folder.
+
+    The file is that of ``report_name`` with ``relations`` in its name. Arguments are as in
+    ``dans.runs.evaluate_run.evaluate``.
+    """
+    stated(memory_budget)
+    chosen = convert({"most": most, "seed": seed}, EvaluationConfig)
+    trained = restore(where, which=which)
+    if not len(trained.kg.split(split)):
+        raise InputError(f"{trained.kg.name}: has no {split} triples")
+    report = rank_relations(
+        trained.kg,
+        split,
+        trained.model.decoder,
+        trained.entities,
+        unseen=unseen,
+        most=most,
+        seed=seed,
+        budget=budget_of(where, trained, memory_budget),
+    )
+    name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen)
+    about = {"checkpoint": which, "step": trained.step, "seed": trained.config.train.seed}
+    name = name.replace("report", "report.relations", 1)
+    RunFolder(where).write_json(name, {**report.to_json(), **about})
+    return report

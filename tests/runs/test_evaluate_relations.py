@@ -1,0 +1,83 @@
+"""A run's relations and restricted ranks are evaluated, and written beside its other reports."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import dans
+from dans.cli import main
+from dans.cli import parsing as cli
+from dans.errors import InputError
+from dans.runs.evaluate_relations import evaluate_relations
+from dans.runs.train import configure, train
+from tests.suites.toy import RECIPE, lay
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("relations")
+    lay(folder / "triples")
+    recipe = folder / "own.toml"
+    recipe.write_text(RECIPE.format(data=folder / "triples"))
+    train(configure(recipe, []), folder / "run")
+    return folder / "run"
+
+
+def test_reports_are_written_and_never_mixed(trained: Path) -> None:
+    own = dans.open_run(trained)
+    relations = own.evaluate_relations("valid")
+    assert relations == evaluate_relations(trained, split="valid")
+    written = json.loads((trained / "report.relations.valid.json").read_text())
+    assert written["model"] == relations.model
+    assert all(name.startswith("relation_") or name == "queries" for name in relations.model)
+    restricted = own.evaluate(among="domain-range")
+    written = json.loads((trained / "report.among-domain-range.json").read_text())
+    assert written["both"] == restricted.both
+    listed = own.evaluate(among=["e1", "e2"])
+    assert (trained / f"report.among-{listed.protocol['candidates']['among']}.json").exists()
+    assert not (trained / "report.json").exists()
+    with pytest.raises(InputError, match="not together with candidates"):
+        own.evaluate(among="domain-range", candidates=3)
+
+
+def test_a_run_predicts_among_some(trained: Path) -> None:
+    own = dans.open_run(trained)
+    among = ["e1", "e2"]
+    found = own.predict("e0", "r0", among=among)
+    assert sorted(answer.name for answer in found) == among
+    assert "a list of 2 entities" in found._table.head()
+    assert own.score([("e0", "r0", "e3")], among=among)[0].tail_rank in (1, 2, 3)
+    with pytest.raises(InputError, match="a relation is asked for"):
+        own.predict("e0", tail="e1", among=among)
+
+
+def command(*words: object) -> None:
+    """Run a command in this process."""
+    name, *arguments = map(str, words)
+    module = main.load(name)
+    parser = cli.parser(None)
+    module.add_options(parser)
+    module.run(parser.parse_args(arguments))
+
+
+def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = trained.parent / "list.txt"
+    names.write_text("e1\ne2\n")
+    query = ["predict", trained, "--relation", "r0", "--among", names, "--json"]
+    command(*query, "--head", "e0")
+    assert len(json.loads(capsys.readouterr().out)["answers"]) == 2
+    command("evaluate", trained, "--among", names)
+    assert "ranked among a list of 2 entities" in capsys.readouterr().out.lower()
+    command("evaluate", trained, "--relations", "--most", 1)
+    assert "ends" in capsys.readouterr().out
+    refused = {
+        "leave out what chooses entities": ["evaluate", trained, "--relations", "--among", names],
+        "--among: no effect where neither": [
+            *["predict", trained, "--head", "e0", "--tail", "e1", "--among", names]
+        ],
+        "--entity-types: no effect without --among": ["evaluate", trained, "--entity-types", names],
+    }
+    for sentence, words in refused.items():
+        with pytest.raises(InputError, match=sentence):
+            command(*words)
