@@ -9,10 +9,13 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
+  dans evaluate runs/dans/umls-distmult/seed0 --by relation --csv > relations.csv
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
 """
 
+import json
 from argparse import ArgumentParser, Namespace
+from itertools import chain
 
 from dans.cli import parsing as cli
 from dans.errors import InputError
@@ -70,6 +73,20 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="rank at most N triples, drawn by the seed; 0: all (default: 0)",
     )
+    parser.add_argument(
+        "--by",
+        metavar="WHAT",
+        help="a table of metrics by relation, category (1-1, 1-N, N-1, N-N), degree of the answer, "
+        "or type:FILE of the answer, by a file of entity, tab, type",
+    )
+    parser.add_argument(
+        "--adjusted",
+        action="store_true",
+        help="also print metrics in relation to random scores: AMR, AMRI, adjusted MRR, z-scores",
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    for name, what in (("json", "print JSON"), ("csv", "print CSV, a row a side or group")):
+        kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
     cli.add_memory_option(parser)
 
 
@@ -81,6 +98,7 @@ def candidates(text: str) -> int | str:
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
     from dans.config.schema import EvaluationConfig
+    from dans.evaluation.grouped_metrics import check_by, csv_text, table
     from dans.runs.evaluate_run import classification_table, evaluate, report_name
     from dans.training.run_folder import RunFolder
 
@@ -88,9 +106,19 @@ def run(args: Namespace) -> None:
     ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
     if args.unknown != "refuse" and args.triples is None:
         raise InputError("--unknown: has no effect without --triples; leave it out")
+    if args.by is not None:
+        check_by(args.by)
     own = {"triples": args.triples, "unknown": args.unknown}
     report = evaluate(args.run, **chosen, **ranked, **own, memory_budget=args.memory_budget)
     chosen["split"] = report.split
     name = report_name(**chosen, evaluation=EvaluationConfig(**ranked))
     content = RunFolder(args.run).read_json(name)
-    print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
+    if args.form is None:
+        parts = [report.table(), classification_table(content.get("classification"))]
+        parts += [report.adjusted_table()] * args.adjusted
+        parts += [["", *table(report.rows(args.by))]] if args.by else []
+        print("\n".join(chain(*parts)))
+        return
+    rows = report.rows(args.by) if args.by else report.side_rows(adjusted=args.adjusted)
+    given = rows if args.by else content
+    print(json.dumps(given, indent=2) if args.form == "json" else csv_text(rows).rstrip("\r\n"))

@@ -110,8 +110,8 @@ class OwnTriples:
         """What reports call it: ``own-`` and the file's name without suffixes.
 
         Example:
-            >>> OwnTriples("new facts.tsv.gz", torch.empty(0, 3), torch.empty(0)).label
-            'own-new_facts'
+            >>> OwnTriples("new triples.tsv.gz", torch.empty(0, 3), torch.empty(0)).label
+            'own-new_triples'
         """
         return "own-" + re.sub(r"[^\w-]", "_", self.name.split(".")[0] or "triples")
 

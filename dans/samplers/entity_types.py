@@ -1,6 +1,6 @@
 """Concepts (types) of entities, given or observed, and cardinality classes of relations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class Concepts(nn.Module):
         pairs: (p, 2) int64, an entity and a concept it has; repeated pairs count once.
         num_entities: n.
         num_concepts: c.
+        names: of the concepts, where they have some.
     """
 
     #: (p,) the entities of all pairs, rising
@@ -36,8 +37,11 @@ class Concepts(nn.Module):
     #: (s,) the first entity of each set
     examples: Tensor
 
-    def __init__(self, pairs: Tensor, num_entities: int, num_concepts: int) -> None:
+    def __init__(
+        self, pairs: Tensor, num_entities: int, num_concepts: int, names: Iterable[str] = ()
+    ) -> None:
         super().__init__()
+        self.names = Vocabulary(tuple(names))
         keys = torch.unique(pairs[:, 0] * num_concepts + pairs[:, 1])
         entities, concepts = keys // max(num_concepts, 1), keys % max(num_concepts, 1)
         counts = torch.bincount(entities, minlength=num_entities)
@@ -132,7 +136,7 @@ def read_concepts(path: str, names: Vocabulary) -> Concepts:
         pairs.append((i, numbers.setdefault(concept, len(numbers))))
     if not pairs:
         raise InputError(f"{path}: the file holds no line; expected entity, tab, concept")
-    return Concepts(torch.tensor(pairs), len(names), len(numbers))
+    return Concepts(torch.tensor(pairs), len(names), len(numbers), numbers)
 
 
 def concepts_of(
