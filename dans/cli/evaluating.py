@@ -11,12 +11,17 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
   dans evaluate runs/dans/umls-distmult/seed0 --among domain-range
   dans evaluate runs/dans/umls-distmult/seed0 --relations
+  dans evaluate runs/dans/umls-distmult/seed0 --by relation --csv > relations.csv
+  dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
 """
 
+import json
 from argparse import ArgumentParser, Namespace
+from itertools import chain
 from typing import Any
 
 from dans.cli import parsing as cli
+from dans.errors import InputError
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -27,6 +32,19 @@ def add_options(parser: ArgumentParser) -> None:
         choices=("train", "valid", "test"),
         default="test",
         help="triples to rank, and lines to classify (default: test)",
+    )
+    parser.add_argument(
+        "--triples",
+        metavar="FILE",
+        help="rank the triples of this file instead of a split's, other known answers of the file "
+        "and of all splits left out",
+    )
+    parser.add_argument(
+        "--unknown",
+        choices=("refuse", "drop"),
+        default="refuse",
+        help="refuse a file with a name that the run does not have, or drop its lines "
+        "(default: refuse)",
     )
     cli.add_model_option(parser)
     parser.add_argument(
@@ -64,6 +82,20 @@ def add_options(parser: ArgumentParser) -> None:
         action="store_true",
         help="rank the relation of each triple among all relations, in place of head and tail",
     )
+    parser.add_argument(
+        "--by",
+        metavar="WHAT",
+        help="a table of metrics by relation, category (1-1, 1-N, N-1, N-N), degree of the answer, "
+        "or type:FILE of the answer, by a file of entity, tab, type",
+    )
+    parser.add_argument(
+        "--adjusted",
+        action="store_true",
+        help="also print metrics in relation to random scores: AMR, AMRI, adjusted MRR, z-scores",
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    for name, what in (("json", "print JSON"), ("csv", "print CSV, a row a side or group")):
+        kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
     cli.add_memory_option(parser)
 
 
@@ -75,6 +107,7 @@ def candidates(text: str) -> int | str:
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
     from dans.config.schema import EvaluationConfig
+    from dans.evaluation.grouped_metrics import check_by, csv_text, table
     from dans.runs.evaluate_run import classification_table, evaluate, report_name
     from dans.training.run_folder import RunFolder
 
@@ -84,16 +117,30 @@ def run(args: Namespace) -> None:
         relations(args, chosen, restricted=among is not None)
         return
     ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
-    report = evaluate(args.run, **chosen, **ranked, among=among, memory_budget=args.memory_budget)
+    if args.unknown != "refuse" and args.triples is None:
+        raise InputError("--unknown: has no effect without --triples; leave it out")
+    if args.by is not None:
+        check_by(args.by)
+    own = {"triples": args.triples, "unknown": args.unknown}
+    own |= {"among": among, "memory_budget": args.memory_budget}
+    report = evaluate(args.run, **chosen, **ranked, **own)
+    chosen["split"] = report.split
     label = report.protocol.get("candidates", {}).get("among", "")
     name = report_name(**chosen, evaluation=EvaluationConfig(**ranked), among=label)
     content = RunFolder(args.run).read_json(name)
-    print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
+    if args.form is None:
+        parts = [report.table(), classification_table(content.get("classification"))]
+        parts += [report.adjusted_table()] * args.adjusted
+        parts += [["", *table(report.rows(args.by))]] if args.by else []
+        print("\n".join(chain(*parts)))
+        return
+    rows = report.rows(args.by) if args.by else report.side_rows(adjusted=args.adjusted)
+    given = rows if args.by else content
+    print(json.dumps(given, indent=2) if args.form == "json" else csv_text(rows).rstrip("\r\n"))
 
 
 def relations(args: Namespace, chosen: dict[str, Any], *, restricted: bool) -> None:
     """Rank relations, and print the metrics."""
-    from dans.errors import InputError
     from dans.runs.evaluate_relations import evaluate_relations
 
     if restricted or args.types or args.candidates != "all":

@@ -7,10 +7,10 @@ smaller budget keeps fewer rows of each tile, and computes the tile again for th
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,12 +19,17 @@ from dans.config.schema import SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.progress import Pulse
 from dans.errors import InputError, one_of
+from dans.evaluation.adjusted import adjusted
 from dans.evaluation.competitors import Queries, query_competitors
+from dans.evaluation.grouped_metrics import Row, group_rows
 from dans.evaluation.ranking import metrics
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +70,10 @@ class EvaluationReport:
     heads: dict[str, float]
     tails: dict[str, float]
     tie_rate: float
+    #: by side, the metrics of ``dans.evaluation.adjusted``
+    adjusted: dict[str, dict[str, float]] = field(default_factory=dict)
+    #: what it was made from; None where it was read from a file
+    source: tuple[KnowledgeGraph, "Ranks"] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         """The table."""
@@ -72,7 +81,9 @@ class EvaluationReport:
 
     def to_json(self) -> dict[str, object]:
         """Plain containers, for ``json.dump``."""
-        return asdict(self)
+        content = asdict(replace(self, source=None))
+        del content["source"]
+        return content
 
     @property
     def selection_metric(self) -> float:
@@ -92,6 +103,45 @@ class EvaluationReport:
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics to log, by side."""
         return {"both": self.both, "heads": self.heads, "tails": self.tails}
+
+    def adjusted_table(self) -> list[str]:
+        """The lines of a table of the adjusted metrics: a row per metric, a column per side."""
+        lines = [f"{'adjusted':<24}" + "".join(f"{side:>11}" for side in self.adjusted)]
+        for name in next(iter(self.adjusted.values()), {}):
+            cells = (f"{numbers[name]:>11.4f}" for numbers in self.adjusted.values())
+            lines.append(f"{name:<24}" + "".join(cells))
+        return lines
+
+    def side_rows(self, *, adjusted: bool = False) -> list[Row]:
+        """The metrics as rows of a table, one for each side."""
+        rows: list[Row] = []
+        for side, numbers in self.metrics().items():
+            rows.append({"side": side, **numbers, **(self.adjusted[side] if adjusted else {})})
+        return rows
+
+    def rows(self, by: str) -> list[Row]:
+        """The metrics by group of queries, as rows of a table with equal columns.
+
+        ``by``: ``relation``; its ``category``, 1-1 to N-N; or the ``degree`` or the type of the
+        right answer, ``type:FILE``, by a file of entity, tab, type. Groups have a query at least;
+        by relation and by type, those with most queries come first.
+        """
+        if self.source is None:
+            raise InputError("by: a report from a file has no ranks; evaluate the run")
+        return group_rows(*self.source, by, prefix=self.prefix)
+
+    def by(self, by: str) -> "DataFrame":
+        """The metrics by group, as ``rows``, as a data frame.
+
+        ``heads_mrr`` and ``tails_mrr`` are missing where a side has no query.
+        """
+        from pandas import DataFrame
+
+        return DataFrame(self.rows(by))
+
+    def by_relation(self) -> "DataFrame":
+        """The metrics by relation as a data frame, the one with most queries first."""
+        return self.by("relation")
 
     def summary(self) -> str:
         """Split, MRR and Hits@1 in a phrase."""
@@ -229,6 +279,8 @@ class Evaluator:
             order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
             rows = rows[order[:most].sort().values]
         self.kg, self.split, self.rows, self.triples = kg, split, rows, triples[rows]
+        #: what reports and the log call the split
+        self.label: str = split
         self.ks, self.unseen, self.budget = tuple(ks), unseen, budget
         self.prepare()
 
@@ -272,13 +324,18 @@ class Evaluator:
         """The metrics of ranks, all of ``ranks`` or some of their rows."""
         realistic, candidates = ranks.realistic, ranks.candidates
         unseen = {"rank": "ranked", "drop": "dropped"}[self.unseen]
+        sides = {
+            "both": (realistic.flatten(), candidates.flatten()),
+            "heads": (realistic[:, 0], candidates[:, 0]),
+            "tails": (realistic[:, 1], candidates[:, 1]),
+        }
         return EvaluationReport(
-            split=self.split,
+            split=self.label,
             protocol={**self.protocol(), "ties": "realistic", "unseen_entities": unseen},
-            both=self.named(metrics(realistic.flatten(), candidates.flatten(), ks=self.ks)),
-            heads=self.named(metrics(realistic[:, 0], candidates[:, 0], ks=self.ks)),
-            tails=self.named(metrics(realistic[:, 1], candidates[:, 1], ks=self.ks)),
+            **{side: self.named(metrics(*of, ks=self.ks)) for side, of in sides.items()},
             tie_rate=float((ranks.optimistic != ranks.pessimistic).double().mean()),
+            adjusted={k: self.named(adjusted(*of, ks=self.ks)) for k, of in sides.items()},
+            source=(self.kg, ranks),
         )
 
     def protocol(self) -> dict[str, Any]:
@@ -334,7 +391,7 @@ class Evaluator:
             block = torch.cat((1 + counted, queries.candidates[own].unsqueeze(0)))
             ranks.index_copy_(1, queries.triples[own], block)
             if pulse.due():
-                of = f"{done:,} of {q:,} different {side} queries of {self.split}"
+                of = f"{done:,} of {q:,} different {side} queries of {self.label}"
                 log.info("ranked %s, %s", of, pulse.left(done, q))
         return ranks
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
 from dans.data.graph import KnowledgeGraph, Split
+from dans.data.own_triples import Unknown
 from dans.errors import InputError, visible
 from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
@@ -147,6 +148,8 @@ class Run:
         most: int = 0,
         among: Among | None = None,
         memory_budget: str | int = "",
+        triples: Any = None,
+        unknown: Unknown = "refuse",
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
 
@@ -166,6 +169,10 @@ class Run:
                 ``dans.Restriction``; the right answer is always a candidate. Metrics have names of
                 their own: ``restricted_mrr``.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
+            triples: rank these instead of a split: a path, or triples of names in a list, a data
+                frame or an array. The filter set is that of all three splits and of these. A text
+                table with labels, 1 or -1, as its fourth column is classified too.
+            unknown: ``refuse`` names that the run does not have, or ``drop`` their triples.
         """
         return evaluate(
             self.path,
@@ -178,6 +185,8 @@ class Run:
             most=most,
             among=among,
             memory_budget=memory_budget,
+            triples=triples,
+            unknown=unknown,
         )
 
     def evaluate_relations(

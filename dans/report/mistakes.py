@@ -10,9 +10,9 @@ from dans.analysis.diversity import evenly
 from dans.data.graph import KnowledgeGraph
 from dans.data.query_index import Groups
 from dans.evaluation.evaluator import Ranks
+from dans.evaluation.grouped_metrics import degrees
 from dans.models.model import eval_mode
 from dans.predict import Answer, Predictor, Query
-from dans.report.breakdown import degrees
 
 #: The worst queries that are shown, and the answers to each.
 WORST, ANSWERS = 12, 5

@@ -18,9 +18,9 @@ from dans.config.reading import convert
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS
 from dans.errors import InputError
+from dans.evaluation.grouped_metrics import DEGREES, degree_classes
 from dans.evaluation.sampled_ranking import stated
 from dans.report import formatting
-from dans.report.breakdown import DEGREES, degree_classes
 from dans.report.curves import Curve, begun
 from dans.report.embedding_plot import EmbeddingPlot
 from dans.report.gather import Page, RunSummary

@@ -7,17 +7,19 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.evaluation.evaluator import Evaluator, Ranks
-from dans.models.decoders import DistMult
-from dans.report.breakdown import (
+from dans.evaluation.grouped_metrics import (
     DEGREES,
-    DataSet,
-    by_class,
-    by_degree,
-    by_relation,
     classify,
     degree_class,
     degree_classes,
     degrees,
+)
+from dans.models.decoders import DistMult
+from dans.report.breakdown import (
+    DataSet,
+    by_class,
+    by_degree,
+    by_relation,
     redundant_relations,
 )
 
