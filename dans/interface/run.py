@@ -14,6 +14,7 @@ from torch import Tensor
 
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
+from dans.data.extended_graph import NamedTriples
 from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
@@ -28,6 +29,7 @@ from dans.report.formatting import heading
 from dans.report.gather import gather
 from dans.report.page import render
 from dans.runs.evaluate_run import evaluate
+from dans.runs.extend import ENCODER, evaluate_extended
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
 from dans.training.checkpoint_store import Which
@@ -180,6 +182,8 @@ class Run:
         *,
         top: int = 10,
         new_only: bool = False,
+        extra_triples: NamedTriples | None = None,
+        new_entities: str = ENCODER,
     ) -> Prediction:
         """The best answers to the query that two of head, relation and tail make.
 
@@ -187,13 +191,66 @@ class Run:
             head: name of an entity; None: predict it. ``relation`` and ``tail`` likewise.
             top: number of answers.
             new_only: leave out answers that train, valid or test hold as a triple.
+            extra_triples: triples of entities that training never saw, of which the query may name
+                one; see `extended`, which serves many queries. ``new_entities`` likewise.
         """
         query = Query(head, relation, tail)
         options = QueryOptions(top=top, new_only=new_only)
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        answers = self.predictor.predict([query], top=top, new_only=new_only)[0]
-        return Prediction(query, tuple(answers), Table(self.predictor, options))
+        predictor = self.predictor
+        if extra_triples is not None:
+            predictor = self.extended(extra_triples, new_entities=new_entities)
+        elif new_entities != ENCODER:
+            raise InputError("new_entities: has no effect without extra_triples; leave it out")
+        answers = predictor.predict([query], top=top, new_only=new_only)[0]
+        return Prediction(query, tuple(answers), Table(predictor, options))
+
+    def extended(
+        self, extra_triples: NamedTriples, *, new_entities: str = ENCODER
+    ) -> Predictor:
+        """A predictor over the graph with further triples, and the new entities that they name.
+
+        The encoder runs on the triples of training and these, without training: other embeddings
+        change too where messages of the further triples reach.
+
+        Args:
+            extra_triples: by name, or a file of three columns, separated by tabs. Those that train
+                has are ignored; an unknown relation is refused.
+            new_entities: how new entities are embedded: by the ``encoder``, which must be an RGCN;
+                or by the mean of their ``neighbors`` or of their ``queries``, or of the whole
+                ``table``, where the embeddings of training stay as they are.
+        """
+        return self.predictor.extended(self.trained, extra_triples, new_entities)
+
+    def evaluate_extended(
+        self,
+        extra_triples: NamedTriples,
+        triples: NamedTriples,
+        *,
+        which: Which = "best",
+        new_entities: str = ENCODER,
+        memory_budget: str | int = "",
+    ) -> EvaluationReport:
+        """Rank triples of entities that training never saw, given further triples of theirs.
+
+        Among all entities, old and new; other known answers of all splits, of the further triples
+        and of the ranked ones are left out. Writes ``report.extended.json``.
+
+        Args:
+            extra_triples: as in `extended`, and so is ``new_entities``.
+            triples: those to rank, by name or in a file.
+            which: the ``best`` or the ``last`` checkpoint.
+            memory_budget: for scores, as ``"200MB"``; empty: as in training.
+        """
+        return evaluate_extended(
+            self.path,
+            extra_triples,
+            triples,
+            which=which,
+            new_entities=new_entities,
+            memory_budget=memory_budget,
+        )[0]
 
     def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks among all entities."""
