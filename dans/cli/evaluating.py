@@ -9,11 +9,13 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
+  dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
 """
 
 from argparse import ArgumentParser, Namespace
 
 from dans.cli import parsing as cli
+from dans.errors import InputError
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -24,6 +26,19 @@ def add_options(parser: ArgumentParser) -> None:
         choices=("train", "valid", "test"),
         default="test",
         help="triples to rank, and lines to classify (default: test)",
+    )
+    parser.add_argument(
+        "--triples",
+        metavar="FILE",
+        help="rank the triples of this file instead of a split's, other known answers of the file "
+        "and of all splits left out",
+    )
+    parser.add_argument(
+        "--unknown",
+        choices=("refuse", "drop"),
+        default="refuse",
+        help="refuse a file with a name that the run does not have, or drop its lines "
+        "(default: refuse)",
     )
     cli.add_model_option(parser)
     parser.add_argument(
@@ -71,7 +86,11 @@ def run(args: Namespace) -> None:
 
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
     ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
-    report = evaluate(args.run, **chosen, **ranked, memory_budget=args.memory_budget)
+    if args.unknown != "refuse" and args.triples is None:
+        raise InputError("--unknown: has no effect without --triples; leave it out")
+    own = {"triples": args.triples, "unknown": args.unknown}
+    report = evaluate(args.run, **chosen, **ranked, **own, memory_budget=args.memory_budget)
+    chosen["split"] = report.split
     name = report_name(**chosen, evaluation=EvaluationConfig(**ranked))
     content = RunFolder(args.run).read_json(name)
     print("\n".join([*report.table(), *classification_table(content.get("classification"))]))

@@ -25,7 +25,7 @@ from dans.data.id_cache import IdCache
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
-from dans.data.readers import SPLITS, Line, Split, read, split_files
+from dans.data.readers import SPLITS, Line, Split, numbered_lines, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.triple_tables import Row
 from dans.errors import LARGEST, InputError, one_of, shown
@@ -483,6 +483,26 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
     if first is None:
         raise InputError(f"{path}: the file holds no triple; a split needs at least one")
     yield from chain([first], rows)
+
+
+def file_lines(path: Path, numbers: array[int]) -> tuple[bool, Iterator[Line]]:
+    """Whether the lines of a file have labels, and the lines, which are of one split.
+
+    A table has labels if its first line has four columns, by tabs, of which the last is 1 or -1.
+    While lines are read, the number of each in a text file goes into ``numbers``.
+    """
+    if _kind(path) in TEXT and path.is_file():
+        _, first = next(numbered_lines(path), (0, ""))
+        if len(columns := first.split("\t")) == 4 and columns[3] in ("1", "-1"):
+            return True, _numbered(read(path, labelled=True), numbers)
+    return False, _lines(_rows(path, Options(), numbers), path, "test")
+
+
+def _numbered(lines: Iterator[Line], numbers: array[int]) -> Iterator[Line]:
+    """Lines of which none is blank."""
+    for number, line in enumerate(lines, start=1):
+        numbers.append(number)
+        yield line
 
 
 def _kind(path: Path) -> str:

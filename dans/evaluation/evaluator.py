@@ -215,6 +215,8 @@ class Evaluator:
             order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
             rows = rows[order[:most].sort().values]
         self.kg, self.split, self.rows, self.triples = kg, split, rows, triples[rows]
+        #: what reports and the log call the split
+        self.label: str = split
         self.ks, self.unseen, self.budget = tuple(ks), unseen, budget
         self.prepare()
 
@@ -257,7 +259,7 @@ class Evaluator:
         realistic, candidates = ranks.realistic, ranks.candidates
         unseen = {"rank": "ranked", "drop": "dropped"}[self.unseen]
         return EvaluationReport(
-            split=self.split,
+            split=self.label,
             protocol={**self.protocol(), "ties": "realistic", "unseen_entities": unseen},
             both=self.named(metrics(realistic.flatten(), candidates.flatten(), ks=self.ks)),
             heads=self.named(metrics(realistic[:, 0], candidates[:, 0], ks=self.ks)),
@@ -317,7 +319,7 @@ class Evaluator:
             block = torch.cat((1 + counted, queries.candidates[own].unsqueeze(0)))
             ranks.index_copy_(1, queries.triples[own], block)
             if pulse.due():
-                of = f"{done:,} of {q:,} different {side} queries of {self.split}"
+                of = f"{done:,} of {q:,} different {side} queries of {self.label}"
                 log.info("ranked %s, %s", of, pulse.left(done, q))
         return ranks
 

@@ -122,7 +122,7 @@ class SampledEvaluator(Evaluator):
                         decoder, entities, block, side, ids, valid, budget
                     )
                 if pulse.due():
-                    of = f"{block.stop:,} of {f:,} triples of {self.split}"
+                    of = f"{block.stop:,} of {f:,} triples of {self.label}"
                     log.info("ranked %s, %s", of, pulse.left(block.stop, f))
         return Ranks(self.triples, *found)
 

@@ -16,6 +16,7 @@ from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
 from dans.data.extended_graph import NamedTriples
 from dans.data.graph import KnowledgeGraph, Split
+from dans.data.own_triples import Unknown
 from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.models.model import Model
@@ -145,6 +146,8 @@ class Run:
         seed: int = 0,
         most: int = 0,
         memory_budget: str | int = "",
+        triples: Any = None,
+        unknown: Unknown = "refuse",
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
 
@@ -161,6 +164,10 @@ class Run:
             seed: of what is drawn; the same for every model.
             most: rank at most that many triples, drawn; 0: all.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
+            triples: rank these instead of a split: a path, or triples of names in a list, a data
+                frame or an array. The filter set is that of all three splits and of these. A text
+                table with labels, 1 or -1, as its fourth column is classified too.
+            unknown: ``refuse`` names that the run does not have, or ``drop`` their triples.
         """
         return evaluate(
             self.path,
@@ -172,6 +179,8 @@ class Run:
             seed=seed,
             most=most,
             memory_budget=memory_budget,
+            triples=triples,
+            unknown=unknown,
         )
 
     def predict(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from dans.config.reading import convert
 from dans.config.schema import Candidates, EvaluationConfig
-from dans.data.graph import KnowledgeGraph, Split
+from dans.data.graph import SPLITS, KnowledgeGraph, Split
+from dans.data.own_triples import OwnTriples, Unknown
 from dans.errors import InputError
 from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
@@ -40,6 +42,8 @@ def evaluate(
     seed: int = 0,
     most: int = 0,
     memory_budget: str | int = "",
+    triples: Any = None,
+    unknown: Unknown = "refuse",
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
@@ -53,24 +57,40 @@ def evaluate(
         candidates: among what answers are ranked, and ``types``, ``seed`` and ``most``, as in the
             section ``[evaluation]`` of a recipe, whose values are for validation alone.
         memory_budget: as ``train.memory_budget``, whose value is the default.
+        triples: those to rank instead of a split's, as ``OwnTriples.of`` takes them, with
+            ``unknown``; the filter is that of all three splits and of these.
     """
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
     chosen = convert(given, EvaluationConfig)
     trained = restore(where, which=which)
-    if not len(trained.kg.split(split)):
-        raise InputError(f"{trained.kg.name}: has no {split} triples")
+    kg, own = trained.kg, None
+    if triples is not None:
+        if split != "test":
+            raise InputError(f"split: {split}: has no effect on triples of one's own; leave it out")
+        own = OwnTriples.of(kg, triples, unknown=unknown)
+        kg = own.graph(kg)
+    if not len(kg.split(split)):
+        has = f"{own.name}: has no line labelled 1" if own else f"{kg.name}: has no {split} triples"
+        raise InputError(has)
     budget = budget_of(where, trained, memory_budget)
-    evaluator = ranking(trained.kg, split, chosen, unseen=unseen, budget=budget)
+    evaluator = ranking(kg, split, chosen, unseen=unseen, budget=budget)
+    evaluator.label = own.label if own else split
     report = evaluator(trained.model.decoder, trained.entities)
+    if own:
+        protocol = {**report.protocol, "own_triples": own.stated()}
+        if protocol["filter"]:
+            protocol["filter"] = [*SPLITS, "own_triples"]
+        report = replace(report, protocol=protocol)
     content: dict[str, Any] = {"model": which, "step": trained.step}
     content["seed"] = trained.config.train.seed
-    if has_both(trained.kg, split):
+    if has_both(kg, split):
         fitted = fitted_of(where, trained, which, budget)
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
-        content["classification"] = classify(trained, split, fitted, budget=budget)
-    name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen)
+        shown = replace(trained, kg=kg)
+        content["classification"] = classify(shown, split, fitted, budget=budget)
+    name = report_name(split=report.split, which=which, unseen=unseen, evaluation=chosen)
     RunFolder(where).write_json(name, {**report.to_json(), **content})
     return report
 
@@ -83,12 +103,12 @@ def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> B
 
 def report_name(
     *,
-    split: Split = "test",
+    split: str = "test",
     which: Which = "best",
     unseen: Unseen = "rank",
     evaluation: EvaluationConfig | None = None,
 ) -> str:
-    """The file of a report.
+    """The file of a report; ``split`` is what the report calls it.
 
     Example:
         >>> report_name(), report_name(split="valid", which="last")

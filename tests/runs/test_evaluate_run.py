@@ -323,3 +323,26 @@ def test_lines_of_wn11_are_classified(tmp_path: Path) -> None:
     assert report["classification"]["triples"] == 5218
     assert report["both"]["queries"] == 5218
     assert 0 < report["classification"]["auc"] < 1
+
+
+def test_a_file_of_ones_own_is_ranked_and_classified_like_a_split(
+    run: Path, tmp_path: Path
+) -> None:
+    whole = evaluate(run)
+    kg = load(run).kg
+    lines, labels = kg.lines("test")
+    path = tmp_path / "mine.tsv"
+    path.write_text(
+        "".join(
+            f"{kg.entities[h]}\t{kg.relations[r]}\t{kg.entities[t]}\t{1 if holds else -1}\n"
+            for (h, r, t), holds in zip(lines.tolist(), labels.tolist(), strict=True)
+        )
+    )
+    own = evaluate(run, triples=path)
+    assert (own.both, own.split) == (whole.both, "own-mine")
+    content = kept(run, "report.own-mine.json")
+    assert content["classification"] == kept(run)["classification"]
+    assert content["protocol"]["filter"] == ["train", "valid", "test", "own_triples"]
+    assert content["protocol"]["own_triples"]["lines"] == len(lines)
+    with pytest.raises(InputError, match="split: valid: has no effect"):
+        evaluate(run, split="valid", triples=path)

@@ -1,0 +1,53 @@
+"""Triples of one's own are read in the names of a graph, by file and line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dans.data.graph import KnowledgeGraph
+from dans.data.own_triples import OwnTriples
+from dans.errors import InputError
+
+
+def test_files_of_all_kinds_give_the_same_ids(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    rows = [("ada", "owns", "ada"), ("gus", "near", "tea")]
+    plain, table = tmp_path / "own.tsv", tmp_path / "own.csv"
+    plain.write_text("".join("\t".join(row) + "\n" for row in rows))
+    table.write_text("tail,head,relation\n" + "".join(f"{t},{h},{r}\n" for h, r, t in rows))
+    ids = [[kg.entities.index(h), kg.relations.index(r), kg.entities.index(t)] for h, r, t in rows]
+    for given in (plain, str(table), rows, torch.tensor(ids)):
+        own = OwnTriples.of(kg, given)
+        assert own.lines.tolist() == ids
+        assert own.holds.all()
+        assert not own.labelled
+
+
+def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text("ada\towns\tada\nada\tlikes\ttea\nada\towns\tgus\n")
+    with pytest.raises(InputError, match=rf"{path}:2: unknown name 'likes'"):
+        OwnTriples.of(kg, path)
+    with pytest.raises(InputError, match=r"triples\[0\]: unknown name 'adda'; did you mean 'ada'"):
+        OwnTriples.of(kg, [("adda", "owns", "tea")])
+    own = OwnTriples.of(kg, path, unknown="drop")
+    assert (len(own.lines), own.dropped) == (2, 1)
+    assert own.stated()["dropped"] == 1
+    with pytest.raises(InputError, match="no line is left"):
+        OwnTriples.of(kg, [("x", "owns", "tea")], unknown="drop")
+
+
+def test_a_graph_with_them_has_the_filter_set_of_all(kg: KnowledgeGraph, tmp_path: Path) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text("ada\towns\tada\t1\ngus\towns\ttea\t-1\n")
+    own = OwnTriples.of(kg, path)
+    graph = own.graph(kg)
+    assert graph.test.tolist() == own.lines[:1].tolist()
+    lines, labels = graph.lines("test")
+    assert (lines.tolist(), labels.tolist()) == (own.lines.tolist(), [True, False])
+    known = graph.known()
+    everything = torch.cat((kg.train, kg.valid, kg.test, own.lines[:1]))
+    assert known.is_known(everything).all()
+    assert len(known) == len(everything.unique(dim=0))
