@@ -10,6 +10,7 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
+  dans evaluate RUN_DIR --extra-triples extra.txt --triples test.txt
 """
 
 from argparse import ArgumentParser, Namespace
@@ -40,6 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="refuse a file with a name that the run does not have, or drop its lines "
         "(default: refuse)",
     )
+    cli.add_extra_option(parser)
     cli.add_model_option(parser)
     parser.add_argument(
         "--unseen",
@@ -81,7 +83,12 @@ def candidates(text: str) -> int | str:
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
     from dans.config.schema import EvaluationConfig
-    from dans.runs.evaluate_run import classification_table, evaluate, report_name
+    from dans.runs.evaluate_run import (
+        answers_table,
+        classification_table,
+        evaluate,
+        report_name,
+    )
     from dans.training.run_folder import RunFolder
 
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
@@ -89,8 +96,11 @@ def run(args: Namespace) -> None:
     if args.unknown != "refuse" and args.triples is None:
         raise InputError("--unknown: has no effect without --triples; leave it out")
     own = {"triples": args.triples, "unknown": args.unknown}
+    own |= {"extra_triples": args.extra_triples, "new_entities": args.new_entities}
     report = evaluate(args.run, **chosen, **ranked, **own, memory_budget=args.memory_budget)
     chosen["split"] = report.split
-    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked))
+    extended_by = "" if args.extra_triples is None else args.new_entities
+    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked), extended_by=extended_by)
     content = RunFolder(args.run).read_json(name)
-    print("\n".join([*report.table(), *classification_table(content.get("classification"))]))
+    lines = [*report.table(), *answers_table(content.get("answers"))]
+    print("\n".join([*lines, *classification_table(content.get("classification"))]))

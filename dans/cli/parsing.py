@@ -85,10 +85,10 @@ def add_extra_option(parser: argparse.ArgumentParser) -> None:
     """Add further triples, and how the entities in them are embedded."""
     extra = "triples of entities that training never saw, three columns, by which they are embedded"
     parser.add_argument("--extra-triples", type=Path, metavar="FILE", help=extra)
-    ways = "embed them by the encoder, or by the mean of neighbors, queries or the whole table"
+    embedded = "embed them by the encoder, or by the mean of neighbors, queries or the whole table"
     kinds = ("encoder", "neighbors", "queries", "table")
     parser.add_argument(
-        "--new-entities", choices=kinds, default="encoder", help=f"{ways} (default: encoder)"
+        "--new-entities", choices=kinds, default="encoder", help=f"{embedded} (default: encoder)"
     )
 
 

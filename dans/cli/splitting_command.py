@@ -1,4 +1,4 @@
-"""Divide triples into train, valid and test, or hold out entities (--inductive).
+r"""Divide triples into train, valid and test, or hold out entities (--inductive).
 
 A data set with splits is put together first. Each entity and relation of the new folder has a
 triple in train. With --inductive a share of the entities is held out: train and valid have none of
@@ -7,7 +7,7 @@ each entity, and OUT/unseen/test.txt those to be predicted. README.md states the
 
   dans split my-triples.tsv --out my-split
   dans split wn18rr --inductive --out wn18rr-unseen
-  dans evaluate RUN_DIR --extra-triples wn18rr-unseen/unseen/extra.txt \\
+  dans evaluate RUN_DIR --extra-triples wn18rr-unseen/unseen/extra.txt \
       --triples wn18rr-unseen/unseen/test.txt
 """
 
@@ -54,10 +54,14 @@ def run(args: Namespace) -> None:
             option = name.replace("_", "-")
             raise InputError(f"--{option}: has no effect {which} --inductive; leave it out")
     given: dict[str, Any] = {"seed": args.seed}
-    given |= {key: getattr(args, name) for name, key in own.items() if getattr(args, name) is not None}
+    given |= {
+        key: getattr(args, name) for name, key in own.items() if getattr(args, name) is not None
+    }
     about = (by_entities if args.inductive else by_triples)(args.data, args.out, **given)
     print(f"{args.out}: {about['rule']}")
     for what in ("triples", "entities", "left_out"):
-        counts = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in about.get(what, {}).items())
+        counts = ", ".join(
+            f"{n:,} {name.replace('_', ' ')}" for name, n in about.get(what, {}).items()
+        )
         if counts:
             print(f"{what.replace('_', ' ')}: {counts}")

@@ -1,36 +1,40 @@
 """A graph with further triples of training, and with the new entities that they name."""
 
 import logging
-from collections.abc import Iterable, Iterator
+import os
+from array import array
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph, Vocabulary
-from dans.data.readers import numbered_lines
-from dans.errors import InputError, shown
+from dans.data.objects import triples_of
+from dans.data.sources import file_lines
+from dans.errors import InputError
 
 log = logging.getLogger(__name__)
 
-#: Triples by name in memory, or a file of them: three columns, separated by tabs.
-NamedTriples = str | Path | Iterable[tuple[str, str, str]]
 
-
-def extended(kg: KnowledgeGraph, triples: NamedTriples, *, what: str = "triples") -> KnowledgeGraph:
+def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> KnowledgeGraph:
     """The graph whose train has further triples.
 
     Entities that the graph does not have come last, in order of appearance; all others, and the
-    relations, keep their ids. Triples that train has already are ignored.
+    relations, keep their ids. Triples that train has already are ignored; without any
+    other triple it is the same graph.
 
     Args:
         kg: the graph.
-        triples: by name.
+        triples: a path of what `dans.load` reads as one file, or triples of names in a list, a data
+            frame or another object that it takes.
         what: the name of the argument, which opens errors about triples in memory.
 
     Raises:
-        InputError: a relation is not one of the graph's, or a triple is not three names.
+        InputError: a relation is not one of the graph's, or a triple is not three names; by file
+            and line.
 
     Example:
         >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
@@ -45,7 +49,9 @@ def extended(kg: KnowledgeGraph, triples: NamedTriples, *, what: str = "triples"
 
     def entity(name: str) -> int:
         known = name in kg.entities
-        return kg.entities.index(name) if known else new.setdefault(name, len(kg.entities) + len(new))
+        return (
+            kg.entities.index(name) if known else new.setdefault(name, len(kg.entities) + len(new))
+        )
 
     rows = [
         (entity(head), kg.relations.index(relation, where=f"{where}: relation"), entity(tail))
@@ -56,6 +62,8 @@ def extended(kg: KnowledgeGraph, triples: NamedTriples, *, what: str = "triples"
     added = _not_in(kg, given)
     if len(added) < len(given):
         log.info("%s: %d are in train already; ignored", what, len(given) - len(added))
+    if not len(added):
+        return kg
     return replace(kg, entities=names, train=torch.cat((kg.train, added)))
 
 
@@ -70,21 +78,19 @@ def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:
     return given[first & ~again]
 
 
-def named(triples: NamedTriples, what: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
+def named(triples: Any, what: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
     """Triples by name, each with its place: file and line, or the position in what was given."""
-    if isinstance(triples, (str, Path)):
-        for number, line in numbered_lines(Path(triples)):
-            names = line.split("\t")
-            if line and (len(names) != 3 or not all(name.strip() for name in names)):
-                raise InputError(
-                    f"{triples}:{number}: expected head, relation and tail, separated by tabs, got "
-                    f"{shown(line)}"
-                )
-            if line:
-                yield f"{triples}:{number}", (names[0], names[1], names[2])
+    if isinstance(triples, (str, os.PathLike)):
+        numbers = array("q")
+        _, lines = file_lines(Path(triples), numbers)
+        for i, (head, relation, tail, holds) in enumerate(lines):
+            if holds:
+                # Files of RDF and Parquet have no lines to number.
+                at = f"{triples}:{numbers[-1]}" if numbers else f"{triples}[{i}]"
+                yield at, (head, relation, tail)
         return
-    for i, triple in enumerate(triples):
-        given = () if isinstance(triple, str) else tuple(triple)
-        if len(given) != 3 or not all(isinstance(name, str) and name.strip() for name in given):
-            raise InputError(f"{what}[{i}]: expected three names, got {shown(triple)}")
-        yield f"{what}[{i}]", (given[0], given[1], given[2])
+    found, _ = triples_of(triples, what)
+    if isinstance(found, Tensor):
+        raise InputError(f"{what}: expected names, for new entities have no ids; got whole numbers")
+    for i, (head, relation, tail, _) in enumerate(found):
+        yield f"{what}[{i}]", (head, relation, tail)

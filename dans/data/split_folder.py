@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dans.config.temporary import part_of
+from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
-from dans.data.inductive import split_entities
 from dans.data.sources import load
 from dans.data.splitting import InverseLeakage, split_triples
 from dans.errors import InputError, shown
@@ -63,15 +63,13 @@ def by_triples(
     return write(out, kg, files, {"data": kg.name, **about}, "")
 
 
-def by_entities(
-    data: str | Path, out: Path, share: float = 0.1, **options: Any
-) -> dict[str, Any]:
+def by_entities(data: str | Path, out: Path, share: float = 0.1, **options: Any) -> dict[str, Any]:
     """Divide all triples of a source such that training never sees a share of the entities.
 
-    The rule is that of `split_entities`, whose arguments are ``share`` and the options. ``out`` gets
-    ``train.txt`` and ``valid.txt``; ``unseen/extra.txt`` and ``unseen/test.txt``, apart, because a
-    run trained on a folder knows the entities of all its splits; and ``README.md``. All else is as
-    in `by_triples`.
+    The rule is that of `split_entities`, whose arguments are ``share`` and the options. ``out``
+    gets ``train.txt`` and ``valid.txt``; ``unseen/extra.txt`` and ``unseen/test.txt``, apart,
+    because a run trained on a folder knows the entities of all its splits; and ``README.md``. All
+    else is as in `by_triples`.
     """
     check_new(out)
     kg, triples = whole(data)

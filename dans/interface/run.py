@@ -14,7 +14,6 @@ from torch import Tensor
 
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
-from dans.data.extended_graph import NamedTriples
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
 from dans.errors import InputError, visible
@@ -30,7 +29,7 @@ from dans.report.formatting import heading
 from dans.report.gather import gather
 from dans.report.page import render
 from dans.runs.evaluate_run import evaluate
-from dans.runs.extend import ENCODER, evaluate_extended
+from dans.runs.extend import ENCODER
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
 from dans.training.checkpoint_store import Which
@@ -148,6 +147,8 @@ class Run:
         memory_budget: str | int = "",
         triples: Any = None,
         unknown: Unknown = "refuse",
+        extra_triples: Any = None,
+        new_entities: str = ENCODER,
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
 
@@ -168,6 +169,9 @@ class Run:
                 frame or an array. The filter set is that of all three splits and of these. A text
                 table with labels, 1 or -1, as its fourth column is classified too.
             unknown: ``refuse`` names that the run does not have, or ``drop`` their triples.
+            extra_triples: triples of entities that training never saw, as in `extended`, and so is
+                ``new_entities``. Old and new entities are candidates, and the filter set has these
+                triples too.
         """
         return evaluate(
             self.path,
@@ -181,6 +185,8 @@ class Run:
             memory_budget=memory_budget,
             triples=triples,
             unknown=unknown,
+            extra_triples=extra_triples,
+            new_entities=new_entities,
         )
 
     def predict(
@@ -191,7 +197,7 @@ class Run:
         *,
         top: int = 10,
         new_only: bool = False,
-        extra_triples: NamedTriples | None = None,
+        extra_triples: Any = None,
         new_entities: str = ENCODER,
     ) -> Prediction:
         """The best answers to the query that two of head, relation and tail make.
@@ -215,51 +221,20 @@ class Run:
         answers = predictor.predict([query], top=top, new_only=new_only)[0]
         return Prediction(query, tuple(answers), Table(predictor, options))
 
-    def extended(
-        self, extra_triples: NamedTriples, *, new_entities: str = ENCODER
-    ) -> Predictor:
+    def extended(self, extra_triples: Any, *, new_entities: str = ENCODER) -> Predictor:
         """A predictor over the graph with further triples, and the new entities that they name.
 
         The encoder runs on the triples of training and these, without training: other embeddings
         change too where messages of the further triples reach.
 
         Args:
-            extra_triples: by name, or a file of three columns, separated by tabs. Those that train
+            extra_triples: by name: a path, or triples in a list or a data frame. Those that train
                 has are ignored; an unknown relation is refused.
             new_entities: how new entities are embedded: by the ``encoder``, which must be an RGCN;
                 or by the mean of their ``neighbors`` or of their ``queries``, or of the whole
                 ``table``, where the embeddings of training stay as they are.
         """
         return self.predictor.extended(self.trained, extra_triples, new_entities)
-
-    def evaluate_extended(
-        self,
-        extra_triples: NamedTriples,
-        triples: NamedTriples,
-        *,
-        which: Which = "best",
-        new_entities: str = ENCODER,
-        memory_budget: str | int = "",
-    ) -> EvaluationReport:
-        """Rank triples of entities that training never saw, given further triples of theirs.
-
-        Among all entities, old and new; other known answers of all splits, of the further triples
-        and of the ranked ones are left out. Writes ``report.extended.json``.
-
-        Args:
-            extra_triples: as in `extended`, and so is ``new_entities``.
-            triples: those to rank, by name or in a file.
-            which: the ``best`` or the ``last`` checkpoint.
-            memory_budget: for scores, as ``"200MB"``; empty: as in training.
-        """
-        return evaluate_extended(
-            self.path,
-            extra_triples,
-            triples,
-            which=which,
-            new_entities=new_entities,
-            memory_budget=memory_budget,
-        )[0]
 
     def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks among all entities."""

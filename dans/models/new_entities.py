@@ -39,7 +39,7 @@ def neighbor_mean(decoder: Decoder, entities: Tensor, triples: Tensor, new: int)
                 [4.],
                 [2.]])
     """
-    return _spread(entities, triples, new, lambda known, triples, tail: known)
+    return _in_rounds(entities, triples, new, lambda known, triples, tail: known)
 
 
 def query_mean(decoder: Decoder, entities: Tensor, triples: Tensor, new: int) -> Tensor:
@@ -62,16 +62,19 @@ def query_mean(decoder: Decoder, entities: Tensor, triples: Tensor, new: int) ->
 
     def query(known: Tensor, triples: Tensor, tail: Tensor) -> Tensor:
         relations = triples[:, 1]
-        tails, heads = decoder.tail_queries(known, relations), decoder.head_queries(relations, known)
+        tails, heads = (
+            decoder.tail_queries(known, relations),
+            decoder.head_queries(relations, known),
+        )
         return torch.where(tail.unsqueeze(1), tails, heads)
 
     length = entities.norm(dim=1).mean() if decoder.dot else None
-    return _spread(entities, triples, new, query, length)
+    return _in_rounds(entities, triples, new, query, length)
 
 
 def table_mean(decoder: Decoder, entities: Tensor, triples: Tensor, new: int) -> Tensor:
     """The mean of all embeddings for every new entity, as a control that uses no triple."""
-    return _spread(entities, triples[:0], new, lambda known, triples, tail: known)
+    return _in_rounds(entities, triples[:0], new, lambda known, triples, tail: known)
 
 
 #: Ways to embed new entities without an encoder, by name.
@@ -83,7 +86,7 @@ NEW_ENTITIES: dict[str, Callable[[Decoder, Tensor, Tensor, int], Tensor]] = {
 
 
 @torch.no_grad()
-def _spread(
+def _in_rounds(
     entities: Tensor, triples: Tensor, new: int, sent: Sent, length: Tensor | None = None
 ) -> Tensor:
     """Embed new entities by the mean of what is sent to them, round by round."""

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from dans.data.extended_graph import NamedTriples
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
@@ -83,7 +82,7 @@ class Predictor:
         which: Which = "best",
         method: str = "platt",
         memory_budget: str | int = "",
-        extra_triples: NamedTriples | None = None,
+        extra_triples: Any = None,
         new_entities: str = ENCODER,
     ) -> "Predictor":
         """Load a trained run from its folder.
@@ -119,7 +118,7 @@ class Predictor:
         return found.extended(trained, extra_triples, new_entities)
 
     def extended(
-        self, trained: Trained, extra_triples: NamedTriples, new_entities: str = ENCODER
+        self, trained: Trained, extra_triples: Any, new_entities: str = ENCODER
     ) -> "Predictor":
         """A predictor that also knows entities which training never saw, by triples of theirs.
 

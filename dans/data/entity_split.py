@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 class InductiveSplit:
     """Four parts of the triples of a graph, (·, 3) each, and how they were made.
 
-    ``train`` and ``valid``: triples among the entities that are kept. ``extra``: triples of held-out
-    entities that are given at prediction time, at least one of each. ``test``: other triples of
-    theirs, to be predicted. ``about``: the rule, its numbers and counts.
+    ``train`` and ``valid``: triples among the entities that are kept. ``extra``: triples of
+    held-out entities that are given at prediction time, at least one of each. ``test``: other
+    triples of theirs, to be predicted. ``about``: the rule, its numbers and counts.
     """
 
     train: Tensor
@@ -66,7 +66,7 @@ def split_entities(
         sizes: the numbers of entities and relations.
         share: of the entities, held out.
         test: share of the triples of held-out entities that are test.
-        valid: share of the triples among kept entities that are valid.
+        valid: share of the triples among the other entities that are valid.
         among: divide the triples of two held-out entities, too.
         seed: of all that is drawn.
         where: opens what is logged.
@@ -81,10 +81,8 @@ def split_entities(
         ({'train': 11, 'valid': 1, 'extra': 4, 'test': 4}, {'among_held_out': 0, 'relations': 0})
     """
     for name, value in {"share": share, "test": test, "valid": valid}.items():
-        least = 0 <= value if name == "valid" else 0 < value
-        if not (least and value < 1):
-            bounds = "[0, 1)" if name == "valid" else "(0, 1)"
-            raise InputError(f"{name}: expected a share in {bounds}, got {value:g}")
+        if not 0 < value < 1 and (name, value) != ("valid", 0):
+            raise InputError(f"{name}: expected a share in (0, 1), got {value:g}")
     n, m = sizes
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     held_out = torch.zeros(n, dtype=torch.bool)
@@ -108,7 +106,12 @@ def split_entities(
     if not len(of_seen):
         raise InputError(f"{where}: share: {share:g} of the entities leaves none with a triple")
     divided = split_triples(
-        of_seen, sizes, (1 - test, 0.0, test), seed=seed, beside=train, where=f"{where}: extra"
+        of_seen,
+        sizes,
+        (1 - test, 0.0, test),
+        seed=seed,
+        beside=train,
+        where=f"{where}: held-out entities, extra as train",
     )
     found = InductiveSplit(train, parts["valid"], divided["train"], divided["test"], {})
     ids = {name: part[:, [0, 2]].unique() for name, part in found.parts().items()}
