@@ -179,7 +179,8 @@ def main() -> None:
     print(json.dumps(table, indent=1))
     if args.out:
         whole = json.loads(args.out.read_text()) if args.out.exists() else {}
-        args.out.write_text(json.dumps({**whole, args.data: table}, indent=1) + "\n")
+        whole[args.data] = {**whole.get(args.data, {}), **table}
+        args.out.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 if __name__ == "__main__":
