@@ -70,6 +70,7 @@ SHORTER = {
     "predict": [],
     "pretrain": [*BRIEF, "--set", "encoder.dim=8"],
     "report": ["--triples", "20"],
+    "split": [],
     "reproduce": [*BRIEF, "--seeds", "1"],
     "tabulate": [],
     "train": BRIEF,

@@ -13,6 +13,7 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0 --relations
   dans evaluate runs/dans/umls-distmult/seed0 --by relation --csv > relations.csv
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
+  dans evaluate RUN_DIR --extra-triples extra.txt --triples test.txt
 """
 
 import json
@@ -46,6 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="refuse a file with a name that the run does not have, or drop its lines "
         "(default: refuse)",
     )
+    cli.add_extra_option(parser)
     cli.add_model_option(parser)
     parser.add_argument(
         "--unseen",
@@ -108,8 +110,7 @@ def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
     from dans.config.schema import EvaluationConfig
     from dans.evaluation.grouped_metrics import check_by, csv_text, table
-    from dans.runs.evaluate_run import classification_table, evaluate, report_name
-    from dans.training.run_folder import RunFolder
+    from dans.runs.evaluate_run import answers_table, classification_table, evaluate
 
     chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
     among = cli.restriction(args)
@@ -122,20 +123,18 @@ def run(args: Namespace) -> None:
     if args.by is not None:
         check_by(args.by)
     own = {"triples": args.triples, "unknown": args.unknown}
+    own |= {"extra_triples": args.extra_triples, "new_entities": args.new_entities}
     own |= {"among": among, "memory_budget": args.memory_budget}
     report = evaluate(args.run, **chosen, **ranked, **own)
-    chosen["split"] = report.split
-    label = report.protocol.get("candidates", {}).get("among", "")
-    name = report_name(**chosen, evaluation=EvaluationConfig(**ranked), among=label)
-    content = RunFolder(args.run).read_json(name)
     if args.form is None:
-        parts = [report.table(), classification_table(content.get("classification"))]
+        parts = [report.table(), answers_table(report.details.get("answers"))]
+        parts += [classification_table(report.details.get("classification"))]
         parts += [report.adjusted_table()] * args.adjusted
         parts += [["", *table(report.rows(args.by))]] if args.by else []
         print("\n".join(chain(*parts)))
         return
     rows = report.rows(args.by) if args.by else report.side_rows(adjusted=args.adjusted)
-    given = rows if args.by else content
+    given = rows if args.by else report.to_json()
     print(json.dumps(given, indent=2) if args.form == "json" else csv_text(rows).rstrip("\r\n"))
 
 

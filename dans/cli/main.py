@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: The modules of the commands, in the order of work. The help of a command is its docstring.
 COMMANDS = {
     "fetch": "fetching",
+    "split": "splitting_command",
     "pretrain": "pretraining",
     "train": "train_command",
     "baseline": "baseline_training",

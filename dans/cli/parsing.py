@@ -84,6 +84,17 @@ def add_run(
     parser.set_defaults(trained=name)
 
 
+def add_extra_option(parser: argparse.ArgumentParser) -> None:
+    """Add further triples, and how the entities in them are embedded."""
+    extra = "triples of entities that training never saw, three columns, by which they are embedded"
+    parser.add_argument("--extra-triples", type=Path, metavar="FILE", help=extra)
+    embedded = "embed them by the encoder, or by the mean of neighbors, queries or the whole table"
+    kinds = ("encoder", "neighbors", "queries", "table")
+    parser.add_argument(
+        "--new-entities", choices=kinds, default="encoder", help=f"{embedded} (default: encoder)"
+    )
+
+
 def check_runs(args: argparse.Namespace) -> None:
     """Refuse a file, or a mistyped folder, where a command takes the folder of a trained run."""
     given = getattr(args, getattr(args, "trained", ""), None) or []

@@ -10,6 +10,7 @@ skipped, and the exit status is then 2.
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
   dans predict RUN_DIR --head steroid --relation affects --among domain-range
+  dans predict RUN_DIR --extra-triples extra.txt --head new-steroid --relation affects
   printf 'steroid\taffects\n' | dans predict RUN_DIR --file - --json
 """
 
@@ -30,6 +31,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="also rank the whole triples of a file")
     cli.add_among_options(parser)
+    cli.add_extra_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
@@ -49,7 +51,13 @@ def run(args: Namespace) -> None:
     options = QueryOptions.of(
         query, top=args.top, new_only=args.new, ranks=args.ranks, restricted=among is not None
     )
-    predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
+    predictor = Predictor.load(
+        args.run,
+        which=args.model,
+        memory_budget=args.memory_budget,
+        extra_triples=args.extra_triples,
+        new_entities=args.new_entities,
+    )
     options = replace(options, among=candidate_sets(among, predictor.kg))
     for text in answer(FORMATS[args.form](predictor, options), query, args.file):
         print(text, end="", flush=True)

@@ -45,6 +45,7 @@ def split_triples(
     *,
     seed: int = 0,
     inverse_leakage: InverseLeakage = "allow",
+    beside: Tensor | None = None,
     where: object = "triples",
 ) -> dict[Split, Tensor]:
     """Split distinct triples by a seed; each split keeps their order.
@@ -70,7 +71,8 @@ def split_triples(
     """
     check_shares(shares)
     one_of("inverse_leakage", inverse_leakage, ("allow", "avoid"))
-    ends, types = triples[:, [0, 2]].flatten(), triples[:, 1]
+    counted = triples if beside is None else torch.cat((triples, beside))
+    ends, types = counted[:, [0, 2]].flatten(), counted[:, 1]
     columns = zip((ends, types), sizes, strict=True)
     entities, relations = (torch.bincount(ids, minlength=size).tolist() for ids, size in columns)
 

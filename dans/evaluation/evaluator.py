@@ -72,6 +72,8 @@ class EvaluationReport:
     tie_rate: float
     #: by side, the metrics of ``dans.evaluation.adjusted``
     adjusted: dict[str, dict[str, float]] = field(default_factory=dict)
+    #: what else its file holds, such as checkpoint, seed and classification
+    details: dict[str, Any] = field(default_factory=dict, compare=False)
     #: what it was made from; None where it was read from a file
     source: tuple[KnowledgeGraph, "Ranks"] | None = field(default=None, repr=False, compare=False)
 
@@ -81,9 +83,9 @@ class EvaluationReport:
 
     def to_json(self) -> dict[str, object]:
         """Plain containers, for ``json.dump``."""
-        content = asdict(replace(self, source=None))
-        del content["source"]
-        return content
+        content = asdict(replace(self, source=None, details={}))
+        del content["source"], content["details"]
+        return {**content, **self.details}
 
     @property
     def selection_metric(self) -> float:

@@ -32,6 +32,7 @@ from dans.report.gather import gather
 from dans.report.page import render
 from dans.runs.evaluate_relations import evaluate_relations
 from dans.runs.evaluate_run import evaluate
+from dans.runs.extend import ENCODER
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
 from dans.training.checkpoint_store import Which
@@ -150,6 +151,8 @@ class Run:
         memory_budget: str | int = "",
         triples: Any = None,
         unknown: Unknown = "refuse",
+        extra_triples: Any = None,
+        new_entities: str = ENCODER,
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
 
@@ -173,6 +176,9 @@ class Run:
                 frame or an array. The filter set is that of all three splits and of these. A text
                 table with labels, 1 or -1, as its fourth column is classified too.
             unknown: ``refuse`` names that the run does not have, or ``drop`` their triples.
+            extra_triples: triples of entities that training never saw, as in `extended`, and so is
+                ``new_entities``. Old and new entities are candidates, and the filter set has these
+                triples too.
         """
         return evaluate(
             self.path,
@@ -187,6 +193,8 @@ class Run:
             memory_budget=memory_budget,
             triples=triples,
             unknown=unknown,
+            extra_triples=extra_triples,
+            new_entities=new_entities,
         )
 
     def evaluate_relations(
@@ -223,6 +231,8 @@ class Run:
         top: int = 10,
         new_only: bool = False,
         among: Among | None = None,
+        extra_triples: Any = None,
+        new_entities: str = ENCODER,
     ) -> Prediction:
         """The best answers to the query that two of head, relation and tail make.
 
@@ -232,16 +242,38 @@ class Run:
             new_only: leave out answers that train, valid or test hold as a triple.
             among: rank heads or tails among ``domain-range``, the entities seen in training at that
                 place, the names of a list or of a file, or a type, as in ``dans.Restriction``.
+            extra_triples: triples of entities that training never saw, of which the query may name
+                one; see `extended`, which serves many queries. ``new_entities`` likewise.
         """
         query = Query(head, relation, tail)
         if among is not None and query.target == "relation":
             raise InputError("among: restricts heads and tails; a relation is asked for")
-        sets = candidate_sets(among, self.kg)
-        options = QueryOptions(top=top, new_only=new_only, among=sets)
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        answers = self.predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
-        return Prediction(query, tuple(answers), Table(self.predictor, options))
+        predictor = self.predictor
+        if extra_triples is not None:
+            predictor = self.extended(extra_triples, new_entities=new_entities)
+        elif new_entities != ENCODER:
+            raise InputError("new_entities: has no effect without extra_triples; leave it out")
+        sets = candidate_sets(among, predictor.kg)
+        options = QueryOptions(top=top, new_only=new_only, among=sets)
+        answers = predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
+        return Prediction(query, tuple(answers), Table(predictor, options))
+
+    def extended(self, extra_triples: Any, *, new_entities: str = ENCODER) -> Predictor:
+        """A predictor over the graph with further triples, and the new entities that they name.
+
+        The encoder runs on the triples of training and these, without training: other embeddings
+        change too where messages of the further triples reach.
+
+        Args:
+            extra_triples: by name: a path, or triples in a list or a data frame. Those that train
+                has are ignored; an unknown relation is refused.
+            new_entities: how new entities are embedded: by the ``encoder``, which must be an RGCN;
+                or by the mean of their ``neighbors`` or of their ``queries``, or of the whole
+                ``table``, where the embeddings of training stay as they are.
+        """
+        return self.predictor.extended(self.trained, extra_triples, new_entities)
 
     def score(
         self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None

@@ -20,6 +20,9 @@ class Encoder(nn.Module, ABC):
     dim: int
     #: do the embeddings depend on the messages?
     uses_graph: ClassVar[bool] = True
+    #: can it embed entities that training never saw, from their messages? `forward` then takes
+    #: message graphs of more entities, the new ones last
+    embeds_new: ClassVar[bool] = False
     #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
     num_layers: int = 0
 

@@ -1,7 +1,7 @@
 """RGCN: layers and encoder; ``message_passing`` computes the sum over messages."""
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,9 @@ class RGCN(Encoder):
     (Eq. 1 of Liu et al. 2024, arXiv:2410.07592; Schlichtkrull et al. 2018). The last layer has no
     dropout and, as in the published program, no ReLU. With ``skip`` the output is X^0 + X^L.
 
+    Of an entity that training never saw there is no row of X^0: all of them have one row in common,
+    and their messages tell them apart. It is the mean of the table; with ``unseen`` it is learned.
+
     Args:
         dim: d, of the input embeddings and of every layer.
         bases: number of bases (4 if neither this nor ``blocks`` is given); 0: a full matrix per
@@ -101,12 +104,19 @@ class RGCN(Encoder):
         init: standard deviation of the initial input table.
         skip: add the input embeddings to the output. The last layer then starts at zero, so that
             training starts from the model with a lookup in place of the RGCN.
+        unseen: share of the entities, drawn anew at each step, that have the row of unseen entities
+            in place of their own, so that the layers learn to embed an entity by its messages
+            alone; 0: none, and no parameter more.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)
         >>> encoder(MessageGraph.of(torch.tensor([[0, 1, 2], [2, 0, 0]]), 3, 2)).shape
         torch.Size([3, 8])
+        >>> encoder(MessageGraph.of(torch.tensor([[0, 1, 2], [3, 0, 0]]), 4, 2)).shape
+        torch.Size([4, 8])
     """
+
+    embeds_new: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -120,6 +130,7 @@ class RGCN(Encoder):
         dropout: float = 0.2,
         init: float = 1.0,
         skip: bool = False,
+        unseen: float = 0.0,
     ) -> None:
         super().__init__()
         counted("dim", dim)
@@ -137,7 +148,10 @@ class RGCN(Encoder):
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.skip = skip
+        self.unseen = check_share("unseen", unseen)
         self.entities = EntityTable(num_entities, dim)
+        #: (d,) the input row of every entity that training never saw
+        self.unseen_row = nn.Parameter(torch.empty(dim)) if unseen else None
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
@@ -148,6 +162,8 @@ class RGCN(Encoder):
     def reset_parameters(self) -> None:
         """Initialise the input table and the layers anew."""
         self.entities.draw("normal", self.init)
+        if self.unseen_row is not None:
+            nn.init.zeros_(self.unseen_row)
         for layer in self.layers:
             if isinstance(layer, RGCNLayer):
                 layer.reset_parameters()
@@ -159,7 +175,7 @@ class RGCN(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        x = start = self.entities.whole()
+        x = start = self._hidden(self._inputs(messages.num_entities))
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
@@ -172,7 +188,7 @@ class RGCN(Encoder):
         if len(around.blocks) != len(self.layers):
             given = f"{len(self.layers)} layers and {len(around.blocks)} blocks"
             raise ValueError(f"expected a block for each layer, got {given}")
-        start = x = self.entities.rows(around.entity_ids, sparse=sparse)
+        start = x = self._hidden(self.entities.rows(around.entity_ids, sparse=sparse))
         for layer, block in zip(self.layers[:-1], around.blocks, strict=False):
             x = drop(F.relu(layer(x, block), inplace=True), self.dropout, self.training)
         x = cast(Tensor, self.layers[-1](x, around.blocks[-1]))
@@ -192,7 +208,7 @@ class RGCN(Encoder):
             budget: for the messages computed at a time; None: a quarter of the free memory.
         """
         budget = Budget() if budget is None else budget
-        table = self.entities.whole()
+        table = self._inputs(messages.num_entities)
         inputs = None if ids is None else messages.inputs(ids, len(self.layers))
         x = table if inputs is None else F.embedding(inputs[0].to(table.device), table)
         for depth, layer in enumerate(self.layers):
@@ -207,8 +223,24 @@ class RGCN(Encoder):
                 x = F.relu(x, inplace=True)
         return x + (table if ids is None else table[ids.to(table.device)]) if self.skip else x
 
+    def _inputs(self, num_entities: int) -> Tensor:
+        """The input rows of so many entities: those beyond the table share one."""
+        table = self.entities.whole()
+        new = num_entities - len(table)
+        if not new:
+            return table
+        shared = table.mean(0) if self.unseen_row is None else self.unseen_row
+        return torch.cat((table, shared.expand(new, -1)))
+
+    def _hidden(self, rows: Tensor) -> Tensor:
+        """Input rows, (u, d), in training with those of a share of the entities hidden."""
+        if self.unseen_row is None or not self.training:
+            return rows
+        hidden = torch.rand(len(rows), 1, device=rows.device) < self.unseen
+        return torch.where(hidden, self.unseen_row, rows)
+
     def layer_parameters(self) -> list[nn.Parameter]:
-        """All parameters but the input table."""
+        """All parameters but the input rows."""
         return list(self.layers.parameters())
 
 
@@ -224,5 +256,7 @@ class FrozenRGCN(RGCN):
             raise InputError(
                 "skip: the last layer starts at zero and is never trained; leave it out"
             )
+        if self.unseen:
+            raise InputError("unseen: the row of unseen entities is never trained; leave it out")
         super().reset_parameters()
         freeze(self)

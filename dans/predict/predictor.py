@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_run import budget_of, fitted_of
-from dans.runs.train import restore
+from dans.runs.extend import ENCODER, extend
+from dans.runs.train import Trained, restore
 from dans.samplers.entity_types import slots
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
@@ -84,26 +85,59 @@ class Predictor:
         which: Which = "best",
         method: str = "platt",
         memory_budget: str | int = "",
+        extra_triples: Any = None,
+        new_entities: str = ENCODER,
     ) -> "Predictor":
         """Load a trained run from its folder.
 
-        ``method``: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
-        fitted now where validation lines are labelled. ``memory_budget``: empty for that of
-        training.
+        Args:
+            where: the folder.
+            which: the checkpoint.
+            method: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
+                fitted now where validation lines are labelled.
+            memory_budget: empty for that of training.
+            extra_triples: triples of entities that training never saw, as in
+                `dans.runs.extend.extend`, which embeds them; ``new_entities`` likewise.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = restore(Path(where), which=which)
         config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
         fitted = fitted_of(Path(where), trained, which, budget)
-        return cls(
+        about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
+        about += f"{which} checkpoint, step {trained.step}"
+        found = cls(
             trained.kg,
             trained.model.decoder,
             trained.entities,
             calibration=fitted.calibrations.get(method) if fitted else None,
             budget=budget,
-            about=f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
-            f"{which} checkpoint, step {trained.step}",
+            about=about,
+        )
+        if extra_triples is None:
+            if new_entities != ENCODER:
+                raise InputError("new_entities: has no effect without extra_triples; leave it out")
+            return found
+        return found.extended(trained, extra_triples, new_entities)
+
+    def extended(
+        self, trained: Trained, extra_triples: Any, new_entities: str = ENCODER
+    ) -> "Predictor":
+        """A predictor that also knows entities which training never saw, by triples of theirs.
+
+        ``trained`` is the run of this predictor; the rest is as in `dans.runs.extend.extend`. The
+        further triples are known as those of train. A calibration stays that of the run.
+        """
+        more = extend(trained, extra_triples, new_entities)
+        new = more.kg.num_entities - trained.kg.num_entities
+        added = len(more.kg.train) - len(trained.kg.train)
+        return type(self)(
+            more.kg,
+            self.decoder,
+            more.entities,
+            calibration=self.calibration,
+            budget=self.budget,
+            about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
         )
 
     def tails(

@@ -1,7 +1,7 @@
 """Evaluates trained runs: ranking, classification and calibration."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
 from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.classifier import Classifier, logits
-from dans.evaluation.evaluator import EvaluationReport, Unseen
+from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks, Unseen
+from dans.evaluation.ranking import metrics
 from dans.evaluation.reliability import Reliability
 from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.registry import choose
+from dans.runs.extend import ENCODER, extend
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
@@ -47,6 +49,8 @@ def evaluate(
     memory_budget: str | int = "",
     triples: Any = None,
     unknown: Unknown = "refuse",
+    extra_triples: Any = None,
+    new_entities: str = ENCODER,
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
@@ -63,6 +67,10 @@ def evaluate(
         memory_budget: as ``train.memory_budget``, whose value is the default.
         triples: those to rank instead of a split's, as ``OwnTriples.of`` takes them, with
             ``unknown``; the filter is that of all three splits and of these.
+        extra_triples: further triples and their new entities, as in `dans.runs.extend.extend`;
+            ``new_entities`` likewise. All entities, old and new, are candidates, and the filter has
+            the further triples too. The report has the metrics of the queries whose answer is a
+            ``new`` entity, and of those whose answer is an ``old`` one, under ``answers``.
     """
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
@@ -70,6 +78,11 @@ def evaluate(
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
+    before = trained.kg
+    if extra_triples is not None:
+        trained = extend(trained, extra_triples, new_entities)
+    elif new_entities != ENCODER:
+        raise InputError("new_entities: has no effect without extra_triples; leave it out")
     kg, own = trained.kg, None
     if triples is not None:
         if split != "test":
@@ -88,26 +101,51 @@ def evaluate(
             kg, split, sets, unseen=unseen, most=most, seed=seed, budget=budget
         )
     evaluator.label = own.label if own else split
-    report = evaluator(trained.model.decoder, trained.entities)
-    if own:
-        protocol = {**report.protocol, "own_triples": own.stated()}
-        if protocol["filter"]:
-            protocol["filter"] = [*SPLITS, "own_triples"]
-        report = replace(report, protocol=protocol)
-    content: dict[str, Any] = {"model": which, "step": trained.step}
-    content["seed"] = trained.config.train.seed
+    ranks = evaluator.ranks(trained.model.decoder, trained.entities)
+    report = evaluator.report(ranks)
+    further: dict[str, Any] = {"own_triples": own.stated()} if own else {}
+    details: dict[str, Any] = {"model": which, "step": trained.step}
+    details["seed"] = trained.config.train.seed
+    if extra_triples is not None:
+        further |= extension(before, trained.kg, new_entities)
+        details["answers"] = by_answer(ranks, before.num_entities, evaluator)
+    protocol = {**report.protocol, **further}
+    if protocol["filter"] and further:
+        others = [name for name in ("own_triples", "extra_triples") if name in further]
+        protocol["filter"] = [*SPLITS, *others]
     if has_both(kg, split):
         fitted = fitted_of(where, trained, which, budget)
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
-        shown = replace(trained, kg=kg)
-        content["classification"] = classify(shown, split, fitted, budget=budget)
-    label = report.protocol.get("candidates", {}).get("among", "")
-    name = report_name(
-        split=report.split, which=which, unseen=unseen, evaluation=chosen, among=label
-    )
-    RunFolder(where).write_json(name, {**report.to_json(), **content})
+        labelled = replace(trained, kg=kg)
+        details["classification"] = classify(labelled, split, fitted, budget=budget)
+    report = replace(report, protocol=protocol, details=details)
+    more = [] if sets is None else [f"among-{report.protocol['candidates']['among']}"]
+    if extra_triples is not None:
+        more += ["extended", *([new_entities] * (new_entities != ENCODER))]
+    name = report_name(split=report.split, which=which, unseen=unseen, evaluation=chosen, more=more)
+    RunFolder(where).write_json(name, report.to_json())
     return report
+
+
+def extension(before: KnowledgeGraph, kg: KnowledgeGraph, new_entities: str) -> dict[str, Any]:
+    """For the protocol of a report: how many triples and entities came after training."""
+    new = {"number": kg.num_entities - before.num_entities, "embedded_by": new_entities}
+    return {"extra_triples": len(kg.train) - len(before.train), "new_entities": new}
+
+
+def by_answer(ranks: Ranks, old: int, evaluator: Evaluator) -> dict[str, dict[str, float]]:
+    """Metrics of the queries whose answer is a ``new`` entity, and whose answer is an ``old`` one.
+
+    The first ``old`` ids are those of old entities. A kind without queries is left out.
+    """
+    # Column 0 has the ranks of heads, column 1 of tails.
+    new = ranks.triples[:, [0, 2]] >= old
+    return {
+        name: evaluator.named(metrics(ranks.realistic[rows], ranks.candidates[rows]))
+        for name, rows in {"new": new, "old": ~new}.items()
+        if bool(rows.any())
+    }
 
 
 def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
@@ -122,9 +160,9 @@ def report_name(
     which: Which = "best",
     unseen: Unseen = "rank",
     evaluation: EvaluationConfig | None = None,
-    among: str = "",
+    more: Sequence[str] = (),
 ) -> str:
-    """The file of a report; ``split`` is what the report calls it.
+    """The file of a report; ``split`` is what the report calls it, ``more`` ends its name.
 
     Example:
         >>> report_name(), report_name(split="valid", which="last")
@@ -145,9 +183,7 @@ def report_name(
             f"seed{evaluation.seed}": evaluation.seed,
         }
         unusual += [name for name, there in parts.items() if there]
-    if among:
-        unusual.append(f"among-{among}")
-    return ".".join(["report", *unusual, "json"])
+    return ".".join(["report", *unusual, *more, "json"])
 
 
 def classify(
@@ -177,6 +213,16 @@ def classify(
             "ece": Reliability.of(calibration.probabilities(scores), labels).error,
         }
     return content
+
+
+def answers_table(answers: Mapping[str, Mapping[str, float]] | None) -> list[str]:
+    """What ``by_answer`` returned as lines that continue the table of a report."""
+    lines = []
+    for name, numbers in (answers or {}).items():
+        wide = max(11, 2 + max(map(len, numbers)))
+        cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
+        lines.append(f"{name:<6}" + "".join(f"{cell:>{wide}}" for cell in cells))
+    return lines
 
 
 def classification_table(content: Mapping[str, Any] | None) -> list[str]:

@@ -248,22 +248,26 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     check_like(state["model"], model, f"{file}: model")
     model.load_state_dict(state["model"])
     model.to(device).eval()
-    # Not those that the graph keeps: they are of no use once everything is encoded.
-    triples = kg.train if model.encoder.uses_graph else kg.train[:0]
-    graph = triples, kg.num_entities, kg.num_relations, config.graph.norm
     encoding = f"{where}: encoding all entities"
     with heartbeat(encoding), needing_room(encoding, "a device with more of it may help"):
-        # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
-        if config.graph.fanout:
-            entities = model.embeddings_in_pieces(IncomingMessages(*graph))
-        else:
-            messages = MessageGraph.of(*graph).to(device)
-            entities = model.embeddings(messages).detach().clone()
+        entities = embeddings_of(config, kg, model)
     try:
         restore_random_state(state["random"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
     return Trained(config, kg, model, entities, state["step"], state["objective"], samplers)
+
+
+def embeddings_of(config: RunConfig, kg: KnowledgeGraph, model: Model) -> torch.Tensor:
+    """Every entity's embedding, (n, d), from the messages of all training triples."""
+    # Not those that the graph keeps: they are of no use once everything is encoded.
+    triples = kg.train if model.encoder.uses_graph else kg.train[:0]
+    graph = triples, kg.num_entities, kg.num_relations, config.graph.norm
+    if config.graph.fanout:
+        return model.embeddings_in_pieces(IncomingMessages(*graph))
+    # A copy: those of a lookup encoder are its weights, which are not the caller's to change.
+    messages = MessageGraph.of(*graph).to(model.decoder.relation.weight.device)
+    return model.embeddings(messages).detach().clone()
 
 
 @undisturbed()

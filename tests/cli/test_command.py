@@ -33,6 +33,7 @@ GIVEN = {
     "predict.py": "run --head a --relation b",
     "report.py": "run",
     "reproduce.py": "pretrain",
+    "split_triples.py": "no-such-data --out new",
     "tune.py": "--recipe umls-distmult",
 }
 

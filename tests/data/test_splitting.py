@@ -75,3 +75,12 @@ def test_shares_that_cannot_be_met_are_said(caplog: pytest.LogCaptureFixture) ->
 def test_small_graphs_have_a_triple_in_each_split() -> None:
     parts = split_triples(dense(3), (3, 2), (0.98, 0.01, 0.01))
     assert [len(part) for part in parts.values()] == [7, 1, 1]
+
+
+def test_triples_beside_count_as_those_of_train() -> None:
+    triples = torch.tensor([[0, 0, 1], [2, 0, 3]])
+    alone = split_triples(triples, (4, 1), (0.5, 0.0, 0.5))
+    assert len(alone["test"]) == 0, "each is the only one of its entities"
+    beside = torch.tensor([[0, 0, 2], [1, 0, 3]])
+    parts = split_triples(triples, (4, 1), (0.5, 0.0, 0.5), beside=beside)
+    assert len(parts["train"]) == len(parts["test"]) == 1

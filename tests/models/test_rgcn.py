@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError
 from dans.models.rgcn import RGCN, FrozenRGCN, RGCNLayer
 from tests import oracles_rgcn as oracle
@@ -204,3 +205,48 @@ def test_a_frozen_rgcn_is_an_rgcn_that_no_optimizer_can_find():
 def test_an_option_out_of_range_is_refused_by_name(options, message):
     with pytest.raises(InputError, match=message):
         make(**options)
+
+
+def test_unseen_hides_the_rows_of_a_share_in_training_alone():
+    plain, encoder = make(), make(unseen=0.5)
+    assert plain.unseen_row is None
+    assert set(plain.state_dict()) | {"unseen_row"} == set(encoder.state_dict())
+    assert torch.equal(plain(toy()), encoder(toy())), "the same draws, and nothing hidden"
+    seen = []
+    encoder.layers[0].register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    encoder.train()
+    encoder.unseen_row.data.fill_(7.0)
+    for _ in range(40):
+        encoder(toy())
+    hidden = torch.stack(seen).eq(7).all(-1)
+    assert hidden.any(0).all()
+    assert not hidden.all(0).any()
+    assert 0.3 < hidden.float().mean() < 0.7
+    rows = torch.stack(seen)[~hidden]
+    assert torch.equal(rows, encoder.entities.weight.expand(40, -1, -1)[~hidden])
+    encoder(toy()).sum().backward()
+    assert encoder.unseen_row.grad.any()
+
+
+@pytest.mark.parametrize("options", [{}, {"unseen": 0.2}, {"skip": True}], ids=str)
+def test_entities_beyond_the_table_share_a_row(options):
+    encoder = make(**options)
+    if options.get("skip"):
+        torch.nn.init.normal_(encoder.layers[-1].matrices)
+    more = torch.cat((TOY, torch.tensor([[NUM_ENTITIES, 0, 1]])))
+    graph = MessageGraph.of(more, NUM_ENTITIES + 2, NUM_RELATIONS)
+    found = encoder(graph)
+    wide = make(**options)
+    table = encoder.entities.weight
+    shared = table.mean(0) if encoder.unseen_row is None else encoder.unseen_row
+    wide.load_state_dict(encoder.state_dict())
+    wide.entities.weight.data = torch.cat((table, shared.expand(2, -1))).detach()
+    torch.testing.assert_close(found, wide(graph))
+    pieces = IncomingMessages(more, NUM_ENTITIES + 2, NUM_RELATIONS)
+    torch.testing.assert_close(encoder.in_pieces(pieces), found.detach())
+    assert not torch.equal(found[-1], found[-2]), "one of them has a message"
+
+
+def test_a_frozen_encoder_refuses_unseen():
+    with pytest.raises(InputError, match="unseen: the row of unseen entities is never trained"):
+        make(cls=FrozenRGCN, unseen=0.1)

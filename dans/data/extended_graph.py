@@ -1,0 +1,96 @@
+"""A graph with further triples of training, and with the new entities that they name."""
+
+import logging
+import os
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.objects import triples_of
+from dans.data.sources import file_lines
+from dans.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> KnowledgeGraph:
+    """The graph whose train has further triples.
+
+    Entities that the graph does not have come last, in order of appearance; all others, and the
+    relations, keep their ids. Triples that train has already are ignored; without any
+    other triple it is the same graph.
+
+    Args:
+        kg: the graph.
+        triples: a path of what `dans.load` reads as one file, or triples of names in a list, a data
+            frame or another object that it takes.
+        what: the name of the argument, which opens errors about triples in memory.
+
+    Raises:
+        InputError: a relation is not one of the graph's, or a triple is not three names; by file
+            and line.
+
+    Example:
+        >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
+        >>> more = extended(kg, [("cy", "knows", "ada"), ("ada", "knows", "bob")])
+        >>> more, more.entities.names
+        (KnowledgeGraph(entities=3, relations=1, train=2, valid=0, test=0), ('ada', 'bob', 'cy'))
+        >>> extended(kg, [("cy", "know", "ada")])
+        Traceback (most recent call last):
+        dans.errors.InputError: triples[0]: relation: unknown name 'know'; did you mean 'knows'?
+    """
+    new: dict[str, int] = {}
+
+    def entity(name: str) -> int:
+        known = name in kg.entities
+        return (
+            kg.entities.index(name) if known else new.setdefault(name, len(kg.entities) + len(new))
+        )
+
+    rows = [
+        (entity(head), kg.relations.index(relation, where=f"{where}: relation"), entity(tail))
+        for where, (head, relation, tail) in named(triples, what)
+    ]
+    given = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
+    names = Vocabulary((*kg.entities.names, *new)) if new else kg.entities
+    added = _not_in(kg, given)
+    if len(added) < len(given):
+        log.info("%s: %d are in train already; ignored", what, len(given) - len(added))
+    if not len(added):
+        return kg
+    return replace(kg, entities=names, train=torch.cat((kg.train, added)))
+
+
+def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:
+    """The distinct triples among (·, 3) that train lacks; ids may be beyond those of the graph."""
+    old = (given < torch.tensor([kg.num_entities, kg.num_relations, kg.num_entities])).all(1)
+    again = torch.zeros(len(given), dtype=torch.bool)
+    again[old] = kg.known(("train",)).is_known(given[old])
+    once = {tuple(row): i for i, row in reversed(list(enumerate(given.tolist())))}
+    first = torch.zeros(len(given), dtype=torch.bool)
+    first[list(once.values())] = True
+    return given[first & ~again]
+
+
+def named(triples: Any, what: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """Triples by name, each with its place: file and line, or the position in what was given."""
+    if isinstance(triples, (str, os.PathLike)):
+        numbers = array("q")
+        _, lines = file_lines(Path(triples), numbers)
+        for i, (head, relation, tail, holds) in enumerate(lines):
+            if holds:
+                # Files of RDF and Parquet have no lines to number.
+                at = f"{triples}:{numbers[-1]}" if numbers else f"{triples}[{i}]"
+                yield at, (head, relation, tail)
+        return
+    found, _ = triples_of(triples, what)
+    if isinstance(found, Tensor):
+        raise InputError(f"{what}: expected names, for new entities have no ids; got whole numbers")
+    for i, (head, relation, tail, _) in enumerate(found):
+        yield f"{what}[{i}]", (head, relation, tail)
