@@ -11,8 +11,9 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import EntityTable, check_share, drop, freeze
+from dans.models.embedding_tables import check_share, drop, freeze
 from dans.models.encoders import Encoder
+from dans.models.features import FeatureInput, entity_table
 from dans.models.message_passing import propagate
 
 #: The most layers of an encoder.
@@ -101,6 +102,7 @@ class RGCN(Encoder):
         init: standard deviation of the initial input table.
         skip: add the input embeddings to the output. The last layer then starts at zero, so that
             training starts from the model with a lookup in place of the RGCN.
+        features: of the entities, beside or in place of the input table.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)
@@ -120,6 +122,7 @@ class RGCN(Encoder):
         dropout: float = 0.2,
         init: float = 1.0,
         skip: bool = False,
+        features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
         counted("dim", dim)
@@ -137,7 +140,7 @@ class RGCN(Encoder):
         self.dropout = check_share("dropout", dropout)
         self.init = init
         self.skip = skip
-        self.entities = EntityTable(num_entities, dim)
+        self.entities = entity_table(num_entities, dim, features)
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)
