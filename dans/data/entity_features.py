@@ -107,9 +107,10 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 mean = np.nanmean(trained, axis=0)
                 deviation = np.nanstd(trained, axis=0)
                 # A constant column says nothing: it becomes 0.
-                deviation[deviation <= 1e-12 * np.maximum(1, np.abs(mean))] = np.inf
-                spread = tuple(np.where(np.isinf(deviation), 0, deviation).tolist())
-                block = msgspec.structs.replace(block, mean=tuple(mean.tolist()), deviation=spread)
+                deviation[deviation <= 1e-12 * np.maximum(1, np.abs(mean))] = 0
+                block = msgspec.structs.replace(
+                    block, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist())
+                )
             block = msgspec.structs.replace(
                 block, gaps=tuple(np.flatnonzero(missing.any(0)).tolist())
             )
@@ -153,8 +154,8 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         else:
             values, present, missing = self.aligned(cells, entities)
             if self.scale == "standard":
-                spread = np.array(self.deviation)
-                values = (values - self.mean) / np.where(spread, spread, np.inf)
+                divisor = np.array(self.deviation)
+                values = (values - self.mean) / np.where(divisor, divisor, np.inf)
             elif self.scale == "unit":
                 length = np.sqrt((values**2).sum(1, keepdims=True))
                 values = values / np.where(length > 0, length, 1)

@@ -65,7 +65,7 @@ class Cells:
                 for j, cell in enumerate(row):
                     values[i, j] = self._number(cell, i, j)
         for i, j in np.argwhere(np.abs(values) > LARGE)[:1]:
-            self._refuse(i, j, f"must be between ±{LARGE:g}")
+            raise self._refused(i, j, f"must be between ±{LARGE:g}")
         return values
 
     def _number(self, cell: object, row: int, column: int) -> float:
@@ -82,14 +82,11 @@ class Cells:
         elif isinstance(cell, (Real, np.number, np.bool_)):
             return float(cell)
         hint = '; text is kind = "categories"' if isinstance(cell, str) else ""
-        self._refuse(row, column, "expected a number", hint)
-        raise AssertionError
+        raise self._refused(row, column, "expected a number", hint)
 
-    def _refuse(self, row: int, column: int, expected: str, hint: str = "") -> None:
-        cell = shown(self.cells[row, column])
-        raise InputError(
-            f"{self.place(row)}: column {self.columns[column]}: {expected}, got {cell}{hint}"
-        )
+    def _refused(self, row: int, column: int, expected: str, hint: str = "") -> InputError:
+        cell = f"column {self.columns[column]}: {expected}, got {shown(self.cells[row, column])}"
+        return InputError(f"{self.place(row)}: {cell}{hint}")
 
     def categories(self) -> Iterator[tuple[int, int, str]]:
         """The row, the column and the name of every category."""

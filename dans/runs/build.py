@@ -72,7 +72,8 @@ def feature_input(config: RunConfig, kg: KnowledgeGraph) -> FeatureInput | None:
     if "features" not in options(choose(ENCODERS, config.encoder.name, where="encoder.name")):
         raise InputError(f"features: the encoder {config.encoder.name} takes none; leave them out")
     found, how = with_features(config, kg).features, config.features
-    assert found is not None
+    if found is None:
+        return None
     return FeatureInput(found.values, found.present.any(1), how.combine, how.hidden)
 
 
