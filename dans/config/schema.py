@@ -31,7 +31,7 @@ Candidates = Positive | Literal["all", "given"]
 
 #: What a table of features holds, how its numbers are scaled, how it is joined to learned rows.
 FeatureKind = Literal["numbers", "categories", "embeddings"]
-FeatureScale = Literal["standard", "unit", "none"]
+FeatureScale = Literal["auto", "standard", "unit", "none"]
 Combine = Literal["add", "concat", "gate", "only"]
 
 #: What the names of metrics among some entities start with.
@@ -217,8 +217,8 @@ class FeatureTable(Section, frozen=True):
     #: whether the first line of a text table names its columns; else they are called 1, 2, …
     header: bool = True
     #: ``standard``: mean 0 and deviation 1 over the entities of training triples; ``unit``: each
-    #: row has length 1; ``none``. By default numbers are ``standard`` and embeddings ``none``
-    scale: FeatureScale | None = None
+    #: row has length 1; ``none``; ``auto``: numbers are ``standard`` and embeddings ``none``
+    scale: FeatureScale = "auto"
 
 
 class FeaturesConfig(Section, frozen=True):

@@ -57,7 +57,7 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     kind: FeatureKind
-    scale: FeatureScale | None
+    scale: FeatureScale
     columns: tuple[str, ...]
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
@@ -82,12 +82,13 @@ class Block(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) -> Block:
         """The block of a table, by the entities of training, (n,) bool."""
         accepted = SCALES[table.kind]
-        if table.scale and table.scale not in accepted:
+        if table.scale not in ("auto", *accepted):
             known = f"known: {', '.join(accepted)}" if accepted else "leave it out"
             raise InputError(
                 f"{cells.where}: scale: {table.scale} is not for {table.kind}; {known}"
             )
-        scale = table.scale or next(iter(accepted), None)
+        first: FeatureScale = next(iter(accepted), "none")
+        scale = first if table.scale == "auto" else table.scale
         block = cls(name, table.kind, scale, cells.columns)
         if table.kind == "categories":
             ids = cells.ids(entities, once=False)
