@@ -42,6 +42,7 @@ class Cells:
         cells: (r, c) numbers, or objects.
         names: of the entities of the rows; None: all entities in their order.
         lines: of a file that the rows are from.
+        key: what the header of a file calls the column of names.
     """
 
     where: str
@@ -49,6 +50,7 @@ class Cells:
     cells: NDArray[Any]
     names: Sequence[str] | None = None
     lines: Sequence[int] = ()
+    key: str = ""
 
     def place(self, row: int) -> str:
         """Where a row is, and which entity it is of."""
@@ -109,6 +111,11 @@ class Cells:
                     f"of the {len(entities)} entities, in their order, or names"
                 )
             return np.arange(len(entities))
+        if self.key in entities:
+            raise InputError(
+                f"{self.where}: its first line is of the entity {shown(self.key)}; expected the "
+                "names of the columns; header = false says that there are none"
+            )
         if not len(self.names):
             raise InputError(f"{self.where}: holds no row")
         ids = np.array([entities.index(x) if x in entities else -1 for x in self.names], np.int64)
@@ -190,7 +197,7 @@ def _chosen(cells: Cells, columns: Sequence[str], place: str) -> Cells:
                 f"known: {known}{hint}"
             )
     picked = cells.cells[:, [cells.columns.index(column) for column in columns]]
-    return Cells(cells.where, tuple(columns), picked, cells.names, cells.lines)
+    return replace(cells, columns=tuple(columns), cells=picked)
 
 
 def _holds_text(cells: Cells, place: str) -> bool:
@@ -224,6 +231,8 @@ def _of_object(values: Any, where: str) -> Cells:
             # Each holds the categories of an entity.
             rows = [[row] for row in rows]
         rows = [list(x) if isinstance(x, (*MANY, np.ndarray, Tensor)) else [x] for x in rows]
+        width = max(map(len, rows), default=0)
+        rows = [row * width if row == [None] else row for row in rows]
         for name, row in zip(names, rows, strict=True):
             if len(row) != len(rows[0]):
                 count = f"{len(row)} values, and {shown(names[0])} has {len(rows[0])}"
@@ -273,13 +282,14 @@ def _of_file(path: Path, table: FeatureTable) -> Cells:
 def _of_text(path: Path, table: FeatureTable, separator: str) -> Cells:
     """A text table, whose first column has the names of entities.
 
-    In a table separated by tabs quotes are part of names.
+    In a table separated by tabs quotes and spaces are part of names.
     """
     text = (f"{line}\n" for _, line in numbered_lines(path))
     opening = next(text, "")
     separator = separator or max(",;|\t", key=opening.count)
     quoting: Any = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     columns: Sequence[str] | None = None
+    key = ""
     names, rows, lines = [], [], []
 
     def every() -> Iterator[str]:
@@ -288,18 +298,14 @@ def _of_text(path: Path, table: FeatureTable, separator: str) -> Cells:
 
     reader = csv.reader(every(), delimiter=separator, quoting=quoting, strict=True)
     try:
-        for name, *cells in (row or [""] for row in reader):
-            if not cells and not name.strip():
+        for row in reader:
+            if not any(map(str.strip, row)):
                 continue
+            name, *cells = row if separator == "\t" else map(str.strip, row)
             if columns is None:
                 columns = cells if table.header else _counted(len(cells))
-                numeric = table.kind != "categories" and cells and all(map(_is_number, cells))
-                if table.header and numeric:
-                    raise InputError(
-                        f"{path}:{reader.line_num}: expected a line with the names of the columns, "
-                        f"got numbers; header = false says that there is none"
-                    )
                 if table.header:
+                    key = name
                     continue
             if len(cells) != len(columns):
                 found = f"{1 + len(cells)} column{'s' * bool(cells)}"
@@ -312,7 +318,7 @@ def _of_text(path: Path, table: FeatureTable, separator: str) -> Cells:
             lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"{path}: not CSV after line {reader.line_num}: {error}") from None
-    return _rows(str(path), columns or (), names, rows, lines)
+    return replace(_rows(str(path), columns or (), names, rows), lines=lines, key=key)
 
 
 def _rows(
@@ -320,17 +326,8 @@ def _rows(
     columns: Sequence[str],
     names: Sequence[object],
     rows: Sequence[Sequence[object]],
-    lines: Sequence[int] = (),
 ) -> Cells:
     cells = np.empty((len(names), len(columns)), dtype=object)
     for i, row in enumerate(rows):
         cells[i] = row
-    return Cells(where, tuple(columns), cells, [str(name) for name in names], lines)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return Cells(where, tuple(columns), cells, [str(name) for name in names])

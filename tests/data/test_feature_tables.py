@@ -39,7 +39,7 @@ def test_every_source_of_numbers_gives_the_same(tmp_path: Path) -> None:
     sources = [
         written(tmp_path, "a.csv", text),
         written(tmp_path, "a.csv.gz", text),
-        written(tmp_path, "b.csv", text.replace(",", ";")),
+        written(tmp_path, "b.csv", text.replace(",", " ; ")),
         written(tmp_path, "a.tsv", text.replace(",", "\t")),
         {"file": written(tmp_path, "c.csv", text.partition("\n")[2]), "header": False},
         {"file": written(tmp_path, "d.csv", "who,z,y,x\nbob,,NA,2\ncy,1,30,6\nada,1,10,1\n")}
@@ -91,7 +91,7 @@ def test_an_entity_may_have_several_categories(tmp_path: Path) -> None:
         ("who,x\nada,1\nbob,2,3\n", {}, "a.csv:3: 'bob': found 3 columns, expected 2"),
         ("who,x\nada,1\nada,2\n", {}, "a.csv:3: 'ada': has a row already, a.csv:2: 'ada'"),
         ("who,x\nadda,1\n", {}, "a.csv: names no entity; its first name is 'adda', expected"),
-        ("ada,1\nbob,2\n", {}, "a.csv:1: expected a line with the names of the columns"),
+        ("ada,1\nbob,2\n", {}, "a.csv: its first line is of the entity 'ada'; expected"),
         ("who,x\nada,\n", {}, "a.csv: column x: has no value for any entity of a training"),
         ("who,x\n", {}, "a.csv: holds no row"),
         ("who\nada\n", {}, "a.csv: has no column beside that of names"),
