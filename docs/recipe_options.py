@@ -32,7 +32,7 @@ CHOSEN: dict[str, Mapping[str, Callable[..., Any]]] = {
 #: section.
 GIVEN = {
     *("num_entities", "num_relations", "num_batches", "triples", "known", "walks", "entity_names"),
-    *("relation_names", "budget"),
+    *("relation_names", "budget", "features"),
 }
 GIVEN_TO = {
     "encoder": GIVEN,
@@ -54,9 +54,14 @@ def tables(pages: Mapping[str, str]) -> str:
         pages: modules to their pages, from the root of the site.
     """
     parts = ["## The file itself", section(config.RunConfig)]
-    sections = {"graph": config.GraphConfig, "train": config.TrainConfig}
+    sections = {
+        "features": config.FeaturesConfig,
+        "graph": config.GraphConfig,
+        "train": config.TrainConfig,
+    }
     for name, kind in {**sections, "evaluation": config.EvaluationConfig}.items():
         parts += [f"## `[{name}]`", section(kind)]
+    parts += ["## `[features.table.NAME]`", section(config.FeatureTable)]
     parts += ["## `[phase.NAME]`", section(config.PhaseConfig)]
     for name, table in CHOSEN.items():
         mark = f"[[{name}]]" if name in ("sampler", "regularizer") else f"[{name}]"

@@ -29,6 +29,11 @@ Beta = Annotated[float, Meta(ge=0, lt=1)]
 #: Among what a right answer is ranked: all entities, some drawn, or those given with the data set.
 Candidates = Positive | Literal["all", "given"]
 
+#: What a table of features holds, how its numbers are scaled, how it is joined to learned rows.
+FeatureKind = Literal["numbers", "categories", "embeddings"]
+FeatureScale = Literal["auto", "standard", "unit", "none"]
+Combine = Literal["add", "concat", "gate", "only"]
+
 #: What the names of metrics among some entities start with.
 SAMPLED = "sampled_"
 
@@ -196,6 +201,39 @@ class PhaseConfig(Section, frozen=True):
             raise InputError("sweep: needs a batch to sweep in parts of; set batch too")
 
 
+class FeatureTable(Section, frozen=True):
+    """Features of entities in one file."""
+
+    #: ``.csv``, ``.tsv`` or ``.parquet``, whose first column has the names of entities; or
+    #: ``.npy``, an array with a row for each entity in the order of the graph, or of ``names``
+    file: str
+    #: ``numbers``; ``categories``, a column for each, of which an entity may have several, in lines
+    #: of its own; ``embeddings``, such as those of texts, rows that are whole or missing
+    kind: FeatureKind = "numbers"
+    #: a file with a name on each line, for the rows of an ``.npy``
+    names: str = ""
+    #: the columns to take, by name; by default all but that of names
+    columns: tuple[str, ...] = ()
+    #: whether the first line of a text table names its columns; else they are called 1, 2, …
+    header: bool = True
+    #: ``standard``: mean 0 and deviation 1 over the entities of training triples; ``unit``: each
+    #: row has length 1; ``none``; ``auto``: numbers are ``standard`` and embeddings ``none``
+    scale: FeatureScale = "auto"
+
+
+class FeaturesConfig(Section, frozen=True):
+    """How features of entities enter the encoder, and where they are from."""
+
+    #: what a projection of the features is to the learned row of an entity: ``add``, added;
+    #: ``concat``, concatenated, then mapped to the width of a row; ``gate``, mixed with it by a
+    #: gate for each number; ``only``, in its place
+    combine: Combine = "add"
+    #: width of a hidden layer of the projection; 0: it is linear
+    hidden: Count = 0
+    #: the files, each by a name of your choice; in Python features may be given instead
+    table: dict[str, FeatureTable] = {}
+
+
 class RunConfig(Section, frozen=True):
     """The configuration of a run."""
 
@@ -213,6 +251,8 @@ class RunConfig(Section, frozen=True):
     sampler: tuple[Component, ...] = ()
     #: terms added to the objective
     regularizer: tuple[Component, ...] = ()
+    #: features of entities, beside or in place of the learned rows; none by default
+    features: FeaturesConfig | None = None
     #: how messages are made from triples
     graph: GraphConfig = GraphConfig()
     #: how the model is trained
@@ -225,7 +265,7 @@ class RunConfig(Section, frozen=True):
     init_from: str = ""
 
     #: The sections that a run takes over from the run it is initialised from.
-    INHERITED: ClassVar = ("data", "graph", "encoder", "decoder")
+    INHERITED: ClassVar = ("data", "features", "graph", "encoder", "decoder")
 
     @classmethod
     def parse(cls, plain: Mapping[str, Any], *, where: str = "") -> "RunConfig":

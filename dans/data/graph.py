@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
     from dans.data._dgl import dgl
+    from dans.data.entity_features import EntityFeatures
 
 __all__ = ["SPLITS", "KnowledgeGraph", "Split", "Vocabulary", "Walks"]
 
@@ -123,6 +124,7 @@ class KnowledgeGraph:
         given_negatives: of splits that a data set publishes negatives for, as OGB's do: for each
             of the q triples of the split, entities in place of its head and of its tail, (q, c)
             int64 ids each.
+        features: what is known of each entity beside the triples; `with_features` reads them.
 
     Attributes:
         source: what `load` reads the same graph from again: the name of a card, or the absolute
@@ -146,6 +148,7 @@ class KnowledgeGraph:
     test: Tensor
     labelled: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
     given_negatives: Mapping[Split, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    features: EntityFeatures | None = None
     # No argument: a graph made from another one by `dataclasses.replace` has no source.
     source: str = field(default="", init=False)
     #: the lines of train, where some are repeated
@@ -163,6 +166,9 @@ class KnowledgeGraph:
             if bool(((triples < 0) | (triples >= limits)).any()):
                 sizes = f"{self.num_entities} entities and {self.num_relations} relations"
                 raise InputError(f"{name}: holds an id outside of {sizes}")
+        if self.features is not None and len(self.features) != self.num_entities:
+            given = f"{len(self.features)} rows for {self.num_entities} entities"
+            raise InputError(f"features: expected a row for each entity, got {given}")
         once = self._first_lines()
         if len(once) < len(self.train):
             self._lines["train"] = self.train
@@ -217,11 +223,32 @@ class KnowledgeGraph:
         other.__dict__.update(name=name, source=source)
         return other
 
+    def with_features(self, features: Mapping[str, Any] | EntityFeatures | None) -> KnowledgeGraph:
+        """The same graph with features of its entities, or without.
+
+        Args:
+            features: tables by name, as `dans.data.entity_features.EntityFeatures.of` takes them.
+
+        Example:
+            >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
+            >>> kg.with_features({"age": {"ada": 30, "bob": 50}}).features
+            EntityFeatures(2 entities, 1 columns: age (numbers, 1))
+        """
+        from dans.data.entity_features import EntityFeatures
+
+        if features is not None and not isinstance(features, EntityFeatures):
+            features = EntityFeatures.of(features, self.entities, self.seen)
+        other = copy(self)
+        other.__dict__.update(features=features)
+        other.__post_init__()
+        return other
+
     def save(self, folder: str | Path) -> None:
         """Write the graph into a folder, from which `load` reads it bit by bit the same.
 
         The folder holds ``graph.json``, with the names and the digest, and
-        ``triples.safetensors``, with all lines and labels. Names may have any characters.
+        ``triples.safetensors``, with all lines and labels; and ``features.safetensors`` where it
+        has features. Names may have any characters.
 
         Raises:
             InputError: the folder is not empty, or cannot be written.

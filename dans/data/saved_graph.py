@@ -14,12 +14,13 @@ from torch import Tensor
 
 from dans.config.reading import opened
 from dans.config.temporary import part_of, sweep
+from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
 from dans.data.tensor_file import write_tensors
 from dans.errors import InputError
 
-NAMES, TRIPLES = "graph.json", "triples.safetensors"
+NAMES, TRIPLES, FEATURES = "graph.json", "triples.safetensors", "features.safetensors"
 
 #: What the given negatives of a split are called in the file, those of heads first.
 GIVEN = "head_negatives", "tail_negatives"
@@ -69,6 +70,8 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
         sweep(folder)
         if any(folder.iterdir()):
             raise InputError(f"{folder}: is not empty; name a new folder")
+        if kg.features is not None:
+            kg.features.save(folder / FEATURES)
         for path in (folder / TRIPLES, folder / NAMES):
             part = part_of(path)
             try:
@@ -125,4 +128,5 @@ def read(folder: Path) -> KnowledgeGraph:
         raise InputError(f"{path}: not a graph as dans saves it: {reason}") from None
     if kg.digest != names.digest:
         raise InputError(f"{folder}: {NAMES} and {TRIPLES} are not of one graph, or are damaged")
-    return kg
+    path = folder / FEATURES
+    return kg.with_features(EntityFeatures.load(path)) if path.exists() else kg

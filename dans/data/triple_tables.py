@@ -284,6 +284,11 @@ def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
 
 def read_parquet(path: Path, *, columns: Sequence[str | int] | None = None) -> Iterator[Row]:
     """The rows of a Parquet file, by pyarrow."""
+    yield from arrow_rows(parquet_table(path), str(path), columns)
+
+
+def parquet_table(path: Path) -> Any:
+    """The table of pyarrow in a Parquet file."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -292,11 +297,10 @@ def read_parquet(path: Path, *, columns: Sequence[str | int] | None = None) -> I
             f"{path}: Parquet needs pyarrow: pip install pyarrow, or save it as CSV"
         ) from None
     try:
-        table = parquet.read_table(path)
+        return parquet.read_table(path)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a Parquet file that can be read: {reason}") from None
-    yield from arrow_rows(table, str(path), columns)
 
 
 def arrow_rows(table: Any, where: str, wanted: Sequence[str | int] | None) -> Iterator[Row]:

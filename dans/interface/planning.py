@@ -345,13 +345,19 @@ def _config(
     for key, value in (choice.options or {}).items():
         if before is None or start is not None or not _of_model(key):
             plain = assign(plain, key, value)
-    return RunConfig.parse(plain) if before is None else inherit(plain, before)
+    config = RunConfig.parse(plain) if before is None else inherit(plain, before)
+    ours = kg.features if kg is not None and before is None else None
+    if ours is not None and config.features is not None and config.features.table:
+        raise InputError("features.table: the triples come with features; leave one of them out")
+    return config
 
 
 def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None) -> dict[str, Any]:
     """A recipe with the triples, encoder and decoder that were chosen."""
     if kg is not None:
         plain = {**plain, "data": kg.source or kg.name}
+        if kg.features is not None and "features" not in plain:
+            plain["features"] = {}
     encoder = _section(plain, "encoder")
     if choice.encoder not in (None, encoder.get("name")):
         plain = {**plain, "encoder": {"name": choice.encoder, "dim": encoder.get("dim", 100)}}

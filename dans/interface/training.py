@@ -42,6 +42,7 @@ def train(
     device: str | None = None,
     options: Mapping[str, Any] | None = None,
     init_from: Run | str | Path | None = None,
+    features: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     loggers: Sequence[str] = (),
@@ -76,6 +77,10 @@ def train(
         options: any other option of a recipe, by its full name: ``{"train.patience": 5}``. Those
             of the model (data, graph, encoder, decoder) hold for pre-training too.
         init_from: the trained run to continue from.
+        features: of the entities, by names of your choice: files, arrays, mappings by entity name
+            or data frames, as ``KnowledgeGraph.with_features`` takes them, which a graph may have
+            already. ``{"features.combine": "only"}`` in ``options`` puts them in place of the
+            learned embeddings, beside which they are by default.
         out: folder of the run; None: the next free of ``runs/NAME/1``, ``runs/NAME/2``, …
         resume: continue with the run in ``out``, if there is one.
         loggers: ``mlflow`` or ``wandb``, beside the files that are always written.
@@ -96,6 +101,10 @@ def train(
         2
     """
     kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
+    if features is not None:
+        if kg is None:
+            raise InputError("features: need data; or name files in features.table of the recipe")
+        kg = kg.with_features(features)
     choice = Choice(
         recipe=None if recipe is None else str(recipe),
         encoder=encoder,
@@ -113,6 +122,8 @@ def train(
     )
     start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
     stages = plan(with_default_loss(choice, start or None), kg, start=start or None)
+    if features is not None and stages[-1].config.features is None:
+        raise InputError("features: the run to start from was trained without; leave them out")
     if out is None and resume:
         raise InputError("resume: needs out, the folder of the run to continue with")
     where = _numbered(stages[-1].name) if out is None else Path(out)

@@ -10,7 +10,8 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
+from dans.models.embedding_tables import Initial, check_share, drop
+from dans.models.features import FeatureInput, entity_table
 
 
 class Encoder(nn.Module, ABC):
@@ -58,6 +59,7 @@ class Lookup(Encoder):
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
         dropout: share of coordinates dropped at each step.
+        features: of the entities, beside or in place of the table.
     """
 
     uses_graph: ClassVar[bool] = False
@@ -70,6 +72,7 @@ class Lookup(Encoder):
         init: float = 1.0,
         initial: Initial = "normal",
         dropout: float = 0.0,
+        features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
         counted("dim", dim)
@@ -78,7 +81,7 @@ class Lookup(Encoder):
         self.init = init
         self.initial: Initial = initial
         self.dropout = check_share("dropout", dropout)
-        self.entities = EntityTable(num_entities, dim)
+        self.entities = entity_table(num_entities, dim, features)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -11,8 +11,9 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import EntityTable, check_share, drop, freeze
+from dans.models.embedding_tables import check_share, drop, freeze
 from dans.models.encoders import Encoder
+from dans.models.features import FeatureInput, entity_table
 from dans.models.message_passing import propagate
 
 #: The most layers of an encoder.
@@ -107,6 +108,7 @@ class RGCN(Encoder):
         unseen: share of the entities, drawn anew at each step, that have the row of unseen entities
             in place of their own, so that the layers learn to embed an entity by its messages
             alone; 0: none, and no parameter more.
+        features: of the entities, beside or in place of the input table.
 
     Example:
         >>> encoder = RGCN(num_entities=3, num_relations=2, dim=8)
@@ -131,6 +133,7 @@ class RGCN(Encoder):
         init: float = 1.0,
         skip: bool = False,
         unseen: float = 0.0,
+        features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
         counted("dim", dim)
@@ -149,9 +152,9 @@ class RGCN(Encoder):
         self.init = init
         self.skip = skip
         self.unseen = check_share("unseen", unseen)
-        self.entities = EntityTable(num_entities, dim)
         #: (d,) the input row of every entity that training never saw
         self.unseen_row = nn.Parameter(torch.empty(dim)) if unseen else None
+        self.entities = entity_table(num_entities, dim, features)
         self.layers = nn.ModuleList(
             RGCNLayer(2 * num_relations, dim, dim, bases=bases, blocks=blocks or 1)
             for _ in range(layers)

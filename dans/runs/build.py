@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
+from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
@@ -17,6 +18,7 @@ from dans.memory import Budget, stated
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.embedding_tables import sharing
+from dans.models.features import FeatureInput
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
@@ -48,12 +50,58 @@ Samplers = Mapping[str, type[NegativeSampler]]
 
 def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     """The encoder and decoder of a configuration."""
-    sizes = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
+    sizes: dict[str, int] = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
     one, other = config.encoder, config.decoder
-    encoder = build(ENCODERS, one.name, where="encoder", given=one.options, **sizes)
+    encoder = build(
+        ENCODERS,
+        one.name,
+        where="encoder",
+        given=one.options,
+        features=feature_input(config, kg),
+        **sizes,
+    )
     sizes["dim"] = encoder.dim
     decoder = build(DECODERS, other.name, where="decoder", given=other.options, **sizes)
     return Model(encoder, decoder)
+
+
+def feature_input(config: RunConfig, kg: KnowledgeGraph) -> FeatureInput | None:
+    """The features of a graph as the encoder takes them, if the configuration has them."""
+    if config.features is None:
+        return None
+    if "features" not in options(choose(ENCODERS, config.encoder.name, where="encoder.name")):
+        raise InputError(f"features: the encoder {config.encoder.name} takes none; leave them out")
+    found, how = with_features(config, kg).features, config.features
+    if found is None:
+        return None
+    return FeatureInput(found.values, found.present.any(1), how.combine, how.hidden)
+
+
+def with_features(
+    config: RunConfig, kg: KnowledgeGraph, *copies: EntityFeatures | None
+) -> KnowledgeGraph:
+    """A graph with the features of a configuration, if it has any.
+
+    They are the first of these: copies that runs keep, those that the graph has, the files that
+    the configuration names.
+
+    Raises:
+        InputError: there are none, or the run's copy is of others than the graph has.
+    """
+    if config.features is None:
+        return kg
+    kept = next((copy for copy in copies if copy is not None), None)
+    if kept is not None:
+        if kg.features is not None and kg.features.digest != kept.digest:
+            raise InputError("features: not those that the run keeps a copy of; leave them out")
+        return kg.with_features(kept)
+    if kg.features is not None:
+        return kg
+    if not config.features.table:
+        raise InputError(
+            "features: there are none; name files in features.table, or give dans.train features="
+        )
+    return kg.with_features(config.features.table)
 
 
 def build_member(
@@ -295,6 +343,7 @@ def check_shared(
         "regularizer: of all entities is not shared": any(
             REGULARIZERS[part.name].all_entities for part in config.regularizer
         ),
+        "features: are not shared": config.features is not None,
         "train.log_negatives: has no place here": config.train.log_negatives,
         f"phase.{batch}.batch: has no place here": batch is not None,
         f"train.batch: a batch of {size} has fewer triples": size < world.size,

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from dans.config.recipes import COMMANDS
-from dans.config.schema import Component, GraphConfig, RunConfig
+from dans.config.schema import Component, FeaturesConfig, GraphConfig, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
@@ -67,7 +67,7 @@ def check_initial(before: RunConfig, config: RunConfig) -> None:
 def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     """The options of a section, with the defaults of its component."""
     part = getattr(config, key)
-    if isinstance(part, GraphConfig):
+    if isinstance(part, (FeaturesConfig, GraphConfig)):
         return asdict(part)
     if not isinstance(part, Component):
         return {"": part}

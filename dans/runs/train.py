@@ -19,6 +19,7 @@ from dans.config.old_names import renamed_options
 from dans.config.reading import convert
 from dans.config.recipes import Recipe, merge, override, read_recipe
 from dans.config.schema import RunConfig
+from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
@@ -30,7 +31,14 @@ from dans.memory import needing_room
 from dans.models.batch import Positives
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, NegativeSampling
-from dans.runs.build import Objectives, Samplers, build_model, build_objective, build_trainer
+from dans.runs.build import (
+    Objectives,
+    Samplers,
+    build_model,
+    build_objective,
+    build_trainer,
+    with_features,
+)
 from dans.runs.init_from import check_initial, initial_run
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
@@ -125,6 +133,8 @@ def train(
         kg = graph_of(config, run, resume=resume)
         if leads and world is not None:
             world.wait()
+    else:
+        kg = features_of(config, run, kg, resume=resume)
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
@@ -162,7 +172,9 @@ def train(
         if leads:
             run.write_json("environment.json", current)
             if not kg.source and not run.graph.exists():
-                kg.save(run.graph)
+                kg.with_features(None).save(run.graph)
+            if config.features is not None and kg.features is not None:
+                kg.features.save(run.features)
         finished = False
         try:
             if leads:
@@ -210,8 +222,10 @@ class Trained:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the triples and the weights."""
+        """SHA-256 of the triples, the features and the weights."""
         digest = hashlib.sha256(self.kg.digest.encode())
+        if self.config.features is not None and self.kg.features is not None:
+            digest.update(self.kg.features.digest.encode())
         for name, weight in self.model.state_dict().items():
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             plain = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
@@ -281,13 +295,25 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
 
 def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> KnowledgeGraph:
     """The triples of a run: its own copy, that of the run it starts from, or as it names them."""
+    where: str | Path = config.data
     if resume and run.graph.exists():
-        return KnowledgeGraph.load(run.graph)
-    if config.init_from and not run.exists:
+        where = run.graph
+    elif config.init_from and not run.exists:
         before = initial_run(config.init_from, config.train.seed)
-        if before.graph.exists():
-            return KnowledgeGraph.load(before.graph)
-    return KnowledgeGraph.load(config.data)
+        where = before.graph if before.graph.exists() else where
+    return features_of(config, run, KnowledgeGraph.load(where), resume=resume)
+
+
+def features_of(
+    config: RunConfig, run: RunFolder, kg: KnowledgeGraph, *, resume: bool
+) -> KnowledgeGraph:
+    """A graph with the features of a run: its own copy, or likewise."""
+    if config.features is None:
+        return kg
+    places = [run.features] if resume else []
+    if config.init_from and not run.exists:
+        places.append(initial_run(config.init_from, config.train.seed).features)
+    return with_features(config, kg, *(EntityFeatures.load(p) for p in places if p.exists()))
 
 
 def warn_of_other_bits(run: RunFolder, current: Mapping[str, Any]) -> None:

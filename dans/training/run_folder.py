@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "graph"
 
     @property
+    def features(self) -> Path:
+        """The run's copy of the features of its entities, if it has any."""
+        return self.path / "features.safetensors"
+
+    @property
     def exists(self) -> bool:
         """Does it hold a run?"""
         return (self.path / "config.json").exists()

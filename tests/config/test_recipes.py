@@ -43,7 +43,7 @@ def whole(kind: str, name: str, setting: str = "") -> RunConfig:
     plain = read_recipe(find_recipe(name, kind, setting))
     if start := plain.get("init_from"):
         before = whole(*start.split("/")).plain()
-        plain = {**{key: before[key] for key in RunConfig.INHERITED}, **plain}
+        plain = {**{key: before[key] for key in RunConfig.INHERITED if key in before}, **plain}
     return RunConfig.parse(plain, where=name)
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from dans.report.curves import charts
 from dans.training.run_folder import RunFolder
 
 TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
-SMALL = {"dim": 8, "options": {"train.validate_every": 2}}
+SMALL: dict[str, Any] = {"dim": 8, "options": {"train.validate_every": 2}}
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +185,75 @@ def test_a_run_that_equals_its_start_says_so(
         warned = "no step improved on the model it started from" in caplog.text
         assert warned == (other.best_step == 0)
         assert warned or not said
+
+
+AGES = {f"e{i}": float(i * i) for i in range(6)}
+
+
+def test_features_are_kept_with_the_run(
+    kg: dans.KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ages.csv").write_text("who,age\n" + "".join(f"{k},{v}\n" for k, v in AGES.items()))
+    options = {**SMALL["options"], "features.combine": "gate", "features.hidden": 3}
+    options["train.schedule"] = "constant"
+    named = {**options, "features.table.age.file": "ages.csv"}
+    given = {"steps": 4, "dim": 8}
+    one = dans.train(kg, features={"age": {"values": AGES}}, options=options, out="a", **given)
+    other = dans.train(kg, options=named, out="b", **given)
+    Path("ages.csv").unlink()
+    assert torch.equal(one.entities, other.entities)
+    assert other.kg.features is not None
+    assert other.kg.features.present.flatten().tolist() == [
+        name in AGES for name in kg.entities.names
+    ]
+    saved = other.save("c")
+    assert torch.equal(dans.Run(saved.path).entities, other.entities)
+    longer = dans.train(kg, options=named, out="b", resume=True, **{**given, "steps": 6})
+    straight = dans.train(
+        kg, features={"age": {"values": AGES}}, options=options, out="d", **{**given, "steps": 6}
+    )
+    assert torch.equal(longer.entities, straight.entities)
+    later = dans.train(kg, init_from=longer, sampler="uniform", steps=2, out="e")
+    assert later.config.features == longer.config.features
+    assert later.kg.features is not None
+    with pytest.raises(dans.InputError, match="features: not those that the run keeps a copy of"):
+        dans.train(
+            kg, features={"age": {"e1": 1.0}}, options=options, out="a", resume=True, **given
+        )
+
+
+def test_features_that_cannot_be_used_are_refused(
+    kg: dans.KnowledgeGraph, run: dans.Run, tmp_path: Path
+) -> None:
+    def refused(sentence: str, **given: Any) -> None:
+        with pytest.raises(dans.InputError, match=sentence):
+            dans.train(**{"data": kg, "steps": 1, "out": tmp_path / "x", **given})
+
+    ages = {"age": AGES}
+    refused("features: need data; or name files in features.table", data=None, features=ages)
+    refused("the run to start from was trained without", features=ages, init_from=run)
+    refused("features: there are none; name files", options={"features.combine": "only"})
+    both = {"features.table.age.file": "ages.csv"}
+    refused("features.table: the triples come with features", features=ages, options=both)
+    refused("features.combine: known: add, concat", options={"features.combine": "sum"})
+
+
+def test_features_tell_what_few_triples_cannot(tmp_path: Path) -> None:
+    """Whom an entity supports follows from its numbers, and no triple says it of half of them."""
+    corners = torch.tensor([[x, y] for x in (-1.0, 1.0) for y in (-1.0, 1.0)])
+    torch.manual_seed(0)
+    kinds = torch.arange(120) % 4
+    numbers = {f"e{i}": (corners[k] + 0.2 * torch.randn(2)).tolist() for i, k in enumerate(kinds)}
+    supports = [(f"e{i}", "supports", f"club{k}") for i, k in enumerate(kinds.tolist())]
+    met = [(f"e{i}", "met", f"e{(7 * i + 3) % 120}") for i in range(120)]
+    kg = dans.KnowledgeGraph.of([*supports[:60], *met], valid=supports[60:80], test=supports[80:])
+    given = {"encoder": "lookup", "steps": 60, "dim": 16, "lr": 0.05, "loss": "sce"}
+    options = {"train.validate_every": 30, "features.combine": "gate", "features.hidden": 16}
+    found = []
+    for name, some in (("features", {"numbers": {"values": numbers}}), ("none", None)):
+        own = options if some else {"train.validate_every": 30}
+        trained = dans.train(kg, features=some, options=own, out=tmp_path / name, **given)
+        found.append(trained.evaluate().tails["mrr"])
+    assert found[0] > 0.7
+    assert found[1] < 0.3

@@ -171,6 +171,7 @@ class Alone(World):
         ({"train": {"encode": "some", "l2": 0.1}}, "train.l2 is a mean over the embeddings"),
         ({"regularizer": [{"name": "table", "entities": 0.1}]}, "regularizer: of all entities"),
         ({"train": {"encode": "some", "log_negatives": True}}, "train.log_negatives"),
+        ({"features": {"combine": "only"}}, "features: are not shared"),
         ({"train": {"encode": "some", "batch": 13}}, "the last of a pass has 1 triples"),
         ({"train": {"encode": "some", "batch": 1}}, "a batch of 1 has fewer triples"),
     ],
@@ -187,6 +188,7 @@ def test_what_cannot_be_shared_is_refused(
         "train": {"encode": "some"},
     }
     assert len(kg.train) == 14
+    kg = kg.with_features({"x": torch.arange(8.0)})
     with pytest.raises(InputError, match=f"^2 processes: .*{words}"):
         build_trainer(RunConfig.parse({**plain, **changes}), kg, None, world=Alone(0, 2))
 

@@ -1,0 +1,137 @@
+"""Reading of tables of features: every source gives the same, and errors say where."""
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dans.data.entity_features import EntityFeatures
+from dans.data.graph import Vocabulary
+from dans.errors import InputError
+
+NAMES = ("ada", "bob", "cy")
+ENTITIES = Vocabulary(NAMES)
+NUMBERS = np.array([[1.0, 10.0], [2.0, np.nan], [6.0, 30.0]])
+
+
+def read(given: Any) -> EntityFeatures:
+    return EntityFeatures.of({"t": given}, ENTITIES)
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    path = folder / name
+    packed = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+    path.write_bytes(packed)
+    return str(path)
+
+
+def test_every_source_of_numbers_gives_the_same(tmp_path: Path) -> None:
+    text = "who,x,y\ncy,6,30\nada,1,10\n\nbob,2,\n"
+    np.save(tmp_path / "a.npy", NUMBERS)
+    np.save(tmp_path / "b.npy", NUMBERS[::-1])
+    frame = pd.DataFrame(NUMBERS, index=list(NAMES), columns=["x", "y"])
+    frame.reset_index(names="who").to_parquet(tmp_path / "a.parquet")
+    sources = [
+        written(tmp_path, "a.csv", text),
+        written(tmp_path, "a.csv.gz", text),
+        written(tmp_path, "b.csv", text.replace(",", " ; ")),
+        written(tmp_path, "a.tsv", text.replace(",", "\t")),
+        {"file": written(tmp_path, "c.csv", text.partition("\n")[2]), "header": False},
+        {"file": written(tmp_path, "d.csv", "who,z,y,x\nbob,,NA,2\ncy,1,30,6\nada,1,10,1\n")}
+        | {"columns": ["x", "y"]},
+        str(tmp_path / "a.npy"),
+        {"file": tmp_path / "b.npy", "names": written(tmp_path, "n.txt", "cy\nbob\nada\n")},
+        str(tmp_path / "a.parquet"),
+        NUMBERS,
+        torch.from_numpy(NUMBERS),
+        {"values": NUMBERS[::-1], "names": NAMES[::-1]},
+        {name: list(row) for name, row in zip(NAMES, NUMBERS, strict=True)},
+        frame,
+    ]
+    first = read(NUMBERS)
+    for source in sources:
+        found = read(source)
+        assert torch.equal(found.values, first.values), source
+        assert torch.equal(found.present, first.present), source
+
+
+def test_every_source_of_categories_gives_the_same(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array(["cat", "man", "cat"]))
+    sources: list[Any] = [
+        {"file": written(tmp_path, "a.csv", 'who,is\nada,cat\nbob,"man"\ncy,cat\ncy,cat\n')},
+        {"file": str(tmp_path / "a.npy")},
+        {"values": {"ada": {"cat"}, "bob": ["man"], "cy": "cat"}},
+        {"values": pd.Series(["cat", "man", "cat"], index=list(NAMES))},
+        {"values": ["cat", "man", "cat"]},
+    ]
+    for source in sources:
+        found = read({**source, "kind": "categories"})
+        assert found.values.tolist() == [[1, 0], [0, 1], [1, 0]], source
+    for source in sources[2:]:
+        assert read(source["values"]).blocks[0].kind == "categories"
+
+
+def test_an_entity_may_have_several_categories(tmp_path: Path) -> None:
+    file = written(tmp_path, "a.tsv", "ada\tcat\nada\tpet\nbob\tpet\neve\tman\n")
+    found = read({"file": file, "kind": "categories", "header": False})
+    assert found.labels == ["t.1=cat", "t.1=pet", "t missing"]
+    assert found.values.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        ("who,x\nada,tall\n", {}, "a.csv:2: 'ada': column x: expected a number, got 'tall'; text"),
+        ("who,x\nada,1e30\n", {}, "a.csv:2: 'ada': column x: must be between ±1e+15, got '1e30'"),
+        ("who,x\nada,1\nbob,2,3\n", {}, "a.csv:3: 'bob': found 3 columns, expected 2"),
+        ("who,x\nada,1\nada,2\n", {}, "a.csv:3: 'ada': has a row already, a.csv:2: 'ada'"),
+        ("who,x\nadda,1\n", {}, "a.csv: names no entity; its first name is 'adda', expected"),
+        ("ada,1\nbob,2\n", {}, "a.csv: its first line is of the entity 'ada'; expected"),
+        ("who,x\nada,\n", {}, "a.csv: column x: has no value for any entity of a training"),
+        ("who,x\n", {}, "a.csv: holds no row"),
+        ("who\nada\n", {}, "a.csv: has no column beside that of names"),
+        ("who,x\nada,1\n", {"columns": ["z"]}, "columns: 'z': not one column of a.csv; known: 'x'"),
+        ("who,x,y\nada,1,\n", {"kind": "embeddings"}, "a.csv:2: 'ada': an embedding lacks some"),
+        ("who,x\nada,1\n", {"scale": "unit"}, "scale: unit is not for numbers; known: standard"),
+        ("who,x\nada,1\n", {"kind": "numbres"}, "features.table.t.kind: known: numbers, "),
+        ("who,x\nada,1\n", {"names": "n.txt"}, "features.table.t.names: a.csv names its rows"),
+        ("who,x\nada,1\n", {"colour": 1}, "features.table.t.colour: unknown option; known: file"),
+        ('who,x\n"ada,1\n', {}, "a.csv: not CSV after line"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, options: Any, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read({"file": written(Path(), "a.csv", text), **options})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (NUMBERS[:2], "features: t: 2 rows without names; expected a row for each of the 3"),
+        ({"values": NUMBERS, "names": NAMES[:2]}, "features.table.t.names: 2 names for 3 rows"),
+        ({"ada": [1], "bob": [1, 2]}, "features: t: 'bob': has 2 values, and 'ada' has 1"),
+        ({"ada": object()}, "features: t[0]: 'ada': column 1: expected a number"),
+        (np.zeros((2, 2, 2)), "features: t: expected rows of numbers or text, (n, f), got shape"),
+        (pd.DataFrame({"x": ["a"], "y": [1]}, ["ada"]), "column 'x' holds text and column 'y'"),
+        ("ages.json", "ages.json: unknown kind of file for features; known: .csv"),
+        ("gone.npy", "gone.npy: cannot be read: No such file"),
+        ({"values": {"ada": float("inf")}}, "must be between ±1e+15, got inf"),
+    ],
+)
+def test_what_is_wrong_with_an_object_is_said(given: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read(given)
+
+
+def test_an_array_with_objects_is_no_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{}, 1, 2], dtype=object))
+    with pytest.raises(InputError, match=r"a.npy: not an array of numbers or text"):
+        read(tmp_path / "a.npy")

@@ -1,0 +1,144 @@
+"""Input embeddings from features: their formulas, on every way to compute them."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from dans.config.schema import Combine
+from dans.data.message_graph import MessageGraph
+from dans.data.neighbor_sampling import IncomingMessages
+from dans.errors import InputError
+from dans.models.encoders import Encoder, Lookup
+from dans.models.features import FeaturedTable, FeatureInput
+from dans.models.rgcn import RGCN, FrozenRGCN
+
+N, F, D, M = 12, 5, 4, 2
+COMBINE: tuple[Combine, ...] = get_args(Combine)
+WAYS = [(combine, hidden) for combine in COMBINE for hidden in (0, 7)]
+
+
+def given(combine: Combine = "add", hidden: int = 0, *, scale: float = 1.0) -> FeatureInput:
+    values = scale * torch.randn(N, F, generator=torch.Generator().manual_seed(1))
+    present = torch.arange(N) != 3
+    return FeatureInput(values * present[:, None], present, combine, hidden)
+
+
+def table(combine: Combine, hidden: int = 0, **more: Any) -> FeaturedTable:
+    torch.manual_seed(0)
+    made = FeaturedTable(D, given(combine, hidden, **more))
+    made.draw("normal", 1.0)
+    return made
+
+
+def triples() -> Tensor:
+    torch.manual_seed(2)
+    return torch.stack(
+        (torch.randint(N, (30,)), torch.randint(M, (30,)), torch.randint(N, (30,))), 1
+    )
+
+
+@pytest.mark.parametrize(("combine", "hidden"), WAYS)
+def test_rows_are_those_of_the_whole_and_all_parameters_move(combine: Combine, hidden: int) -> None:
+    made, ids = table(combine, hidden), torch.tensor([3, 0, 7])
+    torch.testing.assert_close(made.rows(ids), made.whole()[ids])
+    weights = torch.randn(N, D)
+    parameters = dict(made.named_parameters())
+    grads = torch.autograd.grad((made.whole() * weights).sum(), list(parameters.values()))
+    for name, grad in zip(parameters, grads, strict=True):
+        assert bool(grad.any()), name
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+def test_the_formulas(combine: Combine) -> None:
+    made, x = table(combine), given().values
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_()
+    p = x @ made.projection + made.bias
+    if combine == "only":
+        assert made.missing is not None
+        p[3] = made.missing
+        expected = p
+    else:
+        assert made.table is not None
+        e = made.table.whole()
+        if combine == "add":
+            expected = e + p
+        elif combine == "concat":
+            expected = torch.cat((e, x), 1) @ torch.cat((made.mixing, made.projection)) + made.bias
+        else:
+            z = torch.sigmoid(torch.cat((e, p), 1) @ made.mixing + made.gate_bias)
+            expected = z * p + (1 - z) * e
+    torch.testing.assert_close(made.whole(), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("hidden", [0, 200])
+def test_the_projection_starts_as_wide_as_a_table_whatever_the_scale(
+    scale: float, hidden: int
+) -> None:
+    torch.manual_seed(0)
+    made = FeaturedTable(400, given("only", hidden, scale=scale))
+    made.draw("normal", 0.5)
+    rows = made.whole()[made.present]
+    assert rows.square().mean().sqrt().item() == pytest.approx(0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("kind", [RGCN, Lookup])
+def test_the_full_graph_some_rows_and_sampled_neighbors_agree(
+    kind: type[Encoder], combine: Combine
+) -> None:
+    torch.manual_seed(0)
+    sizes = {"num_relations": M} if kind is RGCN else {}
+    encoder: Any = kind(num_entities=N, dim=D, features=given(combine), **sizes)  # type: ignore[call-arg]
+    encoder = encoder.double().eval()
+    encoder.entities.values = encoder.entities.values.double()
+    graph, ids = (triples(), N, M, "relation"), torch.tensor([1, 3, 8])
+    full = encoder(MessageGraph.of(*graph))
+    torch.testing.assert_close(encoder.rows(MessageGraph.of(*graph), ids), full[ids])
+    if kind is RGCN:
+        messages = IncomingMessages(*graph)
+        torch.testing.assert_close(encoder.sampled(messages.sample(ids, [0, 0])), full[ids])
+        torch.testing.assert_close(encoder.in_pieces(messages), full)
+        torch.testing.assert_close(encoder.in_pieces(messages, ids), full[ids])
+
+
+def test_sparse_gradients_go_into_the_learned_rows() -> None:
+    made = table("gate")
+    assert made.table is not None
+    made.rows(torch.tensor([2, 5]), sparse=True).sum().backward()
+    grad = made.table.weight.grad
+    assert grad is not None
+    assert grad.is_sparse
+    assert grad.coalesce().indices().flatten().tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("combine", COMBINE)
+def test_other_entities_are_embedded_from_their_features(combine: Combine) -> None:
+    made = table(combine)
+    x = torch.randn(3, F)
+    found = made.embed(x)
+    assert found.shape == (3, D)
+    assert not torch.allclose(found, made.embed(2 * x))
+    if combine == "only":
+        torch.testing.assert_close(made.embed(given().values, given().present), made.whole())
+        assert torch.equal(made.embed(x, torch.tensor([True, False, True]))[1:2], made.missing)
+    with pytest.raises(InputError, match=r"expected \(u, 5\) numbers, got \(3, 4\)"):
+        made.embed(x[:, 1:])
+
+
+def test_a_frozen_encoder_has_no_parameters_of_features() -> None:
+    assert not list(FrozenRGCN(N, M, D, features=given("gate", 3)).parameters())
+
+
+def test_checkpoints_hold_no_features() -> None:
+    names = set(table("only").state_dict())
+    assert names == {"missing", "projection", "bias"}
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(InputError, match=r"features.combine: known: add, .*; got 'sum'"):
+        FeaturedTable(D, given("sum"))  # type: ignore[arg-type]
