@@ -72,7 +72,7 @@ def evaluate(
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
     chosen = convert(given, EvaluationConfig)
     trained = restore(where, which=which)
-    before = trained.kg
+    before = trained
     if extra_triples is not None:
         trained = extend(trained, extra_triples, new_entities)
     elif new_entities != ENCODER:
@@ -98,15 +98,15 @@ def evaluate(
             protocol["filter"] = [*SPLITS, "own_triples"]
         report = replace(report, protocol=protocol)
     if extra_triples is not None:
-        stated_of = extension(before, trained.kg, new_entities)
+        stated_of = extension(before.kg, trained.kg, new_entities)
         protocol = {**report.protocol, **stated_of}
         if protocol["filter"]:
             protocol["filter"] = [*protocol["filter"], "extra_triples"]
         report = replace(report, protocol=protocol)
-        content["answers"] = by_answer(ranks, before.num_entities, evaluator)
+        content["answers"] = by_answer(ranks, before.kg.num_entities, evaluator)
     content |= {"model": which, "step": trained.step, "seed": trained.config.train.seed}
     if has_both(kg, split):
-        fitted = fitted_of(where, trained, which, budget)
+        fitted = fitted_of(where, before, which, budget)
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         shown = replace(trained, kg=kg)
