@@ -18,9 +18,9 @@ from typing import Any
 from dans.cli import parsing as cli
 from dans.errors import InputError
 
-#: Options of one of the two rules, with their names in Python.
-TRIPLES = {"shares": "shares", "inverse_leakage": "inverse_leakage"}
-ENTITIES = {"held_out": "share", "test": "test", "valid": "valid", "among": "among"}
+#: Options of one of the two rules.
+TRIPLES = ("shares", "inverse_leakage")
+ENTITIES = ("held_out", "test", "valid", "among")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -53,10 +53,8 @@ def run(args: Namespace) -> None:
             which = "with" if args.inductive else "without"
             option = name.replace("_", "-")
             raise InputError(f"--{option}: has no effect {which} --inductive; leave it out")
-    given: dict[str, Any] = {"seed": args.seed}
-    given |= {
-        key: getattr(args, name) for name, key in own.items() if getattr(args, name) is not None
-    }
+    options = {name: getattr(args, name) for name in ("seed", *own)}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     about = (by_entities if args.inductive else by_triples)(args.data, args.out, **given)
     print(f"{args.out}: {about['rule']}")
     for what in ("triples", "entities", "left_out"):

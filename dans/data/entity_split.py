@@ -38,7 +38,7 @@ class InductiveSplit:
 def split_entities(
     triples: Tensor,
     sizes: tuple[int, int],
-    share: float = 0.1,
+    held_out: float = 0.1,
     *,
     test: float = 0.5,
     valid: float = 0.05,
@@ -64,7 +64,7 @@ def split_entities(
     Args:
         triples: (·, 3) distinct ids.
         sizes: the numbers of entities and relations.
-        share: of the entities, held out.
+        held_out: share of the entities.
         test: share of the triples of held-out entities that are test.
         valid: share of the triples among the other entities that are valid.
         among: divide the triples of two held-out entities, too.
@@ -80,22 +80,24 @@ def split_entities(
         >>> {name: len(part) for name, part in found.parts().items()}, found.about["left_out"]
         ({'train': 11, 'valid': 1, 'extra': 4, 'test': 4}, {'among_held_out': 0, 'relations': 0})
     """
-    for name, value in {"share": share, "test": test, "valid": valid}.items():
+    for name, value in {"held_out": held_out, "test": test, "valid": valid}.items():
         if not 0 < value < 1 and (name, value) != ("valid", 0):
             raise InputError(f"{name}: expected a share in (0, 1), got {value:g}")
     n, m = sizes
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    held_out = torch.zeros(n, dtype=torch.bool)
-    held_out[order[: round(share * n)]] = True
+    drawn = torch.zeros(n, dtype=torch.bool)
+    drawn[order[: round(held_out * n)]] = True
     ends = triples[:, [0, 2]]
     # Without a triple among the kept ones, an entity would not be in train.
     kept = torch.zeros(n, dtype=torch.bool)
-    kept[ends[~held_out[ends].any(1)].flatten()] = True
+    kept[ends[~drawn[ends].any(1)].flatten()] = True
     unseen_ends = (~kept[ends]).sum(1)
     inside, own = triples[unseen_ends == 0], triples[unseen_ends == 1]
     both = triples[unseen_ends == 2]
     if not len(inside):
-        raise InputError(f"{where}: share: {share:g} of the entities leaves no triple to train on")
+        raise InputError(
+            f"{where}: held_out: {held_out:g} of the entities leaves no triple to train on"
+        )
     parts = split_triples(inside, sizes, (1 - valid, valid, 0.0), seed=seed, where=where)
     train = parts["train"]
     if among:
@@ -104,7 +106,9 @@ def split_entities(
     seen[train[:, 1]] = True
     of_seen = own[seen[own[:, 1]]]
     if not len(of_seen):
-        raise InputError(f"{where}: share: {share:g} of the entities leaves none with a triple")
+        raise InputError(
+            f"{where}: held_out: {held_out:g} of the entities leaves none with a triple"
+        )
     divided = split_triples(
         of_seen,
         sizes,
@@ -123,7 +127,7 @@ def split_entities(
         + ", at least one of each in extra",
         source="after Hamaguchi et al. 2017, IJCAI",
         seed=seed,
-        shares={"entities": share, "test": test, "valid": valid},
+        shares={"entities": held_out, "test": test, "valid": valid},
         triples={name: len(part) for name, part in found.parts().items()},
         entities={"train": len(ids["train"]), **{f"new in {k}": v for k, v in new.items()}},
         left_out={

@@ -63,10 +63,12 @@ def by_triples(
     return write(out, kg, files, {"data": kg.name, **about}, "")
 
 
-def by_entities(data: str | Path, out: Path, share: float = 0.1, **options: Any) -> dict[str, Any]:
+def by_entities(
+    data: str | Path, out: Path, held_out: float = 0.1, **options: Any
+) -> dict[str, Any]:
     """Divide all triples of a source such that training never sees a share of the entities.
 
-    The rule is that of `split_entities`, whose arguments are ``share`` and the options. ``out``
+    The rule is that of `split_entities`, whose arguments are ``held_out`` and the options. ``out``
     gets ``train.txt`` and ``valid.txt``; ``unseen/extra.txt`` and ``unseen/test.txt``, apart,
     because a run trained on a folder knows the entities of all its splits; and ``README.md``. All
     else is as in `by_triples`.
@@ -74,7 +76,7 @@ def by_entities(data: str | Path, out: Path, share: float = 0.1, **options: Any)
     check_new(out)
     kg, triples = whole(data)
     sizes = kg.num_entities, kg.num_relations
-    found = split_entities(triples, sizes, share, where=kg.name, **options)
+    found = split_entities(triples, sizes, held_out, where=kg.name, **options)
     aside = ("extra", "test")
     files = {
         f"{UNSEEN}/{name}.txt" if name in aside else f"{name}.txt": part

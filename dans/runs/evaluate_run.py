@@ -78,7 +78,7 @@ def evaluate(
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
-    before = trained.kg
+    before = trained
     if extra_triples is not None:
         trained = extend(trained, extra_triples, new_entities)
     elif new_entities != ENCODER:
@@ -107,14 +107,14 @@ def evaluate(
     details: dict[str, Any] = {"model": which, "step": trained.step}
     details["seed"] = trained.config.train.seed
     if extra_triples is not None:
-        further |= extension(before, trained.kg, new_entities)
-        details["answers"] = by_answer(ranks, before.num_entities, evaluator)
+        further |= extension(before.kg, trained.kg, new_entities)
+        details["answers"] = by_answer(ranks, before.kg.num_entities, evaluator)
     protocol = {**report.protocol, **further}
     if protocol["filter"] and further:
         others = [name for name in ("own_triples", "extra_triples") if name in further]
         protocol["filter"] = [*SPLITS, *others]
     if has_both(kg, split):
-        fitted = fitted_of(where, trained, which, budget)
+        fitted = fitted_of(where, before, which, budget)
         if fitted:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         labelled = replace(trained, kg=kg)

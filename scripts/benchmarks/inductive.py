@@ -168,7 +168,7 @@ def main() -> None:
     ]
     table: dict[str, Any] = {}
     for name, first in runs[0].items():
-        table[name] = {"seeds": args.seeds, "seconds": [run[name]["seconds"] for run in runs]}
+        table[name] = {"seeds": args.seeds}
         for metric in first.keys() - {"seconds"}:
             values = [run[name][metric] for run in runs]
             deviation = statistics.stdev(values) if len(values) > 1 else None

@@ -56,10 +56,10 @@ def test_relations_that_training_lacks_are_dropped_and_counted() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"share": 0.0}, r"share: expected a share in \(0, 1\), got 0"),
+        ({"held_out": 0.0}, r"held_out: expected a share in \(0, 1\), got 0"),
         ({"test": 1.0}, r"test: expected a share"),
-        ({"share": 0.99}, "share: 0.99 of the entities leaves no triple to train on"),
-        ({"share": 0.01}, "share: 0.01 of the entities leaves none with a triple"),
+        ({"held_out": 0.99}, "held_out: 0.99 of the entities leaves no triple to train on"),
+        ({"held_out": 0.01}, "held_out: 0.01 of the entities leaves none with a triple"),
     ],
 )
 def test_shares_that_leave_nothing_are_refused(options: dict[str, float], message: str) -> None:

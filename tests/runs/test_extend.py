@@ -12,6 +12,7 @@ from dans.predict import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.extend import extend
 from dans.runs.train import Trained, configure, load, train
+from tests.suites.labelled import labelled_recipe
 from tests.suites.toy import RECIPE, lay
 
 EXTRA = [("new", "r0", "e1"), ("e2", "r1", "new"), ("newer", "r2", "new"), ("e0", "r0", "e3")]
@@ -116,3 +117,17 @@ def test_a_report_states_the_protocol_and_both_kinds_of_answers(folders: dict[st
     assert report.both["mean_rank"] == pytest.approx(sum(ranks) / 4)
     with pytest.raises(InputError, match=r"triples\[0\]: unknown name 'nobody'"):
         evaluate(folders["unseen"], triples=[("nobody", "r0", "e1")], extra_triples=EXTRA)
+
+
+def test_calibrations_stay_those_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(configure(labelled_recipe(tmp_path, monkeypatch), ["train.steps=20"]), run)
+    evaluate(run)
+    before = (run / "calibration.json").read_bytes()
+    extra = [("new", "r0", "e1"), ("e2", "r1", "new")]
+    report = evaluate(run, extra_triples=extra, new_entities="neighbors")
+    assert report.protocol["new_entities"] == {"number": 1, "embedded_by": "neighbors"}
+    assert (run / "calibration.json").read_bytes() == before
+    assert "classification" in json.loads((run / "report.extended.neighbors.json").read_text())
