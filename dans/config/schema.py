@@ -227,7 +227,7 @@ class FeaturesConfig(Section, frozen=True):
     #: what a projection of the features is to the learned row of an entity: ``add``, added;
     #: ``concat``, concatenated, then mapped to the width of a row; ``gate``, mixed with it by a
     #: gate for each number; ``only``, in its place
-    combine: Combine = "add"
+    combine: Combine = "gate"
     #: width of a hidden layer of the projection; 0: it is linear
     hidden: Count = 0
     #: the files, each by a name of your choice; in Python features may be given instead

@@ -26,7 +26,7 @@ class FeatureInput:
 
     values: Tensor
     present: Tensor
-    combine: Combine = "add"
+    combine: Combine = "gate"
     hidden: int = 0
 
 
