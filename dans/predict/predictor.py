@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -57,6 +57,9 @@ class Predictor:
         Traceback (most recent call last):
         dans.errors.InputError: tail: unknown name 'bop'; did you mean 'bob'?
     """
+
+    #: fields of its answers and triples that those of one model lack
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -249,6 +252,11 @@ class Predictor:
 
     def _chunks(self, ids: Tensor, column: int, work: Callable[[slice], T]) -> Iterator[T]:
         """Results of ``work`` on slices of the queries, within the budget."""
+        each, fixed = self._held(column)
+        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed)
+
+    def _held(self, column: int) -> tuple[int, int]:
+        """The bytes that scores of all candidates take: for each query, and beside."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
             m = candidates = self.kg.num_relations
@@ -258,8 +266,7 @@ class Predictor:
             candidates, fixed = self.kg.num_entities, 0
             numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
         # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
-        each = numbers * size + candidates * 64
-        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed * size)
+        return numbers * size + candidates * 64, fixed * size
 
     def _scores(self, ids: Tensor, column: int) -> Tensor:
         """(q, n) scores of all entities for one column of (q, 3) triples; (q, m) for relations."""
