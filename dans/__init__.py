@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dans.errors import DivergedError as DivergedError
     from dans.errors import InputError as InputError
     from dans.evaluation.evaluator import EvaluationReport as EvaluationReport
-    from dans.interface.ensemble import Ensemble as Ensemble
+    from dans.interface.joined_runs import Ensemble as Ensemble
     from dans.interface.run import Prediction as Prediction
     from dans.interface.run import Run as Run
     from dans.interface.run import open_run as open_run
@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 #: The modules of the public names.
 _MODULES = {
     "DivergedError": "dans.errors",
-    "Ensemble": "dans.interface.ensemble",
+    "Ensemble": "dans.interface.joined_runs",
     "EvaluationReport": "dans.evaluation.evaluator",
     "InputError": "dans.errors",
     "KnowledgeGraph": "dans.data.graph",
