@@ -33,6 +33,7 @@ GIVEN = {
     "predict.py": "run --head a --relation b",
     "report.py": "run",
     "reproduce.py": "pretrain",
+    "serve_run.py": "run",
     "tune.py": "--recipe umls-distmult",
 }
 
