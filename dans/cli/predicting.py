@@ -10,13 +10,19 @@ each answer stand its mean rank and the standard deviation between the runs.
 
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
+With --missing, all triples of a relation, or of all, that no split holds are predicted into a
+file, those above a probability or a score, or the best of each query (h, r, ?).
+
+  dans predict RUN_DIR --missing --relation affects --top 3 --observed --out new.tsv
   dans predict RUN_DIR RUN_DIR RUN_DIR --head steroid --relation affects
   printf 'steroid\taffects\n' | dans predict RUN_DIR --file - --json
 """
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from dans.cli import parsing as cli
+from dans.errors import InputError
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -29,6 +35,11 @@ def add_options(parser: ArgumentParser) -> None:
     add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
     add("--new", action="store_true", help="leave out the triples that are known")
     add("--ranks", action="store_true", help="also rank the whole triples of a file")
+    add("--missing", action="store_true", help="predict all triples that no split holds")
+    add("--above", type=float, metavar="P", help="with --missing: from this probability on")
+    add("--above-score", type=float, metavar="S", help="with --missing: from this score on")
+    add("--observed", action="store_true", help="with --missing: heads and tails as in train")
+    add("--out", type=Path, metavar="FILE", help="of --missing: .tsv, .csv or .jsonl")
     cli.add_join_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
@@ -37,12 +48,42 @@ def add_options(parser: ArgumentParser) -> None:
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
 
 
+def predict_missing(args: Namespace) -> str:
+    """Write the missing triples that are wanted; returns a line that says how many."""
+    from dans.predict import Predictor
+    from dans.predict.missing import missing, write
+
+    for option in ("head", "tail", "file", "new", "ranks", "form", "join"):
+        if getattr(args, option) not in (None, False):
+            raise InputError(f"--{option}: not together with --missing")
+    if args.out is None:
+        raise InputError("--out: missing; name the file to write")
+    if len(args.runs) > 1:
+        raise InputError("--missing: expected one run")
+    predictor = Predictor.load(args.runs[0], which=args.model, memory_budget=args.memory_budget)
+    found = missing(
+        predictor,
+        None if args.relation is None else [args.relation],
+        above=args.above,
+        above_score=args.above_score,
+        top=args.top,
+        observed=args.observed,
+    )
+    return f"{args.out}: {write(args.out, found):,} triples"
+
+
 def run(args: Namespace) -> None:
     """Load the run, and print the answers."""
     from dans.predict.answers import answer, single
     from dans.predict.ensemble import predictor_of
     from dans.predict.output_formats import FORMATS, QueryOptions
 
+    if args.missing:
+        print(predict_missing(args))
+        return
+    for option in ("above", "above_score", "observed", "out"):
+        if getattr(args, option) not in (None, False):
+            raise InputError(f"--{option.replace('_', '-')}: no effect without --missing")
     query = single(args.head, args.relation, args.tail, args.file)
     options = QueryOptions.of(query, top=args.top, new_only=args.new, ranks=args.ranks)
     predictor = predictor_of(
