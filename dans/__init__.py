@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dans.errors import InputError as InputError
     from dans.evaluation.candidate_sets import Restriction as Restriction
     from dans.evaluation.evaluator import EvaluationReport as EvaluationReport
+    from dans.interface.joined_runs import Ensemble as Ensemble
     from dans.interface.run import Prediction as Prediction
     from dans.interface.run import Run as Run
     from dans.interface.run import open_run as open_run
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 #: The modules of the public names.
 _MODULES = {
     "DivergedError": "dans.errors",
+    "Ensemble": "dans.interface.joined_runs",
     "EvaluationReport": "dans.evaluation.evaluator",
     "InputError": "dans.errors",
     "KnowledgeGraph": "dans.data.graph",
@@ -46,6 +48,7 @@ _MODULES = {
 
 __all__ = [
     "DivergedError",
+    "Ensemble",
     "EvaluationReport",
     "InputError",
     "KnowledgeGraph",

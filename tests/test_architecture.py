@@ -57,6 +57,7 @@ TESTED_BY = {
     "dans.predict.queries": "predict/test_predictor.py",
     "dans.__main__": "cli/test_cli.py",
     "dans.interface.run": "interface/test_training.py",
+    "dans.interface.joined_runs": "predict/test_ensemble.py",
     "dans.data.triple_tables": "data/test_sources.py",
     "dans.data.rdf": "data/test_sources.py",
     "dans.data.id_files": "data/test_sources.py",

@@ -6,6 +6,8 @@ wn11 and fb13, they are classified too, with the model's probabilities and with 
 calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
 pip install 'dans-kg[calibration]'.
 
+With --ensemble, several runs on the same triples are ranked as one, and nothing is written.
+
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
   dans evaluate runs/dans/umls-distmult/seed0 --candidates 500
@@ -14,20 +16,25 @@ pip install 'dans-kg[calibration]'.
   dans evaluate runs/dans/umls-distmult/seed0 --by relation --csv > relations.csv
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
   dans evaluate RUN_DIR --extra-triples extra.txt --triples test.txt
+  dans evaluate RUN_DIR RUN_DIR RUN_DIR --ensemble
 """
 
 import json
 from argparse import ArgumentParser, Namespace
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dans.cli import parsing as cli
 from dans.errors import InputError
 
+if TYPE_CHECKING:
+    from dans.evaluation.evaluator import EvaluationReport
+
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the run, and what of it is evaluated."""
-    cli.add_run(parser)
+    cli.add_run(parser, name="runs", nargs="+")
     parser.add_argument(
         "--split",
         choices=("train", "valid", "test"),
@@ -98,6 +105,8 @@ def add_options(parser: ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group()
     for name, what in (("json", "print JSON"), ("csv", "print CSV, a row a side or group")):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
+    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one")
+    cli.add_join_option(parser)
     cli.add_memory_option(parser)
 
 
@@ -108,24 +117,15 @@ def candidates(text: str) -> int | str:
 
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
-    from dans.config.schema import EvaluationConfig
     from dans.evaluation.grouped_metrics import check_by, csv_text, table
-    from dans.runs.evaluate_run import answers_table, classification_table, evaluate
+    from dans.runs.evaluate_run import answers_table, classification_table
 
-    chosen = {"split": args.split, "which": args.model, "unseen": args.unseen}
-    among = cli.restriction(args)
-    if args.relations:
-        relations(args, chosen, restricted=among is not None)
-        return
-    ranked = {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
-    if args.unknown != "refuse" and args.triples is None:
-        raise InputError("--unknown: has no effect without --triples; leave it out")
     if args.by is not None:
         check_by(args.by)
-    own = {"triples": args.triples, "unknown": args.unknown}
-    own |= {"extra_triples": args.extra_triples, "new_entities": args.new_entities}
-    own |= {"among": among, "memory_budget": args.memory_budget}
-    report = evaluate(args.run, **chosen, **ranked, **own)
+    if args.relations:
+        relations(args)
+        return
+    report = (joint if args.ensemble else single)(args)
     if args.form is None:
         parts = [report.table(), answers_table(report.details.get("answers"))]
         parts += [classification_table(report.details.get("classification"))]
@@ -138,11 +138,56 @@ def run(args: Namespace) -> None:
     print(json.dumps(given, indent=2) if args.form == "json" else csv_text(rows).rstrip("\r\n"))
 
 
-def relations(args: Namespace, chosen: dict[str, Any], *, restricted: bool) -> None:
+def single(args: Namespace) -> "EvaluationReport":
+    """The evaluation of one run."""
+    from dans.config.schema import EvaluationConfig
+    from dans.runs.evaluate_run import evaluate
+
+    folder = only(args)
+    if args.unknown != "refuse" and args.triples is None:
+        raise InputError("--unknown: has no effect without --triples; leave it out")
+    names = ("split", "unseen", "triples", "unknown", "extra_triples", "new_entities")
+    given = {name: getattr(args, name) for name in names}
+    given |= {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
+    given |= {"which": args.model, "among": cli.restriction(args)}
+    return evaluate(folder, **given, memory_budget=args.memory_budget)
+
+
+def only(args: Namespace) -> Path:
+    """The one run that is named."""
+    if len(args.runs) > 1:
+        raise InputError("several runs: --ensemble ranks them as one, dans compare side by side")
+    if args.join:
+        raise InputError("--join: no effect without --ensemble")
+    folder: Path = args.runs[0]
+    return folder
+
+
+def joint(args: Namespace) -> "EvaluationReport":
+    """The evaluation of several runs as one."""
+    from dans.predict.ensemble import Ensemble
+
+    refuse(args, "--ensemble: ranks a split among all entities", "triples", "extra_triples")
+    ensemble = Ensemble.of_runs(
+        args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget
+    )
+    return ensemble.evaluate(args.split, unseen=args.unseen, most=args.most, seed=args.seed)
+
+
+def relations(args: Namespace) -> None:
     """Rank relations, and print the metrics."""
     from dans.runs.evaluate_relations import evaluate_relations
 
-    if restricted or args.types or args.candidates != "all":
-        raise InputError("--relations: ranked among all relations; leave out what chooses entities")
-    ranked = {"most": args.most, "seed": args.seed, "memory_budget": args.memory_budget}
-    print(evaluate_relations(args.run, **chosen, **ranked))
+    also = ("triples", "extra_triples", "by", "form", "adjusted", "ensemble")
+    refuse(args, "--relations: ranks those of a split among all relations", *also)
+    given = {name: getattr(args, name) for name in ("split", "unseen", "most", "seed")}
+    given |= {"which": args.model, "memory_budget": args.memory_budget}
+    print(evaluate_relations(only(args), **given))
+
+
+def refuse(args: Namespace, reason: str, *others: str) -> None:
+    """Refuse what chooses entities, and other options, which have no effect."""
+    for name in ("candidates", "types", "among", "entity_types", "relation_types", *others):
+        if getattr(args, name) not in (None, False, "all"):
+            option = {"form": "json or --csv"}.get(name, name.replace("_", "-"))
+            raise InputError(f"{reason}; leave --{option} out")

@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "predicting",
     "explain": "explaining",
     "check": "checking_command",
+    "serve": "serving",
     "report": "reporting",
     "compare": "comparing",
     "export": "exporting",

@@ -237,6 +237,16 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_join_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--join``: what is averaged over several runs; the names of ``ensemble.Join``."""
+    parser.add_argument(
+        "--join",
+        choices=("ranks", "z-scores", "softmax", "probabilities"),
+        help="what is averaged over several runs (default: probabilities where each has a "
+        "calibration, else z-scores)",
+    )
+
+
 def add_memory_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--memory-budget``, for commands that rank."""
     parser.add_argument(

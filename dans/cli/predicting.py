@@ -5,24 +5,30 @@ Answers are ranked by score, with a calibrated probability where the run has one
 that hold the triple already. A line of a file is a query: names separated by tabs, the one to
 predict empty or "?"; or a JSON object with keys head, relation, tail. A wrong line is refused
 before any answer. Standard input (--file -) is answered line by line; a wrong line is reported and
-skipped, and the exit status is then 2.
+skipped, and the exit status is then 2. With --missing, all triples of a relation, or of all, that
+no split holds are predicted into a file. Several runs on the same triples answer together: beside
+each answer stand its mean rank and the standard deviation between the runs.
 
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
   dans predict RUN_DIR --head steroid --relation affects --among domain-range
   dans predict RUN_DIR --extra-triples extra.txt --head new-steroid --relation affects
+  dans predict RUN_DIR --missing --relation affects --top 3 --observed --out new.tsv
+  dans predict RUN_DIR RUN_DIR RUN_DIR --head steroid --relation affects
   printf 'steroid\taffects\n' | dans predict RUN_DIR --file - --json
 """
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
+from pathlib import Path
 
 from dans.cli import parsing as cli
+from dans.errors import InputError
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the run, the query and the form of the answers."""
-    cli.add_run(parser)
+    cli.add_run(parser, name="runs", nargs="+")
     add = parser.add_argument
     for part in ("head", "relation", "tail"):
         add(f"--{part}", metavar="NAME", help=f"leave it out to predict the {part}")
@@ -32,6 +38,12 @@ def add_options(parser: ArgumentParser) -> None:
     add("--ranks", action="store_true", help="also rank the whole triples of a file")
     cli.add_among_options(parser)
     cli.add_extra_option(parser)
+    add("--missing", action="store_true", help="predict all triples that no split holds")
+    add("--above", type=float, metavar="P", help="with --missing: from this probability on")
+    add("--above-score", type=float, metavar="S", help="with --missing: from this score on")
+    add("--observed", action="store_true", help="with --missing: heads and tails as in train")
+    add("--out", type=Path, metavar="FILE", help="of --missing: .tsv, .csv or .jsonl")
+    cli.add_join_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
@@ -39,25 +51,51 @@ def add_options(parser: ArgumentParser) -> None:
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
 
 
+def predict_missing(args: Namespace) -> str:
+    """Write the missing triples that are wanted; returns a line that says how many."""
+    from dans.predict import Predictor
+    from dans.predict.missing import missing, write
+
+    for option in ("head", "tail", "file", "new", "ranks", "form", "join"):
+        if getattr(args, option) not in (None, False):
+            raise InputError(f"--{option}: not together with --missing")
+    if args.out is None:
+        raise InputError("--out: missing; name the file to write")
+    if len(args.runs) > 1:
+        raise InputError("--missing: expected one run")
+    predictor = Predictor.load(args.runs[0], which=args.model, memory_budget=args.memory_budget)
+    found = missing(
+        predictor,
+        None if args.relation is None else [args.relation],
+        above=args.above,
+        above_score=args.above_score,
+        top=args.top,
+        observed=args.observed,
+    )
+    return f"{args.out}: {write(args.out, found):,} triples"
+
+
 def run(args: Namespace) -> None:
     """Load the run, and print the answers."""
     from dans.evaluation.candidate_sets import candidate_sets
-    from dans.predict import Predictor
     from dans.predict.answers import answer, single
+    from dans.predict.ensemble import predictor_of
     from dans.predict.output_formats import FORMATS, QueryOptions
 
+    if args.missing:
+        print(predict_missing(args))
+        return
+    for option in ("above", "above_score", "observed", "out"):
+        if getattr(args, option) not in (None, False):
+            raise InputError(f"--{option.replace('_', '-')}: no effect without --missing")
     query = single(args.head, args.relation, args.tail, args.file)
     among = cli.restriction(args)
     options = QueryOptions.of(
         query, top=args.top, new_only=args.new, ranks=args.ranks, restricted=among is not None
     )
-    predictor = Predictor.load(
-        args.run,
-        which=args.model,
-        memory_budget=args.memory_budget,
-        extra_triples=args.extra_triples,
-        new_entities=args.new_entities,
-    )
+    extended = {"extra_triples": args.extra_triples, "new_entities": args.new_entities}
+    loading = {"which": args.model, "memory_budget": args.memory_budget}
+    predictor = predictor_of(args.runs, join=args.join, **extended, **loading)
     options = replace(options, among=candidate_sets(among, predictor.kg))
     for text in answer(FORMATS[args.form](predictor, options), query, args.file):
         print(text, end="", flush=True)

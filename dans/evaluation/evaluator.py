@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -38,6 +38,12 @@ RESTRICTED = "restricted_"
 
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
+
+#: What a query leaves open.
+Side = Literal["head", "tail"]
+
+#: Is given scores and the first entity they are of, and refuses what is no score.
+Check: TypeAlias = Callable[[Tensor, int], None]
 
 #: Bytes of the scores of a block of queries, unless it has ``FEW`` queries or ``MANY``.
 MAX_BYTES = 16 * 2**20
@@ -299,7 +305,6 @@ class Evaluator:
         """The metrics of ``ranks``; a NaN among the scores is a ``FloatingPointError``."""
         return self.report(self.ranks(decoder, entities))
 
-    @torch.no_grad()
     def ranks(self, decoder: Decoder, entities: Tensor, *, part: tuple[int, int] = (0, 1)) -> Ranks:
         """Rank the split without dropout, on the device of the (n, d) entities.
 
@@ -307,19 +312,21 @@ class Evaluator:
         the others have rank 0. ``Ranks.joined`` makes the whole, to the bit: queries are scored in
         the same blocks.
         """
+        return self.ranks_by(ModelScores(decoder, entities), part=part)
+
+    @torch.no_grad()
+    def ranks_by(self, scores: "BlockScores", *, part: tuple[int, int] = (0, 1)) -> Ranks:
+        """Rank the split, as ``ranks``, by the scores of a model or of several."""
         n = self.kg.num_entities
-        if len(entities) != n:
-            raise ValueError(f"entities: expected {n} rows, got {len(entities)}")
+        if scores.num_entities != n:
+            raise ValueError(f"entities: expected {n} rows, got {scores.num_entities}")
         if self.columns is not None and len(self.columns) < n:
-            entities = entities.index_select(0, self.columns.to(entities.device))
-        heads, tails = self._heads.to(entities.device), self._tails.to(entities.device)
-        with eval_mode(decoder):
-            columns = (
-                self._side(
-                    "head", heads, lambda t, r: decoder.head_queries(r, t), decoder, entities, part
-                ),
-                self._side("tail", tails, decoder.tail_queries, decoder, entities, part),
-            )
+            scores = scores.among(self.columns)
+        heads, tails = self._heads.to(scores.device), self._tails.to(scores.device)
+        columns = (
+            self._side("head", heads, scores, part),
+            self._side("tail", tails, scores, part),
+        )
         return Ranks(self.triples, *torch.stack(columns, 2).cpu())
 
     def report(self, ranks: Ranks) -> EvaluationReport:
@@ -352,40 +359,31 @@ class Evaluator:
         return numbers
 
     def _side(
-        self,
-        side: str,
-        queries: Queries,
-        embed: Callable[[Tensor, Tensor], Tensor],
-        decoder: Decoder,
-        entities: Tensor,
-        share: tuple[int, int],
+        self, side: Side, queries: Queries, scores: "BlockScores", share: tuple[int, int]
     ) -> Tensor:
         """Optimistic ranks, pessimistic ranks and candidates of one side, (3, f)."""
-        q, n, size = len(queries.anchors), len(entities), entities.element_size()
+        q, n, size = len(queries.anchors), scores.num_entities, scores.element_size
         # Blocks and tiles of nearly one size: small remainders would be rounded differently.
         most = min(max(MAX_BYTES // (n * size), FEW), MANY)
         most = ceil(q / ceil(q / most))
         rows = max(most, FEW)
-        wide = _tile_width(rows, entities)
-        held = query_cost(decoder, rows) + score_cost(decoder, rows, wide)
-        fixed = held * size + queries.bytes_held(most, n, size)
-        budget = self.budget or Budget(device=entities.device)
+        fixed = scores.bytes_held(rows) + queries.bytes_held(most, n, size)
+        budget = self.budget or Budget(device=scores.device)
 
         def competitors(block: slice) -> Tensor:
             # A function, so that the scores of one part are freed before the next are computed.
             def of(part: slice) -> Tensor:
-                relations = queries.relations[block]
-                embedded = embed(entities.index_select(0, queries.anchors[block]), relations)
+                anchors, relations = queries.anchors[block], queries.relations[block]
                 check = partial(self._refuse_nan, relations=relations[part])
-                scores = score_all(decoder, embedded, entities, part=part, wide=wide, check=check)
-                return self.competitors(scores, queries, block.start + part.start, side)
+                found = scores(side, anchors, relations, part, rows, check)
+                return self.competitors(found, queries, block.start + part.start, side)
 
-            each = n * (size + self.beside)
+            each = scores.bytes_each + n * self.beside
             parts = budget.chunks(block.stop - block.start, each, of, fixed=fixed)
             return torch.cat(list(parts), 1)
 
         pulse = Pulse()
-        ranks = torch.zeros(3, len(self.triples), dtype=torch.int64, device=entities.device)
+        ranks = torch.zeros(3, len(self.triples), dtype=torch.int64, device=scores.device)
         for first in range(0, q, most)[share[0] :: share[1]]:
             done = min(first + most, q)
             counted = competitors(slice(first, done))
@@ -414,6 +412,82 @@ class Evaluator:
             raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
 
 
+class BlockScores(Protocol):
+    """Scores of all entities as answers to blocks of queries."""
+
+    device: torch.device
+    num_entities: int
+    #: bytes of a score
+    element_size: int
+    #: bytes held for each query whose scores are kept
+    bytes_each: int
+
+    def bytes_held(self, rows: int) -> int:
+        """The bytes held beside, for a block of so many queries."""
+
+    def among(self, columns: Tensor) -> "BlockScores":
+        """Scores of some entities alone, (c,) ids, which anchors then are positions among."""
+
+    def __call__(
+        self,
+        side: Side,
+        anchors: Tensor,
+        relations: Tensor,
+        part: slice,
+        rows: int,
+        check: Check,
+    ) -> Tensor:
+        """Scores of a part of a block of queries, (p, n), which the caller may overwrite.
+
+        Args:
+            side: what is predicted, from the other entities, (b,) ``anchors``, and (b,) relations.
+            part: the queries whose scores are kept, p of them.
+            rows: queries of a block, of which this may be the last and shorter.
+            check: called with scores as they are computed, (p, ·), and their first entity.
+        """
+
+
+class ModelScores:
+    """Scores by one model, without dropout: a decoder and (n, d) embeddings of entities."""
+
+    def __init__(self, decoder: Decoder, entities: Tensor) -> None:
+        self.decoder, self.entities = decoder, entities
+        self.device, self.num_entities = entities.device, len(entities)
+        self.element_size = entities.element_size()
+        self.bytes_each = self.num_entities * self.element_size
+
+    def bytes_held(self, rows: int) -> int:
+        """The bytes of queries and of a tile of scores."""
+        wide = _tile_width(rows, self.entities)
+        numbers = query_cost(self.decoder, rows) + score_cost(self.decoder, rows, wide)
+        return numbers * self.element_size
+
+    def among(self, columns: Tensor) -> "ModelScores":
+        """Scores of some entities alone."""
+        some = self.entities.index_select(0, columns.to(self.device))
+        return ModelScores(self.decoder, some)
+
+    def __call__(
+        self,
+        side: Side,
+        anchors: Tensor,
+        relations: Tensor,
+        part: slice,
+        rows: int,
+        check: Check,
+    ) -> Tensor:
+        """The decoder's scores, entity by entity."""
+        decoder, entities = self.decoder, self.entities
+        with eval_mode(decoder):
+            given = entities.index_select(0, anchors)
+            if side == "head":
+                queries = decoder.head_queries(relations, given)
+            else:
+                queries = decoder.tail_queries(given, relations)
+            wide = _tile_width(rows, entities)
+            return score_all(decoder, queries, entities, part=part, wide=wide, check=check)
+
+
 def score_all(
     decoder: Decoder,
     queries: Tensor,
@@ -421,7 +495,7 @@ def score_all(
     *,
     part: slice = slice(None),
     wide: int | None = None,
-    check: Callable[[Tensor, int], None] | None = None,
+    check: Check | None = None,
 ) -> Tensor:
     """Scores of (n, d) entities for (q, d) queries, (p, n), stored entity by entity.
 

@@ -25,6 +25,7 @@ from dans.predict import Answer, Predictor, Query, ScoredTriple
 from dans.predict.checking import CheckedTriple, check
 from dans.predict.explain import Explainer, Explanation
 from dans.predict.export import Embeddings, export
+from dans.predict.missing import missing
 from dans.predict.output_formats import QueryOptions, Table
 from dans.report.curves import recorded
 from dans.report.formatting import heading
@@ -280,6 +281,32 @@ class Run:
     ) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks; ``among`` as in predict."""
         return self.predictor.rank(triples, among=among)
+
+    def missing(
+        self,
+        relation: str | None = None,
+        *,
+        above: float | None = None,
+        above_score: float | None = None,
+        top: int | None = None,
+        observed: bool = False,
+    ) -> Iterator[ScoredTriple]:
+        """Predicted triples that no split holds, of a relation or of all, one after the other.
+
+        Args:
+            relation: its name; None: all.
+            above: with at least this calibrated probability; or ``above_score``, this score; or
+                ``top``, the best so many new answers to each query (h, r, ?).
+            observed: only heads and tails that the relation has in train.
+        """
+        return missing(
+            self.predictor,
+            None if relation is None else [relation],
+            above=above,
+            above_score=above_score,
+            top=top,
+            observed=observed,
+        )
 
     def explain(self, head: str, relation: str, tail: str, *, top: int = 5) -> Explanation:
         """Why the model predicts a triple: paths, training triples that carry it, analogies.

@@ -111,16 +111,19 @@ class Table(OutputFormat):
         short = Query(*(name and _cut(name) for name in query.parts))
         title = f"\n{visible(str(short))}\n"
         if isinstance(answers, ScoredTriple):
-            return title + "".join(f"  {name:<12} {value}\n" for name, value in _numbers(answers))
+            numbers = list(_numbers(answers, self.predictor.beside))
+            wide = max(12, *(len(name) for name, _ in numbers))
+            return title + "".join(f"  {name:<{wide}} {value}\n" for name, value in numbers)
         if not answers:
             allowed = " among the candidates" * (self.options.among is not None)
             known = " that is not known" * self.options.new_only
             return f"{title}  no answer{known}{allowed}\n"
-        calibrated = self.predictor.calibration is not None
-        rows = [["rank", str(query.target), "score", *["probability"] * calibrated, "known"]]
+        names = ("score", "probability", *self.predictor.beside)
+        shown = [name for name in names if getattr(answers[0], name, None) is not None]
+        rows = [["rank", str(query.target), *shown, "known"]]
         for answer in answers:
-            numbers = [answer.score, *([] if answer.probability is None else [answer.probability])]
-            cells = [str(answer.rank), visible(_cut(answer.name)), *(f"{x:.4f}" for x in numbers)]
+            values = (f"{getattr(answer, name):.4f}" for name in shown)
+            cells = [str(answer.rank), visible(_cut(answer.name)), *values]
             rows.append([*cells, ", ".join(answer.known) or "-"])
         return title + "".join(f"{line}\n" for line in _aligned(rows))
 
@@ -150,7 +153,7 @@ class Csv(OutputFormat):
 
     def head(self) -> str:
         """The names of the columns."""
-        return self._row(dict(zip(self.COLUMNS, self.COLUMNS, strict=True)))
+        return self._row({name: name for name in self._columns()})
 
     def text(self, query: Query, answers: Answers) -> str:
         """A triple a row, the missing part filled in."""
@@ -162,9 +165,12 @@ class Csv(OutputFormat):
             rows.append(self._row(asdict(answer) | filled | {"known": " ".join(answer.known)}))
         return "".join(rows)
 
+    def _columns(self) -> tuple[str, ...]:
+        return self.COLUMNS + self.predictor.beside
+
     def _row(self, content: dict[str, object]) -> str:
         file = io.StringIO(newline="")
-        csv.DictWriter(file, self.COLUMNS, extrasaction="ignore").writerow(content)
+        csv.DictWriter(file, self._columns(), extrasaction="ignore").writerow(content)
         return file.getvalue()
 
 
@@ -176,7 +182,7 @@ def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
-def _numbers(triple: ScoredTriple) -> Iterator[tuple[str, str]]:
+def _numbers(triple: ScoredTriple, beside: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The numbers of a triple by name, as a table shows them."""
     yield "score", f"{triple.score:.4f}"
     if triple.probability is not None:
@@ -185,6 +191,9 @@ def _numbers(triple: ScoredTriple) -> Iterator[tuple[str, str]]:
     if triple.tail_rank is not None:
         yield "rank as tail", f"{triple.tail_rank:.12g}"
         yield "rank as head", f"{triple.head_rank:.12g}"
+    for name in beside:
+        if (value := getattr(triple, name, None)) is not None:
+            yield name, f"{value:.4f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -61,6 +61,9 @@ class Predictor:
         Traceback (most recent call last):
         dans.errors.InputError: tail: unknown name 'bop'; did you mean 'bob'?
     """
+
+    #: fields of its answers and triples that those of one model lack
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -310,15 +313,18 @@ class Predictor:
         sets: CandidateSets | None = None,
     ) -> Iterator[T]:
         """Results of ``work`` on slices of the queries, within the budget."""
+        each, fixed = self._held(column, sets)
+        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed)
+
+    def _held(self, column: int, sets: CandidateSets | None = None) -> tuple[int, int]:
+        """The bytes that scores of all candidates take: for each query, and beside."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
-            each, fixed = relation_bytes(decoder, self.entities)
-        else:
-            candidates = self.kg.num_entities if sets is None else sets.num_entities
-            numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
-            # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
-            each, fixed = numbers * size + candidates * 64, 0
-        return self.budget.chunks(len(ids), each, work, most=MANY, fixed=fixed)
+            return relation_bytes(decoder, self.entities)
+        candidates = self.kg.num_entities if sets is None else sets.num_entities
+        numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
+        # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
+        return numbers * size + candidates * 64, 0
 
     def _narrowed(
         self, ids: Tensor, column: int, sets: CandidateSets | None
@@ -352,12 +358,18 @@ class Predictor:
             score = scores[row, candidate]
             name = self._names(column)[int(candidate if sets is None else sets.ids(candidate))]
             raise FloatingPointError(f"the score of {name!r} is {score:g}; the model has no answer")
-        if sets is not None:
-            excluded = sets.excluded(slots(ids)[:, column // 2])
-            places, there = sets.positions(ids[:, column])
-            excluded[there, places[there]] = False
-            scores.masked_fill_(excluded.to(scores.device), -torch.inf)
-        return scores
+        return self._restricted(scores, ids, column, sets)
+
+    def _restricted(
+        self, scores: Tensor, ids: Tensor, column: int, sets: CandidateSets | None
+    ) -> Tensor:
+        """Scores with −∞ for what is neither a candidate nor the right answer; overwrites them."""
+        if sets is None:
+            return scores
+        excluded = sets.excluded(slots(ids)[:, column // 2])
+        places, there = sets.positions(ids[:, column])
+        excluded[there, places[there]] = False
+        return scores.masked_fill_(excluded.to(scores.device), -torch.inf)
 
     def _known(
         self, ids: Tensor, column: int, sets: CandidateSets | None = None

@@ -34,6 +34,7 @@ GIVEN = {
     "report.py": "run",
     "reproduce.py": "pretrain",
     "split_triples.py": "no-such-data --out new",
+    "serve_run.py": "run",
     "tune.py": "--recipe umls-distmult",
 }
 

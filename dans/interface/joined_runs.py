@@ -1,0 +1,68 @@
+"""Several trained runs as one: queried, scored and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from dans.data.graph import Split
+from dans.errors import InputError
+from dans.evaluation.evaluator import EvaluationReport, Unseen
+from dans.interface.run import Prediction, Run
+from dans.predict import Query, ScoredTriple
+from dans.predict.ensemble import Ensemble as Joint
+from dans.predict.ensemble import Join
+from dans.predict.output_formats import QueryOptions, Table
+
+
+class Ensemble:
+    """Several trained runs on the same triples, whose answers are joined.
+
+    Candidates are ordered by a mean over the runs, as ``dans.predict.ensemble.Ensemble`` says.
+    Beside each answer stands the standard deviation, between the runs, of its rank, and of its
+    probability where each run has a calibration.
+
+    Args:
+        runs: two or more, or their folders.
+        join: what is averaged: ``ranks``, ``z-scores``, ``softmax`` or ``probabilities``; None:
+            ``probabilities`` where each run has a calibration, ``z-scores`` elsewhere.
+    """
+
+    def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
+        if isinstance(runs, (str, Path)):
+            raise InputError(f"ensemble: expected a list of runs, got {str(runs)!r}")
+        self.paths = tuple(run.path if isinstance(run, Run) else Path(run) for run in runs)
+        self._join: Join | None = join
+
+    @cached_property
+    def predictor(self) -> Joint:
+        """Predictions for many queries at once; the runs are loaded when it is first used."""
+        return Joint.of_runs(self.paths, join=self._join)
+
+    def evaluate(
+        self, split: Split = "test", *, unseen: Unseen = "rank", most: int = 0, seed: int = 0
+    ) -> EvaluationReport:
+        """Rank the triples of a split, as ``Run.evaluate``; nothing is written."""
+        return self.predictor.evaluate(split, unseen=unseen, most=most, seed=seed)
+
+    def predict(
+        self,
+        head: str | None = None,
+        relation: str | None = None,
+        tail: str | None = None,
+        *,
+        top: int = 10,
+        new_only: bool = False,
+    ) -> Prediction:
+        """The best answers to a query, as ``Run.predict``; each is a ``JointAnswer``."""
+        query = Query(head, relation, tail)
+        if query.target is None:
+            raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
+        answers = self.predictor.predict([query], top=top, new_only=new_only)[0]
+        table = Table(self.predictor, QueryOptions(top=top, new_only=new_only))
+        return Prediction(query, tuple(answers), table)
+
+    def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
+        """Scores of whole triples by name, with their filtered ranks, as ``JointTriple``."""
+        return self.predictor.rank(triples)

@@ -1,0 +1,190 @@
+"""Triples that no split holds, predicted for whole relations, a block of queries at a time."""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from dans.data.progress import Pulse
+from dans.errors import InputError
+from dans.predict.predictor import Predictor
+from dans.predict.queries import ScoredTriple
+from dans.training.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+#: Columns of a file of triples.
+COLUMNS = ("head", "relation", "tail", "score", "probability")
+
+#: Triples that become text, or objects, at a time.
+AT_ONCE = 10_000
+
+
+def missing(
+    predictor: Predictor,
+    relations: Sequence[str] | None = None,
+    *,
+    above: float | None = None,
+    above_score: float | None = None,
+    top: int | None = None,
+    observed: bool = False,
+) -> Iterator[ScoredTriple]:
+    """Predicted triples (h, r, t) that neither train, valid nor test holds, by relation and head.
+
+    One of ``above``, ``above_score`` and ``top`` says which. Only a block of pairs (h, t) is in
+    memory at a time, within the predictor's budget.
+
+    Args:
+        relations: names; None: all.
+        above: with at least this calibrated probability.
+        above_score: with at least this score of the query (h, r, ?).
+        top: the best so many new answers to each query (h, r, ?).
+        observed: only heads and tails that the relation has in train.
+
+    Raises:
+        InputError: an unknown relation, a threshold that cannot be used, or a probability of a
+            model without calibration.
+
+    Example:
+        >>> from dans.data.graph import KnowledgeGraph
+        >>> from dans.models.decoders import DistMult
+        >>> kg = KnowledgeGraph.of([("ada", "knows", "bob"), ("bob", "knows", "cy")])
+        >>> decoder, entities = DistMult(num_relations=1, dim=1), torch.tensor([[1.], [2], [3]])
+        >>> _ = decoder.relation.weight.data.fill_(1)
+        >>> for found in missing(Predictor(kg, decoder, entities), above_score=3, observed=True):
+        ...     found.head, found.relation, found.tail, found.score
+        ('ada', 'knows', 'cy', 3.0)
+        ('bob', 'knows', 'bob', 4.0)
+    """
+    if [above, above_score, top].count(None) != 2:
+        raise InputError("missing: expected one of above, above_score and top")
+    if above is not None and not 0 <= above <= 1:
+        raise InputError(f"above: expected a probability from 0 to 1, got {above:g}")
+    if above is not None and predictor.calibration is None:
+        raise InputError(
+            "above: this run has no calibrated probabilities, which need validation lines that are "
+            "labelled true and false; expected above_score, or top, the best answers to each query"
+        )
+    if top is not None and top < 1:
+        raise InputError(f"top: expected at least 1, got {top}")
+    names = predictor.kg.relations
+    ids = range(len(names)) if relations is None else [names.index(name) for name in relations]
+    return _found(predictor, ids, above, above_score, top, observed)
+
+
+def _found(
+    predictor: Predictor,
+    relations: Sequence[int],
+    above: float | None,
+    above_score: float | None,
+    top: int | None,
+    observed: bool,
+) -> Iterator[ScoredTriple]:
+    kg, pulse = predictor.kg, Pulse()
+    for done, relation in enumerate(relations):
+        own = kg.train[kg.train[:, 1] == relation]
+        heads = own[:, 0].unique() if observed else torch.arange(kg.num_entities)
+        others = torch.ones(kg.num_entities, dtype=torch.bool)
+        if observed:
+            others[own[:, 2]] = False
+        ids = torch.stack((heads, torch.full_like(heads, relation), heads), 1)
+
+        def block(
+            part: slice, ids: Tensor = ids, others: Tensor | None = others if observed else None
+        ) -> Tensor:
+            return _block(predictor, ids[part], others, above, above_score, top)
+
+        for triples in _without_gradient(predictor, ids, block):
+            for some in triples.split(AT_ONCE):
+                yield from predictor._scored(some)
+        if pulse.due():
+            said = f"{done + 1:,} of {len(relations):,} relations"
+            log.info("predicted %s, %s", said, pulse.left(done + 1, len(relations)))
+
+
+def _without_gradient(
+    predictor: Predictor, ids: Tensor, work: Callable[[slice], Tensor]
+) -> Iterator[Tensor]:
+    with torch.no_grad():
+        blocks = predictor._chunks(ids, 2, work)
+    while True:
+        # Gradients are off for a block alone: between blocks the caller's code runs.
+        with torch.no_grad():
+            triples = next(blocks, None)
+        if triples is None:
+            return
+        yield triples
+
+
+def _block(
+    predictor: Predictor,
+    ids: Tensor,
+    others: Tensor | None,
+    above: float | None,
+    above_score: float | None,
+    top: int | None,
+) -> Tensor:
+    """The triples of a block of queries that are wanted, (p, 3)."""
+    scores = predictor._scores(ids, 2)
+    wanted = torch.ones_like(scores, dtype=torch.bool)
+    wanted[predictor._known(ids, 2)] = False
+    if others is not None:
+        wanted[:, others.to(wanted.device)] = False
+    if above_score is not None:
+        wanted &= scores >= above_score
+    elif top is not None:
+        best = scores.masked_fill(~wanted, -torch.inf)
+        best = best.sort(dim=1, descending=True, stable=True).indices[:, :top]
+        wanted &= torch.zeros_like(wanted).scatter_(1, best, True)
+    elif above is not None and predictor.calibration and not predictor.decoder.reciprocal:
+        wanted &= predictor.calibration.probabilities(scores) >= above
+    rows, tails = wanted.nonzero(as_tuple=True)
+    triples = ids[rows.cpu()].clone()
+    triples[:, 2] = tails.cpu()
+    if above is not None and predictor.calibration and predictor.decoder.reciprocal:
+        # A calibration takes the mean of both directions.
+        means = predictor._logits(triples)
+        triples = triples[predictor.calibration.probabilities(means) >= above]
+    return triples
+
+
+def write(path: Path, triples: Iterator[ScoredTriple]) -> int:
+    """Write triples into a file as they come, whole or not at all; returns how many.
+
+    The end of the name says how: ``.tsv`` and ``.csv`` with a header and quotes where they are
+    needed, ``.jsonl`` an object a line.
+    """
+    kinds = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
+    if path.suffix not in kinds:
+        raise InputError(f"{path}: expected a name that ends in {', '.join(kinds)}")
+    written = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal written
+        delimiter = kinds[path.suffix]
+        if delimiter:
+            file.write(_rows([COLUMNS], delimiter))
+        while some := list(islice(triples, AT_ONCE)):
+            rows = [[getattr(triple, name) for name in COLUMNS] for triple in some]
+            if delimiter:
+                file.write(_rows(rows, delimiter))
+            else:
+                lines = (json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows)
+                file.write("".join(f"{line}\n" for line in lines).encode())
+            written += len(some)
+
+    write_atomically(path, fill)
+    return written
+
+
+def _rows(rows: Sequence[Sequence[object]], delimiter: str) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,125 @@
+"""Several runs answer as one, and say how far they differ."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+
+import dans
+from dans.cli.main import dispatch
+from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
+from dans.evaluation.calibration import Platt
+from dans.models.decoders import DistMult
+from dans.predict import Predictor, Query
+from dans.predict.ensemble import Ensemble, JointAnswer, JointTriple
+from dans.runs.train import configure, train
+from tests.suites.toy import RECIPE, lay
+
+
+def member_of(kg: KnowledgeGraph, seed: int, **given: object) -> Predictor:
+    torch.manual_seed(seed)
+    decoder = DistMult(kg.num_relations, 4).double()
+    entities = torch.randn(kg.num_entities, 4).double()
+    return Predictor(kg, decoder, entities, **given)  # type: ignore[arg-type]
+
+
+def places(member: Predictor, query: Query) -> dict[str, int]:
+    return {answer.name: answer.rank for answer in member.predict([query], top=99)[0]}
+
+
+@pytest.mark.parametrize(
+    "query", [Query("ada", "owns"), Query(None, "near", "map"), Query("ada", None, "cup")]
+)
+def test_answers_have_the_mean_and_deviation_of_the_members_ranks(
+    kg: KnowledgeGraph, query: Query
+) -> None:
+    members = [member_of(kg, seed) for seed in range(3)]
+    ensemble = Ensemble(members, join="ranks")
+    each = [places(member, query) for member in members]
+    answers = ensemble.predict([query, query], top=99)[1]
+    assert len(answers) == len(each[0])
+    for answer in answers:
+        assert isinstance(answer, JointAnswer)
+        ranks = [one[answer.name] for one in each]
+        assert answer.mean_rank == pytest.approx(statistics.fmean(ranks))
+        assert answer.rank_std == pytest.approx(statistics.stdev(ranks))
+        assert answer.score == pytest.approx(-answer.mean_rank)
+        assert answer.probability is answer.probability_std is None
+    assert [a.mean_rank for a in answers] == sorted(a.mean_rank for a in answers)  # type: ignore[attr-defined]
+    new = ensemble.predict([query], top=2, new_only=True)[0]
+    assert [a.name for a in new] == [a.name for a in answers if not a.known][:2]
+
+
+def test_probabilities_are_means_of_the_members(kg: KnowledgeGraph) -> None:
+    members = [member_of(kg, seed, calibration=Platt(1.0 + seed, 0.5)) for seed in range(2)]
+    ensemble = Ensemble(members)
+    assert ensemble.join == "probabilities"
+    (triple,) = ensemble.rank([("ada", "owns", "map")])
+    each = [member.rank([("ada", "owns", "map")])[0] for member in members]
+    assert isinstance(triple, JointTriple)
+    numbers = [one.probability or 0.0 for one in each]
+    assert triple.probability == triple.score == pytest.approx(statistics.fmean(numbers))
+    assert triple.probability_std == pytest.approx(statistics.stdev(numbers))
+    tails = [one.tail_rank or 0.0 for one in each]
+    assert triple.tail_rank_std == pytest.approx(statistics.stdev(tails))
+    (answer,) = [a for a in ensemble.tails("ada", "owns", top=99) if a.name == "map"]
+    assert answer.score == answer.probability == pytest.approx(triple.probability)
+
+
+def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph) -> None:
+    ensemble = Ensemble([member_of(kg, seed) for seed in range(3)])
+    assert ensemble.join == "z-scores"
+    names = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
+    ranks = [rank or 0.0 for one in ensemble.rank(names) for rank in (one.head_rank, one.tail_rank)]
+    mrr = statistics.fmean(1 / rank for rank in ranks)
+    assert ensemble.evaluate("test").both["mrr"] == pytest.approx(mrr)
+
+
+def test_members_of_other_triples_are_refused_with_what_differs(kg: KnowledgeGraph) -> None:
+    lines = [("ada", "knows", "bob"), ("bob", "knows", "cy")]
+    one = member_of(KnowledgeGraph.of(lines), 0)
+    for other, said in (
+        ([("ada", "knows", "bob")], "lacks the entity 'cy'"),
+        ([*lines, ("dot", "knows", "cy")], "has more: the entity 'dot'"),
+        ([(h, "owns", t) for h, _, t in lines], "lacks the relation 'knows'"),
+        ([*lines, ("cy", "knows", "ada")], "3 triples in train, the first run 2"),
+        (lines[::-1], "in another order"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Ensemble([one, member_of(KnowledgeGraph.of(other), 0)])
+    with pytest.raises(InputError, match="two runs or more, got 1"):
+        Ensemble([one])
+    with pytest.raises(InputError, match="probabilities need a calibration of every member"):
+        Ensemble([one, one], join="probabilities")
+
+
+def test_from_the_command_and_from_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "toy"
+    lay(data)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(data=data), "utf-8")
+    runs = [tmp_path / f"run{seed}" for seed in range(2)]
+    for seed, where in enumerate(runs):
+        settings = [f"train.seed={seed}", "train.steps=2"]
+        train(configure(recipe, [*settings, "train.validate_every=2"]), where)
+    ensemble = dans.Ensemble(runs)
+    report = ensemble.evaluate("valid")
+    words = [*map(str, runs)]
+    dispatch(["evaluate", *words, "--ensemble", "--split", "valid"])
+    assert capsys.readouterr().out.strip() == str(report)
+    name, relation = ensemble.predictor.kg.entities[0], ensemble.predictor.kg.relations[0]
+    dispatch(["predict", *words, "--head", name, "--relation", relation, "--top", "2"])
+    out = capsys.readouterr().out
+    assert repr(ensemble.predict(name, relation, top=2)) in out
+    assert "mean_rank  rank_std" in out
+    dispatch(["predict", *words, "--head", name, "--relation", relation, "--csv"])
+    assert "mean_rank,rank_std" in capsys.readouterr().out.splitlines()[0]
+    for wrong in (words, [words[0], "--join", "ranks"], [*words, "--ensemble", "--types"]):
+        with pytest.raises(InputError, match="--ensemble"):
+            dispatch(["evaluate", *wrong])
+    with pytest.raises(InputError, match="named twice"):
+        dispatch(["predict", words[0], words[0], "--head", name, "--relation", relation])
