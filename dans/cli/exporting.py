@@ -2,7 +2,8 @@
 
 Formats: npy writes entities.npy and relations.npy, with names.json; safetensors writes
 embeddings.safetensors, with the names in its header; projector writes tab-separated files that
-tensorboard --logdir DIR opens.
+tensorboard --logdir DIR opens; word2vec writes text that gensim reads, white space and % in names
+percent-encoded.
 
   dans export runs/dans/umls-distmult/seed0 --out embeddings
   dans export runs/dans/umls-distmult/seed0 --out embeddings --format projector
@@ -14,7 +15,7 @@ from pathlib import Path
 from dans.cli import parsing as cli
 
 #: The names of ``dans.predict.export.FORMATS``, which takes long to import.
-FORMATS = ("npy", "safetensors", "projector")
+FORMATS = ("npy", "safetensors", "projector", "word2vec")
 
 
 def add_options(parser: ArgumentParser) -> None:

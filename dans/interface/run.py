@@ -330,7 +330,7 @@ class Run:
     def export(self, out: str | Path, *, formats: Sequence[str] = ("npy",)) -> list[Path]:
         """Write embeddings and names into a new folder; returns the files.
 
-        ``formats``: ``npy``, ``safetensors`` and ``projector``, for TensorBoard.
+        ``formats``: ``npy``, ``safetensors``, ``projector``, for TensorBoard, ``word2vec``.
         """
         return export(self.path, Path(out), formats=formats)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -130,9 +132,25 @@ def write_projector(folder: Path, embeddings: Embeddings) -> None:
         file.write("".join(config).encode())
 
 
+def write_word2vec(folder: Path, embeddings: Embeddings) -> None:
+    """Write ``TABLE.word2vec.txt`` for each table: its size, then a name and its numbers a line.
+
+    In names, white space and ``%`` are percent-encoded, so that ``urllib.parse.unquote`` gives the
+    name back; gensim's ``KeyedVectors.load_word2vec_format`` reads the files.
+    """
+    for name, table in embeddings.tables.items():
+        with _written(folder / f"{name}.word2vec.txt") as file:
+            file.write(f"{len(table)} {table.shape[1]}\n".encode())
+            for row, numbers in zip(embeddings.names[name], table, strict=True):
+                word = re.sub(r"[\s%]", lambda found: quote(found[0]), row)
+                file.write(" ".join([word, *(f"{x:.9g}" for x in numbers.tolist())]).encode())
+                file.write(b"\n")
+
+
 #: Writers of embeddings, by the name of the format.
 FORMATS: dict[str, Callable[[Path, Embeddings], None]] = {
     "npy": write_npy,
     "safetensors": write_safetensors,
     "projector": write_projector,
+    "word2vec": write_word2vec,
 }

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from dans.errors import InputError
 from dans.predict import export as writing
-from dans.predict.export import Embeddings, export
+from dans.predict.export import Embeddings, export, write_word2vec
 from dans.runs.train import configure, load, train
 from tests.processes import run as run_script
 from tests.processes import succeed
@@ -185,3 +186,15 @@ def test_what_a_killed_export_left_is_removed(run: Path, tmp_path: Path) -> None
     export(run, tmp_path / "out[1]")
     assert not left.exists()
     assert alive.exists()
+
+
+def test_word2vec_text_gives_names_and_numbers_back(tmp_path: Path) -> None:
+    names = ["ada", "new\u00a0 york\n", "100%20", "\u00e9t\u00e9"]
+    table = torch.randn(4, 3)
+    write_word2vec(tmp_path, Embeddings({"entities": table}, {"entities": names}, {}))
+    text = (tmp_path / "entities.word2vec.txt").read_text("utf-8")
+    head, *lines = text.removesuffix("\n").split("\n")
+    assert head == "4 3"
+    rows = [line.split() for line in lines]
+    assert [unquote(word) for word, *_ in rows] == names
+    assert torch.equal(torch.tensor([[*map(float, row)] for _, *row in rows]), table)
