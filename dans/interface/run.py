@@ -19,7 +19,7 @@ from dans.errors import InputError, visible
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.models.model import Model
 from dans.predict import Answer, Predictor, Query, ScoredTriple
-from dans.predict.checking import CheckedTriple, check
+from dans.predict.checking import CheckedTriple, check, encoder_of
 from dans.predict.explain import Explainer, Explanation
 from dans.predict.export import Embeddings, export
 from dans.predict.output_formats import QueryOptions, Table
@@ -212,7 +212,7 @@ class Run:
         self, triples: Sequence[tuple[str, str, str]] | None = None, *, top: int = 20
     ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible; by default those of train."""
-        return check(self.predictor, triples, top=top)
+        return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""

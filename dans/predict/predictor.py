@@ -149,16 +149,16 @@ class Predictor:
 
     def score(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of triples by name; a name that is unknown is refused with its triple."""
-        return self._scored(self._triple_ids(triples))
+        return self.scored(self.triple_ids(triples))
 
     @torch.no_grad()
     def rank(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of triples by name, and the filtered ranks of their heads and tails."""
-        ids = self._triple_ids(triples)
-        ranks = (self._ranks(ids, column).tolist() for column in (0, 2))
+        ids = self.triple_ids(triples)
+        ranks = (self.ranked(ids, column)[0].tolist() for column in (0, 2))
         return [
             replace(triple, head_rank=head, tail_rank=tail)
-            for triple, head, tail in zip(self._scored(ids), *ranks, strict=True)
+            for triple, head, tail in zip(self.scored(ids), *ranks, strict=True)
         ]
 
     def ids(self, query: Query) -> list[int]:
@@ -174,7 +174,8 @@ class Predictor:
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities
 
-    def _triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
+    def triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
+        """(f, 3) ids of triples by name; a name that is unknown is refused with its triple."""
         ids = []
         for i, triple in enumerate(triples):
             if isinstance(triple, str) or len(triple) != 3 or None in triple:
@@ -185,7 +186,8 @@ class Predictor:
                 raise InputError(f"triples[{i}]: {error}") from None
         return torch.tensor(ids, dtype=torch.int64).view(-1, 3)
 
-    def _scored(self, ids: Tensor) -> list[ScoredTriple]:
+    def scored(self, ids: Tensor) -> list[ScoredTriple]:
+        """Scores of (f, 3) triples, by name."""
         scores = self._logits(ids)
         entities, relations = self.kg.entities, self.kg.relations
         columns = scores.tolist(), self._probabilities(scores), self._splits(ids)
@@ -237,15 +239,25 @@ class Predictor:
                     for rank, (score, candidate, (probability, known)) in enumerate(shown, start=1)
                 ]
 
-    def _ranks(self, ids: Tensor, column: int) -> Tensor:
-        """(f,) filtered ranks of one column of (f, 3) triples."""
+    @torch.no_grad()
+    def ranked(self, ids: Tensor, column: int) -> tuple[Tensor, Tensor]:
+        """Filtered ranks of one column of (f, 3) triples, and the logs of their shares, (f,) each.
 
-        def ranks(part: slice) -> Tensor:
+        The share of an answer is exp(score) / Σ exp(score) over itself and its competitors.
+        """
+
+        def work(part: slice) -> Tensor:
             scores = self._scores(ids[part], column)
             truth = ids[part, column].to(scores.device)
-            return rank(scores, truth, self._known(ids[part], column)).cpu()
+            known, rows = self._known(ids[part], column), torch.arange(len(truth))
+            gold = scores[rows, truth]
+            ranks = rank(scores, truth, known)
+            scores[known] = -torch.inf
+            scores[rows, truth] = gold
+            return torch.stack((ranks, (gold - scores.logsumexp(1)).double())).cpu()
 
-        return torch.cat([torch.empty(0), *self._chunks(ids, column, ranks)])
+        ranks, logs = torch.cat([torch.empty(2, 0), *self._chunks(ids, column, work)], 1)
+        return ranks, logs
 
     def _chunks(self, ids: Tensor, column: int, work: Callable[[slice], T]) -> Iterator[T]:
         """Results of ``work`` on slices of the queries, within the budget."""
