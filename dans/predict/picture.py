@@ -99,7 +99,7 @@ class Layout:
         boxes = {
             name: _box(name, *place, end=name in (head, tail)) for name, place in places.items()
         }
-        on_path = {triple for path in found.paths for triple in path.triples}
+        on_path = dict.fromkeys(triple for path in found.paths for triple in path.triples)
         roles: dict[Names, str] = {found.triple: "explained"}
         for triple in (*on_path, *carrying):
             of_both = triple in on_path and triple in carrying

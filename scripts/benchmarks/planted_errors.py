@@ -75,9 +75,9 @@ def quality(values: Tensor, wrong: Tensor) -> dict[str, float]:
 def measure(
     kg: KnowledgeGraph, share: float, seed: int, steps: int, folds: int
 ) -> Iterator[dict[str, Any]]:
-    """A row for each criterion and way of scoring, all of one graph with planted errors."""
+    """A row for each criterion and treatment of messages, all of one graph with planted errors."""
     given, wrong = corrupted(kg, share, seed)
-    ways = {}
+    found_by = {}
     if folds:
         parts, place = [], torch.empty(0, dtype=torch.int64)
         for first in range(folds):
@@ -90,7 +90,7 @@ def measure(
             place = torch.cat((place, rows))
         back = place.argsort()
         scored = [one for part in parts for one in part.scored]
-        ways[f"{folds} folds"] = Plausibility(
+        found_by[f"{folds} folds"] = Plausibility(
             torch.cat([part.ranks for part in parts], 1)[:, back],
             torch.cat([part.logs for part in parts], 1)[:, back],
             [scored[i] for i in back.tolist()],
@@ -98,13 +98,13 @@ def measure(
     else:
         trained = train(given, seed, steps)
         predictor = Predictor(given, trained.model.decoder, trained.entities)
-        ways["all messages"] = plausibility(predictor, given.train)
+        found_by["all messages"] = plausibility(predictor, given.train)
         encode = encoder_of(trained)
-        ways["left out"] = plausibility(predictor, given.train, encode=encode)
+        found_by["left out"] = plausibility(predictor, given.train, encode=encode)
     about = {"data": kg.name, "share": share, "seed": seed, "steps": steps}
-    for way, found in ways.items():
+    for messages, found in found_by.items():
         for name, values in criteria(found).items():
-            yield {**about, "messages": way, "criterion": name, **quality(values, wrong)}
+            yield {**about, "messages": messages, "criterion": name, **quality(values, wrong)}
 
 
 def main() -> None:
