@@ -14,7 +14,7 @@ from dans.errors import InputError
 from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
 from scripts.benchmarks import memory_use as memory
-from scripts.benchmarks import neighbor_steps, objectives
+from scripts.benchmarks import neighbor_steps, objectives, planted_errors
 from scripts.benchmarks.measure import Row
 from scripts.benchmarks.synthetic import Size
 
@@ -193,3 +193,18 @@ def test_every_budget_ranks_the_same(tmp_path: Path) -> None:
     reports = [memory.make_ranking(name, str(tmp_path), "complex")() for name in names]
     assert len(reports) == 4
     assert all(report == reports[0] for report in reports)
+
+
+def test_planted_errors_are_new_triples_that_differ_at_one_end(kg: KnowledgeGraph) -> None:
+    given, wrong = planted_errors.corrupted(kg, 0.3, seed=0)
+    assert int(wrong.sum()) == 4
+    assert torch.equal(given.train[~wrong], kg.train[~wrong])
+    assert not kg.known().is_known(given.train[wrong]).any()
+    assert ((given.train != kg.train)[wrong].sum(1) == 1).all()
+    assert not (given.train != kg.train)[:, 1].any()
+    values = torch.where(wrong, 0.0, 1.0)
+    assert planted_errors.quality(values, wrong) == {
+        "precision": 1.0,
+        "average_precision": 1.0,
+        "auc": 1.0,
+    }

@@ -1,8 +1,9 @@
 """List the triples that a run finds least plausible.
 
 Without a file, those of its training triples; a file holds triples to check, three names a line,
-separated by tabs. Plausibility is the mean of the reciprocal ranks of head and tail among all
-entities, other known answers left out. Output is tab-separated, the least plausible triple first.
+separated by tabs. Plausibility is the geometric mean of the shares of head and tail, by a softmax
+of the scores of all entities, other known answers left out. Training triples send no messages while
+they are checked. Output is tab-separated, the least plausible triple first.
 
   dans check runs/dans/umls-distmult/seed0 --top 50
   dans check runs/dans/umls-distmult/seed0 triples.tsv
@@ -27,8 +28,10 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Check, and print the table."""
     from dans.predict import Predictor
-    from dans.predict.checking import check, read_triples, table
+    from dans.predict.checking import check, encoder_of, read_triples, table
+    from dans.runs.train import load
 
     triples = None if args.triples is None else read_triples(args.triples)
     predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
-    print(table(check(predictor, triples, top=args.top)))
+    encode = encoder_of(load(args.run, which=args.model))
+    print(table(check(predictor, triples, top=args.top, encode=encode)))

@@ -3,13 +3,15 @@ r"""Explain a triple: paths, triples that carry it, analogies.
 Paths have up to three training triples between head and tail, in either direction, and are ranked
 by the sum of the log-sigmoids of the triples' scores. For an RGCN, the training triples that carry
 the prediction are removed and the triple is scored again; for a lookup model, the most similar
-training triples are listed. The triple itself is left out of all.
+training triples are listed. The triple itself is left out of all. A picture needs the
+extra: pip install 'dans-kg[plots]'.
 
   dans explain runs/dans/umls-distmult/seed0 --head steroid --relation affects \
-      --tail cell_function
+      --tail cell_function --picture why.png
 """
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from dans.cli import parsing as cli
 
@@ -22,14 +24,21 @@ def add_options(parser: ArgumentParser) -> None:
         add(f"--{part}", metavar="NAME", required=True, help=f"name of the {part}")
     add("--top", type=cli.whole(1), default=5, metavar="N", help="of each kind (default: 5)")
     add("--format", choices=("text", "json"), default="text", help="default: text")
+    picture = "draw paths and carrying triples into this file, .png, .svg or .pdf"
+    add("--picture", type=Path, metavar="FILE", help=picture)
     cli.add_model_option(parser)
 
 
 def run(args: Namespace) -> None:
     """Load the run, and print the explanation."""
+    if args.picture is not None:
+        cli.check_packages("matplotlib")
     from dans.predict.explain import Explainer
+    from dans.predict.picture import checked
     from dans.runs.train import load
 
+    if args.picture is not None:
+        checked(args.picture)
     trained = load(args.run, which=args.model)
     names = trained.kg.entities, trained.kg.relations, trained.kg.entities
     for part, known in zip(("head", "relation", "tail"), names, strict=True):
@@ -38,4 +47,6 @@ def run(args: Namespace) -> None:
         trained.kg, trained.model, trained.entities, norm=trained.config.graph.norm
     )
     found = explainer.explain(args.head, args.relation, args.tail, top=args.top)
+    if args.picture is not None:
+        found.draw(args.picture)
     print(found.to_json() if args.format == "json" else found)

@@ -22,7 +22,7 @@ from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.evaluation.relation_ranking import RelationReport
 from dans.models.model import Model
 from dans.predict import Answer, Predictor, Query, ScoredTriple
-from dans.predict.checking import CheckedTriple, check
+from dans.predict.checking import CheckedTriple, check, encoder_of
 from dans.predict.explain import Explainer, Explanation
 from dans.predict.export import Embeddings, export
 from dans.predict.missing import missing
@@ -321,7 +321,7 @@ class Run:
         self, triples: Sequence[tuple[str, str, str]] | None = None, *, top: int = 20
     ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible; by default those of train."""
-        return check(self.predictor, triples, top=top)
+        return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""

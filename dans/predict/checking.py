@@ -1,48 +1,144 @@
 """Triples ordered by how plausible a trained model finds them, the least plausible first."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from dans.config.reading import lines
-from dans.errors import InputError
+from dans.data.graph import KnowledgeGraph
+from dans.data.neighbor_sampling import IncomingMessages
+from dans.errors import InputError, counted
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
+from dans.runs.train import Trained
+
+#: Blocks of checked triples, each left out of the messages while it is scored.
+BLOCKS = 20
+
+#: From (f,) bool, the training triples that send messages, to the embeddings of all entities.
+Encode = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class CheckedTriple:
-    """A triple with its score and ranks, and its plausibility."""
+    """A triple with its score and filtered ranks, and its plausibility."""
 
     triple: ScoredTriple
-    #: mean of the filtered reciprocal ranks of head and tail, above 0 and at most 1
+    #: √(p(head) · p(tail)), above 0 and at most 1, of their shares among their competitors
     plausibility: float
 
 
+@dataclass(frozen=True)
+class Plausibility:
+    """Of (f, 3) triples: (2, f) filtered ranks and logs of shares, of heads and of tails."""
+
+    ranks: Tensor
+    logs: Tensor
+    scored: list[ScoredTriple]
+
+    @property
+    def values(self) -> Tensor:
+        """(f,) the mean of the two logs."""
+        return self.logs.mean(0)
+
+
 def check(
-    predictor: Predictor, triples: Iterable[tuple[str, str, str]] | None = None, *, top: int = 20
+    predictor: Predictor,
+    triples: Iterable[tuple[str, str, str]] | None = None,
+    *,
+    top: int = 20,
+    encode: Encode | None = None,
 ) -> list[CheckedTriple]:
     """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-    plausibility = (1 / head rank + 1 / tail rank) / 2, ranks filtered; of equal ones, the triple
-    with the lower score comes first. Embeddings are those of the run: a training triple that sends
-    messages in the encoder still does, and so supports itself.
+        plausibility = √(p(h | r, t) · p(t | h, r))
+
+    where p is the softmax of the scores of the answer and its competitors, other known answers left
+    out. Of equal ones, the triple with the lower score comes first.
 
     Args:
         triples: by name; None: those of train.
+        encode: embeds all entities from the messages of some training triples. A checked training
+            triple then sends no messages while it is scored, so that it does not vouch for itself:
+            they are left out in ``BLOCKS`` blocks. None: embeddings are those of the predictor.
     """
-    if top < 1:
-        raise InputError(f"top: expected at least 1, got {top}")
-    if triples is None:
-        kg = predictor.kg
-        names, relations = kg.entities, kg.relations
-        triples = [(names[h], relations[r], names[t]) for h, r, t in kg.train.tolist()]
-    found = [
-        CheckedTriple(triple, (1 / triple.head_rank + 1 / triple.tail_rank) / 2)
-        for triple in predictor.rank(triples)
-        if triple.head_rank is not None and triple.tail_rank is not None
+    counted("top", top)
+    ids = predictor.kg.train if triples is None else predictor.triple_ids(triples)
+    found = plausibility(predictor, ids, encode=encode)
+    scores = [one.score for one in found.scored]
+    values = found.values.tolist()
+    order = sorted(range(len(ids)), key=lambda i: (values[i], scores[i]))[:top]
+    ranks = found.ranks.tolist()
+    return [
+        CheckedTriple(
+            replace(found.scored[i], head_rank=ranks[0][i], tail_rank=ranks[1][i]),
+            math.exp(values[i]),
+        )
+        for i in order
     ]
-    return sorted(found, key=lambda one: (one.plausibility, one.triple.score))[:top]
+
+
+def plausibility(
+    predictor: Predictor, ids: Tensor, *, encode: Encode | None = None
+) -> Plausibility:
+    """Ranks, shares and scores of (f, 3) triples; arguments as those of `check`."""
+    kg = predictor.kg
+    ranks, logs = torch.empty(2, 2, len(ids), dtype=torch.float64)
+    scored: dict[int, ScoredTriple] = {}
+    for rows, keep in _blocks(kg, ids, held_out=encode is not None):
+        one = predictor
+        if encode is not None and keep is not None:
+            one = copy(predictor)
+            one.entities = encode(keep)
+        for side, column in enumerate((0, 2)):
+            ranks[side, rows], logs[side, rows] = one.ranked(ids[rows], column)
+        scored |= dict(zip(rows.tolist(), one.scored(ids[rows]), strict=True))
+    return Plausibility(ranks, logs, [scored[i] for i in range(len(ids))])
+
+
+def _blocks(
+    kg: KnowledgeGraph, ids: Tensor, *, held_out: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Rows of the triples, and which training triples send messages while they are scored."""
+    rows = torch.arange(len(ids))
+    mine = kg.known(("train",)).is_known(ids) if held_out else torch.zeros(len(ids)).bool()
+    if len(others := rows[~mine]):
+        yield others, None
+    for first in range(min(BLOCKS, int(mine.sum()))):
+        # Every twentieth: blocks of a file that is sorted are alike.
+        block = rows[mine][first::BLOCKS]
+        keep = ~_is_in(kg.train, ids[block], kg)
+        yield block, keep
+
+
+def _is_in(triples: Tensor, others: Tensor, kg: KnowledgeGraph) -> Tensor:
+    """(f,) is each triple one of the others?"""
+
+    def key(some: Tensor) -> Tensor:
+        return (some[:, 0] * kg.num_relations + some[:, 1]) * kg.num_entities + some[:, 2]
+
+    return torch.isin(key(triples), key(others))
+
+
+def encoder_of(trained: Trained) -> Encode | None:
+    """Embeds the entities of a run from some of its training triples; None for a lookup encoder."""
+    kg, model, graph = trained.kg, trained.model, trained.config.graph
+    if not model.encoder.uses_graph:
+        return None
+
+    def encode(keep: Tensor) -> Tensor:
+        if graph.fanout:
+            sizes = kg.num_entities, kg.num_relations
+            return model.embeddings_in_pieces(IncomingMessages(kg.train[keep], *sizes, graph.norm))
+        messages = kg.messages(graph.norm).restrict(keep)
+        return model.embeddings(messages.to(trained.entities.device))
+
+    return encode
 
 
 def read_triples(path: Path) -> list[tuple[str, str, str]]:
@@ -68,6 +164,6 @@ def table(checked: Iterable[CheckedTriple]) -> str:
     for one in checked:
         triple = one.triple
         probability = "" if triple.probability is None else f"{triple.probability:.4f}"
-        columns = (f"{one.plausibility:.4f}", f"{triple.score:.4f}", probability)
+        columns = (f"{one.plausibility:.3g}", f"{triple.score:.4f}", probability)
         rows.append("\t".join((*columns, triple.head, triple.relation, triple.tail)))
     return "\n".join(rows)

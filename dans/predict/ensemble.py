@@ -161,21 +161,21 @@ class Ensemble(Predictor):
         self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
     ) -> list[ScoredTriple]:
         """Scores of triples by name, their filtered ranks, and deviations between members."""
-        ids, sets = self._triple_ids(triples), candidate_sets(among, self.kg)
+        ids, sets = self.triple_ids(triples), candidate_sets(among, self.kg)
         columns: dict[str, list[float]] = {}
         for column, part in ((0, "head_rank"), (2, "tail_rank")):
-            each = torch.stack([member._ranks(ids, column, sets) for member in self.members])
-            columns[part] = self._ranks(ids, column, sets).tolist()
+            each = torch.stack([member.ranked(ids, column, sets)[0] for member in self.members])
+            columns[part] = self.ranked(ids, column, sets)[0].tolist()
             columns[f"{part}_std"] = each.std(0).tolist()
         rows = zip(*columns.values(), strict=True)
         return [
             JointTriple(**{**vars(triple), **dict(zip(columns, numbers, strict=True))})
-            for triple, numbers in zip(self._scored(ids), rows, strict=True)
+            for triple, numbers in zip(self.scored(ids), rows, strict=True)
         ]
 
-    def _scored(self, ids: Tensor) -> list[ScoredTriple]:
+    def scored(self, ids: Tensor) -> list[ScoredTriple]:
         """Triples with the means of scores and of probabilities."""
-        found = super()._scored(ids)
+        found = super().scored(ids)
         numbers = self._means(ids)
         return [
             JointTriple(**{**vars(triple), "probability": mean, "probability_std": deviation})

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -25,6 +26,7 @@ from dans.models.rgcn import RGCNLayer
 
 if TYPE_CHECKING:
     import networkx
+    from matplotlib.axes import Axes
 
 #: The most edges that are looked at for the middle step of paths of three.
 MOST_EDGES = 1_000_000
@@ -148,6 +150,17 @@ class Explanation:
                 roles = graph.get_edge_data(head, tail, relation, {}).get("roles", ())
                 graph.add_edge(head, tail, key=relation, roles=(*roles, role))
         return graph
+
+    def draw(self, where: str | FilePath | Axes) -> None:
+        """Draw paths and carrying triples between head and tail; needs matplotlib.
+
+        Args:
+            where: axes of matplotlib, or the path of a ``.png``, ``.svg`` or ``.pdf`` file. Long
+                names are cut. Similar triples, which a lookup model names, are not drawn.
+        """
+        from dans.predict.picture import draw
+
+        draw(self, where)
 
 
 def _shown(triple: Names) -> str:

@@ -103,7 +103,7 @@ def _found(
 
         for triples in _without_gradient(predictor, ids, block):
             for some in triples.split(AT_ONCE):
-                yield from predictor._scored(some)
+                yield from predictor.scored(some)
         if pulse.due():
             said = f"{done + 1:,} of {len(relations):,} relations"
             log.info("predicted %s, %s", said, pulse.left(done + 1, len(relations)))

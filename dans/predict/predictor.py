@@ -197,7 +197,7 @@ class Predictor:
 
     def score(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
         """Scores of triples by name; a name that is unknown is refused with its triple."""
-        return self._scored(self._triple_ids(triples))
+        return self.scored(self.triple_ids(triples))
 
     @torch.no_grad()
     def rank(
@@ -207,11 +207,11 @@ class Predictor:
 
         ``among``: as in ``predict``; the triple's own head and tail are candidates all the same.
         """
-        ids, sets = self._triple_ids(triples), candidate_sets(among, self.kg)
-        ranks = (self._ranks(ids, column, sets).tolist() for column in (0, 2))
+        ids, sets = self.triple_ids(triples), candidate_sets(among, self.kg)
+        ranks = (self.ranked(ids, column, sets)[0].tolist() for column in (0, 2))
         return [
             replace(triple, head_rank=head, tail_rank=tail)
-            for triple, head, tail in zip(self._scored(ids), *ranks, strict=True)
+            for triple, head, tail in zip(self.scored(ids), *ranks, strict=True)
         ]
 
     def ids(self, query: Query) -> list[int]:
@@ -227,7 +227,8 @@ class Predictor:
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities
 
-    def _triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
+    def triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
+        """(f, 3) ids of triples by name; a name that is unknown is refused with its triple."""
         ids = []
         for i, triple in enumerate(triples):
             if isinstance(triple, str) or len(triple) != 3 or None in triple:
@@ -238,7 +239,8 @@ class Predictor:
                 raise InputError(f"triples[{i}]: {error}") from None
         return torch.tensor(ids, dtype=torch.int64).view(-1, 3)
 
-    def _scored(self, ids: Tensor) -> list[ScoredTriple]:
+    def scored(self, ids: Tensor) -> list[ScoredTriple]:
+        """Scores of (f, 3) triples, by name."""
         scores = self._logits(ids)
         entities, relations = self.kg.entities, self.kg.relations
         columns = scores.tolist(), self._probabilities(scores), self._splits(ids)
@@ -294,16 +296,29 @@ class Predictor:
                     for rank, (score, candidate, (probability, known)) in enumerate(shown, start=1)
                 ]
 
-    def _ranks(self, ids: Tensor, column: int, among: CandidateSets | None) -> Tensor:
-        """(f,) filtered ranks of one column of (f, 3) triples."""
+    @torch.no_grad()
+    def ranked(
+        self, ids: Tensor, column: int, among: CandidateSets | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Filtered ranks of one column of (f, 3) triples, and the logs of their shares, (f,) each.
+
+        The share of an answer is exp(score) / Σ exp(score) over itself and its competitors.
+        """
         sets = self._narrowed(ids, column, among)
 
-        def ranks(part: slice) -> Tensor:
+        def work(part: slice) -> Tensor:
             scores = self._scores(ids[part], column, sets)
             truth = ids[part, column] if sets is None else sets.positions(ids[part, column])[0]
-            return rank(scores, truth.to(scores.device), self._known(ids[part], column, sets)).cpu()
+            truth, known = truth.to(scores.device), self._known(ids[part], column, sets)
+            rows = torch.arange(len(truth), device=truth.device)
+            gold = scores[rows, truth]
+            ranks = rank(scores, truth, known)
+            scores[known] = -torch.inf
+            scores[rows, truth] = gold
+            return torch.stack((ranks, (gold - scores.logsumexp(1)).double())).cpu()
 
-        return torch.cat([torch.empty(0), *self._chunks(ids, column, ranks, sets)])
+        ranks, logs = torch.cat([torch.empty(2, 0), *self._chunks(ids, column, work, sets)], 1)
+        return ranks, logs
 
     def _chunks(
         self,

@@ -1,5 +1,6 @@
-"""The least plausible triples come first, by ranks worked out by hand."""
+"""The least plausible triples come first, by shares worked out by hand."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,12 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.evaluation.calibration import Platt
 from dans.models.decoders import DistMult
+from dans.models.model import Model
+from dans.models.rgcn import RGCN
 from dans.predict import Predictor
-from dans.predict.checking import check, read_triples, table
+from dans.predict.checking import check, plausibility, read_triples, table
 
 
 def toy() -> Predictor:
@@ -19,28 +23,70 @@ def toy() -> Predictor:
     return Predictor(kg, decoder, torch.tensor([[1.0], [2.0], [3.0]]))
 
 
-def test_plausibility_is_the_mean_of_reciprocal_ranks() -> None:
-    # Scores are products of 1, 2 and 3. (a, r, b): tail behind c, head behind b and c.
-    # (b, r, c): tail first; head first, because c is a known head of c.
-    found = {(one.triple.head, one.triple.tail): one.plausibility for one in check(toy())}
-    assert found[("a", "b")] == pytest.approx((1 / 3 + 1 / 2) / 2)
-    assert found[("b", "c")] == 1
+def test_plausibility_is_the_geometric_mean_of_shares() -> None:
+    # Scores are products of 1, 2 and 3. (a, r, b): tails score 1, 2, 3 and heads 2, 4, 6.
+    # (b, r, c): tails 2, 4, 6; of the heads 3, 6, 9 the last is another known one.
+    found = {(one.triple.head, one.triple.tail): one for one in check(toy())}
+    e = math.exp
+    tail, head = e(2) / (e(1) + e(2) + e(3)), e(2) / (e(2) + e(4) + e(6))
+    assert found[("a", "b")].plausibility == pytest.approx((tail * head) ** 0.5)
+    tail, head = e(6) / (e(2) + e(4) + e(6)), e(6) / (e(3) + e(6))
+    assert found[("b", "c")].plausibility == pytest.approx((tail * head) ** 0.5)
+    assert (found[("a", "b")].triple.head_rank, found[("a", "b")].triple.tail_rank) == (3, 2)
 
 
-def test_least_plausible_come_first_and_ties_by_score() -> None:
+def test_least_plausible_come_first() -> None:
     listed = [(one.triple.head, one.triple.tail) for one in check(toy())]
     assert listed == [("a", "b"), ("b", "c"), ("c", "c")]
     assert len(check(toy(), top=1)) == 1
     (given,) = check(toy(), [("a", "r", "a")])
     assert given.triple.known == ()
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="top: "):
         check(toy(), top=0)
+
+
+def test_a_checked_training_triple_sends_no_message_while_it_is_scored(kg: KnowledgeGraph) -> None:
+    torch.manual_seed(0)
+    n, m = kg.num_entities, kg.num_relations
+    model = Model(RGCN(n, m, 8), DistMult(m, 8)).eval()
+    torch.nn.init.normal_(model.decoder.relation.weight)
+    predictor = Predictor(kg, model.decoder, model.embeddings(kg.messages()).clone())
+    left_out = []
+
+    def encode(keep: torch.Tensor) -> torch.Tensor:
+        left_out.append((~keep).nonzero().flatten().tolist())
+        return model.embeddings(kg.messages().restrict(keep))
+
+    ids = torch.cat((kg.train, kg.test[:1]))
+    found = plausibility(predictor, ids, encode=encode)
+    assert sorted(row for rows in left_out for row in rows) == list(range(len(kg.train)))
+    keep = torch.arange(len(kg.train)) != 4
+    alone = Predictor(kg, model.decoder, encode(keep))
+    own = alone.scored(ids[4:5])[0].score
+    assert found.scored[4].score == pytest.approx(own)
+    assert own != pytest.approx(predictor.scored(ids[4:5])[0].score, abs=1e-3)
+    # What is no training triple is scored with all messages.
+    assert found.scored[-1] == predictor.scored(ids[-1:])[0]
+
+
+def test_probabilities_stand_where_there_are_labels() -> None:
+    predictor = toy()
+    assert {one.triple.probability for one in check(predictor)} == {None}
+    scores, labels = torch.tensor([1.0, 2, 6, 9]), torch.tensor([False, True, False, True])
+    predictor.calibration = Platt.fit(scores, labels)
+    found = check(predictor)
+    for one in found:
+        score = torch.tensor([one.triple.score])
+        expected = float(predictor.calibration.probabilities(score))
+        assert one.triple.probability == pytest.approx(expected)
+        assert 0 < expected < 1
+    assert table(found).splitlines()[1].split("\t")[2] == f"{found[0].triple.probability:.4f}"
 
 
 def test_table_and_file(tmp_path: Path) -> None:
     (path := tmp_path / "t.tsv").write_text("a\tr\tb\n\n")
     assert read_triples(path) == [("a", "r", "b")]
-    assert table(check(toy(), read_triples(path))).splitlines()[1] == "0.4167\t2.0000\t\ta\tr\tb"
+    assert table(check(toy(), read_triples(path))).splitlines()[1] == "0.0623\t2.0000\t\ta\tr\tb"
     path.write_text("a\tr\n")
     with pytest.raises(InputError, match="got 2 columns"):
         read_triples(path)
