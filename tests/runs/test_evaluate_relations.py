@@ -72,7 +72,7 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
     command("evaluate", trained, "--relations", "--most", 1)
     assert "ends" in capsys.readouterr().out
     refused = {
-        "leave out what chooses entities": ["evaluate", trained, "--relations", "--among", names],
+        "leave --among out": ["evaluate", trained, "--relations", "--among", names],
         "--among: no effect where neither": [
             *["predict", trained, "--head", "e0", "--tail", "e1", "--among", names]
         ],
