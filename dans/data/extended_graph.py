@@ -95,7 +95,7 @@ def _new_names(kg: KnowledgeGraph, tables: Mapping[str, Cells]) -> Iterator[str]
     """The names of the rows of tables, none of which is an entity of the graph."""
     for cells in tables.values():
         if cells.names is None:
-            known = "expected names, for new entities have no ids"
+            known = "expected names, as a .csv or .parquet has them in its first column"
             raise InputError(f"{cells.where}: has rows without names; {known}")
         for row, name in enumerate(cells.names):
             if name in kg.entities:

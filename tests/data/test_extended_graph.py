@@ -59,7 +59,7 @@ def test_features_that_are_not_of_new_entities_are_refused(
     for graph, given, sentence in (
         (own, {"age": path}, r"ages\.csv:3: 'ada': is an entity of the graph, whose features stay"),
         (own, {"age": {" ": 2}}, r"features: age\[0\]: ' ': expected the name of an entity"),
-        (own, {"age": [2.0]}, "features: age: has rows without names; expected names, for new"),
+        (own, {"age": [2.0]}, "features: age: has rows without names; expected names, as a"),
         (own, {"ages": {"zoe": 1}}, "features: ages: unknown; known: age; did you mean age"),
         (kg, {"age": {"zoe": 1}}, "features: the graph has none; leave them out"),
     ):

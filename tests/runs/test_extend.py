@@ -35,11 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     (place / "ages.csv").write_text("who,age\ne0,1\ne1,3\ne2,2\n")
     featured = [f"features.table.age.file={place / 'ages.csv'}"]
-    kinds |= {
-        "features": featured,
-        "sampled features": [*sampled, *featured],
-        "lookup features": [*kinds["lookup"], *featured],
-    }
+    kinds |= {f"{name} features": [*kinds[name], *featured] for name in ("sampled", "lookup")}
     for name, given in kinds.items():
         config = configure(place / "toy.toml", [*given, "train.lr=0.1"])
         train(config, place / name)
@@ -88,7 +84,7 @@ def test_new_entities_are_embedded_by_their_messages(runs: dict[str, Trained]) -
 AGES = {"age": {"new": 2.5, "newest": 1.0}}
 
 
-@pytest.mark.parametrize("name", ["features", "sampled features", "lookup features"])
+@pytest.mark.parametrize("name", ["sampled features", "lookup features"])
 def test_new_entities_are_embedded_by_their_features(runs: dict[str, Trained], name: str) -> None:
     trained = runs[name]
     n, looked_up = trained.kg.num_entities, not trained.model.encoder.uses_graph
@@ -122,16 +118,28 @@ def test_features_that_have_no_effect_are_refused(
 ) -> None:
     for name, given, sentence in (
         ("plain", {}, "extra_features: the run was trained without features; leave them out"),
-        ("features", {"new_entities": "queries"}, "new_entities: queries: uses no features"),
-        ("features", {"extra_features": 3}, "extra_features: expected tables by name, got 3"),
-        ("features", {"extra_features": {"age": {"e4": 1.0}}}, "'e4': is an entity of the graph"),
+        (
+            "sampled features",
+            {"new_entities": "queries"},
+            "new_entities: queries: uses no features",
+        ),
+        (
+            "sampled features",
+            {"extra_features": 3},
+            "extra_features: expected tables by name, got 3",
+        ),
+        (
+            "sampled features",
+            {"extra_features": {"age": {"e4": 1.0}}},
+            "'e4': is an entity of the graph",
+        ),
     ):
         with pytest.raises(InputError, match=sentence):
             extend(runs[name], **{"extra_features": AGES, **given})
     mean = extend(runs["lookup features"], EXTRA, "neighbors")
     assert mean.kg.features is not None
     with pytest.raises(InputError, match="--extra-features: expected one run, got several"):
-        predictor_of([folders["features"]] * 2, extra_features=AGES)
+        predictor_of([folders["lookup features"]] * 2, extra_features=AGES)
 
 
 def test_commands_take_features_of_new_entities(
