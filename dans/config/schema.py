@@ -12,6 +12,8 @@ from msgspec import Meta, Struct, structs
 
 from dans.config.old_names import renamed_options
 from dans.config.reading import convert
+from dans.config.selection import SAMPLED as SAMPLED
+from dans.config.selection import Selection
 from dans.errors import LARGE, InputError, number, shown
 from dans.memory import stated
 
@@ -28,9 +30,6 @@ Beta = Annotated[float, Meta(ge=0, lt=1)]
 
 #: Among what a right answer is ranked: all entities, some drawn, or those given with the data set.
 Candidates = Positive | Literal["all", "given"]
-
-#: What the names of metrics among some entities start with.
-SAMPLED = "sampled_"
 
 #: Sections that may be given as a name alone.
 COMPONENTS = ("encoder", "decoder", "objective", "loss")
@@ -122,9 +121,10 @@ class TrainConfig(Section, frozen=True):
     seed: Count = 0
     #: steps between validations; each writes a checkpoint
     validate_every: Positive = 100
-    #: selection metric of the best checkpoint: filtered MRR, or the NLL of labelled lines where the
-    #: data set has such
-    select: Literal["mrr", "nll"] = "mrr"
+    #: selection metric of the best checkpoint: a metric of the filtered ranking, such as ``mrr``,
+    #: ``hits@10`` or ``mean_rank``, over one side as ``tails.hits@10``; or one of labelled lines,
+    #: where the data set has such, as ``nll`` or ``auc``
+    select: str = "mrr"
     #: validations without a better selection metric before stopping; 0: no early stopping
     patience: Count = 0
     #: threads of torch; 0: torch's default. One is faster for graphs like UMLS
@@ -141,6 +141,7 @@ class TrainConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         stated(self.memory_budget)
         check_numbers(self)
+        Selection(self.select)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
             "accumulator": ("adagrad" in self.optimizer, 'optimizer = "adagrad"'),
@@ -251,9 +252,10 @@ class RunConfig(Section, frozen=True):
     @property
     def selection_metric(self) -> str:
         """The name in logs of the metric by which checkpoints are selected."""
-        select = self.train.select
-        sampled = select == "mrr" and self.evaluation.candidates != "all"
-        return f"{SAMPLED * sampled}{select}"
+        of = Selection(self.train.select)
+        sampled = not of.labelled and self.evaluation.candidates != "all"
+        side = f"{of.section}." * (of.metric != of.name)
+        return f"{side}{SAMPLED * sampled}{of.metric}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""

@@ -83,17 +83,13 @@ class EvaluationReport:
 
     @property
     def selection_metric(self) -> float:
-        """The MRR over both sides, by which checkpoints are selected."""
+        """The MRR over both sides, by which checkpoints are selected unless a recipe says else."""
         return self.both[f"{self.prefix}mrr"]
 
     @property
     def prefix(self) -> str:
         """What the names of its metrics start with: ``sampled_`` or nothing."""
         return SAMPLED if "candidates" in self.protocol else ""
-
-    def is_better(self, best: float) -> bool:
-        """Is the selection metric better than this?"""
-        return self.selection_metric > best
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics to log, by side."""
