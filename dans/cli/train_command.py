@@ -34,6 +34,8 @@ from dans.config.schema import Component
 from dans.errors import InputError, did_you_mean, shown, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dans.config.schema import RunConfig
     from dans.data.graph import KnowledgeGraph
     from dans.evaluation.classifier import ClassificationReport
@@ -85,26 +87,25 @@ def train_and_report(args: Namespace) -> str:
         raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
     report, where = (train_recipe if by_recipe else train_data)(args)
-    said = (
-        outcome(where, report.selection_metric) if report else "trained, without validation triples"
-    )
+    said = outcome(where, report.metrics()) if report else "trained, without validation triples"
     return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
 
 
-def outcome(where: Path, newest: float) -> str:
+def outcome(where: Path, newest: "Mapping[str, Mapping[str, float]]") -> str:
     """The best and the last validation of a run, in words.
 
-    Warns of a run that continued another and is best before its first step. ``newest`` is the
-    selection metric of its last validation.
+    Warns of a run that continued another and is best before its first step. ``newest`` are
+    the metrics of its last validation, by section.
     """
+    from dans.config.selection import Selection
+    from dans.report.formatting import heading
     from dans.training.run_folder import RunFolder
 
     run = RunFolder(where)
     config, last = run.config(), run.checkpoints.load("last")
     select, done = config.train.select, last["step"]
     value, step = last["best"][select], last["best"]["step"]
-    kind = "sampled " * (config.selection_metric != select)
-    said = f"best valid {kind}{select.upper()} {value:.4f} at step {step}"
+    said = f"best valid {heading(config.selection_metric)} {value:.4f} at step {step}"
     if step == done:
         return f"{said}, the last"
     if step == 0 and config.init_from:
@@ -114,7 +115,7 @@ def outcome(where: Path, newest: float) -> str:
             where,
         )
     start = "" if step else ", before the first step"
-    return f"{said}{start}; last {newest:.4f}"
+    return f"{said}{start}; last {Selection(select).value(newest):.4f}"
 
 
 def chosen(args: Namespace) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
+from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
 from dans.errors import InputError, visible
@@ -85,17 +86,12 @@ class Run:
 
     def _best_metric(self) -> str:
         """The best value of the selection metric on the validation triples, in a phrase."""
-        name = self.config.selection_metric
-        found = [
-            value
-            for line in self.history
-            for value in (line.get("both", line).get(name),)
-            if isinstance(value, float)
-        ]
+        of = Selection(self.config.train.select)
+        found = [of.value(line) for line in self.history if line.get(of.section)]
         if not found:
             return ""
-        best = min(found) if name == "nll" else max(found)
-        return f"validation {heading(name)} {best:.4f}"
+        best = min(found) if of.least else max(found)
+        return f"validation {heading(self.config.selection_metric)} {best:.4f}"
 
     @cached_property
     def trained(self) -> Trained:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
+from dans.config.selection import Selection
 from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
@@ -370,7 +371,7 @@ def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
         found += notices_of_size(config, kg)
     if not config.train.lr:
         found.append("train.lr = 0: the model keeps its weights; only a sampler can learn")
-    if config.train.select == "mrr" and not len(kg.valid):
+    if not Selection(config.train.select).labelled and not len(kg.valid):
         false = len(kg.lines("valid")[0])
         lines = f"all {false:,} lines are labelled false" if false else "there are none"
         so = "so nothing is ranked, and the newest checkpoint counts as the best"
@@ -392,7 +393,8 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
             f"encoder: {encoder} embeds all of {large} in each step; graph.fanout, such as "
             "[10, 10] for two layers, embeds those that the step needs"
         )
-    exact = config.train.select == "mrr" and config.evaluation == EvaluationConfig()
+    ranked = not Selection(config.train.select).labelled
+    exact = ranked and config.evaluation == EvaluationConfig()
     if exact and len(kg.valid) > MANY_RANKED:
         found.append(
             f"evaluation: each validation ranks {len(kg.valid):,} triples among all of {large}; "
@@ -405,13 +407,15 @@ def build_evaluator(
     config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
 ) -> Evaluator | Classifier | None:
     """The evaluator of the validation triples; None where there are none."""
-    if config.train.select == "nll":
+    select = config.train.select
+    if Selection(select).labelled:
         if config.evaluation != EvaluationConfig():
-            raise InputError('evaluation: has no effect with train.select = "nll"; leave it out')
+            what = f'evaluation: has no effect with train.select = "{select}"; leave it out'
+            raise InputError(what)
         try:
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
-            raise InputError(f"train.select: nll: {error}") from error
+            raise InputError(f"train.select: {select}: {error}") from error
     if not len(kg.valid):
         return None
     try:

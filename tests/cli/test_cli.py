@@ -162,7 +162,7 @@ def test_the_outcome_has_the_best_and_the_last_value(
     state = {"step": 4, "best": {"mrr": 0.6355, "step": best}}
     monkeypatch.setattr(CheckpointStore, "load", lambda self, which: state)
     assert (
-        outcome(tmp_path, 0.6099)
+        outcome(tmp_path, {"both": {"mrr": 0.6099}})
         == {
             0: "best valid MRR 0.6355 at step 0, before the first step; last 0.6099",
             2: "best valid MRR 0.6355 at step 2; last 0.6099",
