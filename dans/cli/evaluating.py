@@ -146,11 +146,11 @@ def single(args: Namespace) -> "EvaluationReport":
     folder = only(args)
     if args.unknown != "refuse" and args.triples is None:
         raise InputError("--unknown: has no effect without --triples; leave it out")
-    names = ("split", "unseen", "triples", "unknown", "extra_triples", "new_entities")
+    names = ("split", "unseen", "triples", "unknown")
     given = {name: getattr(args, name) for name in names}
     given |= {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
     given |= {"which": args.model, "among": cli.restriction(args)}
-    return evaluate(folder, **given, memory_budget=args.memory_budget)
+    return evaluate(folder, **given, **cli.extension(args), memory_budget=args.memory_budget)
 
 
 def only(args: Namespace) -> Path:
@@ -167,7 +167,8 @@ def joint(args: Namespace) -> "EvaluationReport":
     """The evaluation of several runs as one."""
     from dans.predict.ensemble import Ensemble
 
-    refuse(args, "--ensemble: ranks a split among all entities", "triples", "extra_triples")
+    also = ("triples", "extra_triples", "extra_features")
+    refuse(args, "--ensemble: ranks a split among all entities", *also)
     ensemble = Ensemble.of_runs(
         args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget
     )
@@ -178,7 +179,7 @@ def relations(args: Namespace) -> None:
     """Rank relations, and print the metrics."""
     from dans.runs.evaluate_relations import evaluate_relations
 
-    also = ("triples", "extra_triples", "by", "form", "adjusted", "ensemble")
+    also = ("triples", "extra_triples", "extra_features", "by", "form", "adjusted", "ensemble")
     refuse(args, "--relations: ranks those of a split among all relations", *also)
     given = {name: getattr(args, name) for name in ("split", "unseen", "most", "seed")}
     given |= {"which": args.model, "memory_budget": args.memory_budget}

@@ -85,14 +85,32 @@ def add_run(
 
 
 def add_extra_option(parser: argparse.ArgumentParser) -> None:
-    """Add further triples, and how the entities in them are embedded."""
+    """Add further triples and features of new entities, and how these are embedded."""
     extra = "triples of entities that training never saw, three columns, by which they are embedded"
     parser.add_argument("--extra-triples", type=Path, metavar="FILE", help=extra)
+    features = "features of such entities, for the table NAME of the run's; may be repeated"
+    parser.add_argument("--extra-features", action="append", metavar="NAME=FILE", help=features)
     embedded = "embed them by the encoder, or by the mean of neighbors, queries or the whole table"
     kinds = ("encoder", "neighbors", "queries", "table")
     parser.add_argument(
         "--new-entities", choices=kinds, default="encoder", help=f"{embedded} (default: encoder)"
     )
+
+
+def extension(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_extra_option` added, as arguments; the files of features by the name of a table."""
+    found: dict[str, str] = {}
+    for one in args.extra_features or []:
+        name, equals, file = one.partition("=")
+        if not (name and equals and file):
+            raise InputError(f"--extra-features: expected NAME=FILE, got {shown(one)}")
+        if name in found:
+            raise InputError(
+                f"--extra-features: {name}: given twice; expected one file for a table"
+            )
+        found[name] = file
+    names = ("extra_triples", "new_entities")
+    return {"extra_features": found or None, **{name: getattr(args, name) for name in names}}
 
 
 def check_runs(args: argparse.Namespace) -> None:

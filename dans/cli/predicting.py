@@ -63,7 +63,8 @@ def predict_missing(args: Namespace) -> str:
         raise InputError("--out: missing; name the file to write")
     if len(args.runs) > 1:
         raise InputError("--missing: expected one run")
-    predictor = Predictor.load(args.runs[0], which=args.model, memory_budget=args.memory_budget)
+    loading = {"which": args.model, "memory_budget": args.memory_budget, **cli.extension(args)}
+    predictor = Predictor.load(args.runs[0], **loading)
     found = missing(
         predictor,
         None if args.relation is None else [args.relation],
@@ -93,9 +94,8 @@ def run(args: Namespace) -> None:
     options = QueryOptions.of(
         query, top=args.top, new_only=args.new, ranks=args.ranks, restricted=among is not None
     )
-    extended = {"extra_triples": args.extra_triples, "new_entities": args.new_entities}
-    loading = {"which": args.model, "memory_budget": args.memory_budget}
-    predictor = predictor_of(args.runs, join=args.join, **extended, **loading)
+    loading = {"which": args.model, "memory_budget": args.memory_budget, **cli.extension(args)}
+    predictor = predictor_of(args.runs, join=args.join, **loading)
     options = replace(options, among=candidate_sets(among, predictor.kg))
     for text in answer(FORMATS[args.form](predictor, options), query, args.file):
         print(text, end="", flush=True)

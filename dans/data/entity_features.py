@@ -26,7 +26,7 @@ from torch import Tensor
 from dans.config.reading import opened
 from dans.config.schema import FeatureKind, FeatureScale, FeatureTable
 from dans.config.temporary import part_of
-from dans.data.feature_tables import Cells, is_plain, read_cells
+from dans.data.feature_tables import Cells, chosen, is_plain, read_cells
 from dans.data.tensor_file import BLANK, digest_field, write_tensors
 from dans.errors import LARGE, InputError, did_you_mean, shown
 from dans.memory import room_for
@@ -241,25 +241,46 @@ class EntityFeatures:
                 Categories that these entities have not are left out.
             names: of the other entities, which are the rows.
         """
+        return self.of_cells(self.read(given), names)
+
+    def read(self, given: Mapping[str, Any]) -> dict[str, Cells]:
+        """Tables of other entities by name, as `of_others` takes them; other columns left out."""
+        if not isinstance(given, Mapping):
+            raise InputError(f"features: expected tables by name, got {shown(given)}")
+        blocks, found = {block.name: block for block in self.blocks}, {}
+        for name, one in given.items():
+            if name not in blocks:
+                hint = did_you_mean(str(name), list(blocks))
+                raise InputError(f"features: {name}: unknown; known: {', '.join(blocks)}{hint}")
+            cells, _ = read_cells(name, one, blocks[name].kind)
+            own = blocks[name].columns
+            if not is_plain(own):
+                if cells.key and is_plain(cells.columns):
+                    wanted = f"expected {', '.join(map(shown, own[:20]))}"
+                    raise InputError(f"{cells.where}: its first line names no column; {wanted}")
+                if set(own) < set(cells.columns):
+                    cells = chosen(cells, own, f"features.table.{name}")
+            found[name] = cells
+        return found
+
+    def of_cells(self, given: Mapping[str, Cells], names: Sequence[str]) -> EntityFeatures:
+        """The same columns for other entities, from what `read` returns."""
         from dans.data.graph import Vocabulary
 
-        entities = Vocabulary(tuple(names))
-        known = [block.name for block in self.blocks]
-        for name in given:
-            if name not in known:
-                hint = did_you_mean(str(name), known)
-                raise InputError(f"features: {name}: unknown; known: {', '.join(known)}{hint}")
-        parts = []
+        entities, parts = Vocabulary(tuple(names)), []
         for block in self.blocks:
             if block.name in given:
-                parts.append(
-                    block.apply(read_cells(block.name, given[block.name], block.kind)[0], entities)
-                )
+                parts.append(block.apply(given[block.name], entities))
                 continue
             values = np.zeros((len(names), len(block.labels)), dtype=np.float32)
             values[:, -1:] = block.gap
             parts.append((values, np.zeros(len(names), dtype=np.bool_)))
         return self._joined(parts, self.blocks)
+
+    def followed_by(self, others: EntityFeatures) -> EntityFeatures:
+        """These, and behind them those of other entities in the same columns."""
+        values = torch.cat((self.values, others.values))
+        return EntityFeatures(values, torch.cat((self.present, others.present)), self.blocks)
 
     def __len__(self) -> int:
         """The number of entities, n."""

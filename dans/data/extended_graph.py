@@ -3,7 +3,7 @@
 import logging
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dans.data.feature_tables import Cells
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.objects import triples_of
 from dans.data.sources import file_lines
@@ -19,22 +20,31 @@ from dans.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> KnowledgeGraph:
-    """The graph whose train has further triples.
+def extended(
+    kg: KnowledgeGraph,
+    triples: Any,
+    *,
+    what: str = "triples",
+    features: Mapping[str, Any] | None = None,
+) -> KnowledgeGraph:
+    """The graph whose train has further triples, and whose new entities have features.
 
-    Entities that the graph does not have come last, in order of appearance; all others, and the
-    relations, keep their ids. Triples that train has already are ignored; without any
-    other triple it is the same graph.
+    Entities that the graph does not have come last, in order of appearance, those of triples before
+    those that features alone name; all others, and the relations, keep their ids. Triples that
+    train has already are ignored; without anything else it is the same graph. Where the graph has
+    features so do the new entities: those that are given, and the others are missing.
 
     Args:
         kg: the graph.
         triples: a path of what `dans.load` reads as one file, or triples of names in a list, a data
             frame or another object that it takes.
         what: the name of the argument, which opens errors about triples in memory.
+        features: of new entities, by the names of the graph's tables, as
+            `dans.data.entity_features.EntityFeatures.of_others` takes them.
 
     Raises:
         InputError: a relation is not one of the graph's, or a triple is not three names; by file
-            and line.
+            and line. Or features are of an entity that the graph has.
 
     Example:
         >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
@@ -44,6 +54,10 @@ def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> Know
         >>> extended(kg, [("cy", "know", "ada")])
         Traceback (most recent call last):
         dans.errors.InputError: triples[0]: relation: unknown name 'know'; did you mean 'knows'?
+        >>> kg = kg.with_features({"age": {"ada": 30, "bob": 50}})
+        >>> more = extended(kg, [], features={"age": {"eve": 60}})
+        >>> more.entities.names, more.features.values.flatten().tolist()
+        (('ada', 'bob', 'eve'), [-1.0, 1.0, 2.0])
     """
     new: dict[str, int] = {}
 
@@ -58,13 +72,38 @@ def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> Know
         for where, (head, relation, tail) in named(triples, what)
     ]
     given = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
+    cells: dict[str, Cells] = {}
+    if features is not None:
+        if kg.features is None:
+            raise InputError("features: the graph has none; leave them out")
+        cells = kg.features.read(features)
+        for name in _new_names(kg, cells):
+            entity(name)
     names = Vocabulary((*kg.entities.names, *new)) if new else kg.entities
     added = _not_in(kg, given)
     if len(added) < len(given):
         log.info("%s: %d are in train already; ignored", what, len(given) - len(added))
-    if not len(added):
+    if not len(added) and not new:
         return kg
-    return replace(kg, entities=names, train=torch.cat((kg.train, added)))
+    own = kg.features
+    if own is not None and new:
+        own = own.followed_by(own.of_cells(cells, list(new)))
+    return replace(kg, entities=names, train=torch.cat((kg.train, added)), features=own)
+
+
+def _new_names(kg: KnowledgeGraph, tables: Mapping[str, Cells]) -> Iterator[str]:
+    """The names of the rows of tables, none of which is an entity of the graph."""
+    for cells in tables.values():
+        if cells.names is None:
+            known = "expected names, for new entities have no ids"
+            raise InputError(f"{cells.where}: has rows without names; {known}")
+        for row, name in enumerate(cells.names):
+            if name in kg.entities:
+                stays = "is an entity of the graph, whose features stay as they are; leave it out"
+                raise InputError(f"{cells.place(row)}: {stays}")
+            if not name.strip():
+                raise InputError(f"{cells.place(row)}: expected the name of an entity")
+            yield name
 
 
 def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:

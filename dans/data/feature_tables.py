@@ -165,9 +165,9 @@ def read_cells(
         options = {**said, **options, "file": str(values) if of_file else "-"}
         table = convert(options, FeatureTable, "", place)
     if isinstance(values, (str, os.PathLike)):
-        cells = _chosen(_of_file(Path(values), table), table.columns, place)
+        cells = chosen(_of_file(Path(values), table), table.columns, place)
     else:
-        cells = _chosen(_of_object(values, f"features: {name}"), table.columns, place)
+        cells = chosen(_of_object(values, f"features: {name}"), table.columns, place)
         if "kind" not in options and _holds_text(cells, place):
             table = msgspec.structs.replace(table, kind="categories")
     if names is not None:
@@ -182,7 +182,7 @@ def read_cells(
     return cells, table
 
 
-def _chosen(cells: Cells, columns: Sequence[str], place: str) -> Cells:
+def chosen(cells: Cells, columns: Sequence[str], place: str) -> Cells:
     """Some columns of a table, by name."""
     if not columns:
         if not cells.columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ from dans.report.gather import gather
 from dans.report.page import render
 from dans.runs.evaluate_relations import evaluate_relations
 from dans.runs.evaluate_run import evaluate
-from dans.runs.extend import ENCODER
+from dans.runs.extend import ENCODER, is_extended
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
 from dans.training.checkpoint_store import Which
@@ -149,6 +149,7 @@ class Run:
         triples: Any = None,
         unknown: Unknown = "refuse",
         extra_triples: Any = None,
+        extra_features: Mapping[str, Any] | None = None,
         new_entities: str = ENCODER,
     ) -> EvaluationReport:
         """Rank the triples of a split among all entities, filtered; writes ``report.json``.
@@ -173,9 +174,9 @@ class Run:
                 frame or an array. The filter set is that of all three splits and of these. A text
                 table with labels, 1 or -1, as its fourth column is classified too.
             unknown: ``refuse`` names that the run does not have, or ``drop`` their triples.
-            extra_triples: triples of entities that training never saw, as in `extended`, and so is
-                ``new_entities``. Old and new entities are candidates, and the filter set has these
-                triples too.
+            extra_triples: triples of entities that training never saw, as in `extended`, and so are
+                ``extra_features`` and ``new_entities``. Old and new entities are candidates, and
+                the filter set has these triples too.
         """
         return evaluate(
             self.path,
@@ -191,6 +192,7 @@ class Run:
             triples=triples,
             unknown=unknown,
             extra_triples=extra_triples,
+            extra_features=extra_features,
             new_entities=new_entities,
         )
 
@@ -229,6 +231,7 @@ class Run:
         new_only: bool = False,
         among: Among | None = None,
         extra_triples: Any = None,
+        extra_features: Mapping[str, Any] | None = None,
         new_entities: str = ENCODER,
     ) -> Prediction:
         """The best answers to the query that two of head, relation and tail make.
@@ -240,7 +243,8 @@ class Run:
             among: rank heads or tails among ``domain-range``, the entities seen in training at that
                 place, the names of a list or of a file, or a type, as in ``dans.Restriction``.
             extra_triples: triples of entities that training never saw, of which the query may name
-                one; see `extended`, which serves many queries. ``new_entities`` likewise.
+                one; see `extended`, which serves many queries. ``extra_features`` and
+                ``new_entities`` likewise.
         """
         query = Query(head, relation, tail)
         if among is not None and query.target == "relation":
@@ -248,29 +252,41 @@ class Run:
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
         predictor = self.predictor
-        if extra_triples is not None:
-            predictor = self.extended(extra_triples, new_entities=new_entities)
-        elif new_entities != ENCODER:
-            raise InputError("new_entities: has no effect without extra_triples; leave it out")
+        if is_extended(extra_triples, extra_features, new_entities):
+            predictor = self.extended(
+                extra_triples, extra_features=extra_features, new_entities=new_entities
+            )
         sets = candidate_sets(among, predictor.kg)
         options = QueryOptions(top=top, new_only=new_only, among=sets)
         answers = predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
         return Prediction(query, tuple(answers), Table(predictor, options))
 
-    def extended(self, extra_triples: Any, *, new_entities: str = ENCODER) -> Predictor:
-        """A predictor over the graph with further triples, and the new entities that they name.
+    def extended(
+        self,
+        extra_triples: Any = None,
+        *,
+        extra_features: Mapping[str, Any] | None = None,
+        new_entities: str = ENCODER,
+    ) -> Predictor:
+        """A predictor over the graph with further triples, and with new entities.
 
         The encoder runs on the triples of training and these, without training: other embeddings
-        change too where messages of the further triples reach.
+        change too where messages of the further triples reach. New entities are those that the
+        triples or the features name; with features they need no triple.
 
         Args:
             extra_triples: by name: a path, or triples in a list or a data frame. Those that train
                 has are ignored; an unknown relation is refused.
-            new_entities: how new entities are embedded: by the ``encoder``, which must be an RGCN;
-                or by the mean of their ``neighbors`` or of their ``queries``, or of the whole
-                ``table``, where the embeddings of training stay as they are.
+            extra_features: features of the new entities, by the names of the tables that the run
+                was trained with: files, mappings by entity name, or data frames. What is left out
+                is missing; an entity that the run has is refused.
+            new_entities: how new entities are embedded: by the ``encoder``, an RGCN or one with
+                features; or by the mean of their ``neighbors`` or of their ``queries``, or of the
+                whole ``table``, where the embeddings of training stay as they are.
         """
-        return self.predictor.extended(self.trained, extra_triples, new_entities)
+        return self.predictor.extended(
+            self.trained, extra_triples, new_entities, extra_features=extra_features
+        )
 
     def score(
         self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None

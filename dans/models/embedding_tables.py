@@ -1,7 +1,7 @@
 """Tables of embeddings: their initial distribution, their rows, dropout, and freezing."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol, get_args
@@ -18,6 +18,9 @@ Initial = Literal["normal", "uniform", "xavier_normal", "xavier_uniform"]
 
 #: Numbers of a table that are drawn at a time, so that a process can leave out what is not its own.
 DRAWN = 2**24
+
+#: What puts other rows in place of some of the learned ones, (u, d).
+Hide = Callable[[Tensor], Tensor]
 
 
 class Shard(Protocol):
@@ -89,17 +92,21 @@ class EntityTable(nn.Module):
             self.weight[at : at + len(part)] = part
             at += len(part)
 
-    def rows(self, ids: Tensor, *, sparse: bool = False) -> Tensor:
+    def rows(self, ids: Tensor, *, sparse: bool = False, hide: Hide | None = None) -> Tensor:
         """The rows of distinct entities, (u, d), with gradients into them."""
         if self.shard is None:
-            return F.embedding(ids, self.weight, sparse=sparse)
-        return self.shard.fetch(self.weight, ids, sparse=sparse)
+            rows = F.embedding(ids, self.weight, sparse=sparse)
+        else:
+            rows = self.shard.fetch(self.weight, ids, sparse=sparse)
+        return rows if hide is None else hide(rows)
 
-    def whole(self) -> Tensor:
+    def whole(self, hide: Hide | None = None) -> Tensor:
         """All rows, (n, d); of several processes without gradient."""
         if self.shard is None:
-            return self.weight
-        return self.shard.whole(self.weight, self.num_entities)
+            rows: Tensor = self.weight
+        else:
+            rows = self.shard.whole(self.weight, self.num_entities)
+        return rows if hide is None else hide(rows)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, *rest: object, **more: object

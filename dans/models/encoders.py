@@ -1,7 +1,8 @@
 """Encoders: an embedding for every entity, from the message graph or from a table."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from copy import deepcopy
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,8 +11,8 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import Initial, check_share, drop
-from dans.models.features import FeatureInput, entity_table
+from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
+from dans.models.features import FeaturedTable, FeatureInput, entity_table
 
 
 class Encoder(nn.Module, ABC):
@@ -21,9 +22,12 @@ class Encoder(nn.Module, ABC):
     dim: int
     #: do the embeddings depend on the messages?
     uses_graph: ClassVar[bool] = True
-    #: can it embed entities that training never saw, from their messages? `forward` then takes
-    #: message graphs of more entities, the new ones last
-    embeds_new: ClassVar[bool] = False
+    #: can it embed entities that training never saw, from their messages or features? By messages
+    #: alone, `forward` takes graphs of more entities, the new ones last; with features `extended`
+    #: has their rows
+    embeds_new: bool = False
+    #: what gives the input embeddings
+    entities: EntityTable | FeaturedTable
     #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
     num_layers: int = 0
 
@@ -34,6 +38,25 @@ class Encoder(nn.Module, ABC):
     def layer_parameters(self) -> list[nn.Parameter]:
         """The parameters of its layers, whose learning rate ``train.layer_lr`` changes."""
         return []
+
+    def extended(self, values: Tensor, present: Tensor) -> Self:
+        """A copy with further entities, which have features; see `FeaturedTable.extended`.
+
+        Args:
+            values: (u, f), in the columns of the training entities.
+            present: (u,) bool, which have any feature.
+        """
+        if not isinstance(self.entities, FeaturedTable):
+            raise InputError(
+                f"features: the {type(self).__name__} was built without; leave them out"
+            )
+        other = deepcopy(self)
+        other.entities = self.entities.extended(values, present, self.learned_for_new())
+        return other
+
+    def learned_for_new(self) -> Tensor | None:
+        """The row that entities unknown in training have in place of a learned one; None: zeros."""
+        return None
 
     def rows(self, messages: MessageGraph, ids: Tensor, *, sparse: bool = False) -> Tensor:
         """The embeddings of some distinct entities, (u, d); sparse gradients where it can."""
@@ -82,6 +105,7 @@ class Lookup(Encoder):
         self.initial: Initial = initial
         self.dropout = check_share("dropout", dropout)
         self.entities = entity_table(num_entities, dim, features)
+        self.embeds_new = features is not None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

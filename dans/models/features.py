@@ -1,5 +1,6 @@
 """Input embeddings from features of entities, beside a learned table or in its place."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from dans.config.schema import Combine
 from dans.errors import InputError, counted, one_of
 from dans.memory import room_for
-from dans.models.embedding_tables import EntityTable, Initial, draw
+from dans.models.embedding_tables import EntityTable, Hide, Initial, draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +107,18 @@ class FeaturedTable(nn.Module):
         elif self.mixing is not None:
             nn.init.xavier_uniform_(self.mixing)
 
-    def rows(self, ids: Tensor, *, sparse: bool = False) -> Tensor:
-        """The embeddings of distinct entities, (u, d); sparse gradients into the table."""
-        learned = None if self.table is None else self.table.rows(ids, sparse=sparse)
+    def rows(self, ids: Tensor, *, sparse: bool = False, hide: Hide | None = None) -> Tensor:
+        """The embeddings of distinct entities, (u, d); sparse gradients into the table.
+
+        ``hide`` puts other rows in place of some of the learned ones; features stay.
+        """
+        learned = None if self.table is None else self.table.rows(ids, sparse=sparse, hide=hide)
         ids = ids.to(self.values.device)
         return self._combined(learned, self.values[ids], self.present[ids])
 
-    def whole(self) -> Tensor:
-        """The embeddings of all entities, (n, d)."""
-        learned = None if self.table is None else self.table.whole()
+    def whole(self, hide: Hide | None = None) -> Tensor:
+        """The embeddings of all entities, (n, d); ``hide`` as in `rows`."""
+        learned = None if self.table is None else self.table.whole(hide)
         return self._combined(learned, self.values, self.present)
 
     def embed(self, values: Tensor, present: Tensor | None = None) -> Tensor:
@@ -128,14 +132,47 @@ class FeaturedTable(nn.Module):
                 `dans.data.entity_features.EntityFeatures.of_others`.
             present: (u,) bool, which have any feature; None: all.
         """
+        x, present = self._others(values, present)
+        learned = None if self.table is None else x.new_zeros(len(x), len(self.bias))
+        return self._combined(learned, x, present)
+
+    @torch.no_grad()
+    def extended(
+        self, values: Tensor, present: Tensor | None = None, learned: Tensor | None = None
+    ) -> "FeaturedTable":
+        """A copy with the rows of further entities behind its own, which shares no weight with it.
+
+        In place of learned rows these have zeros, the mean from which the rows were drawn: e = 0 in
+        the formulas. So ``add`` and ``concat`` give p, and ``gate`` gives z ⊙ p with
+        z = σ([0; p] U + c). Or they have one row that was learned for such entities. ``only`` gives
+        p, or for those without any feature the row that they share; where no entity of training was
+        without, p of features that are all 0.
+
+        Args:
+            values: (u, f), as of `embed`; ``present`` likewise.
+            learned: (d,), the learned row of each; None: zeros.
+        """
+        x, present = self._others(values, present)
+        other = deepcopy(self)
+        other.values = torch.cat((self.values, x))
+        other.present = torch.cat((self.present, present))
+        other.num_entities += len(x)
+        if other.table is not None:
+            own = other.table.weight.data
+            row = own.new_zeros(own.shape[1]) if learned is None else learned
+            other.table.weight.data = torch.cat((own, row.expand(len(x), -1)))
+            other.table.num_entities = other.num_entities
+        return other
+
+    def _others(self, values: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features of other entities, checked and where the table is."""
         if values.ndim != 2 or values.shape[1] != self.values.shape[1]:
             found = f"{tuple(values.shape)}"
             raise InputError(f"features: expected (u, {self.values.shape[1]}) numbers, got {found}")
         x = values.to(self.values)
         if present is None:
             present = torch.ones(len(x), dtype=torch.bool)
-        learned = None if self.table is None else x.new_zeros(len(x), len(self.bias))
-        return self._combined(learned, x, present.to(x.device))
+        return x, present.to(x.device)
 
     def _combined(self, learned: Tensor | None, x: Tensor, present: Tensor) -> Tensor:
         if self.first is not None and self.first_bias is not None:

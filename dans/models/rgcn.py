@@ -1,7 +1,7 @@
 """RGCN: layers and encoder; ``message_passing`` computes the sum over messages."""
 
 import math
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import check_share, drop, freeze
+from dans.models.embedding_tables import EntityTable, Hide, check_share, drop, freeze
 from dans.models.encoders import Encoder
 from dans.models.features import FeatureInput, entity_table
 from dans.models.message_passing import propagate
@@ -95,6 +95,8 @@ class RGCN(Encoder):
 
     Of an entity that training never saw there is no row of X^0: all of them have one row in common,
     and their messages tell them apart. It is the mean of the table; with ``unseen`` it is learned.
+    With features it stands for the learned row alone, and is 0, or with ``unseen`` learned; the new
+    entity's own features stand beside it.
 
     Args:
         dim: d, of the input embeddings and of every layer.
@@ -107,7 +109,7 @@ class RGCN(Encoder):
             training starts from the model with a lookup in place of the RGCN.
         unseen: share of the entities, drawn anew at each step, that have the row of unseen entities
             in place of their own, so that the layers learn to embed an entity by its messages
-            alone; 0: none, and no parameter more.
+            alone, or by these and its features; 0: none, and no parameter more.
         features: of the entities, beside or in place of the input table.
 
     Example:
@@ -118,7 +120,7 @@ class RGCN(Encoder):
         torch.Size([4, 8])
     """
 
-    embeds_new: ClassVar[bool] = True
+    embeds_new = True
 
     def __init__(
         self,
@@ -152,6 +154,9 @@ class RGCN(Encoder):
         self.init = init
         self.skip = skip
         self.unseen = check_share("unseen", unseen)
+        if unseen and features is not None and features.combine == "only":
+            learned = "features.combine = only, where entities have no learned row"
+            raise InputError(f"unseen: has no effect with {learned}; leave it out")
         #: (d,) the input row of every entity that training never saw
         self.unseen_row = nn.Parameter(torch.empty(dim)) if unseen else None
         self.entities = entity_table(num_entities, dim, features)
@@ -178,7 +183,7 @@ class RGCN(Encoder):
 
     def forward(self, messages: MessageGraph) -> Tensor:
         """The embeddings of all entities, (n, d)."""
-        x = start = self._hidden(self._inputs(messages.num_entities))
+        x = start = self._inputs(messages.num_entities, self._hidden)
         last = len(self.layers) - 1
         for depth, layer in enumerate(self.layers):
             x = layer(x, messages)
@@ -191,7 +196,7 @@ class RGCN(Encoder):
         if len(around.blocks) != len(self.layers):
             given = f"{len(self.layers)} layers and {len(around.blocks)} blocks"
             raise ValueError(f"expected a block for each layer, got {given}")
-        start = x = self._hidden(self.entities.rows(around.entity_ids, sparse=sparse))
+        start = x = self.entities.rows(around.entity_ids, sparse=sparse, hide=self._hidden)
         for layer, block in zip(self.layers[:-1], around.blocks, strict=False):
             x = drop(F.relu(layer(x, block), inplace=True), self.dropout, self.training)
         x = cast(Tensor, self.layers[-1](x, around.blocks[-1]))
@@ -226,21 +231,26 @@ class RGCN(Encoder):
                 x = F.relu(x, inplace=True)
         return x + (table if ids is None else table[ids.to(table.device)]) if self.skip else x
 
-    def _inputs(self, num_entities: int) -> Tensor:
+    def _inputs(self, num_entities: int, hide: Hide | None = None) -> Tensor:
         """The input rows of so many entities: those beyond the table share one."""
-        table = self.entities.whole()
+        table = self.entities.whole(hide)
         new = num_entities - len(table)
         if not new:
             return table
-        shared = table.mean(0) if self.unseen_row is None else self.unseen_row
+        learned = self.unseen_row if isinstance(self.entities, EntityTable) else None
+        shared = table.mean(0) if learned is None else learned
         return torch.cat((table, shared.expand(new, -1)))
 
     def _hidden(self, rows: Tensor) -> Tensor:
-        """Input rows, (u, d), in training with those of a share of the entities hidden."""
+        """Learned rows, (u, d), in training with those of a share of the entities hidden."""
         if self.unseen_row is None or not self.training:
             return rows
         hidden = torch.rand(len(rows), 1, device=rows.device) < self.unseen
         return torch.where(hidden, self.unseen_row, rows)
+
+    def learned_for_new(self) -> Tensor | None:
+        """The row of unseen entities, if it was learned."""
+        return self.unseen_row
 
     def layer_parameters(self) -> list[nn.Parameter]:
         """All parameters but the input rows."""

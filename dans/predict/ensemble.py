@@ -1,6 +1,6 @@
 """Several trained runs as one predictor."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,7 +21,7 @@ from dans.evaluation.joint_scores import (
 )
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
-from dans.runs.extend import ENCODER
+from dans.runs.extend import ENCODER, is_extended
 from dans.training.checkpoint_store import Which
 
 #: What is averaged over the members.
@@ -260,17 +260,25 @@ def predictor_of(
     which: Which = "best",
     memory_budget: str | int = "",
     extra_triples: Any = None,
+    extra_features: Mapping[str, Any] | None = None,
     new_entities: str = ENCODER,
 ) -> Predictor:
     """The predictor of one run, or of several as an ensemble; arguments as of `Predictor.load`."""
-    extended = {"extra_triples": extra_triples, "new_entities": new_entities}
     if len(folders) > 1:
-        if extra_triples is not None or new_entities != ENCODER:
-            raise InputError("--extra-triples: expected one run, got several")
+        if is_extended(extra_triples, extra_features, new_entities):
+            option = "triples" if extra_features is None else "features"
+            raise InputError(f"--extra-{option}: expected one run, got several")
         return Ensemble.of_runs(folders, join=join, which=which, memory_budget=memory_budget)
     if join is not None:
         raise InputError("--join: no effect on one run; name two or more")
-    return Predictor.load(folders[0], which=which, memory_budget=memory_budget, **extended)
+    return Predictor.load(
+        folders[0],
+        which=which,
+        memory_budget=memory_budget,
+        extra_triples=extra_triples,
+        extra_features=extra_features,
+        new_entities=new_entities,
+    )
 
 
 def check_same(one: Predictor, other: Predictor) -> None:

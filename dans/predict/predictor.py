@@ -1,6 +1,6 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_run import budget_of, fitted_of
-from dans.runs.extend import ENCODER, extend
+from dans.runs.extend import ENCODER, extend, is_extended
 from dans.runs.train import Trained, restore
 from dans.samplers.entity_types import slots
 from dans.seeding import undisturbed
@@ -89,6 +89,7 @@ class Predictor:
         method: str = "platt",
         memory_budget: str | int = "",
         extra_triples: Any = None,
+        extra_features: Mapping[str, Any] | None = None,
         new_entities: str = ENCODER,
     ) -> "Predictor":
         """Load a trained run from its folder.
@@ -100,7 +101,8 @@ class Predictor:
                 fitted now where validation lines are labelled.
             memory_budget: empty for that of training.
             extra_triples: triples of entities that training never saw, as in
-                `dans.runs.extend.extend`, which embeds them; ``new_entities`` likewise.
+                `dans.runs.extend.extend`, which embeds them; ``extra_features`` and
+                ``new_entities`` likewise.
         """
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
@@ -117,21 +119,24 @@ class Predictor:
             budget=budget,
             about=about,
         )
-        if extra_triples is None:
-            if new_entities != ENCODER:
-                raise InputError("new_entities: has no effect without extra_triples; leave it out")
+        if not is_extended(extra_triples, extra_features, new_entities):
             return found
-        return found.extended(trained, extra_triples, new_entities)
+        return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
 
     def extended(
-        self, trained: Trained, extra_triples: Any, new_entities: str = ENCODER
+        self,
+        trained: Trained,
+        extra_triples: Any = None,
+        new_entities: str = ENCODER,
+        *,
+        extra_features: Mapping[str, Any] | None = None,
     ) -> "Predictor":
-        """A predictor that also knows entities which training never saw, by triples of theirs.
+        """A predictor that also knows entities which training never saw, by triples or features.
 
         ``trained`` is the run of this predictor; the rest is as in `dans.runs.extend.extend`. The
         further triples are known as those of train. A calibration stays that of the run.
         """
-        more = extend(trained, extra_triples, new_entities)
+        more = extend(trained, extra_triples, new_entities, extra_features=extra_features)
         new = more.kg.num_entities - trained.kg.num_entities
         added = len(more.kg.train) - len(trained.kg.train)
         return type(self)(

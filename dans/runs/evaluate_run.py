@@ -25,7 +25,7 @@ from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.registry import choose
-from dans.runs.extend import ENCODER, extend
+from dans.runs.extend import ENCODER, extend, is_extended
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
@@ -50,6 +50,7 @@ def evaluate(
     triples: Any = None,
     unknown: Unknown = "refuse",
     extra_triples: Any = None,
+    extra_features: Mapping[str, Any] | None = None,
     new_entities: str = ENCODER,
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
@@ -68,9 +69,10 @@ def evaluate(
         triples: those to rank instead of a split's, as ``OwnTriples.of`` takes them, with
             ``unknown``; the filter is that of all three splits and of these.
         extra_triples: further triples and their new entities, as in `dans.runs.extend.extend`;
-            ``new_entities`` likewise. All entities, old and new, are candidates, and the filter has
-            the further triples too. The report has the metrics of the queries whose answer is a
-            ``new`` entity, and of those whose answer is an ``old`` one, under ``answers``.
+            ``extra_features`` and ``new_entities`` likewise. All entities, old and new, are
+            candidates, and the filter has the further triples too. The report has the metrics of
+            the queries whose answer is a ``new`` entity, and of those whose answer is an ``old``
+            one, under ``answers``.
     """
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
@@ -79,10 +81,9 @@ def evaluate(
         raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
     before = trained
-    if extra_triples is not None:
-        trained = extend(trained, extra_triples, new_entities)
-    elif new_entities != ENCODER:
-        raise InputError("new_entities: has no effect without extra_triples; leave it out")
+    larger = is_extended(extra_triples, extra_features, new_entities)
+    if larger:
+        trained = extend(trained, extra_triples, new_entities, extra_features=extra_features)
     kg, own = trained.kg, None
     if triples is not None:
         if split != "test":
@@ -106,7 +107,7 @@ def evaluate(
     further: dict[str, Any] = {"own_triples": own.stated()} if own else {}
     details: dict[str, Any] = {"model": which, "step": trained.step}
     details["seed"] = trained.config.train.seed
-    if extra_triples is not None:
+    if larger:
         further |= extension(before.kg, trained.kg, new_entities)
         details["answers"] = by_answer(ranks, before.kg.num_entities, evaluator)
     protocol = {**report.protocol, **further}
@@ -121,8 +122,9 @@ def evaluate(
         details["classification"] = classify(labelled, split, fitted, budget=budget)
     report = replace(report, protocol=protocol, details=details)
     more = [] if sets is None else [f"among-{report.protocol['candidates']['among']}"]
-    if extra_triples is not None:
+    if larger:
         more += ["extended", *([new_entities] * (new_entities != ENCODER))]
+        more += ["features"] * (extra_features is not None)
     name = report_name(split=report.split, which=which, unseen=unseen, evaluation=chosen, more=more)
     RunFolder(where).write_json(name, report.to_json())
     return report
@@ -131,6 +133,8 @@ def evaluate(
 def extension(before: KnowledgeGraph, kg: KnowledgeGraph, new_entities: str) -> dict[str, Any]:
     """For the protocol of a report: how many triples and entities came after training."""
     new = {"number": kg.num_entities - before.num_entities, "embedded_by": new_entities}
+    if kg.features is not None:
+        new["with_features"] = int(kg.features.present[before.num_entities :].any(1).sum())
     return {"extra_triples": len(kg.train) - len(before.train), "new_entities": new}
 
 

@@ -90,6 +90,24 @@ def test_others_get_the_same_columns(kg: KnowledgeGraph) -> None:
         own.of_others({"age": {"x": [1.0, 2.0]}}, ["x"])
 
 
+def test_a_wider_table_is_read_by_the_names_of_its_columns(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "people.csv", tmp_path / "others.csv"
+    path.write_text("who,age\nada,1\nbob,3\n")
+    own = kg.with_features({"age": path}).features
+    assert own is not None
+    other.write_text("who,city,age\neve,rome,3\n")
+    assert own.of_others({"age": other}, ["eve"]).values.tolist() == [[1, 0]]
+    other.write_text("eve,1\nfay,2\n")
+    with pytest.raises(
+        InputError, match=r"others.csv: its first line names no column; expected 'age'"
+    ):
+        own.of_others({"age": other}, ["eve", "fay"])
+    with pytest.raises(InputError, match="features: expected tables by name, got 3"):
+        own.of_others(3, ["eve"])  # type: ignore[arg-type]
+
+
 def test_a_graph_takes_features_of_its_entities_alone(kg: KnowledgeGraph) -> None:
     features = EntityFeatures.of({"age": AGES}, kg.entities)
     smaller = KnowledgeGraph.of([("ada", "knows", "bob")])

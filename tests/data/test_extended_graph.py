@@ -31,6 +31,42 @@ def test_new_entities_come_last_and_triples_of_train_are_ignored(
     assert extended(kg, []).digest == kg.digest
 
 
+def test_new_entities_have_features_and_need_no_triple(kg: KnowledgeGraph) -> None:
+    own = kg.with_features({"age": {"ada": 1.0, "bob": 3.0}, "is": {"tea": "thing"}})
+    given = {"age": {"zoe": 2.0, "jar": None}, "is": {"ivy": "thing"}}
+    more = extended(own, EXTRA, features=given)
+    assert more.entities.names == (*kg.entities.names, "ivy", "jar", "zoe")
+    assert more.features is not None
+    assert own.features is not None
+    assert torch.equal(more.features.values[:-3], own.features.values)
+    # age, its gap, thing, the gap of is
+    assert more.features.values[-3:].tolist() == [[0, 1, 1, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
+    assert more.features.present[-3:].tolist() == [[False, True], [False, False], [True, False]]
+    alone = extended(own, [], features={"age": {"zoe": 2.0}})
+    assert (alone.num_entities, len(alone.train)) == (kg.num_entities + 1, len(kg.train))
+    missing = extended(own, EXTRA).features
+    assert missing is not None
+    assert missing.values[-2:].tolist() == [[0, 1, 0, 1]] * 2
+    assert extended(own, [], features={}) is own
+
+
+def test_features_that_are_not_of_new_entities_are_refused(
+    kg: KnowledgeGraph, tmp_path: Path
+) -> None:
+    own = kg.with_features({"age": {"ada": 1.0, "bob": 3.0}})
+    path = tmp_path / "ages.csv"
+    path.write_text("who,1\nzoe,2\nada,2\n")
+    for graph, given, sentence in (
+        (own, {"age": path}, r"ages\.csv:3: 'ada': is an entity of the graph, whose features stay"),
+        (own, {"age": {" ": 2}}, r"features: age\[0\]: ' ': expected the name of an entity"),
+        (own, {"age": [2.0]}, "features: age: has rows without names; expected names, for new"),
+        (own, {"ages": {"zoe": 1}}, "features: ages: unknown; known: age; did you mean age"),
+        (kg, {"age": {"zoe": 1}}, "features: the graph has none; leave them out"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            extended(graph, [], features=given)
+
+
 def test_errors_name_the_place(kg: KnowledgeGraph, tmp_path: Path) -> None:
     path = tmp_path / "extra.tsv"
     path.write_text("ivy\towns\ttea\nivy\tlikes\ttea\n")

@@ -255,5 +255,23 @@ def test_features_tell_what_few_triples_cannot(tmp_path: Path) -> None:
         own = options if some else {"train.validate_every": 30}
         trained = dans.train(kg, features=some, options=own, out=tmp_path / name, **given)
         found.append(trained.evaluate().tails["mrr"])
+        if some:
+            check_new_entities(
+                trained, {f"x{k}": (corner * 1.1).tolist() for k, corner in enumerate(corners)}
+            )
     assert found[0] > 0.7
     assert found[1] < 0.3
+
+
+def check_new_entities(trained: dans.Run, numbers: dict[str, list[float]]) -> None:
+    """Entities that training never saw are ranked right by their numbers alone."""
+    by_features = {"extra_features": {"numbers": numbers}}
+    larger = trained.extended(**by_features)
+    right = {name: f"club{name[1:]}" for name in numbers}
+    assert {x: larger.tails(x, "supports", top=1)[0].name for x in numbers} == right
+    assert trained.predict("x1", "supports", **by_features, top=1).answers[0].name == "club1"
+    queries = [(name, "supports", club) for name, club in right.items()]
+    report = trained.evaluate(triples=queries, **by_features)
+    assert report.tails["mrr"] == 1
+    met = [(name, "met", "e0") for name in numbers]
+    assert trained.evaluate(triples=queries, extra_triples=met).tails["mrr"] < 0.3

@@ -130,6 +130,73 @@ def test_other_entities_are_embedded_from_their_features(combine: Combine) -> No
         made.embed(x[:, 1:])
 
 
+@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("unseen", [0.0, 0.5, None])
+def test_an_extended_encoder_has_the_rows_of_new_entities(
+    combine: Combine, unseen: float | None
+) -> None:
+    """Those of a larger one whose learned rows are zeros, or learned; ``None``: of a lookup."""
+    torch.manual_seed(0)
+    if combine == "only" and unseen:
+        with pytest.raises(InputError, match=r"unseen: has no effect with features.combine = only"):
+            RGCN(N, M, D, features=given(combine), unseen=unseen)
+        return
+    known = given(combine)
+    encoder: Any = Lookup(N, D, features=known)
+    if unseen is not None:
+        encoder = RGCN(N, M, D, features=known, unseen=unseen)
+        for parameter in encoder.layers.parameters():
+            parameter.data.normal_()
+    if unseen:
+        encoder.unseen_row.data.normal_()
+    assert encoder.embeds_new
+    before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
+    x, present = torch.randn(3, F), torch.tensor([True, False, True])
+    x[1] = 0
+    found = encoder.extended(x, present).eval()
+    both = FeatureInput(torch.cat((known.values, x)), torch.cat((known.present, present)), combine)
+    larger = type(encoder)(N + 3, *[M] * (unseen is not None), D, features=both)
+    row = encoder.unseen_row.data if unseen else torch.zeros(D)
+    weights = {name: weight for name, weight in before.items() if name != "unseen_row"}
+    if combine != "only":
+        table = before["entities.table.weight"]
+        weights["entities.table.weight"] = torch.cat((table, row.expand(3, -1)))
+    larger.load_state_dict(weights)
+    graph = torch.cat((triples(), torch.tensor([[N, 0, 2], [1, 1, N + 1]]))), N + 3, M, "relation"
+    full = found(MessageGraph.of(*graph))
+    torch.testing.assert_close(full, larger.eval()(MessageGraph.of(*graph)))
+    if unseen is not None:
+        ids, messages = torch.tensor([1, N, N + 2]), IncomingMessages(*graph)
+        torch.testing.assert_close(found.in_pieces(messages, ids), full[ids])
+        torch.testing.assert_close(found.sampled(messages.sample(ids, [0, 0])), full[ids])
+    with torch.no_grad():
+        for weight in found.state_dict().values():
+            weight.add_(1)
+    after = encoder.state_dict()
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+    assert len(encoder.entities.whole()) == N
+
+
+def test_features_of_hidden_entities_stay() -> None:
+    torch.manual_seed(0)
+    encoder = RGCN(N, M, D, features=given("add"), unseen=1 - 1e-12)
+    made = encoder.entities
+    assert encoder.unseen_row is not None
+    encoder.unseen_row.data.fill_(5.0)
+    hidden = made.whole(encoder._hidden)
+    torch.testing.assert_close(hidden, 5 + made.whole() - made.table.whole())
+    ids = torch.tensor([4, 1])
+    torch.testing.assert_close(made.rows(ids, hide=encoder._hidden), hidden[ids])
+    assert torch.equal(made.rows(ids, hide=encoder.eval()._hidden), made.rows(ids))
+
+
+def test_an_encoder_without_features_takes_none_of_new_entities() -> None:
+    encoder = Lookup(N, D)
+    assert not encoder.embeds_new
+    with pytest.raises(InputError, match="features: the Lookup was built without; leave them out"):
+        encoder.extended(torch.randn(1, F), torch.tensor([True]))
+
+
 def test_a_frozen_encoder_has_no_parameters_of_features() -> None:
     assert not list(FrozenRGCN(N, M, D, features=given("gate", 3)).parameters())
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from dans.cli import main
 from dans.data.message_graph import MessageGraph
 from dans.errors import InputError
 from dans.predict import Predictor
+from dans.predict.ensemble import predictor_of
 from dans.runs.evaluate_run import evaluate
 from dans.runs.extend import extend
 from dans.runs.train import Trained, configure, load, train
@@ -31,6 +33,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "sampled": sampled,
         "lookup": ['encoder={name="lookup", dim=8}', "graph={}"],
     }
+    (place / "ages.csv").write_text("who,age\ne0,1\ne1,3\ne2,2\n")
+    featured = [f"features.table.age.file={place / 'ages.csv'}"]
+    kinds |= {
+        "features": featured,
+        "sampled features": [*sampled, *featured],
+        "lookup features": [*kinds["lookup"], *featured],
+    }
     for name, given in kinds.items():
         config = configure(place / "toy.toml", [*given, "train.lr=0.1"])
         train(config, place / name)
@@ -42,9 +51,15 @@ def runs(folders: dict[str, Path]) -> dict[str, Trained]:
     return {name: load(folder, which="last") for name, folder in folders.items()}
 
 
-@pytest.mark.parametrize("name", ["plain", "unseen", "sampled", "lookup"])
-def test_no_further_triple_changes_nothing(runs: dict[str, Trained], name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["plain", "unseen", "sampled", "lookup", "sampled features", "lookup features"]
+)
+def test_nothing_further_changes_nothing(runs: dict[str, Trained], name: str) -> None:
     trained = runs[name]
+    featured = trained.config.features is not None
+    bare = extend(trained, extra_features={} if featured else None)
+    assert torch.equal(bare.entities, trained.entities)
+    assert bare.digest == trained.digest
     train = [tuple(row) for row in trained.kg.to_pandas("train").iloc[:, :3].values.tolist()]
     for extra in ([], train[:2]):
         same = extend(trained, extra)
@@ -68,6 +83,86 @@ def test_new_entities_are_embedded_by_their_messages(runs: dict[str, Trained]) -
         encoder.entities.weight.data, encoder.entities.num_entities = table, n
         assert not torch.equal(more.entities[n], more.entities[n + 1])
         assert not torch.equal(more.entities[:n], runs[name].entities)
+
+
+AGES = {"age": {"new": 2.5, "newest": 1.0}}
+
+
+@pytest.mark.parametrize("name", ["features", "sampled features", "lookup features"])
+def test_new_entities_are_embedded_by_their_features(runs: dict[str, Trained], name: str) -> None:
+    trained = runs[name]
+    n, looked_up = trained.kg.num_entities, not trained.model.encoder.uses_graph
+    more = extend(trained, EXTRA, extra_features=AGES)
+    assert more.kg.entities.names[n:] == ("new", "newer", "newest")
+    assert more.kg.features is not None
+    assert more.kg.features.present[n:].flatten().tolist() == [True, False, True]
+    assert torch.equal(more.entities[:n], trained.entities) == looked_up
+    # The encoder with their rows, which the extended run keeps.
+    graph = MessageGraph.of(more.kg.train, n + 3, more.kg.num_relations)
+    torch.testing.assert_close(more.entities, more.model.embeddings(graph))
+    assert more.digest != trained.digest
+    table = trained.model.encoder.entities
+    if looked_up:
+        values = trained.kg.features.of_others(AGES, ["new", "newer", "newest"]).values
+        torch.testing.assert_close(more.entities[n:], table.embed(values))
+    other = extend(trained, EXTRA, extra_features={"age": {"new": 99.0, "newest": 1.0}})
+    changed = (other.entities != more.entities).any(1)
+    assert changed[n:].tolist() == [True, not looked_up, False]
+    alone = extend(trained, extra_features=AGES)
+    assert alone.kg.entities.names[n:] == ("new", "newest")
+    assert torch.equal(alone.kg.train, trained.kg.train)
+    missing = extend(trained, EXTRA)
+    assert missing.kg.features.present[n:].sum() == 0
+    assert not torch.equal(missing.entities[n], more.entities[n])
+    assert torch.equal(missing.entities[n], missing.entities[n + 1]) == looked_up
+
+
+def test_features_that_have_no_effect_are_refused(
+    runs: dict[str, Trained], folders: dict[str, Path]
+) -> None:
+    for name, given, sentence in (
+        ("plain", {}, "extra_features: the run was trained without features; leave them out"),
+        ("features", {"new_entities": "queries"}, "new_entities: queries: uses no features"),
+        ("features", {"extra_features": 3}, "extra_features: expected tables by name, got 3"),
+        ("features", {"extra_features": {"age": {"e4": 1.0}}}, "'e4': is an entity of the graph"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            extend(runs[name], **{"extra_features": AGES, **given})
+    mean = extend(runs["lookup features"], EXTRA, "neighbors")
+    assert mean.kg.features is not None
+    with pytest.raises(InputError, match="--extra-features: expected one run, got several"):
+        predictor_of([folders["features"]] * 2, extra_features=AGES)
+
+
+def test_commands_take_features_of_new_entities(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, ages, queries = folders["lookup features"], tmp_path / "ages.csv", tmp_path / "queries.txt"
+    ages.write_text("who,city,age\nnew,rome,2.5\nnewest,oslo,1\n")
+    queries.write_text("new\tr0\te1\ne2\tr1\tnewest\n")
+    given = ["--extra-features", f"age={ages}"]
+    query = ["--head", "new", "--relation", "r0", "--top", "3", "--json"]
+    main.run_command("predict", [str(run), *given, *query])
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    more = extend(load(run), extra_features=AGES)
+    predictor = Predictor(more.kg, more.model.decoder, more.entities)
+    expected = predictor.tails("new", "r0", top=3)
+    assert [one["name"] for one in answers] == [one.name for one in expected]
+    assert [one["score"] for one in answers] == pytest.approx([one.score for one in expected])
+    main.run_command("evaluate", [str(run), *given, "--triples", str(queries)])
+    content = json.loads((run / "report.own-queries.extended.features.json").read_text())
+    new = {"number": 2, "embedded_by": "encoder", "with_features": 2}
+    assert content["protocol"]["new_entities"] == new
+    assert content["answers"]["new"]["queries"] == 2
+    out = tmp_path / "missing.csv"
+    main.run_command("predict", [str(run), *given, "--missing", "--top", "1", "--out", str(out)])
+    assert "newest" in out.read_text()
+    for wrong, sentence in (
+        (["--extra-features", "age"], "expected NAME=FILE, got 'age'"),
+        ([*given, *given], "--extra-features: age: given twice"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            main.run_command("evaluate", [str(run), *wrong])
 
 
 def test_drawn_neighbors_train_the_same_encoder(runs: dict[str, Trained]) -> None:
