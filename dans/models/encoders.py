@@ -26,6 +26,8 @@ class Encoder(nn.Module, ABC):
     embeds_new: ClassVar[bool] = False
     #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
     num_layers: int = 0
+    #: the file with initial rows of its table; the one who builds a run reads it
+    initial_from: str = ""
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:
@@ -59,6 +61,9 @@ class Lookup(Encoder):
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
         dropout: share of coordinates dropped at each step.
+        initial_from: a file of embeddings, word2vec text or ``.npy`` with ``names.json`` beside it
+            (see ``dans.data.embedding_files``), whose rows replace the initial embeddings of the
+            entities it names when a run begins.
         features: of the entities, beside or in place of the table.
     """
 
@@ -72,6 +77,7 @@ class Lookup(Encoder):
         init: float = 1.0,
         initial: Initial = "normal",
         dropout: float = 0.0,
+        initial_from: str = "",
         features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
@@ -80,6 +86,7 @@ class Lookup(Encoder):
         self.dim = dim
         self.init = init
         self.initial: Initial = initial
+        self.initial_from = initial_from
         self.dropout = check_share("dropout", dropout)
         self.entities = entity_table(num_entities, dim, features)
         self.reset_parameters()
