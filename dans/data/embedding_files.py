@@ -123,7 +123,7 @@ def _of_array(path: Path) -> Iterator[Row]:
     """The rows of an array, with their names from the file beside it."""
     try:
         with opened(path) as file:
-            table = np.load(file, allow_pickle=False)
+            table = np.load(file)
     except (ValueError, EOFError) as error:
         raise InputError(f"{path}: not an array of numbers: {error}") from None
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu":
