@@ -25,7 +25,7 @@ from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS, Regularizer
 from dans.registry import build, choose, options
-from dans.runs.init_from import initial_run, initialise_from
+from dans.runs.init_from import initial_run, initialise_from, initialise_rows
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import find_device, seed_everything
@@ -218,7 +218,10 @@ def build_trainer(
     samplers: Samplers = SAMPLERS,
     world: World | None = None,
 ) -> Trainer:
-    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
+    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``.
+
+    Without one, initial embeddings are those of ``encoder.initial_from``, as far as it has them.
+    """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     device = find_device(config.train.device)
@@ -231,6 +234,8 @@ def build_trainer(
     if config.init_from:
         start = initial_run(config.init_from, config.train.seed)
         at = initialise_from(model, kg, start)
+    elif model.encoder.initial_from:
+        found = initialise_rows(model, kg)
     model.to(device)
     size = config.train.memory_budget
     budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
@@ -257,6 +262,8 @@ def build_trainer(
     # Whatever is refused is refused above, before anything is logged.
     if config.init_from:
         log.info("starting from %s, step %d", start.path, at)
+    elif file := model.encoder.initial_from:
+        log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
     for notice in notices(config, kg):
         log.warning("%s", notice)
     return trainer

@@ -1,18 +1,20 @@
-"""Runs that others start from: where they are, and what may differ from them."""
+"""What a run starts from: another run, or a file of embeddings."""
 
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from dans.config.recipes import COMMANDS
 from dans.config.schema import Component, FeaturesConfig, GraphConfig, RunConfig
+from dans.data.embedding_files import read_embeddings
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
+from dans.models.embedding_tables import EntityTable
 from dans.models.model import Model
 from dans.registry import choose, options
 from dans.training.run_folder import RunFolder
@@ -98,3 +100,29 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
         raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error
     model.load_state_dict(state["model"])
     return int(state["step"])
+
+
+def initialise_rows(model: Model, kg: KnowledgeGraph) -> int:
+    """Set the initial rows of a model's table to those of the file ``encoder.initial_from``.
+
+    Entities that the file lacks keep theirs. Returns how many it has.
+    """
+    path, where = Path(model.encoder.initial_from), "encoder.initial_from"
+    tables = [part for part in model.encoder.modules() if isinstance(part, EntityTable)]
+    if not tables:
+        raise InputError(f'{where}: has no effect with features.combine = "only"; leave it out')
+    try:
+        ids, rows = read_embeddings(path, kg.entities)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    given, width = rows.shape[1], model.encoder.dim
+    if given != width:
+        raise InputError(f"{where}: {path}: has rows of {given} numbers, encoder.dim is {width}")
+    tables[0].put(ids, rows)
+    return len(ids)
+
+
+def without_initial(config: RunConfig) -> RunConfig:
+    """A configuration of a run that has weights of its own: it names nothing to start from."""
+    kept = {key: one for key, one in config.encoder.options.items() if key != "initial_from"}
+    return replace(config, init_from="", encoder=replace(config.encoder, options=kept))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
@@ -39,7 +38,7 @@ from dans.runs.build import (
     build_trainer,
     with_features,
 )
-from dans.runs.init_from import check_initial, initial_run
+from dans.runs.init_from import check_initial, initial_run, without_initial
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
@@ -143,7 +142,7 @@ def train(
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
-        fresh = structs.replace(config, init_from="") if state else config
+        fresh = without_initial(config) if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
             trainer = build_trainer(fresh, kg, run, objectives, samplers, world)
         trainer.watch = watch
