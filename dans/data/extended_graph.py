@@ -19,18 +19,20 @@ from dans.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> KnowledgeGraph:
+def extended(
+    kg: KnowledgeGraph, triples: Any, *, what: str = "triples", new_relations: bool = False
+) -> KnowledgeGraph:
     """The graph whose train has further triples.
 
-    Entities that the graph does not have come last, in order of appearance; all others, and the
-    relations, keep their ids. Triples that train has already are ignored; without any
-    other triple it is the same graph.
+    Names that the graph does not have come last, in order of appearance; all others keep their ids.
+    Triples that train has already are ignored; without any other triple it is the same graph.
 
     Args:
         kg: the graph.
         triples: a path of what `dans.load` reads as one file, or triples of names in a list, a data
             frame or another object that it takes.
         what: the name of the argument, which opens errors about triples in memory.
+        new_relations: take relations that the graph does not have, in place of refusing them.
 
     Raises:
         InputError: a relation is not one of the graph's, or a triple is not three names; by file
@@ -46,6 +48,7 @@ def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> Know
         dans.errors.InputError: triples[0]: relation: unknown name 'know'; did you mean 'knows'?
     """
     new: dict[str, int] = {}
+    further: dict[str, int] = {}
 
     def entity(name: str) -> int:
         known = name in kg.entities
@@ -53,9 +56,14 @@ def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> Know
             kg.entities.index(name) if known else new.setdefault(name, len(kg.entities) + len(new))
         )
 
+    def relation(name: str, where: str) -> int:
+        if not new_relations or name in kg.relations:
+            return kg.relations.index(name, where=f"{where}: relation")
+        return further.setdefault(name, len(kg.relations) + len(further))
+
     rows = [
-        (entity(head), kg.relations.index(relation, where=f"{where}: relation"), entity(tail))
-        for where, (head, relation, tail) in named(triples, what)
+        (entity(head), relation(name, where), entity(tail))
+        for where, (head, name, tail) in named(triples, what)
     ]
     given = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
     names = Vocabulary((*kg.entities.names, *new)) if new else kg.entities
@@ -64,7 +72,13 @@ def extended(kg: KnowledgeGraph, triples: Any, *, what: str = "triples") -> Know
         log.info("%s: %d are in train already; ignored", what, len(given) - len(added))
     if not len(added):
         return kg
-    return replace(kg, entities=names, train=torch.cat((kg.train, added)))
+    relations = Vocabulary((*kg.relations.names, *further)) if further else kg.relations
+    train, labelled = torch.cat((kg.train, added)), dict(kg.labelled)
+    if "train" in labelled:
+        lines, labels = labelled["train"]
+        holds = torch.ones(len(added), dtype=torch.bool)
+        labelled["train"] = torch.cat((lines, added)), torch.cat((labels, holds))
+    return replace(kg, entities=names, relations=relations, train=train, labelled=labelled)
 
 
 def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:
