@@ -314,9 +314,8 @@ def features_of(
     if config.init_from and not run.exists:
         before = initial_run(config.init_from, config.train.seed)
         if not is_of(before, kg):
-            return features_as_in(
-                before, kg, {} if kg.features is not None else config.features.table
-            )
+            tables = config.features.table if kg.features is None else {}
+            return features_as_in(before, kg, tables)
         places.append(before.features)
     return with_features(config, kg, *(EntityFeatures.load(p) for p in places if p.exists()))
 

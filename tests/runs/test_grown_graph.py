@@ -102,9 +102,11 @@ def test_new_rows_are_those_drawn_and_all_else_is_taken_over(encoder: str) -> No
         theirs = BEFORE.entities if len(weight) == n else BEFORE.relations
         assert len(weight) in (n, 2 * m)
         for row, one in enumerate(weight):
-            way, i = divmod(row, len(kind))
+            direction, i = divmod(row, len(kind))
             known = kind[i] in theirs
-            rows = before[way * len(theirs) + theirs.index(kind[i])] if known else own[key][row]
+            rows = (
+                before[direction * len(theirs) + theirs.index(kind[i])] if known else own[key][row]
+            )
             assert torch.equal(one, rows), (key, row)
 
 
@@ -170,7 +172,7 @@ def test_a_graph_in_another_order_is_taken_over_by_name(run: dans.Run, tmp_path:
     assert turned.score(OLD) == run.score(OLD)
 
 
-def test_triples_of_training_that_are_evaluated_now_are_told(
+def test_triples_of_training_that_are_evaluated_now_are_counted(
     run: dans.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kg = KnowledgeGraph.of([*NEW, *OLD[:15]], valid=OLD[15:], name="split again")
