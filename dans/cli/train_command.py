@@ -9,6 +9,7 @@ that is trained first.
   dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume
+  dans train more-triples/ --init-from my-run --out longer
 """
 
 import logging
@@ -184,6 +185,7 @@ def assignments(args: Namespace) -> list[str]:
     """``section.option=value`` for each option of a recipe that has been given."""
     short = {key: getattr(args, name) for name, key in SHORT.items()}
     short["encoder.dim"] = args.dim
+    short["init_from"] = args.init_from
     short["loss"] = None if args.kind == "baselines" else args.loss
     given = [f"{key}={value}" for key, value in short.items() if value is not None]
     return [*args.set, *given]
@@ -232,7 +234,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     """
     from dans.interface.planning import Choice, plan, settings, with_default_loss
     from dans.interface.training import carry_out
-    from dans.runs.init_from import folder
+    from dans.runs.init_from import folder, initial_run
     from dans.training.run_folder import RunFolder
 
     choice = Choice(
@@ -249,16 +251,17 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
+    start = None if args.init_from is None else initial_run(args.init_from, args.seed or 0).path
     if args.kind == "dans":
         # The script of 0.1 trains with DANS, as its name says.
-        choice = choice if args.usual_recipe else with_default_loss(choice)
-        if choice.kind == "pretrain":
+        choice = choice if args.usual_recipe else with_default_loss(choice, start)
+        if choice.kind == "pretrain" and start is None:
             choice = replace(choice, sampler=DEFAULT)
     if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
-    *first, last = plan(choice, kg)
+    *first, last = plan(choice, kg, start=start)
     where = args.out or folder(f"{last.kind}/{last.name}", last.config.train.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where

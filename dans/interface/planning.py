@@ -331,6 +331,8 @@ def _config(
         before = RunFolder(start).config()
         _check_model(choice, before)
         plain = {**plain, "init_from": str(start)}
+        if kg is not None:
+            plain["data"] = kg.source or kg.name
     if before is None:
         plain = _with_model(plain, choice, kg)
         if choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY:

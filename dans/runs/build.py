@@ -9,7 +9,7 @@ import torch
 from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
 from dans.config.selection import Selection
 from dans.data.entity_features import EntityFeatures
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
@@ -233,7 +233,7 @@ def build_trainer(
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
     if config.init_from:
         start = initial_run(config.init_from, config.train.seed)
-        at = initialise_from(model, kg, start)
+        at, growth = initialise_from(model, kg, start)
     elif model.encoder.initial_from:
         found = initialise_rows(model, kg)
     model.to(device)
@@ -262,6 +262,16 @@ def build_trainer(
     # Whatever is refused is refused above, before anything is logged.
     if config.init_from:
         log.info("starting from %s, step %d", start.path, at)
+        if growth is not None:
+            trainer.start_counts = not growth.has_new
+            log.info("the graph grew: %s; the optimizer starts anew", growth)
+            for split in SPLITS[1:]:
+                if known := growth.trained_on(split):
+                    log.warning(
+                        "%d of the %d triples of %s were in train of the run to start from, so "
+                        "their metrics are too good; run.grow keeps the splits",
+                        *(known, len(kg.split(split)), split),
+                    )
     elif file := model.encoder.initial_from:
         log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
     for notice in notices(config, kg):

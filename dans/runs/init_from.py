@@ -17,9 +17,10 @@ from dans.models.decoders import DECODERS
 from dans.models.embedding_tables import EntityTable
 from dans.models.model import Model
 from dans.registry import choose, options
+from dans.runs.grown_graph import Growth, graph_before
 from dans.training.run_folder import RunFolder
 from dans.training.shards import cut_weights
-from dans.training.state_checks import check_config, check_counts, check_digest, check_like
+from dans.training.state_checks import check_config, check_counts, check_like
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,17 @@ def initial_run(start: str, seed: int) -> RunFolder:
 
 
 def check_initial(before: RunConfig, config: RunConfig) -> None:
-    """Refuse to initialise a run from another whose weights have another shape or meaning."""
-    for key in RunConfig.INHERITED:
+    """Refuse to initialise a run from another whose weights have another shape or meaning.
+
+    Triples may be others, and the files of their features with them: whether the graph grew is
+    seen when it is there.
+    """
+    for key in (key for key in RunConfig.INHERITED if key != "data"):
         one, other = (_settings(config, key) for config in (before, config))
         for option in one | other:
             old, new = one.get(option), other.get(option)
-            if old != new and option not in FREE.get(key, ()):
+            follows = (key, option) == ("features", "table") and before.data != config.data
+            if old != new and option not in FREE.get(key, ()) and not follows:
                 name = f"{key}.{option}" if option else key
                 raise InputError(f"{name}: {new!r} here, {old!r} in the run it starts from")
 
@@ -79,10 +85,13 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     return {"name": part.name, **defaults, **part.options}
 
 
-def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
+def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> tuple[int, Growth | None]:
     """Initialise a model with the best weights of another run, if finished and of this model.
 
-    Returns the step they are of.
+    Where the run is of other triples, rows of entities and relations are taken over by name; those
+    of new names stay as they were drawn.
+
+    Returns the step they are of, and what is new in the graph; None: it is the same graph.
     """
     last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
@@ -91,15 +100,20 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
         raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
     try:
-        check_digest(state, kg)
+        growth = None
+        if state["digest"] != kg.digest:
+            growth = Growth.of(graph_before(run, state["digest"]), kg)
         check_config(state, run.config())
         check_counts(state)
-        state = cut_weights(state, model)
+        if growth is not None:
+            state = {**state, "model": growth.weights(state["model"], model)}
+        else:
+            state = cut_weights(state, model)
         check_like(state["model"], model, "checkpoint: model")
     except InputError as error:
         raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error
     model.load_state_dict(state["model"])
-    return int(state["step"])
+    return int(state["step"]), growth
 
 
 def initialise_rows(model: Model, kg: KnowledgeGraph) -> int:

@@ -168,6 +168,8 @@ class Trainer:
         self.done = 0
         #: has the model been evaluated as it was before the first step?
         self.begun = False
+        #: can the best be the model before the first step? not where it has rows as they were drawn
+        self.start_counts = True
         self.selection = Selection(config.select)
         #: the best value of the selection metric, and its step
         self.best, self.best_step = self.selection.worst, 0
@@ -320,6 +322,8 @@ class Trainer:
             where = places(state, self.model, self.optimizer)
             self.run.checkpoints.save_shared(state, where, self.world, n, best=better)
         self.begun = True
+        if not (self.done or self.start_counts):
+            self.forget_best()
         self.begin_negatives()
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
@@ -363,6 +367,7 @@ class Trainer:
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "batches": self.batches.state(),
             "random": random_state(),
+            **({} if self.start_counts else {"start_counts": False}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -380,6 +385,9 @@ class Trainer:
                 check_options(state["optimizers"][name], optimizer, f"optimizers.{name}")
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
+            self.start_counts = bool(state.get("start_counts", True))
+            if not (self.done or self.start_counts):
+                self.forget_best()
             self.seconds = state["seconds"]
             self.plateau.restore(state.get("plateau", {}))
             self.guard.first = dict(state.get("first_terms", {}))

@@ -294,8 +294,10 @@ def test_the_model_of_a_recipe_is_pre_trained_first_where_that_is_missing(tmp_pa
     script = ["train_dans.py", "--recipe", "umls-distmult"]
     done = run(*script, "--seed", "2", cwd=tmp_path)
     assert "make it with: dans pretrain umls-distmult --seed 2" in done.stderr
-    done = run(*script, "--seed", "1", "--set", "data=umls", cwd=tmp_path)
-    assert "for other triples: dans train 'umls'" in done.stderr
+    (tmp_path / "less").mkdir()
+    (tmp_path / "less" / "train.tsv").write_text("e1\tr0\te4\n")
+    done = run(*script, "--seed", "1", "--set", "data=less", "--out", "less-run", cwd=tmp_path)
+    assert "less lacks 5 of the 7 entities of the run to start from, first 'e0'" in done.stderr
 
 
 def test_pages_are_written_in_a_checkout_alone(
