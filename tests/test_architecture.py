@@ -49,7 +49,6 @@ DGL_USERS = ("dans.data.graph", "dans.data.neighbor_sampling", "dans.adapters")
 #: Modules whose tests stand elsewhere than a file or a package of the same name.
 TESTED_BY = {
     "dans.runs.build": "runs/test_train.py",
-    "dans.runs.init_from": "runs/test_train.py",
     "dans.analysis.inspection": "runs/test_train.py",
     "dans.evaluation.competitors": "evaluation/test_evaluator.py",
     "dans.predict.output_formats": "predict/test_answers.py",

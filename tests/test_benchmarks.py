@@ -13,8 +13,8 @@ from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
+from scripts.benchmarks import ensembles, neighbor_steps, objectives, planted_errors
 from scripts.benchmarks import memory_use as memory
-from scripts.benchmarks import neighbor_steps, objectives, planted_errors
 from scripts.benchmarks.measure import Row
 from scripts.benchmarks.synthetic import Size
 
@@ -208,3 +208,21 @@ def test_planted_errors_are_new_triples_that_differ_at_one_end(kg: KnowledgeGrap
         "average_precision": 1.0,
         "auc": 1.0,
     }
+
+
+def test_the_best_member_of_an_ensemble_is_chosen_on_validation() -> None:
+    joined = dict.fromkeys(ensembles.STANDARDS, 0.9)
+    groups = [
+        {
+            "valid": {"members": [0.5, 0.6], **joined},
+            "test": {"members": [0.8, 0.4 + gain], **joined},
+        }
+        for gain in (0.0, 0.2)
+    ]
+    found = ensembles.summary(groups)
+    assert found["values"]["best member"]["test"] == pytest.approx([0.4, 0.6])
+    assert found["values"]["mean of members"]["test"] == pytest.approx([0.6, 0.7])
+    gains = found["gain on test"]["ranks"]
+    assert gains["best member"]["mean"] == pytest.approx(0.4)
+    assert gains["mean of members"]["mean"] == pytest.approx(0.25)
+    assert 0.1 < gains["mean of members"]["p"] < 0.15

@@ -179,6 +179,8 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     add("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     device = "the device, by its name in torch (default: the recipe's, or cpu)"
     add("--device", help=device)
+    start = "continue from a trained run; its triples may have grown (names are matched)"
+    add("--init-from", metavar="RUN", help=start)
     every = "change any option of the recipe, such as train.patience=5; may be repeated"
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=every)
     group = parser.add_argument_group("run")

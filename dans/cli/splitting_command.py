@@ -1,4 +1,4 @@
-r"""Divide triples into train, valid and test, or hold out entities.
+r"""Divide triples into splits, or hold out entities.
 
 A data set with splits is put together first. Each entity and relation of the new folder has a
 triple in train. With --inductive a share of the entities is held out: train and valid have none of

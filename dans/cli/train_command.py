@@ -9,6 +9,7 @@ that is trained first.
   dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume
+  dans train more-triples/ --init-from my-run --out longer
 """
 
 import logging
@@ -34,6 +35,8 @@ from dans.config.schema import Component
 from dans.errors import InputError, did_you_mean, shown, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dans.config.schema import RunConfig
     from dans.data.graph import KnowledgeGraph
     from dans.evaluation.classifier import ClassificationReport
@@ -85,26 +88,25 @@ def train_and_report(args: Namespace) -> str:
         raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
     report, where = (train_recipe if by_recipe else train_data)(args)
-    said = (
-        outcome(where, report.selection_metric) if report else "trained, without validation triples"
-    )
+    said = outcome(where, report.metrics()) if report else "trained, without validation triples"
     return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
 
 
-def outcome(where: Path, newest: float) -> str:
+def outcome(where: Path, newest: "Mapping[str, Mapping[str, float]]") -> str:
     """The best and the last validation of a run, in words.
 
-    Warns of a run that continued another and is best before its first step. ``newest`` is the
-    selection metric of its last validation.
+    Warns of a run that continued another and is best before its first step. ``newest`` are
+    the metrics of its last validation, by section.
     """
+    from dans.config.selection import Selection
+    from dans.report.formatting import heading
     from dans.training.run_folder import RunFolder
 
     run = RunFolder(where)
     config, last = run.config(), run.checkpoints.load("last")
     select, done = config.train.select, last["step"]
     value, step = last["best"][select], last["best"]["step"]
-    kind = "sampled " * (config.selection_metric != select)
-    said = f"best valid {kind}{select.upper()} {value:.4f} at step {step}"
+    said = f"best valid {heading(config.selection_metric)} {value:.4f} at step {step}"
     if step == done:
         return f"{said}, the last"
     if step == 0 and config.init_from:
@@ -114,7 +116,7 @@ def outcome(where: Path, newest: float) -> str:
             where,
         )
     start = "" if step else ", before the first step"
-    return f"{said}{start}; last {newest:.4f}"
+    return f"{said}{start}; last {Selection(select).value(newest):.4f}"
 
 
 def chosen(args: Namespace) -> str:
@@ -183,6 +185,7 @@ def assignments(args: Namespace) -> list[str]:
     """``section.option=value`` for each option of a recipe that has been given."""
     short = {key: getattr(args, name) for name, key in SHORT.items()}
     short["encoder.dim"] = args.dim
+    short["init_from"] = args.init_from
     short["loss"] = None if args.kind == "baselines" else args.loss
     given = [f"{key}={value}" for key, value in short.items() if value is not None]
     return [*args.set, *given]
@@ -231,7 +234,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
     """
     from dans.interface.planning import Choice, plan, settings, with_default_loss
     from dans.interface.training import carry_out
-    from dans.runs.init_from import folder
+    from dans.runs.init_from import folder, initial_run
     from dans.training.run_folder import RunFolder
 
     choice = Choice(
@@ -248,16 +251,17 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         device=args.device,
         options=dict(parse_assignments(args.set)),
     )
+    start = None if args.init_from is None else initial_run(args.init_from, args.seed or 0).path
     if args.kind == "dans":
         # The script of 0.1 trains with DANS, as its name says.
-        choice = choice if args.usual_recipe else with_default_loss(choice)
-        if choice.kind == "pretrain":
+        choice = choice if args.usual_recipe else with_default_loss(choice, start)
+        if choice.kind == "pretrain" and start is None:
             choice = replace(choice, sampler=DEFAULT)
     if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
-    *first, last = plan(choice, kg)
+    *first, last = plan(choice, kg, start=start)
     where = args.out or folder(f"{last.kind}/{last.name}", last.config.train.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where

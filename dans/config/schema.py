@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, structs
 
 from dans.config.old_names import renamed_options
 from dans.config.reading import convert
+from dans.config.selection import SAMPLED, Selection
 from dans.errors import LARGE, InputError, number, shown
 from dans.memory import stated
 
@@ -33,9 +34,6 @@ Candidates = Positive | Literal["all", "given"]
 FeatureKind = Literal["numbers", "categories", "embeddings"]
 FeatureScale = Literal["auto", "standard", "unit", "none"]
 Combine = Literal["add", "concat", "gate", "only"]
-
-#: What the names of metrics among some entities start with.
-SAMPLED = "sampled_"
 
 #: Sections that may be given as a name alone.
 COMPONENTS = ("encoder", "decoder", "objective", "loss")
@@ -127,9 +125,10 @@ class TrainConfig(Section, frozen=True):
     seed: Count = 0
     #: steps between validations; each writes a checkpoint
     validate_every: Positive = 100
-    #: selection metric of the best checkpoint: filtered MRR, or the NLL of labelled lines where the
-    #: data set has such
-    select: Literal["mrr", "nll"] = "mrr"
+    #: selection metric of the best checkpoint: a metric of the filtered ranking, such as ``mrr``,
+    #: ``hits@10`` or ``mean_rank``, over one side as ``tails.hits@10``; or one of labelled lines,
+    #: where the data set has such, as ``nll`` or ``auc``
+    select: str = "mrr"
     #: validations without a better selection metric before stopping; 0: no early stopping
     patience: Count = 0
     #: threads of torch; 0: torch's default. One is faster for graphs like UMLS
@@ -146,6 +145,7 @@ class TrainConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         stated(self.memory_budget)
         check_numbers(self)
+        Selection(self.select)
         plateau = (self.schedule == "plateau", 'schedule = "plateau"')
         needs = {
             "accumulator": ("adagrad" in self.optimizer, 'optimizer = "adagrad"'),
@@ -291,9 +291,10 @@ class RunConfig(Section, frozen=True):
     @property
     def selection_metric(self) -> str:
         """The name in logs of the metric by which checkpoints are selected."""
-        select = self.train.select
-        sampled = select == "mrr" and self.evaluation.candidates != "all"
-        return f"{SAMPLED * sampled}{select}"
+        of = Selection(self.train.select)
+        sampled = not of.labelled and self.evaluation.candidates != "all"
+        side = f"{of.section}." * (of.metric != of.name)
+        return f"{side}{SAMPLED * sampled}{of.metric}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""

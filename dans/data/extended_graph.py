@@ -26,13 +26,14 @@ def extended(
     *,
     what: str = "triples",
     features: Mapping[str, Any] | None = None,
+    new_relations: bool = False,
 ) -> KnowledgeGraph:
     """The graph whose train has further triples, and whose new entities have features.
 
-    Entities that the graph does not have come last, in order of appearance, those of triples before
-    those that features alone name; all others, and the relations, keep their ids. Triples that
-    train has already are ignored; without anything else it is the same graph. Where the graph has
-    features so do the new entities: those that are given, and the others are missing.
+    Names that the graph does not have come last, in order of appearance, entities of triples before
+    those that features alone name; all others keep their ids. Triples that train has already are
+    ignored; without anything else it is the same graph. Where the graph has features so do the new
+    entities: those that are given, and the others are missing.
 
     Args:
         kg: the graph.
@@ -41,6 +42,7 @@ def extended(
         what: the name of the argument, which opens errors about triples in memory.
         features: of new entities, by the names of the graph's tables, as
             `dans.data.entity_features.EntityFeatures.of_others` takes them.
+        new_relations: take relations that the graph does not have, in place of refusing them.
 
     Raises:
         InputError: a relation is not one of the graph's, or a triple is not three names; by file
@@ -60,6 +62,7 @@ def extended(
         (('ada', 'bob', 'eve'), [-1.0, 1.0, 2.0])
     """
     new: dict[str, int] = {}
+    further: dict[str, int] = {}
 
     def entity(name: str) -> int:
         known = name in kg.entities
@@ -67,9 +70,14 @@ def extended(
             kg.entities.index(name) if known else new.setdefault(name, len(kg.entities) + len(new))
         )
 
+    def relation(name: str, where: str) -> int:
+        if not new_relations or name in kg.relations:
+            return kg.relations.index(name, where=f"{where}: relation")
+        return further.setdefault(name, len(kg.relations) + len(further))
+
     rows = [
-        (entity(head), kg.relations.index(relation, where=f"{where}: relation"), entity(tail))
-        for where, (head, relation, tail) in named(triples, what)
+        (entity(head), relation(name, where), entity(tail))
+        for where, (head, name, tail) in named(triples, what)
     ]
     given = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
     cells: dict[str, Cells] = {}
@@ -88,7 +96,15 @@ def extended(
     own = kg.features
     if own is not None and new:
         own = own.followed_by(own.of_cells(cells, list(new)))
-    return replace(kg, entities=names, train=torch.cat((kg.train, added)), features=own)
+    relations = Vocabulary((*kg.relations.names, *further)) if further else kg.relations
+    train, labelled = torch.cat((kg.train, added)), dict(kg.labelled)
+    if "train" in labelled:
+        lines, labels = labelled["train"]
+        holds = torch.ones(len(added), dtype=torch.bool)
+        labelled["train"] = torch.cat((lines, added)), torch.cat((labels, holds))
+    return replace(
+        kg, entities=names, relations=relations, train=train, labelled=labelled, features=own
+    )
 
 
 def _new_names(kg: KnowledgeGraph, tables: Mapping[str, Cells]) -> Iterator[str]:

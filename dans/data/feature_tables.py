@@ -264,7 +264,7 @@ def _of_file(path: Path, table: FeatureTable) -> Cells:
     if path.suffix == ".npy":
         try:
             with opened(path) as file:
-                return _of_array(np.load(file, allow_pickle=False), str(path))
+                return _of_array(np.load(file), str(path))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, EOFError) as error:

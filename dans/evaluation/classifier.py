@@ -26,12 +26,8 @@ class ClassificationReport:
 
     @property
     def selection_metric(self) -> float:
-        """The NLL, by which checkpoints are selected."""
+        """The NLL, which summaries name."""
         return self.numbers["nll"]
-
-    def is_better(self, best: float) -> bool:
-        """Is the selection metric better than this?"""
-        return self.selection_metric < best
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics to log."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from dans.config.schema import SAMPLED
+from dans.config.selection import SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.progress import Pulse
 from dans.errors import InputError, one_of
@@ -95,7 +95,7 @@ class EvaluationReport:
 
     @property
     def selection_metric(self) -> float:
-        """The MRR over both sides, by which checkpoints are selected."""
+        """The MRR over both sides, by which checkpoints are selected unless a recipe says else."""
         return self.both[f"{self.prefix}mrr"]
 
     @property
@@ -103,10 +103,6 @@ class EvaluationReport:
         """What the names of its metrics start with: ``sampled_``, ``restricted_`` or nothing."""
         drawn = self.protocol.get("candidates")
         return "" if drawn is None else RESTRICTED if "among" in drawn else SAMPLED
-
-    def is_better(self, best: float) -> bool:
-        """Is the selection metric better than this?"""
-        return self.selection_metric > best
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """The metrics to log, by side."""

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dans.config.schema import SAMPLED, EvaluationConfig
+from dans.config.schema import EvaluationConfig
+from dans.config.selection import SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.known_triples import KnownTriples
 from dans.data.progress import Pulse

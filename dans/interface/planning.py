@@ -22,6 +22,7 @@ from dans.config.recipes import (
     run_name,
 )
 from dans.config.schema import GraphConfig, RunConfig
+from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, did_you_mean, shown
 from dans.models import ENCODERS
@@ -330,6 +331,8 @@ def _config(
         before = RunFolder(start).config()
         _check_model(choice, before)
         plain = {**plain, "init_from": str(start)}
+        if kg is not None:
+            plain["data"] = kg.source or kg.name
     if before is None:
         plain = _with_model(plain, choice, kg)
         if choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY:
@@ -377,7 +380,7 @@ def _for_many(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     """
     train = {"optimizer": "lazy_adam", "l2": 0.0}
     plain = merge(plain, {"train": train})
-    if given.get("train.select", "mrr") == "mrr":
+    if not Selection(str(given.get("train.select", "mrr"))).labelled:
         plain = merge(plain, {"evaluation": {"candidates": SHARED, "most": RANKED}})
     samplers = [dict(part) for part in plain.get("sampler", ())]
     for part in samplers:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
+from dans.config.selection import Selection
+from dans.data.extended_graph import extended
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
 from dans.errors import InputError, visible
@@ -85,17 +87,12 @@ class Run:
 
     def _best_metric(self) -> str:
         """The best value of the selection metric on the validation triples, in a phrase."""
-        name = self.config.selection_metric
-        found = [
-            value
-            for line in self.history
-            for value in (line.get("both", line).get(name),)
-            if isinstance(value, float)
-        ]
-        if not found:
+        of = Selection(self.config.train.select)
+        lines = (line for line in self.history if line.get("step") == self.best_step)
+        best = next((of.value(line) for line in lines if line.get(of.section)), None)
+        if best is None:
             return ""
-        best = min(found) if name == "nll" else max(found)
-        return f"validation {heading(name)} {best:.4f}"
+        return f"validation {heading(self.config.selection_metric)} {best:.4f}"
 
     @cached_property
     def trained(self) -> Trained:
@@ -291,6 +288,22 @@ class Run:
         return self.predictor.extended(
             self.trained, extra_triples, new_entities, extra_features=extra_features
         )
+
+    def grow(self, triples: Any) -> KnowledgeGraph:
+        """The run's graph with further triples in train, to train on: ``init_from`` the run.
+
+        New entities and relations that they name are added; valid and test stay as they are, so
+        that the run has not seen what the next one is evaluated on. Features are not taken along:
+        give those of all entities to ``dans.train``.
+
+        Args:
+            triples: by name: a path, or triples in a list or a data frame. Those that train has are
+                ignored.
+
+        Raises:
+            InputError: a triple is not three names; by file and line.
+        """
+        return extended(self.kg.with_features(None), triples, new_relations=True)
 
     def score(
         self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None

@@ -17,6 +17,7 @@ from dans.errors import InputError
 from dans.interface.planning import Choice, SamplerChoice, Stage, plan, with_default_loss
 from dans.interface.run import Run
 from dans.runs.build import build_trainer
+from dans.runs.grown_graph import features_as_in, is_of
 from dans.runs.init_from import RUNS, folder
 from dans.seeding import undisturbed
 from dans.training.run_folder import RunFolder
@@ -76,7 +77,10 @@ def train(
         device: the device, by its name in torch.
         options: any other option of a recipe, by its full name: ``{"train.patience": 5}``. Those
             of the model (data, graph, encoder, decoder) hold for pre-training too.
-        init_from: the trained run to continue from.
+        init_from: the trained run to continue from. With ``data`` that has further entities,
+            relations or triples, such as ``run.grow`` gives, the rows of the run's are taken over
+            by name, and new ones are drawn as in any training. Optimizers start anew, and loss and
+            sampler are those given here.
         features: of the entities, by names of your choice: files, arrays, mappings by entity name
             or data frames, as ``KnowledgeGraph.with_features`` takes them, which a graph may have
             already. ``{"features.combine": "only"}`` in ``options`` puts them in place of the
@@ -101,10 +105,15 @@ def train(
         2
     """
     kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
+    start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
     if features is not None:
         if kg is None:
             raise InputError("features: need data; or name files in features.table of the recipe")
-        kg = kg.with_features(features)
+        of = RunFolder(start) if start else None
+        if of is not None and of.features.exists() and not is_of(of, kg):
+            kg = features_as_in(of, kg, features)
+        else:
+            kg = kg.with_features(features)
     choice = Choice(
         recipe=None if recipe is None else str(recipe),
         encoder=encoder,
@@ -120,7 +129,6 @@ def train(
         device=device,
         options=options,
     )
-    start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
     stages = plan(with_default_loss(choice, start or None), kg, start=start or None)
     if features is not None and stages[-1].config.features is None:
         raise InputError("features: the run to start from was trained without; leave them out")

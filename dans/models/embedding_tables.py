@@ -92,6 +92,14 @@ class EntityTable(nn.Module):
             self.weight[at : at + len(part)] = part
             at += len(part)
 
+    @torch.no_grad()
+    def put(self, ids: Tensor, rows: Tensor) -> None:
+        """Set the rows of (u,) distinct entities, (u, d), of which this process keeps its own."""
+        if self.shard is not None:
+            here = ids % self.shard.size == self.shard.rank
+            ids, rows = ids[here] // self.shard.size, rows[here]
+        self.weight[ids.to(self.weight.device)] = rows.to(self.weight)
+
     def rows(self, ids: Tensor, *, sparse: bool = False, hide: Hide | None = None) -> Tensor:
         """The rows of distinct entities, (u, d), with gradients into them."""
         if self.shard is None:

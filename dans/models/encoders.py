@@ -30,6 +30,8 @@ class Encoder(nn.Module, ABC):
     entities: EntityTable | FeaturedTable
     #: the number of layers of messages, for neighbor sampling; 0: it cannot be computed by that
     num_layers: int = 0
+    #: the file with initial rows of its table; the one who builds a run reads it
+    initial_from: str = ""
 
     @abstractmethod
     def forward(self, messages: MessageGraph) -> Tensor:
@@ -82,6 +84,9 @@ class Lookup(Encoder):
         init: standard deviation of the initial embeddings; of other distributions, see
             ``dans.models.embedding_tables.draw``.
         dropout: share of coordinates dropped at each step.
+        initial_from: a file of embeddings, word2vec text or ``.npy`` with ``names.json`` beside it
+            (see ``dans.data.embedding_files``), whose rows replace the initial embeddings of the
+            entities it names when a run begins.
         features: of the entities, beside or in place of the table.
     """
 
@@ -95,6 +100,7 @@ class Lookup(Encoder):
         init: float = 1.0,
         initial: Initial = "normal",
         dropout: float = 0.0,
+        initial_from: str = "",
         features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
@@ -103,6 +109,7 @@ class Lookup(Encoder):
         self.dim = dim
         self.init = init
         self.initial: Initial = initial
+        self.initial_from = initial_from
         self.dropout = check_share("dropout", dropout)
         self.entities = entity_table(num_entities, dim, features)
         self.embeds_new = features is not None

@@ -110,6 +110,9 @@ class RGCN(Encoder):
         unseen: share of the entities, drawn anew at each step, that have the row of unseen entities
             in place of their own, so that the layers learn to embed an entity by its messages
             alone, or by these and its features; 0: none, and no parameter more.
+        initial_from: a file of embeddings, word2vec text or ``.npy`` with ``names.json`` beside it
+            (see ``dans.data.embedding_files``), whose rows replace those of the initial input table
+            for the entities it names when a run begins.
         features: of the entities, beside or in place of the input table.
 
     Example:
@@ -135,6 +138,7 @@ class RGCN(Encoder):
         init: float = 1.0,
         skip: bool = False,
         unseen: float = 0.0,
+        initial_from: str = "",
         features: FeatureInput | None = None,
     ) -> None:
         super().__init__()
@@ -152,6 +156,7 @@ class RGCN(Encoder):
         self.dim = dim
         self.dropout = check_share("dropout", dropout)
         self.init = init
+        self.initial_from = initial_from
         self.skip = skip
         self.unseen = check_share("unseen", unseen)
         if unseen and features is not None and features.combine == "only":

@@ -6,7 +6,7 @@ from typing import Any
 
 from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
-from dans.config.schema import SAMPLED
+from dans.config.selection import SAMPLED
 from dans.errors import InputError
 from dans.runs.init_from import initial_run
 from dans.training.loggers import OBJECTS

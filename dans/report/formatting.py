@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from dans.config.schema import SAMPLED
+from dans.config.selection import SAMPLED, SIDES
 
 #: Shown for a missing number.
 NOTHING = "–"
@@ -88,6 +88,9 @@ def heading(name: str) -> str:
         >>> heading("sampled_mrr")
         'sampled MRR'
     """
+    side, dot, metric = name.rpartition(".")
+    if dot and side in SIDES:
+        return f"{heading(metric)} of {side}"
     if name.startswith(SAMPLED):
         return f"sampled {heading(name.removeprefix(SAMPLED))}"
     written = {"auc": "AUC", "nll": "NLL"}

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
+from dans.config.selection import Selection
 from dans.data.entity_features import EntityFeatures
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
 from dans.evaluation.classifier import Classifier
@@ -24,7 +25,7 @@ from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS, Regularizer
 from dans.registry import build, choose, options
-from dans.runs.init_from import initial_run, initialise_from
+from dans.runs.init_from import initial_run, initialise_from, initialise_rows
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
 from dans.seeding import find_device, seed_everything
@@ -217,7 +218,10 @@ def build_trainer(
     samplers: Samplers = SAMPLERS,
     world: World | None = None,
 ) -> Trainer:
-    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``."""
+    """The trainer of a configuration, seeded; its weights are those of the run ``init_from``.
+
+    Without one, initial embeddings are those of ``encoder.initial_from``, as far as it has them.
+    """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     device = find_device(config.train.device)
@@ -229,7 +233,9 @@ def build_trainer(
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
     if config.init_from:
         start = initial_run(config.init_from, config.train.seed)
-        at = initialise_from(model, kg, start)
+        at, growth = initialise_from(model, kg, start)
+    elif model.encoder.initial_from:
+        found = initialise_rows(model, kg)
     model.to(device)
     size = config.train.memory_budget
     budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
@@ -256,6 +262,18 @@ def build_trainer(
     # Whatever is refused is refused above, before anything is logged.
     if config.init_from:
         log.info("starting from %s, step %d", start.path, at)
+        if growth is not None:
+            trainer.start_counts = not growth.has_new
+            log.info("the graph grew: %s; the optimizer starts anew", growth)
+            for split in SPLITS[1:]:
+                if known := growth.trained_on(split):
+                    log.warning(
+                        "%d of the %d triples of %s were in train of the run to start from, so "
+                        "their metrics are too good; run.grow keeps the splits",
+                        *(known, len(kg.split(split)), split),
+                    )
+    elif file := model.encoder.initial_from:
+        log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
     for notice in notices(config, kg):
         log.warning("%s", notice)
     return trainer
@@ -370,7 +388,7 @@ def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
         found += notices_of_size(config, kg)
     if not config.train.lr:
         found.append("train.lr = 0: the model keeps its weights; only a sampler can learn")
-    if config.train.select == "mrr" and not len(kg.valid):
+    if not Selection(config.train.select).labelled and not len(kg.valid):
         false = len(kg.lines("valid")[0])
         lines = f"all {false:,} lines are labelled false" if false else "there are none"
         so = "so nothing is ranked, and the newest checkpoint counts as the best"
@@ -392,7 +410,8 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
             f"encoder: {encoder} embeds all of {large} in each step; graph.fanout, such as "
             "[10, 10] for two layers, embeds those that the step needs"
         )
-    exact = config.train.select == "mrr" and config.evaluation == EvaluationConfig()
+    ranked = not Selection(config.train.select).labelled
+    exact = ranked and config.evaluation == EvaluationConfig()
     if exact and len(kg.valid) > MANY_RANKED:
         found.append(
             f"evaluation: each validation ranks {len(kg.valid):,} triples among all of {large}; "
@@ -405,13 +424,15 @@ def build_evaluator(
     config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
 ) -> Evaluator | Classifier | None:
     """The evaluator of the validation triples; None where there are none."""
-    if config.train.select == "nll":
+    select = config.train.select
+    if Selection(select).labelled:
         if config.evaluation != EvaluationConfig():
-            raise InputError('evaluation: has no effect with train.select = "nll"; leave it out')
+            what = f'evaluation: has no effect with train.select = "{select}"; leave it out'
+            raise InputError(what)
         try:
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
-            raise InputError(f"train.select: nll: {error}") from error
+            raise InputError(f"train.select: {select}: {error}") from error
     if not len(kg.valid):
         return None
     try:

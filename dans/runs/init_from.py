@@ -1,23 +1,26 @@
-"""Runs that others start from: where they are, and what may differ from them."""
+"""What a run starts from: another run, or a file of embeddings."""
 
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from dans.config.recipes import COMMANDS
 from dans.config.schema import Component, FeaturesConfig, GraphConfig, RunConfig
+from dans.data.embedding_files import read_embeddings
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
+from dans.models.embedding_tables import EntityTable
 from dans.models.model import Model
 from dans.registry import choose, options
+from dans.runs.grown_graph import Growth, graph_before
 from dans.training.run_folder import RunFolder
 from dans.training.shards import cut_weights
-from dans.training.state_checks import check_config, check_counts, check_digest, check_like
+from dans.training.state_checks import check_config, check_counts, check_like
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +57,17 @@ def initial_run(start: str, seed: int) -> RunFolder:
 
 
 def check_initial(before: RunConfig, config: RunConfig) -> None:
-    """Refuse to initialise a run from another whose weights have another shape or meaning."""
-    for key in RunConfig.INHERITED:
+    """Refuse to initialise a run from another whose weights have another shape or meaning.
+
+    Triples may be others, and the files of their features with them: whether the graph grew is
+    seen when it is there.
+    """
+    for key in (key for key in RunConfig.INHERITED if key != "data"):
         one, other = (_settings(config, key) for config in (before, config))
         for option in one | other:
             old, new = one.get(option), other.get(option)
-            if old != new and option not in FREE.get(key, ()):
+            follows = (key, option) == ("features", "table") and before.data != config.data
+            if old != new and option not in FREE.get(key, ()) and not follows:
                 name = f"{key}.{option}" if option else key
                 raise InputError(f"{name}: {new!r} here, {old!r} in the run it starts from")
 
@@ -77,10 +85,13 @@ def _settings(config: RunConfig, key: str) -> dict[str, Any]:
     return {"name": part.name, **defaults, **part.options}
 
 
-def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
+def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> tuple[int, Growth | None]:
     """Initialise a model with the best weights of another run, if finished and of this model.
 
-    Returns the step they are of.
+    Where the run is of other triples, rows of entities and relations are taken over by name; those
+    of new names stay as they were drawn.
+
+    Returns the step they are of, and what is new in the graph; None: it is the same graph.
     """
     last, config = run.checkpoints.load("last"), run.config().train
     waited = (last["step"] - last["best"]["step"]) // config.validate_every
@@ -89,12 +100,43 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> int:
         raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
     try:
-        check_digest(state, kg)
+        growth = None
+        if state["digest"] != kg.digest:
+            growth = Growth.of(graph_before(run, state["digest"]), kg)
         check_config(state, run.config())
         check_counts(state)
-        state = cut_weights(state, model)
+        if growth is not None:
+            state = {**state, "model": growth.weights(state["model"], model)}
+        else:
+            state = cut_weights(state, model)
         check_like(state["model"], model, "checkpoint: model")
     except InputError as error:
         raise InputError(f"init_from: {run.checkpoints.file('best')}: {error}") from error
     model.load_state_dict(state["model"])
-    return int(state["step"])
+    return int(state["step"]), growth
+
+
+def initialise_rows(model: Model, kg: KnowledgeGraph) -> int:
+    """Set the initial rows of a model's table to those of the file ``encoder.initial_from``.
+
+    Entities that the file lacks keep theirs. Returns how many it has.
+    """
+    path, where = Path(model.encoder.initial_from), "encoder.initial_from"
+    tables = [part for part in model.encoder.modules() if isinstance(part, EntityTable)]
+    if not tables:
+        raise InputError(f'{where}: has no effect with features.combine = "only"; leave it out')
+    try:
+        ids, rows = read_embeddings(path, kg.entities)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    given, width = rows.shape[1], model.encoder.dim
+    if given != width:
+        raise InputError(f"{where}: {path}: has rows of {given} numbers, encoder.dim is {width}")
+    tables[0].put(ids, rows)
+    return len(ids)
+
+
+def without_initial(config: RunConfig) -> RunConfig:
+    """A configuration of a run that has weights of its own: it names nothing to start from."""
+    kept = {key: one for key, one in config.encoder.options.items() if key != "initial_from"}
+    return replace(config, init_from="", encoder=replace(config.encoder, options=kept))

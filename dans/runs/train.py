@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec import structs
 
 import dans
 from dans.config.old_names import renamed_options
@@ -24,7 +23,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.progress import heartbeat
-from dans.errors import InputError, shown
+from dans.errors import InputError
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import needing_room
@@ -39,7 +38,8 @@ from dans.runs.build import (
     build_trainer,
     with_features,
 )
-from dans.runs.init_from import check_initial, initial_run
+from dans.runs.grown_graph import features_as_in, is_of
+from dans.runs.init_from import check_initial, initial_run, without_initial
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
@@ -93,9 +93,7 @@ def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> Run
     try:
         check_initial(before, config)
     except InputError as error:
-        other = f"for other triples: dans train {shown(config.data)}"
-        remedy = "leave it out" if config.data == before.data else other
-        raise InputError(f"{where}{': ' * bool(where)}{error}; {remedy}") from None
+        raise InputError(f"{where}{': ' * bool(where)}{error}; leave it out") from None
     return config
 
 
@@ -143,7 +141,7 @@ def train(
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
-        fresh = structs.replace(config, init_from="") if state else config
+        fresh = without_initial(config) if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
             trainer = build_trainer(fresh, kg, run, objectives, samplers, world)
         trainer.watch = watch
@@ -300,19 +298,24 @@ def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> Knowl
         where = run.graph
     elif config.init_from and not run.exists:
         before = initial_run(config.init_from, config.train.seed)
-        where = before.graph if before.graph.exists() else where
+        if config.data == before.config().data and before.graph.exists():
+            where = before.graph
     return features_of(config, run, KnowledgeGraph.load(where), resume=resume)
 
 
 def features_of(
     config: RunConfig, run: RunFolder, kg: KnowledgeGraph, *, resume: bool
 ) -> KnowledgeGraph:
-    """A graph with the features of a run: its own copy, or likewise."""
+    """A graph with the features of a run: its own copy, or likewise; in its columns if it grew."""
     if config.features is None:
         return kg
     places = [run.features] if resume else []
     if config.init_from and not run.exists:
-        places.append(initial_run(config.init_from, config.train.seed).features)
+        before = initial_run(config.init_from, config.train.seed)
+        if not is_of(before, kg):
+            tables = config.features.table if kg.features is None else {}
+            return features_as_in(before, kg, tables)
+        places.append(before.features)
     return with_features(config, kg, *(EntityFeatures.load(p) for p in places if p.exists()))
 
 

@@ -1,13 +1,13 @@
 """The checkpoints of a run: the best, the newest, and the one before."""
 
 import logging
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from dans.config.old_names import renamed_state
+from dans.config.selection import Selection
 from dans.errors import InputError
 from dans.training.checkpoint import DamagedError, load_state, peek, save_state
 from dans.training.distributed import World
@@ -180,7 +180,8 @@ def _better_step(state: Mapping[str, Any]) -> int | None:
     """The step of the best model, where a state names it and is of another step."""
     best, step = state["best"], state["best"]["step"]
     # Without validation the newest is the best, and no metric of it is known.
-    validated = best.get("mrr", 0.0) != 0.0 or best.get("nll", math.inf) != math.inf
+    names = [name for name in best if name != "step"]
+    validated = any(best[name] != Selection(name).worst for name in names)
     return int(step) if validated and step < state["step"] else None
 
 

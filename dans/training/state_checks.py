@@ -22,6 +22,7 @@ FREE = (
     *(f"train.{name}" for name in ("validate_every", "patience", "log_negatives")),
     "data",
     "init_from",
+    "encoder.initial_from",
 )
 
 
@@ -38,8 +39,11 @@ def meaning(config: RunConfig) -> dict[str, Any]:
     """The options that give weights their meaning, as plain values."""
     plain = config.plain()
     sections = {key: value for key, value in plain.items() if key not in FREE}
-    train = {key: value for key, value in plain["train"].items() if f"train.{key}" not in FREE}
-    return {**sections, "train": train}
+    for name in ("train", "encoder"):
+        sections[name] = {
+            key: value for key, value in plain[name].items() if f"{name}.{key}" not in FREE
+        }
+    return sections
 
 
 def check_config(state: Mapping[str, Any], config: RunConfig) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dans.config.schema import PhaseConfig, Schedule, TrainConfig
+from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph
 from dans.data.progress import Pulse, on_terminal
 from dans.errors import DivergedError, InputError
@@ -44,9 +45,6 @@ log = logging.getLogger(__name__)
 
 #: Called after each validation, with its step and its report.
 Watch = Callable[[int, EvaluationReport | ClassificationReport], None]
-
-#: A value that any first validation is better than, by selection metric.
-WORST = {"mrr": 0.0, "nll": math.inf}
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:
@@ -170,8 +168,11 @@ class Trainer:
         self.done = 0
         #: has the model been evaluated as it was before the first step?
         self.begun = False
+        #: can the best be the model before the first step? not where it has rows as they were drawn
+        self.start_counts = True
+        self.selection = Selection(config.select)
         #: the best value of the selection metric, and its step
-        self.best, self.best_step = WORST[config.select], 0
+        self.best, self.best_step = self.selection.worst, 0
         self.seconds = 0.0
 
     def step(self) -> dict[str, float]:
@@ -258,7 +259,9 @@ class Trainer:
                 if self.done % self.config.validate_every == 0 or self.done == steps:
                     report = self.validate(terms)
                     if report is not None:
-                        values = f"{report.selection_metric:.3f}, best={self.best:.3f}"
+                        values = (
+                            f"{self.selection.value(report.metrics()):.3f}, best={self.best:.3f}"
+                        )
                         bar.set_postfix_str(f"{self.config.select}={values}")
                 if pulse.due():
                     left = pulse.left(self.done - first, steps - first)
@@ -270,7 +273,7 @@ class Trainer:
         """How far training is, in words, with the best validation so far."""
         run = "" if self.run is None else f"{self.run.path}: "
         said = f"{run}step {self.done:,} of {steps:,}"
-        if self.evaluator is None or self.best == WORST[self.config.select]:
+        if self.evaluator is None or self.best == self.selection.worst:
             return said
         best = f"{self.config.select.upper()} {self.best:.4f}, at step {self.best_step:,}"
         return f"{said}, best validation {best}"
@@ -301,9 +304,10 @@ class Trainer:
         better = True
         if report is not None:
             numbers |= report.metrics()
-            better = report.is_better(self.best)
+            value = self.selection.value(report.metrics())
+            better = self.selection.is_better(value, self.best)
             if better:
-                self.best, self.best_step = report.selection_metric, self.done
+                self.best, self.best_step = value, self.done
             self.plateau.update(better=better)
         numbers |= self.diagnosis.diagnose(self.done, entities)
         if shares := self.batch_encoder.statistics():
@@ -318,6 +322,8 @@ class Trainer:
             where = places(state, self.model, self.optimizer)
             self.run.checkpoints.save_shared(state, where, self.world, n, best=better)
         self.begun = True
+        if not (self.done or self.start_counts):
+            self.forget_best()
         self.begin_negatives()
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
@@ -344,7 +350,7 @@ class Trainer:
 
     def forget_best(self) -> None:
         """Take the next validation for the best so far."""
-        self.best = WORST[self.config.select]
+        self.best = self.selection.worst
 
     def state(self) -> dict[str, Any]:
         """All that training needs to resume."""
@@ -361,6 +367,7 @@ class Trainer:
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "batches": self.batches.state(),
             "random": random_state(),
+            **({} if self.start_counts else {"start_counts": False}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -378,6 +385,9 @@ class Trainer:
                 check_options(state["optimizers"][name], optimizer, f"optimizers.{name}")
             self.done, self.begun = state["step"], True
             self.best, self.best_step = state["best"][self.config.select], state["best"]["step"]
+            self.start_counts = bool(state.get("start_counts", True))
+            if not (self.done or self.start_counts):
+                self.forget_best()
             self.seconds = state["seconds"]
             self.plateau.restore(state.get("plateau", {}))
             self.guard.first = dict(state.get("first_terms", {}))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dans.config.reading import read_object
 from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
+from dans.config.selection import Selection
 from dans.config.temporary import sweep
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, install_command, shown
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     import optuna
 
 log = logging.getLogger(__name__)
-
-#: Where the record of a validation has the selection metric, by ``train.select``.
-SECTIONS = {"mrr": "both", "nll": "classification"}
 
 
 def tune(
@@ -93,7 +91,7 @@ class Pruning:
 
     def __init__(self, trial: "optuna.trial.Trial", run: RunFolder, config: RunConfig) -> None:
         self.trial, self.run, self.steps = trial, run, config.train.steps
-        self.selection_metric = SECTIONS[config.train.select], config.selection_metric
+        self.selection = Selection(config.train.select)
         self.reported = set(trial.study.get_trials(deepcopy=False)[-1].intermediate_values)
         # The newest may have been reported and not decided.
         self.decided = self.reported - {max(self.reported, default=-1)}
@@ -106,13 +104,12 @@ class Pruning:
         """Report and decide every validation of the run that is not yet."""
         import optuna
 
-        section, name = self.selection_metric
         for line in self.run.metrics.read():
             step = line["step"]
             if line["event"] != "valid" or step in self.decided:
                 continue
             if step not in self.reported:
-                self.trial.report(line[section][name], step)
+                self.trial.report(self.selection.value(line), step)
                 self.reported.add(step)
             self.decided.add(step)
             # At its last step a trial has nothing left to save.
@@ -152,7 +149,7 @@ class Study:
         self.objectives, self.samplers = objectives, samplers
         self.space = parse_space(plan.space)
         self.config = plan.config()
-        self.least = self.config.train.select == "nll"
+        self.least = Selection(self.config.train.select).least
         self.direction = "minimize" if self.least else "maximize"
         self.pruner = build_from(PRUNERS, "prune", plan.prune, steps=self.config.train.steps)
         build_from(SEARCHES, "search", plan.search, seed=0)

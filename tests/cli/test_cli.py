@@ -162,7 +162,7 @@ def test_the_outcome_has_the_best_and_the_last_value(
     state = {"step": 4, "best": {"mrr": 0.6355, "step": best}}
     monkeypatch.setattr(CheckpointStore, "load", lambda self, which: state)
     assert (
-        outcome(tmp_path, 0.6099)
+        outcome(tmp_path, {"both": {"mrr": 0.6099}})
         == {
             0: "best valid MRR 0.6355 at step 0, before the first step; last 0.6099",
             2: "best valid MRR 0.6355 at step 2; last 0.6099",
@@ -294,8 +294,10 @@ def test_the_model_of_a_recipe_is_pre_trained_first_where_that_is_missing(tmp_pa
     script = ["train_dans.py", "--recipe", "umls-distmult"]
     done = run(*script, "--seed", "2", cwd=tmp_path)
     assert "make it with: dans pretrain umls-distmult --seed 2" in done.stderr
-    done = run(*script, "--seed", "1", "--set", "data=umls", cwd=tmp_path)
-    assert "for other triples: dans train 'umls'" in done.stderr
+    (tmp_path / "less").mkdir()
+    (tmp_path / "less" / "train.tsv").write_text("e1\tr0\te4\n")
+    done = run(*script, "--seed", "1", "--set", "data=less", "--out", "less-run", cwd=tmp_path)
+    assert "less lacks 5 of the 7 entities of the run to start from, first 'e0'" in done.stderr
 
 
 def test_pages_are_written_in_a_checkout_alone(

@@ -76,3 +76,17 @@ def test_errors_name_the_place(kg: KnowledgeGraph, tmp_path: Path) -> None:
         extended(kg, [EXTRA[0], ("a", "b")], what="extra")
     with pytest.raises(InputError, match="new entities have no ids"):
         extended(kg, torch.tensor([[0, 0, 1]]))
+
+
+def test_new_relations_come_last_where_they_are_allowed(kg: KnowledgeGraph) -> None:
+    more = extended(kg, [("ivy", "likes", "tea"), ("ada", "owns", "ivy")], new_relations=True)
+    assert more.relations.names == (*kg.relations.names, "likes")
+    n, m = kg.num_entities, kg.num_relations
+    assert more.train[-2:].tolist() == [[n, m, kg.entities.index("tea")], [0, 1, n]]
+
+
+def test_a_train_with_labels_has_the_new_triples_among_its_lines() -> None:
+    lines = {"train": [("a", "r", "b", True), ("a", "r", "c", False)]}
+    more = extended(KnowledgeGraph.of_lines(lines, labelled=["train"]), [("c", "r", "a")])
+    triples, labels = more.lines("train")
+    assert (triples.tolist(), labels.tolist()) == ([[0, 0, 1], [0, 0, 2], [2, 0, 0]], [1, 0, 1])

@@ -75,8 +75,6 @@ def test_classification_report_is_chosen_by_its_nll(kg: KnowledgeGraph) -> None:
     expected = classification(classifier.scores(decoder, entities), graph.lines("valid")[1])
     assert report.numbers == expected
     assert report.selection_metric == expected["nll"]
-    assert report.is_better(expected["nll"] + 0.1)
-    assert not report.is_better(expected["nll"])
     assert f"valid NLL {expected['nll']:.4f}" in report.summary()
 
 

@@ -460,12 +460,6 @@ def test_nothing_is_learnt_and_nothing_overwritten(kg: KnowledgeGraph) -> None:
     assert Evaluator(kg, "test")(decoder, entities) == report
 
 
-def test_only_a_higher_mrr_is_better(kg: KnowledgeGraph) -> None:
-    report = Evaluator(kg, "valid")(*model(kg, "complex"))
-    assert report.is_better(report.both["mrr"] - 1e-9)
-    assert not report.is_better(report.both["mrr"])
-
-
 def test_a_report_survives_json(kg: KnowledgeGraph) -> None:
     report = Evaluator(kg, "valid")(*model(kg, "complex"))
     again = EvaluationReport(**json.loads(json.dumps(report.to_json())))

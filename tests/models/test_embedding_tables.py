@@ -1,13 +1,14 @@
 """Tables of embeddings: initial distributions and dropout."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.embedding_tables import Initial, check_share, draw, drop
+from dans.models.embedding_tables import EntityTable, Initial, check_share, draw, drop, sharing
 
 ROWS, COLUMNS = 300, 100
 
@@ -138,3 +139,16 @@ def test_a_share_is_at_least_none_and_less_than_all(wrong: float) -> None:
     with pytest.raises(InputError, match=rf"x: expected a share in \[0, 1\), got {wrong:g}"):
         check_share("x", wrong)
     assert check_share("x", 0.25) == 0.25
+
+
+def test_rows_are_put_where_their_process_keeps_them() -> None:
+    ids, rows = torch.tensor([5, 0, 2, 4]), torch.arange(8.0).view(4, 2)
+    whole = torch.zeros(7, 2)
+    whole[ids] = rows
+    for size in (1, 2, 3):
+        for rank in range(size):
+            with sharing(SimpleNamespace(rank=rank, size=size)):  # type: ignore[arg-type]
+                table = EntityTable(7, 2)
+            table.draw("normal", 0.0)
+            table.put(ids, rows)
+            assert torch.equal(table.weight, whole[rank::size]), (rank, size)

@@ -79,10 +79,6 @@ def then(recipe: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            "data=umls",
-            "data: 'umls' here, '.*triples' in the run it starts from; for other triples: dans",
-        ),
         ("graph.norm=node", "graph.norm: 'node' here, 'relation' in the run it starts from"),
         ("encoder.dim=4", "encoder.dim: 4 here, 8 in the run it starts from"),
         ("encoder.layers=1", "encoder.layers: 1 here, 2 in"),
