@@ -113,8 +113,8 @@ def table(found: Mapping[str, Any]) -> str:
             cells = []
             for kind in kinds:
                 valid, test = (one["values"][kind][split] for split in ("valid", "test"))
-                spread = f"{statistics.fmean(test):.3f} ± {statistics.stdev(test):.3f}"
-                cells.append(f"{spread} ({statistics.fmean(valid):.3f})")
+                deviation = f"{statistics.fmean(test):.3f} ± {statistics.stdev(test):.3f}"
+                cells.append(f"{deviation} ({statistics.fmean(valid):.3f})")
             lines.append(f"| {data} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
