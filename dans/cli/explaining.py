@@ -1,10 +1,10 @@
 r"""Explain a triple: paths, triples that carry it, analogies.
 
 Paths have up to three training triples between head and tail, in either direction, and are ranked
-by the sum of the log-sigmoids of the triples' scores. For an RGCN, the training triples that carry
-the prediction are removed and the triple is scored again; for a lookup model, the most similar
-training triples are listed. The triple itself is left out of all. A picture needs the
-extra: pip install 'dans-kg[plots]'.
+by the sum of the log shares of the triples: 0 where each is far above its competitors. For an RGCN,
+the training triples that carry the prediction are removed and the triple is scored again; for a
+lookup model, the most similar training triples are listed. The triple itself is left out of all.
+A picture needs the extra: pip install 'dans-kg[plots]'.
 
   dans explain runs/dans/umls-distmult/seed0 --head steroid --relation affects \
       --tail cell_function --picture why.png
@@ -43,10 +43,7 @@ def run(args: Namespace) -> None:
     names = trained.kg.entities, trained.kg.relations, trained.kg.entities
     for part, known in zip(("head", "relation", "tail"), names, strict=True):
         known.index(getattr(args, part), where=f"--{part}")
-    explainer = Explainer(
-        trained.kg, trained.model, trained.entities, norm=trained.config.graph.norm
-    )
-    found = explainer.explain(args.head, args.relation, args.tail, top=args.top)
+    found = Explainer.of(trained).explain(args.head, args.relation, args.tail, top=args.top)
     if args.picture is not None:
         found.draw(args.picture)
     print(found.to_json() if args.format == "json" else found)

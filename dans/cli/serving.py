@@ -31,10 +31,7 @@ def run(args: Namespace) -> None:
     from dans.runs.train import load
 
     def explainer() -> Explainer:
-        trained = load(args.runs[0], which=args.model)
-        return Explainer(
-            trained.kg, trained.model, trained.entities, norm=trained.config.graph.norm
-        )
+        return Explainer.of(load(args.runs[0], which=args.model))
 
     predictor = predictor_of(
         args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget

@@ -127,8 +127,7 @@ class Run:
     @cached_property
     def explainer(self) -> Explainer:
         """Explanations of many triples."""
-        trained = self.trained
-        return Explainer(trained.kg, trained.model, trained.entities, norm=self.config.graph.norm)
+        return Explainer.of(self.trained)
 
     @property
     def history(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph, Norm
+from dans.data.neighbor_sampling import Block, IncomingMessages
 from dans.data.query_index import ranges
 from dans.errors import InputError, counted, visible
 from dans.evaluation.classifier import logits
@@ -23,6 +24,8 @@ from dans.memory import Budget
 from dans.models.decoders import Decoder
 from dans.models.model import Model, eval_mode
 from dans.models.rgcn import RGCNLayer
+from dans.predict.predictor import Predictor
+from dans.runs.train import Trained
 
 if TYPE_CHECKING:
     import networkx
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 #: The most edges that are looked at for the middle step of paths of three.
 MOST_EDGES = 1_000_000
+#: The most paths that are ordered by the shares of their triples, and the most scores for it of
+#: each side, except where fewer paths than are asked for would be ordered.
+MOST_PATHS, MOST_SCORES = 100, 5_000_000
 
 #: What the values of the triples that carry a prediction are.
 Basis: TypeAlias = Literal["gradient", "similarity"]
@@ -42,12 +48,16 @@ Names = tuple[str, str, str]
 class Path:
     """A path between head and tail: training triples, each with its score, in the order of steps.
 
-    ``score`` is Σ log σ(score of the triple) over the steps: at most 0, larger is truer.
+    Args:
+        scores: the model's, of each triple.
+        forward: is a triple passed from its head to its tail?
+        score: Σ (log p(t | h, r) + log p(h | r, t)) / 2 over the triples: at most 0, larger is
+            truer. p is the share exp(score) / Σ exp(score) of a right answer in the sum over
+            itself and its competitors, the entities that are no known answer.
     """
 
     triples: tuple[Names, ...]
     scores: tuple[float, ...]
-    #: is a triple passed from its head to its tail?
     forward: tuple[bool, ...]
     score: float
 
@@ -110,8 +120,8 @@ class Explanation:
         """The explanation for a person, every name on one line."""
         lines = [f"{_shown(self.triple)}: score {self.score:.4f}"]
         rest = "" if self.all_paths else "; not all edges of hubs were looked at"
-        lines += ["", f"paths of training triples (score: sum of log-sigmoids{rest})"]
-        lines += [f"  {path.score:9.3g}  {path}" for path in self.paths] or ["  none"]
+        lines += ["", f"paths of training triples (sum of the log shares of the triples{rest})"]
+        lines += [f"  {path.score:8.4f}  {path}" for path in self.paths] or ["  none"]
         titles = {
             "gradient": "training triples that carry it (gradient × input)",
             "similarity": "most similar training triples (mean cosine of query and answer)",
@@ -192,6 +202,7 @@ class Adjacency:
         #: (n,) the number of edges that leave an entity
         self.degree = torch.bincount(starts, minlength=num_entities)
         self._first = self.degree.cumsum(0) - self.degree
+        self._triples, self._num_entities = triples, num_entities
 
     def leaving(self, entities: Tensor) -> Tensor:
         """Positions of the edges that leave (u,) distinct entities."""
@@ -220,13 +231,26 @@ class Adjacency:
         found[order[:, 0]], found[order[:, 1]] = order[:, 1], order[:, 0]
         return found
 
+    @cached_property
+    def reversed(self) -> Tensor:
+        """(f,) the row of the triple (t, r, h) of each triple (h, r, t); −1 where there is none."""
+        heads, relations, tails = self._triples.unbind(1)
+        keys, back = (
+            (relations * self._num_entities + one) * self._num_entities + two
+            for one, two in ((heads, tails), (tails, heads))
+        )
+        keys, order = keys.sort()
+        place = torch.searchsorted(keys, back).clamp(max=len(keys) - 1)
+        return torch.where(keys[place] == back, order[place], -1)
+
 
 class PathSearch:
     """The best paths of one to three edges between two entities.
 
     A path visits no entity twice. Its score is the sum over its edges, so that the best paths pass
     through the best middle edges, each by the best edges at its sides: no more is enumerated,
-    however many paths there are.
+    however many paths there are. Where (h, r, t) and (t, r, h) are triples, a path has the better
+    one: two paths of the same entities and relations in the same order tell a reader one thing.
     """
 
     def __init__(self, edges: Adjacency, num_entities: int) -> None:
@@ -256,7 +280,8 @@ class PathSearch:
 
         ``scores`` is read for the triples of the candidates alone.
         """
-        edges, (first, middle, last) = self.edges, candidates
+        edges = self.edges
+        first, middle, last = self._better(candidates, scores)
         by_end = _Best(first, edges.ends[first], scores[edges.triple[first]])
         by_start = _Best(last, edges.starts[last], scores[edges.triple[last]])
         found = [(by_end.score(edge), [edge]) for edge in by_end.of(tail, top)]
@@ -275,6 +300,20 @@ class PathSearch:
                     sides = by_end.score(one) + by_start.score(two)
                     found.append((sides + score, [one, edge, two]))
         return sorted(found, key=lambda path: (-path[0], len(path[1]), path[1]))[:top]
+
+    def _better(self, candidates: Sequence[Tensor], scores: Tensor) -> list[Tensor]:
+        """The candidates whose triples have no better one among them that is their reverse."""
+        triple = self.edges.triple
+        there = torch.zeros(len(scores), dtype=torch.bool)
+        there[triple[torch.cat(list(candidates))]] = True
+        kept = []
+        for edges in candidates:
+            rows = triple[edges]
+            others = self.edges.reversed[rows]
+            own, theirs = scores[rows], scores[others]
+            better = (theirs > own) | ((theirs == own) & (others < rows))
+            kept.append(edges[~(better & there[others] & (others >= 0))])
+        return kept
 
 
 class _Best:
@@ -318,6 +357,8 @@ class Explainer:
     Args:
         entities: (n, d) embeddings; their device is the one used.
         norm: of the messages.
+        neighborhoods: encode head and tail alone, from the messages that reach them, as is done
+            for graphs whose messages do not all fit into memory at a time.
         budget: memory that scores may take; None: a quarter of what is free.
     """
 
@@ -328,10 +369,19 @@ class Explainer:
         entities: Tensor,
         *,
         norm: Norm = "relation",
+        neighborhoods: bool = False,
         budget: Budget | None = None,
     ) -> None:
         self.kg, self.model, self.entities, self.norm = kg, model, entities, norm
+        self.neighborhoods = neighborhoods
         self.budget = Budget(device=entities.device) if budget is None else budget
+
+    @classmethod
+    def of(cls, trained: Trained, *, budget: Budget | None = None) -> Explainer:
+        """Of a trained run; by neighborhoods where ``graph.fanout`` is given."""
+        graph, kg = trained.config.graph, trained.kg
+        given: dict[str, Any] = {"norm": graph.norm, "neighborhoods": bool(graph.fanout)}
+        return cls(kg, trained.model, trained.entities, budget=budget, **given)
 
     @cached_property
     def edges(self) -> Adjacency:
@@ -342,6 +392,12 @@ class Explainer:
     def messages(self) -> MessageGraph:
         """The training triples as messages."""
         return self.kg.messages(self.norm).to(self.entities.device)
+
+    @cached_property
+    def incoming(self) -> IncomingMessages:
+        """The training triples as messages by the entity that receives them."""
+        kg = self.kg
+        return IncomingMessages(kg.train, kg.num_entities, kg.num_relations, self.norm)
 
     def explain(
         self, head: str, relation: str, tail: str, *, top: int = 5, most: int = MOST_EDGES
@@ -395,7 +451,11 @@ class Explainer:
     def paths(
         self, triple: Tensor, *, top: int, most: int = MOST_EDGES
     ) -> tuple[tuple[Path, ...], bool]:
-        """The best paths of up to three steps without the triple itself; were all looked at?"""
+        """The best paths of up to three steps without the triple itself; were all looked at?
+
+        Those with the highest sums of log-sigmoids of their triples' scores, `MOST_PATHS` at the
+        most, are ordered by the shares, which take the scores of all entities.
+        """
         head, tail = int(triple[0]), int(triple[2])
         if head == tail:
             return (), True
@@ -406,8 +466,24 @@ class Explainer:
         rows = edges.triple[torch.cat(candidates)].unique()
         scores = self.entities.new_zeros(len(kg.train), device="cpu")
         scores[rows] = self._scores(kg.train[rows], self.entities)
-        found = search.best(head, tail, candidates, F.logsigmoid(scores), top)
-        return tuple(self._path(score, path, scores) for score, path in found), complete
+        several = max(top, min(MOST_PATHS, MOST_SCORES // (3 * kg.num_entities)))
+        best = search.best(head, tail, candidates, F.logsigmoid(scores), several)
+        shares = self._log_shares([edges.triple[path] for _, path in best])
+        totals = [(float(shares[edges.triple[path]].sum()), path) for _, path in best]
+        totals.sort(key=lambda path: -path[0])
+        return tuple(self._path(*path, scores) for path in totals[:top]), complete
+
+    def _log_shares(self, paths: Sequence[Tensor]) -> Tensor:
+        """(f,) mean log share as a head and as a tail of the training triples of some paths."""
+        shares = torch.zeros(len(self.kg.train), dtype=torch.float64)
+        if paths:
+            rows = torch.cat(list(paths)).unique()
+            predictor = Predictor(
+                self.kg, self.model.decoder, self.entities.detach(), budget=self.budget
+            )
+            sides = [predictor.ranked(self.kg.train[rows], column)[1] for column in (0, 2)]
+            shares[rows] = (sides[0] + sides[1]) / 2
+        return shares
 
     def _path(self, score: float, path: list[int], scores: Tensor) -> Path:
         rows = self.edges.triple[path]
@@ -428,7 +504,10 @@ class Explainer:
 
     @torch.no_grad()
     def score_without(self, triple: Tensor, rows: Tensor) -> float:
-        """The score of a triple, all entities encoded without some training triples."""
+        """The score of a triple, its entities encoded without some training triples."""
+        if self.neighborhoods:
+            entities, place = self._encoded(triple, exclude=rows)[:2]
+            return float(self._scores(place.unsqueeze(0), entities))
         keep = torch.ones(len(self.kg.train), dtype=torch.bool)
         keep[rows] = False
         messages = self.messages.restrict(keep.to(self.entities.device))
@@ -441,21 +520,64 @@ class Explainer:
 
         with x the input and out the output of a layer; a triple has two messages in each.
         """
-        messages, device = self.messages, self.entities.device
-        with eval_mode(self.model), _probed(self.model) as layers, torch.enable_grad():
-            entities = self.model.encode(messages)
-            score = _score(self.model.decoder, entities, triple.to(device))
+        device = self.entities.device
+        with _probed(self.model) as layers, torch.enable_grad():
+            if self.neighborhoods:
+                entities, place, ids, blocks = self._encoded(triple)
+            else:
+                with eval_mode(self.model):
+                    entities, place = self.model.encode(self.messages), triple
+            score = _score(self.model.decoder, entities, place.to(device))
         if not layers:
             raise InputError("explain: accepts encoders of RGCN layers, and lookup encoders")
         gradients = torch.autograd.grad(score, [probe for _, _, probe in layers])
-        position = torch.full((len(self.kg.train),), -1, device=device)
-        position[rows.to(device)] = torch.arange(len(rows), device=device)
-        of_each = position[messages.triple_ids.long()]
-        some = (of_each >= 0).nonzero().flatten()
+        if self.neighborhoods:
+            sent: Sequence[tuple[MessageGraph | Block, Tensor]] = [
+                (block.to(device), self._row_of(rows, block, ids).to(device)) for block in blocks
+            ]
+        else:
+            position = torch.full((len(self.kg.train),), -1, device=device)
+            position[rows.to(device)] = torch.arange(len(rows), device=device)
+            sent = [(self.messages, position[self.messages.triple_ids.long()])] * len(layers)
         total = self.entities.new_zeros(len(rows))
-        for (layer, x, _), gradient in zip(layers, gradients, strict=True):
+        for (layer, x, _), gradient, (messages, of_each) in zip(
+            layers, gradients, sent, strict=True
+        ):
+            some = (of_each >= 0).nonzero().flatten()
             total.index_add_(0, of_each[some], _by_message(layer, x, gradient, messages, some))
         return total.cpu()
+
+    def _encoded(
+        self, triple: Tensor, exclude: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Block, ...]]:
+        """Head and tail of a triple encoded from all messages that reach them.
+
+        Their embeddings; the triple by their rows; the entities of the rows of the first input;
+        and the messages of each layer.
+        """
+        ends, place = triple[[0, 2]].unique(return_inverse=True)
+        everything = [0] * self.model.encoder.num_layers
+        around = self.incoming.sample(ends, everything, exclude=exclude, seed=0)
+        with eval_mode(self.model):
+            entities = self.model.encode_sampled(around.to(self.entities.device))
+        rows = torch.stack((place[0], triple[1], place[1]))
+        return entities, rows, around.entity_ids, around.blocks
+
+    def _row_of(self, rows: Tensor, block: Block, ids: Tensor) -> Tensor:
+        """(e,) which of some training triples each message of a block is of; −1: of none."""
+        n, m = self.kg.num_entities, self.kg.num_relations
+
+        def key(sources: Tensor, etypes: Tensor, targets: Tensor) -> Tensor:
+            return (sources * 2 * m + etypes) * n + targets
+
+        heads, relations, tails = self.kg.train[rows].unbind(1)
+        both = torch.cat((key(heads, relations, tails), key(tails, relations + m, heads)))
+        found = key(ids[block.sources], block.etype, ids[block.targets])
+        if not len(rows):
+            return torch.full_like(found, -1)
+        keys, order = both.sort()
+        place = torch.searchsorted(keys, found).clamp(max=len(keys) - 1)
+        return torch.where(keys[place] == found, order[place] % len(rows), -1)
 
     @torch.no_grad()
     def similar(self, triple: Tensor, *, top: int) -> tuple[Tensor, Tensor]:
@@ -544,7 +666,7 @@ def _probed(model: nn.Module) -> Iterator[list[tuple[RGCNLayer, Tensor, Tensor]]
 
 @torch.no_grad()
 def _by_message(
-    layer: RGCNLayer, x: Tensor, gradient: Tensor, messages: MessageGraph, some: Tensor
+    layer: RGCNLayer, x: Tensor, gradient: Tensor, messages: MessageGraph | Block, some: Tensor
 ) -> Tensor:
     """w (x_j W_r) · gradient_i of some messages of a layer, by their positions."""
     etypes, found = messages.etype[some].long(), x.new_empty(len(some))

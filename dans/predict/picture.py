@@ -78,6 +78,11 @@ class Layout:
     size: tuple[int, int]
 
     @property
+    def labels(self) -> list[Box]:
+        """The places of the relations, in the order of the arrows."""
+        return [_label(arrow) for arrow in self.arrows]
+
+    @property
     def roles(self) -> list[str]:
         """The roles that occur, for a legend."""
         there = {arrow.role for arrow in self.arrows}
@@ -94,8 +99,10 @@ class Layout:
         carrying = [s.triple for s in found.carried_by] if found.basis == "gradient" else []
         places = dict(_places(head, tail, [path.triples for path in found.paths], carrying))
         rows = int(max(row for _, row in places.values())) + 1
-        places[tail] = (3.0, (rows - 1) / 2)
-        places[head] = (0.0, (rows - 1) / 2)
+        # Between two rows, so that the explained triple's arrow passes through no box.
+        middle = (rows + rows % 2 - 1) / 2
+        places[tail] = (3.0, middle)
+        places[head] = (0.0, middle)
         boxes = {
             name: _box(name, *place, end=name in (head, tail)) for name, place in places.items()
         }
@@ -175,7 +182,9 @@ def _box(name: str, column: float, row: float, *, end: bool) -> Box:
     left = int(min(column, 2))
     x = COLUMNS[left] + (COLUMNS[left + 1] - COLUMNS[left]) * (column - left)
     lines = _wrapped(name)
-    width, height = max(map(len, lines)) * LETTER + 14, len(lines) * LINE + 8
+    # The names of head and tail are bold.
+    letter = LETTER * (1.2 if end else 1)
+    width, height = max(map(len, lines)) * letter + 14, len(lines) * LINE + 8
     return Box(lines, x, ROW * (row + 0.5) + 20, width, height, end)
 
 

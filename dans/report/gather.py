@@ -19,6 +19,7 @@ from dans.report.breakdown import DataSet, Part, by_class, by_degree, by_relatio
 from dans.report.conclusion import Ranked, conclusion
 from dans.report.curves import Chart, charts, number, recorded, steps_before
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
+from dans.report.explanations import Explained, explanations
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
@@ -74,6 +75,7 @@ class RunSummary:
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
         searched: how many queries were searched for missing triples.
+        explained: some triples; or a sentence that says why there are none.
         classification: by ``runs.evaluate_run.classify``; empty without labelled lines.
         reliability: by calibration; empty without one, or without labelled lines.
     """
@@ -93,6 +95,7 @@ class RunSummary:
     worst: list[Wrong]
     missing: list[Missing]
     searched: int
+    explained: list[Explained] | str
     classification: Mapping[str, Any]
     reliability: dict[str, Reliability]
 
@@ -200,6 +203,7 @@ def summarise(
     platt = fitted.calibrations.get("platt") if fitted else None
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
     candidates, searched = missing(predictor, ranks.triples)
+    wrong = worst(predictor, ranks)
     labelled = has_both(kg, split)
     at = "environment.json"
     summary = RunSummary(
@@ -215,9 +219,10 @@ def summarise(
         config=trained.config.plain(),
         environment=RunFolder(folder).read_json(at) if (folder / at).exists() else {},
         embedding_plot="",
-        worst=worst(predictor, ranks),
+        worst=wrong,
         missing=candidates,
         searched=searched,
+        explained=explanations(trained, ranks, wrong, budget=budget),
         classification=classify(trained, split, fitted, budget=budget) if labelled else {},
         reliability=reliability(trained, split, fitted, budget) if labelled and fitted else {},
     )

@@ -20,7 +20,8 @@ from dans.data.graph import SPLITS
 from dans.errors import InputError
 from dans.evaluation.grouped_metrics import DEGREES, degree_classes
 from dans.evaluation.sampled_ranking import stated
-from dans.report import formatting
+from dans.predict.picture import ROLES
+from dans.report import explanations, formatting
 from dans.report.curves import Curve, begun
 from dans.report.embedding_plot import EmbeddingPlot
 from dans.report.gather import Page, RunSummary
@@ -80,11 +81,14 @@ def environment() -> Environment:
     for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
         environment.filters[name] = getattr(formatting, name)
     environment.filters["continued"] = continued
+    for function in (explanations.curve, explanations.point, explanations.steps):
+        environment.filters[function.__name__] = function
     environment.tests["as_generated"] = lambda origin: origin.endswith(GENERATED)
     environment.globals |= {
         "best": formatting.best,
         "metrics": formatting.METRICS,
         "made": made_of,
+        "roles": ROLES,
         "shapes": SHAPES,
         "longest": LONGEST,
         "level_end": SIZE[0] - MARGINS[2],

@@ -30,7 +30,7 @@ def measure(
 
     kg = trained.kg
     torch.manual_seed(seed)
-    explainer = Explainer(kg, trained.model, trained.entities, norm=trained.config.graph.norm)
+    explainer = Explainer.of(trained)
     predictor = Predictor(kg, trained.model.decoder, trained.entities)
     some = kg.test[torch.randperm(len(kg.test))[: 100 * triples]]
     ranks = torch.stack([predictor.ranked(some, column)[0] for column in (0, 2)])

@@ -210,14 +210,29 @@ def test_relations_can_be_sorted(opened: Chrome) -> None:
         assert len(values) == 3
 
 
-def test_runs_are_tabs(opened: Chrome) -> None:
-    first, second = opened.find_elements(By.CSS_SELECTOR, "[role=tab]")
-    panels = opened.find_elements(By.CSS_SELECTOR, "[role=tabpanel]")
+@pytest.mark.parametrize("section", ["mistakes", "explanations"])
+def test_runs_are_tabs(opened: Chrome, section: str) -> None:
+    first, second = opened.find_elements(By.CSS_SELECTOR, f"#{section} [role=tab]")
+    panels = opened.find_elements(By.CSS_SELECTOR, f"#{section} [role=tabpanel]")
     assert [panel.is_displayed() for panel in panels] == [True, False]
     opened.execute_script("arguments[0].click()", second)
     assert [panel.is_displayed() for panel in panels] == [False, True]
     second.send_keys(Keys.ARROW_LEFT)
     assert first.get_attribute("aria-selected") == "true"
+
+
+def test_names_in_the_picture_of_an_explanation_stay_in_their_boxes(opened: Chrome) -> None:
+    rooms = opened.execute_script(
+        """
+        const boxes = document.querySelectorAll("#explanations .entity");
+        return [...boxes].filter((box) => box.checkVisibility()).map((box) => {
+          const [shape, text] = [...box.children].map((one) => one.getBoundingClientRect());
+          return shape.width - text.width;
+        });
+        """
+    )
+    assert len(rooms) > 4
+    assert min(rooms) > 0
 
 
 @pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
