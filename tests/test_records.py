@@ -127,7 +127,7 @@ def test_recorded_seeds_are_met_to_the_digit(tmp_path: Path) -> None:
 
 
 def answers_are_those_of_the_page(run: Path) -> None:
-    """The printed answers on the page of daily use come from the run that they name."""
+    """The printed answers on the page of predictions come from the run that they name."""
     page = (ROOT / "docs" / "pages" / "predict.md").read_text()
     block = page.partition("```text\nruns/pretrain/umls-distmult/seed0: ")[2].partition("```")[0]
     assert f"step {load_run(run).step}\n" in block

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from dans.evaluation.evaluator import EvaluationReport
 
 
+#: Options that choose entities, or other triples than those of a split.
+OTHERS = (
+    *("candidates", "types", *cli.AMONG, "triples", "unknown"),
+    *("extra_triples", "extra_features", "new_entities"),
+)
+
+
 def add_options(parser: ArgumentParser) -> None:
     """Add the run, and what of it is evaluated."""
     cli.add_run(parser, name="runs", nargs="+")
@@ -122,6 +129,8 @@ def run(args: Namespace) -> None:
 
     if args.by is not None:
         check_by(args.by)
+        if args.form and args.adjusted:
+            raise InputError(f"--adjusted: no effect with --by and --{args.form}; leave it out")
     if args.relations:
         relations(args)
         return
@@ -167,8 +176,7 @@ def joint(args: Namespace) -> "EvaluationReport":
     """The evaluation of several runs as one."""
     from dans.predict.ensemble import Ensemble
 
-    also = ("triples", "extra_triples", "extra_features")
-    refuse(args, "--ensemble: ranks a split among all entities", *also)
+    cli.refuse(args, "no effect with --ensemble, which ranks a split among all entities", *OTHERS)
     ensemble = Ensemble.of_runs(
         args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget
     )
@@ -179,16 +187,8 @@ def relations(args: Namespace) -> None:
     """Rank relations, and print the metrics."""
     from dans.runs.evaluate_relations import evaluate_relations
 
-    also = ("triples", "extra_triples", "extra_features", "by", "form", "adjusted", "ensemble")
-    refuse(args, "--relations: ranks those of a split among all relations", *also)
+    also = ("by", "form", "adjusted", "ensemble")
+    cli.refuse(args, "no effect with --relations, which ranks those of a split", *OTHERS, *also)
     given = {name: getattr(args, name) for name in ("split", "unseen", "most", "seed")}
     given |= {"which": args.model, "memory_budget": args.memory_budget}
     print(evaluate_relations(only(args), **given))
-
-
-def refuse(args: Namespace, reason: str, *others: str) -> None:
-    """Refuse what chooses entities, and other options, which have no effect."""
-    for name in ("candidates", "types", "among", "entity_types", "relation_types", *others):
-        if getattr(args, name) not in (None, False, "all"):
-            option = {"form": "json or --csv"}.get(name, name.replace("_", "-"))
-            raise InputError(f"{reason}; leave --{option} out")

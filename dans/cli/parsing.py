@@ -296,10 +296,23 @@ def restriction(args: argparse.Namespace) -> "Restriction | None":
 
     if args.among is not None:
         return Restriction(args.among, args.entity_types, args.relation_types)
-    for name in ("entity_types", "relation_types"):
-        if getattr(args, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')}: no effect without --among")
+    refuse(args, "no effect without --among", *AMONG)
     return None
+
+
+#: Options that restrict the candidates.
+AMONG = ("among", "entity_types", "relation_types")
+
+#: Values of options that are as good as none.
+USUAL = (None, False, "all", "refuse", "encoder")
+
+
+def refuse(args: argparse.Namespace, reason: str, *names: str) -> None:
+    """Refuse options that are given and have no effect, by the names that a user types."""
+    for name in names:
+        if getattr(args, name) not in USUAL:
+            shown_as = getattr(args, name) if name == "form" else name.replace("_", "-")
+            raise InputError(f"--{shown_as}: {reason}; leave it out")
 
 
 def matching(named: Mapping[str, T], pattern: str) -> dict[str, T]:

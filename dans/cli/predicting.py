@@ -39,10 +39,25 @@ def add_options(parser: ArgumentParser) -> None:
     cli.add_among_options(parser)
     cli.add_extra_option(parser)
     add("--missing", action="store_true", help="predict all triples that no split holds")
-    add("--above", type=float, metavar="P", help="with --missing: from this probability on")
-    add("--above-score", type=float, metavar="S", help="with --missing: from this score on")
+    add(
+        "--above",
+        type=float,
+        metavar="P",
+        help="with --missing: at least this probability",
+    )
+    add(
+        "--above-score",
+        type=float,
+        metavar="S",
+        help="with --missing: at least this score",
+    )
     add("--observed", action="store_true", help="with --missing: heads and tails as in train")
-    add("--out", type=Path, metavar="FILE", help="of --missing: .tsv, .csv or .jsonl")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="with --missing: a new .tsv, .csv or .jsonl",
+    )
     cli.add_join_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
@@ -56,9 +71,10 @@ def predict_missing(args: Namespace) -> str:
     from dans.predict import Predictor
     from dans.predict.missing import missing, write
 
-    for option in ("head", "tail", "file", "new", "ranks", "form", "join"):
-        if getattr(args, option) not in (None, False):
-            raise InputError(f"--{option}: not together with --missing")
+    other = ("head", "tail", "file", "new", "ranks", "join", *cli.AMONG)
+    cli.refuse(args, "not together with --missing", *other, "form")
+    if [args.above, args.above_score, args.top].count(None) != 2:
+        raise InputError("--missing: expected one of --above, --above-score and --top")
     if args.out is None:
         raise InputError("--out: missing; name the file to write")
     if len(args.runs) > 1:
@@ -86,9 +102,7 @@ def run(args: Namespace) -> None:
     if args.missing:
         print(predict_missing(args))
         return
-    for option in ("above", "above_score", "observed", "out"):
-        if getattr(args, option) not in (None, False):
-            raise InputError(f"--{option.replace('_', '-')}: no effect without --missing")
+    cli.refuse(args, "no effect without --missing", "above", "above_score", "observed", "out")
     query = single(args.head, args.relation, args.tail, args.file)
     among = cli.restriction(args)
     options = QueryOptions.of(

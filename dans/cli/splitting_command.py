@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from dans.cli import parsing as cli
-from dans.errors import InputError
 
 #: Options of one of the two rules.
-TRIPLES = ("shares", "inverse_leakage")
-ENTITIES = ("held_out", "test", "valid", "among")
+TRIPLES = ("split", "inverse_leakage")
+ENTITIES = ("held_out", "test", "valid", "both_new")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -28,19 +27,15 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("data", metavar="DATA", help="data set, by name; or a folder or a file of triples")
     add("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
-    add("--seed", type=cli.whole(0), default=0, help="of what is drawn (default: 0)")
-    add = parser.add_argument_group("by triples").add_argument
-    shares = "of train, valid and test (default: 0.8 0.1 0.1)"
-    add("--shares", type=float, nargs=3, metavar="X", help=shares)
-    leakage = "avoid: triples between the same two entities stay in one split (default: allow)"
-    add("--inverse-leakage", choices=("allow", "avoid"), help=leakage)
-    add = parser.add_argument_group("by entities").add_argument
+    add("--seed", type=cli.whole(0), default=0, help="random seed (default: 0)")
+    cli.add_data_options(parser.add_argument_group("reading, and dividing triples"))
+    add = parser.add_argument_group("holding out entities").add_argument
     add("--inductive", action="store_true", help="hold out entities")
     add("--held-out", type=float, metavar="X", help="share of the entities (default: 0.1)")
     add("--test", type=float, metavar="X", help="share of their triples (default: 0.5)")
     add("--valid", type=float, metavar="X", help="share of the other triples (default: 0.05)")
-    among = "divide the triples of two held-out entities too, which else are left out"
-    add("--among", action="store_true", default=None, help=among)
+    both = "divide the triples of two held-out entities too (default: leave them out)"
+    add("--both-new", action="store_true", default=None, help=both)
 
 
 def run(args: Namespace) -> None:
@@ -48,14 +43,17 @@ def run(args: Namespace) -> None:
     from dans.data.split_folder import by_entities, by_triples
 
     other, own = (TRIPLES, ENTITIES) if args.inductive else (ENTITIES, TRIPLES)
-    for name in other:
-        if getattr(args, name) is not None:
-            which = "with" if args.inductive else "without"
-            option = name.replace("_", "-")
-            raise InputError(f"--{option}: has no effect {which} --inductive; leave it out")
+    which = "with" if args.inductive else "without"
+    cli.refuse(args, f"has no effect {which} --inductive", *other)
     options = {name: getattr(args, name) for name in ("seed", *own)}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    about = (by_entities if args.inductive else by_triples)(args.data, args.out, **given)
+    if "split" in given:
+        given["shares"] = given.pop("split")
+    reading = ("columns", "delimiter", "header", "literals", "blank_nodes")
+    how = {name: getattr(args, name) for name in reading if getattr(args, name) is not None}
+    about = (by_entities if args.inductive else by_triples)(
+        args.data, args.out, reading=how, **given
+    )
     print(f"{args.out}: {about['rule']}")
     for what in ("triples", "entities", "left_out"):
         counts = ", ".join(

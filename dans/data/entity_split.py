@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class InductiveSplit:
     """Four parts of the triples of a graph, (·, 3) each, and how they were made.
 
-    ``train`` and ``valid``: triples among the entities that are kept. ``extra``: triples of
+    ``train`` and ``valid``: triples among the other entities. ``extra``: triples of
     held-out entities that are given at prediction time, at least one of each. ``test``: other
     triples of theirs, to be predicted. ``about``: the rule, its numbers and counts.
     """
@@ -42,7 +42,7 @@ def split_entities(
     *,
     test: float = 0.5,
     valid: float = 0.05,
-    among: bool = False,
+    both_new: bool = False,
     seed: int = 0,
     where: object = "triples",
 ) -> InductiveSplit:
@@ -51,7 +51,7 @@ def split_entities(
     A random share of the entities is held out. Triples among the others are train and valid, each
     entity and relation with a triple in train. Triples of one held-out entity and one other are
     extra and test: they leave extra in random order for test, as long as each held-out entity has
-    another one in extra. Triples of two held-out entities are left out, unless ``among``. So are
+    another one in extra. Triples of two held-out entities are left out, unless ``both_new``. So are
     those of relations without a triple in train. An entity all of whose triples lead to held-out
     ones counts as held out.
 
@@ -67,7 +67,7 @@ def split_entities(
         held_out: share of the entities.
         test: share of the triples of held-out entities that are test.
         valid: share of the triples among the other entities that are valid.
-        among: divide the triples of two held-out entities, too.
+        both_new: divide the triples of two held-out entities, too.
         seed: of all that is drawn.
         where: opens what is logged.
 
@@ -88,7 +88,7 @@ def split_entities(
     drawn = torch.zeros(n, dtype=torch.bool)
     drawn[order[: round(held_out * n)]] = True
     ends = triples[:, [0, 2]]
-    # Without a triple among the kept ones, an entity would not be in train.
+    # Without a triple among the other ones, an entity would not be in train.
     kept = torch.zeros(n, dtype=torch.bool)
     kept[ends[~drawn[ends].any(1)].flatten()] = True
     unseen_ends = (~kept[ends]).sum(1)
@@ -100,7 +100,7 @@ def split_entities(
         )
     parts = split_triples(inside, sizes, (1 - valid, valid, 0.0), seed=seed, where=where)
     train = parts["train"]
-    if among:
+    if both_new:
         own = triples[unseen_ends > 0]
     seen = torch.zeros(m, dtype=torch.bool)
     seen[train[:, 1]] = True
@@ -123,7 +123,7 @@ def split_entities(
     found.about.update(
         rule="share of the entities held out; train and valid: triples among the others; extra and "
         "test: triples with one held-out entity"
-        + (" or two" if among else "")
+        + (" or two" if both_new else "")
         + ", at least one of each in extra",
         source="after Hamaguchi et al. 2017, IJCAI",
         seed=seed,
@@ -131,7 +131,7 @@ def split_entities(
         triples={name: len(part) for name, part in found.parts().items()},
         entities={"train": len(ids["train"]), **{f"new in {k}": v for k, v in new.items()}},
         left_out={
-            "among_held_out": 0 if among else len(both),
+            "among_held_out": 0 if both_new else len(both),
             "relations": len(own) - len(of_seen),
         },
     )

@@ -1,6 +1,7 @@
 """Triples of any source divided by a seed, as a folder of text files that can be trained on."""
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.sources import load
 from dans.data.splitting import InverseLeakage, split_triples
 from dans.errors import InputError, shown
+
+log = logging.getLogger(__name__)
 
 #: The folder, in that of an inductive split, of what training must not see.
 UNSEEN = "unseen"
@@ -33,6 +36,7 @@ def by_triples(
     *,
     seed: int = 0,
     inverse_leakage: InverseLeakage = "allow",
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Divide all triples of a source into train, valid and test, by `split_triples`.
 
@@ -42,12 +46,13 @@ def by_triples(
         shares: of the triples.
         seed: of the order.
         inverse_leakage: as in `split_triples`.
+        reading: how a table of triples is read, as by `load`: columns, delimiter, header.
 
     Returns:
         The rule, its numbers and counts, which stand in ``README.md``.
     """
     check_new(out)
-    kg, triples = whole(data)
+    kg, triples = whole(data, **(reading or {}))
     sizes = kg.num_entities, kg.num_relations
     parts = split_triples(
         triples, sizes, shares, seed=seed, inverse_leakage=inverse_leakage, where=kg.name
@@ -64,7 +69,12 @@ def by_triples(
 
 
 def by_entities(
-    data: str | Path, out: Path, held_out: float = 0.1, **options: Any
+    data: str | Path,
+    out: Path,
+    held_out: float = 0.1,
+    *,
+    reading: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Divide all triples of a source such that training never sees a share of the entities.
 
@@ -74,7 +84,7 @@ def by_entities(
     else is as in `by_triples`.
     """
     check_new(out)
-    kg, triples = whole(data)
+    kg, triples = whole(data, **(reading or {}))
     sizes = kg.num_entities, kg.num_relations
     found = split_entities(triples, sizes, held_out, where=kg.name, **options)
     aside = ("extra", "test")
@@ -85,9 +95,14 @@ def by_entities(
     return write(out, kg, files, {"data": kg.name, **found.about}, INDUCTIVE)
 
 
-def whole(data: str | Path) -> tuple[KnowledgeGraph, Tensor]:
-    """A source, and the distinct triples of all its splits, (·, 3), in order."""
-    kg = load(data, split=(1.0, 0.0, 0.0)) if Path(data).is_file() else load(data)
+def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:
+    """A source, and the distinct triples of all its splits, (·, 3), in order.
+
+    Lines that are labelled false are no triples: they are counted in a warning.
+    """
+    kg = load(data, split=(1.0, 0.0, 0.0), **reading) if Path(data).is_file() else load(data)
+    if false := sum(int((~kg.lines(split)[1]).sum()) for split in SPLITS):
+        log.warning("%s: %d lines are labelled false; they are left out", kg.name, false)
     triples = torch.cat([kg.split(split) for split in SPLITS])
     _, inverse = triples.unique(dim=0, return_inverse=True)
     first = torch.full((len(triples),), len(triples))

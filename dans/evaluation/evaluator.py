@@ -317,6 +317,8 @@ class Evaluator:
         if scores.num_entities != n:
             raise ValueError(f"entities: expected {n} rows, got {scores.num_entities}")
         if self.columns is not None and len(self.columns) < n:
+            if not isinstance(scores, ModelScores):
+                raise InputError("among: several runs as one are ranked among all entities")
             scores = scores.among(self.columns)
         heads, tails = self._heads.to(scores.device), self._tails.to(scores.device)
         columns = (
@@ -421,9 +423,6 @@ class BlockScores(Protocol):
     def bytes_held(self, rows: int) -> int:
         """The bytes held beside, for a block of so many queries."""
 
-    def among(self, columns: Tensor) -> "BlockScores":
-        """Scores of some entities alone, (c,) ids, which anchors then are positions among."""
-
     def __call__(
         self,
         side: Side,
@@ -459,7 +458,7 @@ class ModelScores:
         return numbers * self.element_size
 
     def among(self, columns: Tensor) -> "ModelScores":
-        """Scores of some entities alone."""
+        """Scores of some entities alone, (c,) ids, which anchors then are positions among."""
         some = self.entities.index_select(0, columns.to(self.device))
         return ModelScores(self.decoder, some)
 

@@ -1,6 +1,6 @@
 """Scores of several models as one: of every query, a mean over members of what makes them alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -61,12 +61,12 @@ STANDARDS: dict[str, Standard] = {
 }
 
 
-def joint(scores: Sequence[Tensor], standards: Sequence[Standard]) -> Tensor:
-    """The mean over members of their standardised (q, n) scores, float64."""
-    total = standards[0](scores[0])
-    for one, standard in zip(scores[1:], standards[1:], strict=True):
-        total = total + standard(one)
-    return total / len(scores)
+def joint(scores: Iterable[Tensor], standards: Sequence[Standard]) -> Tensor:
+    """The mean over members of their standardised (q, n) scores, float64; one exists at a time."""
+    total = torch.zeros((), dtype=torch.float64)
+    for one, standard in zip(scores, standards, strict=True):
+        total = total.to(one.device) + standard(one)
+    return total / len(standards)
 
 
 class JointScores:
@@ -88,10 +88,6 @@ class JointScores:
         """The bytes that the member holds that holds most."""
         return max(member.bytes_held(rows) for member in self.members)
 
-    def among(self, columns: Tensor) -> "JointScores":
-        """Scores of some entities alone: they are standardised among these."""
-        return JointScores([member.among(columns) for member in self.members], self.standards)
-
     def __call__(
         self,
         side: Side,
@@ -101,8 +97,6 @@ class JointScores:
         rows: int,
         check: Check,
     ) -> Tensor:
-        """The mean; one member's scores exist at a time."""
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for member, standard in zip(self.members, self.standards, strict=True):
-            total = total + standard(member(side, anchors, relations, part, rows, check))
-        return total / len(self.members)
+        """The mean."""
+        each = (one(side, anchors, relations, part, rows, check) for one in self.members)
+        return joint(each, self.standards)

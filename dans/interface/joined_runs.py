@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dans.data.graph import Split
 from dans.errors import InputError
+from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.interface.run import Prediction, Run
 from dans.predict import Query, ScoredTriple
@@ -54,15 +55,19 @@ class Ensemble:
         *,
         top: int = 10,
         new_only: bool = False,
+        among: Among | None = None,
     ) -> Prediction:
         """The best answers to a query, as ``Run.predict``; each is a ``JointAnswer``."""
         query = Query(head, relation, tail)
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        answers = self.predictor.predict([query], top=top, new_only=new_only)[0]
-        table = Table(self.predictor, QueryOptions(top=top, new_only=new_only))
+        sets = candidate_sets(among, self.predictor.kg)
+        answers = self.predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
+        table = Table(self.predictor, QueryOptions(top=top, new_only=new_only, among=sets))
         return Prediction(query, tuple(answers), table)
 
-    def score(self, triples: Sequence[tuple[str, str, str]]) -> list[ScoredTriple]:
+    def score(
+        self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None
+    ) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks, as ``JointTriple``."""
-        return self.predictor.rank(triples)
+        return self.predictor.rank(triples, among=among)

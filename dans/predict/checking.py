@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dans.config.reading import lines
+from dans.data.extended_graph import named
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, counted
@@ -142,19 +142,10 @@ def encoder_of(trained: Trained) -> Encode | None:
 
 
 def read_triples(path: Path) -> list[tuple[str, str, str]]:
-    """Triples by name of a file, three columns separated by tabs; empty lines are skipped."""
-    found = []
-    for number, line in lines(path):
-        if line.strip():
-            names = line.split("\t")
-            if len(names) != 3:
-                raise InputError(
-                    f"{path}:{number}: expected head, relation and tail, separated by tabs, "
-                    f"got {len(names)} column{'s' * (len(names) != 1)}"
-                )
-            found.append((names[0], names[1], names[2]))
+    """Triples by name of one file, as `dans.load` reads it; lines labelled false are left out."""
+    found = [triple for _, triple in named(path, "triples")]
     if not found:
-        raise InputError(f"{path}: no triple in it; expected head, relation and tail, by tabs")
+        raise InputError(f"{path}: no triple in it")
     return found
 
 

@@ -36,7 +36,7 @@ class JointAnswer(Answer):
     members' where each has a calibration.
     """
 
-    #: mean over members of its rank among all candidates, known ones included, ties half
+    #: mean over members of its rank among the candidates, known ones included, ties half
     mean_rank: float
     rank_std: float
     probability_std: float | None
@@ -137,6 +137,15 @@ class Ensemble(Predictor):
                 members[-1].kg = members[0].kg
         return cls(members, join=join)
 
+    @classmethod
+    def load(cls, where: str | Path, **_: Any) -> Predictor:
+        """Not for one folder: `of_runs` loads several."""
+        raise InputError(f"ensemble: expected several runs, got {where}; of_runs takes them")
+
+    def extended(self, *_: Any, **__: Any) -> Predictor:
+        """Not for several runs: each has embeddings of its own for new entities."""
+        raise InputError("extra_triples: expected one run, got several")
+
     def evaluate(
         self,
         split: Split = "test",
@@ -209,15 +218,19 @@ class Ensemble(Predictor):
     ) -> Iterator[list[Answer]]:
         """The answers by the joint scores, with what the members say of each."""
         found = list(super()._answers(ids, column, top, new_only, among))
+        sets = self._narrowed(ids, column, among)
         index = self._names(column).index
 
         def beside(part: slice) -> list[list[Answer]]:
             own = found[part]
             rows = torch.arange(len(own)).repeat_interleave(torch.tensor([*map(len, own)]))
+            if not len(rows):
+                return own
             candidates = torch.tensor([index(answer.name) for some in own for answer in some])
+            places = candidates if sets is None else sets.positions(candidates)[0]
             ranks = torch.stack(
                 [
-                    ranks_of_all(member._scores(ids[part], column)).cpu()[rows, candidates.long()]
+                    ranks_of_all(member._scores(ids[part], column, sets)).cpu()[rows, places]
                     for member in self.members
                 ]
             )
@@ -247,7 +260,7 @@ class Ensemble(Predictor):
 
     def _scores(self, ids: Tensor, column: int, sets: CandidateSets | None = None) -> Tensor:
         """(q, n) joint scores for one column of (q, 3) triples, standardised over all entities."""
-        scores = joint([member._scores(ids, column) for member in self.members], self.standards)
+        scores = joint((one._scores(ids, column) for one in self.members), self.standards)
         if sets is not None and sets.columns is not None:
             scores = scores.index_select(1, sets.columns.to(scores.device))
         return self._restricted(scores, ids, column, sets)
@@ -267,10 +280,10 @@ def predictor_of(
     if len(folders) > 1:
         if is_extended(extra_triples, extra_features, new_entities):
             option = "triples" if extra_features is None else "features"
-            raise InputError(f"--extra-{option}: expected one run, got several")
+            raise InputError(f"extra_{option}: expected one run, got several")
         return Ensemble.of_runs(folders, join=join, which=which, memory_budget=memory_budget)
     if join is not None:
-        raise InputError("--join: no effect on one run; name two or more")
+        raise InputError("join: no effect on one run; name two or more")
     return Predictor.load(
         folders[0],
         which=which,

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
 from dans.errors import InputError
 from dans.predict.predictor import Predictor
@@ -95,11 +96,15 @@ def _found(
         if observed:
             others[own[:, 2]] = False
         ids = torch.stack((heads, torch.full_like(heads, relation), heads), 1)
+        false = _labelled_false(kg, relation)
 
         def block(
-            part: slice, ids: Tensor = ids, others: Tensor | None = others if observed else None
+            part: slice,
+            ids: Tensor = ids,
+            others: Tensor | None = others if observed else None,
+            false: Tensor = false,
         ) -> Tensor:
-            return _block(predictor, ids[part], others, above, above_score, top)
+            return _block(predictor, ids[part], others, false, above, above_score, top)
 
         for triples in _without_gradient(predictor, ids, block):
             for some in triples.split(AT_ONCE):
@@ -107,6 +112,15 @@ def _found(
         if pulse.due():
             said = f"{done + 1:,} of {len(relations):,} relations"
             log.info("predicted %s, %s", said, pulse.left(done + 1, len(relations)))
+
+
+def _labelled_false(kg: KnowledgeGraph, relation: int) -> Tensor:
+    """The lines of a relation that are labelled false in any split, (f, 3)."""
+    found = []
+    for split in SPLITS:
+        lines, holds = kg.lines(split)
+        found.append(lines[~holds & (lines[:, 1] == relation)])
+    return torch.cat(found)
 
 
 def _without_gradient(
@@ -127,6 +141,7 @@ def _block(
     predictor: Predictor,
     ids: Tensor,
     others: Tensor | None,
+    false: Tensor,
     above: float | None,
     above_score: float | None,
     top: int | None,
@@ -135,23 +150,31 @@ def _block(
     scores = predictor._scores(ids, 2)
     wanted = torch.ones_like(scores, dtype=torch.bool)
     wanted[predictor._known(ids, 2)] = False
+    rows = torch.searchsorted(ids[:, 0].contiguous(), false[:, 0].contiguous())
+    there = ids[rows.clamp(max=len(ids) - 1), 0] == false[:, 0]
+    wanted[rows[there].to(wanted.device), false[there, 2].to(wanted.device)] = False
     if others is not None:
         wanted[:, others.to(wanted.device)] = False
-    if above_score is not None:
+    one_way = not predictor.decoder.reciprocal
+    if above_score is not None and one_way:
         wanted &= scores >= above_score
     elif top is not None:
         best = scores.masked_fill(~wanted, -torch.inf)
         best = best.sort(dim=1, descending=True, stable=True).indices[:, :top]
         wanted &= torch.zeros_like(wanted).scatter_(1, best, True)
-    elif above is not None and predictor.calibration and not predictor.decoder.reciprocal:
+    elif above is not None and predictor.calibration and one_way:
         wanted &= predictor.calibration.probabilities(scores) >= above
     rows, tails = wanted.nonzero(as_tuple=True)
     triples = ids[rows.cpu()].clone()
     triples[:, 2] = tails.cpu()
-    if above is not None and predictor.calibration and predictor.decoder.reciprocal:
-        # A calibration takes the mean of both directions.
-        means = predictor._logits(triples)
-        triples = triples[predictor.calibration.probabilities(means) >= above]
+    if one_way or top is not None:
+        return triples
+    # What is written, and what a calibration takes, is the mean of both directions.
+    means = predictor._logits(triples)
+    if above_score is not None:
+        return triples[means >= above_score]
+    if above is not None and predictor.calibration:
+        return triples[predictor.calibration.probabilities(means) >= above]
     return triples
 
 

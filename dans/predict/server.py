@@ -140,6 +140,7 @@ class Server(ThreadingHTTPServer):
         A page of another site can have its own name resolve to this machine (DNS rebinding); that
         name is then in the header.
         """
+        name = ""
         try:
             name = urlsplit(f"//{host}").hostname or ""
             ipaddress.ip_address(name)
@@ -213,7 +214,7 @@ class Server(ThreadingHTTPServer):
         return PAGE.format(
             about=escape(self.predictor.about),
             top=escape(given.get("top") or str(USUAL)),
-            new=" checked" if given.get("new") else "",
+            new=" checked" if given.get("new") not in (None, "", "0") else "",
             relations="".join(f'<option value="{escape(name)}">' for name in names),
             result=result,
             **{part: escape(given.get(part, "")) for part in PARTS},
@@ -253,7 +254,10 @@ class Handler(BaseHTTPRequestHandler):
             raise RequestError(413, f"expected at most {LONGEST:,} characters, and no body")
         if not self.server.allows(self.headers.get("Host")):
             raise RequestError(400, "Host: expected an address of this server, or localhost")
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            raise RequestError(400, "expected a path and parameters") from None
         if url.path not in PATHS:
             raise RequestError(404, f"{shown(url.path)}: no such path; known: {', '.join(PATHS)}")
         given: dict[str, str] = {}

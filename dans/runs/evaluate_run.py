@@ -1,5 +1,6 @@
 """Evaluates trained runs: ranking, classification and calibration."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch import Tensor
 from dans.config.reading import convert
 from dans.config.schema import Candidates, EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
+from dans.data.known_triples import KnownTriples
 from dans.data.own_triples import OwnTriples, Unknown
 from dans.errors import InputError
 from dans.evaluation import classification as measures
@@ -108,7 +110,7 @@ def evaluate(
     details: dict[str, Any] = {"model": which, "step": trained.step}
     details["seed"] = trained.config.train.seed
     if larger:
-        further |= extension(before.kg, trained.kg, new_entities)
+        further |= extension(before.kg, trained.kg, new_entities, kg.split(split))
         details["answers"] = by_answer(ranks, before.kg.num_entities, evaluator)
     protocol = {**report.protocol, **further}
     if protocol["filter"] and further:
@@ -130,12 +132,26 @@ def evaluate(
     return report
 
 
-def extension(before: KnowledgeGraph, kg: KnowledgeGraph, new_entities: str) -> dict[str, Any]:
-    """For the protocol of a report: how many triples and entities came after training."""
+def extension(
+    before: KnowledgeGraph, kg: KnowledgeGraph, new_entities: str, ranked: Tensor
+) -> dict[str, Any]:
+    """For the protocol of a report: which triples, and how many entities, came after training.
+
+    A ranked triple, (f, 3), that is an extra triple too sends messages for itself.
+    """
+    added = kg.train[len(before.train) :]
+    both = KnownTriples(added, kg.num_entities, kg.num_relations).is_known(ranked)
+    if again := int(both.sum()):
+        log.warning("%d of %d ranked triples are extra triples too", again, len(ranked))
     new = {"number": kg.num_entities - before.num_entities, "embedded_by": new_entities}
     if kg.features is not None:
         new["with_features"] = int(kg.features.present[before.num_entities :].any(1).sum())
-    return {"extra_triples": len(kg.train) - len(before.train), "new_entities": new}
+    return {
+        "extra_triples": len(added),
+        "extra_triples_ranked": again,
+        "extra_digest": hashlib.sha256(added.numpy().tobytes()).hexdigest(),
+        "new_entities": new,
+    }
 
 
 def by_answer(ranks: Ranks, old: int, evaluator: Evaluator) -> dict[str, dict[str, float]]:

@@ -275,7 +275,9 @@ class Trainer:
         said = f"{run}step {self.done:,} of {steps:,}"
         if self.evaluator is None or self.best == self.selection.worst:
             return said
-        best = f"{self.config.select.upper()} {self.best:.4f}, at step {self.best_step:,}"
+        select = self.config.select
+        name = select.upper() if select.isalpha() else select
+        best = f"{name} {self.best:.4f}, at step {self.best_step:,}"
         return f"{said}, best validation {best}"
 
     def resumption(self, steps: int) -> str:

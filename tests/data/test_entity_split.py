@@ -20,14 +20,14 @@ def ends(triples: Tensor) -> set[int]:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([0.1, 0.3]), st.booleans())
 def test_held_out_entities_are_in_no_training_triple_and_keep_one_of_theirs(
-    seed: int, share: float, among: bool
+    seed: int, share: float, both_new: bool
 ) -> None:
-    found = split_entities(RING, (20, 2), share, seed=seed, among=among)
+    found = split_entities(RING, (20, 2), share, seed=seed, both_new=both_new)
     kept = ends(found.train)
     assert ends(found.valid) <= kept
     assert len(kept) <= 20 - round(20 * share)
     new = [len(set(row) - kept) for row in found.extra[:, [0, 2]].tolist()]
-    assert set(new) <= ({1, 2} if among else {1})
+    assert set(new) <= ({1, 2} if both_new else {1})
     assert ends(found.test) - kept <= ends(found.extra) - kept
     assert set(found.extra[:, 1].tolist()) <= set(found.train[:, 1].tolist())
     rows = sorted(map(tuple, torch.cat(list(found.parts().values())).tolist()))
