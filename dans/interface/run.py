@@ -248,7 +248,7 @@ class Run:
         """
         query = Query(head, relation, tail)
         if among is not None and query.target == "relation":
-            raise InputError("among: restricts heads and tails; a relation is asked for")
+            raise InputError("among: restricts heads and tails; the query is for a relation")
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
         predictor = self.predictor

@@ -64,7 +64,7 @@ def check(
     Args:
         triples: by name; None: those of train.
         encode: embeds all entities from the messages of some training triples. A checked training
-            triple then sends no messages while it is scored, so that it does not vouch for itself:
+            triple then sends no messages while it is scored, so that it is no evidence for itself:
             they are left out in ``BLOCKS`` blocks. None: embeddings are those of the predictor.
     """
     counted("top", top)

@@ -155,19 +155,19 @@ def _block(
     wanted[rows[there].to(wanted.device), false[there, 2].to(wanted.device)] = False
     if others is not None:
         wanted[:, others.to(wanted.device)] = False
-    one_way = not predictor.decoder.reciprocal
-    if above_score is not None and one_way:
+    single = not predictor.decoder.reciprocal
+    if above_score is not None and single:
         wanted &= scores >= above_score
     elif top is not None:
         best = scores.masked_fill(~wanted, -torch.inf)
         best = best.sort(dim=1, descending=True, stable=True).indices[:, :top]
         wanted &= torch.zeros_like(wanted).scatter_(1, best, True)
-    elif above is not None and predictor.calibration and one_way:
+    elif above is not None and predictor.calibration and single:
         wanted &= predictor.calibration.probabilities(scores) >= above
     rows, tails = wanted.nonzero(as_tuple=True)
     triples = ids[rows.cpu()].clone()
     triples[:, 2] = tails.cpu()
-    if one_way or top is not None:
+    if single or top is not None:
         return triples
     # What is written, and what a calibration takes, is the mean of both directions.
     means = predictor._logits(triples)

@@ -88,5 +88,5 @@ def test_table_and_file(tmp_path: Path) -> None:
     assert read_triples(path) == [("a", "r", "b")]
     assert table(check(toy(), read_triples(path))).splitlines()[1] == "0.0623\t2.0000\t\ta\tr\tb"
     path.write_text("a\tr\n")
-    with pytest.raises(InputError, match="got 2 columns"):
+    with pytest.raises(InputError, match="found 2 columns"):
         read_triples(path)

@@ -2,12 +2,14 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dans.config.schema import GraphConfig
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import Norm
 from dans.errors import InputError
@@ -241,21 +243,32 @@ def test_neighborhoods_give_the_explanations_of_the_whole_graph(
     assert one.effect.after != pytest.approx(one.effect.before)
 
 
+@pytest.mark.parametrize("fanout", [(), (4, 4)])
+def test_runs_with_fanout_are_explained_by_neighborhoods(
+    kg: KnowledgeGraph, fanout: tuple[int, ...]
+) -> None:
+    made = explainer_of(kg)
+    graph = GraphConfig(norm="node", fanout=fanout)
+    trained = SimpleNamespace(
+        kg=kg, model=made.model, entities=made.entities, config=SimpleNamespace(graph=graph)
+    )
+    explainer = Explainer.of(trained)  # type: ignore[arg-type]
+    assert explainer.neighborhoods == bool(fanout)
+    assert explainer.norm == "node"
+
+
 def test_removing_named_triples_lowers_the_score_more_than_removing_others(
     kg: KnowledgeGraph,
 ) -> None:
     explainer = trained(kg)
     named, others = [], []
     for triple in kg.train:
-        head, relation, tail = triple.tolist()
-        names = kg.entities[head], kg.relations[relation], kg.entities[tail]
-        found = explainer.explain(*names, top=2)
-        assert found.effect is not None
-        named.append(found.effect.before - found.effect.after)
+        score, (rows, _) = explainer.score(triple), explainer.carrying(triple, top=2)
+        named.append(score - explainer.score_without(triple, rows))
         around = explainer.around(triple)
         for _ in range(4):
-            drawn = around[torch.randperm(len(around))[: len(found.carried_by)]]
-            others.append(found.score - explainer.score_without(triple, drawn))
+            drawn = around[torch.randperm(len(around))[: len(rows)]]
+            others.append(score - explainer.score_without(triple, drawn))
     margin = sum(named) / len(named) - sum(others) / len(others)
     assert margin > 0.5
 

@@ -72,7 +72,13 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
     command("evaluate", trained, "--relations", "--most", 1)
     assert "ends" in capsys.readouterr().out
     refused = {
-        "leave --among out": ["evaluate", trained, "--relations", "--among", names],
+        "--among: no effect with": [
+            "evaluate",
+            trained,
+            "--relations",
+            "--among",
+            names,
+        ],
         "--among: no effect where neither": [
             *["predict", trained, "--head", "e0", "--tail", "e1", "--among", names]
         ],

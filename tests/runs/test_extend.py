@@ -138,7 +138,7 @@ def test_features_that_have_no_effect_are_refused(
             extend(runs[name], **{"extra_features": AGES, **given})
     mean = extend(runs["lookup features"], EXTRA, "neighbors")
     assert mean.kg.features is not None
-    with pytest.raises(InputError, match="--extra-features: expected one run, got several"):
+    with pytest.raises(InputError, match="extra_features: expected one run, got several"):
         predictor_of([folders["lookup features"]] * 2, extra_features=AGES)
 
 
