@@ -48,7 +48,7 @@ def test_a_run_predicts_among_some(trained: Path) -> None:
     assert sorted(answer.name for answer in found) == among
     assert "a list of 2 entities" in found._table.head()
     assert own.score([("e0", "r0", "e3")], among=among)[0].tail_rank in (1, 2, 3)
-    with pytest.raises(InputError, match="a relation is asked for"):
+    with pytest.raises(InputError, match="the query is for a relation"):
         own.predict("e0", tail="e1", among=among)
 
 

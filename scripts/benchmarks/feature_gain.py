@@ -4,7 +4,7 @@ The features are the words of the entities' names; the control gives each entity
 another. `combine` and the learning rate are chosen on validation with seeds 10 to 12, then the test
 triples are ranked with seeds 0 to 4.
 
-  python scripts/benchmarks/features.py
+  python scripts/benchmarks/feature_gain.py
 """
 
 import argparse
@@ -24,7 +24,7 @@ import dans
 RATES = {"lookup": (0.01, 0.03, 0.1), "rgcn": (0.01,)}
 STEPS, SHARE = 150, 0.1
 
-#: By the name of a row: what features, and the ways to combine them.
+#: By the name of a row: what features, and how they may be combined.
 FEATURES = {
     "none": ("", ("",)),
     "words": ("words", ("gate", "add", "only")),
@@ -75,11 +75,11 @@ def main() -> None:
     out: Path = parser.parse_args().out
     given, rows = graphs(), []
     for encoder, rates in RATES.items():
-        for row, (features, ways) in FEATURES.items():
+        for row, (features, modes) in FEATURES.items():
             kg = given[features]
             tried = {
                 (combine, lr): mrr(kg, encoder, combine, lr, (10, 11, 12), "valid")
-                for combine in ways
+                for combine in modes
                 for lr in rates
             }
             combine, lr = max(tried, key=lambda one: statistics.fmean(tried[one]))
