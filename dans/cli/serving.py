@@ -38,8 +38,8 @@ def run(args: Namespace) -> None:
     )
     one = len(args.runs) == 1
     with Server(predictor, (args.host, args.port), explainer=explainer if one else None) as server:
-        print(f"{predictor.about}\n{server.url} (Ctrl-C ends it)", flush=True)
         try:
+            print(f"{predictor.about}\n{server.url} (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print("stopped")
