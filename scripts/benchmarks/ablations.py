@@ -142,7 +142,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--seeds", type=cli.whole(least=2), default=5, help="number of seeds")
     out = "folder of umls-ablations.json and umls-ablations.png"
-    parser.add_argument("--out", type=Path, default=cli.RESULTS, help=out)
+    parser.add_argument(
+        "--out", type=Path, default=cli.RESULTS.parents[1] / "scripts" / "results", help=out
+    )
     args: Namespace = parser.parse_args()
     found = measure(args.seeds)
     args.out.mkdir(parents=True, exist_ok=True)
