@@ -1,6 +1,6 @@
 """Several trained runs as one predictor."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -166,9 +166,7 @@ class Ensemble(Predictor):
         return evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
 
     @torch.no_grad()
-    def rank(
-        self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
-    ) -> list[ScoredTriple]:
+    def rank(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of triples by name, their filtered ranks, and deviations between members."""
         ids, sets = self.triple_ids(triples), candidate_sets(among, self.kg)
         columns: dict[str, list[float]] = {}

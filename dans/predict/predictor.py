@@ -1,6 +1,6 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
-from dans.errors import InputError, shown
+from dans.data.own_triples import OwnTriples
+from dans.errors import InputError
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
@@ -107,11 +108,28 @@ class Predictor:
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = restore(Path(where), which=which)
+        found = cls.of(trained, where, which=which, method=method, memory_budget=memory_budget)
+        if not is_extended(extra_triples, extra_features, new_entities):
+            return found
+        return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
+
+    @classmethod
+    @undisturbed()
+    def of(
+        cls,
+        trained: Trained,
+        where: str | Path,
+        *,
+        which: Which = "best",
+        method: str = "platt",
+        memory_budget: str | int = "",
+    ) -> "Predictor":
+        """A predictor of a run that is loaded already, from ``where``; arguments as in ``load``."""
         config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
         fitted = fitted_of(Path(where), trained, which, budget)
         about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
         about += f"{which} checkpoint, step {trained.step}"
-        found = cls(
+        return cls(
             trained.kg,
             trained.model.decoder,
             trained.entities,
@@ -119,9 +137,6 @@ class Predictor:
             budget=budget,
             about=about,
         )
-        if not is_extended(extra_triples, extra_features, new_entities):
-            return found
-        return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
 
     def extended(
         self,
@@ -200,15 +215,13 @@ class Predictor:
                 found[row] = ranked
         return found
 
-    def score(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of triples by name; a name that is unknown is refused with its triple."""
+    def score(self, triples: Any) -> list[ScoredTriple]:
+        """Scores of triples by name, of a file or in a list or a data frame."""
         return self.scored(self.triple_ids(triples))
 
     @torch.no_grad()
-    def rank(
-        self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
-    ) -> list[ScoredTriple]:
-        """Scores of triples by name, and the filtered ranks of their heads and tails.
+    def rank(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
+        """Scores of triples by name, as in ``score``, and the filtered ranks of heads and tails.
 
         ``among``: as in ``predict``; the triple's own head and tail are candidates all the same.
         """
@@ -232,17 +245,17 @@ class Predictor:
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities
 
-    def triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
-        """(f, 3) ids of triples by name; a name that is unknown is refused with its triple."""
-        ids = []
-        for i, triple in enumerate(triples):
-            if isinstance(triple, str) or len(triple) != 3 or None in triple:
-                raise InputError(f"triples[{i}]: expected three names, got {shown(triple)}")
-            try:
-                ids.append(self.ids(Query(*triple)))
-            except InputError as error:
-                raise InputError(f"triples[{i}]: {error}") from None
-        return torch.tensor(ids, dtype=torch.int64).view(-1, 3)
+    def triple_ids(self, triples: Any) -> Tensor:
+        """(f, 3) ids of triples by name; a name that is unknown is refused by its place.
+
+        ``triples``: as `dans.data.own_triples.OwnTriples.of` takes them. Lines labelled false are
+        triples too.
+        """
+        if isinstance(triples, Iterator):
+            triples = list(triples)
+        if isinstance(triples, Sequence) and not len(triples):
+            return torch.empty(0, 3, dtype=torch.int64)
+        return OwnTriples.of(self.kg, triples).lines
 
     def scored(self, ids: Tensor) -> list[ScoredTriple]:
         """Scores of (f, 3) triples, by name."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,8 @@ import dans
 from dans.cli import main
 from dans.cli import parsing as cli
 from dans.errors import InputError
+from dans.models.model import Model
+from dans.runs.build import build_model
 from dans.runs.evaluate_relations import evaluate_relations
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, lay
@@ -87,3 +90,24 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
     for sentence, words in refused.items():
         with pytest.raises(InputError, match=sentence):
             command(*words)
+
+
+def test_check_takes_a_file_and_loads_the_run_once(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def build(*given: Any) -> Model:
+        built.append(given)
+        return build_model(*given)
+
+    monkeypatch.setattr("dans.runs.train.build_model", build)
+    (names := trained.parent / "few.tsv").write_text("e0\tr0\te1\ne2\tr1\te0\n")
+    command("check", trained, names)
+    rows = [line.split("\t")[3:] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(built) == 1
+    own = dans.open_run(trained)
+    found = [one.triple for one in own.check(names)]
+    assert len(built) == 2
+    assert rows == [[one.head, one.relation, one.tail] for one in found]
+    assert sorted(rows) == [["e0", "r0", "e1"], ["e2", "r1", "e0"]]
