@@ -208,8 +208,9 @@ class Run:
     ) -> RelationReport:
         """Rank the relation of each triple of a split among all relations, filtered.
 
-        Two baselines that count training triples stand beside the model. Writes
-        ``report.relations.json``; arguments are as in ``evaluate``.
+        The model's order is that of predictions, by ``RelationPosterior`` or, for a run that was
+        trained by relation queries, by scores. Two baselines that count training triples stand
+        beside it. Writes ``report.relations.json``; arguments are as in ``evaluate``.
         """
         return evaluate_relations(
             self.path,

@@ -18,6 +18,7 @@ from dans.evaluation.joint_scores import (
     Standard,
     joint,
     ranks_of_all,
+    softmax,
 )
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
@@ -258,7 +259,12 @@ class Ensemble(Predictor):
 
     def _scores(self, ids: Tensor, column: int, sets: CandidateSets | None = None) -> Tensor:
         """(q, n) joint scores for one column of (q, 3) triples, standardised over all entities."""
-        scores = joint((one._scores(ids, column) for one in self.members), self.standards)
+        standards = self.standards
+        if column == 1 and self.join == "probabilities":
+            # A calibration takes scores of triples; a posterior is a probability already.
+            pairs = zip(self.members, standards, strict=True)
+            standards = [own if member.posterior is None else softmax for member, own in pairs]
+        scores = joint((one._scores(ids, column) for one in self.members), standards)
         if sets is not None and sets.columns is not None:
             scores = scores.index_select(1, sets.columns.to(scores.device))
         return self._restricted(scores, ids, column, sets)

@@ -17,13 +17,14 @@ from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
 from dans.evaluation.ranking import rank
-from dans.evaluation.relation_ranking import known_relations, relation_bytes
+from dans.evaluation.relation_ranking import RelationPosterior, known_relations, relation_bytes
 from dans.memory import Budget, stated
 from dans.models.decoders import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
+from dans.runs.evaluate_relations import order_of
 from dans.runs.evaluate_run import budget_of, fitted_of
 from dans.runs.extend import ENCODER, extend, is_extended
 from dans.runs.train import Trained, restore
@@ -45,6 +46,8 @@ class Predictor:
         calibration: from scores to probabilities.
         budget: memory that scores may take; None: a quarter of what is free.
         about: one line about the run, for a person.
+        posterior: the scores of answers to relation queries; None: those of tail queries, which
+            compare relations only if training did.
 
     Example:
         >>> from dans.models.decoders import DistMult
@@ -75,9 +78,10 @@ class Predictor:
         calibration: Calibration | None = None,
         budget: Budget | None = None,
         about: str = "",
+        posterior: RelationPosterior | None = None,
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
-        self.calibration, self.about = calibration, about
+        self.calibration, self.about, self.posterior = calibration, about, posterior
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
@@ -129,10 +133,10 @@ class Predictor:
         fitted = fitted_of(Path(where), trained, which, budget)
         about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
         about += f"{which} checkpoint, step {trained.step}"
+        model = trained.kg, trained.model.decoder, trained.entities
         return cls(
-            trained.kg,
-            trained.model.decoder,
-            trained.entities,
+            *model,
+            posterior=RelationPosterior(*model) if order_of(config) == "posterior" else None,
             calibration=fitted.calibrations.get(method) if fitted else None,
             budget=budget,
             about=about,
@@ -154,10 +158,10 @@ class Predictor:
         more = extend(trained, extra_triples, new_entities, extra_features=extra_features)
         new = more.kg.num_entities - trained.kg.num_entities
         added = len(more.kg.train) - len(trained.kg.train)
+        model = more.kg, self.decoder, more.entities
         return type(self)(
-            more.kg,
-            self.decoder,
-            more.entities,
+            *model,
+            posterior=None if self.posterior is None else RelationPosterior(*model),
             calibration=self.calibration,
             budget=self.budget,
             about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
@@ -178,9 +182,9 @@ class Predictor:
     def relations(
         self, head: str, tail: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
-        """The best answers to the relation query (h, ?, t); scores are those of tail queries.
+        """The best answers to the relation query (h, ?, t).
 
-        Scores of different relations are mostly not comparable.
+        Scores are those of ``posterior``, log p(r | h, t), or without it those of tail queries.
         """
         return self.predict([Query(head, None, tail)], top=top, new_only=new_only)[0]
 
@@ -353,7 +357,9 @@ class Predictor:
         """The bytes that scores of all candidates take: for each query, and beside."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
-            return relation_bytes(decoder, self.entities)
+            each, fixed = relation_bytes(decoder, self.entities)
+            more = (0, 0) if self.posterior is None else self.posterior.bytes_held
+            return each + more[0], fixed + more[1]
         candidates = self.kg.num_entities if sets is None else sets.num_entities
         numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
         # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
@@ -377,7 +383,9 @@ class Predictor:
         scored = entities if sets is None else sets.embeddings(entities)
         heads, relations, tails = ids.to(entities.device).unbind(1)
         with eval_mode(decoder):
-            if column == 1:
+            if column == 1 and self.posterior is not None:
+                scores = self.posterior(heads, tails)
+            elif column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
             elif column == 2:
                 tail_queries = decoder.tail_queries(entities[heads], relations)
