@@ -19,6 +19,7 @@ from dans.predict import Predictor
 from dans.runs.build import build_model
 from dans.runs.evaluate_relations import evaluate_relations, order_of
 from dans.runs.train import configure, load, train
+from scripts.benchmarks.relations import measure
 from tests.suites.toy import RECIPE, lay
 
 
@@ -74,6 +75,16 @@ def test_a_run_that_was_trained_by_relation_queries_is_ordered_by_scores(trained
     loaded = replace(loaded, config=config)
     assert Predictor.of(loaded, trained).posterior is None
     assert Predictor.of(load(trained), trained).posterior is not None
+
+
+def test_the_benchmark_has_the_numbers_of_the_report(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "seed0").symlink_to(trained)
+    found = measure("toy", tmp_path, [0], 1)
+    report = dans.open_run(trained).evaluate_relations(most=1)
+    assert found["relation_queries"] == 1
+    for row in ("model", "scores", "ends"):
+        assert found[row]["mrr"] == [round(getattr(report, row)["relation_mrr"], 4)]
 
 
 def test_a_run_predicts_among_some(trained: Path) -> None:
