@@ -28,10 +28,9 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Check, and print the table."""
     from dans.predict import Predictor
-    from dans.predict.checking import check, encoder_of, read_triples, table
+    from dans.predict.checking import check, encoder_of, table
     from dans.runs.train import load
 
-    triples = None if args.triples is None else read_triples(args.triples)
-    predictor = Predictor.load(args.run, which=args.model, memory_budget=args.memory_budget)
-    encode = encoder_of(load(args.run, which=args.model))
-    print(table(check(predictor, triples, top=args.top, encode=encode)))
+    trained = load(args.run, which=args.model)
+    predictor = Predictor.of(trained, args.run, which=args.model, memory_budget=args.memory_budget)
+    print(table(check(predictor, args.triples, top=args.top, encode=encoder_of(trained))))

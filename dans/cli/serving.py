@@ -8,6 +8,7 @@ There is no password: with --host, whoever reaches that address can ask. Ctrl-C 
 """
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from dans.cli import parsing as cli
 
@@ -25,19 +26,21 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Load the run, and serve until a signal ends it."""
+    from dans.predict import Predictor
     from dans.predict.ensemble import predictor_of
     from dans.predict.explain import Explainer
     from dans.predict.server import Server
     from dans.runs.train import load
 
-    def explainer() -> Explainer:
-        return Explainer.of(load(args.runs[0], which=args.model))
-
-    predictor = predictor_of(
-        args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget
-    )
-    one = len(args.runs) == 1
-    with Server(predictor, (args.host, args.port), explainer=explainer if one else None) as server:
+    loading = {"which": args.model, "memory_budget": args.memory_budget}
+    explainer = None
+    if len(args.runs) > 1 or args.join is not None:
+        predictor = predictor_of(args.runs, join=args.join, **loading)
+    else:
+        trained = load(args.runs[0], which=args.model)
+        predictor = Predictor.of(trained, args.runs[0], **loading)
+        explainer = partial(Explainer.of, trained)
+    with Server(predictor, (args.host, args.port), explainer=explainer) as server:
         try:
             print(f"{predictor.about}\n{server.url} (Ctrl-C ends it)", flush=True)
             server.serve_forever()

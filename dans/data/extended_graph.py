@@ -1,11 +1,8 @@
 """A graph with further triples of training, and with the new entities that they name."""
 
 import logging
-import os
-from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +10,7 @@ from torch import Tensor
 
 from dans.data.feature_tables import Cells
 from dans.data.graph import KnowledgeGraph, Vocabulary
-from dans.data.objects import triples_of
-from dans.data.sources import file_lines
+from dans.data.own_triples import named
 from dans.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -75,9 +71,13 @@ def extended(
             return kg.relations.index(name, where=f"{where}: relation")
         return further.setdefault(name, len(kg.relations) + len(further))
 
+    found = named(triples, what)
+    if isinstance(found, Tensor):
+        raise InputError(f"{what}: expected names, for new entities have no ids; got whole numbers")
     rows = [
         (entity(head), relation(name, where), entity(tail))
-        for where, (head, name, tail) in named(triples, what)
+        for where, (head, name, tail, holds) in found.lines
+        if holds
     ]
     given = torch.tensor(rows, dtype=torch.int64).view(-1, 3)
     cells: dict[str, Cells] = {}
@@ -131,21 +131,3 @@ def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:
     first = torch.zeros(len(given), dtype=torch.bool)
     first[list(once.values())] = True
     return given[first & ~again]
-
-
-def named(triples: Any, what: str) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """Triples by name, each with its place: file and line, or the position in what was given."""
-    if isinstance(triples, (str, os.PathLike)):
-        numbers = array("q")
-        _, lines = file_lines(Path(triples), numbers)
-        for i, (head, relation, tail, holds) in enumerate(lines):
-            if holds:
-                # Files of RDF and Parquet have no lines to number.
-                at = f"{triples}:{numbers[-1]}" if numbers else f"{triples}[{i}]"
-                yield at, (head, relation, tail)
-        return
-    found, _ = triples_of(triples, what)
-    if isinstance(found, Tensor):
-        raise InputError(f"{what}: expected names, for new entities have no ids; got whole numbers")
-    for i, (head, relation, tail, _) in enumerate(found):
-        yield f"{what}[{i}]", (head, relation, tail)

@@ -1,4 +1,4 @@
-"""Triples of one's own in the names of a graph that is there already, to evaluate a run on."""
+"""Triples of one's own by name, from a file or an object, and their ids in a graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import contains
 from pathlib import Path
@@ -16,16 +16,86 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.objects import triples_of
 from dans.data.readers import Line
 from dans.data.sources import file_lines
+from dans.data.triple_tables import ROLES
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
 
 #: What becomes of a line with a name that the graph does not have.
 Unknown = Literal["refuse", "drop"]
+
+
+@dataclass(frozen=True)
+class NamedLines:
+    """Lines of names, each with its place: file and line, or the position in what was given.
+
+    ``labelled``: whether they have labels; without, all lines are labelled true.
+    """
+
+    labelled: bool
+    lines: Iterator[tuple[str, Line]]
+
+
+def named(given: Any, what: str = "triples") -> NamedLines | Tensor:
+    """The lines of a file or of an object in memory; an array of ids, (f, 3), as it is.
+
+    Args:
+        given: a path of what `dans.load` reads as one file, or triples of names in a list, a data
+            frame or another object that it takes.
+        what: the name of an argument, which opens errors about triples in memory.
+
+    Raises:
+        InputError: a triple is not three names; by file and line.
+
+    Example:
+        >>> list(named([("ada", "knows", "bob")]).lines)
+        [('triples[0]', ('ada', 'knows', 'bob', True))]
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        found, _ = triples_of(given, what)
+        if isinstance(found, Tensor):
+            return found
+        rows = enumerate(found)
+        return NamedLines(False, ((f"{what}[{i}]", (h, r, t, True)) for i, (h, r, t, _) in rows))
+    numbers = array("q")
+    labelled, lines = file_lines(Path(given), numbers)
+    return NamedLines(labelled, _placed(lines, str(given), numbers))
+
+
+def _placed(lines: Iterable[Line], where: str, numbers: array[int]) -> Iterator[tuple[str, Line]]:
+    for i, line in enumerate(lines):
+        # Files of RDF and Parquet have no lines to number.
+        yield f"{where}:{numbers[-1]}" if numbers else f"{where}[{i}]", line
+
+
+def ids_of(kg: KnowledgeGraph, names: Sequence[str], where: str) -> list[int]:
+    """The ids of head, relation and tail; an unknown name is refused by its place.
+
+    Example:
+        >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
+        >>> ids_of(kg, ("bob", "know", "bob"), "own.tsv:2")
+        Traceback (most recent call last):
+        dans.errors.InputError: own.tsv:2: relation: unknown name 'know'; did you mean 'knows'?
+    """
+    roles = zip(ROLES, _columns(kg), names, strict=True)
+    return [column.index(name, where=f"{where}: {role}") for role, column, name in roles]
+
+
+def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
+    sizes = torch.tensor([len(column) for column in _columns(kg)])
+    wrong = ((ids < 0) | (ids >= sizes)).nonzero()
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        known = f"expected an id of {kg.name}, below {sizes[column]}"
+        raise InputError(f"{where}[{row}]: {ROLES[column]}: {known}, got {int(ids[row, column])}")
+
+
+def _columns(kg: KnowledgeGraph) -> tuple[Vocabulary, Vocabulary, Vocabulary]:
+    return kg.entities, kg.relations, kg.entities
 
 
 @dataclass(frozen=True)
@@ -65,45 +135,26 @@ class OwnTriples:
             tensor([[0, 0, 0]])
         """
         one_of("unknown", unknown, get_args(Unknown))
-        if isinstance(given, (str, os.PathLike)):
-            path, numbers = Path(given), array("q")
-            labelled, lines = file_lines(path, numbers)
-            return cls._of_lines(kg, lines, str(path), numbers, unknown, labelled=labelled)
-        found, _ = triples_of(given, "triples")
+        where = str(given) if isinstance(given, (str, os.PathLike)) else "triples"
+        found = named(given, where)
         if isinstance(found, Tensor):
-            return cls("triples", found, torch.ones(len(found), dtype=torch.bool))
-        lines = ((head, relation, tail, True) for head, relation, tail, _ in found)
-        return cls._of_lines(kg, lines, "triples", None, unknown)
-
-    @classmethod
-    def _of_lines(
-        cls,
-        kg: KnowledgeGraph,
-        lines: Iterable[Line],
-        where: str,
-        numbers: array[int] | None,
-        unknown: Unknown,
-        *,
-        labelled: bool = False,
-    ) -> OwnTriples:
+            _check_ids(kg, found, where)
+            return cls(where, found, torch.ones(len(found), dtype=torch.bool))
         ids, holds, dropped = array("q"), bytearray(), 0
-        columns = (kg.entities, kg.relations, kg.entities)
-        for i, (*names, label) in enumerate(lines):
-            if unknown == "drop" and not all(map(contains, columns, names)):
+        for at, (*names, label) in found.lines:
+            if unknown == "drop" and not all(map(contains, _columns(kg), names)):
                 dropped += 1
                 continue
-            # Files of RDF and Parquet have no lines to number.
-            at = f"{where}:{numbers[-1]}" if numbers else f"{where}[{i}]"
-            ids.extend(one.index(name, where=at) for one, name in zip(columns, names, strict=True))
+            ids.extend(ids_of(kg, names, at))
             holds.append(label)
         if dropped:
             sentence = "%s: %d of %d lines have a name that %s lacks; they are left out"
             log.warning(sentence, where, dropped, dropped + len(holds), kg.name)
         if not holds:
             raise InputError(f"{where}: no line is left whose names {kg.name} has")
-        name = "triples" if numbers is None else Path(where).name
         triples = torch.frombuffer(ids, dtype=torch.int64).view(-1, 3)
-        return cls(name, triples, torch.frombuffer(holds, dtype=torch.bool), labelled, dropped)
+        labels = torch.frombuffer(holds, dtype=torch.bool)
+        return cls(Path(where).name, triples, labels, found.labelled, dropped)
 
     @property
     def label(self) -> str:

@@ -122,7 +122,7 @@ class Run:
     @cached_property
     def predictor(self) -> Predictor:
         """Predictions for many queries at once."""
-        return Predictor.load(self.path)
+        return Predictor.of(self.trained, self.path)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -208,8 +208,9 @@ class Run:
     ) -> RelationReport:
         """Rank the relation of each triple of a split among all relations, filtered.
 
-        Two baselines that count training triples stand beside the model. Writes
-        ``report.relations.json``; arguments are as in ``evaluate``.
+        The model's order is that of predictions, by ``RelationPosterior`` or, for a run that was
+        trained by relation queries, by scores. Two baselines that count training triples stand
+        beside it. Writes ``report.relations.json``; arguments are as in ``evaluate``.
         """
         return evaluate_relations(
             self.path,
@@ -304,10 +305,11 @@ class Run:
         """
         return extended(self.kg.with_features(None), triples, new_relations=True)
 
-    def score(
-        self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None
-    ) -> list[ScoredTriple]:
-        """Scores of whole triples by name, with their filtered ranks; ``among`` as in predict."""
+    def score(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
+        """Scores of whole triples by name, with their filtered ranks.
+
+        ``triples``: a path, or triples in a list or a data frame; ``among`` as in ``predict``.
+        """
         return self.predictor.rank(triples, among=among)
 
     def missing(
@@ -345,10 +347,11 @@ class Run:
         """
         return self.explainer.explain(head, relation, tail, top=top)
 
-    def check(
-        self, triples: Sequence[tuple[str, str, str]] | None = None, *, top: int = 20
-    ) -> list[CheckedTriple]:
-        """The ``top`` triples that the model finds least plausible; by default those of train."""
+    def check(self, triples: Any = None, *, top: int = 20) -> list[CheckedTriple]:
+        """The ``top`` triples that the model finds least plausible, the least plausible first.
+
+        ``triples``: a path, or triples in a list or a data frame; None: those of train.
+        """
         return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
 
     def embeddings(self) -> Embeddings:

@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dans.data.extended_graph import named
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
-from dans.errors import InputError, counted
+from dans.data.own_triples import OwnTriples
+from dans.errors import counted
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.runs.train import Trained
@@ -49,7 +49,7 @@ class Plausibility:
 
 def check(
     predictor: Predictor,
-    triples: Iterable[tuple[str, str, str]] | None = None,
+    triples: Any = None,
     *,
     top: int = 20,
     encode: Encode | None = None,
@@ -62,13 +62,17 @@ def check(
     out. Of equal ones, the triple with the lower score comes first.
 
     Args:
-        triples: by name; None: those of train.
+        triples: by name, as `dans.data.own_triples.OwnTriples.of` takes them, without the lines
+            labelled false; None: those of train.
         encode: embeds all entities from the messages of some training triples. A checked training
             triple then sends no messages while it is scored, so that it is no evidence for itself:
             they are left out in ``BLOCKS`` blocks. None: embeddings are those of the predictor.
     """
     counted("top", top)
-    ids = predictor.kg.train if triples is None else predictor.triple_ids(triples)
+    ids = predictor.kg.train
+    if triples is not None:
+        own = OwnTriples.of(predictor.kg, triples)
+        ids = own.lines[own.holds]
     found = plausibility(predictor, ids, encode=encode)
     scores = [one.score for one in found.scored]
     values = found.values.tolist()
@@ -139,14 +143,6 @@ def encoder_of(trained: Trained) -> Encode | None:
         return model.embeddings(messages.to(trained.entities.device))
 
     return encode
-
-
-def read_triples(path: Path) -> list[tuple[str, str, str]]:
-    """Triples by name of one file, as `dans.load` reads it; lines labelled false are left out."""
-    found = [triple for _, triple in named(path, "triples")]
-    if not found:
-        raise InputError(f"{path}: no triple in it")
-    return found
 
 
 def table(checked: Iterable[CheckedTriple]) -> str:

@@ -1,6 +1,6 @@
 """Several trained runs as one predictor."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ from dans.evaluation.joint_scores import (
     Standard,
     joint,
     ranks_of_all,
+    softmax,
 )
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
@@ -166,9 +167,7 @@ class Ensemble(Predictor):
         return evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
 
     @torch.no_grad()
-    def rank(
-        self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
-    ) -> list[ScoredTriple]:
+    def rank(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of triples by name, their filtered ranks, and deviations between members."""
         ids, sets = self.triple_ids(triples), candidate_sets(among, self.kg)
         columns: dict[str, list[float]] = {}
@@ -260,7 +259,12 @@ class Ensemble(Predictor):
 
     def _scores(self, ids: Tensor, column: int, sets: CandidateSets | None = None) -> Tensor:
         """(q, n) joint scores for one column of (q, 3) triples, standardised over all entities."""
-        scores = joint((one._scores(ids, column) for one in self.members), self.standards)
+        standards = self.standards
+        if column == 1 and self.join == "probabilities":
+            # A calibration takes scores of triples; a posterior is a probability already.
+            pairs = zip(self.members, standards, strict=True)
+            standards = [own if member.posterior is None else softmax for member, own in pairs]
+        scores = joint((one._scores(ids, column) for one in self.members), standards)
         if sets is not None and sets.columns is not None:
             scores = scores.index_select(1, sets.columns.to(scores.device))
         return self._restricted(scores, ids, column, sets)

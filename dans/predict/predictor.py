@@ -1,6 +1,6 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
-from dans.errors import InputError, shown
+from dans.data.own_triples import OwnTriples
+from dans.errors import InputError
 from dans.evaluation.calibration import CALIBRATIONS, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
 from dans.evaluation.ranking import rank
-from dans.evaluation.relation_ranking import known_relations, relation_bytes
+from dans.evaluation.relation_ranking import RelationPosterior, known_relations, relation_bytes
 from dans.memory import Budget, stated
 from dans.models.decoders import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
 from dans.registry import choose
+from dans.runs.evaluate_relations import order_of
 from dans.runs.evaluate_run import budget_of, fitted_of
 from dans.runs.extend import ENCODER, extend, is_extended
 from dans.runs.train import Trained, restore
@@ -44,6 +46,8 @@ class Predictor:
         calibration: from scores to probabilities.
         budget: memory that scores may take; None: a quarter of what is free.
         about: one line about the run, for a person.
+        posterior: the scores of answers to relation queries; None: those of tail queries, which
+            compare relations only if training did.
 
     Example:
         >>> from dans.models.decoders import DistMult
@@ -74,9 +78,10 @@ class Predictor:
         calibration: Calibration | None = None,
         budget: Budget | None = None,
         about: str = "",
+        posterior: RelationPosterior | None = None,
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
-        self.calibration, self.about = calibration, about
+        self.calibration, self.about, self.posterior = calibration, about, posterior
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
@@ -107,21 +112,35 @@ class Predictor:
         choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = restore(Path(where), which=which)
+        found = cls.of(trained, where, which=which, method=method, memory_budget=memory_budget)
+        if not is_extended(extra_triples, extra_features, new_entities):
+            return found
+        return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
+
+    @classmethod
+    @undisturbed()
+    def of(
+        cls,
+        trained: Trained,
+        where: str | Path,
+        *,
+        which: Which = "best",
+        method: str = "platt",
+        memory_budget: str | int = "",
+    ) -> "Predictor":
+        """A predictor of a run that is loaded already, from ``where``; arguments as in ``load``."""
         config, budget = trained.config, budget_of(Path(where), trained, memory_budget)
         fitted = fitted_of(Path(where), trained, which, budget)
         about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
         about += f"{which} checkpoint, step {trained.step}"
-        found = cls(
-            trained.kg,
-            trained.model.decoder,
-            trained.entities,
+        model = trained.kg, trained.model.decoder, trained.entities
+        return cls(
+            *model,
+            posterior=RelationPosterior(*model) if order_of(config) == "posterior" else None,
             calibration=fitted.calibrations.get(method) if fitted else None,
             budget=budget,
             about=about,
         )
-        if not is_extended(extra_triples, extra_features, new_entities):
-            return found
-        return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
 
     def extended(
         self,
@@ -139,10 +158,10 @@ class Predictor:
         more = extend(trained, extra_triples, new_entities, extra_features=extra_features)
         new = more.kg.num_entities - trained.kg.num_entities
         added = len(more.kg.train) - len(trained.kg.train)
+        model = more.kg, self.decoder, more.entities
         return type(self)(
-            more.kg,
-            self.decoder,
-            more.entities,
+            *model,
+            posterior=None if self.posterior is None else RelationPosterior(*model),
             calibration=self.calibration,
             budget=self.budget,
             about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
@@ -163,9 +182,9 @@ class Predictor:
     def relations(
         self, head: str, tail: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
-        """The best answers to the relation query (h, ?, t); scores are those of tail queries.
+        """The best answers to the relation query (h, ?, t).
 
-        Scores of different relations are mostly not comparable.
+        Scores are those of ``posterior``, log p(r | h, t), or without it those of tail queries.
         """
         return self.predict([Query(head, None, tail)], top=top, new_only=new_only)[0]
 
@@ -200,15 +219,13 @@ class Predictor:
                 found[row] = ranked
         return found
 
-    def score(self, triples: Iterable[tuple[str, str, str]]) -> list[ScoredTriple]:
-        """Scores of triples by name; a name that is unknown is refused with its triple."""
+    def score(self, triples: Any) -> list[ScoredTriple]:
+        """Scores of triples by name, of a file or in a list or a data frame."""
         return self.scored(self.triple_ids(triples))
 
     @torch.no_grad()
-    def rank(
-        self, triples: Iterable[tuple[str, str, str]], *, among: Among | None = None
-    ) -> list[ScoredTriple]:
-        """Scores of triples by name, and the filtered ranks of their heads and tails.
+    def rank(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
+        """Scores of triples by name, as in ``score``, and the filtered ranks of heads and tails.
 
         ``among``: as in ``predict``; the triple's own head and tail are candidates all the same.
         """
@@ -232,17 +249,17 @@ class Predictor:
     def _names(self, column: int) -> Vocabulary:
         return self.kg.relations if column == 1 else self.kg.entities
 
-    def triple_ids(self, triples: Iterable[tuple[str, str, str]]) -> Tensor:
-        """(f, 3) ids of triples by name; a name that is unknown is refused with its triple."""
-        ids = []
-        for i, triple in enumerate(triples):
-            if isinstance(triple, str) or len(triple) != 3 or None in triple:
-                raise InputError(f"triples[{i}]: expected three names, got {shown(triple)}")
-            try:
-                ids.append(self.ids(Query(*triple)))
-            except InputError as error:
-                raise InputError(f"triples[{i}]: {error}") from None
-        return torch.tensor(ids, dtype=torch.int64).view(-1, 3)
+    def triple_ids(self, triples: Any) -> Tensor:
+        """(f, 3) ids of triples by name; a name that is unknown is refused by its place.
+
+        ``triples``: as `dans.data.own_triples.OwnTriples.of` takes them. Lines labelled false are
+        triples too.
+        """
+        if isinstance(triples, Iterator):
+            triples = list(triples)
+        if isinstance(triples, Sequence) and not len(triples):
+            return torch.empty(0, 3, dtype=torch.int64)
+        return OwnTriples.of(self.kg, triples).lines
 
     def scored(self, ids: Tensor) -> list[ScoredTriple]:
         """Scores of (f, 3) triples, by name."""
@@ -340,7 +357,9 @@ class Predictor:
         """The bytes that scores of all candidates take: for each query, and beside."""
         decoder, size = self.decoder, self.entities.element_size()
         if column == 1:
-            return relation_bytes(decoder, self.entities)
+            each, fixed = relation_bytes(decoder, self.entities)
+            more = (0, 0) if self.posterior is None else self.posterior.bytes_held
+            return each + more[0], fixed + more[1]
         candidates = self.kg.num_entities if sets is None else sets.num_entities
         numbers = query_cost(decoder, 1) + score_cost(decoder, 1, candidates)
         # Beside the decoder's own memory: the scores, and what sorting and naming them takes.
@@ -364,7 +383,9 @@ class Predictor:
         scored = entities if sets is None else sets.embeddings(entities)
         heads, relations, tails = ids.to(entities.device).unbind(1)
         with eval_mode(decoder):
-            if column == 1:
+            if column == 1 and self.posterior is not None:
+                scores = self.posterior(heads, tails)
+            elif column == 1:
                 scores = decoder.score_relations(entities[heads], entities[tails])
             elif column == 2:
                 tail_queries = decoder.tail_queries(entities[heads], relations)

@@ -3,17 +3,26 @@
 from pathlib import Path
 
 from dans.config.reading import convert
-from dans.config.schema import EvaluationConfig
+from dans.config.schema import EvaluationConfig, RunConfig
 from dans.data.graph import Split
 from dans.errors import InputError
 from dans.evaluation.evaluator import Unseen
-from dans.evaluation.relation_ranking import RelationReport, rank_relations
+from dans.evaluation.relation_ranking import Order, RelationReport, rank_relations
 from dans.memory import stated
 from dans.runs.evaluate_run import budget_of, report_name
 from dans.runs.train import restore
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
+
+#: The regularizer that trains by relation queries, (h, ?, t).
+BY_RELATIONS = "relation_prediction"
+
+
+def order_of(config: RunConfig) -> Order:
+    """How a run orders relations: by scores if its loss compares them, else by the posterior."""
+    by_relations = any(part.name == BY_RELATIONS for part in config.regularizer)
+    return "scores" if by_relations else "posterior"
 
 
 @undisturbed()
@@ -46,6 +55,7 @@ def evaluate_relations(
         most=most,
         seed=seed,
         budget=budget_of(where, trained, memory_budget),
+        order=order_of(trained.config),
     )
     name = report_name(split=split, which=which, unseen=unseen, evaluation=chosen)
     about = {"checkpoint": which, "step": trained.step, "seed": trained.config.train.seed}

@@ -28,10 +28,13 @@ def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
 ) -> None:
     path = tmp_path / "own.tsv"
     path.write_text("ada\towns\tada\nada\tlikes\ttea\nada\towns\tgus\n")
-    with pytest.raises(InputError, match=rf"{path}:2: unknown name 'likes'"):
+    with pytest.raises(InputError, match=rf"{path}:2: relation: unknown name 'likes'"):
         OwnTriples.of(kg, path)
-    with pytest.raises(InputError, match=r"triples\[0\]: unknown name 'adda'; did you mean 'ada'"):
+    with pytest.raises(InputError, match=r"\[0\]: head: unknown name 'adda'; did you mean 'ada'"):
         OwnTriples.of(kg, [("adda", "owns", "tea")])
+    wrong = torch.tensor([[0, 0, 0], [0, kg.num_relations, 0]])
+    with pytest.raises(InputError, match=r"triples\[1\]: relation: expected an id of .* got 3"):
+        OwnTriples.of(kg, wrong)
     own = OwnTriples.of(kg, path, unknown="drop")
     assert (len(own.lines), own.dropped) == (2, 1)
     assert own.stated()["dropped"] == 1

@@ -7,7 +7,7 @@ import torch
 
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.evaluation.ranking import metrics
-from dans.evaluation.relation_ranking import EndCounts, rank_relations
+from dans.evaluation.relation_ranking import EndCounts, RelationPosterior, rank_relations
 from dans.memory import Budget
 from dans.models.decoders import DECODERS
 from dans.registry import build
@@ -24,8 +24,17 @@ def test_relations_are_ranked_as_by_hand(name: str) -> None:
     entities = torch.randn(kg.num_entities, 4, dtype=torch.float64)
     known = {tuple(row) for split in SPLITS for row in kg.split(split).tolist()}
     counts = torch.bincount(kg.train[:, 1], minlength=kg.num_relations)
+    train = kg.train.tolist()
 
-    expected: dict[str, list[float]] = {"model": [], "frequency": []}
+    def posterior(h: int, x: int, t: int) -> float:
+        r = torch.tensor([x])
+        tails = decoder.score_query(decoder.tail_queries(entities[[h]], r), entities)
+        heads = decoder.score_query(decoder.head_queries(r, entities[[t]]), entities)
+        with_head = sum(triple[:2] == [h, x] for triple in train) + 0.03
+        with_tail = sum(triple[1:] == [x, t] for triple in train) + 0.03
+        return float(tails.softmax(0)[t] * heads.softmax(0)[h]) * with_head * with_tail
+
+    expected: dict[str, list[float]] = {"model": [], "scores": [], "frequency": []}
     candidates = []
     for h, r, t in kg.test.tolist():
         others = [x for x in range(kg.num_relations) if (h, x, t) not in known]
@@ -37,7 +46,12 @@ def test_relations_are_ranked_as_by_hand(name: str) -> None:
                 ).item()
                 for x in range(kg.num_relations)
             ]
-        for key, scores in (("model", own), ("frequency", counts.tolist())):
+            by_rule = [posterior(h, x, t) for x in range(kg.num_relations)]
+        for key, scores in (
+            ("model", by_rule),
+            ("scores", own),
+            ("frequency", counts.tolist()),
+        ):
             above = sum(scores[x] > scores[r] for x in others)
             equal = sum(scores[x] == scores[r] for x in others)
             expected[key].append(1 + above + equal / 2)
@@ -49,13 +63,36 @@ def test_relations_are_ranked_as_by_hand(name: str) -> None:
         got = getattr(report, key)
         assert {k.removeprefix("relation_"): v for k, v in got.items()} == pytest.approx(by_hand)
     assert report.protocol["relations"] == kg.num_relations
-    # A budget for a pair at a time changes nothing.
+    # A budget for a few pairs at a time changes nothing.
     assert rank_relations(kg, "test", decoder, entities, budget=Budget(20_000)) == report
+    plain = rank_relations(kg, "test", decoder, entities, order="scores")
+    assert plain.model == plain.scores == report.scores != report.model
     rows = [line.split() for line in str(report).splitlines()[2:]]
-    numbers = {"model": report.model, "frequency": report.frequency, "ends": report.ends}
+    numbers = {name: getattr(report, name) for name in ("model", "scores", "frequency", "ends")}
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(
         {name: values["relation_mrr"] for name, values in numbers.items()}, abs=5e-5
     )
+
+
+@pytest.mark.parametrize("name", ["complex", "rotate"])
+def test_posterior_is_one_distribution_that_no_shift_of_scores_moves(
+    kg: KnowledgeGraph, name: str
+) -> None:
+    torch.manual_seed(0)
+    given = {"num_relations": kg.num_relations, "dim": 4, "reciprocal": True}
+    decoder = build(DECODERS, name, **given)
+    torch.nn.init.normal_(decoder.relation.weight)
+    entities = torch.randn(kg.num_entities, 4)
+    heads, tails = kg.train[:6, 0], kg.train[:6, 2]
+    found = RelationPosterior(kg, decoder, entities)
+    logs = found(heads, tails)
+    assert torch.allclose(logs.exp().sum(1), torch.ones(6).double())
+    # Few relations at a time, pairs in another order: the same numbers to the last bits.
+    few = RelationPosterior(kg, decoder, entities)
+    few.rows = 1
+    assert torch.allclose(few(heads.flip(0), tails.flip(0)), logs.flip(0), atol=1e-5)
+    decoder.shift = 7.0
+    assert torch.allclose(found(heads, tails), logs, atol=1e-4)
 
 
 def test_counts_of_ends_are_naive_bayes(kg: KnowledgeGraph) -> None:

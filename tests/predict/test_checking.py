@@ -13,7 +13,7 @@ from dans.models.decoders import DistMult
 from dans.models.model import Model
 from dans.models.rgcn import RGCN
 from dans.predict import Predictor
-from dans.predict.checking import check, plausibility, read_triples, table
+from dans.predict.checking import check, plausibility, table
 
 
 def toy() -> Predictor:
@@ -84,9 +84,15 @@ def test_probabilities_stand_where_there_are_labels() -> None:
 
 
 def test_table_and_file(tmp_path: Path) -> None:
-    (path := tmp_path / "t.tsv").write_text("a\tr\tb\n\n")
-    assert read_triples(path) == [("a", "r", "b")]
-    assert table(check(toy(), read_triples(path))).splitlines()[1] == "0.0623\t2.0000\t\ta\tr\tb"
-    path.write_text("a\tr\n")
-    with pytest.raises(InputError, match="found 2 columns"):
-        read_triples(path)
+    (path := tmp_path / "t.tsv").write_text("a\tr\tb\n\nb\tr\tb\n")
+    assert check(toy(), path) == check(toy(), [("a", "r", "b"), ("b", "r", "b")])
+    assert table(check(toy(), path)).splitlines()[1] == "0.0623\t2.0000\t\ta\tr\tb"
+    path.write_text("a\tr\tb\t1\nb\tr\tb\t-1\n")
+    assert [one.triple.head for one in check(toy(), path)] == ["a"], "a false line is none"
+    for text, sentence in (
+        ("a\tr\n", "found 2 columns"),
+        ("a\tr\tb\n\na\tr\td\n", r"t\.tsv:3: tail: unknown name 'd'; known: a, b, c"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=sentence):
+            check(toy(), path)

@@ -1,5 +1,6 @@
 """Several runs answer as one, and say how far they differ."""
 
+import math
 import statistics
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dans.cli.main import dispatch
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
+from dans.evaluation.relation_ranking import RelationPosterior
 from dans.models.decoders import DistMult
 from dans.predict import Predictor, Query
 from dans.predict.ensemble import Ensemble, JointAnswer, JointTriple
@@ -66,6 +68,17 @@ def test_probabilities_are_means_of_the_members(kg: KnowledgeGraph) -> None:
     assert triple.tail_rank_std == pytest.approx(statistics.stdev(tails))
     (answer,) = [a for a in ensemble.tails("ada", "owns", top=99) if a.name == "map"]
     assert answer.score == answer.probability == pytest.approx(triple.probability)
+
+
+def test_relations_are_averaged_by_their_posteriors(kg: KnowledgeGraph) -> None:
+    members = [member_of(kg, seed, calibration=Platt(1.0, 0.5)) for seed in range(2)]
+    for member in members:
+        member.posterior = RelationPosterior(kg, member.decoder, member.entities)
+    found = {a.name: a.score for a in Ensemble(members).relations("ada", "cup")}
+    each = [{a.name: a.score for a in member.relations("ada", "cup")} for member in members]
+    for name in kg.relations.names:
+        expected = statistics.fmean(math.exp(one[name]) for one in each)
+        assert found[name] == pytest.approx(expected)
 
 
 def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph) -> None:

@@ -310,8 +310,8 @@ def test_wrong_triples_and_tops_are_refused(kg: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match=r"triples\[1\]: tail: unknown name 'bop'"):
         predictor.score([good, ("ada", "knows", "bop")])
     for wrong in (("ada", "knows"), "abc", ("ada", "knows", None)):
-        with pytest.raises(InputError, match=r"triples\[0\]: expected three names"):
-            predictor.rank([wrong])  # type: ignore[list-item]
+        with pytest.raises(InputError, match=r"triples\[0\]: (expected three names|a missing)"):
+            predictor.rank([wrong])
     with pytest.raises(InputError, match="top: expected at least 1, got 0"):
         predictor.tails("ada", "knows", top=0)
 

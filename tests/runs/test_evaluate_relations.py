@@ -1,16 +1,25 @@
 """A run's relations and restricted ranks are evaluated, and written beside its other reports."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 import dans
 from dans.cli import main
 from dans.cli import parsing as cli
+from dans.config.schema import Component
 from dans.errors import InputError
-from dans.runs.evaluate_relations import evaluate_relations
-from dans.runs.train import configure, train
+from dans.models.model import Model
+from dans.predict import Predictor
+from dans.runs.build import build_model
+from dans.runs.evaluate_relations import evaluate_relations, order_of
+from dans.runs.train import configure, load, train
+from scripts.benchmarks.relations import measure
 from tests.suites.toy import RECIPE, lay
 
 
@@ -39,6 +48,43 @@ def test_reports_are_written_and_never_mixed(trained: Path) -> None:
     assert not (trained / "report.json").exists()
     with pytest.raises(InputError, match="not together with candidates"):
         own.evaluate(among="domain-range", candidates=3)
+
+
+def test_predictions_are_in_the_order_that_the_report_names(trained: Path) -> None:
+    own = dans.open_run(trained)
+    kg = own.kg
+    report = own.evaluate_relations("valid")
+    assert report.protocol["order"] == order_of(own.config) == "posterior"
+    ranks = []
+    for h, r, t in kg.valid.tolist():
+        answers = own.predict(kg.entities[h], tail=kg.entities[t], top=kg.num_relations)
+        assert sum(math.exp(answer.score) for answer in answers) == pytest.approx(1)
+        others = [a for a in answers if not a.known or a.name == kg.relations[r]]
+        ranks.append(1 + [a.name for a in others].index(kg.relations[r]))
+    assert report.model["relation_mean_rank"] == pytest.approx(sum(ranks) / len(ranks))
+    more = own.extended([("new", "r0", "e1")])
+    assert more.posterior is not None
+    assert more.posterior.model.num_entities == kg.num_entities + 1
+
+
+def test_a_run_that_was_trained_by_relation_queries_is_ordered_by_scores(trained: Path) -> None:
+    weighted = Component("relation_prediction", {"weight": 1.0})
+    config = structs.replace(dans.open_run(trained).config, regularizer=(weighted,))
+    assert order_of(config) == "scores"
+    loaded = load(trained)
+    loaded = replace(loaded, config=config)
+    assert Predictor.of(loaded, trained).posterior is None
+    assert Predictor.of(load(trained), trained).posterior is not None
+
+
+def test_the_benchmark_has_the_numbers_of_the_report(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "seed0").symlink_to(trained)
+    found = measure("toy", tmp_path, [0], 1)
+    report = dans.open_run(trained).evaluate_relations(most=1)
+    assert found["relation_queries"] == 1
+    for row in ("model", "scores", "ends"):
+        assert found[row]["mrr"] == [round(getattr(report, row)["relation_mrr"], 4)]
 
 
 def test_a_run_predicts_among_some(trained: Path) -> None:
@@ -87,3 +133,24 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
     for sentence, words in refused.items():
         with pytest.raises(InputError, match=sentence):
             command(*words)
+
+
+def test_check_takes_a_file_and_loads_the_run_once(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def build(*given: Any) -> Model:
+        built.append(given)
+        return build_model(*given)
+
+    monkeypatch.setattr("dans.runs.train.build_model", build)
+    (names := trained.parent / "few.tsv").write_text("e0\tr0\te1\ne2\tr1\te0\n")
+    command("check", trained, names)
+    rows = [line.split("\t")[3:] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(built) == 1
+    own = dans.open_run(trained)
+    found = [one.triple for one in own.check(names)]
+    assert len(built) == 2
+    assert rows == [[one.head, one.relation, one.tail] for one in found]
+    assert sorted(rows) == [["e0", "r0", "e1"], ["e2", "r1", "e0"]]
