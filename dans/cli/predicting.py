@@ -56,7 +56,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="with --missing: a new .tsv, .csv or .jsonl",
+        help="with --missing: the file to write, a .tsv, .csv, .jsonl or .parquet",
     )
     cli.add_join_option(parser)
     cli.add_model_option(parser)
@@ -69,7 +69,7 @@ def add_options(parser: ArgumentParser) -> None:
 def predict_missing(args: Namespace) -> str:
     """Write the missing triples that are wanted; returns a line that says how many."""
     from dans.predict import Predictor
-    from dans.predict.missing import missing, write
+    from dans.predict.missing import check_name, missing, write
 
     other = ("head", "tail", "file", "new", "ranks", "join", *cli.AMONG)
     cli.refuse(args, "not together with --missing", *other, "form")
@@ -77,6 +77,7 @@ def predict_missing(args: Namespace) -> str:
         raise InputError("--missing: expected one of --above, --above-score and --top")
     if args.out is None:
         raise InputError("--out: missing; name the file to write")
+    check_name(args.out)
     if len(args.runs) > 1:
         raise InputError("--missing: expected one run")
     loading = {"which": args.model, "memory_budget": args.memory_budget, **cli.extension(args)}
