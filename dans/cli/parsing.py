@@ -263,7 +263,7 @@ def add_join_option(parser: argparse.ArgumentParser) -> None:
         "--join",
         choices=("ranks", "z-scores", "softmax", "probabilities"),
         help="what is averaged over several runs (default: probabilities where each has a "
-        "calibration, else z-scores)",
+        "calibration on labelled lines, else z-scores)",
     )
 
 
@@ -282,7 +282,7 @@ def add_among_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--among`` and the files of types: what restricts the candidates."""
     add = parser.add_argument
     what = "rank only among: domain-range, the entities seen in training at that place of the "
-    what += "relation; type:NAME; or a file of names, one a line"
+    what += "relation; type:NAME; or a file of names, one a line; all: no restriction"
     add("--among", metavar="WHAT", help=what)
     types = "a file of entity, tab, type; with it domain-range is by type"
     add("--entity-types", metavar="FILE", help=types)

@@ -75,8 +75,9 @@ def missing(
         raise InputError(f"above: expected a probability from 0 to 1, got {above:g}")
     if above is not None and predictor.calibration is None:
         raise InputError(
-            "above: this run has no calibrated probabilities, which need validation lines that are "
-            "labelled true and false; expected above_score, or top, the best answers to each query"
+            "above: this run has no calibrated probabilities, which need validation lines labelled "
+            "true and false, or drawn negatives (dans evaluate RUN --calibrate); expected "
+            "above_score, or top, the best answers to each query"
         )
     if top is not None and top < 1:
         raise InputError(f"top: expected at least 1, got {top}")

@@ -102,6 +102,8 @@ class Table(OutputFormat):
             rule = "left out: answers that train, valid or test hold as a triple"
         if self.options.among is not None:
             rule += f"\nheads and tails: among {visible(self.options.among.about)}"
+        if self.predictor.drawn:
+            rule += "\nprobability: among true triples and as many drawn negatives"
         if self.options.ranks:
             rule += "\nranks: among the answers that are not known otherwise, as in evaluation"
         return f"{self.predictor.about}\n{rule}\n"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.errors import InputError, shown
-from dans.evaluation.calibration import CALIBRATIONS, Calibration
+from dans.evaluation.calibration import CALIBRATIONS, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
@@ -42,6 +42,7 @@ class Predictor:
     Args:
         entities: (n, d) embeddings; their device is the one used.
         calibration: from scores to probabilities.
+        drawn: whether it was fitted on drawn negatives, in place of lines labelled false.
         budget: memory that scores may take; None: a quarter of what is free.
         about: one line about the run, for a person.
 
@@ -72,11 +73,12 @@ class Predictor:
         entities: Tensor,
         *,
         calibration: Calibration | None = None,
+        drawn: bool = False,
         budget: Budget | None = None,
         about: str = "",
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
-        self.calibration, self.about = calibration, about
+        self.calibration, self.drawn, self.about = calibration, drawn, about
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
@@ -116,6 +118,7 @@ class Predictor:
             trained.model.decoder,
             trained.entities,
             calibration=fitted.calibrations.get(method) if fitted else None,
+            drawn=fitted is not None and fitted.negatives == DRAWN,
             budget=budget,
             about=about,
         )
@@ -144,6 +147,7 @@ class Predictor:
             self.decoder,
             more.entities,
             calibration=self.calibration,
+            drawn=self.drawn,
             budget=self.budget,
             about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
         )
