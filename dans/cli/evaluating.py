@@ -6,7 +6,10 @@ wn11 and fb13, they are classified too, with the model's probabilities and with 
 calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
 pip install 'dans-kg[calibration]'.
 
-With --ensemble, several runs on the same triples are ranked as one, and nothing is written.
+With --ensemble, several runs on the same triples are ranked as one, and nothing is written. With
+--calibrate, where no line is labelled, the calibration is fitted to the validation triples and as
+many drawn negatives: random triples that no split holds. A probability is then the share of true
+triples among such pairs, half of which are true.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
@@ -17,6 +20,7 @@ With --ensemble, several runs on the same triples are ranked as one, and nothing
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
   dans evaluate RUN_DIR --extra-triples extra.txt --triples test.txt
   dans evaluate RUN_DIR RUN_DIR RUN_DIR --ensemble
+  dans evaluate RUN_DIR --calibrate
 """
 
 import json
@@ -46,7 +50,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="triples to rank, and lines to classify (default: test)",
+        help="whose triples are ranked, and whose labelled lines are classified (default: test)",
     )
     parser.add_argument(
         "--triples",
@@ -83,7 +87,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="draw candidates from the domain or range of the relation in training triples",
     )
     parser.add_argument(
-        "--seed", type=cli.whole(0), default=0, help="seed of what is drawn (default: 0)"
+        "--seed", type=cli.whole(0), default=0, metavar="N", help="of what is drawn (default: 0)"
     )
     parser.add_argument(
         "--most",
@@ -101,8 +105,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="in place of ranking, fit probabilities to validation triples and as many drawn "
-        "negatives, for runs without labelled lines; predictions of the run then have them",
+        help="in place of ranking, fit probabilities to the validation triples and as many drawn "
+        "negatives; dans predict, check and serve then give them",
     )
     parser.add_argument(
         "--by",
@@ -116,9 +120,12 @@ def add_options(parser: ArgumentParser) -> None:
         help="also print metrics in relation to random scores: AMR, AMRI, adjusted MRR, z-scores",
     )
     kinds = parser.add_mutually_exclusive_group()
-    for name, what in (("json", "print JSON"), ("csv", "print CSV, a row a side or group")):
+    for name, what in (
+        ("json", "print JSON"),
+        ("csv", "print CSV, a row a side, or a group of --by"),
+    ):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
-    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one")
+    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one model")
     cli.add_join_option(parser)
     cli.add_memory_option(parser)
 

@@ -102,6 +102,10 @@ class Table(OutputFormat):
             rule = "left out: answers that train, valid or test hold as a triple"
         if self.options.among is not None:
             rule += f"\nheads and tails: among {visible(self.options.among.about)}"
+        if self.predictor.beside:
+            rule += (
+                "\nmean_rank, rank_std: mean and standard deviation of its ranks by each run alone"
+            )
         if self.predictor.drawn:
             rule += "\nprobability: among true triples and as many drawn negatives"
         if self.options.ranks:
