@@ -286,7 +286,7 @@ def add_among_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--among`` and the files of types: what restricts the candidates."""
     add = parser.add_argument
     what = "what is ranked as head or tail: domain-range, the entities seen in training at that "
-    what += "place of the relation; type:NAME; a file of names, one a line; or all entities"
+    what += "place of the relation; type:NAME; a file of names, one a line; or all"
     add("--among", metavar="WHAT", help=what)
     types = "a file with entity, tab, type on each line: for type:NAME, or domain-range by type"
     add("--entity-types", metavar="FILE", help=types)

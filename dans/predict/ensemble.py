@@ -11,6 +11,7 @@ from torch import Tensor
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, one_of, shown
+from dans.evaluation.calibration import ABOUT_DRAWN
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, ModelScores, Unseen
 from dans.evaluation.joint_scores import (
@@ -109,9 +110,16 @@ class Ensemble(Predictor):
                 f"none; expected {', '.join(STANDARDS)}"
             )
         self.members, self.calibrated = tuple(members), calibrated
-        about = f"mean of {self.join} of {len(members)} runs on {first.kg.name}"
+        about = (
+            f"mean of {self.join} of {len(members)} runs on {first.kg.name}{ABOUT_DRAWN * drawn}"
+        )
         super().__init__(
-            first.kg, first.decoder, first.entities, drawn=drawn, budget=first.budget, about=about
+            first.kg,
+            first.decoder,
+            first.entities,
+            drawn=drawn,
+            budget=first.budget,
+            about=about + ABOUT_DRAWN * drawn,
         )
         if self.join == "probabilities":
             calibrations = [member.calibration for member in members]

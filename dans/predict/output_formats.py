@@ -106,8 +106,6 @@ class Table(OutputFormat):
             rule += (
                 "\nmean_rank, rank_std: mean and standard deviation of its ranks by each run alone"
             )
-        if self.predictor.drawn:
-            rule += "\nprobability: among true triples and as many drawn negatives"
         if self.options.ranks:
             rule += "\nranks: among the answers that are not known otherwise, as in evaluation"
         return f"{self.predictor.about}\n{rule}\n"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.errors import InputError, shown
-from dans.evaluation.calibration import CALIBRATIONS, DRAWN, Calibration
+from dans.evaluation.calibration import ABOUT_DRAWN, CALIBRATIONS, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
@@ -113,14 +113,15 @@ class Predictor:
         fitted = fitted_of(Path(where), trained, which, budget)
         about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
         about += f"{which} checkpoint, step {trained.step}"
+        drawn = fitted is not None and fitted.negatives == DRAWN
         found = cls(
             trained.kg,
             trained.model.decoder,
             trained.entities,
             calibration=fitted.calibrations.get(method) if fitted else None,
-            drawn=fitted is not None and fitted.negatives == DRAWN,
+            drawn=drawn,
             budget=budget,
-            about=about,
+            about=about + ABOUT_DRAWN * drawn,
         )
         if not is_extended(extra_triples, extra_features, new_entities):
             return found
