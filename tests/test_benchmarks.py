@@ -11,9 +11,16 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.runs.grown_graph import Growth
 from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
-from scripts.benchmarks import ensembles, neighbor_steps, objectives, planted_errors
+from scripts.benchmarks import (
+    continued_training,
+    ensembles,
+    neighbor_steps,
+    objectives,
+    planted_errors,
+)
 from scripts.benchmarks import memory_use as memory
 from scripts.benchmarks.measure import Row
 from scripts.benchmarks.synthetic import Size
@@ -226,3 +233,24 @@ def test_the_best_member_of_an_ensemble_is_chosen_on_validation() -> None:
     assert gains["best member"]["mean"] == pytest.approx(0.4)
     assert gains["mean of members"]["mean"] == pytest.approx(0.25)
     assert 0.1 < gains["mean of members"]["p"] < 0.15
+
+
+def test_a_graph_before_it_grew_lacks_what_is_held_back(kg: KnowledgeGraph) -> None:
+    less = continued_training.before(kg, "entities", seed=0)
+    away = set(kg.entities.names) - set(less.entities.names)
+    assert len(away) >= round(continued_training.SHARE * kg.num_entities) > 0
+    fewer = continued_training.before(kg, "triples", seed=0)
+    assert len(fewer.train) == len(kg.train) - round(continued_training.SHARE * len(kg.train))
+    for one in (less, fewer):
+        assert Growth.of(one, kg).trained_on("test") == 0
+
+
+def test_the_fewest_steps_that_are_close_are_chosen() -> None:
+    values = {25: 0.8, 50: 0.896, 100: 0.91}
+    found = {
+        f"entities, continued for {k} steps": {"valid": [mrr, mrr]} for k, mrr in values.items()
+    }
+    found["from scratch, all steps"] = {"valid": [0.89, 0.91]}
+    assert continued_training.chosen(found, "entities") == 50
+    found["from scratch, all steps"] = {"valid": [0.95, 0.95]}
+    assert continued_training.chosen(found, "entities") == 100

@@ -3,7 +3,8 @@
 Without a file, those of its training triples; a file holds triples to check, three names a line,
 separated by tabs. Plausibility is the geometric mean of the shares of head and tail, by a softmax
 of the scores of all entities, other known answers left out. Training triples send no messages while
-they are checked. Output is tab-separated, the least plausible triple first.
+they are checked. Output is tab-separated, the least plausible triple first; the probability is
+empty unless the run is calibrated (dans evaluate --calibrate, where no line is labelled).
 
   dans check runs/dans/umls-distmult/seed0 --top 50
   dans check runs/dans/umls-distmult/seed0 triples.tsv
@@ -19,7 +20,7 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the run, the triples and how many to list."""
     cli.add_run(parser)
     add = parser.add_argument
-    add("triples", nargs="?", type=Path, metavar="TRIPLES", help="file (default: those of train)")
+    add("triples", nargs="?", type=Path, metavar="TRIPLES", help="a file (default: train's)")
     add("--top", type=cli.whole(1), default=20, metavar="N", help="triples listed (default: 20)")
     cli.add_model_option(parser)
     cli.add_memory_option(parser)

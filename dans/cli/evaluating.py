@@ -6,7 +6,10 @@ wn11 and fb13, they are classified too, with the model's probabilities and with 
 calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
 pip install 'dans-kg[calibration]'.
 
-With --ensemble, several runs on the same triples are ranked as one, and nothing is written.
+With --ensemble, several runs on the same triples are ranked as one, and nothing is written. With
+--calibrate, where no line is labelled, the calibration is fitted to the validation triples and as
+many drawn negatives: random triples that no split holds. A probability is then the share of true
+triples among such pairs, half of which are true.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
@@ -17,6 +20,7 @@ With --ensemble, several runs on the same triples are ranked as one, and nothing
   dans evaluate runs/dans/umls-distmult/seed0 --triples new.tsv --unknown drop
   dans evaluate RUN_DIR --extra-triples extra.txt --triples test.txt
   dans evaluate RUN_DIR RUN_DIR RUN_DIR --ensemble
+  dans evaluate RUN_DIR --calibrate
 """
 
 import json
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 #: Options that choose entities, or other triples than those of a split.
 OTHERS = (
-    *("candidates", "types", *cli.AMONG, "triples", "unknown"),
+    *("candidates", "types", "triples", "unknown"),
     *("extra_triples", "extra_features", "new_entities"),
 )
 
@@ -46,7 +50,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--split",
         choices=("train", "valid", "test"),
         default="test",
-        help="triples to rank, and lines to classify (default: test)",
+        help="whose triples are ranked, and whose labelled lines are classified (default: test)",
     )
     parser.add_argument(
         "--triples",
@@ -83,7 +87,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="draw candidates from the domain or range of the relation in training triples",
     )
     parser.add_argument(
-        "--seed", type=cli.whole(0), default=0, help="seed of what is drawn (default: 0)"
+        "--seed", type=cli.whole(0), default=0, metavar="N", help="of what is drawn (default: 0)"
     )
     parser.add_argument(
         "--most",
@@ -99,6 +103,12 @@ def add_options(parser: ArgumentParser) -> None:
         help="rank the relation of each triple among all relations, in place of head and tail",
     )
     parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="in place of ranking, fit probabilities to the validation triples and as many drawn "
+        "negatives; dans predict, check and serve then give them",
+    )
+    parser.add_argument(
         "--by",
         metavar="WHAT",
         help="a table of metrics by relation, category (1-1, 1-N, N-1, N-N), degree of the answer, "
@@ -110,9 +120,12 @@ def add_options(parser: ArgumentParser) -> None:
         help="also print metrics in relation to random scores: AMR, AMRI, adjusted MRR, z-scores",
     )
     kinds = parser.add_mutually_exclusive_group()
-    for name, what in (("json", "print JSON"), ("csv", "print CSV, a row a side or group")):
+    for name, what in (
+        ("json", "print JSON"),
+        ("csv", "print CSV, a row a side, or a group of --by"),
+    ):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
-    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one")
+    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one model")
     cli.add_join_option(parser)
     cli.add_memory_option(parser)
 
@@ -131,8 +144,8 @@ def run(args: Namespace) -> None:
         check_by(args.by)
         if args.form and args.adjusted:
             raise InputError(f"--adjusted: no effect with --by and --{args.form}; leave it out")
-    if args.relations:
-        relations(args)
+    if args.calibrate or args.relations:
+        (calibration if args.calibrate else relations)(args)
         return
     report = (joint if args.ensemble else single)(args)
     if args.form is None:
@@ -149,15 +162,13 @@ def run(args: Namespace) -> None:
 
 def single(args: Namespace) -> "EvaluationReport":
     """The evaluation of one run."""
-    from dans.config.schema import EvaluationConfig
     from dans.runs.evaluate_run import evaluate
 
     folder = only(args)
     if args.unknown != "refuse" and args.triples is None:
         raise InputError("--unknown: has no effect without --triples; leave it out")
-    names = ("split", "unseen", "triples", "unknown")
+    names = ("split", "unseen", "triples", "unknown", "candidates", "types", "seed", "most")
     given = {name: getattr(args, name) for name in names}
-    given |= {name: getattr(args, name) for name in EvaluationConfig.__struct_fields__}
     given |= {"which": args.model, "among": cli.restriction(args)}
     return evaluate(folder, **given, **cli.extension(args), memory_budget=args.memory_budget)
 
@@ -176,11 +187,12 @@ def joint(args: Namespace) -> "EvaluationReport":
     """The evaluation of several runs as one."""
     from dans.predict.ensemble import Ensemble
 
-    cli.refuse(args, "no effect with --ensemble, which ranks a split among all entities", *OTHERS)
+    cli.refuse(args, "no effect with --ensemble, which ranks the triples of a split", *OTHERS)
     ensemble = Ensemble.of_runs(
         args.runs, join=args.join, which=args.model, memory_budget=args.memory_budget
     )
-    return ensemble.evaluate(args.split, unseen=args.unseen, most=args.most, seed=args.seed)
+    given = {name: getattr(args, name) for name in ("unseen", "most", "seed")}
+    return ensemble.evaluate(args.split, **given, among=cli.restriction(args))
 
 
 def relations(args: Namespace) -> None:
@@ -188,7 +200,22 @@ def relations(args: Namespace) -> None:
     from dans.runs.evaluate_relations import evaluate_relations
 
     also = ("by", "form", "adjusted", "ensemble")
-    cli.refuse(args, "no effect with --relations, which ranks those of a split", *OTHERS, *also)
+    refused = (*OTHERS, *cli.AMONG, *also)
+    cli.refuse(args, "no effect with --relations, which ranks those of a split", *refused)
     given = {name: getattr(args, name) for name in ("split", "unseen", "most", "seed")}
     given |= {"which": args.model, "memory_budget": args.memory_budget}
     print(evaluate_relations(only(args), **given))
+
+
+def calibration(args: Namespace) -> None:
+    """Calibrate on drawn negatives, and print what the probabilities are worth."""
+    from dans.runs.calibrate_run import calibrate
+    from dans.runs.evaluate_run import classification_table
+
+    refused = (*OTHERS, *cli.AMONG, "by", "form", "adjusted", "ensemble", "relations", "most")
+    cli.refuse(args, "no effect with --calibrate", *refused)
+    given = {name: getattr(args, name) for name in ("split", "seed", "memory_budget")}
+    found = calibrate(only(args), which=args.model, **given)
+    measured = found["classification"]
+    about = f"{measured['triples']:,} lines: {found['split']} triples and as many drawn negatives"
+    print("\n".join([f"{about}, seed {found['seed']}", *classification_table(measured)]))

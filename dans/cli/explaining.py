@@ -1,9 +1,11 @@
 r"""Explain a triple: paths, triples that carry it, analogies.
 
 Paths have up to three training triples between head and tail, in either direction, and are ranked
-by the sum of the log shares of the triples: 0 where each is far above its competitors. For an RGCN,
-the training triples that carry the prediction are removed and the triple is scored again; for a
+by the sum of the log shares of their triples: 0 where each triple is far above its competitors, and
+the more negative the less plausible they are. For an RGCN, the training triples that carry the
+prediction are removed and the triple is scored again, so that their effect is measured; for a
 lookup model, the most similar training triples are listed. The triple itself is left out of all.
+Analogies are triples of the relation in train whose query is most like this one.
 A picture needs the extra: pip install 'dans-kg[plots]'.
 
   dans explain runs/dans/umls-distmult/seed0 --head steroid --relation affects \
@@ -22,8 +24,9 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     for part in ("head", "relation", "tail"):
         add(f"--{part}", metavar="NAME", required=True, help=f"name of the {part}")
-    add("--top", type=cli.whole(1), default=5, metavar="N", help="of each kind (default: 5)")
-    add("--format", choices=("text", "json"), default="text", help="default: text")
+    top = "the most paths, carrying triples and analogies, each (default: 5)"
+    add("--top", type=cli.whole(1), default=5, metavar="N", help=top)
+    add("--format", choices=("text", "json"), default="text", help="of the output (default: text)")
     picture = "draw paths and carrying triples into this file, .png, .svg or .pdf"
     add("--picture", type=Path, metavar="FILE", help=picture)
     cli.add_model_option(parser)

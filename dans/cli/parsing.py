@@ -79,18 +79,21 @@ def add_run(
     metavar: str = "RUN_DIR",
 ) -> None:
     """Add the folder of a trained run, or several."""
-    what = "folder of a trained run"
+    what = "folder of a trained run" + ", or of several" * (nargs is not None)
     parser.add_argument(name, type=Path, nargs=nargs, metavar=metavar, help=what)
     parser.set_defaults(trained=name)
 
 
 def add_extra_option(parser: argparse.ArgumentParser) -> None:
     """Add further triples and features of new entities, and how these are embedded."""
-    extra = "triples of entities that training never saw, three columns, by which they are embedded"
+    extra = "triples of entities that training never saw, three columns; they are embedded by them"
     parser.add_argument("--extra-triples", type=Path, metavar="FILE", help=extra)
-    features = "features of such entities, for the table NAME of the run's; may be repeated"
+    features = "features of such entities, for the run's table NAME of features; may be repeated"
     parser.add_argument("--extra-features", action="append", metavar="NAME=FILE", help=features)
-    embedded = "embed them by the encoder, or by the mean of neighbors, queries or the whole table"
+    embedded = (
+        "how such entities are embedded: by the encoder, or as the mean of their neighbors, of "
+    )
+    embedded += "their queries, or of the whole table"
     kinds = ("encoder", "neighbors", "queries", "table")
     parser.add_argument(
         "--new-entities", choices=kinds, default="encoder", help=f"{embedded} (default: encoder)"
@@ -153,8 +156,8 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     add = parser.add_argument
     what = "a recipe, by name or file; a data set, by name; or a folder or a file of triples"
     add("what", nargs="?", metavar="WHAT", help=what)
-    missing = "; a missing pre-trained run is an error" if kind == "dans" else ""
-    add("--recipe", metavar="NAME|FILE", help=f"a recipe, as WHAT{missing}")
+    missing = "; its pre-trained run must be there already" if kind == "dans" else ""
+    add("--recipe", metavar="NAME|FILE", help=f"a recipe, in place of WHAT{missing}")
     model = parser.add_argument_group("model, where WHAT is no recipe")
     model.add_argument("--encoder", metavar="NAME", help="rgcn or lookup (default: rgcn)")
     decoder = "distmult, complex, rotate, transe, ... (default: distmult)"
@@ -162,20 +165,21 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     group = parser.add_argument_group("training")
     add = group.add_argument
     if kind == "dans":
-        sampler = f"a setting of dans/recipes/samplers; {OF_RECIPES}; for data, also"
-        others = "of a recipe file, what it says; of data, none: a sampled softmax"
-        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default: {DEFAULT}; {others})"
+        sampler = f"of negatives: a setting of dans/recipes/samplers; {OF_RECIPES}; for data, also"
+        others = "for a recipe file, what it says; for data, none: a sampled softmax"
+        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default for a recipe: {DEFAULT}; {others})"
         add("--sampler", metavar="NAME|FILE", help=usual)
     loss = f"a setting of dans/recipes/losses; {OF_RECIPES} (default: that in WHAT)"
     plain = "the loss over negatives, such as logistic (default: the recipe's)"
     add("--loss", metavar="NAME", help=loss if kind == "baselines" else plain)
-    add("--dim", type=whole(1), metavar="N", help="dimension of the embeddings")
-    add("--steps", type=whole(), metavar="N", help="updates of the model")
+    own = "(default: the recipe's)"
+    add("--dim", type=whole(1), metavar="N", help=f"dimension of the embeddings {own}")
+    add("--steps", type=whole(), metavar="N", help=f"updates of the model {own}")
     if kind == "dans":
         first = "updates of the model in pre-training, which comes first if it is missing"
         add("--pretrain-steps", type=whole(), metavar="N", help=first)
-    add("--batch", type=whole(), metavar="N", help="triples of a step")
-    add("--lr", type=float, metavar="X", help="learning rate")
+    add("--batch", type=whole(), metavar="N", help=f"triples of a step {own}")
+    add("--lr", type=float, metavar="X", help=f"learning rate {own}")
     add("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     device = "the device, by its name in torch (default: the recipe's, or cpu)"
     add("--device", help=device)
@@ -206,7 +210,7 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     header = "whether the first line names the columns (default: whether it looks so)"
     add("--header", action=argparse.BooleanOptionalAction, help=header)
     for option, what in (("literals", "literal"), ("blank-nodes", "blank node")):
-        rdf = f"of RDF, the triples with a {what} (default: keep)"
+        rdf = f"keep or drop triples of RDF with a {what} (default: keep)"
         add(f"--{option}", choices=("keep", "drop"), help=rdf)
 
 
@@ -263,7 +267,7 @@ def add_join_option(parser: argparse.ArgumentParser) -> None:
         "--join",
         choices=("ranks", "z-scores", "softmax", "probabilities"),
         help="what is averaged over several runs (default: probabilities where each has a "
-        "calibration, else z-scores)",
+        "calibration on labelled lines, else z-scores)",
     )
 
 
@@ -281,12 +285,13 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
 def add_among_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--among`` and the files of types: what restricts the candidates."""
     add = parser.add_argument
-    what = "rank only among: domain-range, the entities seen in training at that place of the "
-    what += "relation; type:NAME; or a file of names, one a line"
+    what = "what is ranked as head or tail: domain-range, the entities seen in training at that "
+    what += "place of the relation; type:NAME; a file of names, one a line; or all"
     add("--among", metavar="WHAT", help=what)
-    types = "a file of entity, tab, type; with it domain-range is by type"
+    types = "a file with entity, tab, type on each line: for type:NAME, or domain-range by type"
     add("--entity-types", metavar="FILE", help=types)
-    domains = "a file of relation, type of its domain, type of its range, by tabs, for domain-range"
+    domains = "for domain-range by type, in place of the types seen in training: a file with "
+    domains += "relation, tab, type of its domain, tab, type of its range on each line"
     add("--relation-types", metavar="FILE", help=domains)
 
 

@@ -6,8 +6,9 @@ that hold the triple already. A line of a file is a query: names separated by ta
 predict empty or "?"; or a JSON object with keys head, relation, tail. A wrong line is refused
 before any answer. Standard input (--file -) is answered line by line; a wrong line is reported and
 skipped, and the exit status is then 2. With --missing, all triples of a relation, or of all, that
-no split holds are predicted into a file. Several runs on the same triples answer together: beside
-each answer stand its mean rank and the standard deviation between the runs.
+no split holds are predicted into a file. Several runs on the same triples answer together, ordered
+by a mean of their scores: beside each answer stand the mean and the standard deviation of its ranks
+by each run alone (mean_rank, rank_std).
 
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv
@@ -31,45 +32,51 @@ def add_options(parser: ArgumentParser) -> None:
     cli.add_run(parser, name="runs", nargs="+")
     add = parser.add_argument
     for part in ("head", "relation", "tail"):
-        add(f"--{part}", metavar="NAME", help=f"leave it out to predict the {part}")
+        add(f"--{part}", metavar="NAME", help=f"the {part}; left out, it is predicted")
     add("--file", metavar="FILE", help="queries, one a line; - reads standard input")
-    add("--top", type=cli.whole(1), metavar="N", help="answers to each query (default: 10)")
-    add("--new", action="store_true", help="leave out the triples that are known")
-    add("--ranks", action="store_true", help="also rank the whole triples of a file")
+    top = "answers to each query (default: 10); with --missing, new tails of each head"
+    add("--top", type=cli.whole(1), metavar="N", help=top)
+    add("--new", action="store_true", help="leave out what train, valid or test holds")
+    ranks = "with --file: rank the head and the tail of whole triples too, as dans evaluate does"
+    add("--ranks", action="store_true", help=ranks)
     cli.add_among_options(parser)
     cli.add_extra_option(parser)
-    add("--missing", action="store_true", help="predict all triples that no split holds")
+    every = (
+        "predict all triples that no split holds into --out; which: --top, --above, --above-score"
+    )
+    add("--missing", action="store_true", help=every)
     add(
         "--above",
         type=float,
         metavar="P",
-        help="with --missing: at least this probability",
+        help="with --missing: those with at least this calibrated probability",
     )
     add(
         "--above-score",
         type=float,
         metavar="S",
-        help="with --missing: at least this score",
+        help="with --missing: those with at least this score",
     )
-    add("--observed", action="store_true", help="with --missing: heads and tails as in train")
+    observed = "with --missing: only heads and tails that the relation has in train"
+    add("--observed", action="store_true", help=observed)
     add(
         "--out",
         type=Path,
         metavar="FILE",
-        help="with --missing: a new .tsv, .csv or .jsonl",
+        help="with --missing: the file to write, a .tsv, .csv, .jsonl or .parquet",
     )
     cli.add_join_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
     kinds = parser.add_mutually_exclusive_group()
-    for name, what in (("json", "an object for each query"), ("csv", "a row for each answer")):
+    for name, what in (("json", "print an object a query"), ("csv", "print CSV, a row an answer")):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
 
 
 def predict_missing(args: Namespace) -> str:
     """Write the missing triples that are wanted; returns a line that says how many."""
     from dans.predict import Predictor
-    from dans.predict.missing import missing, write
+    from dans.predict.missing import check_name, missing, write
 
     other = ("head", "tail", "file", "new", "ranks", "join", *cli.AMONG)
     cli.refuse(args, "not together with --missing", *other, "form")
@@ -77,6 +84,7 @@ def predict_missing(args: Namespace) -> str:
         raise InputError("--missing: expected one of --above, --above-score and --top")
     if args.out is None:
         raise InputError("--out: missing; name the file to write")
+    check_name(args.out)
     if len(args.runs) > 1:
         raise InputError("--missing: expected one run")
     loading = {"which": args.model, "memory_budget": args.memory_budget, **cli.extension(args)}

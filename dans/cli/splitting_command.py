@@ -27,13 +27,16 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("data", metavar="DATA", help="data set, by name; or a folder or a file of triples")
     add("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
-    add("--seed", type=cli.whole(0), default=0, help="random seed (default: 0)")
+    add("--seed", type=cli.whole(0), default=0, metavar="N", help="random seed (default: 0)")
     cli.add_data_options(parser.add_argument_group("reading, and dividing triples"))
     add = parser.add_argument_group("holding out entities").add_argument
     add("--inductive", action="store_true", help="hold out entities")
-    add("--held-out", type=float, metavar="X", help="share of the entities (default: 0.1)")
-    add("--test", type=float, metavar="X", help="share of their triples (default: 0.5)")
-    add("--valid", type=float, metavar="X", help="share of the other triples (default: 0.05)")
+    held = "share of the entities that is held out (default: 0.1)"
+    add("--held-out", type=float, metavar="X", help=held)
+    test = "share of the triples of held-out entities that is to be predicted (default: 0.5)"
+    add("--test", type=float, metavar="X", help=test)
+    valid = "share of the triples of other entities that is valid (default: 0.05)"
+    add("--valid", type=float, metavar="X", help=valid)
     both = "divide the triples of two held-out entities too (default: leave them out)"
     add("--both-new", action="store_true", default=None, help=both)
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, structs
 
 from dans.config.old_names import renamed_options
 from dans.config.reading import convert
-from dans.config.selection import SAMPLED, Selection
+from dans.config.selection import RESTRICTED, SAMPLED, Selection
 from dans.errors import LARGE, InputError, number, shown
 from dans.memory import stated
 
@@ -159,6 +159,23 @@ class TrainConfig(Section, frozen=True):
                 raise InputError(f"{name}: has no effect without {what}; leave it out")
 
 
+#: What restricts no candidates; what restricts them to the entities seen at their place, or of the
+#: types given for it; and what the name of a type follows.
+ALL, DOMAIN_RANGE, TYPE = "all", "domain-range", "type:"
+
+
+def check_among(among: str, entity_types: bool, relation_types: bool) -> None:
+    """Refuse files of types without effect on a restriction, and types without their file."""
+    typed = among.startswith(TYPE)
+    if entity_types and not (typed or among == DOMAIN_RANGE):
+        wanted = f"{DOMAIN_RANGE} or {TYPE}NAME"
+        raise InputError(f"among: types of entities have an effect on {wanted} alone")
+    if relation_types and among != DOMAIN_RANGE:
+        raise InputError(f"among: types of relations have an effect on {DOMAIN_RANGE} alone")
+    if not entity_types and (typed or relation_types):
+        raise InputError("among: the types of entities are missing; expected a file of them")
+
+
 class EvaluationConfig(Section, frozen=True):
     """How the validation triples are ranked in training."""
 
@@ -173,6 +190,15 @@ class EvaluationConfig(Section, frozen=True):
     seed: Count = 0
     #: rank at most that many validation triples, drawn by the seed; 0: all
     most: Count = 0
+    #: restrict the candidates, in training and, unless it is told otherwise, in ``dans evaluate``
+    #: of the run: to ``domain-range``, the entities seen in training at that place of the relation;
+    #: to ``type:NAME``; or to the names in a file, one a line. The right answer is always a
+    #: candidate, and the MRR is named ``restricted_mrr``. Empty or ``all``: all entities
+    among: str = ""
+    #: a file of entity, tab, type, for ``type:NAME``; with it ``domain-range`` is by type
+    entity_types: str = ""
+    #: a file of relation, type of its domain, type of its range, by tabs, for ``domain-range``
+    relation_types: str = ""
 
     def __post_init__(self) -> None:
         drawn = isinstance(self.candidates, int)
@@ -180,6 +206,9 @@ class EvaluationConfig(Section, frozen=True):
             raise InputError("types: has no effect unless candidates are drawn; leave it out")
         if self.seed and not (drawn or self.most):
             raise InputError("seed: has no effect unless something is drawn; leave it out")
+        check_among(self.among, bool(self.entity_types), bool(self.relation_types))
+        if self.among not in ("", ALL) and self.candidates != "all":
+            raise InputError("among: not together with candidates, which are drawn or given")
 
 
 class PhaseConfig(Section, frozen=True):
@@ -292,9 +321,11 @@ class RunConfig(Section, frozen=True):
     def selection_metric(self) -> str:
         """The name in logs of the metric by which checkpoints are selected."""
         of = Selection(self.train.select)
-        sampled = not of.labelled and self.evaluation.candidates != "all"
+        sampled = self.evaluation.candidates != "all"
+        restricted = self.evaluation.among not in ("", ALL)
+        prefix = SAMPLED if sampled else RESTRICTED if restricted else ""
         side = f"{of.section}." * (of.metric != of.name)
-        return f"{side}{SAMPLED * sampled}{of.metric}"
+        return f"{side}{prefix * (not of.labelled)}{of.metric}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some options of ``train`` changed."""

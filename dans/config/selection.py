@@ -7,8 +7,9 @@ from typing import Any
 
 from dans.errors import InputError, shown
 
-#: What the names of metrics among some entities start with.
-SAMPLED = "sampled_"
+#: What the names of metrics among drawn or given entities start with, and of those among the
+#: candidates of a restriction.
+SAMPLED, RESTRICTED = "sampled_", "restricted_"
 
 #: Metrics of ranking, over both sides or one, and of labelled lines.
 RANKING = ("mrr", "mean_rank", "hits@1", "hits@3", "hits@10", "ndcg@5", "amri")
@@ -80,5 +81,6 @@ class Selection:
     def value(self, sections: Mapping[str, Any]) -> float:
         """Its value in the metrics of a validation, by section, also among some candidates."""
         numbers = sections[self.section]
-        found: float = numbers[self.metric if self.metric in numbers else f"{SAMPLED}{self.metric}"]
+        names = (f"{prefix}{self.metric}" for prefix in ("", SAMPLED, RESTRICTED))
+        found: float = numbers[next(name for name in names if name in numbers)]
         return found

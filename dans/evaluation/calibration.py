@@ -1,7 +1,7 @@
 """Calibration of scores: of the triples with probability 0.7, about 70 % are true.
 
-Fitted on labelled validation triples and saved in ``calibration.json``. Fitting needs scikit-learn
-(the extra ``calibration``); using a calibration does not.
+Fitted on labelled validation triples, or on drawn negatives, and saved in ``calibration.json``.
+Fitting needs scikit-learn (the extra ``calibration``); using a calibration does not.
 """
 
 import warnings
@@ -23,6 +23,12 @@ C = TypeVar("C", bound="Calibration")
 
 #: The largest gradient at which Newton's method stops, and its steps at most.
 TOLERANCE, STEPS = 1e-10, 1000
+
+#: The negatives of a calibration without labelled lines: as many as there are triples.
+DRAWN = "drawn negatives"
+
+#: What a person is told of such probabilities.
+ABOUT_DRAWN = "; probabilities: among true triples and as many drawn negatives"
 
 #: The largest gradient with which a fit is accepted.
 ACCEPTED = 1e-6
@@ -190,12 +196,14 @@ class Fitted:
 
     ``digest``: of triples and weights. ``thresholds``: the score from which on a triple is
     classified as true, by relation. ``calibrations``: by name; empty if none could be fitted.
+    ``negatives``: what they were fitted on beside true triples: ``DRAWN``, or lines labelled false.
     """
 
     step: int
     digest: str
     thresholds: tuple[float, ...]
     calibrations: Mapping[str, Calibration]
+    negatives: str = "labelled"
 
     def probabilities(self, scores: Tensor) -> dict[str, Tensor]:
         """Probabilities of (f,) scores by calibration, ``uncalibrated`` first, float64."""
@@ -206,7 +214,9 @@ class Fitted:
         """Plain containers, for ``json.dump``; infinite thresholds are strings."""
         cuts = [cut if abs(cut) < float("inf") else str(cut) for cut in self.thresholds]
         parts = {name: part.to_json() for name, part in self.calibrations.items()}
-        return {"step": self.step, "digest": self.digest, "thresholds": cuts, **parts}
+        drawn = {} if self.negatives == "labelled" else {"negatives": self.negatives}
+        own = {"step": self.step, "digest": self.digest, **drawn}
+        return {**own, "thresholds": cuts, **parts}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Fitted":
@@ -221,7 +231,8 @@ class Fitted:
             if name in data
         }
         step, digest = field(data, "step", int, ""), field(data, "digest", str, "")
-        return cls(step, digest, tuple(cuts), parts)
+        negatives = convert(data.get("negatives", "labelled"), str, path="negatives")
+        return cls(step, digest, tuple(cuts), parts, negatives)
 
 
 def _fittable(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

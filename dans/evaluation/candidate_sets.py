@@ -11,16 +11,11 @@ import torch
 from torch import Tensor
 
 from dans.config.reading import lines
+from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, check_among
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.query_index import ranges
 from dans.errors import InputError, did_you_mean, shown
 from dans.samplers.entity_types import Concepts, read_concepts, slots, stretches
-
-#: What restricts answers to the entities seen at their place, or of the types given for it.
-DOMAIN_RANGE = "domain-range"
-
-#: What the name of a type follows.
-TYPE = "type:"
 
 #: What may restrict answers, for messages.
 ACCEPTED = f"{DOMAIN_RANGE}, {TYPE}NAME, or a file of names, one a line"
@@ -218,7 +213,8 @@ class Restriction:
     """Which entities are candidates of a query, as a user says it.
 
     Args:
-        among: ``domain-range``; ``type:NAME``; the path of a file of names, one a line; or names.
+        among: ``domain-range``; ``type:NAME``; the path of a file of names, one a line; names; or
+            ``all``, no restriction.
         entity_types: a file, on each line an entity, a tab, and a type of it. With it the domain or
             the range of a relation is the entities that have a type of an entity seen there in
             training.
@@ -242,14 +238,14 @@ class Restriction:
     def __post_init__(self) -> None:
         """Refuse files without effect, and types without their file."""
         said = self.among if isinstance(self.among, str) else ""
-        typed = said.startswith(TYPE)
-        if self.entity_types is not None and not (typed or said == DOMAIN_RANGE):
-            wanted = f"{DOMAIN_RANGE} or {TYPE}NAME"
-            raise InputError(f"among: types of entities have an effect on {wanted} alone")
-        if self.relation_types is not None and said != DOMAIN_RANGE:
-            raise InputError(f"among: types of relations have an effect on {DOMAIN_RANGE} alone")
-        if self.entity_types is None and (typed or self.relation_types is not None):
-            raise InputError("among: the types of entities are missing; expected a file of them")
+        check_among(said, self.entity_types is not None, self.relation_types is not None)
+
+    @classmethod
+    def of(cls, chosen: EvaluationConfig) -> "Restriction | None":
+        """That of the section ``[evaluation]`` of a recipe; None where it has none."""
+        if not chosen.among:
+            return None
+        return cls(chosen.among, chosen.entity_types or None, chosen.relation_types or None)
 
     def sets(self, kg: KnowledgeGraph) -> CandidateSets:
         """The candidates in a graph; an unknown name is an ``InputError`` with its line."""
@@ -295,12 +291,13 @@ Among: TypeAlias = str | Path | Sequence[str] | Restriction | CandidateSets
 
 
 def candidate_sets(among: Among | None, kg: KnowledgeGraph) -> CandidateSets | None:
-    """The candidates of a graph under a restriction; None without one."""
+    """The candidates of a graph under a restriction; None without one, or with ``all``."""
     if among is None:
         return None
     if isinstance(among, CandidateSets):
         return among.check(kg)
-    return (among if isinstance(among, Restriction) else Restriction(among)).sets(kg)
+    restriction = among if isinstance(among, Restriction) else Restriction(among)
+    return None if restriction.among == ALL else restriction.sets(kg)
 
 
 def read_domains(path: Path, relations: Vocabulary, types: Vocabulary) -> Tensor:

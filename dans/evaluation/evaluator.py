@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from dans.config.selection import SAMPLED
+from dans.config.selection import RESTRICTED, SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.progress import Pulse
 from dans.errors import InputError, one_of
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
-
-#: What the names of metrics among the candidates of a restriction start with.
-RESTRICTED = "restricted_"
 
 #: What to do with triples whose head or tail is in no training triple.
 Unseen = Literal["rank", "drop"]
@@ -180,9 +177,12 @@ def limits(protocol: Mapping[str, Any]) -> str:
         return ""
     said = "exact ranks"
     if drawn and "among" in drawn:
-        outside = sum(drawn["outside"].values())
-        said = f"ranked among {drawn['about']}; {outside:,} of {drawn['queries']:,} right answers "
-        said += "are not there and were added; this MRR is not comparable with that among all"
+        said = f"ranked among {drawn['about']}"
+        if "outside" in drawn:
+            outside = sum(drawn["outside"].values())
+            said += f"; {outside:,} of {drawn['queries']:,} right answers are not there and were "
+            said += "added"
+        said += "; this MRR is not comparable with that among all"
     elif drawn:
         filtered = "known answers left out" if protocol["filter"] else "known answers not left out"
         if drawn["from"] == "given":
@@ -317,8 +317,6 @@ class Evaluator:
         if scores.num_entities != n:
             raise ValueError(f"entities: expected {n} rows, got {scores.num_entities}")
         if self.columns is not None and len(self.columns) < n:
-            if not isinstance(scores, ModelScores):
-                raise InputError("among: several runs as one are ranked among all entities")
             scores = scores.among(self.columns)
         heads, tails = self._heads.to(scores.device), self._tails.to(scores.device)
         columns = (
@@ -422,6 +420,9 @@ class BlockScores(Protocol):
 
     def bytes_held(self, rows: int) -> int:
         """The bytes held beside, for a block of so many queries."""
+
+    def among(self, columns: Tensor) -> "BlockScores":
+        """Scores of some entities alone, (c,) rising ids; anchors then are positions among them."""
 
     def __call__(
         self,

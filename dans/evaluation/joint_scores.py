@@ -75,14 +75,27 @@ class JointScores:
     Args:
         members: of the same entities and relations, with the same ids.
         standards: of each member, what is averaged.
+        columns: (c,) rising ids, the entities whose means are kept; None: all. Scores are
+            standardised over all entities all the same.
     """
 
-    def __init__(self, members: Sequence[BlockScores], standards: Sequence[Standard]) -> None:
-        self.members, self.standards = members, standards
+    def __init__(
+        self,
+        members: Sequence[BlockScores],
+        standards: Sequence[Standard],
+        columns: Tensor | None = None,
+    ) -> None:
+        self.members, self.standards, self.columns = members, standards, columns
         self.device, self.num_entities = members[0].device, members[0].num_entities
         self.element_size = 8
         # The sum, and of one member scores, their order and their ranks.
         self.bytes_each = 7 * self.num_entities * self.element_size
+        if columns is not None:
+            self.num_entities = len(columns)
+
+    def among(self, columns: Tensor) -> "JointScores":
+        """The means of some entities, (c,) rising ids, which anchors then are positions among."""
+        return JointScores(self.members, self.standards, columns.to(self.device))
 
     def bytes_held(self, rows: int) -> int:
         """The bytes that the member holds that holds most."""
@@ -98,5 +111,20 @@ class JointScores:
         check: Check,
     ) -> Tensor:
         """The mean."""
+        columns = self.columns
+        if columns is not None:
+            anchors, check = columns[anchors], _among(columns, check)
         each = (one(side, anchors, relations, part, rows, check) for one in self.members)
-        return joint(each, self.standards)
+        means = joint(each, self.standards)
+        return means if columns is None else means.index_select(1, columns)
+
+
+def _among(columns: Tensor, check: Check) -> Check:
+    """A check of the scores of all entities, which takes those of (c,) rising ids alone."""
+
+    def own(scores: Tensor, left: int) -> None:
+        ends = torch.tensor([left, left + scores.shape[1]], device=columns.device)
+        first, last = torch.searchsorted(columns, ends).tolist()
+        check(scores[:, columns[first:last] - left], first)
+
+    return own

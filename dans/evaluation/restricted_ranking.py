@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dans.config.selection import RESTRICTED
 from dans.data.graph import KnowledgeGraph, Split
 from dans.evaluation.candidate_sets import CandidateSets
 from dans.evaluation.competitors import Queries, query_competitors
-from dans.evaluation.evaluator import KEPT, RESTRICTED, Evaluator, Unseen
+from dans.evaluation.evaluator import KEPT, Evaluator, Unseen
 from dans.memory import Budget
 from dans.samplers.entity_types import slots
 

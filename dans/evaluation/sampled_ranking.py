@@ -13,15 +13,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dans.config.schema import EvaluationConfig
+from dans.config.schema import ALL, DOMAIN_RANGE, EvaluationConfig
 from dans.config.selection import SAMPLED
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.known_triples import KnownTriples
 from dans.data.progress import Pulse
 from dans.errors import InputError, counted
-from dans.evaluation.candidate_sets import CandidateSets
+from dans.evaluation.candidate_sets import CandidateSets, Restriction, candidate_sets
 from dans.evaluation.evaluator import Evaluator, Ranks, Unseen, limits
 from dans.evaluation.ranking import count_competitors
+from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.costs import query_cost
@@ -304,6 +305,10 @@ def repeated(ids: Tensor, new: Tensor) -> Tensor:
 
 def from_where(chosen: EvaluationConfig) -> dict[str, Any]:
     """What a protocol says of candidates that are not all entities."""
+    if chosen.among not in ("", ALL):
+        where = {DOMAIN_RANGE: "the domain or range of the relation"}
+        about = where.get(chosen.among, f"the entities of {chosen.among}")
+        return {"candidates": {"among": chosen.among, "about": about}}
     if chosen.candidates == "all":
         return {}
     if chosen.candidates == "given":
@@ -330,21 +335,24 @@ def ranking(
     split: Split,
     chosen: EvaluationConfig,
     *,
+    sets: CandidateSets | None = None,
     unseen: Unseen = "rank",
     budget: Budget | None = None,
 ) -> Evaluator:
-    """The evaluator of a protocol: among all entities, or among some."""
+    """The evaluator of a protocol: among all entities, or among some.
+
+    ``sets``: what the candidates are restricted to; None: what the protocol says.
+    """
+    if sets is None:
+        sets = candidate_sets(Restriction.of(chosen), kg)
+    given: dict[str, Any] = {
+        "unseen": unseen,
+        "most": chosen.most,
+        "seed": chosen.seed,
+        "budget": budget,
+    }
+    if sets is not None:
+        return RestrictedEvaluator(kg, split, sets, **given)
     if chosen.candidates == "all":
-        return Evaluator(
-            kg, split, unseen=unseen, most=chosen.most, seed=chosen.seed, budget=budget
-        )
-    return SampledEvaluator(
-        kg,
-        split,
-        candidates=chosen.candidates,
-        types=chosen.types,
-        unseen=unseen,
-        most=chosen.most,
-        seed=chosen.seed,
-        budget=budget,
-    )
+        return Evaluator(kg, split, **given)
+    return SampledEvaluator(kg, split, candidates=chosen.candidates, types=chosen.types, **given)

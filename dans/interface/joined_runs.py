@@ -27,7 +27,8 @@ class Ensemble:
     Args:
         runs: two or more, or their folders.
         join: what is averaged: ``ranks``, ``z-scores``, ``softmax`` or ``probabilities``; None:
-            ``probabilities`` where each run has a calibration, ``z-scores`` elsewhere.
+            ``probabilities`` where each run has a calibration on labelled lines, ``z-scores``
+            elsewhere.
     """
 
     def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
@@ -42,10 +43,19 @@ class Ensemble:
         return Joint.of_runs(self.paths, join=self._join)
 
     def evaluate(
-        self, split: Split = "test", *, unseen: Unseen = "rank", most: int = 0, seed: int = 0
+        self,
+        split: Split = "test",
+        *,
+        unseen: Unseen = "rank",
+        most: int = 0,
+        seed: int = 0,
+        among: Among | None = None,
     ) -> EvaluationReport:
-        """Rank the triples of a split, as ``Run.evaluate``; nothing is written."""
-        return self.predictor.evaluate(split, unseen=unseen, most=most, seed=seed)
+        """Rank the triples of a split, as ``Run.evaluate``; nothing is written.
+
+        The recipes of the runs do not restrict the candidates: ``among`` alone does.
+        """
+        return self.predictor.evaluate(split, unseen=unseen, most=most, seed=seed, among=among)
 
     def predict(
         self,

@@ -33,6 +33,7 @@ from dans.report.curves import recorded
 from dans.report.formatting import heading
 from dans.report.gather import gather
 from dans.report.page import render
+from dans.runs.calibrate_run import calibrate
 from dans.runs.evaluate_relations import evaluate_relations
 from dans.runs.evaluate_run import evaluate
 from dans.runs.extend import ENCODER, is_extended
@@ -168,7 +169,8 @@ class Run:
             most: rank at most that many triples, drawn; 0: all.
             among: rank among ``domain-range``, the names of a list or of a file, or a type, as in
                 ``dans.Restriction``; the right answer is always a candidate. Metrics have names of
-                their own: ``restricted_mrr``.
+                their own: ``restricted_mrr``. None: as the run's recipe says; ``all``: no
+                restriction.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
             triples: rank these instead of a split: a path, or triples of names in a list, a data
                 frame or an array. The filter set is that of all three splits and of these. A text
@@ -221,6 +223,23 @@ class Run:
             seed=seed,
             memory_budget=memory_budget,
         )
+
+    def calibrate(
+        self, split: Split = "test", *, which: Which = "best", seed: int = 0
+    ) -> dict[str, Any]:
+        """Fit probabilities without labelled lines, to validation triples and drawn negatives.
+
+        Predictions of the run have these probabilities from then on: shares of true triples among
+        triples and as many drawn negatives, half of which are true. Writes ``calibration.json``.
+
+        Args:
+            split: on whose triples, and as many drawn negatives, the probabilities are measured.
+            which: the ``best`` or the ``last`` checkpoint.
+            seed: of the negatives.
+        """
+        found = calibrate(self.path, split=split, which=which, seed=seed)
+        self.__dict__.pop("predictor", None)
+        return found
 
     def predict(
         self,

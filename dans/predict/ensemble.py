@@ -8,10 +8,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, one_of, shown
+from dans.evaluation.calibration import ABOUT_DRAWN
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
-from dans.evaluation.evaluator import EvaluationReport, Evaluator, ModelScores, Unseen
+from dans.evaluation.evaluator import EvaluationReport, ModelScores, Unseen
 from dans.evaluation.joint_scores import (
     STANDARDS,
     JointScores,
@@ -20,6 +22,7 @@ from dans.evaluation.joint_scores import (
     ranks_of_all,
     softmax,
 )
+from dans.evaluation.sampled_ranking import ranking
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
 from dans.runs.extend import ENCODER, is_extended
@@ -68,8 +71,8 @@ class Ensemble(Predictor):
 
     Args:
         members: predictors of the same triples, two or more.
-        join: what is averaged; None: ``probabilities`` where each member has a calibration,
-            ``z-scores`` elsewhere.
+        join: what is averaged; None: ``probabilities`` where each member has a calibration on
+            labelled lines, ``z-scores`` elsewhere.
 
     Raises:
         InputError: members differ in entities, relations or triples.
@@ -98,7 +101,8 @@ class Ensemble(Predictor):
         for other in members[1:]:
             check_same(first, other)
         calibrated = all(member.calibration is not None for member in members)
-        self.join: Join = join or ("probabilities" if calibrated else "z-scores")
+        drawn = any(member.drawn for member in members)
+        self.join: Join = join or ("probabilities" if calibrated and not drawn else "z-scores")
         one_of("join", self.join, get_args(Join))
         if self.join == "probabilities" and not calibrated:
             without = next(member for member in members if member.calibration is None)
@@ -107,8 +111,17 @@ class Ensemble(Predictor):
                 f"none; expected {', '.join(STANDARDS)}"
             )
         self.members, self.calibrated = tuple(members), calibrated
-        about = f"mean of {self.join} of {len(members)} runs on {first.kg.name}"
-        super().__init__(first.kg, first.decoder, first.entities, budget=first.budget, about=about)
+        about = (
+            f"mean of {self.join} of {len(members)} runs on {first.kg.name}{ABOUT_DRAWN * drawn}"
+        )
+        super().__init__(
+            first.kg,
+            first.decoder,
+            first.entities,
+            drawn=drawn,
+            budget=first.budget,
+            about=about + ABOUT_DRAWN * drawn,
+        )
         if self.join == "probabilities":
             calibrations = [member.calibration for member in members]
             self.standards: list[Standard] = [c.probabilities for c in calibrations if c]
@@ -154,15 +167,21 @@ class Ensemble(Predictor):
         unseen: Unseen = "rank",
         most: int = 0,
         seed: int = 0,
+        among: Among | None = None,
     ) -> EvaluationReport:
         """The filtered ranking of a split among all entities, by the joint scores.
 
-        Arguments are those of ``dans.runs.evaluate_run.evaluate``; nothing is written.
+        Arguments are those of ``dans.runs.evaluate_run.evaluate``; nothing is written. With
+        ``among``, scores are standardised over all entities, as in ``predict``.
         """
         kg = self.kg
         if not len(kg.split(split)):
             raise InputError(f"{kg.name}: has no {split} triples")
-        evaluator = Evaluator(kg, split, unseen=unseen, most=most, seed=seed, budget=self.budget)
+        chosen, sets = (
+            EvaluationConfig(most=most, seed=seed * (most > 0)),
+            candidate_sets(among, kg),
+        )
+        evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=self.budget)
         models = [ModelScores(member.decoder, member.entities) for member in self.members]
         return evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
 

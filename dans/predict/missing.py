@@ -5,16 +5,18 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from functools import partial
+from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import torch
 from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
-from dans.errors import InputError
+from dans.errors import InputError, install_command
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.training.files import write_atomically
@@ -24,8 +26,11 @@ log = logging.getLogger(__name__)
 #: Columns of a file of triples.
 COLUMNS = ("head", "relation", "tail", "score", "probability")
 
-#: Triples that become text, or objects, at a time.
+#: Triples that become text, objects, or a row group, at a time.
 AT_ONCE = 10_000
+
+#: Rows of a file, each as wide as ``COLUMNS``.
+Rows: TypeAlias = Sequence[Sequence[object]]
 
 
 def missing(
@@ -70,8 +75,9 @@ def missing(
         raise InputError(f"above: expected a probability from 0 to 1, got {above:g}")
     if above is not None and predictor.calibration is None:
         raise InputError(
-            "above: this run has no calibrated probabilities, which need validation lines that are "
-            "labelled true and false; expected above_score, or top, the best answers to each query"
+            "above: this run has no calibrated probabilities, which need validation lines labelled "
+            "true and false, or drawn negatives (dans evaluate RUN --calibrate); expected "
+            "above_score, or top, the best answers to each query"
         )
     if top is not None and top < 1:
         raise InputError(f"top: expected at least 1, got {top}")
@@ -182,32 +188,58 @@ def write(path: Path, triples: Iterator[ScoredTriple]) -> int:
     """Write triples into a file as they come, whole or not at all; returns how many.
 
     The end of the name says how: ``.tsv`` and ``.csv`` with a header and quotes where they are
-    needed, ``.jsonl`` an object a line.
+    needed; ``.jsonl``, an object a line; ``.parquet``, a row group for ``AT_ONCE`` triples at most.
     """
-    kinds = {".tsv": "\t", ".csv": ",", ".jsonl": ""}
-    if path.suffix not in kinds:
-        raise InputError(f"{path}: expected a name that ends in {', '.join(kinds)}")
+    check_name(path)
     written = 0
 
-    def fill(file: BinaryIO) -> None:
+    def blocks() -> Iterator[Rows]:
         nonlocal written
-        delimiter = kinds[path.suffix]
-        if delimiter:
-            file.write(_rows([COLUMNS], delimiter))
         while some := list(islice(triples, AT_ONCE)):
-            rows = [[getattr(triple, name) for name in COLUMNS] for triple in some]
-            if delimiter:
-                file.write(_rows(rows, delimiter))
-            else:
-                lines = (json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows)
-                file.write("".join(f"{line}\n" for line in lines).encode())
+            yield [[getattr(triple, name) for name in COLUMNS] for triple in some]
             written += len(some)
 
-    write_atomically(path, fill)
+    write_atomically(path, lambda file: WRITERS[path.suffix](file, blocks()))
     return written
 
 
-def _rows(rows: Sequence[Sequence[object]], delimiter: str) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+def check_name(path: Path) -> None:
+    """Refuse a name whose end is that of no format, or of one that a missing package writes."""
+    if path.suffix not in WRITERS:
+        raise InputError(f"{path}: expected a name that ends in {', '.join(WRITERS)}")
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        install = install_command("parquet")
+        raise InputError(f"{path}: Parquet needs pyarrow: {install}, or name a .csv")
+
+
+def _separated(file: BinaryIO, blocks: Iterator[Rows], delimiter: str) -> None:
+    for rows in chain([[COLUMNS]], blocks):
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+        file.write(text.getvalue().encode())
+
+
+def _json_lines(file: BinaryIO, blocks: Iterator[Rows]) -> None:
+    for row in chain.from_iterable(blocks):
+        file.write(f"{json.dumps(dict(zip(COLUMNS, row, strict=True)))}\n".encode())
+
+
+def _parquet(file: BinaryIO, blocks: Iterator[Rows]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = [pyarrow.string()] * 3 + [pyarrow.float64()] * 2
+    schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)))
+    with parquet.ParquetWriter(file, schema) as writer:
+        for rows in blocks:
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            writer.write_table(pyarrow.table(columns, schema=schema))
+
+
+#: By the end of a file's name, what writes blocks of rows into it.
+WRITERS: dict[str, Callable[[BinaryIO, Iterator[Rows]], None]] = {
+    ".tsv": partial(_separated, delimiter="\t"),
+    ".csv": partial(_separated, delimiter=","),
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}

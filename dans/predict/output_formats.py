@@ -102,6 +102,10 @@ class Table(OutputFormat):
             rule = "left out: answers that train, valid or test hold as a triple"
         if self.options.among is not None:
             rule += f"\nheads and tails: among {visible(self.options.among.about)}"
+        if self.predictor.beside:
+            rule += (
+                "\nmean_rank, rank_std: mean and standard deviation of its ranks by each run alone"
+            )
         if self.options.ranks:
             rule += "\nranks: among the answers that are not known otherwise, as in evaluation"
         return f"{self.predictor.about}\n{rule}\n"

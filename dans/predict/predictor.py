@@ -12,7 +12,7 @@ from torch import Tensor
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.data.own_triples import OwnTriples
 from dans.errors import InputError
-from dans.evaluation.calibration import CALIBRATIONS, Calibration
+from dans.evaluation.calibration import ABOUT_DRAWN, CALIBRATIONS, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
@@ -44,6 +44,7 @@ class Predictor:
     Args:
         entities: (n, d) embeddings; their device is the one used.
         calibration: from scores to probabilities.
+        drawn: whether it was fitted on drawn negatives, in place of lines labelled false.
         budget: memory that scores may take; None: a quarter of what is free.
         about: one line about the run, for a person.
         posterior: the scores of answers to relation queries; None: those of tail queries, which
@@ -76,12 +77,14 @@ class Predictor:
         entities: Tensor,
         *,
         calibration: Calibration | None = None,
+        drawn: bool = False,
         budget: Budget | None = None,
         about: str = "",
         posterior: RelationPosterior | None = None,
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
-        self.calibration, self.about, self.posterior = calibration, about, posterior
+        self.calibration, self.drawn, self.about = calibration, drawn, about
+        self.posterior = posterior
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
@@ -134,12 +137,14 @@ class Predictor:
         about = f"{where}: {trained.kg.name}, {config.encoder.name} and {config.decoder.name}, "
         about += f"{which} checkpoint, step {trained.step}"
         model = trained.kg, trained.model.decoder, trained.entities
+        drawn = fitted is not None and fitted.negatives == DRAWN
         return cls(
             *model,
             posterior=RelationPosterior(*model) if order_of(config) == "posterior" else None,
             calibration=fitted.calibrations.get(method) if fitted else None,
+            drawn=drawn,
             budget=budget,
-            about=about,
+            about=about + ABOUT_DRAWN * drawn,
         )
 
     def extended(
@@ -163,6 +168,7 @@ class Predictor:
             *model,
             posterior=None if self.posterior is None else RelationPosterior(*model),
             calibration=self.calibration,
+            drawn=self.drawn,
             budget=self.budget,
             about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from dans.config.old_names import renamed_metrics
 from dans.config.reading import field
-from dans.config.selection import SAMPLED
+from dans.config.selection import RESTRICTED, SAMPLED
 from dans.errors import InputError
 from dans.runs.init_from import initial_run
 from dans.training.loggers import OBJECTS
@@ -137,7 +137,7 @@ def _curves(
         for side in ("both", "heads", "tails") if sides else ("both",):
             for metric in ("mrr", "hits@1", "hits@10"):
                 # Metrics among some candidates have charts of their own.
-                for name in (metric, f"{SAMPLED}{metric}"):
+                for name in (metric, f"{SAMPLED}{metric}", f"{RESTRICTED}{metric}"):
                     value = line.get(side, {}).get(name)
                     add("validation", name, value, side if sides else "")
         for metric in ("nll", "auc"):

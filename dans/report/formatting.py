@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from dans.config.selection import SAMPLED, SIDES
+from dans.config.selection import RESTRICTED, SAMPLED, SIDES
 
 #: Shown for a missing number.
 NOTHING = "–"
@@ -85,14 +85,16 @@ def heading(name: str) -> str:
     Example:
         >>> heading("hits@10"), heading("discriminator_auc"), heading("l2")
         ('Hits@10', 'discriminator AUC', 'l2')
-        >>> heading("sampled_mrr")
-        'sampled MRR'
+        >>> heading("sampled_mrr"), heading("restricted_mrr")
+        ('sampled MRR', 'restricted MRR')
     """
     side, dot, metric = name.rpartition(".")
     if dot and side in SIDES:
         return f"{heading(metric)} of {side}"
     if name.startswith(SAMPLED):
         return f"sampled {heading(name.removeprefix(SAMPLED))}"
+    if name.startswith(RESTRICTED):
+        return f"restricted {heading(name.removeprefix(RESTRICTED))}"
     written = {"auc": "AUC", "nll": "NLL"}
     return METRICS.get(name) or " ".join(written.get(word, word) for word in name.split("_"))
 
@@ -106,6 +108,8 @@ def full(name: str) -> str:
     """
     if name.startswith(SAMPLED):
         return f"{full(name.removeprefix(SAMPLED))}, among some candidates"
+    if name.startswith(RESTRICTED):
+        return f"{full(name.removeprefix(RESTRICTED))}, among those of a restriction"
     plain = heading(name)
     return FULL.get(name) or plain[:1].upper() + plain[1:]
 

@@ -438,5 +438,5 @@ def build_evaluator(
     try:
         return ranking(kg, "valid", config.evaluation, budget=budget)
     except InputError as error:
-        ours = str(error).startswith(("candidates", "types"))
+        ours = str(error).startswith(("among", "candidates", "types"))
         raise InputError(f"{'evaluation.' * ours}{error}") from error

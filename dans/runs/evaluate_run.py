@@ -1,6 +1,7 @@
 """Evaluates trained runs: ranking, classification and calibration."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +18,12 @@ from dans.data.known_triples import KnownTriples
 from dans.data.own_triples import OwnTriples, Unknown
 from dans.errors import InputError
 from dans.evaluation import classification as measures
-from dans.evaluation.calibration import CALIBRATIONS, Calibration, Fitted
-from dans.evaluation.candidate_sets import Among, candidate_sets
+from dans.evaluation.calibration import CALIBRATIONS, DRAWN, Calibration, Fitted
+from dans.evaluation.candidate_sets import Among, Restriction, candidate_sets
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks, Unseen
 from dans.evaluation.ranking import metrics
 from dans.evaluation.reliability import Reliability
-from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.registry import choose
@@ -57,16 +57,18 @@ def evaluate(
 ) -> EvaluationReport:
     """Evaluate a run on a split and write the report into its folder.
 
-    The file's name is ``report_name``, which says what is not the default. A split of lines that
-    are labelled true and false is classified too, with the thresholds and calibrations fitted on
-    labelled validation lines, which are written into the folder.
+    The file's name is ``report_name``, which says what is not the default; where the name does not
+    say all, and a file of that name is of another evaluation, a part is added (`unlike`). A split
+    of lines that are labelled true and false is classified too, with the thresholds and
+    calibrations fitted on labelled validation lines, which are written into the folder.
 
     Args:
         where: the run's folder.
         unseen: what becomes of triples with an entity that training never saw.
         candidates: among what answers are ranked, and ``types``, ``seed`` and ``most``, as in the
-            section ``[evaluation]`` of a recipe, whose values are for validation alone.
-        among: what restricts the candidates; not together with ``candidates``.
+            section ``[evaluation]`` of a recipe, whose values of these are for validation alone.
+        among: what restricts the candidates, not together with ``candidates``; None: what the
+            section ``[evaluation]`` of the run's recipe says. ``all``: nothing.
         memory_budget: as ``train.memory_budget``, whose value is the default.
         triples: those to rank instead of a split's, as ``OwnTriples.of`` takes them, with
             ``unknown``; the filter is that of all three splits and of these.
@@ -82,6 +84,8 @@ def evaluate(
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
+    if among is None and chosen.candidates == "all":
+        among = Restriction.of(trained.config.evaluation)
     before = trained
     larger = is_extended(extra_triples, extra_features, new_entities)
     if larger:
@@ -97,12 +101,7 @@ def evaluate(
         raise InputError(has)
     budget = budget_of(where, trained, memory_budget)
     sets = candidate_sets(among, kg)
-    if sets is None:
-        evaluator = ranking(kg, split, chosen, unseen=unseen, budget=budget)
-    else:
-        evaluator = RestrictedEvaluator(
-            kg, split, sets, unseen=unseen, most=most, seed=seed, budget=budget
-        )
+    evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=budget)
     evaluator.label = own.label if own else split
     ranks = evaluator.ranks(trained.model.decoder, trained.entities)
     report = evaluator.report(ranks)
@@ -118,7 +117,7 @@ def evaluate(
         protocol["filter"] = [*SPLITS, *others]
     if has_both(kg, split):
         fitted = fitted_of(where, before, which, budget)
-        if fitted:
+        if fitted and fitted.negatives != DRAWN:
             RunFolder(where).write_json(calibration_name(which), fitted.to_json())
         labelled = replace(trained, kg=kg)
         details["classification"] = classify(labelled, split, fitted, budget=budget)
@@ -128,8 +127,29 @@ def evaluate(
         more += ["extended", *([new_entities] * (new_entities != ENCODER))]
         more += ["features"] * (extra_features is not None)
     name = report_name(split=report.split, which=which, unseen=unseen, evaluation=chosen, more=more)
+    if further:
+        name = unlike(RunFolder(where), name, report.protocol)
     RunFolder(where).write_json(name, report.to_json())
     return report
+
+
+def unlike(run: RunFolder, name: str, protocol: Mapping[str, Any]) -> str:
+    """The file of a report, where files of another protocol may have its name already.
+
+    It is then named by eight letters of a digest of the protocol too, so that the same evaluation
+    always replaces its own file alone.
+    """
+    own = json.dumps(protocol, sort_keys=True)
+    try:
+        before = run.read_json(name).get("protocol") if (run.path / name).exists() else protocol
+    except InputError:
+        before = None
+    if json.dumps(before, sort_keys=True) == own:
+        return name
+    digest = hashlib.sha256(own.encode()).hexdigest()[:8]
+    other = name.removesuffix("json") + f"{digest}.json"
+    log.warning("%s: is of another evaluation; this one is in %s", run.path / name, other)
+    return other
 
 
 def extension(
@@ -143,15 +163,16 @@ def extension(
     both = KnownTriples(added, kg.num_entities, kg.num_relations).is_known(ranked)
     if again := int(both.sum()):
         log.warning("%d of %d ranked triples are extra triples too", again, len(ranked))
-    new = {"number": kg.num_entities - before.num_entities, "embedded_by": new_entities}
-    if kg.features is not None:
-        new["with_features"] = int(kg.features.present[before.num_entities :].any(1).sum())
-    return {
+    found = {
         "extra_triples": len(added),
         "extra_triples_ranked": again,
         "extra_digest": hashlib.sha256(added.numpy().tobytes()).hexdigest(),
-        "new_entities": new,
     }
+    new = {"number": kg.num_entities - before.num_entities, "embedded_by": new_entities}
+    if kg.features is not None:
+        new["with_features"] = int(kg.features.present[before.num_entities :].any(1).sum())
+        found["features_digest"] = kg.features.digest
+    return {**found, "new_entities": new}
 
 
 def by_answer(ranks: Ranks, old: int, evaluator: Evaluator) -> dict[str, dict[str, float]]:
@@ -222,6 +243,8 @@ def classify(
     content |= {"ece": plain.error, "threshold": "zero"}
     if fitted is None:
         return content
+    if fitted.negatives == DRAWN:
+        content["calibrated_on"] = DRAWN
     cuts = torch.tensor(fitted.thresholds, dtype=torch.float64)[classifier.lines[:, 1]]
     content |= {"accuracy": measures.accuracy(scores, labels, cuts), "threshold": "by relation"}
     for name, calibration in fitted.calibrations.items():
@@ -284,11 +307,16 @@ def kept_or_fitted(
 
     So a run that was calibrated once needs no scikit-learn.
     """
+    return kept(where, trained, which) or fit(trained, budget=budget)
+
+
+def kept(where: Path, trained: Trained, which: Which = "best") -> Fitted | None:
+    """The thresholds and calibrations in a run's folder; None if there are none of its weights."""
     path = where / calibration_name(which)
     data = RunFolder(where).read_json(path.name) if path.exists() else {}
     own = data.get("step"), data.get("digest")
     if own != (trained.step, trained.digest) or not CALIBRATIONS.keys() <= data.keys():
-        return fit(trained, budget=budget)
+        return None
     try:
         fitted = Fitted.from_json(data)
         found, m = len(fitted.thresholds), trained.kg.num_relations
@@ -302,12 +330,16 @@ def kept_or_fitted(
 def fitted_of(
     where: Path, trained: Trained, which: Which = "best", budget: Budget | None = None
 ) -> Fitted | None:
-    """Thresholds and calibrations of a run, saved or fitted now; None without labelled lines.
+    """Thresholds and calibrations of a run, saved or fitted now.
 
-    Where calibration fails, thresholds alone, with a warning.
+    Without labelled lines, those saved by `dans.runs.calibrate_run.calibrate`, or None. Where
+    calibration fails, thresholds alone, with a warning.
     """
     if not has_both(trained.kg, "valid"):
-        return None
+        found, path = kept(where, trained, which), where / calibration_name(which)
+        if found is None and path.exists():
+            log.warning("%s: of other weights, not used; dans evaluate --calibrate fits anew", path)
+        return found
     try:
         return kept_or_fitted(where, trained, which, budget=budget)
     except InputError as error:

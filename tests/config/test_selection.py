@@ -33,15 +33,19 @@ def test_another_name_is_refused_with_those_that_there_are(name: str) -> None:
         Selection(name)
 
 
-@pytest.mark.parametrize("name", ["tails.mean_rank", "heads.sampled_mrr"])
+@pytest.mark.parametrize("name", ["tails.mean_rank", "heads.sampled_mrr", "heads.restricted_mrr"])
 def test_a_run_keeps_the_checkpoint_that_is_best_by_it(name: str, tmp_path: Path) -> None:
     lay(tmp_path / "toy")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE.format(data=tmp_path / "toy"))
     sampled = "sampled_" in name
-    select = name.replace("sampled_", "")
+    restricted = "restricted_" in name
+    select = name.replace("sampled_", "").replace("restricted_", "")
     changes = [f"train.select={select}", "train.steps=6", "train.lr=0.5"]
-    config = configure(recipe, [*changes, *["evaluation.candidates=3"] * sampled])
+    changes += ["evaluation.candidates=3"] * sampled + [
+        "evaluation.among=domain-range"
+    ] * restricted
+    config = configure(recipe, changes)
     where = tmp_path / "run"
     train(config, where)
     side, metric = name.split(".")
@@ -52,3 +56,9 @@ def test_a_run_keeps_the_checkpoint_that_is_best_by_it(name: str, tmp_path: Path
     assert config.selection_metric == name
     assert f"of {side} {best:.4f}" in repr(Run(where))
     train(config.replace(steps=8), where, resume=True)
+    if restricted:
+        found = Run(where).evaluate("valid", most=5)
+        assert found.protocol["candidates"]["among"] == "domain-range"
+        assert "restricted_mrr" in found.both
+        assert "mrr" in Run(where).evaluate("valid", among="all").both
+        assert "sampled_mrr" in Run(where).evaluate("valid", candidates=3).both

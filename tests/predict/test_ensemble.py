@@ -3,6 +3,7 @@
 import math
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,13 +82,22 @@ def test_relations_are_averaged_by_their_posteriors(kg: KnowledgeGraph) -> None:
         assert found[name] == pytest.approx(expected)
 
 
-def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph) -> None:
-    ensemble = Ensemble([member_of(kg, seed) for seed in range(3)])
+@pytest.mark.parametrize("among", [None, "all", "domain-range", ["ada", "cup", "map"]], ids=str)
+def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph, among: Any) -> None:
+    members = [member_of(kg, seed) for seed in range(3)]
+    ensemble = Ensemble(members)
     assert ensemble.join == "z-scores"
     names = [(kg.entities[h], kg.relations[r], kg.entities[t]) for h, r, t in kg.test.tolist()]
-    ranks = [rank or 0.0 for one in ensemble.rank(names) for rank in (one.head_rank, one.tail_rank)]
+    found = ensemble.rank(names, among=among)
+    ranks = [rank or 0.0 for one in found for rank in (one.head_rank, one.tail_rank)]
     mrr = statistics.fmean(1 / rank for rank in ranks)
-    assert ensemble.evaluate("test").both["mrr"] == pytest.approx(mrr)
+    report = ensemble.evaluate("test", among=among)
+    restricted = among not in (None, "all")
+    assert report.both["restricted_" * restricted + "mrr"] == pytest.approx(mrr)
+    assert ("candidates" in report.protocol) == restricted
+    members[1].entities[kg.entities.index("map")] = torch.nan
+    with pytest.raises(FloatingPointError, match="'map' is NaN"):
+        ensemble.evaluate("test", among=among)
 
 
 def test_members_of_other_triples_are_refused_with_what_differs(kg: KnowledgeGraph) -> None:
@@ -124,6 +134,8 @@ def test_from_the_command_and_from_python(
     words = [*map(str, runs)]
     dispatch(["evaluate", *words, "--ensemble", "--split", "valid"])
     assert capsys.readouterr().out.strip() == str(report)
+    dispatch(["evaluate", *words, "--ensemble", "--among", "domain-range"])
+    assert "restricted_mrr" in capsys.readouterr().out
     name, relation = ensemble.predictor.kg.entities[0], ensemble.predictor.kg.relations[0]
     dispatch(["predict", *words, "--head", name, "--relation", relation, "--top", "2"])
     out = capsys.readouterr().out

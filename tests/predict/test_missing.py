@@ -58,7 +58,9 @@ def test_observed_are_heads_and_tails_of_the_relation(kg: KnowledgeGraph) -> Non
     assert torch.is_grad_enabled()
 
 
-def test_a_file_is_whole_or_not_there(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_a_file_is_whole_or_not_there(
+    kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predictor = predictor_of(kg)
     expected = list(missing(predictor, top=1))
     for kind, wide in ((".tsv", "\t"), (".csv", ",")):
@@ -72,13 +74,26 @@ def test_a_file_is_whole_or_not_there(kg: KnowledgeGraph, tmp_path: Path) -> Non
     write(tmp_path / "new.jsonl", missing(predictor, top=1))
     first = json.loads((tmp_path / "new.jsonl").read_text("utf-8").splitlines()[0])
     assert first["score"] == pytest.approx(expected[0].score)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("dans.predict.missing.AT_ONCE", 4)
+    assert write(tmp_path / "new.parquet", missing(predictor, top=1)) == len(expected)
+    file = parquet.ParquetFile(tmp_path / "new.parquet")
+    assert file.num_row_groups == -(-len(expected) // 4)
+    assert file.read().to_pylist() == [
+        {name: getattr(one, name) for name in COLUMNS} for one in expected
+    ]
     predictor.entities[0, 0] = torch.nan
     with pytest.raises(FloatingPointError):
         write(tmp_path / "wrong.tsv", missing(predictor, top=1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "new.jsonl", "new.tsv"]
+    with pytest.raises(FloatingPointError):
+        write(tmp_path / "wrong.parquet", missing(predictor, top=1))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["new.csv", "new.jsonl", "new.parquet", "new.tsv"]
 
 
-def test_what_cannot_be_meant_is_refused_at_once(kg: KnowledgeGraph, tmp_path: Path) -> None:
+def test_what_cannot_be_meant_is_refused_at_once(
+    kg: KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predictor = predictor_of(kg)
     for given, said in (
         ({}, "expected one of"),
@@ -90,5 +105,8 @@ def test_what_cannot_be_meant_is_refused_at_once(kg: KnowledgeGraph, tmp_path: P
     ):
         with pytest.raises(InputError, match=said):
             missing(predictor, **given)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"\.tsv, \.csv, \.jsonl"):
+    with pytest.raises(InputError, match=r"\.tsv, \.csv, \.jsonl, \.parquet"):
         write(tmp_path / "new.txt", missing(predictor, top=1))
+    monkeypatch.setattr("dans.predict.missing.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="needs pyarrow"):
+        write(tmp_path / "new.parquet", missing(predictor, top=1))

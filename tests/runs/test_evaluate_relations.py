@@ -12,7 +12,7 @@ from msgspec import structs
 import dans
 from dans.cli import main
 from dans.cli import parsing as cli
-from dans.config.schema import Component
+from dans.config.schema import Component, RunConfig
 from dans.errors import InputError
 from dans.models.model import Model
 from dans.predict import Predictor
@@ -33,7 +33,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_reports_are_written_and_never_mixed(trained: Path) -> None:
+def test_reports_are_written_and_never_mixed(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     own = dans.open_run(trained)
     relations = own.evaluate_relations("valid")
     assert relations == evaluate_relations(trained, split="valid")
@@ -48,6 +51,16 @@ def test_reports_are_written_and_never_mixed(trained: Path) -> None:
     assert not (trained / "report.json").exists()
     with pytest.raises(InputError, match="not together with candidates"):
         own.evaluate(among="domain-range", candidates=3)
+    recipe = own.config.plain()
+    for wrong, sentence in (
+        ({"among": "domain-range", "candidates": 3}, "evaluation.among: not together with cand"),
+        ({"among": "type:x"}, "evaluation.among: the types of entities are missing"),
+        ({"entity_types": "x.tsv"}, "evaluation.among: types of entities have an effect on"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            RunConfig.parse({**recipe, "evaluation": wrong})
+    with pytest.raises(InputError, match=r"evaluation\.among: expected domain-range, type:NAME"):
+        dans.train(own.kg, steps=1, out="x", options={"evaluation.among": "domain"})
 
 
 def test_predictions_are_in_the_order_that_the_report_names(trained: Path) -> None:

@@ -326,7 +326,7 @@ def test_lines_of_wn11_are_classified(tmp_path: Path) -> None:
 
 
 def test_a_file_of_ones_own_is_ranked_and_classified_like_a_split(
-    run: Path, tmp_path: Path
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = evaluate(run)
     kg = load(run).kg
@@ -344,5 +344,15 @@ def test_a_file_of_ones_own_is_ranked_and_classified_like_a_split(
     assert content["classification"] == kept(run)["classification"]
     assert content["protocol"]["filter"] == ["train", "valid", "test", "own_triples"]
     assert content["protocol"]["own_triples"]["lines"] == len(lines)
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "mine.tsv"
+    other.write_text("".join(path.read_text().splitlines(keepends=True)[:40]))
+    before = (run / "report.own-mine.json").read_bytes()
+    reports = [evaluate(run, triples=one) for one in (other, path, other)]
+    assert reports[0] == reports[2] != reports[1]
+    assert (run / "report.own-mine.json").read_bytes() == before
+    (second,) = run.glob("report.own-mine.*.json")
+    assert kept(run, second.name)["protocol"] == reports[0].protocol
+    assert f"this one is in {second.name}" in caplog.text
     with pytest.raises(InputError, match="split: valid: has no effect"):
         evaluate(run, split="valid", triples=path)
