@@ -23,12 +23,15 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3 python; do \
 	&& echo $$p && break; done)
 
 py  := $(VENV)/bin/python
-pip := $(py) -m pip --disable-pip-version-check install --quiet
+# Of 18,000 modules a third is ever imported, so each is compiled when it first is.
+pip := $(py) -m pip --disable-pip-version-check install --quiet --no-compile
 
 # One thread each: the tests' graphs are tiny, and the cores are taken by other tests.
-test: export OMP_NUM_THREADS := 1
+pytest: export OMP_NUM_THREADS := 1
+# Tests start many processes, and none compiles again what another has compiled.
+pytest: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-versions lint bench docs clean
+.PHONY: help demo test pytest test-versions lint bench docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p; s/^\#$$//p' Makefile
@@ -59,12 +62,16 @@ lint: $(VENV)/test.stamp
 	$(py) -m ruff format --check .
 	$(py) -m mypy
 
-test: lint
+# With `make -j2`, mypy has the core that the slowest test leaves, and the other way round.
+test: lint pytest
+
+pytest: $(VENV)/test.stamp
 	$(py) -m pytest -n auto --maxprocesses 4
 
 # Beside `make test`, which runs on one Python: two more would take longer than all of it.
 VERSIONS ?= 3.10 3.12
 test-versions: export OMP_NUM_THREADS := 1
+test-versions: export PYTHONDONTWRITEBYTECODE :=
 test-versions:
 	@for version in $(VERSIONS); do \
 		if ! python$$version -c '' 2>/dev/null; then echo "python$$version: not here"; continue; fi; \

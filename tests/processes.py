@@ -155,7 +155,8 @@ def _be_script(
     os.environ.clear()
     os.environ.update(env)
     sys.argv = argv
-    sys.path.insert(0, str(SCRIPTS))
+    folder = Path(argv[0]).parent
+    sys.path.insert(0, str(folder if SCRIPTS in folder.parents else SCRIPTS))
     # A lock between processes, of which a killed one would leave its semaphore.
     TqdmDefaultWriteLock.mp_lock = None
     if before is not None:

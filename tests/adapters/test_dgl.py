@@ -1,7 +1,5 @@
 """DGL's own data loader, with negatives of ours."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,8 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import DANS, Bernoulli, Uniform
+from tests.processes import succeed
 from tests.suites.samplers import DIM, snapshot, triples_as_embeddings
-
-ROOT = Path(__file__).parents[2]
 
 # DGL recommends a setting of its own at every pass over a loader.
 pytestmark = pytest.mark.filterwarnings("ignore:Dataloader CPU affinity")
@@ -228,11 +225,7 @@ def test_graphs_it_cannot_know_are_refused(kg: KnowledgeGraph) -> None:
 
 
 @pytest.mark.slow
-def test_the_example_runs() -> None:
-    script = ROOT / "scripts" / "examples" / "dgl_link_prediction.py"
-    done = subprocess.run(
-        [sys.executable, script, "--epochs", "2"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_example_runs(tmp_path: Path) -> None:
+    done = succeed("examples/dgl_link_prediction.py", "--epochs", 2, cwd=tmp_path)
     first, second = (float(line.split()[-1]) for line in done.stdout.splitlines())
     assert second < first

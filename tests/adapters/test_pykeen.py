@@ -25,6 +25,7 @@ from pykeen.triples import CoreTriplesFactory
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, install_command
 from dans.samplers import DANS, SAMPLERS, NegativeSampler
+from tests.processes import succeed
 from tests.suites.samplers import snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -83,8 +84,14 @@ def check(triples: Tensor, negatives: Tensor, n: int) -> None:
     assert ((negatives[..., ::2] >= 0) & (negatives[..., ::2] < n)).all()
 
 
-@pytest.mark.parametrize("sampler", ["uniform", "bernoulli"])
-@pytest.mark.parametrize("options", [{}, {"filter": "mask"}, {"filter": "resample"}])
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("uniform", {}),
+        ("uniform", {"filter": "mask"}),
+        ("bernoulli", {"filter": "resample"}),
+    ],
+)
 def test_the_pipeline_trains_on_our_negatives(
     sampler: str, options: dict[str, Any], kg: KnowledgeGraph
 ) -> None:
@@ -268,15 +275,9 @@ def test_without_pykeen_the_extra_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_the_example_runs() -> None:
-    script = ROOT / "scripts" / "examples" / "pykeen_pipeline.py"
-    done = subprocess.run(
-        [sys.executable, script, "--epochs", "2", "--sampler", "dans"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_example_runs(tmp_path: Path) -> None:
+    options = ["--epochs", 2, "--sampler", "dans"]
+    done = succeed("examples/pykeen_pipeline.py", *options, cwd=tmp_path)
     losses, metric = done.stdout.splitlines()
     first, second = map(float, losses.removeprefix("losses:").split())
     assert second < first

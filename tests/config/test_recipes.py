@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,7 @@ NAMES = {
 CLASSIFIED = ("nll", "brier", "auc", "platt.nll", "platt.brier")
 
 
+@cache
 def whole(kind: str, name: str, setting: str = "") -> RunConfig:
     """A recipe with what it inherits from the recipe of the run it starts from."""
     plain = read_recipe(find_recipe(name, kind, setting))
@@ -53,6 +56,19 @@ def check(config: RunConfig, kg: KnowledgeGraph) -> None:
     objective = build_objective(config, kg, model.encoder.dim, OBJECTIVES)
     assert len(build_regularizers(config, kg)) == len(config.regularizer)
     assert set(config.phase) <= {phase.name for phase in objective.phases()}
+    check_pretraining(config)
+
+
+def shape(options: Any) -> Any:
+    """Options with every number as good as another, as far as building them goes."""
+    if isinstance(options, dict):
+        return tuple((key, shape(value)) for key, value in options.items())
+    if isinstance(options, list):
+        return tuple(map(shape, options))
+    return options if isinstance(options, (str, bool)) else type(options)
+
+
+def check_pretraining(config: RunConfig) -> None:
     for part in config.sampler:  # a generator is still trained once it is pre-trained
         updates = config.train.steps * int(part.options.get("repeats", 1))
         assert int(part.options.get("pretrain", 0)) < updates
@@ -81,8 +97,14 @@ def test_recipe_builds(kind: str, name: str, kg: KnowledgeGraph) -> None:
     ("kind", "setting"), [(kind, name) for kind in SETTINGS for name in NAMES[SETTINGS[kind]]]
 )
 def test_a_setting_combines_with_every_base(kind: str, setting: str, kg: KnowledgeGraph) -> None:
+    built = set()
     for base in NAMES["bases"]:
         config = whole(kind, base, setting)
+        check_pretraining(config)
+        kinds = shape({**config.plain(), "data": "", "init_from": ""})
+        if kinds in built:
+            continue
+        built.add(kinds)
         if setting == "sp" and config.decoder.name in ("rotate", "transe"):
             # The sum of all scores, in closed form: a multilinear decoder has it, they have not.
             with pytest.raises(InputError, match=r"decoder\.bound: unknown option of (rot|tr)"):

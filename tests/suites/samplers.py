@@ -277,18 +277,22 @@ class SamplerSuite:
         name, options = CASES[case]
         filters = {"filter": "mask"} if options.get("filter") != "none" else {}
         filters = {} if name in ("published_dans", "dans", "smile") else filters
-        sampler, (positives, table, _) = make(case, kg, **filters), triples_as_embeddings(kg)
+        sampler, (positives, table, scorer) = make(case, kg, **filters), triples_as_embeddings(kg)
         if name in COUNTED and case != "frequency-weighted":
             assert not sampler.not_counted
         if sampler.not_counted:
             with pytest.raises(InputError, match=r"known|weighted|resample"):
                 sampler.expected_counts(positives, kg.train, kg.train > 0, kg.train > 0)
             return
-        b, n, rounds = len(kg.train), len(table), 400
+        # Every triple 400 times, in few batches; triples that share negatives once in each.
+        copies = 1 if "shared_negatives" in options else 40
+        triples = kg.train.repeat(copies, 1)
+        positives = Positives.from_embeddings(triples, table, scorer)
+        b, n = len(triples), len(table)
         everything = torch.arange(n).expand(b, n)
         counted, expected = torch.zeros(2, b, n), torch.zeros(2, b, n, dtype=torch.float64)
         torch.manual_seed(0)
-        for _ in range(rounds):
+        for _ in range(400 // copies):
             negatives = sampler(positives)
             assert negatives.ids is not None
             own = negatives.corrupt_head
@@ -296,6 +300,7 @@ class SamplerSuite:
                 counted[side].scatter_add_(1, negatives.ids, (own == bool(side)).float())
                 which = torch.full((b, n), bool(side))
                 expected[side] += sampler.expected_counts(positives, everything, which, own)
+        counted, expected = (all.view(2, copies, -1, n).sum(1) for all in (counted, expected))
         for side, true in enumerate((kg.train[:, 2:], kg.train[:, :1])):
             counted[side].scatter_(1, true, 0), expected[side].scatter_(1, true, 0)
         # The variance of a count is at most its mean.
