@@ -10,19 +10,17 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.temporary import sweep, whole
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import write_tensors
+from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
@@ -75,11 +73,9 @@ class IdCache:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            stated = metadata.get("version"), metadata.get("files"), metadata.get("content")
-            if stated != (VERSION, self.path.stem, _content(tensors)):
+            metadata, tensors = checked(self.path), read_tensors(self.path)
+            stated = metadata.get("version"), metadata.get("files"), "digest" in metadata
+            if stated != (VERSION, self.path.stem, True):
                 raise ValueError("is of other files, of another version, or damaged")
             ids = Ids(
                 _names(tensors["entities"]),
@@ -103,21 +99,15 @@ class IdCache:
         for kind, names in (("entities", entities), ("relations", relations)):
             text = bytearray("\n".join(names), "utf-8")
             tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
-        metadata = {"version": VERSION, "files": self.path.stem, "content": _content(tensors)}
-        part = part_of(self.path)
         try:
             if self._states() != self._before:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
-            with part.open("wb") as file:
-                write_tensors(file, tensors, metadata)
-            part.replace(self.path)
+            with whole(self.path) as file:
+                write_tensors(file, tensors, {"version": VERSION, "files": self.path.stem})
         except (OSError, SafetensorError) as error:
             log.info("%s: cannot be written, so the files are read again: %s", self.path, error)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
 
     def _states(self) -> list[tuple[int, int]]:
         found = (path.stat() for path in self.files.values())
@@ -136,12 +126,3 @@ class IdCache:
 
 def _names(text: Tensor) -> tuple[str, ...]:
     return tuple(text.numpy().tobytes().decode().split("\n"))
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    """The digest of all tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).data.cast("B") if len(tensor) else b"")
-    return digest.hexdigest()

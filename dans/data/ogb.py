@@ -25,16 +25,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.temporary import part_of, sweep, whole
 from dans.data.cards import DatasetCard
 from dans.data.download import archive_cache, archive_folder, fetch_archive
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import write_tensors
+from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -107,11 +107,10 @@ class GivenNegatives(Mapping[Split, tuple[Tensor, Tensor]]):
         if split not in self._open:
             path = self.files[split]
             try:
-                with safe_open(path, framework="pt") as file:
-                    head, tail = (file.get_tensor(side) for side in SIDES)
-            except (OSError, SafetensorError) as error:
+                tensors = read_tensors(path)
+                self._open[split] = tensors[SIDES[0]], tensors[SIDES[1]]
+            except (OSError, SafetensorError, LookupError) as error:
                 raise InputError(f"{path}: cannot be read: {error}; remove its folder") from error
-            self._open[split] = head, tail
         return self._open[split]
 
     def __iter__(self) -> Iterator[Split]:
@@ -219,9 +218,10 @@ def _convert(source: _Unpacked | _Packed, kept: Path, stamp: str) -> None:
                     )
                     for side in SIDES
                 }
-                _write(_beside(kept, split), given, {"version": VERSION})
-        metadata = {"version": VERSION, "stamp": stamp, "content": _content(tensors)}
-        _write(kept, tensors, metadata)
+                with whole(_beside(kept, split)) as file:
+                    write_tensors(file, given, {"version": VERSION})
+        with whole(kept) as file:
+            write_tensors(file, tensors, {"version": VERSION, "stamp": stamp})
     except OSError as error:
         path = error.filename or kept
         why = f"{error.strerror or error}; DANS_CACHE names another folder for what is kept"
@@ -240,41 +240,17 @@ def _beside(kept: Path, split: Split) -> Path:
     return kept.with_name(f"ogb-{split}-negatives.safetensors")
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            write_tensors(file, tensors, metadata)
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    """The digest of tensors by name."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(json.dumps([name, list(tensors[name].shape)]).encode())
-        digest.update(tensors[name].contiguous().numpy().data)
-    return digest.hexdigest()
-
-
 def _read(kept: Path, name: str, stamp: str) -> KnowledgeGraph | None:
     """The graph that `_convert` kept; None where it is missing, damaged, or of other files.
 
     Without a stamp, when no folder holds the archive, what is kept counts whatever it is from.
     """
     try:
-        with safe_open(kept, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("version") != VERSION or (stamp and metadata.get("stamp") != stamp):
-                return None
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if tensors.keys() != {"entities", "relations", *SPLITS}:
+        metadata = checked(kept)
+        if metadata.get("version") != VERSION or (stamp and metadata.get("stamp") != stamp):
             return None
-        if _content(tensors) != metadata.get("content"):
-            log.warning("%s: damaged; made again", kept)
+        tensors = read_tensors(kept)
+        if tensors.keys() != {"entities", "relations", *SPLITS}:
             return None
         files = {split: _beside(kept, split) for split in GIVEN if _beside(kept, split).is_file()}
         return KnowledgeGraph(
