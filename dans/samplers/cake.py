@@ -16,7 +16,7 @@ from dans.samplers.corruption import (
     replaced,
 )
 from dans.samplers.entity_sets import EntitySets, distinct
-from dans.samplers.entity_types import cardinalities, concepts_of, slots, stretches
+from dans.samplers.entity_types import cardinalities, concepts_of, slot_of, stretches
 from dans.samplers.uniform import Uniform
 
 #: The relation classes whose head, and whose tail, counts as unique.
@@ -89,8 +89,7 @@ class CAKE(EntitySampler):
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates, distinct along the last axis of (b, k) for each side; then any other."""
         true = replaced(positives, rows, corrupt_head)
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        sets = self.lookup(self.key(slot_of(positives, rows, corrupt_head), true))
         positions = distinct(self.sets.num_others(sets, true), corrupt_head)
         ids = self.sets.other(sets, true, positions.clamp(min=0))
         return torch.where(positions < 0, any_other(true, positives.num_entities), ids)
@@ -103,8 +102,7 @@ class CAKE(EntitySampler):
             raise InputError(self.not_counted)
         rows = torch.arange(len(positives), device=ids.device).unsqueeze(1)
         true = replaced(positives, rows, corrupt_head)
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        sets = self.lookup(self.key(slot_of(positives, rows, corrupt_head), true))
         candidates, number = self.sets.num_others(sets, true), number_of_side(own, corrupt_head)
         distinct_draws = torch.minimum(number, candidates)
         inside = self.sets.position(sets, ids)[1].double() / candidates.clamp(min=1)

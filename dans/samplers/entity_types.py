@@ -11,6 +11,7 @@ from dans.config.reading import lines
 from dans.data.graph import Vocabulary
 from dans.data.query_index import Groups, distinct_ends, ranges
 from dans.errors import InputError
+from dans.models.batch import Positives
 
 #: Numbers held at once where a table is made in parts: 64 MiB of float32.
 ELEMENTS = 2**24
@@ -103,6 +104,11 @@ class Concepts(nn.Module):
 def slots(triples: Tensor) -> Tensor:
     """The slots that a triple's two ends fill: (f, 2), 2r for the head and 2r + 1 for the tail."""
     return 2 * triples[:, 1:2] + torch.tensor([0, 1], device=triples.device)
+
+
+def slot_of(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
+    """The slot that each negative fills, for the arguments of ``EntitySampler.draw``: (...)."""
+    return 2 * positives.triples[rows, 1] + (~corrupt_head).long()
 
 
 def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Concepts:
