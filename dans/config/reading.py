@@ -13,6 +13,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from gzip import GzipFile
 from pathlib import Path
@@ -84,6 +85,18 @@ def opened(path: Path) -> BinaryIO:
     raise InputError(f"{path}: a {kind}; expected a regular file: write its content into one")
 
 
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO | GzipFile]:
+    """`opened`, until the block ends; what is called ``.gz`` is unpacked."""
+    with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
+        yield unzipped if path.suffix == ".gz" else plain
+
+
+def kind_of(path: Path) -> str:
+    """The suffix of a file without ``.gz``."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix
+
+
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
     """The content of a text file in UTF-8 of at most so many bytes; else as ``opened``."""
     with opened(path) as file:
@@ -101,8 +114,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
-            file = unzipped if path.suffix == ".gz" else plain
+        with unpacked(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, MOST_LINE + 1), b""), 1):
                 if len(raw) > MOST_LINE:
                     limit = f"{MOST_LINE >> 20} MiB"

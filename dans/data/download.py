@@ -24,7 +24,7 @@ from typing import BinaryIO
 import pooch
 from tqdm import tqdm
 
-from dans.config.reading import opened
+from dans.config.reading import opened, unpacked
 from dans.config.temporary import sweep, whole
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.progress import on_terminal
@@ -101,8 +101,8 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
 def sha256(path: Path) -> str:
     """The digest of a file's text, uncompressed where its name ends in ``.gz``."""
     try:
-        with opened(path) as plain, gzip.GzipFile(fileobj=plain) as unzipped:
-            return _digest(unzipped if path.suffix == ".gz" else plain)
+        with unpacked(path) as file:
+            return _digest(file)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dans.config.reading import convert, opened
+from dans.config.reading import convert, kind_of, opened
 from dans.config.schema import FeatureKind, FeatureTable
 from dans.data.readers import numbered_lines
 from dans.data.triple_tables import csv_rows, parquet_table
@@ -119,13 +119,7 @@ class Cells:
             raise InputError(f"{self.where}: holds no row")
         ids = np.array([entities.index(x) if x in entities else -1 for x in self.names], np.int64)
         if not bool((ids >= 0).any()):
-            first = self.names[0]
-            near = nearest(first, entities.names, 1)
-            such = shown(near[0] if near else entities[0])
-            raise InputError(
-                f"{self.where}: names no entity; its first name is {shown(first)}, expected names "
-                f"such as {such}"
-            )
+            raise no_entity(self.where, self.names[0], entities)
         if once:
             rows: dict[int, int] = {}
             for row, entity in enumerate(ids.tolist()):
@@ -133,6 +127,14 @@ class Cells:
                     first = self.place(rows[entity])
                     raise InputError(f"{self.place(row)}: has a row already, {first}")
         return ids
+
+
+def no_entity(where: object, first: str, entities: Vocabulary) -> InputError:
+    """The error of a table in which no name is that of an entity."""
+    such = shown((nearest(first, entities.names, 1) or entities.names)[0])
+    return InputError(
+        f"{where}: names no entity; its first name is {shown(first)}, expected names such as {such}"
+    )
 
 
 def is_plain(columns: Sequence[str]) -> bool:
@@ -259,7 +261,7 @@ def _of_array(
 
 def _of_file(path: Path, table: FeatureTable) -> Cells:
     """A table from a file, by its suffix."""
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    kind = kind_of(path)
     if path.suffix == ".npy":
         try:
             with opened(path) as file:

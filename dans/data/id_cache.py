@@ -7,9 +7,10 @@ is ignored. ``DANS_ID_CACHE=off`` neither reads nor writes it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ VARIABLE = "DANS_ID_CACHE"
 LEAST_LINES, LEAST_BYTES = 1_000_000, 2**20
 
 #: Of the layout.
-VERSION = "1"
+VERSION = "2"
 
 
 class Ids(NamedTuple):
@@ -40,7 +41,25 @@ class Ids(NamedTuple):
 
     entities: tuple[str, ...]
     relations: tuple[str, ...]
-    triples: dict[Split, Tensor]
+    triples: Mapping[Split, Tensor]
+
+    def write(self, path: Path, about: Mapping[str, str]) -> None:
+        """Write a file of tensors, names as the bytes of JSON, with some text."""
+        kept = torch.int32 if len(self.entities) < 2**31 else torch.int64
+        tensors: dict[str, Tensor] = {split: self.triples[split].to(kept) for split in SPLITS}
+        for kind, names in (("entities", self.entities), ("relations", self.relations)):
+            text = bytearray(json.dumps(names).encode())
+            tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
+        with whole(path) as file:
+            write_tensors(file, tensors, about)
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, str], Ids]:
+        """The text and the ids in a file that `write` wrote; other files have other errors."""
+        about, tensors = checked(path), read_tensors(path)
+        names = [json.loads(tensors[kind].numpy().tobytes()) for kind in ("entities", "relations")]
+        triples = {split: tensors[split].long() for split in SPLITS}
+        return about, cls(tuple(names[0]), tuple(names[1]), triples)
 
 
 class IdCache:
@@ -73,39 +92,26 @@ class IdCache:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            metadata, tensors = checked(self.path), read_tensors(self.path)
-            stated = metadata.get("version"), metadata.get("files"), "digest" in metadata
+            about, ids = Ids.read(self.path)
+            stated = about.get("version"), about.get("files"), "digest" in about
             if stated != (VERSION, self.path.stem, True):
                 raise ValueError("is of other files, of another version, or damaged")
-            ids = Ids(
-                _names(tensors["entities"]),
-                _names(tensors["relations"]),
-                {split: tensors[split].long() for split in SPLITS},
-            )
         except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
             log.warning("%s: ignored: %s", self.path, str(error).splitlines()[0])
             return None
         log.info("%s: ids of %s", self.path, ", ".join(str(path) for path in self.files.values()))
         return ids
 
-    def keep(
-        self, entities: Sequence[str], relations: Sequence[str], triples: Mapping[Split, Tensor]
-    ) -> None:
+    def keep(self, ids: Ids) -> None:
         """Keep what was read, if there is much of it and no file changed in between."""
-        if self.path is None or sum(map(len, triples.values())) < LEAST_LINES:
+        if self.path is None or sum(map(len, ids.triples.values())) < LEAST_LINES:
             return
-        kept = torch.int32 if len(entities) < 2**31 else torch.int64
-        tensors: dict[str, Tensor] = {split: triples[split].to(kept) for split in SPLITS}
-        for kind, names in (("entities", entities), ("relations", relations)):
-            text = bytearray("\n".join(names), "utf-8")
-            tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
         try:
             if self._states() != self._before:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
-            with whole(self.path) as file:
-                write_tensors(file, tensors, {"version": VERSION, "files": self.path.stem})
+            ids.write(self.path, {"version": VERSION, "files": self.path.stem})
         except (OSError, SafetensorError) as error:
             log.info("%s: cannot be written, so the files are read again: %s", self.path, error)
 
@@ -122,7 +128,3 @@ class IdCache:
                 while chunk := file.read(2**20):
                     digest.update(chunk)
         return digest.hexdigest()
-
-
-def _names(text: Tensor) -> tuple[str, ...]:
-    return tuple(text.numpy().tobytes().decode().split("\n"))

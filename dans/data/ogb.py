@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import json
 import logging
 import re
 import shutil
@@ -34,8 +33,9 @@ from dans.config.temporary import part_of, sweep, whole
 from dans.data.cards import DatasetCard
 from dans.data.download import archive_cache, archive_folder, fetch_archive
 from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.id_cache import Ids
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import checked, read_tensors, write_tensors
+from dans.data.tensor_file import read_tensors, write_tensors
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -186,8 +186,8 @@ def _convert(source: _Source, kept: Path, stamp: str) -> None:
     """Read an archive, and write what it holds into files beside ``kept``, that one last."""
     entities, offsets = _entities(source)
     relations = _names(source, _one(source, "relidx2relname.csv.gz", "reltype2relid.csv.gz"))
-    tensors = {"entities": _packed_names(entities), "relations": _packed_names(relations)}
     sizes = len(entities), len(relations)
+    found: dict[Split, Tensor] = {}
     kept.parent.mkdir(parents=True, exist_ok=True)
     sweep(kept.parent)
     for split in SPLITS:
@@ -202,7 +202,7 @@ def _convert(source: _Source, kept: Path, stamp: str) -> None:
             columns[key] = columns[key] + shift
         triples = torch.stack(list(columns.values()), dim=1)
         _check_ids(triples, (sizes[0], sizes[1], sizes[0]), where)
-        tensors[split] = triples.int()
+        found[split] = triples
         if split in GIVEN and all(side in arrays for side in SIDES):
             given = {
                 side: _negatives(arrays, side, shifts[side.removesuffix("_neg")], sizes[0], where)
@@ -210,8 +210,8 @@ def _convert(source: _Source, kept: Path, stamp: str) -> None:
             }
             with whole(_beside(kept, split)) as file:
                 write_tensors(file, given, {"version": VERSION})
-    with whole(kept) as file:
-        write_tensors(file, tensors, {"version": VERSION, "stamp": stamp})
+    ids = Ids(tuple(entities), tuple(relations), found)
+    ids.write(kept, {"version": VERSION, "stamp": stamp})
 
 
 def _beside(kept: Path, split: Split) -> Path:
@@ -224,25 +224,17 @@ def _read(kept: Path, name: str, stamp: str) -> KnowledgeGraph | None:
     Without a stamp, when no folder holds the archive, what is kept counts whatever it is from.
     """
     try:
-        metadata = checked(kept)
-        if metadata.get("version") != VERSION or (stamp and metadata.get("stamp") != stamp):
-            return None
-        tensors = read_tensors(kept)
-        if tensors.keys() != {"entities", "relations", *SPLITS}:
+        about, ids = Ids.read(kept)
+        if about.get("version") != VERSION or (stamp and about.get("stamp") != stamp):
             return None
         files = {split: _beside(kept, split) for split in GIVEN if _beside(kept, split).is_file()}
-        return KnowledgeGraph(
-            name,
-            Vocabulary(tuple(_unpacked_names(tensors["entities"]))),
-            Vocabulary(tuple(_unpacked_names(tensors["relations"]))),
-            train=tensors["train"].long(),
-            valid=tensors["valid"].long(),
-            test=tensors["test"].long(),
-            given_negatives=GivenNegatives(files),
-        )
+        vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
+        train, valid, test = (ids.triples[split] for split in SPLITS)
+        given = GivenNegatives(files)
+        return KnowledgeGraph(name, *vocabularies, train, valid, test, given_negatives=given)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, LookupError) as error:
         log.warning("%s: cannot be read (%s); made again", kept, error)
         return None
 
@@ -302,16 +294,6 @@ def _names(source: _Source, name: str) -> list[str]:
         listed.append(f"{found[i]} ({i})" if found[i] in seen else found[i])
         seen.add(found[i])
     return listed
-
-
-def _packed_names(names: Sequence[str]) -> Tensor:
-    """Names as the bytes of a JSON list."""
-    return torch.frombuffer(bytearray(json.dumps(names).encode()), dtype=torch.uint8)
-
-
-def _unpacked_names(packed: Tensor) -> list[str]:
-    names: list[str] = json.loads(packed.numpy().tobytes())
-    return names
 
 
 def _arrays(source: _Source, name: str) -> dict[str, Any]:

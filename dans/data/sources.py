@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.config.reading import opened
+from dans.config.reading import kind_of, opened
 from dans.data import id_files, objects, rdf, saved_graph, triple_tables
 from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
-from dans.data.id_cache import IdCache
+from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
@@ -317,7 +317,7 @@ def _by_cache(
     kg = read()
     if kg is not None:
         found = {split: kg.lines(split)[0] for split in SPLITS}
-        cache.keep(kg.entities.names, kg.relations.names, found)
+        cache.keep(Ids(kg.entities.names, kg.relations.names, found))
     return kg
 
 
@@ -510,7 +510,7 @@ def _numbered(lines: Iterator[Line], numbers: array[int]) -> Iterator[Line]:
 
 
 def _kind(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    return kind_of(path).lower()
 
 
 def _lines(rows: Iterable[Row], where: object, split: Split) -> Iterator[Line]:

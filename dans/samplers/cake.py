@@ -7,6 +7,7 @@ from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 from dans.samplers.corruption import (
     EntitySampler,
     Filter,
@@ -77,13 +78,9 @@ class CAKE(EntitySampler):
         classes = cardinalities(triples, num_relations)
         unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE]
         self.sets = EntitySets(num_entities).to(triples.device)
-        for name, value in (
-            ("unique", torch.stack(unique, dim=1).flatten()),
-            ("seen", self.concepts.seen(triples, num_relations)),
-            ("keys", classes.new_zeros(0)),
-            ("numbers", classes.new_zeros(0)),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        seen, empty = self.concepts.seen(triples, num_relations), classes.new_zeros(0)
+        slots = torch.stack(unique, dim=1).flatten()
+        constants(self, unique=slots, seen=seen, keys=empty, numbers=empty)
         self.uniform = Uniform(k, filter=filter, known=known, rounds=rounds)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:

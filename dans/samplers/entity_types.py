@@ -12,6 +12,7 @@ from dans.data.graph import Vocabulary
 from dans.data.query_index import Groups, distinct_ends, ranges
 from dans.errors import InputError
 from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 
 #: Numbers held at once where a table is made in parts: 64 MiB of float32.
 ELEMENTS = 2**24
@@ -52,14 +53,10 @@ class Concepts(nn.Module):
         contents = [flat[start:stop].tobytes() for start, stop in pairwise(starts.tolist())]
         sets = starts.new_tensor([numbers.setdefault(x, len(numbers)) for x in contents])
         self.num_concepts = num_concepts
-        for name, value in (
-            ("entities", entities),
-            ("concepts", concepts),
-            ("starts", starts),
-            ("sets", sets),
-            ("examples", Groups.of(sets).first),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        examples = Groups.of(sets).first
+        constants(
+            self, entities=entities, concepts=concepts, starts=starts, sets=sets, examples=examples
+        )
 
     def __len__(self) -> int:
         """The number of entities."""
