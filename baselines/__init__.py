@@ -12,5 +12,5 @@ triples and p_n that of the entities alone,
     ``backward_correction``      ``frequency`` noise              ∝ p_d / p_n
 
 Bounded scores (TransE, RotatE, ``bound``) differ too little for a softmax over many entities:
-compare such decoders under sampled losses. See ``dans.analysis.theory``.
+compare such decoders under sampled losses. See ``scripts/benchmarks/theory.py``.
 """

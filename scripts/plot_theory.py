@@ -18,11 +18,10 @@ from dans.cli.command import run_main
 
 def main() -> None:
     """Parse, count, draw."""
-    from dans.analysis import theory
-    from dans.analysis.plots import theory_picture
     from dans.cli import parsing as cli
     from dans.data.graph import KnowledgeGraph
     from dans.training.files import write_atomically
+    from scripts.benchmarks import theory
     from scripts.benchmarks.objectives import reductions
 
     parser = cli.parser(__doc__)
@@ -45,7 +44,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     write_atomically(args.out / "theory.json", f"{json.dumps(numbers, indent=1)}\n".encode())
     drawn, saved = numbers["bregman"], numbers["reduction"]
-    print(theory_picture(args.out / "theory.png", drawn, shifts, saved))
+    print(theory.theory_picture(args.out / "theory.png", drawn, shifts, saved))
     for estimator, found in numbers["order"].items():
         names = " < ".join(found["order"] or ["no order"])
         print(f"{estimator}: {names}, {found['ratio'][0]:.2f} to {found['ratio'][1]:.2f} apart")

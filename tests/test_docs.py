@@ -499,7 +499,7 @@ def test_marks_of_tables_are_in_pairs_and_on_one_page() -> None:
 
 
 def test_every_table_of_results_says_where_it_comes_from() -> None:
-    """That tables are those of the records is held by ``tests/analysis/test_page_tables.py``."""
+    """That tables are those of the records is held by ``tests/test_page_tables.py``."""
     expected = [its for kind in KINDS for its in cli.records(kind, "expected").values()]
     commits = {its["commit"] for its in expected}
     found = 0

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from baselines.assembly import train
-from dans.analysis.page_tables import content, expected
 from dans.analysis.tables import collect
 from dans.cli.parsing import RESULTS
 from dans.config import old_names, papers
@@ -21,6 +20,7 @@ from dans.predict import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure
 from dans.runs.train import load as load_run
+from scripts.results.page_tables import content, expected
 from tests.suites.builds import made_here, tolerance
 
 if sys.version_info >= (3, 11):

@@ -16,7 +16,7 @@ from dans.data.graph import Vocabulary, Walks
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, install_command
 from dans.models.batch import Negatives, Positives, ScoreQuery
-from dans.models.decoders.complex import conjugate, multiply
+from dans.models.decoders.multilinear import conjugate, multiply
 from dans.registry import build, choose
 from dans.samplers import SAMPLERS
 from dans.samplers import NegativeSampler as Sampler

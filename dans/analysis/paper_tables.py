@@ -75,9 +75,7 @@ def summary(table: PaperTable, records: Mapping[str, Results]) -> str:
 
 
 def survivors(
-    table: PaperTable,
-    records: Mapping[str, Results],
-    marks: Mapping[tuple[str, str, bool], str],
+    table: PaperTable, records: Mapping[str, Results], marks: Mapping[tuple[str, str, bool], str]
 ) -> str:
     """Which runs differ from their reference by what survives Holm's correction, in a sentence."""
     seeds = [len(records[place].best) for place in table.cells if place in records]
@@ -128,10 +126,7 @@ def _head(group: Group) -> list[str]:
 
 
 def _row(
-    group: Group,
-    cell: Cell,
-    results: Results | None,
-    marks: Mapping[tuple[str, str, bool], str],
+    group: Group, cell: Cell, results: Results | None, marks: Mapping[tuple[str, str, bool], str]
 ) -> list[str]:
     """The cells of a line of Markdown."""
     first, *others = group.metrics

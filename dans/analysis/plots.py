@@ -1,14 +1,14 @@
-"""Pictures of negatives, samplers, calibration and losses, as PNG files.
+"""Pictures of negatives, samplers and calibration, as PNG files.
 
 Needs matplotlib (the extra ``plots``). Names that come from a user (of runs, samplers,
 data sets, relations) go through ``plain``: titles, labels of points and of axes, legends, cells.
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from dans.analysis.diversity import (
     project,
 )
 from dans.analysis.sampler_statistics import Inspection
-from dans.analysis.theory import epoch_share_saved
 from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
 from dans.runs.train import Trained
@@ -59,14 +58,14 @@ MOST_TIMES = 12
 LABELS = {"all": PALETTE[6], "true": PALETTE[5], "false": PALETTE[3]}
 
 
-def _figure(width: float, height: float, *, fit: bool = True) -> "Figure":
+def new_figure(width: float, height: float, *, fit: bool = True) -> "Figure":
     """An empty figure; one whose axes are placed by hand does not ``fit`` them itself."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained" if fit else None)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure, whole or not at all."""
     picture = BytesIO()
     figure.savefig(picture, dpi=150, format=path.suffix.removeprefix("."))
@@ -83,7 +82,7 @@ def plain(name: str) -> str:
     return visible(name).replace("$", r"\$")
 
 
-def _tidy(axes: "Axes", x: str, y: str) -> None:
+def tidy(axes: "Axes", x: str, y: str) -> None:
     """Axis labels, a light grid, and no frame."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -143,7 +142,7 @@ def diversity_picture(
     panels = [("What is offered to the model", offered)]
     if generated:
         panels.append(("What is generated, before it is decoded", [TRUTH, *generated]))
-    figure = _figure(6.0 * len(panels) + 0.6 if generated else 9, 9.6, fit=False)
+    figure = new_figure(6.0 * len(panels) + 0.6 if generated else 9, 9.6, fit=False)
     figure.text(0.02, 0.985, plain(title), fontsize=13, va="top")
     whole = np.concatenate(list(places.values()))
     low, high = whole.min(0), whole.max(0)
@@ -158,7 +157,7 @@ def diversity_picture(
     _draw_numbers(figure.add_axes((0.02, 0.13, 0.96, 0.22)), numbers)
     lines = "\n".join(map(plain, textwrap.wrap(caption, 175 if generated else 125)))
     figure.text(0.02, 0.11, lines, fontsize=8.5, va="top", color="#444444", linespacing=1.35)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_points(axes: "Axes", places: Mapping[str, NDArray[np.float64]]) -> None:
@@ -240,18 +239,18 @@ def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) 
     """Samplers by false negatives and hardness, and the scores of their negatives; the path."""
     # Sorted by hardness in both panels, so that a name between them serves its point and its row.
     found = dict(sorted(found.items(), key=lambda item: -item[1].numbers["harder"]))
-    figure = _figure(12, max(4.8, 1.6 + 0.42 * len(found)))
+    figure = new_figure(12, max(4.8, 1.6 + 0.42 * len(found)))
     figure.suptitle(plain(title), x=0.01, ha="left", fontsize=13)
     hardness, margins = figure.subplots(1, 2)
     draw_hardness(hardness, found)
     draw_margins(margins, found)
-    _save(figure, path)
+    save_figure(figure, path)
     return path
 
 
 def draw_hardness(axes: "Axes", found: Mapping[str, Inspection]) -> None:
     """A point for each sampler, joined by a line to its name at the right."""
-    _tidy(axes, "negatives that are triples, %", "negatives that score above their triple, %")
+    tidy(axes, "negatives that are triples, %", "negatives that score above their triple, %")
     axes.margins(0.06)
     for row, (name, one) in enumerate(found.items()):
         colour = PALETTE[row % len(PALETTE)]
@@ -294,7 +293,7 @@ def calibration_picture(path: Path, found: Mapping[str, Calibrated]) -> Path:
 
     Source: Hajimoradlou & Kazemi 2022, Stay Positive, Fig. 1 (the density).
     """
-    figure = _figure(13, 0.4 + 3.6 * len(found))
+    figure = new_figure(13, 0.4 + 3.6 * len(found))
     rows = figure.subfigures(len(found), 1, squeeze=False)[:, 0]
     for row, (name, one) in zip(rows, found.items(), strict=True):
         row.suptitle(plain(name), x=0.01, ha="left", fontsize=12)
@@ -302,7 +301,7 @@ def calibration_picture(path: Path, found: Mapping[str, Calibrated]) -> Path:
         draw_reliability(diagram, one.reliability)
         draw_densities(together, {"all": one.density["all"]})
         draw_densities(apart, {key: one.density[key] for key in ("true", "false")})
-    _save(figure, path)
+    save_figure(figure, path)
     return path
 
 
@@ -320,7 +319,7 @@ def draw_reliability(axes: "Axes", found: Mapping[str, Reliability]) -> None:
         label = f"{plain(name)} (ECE {one.error:.3f})"
         axes.plot(x, y, color=PALETTE[i], linewidth=1, alpha=0.6)
         axes.scatter(x, y, areas, color=PALETTE[i], marker=SHAPES[i], label=label, zorder=3)
-    _tidy(axes, "probability", "share that is true")
+    tidy(axes, "probability", "share that is true")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.02, 1.02)
     for handle in axes.legend(frameon=False, fontsize=8, loc="upper left").legend_handles:
@@ -335,76 +334,7 @@ def draw_densities(axes: "Axes", found: Mapping[str, Density]) -> None:
         axes.stairs(one.histogram, edges, fill=True, color=LABELS[name], alpha=0.3)
         x = np.linspace(0, 1, len(one.curve))
         axes.plot(x, one.curve, color=LABELS[name], linewidth=1.4, label=f"{name} lines")
-    _tidy(axes, "σ(φ), uncalibrated", "density")
+    tidy(axes, "σ(φ), uncalibrated", "density")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
-
-
-def theory_picture(
-    path: Path,
-    curves: Mapping[str, Sequence[float]],
-    shifts: Mapping[str, Mapping[str, Any]],
-    reductions: Mapping[int, float],
-) -> Path:
-    """Bregman curves, divergence of test from train, and measured time savings; the path.
-
-    ``curves`` and ``shifts``, by data set, are of ``dans.analysis.theory``; ``reductions`` has
-    (t₁ − t₂)/t₁ by the number of negatives, and no panel where empty.
-    """
-    panels = 2 + bool(reductions)
-    figure = _figure(5.2 * panels, 4.4)
-    axes = figure.subplots(1, panels)
-    draw_curves(axes[0], curves)
-    draw_shifts(axes[1], shifts)
-    if reductions:
-        draw_reductions(axes[2], reductions)
-    _save(figure, path)
-    return path
-
-
-def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[float]]) -> None:
-    """Bregman divergence from p = ½, of each family of losses."""
-    for (name, values), colour in zip(list(curves.items())[1:], PALETTE, strict=False):
-        axes.plot(curves["p"], values, color=colour, linewidth=2, label=plain(name))
-    axes.set_title("Bregman divergence from ½", loc="left")
-    _tidy(axes, "p", "d(½, p)")
-    axes.set_ylim(0, 1)
-    axes.legend(frameon=False)
-
-
-def draw_shifts(axes: "Axes", shifts: Mapping[str, Mapping[str, Any]]) -> None:
-    """A point for each relation, its area by its queries, and a bar at the mean over queries."""
-    rows = [(name, side) for name in shifts for side in ("tail", "head")]
-    for place, (name, side) in enumerate(rows):
-        points = [row for row in shifts[name]["relations"] if row["side"] == side]
-        if not points:
-            continue
-        colour = PALETTE[list(shifts).index(name) % 4]
-        sizes = np.array([row["queries"] for row in points])
-        # The golden ratio spaces the points over the height of the row, so that few overlap.
-        heights = place + 0.5 * ((np.arange(len(points)) * 0.618) % 1 - 0.5)
-        values = [row["train‖test"] for row in points]
-        axes.scatter(values, heights, s=8 + 300 * sizes / sizes.sum(), color=colour, alpha=0.5)
-        mean = float(np.average(values, weights=sizes))
-        axes.plot([mean, mean], [place - 0.38, place + 0.38], color="#000000", linewidth=2)
-    axes.set_title("D(train ‖ test) of p(y|x), by relation", loc="left")
-    _tidy(axes, "nats (bar: mean over queries)", "")
-    axes.set_yticks(range(len(rows)), [f"{plain(name)}, {side}s" for name, side in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-
-
-def draw_reductions(axes: "Axes", reductions: Mapping[int, float]) -> None:
-    """The measured share of an epoch saved by drawing no negatives, and n / (1 + n)."""
-    x = np.geomspace(min(1, *reductions), max(reductions), 100).tolist()
-    axes.plot(x, [epoch_share_saved(n) for n in x], color="#999999", label="n / (1 + n)")
-    points = sorted(reductions.items())
-    axes.plot(*zip(*points, strict=True), "o", color=PALETTE[0], label="measured")
-    axes.set_title("Stay Positive: time of an epoch saved", loc="left")
-    _tidy(axes, "negatives of a triple, n", "(t₁ − t₂) / t₁")
-    axes.set_xscale("log")
-    axes.set_xticks([n for n, _ in points], [str(n) for n, _ in points])
-    axes.minorticks_off()
-    axes.set_ylim(min(0.0, *reductions.values()), 1)
-    axes.legend(frameon=False, loc="lower right")

@@ -3,12 +3,12 @@
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dans.config.reading import convert, parse_json, read_object, read_text
+from dans.config.reading import convert, flat_numbers, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
 from dans.errors import InputError, finite, shown
 from dans.training.files import write_atomically
@@ -153,7 +153,7 @@ def collect(root: Path) -> dict[str, Results]:
                 steps[seed] = field_of(report, "step", int, f"{path}: ")
             if "classification" in report:
                 parts = field_of(report, "classification", dict, f"{path}: ")
-                classified[seed] = dict(_flat(parts))
+                classified[seed] = flat_numbers(parts)
             seconds[seed] = _seconds(folder / "metrics.jsonl")
             if (path := folder / "report.last.json").exists():
                 last[seed] = _metrics(read_object(path), path)
@@ -229,15 +229,6 @@ def _seconds(path: Path) -> float:
     return field_of(record, "seconds", float, f"{where}: ")
 
 
-def _flat(nested: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
-    """{"platt": {"nll": 0.6}} to ("platt.nll", 0.6)."""
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        elif isinstance(value, (int, float)):
-            yield f"{before}{name}", float(value)
-
-
 def _statistics(path: Path) -> dict[str, float]:
     """The ``STATISTICS`` of a sampler from its ``sampler.json``, those that are null left out."""
     content = read_object(path)
@@ -309,6 +300,23 @@ def to_json(plain: Mapping[str, Any]) -> str:
     """
     lines = (f"{json.dumps(recipe)}: {json.dumps(numbers)}" for recipe, numbers in plain.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def merge(path: Path, results: Mapping[str, Results]) -> list[str]:
+    """Write recipes' numbers over those of before; a record of more seeds stays.
+
+    Returns:
+        The recipes whose record has more seeds and stayed.
+    """
+    known = read_object(path) if path.exists() else {}
+    kept = [
+        name
+        for name, result in results.items()
+        if len(known.get(name, {}).get("seeds", ())) > len(result.best)
+    ]
+    new = summarise({name: one for name, one in results.items() if name not in kept})
+    write_atomically(path, to_json({**known, **new}).encode())
+    return kept
 
 
 def _numbers(values: Sequence[float], *, digits: int = 4) -> dict[str, Any]:

@@ -45,18 +45,24 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Collect the numbers, print the table, write files."""
+    import runpy
     from dataclasses import replace
 
-    from dans.analysis import page_tables, tables
+    from dans.analysis import tables
 
     checkout = cli.RESULTS.parents[1]
     if args.pages and not (checkout / "docs" / "tables.toml").is_file():
         raise InputError("--pages: the pages are not installed; it works in a checkout alone")
-    printed = {"baselines": papers.published("baselines")}
+
+    def write_pages() -> None:
+        # A part of the checkout, as the pages are.
+        module = runpy.run_path(str(checkout / "scripts" / "results" / "page_tables.py"))
+        module["write_pages"](checkout, {"baselines": papers.published("baselines")})
+
     if args.runs is None:
         if not args.pages:
             raise InputError("runs: expected a folder or a file; --help lists what there is")
-        page_tables.write_pages(checkout, printed)
+        write_pages()
         return
     results = cli.matching(tables.collect(args.runs), args.match)
     kind = args.runs.stem.split("-")[0]
@@ -74,8 +80,8 @@ def run(args: Namespace) -> None:
     if args.json:
         if args.commit:
             results = {name: replace(one, commit=args.commit) for name, one in results.items()}
-        for name in page_tables.merge(args.json, results):
+        for name in tables.merge(args.json, results):
             print(f"{name}: the record has more seeds and stays")
     if args.pages:
-        page_tables.write_pages(checkout, printed)
+        write_pages()
     print(table)

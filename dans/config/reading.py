@@ -12,7 +12,8 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from gzip import GzipFile
 from pathlib import Path
@@ -84,6 +85,18 @@ def opened(path: Path) -> BinaryIO:
     raise InputError(f"{path}: a {kind}; expected a regular file: write its content into one")
 
 
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO | GzipFile]:
+    """`opened`, until the block ends; what is called ``.gz`` is unpacked."""
+    with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
+        yield unzipped if path.suffix == ".gz" else plain
+
+
+def kind_of(path: Path) -> str:
+    """The suffix of a file without ``.gz``."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix
+
+
 def read_text(path: Path, *, most: int = MOST_TEXT) -> str:
     """The content of a text file in UTF-8 of at most so many bytes; else as ``opened``."""
     with opened(path) as file:
@@ -101,8 +114,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
-            file = unzipped if path.suffix == ".gz" else plain
+        with unpacked(path) as file:
             for number, raw in enumerate(iter(partial(file.readline, MOST_LINE + 1), b""), 1):
                 if len(raw) > MOST_LINE:
                     limit = f"{MOST_LINE >> 20} MiB"
@@ -190,6 +202,36 @@ def field(content: Mapping[str, Any], key: str, kind: type[T], where: str) -> T:
     if key not in content:
         raise InputError(f"{where}{key}: missing")
     return convert(content[key], kind, where, key)
+
+
+def flat(content: Any, path: str = "", *, dot: str = ".") -> Iterator[tuple[str, Any]]:
+    """The values of nested plain data by their full names; of lists of sections by number.
+
+    Example:
+        >>> dict(flat({"data": "umls", "sampler": [{"name": "uniform", "k": 5}]}))
+        {'data': 'umls', 'sampler.0.name': 'uniform', 'sampler.0.k': 5}
+    """
+    inner: Iterable[tuple[Any, Any]]
+    if isinstance(content, Mapping):
+        inner = content.items()
+    elif isinstance(content, (list, tuple)) and any(isinstance(one, Mapping) for one in content):
+        inner = enumerate(content)
+    else:
+        yield path, content
+        return
+    for key, value in inner:
+        yield from flat(value, f"{path}{dot}{key}" if path else str(key), dot=dot)
+
+
+def flat_numbers(content: Mapping[str, Any], *, dot: str = ".") -> dict[str, float]:
+    """The numbers of nested plain data by their full names; all else is left out.
+
+    Example:
+        >>> flat_numbers({"auc": 1, "platt": {"nll": 0.6, "of": "valid"}})
+        {'auc': 1.0, 'platt.nll': 0.6}
+    """
+    values = flat(content, dot=dot)
+    return {name: float(value) for name, value in values if isinstance(value, (int, float))}
 
 
 def check_depth(content: Any, where: object) -> None:

@@ -93,7 +93,7 @@ class Audit:
     ) -> Audit:
         """The audit of splits given as all lines, (·, 3), and their labels, (·,) bool."""
         triples, holds = lines["train"]
-        train = _Train(_where(triples, holds), num_entities, num_relations)
+        train = _Train(where_true(triples, holds), num_entities, num_relations)
         (valid, valid_holds), (test, test_holds) = lines["valid"], lines["test"]
         return cls(
             name,
@@ -102,7 +102,7 @@ class Audit:
             int(train.entities.sum()),
             {split: train.audit(split, *given) for split, given in lines.items()},
             train.shared(valid, test),
-            train.shared(_where(valid, valid_holds), _where(test, test_holds)),
+            train.shared(where_true(valid, valid_holds), where_true(test, test_holds)),
             tuple(warnings),
         )
 
@@ -147,7 +147,7 @@ class _Train:
         return (heads * m + relations) * n + tails
 
     def audit(self, split: Split, lines: Tensor, holds: Tensor) -> SplitAudit:
-        triples, negatives = _where(lines, holds), _where(lines, ~holds)
+        triples, negatives = where_true(lines, holds), where_true(lines, ~holds)
         true = self.known if split == "train" else distinct(self.keys(triples))
         false = distinct(self.keys(negatives))
         entities, relations = self.seen(lines)
@@ -205,7 +205,7 @@ def _count_in(keys: Tensor, known: Tensor) -> int:
     return int((known[places] == wanted).sum())
 
 
-def _where(triples: Tensor, holds: Tensor) -> Tensor:
+def where_true(triples: Tensor, holds: Tensor) -> Tensor:
     """The triples where ``holds``; no copy of all."""
     return triples if bool(holds.all()) else triples[holds]
 

@@ -19,12 +19,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pooch
 from tqdm import tqdm
 
-from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.reading import opened, unpacked
+from dans.config.temporary import sweep, whole
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.progress import on_terminal
 from dans.data.readers import SPLITS, Split, read, split_file
@@ -100,14 +101,17 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
 def sha256(path: Path) -> str:
     """The digest of a file's text, uncompressed where its name ends in ``.gz``."""
     try:
-        digest = hashlib.sha256()
-        with opened(path) as plain, gzip.GzipFile(fileobj=plain) as unzipped:
-            file = unzipped if path.suffix == ".gz" else plain
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-        return digest.hexdigest()
+        with unpacked(path) as file:
+            return _digest(file)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _digest(file: BinaryIO | gzip.GzipFile) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(2**20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _folders() -> list[Path]:
@@ -182,12 +186,9 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
 
 def _write(path: Path, data: bytes) -> Path:
     """Write a file, whole or not at all."""
-    part = part_of(path)
-    try:
-        part.write_bytes(data)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as file:
+        file.write(data)
+    return path
 
 
 def _parent(card: DatasetCard) -> DatasetCard:
@@ -279,7 +280,11 @@ def _content(download: Download) -> bytes:
     """The bytes of a download, verified; an archive is kept for the other splits."""
     folder = cache_folder() / "downloads"
     path = folder / f"{download.sha256}-{posixpath.basename(download.url)}"
-    if not (path.is_file() and _digest(path) == download.sha256):
+    known = None
+    if path.is_file():
+        with opened(path) as file:
+            known = _digest(file)
+    if known != download.sha256:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         _get(download, path)
@@ -298,24 +303,22 @@ def _get(download: Download, path: Path) -> str:
     """
     import requests
 
-    part = part_of(path)
-    try:
-        for left in reversed(range(1 + _RETRIES)):
-            try:
-                with part.open("wb") as file:
-                    for chunk in _received(download):
-                        file.write(chunk)
-                if (got := _digest(part)) == download.sha256 or not download.sha256:
-                    part.replace(path)
-                    return got
-                raise ValueError(f"its sha256 is {got}, expected {download.sha256}")
-            except (ValueError, requests.RequestException):
-                if not left:
-                    raise
-                time.sleep(1 + _RETRIES - left)
-        raise AssertionError("the last try raises")
-    finally:
-        part.unlink(missing_ok=True)
+    for left in reversed(range(1 + _RETRIES)):
+        try:
+            digest = hashlib.sha256()
+            with whole(path) as file:
+                for chunk in _received(download):
+                    digest.update(chunk)
+                    file.write(chunk)
+                got = digest.hexdigest()
+                if download.sha256 not in ("", got):
+                    raise ValueError(f"its sha256 is {got}, expected {download.sha256}")
+            return got
+        except (ValueError, requests.RequestException):
+            if not left:
+                raise
+            time.sleep(1 + _RETRIES - left)
+    raise AssertionError("the last try raises")
 
 
 def _received(download: Download) -> Iterator[bytes]:
@@ -354,15 +357,6 @@ def _received(download: Download) -> Iterator[bytes]:
                     of = f" of {show_bytes(total)}" if total else ""
                     log.info("%s: %s%s so far", download.url, show_bytes(done), of)
                     said = now
-
-
-def _digest(path: Path) -> str:
-    """The digest of a file as it is."""
-    digest = hashlib.sha256()
-    with opened(path) as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _member(path: Path, name: str) -> bytes:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dans.config.reading import opened, read_object
+from dans.data.feature_tables import no_entity
 from dans.data.readers import numbered_lines
-from dans.errors import InputError, nearest, shown
+from dans.errors import InputError, shown
 
 if TYPE_CHECKING:
     from dans.data.graph import Vocabulary
@@ -74,12 +75,7 @@ def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
             raise InputError(f"{at.format(place, shown(name))}: {twice}")
         found[entity], places[entity] = numbers, place
     if not found:
-        near = nearest(first[1], entities.names, 1)
-        such = shown(near[0] if near else entities[0])
-        raise InputError(
-            f"{path}: names no entity; its first name is {shown(first[1])}, expected names such as "
-            f"{such}"
-        )
+        raise no_entity(path, first[1], entities)
     return torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values())))
 
 

@@ -7,7 +7,6 @@ was read for, so that entities that come later are put into the same columns.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch import Tensor
 
-from dans.config.reading import opened
 from dans.config.schema import FeatureKind, FeatureScale, FeatureTable
-from dans.config.temporary import part_of
+from dans.config.temporary import whole
 from dans.data.feature_tables import Cells, chosen, is_plain, read_cells
-from dans.data.tensor_file import BLANK, digest_field, write_tensors
+from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import LARGE, InputError, did_you_mean, shown
 from dans.memory import room_for
 
@@ -306,34 +303,23 @@ class EntityFeatures:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all; `load` reads it bit by bit the same."""
-        part = part_of(path)
         about = {"features": VERSION, "blocks": msgspec.json.encode(self.blocks).decode()}
         try:
-            with part.open("wb") as file:
+            with whole(path) as file:
                 write_tensors(file, {"values": self.values, "present": self.present}, about)
-            part.replace(path)
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> EntityFeatures:
         """Read what `save` wrote; a file that is damaged is refused by its digest."""
         try:
-            with opened(path) as file:
-                data = file.read()
-            end = 8 + int.from_bytes(data[:8], "little")
-            about = json.loads(data[8:end])["__metadata__"]
-            digest = hashlib.sha256(
-                data[:end].replace(digest_field(about["digest"]), digest_field(BLANK), 1)
-            )
-            digest.update(memoryview(data)[end:])
-            if about["features"] != VERSION or digest.hexdigest() != about["digest"]:
+            about, tensors = checked(path), read_tensors(path)
+            if about["features"] != VERSION or "digest" not in about:
                 raise ValueError("another layout, or damaged")
-            tensors = safetensors.load(data)
             blocks = msgspec.json.decode(about["blocks"], type=tuple[Block, ...])
-            return cls(tensors["values"], tensors["present"], blocks)
+            # What is read may be the file itself, mapped into memory.
+            return cls(tensors["values"].clone(), tensors["present"].clone(), blocks)
         except InputError:
             raise
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dans.config.reading import convert, opened
+from dans.config.reading import convert, kind_of, opened
 from dans.config.schema import FeatureKind, FeatureTable
 from dans.data.readers import numbered_lines
-from dans.data.triple_tables import parquet_table
+from dans.data.triple_tables import csv_rows, parquet_table
 from dans.errors import LARGE, InputError, did_you_mean, nearest, shown
 
 if TYPE_CHECKING:
@@ -120,13 +119,7 @@ class Cells:
             raise InputError(f"{self.where}: holds no row")
         ids = np.array([entities.index(x) if x in entities else -1 for x in self.names], np.int64)
         if not bool((ids >= 0).any()):
-            first = self.names[0]
-            near = nearest(first, entities.names, 1)
-            such = shown(near[0] if near else entities[0])
-            raise InputError(
-                f"{self.where}: names no entity; its first name is {shown(first)}, expected names "
-                f"such as {such}"
-            )
+            raise no_entity(self.where, self.names[0], entities)
         if once:
             rows: dict[int, int] = {}
             for row, entity in enumerate(ids.tolist()):
@@ -134,6 +127,14 @@ class Cells:
                     first = self.place(rows[entity])
                     raise InputError(f"{self.place(row)}: has a row already, {first}")
         return ids
+
+
+def no_entity(where: object, first: str, entities: Vocabulary) -> InputError:
+    """The error of a table in which no name is that of an entity."""
+    such = shown((nearest(first, entities.names, 1) or entities.names)[0])
+    return InputError(
+        f"{where}: names no entity; its first name is {shown(first)}, expected names such as {such}"
+    )
 
 
 def is_plain(columns: Sequence[str]) -> bool:
@@ -260,7 +261,7 @@ def _of_array(
 
 def _of_file(path: Path, table: FeatureTable) -> Cells:
     """A table from a file, by its suffix."""
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    kind = kind_of(path)
     if path.suffix == ".npy":
         try:
             with opened(path) as file:
@@ -282,50 +283,32 @@ def _of_file(path: Path, table: FeatureTable) -> Cells:
 def _of_text(path: Path, table: FeatureTable, separator: str) -> Cells:
     """A text table, whose first column has the names of entities.
 
-    In a table separated by tabs quotes and spaces are part of names.
+    Quotes and spaces are as in `dans.data.triple_tables.read_table`.
     """
-    text = (f"{line}\n" for _, line in numbered_lines(path))
-    opening = next(text, "")
-    separator = separator or max(",;|\t", key=opening.count)
-    quoting: Any = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    opening = next((line for _, line in numbered_lines(path)), "")
     columns: Sequence[str] | None = None
     key = ""
     names, rows, lines = [], [], []
-
-    def every() -> Iterator[str]:
-        yield opening
-        yield from text
-
-    reader = csv.reader(every(), delimiter=separator, quoting=quoting, strict=True)
-    try:
-        for row in reader:
-            if not any(map(str.strip, row)):
+    for number, (name, *cells) in csv_rows(path, separator or max(",;|\t", key=opening.count)):
+        if not any(map(str.strip, (name, *cells))):
+            continue
+        if columns is None:
+            columns = cells if table.header else _counted(len(cells))
+            if table.header:
+                key = name
                 continue
-            name, *cells = row if separator == "\t" else map(str.strip, row)
-            if columns is None:
-                columns = cells if table.header else _counted(len(cells))
-                if table.header:
-                    key = name
-                    continue
-            if len(cells) != len(columns):
-                found = f"{1 + len(cells)} column{'s' * bool(cells)}"
-                expected = f"{1 + len(columns)} as in its first line"
-                raise InputError(
-                    f"{path}:{reader.line_num}: {shown(name)}: found {found}, expected {expected}"
-                )
-            names.append(name)
-            rows.append(cells)
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise InputError(f"{path}: not CSV after line {reader.line_num}: {error}") from None
+        if len(cells) != len(columns):
+            found = f"{1 + len(cells)} column{'s' * bool(cells)}"
+            expected = f"{1 + len(columns)} as in its first line"
+            raise InputError(f"{path}:{number}: {shown(name)}: found {found}, expected {expected}")
+        names.append(name)
+        rows.append(cells)
+        lines.append(number)
     return replace(_rows(str(path), columns or (), names, rows), lines=lines, key=key)
 
 
 def _rows(
-    where: str,
-    columns: Sequence[str],
-    names: Sequence[object],
-    rows: Sequence[Sequence[object]],
+    where: str, columns: Sequence[str], names: Sequence[object], rows: Sequence[Sequence[object]]
 ) -> Cells:
     cells = np.empty((len(names), len(columns)), dtype=object)
     for i, row in enumerate(rows):

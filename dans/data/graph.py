@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dans.data.audit import Audit
+from dans.data.audit import Audit, where_true
 from dans.data.known_triples import KnownTriples
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.name_ids import NameIds
@@ -279,9 +279,9 @@ class KnowledgeGraph:
             name,
             Vocabulary(tuple(ids.entities)),
             Vocabulary(tuple(ids.relations)),
-            train=_only(triples["train"], labels["train"]),
-            valid=_only(triples["valid"], labels["valid"]),
-            test=_only(triples["test"], labels["test"]),
+            train=where_true(triples["train"], labels["train"]),
+            valid=where_true(triples["valid"], labels["valid"]),
+            test=where_true(triples["test"], labels["test"]),
             labelled={s: (triples[s], labels[s]) for s in SPLITS if s in labelled},
             given_negatives={},
         )
@@ -467,11 +467,6 @@ class KnowledgeGraph:
         """What looks like a mistake in names and columns; `files` says where splits are from."""
         lines = {split: self.lines(split)[0] for split in SPLITS}
         return name_warnings(self.entities.names, self.relations.names, lines, files)
-
-
-def _only(triples: Tensor, holds: Tensor) -> Tensor:
-    """The triples labelled true."""
-    return triples if bool(holds.all()) else triples[holds]
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

@@ -7,22 +7,21 @@ is ignored. ``DANS_ID_CACHE=off`` neither reads nor writes it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.temporary import sweep, whole
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import write_tensors
+from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ VARIABLE = "DANS_ID_CACHE"
 LEAST_LINES, LEAST_BYTES = 1_000_000, 2**20
 
 #: Of the layout.
-VERSION = "1"
+VERSION = "2"
 
 
 class Ids(NamedTuple):
@@ -42,7 +41,25 @@ class Ids(NamedTuple):
 
     entities: tuple[str, ...]
     relations: tuple[str, ...]
-    triples: dict[Split, Tensor]
+    triples: Mapping[Split, Tensor]
+
+    def write(self, path: Path, about: Mapping[str, str]) -> None:
+        """Write a file of tensors, names as the bytes of JSON, with some text."""
+        kept = torch.int32 if len(self.entities) < 2**31 else torch.int64
+        tensors: dict[str, Tensor] = {split: self.triples[split].to(kept) for split in SPLITS}
+        for kind, names in (("entities", self.entities), ("relations", self.relations)):
+            text = bytearray(json.dumps(names).encode())
+            tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
+        with whole(path) as file:
+            write_tensors(file, tensors, about)
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, str], Ids]:
+        """The text and the ids in a file that `write` wrote; other files have other errors."""
+        about, tensors = checked(path), read_tensors(path)
+        names = [json.loads(tensors[kind].numpy().tobytes()) for kind in ("entities", "relations")]
+        triples = {split: tensors[split].long() for split in SPLITS}
+        return about, cls(tuple(names[0]), tuple(names[1]), triples)
 
 
 class IdCache:
@@ -75,49 +92,28 @@ class IdCache:
         if self.path is None or not self.path.is_file():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            stated = metadata.get("version"), metadata.get("files"), metadata.get("content")
-            if stated != (VERSION, self.path.stem, _content(tensors)):
+            about, ids = Ids.read(self.path)
+            stated = about.get("version"), about.get("files"), "digest" in about
+            if stated != (VERSION, self.path.stem, True):
                 raise ValueError("is of other files, of another version, or damaged")
-            ids = Ids(
-                _names(tensors["entities"]),
-                _names(tensors["relations"]),
-                {split: tensors[split].long() for split in SPLITS},
-            )
         except (SafetensorError, OSError, ValueError, LookupError, RuntimeError) as error:
             log.warning("%s: ignored: %s", self.path, str(error).splitlines()[0])
             return None
         log.info("%s: ids of %s", self.path, ", ".join(str(path) for path in self.files.values()))
         return ids
 
-    def keep(
-        self, entities: Sequence[str], relations: Sequence[str], triples: Mapping[Split, Tensor]
-    ) -> None:
+    def keep(self, ids: Ids) -> None:
         """Keep what was read, if there is much of it and no file changed in between."""
-        if self.path is None or sum(map(len, triples.values())) < LEAST_LINES:
+        if self.path is None or sum(map(len, ids.triples.values())) < LEAST_LINES:
             return
-        kept = torch.int32 if len(entities) < 2**31 else torch.int64
-        tensors: dict[str, Tensor] = {split: triples[split].to(kept) for split in SPLITS}
-        for kind, names in (("entities", entities), ("relations", relations)):
-            text = bytearray("\n".join(names), "utf-8")
-            tensors[kind] = torch.frombuffer(text, dtype=torch.uint8)
-        metadata = {"version": VERSION, "files": self.path.stem, "content": _content(tensors)}
-        part = part_of(self.path)
         try:
             if self._states() != self._before:
                 return
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
-            with part.open("wb") as file:
-                write_tensors(file, tensors, metadata)
-            part.replace(self.path)
+            ids.write(self.path, {"version": VERSION, "files": self.path.stem})
         except (OSError, SafetensorError) as error:
             log.info("%s: cannot be written, so the files are read again: %s", self.path, error)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
 
     def _states(self) -> list[tuple[int, int]]:
         found = (path.stat() for path in self.files.values())
@@ -132,16 +128,3 @@ class IdCache:
                 while chunk := file.read(2**20):
                     digest.update(chunk)
         return digest.hexdigest()
-
-
-def _names(text: Tensor) -> tuple[str, ...]:
-    return tuple(text.numpy().tobytes().decode().split("\n"))
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    """The digest of all tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).data.cast("B") if len(tensor) else b"")
-    return digest.hexdigest()

@@ -11,7 +11,6 @@ import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from gzip import GzipFile
 from itertools import count
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dans.config.reading import MOST_LINE, opened
+from dans.config.reading import MOST_LINE, kind_of, unpacked
 from dans.data.readers import Line, read
 from dans.errors import InputError
 
@@ -84,7 +83,7 @@ class NameIds:
 
     def _of_blocks(self, path: Path) -> Tensor:
         """The ids of a plain file; ``ValueError`` before any name of a block that is unusual."""
-        if (path.with_suffix("") if path.suffix == ".gz" else path).suffix not in (".tsv", ".txt"):
+        if kind_of(path) not in (".tsv", ".txt"):
             raise ValueError("no table")
         parts = []
         entities, relations = self.entities, self.relations
@@ -113,8 +112,7 @@ def _check_new(names: dict[str, int], before: int) -> None:
 def _blocks(path: Path) -> Iterator[bytes]:
     """A file in pieces of whole lines with LF at their ends, without a leading byte order mark."""
     first = True
-    with opened(path) as plain, GzipFile(fileobj=plain) as unzipped:
-        file = unzipped if path.suffix == ".gz" else plain
+    with unpacked(path) as file:
         block = file.read(BLOCK)
         while block:
             line = file.readline(MOST_LINE + 1)

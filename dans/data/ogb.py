@@ -11,30 +11,31 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import json
 import logging
+import re
 import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.temporary import part_of, sweep, whole
 from dans.data.cards import DatasetCard
 from dans.data.download import archive_cache, archive_folder, fetch_archive
 from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.id_cache import Ids
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import write_tensors
+from dans.data.tensor_file import read_tensors, write_tensors
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ VERSION = "1"
 #: The splits that come with negatives, and what their arrays are called.
 GIVEN: tuple[Split, ...] = ("valid", "test")
 SIDES = ("head_neg", "tail_neg")
+
+#: The files that are read.
+MEMBER = r"\bsplit/.*\.pt$|\bmapping/.*\.csv\.gz$"
 
 #: What follows the type of the entities that a table names.
 TYPED = "_entidx2name.csv.gz"
@@ -83,12 +87,10 @@ def read_ogb(card: DatasetCard) -> KnowledgeGraph:
     found = _read(kept, card.name, stamp)
     if found is not None:
         return found
-    if folder is not None:
-        _convert(_Unpacked(folder), kept, stamp)
-    else:
-        path = fetch_archive(card)
-        with _Packed(path, kept.parent) as source:
-            _convert(source, kept, stamp)
+    path = folder or fetch_archive(card)
+    with _refusing(path, kept), _source(path, kept.parent) as source:
+        _convert(source, kept, stamp)
+    if folder is None:
         path.unlink(missing_ok=True)
     found = _read(kept, card.name, stamp)
     if found is None:
@@ -107,11 +109,10 @@ class GivenNegatives(Mapping[Split, tuple[Tensor, Tensor]]):
         if split not in self._open:
             path = self.files[split]
             try:
-                with safe_open(path, framework="pt") as file:
-                    head, tail = (file.get_tensor(side) for side in SIDES)
-            except (OSError, SafetensorError) as error:
+                tensors = read_tensors(path)
+                self._open[split] = tensors[SIDES[0]], tensors[SIDES[1]]
+            except (OSError, SafetensorError, LookupError) as error:
                 raise InputError(f"{path}: cannot be read: {error}; remove its folder") from error
-            self._open[split] = head, tail
         return self._open[split]
 
     def __iter__(self) -> Iterator[Split]:
@@ -121,55 +122,33 @@ class GivenNegatives(Mapping[Split, tuple[Tensor, Tensor]]):
         return len(self.files)
 
 
-class _Unpacked:
-    """The files of an archive that is unpacked in a folder."""
+class _Source(NamedTuple):
+    """The files of an archive, by their names in it; ``name`` opens errors."""
 
-    def __init__(self, folder: Path) -> None:
-        self.name = str(folder)
-        self.folder = folder
-
-    def names(self) -> list[str]:
-        return [path.relative_to(self.folder).as_posix() for path in _members(self.folder)]
-
-    @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
-        with opened(self.folder / name) as file:
-            yield file
+    name: str
+    files: Mapping[str, Path]
 
 
-class _Packed:
-    """The files of a zip archive; each is unpacked for as long as it is read."""
-
-    def __init__(self, path: Path, beside: Path) -> None:
-        self.name = str(path)
-        self.beside = beside
-        try:
-            self.archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: not a zip archive that can be read: {error}") from error
-
-    def __enter__(self) -> _Packed:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.archive.close()
-
-    def names(self) -> list[str]:
-        return self.archive.namelist()
-
-    @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
-        self.beside.mkdir(parents=True, exist_ok=True)
-        sweep(self.beside)
-        part = part_of(self.beside / "member")
-        try:
-            with self.archive.open(name) as packed, part.open("wb") as file:
-                shutil.copyfileobj(packed, file, 2**20)
-            with part.open("rb") as file:
-                yield file
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+@contextmanager
+def _source(path: Path, beside: Path) -> Iterator[_Source]:
+    """The files of an unpacked archive, or of a zip, unpacked for as long as they are read."""
+    if path.is_dir():
+        members = {one.relative_to(path).as_posix(): one for one in _members(path)}
+        yield _Source(str(path), members)
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a zip archive that can be read: {error}") from error
+    beside.mkdir(parents=True, exist_ok=True)
+    sweep(beside)
+    part = part_of(beside / "archive")
+    try:
+        with archive:
+            names = [one for one in archive.namelist() if re.search(MEMBER, one)]
+            yield _Source(str(path), {one: Path(archive.extract(one, part)) for one in names})
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _members(folder: Path) -> list[Path]:
@@ -184,48 +163,15 @@ def _stamp(folder: Path) -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def _convert(source: _Unpacked | _Packed, kept: Path, stamp: str) -> None:
-    """Read an archive, and write what it holds into files beside ``kept``, that one last."""
-    names = source.names()
+@contextmanager
+def _refusing(path: Path, kept: Path) -> Iterator[None]:
+    """Turn errors of reading an archive, and of writing what is kept, into one sentence."""
     try:
-        entities, offsets = _entities(source, names)
-        relations = _names(
-            source, _one(source, names, "relidx2relname.csv.gz", "reltype2relid.csv.gz")
-        )
-        tensors = {
-            "entities": _packed_names(entities),
-            "relations": _packed_names(relations),
-        }
-        sizes = len(entities), len(relations)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        sweep(kept.parent)
-        for split in SPLITS:
-            name = _one(source, names, f"{split}.pt", below="split")
-            arrays = _arrays(source, name)
-            where = f"{source.name}: {name}"
-            columns = {key: _ids(arrays, key, where) for key in ("head", "relation", "tail")}
-            if len({tuple(ids.shape) for ids in columns.values()}) != 1:
-                raise InputError(f"{where}: expected as many heads as relations and as tails")
-            shifts = {key: _shifts(arrays, key, offsets, where) for key in ("head", "tail")}
-            for key, shift in shifts.items():
-                columns[key] = columns[key] + shift
-            triples = torch.stack(list(columns.values()), dim=1)
-            _check_ids(triples, (sizes[0], sizes[1], sizes[0]), where)
-            tensors[split] = triples.int()
-            if split in GIVEN and all(side in arrays for side in SIDES):
-                given = {
-                    side: _negatives(
-                        arrays, side, shifts[side.removesuffix("_neg")], sizes[0], where
-                    )
-                    for side in SIDES
-                }
-                _write(_beside(kept, split), given, {"version": VERSION})
-        metadata = {"version": VERSION, "stamp": stamp, "content": _content(tensors)}
-        _write(kept, tensors, metadata)
+        yield
     except OSError as error:
-        path = error.filename or kept
+        named = error.filename or kept
         why = f"{error.strerror or error}; DANS_CACHE names another folder for what is kept"
-        raise InputError(f"{path}: {why}") from error
+        raise InputError(f"{named}: {why}") from error
     except (
         EOFError,
         zlib.error,
@@ -233,31 +179,43 @@ def _convert(source: _Unpacked | _Packed, kept: Path, stamp: str) -> None:
         zipfile.BadZipFile,
         UnicodeDecodeError,
     ) as error:
-        raise InputError(f"{source.name}: damaged: {error}") from error
+        raise InputError(f"{path}: damaged: {error}") from error
+
+
+def _convert(source: _Source, kept: Path, stamp: str) -> None:
+    """Read an archive, and write what it holds into files beside ``kept``, that one last."""
+    entities, offsets = _entities(source)
+    relations = _names(source, _one(source, "relidx2relname.csv.gz", "reltype2relid.csv.gz"))
+    sizes = len(entities), len(relations)
+    found: dict[Split, Tensor] = {}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    sweep(kept.parent)
+    for split in SPLITS:
+        name = _one(source, f"{split}.pt", below="split")
+        arrays = _arrays(source, name)
+        where = f"{source.name}: {name}"
+        columns = {key: _ids(arrays, key, where) for key in ("head", "relation", "tail")}
+        if len({tuple(ids.shape) for ids in columns.values()}) != 1:
+            raise InputError(f"{where}: expected as many heads as relations and as tails")
+        shifts = {key: _shifts(arrays, key, offsets, where) for key in ("head", "tail")}
+        for key, shift in shifts.items():
+            columns[key] = columns[key] + shift
+        triples = torch.stack(list(columns.values()), dim=1)
+        _check_ids(triples, (sizes[0], sizes[1], sizes[0]), where)
+        found[split] = triples
+        if split in GIVEN and all(side in arrays for side in SIDES):
+            given = {
+                side: _negatives(arrays, side, shifts[side.removesuffix("_neg")], sizes[0], where)
+                for side in SIDES
+            }
+            with whole(_beside(kept, split)) as file:
+                write_tensors(file, given, {"version": VERSION})
+    ids = Ids(tuple(entities), tuple(relations), found)
+    ids.write(kept, {"version": VERSION, "stamp": stamp})
 
 
 def _beside(kept: Path, split: Split) -> Path:
     return kept.with_name(f"ogb-{split}-negatives.safetensors")
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            write_tensors(file, tensors, metadata)
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    """The digest of tensors by name."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(json.dumps([name, list(tensors[name].shape)]).encode())
-        digest.update(tensors[name].contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _read(kept: Path, name: str, stamp: str) -> KnowledgeGraph | None:
@@ -266,38 +224,26 @@ def _read(kept: Path, name: str, stamp: str) -> KnowledgeGraph | None:
     Without a stamp, when no folder holds the archive, what is kept counts whatever it is from.
     """
     try:
-        with safe_open(kept, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("version") != VERSION or (stamp and metadata.get("stamp") != stamp):
-                return None
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if tensors.keys() != {"entities", "relations", *SPLITS}:
-            return None
-        if _content(tensors) != metadata.get("content"):
-            log.warning("%s: damaged; made again", kept)
+        about, ids = Ids.read(kept)
+        if about.get("version") != VERSION or (stamp and about.get("stamp") != stamp):
             return None
         files = {split: _beside(kept, split) for split in GIVEN if _beside(kept, split).is_file()}
-        return KnowledgeGraph(
-            name,
-            Vocabulary(tuple(_unpacked_names(tensors["entities"]))),
-            Vocabulary(tuple(_unpacked_names(tensors["relations"]))),
-            train=tensors["train"].long(),
-            valid=tensors["valid"].long(),
-            test=tensors["test"].long(),
-            given_negatives=GivenNegatives(files),
-        )
+        vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
+        train, valid, test = (ids.triples[split] for split in SPLITS)
+        given = GivenNegatives(files)
+        return KnowledgeGraph(name, *vocabularies, train, valid, test, given_negatives=given)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, LookupError) as error:
         log.warning("%s: cannot be read (%s); made again", kept, error)
         return None
 
 
-def _one(
-    source: _Unpacked | _Packed, names: Sequence[str], *ends: str, below: str = "mapping"
-) -> str:
+def _one(source: _Source, *ends: str, below: str = "mapping") -> str:
     """The one member with one of some file names, in a folder."""
-    found = [name for name in names if name.rpartition("/")[2] in ends and f"{below}/" in name]
+    found = [
+        name for name in source.files if name.rpartition("/")[2] in ends and f"{below}/" in name
+    ]
     if len(found) != 1:
         wanted = " or ".join(ends)
         raise InputError(
@@ -306,17 +252,15 @@ def _one(
     return found[0]
 
 
-def _entities(
-    source: _Unpacked | _Packed, names: Sequence[str]
-) -> tuple[list[str], dict[str, int]]:
+def _entities(source: _Source) -> tuple[list[str], dict[str, int]]:
     """The names of entities by id, and where the ids of each type begin; without types, nothing.
 
     Where entities have types, those of one type have the ids of its table, and types follow each
     other by name, as in OGB's ``num_nodes_dict``.
     """
-    typed = sorted(name for name in names if name.endswith(TYPED) and "mapping/" in name)
+    typed = sorted(name for name in source.files if name.endswith(TYPED) and "mapping/" in name)
     if not typed:
-        return _names(source, _one(source, names, "nodeidx2entityid.csv.gz")), {}
+        return _names(source, _one(source, "nodeidx2entityid.csv.gz")), {}
     entities: list[str] = []
     offsets: dict[str, int] = {}
     for name in typed:
@@ -326,10 +270,10 @@ def _entities(
     return entities, offsets
 
 
-def _names(source: _Unpacked | _Packed, name: str) -> list[str]:
+def _names(source: _Source, name: str) -> list[str]:
     """The names in a table, by id; a repeated one has its id behind."""
     where = f"{source.name}: {name}"
-    with source.open(name) as packed, gzip.GzipFile(fileobj=packed) as file:
+    with opened(source.files[name]) as packed, gzip.GzipFile(fileobj=packed) as file:
         rows = csv.reader(TextIOWrapper(file, encoding="utf-8", newline=""))
         header = [cell.strip() for cell in next(rows, [])]
         at = [[i for i, cell in enumerate(header) if cell in known] for known in (IDS, NAMES)]
@@ -352,19 +296,9 @@ def _names(source: _Unpacked | _Packed, name: str) -> list[str]:
     return listed
 
 
-def _packed_names(names: Sequence[str]) -> Tensor:
-    """Names as the bytes of a JSON list."""
-    return torch.frombuffer(bytearray(json.dumps(names).encode()), dtype=torch.uint8)
-
-
-def _unpacked_names(packed: Tensor) -> list[str]:
-    names: list[str] = json.loads(packed.numpy().tobytes())
-    return names
-
-
-def _arrays(source: _Unpacked | _Packed, name: str) -> dict[str, Any]:
+def _arrays(source: _Source, name: str) -> dict[str, Any]:
     """The arrays of a split, by torch's reader without code of others."""
-    with source.open(name) as file:
+    with opened(source.files[name]) as file:
         try:
             with torch.serialization.safe_globals(ALLOWED):
                 content = torch.load(file, map_location="cpu", weights_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import warnings
 import zlib
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from dans.config.reading import opened
+from dans.config.reading import kind_of, unpacked
 from dans.data.readers import Line, literal_name
 from dans.errors import InputError, shown
 
@@ -42,8 +41,7 @@ def read_rdf(path: Path) -> Iterator[Line]:
         raise InputError(
             f"{path}: {path.suffix} needs rdflib: pip install rdflib, or convert it to N-Triples"
         ) from None
-    packed = path.suffix == ".gz"
-    parser = PARSERS[(path.with_suffix("") if packed else path).suffix.lower()]
+    parser = PARSERS[kind_of(path).lower()]
     quads = parser in ("nquads", "trig")
     graph = rdflib.Dataset(default_union=True) if quads else rdflib.Graph()
     triples: list[tuple[Any, Any, Any]] = []
@@ -52,8 +50,8 @@ def read_rdf(path: Path) -> Iterator[Line]:
     # Otherwise rdflib writes "007"^^xsd:integer as "7".
     normalize, rdflib.NORMALIZE_LITERALS = rdflib.NORMALIZE_LITERALS, False
     try:
-        with opened(path) as plain, gzip.GzipFile(fileobj=plain) as unzipped:
-            content = (unzipped if packed else plain).read()
+        with unpacked(path) as file:
+            content = file.read()
         with warnings.catch_warnings():
             # rdflib's own use of what it deprecates.
             warnings.simplefilter("ignore", DeprecationWarning)

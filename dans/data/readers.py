@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from dans.config.reading import lines
+from dans.config.reading import kind_of, lines
 from dans.errors import InputError, shown
 
 Split = Literal["train", "valid", "test"]
@@ -49,7 +49,7 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
     Labelled tables have a fourth column: ``1`` for true, ``-1`` for false. A file without any
     triple is refused, as is NUL, a byte order mark or a carriage return inside a line.
     """
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    kind = kind_of(path)
     if kind not in _SUFFIXES:
         raise InputError(
             f"{path}: unknown kind of file; known: {', '.join(_SUFFIXES)}, each also .gz"

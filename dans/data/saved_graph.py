@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep
+from dans.config.temporary import sweep, whole
 from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
@@ -72,18 +71,10 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
             raise InputError(f"{folder}: is not empty; name a new folder")
         if kg.features is not None:
             kg.features.save(folder / FEATURES)
-        for path in (folder / TRIPLES, folder / NAMES):
-            part = part_of(path)
-            try:
-                with part.open("wb") as file:
-                    if path.name == TRIPLES:
-                        write_tensors(file, tensors, {})
-                    else:
-                        file.write(text.encode())
-                part.replace(path)
-            finally:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
+        with whole(folder / TRIPLES) as file:
+            write_tensors(file, tensors, {})
+        with whole(folder / NAMES) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from numbers import Integral
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.config.reading import opened
+from dans.config.reading import kind_of, opened
 from dans.data import id_files, objects, rdf, saved_graph, triple_tables
 from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
 from dans.data.graph import KnowledgeGraph, Vocabulary
-from dans.data.id_cache import IdCache
+from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
@@ -292,28 +292,33 @@ def _of_lines(
     name: str,
 ) -> KnowledgeGraph:
     tables = {split: part for split, part in lines.items() if isinstance(part, Path)}
-    cache = IdCache(cache_folder() / "ids", tables if len(tables) == len(lines) else {})
-    kg = _of_cache(cache, name)
-    if kg is None:
-        kg = KnowledgeGraph.of_lines(lines, labelled=labelled, name=name)
-        found = {split: kg.lines(split)[0] for split in SPLITS}
-        cache.keep(kg.entities.names, kg.relations.names, found)
-    if not len(kg.train):
+    kg = _by_cache(
+        tables if len(tables) == len(lines) else {},
+        name,
+        lambda: KnowledgeGraph.of_lines(lines, labelled=labelled, name=name),
+    )
+    if kg is None or not len(kg.train):
         raise InputError(f"{files['train']}: expected at least one line labelled 1, got none")
     return kg
 
 
-def _of_cache(cache: IdCache, name: str) -> KnowledgeGraph | None:
-    ids = cache.load()
-    if ids is None:
-        return None
-    try:
-        vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        train, valid, test = (ids.triples[split] for split in SPLITS)
-        return KnowledgeGraph(name, *vocabularies, train, valid, test)
-    except InputError as error:
-        log.warning("%s: ignored: %s", cache.path, error)
-        return None
+def _by_cache(
+    files: Mapping[Split, Path], name: str, read: Callable[[], KnowledgeGraph | None]
+) -> KnowledgeGraph | None:
+    """The graph of files whose ids are kept; else what ``read`` gives, whose ids are kept then."""
+    cache = IdCache(cache_folder() / "ids", files)
+    if ids := cache.load():
+        try:
+            vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
+            train, valid, test = (ids.triples[split] for split in SPLITS)
+            return KnowledgeGraph(name, *vocabularies, train, valid, test)
+        except InputError as error:
+            log.warning("%s: ignored: %s", cache.path, error)
+    kg = read()
+    if kg is not None:
+        found = {split: kg.lines(split)[0] for split in SPLITS}
+        cache.keep(Ids(kg.entities.names, kg.relations.names, found))
+    return kg
 
 
 def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
@@ -402,18 +407,16 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
 
 def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
     """The triples of a file without anything unusual, all in train; None for any other one."""
-    cache = IdCache(cache_folder() / "ids", {"train": path})
-    kg = _of_cache(cache, name)
-    if kg is None:
+
+    def read_plain() -> KnowledgeGraph | None:
         ids = NameIds()
         triples = ids.of_plain_file(path)
         if triples is None:
             return None
         names = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
-        kg = KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
-        found = {split: kg.lines(split)[0] for split in SPLITS}
-        cache.keep(kg.entities.names, kg.relations.names, found)
-    return kg
+        return KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
+
+    return _by_cache({"train": path}, name, read_plain)
 
 
 def _of_rows(
@@ -458,7 +461,8 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
         raise InputError("columns: one name is for graphs; expected three, of head, relation, tail")
     rows: Iterator[Row]
     if kind == PARQUET and not packed:
-        rows = triple_tables.read_parquet(path, columns=options.columns)
+        table = triple_tables.parquet_table(path)
+        rows = triple_tables.arrow_rows(table, str(path), options.columns)
     elif kind in (NT, *rdf.PARSERS):
         lines = read(path) if kind == NT else rdf.read_rdf(path)
         chosen = rdf.choose_terms(
@@ -506,7 +510,7 @@ def _numbered(lines: Iterator[Line], numbers: array[int]) -> Iterator[Line]:
 
 
 def _kind(path: Path) -> str:
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    return kind_of(path).lower()
 
 
 def _lines(rows: Iterable[Row], where: object, split: Split) -> Iterator[Line]:

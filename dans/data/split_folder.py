@@ -117,11 +117,7 @@ def check_new(out: Path) -> None:
 
 
 def write(
-    out: Path,
-    kg: KnowledgeGraph,
-    files: Mapping[str, Tensor],
-    about: dict[str, Any],
-    text: str,
+    out: Path, kg: KnowledgeGraph, files: Mapping[str, Tensor], about: dict[str, Any], text: str
 ) -> dict[str, Any]:
     """Write (·, 3) ids as lines of names into files of a new folder, which is there whole or not.
 

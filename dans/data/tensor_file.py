@@ -1,15 +1,21 @@
-"""Writing of safetensors files one tensor at a time, with a digest of the whole file in its header.
+"""Files of tensors by safetensors, with a digest of the whole file in its header.
 
-`safetensors.torch.save` needs a second and a third copy of all tensors; this needs none.
+They are written one tensor at a time: `safetensors.torch.save` needs a second and a third copy of
+all tensors, this needs none.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
+
+from dans.config.reading import opened
 
 #: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
@@ -88,3 +94,40 @@ def write_tensors(
     file.seek(begin + 8 + text.index(digest_field(BLANK)))
     file.write(digest_field(digest.hexdigest()))
     file.seek(0, 2)
+
+
+def checked(path: Path) -> dict[str, str]:
+    """The text by name in a file that `write_tensors` wrote, after checking its digest.
+
+    Text without a ``digest`` is taken as it is.
+
+    Raises:
+        ValueError: the file is cut short, not of safetensors, or does not agree with its digest.
+    """
+    with opened(path) as file:
+        size, whole = file.read(8), os.fstat(file.fileno()).st_size
+        length = int.from_bytes(size, "little")
+        if MOST_HEADER < length <= whole:
+            raise ValueError(f"its header has more than {MOST_HEADER:,} bytes")
+        header = file.read(min(length, whole))
+        if len(size) < 8 or len(header) < length:
+            raise ValueError("it is cut short")
+        content = json.loads(header)
+        metadata = content.get("__metadata__") if isinstance(content, dict) else None
+        if not isinstance(metadata, dict):
+            raise ValueError("its header is none of ours")
+        if "digest" not in metadata:
+            return metadata
+        digest = hashlib.sha256(size)
+        digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))
+        while chunk := file.read(PIECE):
+            digest.update(chunk)
+    if digest.hexdigest() != metadata["digest"]:
+        raise ValueError("its content does not agree with its digest")
+    return metadata
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file by name, on the CPU."""
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -127,30 +127,35 @@ def read_table(
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
     are part of names. Spaces around another delimiter are none of the name's, but in quotes.
     """
-    chosen, number = None, 1
+    chosen, separator = None, delimiter or _sniff(path)
+    for number, row in csv_rows(path, separator):
+        where = f"{path}:{number}"
+        if chosen is None:
+            chosen = Columns.choose(row, where, columns=columns, header=header)
+            width = len(row)
+            _say(path, number, separator, row, chosen)
+            if chosen.header:
+                continue
+        if len(row) != width:
+            found = f"{len(row)} column{'s' * (len(row) != 1)}"
+            raise InputError(f"{where}: found {found}, expected {width} as in its first line")
+        numbers.append(number)
+        yield named_row([row[i] for i in chosen.places], _split(row, chosen, where), where)
+
+
+def csv_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row of a text table that is not empty, and the number of its last line."""
+    number = 1
+    raw: list[str] = []
+    rows = csv.reader(_kept(path, raw), strict=True, **_dialect(separator))
     try:
-        separator = delimiter or _sniff(path)
-        raw: list[str] = []
-        rows = csv.reader(_kept(path, raw), strict=True, **_dialect(separator))
         for row in rows:
             number = rows.line_num
             if separator != "\t":
                 row = _stripped(row, "".join(raw))
             raw.clear()
-            if not row:
-                continue
-            where = f"{path}:{number}"
-            if chosen is None:
-                chosen = Columns.choose(row, where, columns=columns, header=header)
-                width = len(row)
-                _say(path, number, separator, row, chosen)
-                if chosen.header:
-                    continue
-            if len(row) != width:
-                found = f"{len(row)} column{'s' * (len(row) != 1)}"
-                raise InputError(f"{where}: found {found}, expected {width} as in its first line")
-            numbers.append(number)
-            yield named_row([row[i] for i in chosen.places], _split(row, chosen, where), where)
+            if row:
+                yield number, row
     except csv.Error as error:
         raise InputError(f"{path}: not CSV after line {number}: {error}") from None
 
@@ -280,11 +285,6 @@ def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
                 f"{where}[{i}]: expected three names, head, relation, tail, got {shown(row)}"
             )
         yield named_row(row, None, f"{where}[{i}]")
-
-
-def read_parquet(path: Path, *, columns: Sequence[str | int] | None = None) -> Iterator[Row]:
-    """The rows of a Parquet file, by pyarrow."""
-    yield from arrow_rows(parquet_table(path), str(path), columns)
 
 
 def parquet_table(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Tables of embeddings: their initial distribution, their rows, dropout, and freezing."""
+"""Tables of embeddings: their initial distribution, their rows, dropout, freezing, constants."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -166,6 +166,12 @@ def drop(x: Tensor, share: float, training: bool = True) -> Tensor:
     bits = quads.random_(-(2**63), None).view(torch.int16)[: x.numel()]
     mask = (bits >= cut - 2**15).to(x.dtype).mul_(2**16 / (2**16 - cut))
     return x * mask.view(x.shape)
+
+
+def constants(module: nn.Module, **tensors: Tensor) -> None:
+    """Give a module tensors by name that follow it to a device and are left out of checkpoints."""
+    for name, tensor in tensors.items():
+        module.register_buffer(name, tensor, persistent=False)
 
 
 def freeze(module: nn.Module) -> None:

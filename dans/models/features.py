@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dans.config.schema import Combine
 from dans.errors import InputError, counted, one_of
 from dans.memory import room_for
-from dans.models.embedding_tables import EntityTable, Hide, Initial, draw
+from dans.models.embedding_tables import EntityTable, Hide, Initial, constants, draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,7 @@ class FeaturedTable(nn.Module):
         room_for("features.hidden", features.hidden * f + (width + 2 * dim) * dim)
         self.num_entities, self.combine = n, features.combine
         # The run keeps the features; they are not in its checkpoints.
-        self.register_buffer("values", features.values.float(), persistent=False)
-        self.register_buffer("present", features.present, persistent=False)
+        constants(self, values=features.values.float(), present=features.present)
         alone = self.combine == "only"
         self.table = None if alone else EntityTable(n, dim)
         lacking = alone and not bool(features.present.all())

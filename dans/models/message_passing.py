@@ -46,10 +46,7 @@ PER_SUMMED, PER_WEIGHED, PER_MIXED = 6, 30, 10
 
 
 def propagate(
-    x: Tensor,
-    messages: MessageGraph | Block,
-    matrices: Tensor,
-    coefficients: Tensor | None = None,
+    x: Tensor, messages: MessageGraph | Block, matrices: Tensor, coefficients: Tensor | None = None
 ) -> Tensor:
     """The sum over messages, Σ_r A_r X W_r.
 
@@ -82,10 +79,7 @@ def propagate(
 
 
 def grouped(
-    x: Tensor,
-    messages: MessageGraph | Block,
-    matrices: Tensor,
-    coefficients: Tensor | None = None,
+    x: Tensor, messages: MessageGraph | Block, matrices: Tensor, coefficients: Tensor | None = None
 ) -> Tensor:
     """`propagate`, grouped."""
     if isinstance(messages, Block):

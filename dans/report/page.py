@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dans.analysis.diversity import GENERATED
-from dans.config.reading import convert
+from dans.config.reading import convert, flat
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS
 from dans.errors import InputError
@@ -251,33 +251,21 @@ def table_of(contents: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Options of runs by dotted key, a text for each run; sections stay together.
 
     Example:
-        >>> table_of([{"dim": 4, "train": {"lr": 0.1}}, {"dim": 8}])
-        {'dim': ['4', '8'], 'train.lr': ['0.1', '']}
+        >>> table_of([{"dim": 4, "train": {"betas": [0.9, 0.99]}}, {"dim": 8}])
+        {'dim': ['4', '8'], 'train.betas': ['0.9, 0.99', '']}
     """
-    given = [dict(flat(content)) for content in contents]
+    given = [{key: _text(value) for key, value in flat(content)} for content in contents]
     keys = list(dict.fromkeys(key for one in given for key in one))
     parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
     keys.sort(key=lambda key: parts.index(key.split(".")[0]))
     return {key: [one.get(key, "") for one in given] for key in keys}
 
 
-def flat(content: Mapping[str, Any] | list[Any], before: str = "") -> list[tuple[str, str]]:
-    """Nested options as dotted keys and texts.
-
-    Example:
-        >>> flat({"sampler": [{"name": "uniform", "k": 20}], "betas": [0.9, 0.99]})
-        [('sampler.0.name', 'uniform'), ('sampler.0.k', '20'), ('betas', '0.9, 0.99')]
-    """
-    found: list[tuple[str, str]] = []
-    entries = content.items() if isinstance(content, Mapping) else enumerate(content)
-    for key, value in entries:
-        inner = value if isinstance(value, list) else [value]
-        if isinstance(value, Mapping) or any(isinstance(one, (Mapping, list)) for one in inner):
-            found += flat(value, f"{before}{key}.")
-        else:
-            texts = [str(one).lower() if isinstance(value, bool) else str(one) for one in inner]
-            found.append((f"{before}{key}", ", ".join(texts)))
-    return found
+def _text(value: Any) -> str:
+    """The value of an option as a recipe has it, without quotes and brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def destination(folders: Sequence[Path], out: Path | None = None) -> Path:

@@ -7,6 +7,7 @@ from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 from dans.samplers.corruption import (
     EntitySampler,
     Filter,
@@ -16,7 +17,7 @@ from dans.samplers.corruption import (
     replaced,
 )
 from dans.samplers.entity_sets import EntitySets, distinct
-from dans.samplers.entity_types import cardinalities, concepts_of, slots, stretches
+from dans.samplers.entity_types import cardinalities, concepts_of, slot_of, stretches
 from dans.samplers.uniform import Uniform
 
 #: The relation classes whose head, and whose tail, counts as unique.
@@ -77,20 +78,15 @@ class CAKE(EntitySampler):
         classes = cardinalities(triples, num_relations)
         unique = [torch.isin(classes, classes.new_tensor(which)) for which in UNIQUE]
         self.sets = EntitySets(num_entities).to(triples.device)
-        for name, value in (
-            ("unique", torch.stack(unique, dim=1).flatten()),
-            ("seen", self.concepts.seen(triples, num_relations)),
-            ("keys", classes.new_zeros(0)),
-            ("numbers", classes.new_zeros(0)),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        seen, empty = self.concepts.seen(triples, num_relations), classes.new_zeros(0)
+        slots = torch.stack(unique, dim=1).flatten()
+        constants(self, unique=slots, seen=seen, keys=empty, numbers=empty)
         self.uniform = Uniform(k, filter=filter, known=known, rounds=rounds)
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Candidates, distinct along the last axis of (b, k) for each side; then any other."""
         true = replaced(positives, rows, corrupt_head)
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        sets = self.lookup(self.key(slot_of(positives, rows, corrupt_head), true))
         positions = distinct(self.sets.num_others(sets, true), corrupt_head)
         ids = self.sets.other(sets, true, positions.clamp(min=0))
         return torch.where(positions < 0, any_other(true, positives.num_entities), ids)
@@ -103,8 +99,7 @@ class CAKE(EntitySampler):
             raise InputError(self.not_counted)
         rows = torch.arange(len(positives), device=ids.device).unsqueeze(1)
         true = replaced(positives, rows, corrupt_head)
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        sets = self.lookup(self.key(torch.where(corrupt_head, head, tail), true))
+        sets = self.lookup(self.key(slot_of(positives, rows, corrupt_head), true))
         candidates, number = self.sets.num_others(sets, true), number_of_side(own, corrupt_head)
         distinct_draws = torch.minimum(number, candidates)
         inside = self.sets.position(sets, ids)[1].double() / candidates.clamp(min=1)

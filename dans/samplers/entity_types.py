@@ -11,6 +11,8 @@ from dans.config.reading import lines
 from dans.data.graph import Vocabulary
 from dans.data.query_index import Groups, distinct_ends, ranges
 from dans.errors import InputError
+from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 
 #: Numbers held at once where a table is made in parts: 64 MiB of float32.
 ELEMENTS = 2**24
@@ -51,14 +53,10 @@ class Concepts(nn.Module):
         contents = [flat[start:stop].tobytes() for start, stop in pairwise(starts.tolist())]
         sets = starts.new_tensor([numbers.setdefault(x, len(numbers)) for x in contents])
         self.num_concepts = num_concepts
-        for name, value in (
-            ("entities", entities),
-            ("concepts", concepts),
-            ("starts", starts),
-            ("sets", sets),
-            ("examples", Groups.of(sets).first),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        examples = Groups.of(sets).first
+        constants(
+            self, entities=entities, concepts=concepts, starts=starts, sets=sets, examples=examples
+        )
 
     def __len__(self) -> int:
         """The number of entities."""
@@ -103,6 +101,11 @@ class Concepts(nn.Module):
 def slots(triples: Tensor) -> Tensor:
     """The slots that a triple's two ends fill: (f, 2), 2r for the head and 2r + 1 for the tail."""
     return 2 * triples[:, 1:2] + torch.tensor([0, 1], device=triples.device)
+
+
+def slot_of(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
+    """The slot that each negative fills, for the arguments of ``EntitySampler.draw``: (...)."""
+    return 2 * positives.triples[rows, 1] + (~corrupt_head).long()
 
 
 def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Concepts:

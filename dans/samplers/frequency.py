@@ -9,6 +9,7 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import one_of
 from dans.models.batch import Positives, Proposal
+from dans.models.embedding_tables import constants
 from dans.samplers.corruption import Filter, Side, replaced
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform, by_weight, running_total
@@ -64,8 +65,7 @@ class Frequency(Uniform):
             [running_total(triples[:, i], num_entities, smoothing=smoothing) for i in (0, 2)]
         )
         counts = torch.diff(totals, prepend=totals.new_zeros(2, 1))
-        self.register_buffer("cumulative", totals, persistent=False)
-        self.register_buffer("counts", counts, persistent=False)
+        constants(self, cumulative=totals, counts=counts)
 
     def drawn(self, positives: Positives) -> Proposal:
         """Negatives by id, and weights where draws are uniform."""

@@ -15,6 +15,7 @@ from dans.data.known_triples import KnownTriples
 from dans.data.query_index import repeats
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, any_other, replaced
 from dans.samplers.entity_sets import below, distinct
 
@@ -88,8 +89,7 @@ class Listed(EntitySampler):
         keys, negatives = gather(Path(file), entity_names, relation_names)
         queries, counts = keys.unique_consecutive(return_counts=True)
         first = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        for name, value in (("queries", queries), ("first", first), ("negatives", negatives)):
-            self.register_buffer(name, value, persistent=False)
+        constants(self, queries=queries, first=first, negatives=negatives)
         self._check_coverage(file, triples, entity_names, relation_names)
 
     def _check_coverage(

@@ -10,14 +10,7 @@ from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import MOST_ROUNDS, InputError, above_zero, counted, one_of
 from dans.memory import room_for
 from dans.models.batch import Positives
-from dans.samplers.corruption import (
-    EntitySampler,
-    Filter,
-    Mask,
-    Side,
-    any_other,
-    replaced,
-)
+from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, any_other, replaced
 from dans.samplers.sans import Walks
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 

@@ -37,8 +37,7 @@ def nearest_of_drawn(
         exclude: (q, ·) ids of drawn entities that are no candidates.
     """
     if exclude is not None:
-        position = torch.searchsorted(drawn, exclude.contiguous()).clamp(max=len(drawn) - 1)
-        exclude = position.masked_fill(drawn[position] != exclude, -1)
+        exclude = position_in(drawn, exclude)
     found, least = search(embeddings, positives.embed(drawn), exclude)
     found = drawn[found]
     for ids in own.unbind(1):
@@ -71,6 +70,12 @@ def search(embeddings: Tensor, entities: Tensor, exclude: Tensor | None) -> tupl
                 distance, index = distances.index_select(1, closer).min(0)
                 best[closer], ids[closer] = distance, index + left
     return found, least
+
+
+def position_in(drawn: Tensor, ids: Tensor) -> Tensor:
+    """The positions of ids among (c,) rising ones, −1 for those not there: (...)."""
+    position = torch.searchsorted(drawn, ids.contiguous()).clamp(max=len(drawn) - 1)
+    return position.masked_fill(drawn[position] != ids, -1)
 
 
 @torch.no_grad()

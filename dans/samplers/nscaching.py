@@ -11,13 +11,7 @@ from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative, one_of
 from dans.memory import room_for
 from dans.models.batch import Negatives, Positives, Proposal
-from dans.samplers.corruption import (
-    EntitySampler,
-    Filter,
-    Side,
-    any_other,
-    replaced,
-)
+from dans.samplers.corruption import EntitySampler, Filter, Side, any_other, replaced
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 from dans.samplers.uniform import head_probability
 

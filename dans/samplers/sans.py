@@ -10,6 +10,7 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, one_of
 from dans.models.batch import Positives
+from dans.models.embedding_tables import constants
 from dans.samplers.corruption import EntitySampler, Filter, Side, replaced, uncorrupted
 from dans.samplers.scoring import check_entities
 from dans.samplers.uniform import Uniform
@@ -99,8 +100,8 @@ class SANS(EntitySampler):
             else:
                 found = ends_of_walks(walks, num_entities, count, length)
             parts = [_limited(pairs, num_entities, limit, exclude_uncorrupted) for pairs in found]
-        self.register_buffer("pairs", torch.cat(parts), persistent=False)
-        self.register_buffer("offsets", self._offsets(), persistent=False)
+        constants(self, pairs=torch.cat(parts))
+        constants(self, offsets=self._offsets())
 
     def _offsets(self) -> Tensor:
         starts = torch.arange(self.num_entities + 1, device=self.pairs.device) * self.num_entities

@@ -15,9 +15,11 @@ from torch.utils.checkpoint import checkpoint
 from dans.data.known_triples import KnownTriples
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative
 from dans.models.batch import Positives, Proposal
+from dans.models.embedding_tables import constants
 from dans.samplers.base import Phase
 from dans.samplers.corruption import Filter, Side, any_of
 from dans.samplers.entity_types import Concepts, pseudo_types, stretches
+from dans.samplers.nearest import position_in
 from dans.samplers.uniform import Uniform
 
 #: Scores of anchors and drawn candidates computed at a time; a larger part leaves a CPU's cache.
@@ -114,7 +116,7 @@ class SMiLE(Uniform):
         )
         types = clustered(pseudo_types(triples, num_entities, num_relations), clusters)
         self.num_types = int(types.max()) + 1
-        self.register_buffer("types", types, persistent=False)
+        constants(self, types=types)
         triples = torch.unique(triples, dim=0)
         typed_triples, which, count = self.typed(triples).unique(
             return_inverse=True, return_counts=True
@@ -131,14 +133,9 @@ class SMiLE(Uniform):
         pairs = torch.stack((kept[:, [0, 2]], roles), dim=-1).flatten(0, 1)
         sets = Concepts(pairs, num_entities, 2 * len(often)).sets
         keys, groups = torch.unique(types * num_entities + sets, return_inverse=True)
-        for name, value in (
-            ("schema", typed_triples[often]),
-            ("groups", groups),
-            ("members", groups.argsort(stable=True)),
-            ("sizes", torch.bincount(groups)),
-            ("kinds", keys // num_entities),
-        ):
-            self.register_buffer(name, value, persistent=False)
+        members, sizes = groups.argsort(stable=True), torch.bincount(groups)
+        constants(self, groups=groups, members=members, sizes=sizes, kinds=keys // num_entities)
+        constants(self, schema=typed_triples[often])
 
     def typed(self, triples: Tensor) -> Tensor:
         """A number for the typed triple of each triple: (b,) from (b, 3)."""
@@ -427,9 +424,3 @@ def clustered(concepts: Concepts, clusters: int, rounds: int = 20) -> Tensor:
     types = torch.where(lengths > 0, closest(centres)[1], len(chosen))
     numbered: Tensor = types[concepts.sets].unique(return_inverse=True)[1]
     return numbered
-
-
-def position_in(drawn: Tensor, ids: Tensor) -> Tensor:
-    """The positions of ids among (c,) rising ones, −1 for those not there: (...)."""
-    position = torch.searchsorted(drawn, ids.contiguous()).clamp(max=len(drawn) - 1)
-    return position.masked_fill(drawn[position] != ids, -1)

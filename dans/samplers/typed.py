@@ -8,7 +8,7 @@ from dans.data.known_triples import KnownTriples
 from dans.models.batch import Positives
 from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
 from dans.samplers.entity_sets import EntitySets
-from dans.samplers.entity_types import concepts_of, slots, stretches
+from dans.samplers.entity_types import concepts_of, slot_of, stretches
 
 
 class Typed(EntitySampler):
@@ -56,16 +56,14 @@ class Typed(EntitySampler):
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities of the slot's domain or range."""
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        slot = torch.where(corrupt_head, head, tail)
+        slot = slot_of(positives, rows, corrupt_head)
         return self.sets.draw(slot, replaced(positives, rows, corrupt_head))
 
     def probability(
         self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor
     ) -> Tensor:
         """One over the others of the slot's domain or range, or over any other entities."""
-        head, tail = slots(positives.triples)[rows].unbind(-1)
-        slot = torch.where(corrupt_head, head, tail)
+        slot = slot_of(positives, rows, corrupt_head)
         others = self.sets.num_others(slot, replaced(positives, rows, corrupt_head))
         inside = self.sets.position(slot, ids)[1].double() / others.clamp(min=1)
         return torch.where(others > 0, inside, 1 / (self.sets.num_entities - 1))

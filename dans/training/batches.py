@@ -1,8 +1,9 @@
 """Batches of triples or queries, and the encoders that give a batch its embeddings."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -108,21 +109,36 @@ def batches_of(triples: Tensor, config: TrainConfig, most: int | None = None) ->
     return Batches(len(triples), config.batch if most is None else min(config.batch, most))
 
 
-class BatchEncoder(Protocol):
+class BatchEncoder(ABC):
     """The batch encoder: the one seam by which a training step meets the graph.
 
     Which entity has which row of embeddings, the ``Positives`` it returns know; all else has ids.
+
+    Args:
+        train: (f, 3) the training triples, on the device of the model.
+        hold_out: no messages of the triples of the batch.
+        most: triples in a batch; None: any number.
+        sparse: sparse gradients for a table of embeddings of which a step needs some rows.
     """
 
-    #: (f, 3) the training triples, on the device of the model
-    train: Tensor
-    #: the most triples that a batch may have; None: any number
-    most: int | None
+    #: the name of its number in the log
+    statistic: ClassVar[str]
+
+    def __init__(
+        self, train: Tensor, *, hold_out: bool = True, most: int | None = None, sparse: bool = False
+    ) -> None:
+        self.train = train
+        self.hold_out = hold_out
+        self.most = most
+        self.sparse = sparse
+        #: what `statistics` is the mean of, by step since the last validation
+        self.noted: list[float] = []
 
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
         return self.train[rows.to(self.train.device) % len(self.train)]
 
+    @abstractmethod
     def positives(
         self,
         model: Model,
@@ -136,11 +152,14 @@ class BatchEncoder(Protocol):
         that several processes share, those of the part; messages of the whole batch are held out.
         """
 
+    @abstractmethod
     def entities(self, model: Model) -> Tensor:
-        """Every entity's embedding, (n, d)."""
+        """Every entity's embedding, (n, d), for evaluation."""
 
     def statistics(self) -> dict[str, float]:
-        """Numbers on the steps since the last call, by name, for the log."""
+        """The mean of what was noted in the steps since the last call, by its name, for the log."""
+        noted, self.noted = self.noted, []
+        return {self.statistic: sum(noted) / len(noted)} if noted else {}
 
 
 def part(triples: Tensor, proposal: Proposal, share: Share | None) -> tuple[Tensor, Proposal]:
@@ -159,14 +178,15 @@ def needed(triples: Tensor, proposal: Proposal) -> Tensor:
 class FullGraph(BatchEncoder):
     """Encodes over the full message graph, or a random share of its triples, at every step.
 
+    Logged is the share of the training triples that sent messages, if some did not.
+
     Args:
-        train: (f, 3) the training triples, on the device of the model.
-        messages: their message graph, likewise.
+        messages: the message graph of the training triples, on the device of the model.
         sample: share of the triples that carry messages in a step.
-        hold_out: remove the triples of the batch from the message graph.
-        most: triples in a batch; None: any number.
-        sparse: sparse gradients for a table of embeddings of which a step needs some rows.
+        train: as ``hold_out``, ``most`` and ``sparse``, see `BatchEncoder`.
     """
+
+    statistic = "message_share"
 
     def __init__(
         self,
@@ -178,14 +198,9 @@ class FullGraph(BatchEncoder):
         most: int | None = None,
         sparse: bool = False,
     ) -> None:
-        self.train = train
+        super().__init__(train, hold_out=hold_out, most=most, sparse=sparse)
         self.messages = messages
         self.sample = sample
-        self.hold_out = hold_out
-        self.sparse = sparse
-        self.most = most
-        #: share of the training triples that sent messages, by step since the last validation
-        self.message_shares: list[float] = []
 
     def positives(
         self,
@@ -218,31 +233,27 @@ class FullGraph(BatchEncoder):
             keep[torch.randperm(triples)[round(self.sample * triples) :]] = False
         if self.hold_out:
             keep[rows % triples] = False
-        self.message_shares.append(int(keep.sum()) / triples)
+        self.noted.append(int(keep.sum()) / triples)
         return self.messages.restrict(keep.to(self.train.device))
 
     def entities(self, model: Model) -> Tensor:
-        """Every entity's embedding, (n, d), for evaluation."""
+        """Every entity's embedding, (n, d)."""
         return model.embeddings(self.messages)
-
-    def statistics(self) -> dict[str, float]:
-        """The mean share of triples that sent messages since the last call, if some did not."""
-        shares, self.message_shares = self.message_shares, []
-        return {"message_share": sum(shares) / len(shares)} if shares else {}
 
 
 class NeighborSampling(BatchEncoder):
     """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
 
+    Logged is the number of messages drawn.
+
     Args:
-        train: (f, 3) the training triples, on the device of the model.
-        messages: all that they send.
+        messages: all that the training triples send.
         fanout: of each layer; see `IncomingMessages.sample`.
-        hold_out: draw no messages of the triples of the batch.
-        most: triples in a batch; None: any number.
-        sparse: sparse gradients for the table of input embeddings.
         budget: of memory, for the embeddings of all entities.
+        train: as ``hold_out``, ``most`` and ``sparse``, see `BatchEncoder`.
     """
+
+    statistic = "messages"
 
     def __init__(
         self,
@@ -255,15 +266,10 @@ class NeighborSampling(BatchEncoder):
         sparse: bool = False,
         budget: Budget | None = None,
     ) -> None:
-        self.train = train
+        super().__init__(train, hold_out=hold_out, most=most, sparse=sparse)
         self.messages = messages
         self.fanout = fanout
-        self.hold_out = hold_out
-        self.most = most
-        self.sparse = sparse
         self.budget = budget
-        #: messages drawn, by step since the last validation
-        self.drawn: list[int] = []
 
     def positives(
         self,
@@ -282,7 +288,7 @@ class NeighborSampling(BatchEncoder):
         # From the random state that several processes have in common.
         seed = int(torch.randint(2**31 - 1, ())) + (0 if share is None else share.start)
         around = self.messages.sample(encoded, self.fanout, exclude=held_out, seed=seed)
-        self.drawn.append(sum(map(len, around.blocks)))
+        self.noted.append(sum(map(len, around.blocks)))
         with own_randomness(share):
             entities = model.encode_sampled(around.to(triples.device), sparse=self.sparse)
             if proposal is None:
@@ -298,8 +304,3 @@ class NeighborSampling(BatchEncoder):
     def entities(self, model: Model) -> Tensor:
         """Every entity's embedding, (n, d), from all messages, for evaluation."""
         return model.embeddings_in_pieces(self.messages, budget=self.budget)
-
-    def statistics(self) -> dict[str, float]:
-        """The mean number of messages of the steps since the last call."""
-        drawn, self.drawn = self.drawn, []
-        return {"messages": sum(drawn) / len(drawn)} if drawn else {}

@@ -6,10 +6,8 @@ the whole file, so that a bit that flipped is found.
 """
 
 import errno
-import hashlib
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.data.tensor_file import BLANK, MOST_HEADER, TYPES, digest_field, write_tensors
+from dans.data.tensor_file import TYPES, checked, read_tensors, write_tensors
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
@@ -34,8 +32,8 @@ TENSOR, ITEMS = "__tensor__", "__items__"
 #: Version of the layout; files of the first have neither digest nor version.
 VERSION = 2
 
-#: Bytes of a file that are digested at once, and that are searched for a pickle.
-CHUNK, PICKLE_HEAD = 2**20, 4096
+#: Bytes of a file that are searched for a pickle.
+PICKLE_HEAD = 4096
 
 #: Valid pickle instructions in a row that make a file a pickle.
 PICKLE_OPCODES = 8
@@ -72,9 +70,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     with _refusing(path):
         skeleton = json.loads(_check(path)["state"])
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        state = _fill(skeleton, tensors)
+        state = _fill(skeleton, read_tensors(path))
         if not isinstance(state, dict):
             raise TypeError(f"expected a dictionary, got {type(state).__name__}")
         return state
@@ -106,31 +102,14 @@ def _refusing(path: Path) -> Iterator[None]:
         raise DamagedError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
 
 
-def _check(path: Path) -> dict[str, Any]:
+def _check(path: Path) -> dict[str, str]:
     """Compare a file with its digest; the metadata of its header."""
-    with opened(path) as file:
-        size = file.read(8)
-        length = int.from_bytes(size, "little")
-        if MOST_HEADER < length <= os.fstat(file.fileno()).st_size:
-            raise ValueError(f"its header has more than {MOST_HEADER:,} bytes")
-        header = file.read(min(length, os.fstat(file.fileno()).st_size))
-        if len(size) < 8 or len(header) < length:
-            raise ValueError("it is cut short")
-        content = json.loads(header)
-        metadata = content.get("__metadata__") if isinstance(content, dict) else None
-        if not isinstance(metadata, dict):
-            raise ValueError("its header is none of ours")
-        if metadata.keys() == {"state"}:
-            log.info("%s: of an earlier version, without a digest; taken as it is", path)
-            return metadata
-        if not {"state", "version", "digest"} <= metadata.keys():
-            raise ValueError("its header is none of ours")
-        digest = hashlib.sha256(size)
-        digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != metadata["digest"]:
-        raise ValueError("its content does not agree with its digest")
+    metadata = checked(path)
+    if metadata.keys() == {"state"}:
+        log.info("%s: of an earlier version, without a digest; taken as it is", path)
+        return metadata
+    if not {"state", "version", "digest"} <= metadata.keys():
+        raise ValueError("its header is none of ours")
     if int(metadata["version"]) < 1:
         raise ValueError(f"its layout is {metadata['version']}, which is none of ours")
     if int(metadata["version"]) > VERSION:

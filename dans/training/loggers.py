@@ -14,13 +14,13 @@ import os
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dans.config.reading import field, opened, parse_json, read_object
+from dans.config.reading import field, flat, flat_numbers, opened, parse_json, read_object
 from dans.errors import InputError, install_command
 from dans.registry import choose
 from dans.training.files import append, named, opened_to_append, write_atomically
@@ -50,7 +50,7 @@ class Record:
     def of(cls, line: Mapping[str, Any]) -> "Record":
         """A line of ``metrics.jsonl``; values that are not numbers are left out."""
         rest = {key: value for key, value in line.items() if key not in ("step", "event")}
-        return cls(line["step"], str(line.get("event", "")), dict(_flat(rest)))
+        return cls(line["step"], str(line.get("event", "")), flat_numbers(rest, dot="/"))
 
     def named(self) -> dict[str, float]:
         """The numbers with the event in their names: ``valid/both/mrr``."""
@@ -191,7 +191,7 @@ class MLflow(Logger):
         )
         _write_id(self.folder / "mlflow.json", self.run.info.run_id)
         # MLflow takes 100 parameters at a time and, in older releases, 500 characters of each.
-        params = [(name, str(value)[:500]) for name, value in options(config)]
+        params = [(name, str(value)[:500]) for name, value in flat(config)]
         for i in range(0, len(params), 100):
             mlflow.log_params(dict(params[i : i + 100]))
         for record in past:
@@ -348,31 +348,6 @@ class MetricsLog:
             log.warning(sentence, name, _sentence(error))
             return False
         return True
-
-
-def options(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The options of a configuration by the names that ``--set`` takes.
-
-    Example:
-        >>> dict(options({"data": "umls", "sampler": [{"name": "uniform", "k": 5}]}))
-        {'data': 'umls', 'sampler.0.name': 'uniform', 'sampler.0.k': 5}
-    """
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            yield from options(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(config, (list, tuple)) and any(isinstance(one, Mapping) for one in config):
-        for number, value in enumerate(config):
-            yield from options(value, f"{path}.{number}")
-    else:
-        yield path, config
-
-
-def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in numbers.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}/")
-        elif isinstance(value, (int, float)):
-            yield f"{prefix}{key}", float(value)
 
 
 def _sentence(error: Exception) -> str:

@@ -145,11 +145,7 @@ class LazyAdam(RowWise):
     kept = ("mean", "square", "touched")
 
     def __init__(
-        self,
-        parameters: Parameters,
-        *,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.999),
+        self, parameters: Parameters, *, lr: float, betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": 1e-8})
 
@@ -253,10 +249,7 @@ def groups_of(model: Model, factor: float) -> Parameters:
         raise InputError("train.layer_lr: has no effect on an encoder without layers; leave it out")
     own = {id(one) for one in layers}
     others = [one for one in every if id(one) not in own]
-    groups: list[dict[str, Any]] = [
-        {"params": others},
-        {"params": layers, "factor": factor},
-    ]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": layers, "factor": factor}]
     return groups
 
 

@@ -188,19 +188,17 @@ def check_options(state: Mapping[str, Any], optimizer: torch.optim.Optimizer, wh
     if len(state["param_groups"]) != len(optimizer.param_groups):
         groups = f"{len(optimizer.param_groups)}, got {len(state['param_groups'])}"
         raise InputError(f"checkpoint: {what}: groups of parameters: expected {groups}")
-    first = 0
-    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        last = first + len(own["params"])
+    for saved, own in zip(
+        state["param_groups"], optimizer.state_dict()["param_groups"], strict=True
+    ):
         for key, value in saved.items():
-            if key == "params":
-                if value != list(range(first, last)):
-                    sentence = f"params is {shown(value)}; expected {first} to {last - 1} in order"
-                    raise InputError(f"checkpoint: {what}: {sentence}")
-            elif key in own and not (_alike if key in UNBOUND else _equal)(value, own[key]):
+            if key == "params" and value != own[key]:
+                wanted = f"{own[key][0]} to {own[key][-1]} in order"
+                raise InputError(f"checkpoint: {what}: params is {shown(value)}; expected {wanted}")
+            if key in own and not (_alike if key in UNBOUND else _equal)(value, own[key]):
                 raise InputError(
                     f"checkpoint: {what}: {key} is {shown(value)}; expected such as {own[key]!r}"
                 )
-        first = last
 
 
 def _equal(value: Any, own: Any) -> bool:

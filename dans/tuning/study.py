@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dans.config.reading import read_object
+from dans.config.reading import flat, read_object
 from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.selection import Selection
@@ -31,7 +31,7 @@ from dans.runs.init_from import folder
 from dans.runs.train import train
 from dans.samplers import SAMPLERS
 from dans.training.files import Lock
-from dans.training.loggers import check_loggers, options
+from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution
 from dans.tuning.spaces import Numbers, parse_space, written
@@ -167,7 +167,7 @@ class Study:
             raise InputError(f"{path}: damaged: what the study searches is missing")
         # Read as today: an option that is newer than the study has its default.
         config = RunConfig.parse(before["config"], where=str(path)).plain()
-        old, new = dict(options({**before, "config": config})), dict(options(self.definition))
+        old, new = dict(flat({**before, "config": config})), dict(flat(self.definition))
         for key in {**old, **new}:
             if old.get(key) != new.get(key):
                 raise InputError(

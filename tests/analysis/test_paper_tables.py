@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from dans.analysis.page_tables import beside_paper, merge
 from dans.analysis.paper_tables import left, markdown, recorded, signed, summary
+from dans.analysis.tables import merge
 from dans.config.papers import Cell, Group, PaperTable, Row
-from tests.analysis.test_page_tables import results
+from scripts.results.page_tables import beside_paper
+from tests.test_page_tables import results
 
 
 def cell(setting: str, *, kind: str = "", theirs: bool = True, **published: float) -> Cell:

@@ -16,13 +16,13 @@ from dans.analysis.plots import (
     calibration_picture,
     diversity_picture,
     draw_hardness,
-    draw_shifts,
     plain,
     sampler_picture,
 )
 from dans.analysis.sampler_statistics import Inspection
 from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
+from scripts.benchmarks.theory import draw_shifts
 
 
 def assert_drawn(path: Path, colours: Iterable[str], *, near: float) -> None:

@@ -12,7 +12,7 @@ from dans.evaluation.classification import classification
 from dans.evaluation.classifier import Classifier, logits
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Multilinear
-from dans.models.decoders.distmult import DistMult
+from dans.models.decoders.multilinear import DistMult
 from dans.registry import build
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dans.errors import InputError
 from dans.models.decoders import DECODERS, RotatE, TuckER
-from dans.models.decoders.complex import conjugate
+from dans.models.decoders.multilinear import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
     DIM,

@@ -1,12 +1,9 @@
 """Decoders by name: a new one is a module here, an import, and a line in ``DECODERS``."""
 
 from dans.models.decoders.base import Decoder
-from dans.models.decoders.complex import ComplEx
-from dans.models.decoders.distmult import DistMult
-from dans.models.decoders.multilinear import Multilinear
+from dans.models.decoders.multilinear import ComplEx, DistMult, Multilinear, SimplE
 from dans.models.decoders.rescal import RESCAL
 from dans.models.decoders.rotate import RotatE
-from dans.models.decoders.simple import SimplE
 from dans.models.decoders.transe import TransE
 from dans.models.decoders.tucker import TuckER
 

@@ -1,7 +1,8 @@
-"""The base of the decoders whose score is linear in head, relation and tail."""
+"""DistMult, ComplEx and SimplE, whose scores are linear in head, relation and tail; their base."""
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -130,3 +131,95 @@ class Multilinear(Decoder):
             relations = torch.cat((relations, relations + self.num_relations))
         s, p = entities.sum(0), self.embeddings(relations).sum(0)
         return (self.tail_query(s, p) * s).sum(-1)
+
+
+class DistMult(Multilinear):
+    """A trilinear product: f(h, r, t) = Σ_k h_k r_k t_k.
+
+    Source: Yang et al. 2015, arXiv:1412.6575. It is symmetric: f(h, r, t) = f(t, r, h). Takes the
+    options of `Multilinear`.
+    """
+
+    symmetric: ClassVar[bool] = True
+
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+        """h ⊗ r."""
+        return h * r
+
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+        """t ⊗ r."""
+        return t * r
+
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        """h ⊗ t."""
+        return h * t
+
+
+def multiply(x: Tensor, y: Tensor) -> Tensor:
+    """The complex product of embeddings packed as [real | imaginary]."""
+    x_re, x_im = x.chunk(2, dim=-1)
+    y_re, y_im = y.chunk(2, dim=-1)
+    return torch.cat((x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re), dim=-1)
+
+
+def conjugate(x: Tensor) -> Tensor:
+    """The complex conjugate of embeddings packed as [real | imaginary]."""
+    x_re, x_im = x.chunk(2, dim=-1)
+    return torch.cat((x_re, -x_im), dim=-1)
+
+
+class ComplEx(Multilinear):
+    """A trilinear product of complex embeddings: f(h, r, t) = Re Σ_k h_k r_k conj(t_k).
+
+    Source: Trouillon et al. 2016, arXiv:1606.06357. Embeddings are packed as [real | imaginary], so
+    the score is a dot product of reals: with q = h·r, f = ⟨q_re, t_re⟩ + ⟨q_im, t_im⟩. The width d
+    counts real numbers, two per complex one. Takes the options of `Multilinear`.
+    """
+
+    halves: ClassVar[bool] = True
+
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+        """h · r."""
+        return multiply(h, r)
+
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+        """conj(r) · t."""
+        return multiply(conjugate(r), t)
+
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        """conj(h) · t, because Re(h r conj(t)) = Re(conj(r) conj(h) t)."""
+        return multiply(conjugate(h), t)
+
+
+def swap(x: Tensor) -> Tensor:
+    """The two halves exchanged: [b | a] from [a | b]."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((second, first), dim=-1)
+
+
+class SimplE(Multilinear):
+    """The mean of two trilinear products: f(h, r, t) = ½ (⟨hᴴ, r, tᵀ⟩ + ⟨tᴴ, r⁻, hᵀ⟩).
+
+    Source: Kazemi & Poole 2018, arXiv:1802.04868. An entity is packed as [head half | tail half],
+    a relation as [r | r⁻], and d counts both halves. Takes the options of `Multilinear`; with
+    ``reciprocal``, the inverse of a relation has a pair [r | r⁻] of its own.
+    """
+
+    halves: ClassVar[bool] = True
+
+    @property
+    def max_score(self) -> int:
+        """d / 2: half of d products."""
+        return self.dim // 2
+
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+        """½ [hᵀ ⊗ r⁻ | hᴴ ⊗ r]."""
+        return swap(h * r) / 2
+
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+        """½ [r ⊗ tᵀ | r⁻ ⊗ tᴴ]."""
+        return r * swap(t) / 2
+
+    def relation_query(self, h: Tensor, t: Tensor) -> Tensor:
+        """½ [hᴴ ⊗ tᵀ | hᵀ ⊗ tᴴ]."""
+        return h * swap(t) / 2

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from dans.errors import number
 from dans.models.decoders.base import Decoder
-from dans.models.decoders.complex import multiply
+from dans.models.decoders.multilinear import multiply
 
 #: Under the root, so that a distance of zero has a gradient.
 EPSILON = 1e-12

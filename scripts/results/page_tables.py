@@ -1,4 +1,4 @@
-"""Tables of the pages and expected values, written from recorded numbers.
+"""Tables of the pages and expected values, from the records of this folder: ``tabulate --pages``.
 
 ``docs/tables.toml`` lists the tables: page, mark, records, and what is in rows and columns; and of
 which records the expected values are.
@@ -14,34 +14,17 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dans.analysis import paper_tables, search_log, tables
+from dans.analysis import paper_tables, tables
 from dans.analysis.tables import Difference, Results
 from dans.config import papers as paper_files
 from dans.config.papers import PaperTable
-from dans.config.reading import read_object, read_text, read_toml
+from dans.config.reading import field, read_object, read_text, read_toml
 from dans.config.recipes import run_name
 from dans.errors import InputError
 from dans.training.files import write_atomically
 
 #: The papers' numbers of a kind of run, by recipe and metric.
 Papers = Mapping[str, Mapping[str, Mapping[str, float]]]
-
-
-def merge(path: Path, results: Mapping[str, Results]) -> list[str]:
-    """Write recipes' numbers over those of before; a record of more seeds stays.
-
-    Returns:
-        The recipes whose record has more seeds and stayed.
-    """
-    known = read_object(path) if path.exists() else {}
-    kept = [
-        name
-        for name, result in results.items()
-        if len(known.get(name, {}).get("seeds", ())) > len(result.best)
-    ]
-    new = tables.summarise({name: one for name, one in results.items() if name not in kept})
-    write_atomically(path, tables.to_json({**known, **new}).encode())
-    return kept
 
 
 def write_pages(root: Path, papers: Papers) -> None:
@@ -60,7 +43,7 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         return beside_paper(paper_files.read(table["paper"]), root)
     if "search" in table:
         path = root / "scripts" / "results" / f"{table['search']}.json"
-        return f"{search_log.table(path, table['across'])}\n\nThe log: `{path.relative_to(root)}`."
+        return f"{search_log(path, table['across'])}\n\nThe log: `{path.relative_to(root)}`."
     records, match = table["records"], table.get("match", "*")
     kind = records.split("-")[0]
     results = {name: one for name, one in _records(root, records).items() if fnmatch(name, match)}
@@ -82,6 +65,39 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         text = tables.markdown(results, reference=table.get("reference"))
     made = f"`dans reproduce {kind} --match '{match}'`, "
     return f"{text}\n\n{source(results, columns, made=made, records=records)}"
+
+
+def search_log(path: Path, across: Sequence[str]) -> str:
+    """A table of a search: a row for each configuration, for each base the mean best MRR of seeds.
+
+    ``path`` holds, by name, ``what`` a configuration is, in words, and ``runs``: by base, the
+    ``seeds`` and the ``best`` validation MRR of each. Behind a mean stands the number of seeds if
+    there are several.
+    """
+    log = read_object(path)
+    lines = [
+        f"| configuration | {' | '.join(across)} | what it is |",
+        f"|---|{'---:|' * len(across)}---|",
+    ]
+    for name, one in log.items():
+        where = f"{path}: {name}: "
+        runs = field(one, "runs", dict, where)
+        unknown = sorted(set(runs) - set(across))
+        if unknown:
+            raise InputError(f"{where}runs: no column for {', '.join(unknown)}")
+        cells = " | ".join(_searched(runs.get(base), f"{where}{base}: ") for base in across)
+        lines.append(f"| {name} | {cells} | {field(one, 'what', str, where)} |")
+    return "\n".join(lines)
+
+
+def _searched(run: Mapping[str, Any] | None, where: str) -> str:
+    if run is None:
+        return ""
+    best = [float(value) for value in field(run, "best", list, where)]
+    if len(best) != len(field(run, "seeds", list, where)) or not best:
+        raise InputError(f"{where}best: expected one value for each seed")
+    mean = tables.short(statistics.fmean(best))
+    return f"{mean} ({len(best)})" if len(best) > 1 else mean
 
 
 def beside_paper(table: PaperTable, root: Path) -> str:

@@ -2,7 +2,8 @@
 
 Softmax cross-entropy (SCE) and negative sampling (NS) both fit the model's p(y|x) = softmax f(x, ·)
 to a distribution. `bregman` is the divergence that each family minimises; `divergence` compares the
-distributions of training and test triples, which tells how much a loss that overfits would lose.
+distributions of training and test triples, which tells how much a loss that overfits would lose;
+`theory_picture` draws both.
 
 Source: Kamigaito & Hayashi 2021, arXiv:2106.07250.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,9 +21,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from dans.analysis.plots import PALETTE, new_figure, plain, save_figure, tidy
 from dans.data.graph import KnowledgeGraph
 from dans.data.query_index import query_keys
 from dans.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: A convex function whose Bregman divergence a loss minimises.
 Potential = Callable[[Tensor], Tensor]
@@ -296,3 +302,72 @@ def order(numbers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]
             "ratio": [min(ratios), max(ratios)],
         }
     return found
+
+
+def theory_picture(
+    path: Path,
+    curves: Mapping[str, Sequence[float]],
+    shifts: Mapping[str, Mapping[str, Any]],
+    reductions: Mapping[int, float],
+) -> Path:
+    """Bregman curves, divergence of test from train, and measured time savings; the path.
+
+    ``curves`` and ``shifts``, by data set, are of this module; ``reductions`` has
+    (t₁ − t₂)/t₁ by the number of negatives, and no panel where empty.
+    """
+    panels = 2 + bool(reductions)
+    figure = new_figure(5.2 * panels, 4.4)
+    axes = figure.subplots(1, panels)
+    draw_curves(axes[0], curves)
+    draw_shifts(axes[1], shifts)
+    if reductions:
+        draw_reductions(axes[2], reductions)
+    save_figure(figure, path)
+    return path
+
+
+def draw_curves(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+    """Bregman divergence from p = ½, of each family of losses."""
+    for (name, values), colour in zip(list(curves.items())[1:], PALETTE, strict=False):
+        axes.plot(curves["p"], values, color=colour, linewidth=2, label=plain(name))
+    axes.set_title("Bregman divergence from ½", loc="left")
+    tidy(axes, "p", "d(½, p)")
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False)
+
+
+def draw_shifts(axes: Axes, shifts: Mapping[str, Mapping[str, Any]]) -> None:
+    """A point for each relation, its area by its queries, and a bar at the mean over queries."""
+    rows = [(name, side) for name in shifts for side in ("tail", "head")]
+    for place, (name, side) in enumerate(rows):
+        points = [row for row in shifts[name]["relations"] if row["side"] == side]
+        if not points:
+            continue
+        colour = PALETTE[list(shifts).index(name) % 4]
+        sizes = np.array([row["queries"] for row in points])
+        # The golden ratio spaces the points over the height of the row, so that few overlap.
+        heights = place + 0.5 * ((np.arange(len(points)) * 0.618) % 1 - 0.5)
+        values = [row["train‖test"] for row in points]
+        axes.scatter(values, heights, s=8 + 300 * sizes / sizes.sum(), color=colour, alpha=0.5)
+        mean = float(np.average(values, weights=sizes))
+        axes.plot([mean, mean], [place - 0.38, place + 0.38], color="#000000", linewidth=2)
+    axes.set_title("D(train ‖ test) of p(y|x), by relation", loc="left")
+    tidy(axes, "nats (bar: mean over queries)", "")
+    axes.set_yticks(range(len(rows)), [f"{plain(name)}, {side}s" for name, side in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+
+
+def draw_reductions(axes: Axes, reductions: Mapping[int, float]) -> None:
+    """The measured share of an epoch saved by drawing no negatives, and n / (1 + n)."""
+    x = np.geomspace(min(1, *reductions), max(reductions), 100).tolist()
+    axes.plot(x, [epoch_share_saved(n) for n in x], color="#999999", label="n / (1 + n)")
+    points = sorted(reductions.items())
+    axes.plot(*zip(*points, strict=True), "o", color=PALETTE[0], label="measured")
+    axes.set_title("Stay Positive: time of an epoch saved", loc="left")
+    tidy(axes, "negatives of a triple, n", "(t₁ − t₂) / t₁")
+    axes.set_xscale("log")
+    axes.set_xticks([n for n, _ in points], [str(n) for n, _ in points])
+    axes.minorticks_off()
+    axes.set_ylim(min(0.0, *reductions.values()), 1)
+    axes.legend(frameon=False, loc="lower right")

@@ -10,10 +10,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dans.analysis import theory
-from dans.analysis.plots import theory_picture
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from scripts.benchmarks import theory
 
 P = (0.05, 0.10, 0.25, 0.40, 0.50, 0.60, 0.75, 0.90, 0.95)
 TABLE = {
@@ -211,7 +210,7 @@ def test_picture_has_a_panel_for_reductions_where_they_were_measured(
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     shifts = {"toy": theory.divergences(kg)}
-    theory_picture(tmp_path / "theory.png", theory.curves(), shifts, saved)
+    theory.theory_picture(tmp_path / "theory.png", theory.curves(), shifts, saved)
     (figure,) = drawn
     figure.draw_without_rendering()
     assert len(figure.axes) == panels

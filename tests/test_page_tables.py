@@ -4,19 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dans.analysis.page_tables import (
+from dans.analysis.tables import Results, across, collect, merge
+from dans.errors import InputError
+from scripts.results.page_tables import (
     chosen,
     differences,
     expected,
-    merge,
+    search_log,
     source,
     write_pages,
 )
-from dans.analysis.tables import Results, across, collect
-from dans.errors import InputError
 
 
 def results(values: Sequence[float], commit: str = "aaa", *, less: float = 0.1) -> Results:
@@ -130,3 +131,28 @@ def test_one_call_writes_all_tables_and_expected_values(tmp_path: Path) -> None:
     assert (expecting / "dans-b.toml").read_text().endswith("dans = 0.8\n")
     write_pages(tmp_path, {})
     assert page.read_text() == written
+
+
+def logged(tmp_path: Path, **runs: Any) -> Path:
+    path = tmp_path / "search.json"
+    path.write_text(json.dumps({"one": {"what": "the first", "runs": runs}}))
+    return path
+
+
+def test_cells_are_means_over_seeds_and_empty_where_nothing_was_tried(tmp_path: Path) -> None:
+    path = logged(
+        tmp_path, a={"seeds": [10, 11], "best": [0.5, 0.6]}, c={"seeds": [10], "best": [0.25]}
+    )
+    assert search_log(path, ["a", "b", "c"]).splitlines() == [
+        "| configuration | a | b | c | what it is |",
+        "|---|---:|---:|---:|---|",
+        "| one | .550 (2) |  | .250 | the first |",
+    ]
+
+
+def test_a_base_without_a_column_and_a_value_without_a_seed_are_refused(tmp_path: Path) -> None:
+    path = logged(tmp_path, a={"seeds": [10], "best": [0.5, 0.6]})
+    with pytest.raises(InputError, match="one: a: best: expected one value for each seed"):
+        search_log(path, ["a"])
+    with pytest.raises(InputError, match="one: runs: no column for a"):
+        search_log(path, ["b"])
