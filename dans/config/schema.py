@@ -190,9 +190,9 @@ class EvaluationConfig(Section, frozen=True):
     seed: Count = 0
     #: rank at most that many validation triples, drawn by the seed; 0: all
     most: Count = 0
-    #: restrict the candidates, in training and, unless it is told otherwise, in ``dans evaluate``
-    #: of the run: to ``domain-range``, the entities seen in training at that place of the relation;
-    #: to ``type:NAME``; or to the names in a file, one a line. The right answer is always a
+    #: restrict the candidates, in training and by default in ``dans evaluate`` of the run: to
+    #: ``domain-range``, the entities seen in training at that place of the relation; to
+    #: ``type:NAME``; or to the names in a file, one a line. The right answer is always a
     #: candidate, and the MRR is named ``restricted_mrr``. Empty or ``all``: all entities
     among: str = ""
     #: a file of entity, tab, type, for ``type:NAME``; with it ``domain-range`` is by type

@@ -27,7 +27,7 @@ TOLERANCE, STEPS = 1e-10, 1000
 #: The negatives of a calibration without labelled lines: as many as there are triples.
 DRAWN = "drawn negatives"
 
-#: What is said of such probabilities.
+#: What is said of such probabilities where a run is named.
 ABOUT_DRAWN = "; probabilities: among true triples and as many drawn negatives"
 
 #: The largest gradient with which a fit is accepted.

@@ -9,7 +9,7 @@ from typing import Any
 from dans.config.reading import field
 from dans.data.graph import Split
 from dans.errors import InputError, shown
-from dans.evaluation.calibration import Fitted
+from dans.evaluation.calibration import DRAWN, Fitted
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks
 from dans.evaluation.reliability import Reliability
@@ -200,7 +200,9 @@ def summarise(
     report = evaluator.report(ranks)
     agrees, agreement = compared(folder, report, split=split, which=which)
     fitted = fitted_of(folder, trained, which, budget)
-    platt = fitted.calibrations.get("platt") if fitted else None
+    # A page has no place to say what probabilities from drawn negatives mean.
+    labels = fitted is not None and fitted.negatives != DRAWN
+    platt = fitted.calibrations.get("platt") if fitted and labels else None
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
     candidates, searched = missing(predictor, ranks.triples)
     wrong = worst(predictor, ranks)
