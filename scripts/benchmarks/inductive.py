@@ -25,10 +25,9 @@ from dans.config.schema import RunConfig
 from dans.data.extended_graph import extended
 from dans.data.split_folder import UNSEEN, by_entities
 from dans.evaluation.evaluator import EvaluationReport, Evaluator
-from dans.runs.evaluate_run import evaluate, report_name
+from dans.runs.evaluate_run import evaluate
 from dans.runs.extend import ENCODER, extend
 from dans.runs.train import load
-from dans.training.run_folder import RunFolder
 
 
 def cubes(weight: float) -> list[dict[str, Any]]:
@@ -54,7 +53,7 @@ LOOKUP: dict[str, Any] = {
     "train": {"optimizer": "adagrad", "lr": 0.3, "batch": 512},
 }
 RGCN: dict[str, Any] = {
-    "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "bases": 4, "dropout": 0.2},
+    "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "dropout": 0.2},
     "train": {"optimizer": "adam", "lr": 0.01, "batch": 512, "clip": 1.0},
 }
 MODELS = {
@@ -118,8 +117,7 @@ def measure(
             for embedding in EMBEDDED[model]:
                 given: dict[str, Any] = {"extra_triples": extra, "new_entities": embedding}
                 ranked = evaluate(run, triples=test, **given)
-                name = report_name(split=ranked.split, extended_by=embedding)
-                answers = RunFolder(run).read_json(name)["answers"]
+                answers = ranked.details["answers"]
                 found[f"{model}, {embedding}"] = {
                     "mrr": ranked.both["mrr"],
                     "hits@10": ranked.both["hits@10"],
