@@ -37,6 +37,14 @@ PRELOAD = [
     "dans.analysis.inspection",
     "dans.tuning",
     "baselines.assembly",
+    # For pictures and reports, calibration, and studies: each takes a second.
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "sklearn.isotonic",
+    "sklearn.linear_model",
+    "sklearn.manifold",
+    "alembic.command",
+    "optuna.storages._rdb.storage",
 ]
 
 _server = multiprocessing.get_context("forkserver")
