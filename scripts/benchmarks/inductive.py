@@ -53,7 +53,7 @@ LOOKUP: dict[str, Any] = {
     "train": {"optimizer": "adagrad", "lr": 0.3, "batch": 512},
 }
 RGCN: dict[str, Any] = {
-    "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "bases": 4, "dropout": 0.2},
+    "encoder": {"name": "rgcn", "dim": 100, "layers": 2, "dropout": 0.2},
     "train": {"optimizer": "adam", "lr": 0.01, "batch": 512, "clip": 1.0},
 }
 MODELS = {
