@@ -16,7 +16,16 @@ from torch import Tensor
 
 from dans.data.names_audit import HEADERS
 from dans.data.readers import SPLIT_NAMES, Split
-from dans.data.triple_tables import FRAME, Row, arrow_rows, listed_rows, named_row, table_rows
+from dans.data.triple_tables import (
+    EDGES,
+    FRAME,
+    Row,
+    arrow_rows,
+    listed_rows,
+    named_row,
+    split_of,
+    table_rows,
+)
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -239,14 +248,9 @@ def _of_networkx(data: Any, where: str, attribute: object) -> Iterator[Row]:
         row = head, key if attribute is None else values[attribute], tail
         split = None
         if splits:
-            if not isinstance(values["split"], str) or values["split"] not in SPLIT_NAMES:
-                accepted = ", ".join(SPLIT_NAMES)
-                raise InputError(
-                    f"{where}, edge {i}: split: known: {accepted}; got {shown(values['split'])};"
-                    " remove the attribute split from all edges to have them split"
-                )
-            split = SPLIT_NAMES[values["split"]]
-        yield named_row(row, split, f"{where}, edge {i}", gap="remove such edges first")
+            remedy = "remove the attribute split from all edges to have them split"
+            split = split_of(values["split"], f"{where}, edge {i}", remedy)
+        yield named_row(row, split, f"{where}, edge {i}", EDGES)
 
 
 def splits_of_dgl(data: Any, where: str) -> Tensor | None:

@@ -23,8 +23,9 @@ ROLES = ("head", "relation", "tail")
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
 
-#: What to do about a missing value, and how to convert a column: of a list, and of a data frame.
+#: What to do about a missing value, and how to convert another: of a list, of edges, of a frame.
 LIST = "leave such rows out first", "as by int() or str()"
+EDGES = "remove such edges first", LIST[1]
 FRAME = "leave such rows out first, as by dropna()", "as by astype(int) or astype(str)"
 
 #: head, relation, tail, and the split that a column of the table names
@@ -140,7 +141,8 @@ def read_table(
             found = f"{len(row)} column{'s' * (len(row) != 1)}"
             raise InputError(f"{where}: found {found}, expected {width} as in its first line")
         numbers.append(number)
-        yield named_row([row[i] for i in chosen.places], _split(row, chosen, where), where)
+        split = None if chosen.split is None else split_of(row[chosen.split], where)
+        yield named_row([row[i] for i in chosen.places], split, where)
 
 
 def csv_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -211,14 +213,15 @@ def _say(path: Path, line: int, separator: str, first: Sequence[str], chosen: Co
         log.info("%s: %s", path, "; ".join(said))
 
 
-def _split(row: Sequence[object], chosen: Columns, where: object) -> Split | None:
-    if chosen.split is None:
-        return None
-    name = row[chosen.split]
+def split_of(
+    name: object,
+    where: object,
+    remedy: str = "name three columns with columns= to leave the column split out",
+) -> Split:
+    """The split that a row names; ``remedy`` says how to do without."""
     if not isinstance(name, str) or name not in SPLIT_NAMES:
         known = ", ".join(SPLIT_NAMES)
-        why = "name three columns with columns= to leave the column split out"
-        raise InputError(f"{where}: split: known: {known}; got {shown(name)}; {why}")
+        raise InputError(f"{where}: split: known: {known}; got {shown(name)}; {remedy}")
     return SPLIT_NAMES[name]
 
 
@@ -226,17 +229,13 @@ def named_row(
     values: Sequence[object],
     split: Split | None,
     where: object,
-    *,
-    gap: str = LIST[0],
-    convert: str = LIST[1],
+    hints: tuple[str, str] = LIST,
 ) -> Row:
     """Head, relation and tail as text; whole numbers become their digits.
 
-    ``gap`` says what to do about a missing value, ``convert`` how to make text of another one.
+    ``hints`` say what to do about a missing value, and how to make text of another one.
     """
-    names = [
-        value if isinstance(value, str) else _number(value, where, gap, convert) for value in values
-    ]
+    names = [value if isinstance(value, str) else _number(value, where, *hints) for value in values]
     for name, role in zip(names, ROLES, strict=True):
         if not name.strip():
             raise InputError(f"{where}: the {role} is empty")
@@ -264,16 +263,13 @@ def table_rows(
     hints: tuple[str, str] = LIST,
 ) -> Iterator[Row]:
     """The rows of a table in memory, of which each column has a name."""
-    gap, convert = hints
     texts = [str(name) for name in names]
     chosen = Columns.choose(texts, where, columns=wanted, text=False)
     picked = [columns[i] for i in chosen.places]
     splits = columns[chosen.split] if chosen.split is not None else ()
     for i, row in enumerate(zip(*picked, strict=True)):
-        split = (
-            _split([splits[i]], Columns((0, 0, 0), True, 0), f"{where}[{i}]") if splits else None
-        )
-        yield named_row(row, split, f"{where}[{i}]", gap=gap, convert=convert)
+        at = f"{where}[{i}]"
+        yield named_row(row, split_of(splits[i], at) if splits else None, at, hints)
 
 
 def listed_rows(rows: Iterable[object], where: str) -> Iterator[Row]:
