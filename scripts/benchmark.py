@@ -7,6 +7,7 @@ library takes three times as long as dans. The other libraries need: pip install
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -33,8 +34,8 @@ def main() -> None:
         synthetic,
     )
 
-    load = KnowledgeGraph.load
-    families = {
+    load, sizes = KnowledgeGraph.load, list[str]()
+    families: dict[str, Callable[[], list[measure.Row]]] = {
         "encoder": lambda: encoder.all_rows(load("fb15k-237"), load("wn18rr")),
         "ranking": lambda: ranking_speed.all_rows(load("fb15k-237"), sample=1024, rounds=2),
         "samplers": lambda: samplers.rows(load("fb15k-237")),
@@ -45,19 +46,20 @@ def main() -> None:
         "neighbors": lambda: [row for size in ("s", "m") for row in neighbor_steps.rows(size)],
         "memory": lambda: memory_use.rows("fb15k-237"),
         "rows": objectives.touched_rows,
-        "growth": lambda: growth.rows(args.sizes),
+        "growth": lambda: growth.rows(sizes),
     }
     parser = cli.parser(__doc__)
     only = "a group of measurements; may be repeated (default: all)"
     parser.add_argument("--only", choices=families, action="append", help=only)
     threads = "number of threads of torch (default: 2)"
     parser.add_argument("--threads", type=cli.whole(1), default=2, help=threads)
-    sizes = "of growth: sizes of the graph; l takes minutes and some gigabytes (default: s m)"
+    which = "of growth: sizes of the graph; l takes minutes and some gigabytes (default: s m)"
     parser.add_argument(
-        "--sizes", choices=synthetic.SIZES, nargs="+", default=["s", "m"], help=sizes
+        "--sizes", choices=synthetic.SIZES, nargs="+", default=["s", "m"], help=which
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write the rows to")
     args = parser.parse_args()
+    sizes += args.sizes
     torch.set_num_threads(args.threads)
     rows = [row for family in args.only or families for row in families[family]()]
     for work, group in groupby(rows, lambda row: row.work):

@@ -11,6 +11,7 @@ theory.json. Needs the extra: pip install 'dans-kg[plots]'.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from dans.cli.command import run_main
 
@@ -35,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     graphs = [KnowledgeGraph.load(name) for name in args.data.split(",")]
     shifts = {kg.name: theory.divergences(kg) for kg in graphs}
-    numbers = {
+    numbers: dict[str, Any] = {
         "bregman": theory.curves(),
         "divergence": shifts,
         "order": theory.order(shifts),

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Negatives, Positives, Proposal
 
@@ -100,6 +101,17 @@ class NegativeSampler(nn.Module, ABC):
         """
         raise InputError(self.not_counted)
 
+    @property
+    def filtered_by(self) -> KnownTriples | None:
+        """The triples that are no negatives of it; None: it has no filter of its own."""
+        return None
+
+    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
+        """Which negatives of (b, 3) triples its filter admits: (b, k) bool, from (b, k) each."""
+        if self.filtered_by is None:
+            return torch.ones_like(ids, dtype=torch.bool)
+        return ~self.filtered_by.is_known_corrupted(triples, ids, corrupt_head)
+
     def phases(self) -> tuple[Phase, ...]:
         """The sampler's own updates, in their order, before each step of the model."""
         return ()
@@ -183,16 +195,17 @@ class Mixture(NegativeSampler):
     ) -> Tensor:
         """The sum over its samplers, each of which has its part of the negatives.
 
-        Their filters are not looked at: where one of them masks an entity and another does not, the
-        draws of the other weigh less than they should.
+        One whose filter masks an entity that another draws adds nothing for it.
         """
         parts = own.split([sampler.k for sampler in self.samplers], dim=1)
-        return torch.stack(
-            [
-                sampler.expected_counts(positives, ids, corrupt_head, part)
-                for sampler, part in zip(self.samplers, parts, strict=True)
-            ]
-        ).sum(0)
+        differ = len({sampler.filtered_by for sampler in self.samplers}) > 1
+        counts = []
+        for sampler, part in zip(self.samplers, parts, strict=True):
+            count = sampler.expected_counts(positives, ids, corrupt_head, part)
+            if differ and sampler.filtered_by:
+                count = count * sampler.unknown(positives.triples, ids, corrupt_head)
+            counts.append(count)
+        return torch.stack(counts).sum(0)
 
     def phases(self) -> tuple[Phase, ...]:
         """All phases, in order; names must be unique."""

@@ -110,11 +110,10 @@ class EntitySampler(NegativeSampler):
             return relation_sides(self.head_probability, positives.triples, self.k)
         return sides(self.side, len(positives), self.k, positives.triples.device)
 
-    def unknown(self, triples: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
-        """Which negatives of (b, 3) triples the filter admits: (b, k) bool, from (b, k) each."""
-        if self.filter == "none" or self.known is None:
-            return torch.ones_like(ids, dtype=torch.bool)
-        return ~self.known.is_known_corrupted(triples, ids, corrupt_head)
+    @property
+    def filtered_by(self) -> KnownTriples | None:
+        """``known``, unless ``filter`` is none."""
+        return None if self.filter == "none" else self.known
 
     @property
     def needs_all_entities(self) -> str:

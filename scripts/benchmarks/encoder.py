@@ -45,7 +45,8 @@ class RelGraphConvs(nn.Module):
             graph = self.graph(ends, num_nodes=messages.num_entities)
             messages.cache["dgl"] = graph, messages.etype.long()
         graph, etype = cast(tuple[Any, Tensor], messages.cache["dgl"])
-        x, weight = self.entities.weight, messages.weight[:, None]
+        x = cast(Tensor, self.entities.weight)
+        weight = messages.weight[:, None]
         for depth, conv in enumerate(self.convs):
             x = conv(graph, x, etype, weight, presorted=True)
             x = F.relu(x) if depth + 1 < len(self.convs) else x
@@ -57,7 +58,7 @@ class RGCNConvs(nn.Module):
 
     def __init__(self, encoder: RGCN) -> None:
         super().__init__()
-        from torch_geometric.nn import RGCNConv  # type: ignore[import-untyped,unused-ignore]
+        from torch_geometric.nn import RGCNConv
 
         self.entities = encoder.entities
         self.convs = nn.ModuleList()
@@ -74,7 +75,7 @@ class RGCNConvs(nn.Module):
             edges = torch.stack((messages.sources, messages.targets)).long()
             messages.cache["pyg"] = edges, messages.etype.long()
         edges, etype = cast(tuple[Tensor, Tensor], messages.cache["pyg"])
-        x = self.entities.weight
+        x = cast(Tensor, self.entities.weight)
         for depth, conv in enumerate(self.convs):
             x = conv(x, edges, etype)
             x = F.relu(x) if depth + 1 < len(self.convs) else x
@@ -137,7 +138,7 @@ def make_step(
         contender.zero_grad()
         embeddings = contender(whole if sample is None else whole.restrict(keep))
         embeddings.backward(direction)
-        return embeddings.detach(), _of(encoder.entities.weight.grad)
+        return embeddings.detach(), _of(cast(Tensor, encoder.entities.weight).grad)
 
     return step
 

@@ -20,8 +20,7 @@ from baselines import assembly
 from dans.analysis.tables import paired_test
 from dans.config.recipes import find_recipe
 from dans.data.graph import Split
-from dans.evaluation.joint_scores import STANDARDS
-from dans.predict.ensemble import Ensemble
+from dans.predict.ensemble import Ensemble, Join
 from dans.predict.predictor import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure
@@ -72,7 +71,7 @@ def measure(data: str, name: str, group: int) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for split in PARTS:
         found[split] = {"members": [evaluate(one, split=split).both["mrr"] for one in folders]}
-        for join in STANDARDS:
+        for join in get_args(Join):
             found[split][join] = Ensemble(members, join=join).evaluate(split).both["mrr"]
     return found
 
@@ -93,11 +92,11 @@ def summary(groups: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]
         values["members"][split] = members
         values["mean of members"][split] = [statistics.fmean(some) for some in members]
         values["best member"][split] = [some[i] for some, i in zip(members, best, strict=True)]
-        for join in STANDARDS:
+        for join in get_args(Join):
             values.setdefault(join, {})[split] = [group[split][join] for group in groups]
     gains: dict[str, Any] = {}
     for other in ("mean of members", "best member"):
-        for join in STANDARDS:
+        for join in get_args(Join):
             pairs = zip(values[join]["test"], values[other]["test"], strict=True)
             test = paired_test([one - two for one, two in pairs])
             gains.setdefault(join, {})[other] = {"mean": test.mean, "p": test.p}
@@ -106,7 +105,7 @@ def summary(groups: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]
 
 def table(found: Mapping[str, Any]) -> str:
     """Test MRR, mean ± standard deviation over the groups; in brackets the mean on validation."""
-    kinds = ("mean of members", "best member", *STANDARDS)
+    kinds = ("mean of members", "best member", *get_args(Join))
     lines = [f"| | | {' | '.join(kinds)} |", f"|---|---|{'---:|' * len(kinds)}"]
     for data, ensembles in found.items():
         for name, one in ensembles.items():

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import dans
+from dans.data.graph import Split
 
 #: Learning rates that are tried, by encoder.
 RATES = {"lookup": (0.01, 0.03, 0.1), "rgcn": (0.01,)}
@@ -49,7 +50,7 @@ def graphs() -> dict[str, Any]:
 
 
 def mrr(
-    kg: Any, encoder: str, combine: str, lr: float, seeds: Sequence[int], split: str
+    kg: Any, encoder: str, combine: str, lr: float, seeds: Sequence[int], split: Split
 ) -> list[float]:
     """The MRR of a split, of a run trained with each seed."""
     options: dict[str, Any] = {"train.validate_every": STEPS // 6, "train.threads": 1}
@@ -58,7 +59,13 @@ def mrr(
         options["features.combine"] = combine
     if encoder == "lookup":
         options["train.l2"] = 0.0
-    given = {"encoder": encoder, "steps": STEPS, "dim": 64, "lr": lr, "options": options}
+    given: dict[str, Any] = {
+        "encoder": encoder,
+        "steps": STEPS,
+        "dim": 64,
+        "lr": lr,
+        "options": options,
+    }
     found = []
     for seed in seeds:
         with TemporaryDirectory() as folder:

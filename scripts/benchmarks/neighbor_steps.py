@@ -133,7 +133,7 @@ class DGLModel(Model):
         wanted = torch.cat((triples[:, [0, 2]].flatten(), pool))
         ids, local = wanted.unique(return_inverse=True)
         held_out = torch.cat((rows, rows + len(self.triples))).int()
-        seeds, blocks = ids.int(), []
+        seeds, blocks = ids.int(), list[tuple[Any, Tensor]]()
         for fanout in reversed(FANOUT):
             sample = self.dgl.sampling.sample_neighbors
             frontier = sample(self.graph, seeds, fanout, exclude_edges=held_out)
@@ -164,7 +164,7 @@ class PyGModel(Model):
     """``LinkNeighborLoader``, then ``RGCNConv``; the batch's own messages are not left out."""
 
     def __init__(self, kg: KnowledgeGraph) -> None:
-        from torch_geometric.nn import RGCNConv  # type: ignore[import-untyped,unused-ignore]
+        from torch_geometric.nn import RGCNConv
 
         def conv() -> nn.Module:
             made: nn.Module = RGCNConv(WIDTH, WIDTH, 2 * kg.num_relations, num_bases=BASES)
@@ -174,8 +174,8 @@ class PyGModel(Model):
 
     def batches(self) -> Iterator[Any]:
         """Sampled subgraphs, with 128 pairs of negatives, so 256 entities."""
-        from torch_geometric.data import Data  # type: ignore[import-untyped,unused-ignore]
-        from torch_geometric.loader import (  # type: ignore[import-untyped,unused-ignore]
+        from torch_geometric.data import Data
+        from torch_geometric.loader import (
             LinkNeighborLoader,
         )
 

@@ -11,11 +11,11 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +130,7 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
         def _create_training_data_loader(self, *given: Any, **options: Any) -> DataLoader[Any]:
             if self.loader is None:
                 whole = super()._create_training_data_loader(*given, **options).dataset
-                some = torch.randperm(len(whole))[: batches * QUERIES].tolist()
+                some = torch.randperm(len(cast(Sized, whole)))[: batches * QUERIES].tolist()
                 options.pop("sampler", None)
                 self.loader = DataLoader(Subset(whole, some), **options)
             return self.loader
@@ -155,7 +155,7 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
     def epoch() -> list[float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            losses[:] = loop.train(
+            found = loop.train(
                 triples,
                 num_epochs=len(losses) + 1,
                 batch_size=QUERIES,
@@ -164,6 +164,7 @@ def _theirs(kg: KnowledgeGraph, batches: int) -> Callable[[], object]:
                 pin_memory=False,
                 use_tqdm=False,
             )
+        losses[:] = found or []
         return losses
 
     return epoch

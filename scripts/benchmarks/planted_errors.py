@@ -120,7 +120,7 @@ def main() -> None:
     rows = json.loads(args.out.read_text()) if args.out.exists() else []
     for share in map(float, args.shares.split(",")):
         for seed in map(int, args.seeds.split(",")):
-            rows += measure(dans.load(args.data), share, seed, args.steps, args.folds)
+            rows.extend(measure(dans.load(args.data), share, seed, args.steps, args.folds))
             args.out.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
             print(rows[-1], flush=True)
 

@@ -8,6 +8,7 @@ message.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ PUBLISHED = {
     },
 }
 #: What our recipes do in a step: a batch of a thousand, all other triples messages.
-OURS = {
+OURS: dict[str, Any] = {
     "graph": {"norm": "relation", "sample": 1.0, "hold_out": True},
     "sampler": [
         {"name": "dans", "preset": "dans", "k": 5, "filter": "mask"},
@@ -100,5 +101,5 @@ def make_step(name: str, data: str) -> Callable[[], object]:
         setting = {**OURS, "sampler": [{**dans, "candidates": CANDIDATES}, *others]}
     config = RunConfig.parse({"data": data, **COMMON, **setting})
     if "per-edge" in name:
-        rgcn.propagate = per_edge  # type: ignore[assignment]
+        rgcn.propagate = per_edge  # type: ignore[attr-defined,assignment]
     return build_trainer(config, KnowledgeGraph.load(data), None, OBJECTIVES, SAMPLERS).step

@@ -10,9 +10,10 @@ from dans.cli.command import run_main
 
 def main() -> None:
     """Train."""
+    import dgl
     import torch
 
-    from dans.adapters.dgl import NegativeEdges, dgl
+    from dans.adapters.dgl import NegativeEdges
     from dans.cli import parsing as cli
     from dans.data.graph import KnowledgeGraph
     from dans.models.decoders import DistMult

@@ -53,6 +53,22 @@ def test_a_mixture_masks_the_negatives_of_the_member_that_does(kg: KnowledgeGrap
     assert not negatives.valid[:, 2:].all()
 
 
+def test_what_a_member_masks_another_alone_is_expected_to_draw(kg: KnowledgeGraph) -> None:
+    positives, table, _ = triples_as_embeddings(kg)
+    masking = Uniform(k=20, filter="mask", known=kg.known(("train",)))
+    free, b, n = Uniform(k=5), len(kg.train), len(table)
+    mixture, everything = Mixture(masking, free), torch.arange(n).expand(b, n)
+    tails = torch.zeros(b, n, dtype=torch.bool)
+    own = tails.new_zeros(b, mixture.k)
+    counts = mixture.expected_counts(positives, everything, tails, own) * (n - 1)
+    known = kg.known(("train",)).is_known_corrupted(kg.train, everything, tails)
+    assert known.any()
+    assert counts[known] == pytest.approx(5)
+    assert counts[~known] == pytest.approx(25)
+    alike = Mixture(masking, Uniform(k=5, filter="mask", known=masking.known))
+    assert (alike.expected_counts(positives, everything, tails, own) > 0).all()
+
+
 def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=3), DANS(DIM, k=1))
