@@ -22,7 +22,8 @@ COLUMNS = ("mrr", "hits@1", "hits@3", "hits@10", "mean_rank")
 
 def measure(what: str, folder: Path, seeds: list[int], most: int) -> dict[str, Any]:
     """The metrics of each row, a number for each seed, of one data set or recipe."""
-    given, reports = {"recipe" if is_recipe(what) else "data": what}, []
+    given: dict[str, Any] = {"recipe" if is_recipe(what) else "data": what}
+    reports = []
     for seed in seeds:
         where = folder / what / f"seed{seed}"
         found = where.exists()
