@@ -13,7 +13,7 @@ from dans.runs.train import configure
 #: Triples, relations, entities.
 SIZES = [(10, 2, 4), (100, 1, 25)]
 
-SHORT = ["train.steps=8", "train.validate_every=8", "train.threads=1"]
+SHORT = ["train.steps=3", "train.validate_every=3", "train.threads=1"]
 
 
 def lay(folder: Path, triples: int, relations: int, entities: int) -> None:

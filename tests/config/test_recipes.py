@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dans.analysis.tables import METRICS
 from dans.cli.parsing import add_training_options, parser, records
 from dans.cli.train_command import configured
 from dans.config import papers
+from dans.config.reading import read_toml
 from dans.config.recipes import COMMANDS, RECIPES, SETTINGS, Recipe, find_recipe, read_recipe
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -38,6 +40,16 @@ NAMES = {
 
 #: What a paper may have, or a run be expected to give, of labelled data.
 CLASSIFIED = ("nll", "brier", "auc", "platt.nll", "platt.brier")
+
+
+read_once = cache(read_toml)
+
+
+@pytest.fixture(autouse=True)
+def _files_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred files make some thousand recipes."""
+    parsed = "dans.config.recipes.read_toml"
+    monkeypatch.setattr(parsed, lambda path: deepcopy(read_once(path)))
 
 
 @cache
