@@ -16,9 +16,6 @@ from dans.errors import InputError, one_of
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
-#: The most messages that are computed at a time where all are.
-PIECE = 500_000
-
 
 @dataclass(frozen=True, eq=False)
 class Block:

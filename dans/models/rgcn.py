@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood
+from dans.data.neighbor_sampling import Block, IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
 from dans.models.embedding_tables import EntityTable, Hide, check_share, drop, freeze
@@ -18,6 +18,9 @@ from dans.models.message_passing import propagate
 
 #: The most layers of an encoder.
 MOST_LAYERS = 1000
+
+#: The most messages that are computed at a time where all are.
+PIECE = 500_000
 
 
 class RGCNLayer(nn.Module):
