@@ -69,20 +69,12 @@ class MessageGraph:
         num_entities: int,
         num_relations: int,
         norm: Norm = "relation",
-        *,
-        triple_ids: Tensor | None = None,
     ) -> MessageGraph:
-        """The messages of (f, 3) triples, in both directions.
-
-        ``triple_ids``, (f,) int64, are the names of the triples for `restrict`: by default their
-        positions.
-        """
+        """The messages of (f, 3) triples, in both directions."""
         one_of("norm", norm, get_args(Norm))
         heads, relations, tails = triples.unbind(1)
-        if triple_ids is None:
-            triple_ids = torch.arange(len(triples), device=triples.device)
-        last = int(triple_ids.max()) if len(triple_ids) else 0
-        largest = max(num_entities, 2 * num_relations, 1 + last)
+        triple_ids = torch.arange(len(triples), device=triples.device)
+        largest = max(num_entities, 2 * num_relations, len(triples))
         kept = torch.int32 if largest < 2**31 else torch.int64
         parts = [triples.new_empty(2 * len(triples), dtype=kept) for _ in range(4)]
         # By halves, and without copies in between: at 100 million triples each counts.

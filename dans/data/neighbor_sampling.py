@@ -16,9 +16,6 @@ from dans.errors import InputError, one_of
 if TYPE_CHECKING:
     from dans.data._dgl import dgl
 
-#: The most messages that are computed at a time where all are.
-PIECE = 500_000
-
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -177,18 +174,24 @@ class IncomingMessages:
                 self._rows[some] = -1
         return Neighborhood(torch.cat(known).long(), tuple(reversed(blocks)))
 
-    def inputs(self, ids: Tensor, layers: int) -> list[Tensor]:
-        """The entities that each layer embeds where all messages are sent, the inputs first.
+    def __len__(self) -> int:
+        """The number of messages."""
+        return len(self.sources)
 
-        All of them rising, as must be ``ids``, (u,), those that the last layer embeds.
-        """
-        found = [ids.cpu()]
-        for _ in range(layers):
-            received = Received(self, found[0])
-            parts = (slice(i, i + PIECE) for i in range(0, len(received), PIECE))
-            sources = [received.sources(part).unique() for part in parts]
-            found.insert(0, torch.cat((found[0], *sources)).unique())
-        return found
+    def piece(self, part: slice) -> tuple[int, Block]:
+        """Some consecutive messages by target, and which entity their first output row is."""
+        stop = min(part.stop, len(self))
+        first = int(torch.searchsorted(self.pointers, part.start, right=True)) - 1
+        last = int(torch.searchsorted(self.pointers, stop))
+        bounds = self.pointers[first : last + 1].clamp(part.start, stop)
+        targets = torch.repeat_interleave(torch.arange(last - first), bounds.diff())
+        messages, size = self.order[part], int(targets[-1]) + 1
+        # Of the whole entities, of which a piece may hold a part.
+        degrees = self.degrees(torch.arange(first, first + size))
+        weight = self.weights(messages, degrees[targets])
+        sources, n = self.sources[part].long(), self.num_entities
+        etype = self.etypes(messages)
+        return first, Block(sources, targets, etype, weight, n, size, self.num_etypes)
 
     def degrees(self, ids: Tensor) -> Tensor:
         """How many messages (u,) entities receive, int64."""
@@ -305,67 +308,6 @@ class _Excluded:
         place = torch.searchsorted(keys, key).clamp(max=len(keys) - 1)
         found = torch.where(keys[place] == key, counts[place], 0)
         return torch.zeros_like(ends).index_copy_(0, some, found)
-
-
-class Received:
-    """All messages that some entities receive, in their order, to be computed piece by piece.
-
-    Args:
-        graph: all messages.
-        ids: (u,) entities; None: all.
-    """
-
-    def __init__(self, graph: IncomingMessages, ids: Tensor | None = None) -> None:
-        self.graph = graph
-        self.ids = ids
-        begins = graph.pointers[:-1] if ids is None else graph.pointers[ids]
-        #: (u + 1,) where the messages of each entity begin
-        self.pointers = graph.pointers
-        if ids is not None:
-            self.pointers = torch.zeros(len(ids) + 1, dtype=torch.int64)
-            self.pointers[1:] = graph.degrees(ids).cumsum(0)
-        #: from a message's position here to its position in the graph
-        self.shift = begins - self.pointers[:-1]
-
-    def __len__(self) -> int:
-        return int(self.pointers[-1])
-
-    def _rows(self, part: slice) -> tuple[int, Tensor, Tensor]:
-        """The first entity of a piece, and of each message the entity and the position."""
-        stop = min(part.stop, len(self))
-        first = int(torch.searchsorted(self.pointers, part.start, right=True)) - 1
-        last = int(torch.searchsorted(self.pointers, stop))
-        bounds = self.pointers[first : last + 1].clamp(part.start, stop)
-        targets = torch.repeat_interleave(torch.arange(last - first), bounds.diff())
-        places = torch.arange(part.start, stop) + self.shift[first + targets]
-        return first, targets, places
-
-    def sources(self, part: slice) -> Tensor:
-        """The entities that send the messages of a piece, int64."""
-        return self.graph.sources[self._rows(part)[2]].long()
-
-    def block(self, part: slice, inputs: Tensor | None = None) -> tuple[int, Block]:
-        """The messages of a piece, and which of the entities its first output row is.
-
-        ``inputs`` are the rising entities of the input rows; None: all.
-        """
-        graph = self.graph
-        first, targets, places = self._rows(part)
-        sources, number = graph.sources[places].long(), graph.num_entities
-        if inputs is not None:
-            sources, number = torch.searchsorted(inputs, sources), len(inputs)
-        messages = graph.order[places]
-        rows = slice(first, first + int(targets[-1]) + 1)
-        # Of the whole entities, of which a piece may hold a part.
-        degrees = (
-            graph.degrees(torch.arange(rows.start, rows.stop))
-            if self.ids is None
-            else graph.degrees(self.ids[rows])
-        )
-        weight = graph.weights(messages, degrees[targets])
-        etype = graph.etypes(messages)
-        size = rows.stop - rows.start
-        return first, Block(sources, targets, etype, weight, number, size, graph.num_etypes)
 
 
 def _multiplicity(keys: Tensor) -> Tensor:

@@ -68,10 +68,8 @@ class Encoder(nn.Module, ABC):
         """The embeddings of the entities around which was sampled, (u, d)."""
         raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
 
-    def in_pieces(
-        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
-    ) -> Tensor:
-        """The embeddings of all entities, or of (u,) rising ones, some messages at a time."""
+    def in_pieces(self, messages: IncomingMessages, *, budget: Budget | None = None) -> Tensor:
+        """The embeddings of all entities, (n, d), some messages at a time."""
         raise InputError(f"graph.fanout: {type(self).__name__} does not embed sampled neighbors")
 
 

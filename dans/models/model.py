@@ -83,14 +83,13 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def embeddings_in_pieces(
-        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
+        self, messages: IncomingMessages, *, budget: Budget | None = None
     ) -> Tensor:
         """`embeddings`, computed some messages at a time, so that large graphs fit into memory.
 
         Args:
             messages: all of the graph.
-            ids: (u,) rising entities, whose (u, d) alone are returned; None: all.
             budget: for the messages computed at a time; None: a quarter of the free memory.
         """
         with eval_mode(self):
-            return self.decoder.prepare(self.encoder.in_pieces(messages, ids, budget=budget))
+            return self.decoder.prepare(self.encoder.in_pieces(messages, budget=budget))

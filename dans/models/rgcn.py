@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dans.data.message_graph import MessageGraph
-from dans.data.neighbor_sampling import PIECE, Block, IncomingMessages, Neighborhood, Received
+from dans.data.neighbor_sampling import Block, IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
 from dans.models.embedding_tables import EntityTable, Hide, check_share, drop, freeze
@@ -18,6 +18,9 @@ from dans.models.message_passing import propagate
 
 #: The most layers of an encoder.
 MOST_LAYERS = 1000
+
+#: The most messages that are computed at a time where all are.
+PIECE = 500_000
 
 
 class RGCNLayer(nn.Module):
@@ -60,22 +63,12 @@ class RGCNLayer(nn.Module):
         own = x[: messages.num_targets] if isinstance(messages, Block) else x
         return torch.addmm(self.bias, own, self.self_loop).add_(aggregated)
 
-    def in_pieces(
-        self, x: Tensor, own: Tensor, messages: Received, inputs: Tensor | None, budget: Budget
-    ) -> Tensor:
-        """`forward` without gradient, (u, d_out), some messages at a time.
-
-        Args:
-            x: (v, d_in), the input.
-            own: (u, d_in), its rows of the entities that receive.
-            messages: all that these receive.
-            inputs: (v,) rising entities of the input; None: all.
-            budget: for the messages computed at a time.
-        """
-        out = torch.addmm(self.bias, own, self.self_loop)
+    def in_pieces(self, x: Tensor, messages: IncomingMessages, budget: Budget) -> Tensor:
+        """`forward` without gradient, some messages at a time, by a budget for these."""
+        out = torch.addmm(self.bias, x, self.self_loop)
 
         def aggregate(part: slice) -> tuple[int, Tensor]:
-            first, block = messages.block(part, inputs)
+            first, block = messages.piece(part)
             return first, propagate(x, block.to(x.device), self.matrices, self.coefficients)
 
         # Of each message a row before and after its product, and some ten numbers of its plan.
@@ -208,33 +201,23 @@ class RGCN(Encoder):
         return x + start[: around.num_targets] if self.skip else x
 
     @torch.no_grad()
-    def in_pieces(
-        self, messages: IncomingMessages, ids: Tensor | None = None, *, budget: Budget | None = None
-    ) -> Tensor:
+    def in_pieces(self, messages: IncomingMessages, *, budget: Budget | None = None) -> Tensor:
         """What `forward` returns, (n, d), layer by layer and some messages at a time.
 
         Without gradient and dropout.
 
         Args:
             messages: all of the graph.
-            ids: (u,) rising entities, whose (u, d) alone are returned; None: all.
             budget: for the messages computed at a time; None: a quarter of the free memory.
         """
         budget = Budget() if budget is None else budget
-        table = self._inputs(messages.num_entities)
-        inputs = None if ids is None else messages.inputs(ids, len(self.layers))
-        x = table if inputs is None else F.embedding(inputs[0].to(table.device), table)
+        x = start = self._inputs(messages.num_entities)
         for depth, layer in enumerate(self.layers):
-            here = there = None
-            own = x
-            if inputs is not None:
-                here, there = inputs[depth], inputs[depth + 1]
-                own = x[torch.searchsorted(here, there).to(x.device)]
             if isinstance(layer, RGCNLayer):
-                x = layer.in_pieces(x, own, Received(messages, there), here, budget)
+                x = layer.in_pieces(x, messages, budget)
             if depth < len(self.layers) - 1:
                 x = F.relu(x, inplace=True)
-        return x + (table if ids is None else table[ids.to(table.device)]) if self.skip else x
+        return x + start if self.skip else x
 
     def _inputs(self, num_entities: int, hide: Hide | None = None) -> Tensor:
         """The input rows of so many entities: those beyond the table share one."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dans.data.message_graph import MessageGraph, Norm
-from dans.data.neighbor_sampling import Block, IncomingMessages, Neighborhood, Received
+from dans.data.neighbor_sampling import Block, IncomingMessages, Neighborhood
 from dans.errors import InputError
 from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY
 
@@ -146,22 +146,10 @@ def test_a_fanout_that_is_no_number_of_neighbors_is_refused(fanout: list[int]) -
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
-@pytest.mark.parametrize("ids", [None, torch.tensor([1, 3, 5, 7])], ids=["all", "some"])
-def test_pieces_hold_every_message_once(ids: Tensor | None, size: int) -> None:
+def test_pieces_hold_every_message_once(size: int) -> None:
     messages, names = incoming("code"), torch.arange(NUM_ENTITIES)
-    targets = names if ids is None else ids
-    received = Received(messages, ids)
     found: Counter[tuple[float, ...]] = Counter()
-    for start in range(0, len(received), size):
-        part = slice(start, start + size)
-        first, block = received.block(part)
-        assert torch.equal(received.sources(part), block.sources)
-        found += sent(names, block, targets[first:])
-    assert found == all_of("code", targets)
-
-
-def test_inputs_are_the_entities_within_so_many_messages() -> None:
-    line = torch.tensor([[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 0, 4]])
-    messages = IncomingMessages(line, 6, 1)
-    found = messages.inputs(torch.tensor([0, 5]), 2)
-    assert [ids.tolist() for ids in found] == [[0, 1, 2, 5], [0, 1, 5], [0, 5]]
+    for start in range(0, len(messages), size):
+        first, block = messages.piece(slice(start, start + size))
+        found += sent(names, block, names[first:])
+    assert found == all_of("code", names)
