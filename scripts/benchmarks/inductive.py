@@ -129,8 +129,8 @@ def measure(
                     "hits@10": ranked.both["hits@10"],
                     "mrr of new": answers["new"]["mrr"],
                     "mrr of old": answers["old"]["mrr"],
-                    "mrr of kept": beside_new(run, extra, test, embedding),
-                    "mrr of kept before": valid,
+                    "mrr of old alone": beside_new(run, extra, test, embedding),
+                    "mrr of old alone before": valid,
                     "queries": ranked.both["queries"],
                     "seconds": seconds,
                 }
