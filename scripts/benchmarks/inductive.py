@@ -87,7 +87,7 @@ OF_DATA: dict[str, dict[str, dict[str, Any]]] = {
         "rgcn unseen": {"train": {"steps": 600, "batch": 1024}, "encoder": {"unseen": 0.03}},
     },
     "wn18rr": {
-        "lookup": {"train": {"steps": 600, "batch": 256}, "regularizer": cubes(0.3)},
+        "lookup": {"train": {"steps": 2430, "batch": 256}, "regularizer": cubes(0.3)},
         "rgcn": DIAGONAL,
         "rgcn unseen": merge(DIAGONAL, {"encoder": {"unseen": 0.5}}),
     },
