@@ -327,7 +327,8 @@ class Run:
     def score(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks.
 
-        ``triples``: a path, or triples in a list or a data frame; ``among`` as in ``predict``.
+        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which
+        there are no scores; ``among`` as in ``predict``.
         """
         return self.predictor.rank(triples, among=among)
 
@@ -369,7 +370,8 @@ class Run:
     def check(self, triples: Any = None, *, top: int = 20) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-        ``triples``: a path, or triples in a list or a data frame; None: those of train.
+        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which the
+        list is empty; None: those of train.
         """
         return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
 
