@@ -12,6 +12,7 @@ import torch
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.grown_graph import Growth
+from dans.runs.train import configure, train
 from dans.training.batches import QueryBatches
 from dans.training.trainer import Trainer
 from scripts.benchmarks import (
@@ -20,10 +21,12 @@ from scripts.benchmarks import (
     neighbor_steps,
     objectives,
     planted_errors,
+    relations,
 )
 from scripts.benchmarks import memory_use as memory
 from scripts.benchmarks.measure import Row
 from scripts.benchmarks.synthetic import Size
+from tests.suites.toy import RECIPE, lay
 
 ROOT = Path(__file__).parents[1]
 
@@ -233,6 +236,38 @@ def test_the_best_member_of_an_ensemble_is_chosen_on_validation() -> None:
     assert gains["best member"]["mean"] == pytest.approx(0.4)
     assert gains["mean of members"]["mean"] == pytest.approx(0.25)
     assert 0.1 < gains["mean of members"]["p"] < 0.15
+
+
+def test_the_tables_of_relations_are_those_of_their_file() -> None:
+    found = json.loads((ROOT / "scripts/results/relations.json").read_text())
+    page = (ROOT / "docs/pages/predict.md").read_text()
+    for mark, table in (
+        ("relation-ranking", relations.ranking_table(found)),
+        ("relation-selection", relations.selection_table(found)),
+    ):
+        text = page.partition(f"<!-- {mark} -->\n")[2].partition(f"\n<!-- /{mark} -->")[0]
+        assert text == table, f"{mark}: run scripts/benchmarks/relations.py"
+    # 157 and 660 of 661 triples, rounded once.
+    frequency, ends = (found["umls-complex-sce"][row] for row in ("frequency", "ends"))
+    assert relations.cell(frequency["hits@1"], "hits@1") == "0.238"
+    assert relations.cell(ends["hits@10"], "hits@10") == "0.998"
+    assert relations.cell([0.5, 0.7]) == "0.600 ± 0.141"
+
+
+def test_a_run_that_stopped_is_trained_on_before_it_is_measured(tmp_path: Path) -> None:
+    lay(tmp_path / "triples")
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(RECIPE.format(data=tmp_path / "triples"))
+    train(configure(recipe, ["train.steps=2"]), tmp_path / "runs" / "own" / "seed0")
+    numbers = relations.measure(str(recipe), tmp_path / "runs", [0], 0)
+    run = relations.trained(str(recipe), tmp_path / "runs", 0)
+    assert run.history[-1]["step"] == 4
+    report = run.evaluate_relations()
+    assert numbers["model"]["mrr"] == [round(report.model["relation_mrr"], 6)]
+    valid = run.evaluate_relations("valid")
+    orders = relations.orders(run)
+    assert orders["0.03"] == pytest.approx(valid.model["relation_mrr"])
+    assert orders["scores"] == pytest.approx(valid.scores["relation_mrr"])
 
 
 def test_a_graph_before_it_grew_lacks_what_is_held_back(kg: KnowledgeGraph) -> None:

@@ -2,14 +2,14 @@ r"""Predict the missing part of a triple, or score a triple.
 
 Give two of --head, --relation and --tail to predict the third, or all three to score the triple.
 Answers are ranked by score, with a calibrated probability where the run has one, and the splits
-that hold the triple already. The score of a relation is log p(r | h, t), unless training compared
-relations. A line of a file is a query: names separated by tabs, the one to predict empty or "?"; or
-a JSON object with keys head, relation, tail. A wrong line is refused before any answer. Standard
-input (--file -) is answered line by line; a wrong line is reported and skipped, and the exit status
-is then 2. With --missing, all triples of a relation, or of all, that no split holds are predicted
-into a file. Several runs on the same triples answer together, ordered by a mean of their scores:
-beside each answer stand the mean and the standard deviation of its ranks by each run alone
-(mean_rank, rank_std).
+that hold the triple already. The score of a relation is log p(r | h, t), without another
+probability, unless training compared relations. A line of a file is a query: names separated by
+tabs, the one to predict empty or "?"; or a JSON object with keys head, relation, tail. A wrong line
+is refused before any answer. Standard input (--file -) is answered line by line; a wrong line is
+reported and skipped, and the exit status is then 2. With --missing, all triples of a relation, or
+of all, that no split holds are predicted into a file. Several runs on the same triples answer
+together, ordered by a mean of their scores: beside each answer stand the mean and the standard
+deviation of its ranks by each run alone (mean_rank, rank_std).
 
   dans predict runs/dans/umls-distmult/seed0 --head steroid --relation affects
   dans predict runs/dans/umls-distmult/seed0 --file queries.tsv --new --csv > new.csv

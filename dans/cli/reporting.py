@@ -2,8 +2,9 @@
 
 It is one self-contained HTML page, and shows the data set and its audit, metrics for heads and
 tails, by relation, relation class and degree, curves, the embedding plot of negatives, mistakes,
-and options. Several runs of the same data set are compared with the first. The plot needs the
-extra: pip install 'dans-kg[plots]'.
+the ranking of relations, the least plausible training triples, explanations and options. Several
+runs of the same data set are compared with the first. The plot needs the extra:
+pip install 'dans-kg[plots]'.
 
   dans report runs/dans/umls-distmult/seed0
   dans report runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0

@@ -44,8 +44,8 @@ def named(given: Any, what: str = "triples") -> NamedLines | Tensor:
     """The lines of a file or of an object in memory; an array of ids, (f, 3), as it is.
 
     Args:
-        given: a path of what `dans.load` reads as one file, or triples of names in a list, a data
-            frame or another object that it takes.
+        given: a path of what `dans.load` reads as one file, or triples of names in a list, an
+            iterator, a data frame or another object that it takes.
         what: the name of an argument, which opens errors about triples in memory.
 
     Raises:
@@ -55,12 +55,16 @@ def named(given: Any, what: str = "triples") -> NamedLines | Tensor:
         >>> list(named([("ada", "knows", "bob")]).lines)
         [('triples[0]', ('ada', 'knows', 'bob', True))]
     """
+    if isinstance(given, Iterator):
+        given = list(given)
     if not isinstance(given, (str, os.PathLike)):
         found, _ = triples_of(given, what)
         if isinstance(found, Tensor):
             return found
         rows = enumerate(found)
         return NamedLines(False, ((f"{what}[{i}]", (h, r, t, True)) for i, (h, r, t, _) in rows))
+    if not str(given):
+        raise InputError(f"{what or 'triples'}: expected a path, got {given!r}")
     numbers = array("q")
     labelled, lines = file_lines(Path(given), numbers)
     return NamedLines(labelled, _placed(lines, str(given), numbers))
@@ -117,17 +121,21 @@ class OwnTriples:
     dropped: int = 0
 
     @classmethod
-    def of(cls, kg: KnowledgeGraph, given: Any, *, unknown: Unknown = "refuse") -> OwnTriples:
+    def of(
+        cls, kg: KnowledgeGraph, given: Any, *, unknown: Unknown = "refuse", empty: bool = False
+    ) -> OwnTriples:
         """Read a file, or an object in memory.
 
         Args:
             kg: whose names are known.
             given: a path of what `dans.load` reads as one file; a text table may have labels, 1 or
-                -1, as its fourth column. Or triples of names in a list, a data frame, an array.
+                -1, as its fourth column. Or triples of names in a list, an iterator, a data frame,
+                an array.
             unknown: ``refuse`` a name that the graph lacks, or ``drop`` its lines and count them.
+            empty: take an object in memory without triples. A file without is always refused.
 
         Raises:
-            InputError: a name is unknown, by file and line; or no line is left.
+            InputError: a name is unknown, by file and line; or there is no line, or none is left.
 
         Example:
             >>> kg = KnowledgeGraph.of([("ada", "knows", "bob"), ("bob", "knows", "ada")])
@@ -139,6 +147,8 @@ class OwnTriples:
         found = named(given, where)
         if isinstance(found, Tensor):
             _check_ids(kg, found, where)
+            if not (len(found) or empty):
+                raise InputError(f"{where}: no triple in it")
             return cls(where, found, torch.ones(len(found), dtype=torch.bool))
         ids, holds, dropped = array("q"), bytearray(), 0
         for at, (*names, label) in found.lines:
@@ -150,8 +160,12 @@ class OwnTriples:
         if dropped:
             sentence = "%s: %d of %d lines have a name that %s lacks; they are left out"
             log.warning(sentence, where, dropped, dropped + len(holds), kg.name)
-        if not holds:
+        if dropped and not holds:
             raise InputError(f"{where}: no line is left whose names {kg.name} has")
+        if not holds:
+            if not empty:
+                raise InputError(f"{where}: no triple in it")
+            return cls(where, torch.empty(0, 3, dtype=torch.int64), torch.empty(0).bool())
         triples = torch.frombuffer(ids, dtype=torch.int64).view(-1, 3)
         labels = torch.frombuffer(holds, dtype=torch.bool)
         return cls(Path(where).name, triples, labels, found.labelled, dropped)

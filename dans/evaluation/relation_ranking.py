@@ -1,6 +1,6 @@
 """Filtered ranking of the relations of pairs: (h, ?, t), beside two baselines that count."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -64,14 +64,14 @@ class RelationReport:
         """Plain containers, for ``json.dump``."""
         return asdict(self)
 
+    def rows(self) -> dict[str, dict[str, float]]:
+        """The metrics by title, those of the scores only where the model has another order."""
+        scores = {} if self.protocol["order"] == "scores" else {"scores": self.scores}
+        return {"model": self.model, **scores, "frequency": self.frequency, "ends": self.ends}
+
     def table(self) -> list[str]:
         """The lines of a table: a row for the model and for each baseline, a column per metric."""
-        rows: Mapping[str, Mapping[str, float]] = {
-            "model": self.model,
-            "scores": self.scores,
-            "frequency": self.frequency,
-            "ends": self.ends,
-        }
+        rows = self.rows()
         lines = [f"Relations of {self.split} among {self.protocol['relations']:,}."]
         if limited := limits(self.protocol):
             lines.append(f"{limited[0].upper()}{limited[1:]}.")
@@ -174,11 +174,11 @@ class RelationPosterior:
         of_heads, of_tails = (
             count.add_(SMOOTHING).log_() for count in self.ends.counts(heads, tails)
         )
-        total = of_heads.add_(self._shares("tail", heads, tails))
-        total += of_tails.add_(self._shares("head", tails, heads))
+        total = of_heads.add_(self.shares("tail", heads, tails))
+        total += of_tails.add_(self.shares("head", tails, heads))
         return (total / 2).log_softmax(1).to(self.model.device)
 
-    def _shares(self, side: Side, anchors: Tensor, answers: Tensor) -> Tensor:
+    def shares(self, side: Side, anchors: Tensor, answers: Tensor) -> Tensor:
         """(q, m) logs of the softmax over all entities at the answers, for every relation."""
         device, found = self.model.device, torch.empty(len(anchors), self.ends.m).double()
         groups = Groups.of(anchors)

@@ -336,7 +336,8 @@ class Run:
     def score(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks.
 
-        ``triples``: a path, or triples in a list or a data frame; ``among`` as in ``predict``.
+        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which
+        there are no scores; ``among`` as in ``predict``.
         """
         return self.predictor.rank(triples, among=among)
 
@@ -380,8 +381,8 @@ class Run:
     ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-        ``triples``: a path, or triples in a list or a data frame; None: those of train. ``which``:
-        the ``best`` or the ``last`` checkpoint.
+        ``triples``: a path, or one or more triples in a list, an iterator or a data frame; None:
+        those of train. ``which``: the ``best`` or the ``last`` checkpoint.
         """
         trained, predictor = self.trained, self.predictor
         if which != "best":

@@ -12,12 +12,13 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.own_triples import OwnTriples
-from dans.errors import counted
+from dans.errors import InputError, counted
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.runs.train import Trained
 
-#: Blocks of checked triples, each left out of the messages while it is scored.
+#: Checked training triples are left out of the messages a block at a time, at most 1 of ``BLOCKS``
+#: training triples at once.
 BLOCKS = 20
 
 #: From (f,) bool, the training triples that send messages, to the embeddings of all entities.
@@ -67,16 +68,19 @@ def check(
 
     Args:
         triples: by name, as `dans.data.own_triples.OwnTriples.of` takes them, without the lines
-            labelled false; None: those of train.
+            labelled false; None: those of train. An empty list gives an empty list.
         encode: embeds all entities from the messages of some training triples. A checked training
             triple then sends no messages while it is scored, so that it is no evidence for itself:
-            they are left out in ``BLOCKS`` blocks. None: embeddings are those of the predictor.
+            they are left out in blocks, of all training triples in ``BLOCKS``. None: embeddings are
+            those of the predictor.
     """
     counted("top", top)
     ids = predictor.kg.train
     if triples is not None:
-        own = OwnTriples.of(predictor.kg, triples)
+        own = OwnTriples.of(predictor.kg, triples, empty=True)
         ids = own.lines[own.holds]
+        if len(ids) < len(own.lines) and not len(ids):
+            raise InputError(f"{triples}: no triple in it: each of its lines is labelled false")
     found = plausibility(predictor, ids, encode=encode)
     scores = [one.score for one in found.scored]
     values = found.values.tolist()
@@ -117,9 +121,11 @@ def _blocks(
     mine = kg.known(("train",)).is_known(ids) if held_out else torch.zeros(len(ids)).bool()
     if len(others := rows[~mine]):
         yield others, None
-    for first in range(min(BLOCKS, int(mine.sum()))):
-        # Every twentieth: blocks of a file that is sorted are alike.
-        block = rows[mine][first::BLOCKS]
+    number = int(mine.sum())
+    blocks = min(number, math.ceil(BLOCKS * number / max(1, len(kg.train))))
+    for first in range(blocks):
+        # Evenly spaced: blocks of a file that is sorted are alike.
+        block = rows[mine][first::blocks]
         keep = ~_is_in(kg.train, ids[block], kg)
         yield block, keep
 

@@ -39,7 +39,7 @@ class JointAnswer(Answer):
     """An answer of several members; standard deviations are those between members (K - 1).
 
     ``score`` is the mean of what is averaged, larger is truer; ``probability`` the mean of the
-    members' where each has a calibration.
+    members' where each has a calibration, and None where a member orders relations by a posterior.
     """
 
     #: mean over members of its rank among the candidates, known ones included, ties half
@@ -271,7 +271,10 @@ class Ensemble(Predictor):
             )
             triples = ids[part][rows].clone()
             triples[:, column] = candidates
-            columns = ranks.mean(0).tolist(), ranks.std(0).tolist(), self._means(triples)
+            means = self._means(triples)
+            if column == 1 and any(member.by_posterior for member in self.members):
+                means = [(None, None)] * len(triples)
+            columns = ranks.mean(0).tolist(), ranks.std(0).tolist(), means
             numbers = zip(*columns, strict=True)
             done: list[list[Answer]] = []
             for some in own:

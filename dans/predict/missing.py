@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
-from dans.errors import InputError, install_command
+from dans.errors import InputError, install_command, shown
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.training.files import write_atomically
@@ -82,6 +82,9 @@ def missing(
     if top is not None and top < 1:
         raise InputError(f"top: expected at least 1, got {top}")
     names = predictor.kg.relations
+    for name in relations or ():
+        if not isinstance(name, str):
+            raise InputError(f"relation: expected a name, got {shown(name)}")
     ids = range(len(names)) if relations is None else [names.index(name) for name in relations]
     return _found(predictor, ids, above, above_score, top, observed)
 

@@ -124,7 +124,8 @@ class Table(OutputFormat):
             return f"{title}  no answer{known}{allowed}\n"
         names = ("score", "probability", *self.predictor.beside)
         shown = [name for name in names if getattr(answers[0], name, None) is not None]
-        rows = [["rank", str(query.target), *shown, "known"]]
+        titles = [self.predictor.score_title(query.target), *shown[1:]]
+        rows = [["rank", str(query.target), *titles, "known"]]
         for answer in answers:
             values = (f"{getattr(answer, name):.4f}" for name in shown)
             cells = [str(answer.rank), visible(_cut(answer.name)), *values]

@@ -22,7 +22,7 @@ from dans.memory import Budget, stated
 from dans.models.decoders import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
-from dans.predict.queries import PARTS, Answer, Query, ScoredTriple
+from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_relations import order_of
 from dans.runs.evaluate_run import budget_of, fitted_of, restriction_of
@@ -177,6 +177,15 @@ class Predictor:
             about=f"{self.about}; with {added:,} extra triples, {new:,} new entities",
         )
 
+    @property
+    def by_posterior(self) -> bool:
+        """Whether scores of answers to relation queries are log p(r | h, t)."""
+        return self.posterior is not None
+
+    def score_title(self, target: Part | None) -> str:
+        """What the scores of answers are called in a table, by the part that is predicted."""
+        return "log p(r | h, t)" if target == "relation" and self.by_posterior else "score"
+
     def tails(
         self, head: str, relation: str, *, top: int = 10, new_only: bool = False
     ) -> list[Answer]:
@@ -194,7 +203,9 @@ class Predictor:
     ) -> list[Answer]:
         """The best answers to the relation query (h, ?, t).
 
-        Scores are those of ``posterior``, log p(r | h, t), or without it those of tail queries.
+        Scores are those of ``posterior``, log p(r | h, t), whose exp sums to one over all
+        relations; such answers have no other probability, for that of a calibration is of a
+        triple. Without it, scores are those of tail queries.
         """
         return self.predict([Query(head, None, tail)], top=top, new_only=new_only)[0]
 
@@ -230,7 +241,7 @@ class Predictor:
         return found
 
     def score(self, triples: Any) -> list[ScoredTriple]:
-        """Scores of triples by name, of a file or in a list or a data frame."""
+        """Scores of triples by name, of a file or in a list or a data frame; of none, none."""
         return self.scored(self.triple_ids(triples))
 
     @torch.no_grad()
@@ -262,14 +273,10 @@ class Predictor:
     def triple_ids(self, triples: Any) -> Tensor:
         """(f, 3) ids of triples by name; a name that is unknown is refused by its place.
 
-        ``triples``: as `dans.data.own_triples.OwnTriples.of` takes them. Lines labelled false are
-        triples too.
+        ``triples``: as `dans.data.own_triples.OwnTriples.of` takes them; an object may have none.
+        Lines labelled false are triples too.
         """
-        if isinstance(triples, Iterator):
-            triples = list(triples)
-        if isinstance(triples, Sequence) and not len(triples):
-            return torch.empty(0, 3, dtype=torch.int64)
-        return OwnTriples.of(self.kg, triples).lines
+        return OwnTriples.of(self.kg, triples, empty=True).lines
 
     def scored(self, ids: Tensor) -> list[ScoredTriple]:
         """Scores of (f, 3) triples, by name."""
@@ -316,9 +323,11 @@ class Predictor:
 
         names = self._names(column)
         for scores, candidates, triples in self._chunks(ids, column, best, sets):
-            # A calibration takes what ``score`` gives: with reciprocal relations, a mean.
-            means = scores.flatten() if self.calibration is None else self._logits(triples)
-            facets = zip(self._probabilities(means), self._splits(triples), strict=True)
+            probabilities: Sequence[float | None] = [None] * len(triples)
+            if self.calibration is not None and not (column == 1 and self.by_posterior):
+                # A calibration takes what ``score`` gives: with reciprocal relations, a mean.
+                probabilities = self._probabilities(self._logits(triples))
+            facets = zip(probabilities, self._splits(triples), strict=True)
             for row, columns in zip(scores.tolist(), candidates.tolist(), strict=True):
                 lines = zip(row, columns, islice(facets, len(row)), strict=True)
                 # Scores are finite, but for answers that are left out.

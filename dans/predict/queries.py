@@ -73,7 +73,8 @@ class Answer:
     rank: int
     name: str
     score: float
-    #: that the triple holds; None for a run without calibration
+    #: that the triple holds; None for a run without calibration, and for a relation whose score is
+    #: log p(r | h, t)
     probability: float | None
     #: the splits that hold the triple
     known: tuple[Split, ...]

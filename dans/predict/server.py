@@ -204,10 +204,12 @@ class Server(ThreadingHTTPServer):
         result = ""
         if any(given.get(part) for part in PARTS):
             try:
-                whole = all(given.get(part) for part in PARTS)
+                query = Query(*(given.get(part) or None for part in PARTS))
+                whole = query.target is None
                 found = self.answer("/score" if whole else "/predict", given)
                 rows = [found] if whole else found["answers"]
-                result = _table(rows) if rows else "<p>No answer that is not known.</p>"
+                titles = {"score": self.predictor.score_title(query.target)}
+                result = _table(rows, titles) if rows else "<p>No answer that is not known.</p>"
             except InputError as error:
                 result = f"<p><strong>{escape(str(error))}</strong></p>"
         names = self.predictor.kg.relations.names[:LISTED]
@@ -304,10 +306,14 @@ def _top(given: Mapping[str, str], usual: int) -> int:
     return int(text)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a table of HTML, without columns that are empty throughout."""
+def _table(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> str:
+    """Rows as a table of HTML, without columns that are empty throughout.
+
+    ``titles``: of columns that are not called by their names.
+    """
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    lines = ["".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)]
+    shown = [titles.get(name, name.replace("_", " ")) for name in names]
+    lines = ["".join(f"<th>{escape(title)}</th>" for title in shown)]
     for row in rows:
         lines.append("".join(f"<td>{escape(_cell(row[name]))}</td>" for name in names))
     return "<table>" + "".join(f"<tr>{line}</tr>\n" for line in lines) + "</table>"

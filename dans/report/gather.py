@@ -12,6 +12,7 @@ from dans.errors import InputError, shown
 from dans.evaluation.calibration import DRAWN, Fitted
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks
+from dans.evaluation.relation_ranking import RelationReport
 from dans.evaluation.reliability import Reliability
 from dans.memory import Budget
 from dans.predict import Predictor
@@ -22,6 +23,7 @@ from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.explanations import Explained, explanations
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
+from dans.report.plausibility import Checked, least_plausible, relations
 from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
@@ -75,6 +77,9 @@ class RunSummary:
         environment: versions, machine and command that trained it; empty where not recorded.
         embedding_plot: of its negatives; or a sentence that says why there is none.
         searched: how many queries were searched for missing triples.
+        drawn: whether probabilities were fitted on drawn negatives.
+        relations: the ranking of relations; or a sentence that says why there is none.
+        checked: the least plausible training triples; or a sentence that says why there are none.
         explained: some triples; or a sentence that says why there are none.
         classification: by ``runs.evaluate_run.classify``; empty without labelled lines.
         reliability: by calibration; empty without one, or without labelled lines.
@@ -95,6 +100,9 @@ class RunSummary:
     worst: list[Wrong]
     missing: list[Missing]
     searched: int
+    drawn: bool
+    relations: RelationReport | str
+    checked: Checked | str
     explained: list[Explained] | str
     classification: Mapping[str, Any]
     reliability: dict[str, Reliability]
@@ -200,9 +208,7 @@ def summarise(
     report = evaluator.report(ranks)
     agrees, agreement = compared(folder, report, split=split, which=which)
     fitted = fitted_of(folder, trained, which, budget)
-    # A page has no place to say what probabilities from drawn negatives mean.
-    labels = fitted is not None and fitted.negatives != DRAWN
-    platt = fitted.calibrations.get("platt") if fitted and labels else None
+    platt = fitted.calibrations.get("platt") if fitted else None
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
     candidates, searched = missing(predictor, ranks.triples)
     wrong = worst(predictor, ranks)
@@ -224,6 +230,9 @@ def summarise(
         worst=wrong,
         missing=candidates,
         searched=searched,
+        drawn=fitted is not None and fitted.negatives == DRAWN,
+        relations=relations(trained, split, budget=budget),
+        checked=least_plausible(trained, predictor),
         explained=explanations(trained, ranks, wrong, budget=budget),
         classification=classify(trained, split, fitted, budget=budget) if labelled else {},
         reliability=reliability(trained, split, fitted, budget) if labelled and fitted else {},

@@ -30,6 +30,8 @@ from dans.report.svg import LONGEST, MARGINS, SHAPES, SIZE, Figure, curve_chart,
 
 #: Relations listed at the most.
 RELATIONS = 250
+#: Of the ranking of relations.
+RELATION_METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "mean_rank")
 
 
 def render(page: Page) -> str:
@@ -92,6 +94,7 @@ def environment() -> Environment:
         "shapes": SHAPES,
         "longest": LONGEST,
         "level_end": SIZE[0] - MARGINS[2],
+        "relation_metrics": {k: formatting.METRICS[k] for k in RELATION_METRICS},
         "same": SAME,
         "most_queries": QUERIES,
     }

@@ -16,7 +16,7 @@ def test_files_of_all_kinds_give_the_same_ids(kg: KnowledgeGraph, tmp_path: Path
     plain.write_text("".join("\t".join(row) + "\n" for row in rows))
     table.write_text("tail,head,relation\n" + "".join(f"{t},{h},{r}\n" for h, r, t in rows))
     ids = [[kg.entities.index(h), kg.relations.index(r), kg.entities.index(t)] for h, r, t in rows]
-    for given in (plain, str(table), rows, torch.tensor(ids)):
+    for given in (plain, str(table), rows, (row for row in rows), torch.tensor(ids)):
         own = OwnTriples.of(kg, given)
         assert own.lines.tolist() == ids
         assert own.holds.all()
@@ -40,6 +40,13 @@ def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
     assert own.stated()["dropped"] == 1
     with pytest.raises(InputError, match="no line is left"):
         OwnTriples.of(kg, [("x", "owns", "tea")], unknown="drop")
+    for given in ([], iter([]), torch.empty(0, 3, dtype=torch.int64)):
+        with pytest.raises(InputError, match="triples: no triple in it"):
+            OwnTriples.of(kg, given)
+        assert OwnTriples.of(kg, given, empty=True).lines.shape == (0, 3)
+    path.write_text("")
+    with pytest.raises(InputError, match=rf"{path}: the file holds no triple"):
+        OwnTriples.of(kg, path, empty=True)
 
 
 def test_a_graph_with_them_has_the_filter_set_of_all(kg: KnowledgeGraph, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_relations_are_ranked_as_by_hand(name: str) -> None:
     assert rank_relations(kg, "test", decoder, entities, budget=Budget(20_000)) == report
     plain = rank_relations(kg, "test", decoder, entities, order="scores")
     assert plain.model == plain.scores == report.scores != report.model
+    assert [line.split()[0] for line in plain.table()[2:]] == ["model", "frequency", "ends"]
     rows = [line.split() for line in str(report).splitlines()[2:]]
     numbers = {name: getattr(report, name) for name in ("model", "scores", "frequency", "ends")}
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(

@@ -89,6 +89,15 @@ def test_table_and_file(tmp_path: Path) -> None:
     assert table(check(toy(), path)).splitlines()[1] == "0.0623\t2.0000\t\ta\tr\tb"
     path.write_text("a\tr\tb\t1\nb\tr\tb\t-1\n")
     assert [one.triple.head for one in check(toy(), path)] == ["a"], "a false line is none"
+    path.write_text("a\tr\tb\t-1\nb\tr\tb\t-1\n")
+    with pytest.raises(InputError, match=r"t\.tsv: no triple in it: each .* is labelled false"):
+        check(toy(), path)
+    path.write_text("\n")
+    with pytest.raises(InputError, match=r"t\.tsv: the file holds no triple"):
+        check(toy(), path)
+    assert check(toy(), []) == check(toy(), torch.empty(0, 3, dtype=torch.int64)) == []
+    rows = [("a", "r", "b"), ("b", "r", "b")]
+    assert check(toy(), (row for row in rows)) == check(toy(), rows)
     for text, sentence in (
         ("a\tr\n", "found 2 columns"),
         ("a\tr\tb\n\na\tr\td\n", r"t\.tsv:3: tail: unknown name 'd'; known: a, b, c"),

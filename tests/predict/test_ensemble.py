@@ -78,7 +78,9 @@ def test_relations_are_averaged_by_their_posteriors(kg: KnowledgeGraph) -> None:
     members = [member_of(kg, seed, calibration=Platt(1.0, 0.5)) for seed in range(2)]
     for member in members:
         member.posterior = RelationPosterior(kg, member.decoder, member.entities)
-    found = {a.name: a.score for a in Ensemble(members).relations("ada", "cup")}
+    answers = Ensemble(members).relations("ada", "cup")
+    found = {a.name: a.score for a in answers}
+    assert {(a.probability, a.probability_std) for a in answers} == {(None, None)}  # type: ignore[attr-defined]
     each = [{a.name: a.score for a in member.relations("ada", "cup")} for member in members]
     for name in kg.relations.names:
         expected = statistics.fmean(math.exp(one[name]) for one in each)

@@ -102,6 +102,7 @@ def test_what_cannot_be_meant_is_refused_at_once(
         ({"above": 1.5}, "from 0 to 1"),
         ({"top": 0}, "at least 1"),
         ({"relations": ["ows"], "top": 1}, "did you mean"),
+        ({"relations": [[]], "top": 1}, r"relation: expected a name, got \[\]"),
     ):
         with pytest.raises(InputError, match=said):
             missing(predictor, **given)  # type: ignore[arg-type]

@@ -19,10 +19,12 @@ from dans.evaluation.calibration import Platt
 from dans.evaluation.candidate_sets import CandidateSets, Restriction
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import Evaluator
+from dans.evaluation.relation_ranking import RelationPosterior
 from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, DistMult
 from dans.predict import Answer, Predictor, Query
+from dans.predict.output_formats import QueryOptions, Table
 from dans.registry import build
 from dans.runs.evaluate_run import evaluate, probabilities
 from dans.runs.train import configure, load, train
@@ -284,6 +286,25 @@ def test_probability_with_reciprocal_relations_is_of_the_mean_of_both(kg: Knowle
     assert listed.probability == triple.probability
 
 
+def test_a_relation_has_the_probability_of_its_score_and_no_other(kg: KnowledgeGraph) -> None:
+    predictor = predictor_of(kg)
+    predictor.calibration = Platt(a=2.0, b=-1.0)
+    options = QueryOptions(top=kg.num_relations)
+    query = Query("ada", tail="bob")
+    by_scores = predictor.relations("ada", "bob")
+    assert None not in {answer.probability for answer in by_scores}, "those of training compare"
+    assert "score  probability" in Table(predictor, options).text(query, by_scores)
+    predictor.posterior = RelationPosterior(kg, predictor.decoder, predictor.entities)
+    answers = predictor.relations("ada", "bob")
+    assert sum(math.exp(answer.score) for answer in answers) == pytest.approx(1)
+    assert {answer.probability for answer in answers} == {None}
+    heading = Table(predictor, options).text(query, answers).splitlines()[2]
+    assert heading.endswith("log p(r | h, t)  known")
+    # Tails and triples keep that of the calibration.
+    assert predictor.tails("ada", "knows")[0].probability is not None
+    assert predictor.score([("ada", "knows", "bob")])[0].probability is not None
+
+
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
@@ -319,6 +340,9 @@ def test_wrong_triples_and_tops_are_refused(kg: KnowledgeGraph) -> None:
 def test_no_queries_have_no_answers(kg: KnowledgeGraph) -> None:
     predictor = predictor_of(kg)
     assert predictor.predict([]) == predictor.score([]) == predictor.rank([]) == []
+    for empty in ("", b""):
+        with pytest.raises(InputError, match="triples: expected a"):
+            predictor.score(empty)
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
+from dans.evaluation.relation_ranking import RelationPosterior
 from dans.models.decoders import DistMult
 from dans.models.encoders import Lookup
 from dans.models.model import Model
@@ -71,6 +72,14 @@ def test_answers_are_those_of_the_predictor(server: Server) -> None:
     assert content(server, "/score", **triple) == json.loads(json.dumps(asdict(expected)))
     assert content(server, "/explain", **triple, top=2)["paths"]
     assert content(server, "/health")["entities"] == 8
+
+
+def test_the_page_says_what_orders_relations(server: Server) -> None:
+    path = f"/?{urlencode({'head': 'ada', 'tail': 'bob'})}"
+    assert "<th>score</th>" in ask(server, path)[1]
+    own = server.predictor
+    own.posterior = RelationPosterior(own.kg, own.decoder, own.entities)
+    assert "<th>log p(r | h, t)</th>" in ask(server, path)[1]
 
 
 def test_names_are_found_by_their_beginning_first(server: Server) -> None:
