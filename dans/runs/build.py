@@ -12,6 +12,7 @@ from dans.data.entity_features import EntityFeatures
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError, one_of
+from dans.evaluation.candidate_sets import Restriction, candidate_sets
 from dans.evaluation.classifier import Classifier
 from dans.evaluation.evaluator import Evaluator
 from dans.evaluation.sampled_ranking import ranking
@@ -436,11 +437,11 @@ def build_evaluator(
             return Classifier(kg, "valid", budget=budget)
         except InputError as error:
             raise InputError(f"train.select: {select}: {error}") from error
-    if not len(kg.valid):
-        return None
     try:
         chosen = run.restricted(config.evaluation) if run else config.evaluation
-        return ranking(kg, "valid", chosen, budget=budget)
+        # Without validation too: evaluation of the run has this restriction.
+        sets = candidate_sets(Restriction.of(chosen), kg)
+        return ranking(kg, "valid", chosen, sets=sets, budget=budget) if len(kg.valid) else None
     except InputError as error:
         ours = str(error).startswith(("among", "candidates", "types"))
         raise InputError(f"{'evaluation.' * ours}{error}") from error

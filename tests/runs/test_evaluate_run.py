@@ -26,7 +26,7 @@ from dans.runs.evaluate_run import (
 from dans.runs.train import Trained, configure, load, train
 from dans.training.checkpoint import save_state
 from dans.training.run_folder import RunFolder
-from tests.suites.labelled import labelled_recipe
+from tests.suites.labelled import RECIPE, labelled_recipe
 
 
 @pytest.fixture
@@ -115,6 +115,17 @@ def test_a_run_keeps_what_its_recipe_restricts_candidates_to(
     with pytest.raises(InputError, match=r"away/run: the recipe's .*names.txt.*; --among all"):
         evaluate(moved)
     assert "mrr" in evaluate(moved, among="all").both
+
+
+def test_a_restriction_is_read_first_where_nothing_is_validated(tmp_path: Path) -> None:
+    (tmp_path / "triples").mkdir()
+    (tmp_path / "triples" / "train.tsv").write_text("a\tr\tb\nb\tr\tc\n")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(data=tmp_path / "triples"))
+    chosen = ["train.steps=1", "evaluation.among=nowhere.txt"]
+    with pytest.raises(InputError, match=r"evaluation\.among: .* there is no file .nowhere.txt"):
+        train(configure(recipe, chosen), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_keeps_the_types_of_its_recipe(recipe: Path, tmp_path: Path) -> None:
