@@ -370,8 +370,7 @@ class Run:
     def check(self, triples: Any = None, *, top: int = 20) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which the
-        list is empty; None: those of train.
+        ``triples``: a path, or triples in a list or a data frame; None: those of train.
         """
         return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
 
