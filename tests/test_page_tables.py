@@ -10,7 +10,7 @@ import pytest
 
 from dans.analysis.tables import Results, across, collect, merge
 from dans.errors import InputError
-from scripts.results.page_tables import (
+from docs.page_tables import (
     chosen,
     differences,
     expected,

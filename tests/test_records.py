@@ -20,7 +20,7 @@ from dans.predict import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure
 from dans.runs.train import load as load_run
-from scripts.results.page_tables import content, expected
+from docs.page_tables import content, expected
 from tests.suites.builds import made_here, tolerance
 
 if sys.version_info >= (3, 11):

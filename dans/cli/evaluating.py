@@ -6,10 +6,12 @@ wn11 and fb13, they are classified too, with the model's probabilities and with 
 calibrated on validation. The calibration is saved in calibration.json; fitting it needs the extra:
 pip install 'dans-kg[calibration]'.
 
-With --ensemble, several runs on the same triples are ranked as one, and nothing is written. With
---calibrate, where no line is labelled, the calibration is fitted to the validation triples and as
-many drawn negatives: random triples that no split holds. A probability is then the share of true
-triples among such pairs, half of which are true.
+Candidates are all entities, unless the run's recipe or an option restricts them. With --ensemble,
+several runs on the same triples are ranked as one, and nothing is written; what their recipes
+restrict counts where they agree, and --among has to say it where they differ. With --calibrate,
+where no line is labelled, the calibration is fitted to the validation triples and, for each, a
+drawn negative: the triple with a random head or tail, which no split holds. A probability is then
+the share of true triples among such pairs, half of which are true.
 
   dans evaluate runs/dans/umls-distmult/seed0
   dans evaluate runs/dans/umls-distmult/seed0 --split valid --model last
@@ -125,8 +127,7 @@ def add_options(parser: ArgumentParser) -> None:
         ("csv", "print CSV, a row a side, or a group of --by"),
     ):
         kinds.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
-    parser.add_argument("--ensemble", action="store_true", help="rank several runs as one model")
-    cli.add_join_option(parser)
+    cli.add_join_option(parser, "rank several runs as one model")
     cli.add_memory_option(parser)
 
 
@@ -199,12 +200,12 @@ def relations(args: Namespace) -> None:
     """Rank relations, and print the metrics."""
     from dans.runs.evaluate_relations import evaluate_relations
 
-    also = ("by", "form", "adjusted", "ensemble")
-    refused = (*OTHERS, *cli.AMONG, *also)
-    cli.refuse(args, "no effect with --relations, which ranks those of a split", *refused)
+    refused = (*OTHERS, *cli.AMONG, "by", "adjusted", "ensemble")
+    refuse(args, "no effect with --relations, which ranks those of a split", *refused)
     given = {name: getattr(args, name) for name in ("split", "unseen", "most", "seed")}
     given |= {"which": args.model, "memory_budget": args.memory_budget}
-    print(evaluate_relations(only(args), **given))
+    report = evaluate_relations(only(args), **given)
+    print(json.dumps(report.to_json(), indent=2) if args.form else report)
 
 
 def calibration(args: Namespace) -> None:
@@ -212,10 +213,21 @@ def calibration(args: Namespace) -> None:
     from dans.runs.calibrate_run import calibrate
     from dans.runs.evaluate_run import classification_table
 
-    refused = (*OTHERS, *cli.AMONG, "by", "form", "adjusted", "ensemble", "relations", "most")
-    cli.refuse(args, "no effect with --calibrate", *refused)
+    refused = (*OTHERS, *cli.AMONG, "by", "adjusted", "ensemble", "relations", "most", "unseen")
+    refuse(args, "no effect with --calibrate", *refused)
     given = {name: getattr(args, name) for name in ("split", "seed", "memory_budget")}
     found = calibrate(only(args), which=args.model, **given)
+    if args.form:
+        print(json.dumps(found, indent=2))
+        return
     measured = found["classification"]
     about = f"{measured['triples']:,} lines: {found['split']} triples and as many drawn negatives"
-    print("\n".join([f"{about}, seed {found['seed']}", *classification_table(measured)]))
+    lines = [f"{about}, seed {found['seed']}", *classification_table(measured)]
+    if found["split"] == "valid":
+        lines.append("optimistic: the calibrations and the threshold were fitted to these lines")
+    print("\n".join([*lines, "predictions of the run have the probabilities of platt"]))
+
+
+def refuse(args: Namespace, reason: str, *names: str) -> None:
+    """Refuse options without effect, and CSV, in place of ranking heads and tails."""
+    cli.refuse(args, reason, *names, *["form"] * (args.form == "csv"))

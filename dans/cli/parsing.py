@@ -261,14 +261,23 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_join_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--join``: what is averaged over several runs; the names of ``ensemble.Join``."""
+def add_join_option(
+    parser: argparse.ArgumentParser, several: str = "several runs answer as one; not needed"
+) -> None:
+    """Add ``--ensemble``, and ``--join``: what is averaged; the names of ``ensemble.Join``."""
+    parser.add_argument("--ensemble", action="store_true", help=several)
     parser.add_argument(
         "--join",
         choices=("ranks", "z-scores", "softmax", "probabilities"),
         help="what is averaged over several runs (default: probabilities where each has a "
         "calibration on labelled lines, else z-scores)",
     )
+
+
+def check_ensemble(args: argparse.Namespace) -> None:
+    """Refuse ``--ensemble`` beside one run, where several answer as one anyway."""
+    if args.ensemble and len(args.runs) < 2:
+        raise InputError("--ensemble: no effect on one run; name two or more")
 
 
 def add_memory_option(parser: argparse.ArgumentParser) -> None:
@@ -309,13 +318,15 @@ def restriction(args: argparse.Namespace) -> "Restriction | None":
 AMONG = ("among", "entity_types", "relation_types")
 
 #: Values of options that are as good as none.
-USUAL = (None, False, "all", "refuse", "encoder")
+USUAL = (None, False, 0, "all", "refuse", "encoder", "rank")
 
 
 def refuse(args: argparse.Namespace, reason: str, *names: str) -> None:
     """Refuse options that are given and have no effect, by the names that a user types."""
     for name in names:
-        if getattr(args, name) not in USUAL:
+        # By type too: 0.0 is no False.
+        given = type(getattr(args, name)), getattr(args, name)
+        if given not in [(type(usual), usual) for usual in USUAL]:
             shown_as = getattr(args, name) if name == "form" else name.replace("_", "-")
             raise InputError(f"--{shown_as}: {reason}; leave it out")
 

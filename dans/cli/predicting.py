@@ -108,6 +108,7 @@ def run(args: Namespace) -> None:
     from dans.predict.ensemble import predictor_of
     from dans.predict.output_formats import FORMATS, QueryOptions
 
+    cli.check_ensemble(args)
     if args.missing:
         print(predict_missing(args))
         return

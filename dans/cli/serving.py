@@ -32,6 +32,7 @@ def run(args: Namespace) -> None:
     from dans.predict.server import Server
     from dans.runs.train import load
 
+    cli.check_ensemble(args)
     loading = {"which": args.model, "memory_budget": args.memory_budget}
     explainer = None
     if len(args.runs) > 1 or args.join is not None:

@@ -55,8 +55,8 @@ def run(args: Namespace) -> None:
         raise InputError("--pages: the pages are not installed; it works in a checkout alone")
 
     def write_pages() -> None:
-        # A part of the checkout, as the pages are.
-        module = runpy.run_path(str(checkout / "scripts" / "results" / "page_tables.py"))
+        # It lies with the pages, and is not installed either.
+        module = runpy.run_path(str(checkout / "docs" / "page_tables.py"))
         module["write_pages"](checkout, {"baselines": papers.published("baselines")})
 
     if args.runs is None:

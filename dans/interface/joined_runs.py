@@ -53,7 +53,8 @@ class Ensemble:
     ) -> EvaluationReport:
         """Rank the triples of a split, as ``Run.evaluate``; nothing is written.
 
-        The recipes of the runs do not restrict the candidates: ``among`` alone does.
+        Without ``among``, candidates are restricted as the recipes of all runs say; where they
+        differ, that is an ``InputError``.
         """
         return self.predictor.evaluate(split, unseen=unseen, most=most, seed=seed, among=among)
 
@@ -71,6 +72,8 @@ class Ensemble:
         query = Query(head, relation, tail)
         if query.target is None:
             raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
+        if among is not None and query.target == "relation":
+            raise InputError("among: restricts heads and tails; the query is for a relation")
         sets = candidate_sets(among, self.predictor.kg)
         answers = self.predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
         table = Table(self.predictor, QueryOptions(top=top, new_only=new_only, among=sets))

@@ -225,7 +225,12 @@ class Run:
         )
 
     def calibrate(
-        self, split: Split = "test", *, which: Which = "best", seed: int = 0
+        self,
+        split: Split = "test",
+        *,
+        which: Which = "best",
+        seed: int = 0,
+        memory_budget: str | int = "",
     ) -> dict[str, Any]:
         """Fit probabilities without labelled lines, to validation triples and drawn negatives.
 
@@ -233,11 +238,15 @@ class Run:
         triples and as many drawn negatives, half of which are true. Writes ``calibration.json``.
 
         Args:
-            split: on whose triples, and as many drawn negatives, the probabilities are measured.
+            split: on whose triples, and as many drawn negatives, the probabilities are measured;
+                ``valid``, on which they are fitted, gives optimistic numbers.
             which: the ``best`` or the ``last`` checkpoint.
             seed: of the negatives.
+            memory_budget: for scores, as ``"200MB"``; empty: as in training.
         """
-        found = calibrate(self.path, split=split, which=which, seed=seed)
+        found = calibrate(
+            self.path, split=split, which=which, seed=seed, memory_budget=memory_budget
+        )
         self.__dict__.pop("predictor", None)
         return found
 
@@ -367,12 +376,19 @@ class Run:
         """
         return self.explainer.explain(head, relation, tail, top=top)
 
-    def check(self, triples: Any = None, *, top: int = 20) -> list[CheckedTriple]:
+    def check(
+        self, triples: Any = None, *, top: int = 20, which: Which = "best"
+    ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-        ``triples``: a path, or triples in a list or a data frame; None: those of train.
+        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which the
+        list is empty; None: those of train. ``which``: the ``best`` or the ``last`` checkpoint.
         """
-        return check(self.predictor, triples, top=top, encode=encoder_of(self.trained))
+        trained, predictor = self.trained, self.predictor
+        if which != "best":
+            trained = load(self.path, which=which)
+            predictor = Predictor.of(trained, self.path, which=which)
+        return check(predictor, triples, top=top, encode=encoder_of(trained))
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""

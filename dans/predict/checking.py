@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,10 @@ class CheckedTriple:
     triple: ScoredTriple
     #: √(p(head) · p(tail)), above 0 and at most 1, of their shares among their competitors
     plausibility: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, for ``json.dump``: the fields of the triple, and its plausibility."""
+        return {"plausibility": self.plausibility, **asdict(self.triple)}
 
 
 @dataclass(frozen=True)

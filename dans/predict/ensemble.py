@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from dans.config.reading import convert
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, one_of, shown
@@ -25,6 +26,7 @@ from dans.evaluation.joint_scores import (
 from dans.evaluation.sampled_ranking import ranking
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
+from dans.runs.evaluate_run import recipe_sets
 from dans.runs.extend import ENCODER, is_extended
 from dans.training.checkpoint_store import Which
 
@@ -111,9 +113,7 @@ class Ensemble(Predictor):
                 f"none; expected {', '.join(STANDARDS)}"
             )
         self.members, self.calibrated = tuple(members), calibrated
-        about = (
-            f"mean of {self.join} of {len(members)} runs on {first.kg.name}{ABOUT_DRAWN * drawn}"
-        )
+        about = f"mean of {self.join} of {len(members)} runs on {first.kg.name}"
         super().__init__(
             first.kg,
             first.decoder,
@@ -169,26 +169,43 @@ class Ensemble(Predictor):
         seed: int = 0,
         among: Among | None = None,
     ) -> EvaluationReport:
-        """The filtered ranking of a split among all entities, by the joint scores.
+        """The filtered ranking of a split among all entities, or some, by the joint scores.
 
-        Arguments are those of ``dans.runs.evaluate_run.evaluate``; nothing is written. With
-        ``among``, scores are standardised over all entities, as in ``predict``.
+        Arguments are those of ``dans.runs.evaluate_run.evaluate``; nothing is written. Where
+        candidates are restricted, scores are standardised over all entities, as in ``predict``.
+
+        Raises:
+            InputError: ``among`` is None, and the recipes of the members restrict differently.
         """
         kg = self.kg
         if not len(kg.split(split)):
             raise InputError(f"{kg.name}: has no {split} triples")
-        chosen, sets = (
-            EvaluationConfig(most=most, seed=seed * (most > 0)),
-            candidate_sets(among, kg),
-        )
+        chosen = convert({"most": most, "seed": seed}, EvaluationConfig)
+        sets = self._of_recipes() if among is None else candidate_sets(among, kg)
         evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=self.budget)
         models = [ModelScores(member.decoder, member.entities) for member in self.members]
         return evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
+
+    def _of_recipes(self) -> CandidateSets | None:
+        """The candidates on which the recipes of all members agree."""
+        sets: CandidateSets | None = None
+        for number, member in enumerate(self.members):
+            own = recipe_sets(member.about, member.restriction, self.kg)
+            if number and (own and own.label) != (sets and sets.label):
+                said = "among all entities" if own is None else f"among {own.about}"
+                raise InputError(
+                    f"ensemble: {member.about}: its recipe ranks {said}, that of the first run "
+                    "otherwise; choose by --among (in Python among=), such as --among all"
+                )
+            sets = own
+        return sets
 
     @torch.no_grad()
     def rank(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of triples by name, their filtered ranks, and deviations between members."""
         ids, sets = self.triple_ids(triples), candidate_sets(among, self.kg)
+        if not len(ids):
+            return []
         columns: dict[str, list[float]] = {}
         for column, part in ((0, "head_rank"), (2, "tail_rank")):
             each = torch.stack([member.ranked(ids, column, sets)[0] for member in self.members])
@@ -224,7 +241,7 @@ class Ensemble(Predictor):
 
     def _means(self, ids: Tensor) -> list[tuple[float | None, float | None]]:
         """Mean and standard deviation over members of the probabilities of (f, 3) triples."""
-        if not self.calibrated:
+        if not (self.calibrated and len(ids)):
             return [(None, None)] * len(ids)
         each = torch.stack(
             [m.calibration.probabilities(m._logits(ids)) for m in self.members if m.calibration]

@@ -13,7 +13,7 @@ from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.data.own_triples import OwnTriples
 from dans.errors import InputError
 from dans.evaluation.calibration import ABOUT_DRAWN, CALIBRATIONS, DRAWN, Calibration
-from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
+from dans.evaluation.candidate_sets import Among, CandidateSets, Restriction, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
 from dans.evaluation.ranking import rank
@@ -25,7 +25,7 @@ from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
 from dans.registry import choose
 from dans.runs.evaluate_relations import order_of
-from dans.runs.evaluate_run import budget_of, fitted_of
+from dans.runs.evaluate_run import budget_of, fitted_of, restriction_of
 from dans.runs.extend import ENCODER, extend, is_extended
 from dans.runs.train import Trained, restore
 from dans.samplers.entity_types import slots
@@ -81,10 +81,13 @@ class Predictor:
         budget: Budget | None = None,
         about: str = "",
         posterior: RelationPosterior | None = None,
+        restriction: Restriction | None = None,
     ) -> None:
         self.kg, self.decoder, self.entities = kg, decoder, entities
         self.calibration, self.drawn, self.about = calibration, drawn, about
         self.posterior = posterior
+        #: of the recipe of a run, to what evaluation is restricted
+        self.restriction = restriction
         self.budget = Budget(device=entities.device) if budget is None else budget
 
     @classmethod
@@ -145,6 +148,7 @@ class Predictor:
             drawn=drawn,
             budget=budget,
             about=about + ABOUT_DRAWN * drawn,
+            restriction=restriction_of(where, trained),
         )
 
     def extended(

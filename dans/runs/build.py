@@ -253,7 +253,7 @@ def build_trainer(
         batch_encoder=batch_encoder,
         regularizers=build_regularizers(config, kg),
         phases=config.phase,
-        evaluator=build_evaluator(config, kg, budget),
+        evaluator=build_evaluator(config, kg, budget, run),
         meaning=meaning(config),
         run=run,
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
@@ -421,7 +421,10 @@ def notices_of_size(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
 
 
 def build_evaluator(
-    config: RunConfig, kg: KnowledgeGraph, budget: Budget | None = None
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    budget: Budget | None = None,
+    run: RunFolder | None = None,
 ) -> Evaluator | Classifier | None:
     """The evaluator of the validation triples; None where there are none."""
     select = config.train.select
@@ -436,7 +439,8 @@ def build_evaluator(
     if not len(kg.valid):
         return None
     try:
-        return ranking(kg, "valid", config.evaluation, budget=budget)
+        chosen = run.restricted(config.evaluation) if run else config.evaluation
+        return ranking(kg, "valid", chosen, budget=budget)
     except InputError as error:
         ours = str(error).startswith(("among", "candidates", "types"))
         raise InputError(f"{'evaluation.' * ours}{error}") from error

@@ -19,7 +19,7 @@ from dans.data.own_triples import OwnTriples, Unknown
 from dans.errors import InputError
 from dans.evaluation import classification as measures
 from dans.evaluation.calibration import CALIBRATIONS, DRAWN, Calibration, Fitted
-from dans.evaluation.candidate_sets import Among, Restriction, candidate_sets
+from dans.evaluation.candidate_sets import Among, CandidateSets, Restriction, candidate_sets
 from dans.evaluation.classifier import Classifier, logits
 from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks, Unseen
 from dans.evaluation.ranking import metrics
@@ -68,7 +68,8 @@ def evaluate(
         candidates: among what answers are ranked, and ``types``, ``seed`` and ``most``, as in the
             section ``[evaluation]`` of a recipe, whose values of these are for validation alone.
         among: what restricts the candidates, not together with ``candidates``; None: what the
-            section ``[evaluation]`` of the run's recipe says. ``all``: nothing.
+            section ``[evaluation]`` of the run's recipe says, by the files as they were when
+            training began. ``all``: nothing.
         memory_budget: as ``train.memory_budget``, whose value is the default.
         triples: those to rank instead of a split's, as ``OwnTriples.of`` takes them, with
             ``unknown``; the filter is that of all three splits and of these.
@@ -84,8 +85,6 @@ def evaluate(
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
     trained = restore(where, which=which)
-    if among is None and chosen.candidates == "all":
-        among = Restriction.of(trained.config.evaluation)
     before = trained
     larger = is_extended(extra_triples, extra_features, new_entities)
     if larger:
@@ -101,6 +100,8 @@ def evaluate(
         raise InputError(has)
     budget = budget_of(where, trained, memory_budget)
     sets = candidate_sets(among, kg)
+    if among is None and chosen.candidates == "all":
+        sets = recipe_sets(where, restriction_of(where, trained), kg)
     evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=budget)
     evaluator.label = own.label if own else split
     ranks = evaluator.ranks(trained.model.decoder, trained.entities)
@@ -131,6 +132,22 @@ def evaluate(
         name = unlike(RunFolder(where), name, report.protocol)
     RunFolder(where).write_json(name, report.to_json())
     return report
+
+
+def restriction_of(where: str | Path, trained: Trained) -> Restriction | None:
+    """What the recipe of a run restricts candidates to, its files being the run's copies."""
+    return Restriction.of(RunFolder(Path(where)).restricted(trained.config.evaluation))
+
+
+def recipe_sets(
+    where: object, chosen: Restriction | None, kg: KnowledgeGraph
+) -> CandidateSets | None:
+    """The candidates under the restriction of a run's recipe; ``where`` opens errors."""
+    try:
+        return candidate_sets(chosen, kg)
+    except InputError as error:
+        instead = '--among all (in Python among="all") ranks among all entities'
+        raise InputError(f"{where}: the recipe's evaluation: {error}; {instead}") from error
 
 
 def unlike(run: RunFolder, name: str, protocol: Mapping[str, Any]) -> str:

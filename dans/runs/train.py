@@ -173,6 +173,7 @@ def train(
                 kg.with_features(None).save(run.graph)
             if config.features is not None and kg.features is not None:
                 kg.features.save(run.features)
+            run.copy_restriction(config.evaluation)
         finished = False
         try:
             if leads:

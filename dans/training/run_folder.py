@@ -2,13 +2,16 @@
 
 import json
 import logging
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import structs
 
 from dans.config.reading import read_object
-from dans.config.schema import RunConfig
+from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig
 from dans.config.temporary import sweep
 from dans.errors import InputError
 from dans.memory import Budget, show_bytes, stated
@@ -51,6 +54,41 @@ class RunFolder:
     def features(self) -> Path:
         """The run's copy of the features of its entities, if it has any."""
         return self.path / "features.safetensors"
+
+    def restricting(self, chosen: EvaluationConfig) -> dict[str, tuple[Path, Path]]:
+        """The files that restrict candidates, by option: as the recipe names them, and the copies.
+
+        A copy keeps the end of the name, which says whether it is packed.
+        """
+        given = {
+            name: getattr(chosen, name) for name in ("among", "entity_types", "relation_types")
+        }
+        if given["among"] in (ALL, DOMAIN_RANGE) or given["among"].startswith(TYPE):
+            del given["among"]
+        copies = self.path / "among"
+        return {
+            name: (Path(file), copies / f"{name}{Path(file).suffix}")
+            for name, file in given.items()
+            if file
+        }
+
+    def restricted(self, chosen: EvaluationConfig) -> EvaluationConfig:
+        """The section ``[evaluation]`` with the run's copies of the files that it names.
+
+        Runs of before have no copies; their files are those of the recipe.
+        """
+        files = self.restricting(chosen).items()
+        return structs.replace(
+            chosen, **{name: str(copy) for name, (_, copy) in files if copy.exists()}
+        )
+
+    def copy_restriction(self, chosen: EvaluationConfig) -> None:
+        """Copy the files that restrict candidates into the folder, but for those that are there."""
+        for file, copy in self.restricting(chosen).values():
+            if not copy.exists():
+                copy.parent.mkdir(exist_ok=True)
+                with file.open("rb") as source:
+                    write_atomically(copy, partial(shutil.copyfileobj, source))
 
     @property
     def exists(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from dans.analysis.paper_tables import left, markdown, recorded, signed, summary
 from dans.analysis.tables import merge
 from dans.config.papers import Cell, Group, PaperTable, Row
-from scripts.results.page_tables import beside_paper
+from docs.page_tables import beside_paper
 from tests.test_page_tables import results
 
 

@@ -13,10 +13,13 @@ from dans.cli.main import dispatch
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
+from dans.evaluation.candidate_sets import Restriction
 from dans.evaluation.relation_ranking import RelationPosterior
 from dans.models.decoders import DistMult
 from dans.predict import Predictor, Query
+from dans.predict.answers import predict
 from dans.predict.ensemble import Ensemble, JointAnswer, JointTriple
+from dans.predict.output_formats import QueryOptions
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, lay
 
@@ -132,6 +135,7 @@ def test_from_the_command_and_from_python(
         settings = [f"train.seed={seed}", "train.steps=2"]
         train(configure(recipe, [*settings, "train.validate_every=2"]), where)
     ensemble = dans.Ensemble(runs)
+    assert ensemble.score([]) == []
     report = ensemble.evaluate("valid")
     words = [*map(str, runs)]
     dispatch(["evaluate", *words, "--ensemble", "--split", "valid"])
@@ -148,5 +152,41 @@ def test_from_the_command_and_from_python(
     for wrong in (words, [words[0], "--join", "ranks"], [*words, "--ensemble", "--types"]):
         with pytest.raises(InputError, match="--ensemble"):
             dispatch(["evaluate", *wrong])
+    with pytest.raises(InputError, match="seed: has no effect unless something is drawn"):
+        dispatch(["evaluate", *words, "--ensemble", "--seed", "3"])
+    with pytest.raises(InputError, match="among: restricts heads and tails"):
+        ensemble.predict(name, None, name, among="domain-range")
     with pytest.raises(InputError, match="named twice"):
         dispatch(["predict", words[0], words[0], "--head", name, "--relation", relation])
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_ensemble_of_calibrated_members_says_once_what_probabilities_are_of(
+    kg: KnowledgeGraph,
+) -> None:
+    members = [member_of(kg, s, calibration=Platt(1.0, 0.5), drawn=True) for s in range(2)]
+    ensemble = Ensemble(members)
+    assert ensemble.about.count("as many drawn negatives") == 1
+    # No whole triple is asked for, and none is scored.
+    (answers,) = predict(ensemble, [Query("ada", "owns")], QueryOptions(top=2))
+    assert isinstance(answers, list)
+    assert answers[0].probability is not None
+    assert ensemble.rank([]) == []
+
+
+def test_candidates_are_those_of_the_recipes_where_these_agree(kg: KnowledgeGraph) -> None:
+    domains, some = Restriction("domain-range"), Restriction(["ada", "cup"])
+    for first, second, agreed in (
+        (domains, domains, "domain-range"),
+        (some, Restriction(["cup", "ada"]), ["ada", "cup"]),
+        (None, Restriction("all"), "all"),
+    ):
+        restrictions = zip(range(2), (first, second), strict=True)
+        ensemble = Ensemble([member_of(kg, s, restriction=one) for s, one in restrictions])
+        assert ensemble.evaluate("test") == ensemble.evaluate("test", among=agreed)
+    assert "restricted_mrr" in ensemble.evaluate("test", among="domain-range").both
+    for first, second in ((domains, some), (None, domains), (domains, None)):
+        restrictions = zip(range(2), (first, second), strict=True)
+        ensemble = Ensemble([member_of(kg, s, restriction=one) for s, one in restrictions])
+        with pytest.raises(InputError, match="that of the first run otherwise; choose by --among"):
+            ensemble.evaluate("test")

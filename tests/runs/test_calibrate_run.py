@@ -56,8 +56,33 @@ def test_probabilities_are_of_triples_and_as_many_negatives(
     joint = Ensemble([run.predictor, run.predictor])
     assert (joint.join, joint.calibrated) == ("z-scores", True)
     dispatch(["evaluate", str(run.path), "--calibrate", "--seed", "1"])
-    assert "test triples and as many drawn negatives, seed 1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "test triples and as many drawn negatives, seed 1" in out
+    assert "the probabilities of platt" in out
+    assert "optimistic" not in out
     assert json.loads((run.path / "calibration.json").read_text()) == written
+    dispatch(["evaluate", str(run.path), "--calibrate", "--seed", "1", "--json"])
+    assert json.loads(capsys.readouterr().out) == written
+    with pytest.raises(InputError, match="memory_budget"):
+        run.calibrate(memory_budget="some")
+    dispatch(["evaluate", str(run.path), "--calibrate", "--split", "valid"])
+    assert "optimistic: the calibrations" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("error")
+def test_calibrated_runs_answer_as_one_without_a_warning(
+    run: dans.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.calibrate()
+    both = [str(run.path), str(run.save(tmp_path / "other").path)]
+    query = ["--head", "e0", "--relation", "r0"]
+    dispatch(["predict", *both, "--ensemble", *query])
+    out = capsys.readouterr().out
+    assert out.count("as many drawn negatives") == 1
+    assert "probability_std" in out
+    for command in (["predict", both[0], *query], ["serve", both[0]]):
+        with pytest.raises(InputError, match="--ensemble: no effect on one run"):
+            dispatch([*command, "--ensemble"])
 
 
 def test_a_calibration_of_other_weights_is_not_used(
@@ -76,5 +101,7 @@ def test_labelled_runs_and_other_options_are_refused(
     train(configure(labelled_recipe(tmp_path, monkeypatch), ["train.steps=2"]), where)
     with pytest.raises(InputError, match="has labelled validation lines"):
         calibrate(where)
-    with pytest.raises(InputError, match="--among: no effect with --calibrate"):
-        dispatch(["evaluate", str(where), "--calibrate", "--among", "domain-range"])
+    for given in ("--among=domain-range", "--unseen=drop", "--most=3", "--csv"):
+        name = given.split("=")[0]
+        with pytest.raises(InputError, match=f"{name}: no effect with --calibrate"):
+            dispatch(["evaluate", str(where), "--calibrate", given])

@@ -130,6 +130,9 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
     assert "ranked among a list of 2 entities" in capsys.readouterr().out.lower()
     command("evaluate", trained, "--relations", "--most", 1)
     assert "ends" in capsys.readouterr().out
+    command("evaluate", trained, "--relations", "--json")
+    expected = dans.open_run(trained).evaluate_relations().to_json()
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(expected))
     refused = {
         "--among: no effect with": [
             "evaluate",
@@ -140,6 +143,10 @@ def test_the_commands_take_restrictions(trained: Path, capsys: pytest.CaptureFix
         ],
         "--among: no effect where neither": [
             *["predict", trained, "--head", "e0", "--tail", "e1", "--among", names]
+        ],
+        "--csv: no effect with --relations": ["evaluate", trained, "--relations", "--csv"],
+        "--above-score: no effect without --missing": [
+            *["predict", trained, "--head", "e0", "--relation", "r0", "--above-score", "0"]
         ],
         "--entity-types: no effect without --among": ["evaluate", trained, "--entity-types", names],
     }
@@ -167,3 +174,8 @@ def test_check_takes_a_file_and_loads_the_run_once(
     assert len(built) == 2
     assert rows == [[one.head, one.relation, one.tail] for one in found]
     assert sorted(rows) == [["e0", "r0", "e1"], ["e2", "r1", "e0"]]
+    command("check", trained, names, "--model", "last", "--json")
+    (listed,) = [json.loads(capsys.readouterr().out)]
+    found = own.check(names, which="last")
+    assert listed == json.loads(json.dumps([one.to_json() for one in found]))
+    assert {"plausibility", "head", "head_rank", "probability"} <= listed[0].keys()

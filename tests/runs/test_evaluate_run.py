@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -86,6 +87,44 @@ def test_reports_of_other_protocols_have_files_and_metrics_of_their_own(run: Pat
     for wrong in ({"candidates": 0}, {"candidates": "some"}, {"types": True}, {"most": -1}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             evaluate(run, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_run_keeps_what_its_recipe_restricts_candidates_to(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, steps = tmp_path / "names.txt", ["train.steps=2", "train.validate_every=2"]
+    names.write_text("e0\ne1\ne2\n")
+    monkeypatch.chdir(tmp_path)
+    chosen = [*steps, "evaluation.among=names.txt"]
+    train(configure(recipe, chosen), tmp_path / "run")
+    report = evaluate(tmp_path / "run")
+    assert report.protocol["candidates"]["about"] == "a list of 3 entities"
+    # The file is another, or not there; the run is elsewhere, and is trained further.
+    names.write_text("e4\n")
+    assert evaluate(tmp_path / "run") == report
+    names.unlink()
+    (tmp_path / "away").mkdir()
+    moved = (tmp_path / "run").rename(tmp_path / "away" / "run")
+    monkeypatch.chdir(tmp_path / "away")
+    assert evaluate(moved) == report
+    again = train(configure(recipe, [*chosen, "train.steps=4"]), moved, resume=True)
+    assert again is not None
+    assert again.protocol["candidates"]["about"] == "a list of 3 entities"
+    # A run of before has no copy.
+    shutil.rmtree(moved / "among")
+    with pytest.raises(InputError, match=r"away/run: the recipe's .*names.txt.*; --among all"):
+        evaluate(moved)
+    assert "mrr" in evaluate(moved, among="all").both
+
+
+def test_a_run_keeps_the_types_of_its_recipe(recipe: Path, tmp_path: Path) -> None:
+    types = tmp_path / "types.tsv"
+    types.write_text("e0\tleft\ne1\tleft\ne2\tright\n")
+    chosen = ["train.steps=2", "evaluation.among=type:left", f"evaluation.entity_types={types}"]
+    train(configure(recipe, [*chosen, "train.validate_every=2"]), tmp_path / "run")
+    types.unlink()
+    report = evaluate(tmp_path / "run")
+    assert report.protocol["candidates"]["about"] == "2 entities of type left"
 
 
 def test_labelled_lines_are_classified_as_they_are_and_calibrated(run: Path) -> None:

@@ -65,6 +65,15 @@ def test_what_a_member_masks_another_alone_is_expected_to_draw(kg: KnowledgeGrap
     assert known.any()
     assert counts[known] == pytest.approx(5)
     assert counts[~known] == pytest.approx(25)
+    # Each heeds its own filter: one the triples of train, the other those of all splits.
+    other = Uniform(k=5, filter="mask", known=kg.known())
+    counts = Mixture(masking, other).expected_counts(positives, everything, tails, own) * (n - 1)
+    held = kg.known().is_known_corrupted(kg.train, everything, tails)
+    assert (held & ~known).any()
+    assert (known <= held).all()
+    assert counts[known] == pytest.approx(0)
+    assert counts[held & ~known] == pytest.approx(20)
+    assert counts[~held] == pytest.approx(25)
     alike = Mixture(masking, Uniform(k=5, filter="mask", known=masking.known))
     assert (alike.expected_counts(positives, everything, tails, own) > 0).all()
 

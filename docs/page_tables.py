@@ -1,4 +1,4 @@
-"""Tables of the pages and expected values, from the records of this folder: ``tabulate --pages``.
+"""Tables of the pages and expected values, from the records in `scripts/results`.
 
 ``docs/tables.toml`` lists the tables: page, mark, records, and what is in rows and columns; and of
 which records the expected values are.
