@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -221,7 +222,7 @@ def test_planted_errors_are_new_triples_that_differ_at_one_end(kg: KnowledgeGrap
 
 
 def test_the_best_member_of_an_ensemble_is_chosen_on_validation() -> None:
-    joined = dict.fromkeys(ensembles.STANDARDS, 0.9)
+    joined = dict.fromkeys(get_args(ensembles.Join), 0.9)
     groups = [
         {
             "valid": {"members": [0.5, 0.6], **joined},

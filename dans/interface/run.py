@@ -381,8 +381,8 @@ class Run:
     ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
-        ``triples``: a path, or one or more triples in a list, an iterator or a data frame; None:
-        those of train. ``which``: the ``best`` or the ``last`` checkpoint.
+        ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which the
+        list is empty; None: those of train. ``which``: the ``best`` or the ``last`` checkpoint.
         """
         trained, predictor = self.trained, self.predictor
         if which != "best":
