@@ -23,8 +23,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.12 python3 python; do \
 	&& echo $$p && break; done)
 
 py  := $(VENV)/bin/python
-# Of 18,000 modules a third is ever imported, so each is compiled when it first is.
-pip := $(py) -m pip --disable-pip-version-check install --quiet --no-compile
+pip := $(py) -m pip --disable-pip-version-check install --quiet
 
 # One thread each: the tests' graphs are tiny, and the cores are taken by other tests.
 pytest: export OMP_NUM_THREADS := 1
