@@ -169,6 +169,9 @@ def carries_pickle(path: Path) -> bool:
 def _is_pickle(head: bytes) -> bool:
     if head.startswith(b"\x93NUMPY"):
         return b"|O" in head
+    # The length of a safetensors header, in eight bytes before it, may begin as a pickle does.
+    if head[4:9] == b"\0\0\0\0{":
+        return False
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return True
     # The oldest protocols have no mark; they are read as instructions, and not carried out.

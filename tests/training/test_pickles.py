@@ -80,9 +80,10 @@ def test_a_pickle_is_refused_by_name(carrier: str, which: str, tmp_path: Path) -
 def test_what_carries_no_pickle_is_told_from_one(tmp_path: Path) -> None:
     path = tmp_path / "a"
     assert not carries_pickle(path)
-    plain = io.BytesIO()
+    plain, header = io.BytesIO(), b'\x80\x03\0\0\0\0\0\0{"state": '
     np.save(plain, np.ones(3))
-    for content in (b"", b".", b"{}", b"\0" * 99, b"PK\x03\x04", plain.getvalue(), b"(hello)"):
+    texts = b"", b".", b"{}", b"\0" * 99, b"PK\x03\x04", b"(hello)"
+    for content in (*texts, plain.getvalue(), header):
         path.write_bytes(content)
         assert not carries_pickle(path), content
     save_state(path, {"w": torch.ones(2)})
