@@ -218,7 +218,7 @@ def test_a_report_states_the_protocol_and_both_kinds_of_answers(folders: dict[st
     predictor = Predictor.load(folders["unseen"], extra_triples=EXTRA)
     ranks = [rank for one in predictor.rank(ASKED) for rank in (one.head_rank, one.tail_rank)]
     assert report.both["mean_rank"] == pytest.approx(sum(ranks) / 4)
-    with pytest.raises(InputError, match=r"triples\[0\]: unknown name 'nobody'"):
+    with pytest.raises(InputError, match=r"triples\[0\]: head: unknown name 'nobody'"):
         evaluate(folders["unseen"], triples=[("nobody", "r0", "e1")], extra_triples=EXTRA)
 
 
