@@ -102,7 +102,7 @@ def _searched(run: Mapping[str, Any] | None, where: str) -> str:
 
 def beside_paper(table: PaperTable, root: Path) -> str:
     """A table of a paper, ours beside theirs, with the one command that makes its runs."""
-    records = paper_tables.recorded(root / "scripts" / "results")
+    records = _with_equals(root, paper_tables.recorded(root / "scripts" / "results"))
     found = {place: records[place] for place in table.cells if place in records}
     text = paper_tables.markdown(table, found)
     return f"{text}\n\n{source(found, [], made=f'`dans reproduce {table.name}`, ')}"
@@ -214,9 +214,15 @@ def expected(path: Path, results: Mapping[str, Results]) -> str:
 
 
 def _records(root: Path, name: str) -> dict[str, Results]:
-    """The records of a file, and which commits ``docs/tables.toml`` says are equal to theirs."""
-    groups = [frozenset(one) for one in read_toml(root / "docs" / "tables.toml").get("equal", ())]
-    found = tables.collect(root / "scripts" / "results" / f"{name}.json")
+    """The records of a file."""
+    return _with_equals(root, tables.collect(root / "scripts" / "results" / f"{name}.json"))
+
+
+def _with_equals(root: Path, found: Mapping[str, Results]) -> dict[str, Results]:
+    """Records, and which commits ``docs/tables.toml`` says are equal to theirs."""
+    path = root / "docs" / "tables.toml"
+    listed = read_toml(path).get("equal", ()) if path.exists() else ()
+    groups = [frozenset(one) for one in listed]
     return {
         name: replace(one, equals=frozenset().union(*(g for g in groups if one.commit in g)))
         for name, one in found.items()
