@@ -64,7 +64,7 @@ def test_wheel_holds_all_of_the_library_and_nothing_else(contents: set[str], whe
     info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
     assert {PurePosixPath(name).parts[0] for name in contents} == {"dans", "baselines", info}
     suffixes = {PurePosixPath(name).suffix for name in contents if not name.startswith(info)}
-    assert suffixes == {".css", ".j2", ".js", ".py", ".toml", ".typed"}
+    assert suffixes == {".c", ".css", ".j2", ".js", ".py", ".toml", ".typed"}
     assert [name for name in contents if name.endswith(".dist-info/licenses/LICENSE")]
 
 

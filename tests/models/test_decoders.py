@@ -228,7 +228,7 @@ def test_transe_compares_all_alike_in_parts_of_any_size(
 ) -> None:
     decoder, given = make("transe"), [embeddings(3, DIM), embeddings(9, DIM, seed=3)]
     expected = decoder.score_query(given[0][:, None], given[1])
-    monkeypatch.setattr("dans.models.decoders.transe.DIFFERENCES", most)
+    monkeypatch.setattr("dans.models.decoders.distances.DIFFERENCES", most)
     scores = decoder.score_all(*given)
     assert close(scores, expected)
     assert all(map(close, gradients(scores, given), gradients(expected, given)))

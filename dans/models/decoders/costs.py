@@ -1,9 +1,10 @@
 """How many numbers decoders hold at most for queries, scores and gradients, for memory budgets."""
 
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.distances import DIFFERENCES, tile_shape
 from dans.models.decoders.rescal import RESCAL, matrices_at_a_time
-from dans.models.decoders.rotate import RotatE, tile_shape
-from dans.models.decoders.transe import DIFFERENCES, TransE
+from dans.models.decoders.rotate import RotatE
+from dans.models.decoders.transe import TransE
 from dans.models.decoders.tucker import TuckER
 
 

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from dans.errors import InputError, number
 from dans.models.decoders.base import Decoder
+from dans.models.decoders.distances import manhattan
 from dans.models.embedding_tables import Initial
-
-#: Coordinate differences per tile when p = 1: some devices hold them all for the gradient.
-DIFFERENCES = 2**26
 
 
 class TransE(Decoder):
@@ -79,12 +77,10 @@ class TransE(Decoder):
         below the lengths of q and e are inexact.
         """
         if self.p == 2:
-            distances = torch.cdist(entities, queries, compute_mode="use_mm_for_euclid_dist")
+            distances = torch.cdist(entities, queries, compute_mode="use_mm_for_euclid_dist").T
         else:
-            wide = max(1, DIFFERENCES // max(1, queries.numel()))
-            parts = [torch.cdist(part, queries, p=1) for part in entities.split(wide)]
-            distances = torch.cat(parts)
-        return self.gamma - distances.T
+            distances = manhattan(queries, entities)
+        return self.gamma - distances
 
     def score_relations(self, h: Tensor, t: Tensor) -> Tensor:
         """Scores of all relations, (b, m): γ − ‖(t − h) − r‖_p."""
