@@ -385,7 +385,7 @@ def across(
     with p, marks a difference to the reference, paired by seed, that survives ``holm`` over all
     comparisons of the table at .05; in brackets, one with p < .05 alone. A row that another commit
     gave than the reference has ° and is not compared, because its seeds are no pairs. The
-    statistics are of the first base.
+    statistics are of the first base, of the samplers that were inspected.
 
     Raises:
         InputError: a column has no recipe for the reference.
@@ -424,7 +424,7 @@ def across(
     measured = [
         [row, *(_statistic(name, of_first[row].statistics(name)) for name in names)]
         for row in rows
-        if row in of_first
+        if row in of_first and of_first[row].sampler
     ]
     titles = [f"sampler, {columns[0]}", *(STATISTICS[name] for name in names)]
     return f"{table(head, lines)}\n\n{table(titles, measured)}"
