@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 import torch
 
+from dans.config.recipes import find_recipe
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.runs.grown_graph import Growth
@@ -19,6 +20,7 @@ from dans.training.trainer import Trainer
 from scripts.benchmarks import (
     continued_training,
     ensembles,
+    headroom,
     neighbor_steps,
     objectives,
     planted_errors,
@@ -290,3 +292,19 @@ def test_the_fewest_steps_that_are_close_are_chosen() -> None:
     assert continued_training.chosen(found, "entities") == 50
     found["from scratch, all steps"] = {"valid": [0.95, 0.95]}
     assert continued_training.chosen(found, "entities") == 100
+
+
+def test_the_oracle_alone_takes_held_out_triples_for_known() -> None:
+    plain, oracle = (headroom.graph("nations", oracle=oracle) for oracle in (False, True))
+    for kg, expected in ((plain, False), (oracle, True)):
+        known = kg.known(("train",)).is_known(torch.cat((kg.valid, kg.test)))
+        assert known.all() if expected else not known.any()
+
+
+@pytest.mark.parametrize("name", headroom.CONFIGURATIONS)
+def test_each_bound_is_of_recipes_that_there_are(name: str) -> None:
+    _, *settings, _ = headroom.CONFIGURATIONS[name]
+    for graphs, (setting, _) in zip((headroom.SMALL, headroom.LARGE), settings, strict=True):
+        for data in graphs:
+            assert find_recipe(f"{data}-distmult-{setting}", "baselines")
+            assert data in headroom.SMALL or (data, setting) in headroom.STEPS
