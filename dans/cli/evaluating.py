@@ -223,8 +223,6 @@ def calibration(args: Namespace) -> None:
     measured = found["classification"]
     about = f"{measured['triples']:,} lines: {found['split']} triples and as many drawn negatives"
     lines = [f"{about}, seed {found['seed']}", *classification_table(measured)]
-    if found["split"] == "valid":
-        lines.append("optimistic: the calibrations and the threshold were fitted to these lines")
     print("\n".join([*lines, "predictions of the run have the probabilities of platt"]))
 
 

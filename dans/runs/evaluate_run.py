@@ -250,8 +250,9 @@ def classify(
     """Classification metrics of a model on a labelled split.
 
     The metrics of the uncalibrated logits, with the accuracy at the threshold of each relation or
-    at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``. They are
-    optimistic on the split ``valid``, on which ``fitted`` was.
+    at 0; and, by the name of each calibration, ``auc``, ``brier``, ``nll`` and ``ece``. On the
+    split ``valid``, on which ``fitted`` was, ``optimistic`` is true: thresholds and calibrations
+    know the labels.
     """
     classifier = Classifier(trained.kg, split, budget=budget)
     scores, labels = classifier.scores(trained.model.decoder, trained.entities), classifier.holds
@@ -262,6 +263,8 @@ def classify(
         return content
     if fitted.negatives == DRAWN:
         content["calibrated_on"] = DRAWN
+    if split == "valid":
+        content["optimistic"] = True
     cuts = torch.tensor(fitted.thresholds, dtype=torch.float64)[classifier.lines[:, 1]]
     content |= {"accuracy": measures.accuracy(scores, labels, cuts), "threshold": "by relation"}
     for name, calibration in fitted.calibrations.items():
@@ -294,7 +297,10 @@ def classification_table(content: Mapping[str, Any] | None) -> list[str]:
     lines = [f"{'calibration':<12}" + "".join(f"{metric:>11}" for metric in metrics)]
     for name, numbers in rows.items():
         lines.append(f"{name:<12}" + "".join(f"{numbers[metric]:>11.4f}" for metric in metrics))
-    return [*lines, f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}"]
+    lines.append(f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}")
+    if content.get("optimistic"):
+        lines.append("optimistic: the calibrations and the thresholds were fitted to these lines")
+    return lines
 
 
 def calibration_name(which: Which = "best") -> str:

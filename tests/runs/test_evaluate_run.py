@@ -313,6 +313,15 @@ def test_classification_report_is_a_table_of_before_and_after(run: Path) -> None
     assert classification_table(None) == []
 
 
+def test_classification_of_the_lines_that_calibrations_were_fitted_to_is_called_optimistic(
+    run: Path,
+) -> None:
+    for split in ("valid", "test"):
+        found = evaluate(run, split=split).details["classification"]
+        optimistic = any(line.startswith("optimistic") for line in classification_table(found))
+        assert optimistic == found.get("optimistic", False) == (split == "valid")
+
+
 def test_best_checkpoint_can_be_that_of_the_least_nll(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     report = train(configure(recipe, ["train.select=nll"]), run)
