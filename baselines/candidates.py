@@ -1,11 +1,13 @@
 """Log-sum-exp of the scores of all entities, and its gradients, in bounded memory."""
 
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dans.compiled import call, library, shares
 from dans.memory import Budget
 from dans.models.decoders import Decoder
 from dans.models.decoders.costs import gradient_cost, score_cost
@@ -15,6 +17,12 @@ TILE = 2**19
 
 #: The same for scores that are no dot products: on a CPU, and on other devices.
 TILE_OF_ANY, TILE_OF_ANY_ELSEWHERE = 2**20, 2**24
+
+#: Scores of a tile from which the C functions are used.
+WORTH_COMPILING = 3 * 2**17
+
+#: The C functions.
+SOURCE = Path(__file__).with_suffix(".c")
 
 #: Bytes of the scores of a part of a batch, if all are kept.
 MAX_BYTES = 2**28
@@ -116,6 +124,9 @@ def _one_part(
         e = tiles[i][0]
         tile = buffers[min(i, len(buffers) - 1), : len(e)]
         torch.mm(e, q.T, out=tile)
+        if compiled(tile, queries.dtype):
+            _exponentials(tile, top, summed)
+            return tile
         exact = tile.to(queries.dtype)
         if summed is not None:
             torch.amax(exact, 0, out=top)
@@ -141,6 +152,26 @@ def _one_part(
             de.addmm_(tile, queries * factor)
     total: Tensor = (weights * (highest + norm.log())).sum()
     return total
+
+
+def compiled(tile: Tensor, dtype: torch.dtype) -> bool:
+    """Are the exponentials of a tile computed by the C functions? ``dtype`` is that of queries."""
+    plain = dtype == torch.float32 and tile.device.type == "cpu"
+    return plain and tile.numel() >= WORTH_COMPILING and library(SOURCE) is not None
+
+
+def _exponentials(tile: Tensor, top: Tensor, summed: Tensor | None) -> None:
+    """Replace scores by exp(s − top); where ``summed`` is given, it and ``top`` are of the tile."""
+    kind = "bfloat16" if tile.dtype == torch.bfloat16 else "float32"
+    sums = top if summed is None else summed
+    calls = [
+        (
+            *(tile[:, part], top[part], sums[part]),
+            *(len(tile), part.stop - part.start, tile.stride(0), int(summed is not None)),
+        )
+        for part in shares(tile.shape[1])
+    ]
+    call(getattr(library(SOURCE), f"exponentials_{kind}"), calls)
 
 
 class _AnyScores(torch.autograd.Function):

@@ -1,5 +1,6 @@
-"""Sums over all entities hang neither on tiles nor on memory."""
+"""Sums over all entities hang neither on tiles, nor on memory, nor on a compiler."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -123,6 +124,46 @@ def test_no_more_is_held_than_the_budget_and_the_gradients(
     for limit in (least, 2 * least, 10**6):
         assert run(limit) < limit
     assert run(10**6) >= run(least)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("low", [False, True])
+def test_compiled_tiles_equal_those_of_torch(
+    low: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = decoder_of("complex", torch.float32)
+    monkeypatch.setattr(candidates, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    ours = found(decoder, low=low)
+    again = found(decoder, low=low, budget=Scarce(3, 3))
+    monkeypatch.setattr(candidates, "library", lambda _: None)
+    for one, same, other in zip(ours, again, found(decoder, low=low), strict=True):
+        assert torch.equal(one, same)
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-2 if low else 1e-5)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("columns", [1, 70, 300])
+def test_compiled_exponentials_are_exact(
+    columns: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(candidates, "WORTH_COMPILING", 0)
+    torch.manual_seed(0)
+    scores = torch.randn(40, columns).mul_(10 ** torch.linspace(-3, 3, columns)).to(dtype)
+    assert candidates.compiled(scores, torch.float32)
+    exact = (scores.float() - scores.float().amax(0)).double()
+    tile, top, total = scores.clone(), torch.empty(columns), torch.empty(columns)
+    candidates._exponentials(tile, top, total)
+    assert torch.equal(top, scores.float().amax(0))
+    torch.testing.assert_close(total, exact.exp().sum(0).float(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(tile, exact.exp().to(dtype), rtol=3e-7, atol=1e-37)
+    again = scores.clone()
+    candidates._exponentials(again, top, None)
+    assert torch.equal(again, tile)
 
 
 def test_parameters_of_a_match_of_its_own_get_their_gradients(

@@ -1,20 +1,10 @@
 """Distances of every query embedding to every entity embedding, as RotatE and TransE score.
 
-Where a machine has a C compiler (``CC``, or ``cc``), large ones on a CPU are computed by
-``distances.c``, in a fifth to a tenth of the time that torch's operations on whole tensors take.
-A process compiles it when it first needs it, in a fraction of a second. ``DANS_COMPILE=off`` does
-without.
+Large ones on a CPU are computed by `dans.compiled` functions where there is a compiler, in a fifth
+to a tenth of the time that torch's operations on whole tensors take.
 """
 
-import ctypes
-import functools
-import logging
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-log = logging.getLogger(__name__)
+from dans.compiled import BLOCK, call, library, shares
 
 #: Under the root, so that a distance of zero has a gradient.
 EPSILON = 1e-12
@@ -34,17 +24,8 @@ WORTH_COMPILING = 2**24
 #: Coordinate differences per tile of ``manhattan``: some devices hold them all for the gradient.
 DIFFERENCES = 2**26
 
-#: How the C functions are compiled. Sums may be reordered; what is no number stays none.
-FLAGS = (
-    *("-O3", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"),
-)
-
-#: What makes the compiler use all instructions of this machine, where it knows the option.
-THIS_MACHINE = "-march=native"
-
-#: Entities that the C functions take at a time.
-BLOCK = 64
+#: The C functions.
+SOURCE = Path(__file__).with_suffix(".c")
 
 
 def moduli(queries: Tensor, entities: Tensor) -> Tensor:
@@ -71,27 +52,9 @@ def manhattan(queries: Tensor, entities: Tensor) -> Tensor:
 def compiled(queries: Tensor, entities: Tensor) -> bool:
     """Are these distances computed by the C functions?"""
     plain = queries.dtype == entities.dtype == torch.float32 and queries.device.type == "cpu"
-    return plain and queries.numel() * len(entities) >= WORTH_COMPILING and library() is not None
-
-
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None where there is no compiler that can make them."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None or os.environ.get("DANS_COMPILE") == "off":
-        return None
-    source = Path(__file__).with_suffix(".c")
-    with tempfile.TemporaryDirectory(prefix="dans-") as folder:
-        out = Path(folder) / "distances.so"
-        for machine in ([THIS_MACHINE], []):
-            command = [compiler, *FLAGS, *machine, str(source), "-o", str(out), "-lm"]
-            try:
-                subprocess.run(command, check=True, capture_output=True, timeout=60)
-                # Loaded, it needs its file no more.
-                return ctypes.CDLL(str(out))
-            except (OSError, subprocess.SubprocessError) as error:
-                log.debug("%s: %s", " ".join(command), error)
-    return None
+    return (
+        plain and queries.numel() * len(entities) >= WORTH_COMPILING and library(SOURCE) is not None
+    )
 
 
 class _Compiled(torch.autograd.Function):
@@ -105,7 +68,7 @@ class _Compiled(torch.autograd.Function):
         ctx.save_for_backward(queries, entities)
         ctx.kind = kind
         found = queries.new_empty(len(queries), len(entities))
-        call(kind, queries, entities, [(found[:, part],) for part in shares(len(entities))])
+        _call(kind, queries, entities, [(found[:, part],) for part in shares(len(entities))])
         return found
 
     @staticmethod
@@ -118,34 +81,22 @@ class _Compiled(torch.autograd.Function):
         given = [
             (grad[:, part], own, by_entity[part]) for part, own in zip(parts, by_query, strict=True)
         ]
-        call(f"{ctx.kind}_gradients", queries, entities, given)
+        _call(f"{ctx.kind}_gradients", queries, entities, given)
         return by_query.sum(0), by_entity, None
 
 
-def shares(entities: int) -> list[slice]:
-    """Divide entities among torch's threads, in whole blocks."""
-    blocks = -(-entities // BLOCK)
-    size = BLOCK * -(-blocks // min(blocks, torch.get_num_threads()))
-    return [slice(left, min(left + size, entities)) for left in range(0, entities, size)]
-
-
-def call(name: str, queries: Tensor, entities: Tensor, given: Sequence[tuple[Tensor, ...]]) -> None:
+def _call(
+    name: str, queries: Tensor, entities: Tensor, given: Sequence[tuple[Tensor, ...]]
+) -> None:
     """Call a C function for every share of the entities, with what is given for it."""
-    width = queries.shape[1]
+    rows, width = queries.shape
     scratch = queries.new_empty(len(given), 2 * BLOCK * width)
-    function = getattr(library(), name)
     calls = []
     for part, tensors, own in zip(shares(len(entities)), given, scratch, strict=True):
-        tensors = (queries, entities[part], *tensors, own)
-        sizes = len(queries), part.stop - part.start, width, tensors[2].stride(0)
-        pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
-        calls.append((*pointers, *map(ctypes.c_ssize_t, sizes), ctypes.c_float(EPSILON)))
-    if len(calls) == 1:
-        function(*calls[0])
-        return
-    # Python's lock is free while a C function runs.
-    with ThreadPoolExecutor(len(calls)) as pool:
-        list(pool.map(lambda arguments: function(*arguments), calls))
+        stride = tensors[0].stride(0)
+        sizes = (rows, part.stop - part.start, width, stride)
+        calls.append((queries, entities[part], *tensors, own, *sizes, EPSILON))
+    call(getattr(library(SOURCE), name), calls)
 
 
 class _Moduli(torch.autograd.Function):
