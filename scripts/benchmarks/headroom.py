@@ -1,8 +1,8 @@
 """What negatives could gain at most on a graph, before any sampler is tuned there.
 
 Two bounds, in validation MRR: a softmax over all entities says what harder negatives could give;
-and negatives of which not even held-out triples are among, what a perfect judge of false negatives
-could give. The second leaks by design, and is no method. Each is read beside the same loss over
+an oracle that masks held-out triples too, what it could give to know every false negative. The
+oracle leaks by design, and is no method. Each is read beside the same loss over
 uniform negatives, with and without the mask of training triples. Test triples are not read. What is
 finished is skipped.
 
