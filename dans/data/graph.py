@@ -464,9 +464,28 @@ class KnowledgeGraph:
         return Audit.of(self.name, self.num_entities, self.num_relations, lines, warnings)
 
     def warnings(self, files: Mapping[Split, Origin] | None = None) -> list[str]:
-        """What looks like a mistake in names and columns; `files` says where splits are from."""
+        """What looks like a mistake in names, columns and splits; `files` says where these are."""
         lines = {split: self.lines(split)[0] for split in SPLITS}
-        return name_warnings(self.entities.names, self.relations.names, lines, files)
+        found = name_warnings(self.entities.names, self.relations.names, lines, files)
+        for split in SPLITS[1:]:
+            if again := self._in_train(split):
+                found.append(
+                    f"{again:,} of {len(self.split(split)):,} {split} triples are in train too; "
+                    "that they are ranked well says nothing about new triples"
+                )
+        return found
+
+    def _in_train(self, split: Split) -> int:
+        """How many triples of a split are in train, which is not sorted: it is the large one."""
+        held, train = (
+            (triples[:, 0] * self.num_relations + triples[:, 1]) * self.num_entities + triples[:, 2]
+            for triples in (self.split(split).unique(dim=0), self.train)
+        )
+        if not len(held):
+            return 0
+        held = held.sort().values
+        at = torch.searchsorted(held, train).clamp_(max=len(held) - 1)
+        return len(at[held[at] == train].unique())
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

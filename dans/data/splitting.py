@@ -106,7 +106,8 @@ def split_triples(
     numbers = torch.frombuffer(places or bytearray(1), dtype=torch.uint8)[: len(places)]
     parts = {split: triples[numbers == i] for i, split in enumerate(SPLITS)}
     sizes_said = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
-    log.info("%s: split with seed %d: %s triples", where, seed, sizes_said)
+    if any(shares[1:]):
+        log.info("%s: split with seed %d: %s triples", where, seed, sizes_said)
     for split, missing in room.items():
         if missing:
             log.warning(

@@ -13,7 +13,7 @@ from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.interface.run import Prediction, Run
 from dans.predict import Query, ScoredTriple
 from dans.predict.ensemble import Ensemble as Joint
-from dans.predict.ensemble import Join
+from dans.predict.ensemble import Join, check_members
 from dans.predict.output_formats import QueryOptions, Table
 
 
@@ -29,13 +29,21 @@ class Ensemble:
         join: what is averaged: ``ranks``, ``z-scores``, ``softmax`` or ``probabilities``; None:
             ``probabilities`` where each run has a calibration on labelled lines, ``z-scores``
             elsewhere.
+
+    Raises:
+        InputError: fewer than two runs, one of them twice, a folder without a run, or an unknown
+            join.
     """
 
     def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
         if isinstance(runs, (str, Path)):
             raise InputError(f"ensemble: expected a list of runs, got {str(runs)!r}")
-        self.paths = tuple(run.path if isinstance(run, Run) else Path(run) for run in runs)
+        self.paths = tuple((run if isinstance(run, Run) else Run(run)).path for run in runs)
+        check_members(self.paths, join)
         self._join: Join | None = join
+
+    def __repr__(self) -> str:
+        return f"Ensemble({', '.join(map(str, self.paths))})"
 
     @cached_property
     def predictor(self) -> Joint:

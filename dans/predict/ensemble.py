@@ -58,6 +58,28 @@ class JointTriple(ScoredTriple):
     tail_rank_std: float | None = None
 
 
+def check_members(folders: Sequence[str | Path], join: Join | None) -> None:
+    """Refuse folders and a join that cannot be an ensemble, before a run is loaded."""
+    check_number(len(folders))
+    places = [Path(folder).resolve() for folder in folders]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise InputError(f"ensemble: {folders[i]}: named twice")
+    check_join(join)
+
+
+def check_number(members: int) -> None:
+    """Refuse fewer than two."""
+    if members < 2:
+        raise InputError(f"ensemble: expected two runs or more, got {members}")
+
+
+def check_join(join: Join | None) -> None:
+    """Refuse what is no name of a join."""
+    if join is not None:
+        one_of("join", join, get_args(Join))
+
+
 class Ensemble(Predictor):
     """Link prediction with several models: candidates are ordered by a mean over the members.
 
@@ -97,15 +119,14 @@ class Ensemble(Predictor):
     beside = ("mean_rank", "rank_std", "probability_std", "head_rank_std", "tail_rank_std")
 
     def __init__(self, members: Sequence[Predictor], *, join: Join | None = None) -> None:
-        if len(members) < 2:
-            raise InputError(f"ensemble: expected two runs or more, got {len(members)}")
+        check_number(len(members))
         first = members[0]
         for other in members[1:]:
             check_same(first, other)
         calibrated = all(member.calibration is not None for member in members)
         drawn = any(member.drawn for member in members)
         self.join: Join = join or ("probabilities" if calibrated and not drawn else "z-scores")
-        one_of("join", self.join, get_args(Join))
+        check_join(join)
         if self.join == "probabilities" and not calibrated:
             without = next(member for member in members if member.calibration is None)
             raise InputError(
@@ -138,10 +159,7 @@ class Ensemble(Predictor):
         memory_budget: str | int = "",
     ) -> "Ensemble":
         """Load trained runs from their folders; arguments of ``Predictor.load``."""
-        places = [Path(folder).resolve() for folder in folders]
-        for i, place in enumerate(places):
-            if place in places[:i]:
-                raise InputError(f"ensemble: {folders[i]}: named twice")
+        check_members(folders, join)
         members = []
         for folder in folders:
             members.append(Predictor.load(folder, which=which, memory_budget=memory_budget))

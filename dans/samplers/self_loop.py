@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.models.batch import Positives
+from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, uncorrupted
 
 
@@ -35,6 +35,10 @@ class SelfLoop(EntitySampler):
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """The uncorrupted entities."""
         return uncorrupted(positives, rows, corrupt_head)
+
+    def origins(self, positives: Positives) -> dict[str, Negatives]:
+        """One origin, by the name that recipes have for it."""
+        return {"self_loop": self(positives)}
 
     def probability(
         self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor

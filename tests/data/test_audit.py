@@ -56,7 +56,7 @@ def test_the_whole_is_counted_too(audit: Audit) -> None:
 
 
 def test_sentences_leave_out_counts_of_zero(audit: Audit) -> None:
-    whole, train, valid, test, shared = audit.lines()
+    whole, train, valid, test, shared, repeated = audit.lines()
     assert whole.endswith(": 5 entities and 3 relations, of which train holds 3 and 2")
     assert train == "train: 5 triples of 2 relations; 1 line repeats an earlier one; 1 self-loop"
     assert valid == (
@@ -73,6 +73,7 @@ def test_sentences_leave_out_counts_of_zero(audit: Audit) -> None:
         " 3 (60.0 %) have a triple of train from tail to head, of any relation"
     )
     assert shared == "valid and test share 1 triple"
+    assert repeated.startswith("warning: 1 of 5 test triples are in train too;")
 
 
 def test_a_triple_with_both_labels_is_a_contradiction() -> None:

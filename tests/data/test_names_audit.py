@@ -80,6 +80,13 @@ def test_relations_with_one_triple_and_single_relations_are_said() -> None:
     assert only.startswith("the graph has one relation, 'r' (train, triple 1); ")
 
 
+def test_held_out_triples_that_are_trained_on_are_said() -> None:
+    triples = [(f"e{i}", f"r{i % 2}", f"e{i + 1}") for i in range(6)]
+    held = [("e9", "r0", "e0"), triples[4], triples[1]]
+    said = KnowledgeGraph.of(triples, valid=held, test=held[:1]).audit().warnings
+    assert [one.split(";")[0] for one in said] == ["2 of 3 valid triples are in train too"]
+
+
 def test_linked_triples_are_said_by_direction() -> None:
     train = [(f"a{i}", "parent", f"b{i}") for i in range(10)]
     test = [(f"b{i}", "child", f"a{i}") for i in range(10)]

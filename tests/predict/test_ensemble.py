@@ -156,6 +156,12 @@ def test_from_the_command_and_from_python(
         dispatch(["evaluate", *words, "--ensemble", "--seed", "3"])
     with pytest.raises(InputError, match="among: restricts heads and tails"):
         ensemble.predict(name, None, name, among="domain-range")
+    assert repr(ensemble) == f"Ensemble({runs[0]}, {runs[1]})"
+    for wrong, why in (([], "two runs or more, got 0"), ([runs[0], tmp_path / "none"], "none")):
+        with pytest.raises(InputError, match=why):
+            dans.Ensemble(wrong)
+    with pytest.raises(InputError, match=r"join: known: ranks, .* got 'mean'"):
+        dans.Ensemble(runs, join="mean")
     with pytest.raises(InputError, match="named twice"):
         dispatch(["predict", words[0], words[0], "--head", name, "--relation", relation])
 

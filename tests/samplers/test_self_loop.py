@@ -20,6 +20,11 @@ def test_the_uncorrupted_entity_is_at_both_ends(side: str, kg: KnowledgeGraph) -
     assert torch.equal(triples[..., 2], end)
 
 
+def test_its_negatives_are_called_as_recipes_call_it(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    assert list(SelfLoop(k=3).origins(positives)) == ["self_loop"]
+
+
 def test_a_reflexive_triple_can_be_masked(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     reflexive = torch.stack((kg.train[:, 0], kg.train[:, 1], kg.train[:, 0]), dim=1)[:1]
