@@ -29,6 +29,15 @@ class Phase:
     repeats: int = 1
 
 
+def check_width(positives: Positives, dim: int) -> None:
+    """Refuse a batch whose embeddings have another width than a sampler's networks."""
+    width = positives.h.shape[-1]
+    if not width:
+        raise InputError("positives: the sampler looks at embeddings, and of_ids has none")
+    if width != dim:
+        raise InputError(f"dim: {dim} of the sampler, but {width} of the embeddings in the batch")
+
+
 class NegativeSampler(nn.Module, ABC):
     """Draws negatives for a batch of triples.
 

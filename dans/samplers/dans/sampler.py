@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
 from dans.models.batch import Negatives, Positives, Proposal
-from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.base import NegativeSampler, Phase, check_width
 from dans.samplers.corruption import Mask, any_of, requires_known, sides
 from dans.samplers.dans.diagnostics import diagnose
 from dans.samplers.dans.networks import (
@@ -153,6 +153,7 @@ class DANS(NegativeSampler):
             )
         requires_known(filter, known)
         super().__init__()
+        self.dim = dim
         self.k = 2 * k
         self.film_weight = film_weight
         self.generator_repeats = generator_repeats
@@ -209,6 +210,7 @@ class DANS(NegativeSampler):
 
     def forward(self, positives: Positives) -> Negatives:
         """Generated negatives, the entity pathway's first; no gradient runs back through them."""
+        check_width(positives, self.dim)
         drawn = self.draw(positives).values()
         embeddings, corrupt_head = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
         return self.offered(positives, embeddings, corrupt_head)

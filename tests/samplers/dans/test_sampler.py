@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baselines.published_dans import PublishedDANS
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers import DANS
 from dans.samplers.dans.sampler import PRESETS
@@ -70,6 +71,14 @@ def test_one_pathway_alone_offers_as_many(pathways: str, kg: KnowledgeGraph) -> 
     assert [phase.name for phase in sampler.phases()] == [f"{pathways}_pathway", "discriminator"]
     assert sampler.discriminator.auxiliary is None
     assert set(sampler.origins(positives)) == {f"{pathways} pathway"}
+
+
+def test_embeddings_of_another_width_are_refused(kg: KnowledgeGraph) -> None:
+    wide = Positives.from_embeddings(kg.train, torch.randn(kg.num_entities, 6))
+    with pytest.raises(InputError, match="dim: 8 of the sampler, but 6 of the embeddings"):
+        DANS(dim=8)(wide)
+    with pytest.raises(InputError, match="of_ids has none"):
+        DANS(dim=8)(Positives.of_ids(kg.train, kg.num_entities))
 
 
 def test_film_that_starts_at_one_is_the_ablation_without(kg: KnowledgeGraph) -> None:
