@@ -22,7 +22,7 @@ from dans.runs.build import build_trainer
 from scripts.benchmarks.measure import Row, compete
 
 #: Entities among which the nearest is searched, in place of all; UMLS has fewer.
-CANDIDATES = 4096
+CANDIDATES = 1024
 
 #: Messages whose matrices are gathered at a time: all of WN18RR's would be 7 GB for one layer.
 GATHERED = 20_000
