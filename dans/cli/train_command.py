@@ -23,7 +23,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dans.cli import parsing as cli
 from dans.config.recipes import (
@@ -125,14 +125,14 @@ def outcome(where: Path, newest: "Mapping[str, Mapping[str, float]]") -> str:
     return f"{said}{start}; last {Selection(select).value(newest):.4f}"
 
 
-def chosen(args: Namespace) -> str:
-    """What the command line names to be trained."""
+def chosen(args: Namespace, command: str = "") -> str:
+    """What the command line names to be trained; ``command``: if not that of the kind of run."""
     if args.what and args.recipe:
         raise InputError(f"--recipe {args.recipe}: {args.what} is given already; leave one out")
     if what := args.what or args.recipe or args.usual_recipe:
         return str(what)
-    command = f"dans {COMMANDS[args.kind]}"
-    raise InputError(f"expected what to train, as in: {command} umls-distmult; --help says more")
+    example = f"dans {command or COMMANDS[args.kind]} umls-distmult"
+    raise InputError(f"expected what to train, as in: {example}; --help says more")
 
 
 def train_recipe(args: Namespace) -> "tuple[Report, Path]":
@@ -328,13 +328,17 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
 
 def load(args: Namespace) -> "KnowledgeGraph":
     """The triples that the options name."""
+    reading = {name: getattr(args, name) for name in READING}
+    return load_named(chosen(args), **{k: v for k, v in reading.items() if v is not None})
+
+
+def load_named(what: str, **reading: Any) -> "KnowledgeGraph":
+    """The triples of a name that is no recipe's; one that is close to a recipe's is suggested."""
     from dans.data.sources import load as load_data
     from dans.interface.planning import bases
 
-    what = chosen(args)
-    reading = {name: getattr(args, name) for name in READING}
     try:
-        return load_data(what, **{k: v for k, v in reading.items() if v is not None})
+        return load_data(what, **reading)
     except InputError as error:
         hint = "" if Path(what).exists() else did_you_mean(what, bases())
         raise InputError(f"{error}{hint}") from None
