@@ -71,8 +71,8 @@ def train(
             ``tucker`` or ``simple``.
         sampler: of negatives: a setting such as ``dans-filtered`` or ``nscaching``, a sampler with
             options as ``"uniform:k=5,filter=mask"``, several joined by ``" + "``, or a mapping, or
-            list of mappings, of names and options. None: no run after pre-training; the negatives
-            are those of the loss setting, or else the uniform ones of the recipe.
+            list of mappings, of names and options. None: one run, with the negatives of the loss
+            setting, or else those of the recipe, which are uniform.
         loss: a loss setting, which takes no sampler, such as ``sce`` (softmax over all entities) or
             ``sp`` (Stay Positive); or the loss over negatives, such as ``logistic``. None: for
             triples alone ``sampled-softmax-self-loop``, else that of the recipe or the sampler.
