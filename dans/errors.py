@@ -153,9 +153,23 @@ def install_command(extra: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
-    """The end of a message about an unknown name: the closest known name, if one is close."""
-    near = get_close_matches(name[:LONGEST_NAME], list(known), n=1)
-    return f"; did you mean {show(near[0])}?" if near else ""
+    """The end of a message about an unknown name: the closest known name, if one is close.
+
+    Case does not count, nor whether words are joined by a hyphen or an underscore.
+
+    Example:
+        >>> did_you_mean("DistMult", ["complex", "distmult"])
+        '; did you mean distmult?'
+    """
+    short, names = name[:LONGEST_NAME], list(known)
+    near = get_close_matches(_folded(short), [_folded(one) for one in names], n=1)
+    alike = [one for one in names if _folded(one) in near]
+    closest = get_close_matches(short, alike, n=1, cutoff=0.0)
+    return f"; did you mean {show(closest[0])}?" if closest else ""
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")
 
 
 def nearest(name: str, names: Sequence[str], most: int = 3) -> list[str]:

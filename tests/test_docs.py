@@ -250,7 +250,7 @@ class World:
         own = name in TRAINS and arguments and not is_recipe(arguments[0])
         own = own and not arguments[0].startswith("-")
         if own:
-            arguments += ["--pretrain-steps", "2"]
+            arguments += ["--pretrain-steps", "2"] * ("--sampler" in arguments)
         elif name in TRAINS:
             self.train(where, name, arguments)
         else:

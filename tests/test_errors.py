@@ -91,6 +91,12 @@ def test_no_name_is_offered_where_none_is_near(name: str) -> None:
     assert did_you_mean(name, NAMES) == ""
 
 
+@pytest.mark.parametrize("name", ["SELF-LOOP", "Self_Loop", "self_lop"])
+def test_neither_case_nor_hyphens_keep_a_name_from_being_offered(name: str) -> None:
+    assert did_you_mean(name, ["dans", "self-loop"]) == "; did you mean self-loop?"
+    assert did_you_mean("self_loop_", ["self-loop", "self_loop"]) == "; did you mean self_loop?"
+
+
 def test_a_common_prefix_does_not_hide_the_rest() -> None:
     names = [f"http://example.org/resource/{i:05}" for i in range(2000)]
     names += ["http://example.org/resource/Berlin"]

@@ -18,7 +18,10 @@ from typing import Any
 import optuna
 import pytest
 
+from dans.cli.main import dispatch
+from dans.data.sources import load
 from dans.errors import InputError, install_command
+from dans.interface import planning
 from dans.runs.train import configure
 from dans.training.checkpoint_store import CheckpointStore
 from dans.training.run_folder import RunFolder
@@ -391,6 +394,25 @@ def test_a_study_of_another_release_or_damaged_is_refused_in_a_sentence(
             tune(plan(recipe), TRIALS + 1, where=where)
         assert str(refused.value).startswith(f"{where / 'study.db'}: "), (name, refused.value)
         assert "\n" not in str(refused.value), name
+
+
+def test_triples_are_searched_as_they_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.tsv").write_text("".join(f"e{i % 7}\tr{i % 3}\te{i * i % 5}\n" for i in range(35)))
+    brief = ["--set", "train.steps=2", "--set", "encoder.dim=4", "--trials", "1"]
+    dispatch(["tune", "mine.tsv", "--space", "train.lr=0.01,0.1", *brief])
+    where = Path("runs/tune/baselines/mine-distmult-sampled-softmax-self-loop")
+    assert states(where) == ["complete"]
+    best = configure(where / "best.toml", [])
+    (stage,) = planning.plan(planning.with_default_loss(planning.Choice()), load("mine.tsv"))
+    expected = stage.config
+    assert (best.data, best.loss, best.sampler) == ("mine.tsv", expected.loss, expected.sampler)
+    with pytest.raises(InputError, match="--kind dans: expected a recipe"):
+        dispatch(["tune", "mine.tsv", "--space", "train.lr=0.01,0.1", "--kind", "dans"])
+    with pytest.raises(InputError, match="expected what to train, as in: dans tune umls-distmult"):
+        dispatch(["tune", "--space", "train.lr=0.01,0.1"])
 
 
 def test_missing_optuna_is_named(

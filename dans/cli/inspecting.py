@@ -42,6 +42,9 @@ def run(args: Namespace) -> None:
 
     if (args.run is None) == (args.dataset is None):
         raise InputError("expected the folder of a run, or --dataset NAME, and not both")
+    if args.run is not None and not RunFolder(args.run).exists:
+        dataset = f"triples are given by --dataset {args.run}"
+        raise InputError(f"{args.run} is not the folder of a run; {dataset}")
     of_run = {k: v for k, v in (("which", args.model), ("passes", args.warm_up)) if v is not None}
     if args.run is None and of_run:
         raise InputError("--model, --warm-up: no effect with --dataset, where there is no model")

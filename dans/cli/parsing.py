@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from dans.config.reading import read_toml
-from dans.config.recipes import DEFAULT, run_name
+from dans.config.recipes import DEFAULT, DEFAULT_LOSS, run_name
 from dans.errors import DISTRIBUTION, LARGEST, InputError, did_you_mean, install_command, shown
 from dans.training.loggers import ALWAYS, OPTIONAL
 
@@ -121,7 +121,8 @@ def check_runs(args: argparse.Namespace) -> None:
     given = getattr(args, getattr(args, "trained", ""), None) or []
     for path in given if isinstance(given, list) else [given]:
         if path.is_file():
-            raise InputError(f"{path} is a file, not a run's folder")
+            hint = f"; triples are given by --dataset {path}" if hasattr(args, "dataset") else ""
+            raise InputError(f"{path} is a file, not a run's folder{hint}")
         if not path.exists() and (hint := did_you_mean_folder(path)):
             raise InputError(f"{path}: there is no such folder{hint}")
 
@@ -169,26 +170,33 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
         others = "for a recipe file, what it says; for data, none: a sampled softmax"
         usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default for a recipe: {DEFAULT}; {others})"
         add("--sampler", metavar="NAME|FILE", help=usual)
-    loss = f"a setting of dans/recipes/losses; {OF_RECIPES} (default: that in WHAT)"
-    plain = "the loss over negatives, such as logistic (default: the recipe's)"
-    add("--loss", metavar="NAME", help=loss if kind == "baselines" else plain)
+    setting = f"a setting of dans/recipes/losses, such as sce; {OF_RECIPES}"
+    plain = "the loss over negatives, such as logistic"
+    losses = {
+        "baselines": f"{setting} (default: that in WHAT)",
+        "pretrain": f"{plain} (default: the recipe's)",
+        "dans": f"{setting}; or {plain} (default: the recipe's; for data, {DEFAULT_LOSS})",
+    }
+    add("--loss", metavar="NAME", help=losses[kind])
     own = "(default: the recipe's)"
     add("--dim", type=whole(1), metavar="N", help=f"dimension of the embeddings {own}")
     add("--steps", type=whole(), metavar="N", help=f"updates of the model {own}")
     if kind == "dans":
-        first = "updates of the model in pre-training, which comes first if it is missing"
+        first = "updates of the model in pre-training, which a sampler continues from"
         add("--pretrain-steps", type=whole(), metavar="N", help=first)
     add("--batch", type=whole(), metavar="N", help=f"triples of a step {own}")
     add("--lr", type=float, metavar="X", help=f"learning rate {own}")
     add("--seed", type=whole(), help="random seed (default: the recipe's, or 0)")
     device = "the device, by its name in torch (default: the recipe's, or cpu)"
     add("--device", help=device)
-    start = "continue from a trained run; its triples may have grown (names are matched)"
+    start = "continue from a trained run; its triples may have grown (names are matched); loss and "
+    start += "sampler are those of this command"
     add("--init-from", metavar="RUN", help=start)
     every = "change any option of the recipe, such as train.patience=5; may be repeated"
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=every)
     group = parser.add_argument_group("run")
-    out = f"folder of the run (default: runs/{kind}/NAME/seedN)"
+    without = "; without a sampler: runs/baselines/NAME/seedN" if kind == "dans" else ""
+    out = f"folder of the run (default: runs/{kind}/NAME/seedN{without})"
     group.add_argument("--out", type=Path, metavar="DIR", help=out)
     resume = "continue with the run in the folder, if there is one"
     group.add_argument("--resume", action="store_true", help=resume)

@@ -9,24 +9,34 @@ Each --space KEY=VALUES is an option to vary; VALUES are
   1..4                whole numbers, if both ends are whole
   distmult,complex    choices
 
-  dans tune --recipe umls-distmult --trials 30 --space train.lr=1e-4..1e-1:log
-  dans tune --recipe umls-distmult --kind dans --space sampler.0.k=1..10
+  dans tune umls-distmult --trials 30 --space train.lr=1e-4..1e-1:log
+  dans tune umls-distmult --kind dans --space sampler.0.k=1..10
+  dans tune my-triples.tsv --space encoder.dim=50..200:step=50
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dans.cli import parsing as cli
-from dans.cli.train_command import check_baseline
+from dans.cli.train_command import check_baseline, chosen, load_named
 from dans.config.recipes import COMMANDS, find_recipe
+from dans.errors import InputError
+
+if TYPE_CHECKING:
+    from dans.config.recipes import Recipe
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add the recipe, the space and the search."""
+    """Add the recipe or the triples, the space and the search."""
+    parser.set_defaults(usual_recipe="")
     add = parser.add_argument
-    add("--recipe", required=True, metavar="NAME|FILE", help="the recipe to vary")
-    kind = "how to train each trial (default: pretrain)"
-    add("--kind", choices=COMMANDS, default="pretrain", help=kind)
+    what = "a recipe, by name or file; a data set, by name; or a folder or a file of triples"
+    add("what", nargs="?", metavar="WHAT", help=what)
+    add("--recipe", metavar="NAME|FILE", help="a recipe, in place of WHAT")
+    kind = "how to train each trial (default: for triples as dans train, by a loss setting; for a "
+    kind += "recipe by its own setting, or pretrain)"
+    add("--kind", choices=COMMANDS, help=kind)
     trials = "number of trials, those of a search that is continued included (default: 30)"
     add("--trials", type=cli.whole(least=1), default=30, help=trials)
     space = "an option to vary and its values, as above; may be repeated"
@@ -47,11 +57,29 @@ def run(args: Namespace) -> None:
     from dans.tuning import Plan, tune
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
-    recipe = find_recipe(args.recipe, args.kind)
+    recipe, kind = recipe_of(args)
     sets = (*args.set, *seed)
-    plan = Plan(recipe, args.kind, tuple(args.space), sets, args.search, args.prune)
+    plan = Plan(recipe, kind, tuple(args.space), sets, args.search, args.prune)
     # What the objective is may be for the search to choose.
-    if args.kind == "baselines" and not any(text.startswith("objective") for text in args.space):
-        check_baseline(recipe, plan.config(), args.recipe)
+    if kind == "baselines" and not any(text.startswith("objective") for text in args.space):
+        check_baseline(recipe, plan.config(), chosen(args))
     given = {"where": args.out, "loggers": args.loggers}
     print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
+
+
+def recipe_of(args: Namespace) -> "tuple[Recipe, str]":
+    """The recipe to vary, and the kind of its runs; triples stand for what a plan makes of them."""
+    from dans.interface.planning import Choice, is_recipe, named_setting, plan, with_default_loss
+    from dans.tuning import DraftRecipe
+
+    what = chosen(args, "tune")
+    if args.recipe or is_recipe(what):
+        kind = args.kind or named_setting(what)[1] or "pretrain"
+        return find_recipe(what, kind), kind
+    if args.kind == "dans":
+        expected = "expected a recipe, whose pre-trained run is there"
+        raise InputError(f"--kind dans: {expected}; got the triples {what}")
+    choice = Choice() if args.kind == "pretrain" else with_default_loss(Choice())
+    (stage,) = plan(choice, load_named(what))
+    sections = {**stage.config.plain(), "data": what}
+    return DraftRecipe(Path(f"{stage.name}.toml"), sections=sections), stage.kind

@@ -1,12 +1,17 @@
 """Train on triples of your own, or by a recipe.
 
-Triples are trained on as by dans.train in Python: by a sampled softmax, unless a sampler is named.
-A recipe is trained with DANS. A sampler continues from a pre-trained model; where there is none,
-that is trained first.
+Triples are trained on as by dans.train in Python: by a sampled softmax with the control, unless a
+sampler or a loss is named. A recipe is trained with DANS. A sampler continues from a pre-trained
+model; where there is none, that is trained first. A loss setting comes with its own negatives, or
+none, and without pre-training.
+
+A setting changes more than a loss or a sampler, such as relations, filter and training:
+sampled-softmax is a setting, sampled_softmax a loss.
 
   dans train my-triples/ --decoder complex --out my-run
   dans train my-triples/ --sampler dans --steps 200 --pretrain-steps 700 --out my-run
   dans train my-triples.csv --split .9,.05,.05 --columns subject,predicate,object
+  dans train my-triples.tsv --loss sampled-softmax
   dans train umls-distmult
   dans train umls-distmult --sampler self-loop --seed 1 --resume
   dans train more-triples/ --init-from my-run --out longer
@@ -18,7 +23,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dans.cli import parsing as cli
 from dans.config.recipes import (
@@ -30,6 +35,7 @@ from dans.config.recipes import (
     override,
     parse_assignments,
     read_recipe,
+    run_name,
 )
 from dans.config.schema import Component
 from dans.errors import InputError, did_you_mean, shown, visible
@@ -80,13 +86,13 @@ def run(args: Namespace) -> None:
 
 def train_and_report(args: Namespace) -> str:
     """Train by the options of a command; returns its last line of output."""
-    from dans.interface.planning import is_recipe
+    from dans.interface.planning import is_loss_setting, is_recipe
 
     what = chosen(args)
-    if args.kind != "baselines" and (RECIPES / "losses" / f"{args.loss}.toml").exists():
-        command = f"dans baseline {what} --loss {args.loss}"
-        raise InputError(f"--loss {args.loss}: a baseline, without a sampler; try: {command}")
     by_recipe = args.what is None or is_recipe(what)
+    if args.kind == "pretrain" and is_loss_setting(args.loss):
+        command = f"dans train {what} --loss {args.loss}"
+        raise InputError(f"--loss {args.loss}: a setting, no part of pre-training; try: {command}")
     report, where = (train_recipe if by_recipe else train_data)(args)
     said = outcome(where, report.metrics()) if report else "trained, without validation triples"
     return visible(f"{where}: {said}; evaluate it with: dans evaluate {shlex.quote(str(where))}")
@@ -119,14 +125,14 @@ def outcome(where: Path, newest: "Mapping[str, Mapping[str, float]]") -> str:
     return f"{said}{start}; last {Selection(select).value(newest):.4f}"
 
 
-def chosen(args: Namespace) -> str:
-    """What the command line names to be trained."""
+def chosen(args: Namespace, command: str = "") -> str:
+    """What the command line names to be trained; ``command``: if not that of the kind of run."""
     if args.what and args.recipe:
         raise InputError(f"--recipe {args.recipe}: {args.what} is given already; leave one out")
     if what := args.what or args.recipe or args.usual_recipe:
         return str(what)
-    command = f"dans {COMMANDS[args.kind]}"
-    raise InputError(f"expected what to train, as in: {command} umls-distmult; --help says more")
+    example = f"dans {command or COMMANDS[args.kind]} umls-distmult"
+    raise InputError(f"expected what to train, as in: {example}; --help says more")
 
 
 def train_recipe(args: Namespace) -> "tuple[Report, Path]":
@@ -134,12 +140,44 @@ def train_recipe(args: Namespace) -> "tuple[Report, Path]":
     from baselines import assembly
     from dans.runs.train import train
 
+    args = with_kind(args)
     if args.kind == "dans" and args.what:
         pretrain_first(args)
+    elif args.pretrain_steps is not None:
+        there = "which needs a pre-trained run that is there already"
+        raise InputError(f"--pretrain-steps: no effect on --recipe {chosen(args)}, {there}")
     config, where = configured(args)
     if args.kind != "pretrain":
         train = assembly.train
     return train(config, where, resume=args.resume, loggers=args.loggers), where
+
+
+def with_kind(args: Namespace) -> Namespace:
+    """The options of a recipe for ``dans train``: a loss setting makes the run a baseline."""
+    from dans.interface.planning import (
+        PRETRAIN_STEPS,
+        SETTING_ALONE,
+        check_one_setting,
+        check_setting,
+        is_loss_setting,
+        named_setting,
+    )
+    from dans.objectives.losses import LOSSES
+
+    what = chosen(args)
+    by_loss = is_loss_setting(args.loss)
+    if args.kind != "baselines" and args.loss is not None and not by_loss:
+        check_setting(args.loss, "baselines", LOSSES, where="--loss")
+    if args.kind != "dans":
+        return args
+    check_one_setting(what, args.sampler, args.loss)
+    if not (by_loss or named_setting(what)[1] == "baselines"):
+        return args
+    if args.sampler is not None:
+        raise InputError(f"--sampler: {SETTING_ALONE.format(args.loss)}")
+    if args.pretrain_steps is not None:
+        raise InputError(f"{PRETRAIN_STEPS}: no effect without a sampler to train with afterwards")
+    return Namespace(**{**vars(args), "kind": "baselines"})
 
 
 def configured(args: Namespace) -> "tuple[RunConfig, Path]":
@@ -186,9 +224,10 @@ def assignments(args: Namespace) -> list[str]:
     short = {key: getattr(args, name) for name, key in SHORT.items()}
     short["encoder.dim"] = args.dim
     short["init_from"] = args.init_from
-    short["loss"] = None if args.kind == "baselines" else args.loss
     given = [f"{key}={value}" for key, value in short.items() if value is not None]
-    return [*args.set, *given]
+    # Before its options, since another component has none of them.
+    loss = [] if args.loss is None or args.kind == "baselines" else [f"loss={args.loss}"]
+    return [*loss, *args.set, *given]
 
 
 def pretrain_first(args: Namespace) -> None:
@@ -209,6 +248,9 @@ def pretrain_first(args: Namespace) -> None:
     plain = renamed_options(override(read_recipe(recipe), assignments(args)))
     before = f"pretrain/{recipe.base.stem}"
     if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
+        if args.pretrain_steps is not None:
+            start = plain.get("init_from") or "no pre-trained run"
+            raise InputError(f"--pretrain-steps: no effect on a run that starts from {start}")
         return
     shared = re.compile(rf"({'|'.join(RunConfig.INHERITED)}|train\.(seed|device))\b")
     steps = [] if args.pretrain_steps is None else [f"train.steps={args.pretrain_steps}"]
@@ -252,17 +294,21 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         options=dict(parse_assignments(args.set)),
     )
     start = None if args.init_from is None else initial_run(args.init_from, args.seed or 0).path
-    if args.kind == "dans":
+    if args.kind == "dans" and not args.usual_recipe:
+        choice = with_default_loss(choice, start)
+    elif args.kind == "dans" and choice.kind == "pretrain" and start is None:
         # The script of 0.1 trains with DANS, as its name says.
-        choice = choice if args.usual_recipe else with_default_loss(choice, start)
-        if choice.kind == "pretrain" and start is None:
-            choice = replace(choice, sampler=DEFAULT)
+        choice = replace(choice, sampler=DEFAULT)
     if args.kind == "baselines" and choice.kind == "pretrain":
         losses = ", ".join(settings("baselines"))
         raise InputError(f"--loss: expected one of {losses}; got {shown(args.loss or '')}")
     kg = load(args)
     *first, last = plan(choice, kg, start=start)
-    where = args.out or folder(f"{last.kind}/{last.name}", last.config.train.seed)
+    kind, name = last.kind, last.name
+    if args.kind == "dans" and kind == "pretrain":
+        # Not where a sampler would look for the model to continue from.
+        kind, name = "baselines", run_name(name, args.loss or "")
+    where = args.out or folder(f"{kind}/{name}", last.config.train.seed)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
     default = folder(f"pretrain/{first[0].name}", first[0].config.train.seed)
@@ -282,13 +328,17 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
 
 def load(args: Namespace) -> "KnowledgeGraph":
     """The triples that the options name."""
+    reading = {name: getattr(args, name) for name in READING}
+    return load_named(chosen(args), **{k: v for k, v in reading.items() if v is not None})
+
+
+def load_named(what: str, **reading: Any) -> "KnowledgeGraph":
+    """The triples of a name that is no recipe's; one that is close to a recipe's is suggested."""
     from dans.data.sources import load as load_data
     from dans.interface.planning import bases
 
-    what = chosen(args)
-    reading = {name: getattr(args, name) for name in READING}
     try:
-        return load_data(what, **{k: v for k, v in reading.items() if v is not None})
+        return load_data(what, **reading)
     except InputError as error:
         hint = "" if Path(what).exists() else did_you_mean(what, bases())
         raise InputError(f"{error}{hint}") from None

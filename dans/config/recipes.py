@@ -1,6 +1,6 @@
 """Recipes: TOML files as plain data, settings combined with them, and what is set over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +27,9 @@ NOUNS = {"samplers": "sampler", "losses": "loss"}
 
 #: The sampler setting of a base of our own where none is named. Runs bear the base's name alone.
 DEFAULT = "dans"
+
+#: The loss setting of triples of one's own where neither a sampler nor a loss is named.
+DEFAULT_LOSS = "sampled-softmax-self-loop"
 
 #: Names that an error lists in full, which all sampler settings are.
 LISTED = 30
@@ -192,16 +195,22 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     """Apply ``key.path=value`` assignments to plain data; the original stays as it was.
 
     Values are TOML; what is not TOML is taken as a string. Members of a list are reached by number.
-    A component given by its name alone becomes a section when an option of it is set.
+    A component given by its name alone becomes a section when an option of it is set. Names of
+    components are set first, as ``assign`` drops the options of a component for another one.
 
     Example:
         >>> override({"train": {"lr": 0.1}}, ["train.lr=0.01", "decoder.name=rotate"])
         {'train': {'lr': 0.01}, 'decoder': {'name': 'rotate'}}
     """
     changed = dict(plain)
-    for path, value in parse_assignments(assignments):
+    for path, value in names_first(parse_assignments(assignments)):
         changed = assign(changed, path, value, "--set ")
     return changed
+
+
+def names_first(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Options by full name, those that name a component before the options of one."""
+    return sorted(given, key=lambda one: not one[0].endswith(".name"))
 
 
 def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:
@@ -218,9 +227,14 @@ def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:
 def assign(plain: Mapping[str, Any], path: str, value: Any, where: str = "") -> dict[str, Any]:
     """A copy of plain data with one option set, by its full name; ``where`` opens errors.
 
+    Another name of a component drops its options, as in ``merge``, but for the width of an encoder,
+    which is that of the embeddings.
+
     Example:
         >>> assign({"sampler": [{"name": "uniform"}]}, "sampler.0.k", 5)
         {'sampler': [{'name': 'uniform', 'k': 5}]}
+        >>> assign({"loss": {"name": "logistic", "offset": 1.0}}, "loss.name", "margin")
+        {'loss': {'name': 'margin'}}
     """
     changed: dict[str, Any] = deepcopy(dict(plain))
     keys = path.split(".")
@@ -237,6 +251,9 @@ def assign(plain: Mapping[str, Any], path: str, value: Any, where: str = "") -> 
         if not isinstance(here[place], (dict, list)):
             raise InputError(f"{so_far}: is a value, not a section")
         here = here[place]
+    if keys[-1] == "name" and isinstance(here, dict) and here.get("name", value) != value:
+        for key in here.keys() - {"dim"}:
+            del here[key]
     here[_place(here, keys[-1], f"{where}{path}")] = value
     return changed
 

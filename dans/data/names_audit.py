@@ -20,6 +20,9 @@ HEADERS = (
     {"tail", "t", "object", "obj", "o", "target", "dst", "to", "entity2", "e2", "node2"},
 )
 
+#: The option that says that the first line is a header, of commands and in Python.
+HEADER = "--header (in Python header=True)"
+
 #: Characters that are not seen: controls, format characters (zero width, direction marks),
 #: separators of lines and paragraphs, surrogates.
 INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Cs")
@@ -68,7 +71,7 @@ def name_warnings(
         found.append(
             f"{len(relations):,} relations and {len(entities):,} entities, of train {heads:,} heads"
             f" and {tails:,} tails: see that the columns are head, relation, tail, in this order; "
-            "columns= chooses others"
+            "--columns (in Python columns=) chooses others"
         )
     for kind, listed, columns in (("entities", entities, [0, 2]), ("relations", relations, [1])):
 
@@ -109,7 +112,7 @@ def _header_lines(
             if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
                 names = ", ".join(map(shown, first))
                 place = origins[split].place(0)
-                yield f"{place}: {names} looks like a header; remove that line, or say header=True"
+                yield f"{place}: {names} looks like a header; remove that line, or say {HEADER}"
 
 
 def _few(
@@ -141,7 +144,7 @@ def _header_hint(train: Tensor, origin: Origin) -> str:
     again = [(entities == name).sum() > 1 for name in (head, tail)]
     if any(again) or (train[:, 1] == relation).sum() > 1:
         return ""
-    return f"; {origin.name}:1 may be a header: header=True"
+    return f"; {origin.name}:1 may be a header: {HEADER}"
 
 
 def _is_plain(text: str) -> bool:

@@ -478,7 +478,9 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
             numbers=numbers,
         )
     else:
-        what = OTHERS.get(kind, "unknown: give a table the suffix .csv, or say delimiter=")
+        what = OTHERS.get(
+            kind, "unknown: give a table the suffix .csv, or say --delimiter (in Python delimiter=)"
+        )
         raise InputError(
             f"{path}: its kind, {kind or 'without a suffix'}, is {what}; read are"
             f" {', '.join(SUFFIXES)}, each but the last also .gz"

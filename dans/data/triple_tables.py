@@ -23,6 +23,9 @@ ROLES = ("head", "relation", "tail")
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
 
+#: The option that says which columns are read, of commands and in Python.
+COLUMNS = "--columns (in Python columns=)"
+
 #: What to do about a missing value, and how to convert another: of a list, of edges, of a frame.
 LIST = "leave such rows out first", "as by int() or str()"
 EDGES = "remove such edges first", LIST[1]
@@ -73,7 +76,8 @@ class Columns:
         if columns is not None:
             by_name = any(isinstance(column, str) for column in columns)
             if by_name and header is False:
-                raise InputError("columns: names need a header; with header=False give positions")
+                instead = "with --no-header (in Python header=False) give positions"
+                raise InputError(f"columns: names need a header; {instead}")
             places = tuple(_place(column, first, where) for column in columns)
             return cls(places, (by_name or likely) if header is None else header)  # type: ignore[arg-type]
         if named:
@@ -81,9 +85,9 @@ class Columns:
             split = plain.index("split") if plain.count("split") == 1 else None
             return cls(places, True, split)  # type: ignore[arg-type]
         if len(first) != 3:
-            hint = "name three with columns=, by header or position"
+            hint = f"name three with {COLUMNS}, by header or position"
             if len(first) < 3 and text:
-                hint = "another character may separate them: delimiter="
+                hint = "another character may separate them: --delimiter (in Python delimiter=)"
             elif len(first) < 3:
                 hint = "a triple needs all three"
             raise InputError(
@@ -95,10 +99,11 @@ class Columns:
         # Two roles in another order, such as of source, target, weight, do not tell what the third
         # column is.
         if astray and (header or (header is None and (likely or not text))):
-            hint = ", or header=False where this is a triple" if text and header is None else ""
+            otherwise = ", or --no-header (header=False) where this is a triple"
+            hint = otherwise if text and header is None else ""
             raise InputError(
                 f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
-                f"name three with columns=, by header or position{hint}"
+                f"name three with {COLUMNS}, by header or position{hint}"
             )
         return cls((0, 1, 2), likely if header is None else header)
 
@@ -216,7 +221,7 @@ def _say(path: Path, line: int, separator: str, first: Sequence[str], chosen: Co
 def split_of(
     name: object,
     where: object,
-    remedy: str = "name three columns with columns= to leave the column split out",
+    remedy: str = f"name three columns with {COLUMNS} to leave the column split out",
 ) -> Split:
     """The split that a row names; ``remedy`` says how to do without."""
     if not isinstance(name, str) or name not in SPLIT_NAMES:

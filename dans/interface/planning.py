@@ -11,14 +11,14 @@ from typing import Any
 
 from dans.config import old_names
 from dans.config.recipes import (
-    DEFAULT,
+    DEFAULT_LOSS,
     RECIPES,
     SETTINGS,
     Recipe,
     assign,
     component,
-    find_recipe,
     merge,
+    names_first,
     run_name,
 )
 from dans.config.schema import GraphConfig, RunConfig
@@ -49,8 +49,11 @@ SMALLEST_BATCH, LARGEST_BATCH = 1000, 8192
 #: entity in each layer, and validation triples that are ranked.
 SHARED, FANOUT, RANKED = 1000, 10, 5000
 
-#: The loss setting of ``dans.train`` where neither a recipe, nor a sampler, nor a loss is named.
-DEFAULT_LOSS = "sampled-softmax-self-loop"
+#: Why a sampler is refused beside a loss setting.
+SETTING_ALONE = "the loss setting {} says what it is contrasted with; leave one of the two out"
+
+#: The option of that name, of commands and in Python.
+PRETRAIN_STEPS = "--pretrain-steps (in Python pretrain_steps=)"
 
 #: Options of a recipe that are arguments too.
 ARGUMENTS = {
@@ -121,11 +124,10 @@ class Choice:
             choose(ENCODERS, self.encoder, where="encoder")
         if self.decoder is not None:
             choose(DECODERS, self.decoder, where="decoder")
-        if self.loss is not None and self.loss not in LOSSES:
-            choose(dict.fromkeys([*settings("baselines"), *LOSSES]), self.loss, where="loss")
+        if self.loss is not None:
+            check_setting(self.loss, "baselines", LOSSES, where="loss")
         if self.sampler is not None and self.kind == "baselines":
-            it = f"the loss setting {self.loss} says what it is contrasted with"
-            raise InputError(f"sampler: {it}; leave one of the two out")
+            raise InputError(f"sampler: {SETTING_ALONE.format(self.loss)}")
 
     @property
     def kind(self) -> str:
@@ -150,6 +152,19 @@ def settings(kind: str) -> list[str]:
     return sorted(path.stem for path in (RECIPES / SETTINGS[kind]).glob("*.toml"))
 
 
+def check_setting(name: str, kind: str, components: Mapping[str, object], *, where: str) -> None:
+    """Refuse what names neither a setting of a kind of run nor a component, which are listed apart.
+
+    ``sampled-softmax`` is a setting, and ``sampled_softmax`` the loss that is a part of it.
+    """
+    if name in components or name in settings(kind):
+        return
+    hint = did_you_mean(name, [*settings(kind), *components], repr)
+    listed = f"{SETTINGS[kind]}: {', '.join(sorted(components))}{hint}"
+    both = f"settings: {', '.join(settings(kind))}; {listed}"
+    raise InputError(f"{where}: unknown name {shown(name)}; {both}")
+
+
 def bases() -> list[str]:
     """The names of the recipes that hold all of a run, one for a data set and a decoder."""
     return sorted(path.stem for path in (RECIPES / "bases").glob("*.toml"))
@@ -166,9 +181,40 @@ def is_recipe(what: str) -> bool:
         return True
     if what in bases():
         return True
-    known = {*settings("dans"), *settings("baselines"), *old_names.SETTINGS}
-    named = any(what == f"{base}-{setting}" for base in bases() for setting in known)
-    return named and not Path(what).exists()
+    return bool(named_setting(what)[1]) and not Path(what).exists()
+
+
+def named_setting(recipe: str) -> tuple[str, str, str]:
+    """The base, the kind of run and the setting that the name of a recipe stands for.
+
+    Kind and setting are empty for a base alone, a file, and what names no recipe. Where a sampler
+    and a loss setting have the same name, it is the sampler's.
+
+    Example:
+        >>> named_setting("umls-distmult-sce"), named_setting("umls-distmult")
+        (('umls-distmult', 'baselines', 'sce'), ('umls-distmult', '', ''))
+    """
+    for base in () if recipe in bases() else bases():
+        setting = recipe.removeprefix(f"{base}-")
+        setting = old_names.SETTINGS.get(setting, setting)
+        for kind in SETTINGS:
+            if recipe.startswith(f"{base}-") and setting in settings(kind):
+                return base, kind, setting
+    return recipe, "", ""
+
+
+def check_one_setting(recipe: str, sampler: SamplerChoice | None, loss: str | None) -> None:
+    """Refuse a sampler, or a loss setting, beside a recipe whose name has a setting already."""
+    kind = named_setting(recipe)[1]
+    of_loss = is_loss_setting(loss) or (kind == "baselines" and loss is not None)
+    if kind and (sampler is not None or of_loss):
+        other = "loss" if sampler is None else "sampler"
+        raise InputError(f"{other}: the recipe {recipe} names a setting itself; leave one out")
+
+
+def is_loss_setting(loss: str | None) -> bool:
+    """Whether a loss is a setting, by name or file, and not a loss over a sampler's negatives."""
+    return loss is not None and (loss in settings("baselines") or Path(loss).suffix == ".toml")
 
 
 def with_default_loss(choice: Choice, start: Path | None = None) -> Choice:
@@ -198,7 +244,7 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     choice = _with_setting(_with_recipe(choice, kg))
     base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
-        raise InputError("pretrain_steps: no effect without a sampler to train with afterwards")
+        raise InputError(f"{PRETRAIN_STEPS}: no effect without a sampler to train with afterwards")
     if choice.kind != "dans":
         setting = choice.loss if choice.kind == "baselines" else ""
         plain = _recipe(base, choice.kind, setting).plain()
@@ -243,20 +289,12 @@ def _with_setting(choice: Choice) -> Choice:
     recipe = choice.recipe
     if recipe is None or Path(recipe).suffix == ".toml" or recipe in bases():
         return choice
-    for base in (base for base in bases() if recipe.startswith(f"{base}-")):
-        setting = recipe.removeprefix(f"{base}-")
-        names = {*settings("dans"), *settings("baselines"), *old_names.SETTINGS}
-        if setting in names and (
-            choice.sampler is not None or choice.loss in settings("baselines")
-        ):
-            other = "loss" if choice.sampler is None else "sampler"
-            raise InputError(f"{other}: the recipe {recipe} names a setting itself; leave one out")
-        if setting in settings("baselines"):
-            return replace(choice, recipe=base, loss=setting)
-        if setting in names:
-            # It knows the old names of settings, too.
-            found = find_recipe(recipe, "dans").setting
-            return replace(choice, recipe=base, sampler=found.stem if found else DEFAULT)
+    base, kind, setting = named_setting(recipe)
+    check_one_setting(recipe, choice.sampler, choice.loss)
+    if kind == "baselines":
+        return replace(choice, recipe=base, loss=setting)
+    if kind:
+        return replace(choice, recipe=base, sampler=setting)
     known = f"{', '.join(bases())}{did_you_mean(recipe, bases())}"
     raise InputError(f"recipe: unknown name {shown(recipe)}; known: {known}, or a .toml file")
 
@@ -299,10 +337,13 @@ def _sampler(given: SamplerChoice | None) -> tuple[str, list[dict[str, Any]] | N
         raise InputError("sampler: expected at least one, got none")
     for i, section in enumerate(sections):
         where = "sampler" if len(sections) == 1 else f"sampler.{i}"
-        if not isinstance(section, Mapping) or "name" not in section:
+        if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
             raise InputError(f"{where}: expected options with a name, got {shown(section)}")
-        known = SAMPLERS if len(sections) > 1 else {**dict.fromkeys(settings("dans")), **SAMPLERS}
-        choose(known, section["name"], where=where)
+        name = section["name"]
+        check_setting(name, "dans", SAMPLERS, where=where)
+        if name not in SAMPLERS:
+            alone = "is a setting, which stands alone and takes no options"
+            raise InputError(f"{where}: {name} {alone}; samplers: {', '.join(sorted(SAMPLERS))}")
     return "uniform", [deepcopy(dict(section)) for section in sections]
 
 
@@ -345,7 +386,7 @@ def _config(
             plain = assign(plain, f"train.{key}", value)
     if choice.loss in LOSSES:
         plain = assign(plain, "loss", {"name": choice.loss})
-    for key, value in (choice.options or {}).items():
+    for key, value in names_first((choice.options or {}).items()):
         if before is None or start is not None or not _of_model(key):
             plain = assign(plain, key, value)
     config = RunConfig.parse(plain) if before is None else inherit(plain, before)

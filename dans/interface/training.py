@@ -51,10 +51,16 @@ def train(
     """Train a model of a knowledge graph, and return the run.
 
     Without a ``recipe``, that of a published data set and the decoder is taken, or for other
-    triples an RGCN with options that suit most graphs. A ``sampler``
-    continues from a pre-trained model: the model is pre-trained first, with uniform negatives, in
-    the folder ``pretrain`` inside the run's, unless ``init_from`` names a trained run or
-    ``pretrain_steps`` is 0. Torch's random state and number of threads are left as found.
+    triples an RGCN with options that suit most graphs. If neither ``recipe``, ``sampler``,
+    ``loss`` nor ``init_from`` is given, nor an option of theirs, the loss is the setting
+    ``sampled-softmax-self-loop``: a sampled softmax with fifteen uniform negatives and five of the
+    control. A ``sampler`` continues from a pre-trained model: the model is pre-trained first, with
+    uniform negatives, in the folder ``pretrain`` inside the run's, unless ``init_from`` names a
+    trained run or ``pretrain_steps`` is 0. Torch's random state and number of threads are left as
+    found.
+
+    A setting changes more than a loss or a sampler, such as relations, filter and training:
+    ``sampled-softmax`` is a setting, ``sampled_softmax`` a loss.
 
     Args:
         data: what ``dans.load`` returns or takes; None: the triples that the recipe names.
@@ -65,11 +71,13 @@ def train(
             ``tucker`` or ``simple``.
         sampler: of negatives: a setting such as ``dans-filtered`` or ``nscaching``, a sampler with
             options as ``"uniform:k=5,filter=mask"``, several joined by ``" + "``, or a mapping, or
-            list of mappings, of names and options. None: pre-training alone.
-        loss: a loss setting, which has no sampler, such as ``sce`` (softmax over all entities) or
-            ``sp`` (Stay Positive); or the loss over negatives, such as ``logistic``.
+            list of mappings, of names and options. None: one run, with the negatives of the loss
+            setting, or else those of the recipe, which are uniform.
+        loss: a loss setting, which takes no sampler, such as ``sce`` (softmax over all entities) or
+            ``sp`` (Stay Positive); or the loss over negatives, such as ``logistic``. None: for
+            triples alone ``sampled-softmax-self-loop``, else that of the recipe or the sampler.
         steps: updates of the model; with a sampler, those after pre-training.
-        pretrain_steps: updates in pre-training.
+        pretrain_steps: updates in pre-training, with a sampler.
         dim: of the embeddings.
         batch: triples of a step.
         lr: learning rate; with a sampler, that after pre-training.

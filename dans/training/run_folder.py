@@ -114,7 +114,8 @@ class RunFolder:
             if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
                 raise InputError(
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
-                    f"the learning rate of {self.path} was scheduled for the former"
+                    f"the learning rate of {self.path} was scheduled for the former; continue by "
+                    f"--init-from {self.path} --out NEW (in Python init_from= and out=)"
                 )
             free = {name: getattr(config.train, name) for name in FREE}
             if before.replace(**free) != config:

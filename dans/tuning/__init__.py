@@ -8,7 +8,7 @@ The same command continues a study that was killed, from the trial that was runn
 end as without the kill.
 """
 
-from dans.tuning.plan import Plan
+from dans.tuning.plan import DraftRecipe, Plan
 from dans.tuning.study import Study, tune
 
-__all__ = ["Plan", "Study", "tune"]
+__all__ = ["DraftRecipe", "Plan", "Study", "tune"]

@@ -1,7 +1,8 @@
 """The plan of a study: recipe, search space, search algorithm and pruner."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,17 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
     "none": no_pruner,
     "percentile": percentile,
 }
+
+
+@dataclass(frozen=True)
+class DraftRecipe(Recipe):
+    """A recipe as plain data, under the name of a file that is not written."""
+
+    sections: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """A copy of its sections."""
+        return deepcopy(dict(self.sections))
 
 
 @dataclass(frozen=True)

@@ -369,15 +369,23 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "NumPy file": (wrote("mine.npy", b"\x93NUMPY"), {}, r"is arrays: give numpy.load\(path\)"),
     "database": (database, {}, "is a database: give pandas.read_sql"),
     "GraphML": (wrote("mine.graphml", "<graphml/>"), {}, "give networkx.read_graphml"),
-    "unknown suffix": (wrote("mine.data", text()), {}, "suffix .csv, or say delimiter=; read are"),
+    "unknown suffix": (
+        wrote("mine.data", text()),
+        {},
+        "suffix .csv, or say --delimiter .*read are",
+    ),
     "no suffix": (wrote("mine", text()), {}, "its kind, without a suffix, is unknown"),
     "empty": (wrote("mine.csv", ""), {}, "mine.csv: the file holds no triple"),
     "four columns": (
         wrote("mine.csv", "a,b,c,d\n"),
         {},
-        r"mine.csv:1: found 4 columns \('a', 'b', 'c', 'd'\), expected 3: .*columns=, by header",
+        r"mine.csv:1: found 4 columns \('a', 'b', 'c', 'd'\), expected 3: .* --columns \(.*=",
     ),
-    "one column": (wrote("mine.csv", "a b\n"), {}, "found 1 column .*delimiter="),
+    "one column": (
+        wrote("mine.csv", "a b\n"),
+        {},
+        "found 1 column .*--delimiter .*delimiter=",
+    ),
     "uneven": (wrote("mine.csv", "a,b,c\na,b\n"), {}, "mine.csv:2: found 2 columns, expected 3 as"),
     "open quote": (
         wrote("mine.csv", 'a,b,c\n"a,b,c\n'),
@@ -556,17 +564,17 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "two roles of three": (
         wrote("mine.csv", "source,target,weight\na,b,1.0\n"),
         {},
-        r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=, .*=False",
+        r"mine.csv:1: the header 'source', 'target', 'weight' does not say .* columns=.*=False",
     ),
     "two roles of three and a weight": (
         wrote("mine.csv", "source,weight,target\na,1,b\n"),
         {},
-        "'weight', 'target' does not say .* columns=, .*=False",
+        "'weight', 'target' does not say .* columns=.*=False",
     ),
     "two roles of three, frame": (
         given(lambda: pandas.DataFrame({"source": ["a"], "target": ["b"], "weight": [1]})),
         {},
-        r"data: the header 'source', .* three with columns=, by header or position$",
+        r"data: the header 'source', .* with --columns \(.*columns=\), by header or position$",
     ),
     "a column split, all valid": (
         wrote("mine.csv", "head,relation,tail,split\na,b,c,valid\n"),
@@ -727,7 +735,7 @@ def test_a_warning_of_a_table_names_its_line(
 def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    words = "mine.csv:1 may be a header: header=True"
+    words = "mine.csv:1 may be a header: --header (in Python header=True)"
     load(wrote("mine.csv", text(",", before="who,does,whom\n"))(tmp_path))
     assert words in caplog.text
     caplog.clear()

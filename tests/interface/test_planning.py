@@ -145,6 +145,18 @@ def test_a_recipe_may_name_its_setting(name: str) -> None:
     assert after.name == "umls-distmult-self-loop"
 
 
+def test_a_name_of_a_sampler_and_of_a_loss_setting_is_the_sampler_s() -> None:
+    for name in set(settings("dans")) & set(settings("baselines")):
+        assert plan(Choice(recipe=f"umls-distmult-{name}"), None)[-1].kind == "dans"
+
+
+def test_another_component_has_none_of_the_options_of_the_old_one(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(Choice(options={"loss.margin": 2.0, "loss.name": "margin"}), kg)
+    assert stage.config.loss == Component("margin", {"margin": 2.0})
+    (stage,) = plan(Choice(options={"encoder.name": "lookup", "graph": {}}), kg)
+    assert stage.config.encoder == Component("lookup", {"dim": 100})
+
+
 def test_a_loss_setting_is_a_baseline() -> None:
     (stage,) = plan(Choice(recipe="umls-distmult-sce"), None)
     assert (stage.kind, stage.name) == ("baselines", "umls-distmult-sce")
@@ -167,9 +179,17 @@ def test_a_recipe_of_ones_own(kg: KnowledgeGraph, tmp_path: Path) -> None:
         ({"sampler": "danz"}, "sampler: unknown name 'danz'.*did you mean 'dans'"),
         ({"sampler": {"k": 3}}, "sampler: expected options with a name, got {'k': 3}"),
         ({"sampler": []}, "sampler: expected at least one"),
-        ({"loss": "softmax"}, "loss: unknown name 'softmax'; known: .*sce"),
+        (
+            {"loss": "softmax"},
+            "loss: unknown name 'softmax'; settings: .*, sce, .*; losses: logistic, margin,.*",
+        ),
+        ({"sampler": "DANS"}, "; samplers: bernoulli, .*uniform; did you mean 'dans'"),
+        ({"loss": "Self-Adversarial"}, "did you mean 'self-adversarial'"),
+        ({"loss": "Sampled_Softmax"}, "did you mean 'sampled_softmax'"),
+        ({"decoder": "ComplEx"}, "did you mean 'complex'"),
+        ({"sampler": "dans-filtered:k=5"}, "sampler: dans-filtered is a setting, which stands"),
         ({"loss": "sce", "sampler": "dans"}, "sampler: the loss setting sce says"),
-        ({"pretrain_steps": 5}, "pretrain_steps: no effect without a sampler"),
+        ({"pretrain_steps": 5}, "pretrain_steps=.: no effect without a sampler"),
         ({"recipe": "umls-distmut"}, "recipe: unknown name 'umls-distmut'.*did you mean"),
         ({"steps": -1}, "train.steps: expected at least 0, got -1"),
         ({"options": {"train.stepz": 1}}, "train.stepz: unknown option"),
@@ -210,6 +230,10 @@ def test_recipes_are_told_from_data() -> None:
         ),
         (
             {"recipe": "umls-distmult-sce", "loss": "sp"},
+            "loss: the recipe umls-distmult-sce names a setting itself",
+        ),
+        (
+            {"recipe": "umls-distmult-sce", "loss": "logistic"},
             "loss: the recipe umls-distmult-sce names a setting itself",
         ),
     ],
