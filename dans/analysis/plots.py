@@ -208,7 +208,7 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
         "diversity: mean distance of two points": "diversity",
         "diversity within a query": "diversity_within_query",
         "mean distance to the nearest true tail": "to_nearest_true_tail",
-        "told from true tails (AUC of a probe)": f"auc_{TRUTH}",
+        "told from true tails (AUC; 0.5: not at all)": f"auc_{TRUTH}",
         "told from uniform negatives likewise": "auc_uniform",
     }
 
