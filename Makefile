@@ -44,7 +44,7 @@ $(py):
 	$(PYTHON) -m venv $(VENV)
 
 # DGL's modules warn when they are compiled, which the tests would take for an error.
-compile_dgl = cd $(VENV)/lib/python3*/site-packages && $(abspath $(py)) -W ignore -m compileall -q dgl
+compile_dgl = $(py) -W ignore -m compileall -q $(VENV)/lib/python3*/site-packages/dgl
 
 # torch goes first, so that no other package chooses its build.
 $(VENV)/torch.stamp: $(py)

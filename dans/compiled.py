@@ -9,8 +9,11 @@ import ctypes
 import functools
 import logging
 import os
+import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +25,11 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-#: How they are compiled. Sums may be reordered; what is no number stays none.
-FLAGS = (
-    *("-O3", "-shared", "-fPIC"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"),
-)
+#: How they are compiled. What is no number stays none.
+FLAGS = ("-O3", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
+
+#: What else lets a compiler change the order of sums.
+REORDERED = ("-fassociative-math", "-fno-signed-zeros")
 
 #: What lets the compiler use all instructions of this machine, where it knows the option.
 THIS_MACHINE = "-march=native"
@@ -34,24 +37,76 @@ THIS_MACHINE = "-march=native"
 #: Neighbouring numbers that the functions take at a time.
 BLOCK = 64
 
+#: Seconds that a compiler may take; these files take a fraction of one.
+PATIENCE = 60
+
+
+def compiler() -> list[str]:
+    """The command of the C compiler: ``CC``, else ``cc``; empty where there is none to be used."""
+    named = shlex.split(os.environ.get("CC", ""))
+    command = named or ["cc"]
+    if os.environ.get("DANS_COMPILE") == "off" or shutil.which(command[0]) is None:
+        return []
+    # Without the developer tools, macOS has a cc that asks in a window whether to install them.
+    if sys.platform == "darwin" and not named and not _succeeds(["xcode-select", "-p"]):
+        return []
+    return command
+
 
 @functools.cache
-def library(source: Path) -> ctypes.CDLL | None:
+def compiler_version() -> str:
+    """What the compiler says it is, in a line; "none" where there is none to be used."""
+    command = compiler()
+    if not command:
+        return "none"
+    try:
+        said = subprocess.run(
+            [*command, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "none"
+    return next(iter(said.stdout.decode(errors="replace").splitlines()), command[0])
+
+
+@functools.cache
+def library(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
     """The functions of a C file, or None where nothing can compile them."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None or os.environ.get("DANS_COMPILE") == "off":
+    command = compiler()
+    if not command:
         return None
-    with tempfile.TemporaryDirectory(prefix="dans-") as folder:
-        out = Path(folder) / f"{source.stem}.so"
-        for machine in ([THIS_MACHINE], []):
-            command = [compiler, *FLAGS, *machine, str(source), "-o", str(out), "-lm"]
-            try:
-                subprocess.run(command, check=True, capture_output=True, timeout=60)
+    try:
+        # Windows keeps the file of a loaded library.
+        with tempfile.TemporaryDirectory(prefix="dans-", ignore_cleanup_errors=True) as folder:
+            out = Path(folder) / f"{source.stem}.so"
+            given = [*FLAGS, *flags, f"-DBLOCK={BLOCK}", str(source), "-o", str(out), "-lm"]
+            if _succeeds([*command, THIS_MACHINE, *given]) or _succeeds([*command, *given]):
                 # Loaded, it needs its file no more.
                 return ctypes.CDLL(str(out))
-            except (OSError, subprocess.SubprocessError) as error:
-                log.debug("%s: %s", " ".join(command), error)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.info("%s: is not compiled, so torch does its work: %s", source.name, error)
+        return None
+    log.info("%s: %s cannot compile it, so torch does its work", source.name, command[0])
     return None
+
+
+def _succeeds(command: list[str]) -> bool:
+    """Run a command without input or output; it is stopped with all that it started if it hangs."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(PATIENCE) == 0
+    except subprocess.TimeoutExpired:
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 def shares(length: int) -> list[slice]:

@@ -1,5 +1,6 @@
 """C functions are compiled where something can, and callers do without where nothing can."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dans.compiled import BLOCK, call, library, shares
+from dans import compiled
+from dans.compiled import BLOCK, call, compiler, compiler_version, library, shares
 
 SOURCE = """
 #include <stddef.h>
@@ -22,9 +24,11 @@ void scaled(const float *from, float *to, ptrdiff_t length, float factor)
 @pytest.fixture(autouse=True)
 def anew() -> Iterator[None]:
     """Each test looks for a compiler itself."""
-    library.cache_clear()
+    for kept in (library, compiler_version):
+        kept.cache_clear()
     yield
-    library.cache_clear()
+    for kept in (library, compiler_version):
+        kept.cache_clear()
 
 
 @pytest.fixture
@@ -68,6 +72,36 @@ def test_what_cannot_be_compiled_is_not_there(
     else:
         monkeypatch.setenv(*names.get(why, ("DANS_COMPILE", "off")))
     assert library(source) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
+    assert library(source) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_a_compiler_that_hangs_is_stopped(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("CC", str(slow))
+    monkeypatch.setattr(compiled, "PATIENCE", 0.2)
+    caplog.set_level("INFO")
+    assert library(source) is None
+    assert "scaled.c: is not compiled, so torch does its work" in caplog.text
+
+
+def test_a_compiler_may_come_with_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "gcc" else None)
+    monkeypatch.setenv("CC", "gcc -O2")
+    assert compiler() == ["gcc", "-O2"]
+    monkeypatch.setenv("DANS_COMPILE", "off")
+    assert compiler() == []
+    assert compiler_version() == "none"
 
 
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 1000])

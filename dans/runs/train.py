@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import dans
+from dans.compiled import compiler_version
 from dans.config.old_names import renamed_options
 from dans.config.reading import convert
 from dans.config.recipes import Recipe, merge, override, read_recipe
@@ -321,13 +322,15 @@ def features_of(
 
 
 def warn_of_other_bits(run: RunFolder, current: Mapping[str, Any]) -> None:
-    """Warn if a run resumes with another version of torch or number of threads."""
+    """Warn if a run resumes with another version of torch, number of threads or C compiler."""
     try:
         before = run.read_json("environment.json")
     except InputError:
         return
     changed = [
-        name for name in ("torch", "threads") if before.get(name, current[name]) != current[name]
+        name
+        for name in ("torch", "threads", "compiler")
+        if before.get(name, current[name]) != current[name]
     ]
     if changed:
         changes = "; ".join(f"{name}: {before[name]} then, {current[name]} now" for name in changed)
@@ -343,5 +346,6 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "compiler": compiler_version(),
         "cores": os.cpu_count(),
     }

@@ -138,7 +138,7 @@ def test_compiled_tiles_equal_those_of_torch(
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     ours = found(decoder, low=low)
     again = found(decoder, low=low, budget=Scarce(3, 3))
-    monkeypatch.setattr(candidates, "library", lambda _: None)
+    monkeypatch.setattr(candidates, "library", lambda *_: None)
     for one, same, other in zip(ours, again, found(decoder, low=low), strict=True):
         assert torch.equal(one, same)
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-2 if low else 1e-5)
@@ -160,7 +160,7 @@ def test_compiled_exponentials_are_exact(
     candidates._exponentials(tile, top, total)
     assert torch.equal(top, scores.float().amax(0))
     torch.testing.assert_close(total, exact.exp().sum(0).float(), rtol=1e-6, atol=0)
-    torch.testing.assert_close(tile, exact.exp().to(dtype), rtol=3e-7, atol=1e-37)
+    torch.testing.assert_close(tile, exact.exp().to(dtype), rtol=1.5e-7, atol=1e-37)
     again = scores.clone()
     candidates._exponentials(again, top, None)
     assert torch.equal(again, tile)

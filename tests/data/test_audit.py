@@ -73,7 +73,7 @@ def test_sentences_leave_out_counts_of_zero(audit: Audit) -> None:
         " 3 (60.0 %) have a triple of train from tail to head, of any relation"
     )
     assert shared == "valid and test share 1 triple"
-    assert repeated.startswith("warning: 1 of 5 test triples are in train too;")
+    assert repeated.startswith("warning: in train too: 1 of 5 test triples;")
 
 
 def test_a_triple_with_both_labels_is_a_contradiction() -> None:

@@ -63,13 +63,23 @@ def test_compiled_distances_of_what_is_no_number_are_none(
 
 @KINDS
 def test_torch_computes_what_cannot_be_compiled(distance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distances, "library", lambda _: None)
+    monkeypatch.setattr(distances, "library", lambda *_: None)
     monkeypatch.setattr(distances, "WORTH_COMPILING", 0)
     q, e = pairs(3, 5, 4, torch.float32)
     assert not distances.compiled(q, e)
     halves = (q[:, None] - e).unflatten(-1, (2, 2)).square().sum(-2).sqrt()
     expected = halves if distance is moduli else (q[:, None] - e).abs()
     torch.testing.assert_close(distance(q, e), expected.sum(-1), rtol=1e-5, atol=1e-5)
+
+
+@NEEDS_COMPILER
+@KINDS
+def test_embeddings_of_two_widths_are_refused_by_torch(
+    distance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distances, "WORTH_COMPILING", 0)
+    with pytest.raises((RuntimeError, IndexError)):
+        distance(torch.randn(3, 8), torch.randn(5, 6))
 
 
 @NEEDS_COMPILER

@@ -6,14 +6,13 @@
    compilers turn into vector instructions. `scratch` has room for 2 * BLOCK * width numbers.
 
    With `complex`, a row is [real | imaginary]: the distance is the sum of the moduli of complex
-   differences (RotatE); without, the sum of absolute differences (TransE, p = 1). */
+   differences (RotatE); without, the sum of absolute differences (TransE, p = 1). The compiler is
+   told how many a BLOCK is. */
 
 #include <math.h>
 #include <stddef.h>
 
 typedef ptrdiff_t Size;
-
-enum { BLOCK = 64 };
 
 #define ALWAYS static inline __attribute__((always_inline))
 
@@ -80,7 +79,8 @@ ALWAYS void gradients(const float *queries, const float *entities, const float *
                         by_re[j] -= w * u;
                         by_im[j] -= w * v;
                     } else {
-                        const float w = weight[j] * (float)((u > 0) - (u < 0));
+                        const float sign = u > 0 ? 1.0f : u < 0 ? -1.0f : u;
+                        const float w = weight[j] * sign;
                         a += w;
                         by_re[j] -= w;
                     }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dans.compiled import BLOCK, call, library, shares
+from dans.compiled import BLOCK, REORDERED, call, library, shares
 
 #: Under the root, so that a distance of zero has a gradient.
 EPSILON = 1e-12
@@ -50,11 +50,15 @@ def manhattan(queries: Tensor, entities: Tensor) -> Tensor:
 
 
 def compiled(queries: Tensor, entities: Tensor) -> bool:
-    """Are these distances computed by the C functions?"""
-    plain = queries.dtype == entities.dtype == torch.float32 and queries.device.type == "cpu"
-    return (
-        plain and queries.numel() * len(entities) >= WORTH_COMPILING and library(SOURCE) is not None
-    )
+    """Are these distances computed by the C functions?
+
+    What they cannot read, torch refuses in its own words.
+    """
+    pair = (queries, entities)
+    plain = all(x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim == 2 for x in pair)
+    same = queries.shape[-1] == entities.shape[-1]
+    worth = queries.numel() * len(entities) >= WORTH_COMPILING
+    return plain and same and worth and library(SOURCE, REORDERED) is not None
 
 
 class _Compiled(torch.autograd.Function):
@@ -96,7 +100,7 @@ def _call(
         stride = tensors[0].stride(0)
         sizes = (rows, part.stop - part.start, width, stride)
         calls.append((queries, entities[part], *tensors, own, *sizes, EPSILON))
-    call(getattr(library(SOURCE), name), calls)
+    call(getattr(library(SOURCE, REORDERED), name), calls)
 
 
 class _Moduli(torch.autograd.Function):

@@ -58,4 +58,5 @@ class RotatE(Decoder):
 
     def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
         """γ − Σ_k |q_k − e_k| for every pair, (b, n), in bounded memory."""
-        return self.gamma - moduli(queries, entities)
+        # In place, since (b, n) is large.
+        return moduli(queries, entities).neg_().add_(self.gamma)
