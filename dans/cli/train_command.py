@@ -168,9 +168,9 @@ def with_kind(args: Namespace) -> Namespace:
     by_loss = is_loss_setting(args.loss)
     if args.kind != "baselines" and args.loss is not None and not by_loss:
         check_setting(args.loss, "baselines", LOSSES, where="--loss")
+    check_one_setting(what, args.sampler, args.loss)
     if args.kind != "dans":
         return args
-    check_one_setting(what, args.sampler, args.loss)
     if not (by_loss or named_setting(what)[1] == "baselines"):
         return args
     if args.sampler is not None:
@@ -225,8 +225,10 @@ def assignments(args: Namespace) -> list[str]:
     short["encoder.dim"] = args.dim
     short["init_from"] = args.init_from
     given = [f"{key}={value}" for key, value in short.items() if value is not None]
-    # Before its options, since another component has none of them.
     loss = [] if args.loss is None or args.kind == "baselines" else [f"loss={args.loss}"]
+    for key, _ in parse_assignments(args.set) if args.loss is not None else ():
+        if key in ("loss", "loss.name"):
+            raise InputError(f"--set {key}: --loss says this already; leave one out")
     return [*loss, *args.set, *given]
 
 

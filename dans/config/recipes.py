@@ -209,8 +209,20 @@ def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 
 def names_first(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Options by full name, those that name a component before the options of one."""
-    return sorted(given, key=lambda one: not one[0].endswith(".name"))
+    """Options by full name: whole sections, then names of components, then all others.
+
+    Example:
+        >>> names_first([("loss.offset", 1), ("loss.name", "logistic"), ("loss", "margin")])
+        [('loss', 'margin'), ('loss.name', 'logistic'), ('loss.offset', 1)]
+    """
+    given = list(given)
+
+    def place(one: tuple[str, Any]) -> int:
+        path = one[0]
+        whole = any(other.startswith(f"{path}.") for other, _ in given)
+        return 0 if whole else 1 if path.endswith(".name") else 2
+
+    return sorted(given, key=place)
 
 
 def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:

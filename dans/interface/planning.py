@@ -118,6 +118,8 @@ class Choice:
         for key, argument in ARGUMENTS.items():
             if key in given and getattr(self, argument) is not None:
                 raise InputError(f"options: {key}: given as {argument} already; leave one out")
+        for key in {"loss", "loss.name"} & given.keys() if self.loss is not None else ():
+            raise InputError(f"options: {key}: given as loss already; leave one out")
         if "init_from" in given:
             raise InputError("options: init_from: is an argument of its own; leave it out")
         if self.encoder is not None:

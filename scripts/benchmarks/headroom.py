@@ -89,13 +89,14 @@ def graph(data: str, *, oracle: bool) -> KnowledgeGraph:
 
 def measured(data: str, name: str, seed: int) -> dict[str, float]:
     """Best and last validation MRR of a run."""
-    where = Path("runs", "headroom", data, name, f"seed{seed}")
+    _, small, large, oracle = CONFIGURATIONS[name]
+    setting, options = small if data in SMALL else large
+    steps = STEPS.get((data, setting))
+    of = "-".join(map(str, [name, *([steps] if steps else [])]))
+    where = Path("runs", "headroom", data, of, f"seed{seed}")
     file = where / "measured.json"
     if not file.exists():
         shutil.rmtree(where, ignore_errors=True)
-        _, small, large, oracle = CONFIGURATIONS[name]
-        setting, options = small if data in SMALL else large
-        steps = STEPS.get((data, setting))
         dans.train(
             graph(data, oracle=oracle),
             recipe=f"{data}-distmult-{setting}",
