@@ -181,6 +181,8 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 def _offered(path: Path) -> str:
     """The names of a folder, and the one closest to a missing one; where they are many, a few."""
     names = sorted(other.stem for other in path.parent.glob("*.toml"))
+    if not names:
+        return f"{path.parent} has no TOML file"
     if len(names) > LISTED:
         near = get_close_matches(path.stem, names, n=5)
         hint = f"did you mean {', '.join(near)}? " if near else ""
@@ -188,7 +190,7 @@ def _offered(path: Path) -> str:
     today = {name: name for name in names}
     today |= {old: new for old, new in old_names.SETTINGS.items() if new in today}
     hint = did_you_mean(path.stem, today, today.__getitem__)
-    return f"known: {', '.join(names) or 'none in that folder'}{hint}"
+    return f"known: {', '.join(names)}{hint}"
 
 
 def override(plain: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

@@ -96,8 +96,10 @@ def evaluate(
         own = OwnTriples.of(kg, triples, unknown=unknown)
         kg = own.graph(kg)
     if not len(kg.split(split)):
-        has = f"{own.name}: has no line labelled 1" if own else f"{kg.name}: has no {split} triples"
-        raise InputError(has)
+        if own:
+            raise InputError(f"{own.name}: has no line labelled 1")
+        others = "--triples FILE (in Python triples=) evaluates on others"
+        raise InputError(f"{kg.name}: has no {split} triples; {others}")
     budget = budget_of(where, trained, memory_budget)
     sets = candidate_sets(among, kg)
     if among is None and chosen.candidates == "all":
