@@ -116,8 +116,8 @@ def evaluate(
         details["answers"] = by_answer(ranks, before.kg.num_entities, evaluator)
     protocol = {**report.protocol, **further}
     if protocol["filter"] and further:
-        others = [name for name in ("own_triples", "extra_triples") if name in further]
-        protocol["filter"] = [*SPLITS, *others]
+        beside = [name for name in ("own_triples", "extra_triples") if name in further]
+        protocol["filter"] = [*SPLITS, *beside]
     if has_both(kg, split):
         fitted = fitted_of(where, before, which, budget)
         if fitted and fitted.negatives != DRAWN:
