@@ -91,6 +91,8 @@ def train_and_report(args: Namespace) -> str:
     what = chosen(args)
     by_recipe = args.what is None or is_recipe(what)
     if args.kind == "pretrain" and is_loss_setting(args.loss):
+        if not by_recipe and str(args.loss).endswith(".toml"):
+            raise InputError(f"--loss {args.loss}: a file of a setting, which only recipes take")
         command = f"dans train {what} --loss {args.loss}"
         raise InputError(f"--loss {args.loss}: a setting, no part of pre-training; try: {command}")
     report, where = (train_recipe if by_recipe else train_data)(args)
@@ -149,7 +151,16 @@ def train_recipe(args: Namespace) -> "tuple[Report, Path]":
     config, where = configured(args)
     if args.kind != "pretrain":
         train = assembly.train
+    tell_if_new(where, args)
     return train(config, where, resume=args.resume, loggers=args.loggers), where
+
+
+def tell_if_new(where: Path, args: Namespace) -> None:
+    """Say that ``--resume`` found no run in the folder, in case another folder was meant."""
+    from dans.training.run_folder import RunFolder
+
+    if args.resume and not RunFolder(where).exists:
+        log.info("%s: holds no run to resume, so training starts anew", where)
 
 
 def with_kind(args: Namespace) -> Namespace:
@@ -311,6 +322,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         # Not where a sampler would look for the model to continue from.
         kind, name = "baselines", run_name(name, args.loss or "")
     where = args.out or folder(f"{kind}/{name}", last.config.train.seed)
+    tell_if_new(where, args)
     if not first:
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
     default = folder(f"pretrain/{first[0].name}", first[0].config.train.seed)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from torch import Tensor
 
@@ -50,18 +50,24 @@ if TYPE_CHECKING:
 class Run:
     """A trained run in its folder.
 
-    What it holds is loaded when it is first asked for, from the checkpoint that was best on the
-    validation triples; torch's random state is left as found.
+    What it holds is loaded when it is first asked for, from one of its checkpoints; torch's random
+    state is left as found.
 
     Args:
         path: the folder.
+        which: the ``best`` checkpoint on the validation triples, or the ``last``. A method that
+            takes ``which`` may name another.
 
     Raises:
-        InputError: the folder holds no run, or one without a checkpoint.
+        InputError: the folder holds no run, or one without a checkpoint; or no such ``which``.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, which: Which = "best") -> None:
         self.path = Path(path)
+        if which not in get_args(Which):
+            raise InputError(f"which: expected {' or '.join(get_args(Which))}; got {which!r}")
+        #: the checkpoint that is loaded
+        self.which: Which = which
         #: its configuration, defaults included
         self.config: RunConfig = RunFolder(self.path).config()
 
@@ -97,8 +103,8 @@ class Run:
 
     @cached_property
     def trained(self) -> Trained:
-        """Triples, model, embeddings and sampler of the best checkpoint."""
-        return load(self.path, samplers=SAMPLERS)
+        """Triples, model, embeddings and sampler of the checkpoint."""
+        return load(self.path, which=self.which, samplers=SAMPLERS)
 
     @property
     def kg(self) -> KnowledgeGraph:
@@ -123,7 +129,7 @@ class Run:
     @cached_property
     def predictor(self) -> Predictor:
         """Predictions for many queries at once."""
-        return Predictor.of(self.trained, self.path)
+        return Predictor.of(self.trained, self.path, which=self.which)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -139,7 +145,7 @@ class Run:
         self,
         split: Split = "test",
         *,
-        which: Which = "best",
+        which: Which | None = None,
         unseen: Unseen = "rank",
         candidates: Candidates = "all",
         types: bool = False,
@@ -159,7 +165,7 @@ class Run:
 
         Args:
             split: ``train``, ``valid`` or ``test``.
-            which: the ``best`` or the ``last`` checkpoint.
+            which: the ``best`` or the ``last`` checkpoint; None: the run's.
             unseen: ``rank`` or ``drop`` triples with an entity that training never saw.
             candidates: rank among ``all`` entities, among that many drawn for each query, or among
                 those ``given`` with the data set. Metrics among some are higher, and have names of
@@ -183,7 +189,7 @@ class Run:
         return evaluate(
             self.path,
             split=split,
-            which=which,
+            which=which or self.which,
             unseen=unseen,
             candidates=candidates,
             types=types,
@@ -202,7 +208,7 @@ class Run:
         self,
         split: Split = "test",
         *,
-        which: Which = "best",
+        which: Which | None = None,
         unseen: Unseen = "rank",
         most: int = 0,
         seed: int = 0,
@@ -217,7 +223,7 @@ class Run:
         return evaluate_relations(
             self.path,
             split=split,
-            which=which,
+            which=which or self.which,
             unseen=unseen,
             most=most,
             seed=seed,
@@ -228,7 +234,7 @@ class Run:
         self,
         split: Split = "test",
         *,
-        which: Which = "best",
+        which: Which | None = None,
         seed: int = 0,
         memory_budget: str | int = "",
     ) -> dict[str, Any]:
@@ -240,12 +246,16 @@ class Run:
         Args:
             split: on whose triples, and as many drawn negatives, the probabilities are measured;
                 ``valid``, on which they are fitted, gives optimistic numbers.
-            which: the ``best`` or the ``last`` checkpoint.
+            which: the ``best`` or the ``last`` checkpoint; None: the run's.
             seed: of the negatives.
             memory_budget: for scores, as ``"200MB"``; empty: as in training.
         """
         found = calibrate(
-            self.path, split=split, which=which, seed=seed, memory_budget=memory_budget
+            self.path,
+            split=split,
+            which=which or self.which,
+            seed=seed,
+            memory_budget=memory_budget,
         )
         self.__dict__.pop("predictor", None)
         return found
@@ -377,29 +387,29 @@ class Run:
         return self.explainer.explain(head, relation, tail, top=top)
 
     def check(
-        self, triples: Any = None, *, top: int = 20, which: Which = "best"
+        self, triples: Any = None, *, top: int = 20, which: Which | None = None
     ) -> list[CheckedTriple]:
         """The ``top`` triples that the model finds least plausible, the least plausible first.
 
         ``triples``: a path, or triples in a list, an iterator or a data frame, of none of which the
-        list is empty; None: those of train. ``which``: the ``best`` or the ``last`` checkpoint.
+        list is empty; None: those of train. ``which``: ``best`` or ``last``; None: the run's own.
         """
         trained, predictor = self.trained, self.predictor
-        if which != "best":
+        if which is not None and which != self.which:
             trained = load(self.path, which=which)
             predictor = Predictor.of(trained, self.path, which=which)
         return check(predictor, triples, top=top, encode=encoder_of(trained))
 
     def embeddings(self) -> Embeddings:
         """Embeddings of entities and relations, with their names."""
-        return Embeddings.of(self.path)
+        return Embeddings.of(self.path, which=self.which)
 
     def export(self, out: str | Path, *, formats: Sequence[str] = ("npy",)) -> list[Path]:
         """Write embeddings and names into a new folder; returns the files.
 
         ``formats``: ``npy``, ``safetensors``, ``projector``, for TensorBoard, ``word2vec``.
         """
-        return export(self.path, Path(out), formats=formats)
+        return export(self.path, Path(out), formats=formats, which=self.which)
 
     def report(self, out: str | Path | None = None, *, others: Sequence[Run] = ()) -> Path:
         """Write a report as one HTML page, by default ``report.html`` in the run's folder.
@@ -407,7 +417,7 @@ class Run:
         ``others``: runs on the same triples, which are compared with this one.
         """
         where = self.path / "report.html" if out is None else Path(out)
-        page = gather([self.path, *(other.path for other in others)])
+        page = gather([self.path, *(other.path for other in others)], which=self.which)
         write_atomically(where, render(page).encode())
         return where
 
@@ -422,7 +432,7 @@ class Run:
             beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        return Run(target)
+        return Run(target, which=self.which)
 
 
 @dataclass(frozen=True)
@@ -452,10 +462,10 @@ class Prediction(Sequence[Answer]):
         return DataFrame([vars(answer) for answer in self.answers])
 
 
-def open_run(folder: str | Path) -> Run:
-    """The trained run in a folder.
+def open_run(folder: str | Path, *, which: Which = "best") -> Run:
+    """The trained run in a folder, at its ``best`` checkpoint or its ``last``.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: the folder holds no run, or no such ``which``.
     """
-    return Run(folder)
+    return Run(folder, which=which)

@@ -53,7 +53,7 @@ def compare(folders: Sequence[Path], *, split: Split = "test", which: Which = "b
     names = short_names(folders)
     found: dict[Path, Ranked] = {}
     data = ""
-    for folder, trained in loaded(folders, which):
+    for folder, trained in loaded(folders, which, split):
         evaluator = Evaluator(trained.kg, split, budget=budget_of(folder, trained))
         ranks = evaluator.ranks(trained.model.decoder, trained.entities)
         i, report = len(found), evaluator.report(ranks)

@@ -137,7 +137,7 @@ def gather(
     split = split or ("valid" if missing_report else "test")
     runs, every = [], []
     names = short_names(folders)
-    for i, (folder, trained) in enumerate(loaded(folders, which)):
+    for i, (folder, trained) in enumerate(loaded(folders, which, split)):
         run, ranks = summarise(folder, trained, LETTERS[i], names[i], split=split, which=which)
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
         plot = embedding_plot(trained, triples=triples)
@@ -182,8 +182,8 @@ def check_folders(folders: Sequence[Path]) -> None:
         RunFolder(folder).config()
 
 
-def loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Trained]]:
-    """Load run after run, all of the same data set."""
+def loaded(folders: Sequence[Path], which: Which, split: Split) -> Iterator[tuple[Path, Trained]]:
+    """Load run after run, all of the same data set, which has triples in the split."""
     digest = ""
     for folder in folders:
         log.info("reading %s", folder)
@@ -194,6 +194,11 @@ def loaded(folders: Sequence[Path], which: Which) -> Iterator[tuple[Path, Traine
                 "data set, or a report for each"
             )
         digest = trained.kg.digest
+        if not len(trained.kg.split(split)):
+            others = f"dans evaluate {folder} --triples FILE ranks others"
+            raise InputError(
+                f"{folder}: trained on a graph without {split} triples, which are ranked; {others}"
+            )
         yield folder, trained
 
 

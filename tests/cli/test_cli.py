@@ -288,9 +288,11 @@ def test_the_model_of_a_recipe_is_pre_trained_first_where_that_is_missing(tmp_pa
     assert RunFolder(after).config().init_from == "pretrain/umls-distmult"
     assert RunFolder(before).config().train.steps == 2
     shutil.rmtree(before)
-    succeed("dans", "train", *given, "--resume", cwd=tmp_path)
+    again = succeed("dans", "train", *given, "--resume", cwd=tmp_path)
+    assert "holds no run to resume" not in again.stderr
     assert not before.exists(), "a run that has begun needs it no longer"
-    succeed("dans", "train", *given, "--set", "train.seed=1", cwd=tmp_path)
+    new = succeed("dans", "train", *given, "--set", "train.seed=1", "--resume", cwd=tmp_path)
+    assert "seed1: holds no run to resume, so training starts anew" in new.stderr
     assert RunFolder(before.with_name("seed1")).config().train.seed == 1
     script = ["train_dans.py", "--recipe", "umls-distmult"]
     done = run(*script, "--seed", "2", cwd=tmp_path)

@@ -120,3 +120,15 @@ def test_a_loss_is_set_before_its_options() -> None:
     texts = command.assignments(parser.parse_args(given))  # type: ignore[attr-defined]
     base = Recipe(planning.RECIPES / "bases" / "umls-distmult.toml")
     assert configure(base, texts).loss == Component("margin", {"margin": 2})
+
+
+def test_a_file_of_a_loss_setting_is_no_part_of_pre_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(tmp_path / "mine")
+    command, parser = main.load("pretrain"), parsing.parser(None)
+    command.add_options(parser)
+    for what, sentence in (("mine", "which only recipes take"), ("umls-distmult", "try: dans tr")):
+        with pytest.raises(InputError, match=sentence):
+            command.run(parser.parse_args([what, "--loss", "own.toml"]))  # type: ignore[attr-defined]

@@ -52,11 +52,15 @@ def equal(one: Ranks, other: Ranks) -> bool:
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_all_others_as_candidates_give_the_exact_ranks(busy: KnowledgeGraph, name: str) -> None:
+def test_all_others_as_candidates_give_the_exact_ranks(
+    busy: KnowledgeGraph, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     decoder, entities = model(busy, name)
     entities[30:] = entities[:30]  # ties
     exact = Evaluator(busy, "test").ranks(decoder, entities)
+    assert not caplog.messages
     sampled = SampledEvaluator(busy, "test", candidates=59)
+    assert "59 of 60 entities: each answer is ranked among all" in caplog.text
     assert equal(sampled.ranks(decoder, entities), exact)
     report = sampled.report(exact)
     plain = Evaluator(busy, "test").report(exact)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import dans
+from dans.predict import Query
 from dans.report.curves import charts
 from dans.training.run_folder import RunFolder
 
@@ -275,3 +276,20 @@ def check_new_entities(trained: dans.Run, numbers: dict[str, list[float]]) -> No
     assert report.tails["mrr"] == 1
     met = [(name, "met", "e0") for name in numbers]
     assert trained.evaluate(triples=queries, extra_triples=met).tails["mrr"] < 0.3
+
+
+def test_a_run_is_opened_at_its_last_checkpoint(kg: dans.KnowledgeGraph, tmp_path: Path) -> None:
+    # The second step is so long that the first checkpoint stays the best.
+    options = {"train.validate_every": 1, "train.schedule": "constant"}
+    best = dans.train(kg, dim=4, steps=3, out=tmp_path / "run", options=options)
+    last = dans.open_run(best.path, which="last")
+    assert last.trained.step == 3
+    assert last.evaluate() == best.evaluate(which="last")
+    again = last.evaluate(which="best")
+    assert again == best.evaluate()
+    [answer] = last.predict(best.kg.entities[0], best.kg.relations[0], top=1)
+    expected = dans.Predictor.load(best.path, which="last")
+    query = Query(best.kg.entities[0], best.kg.relations[0], None)
+    assert [answer] == expected.predict([query], top=1)[0]
+    with pytest.raises(dans.InputError, match="which: expected best or last; got 'newest'"):
+        dans.open_run(best.path, which="newest")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from baselines.assembly import OBJECTIVES
 from dans.errors import InputError, install_command
 from dans.evaluation.calibration import CALIBRATIONS
 from dans.memory import Budget
+from dans.report.comparison import compare
 from dans.report.gather import Page, compared, fitted_of, gather, short_names
 from dans.report.page import render
 from dans.runs.evaluate_run import evaluate
@@ -168,6 +169,20 @@ def other(tmp_path: Path) -> Path:
 def test_runs_of_other_triples_are_refused(runs: list[Path], other: Path) -> None:
     with pytest.raises(InputError, match=r"other: trained on other triples than .*plain; expected"):
         gather([runs[0], other], triples=2)
+
+
+def test_a_run_without_held_out_triples_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "triples").mkdir()
+    (tmp_path / "triples" / "train.tsv").write_text("a\tr\tb\nb\tr\tc\n")
+    (tmp_path / "recipe.toml").write_text(
+        f'data = "{tmp_path / "triples"}"\nencoder = {{ name = "lookup", dim = 4 }}\n'
+        'decoder = "distmult"\nloss = "logistic"\nsampler = ["uniform"]\n[train]\nsteps = 1\n'
+    )
+    train(configure(tmp_path / "recipe.toml", []), tmp_path / "run")
+    with pytest.raises(InputError, match="run: trained on a graph without valid triples, which"):
+        gather([tmp_path / "run"])
+    with pytest.raises(InputError, match="run: trained on a graph without test triples, which"):
+        compare([tmp_path / "run"])
 
 
 @pytest.mark.parametrize(
