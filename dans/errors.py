@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import SupportsIndex
 
 #: The name of this package on the package index, where ``dans`` is somebody else's.
 DISTRIBUTION = "dans-kg"
@@ -124,15 +125,17 @@ def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
         raise InputError(f"{option}: must not be negative, got {value}")
     number(option, value)
     if value > most:
-        raise InputError(f"{option}: must be at most {most:g}, got {value}")
+        raise InputError(f"{option}: expected at most {most:g}, got {value}")
 
 
 def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:
-    """Refuse a count below ``least`` or above ``most``."""
+    """Refuse what is no whole number, and a count below ``least`` or above ``most``."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise InputError(f"{option}: expected a whole number, got {shown(value)}")
     if value < least:
-        raise InputError(f"{option}: must be at least {least}, got {value}")
+        raise InputError(f"{option}: expected at least {least}, got {value}")
     if value > most:
-        raise InputError(f"{option}: must be at most {most}, got {value}")
+        raise InputError(f"{option}: expected at most {most}, got {value}")
 
 
 def install_command(extra: str) -> str:

@@ -237,9 +237,12 @@ def assignments(args: Namespace) -> list[str]:
     short["init_from"] = args.init_from
     given = [f"{key}={value}" for key, value in short.items() if value is not None]
     loss = [] if args.loss is None or args.kind == "baselines" else [f"loss={args.loss}"]
-    for key, _ in parse_assignments(args.set) if args.loss is not None else ():
-        if key in ("loss", "loss.name"):
-            raise InputError(f"--set {key}: --loss says this already; leave one out")
+    options = {key: f"--{name}" for name, key in (*SHORT.items(), ("dim", "encoder.dim"))}
+    options |= {"init_from": "--init-from", "loss": "--loss", "loss.name": "--loss"}
+    for key, _ in parse_assignments(args.set):
+        option = options.get(key, "")
+        if option and getattr(args, option[2:].replace("-", "_")) is not None:
+            raise InputError(f"--set {key}: {option} says this already; leave one out")
     return [*loss, *args.set, *given]
 
 
@@ -322,12 +325,14 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         # Not where a sampler would look for the model to continue from.
         kind, name = "baselines", run_name(name, args.loss or "")
     where = args.out or folder(f"{kind}/{name}", last.config.train.seed)
-    tell_if_new(where, args)
     if not first:
+        tell_if_new(where, args)
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
     default = folder(f"pretrain/{first[0].name}", first[0].config.train.seed)
     pretrained = where / "pretrain" if args.out else default
     run = RunFolder(pretrained)
+    if not run.exists:
+        tell_if_new(where, args)
     stages = [*first, last]
     if args.pretrain_steps is None and run.exists and run.config() != first[0].config:
         # Pre-trained by options of its own, as by `dans pretrain`.

@@ -332,7 +332,9 @@ def _words(kind: Any, value: object) -> str:
     """What a type accepts: the limits of a number, a description, or the kind of value."""
     of, types = get_origin(kind) or kind, get_args(kind)
     if of in (Union, UnionType):
-        return " or ".join(WORDS[part] for part in types if part in WORDS)
+        return " or ".join(_words(part, value) for part in types if part is not type(None))
+    if of is Literal:
+        return " or ".join(map(repr, types))
     if of is tuple and isinstance(value, (list, tuple)):
         return f"{len(types)} values"
     if of is Annotated:

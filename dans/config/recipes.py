@@ -10,7 +10,7 @@ from typing import Any
 
 from dans.config import old_names
 from dans.config.reading import MOST_DEPTH, TooLargeError, parse_toml, read_toml
-from dans.config.schema import COMPONENTS, Component, RunConfig
+from dans.config.schema import COMPONENTS, SECTIONS, Component, RunConfig
 from dans.errors import InputError, did_you_mean, shown
 
 #: Where the package's own recipes lie: ``bases``, and the settings that combine with them.
@@ -227,6 +227,24 @@ def names_first(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return sorted(given, key=place)
 
 
+def spelled_out(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Options by full name, where a section that is given whole stands for its options.
+
+    What it does not name stays as it is; lists of components are values.
+
+    Example:
+        >>> spelled_out([("train", {"lr": 0.1, "patience": 5}), ("sampler", [])])
+        [('train.lr', 0.1), ('train.patience', 5), ('sampler', [])]
+    """
+    found: list[tuple[str, Any]] = []
+    for path, value in given:
+        if isinstance(value, Mapping) and value and path in SECTIONS:
+            found += [(f"{path}.{key}", one) for key, one in value.items()]
+        else:
+            found.append((path, value))
+    return found
+
+
 def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:
     """Full names of options and their values, from ``key.path=value`` as a command takes them."""
     found = []
@@ -235,7 +253,7 @@ def parse_assignments(assignments: Sequence[str]) -> list[tuple[str, Any]]:
         if not equals or not all(path.strip().split(".")):
             raise InputError(f"--set {assignment}: expected section.option=value")
         found.append((path.strip(), _value(text.strip(), f"--set {path}")))
-    return found
+    return spelled_out(found)
 
 
 def assign(plain: Mapping[str, Any], path: str, value: Any, where: str = "") -> dict[str, Any]:
@@ -305,5 +323,7 @@ def component(text: str) -> Component:
         key, equals, value = (part.strip() for part in option.partition("="))
         if not (key and equals and value):
             raise InputError(f"{text}: expected NAME or NAME:OPTION=VALUE,OPTION=VALUE")
+        if key in options:
+            raise InputError(f"{text}: {key} is given twice; leave one out")
         options[key] = _value(value, text)
     return Component(name.strip(), options)

@@ -38,6 +38,9 @@ Combine = Literal["add", "concat", "gate", "only"]
 #: Sections that may be given as a name alone.
 COMPONENTS = ("encoder", "decoder", "objective", "loss")
 
+#: The sections of which each option can be given alone.
+SECTIONS = (*COMPONENTS, "features", "graph", "train", "evaluation")
+
 #: Sections of a recipe with the results of the recipe and of a paper; they are not configuration.
 RECORDS = ("expected", "paper")
 

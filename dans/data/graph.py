@@ -490,8 +490,9 @@ class KnowledgeGraph:
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:
     for i, triple in enumerate(triples):
-        if len(triple) != 3 or not all(isinstance(name, str) and name.strip() for name in triple):
+        names = () if isinstance(triple, str) or not isinstance(triple, Iterable) else tuple(triple)
+        if len(names) != 3 or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(
                 f"{split}[{i}]: expected three names, head, relation, tail, got {shown(triple)}"
             )
-        yield *triple, True
+        yield *names, True

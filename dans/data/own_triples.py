@@ -21,7 +21,7 @@ from dans.data.objects import triples_of
 from dans.data.readers import Line
 from dans.data.sources import file_lines
 from dans.data.triple_tables import ROLES
-from dans.errors import InputError, one_of
+from dans.errors import InputError, one_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,16 @@ def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
         raise InputError(f"{where}[{row}]: {ROLES[column]}: {known}, got {int(ids[row, column])}")
 
 
+def _warn_of_both(kg: KnowledgeGraph, triples: Tensor, labels: Tensor, where: str) -> None:
+    """Warn of triples that are labelled true in a line, and false in another."""
+    true, false = ({tuple(t) for t in triples[labels == value].tolist()} for value in (True, False))
+    if both := true & false:
+        h, r, t = min(both)
+        example = (kg.entities[h], kg.relations[r], kg.entities[t])
+        many = f"{len(both)} triples are" if len(both) > 1 else "a triple is"
+        log.warning("%s: %s labelled true and false, as %s", where, many, shown(example))
+
+
 def _columns(kg: KnowledgeGraph) -> tuple[Vocabulary, Vocabulary, Vocabulary]:
     return kg.entities, kg.relations, kg.entities
 
@@ -168,6 +178,8 @@ class OwnTriples:
             return cls(where, torch.empty(0, 3, dtype=torch.int64), torch.empty(0).bool())
         triples = torch.frombuffer(ids, dtype=torch.int64).view(-1, 3)
         labels = torch.frombuffer(holds, dtype=torch.bool)
+        if found.labelled:
+            _warn_of_both(kg, triples, labels, where)
         return cls(Path(where).name, triples, labels, found.labelled, dropped)
 
     @property

@@ -276,8 +276,10 @@ class Restriction:
                 given = f"expected {ACCEPTED}; there is no file {shown(self.among)}"
                 raise InputError(f"among: {given}{hint}")
             names = ((f"{self.among}:{i}", line) for i, line in lines(Path(self.among)) if line)
-        else:
+        elif isinstance(self.among, Iterable):
             names = ((f"among[{i}]", name) for i, name in enumerate(self.among))
+        else:
+            raise InputError(f"among: expected {ACCEPTED}; got {shown(self.among)}")
         ids = [kg.entities.index(name, where=where) for where, name in names]
         if not ids:
             where = self.among if isinstance(self.among, (str, Path)) else "among"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dans.config import old_names
 from dans.config.recipes import (
     DEFAULT_LOSS,
@@ -20,6 +22,7 @@ from dans.config.recipes import (
     merge,
     names_first,
     run_name,
+    spelled_out,
 )
 from dans.config.schema import GraphConfig, RunConfig
 from dans.config.selection import Selection
@@ -112,9 +115,17 @@ class Choice:
     options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
         given = self.options or {}
         if not isinstance(given, Mapping):
             raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
+        spelled = spelled_out(given.items())
+        if twice := sorted({key for key, _ in spelled if [k for k, _ in spelled].count(key) > 1}):
+            raise InputError(f"options: {twice[0]}: given twice; leave one out")
+        given = {k: v.item() if isinstance(v, np.generic) else v for k, v in spelled}
+        object.__setattr__(self, "options", given)
         for key, argument in ARGUMENTS.items():
             if key in given and getattr(self, argument) is not None:
                 raise InputError(f"options: {key}: given as {argument} already; leave one out")

@@ -411,13 +411,25 @@ class Run:
         """
         return export(self.path, Path(out), formats=formats, which=self.which)
 
-    def report(self, out: str | Path | None = None, *, others: Sequence[Run] = ()) -> Path:
+    def report(
+        self,
+        out: str | Path | None = None,
+        *,
+        others: Sequence[Run | str | Path] = (),
+        split: Split | None = None,
+    ) -> Path:
         """Write a report as one HTML page, by default ``report.html`` in the run's folder.
 
-        ``others``: runs on the same triples, which are compared with this one.
+        Args:
+            out: the file.
+            others: runs on the same triples, or their folders, which are compared with this one.
+            split: the triples to rank; None: test if every run was evaluated on it, else valid.
         """
         where = self.path / "report.html" if out is None else Path(out)
-        page = gather([self.path, *(other.path for other in others)], which=self.which)
+        if where.is_dir():
+            raise InputError(f"out: {where}: a folder; expected the name of a file")
+        folders = [other.path if isinstance(other, Run) else Path(other) for other in others]
+        page = gather([self.path, *folders], split=split, which=self.which)
         write_atomically(where, render(page).encode())
         return where
 

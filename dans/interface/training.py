@@ -140,6 +140,8 @@ def train(
     stages = plan(with_default_loss(choice, start or None), kg, start=start or None)
     if features is not None and stages[-1].config.features is None:
         raise InputError("features: the run to start from was trained without; leave them out")
+    if out == "":
+        raise InputError("out: expected the folder of a run, got ''")
     if out is None and resume:
         raise InputError("resume: needs out, the folder of the run to continue with")
     where = _numbered(stages[-1].name) if out is None else Path(out)

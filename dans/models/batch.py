@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dans.errors import InputError
+
 if TYPE_CHECKING:
     from dans.models.decoders import Decoder
     from dans.models.embedding_tables import Shard
@@ -178,6 +180,11 @@ class Positives:
     @classmethod
     def of_ids(cls, triples: Tensor, num_entities: int) -> Positives:
         """Triples without embeddings, for samplers that do not use the model: (b, 3) ids."""
+        if triples.device.type == "cpu" and triples.numel():
+            low, high = triples.aminmax()
+            if low < 0 or (high >= num_entities and triples[:, ::2].max() >= num_entities):
+                known = f"expected ids of entities from 0 to {num_entities - 1}"
+                raise InputError(f"triples: {known}, got {int(low)} to {int(high)}")
         empty = torch.empty(len(triples), 0, device=triples.device)
         entities = torch.empty(num_entities, 0, device=triples.device)
         return cls(triples, empty, empty, empty, empty, empty, entities, _no_embeddings)
@@ -220,8 +227,17 @@ class Positives:
         return ids if self.entity_ids is None else rows_of(ids, self.entity_ids)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of entities, (..., d), with gradients into their rows; errors of `rows`."""
-        return F.embedding(self.rows(ids), self.entities)
+        """Embeddings of entities, (..., d), with gradients into their rows; errors of `rows`.
+
+        Raises:
+            InputError: on a CPU, an id is none of an entity.
+        """
+        try:
+            return F.embedding(self.rows(ids), self.entities)
+        except IndexError:
+            found = f"{int(ids.min())} to {int(ids.max())}"
+            known = f"expected ids from 0 to {self.num_entities - 1}"
+            raise InputError(f"negatives: {known}, got {found}") from None
 
     def ids(self, rows: Tensor) -> Tensor:
         """The ids of rows of ``entities``: (...) from (...)."""

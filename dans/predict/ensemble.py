@@ -1,5 +1,6 @@
 """Several trained runs as one predictor."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,11 @@ from dans.evaluation.joint_scores import (
 from dans.evaluation.sampled_ranking import ranking
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
-from dans.runs.evaluate_run import recipe_sets
+from dans.runs.evaluate_run import has_both, recipe_sets
 from dans.runs.extend import ENCODER, is_extended
 from dans.training.checkpoint_store import Which
+
+log = logging.getLogger(__name__)
 
 #: What is averaged over the members.
 Join = Literal["ranks", "z-scores", "softmax", "probabilities"]
@@ -198,6 +201,8 @@ class Ensemble(Predictor):
         kg = self.kg
         if not len(kg.split(split)):
             raise InputError(f"{kg.name}: has no {split} triples")
+        if has_both(kg, split):
+            log.warning("%s: the lines labelled false are of no effect on a joint ranking", split)
         chosen = convert({"most": most, "seed": seed}, EvaluationConfig)
         sets = self._of_recipes() if among is None else candidate_sets(among, kg)
         evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=self.budget)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
-from dans.errors import InputError, install_command, shown
+from dans.errors import InputError, counted, install_command, shown
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.training.files import write_atomically
@@ -50,7 +51,8 @@ def missing(
     Args:
         relations: names; None: all.
         above: with at least this calibrated probability.
-        above_score: with at least this score of the query (h, r, ?).
+        above_score: with at least this score: of the query (h, r, ?), or, with reciprocal
+            relations, the mean of both directions.
         top: the best so many new answers to each query (h, r, ?).
         observed: only heads and tails that the relation has in train.
 
@@ -79,8 +81,10 @@ def missing(
             "true and false, or drawn negatives (dans evaluate RUN --calibrate); expected "
             "above_score, or top, the best answers to each query"
         )
-    if top is not None and top < 1:
-        raise InputError(f"top: expected at least 1, got {top}")
+    if top is not None:
+        counted("top", top)
+    if above_score is not None and not above_score > -math.inf:
+        raise InputError(f"above_score: expected a number, got {shown(above_score)}")
     names = predictor.kg.relations
     for name in relations or ():
         if not isinstance(name, str):

@@ -187,8 +187,8 @@ class Server(ThreadingHTTPServer):
             return self._explained(triple, _top(given, 5))
         if query.target is None:
             raise InputError("a whole triple leaves nothing to predict; /score scores it")
-        new = given.get("new", "") not in ("", "0")
-        answers = self.predictor.predict([query], top=_top(given, USUAL), new_only=new)[0]
+        found = self.predictor.predict([query], top=_top(given, USUAL), new_only=_new(given))
+        answers = found[0]
         return {**asdict(query), "answers": [asdict(answer) for answer in answers]}
 
     def _explained(self, triple: tuple[str, str, str], top: int) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Server(ThreadingHTTPServer):
         return PAGE.format(
             about=escape(self.predictor.about),
             top=escape(given.get("top") or str(USUAL)),
-            new=" checked" if given.get("new") not in (None, "", "0") else "",
+            new=" checked" if given.get("new") == "1" else "",
             relations="".join(f'<option value="{escape(name)}">' for name in names),
             result=result,
             **{part: escape(given.get(part, "")) for part in PARTS},
@@ -304,6 +304,13 @@ def _top(given: Mapping[str, str], usual: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 5 and 1 <= int(text) <= MOST):
         raise InputError(f"top: expected a whole number from 1 to {MOST:,}, got {shown(text)}")
     return int(text)
+
+
+def _new(given: Mapping[str, str]) -> bool:
+    text = given.get("new") or "0"
+    if text not in ("0", "1"):
+        raise InputError(f"new: expected 1, to leave out what is known, or 0; got {shown(text)}")
+    return text == "1"
 
 
 def _table(rows: list[dict[str, Any]], titles: Mapping[str, str]) -> str:

@@ -84,6 +84,8 @@ def evaluate(
     chosen = convert(given, EvaluationConfig)
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
+    if triples is None and unknown != "refuse":
+        raise InputError("unknown: has no effect without triples; leave it out")
     trained = restore(where, which=which)
     before = trained
     larger = is_extended(extra_triples, extra_features, new_entities)

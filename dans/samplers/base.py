@@ -152,7 +152,7 @@ class Mixture(NegativeSampler):
     def __init__(self, *samplers: NegativeSampler) -> None:
         super().__init__()
         if not samplers:
-            raise ValueError("a mixture needs at least one sampler")
+            raise InputError("samplers: a mixture needs at least one")
         self.members = nn.ModuleList(samplers)
         self.k = sum(sampler.k for sampler in samplers)
 

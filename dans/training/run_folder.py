@@ -111,18 +111,18 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
-            if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
-                raise InputError(
-                    f"train.steps: {before.train.steps} then, {config.train.steps} now; "
-                    f"the learning rate of {self.path} was scheduled for the former; continue by "
-                    f"--init-from {self.path} --out NEW (in Python init_from= and out=)"
-                )
             free = {name: getattr(config.train, name) for name in FREE}
             if before.replace(**free) != config:
                 found = difference(before.plain(), config.plain(), free=RESUMING)
                 raise InputError(
                     f"{self.path}/config.json: this run was made with another configuration "
                     f"({found}); --out (in Python out=) names another folder"
+                )
+            if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
+                raise InputError(
+                    f"train.steps: {before.train.steps} then, {config.train.steps} now; "
+                    f"the learning rate of {self.path} was scheduled for the former; continue by "
+                    f"--init-from {self.path} --out NEW (in Python init_from= and out=)"
                 )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:

@@ -261,7 +261,7 @@ def test_without_a_model_what_needs_one_is_unknown(kg: KnowledgeGraph) -> None:
 
 def test_number_of_triples_is_bounded(kg: KnowledgeGraph) -> None:
     assert inspect(kg, Uniform(k=7), without_model(kg), triples=5).numbers["negatives"] == 35
-    with pytest.raises(InputError, match="triples: must be at least 1, got 0"):
+    with pytest.raises(InputError, match="triples: expected at least 1, got 0"):
         inspect(kg, Uniform(k=7), without_model(kg), triples=0)
 
 

@@ -75,10 +75,10 @@ def test_one_update_of_a_generator_to_ten_of_the_discriminator() -> None:  # A11
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"k": 0}, "k: must be at least 1"),
-        ({"discriminator_repeats": 0}, "discriminator_repeats: must be at least 1"),
+        ({"k": 0}, "k: expected at least 1"),
+        ({"discriminator_repeats": 0}, "discriminator_repeats: expected at least 1"),
         ({"noise": -0.1}, "noise: must not be negative"),
-        ({"noise": 1e12}, "noise: must be at most 1e\\+06"),
+        ({"noise": 1e12}, "noise: expected at most 1e\\+06"),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, Any], message: str) -> None:

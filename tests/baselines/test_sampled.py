@@ -248,7 +248,7 @@ def test_counts_of_other_entities_are_refused(kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"heads": -1}, "heads: must be at least 0, got -1"),
+        ({"heads": -1}, "heads: expected at least 0, got -1"),
         ({"heads": 0, "tails": 0}, "heads: expected at least 1 where tails is 0, got 0"),
         ({"noise": "exact"}, "noise: known: uniform, frequency, published, weighted; got 'exact'"),
         ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),

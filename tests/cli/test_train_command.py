@@ -113,6 +113,17 @@ def test_what_has_no_effect_or_no_meaning_is_refused(
         train(*arguments)
 
 
+@pytest.mark.parametrize("what", ["umls-distmult", "mine"])
+@pytest.mark.parametrize("given", ["train.steps=7", "train={patience=5,steps=7}"])
+def test_an_option_given_twice_is_refused(
+    what: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"train.steps: (--steps says|given as steps)"):
+        train(what, "--steps", "5", "--set", given)
+
+
 def test_a_loss_is_set_before_its_options() -> None:
     command, parser = main.load("train"), parsing.parser(None)
     command.add_options(parser)

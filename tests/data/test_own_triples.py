@@ -49,6 +49,18 @@ def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
         OwnTriples.of(kg, path, empty=True)
 
 
+def test_a_triple_labelled_true_and_false_is_warned_of(
+    kg: KnowledgeGraph, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text("ada\towns\tada\t1\nada\towns\tgus\t-1\n")
+    OwnTriples.of(kg, path)
+    assert not caplog.messages
+    path.write_text("ada\towns\tada\t1\nada\towns\tada\t-1\n")
+    OwnTriples.of(kg, path)
+    assert "own.tsv: a triple is labelled true and false, as ('ada', 'owns', 'ada')" in caplog.text
+
+
 def test_a_graph_with_them_has_the_filter_set_of_all(kg: KnowledgeGraph, tmp_path: Path) -> None:
     path = tmp_path / "own.tsv"
     path.write_text("ada\towns\tada\t1\ngus\towns\ttea\t-1\n")

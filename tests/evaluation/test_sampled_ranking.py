@@ -317,7 +317,7 @@ def test_reports_state_their_protocol(busy: KnowledgeGraph) -> None:
 def test_what_cannot_be_ranked_is_refused(busy: KnowledgeGraph) -> None:
     with pytest.raises(InputError, match="candidates: given: busy has no candidates of test"):
         SampledEvaluator(busy, "test", candidates="given")
-    with pytest.raises(InputError, match="candidates: must be at least 1"):
+    with pytest.raises(InputError, match="candidates: expected at least 1"):
         SampledEvaluator(busy, "test", candidates=0)
     with pytest.raises(InputError, match="types: has no effect"):
         SampledEvaluator(busy, "test", candidates="given", types=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from baselines.assembly import OBJECTIVES
@@ -157,6 +158,24 @@ def test_another_component_has_none_of_the_options_of_the_old_one(kg: KnowledgeG
     assert stage.config.encoder == Component("lookup", {"dim": 100})
 
 
+def test_a_section_given_whole_is_its_options_one_by_one(kg: KnowledgeGraph) -> None:
+    given = {"train": {"patience": 5}, "encoder": {"name": "lookup"}, "graph": {}}
+    (stage,) = plan(Choice(steps=20, lr=0.05, seed=3, dim=8, options=given), kg)
+    (other,) = plan(Choice(steps=20, lr=0.05, seed=3, dim=8, encoder="lookup"), kg)
+    assert stage.config == other.config.replace(patience=5)
+    with pytest.raises(InputError, match=r"options: train.steps: given as steps already"):
+        Choice(steps=20, options={"train": {"steps": 5}})
+    with pytest.raises(InputError, match=r"options: train.lr: given twice"):
+        Choice(options={"train": {"lr": 0.5}, "train.lr": 0.1})
+
+
+def test_numbers_of_numpy_are_numbers(kg: KnowledgeGraph) -> None:
+    numbers: Any = {"steps": np.int64(3), "dim": np.int32(8), "lr": np.float64(0.5)}
+    (stage,) = plan(Choice(**numbers, options={"train.l2": np.float64(0.25)}), kg)
+    (other,) = plan(Choice(steps=3, dim=8, lr=0.5, options={"train.l2": 0.25}), kg)
+    assert stage.config == other.config
+
+
 def test_a_loss_setting_is_a_baseline() -> None:
     (stage,) = plan(Choice(recipe="umls-distmult-sce"), None)
     assert (stage.kind, stage.name) == ("baselines", "umls-distmult-sce")
@@ -179,6 +198,7 @@ def test_a_recipe_of_ones_own(kg: KnowledgeGraph, tmp_path: Path) -> None:
         ({"sampler": "danz"}, "sampler: unknown name 'danz'.*did you mean 'dans'"),
         ({"sampler": {"k": 3}}, "sampler: expected options with a name, got {'k': 3}"),
         ({"sampler": []}, "sampler: expected at least one"),
+        ({"sampler": "uniform:k=5,k=6"}, "uniform:k=5,k=6: k is given twice"),
         (
             {"loss": "softmax"},
             "loss: unknown name 'softmax'; settings: .*, sce, .*; losses: logistic, margin,.*",

@@ -291,5 +291,10 @@ def test_a_run_is_opened_at_its_last_checkpoint(kg: dans.KnowledgeGraph, tmp_pat
     expected = dans.Predictor.load(best.path, which="last")
     query = Query(best.kg.entities[0], best.kg.relations[0], None)
     assert [answer] == expected.predict([query], top=1)[0]
+    with pytest.raises(dans.InputError, match=r"out: .*: a folder; expected the"):
+        best.report(tmp_path)
+    copy = best.save(tmp_path / "copy").path
+    page = best.report(tmp_path / "page.html", others=[copy], split="test")
+    assert page.exists()
     with pytest.raises(dans.InputError, match="which: expected best or last; got 'newest'"):
         dans.open_run(best.path, which="newest")  # type: ignore[arg-type]

@@ -104,12 +104,12 @@ CASES = [
         "known: balance, offset",
     ),
     recipe("width missing", "dim = 8\n", "", "encoder.dim: missing", "lookup needs it"),
-    recipe("width negative", "dim = 8", "dim = -8", "encoder.dim: must be at least 1, got -8"),
+    recipe("width negative", "dim = 8", "dim = -8", "encoder.dim: expected at least 1, got -8"),
     recipe(
         "width beyond memory",
         "dim = 8",
         "dim = 9_000_000_000_000",
-        "encoder.dim: must be at most 1048576",
+        "encoder.dim: expected at most 1048576",
     ),
     recipe(
         "blocks that do not divide",
@@ -143,12 +143,12 @@ CASES = [
         "[train]\nlayer_lr = 0.1",
         "train.layer_lr: has no effect on an encoder without layers; leave it out",
     ),
-    sampler("k 0", 'name = "uniform"\nk = 0', "sampler.0.k: must be at least 1, got 0"),
+    sampler("k 0", 'name = "uniform"\nk = 0', "sampler.0.k: expected at least 1, got 0"),
     sampler("unknown filter", 'name = "uniform"\nfilter = "drop"', "sampler.0.filter: known: none"),
     sampler(
         "second of two",
         'name = "uniform"\n[[sampler]]\nname = "self_loop"\nk = 0',
-        "sampler.1.k: must be at least 1, got 0",
+        "sampler.1.k: expected at least 1, got 0",
     ),
     sampler(
         "generated embeddings, filtered by id",

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dans.errors import InputError
 from dans.models.batch import Negatives, Positives, Proposal, corrupted
 from dans.models.decoders import DECODERS, ComplEx, DistMult
 from dans.models.decoders.base import Decoder
@@ -129,6 +130,15 @@ def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:
     assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
     with pytest.raises(ValueError, match="no embeddings"):
         negatives.scores(positives)
+    with pytest.raises(InputError, match="triples: expected ids of entities from 0 to 5, got 0 to"):
+        Positives.of_ids(torch.tensor([[0, 9, 0], [0, 0, 6]]), 6)
+    assert len(Positives.of_ids(torch.tensor([[0, 9, 0]]), 6)) == 1
+
+
+def test_ids_that_no_entity_has_are_named() -> None:
+    positives = batch(DistMult(2, 4), torch.randn(6, 4), TRIPLES)
+    with pytest.raises(InputError, match="negatives: expected ids from 0 to 5, got -1 to 6"):
+        positives.embed(torch.tensor([-1, 6]))
 
 
 def test_a_batch_of_some_entities_speaks_of_them_by_their_ids() -> None:

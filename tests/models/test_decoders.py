@@ -166,7 +166,7 @@ def test_rotate_phases_fill_the_circle() -> None:
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(InputError, match="p: expected 1 or 2, got 3"):
         make("transe", p=3)
-    with pytest.raises(InputError, match="relation_dim: must be at least 1, got 0"):
+    with pytest.raises(InputError, match="relation_dim: expected at least 1, got 0"):
         make("tucker", relation_dim=0)
 
 

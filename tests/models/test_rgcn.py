@@ -195,9 +195,9 @@ def test_a_frozen_rgcn_is_an_rgcn_that_no_optimizer_can_find():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": 0}, "layers: must be at least 1, got 0"),
+        ({"layers": 0}, "layers: expected at least 1, got 0"),
         ({"bases": 4, "blocks": 2}, "blocks: cannot be combined with bases"),
-        ({"bases": -1}, "bases: must be at least 0, got -1"),
+        ({"bases": -1}, "bases: expected at least 0, got -1"),
         ({"blocks": 4}, "blocks: expected a divisor of dim = 6, got 4"),
         ({"dropout": 1.0}, r"dropout: expected a share in \[0, 1\), got 1"),
     ],

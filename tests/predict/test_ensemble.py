@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,17 @@ def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph, among: Any) -> None:
     members[1].entities[kg.entities.index("map")] = torch.nan
     with pytest.raises(FloatingPointError, match="'map' is NaN"):
         ensemble.evaluate("test", among=among)
+
+
+def test_joint_evaluation_says_that_lines_labelled_false_have_no_effect(
+    kg: KnowledgeGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    holds = torch.ones(len(kg.test) + 1, dtype=torch.bool)
+    holds[-1] = False
+    lines = torch.cat((kg.test, kg.test[:1].flip(1)))
+    labelled = replace(kg, labelled={"test": (lines, holds)})
+    Ensemble([member_of(labelled, seed) for seed in range(2)]).evaluate("test")
+    assert "test: the lines labelled false are of no effect on a joint ranking" in caplog.text
 
 
 def test_members_of_other_triples_are_refused_with_what_differs(kg: KnowledgeGraph) -> None:

@@ -107,6 +107,7 @@ def test_the_page_shows_answers_and_escapes_names(server: Server) -> None:
         ("/predict?head=ada&relation=owns&tail=map", 400, "/score"),
         ("/predict?head=ada&relation=owns&top=1001", 400, "from 1 to 1,000"),
         ("/predict?head=ada&relation=owns&file=x", 400, "file"),
+        ("/predict?head=ada&relation=owns&new=false", 400, "new: expected 1, "),
         ("/predict?head=%ff&relation=owns", 400, "UTF-8"),
         ("/score?head=ada&relation=owns", 400, "tail: missing"),
         ("/../../etc/passwd", 404, "no such path"),

@@ -415,3 +415,10 @@ def test_a_file_of_ones_own_is_ranked_and_classified_like_a_split(
     assert f"this one is in {second.name}" in caplog.text
     with pytest.raises(InputError, match="split: valid: has no effect"):
         evaluate(run, split="valid", triples=path)
+    with pytest.raises(InputError, match="unknown: has no effect without triples"):
+        evaluate(run, unknown="drop")
+    for wrong in (0, "x"):
+        with pytest.raises(InputError, match=r"candidates: expected .* or 'all' or 'given', got"):
+            evaluate(run, candidates=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"among: expected .* got 5"):
+        evaluate(run, among=5)  # type: ignore[arg-type]

@@ -175,7 +175,7 @@ def test_candidate_sets_stay_out_of_checkpoints(kg: KnowledgeGraph) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"k": 0}, "k: must be at least 1"),
+        ({"k": 0}, "k: expected at least 1"),
         ({"concepts": "/nowhere.tsv"}, "nowhere.tsv: cannot be read"),
     ],
 )

@@ -114,8 +114,8 @@ def test_without_a_filter_nothing_is_looked_up() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"k": -2}, "k: must be at least 1, got -2"),
-        ({"rounds": 0}, "rounds: must be at least 1"),
+        ({"k": -2}, "k: expected at least 1, got -2"),
+        ({"rounds": 0}, "rounds: expected at least 1"),
         ({"side": "both"}, "side: known: coin, head, tail; got 'both'"),
         ({"filter": "drop"}, "filter: known: none, mask, resample"),
         ({"filter": "mask"}, "filter: mask needs the known triples"),

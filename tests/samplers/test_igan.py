@@ -277,7 +277,7 @@ def test_a_relation_has_an_embedding_for_each_side() -> None:
     [
         ({"baseline": "epoch"}, "baseline: known: none, batch; got 'epoch'"),
         ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),
-        ({"candidates": 1}, "candidates: must be at least 2, got 1"),
+        ({"candidates": 1}, "candidates: expected at least 2, got 1"),
         ({"margin": float("nan")}, "margin: must be a finite number, got nan"),
     ],
 )

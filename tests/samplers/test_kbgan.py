@@ -223,7 +223,7 @@ def test_scores_of_a_new_generator_spread_as_in_the_program() -> None:
     [
         ({"generator": "transe"}, "generator: known: distmult, complex; got 'transe'"),
         ({"generator": "complex", "width": 5}, "width: complex needs an even number, got 5"),
-        ({"candidates": 1}, "candidates: must be at least 2"),
+        ({"candidates": 1}, "candidates: expected at least 2"),
         ({"temperature": 0.0}, "temperature: must be above 0"),
         ({"baseline": "none"}, "baseline: known: epoch, batch; got 'none'"),
     ],

@@ -246,7 +246,7 @@ def test_unreadable_files_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
 def test_wrong_options_are_named(kg: KnowledgeGraph, tmp_path: Path) -> None:
     file = write(tmp_path / "a.tsv", line("ada knows bob", "tail", "tea"))
     for given, message in (
-        ({"k": 0}, "k: must be at least 1"),
+        ({"k": 0}, "k: expected at least 1"),
         ({"side": "both"}, "side: known: coin, head, tail; got 'both'"),
         ({"missing": "skip"}, "missing: known: uniform, refuse; got 'skip'"),
         ({"filter": "resample"}, "filter: known: none, mask; got 'resample'"),

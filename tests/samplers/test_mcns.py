@@ -337,10 +337,10 @@ def test_the_gap_is_that_between_chains_and_triples() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"k": 0}, "k: must be at least 1"),
-        ({"steps": 0}, "steps: must be at least 1"),
-        ({"pool": 0}, "pool: must be at least 1"),
-        ({"refresh": 0}, "refresh: must be at least 1"),
+        ({"k": 0}, "k: expected at least 1"),
+        ({"steps": 0}, "steps: expected at least 1"),
+        ({"pool": 0}, "pool: expected at least 1"),
+        ({"refresh": 0}, "refresh: expected at least 1"),
         ({"alpha": 0.0}, "alpha: must be above 0, got 0.0"),
         ({"alpha": float("inf")}, "alpha: must be a finite number, got inf"),
         ({"neighbours": "far"}, "neighbours: known: nearest, walks; got 'far'"),

@@ -253,8 +253,8 @@ def test_the_gap_is_that_between_caches_and_triples() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"size": 0}, "size: must be at least 1"),
-        ({"fresh": 0}, "fresh: must be at least 1"),
+        ({"size": 0}, "size: expected at least 1"),
+        ({"fresh": 0}, "fresh: expected at least 1"),
         ({"update": "best"}, "update: known: importance, top; got 'best'"),
         ({"temperature": 0.0}, "temperature: must be above 0, got 0.0"),
         ({"temperature": float("inf")}, "temperature: must be a finite number, got inf"),

@@ -280,9 +280,9 @@ def test_a_seed_decides_the_neighbourhoods() -> None:
     ("given", "message"),
     [
         ({"neighbourhood": "ball"}, "neighbourhood: known: hops, walks; got 'ball'"),
-        ({"length": 0}, "length: must be at least 1"),
-        ({"walks_per_entity": 0}, "walks_per_entity: must be at least 1"),
-        ({"limit": 0}, "limit: must be at least 1"),
+        ({"length": 0}, "length: expected at least 1"),
+        ({"walks_per_entity": 0}, "walks_per_entity: expected at least 1"),
+        ({"limit": 0}, "limit: expected at least 1"),
         (
             {"neighbourhood": "hops", "walks_per_entity": 1000},
             "walks_per_entity: neighbourhood = hops walks nowhere; leave it out",

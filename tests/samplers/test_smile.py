@@ -352,9 +352,9 @@ def test_a_sum_of_exponentials_neither_overflows_nor_vanishes() -> None:
         ({"balance": 1.5}, "balance: must be between 0 and 1, got 1.5"),
         ({"frequent": -0.1}, "frequent: must be between 0 and 1"),
         ({"frequent": 0.9}, "frequent: no typed triple has 0.9 of all triples; the most frequent"),
-        ({"clusters": 0}, "clusters: must be at least 1"),
-        ({"candidates": -1}, "candidates: must be at least 0"),
-        ({"negatives": 0}, "negatives: must be at least 1"),
+        ({"clusters": 0}, "clusters: expected at least 1"),
+        ({"candidates": -1}, "candidates: expected at least 0"),
+        ({"negatives": 0}, "negatives: expected at least 1"),
     ],
 )
 def test_wrong_options_are_named(

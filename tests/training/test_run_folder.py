@@ -52,6 +52,9 @@ def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(CONFIG.replace(schedule="cosine"), resume=False)
     with pytest.raises(InputError, match=r"5 then, 9 now; the learning rate .*by --init-from "):
         RunFolder(tmp_path).begin(CONFIG.replace(schedule="cosine", steps=9), resume=True)
+    other = CONFIG.replace(schedule="cosine", steps=9, lr=0.5)
+    with pytest.raises(InputError, match=r"train.lr: 0.001 then, 0.5 now"):
+        RunFolder(tmp_path).begin(other, resume=True)
     assert RunFolder(tmp_path).config().train.steps == 5
 
 
