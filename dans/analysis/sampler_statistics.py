@@ -110,7 +110,7 @@ def inspect(
             model where there is none.
     """
     if triples < 1:
-        raise InputError(f"triples: must be at least 1, got {triples}")
+        raise InputError(f"triples: expected at least 1, got {triples}")
     if not len(kg.train):
         raise InputError(f"{kg.name}: has no training triples to draw negatives for")
     with _in_mode(sampler, seed, training=False):
