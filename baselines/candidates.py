@@ -1,16 +1,22 @@
 """Log-sum-exp of the scores of all entities, and its gradients, in bounded memory."""
 
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from dans.compiled import call, library, shares
+from dans.compiled import BLOCK, call, library, shares
 from dans.memory import Budget
 from dans.models.decoders import Decoder
-from dans.models.decoders.costs import gradient_cost, score_cost
+from dans.models.decoders.costs import score_cost
+from dans.models.decoders.distances import DIFFERENCES
+from dans.models.decoders.rotate import RotatE
+from dans.models.decoders.transe import TransE
+
+T = TypeVar("T")
 
 #: Scores of a tile, which stays in a CPU's cache until it is used.
 TILE = 2**19
@@ -92,7 +98,7 @@ class _DotProducts(torch.autograd.Function):
         copies = 2 * (len(entities) + part) * entities.shape[1] if low else 0
         kept_size = part * rows * (2 if low else size)
         fixed = between * size + copies + kept_size
-        total, *gradients = budget.keeping(tiles, kept_size, work, fixed=fixed)
+        total, *gradients = keeping(budget, tiles, kept_size, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total
 
@@ -199,7 +205,7 @@ class _AnyScores(torch.autograd.Function):
 
         made = score_cost(decoder, b, rows) * size
         fixed = made + (gradient_cost(decoder, b, rows) + 3 * b * rows + 4 * len(tiles) * b) * size
-        total, gradients = budget.keeping(len(tiles), made, work, fixed=fixed)
+        total, gradients = keeping(budget, len(tiles), made, work, fixed=fixed)
         ctx.save_for_backward(*gradients)
         return total
 
@@ -249,3 +255,32 @@ def _in_tiles(
             sums[j] = part if total is None or part is None else total + part
         del leaf, scores, pull, found
     return loss, [by_entity, *sums]
+
+
+def keeping(
+    budget: Budget, total: int, bytes_each: int, work: Callable[[int], T], *, fixed: int = 0
+) -> T:
+    """The result of work that keeps as many of ``total`` items as fit in a budget.
+
+    The work gets the number of items to keep, and is called again with half as many where they did
+    not fit, so it must be without effect where it raises.
+    """
+    budget.check(fixed)
+    while True:
+        kept = max(0, min(total, (budget.bytes - fixed) // max(1, bytes_each)))
+        try:
+            return work(kept)
+        except (RuntimeError, MemoryError) as error:
+            budget.halve(error, kept > 0, fixed + kept // 2 * bytes_each, fixed)
+
+
+def gradient_cost(decoder: Decoder, rows: int, entities: int) -> int:
+    """Numbers held by the gradient of ``score_all``, itself included."""
+    numbers = 3 * rows * entities + 4 * (rows + entities) * decoder.dim
+    if isinstance(decoder, (RotatE, TransE)):
+        # Each thread has a sum of its own, and a block of entities.
+        numbers += len(shares(max(1, entities))) * (rows + 2 * BLOCK) * decoder.dim
+    on_cpu = decoder.relation.weight.device.type == "cpu"
+    if isinstance(decoder, TransE) and decoder.p == 1 and not on_cpu:
+        numbers += min(DIFFERENCES, rows * entities * decoder.dim)
+    return numbers

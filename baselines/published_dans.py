@@ -28,7 +28,6 @@ from torch.nn import functional as F
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, not_negative
 from dans.models.batch import Negatives, Positives
-from dans.models.embedding_tables import freeze
 from dans.samplers.base import NegativeSampler, Phase
 from dans.samplers.corruption import sides
 from dans.samplers.dans.diagnostics import diagnose
@@ -248,3 +247,11 @@ class StackedDiscriminator(Discriminator):
     def head(self) -> nn.Sequential:
         """Linear layers alone."""
         return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise((32, 16, 8, 1))))
+
+
+def freeze(module: nn.Module) -> None:
+    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers."""
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach())

@@ -154,34 +154,18 @@ class Budget:
         row must not depend on the slice.
         """
         if total:
-            self._check(fixed + bytes_each)
+            self.check(fixed + bytes_each)
         first = 0
         while first < total:
             rows = min(self.rows(bytes_each, most=most, fixed=fixed), total - first)
             try:
                 result = work(slice(first, first + rows))
             except (RuntimeError, MemoryError) as error:
-                self._halve(error, rows > 1, fixed + rows // 2 * bytes_each, fixed + bytes_each)
+                self.halve(error, rows > 1, fixed + rows // 2 * bytes_each, fixed + bytes_each)
                 continue
             yield result
             del result
             first += rows
-
-    def keeping(
-        self, total: int, bytes_each: int, work: Callable[[int], T], *, fixed: int = 0
-    ) -> T:
-        """The result of work that keeps as many of ``total`` items as fit.
-
-        The work gets the number of items to keep, and is called again with half as many where they
-        did not fit, so it must be without effect where it raises.
-        """
-        self._check(fixed)
-        while True:
-            kept = max(0, min(total, (self.bytes - fixed) // max(1, bytes_each)))
-            try:
-                return work(kept)
-            except (RuntimeError, MemoryError) as error:
-                self._halve(error, kept > 0, fixed + kept // 2 * bytes_each, fixed)
 
     def shrink(self, to: int) -> None:
         """Allow no more than these bytes from here on."""
@@ -190,14 +174,15 @@ class Budget:
         if self.remember is not None:
             self.remember(self.found)
 
-    def _check(self, least: int) -> None:
+    def check(self, least: int) -> None:
+        """Refuse work whose smallest piece takes more than a stated limit."""
         if self.limit is not None and least > self.limit:
             raise InputError(
                 f"memory_budget: expected at least {show_bytes(least)}, which this work takes even "
                 f"bit by bit, got {show_bytes(self.limit)}"
             )
 
-    def _halve(self, error: Exception, more: bool, to: int, least: int) -> None:
+    def halve(self, error: Exception, more: bool, to: int, least: int) -> None:
         """Shrink after a failed allocation, where less than what was attempted is any use."""
         if not is_out_of_memory(error):
             raise error

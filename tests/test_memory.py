@@ -123,32 +123,6 @@ def test_failed_work_is_halved_and_the_size_is_remembered(failure: Exception) ->
     assert Budget(20, found=27).bytes == 20
 
 
-def test_fewer_items_are_kept_where_memory_is_short() -> None:
-    sizes, remembered = [], []
-
-    def work(kept: int) -> int:
-        sizes.append(kept)
-        if kept > 3:
-            raise MemoryError
-        return kept
-
-    assert Budget(100, remember=remembered.append).keeping(20, 10, work, fixed=20) == 2
-    assert sizes == [8, 4, 2]
-    assert remembered == [60, 40]
-    assert Budget(1000).keeping(3, 10, work) == 3
-    assert Budget(20).keeping(20, 10, work, fixed=20) == 0
-    with pytest.raises(InputError, match=r"memory_budget: expected at least 30 B.* got 20 B"):
-        Budget(20).keeping(20, 10, work, fixed=30)
-
-    def never(kept: int) -> int:
-        raise MemoryError if not kept else RuntimeError("shapes")
-
-    with pytest.raises(InputError, match="memory: expected about 20 B"):
-        Budget(20).keeping(20, 10, never, fixed=20)
-    with pytest.raises(RuntimeError, match="shapes"):
-        Budget(40).keeping(20, 10, never, fixed=20)
-
-
 def test_a_failure_frees_its_memory_before_the_next_attempt() -> None:
     held: list[weakref.ref[torch.Tensor]] = []
 

@@ -1,7 +1,7 @@
 """Encoders, decoders, and the model that joins one of each."""
 
 from dans.models.encoders import Encoder, Lookup
-from dans.models.rgcn import RGCN, FrozenRGCN
+from dans.models.rgcn import RGCN
 
 #: Encoders by their names in recipes.
-ENCODERS: dict[str, type[Encoder]] = {"lookup": Lookup, "rgcn": RGCN, "rgcn_frozen": FrozenRGCN}
+ENCODERS: dict[str, type[Encoder]] = {"lookup": Lookup, "rgcn": RGCN}

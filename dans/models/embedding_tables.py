@@ -1,4 +1,4 @@
-"""Tables of embeddings: their initial distribution, their rows, dropout, freezing, constants."""
+"""Tables of embeddings: their initial distribution, their rows, dropout, constants."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -172,11 +172,3 @@ def constants(module: nn.Module, **tensors: Tensor) -> None:
     """Give a module tensors by name that follow it to a device and are left out of checkpoints."""
     for name, tensor in tensors.items():
         module.register_buffer(name, tensor, persistent=False)
-
-
-def freeze(module: nn.Module) -> None:
-    """Turn a module's parameters into buffers: saved in checkpoints, unseen by optimizers."""
-    for part in module.modules():
-        for name, parameter in list(part.named_parameters(recurse=False)):
-            delattr(part, name)
-            part.register_buffer(name, parameter.detach())

@@ -51,8 +51,8 @@ class FeaturedTable(nn.Module):
         >>> table.draw("normal", 1.0)
         >>> table.whole().shape
         torch.Size([3, 4])
-        >>> torch.equal(table.embed(torch.eye(3)[:1]), table.whole()[:1])
-        True
+        >>> table.extended(torch.eye(3)[:1]).whole().shape
+        torch.Size([4, 4])
     """
 
     #: (n, f)
@@ -120,21 +120,6 @@ class FeaturedTable(nn.Module):
         learned = None if self.table is None else self.table.whole(hide)
         return self._combined(learned, self.values, self.present)
 
-    def embed(self, values: Tensor, present: Tensor | None = None) -> Tensor:
-        """The embeddings of other entities from their features, (u, d).
-
-        With a learned table they have none of its rows: zeros stand for it, the mean from which
-        the rows were drawn.
-
-        Args:
-            values: (u, f) in the columns of the training entities, as of
-                `dans.data.entity_features.EntityFeatures.of_others`.
-            present: (u,) bool, which have any feature; None: all.
-        """
-        x, present = self._others(values, present)
-        learned = None if self.table is None else x.new_zeros(len(x), len(self.bias))
-        return self._combined(learned, x, present)
-
     @torch.no_grad()
     def extended(
         self, values: Tensor, present: Tensor | None = None, learned: Tensor | None = None
@@ -148,7 +133,9 @@ class FeaturedTable(nn.Module):
         without, p of features that are all 0.
 
         Args:
-            values: (u, f), as of `embed`; ``present`` likewise.
+            values: (u, f) in the columns of the training entities, as of
+                `dans.data.entity_features.EntityFeatures.of_others`.
+            present: (u,) bool, which have any feature; None: all.
             learned: (d,), the learned row of each; None: zeros.
         """
         x, present = self._others(values, present)

@@ -11,7 +11,7 @@ from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import Block, IncomingMessages, Neighborhood
 from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
-from dans.models.embedding_tables import EntityTable, Hide, check_share, drop, freeze
+from dans.models.embedding_tables import EntityTable, Hide, check_share, drop
 from dans.models.encoders import Encoder
 from dans.models.features import FeatureInput, entity_table
 from dans.models.message_passing import propagate
@@ -243,21 +243,3 @@ class RGCN(Encoder):
     def layer_parameters(self) -> list[nn.Parameter]:
         """All parameters but the input rows."""
         return list(self.layers.parameters())
-
-
-class FrozenRGCN(RGCN):
-    """An RGCN with random weights that are never trained, as an ablation.
-
-    Its weights are buffers with the names of an RGCN's parameters. Takes the options of `RGCN`.
-    """
-
-    def reset_parameters(self) -> None:
-        """Initialise the weights anew, as buffers."""
-        if self.skip:
-            raise InputError(
-                "skip: the last layer starts at zero and is never trained; leave it out"
-            )
-        if self.unseen:
-            raise InputError("unseen: the row of unseen entities is never trained; leave it out")
-        super().reset_parameters()
-        freeze(self)

@@ -12,7 +12,7 @@ from torch import Tensor
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.data.own_triples import OwnTriples
 from dans.errors import InputError, counted
-from dans.evaluation.calibration import ABOUT_DRAWN, CALIBRATIONS, DRAWN, Calibration
+from dans.evaluation.calibration import ABOUT_DRAWN, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, Restriction, candidate_sets
 from dans.evaluation.classifier import logits
 from dans.evaluation.evaluator import MANY, score_all
@@ -23,7 +23,6 @@ from dans.models.decoders import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.model import eval_mode
 from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
-from dans.registry import choose
 from dans.runs.evaluate_relations import order_of
 from dans.runs.evaluate_run import budget_of, fitted_of, restriction_of
 from dans.runs.extend import ENCODER, extend, is_extended
@@ -97,7 +96,6 @@ class Predictor:
         where: str | Path,
         *,
         which: Which = "best",
-        method: str = "platt",
         memory_budget: str | int = "",
         extra_triples: Any = None,
         extra_features: Mapping[str, Any] | None = None,
@@ -108,17 +106,14 @@ class Predictor:
         Args:
             where: the folder.
             which: the checkpoint.
-            method: the calibration, ``platt`` or ``isotonic``: that in the run's folder, or one
-                fitted now where validation lines are labelled.
             memory_budget: empty for that of training.
             extra_triples: triples of entities that training never saw, as in
                 `dans.runs.extend.extend`, which embeds them; ``extra_features`` and
                 ``new_entities`` likewise.
         """
-        choose(CALIBRATIONS, method, where="method")
         stated(memory_budget)
         trained = restore(Path(where), which=which)
-        found = cls.of(trained, where, which=which, method=method, memory_budget=memory_budget)
+        found = cls.of(trained, where, which=which, memory_budget=memory_budget)
         if not is_extended(extra_triples, extra_features, new_entities):
             return found
         return found.extended(trained, extra_triples, new_entities, extra_features=extra_features)
@@ -131,7 +126,6 @@ class Predictor:
         where: str | Path,
         *,
         which: Which = "best",
-        method: str = "platt",
         memory_budget: str | int = "",
     ) -> "Predictor":
         """A predictor of a run that is loaded already, from ``where``; arguments as in ``load``."""
@@ -144,7 +138,7 @@ class Predictor:
         return cls(
             *model,
             posterior=RelationPosterior(*model) if order_of(config) == "posterior" else None,
-            calibration=fitted.calibrations.get(method) if fitted else None,
+            calibration=fitted.calibrations.get("platt") if fitted else None,
             drawn=drawn,
             budget=budget,
             about=about + ABOUT_DRAWN * drawn,

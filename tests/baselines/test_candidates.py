@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baselines import candidates
-from baselines.candidates import all_entities
+from baselines.candidates import all_entities, keeping
 from dans.errors import InputError
 from dans.memory import Budget
 from dans.models.decoders import DECODERS, Decoder, TransE
@@ -54,7 +54,22 @@ def test_tiles_and_parts_do_not_show(
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 300 entities: 10 tiles."""
+    """Of 300 entities: 10 tiles; a scarce budget fails as it says."""
+
+    def scarcely(budget: Budget, total: int, bytes_each: int, work: Any, *, fixed: int) -> Any:
+        if not isinstance(budget, Scarce):
+            return keeping(budget, total, bytes_each, work, fixed=fixed)
+
+        def tight(kept: int) -> Any:
+            budget.tried.append(kept)
+            made = work(kept)
+            if kept > budget.fails_above:
+                raise OutOfMemory("out of memory")
+            return made
+
+        return keeping(budget, min(total, budget.most), bytes_each, tight, fixed=fixed)
+
+    monkeypatch.setattr(candidates, "keeping", scarcely)
     monkeypatch.setattr(candidates, "TILE", 12 * 30)
     monkeypatch.setattr(candidates, "TILE_OF_ANY", 12 * 30)
 
@@ -67,15 +82,31 @@ class Scarce(Budget):
         self.most, self.fails_above = most, fails_above
         self.tried: list[int] = []
 
-    def keeping(self, total: int, bytes_each: int, work: Any, *, fixed: int = 0) -> Any:
-        def tight(kept: int) -> Any:
-            self.tried.append(kept)
-            made = work(kept)
-            if kept > self.fails_above:
-                raise OutOfMemory("out of memory")
-            return made
 
-        return super().keeping(min(total, self.most), bytes_each, tight, fixed=fixed)
+def test_fewer_items_are_kept_where_memory_is_short() -> None:
+    sizes, remembered = [], []
+
+    def work(kept: int) -> int:
+        sizes.append(kept)
+        if kept > 3:
+            raise MemoryError
+        return kept
+
+    assert keeping(Budget(100, remember=remembered.append), 20, 10, work, fixed=20) == 2
+    assert sizes == [8, 4, 2]
+    assert remembered == [60, 40]
+    assert keeping(Budget(1000), 3, 10, work) == 3
+    assert keeping(Budget(20), 20, 10, work, fixed=20) == 0
+    with pytest.raises(InputError, match=r"memory_budget: expected at least 30 B.* got 20 B"):
+        keeping(Budget(20), 20, 10, work, fixed=30)
+
+    def never(kept: int) -> int:
+        raise MemoryError if not kept else RuntimeError("shapes")
+
+    with pytest.raises(InputError, match="memory: expected about 20 B"):
+        keeping(Budget(20), 20, 10, never, fixed=20)
+    with pytest.raises(RuntimeError, match="shapes"):
+        keeping(Budget(40), 20, 10, never, fixed=20)
 
 
 @pytest.mark.usefixtures("small_tiles")

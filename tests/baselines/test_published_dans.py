@@ -18,6 +18,7 @@ from baselines.published_dans import (
     PublishedDANS,
     SideNorm,
     StackedDiscriminator,
+    freeze,
     relation_centres,
 )
 from dans.data.graph import KnowledgeGraph
@@ -188,3 +189,13 @@ def test_a_recipe_chooses_it_where_baselines_are_given(tmp_path: Path) -> None:
     assert isinstance(load(tmp_path / "run", samplers=assembly.SAMPLERS).sampler, PublishedDANS)
     with pytest.raises(InputError, match="unknown name 'published_dans'"):
         _ = load(tmp_path / "run").sampler
+
+
+def test_freezing_keeps_the_function_and_drops_the_parameters() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    x = torch.randn(4, 2)
+    before = network(x)
+    freeze(network)
+    assert not list(network.parameters())
+    assert torch.equal(network(x), before)
+    assert not network(x).requires_grad

@@ -12,7 +12,7 @@ from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError
 from dans.models.encoders import Encoder, Lookup
 from dans.models.features import FeaturedTable, FeatureInput
-from dans.models.rgcn import RGCN, FrozenRGCN
+from dans.models.rgcn import RGCN
 
 N, F, D, M = 12, 5, 4, 2
 COMBINE: tuple[Combine, ...] = get_args(Combine)
@@ -119,14 +119,16 @@ def test_sparse_gradients_go_into_the_learned_rows() -> None:
 def test_other_entities_are_embedded_from_their_features(combine: Combine) -> None:
     made = table(combine)
     x = torch.randn(3, F)
-    found = made.embed(x)
+    found = made.extended(x).whole()[N:]
     assert found.shape == (3, D)
-    assert not torch.allclose(found, made.embed(2 * x))
+    assert not torch.allclose(found, made.extended(2 * x).whole()[N:])
     if combine == "only":
-        torch.testing.assert_close(made.embed(given().values, given().present), made.whole())
-        assert torch.equal(made.embed(x, torch.tensor([True, False, True]))[1:2], made.missing)
+        again = made.extended(given().values, given().present).whole()
+        torch.testing.assert_close(again, made.whole().repeat(2, 1))
+        without = made.extended(x, torch.tensor([True, False, True])).whole()
+        assert torch.equal(without[N + 1 : N + 2], made.missing)
     with pytest.raises(InputError, match=r"expected \(u, 5\) numbers, got \(3, 4\)"):
-        made.embed(x[:, 1:])
+        made.extended(x[:, 1:])
 
 
 @pytest.mark.parametrize("combine", COMBINE)
@@ -194,10 +196,6 @@ def test_an_encoder_without_features_takes_none_of_new_entities() -> None:
     assert not encoder.embeds_new
     with pytest.raises(InputError, match="features: the Lookup was built without; leave them out"):
         encoder.extended(torch.randn(1, F), torch.tensor([True]))
-
-
-def test_a_frozen_encoder_has_no_parameters_of_features() -> None:
-    assert not list(FrozenRGCN(N, M, D, features=given("gate", 3)).parameters())
 
 
 def test_checkpoints_hold_no_features() -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.errors import InputError
-from dans.models.rgcn import RGCN, FrozenRGCN, RGCNLayer
+from dans.models.rgcn import RGCN, RGCNLayer
 from tests import oracles_rgcn as oracle
 from tests.oracles_rgcn import NUM_ENTITIES, NUM_RELATIONS, TOY
 
@@ -175,21 +175,8 @@ def test_with_a_skip_the_input_embeddings_are_added(options):
     assert not torch.allclose(found, encoder.entities.weight)
 
 
-def test_a_skip_past_frozen_weights_is_refused():
-    with pytest.raises(InputError, match=r"skip: .*never trained"):
-        make(cls=FrozenRGCN, skip=True)
-
-
 def test_double_precision_is_kept():
     assert make().double()(toy()).dtype == torch.float64
-
-
-def test_a_frozen_rgcn_is_an_rgcn_that_no_optimizer_can_find():
-    frozen, trained = make(cls=FrozenRGCN, blocks=2), make(blocks=2)
-    assert list(frozen.parameters()) == []
-    assert frozen.state_dict().keys() == trained.state_dict().keys()
-    assert torch.equal(frozen(toy()), trained(toy()))
-    assert not frozen(toy()).requires_grad
 
 
 @pytest.mark.parametrize(
@@ -245,8 +232,3 @@ def test_entities_beyond_the_table_share_a_row(options):
     pieces = IncomingMessages(more, NUM_ENTITIES + 2, NUM_RELATIONS)
     torch.testing.assert_close(encoder.in_pieces(pieces), found.detach())
     assert not torch.equal(found[-1], found[-2]), "one of them has a message"
-
-
-def test_a_frozen_encoder_refuses_unseen():
-    with pytest.raises(InputError, match="unseen: the row of unseen entities is never trained"):
-        make(cls=FrozenRGCN, unseen=0.1)

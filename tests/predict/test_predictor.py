@@ -406,8 +406,6 @@ def test_runs_of_every_kind_predict(runs: dict[str, Path], kind: str) -> None:
 
 def test_either_checkpoint_predicts(runs: dict[str, Path]) -> None:
     assert "last checkpoint" in Predictor.load(runs["dans"], which="last").about
-    with pytest.raises(InputError, match="method: unknown name 'plat'"):
-        Predictor.load(runs["dans"], method="plat")
 
 
 def test_encoding_for_prediction_needs_no_graph_of_dgl(runs: dict[str, Path]) -> None:
@@ -440,12 +438,11 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_calibrated_run_has_probabilities(labelled: Path) -> None:
     evaluate(labelled)
     before = sorted(path.name for path in labelled.iterdir())
-    for method in ("platt", "isotonic"):
-        predictor = Predictor.load(labelled, method=method)
-        listed = predictor.tails("e0", "r0", top=3)
-        triples = [predictor.ids(Query("e0", "r0", answer.name)) for answer in listed]
-        expected = probabilities(labelled, torch.tensor(triples), method=method)
-        assert [answer.probability for answer in listed] == pytest.approx(expected.tolist())
+    predictor = Predictor.load(labelled)
+    listed = predictor.tails("e0", "r0", top=3)
+    triples = [predictor.ids(Query("e0", "r0", answer.name)) for answer in listed]
+    expected = probabilities(labelled, torch.tensor(triples))
+    assert [answer.probability for answer in listed] == pytest.approx(expected.tolist())
     assert sorted(path.name for path in labelled.iterdir()) == before, "asking writes nothing"
 
 

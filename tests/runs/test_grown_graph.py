@@ -33,7 +33,6 @@ WEIGHTED: dict[str, dict[str, Any]] = {
     "bases": {"name": "rgcn", "bases": 2},
     "full": {"name": "rgcn", "bases": 0},
     "blocks": {"name": "rgcn", "blocks": 2, "unseen": 0.5},
-    "frozen": {"name": "rgcn_frozen", "bases": 0},
 }
 #: Decoders that can have a row for the inverse of a relation are tested with it too.
 DECODED = [

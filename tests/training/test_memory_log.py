@@ -133,7 +133,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tighten(monkeypatch: pytest.MonkeyPatch, rows: int, tiles: int) -> None:
     """Memory gives out above so many rows of scores, and so many tiles kept."""
-    chunks, keeping = Budget.chunks, Budget.keeping
+    chunks, keeping = Budget.chunks, candidates.keeping
 
     def few(self: Budget, total: int, each: int, work: Any, **given: Any) -> Any:
         def tight(part: slice) -> Any:
@@ -143,16 +143,16 @@ def tighten(monkeypatch: pytest.MonkeyPatch, rows: int, tiles: int) -> None:
 
         return chunks(self, total, each, tight, **given)
 
-    def fewer(self: Budget, total: int, each: int, work: Any, **given: Any) -> Any:
+    def fewer(budget: Budget, total: int, each: int, work: Any, **given: Any) -> Any:
         def tight(kept: int) -> Any:
             if kept > tiles:
                 raise MemoryError
             return work(kept)
 
-        return keeping(self, total, each, tight, **given)
+        return keeping(budget, total, each, tight, **given)
 
     monkeypatch.setattr(Budget, "chunks", few)
-    monkeypatch.setattr(Budget, "keeping", fewer)
+    monkeypatch.setattr(candidates, "keeping", fewer)
 
 
 def outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,8 +1,7 @@
-"""How many numbers decoders hold at most for queries, scores and gradients, for memory budgets."""
+"""How many numbers decoders hold at most for queries and scores, for memory budgets."""
 
-from dans.compiled import BLOCK, shares
 from dans.models.decoders.base import Decoder
-from dans.models.decoders.distances import DIFFERENCES, tile_shape
+from dans.models.decoders.distances import tile_shape
 from dans.models.decoders.rescal import RESCAL, matrices_at_a_time
 from dans.models.decoders.rotate import RotatE
 from dans.models.decoders.transe import TransE
@@ -32,15 +31,3 @@ def score_cost(decoder: Decoder, rows: int, entities: int) -> int:
         norms = 2 * (rows + entities) * (decoder.dim + 2) if decoder.p == 2 else 0
         return 3 * rows * entities + norms
     return 2 * rows * entities
-
-
-def gradient_cost(decoder: Decoder, rows: int, entities: int) -> int:
-    """Numbers held by the gradient of ``score_all``, itself included."""
-    numbers = 3 * rows * entities + 4 * (rows + entities) * decoder.dim
-    if isinstance(decoder, (RotatE, TransE)):
-        # Each thread has a sum of its own, and a block of entities.
-        numbers += len(shares(max(1, entities))) * (rows + 2 * BLOCK) * decoder.dim
-    on_cpu = decoder.relation.weight.device.type == "cpu"
-    if isinstance(decoder, TransE) and decoder.p == 1 and not on_cpu:
-        numbers += min(DIFFERENCES, rows * entities * decoder.dim)
-    return numbers

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dans.models.embedding_tables import freeze
 from dans.samplers import DANS
 from dans.samplers.dans.networks import (
     Discriminator,
@@ -135,16 +134,6 @@ def test_orthogonal_weights_are() -> None:
     torch.testing.assert_close(trunk @ trunk.T, torch.eye(32), atol=1e-5, rtol=0)
     for linear in generator(output="residual").hidden:
         torch.testing.assert_close(linear.weight @ linear.weight.T, torch.eye(DIM))
-
-
-def test_freezing_keeps_the_function_and_drops_the_parameters() -> None:
-    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-    x = torch.randn(4, 2)
-    before = network(x)
-    freeze(network)
-    assert not list(network.parameters())
-    assert torch.equal(network(x), before)
-    assert not network(x).requires_grad
 
 
 def test_a_discriminator_has_two_heads_on_one_trunk() -> None:
