@@ -13,20 +13,17 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
-from dans.data.query_index import distinct_ends
 from dans.errors import InputError, shown, visible
 from dans.evaluation.ranking import metrics
-from dans.samplers.entity_types import read_concepts
+from dans.samplers.entity_types import cardinalities, read_concepts
 
 if TYPE_CHECKING:
     from dans.evaluation.evaluator import Ranks
 
-#: Classes of relations, by heads per tail and tails per head.
+#: Classes of relations, in the order of `dans.samplers.entity_types.cardinalities`.
 CLASSES = ("1-1", "1-N", "N-1", "N-N")
 #: The class of a relation without training triples.
 UNSEEN = "not in train"
-#: The mean number of heads per tail, or tails per head, from which it counts as N.
-MANY = 1.5
 
 #: The least degree of each class of degrees.
 DEGREES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -47,19 +44,14 @@ UNTYPED = "no type"
 def classify(train: Tensor, num_relations: int) -> list[str]:
     """The class of every relation, one of ``CLASSES`` or ``UNSEEN``.
 
-    The side of the tails is N where there are 1.5 distinct training triples or more for each
-    (h, r); likewise that of the heads, for each (r, t).
-
-    Source: Bordes et al. 2013 (TransE), §4.3.
+    See `dans.samplers.entity_types.cardinalities`.
 
     Example:
         >>> classify(torch.tensor([[0, 0, 1], [0, 0, 2], [3, 1, 4]]), 3)
         ['1-N', '1-1', 'not in train']
     """
-    triples = train.unique(dim=0)
-    counts = torch.bincount(triples[:, 1], minlength=num_relations).double()
-    heads, tails = distinct_ends(triples, num_relations)
-    kinds = 2 * (counts / tails >= MANY).long() + (counts / heads >= MANY).long()
+    counts = torch.bincount(train[:, 1], minlength=num_relations)
+    kinds = cardinalities(train, num_relations)
     return [
         CLASSES[kind] if count else UNSEEN
         for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True)
