@@ -477,15 +477,11 @@ class KnowledgeGraph:
 
     def _in_train(self, split: Split) -> int:
         """How many triples of a split are in train, which is not sorted: it is the large one."""
-        held, train = (
-            (triples[:, 0] * self.num_relations + triples[:, 1]) * self.num_entities + triples[:, 2]
-            for triples in (self.split(split), self.train)
-        )
-        if not len(held) or self.num_entities**2 * self.num_relations >= 2**63:
+        sizes = self.num_entities, self.num_relations
+        if sizes[0] ** 2 * sizes[1] >= 2**63:
             return 0
-        held = held.sort().values
-        at = torch.searchsorted(held, train).clamp_(max=len(held) - 1)
-        return int(torch.isin(held, train[held[at] == train]).sum())
+        again = self.train[self.known((split,), keep=False).is_known(self.train)]
+        return int(KnownTriples(again, *sizes).is_known(self.split(split)).sum())
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:

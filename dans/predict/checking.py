@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.data.known_triples import KnownTriples
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.own_triples import OwnTriples
 from dans.errors import InputError, counted
@@ -127,17 +128,8 @@ def _blocks(
     for first in range(blocks):
         # Evenly spaced: blocks of a file that is sorted are alike.
         block = rows[mine][first::blocks]
-        keep = ~_is_in(kg.train, ids[block], kg)
-        yield block, keep
-
-
-def _is_in(triples: Tensor, others: Tensor, kg: KnowledgeGraph) -> Tensor:
-    """(f,) is each triple one of the others?"""
-
-    def key(some: Tensor) -> Tensor:
-        return (some[:, 0] * kg.num_relations + some[:, 1]) * kg.num_entities + some[:, 2]
-
-    return torch.isin(key(triples), key(others))
+        block_of = KnownTriples(ids[block], kg.num_entities, kg.num_relations)
+        yield block, ~block_of.is_known(kg.train)
 
 
 def encoder_of(trained: Trained) -> Encode | None:
