@@ -20,8 +20,8 @@ from dans.config import papers as paper_files
 from dans.config.papers import PaperTable
 from dans.config.reading import field, read_object, read_text, read_toml
 from dans.config.recipes import run_name
+from dans.config.writing import write_atomically
 from dans.errors import InputError
-from dans.training.files import write_atomically
 
 #: The papers' numbers of a kind of run, by recipe and metric.
 Papers = Mapping[str, Mapping[str, Mapping[str, float]]]

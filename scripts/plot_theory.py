@@ -19,8 +19,8 @@ from dans.cli.command import run_main
 def main() -> None:
     """Parse, count, draw."""
     from dans.cli import parsing as cli
+    from dans.config.writing import write_atomically
     from dans.data.graph import KnowledgeGraph
-    from dans.training.files import write_atomically
     from scripts.benchmarks import theory
     from scripts.benchmarks.objectives import reductions
 

@@ -64,7 +64,6 @@ TESTED_BY = {
     "dans.data.objects": "data/test_sources.py",
     "dans.config.recipes": "config/test_schema.py",
     "dans.config.old_names": "config/test_schema.py",
-    "dans.config.temporary": "training/test_files.py",
     "dans.training.checkpoint_store": "training/test_run_folder.py",
 }
 

@@ -24,11 +24,11 @@ from dans.analysis.diversity import (
     project,
 )
 from dans.analysis.sampler_statistics import Inspection
+from dans.config.writing import write_atomically
 from dans.errors import visible
 from dans.evaluation.reliability import Calibrated, Density, Reliability
 from dans.runs.train import Trained
 from dans.seeding import seed_everything, undisturbed
-from dans.training.files import write_atomically
 from dans.training.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from dans.config.reading import convert, flat_numbers, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
+from dans.config.writing import write_atomically
 from dans.errors import InputError, finite, shown
-from dans.training.files import write_atomically
 
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")

@@ -29,11 +29,11 @@ def run(args: Namespace) -> None:
     """Predict probabilities, and draw."""
     cli.check_packages("matplotlib")
     from dans.analysis.plots import calibration_picture
+    from dans.config.writing import write_atomically
     from dans.errors import InputError
     from dans.evaluation.reliability import Calibrated
     from dans.report.gather import check_folders
     from dans.runs.evaluate_run import labelled_probabilities
-    from dans.training.files import write_atomically
 
     if args.out.suffix != ".png":
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")

@@ -31,9 +31,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Gather the numbers, and write the page."""
+    from dans.config.writing import write_atomically
     from dans.report.gather import gather
     from dans.report.page import destination, render
-    from dans.training.files import write_atomically
 
     where = destination(args.runs, args.out)
     found = gather(args.runs, split=args.split, which=args.model, triples=args.triples)

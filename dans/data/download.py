@@ -25,7 +25,7 @@ import pooch
 from tqdm import tqdm
 
 from dans.config.reading import opened, unpacked
-from dans.config.temporary import sweep, whole
+from dans.config.writing import sweep, whole
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.progress import on_terminal
 from dans.data.readers import SPLITS, Split, read, split_file

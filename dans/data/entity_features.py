@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.schema import FeatureKind, FeatureScale, FeatureTable
-from dans.config.temporary import whole
+from dans.config.writing import whole
 from dans.data.feature_tables import Cells, chosen, is_plain, read_cells
 from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import LARGE, InputError, did_you_mean, shown

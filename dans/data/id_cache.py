@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import sweep, whole
+from dans.config.writing import sweep, whole
 from dans.data.readers import SPLITS, Split
 from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import InputError, one_of

@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import logging
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import part_of, sweep, whole
+from dans.config.writing import beside, sweep, whole
 from dans.data.cards import DatasetCard
 from dans.data.download import archive_cache, archive_folder, fetch_archive
 from dans.data.graph import KnowledgeGraph, Vocabulary
@@ -130,7 +129,7 @@ class _Source(NamedTuple):
 
 
 @contextmanager
-def _source(path: Path, beside: Path) -> Iterator[_Source]:
+def _source(path: Path, folder: Path) -> Iterator[_Source]:
     """The files of an unpacked archive, or of a zip, unpacked for as long as they are read."""
     if path.is_dir():
         members = {one.relative_to(path).as_posix(): one for one in _members(path)}
@@ -140,15 +139,11 @@ def _source(path: Path, beside: Path) -> Iterator[_Source]:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a zip archive that can be read: {error}") from error
-    beside.mkdir(parents=True, exist_ok=True)
-    sweep(beside)
-    part = part_of(beside / "archive")
-    try:
-        with archive:
-            names = [one for one in archive.namelist() if re.search(MEMBER, one)]
-            yield _Source(str(path), {one: Path(archive.extract(one, part)) for one in names})
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    with archive, beside(folder / "archive") as part:
+        names = [one for one in archive.namelist() if re.search(MEMBER, one)]
+        yield _Source(str(path), {one: Path(archive.extract(one, part)) for one in names})
 
 
 def _members(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from dans.config.reading import opened
-from dans.config.temporary import sweep, whole
+from dans.config.writing import sweep, whole
 from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split

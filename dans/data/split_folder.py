@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.config.temporary import part_of
+from dans.config.writing import whole_folder
 from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.sources import load
@@ -128,21 +127,18 @@ def write(
         wrong = next((name for name in names if set(name) & set("\t\n\r\0")), None)
         if wrong is not None:
             raise InputError(f"{shown(wrong)}: a name with a tab or a line end has no text file")
-    beside = part_of(out)
     try:
-        for path, triples in files.items():
-            if len(triples):
-                (beside / path).parent.mkdir(parents=True, exist_ok=True)
-                with (beside / path).open("w", encoding="utf-8", newline="\n") as file:
-                    for head, relation, tail in triples.tolist():
-                        names = kg.entities[head], kg.relations[relation], kg.entities[tail]
-                        file.write("\t".join(names) + "\n")
-        head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
-        table = json.dumps(about, indent=2)
-        (beside / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
-        beside.rename(out)
+        with whole_folder(out) as folder:
+            for path, triples in files.items():
+                if len(triples):
+                    (folder / path).parent.mkdir(exist_ok=True)
+                    with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
+                        for head, relation, tail in triples.tolist():
+                            names = kg.entities[head], kg.relations[relation], kg.entities[tail]
+                            file.write("\t".join(names) + "\n")
+            head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
+            table = json.dumps(about, indent=2)
+            (folder / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return about

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
 from dans.config.selection import Selection
+from dans.config.writing import whole_folder, write_atomically
 from dans.data.extended_graph import extended
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
@@ -40,7 +40,6 @@ from dans.runs.extend import ENCODER, is_extended
 from dans.runs.train import Trained, load
 from dans.samplers import NegativeSampler
 from dans.training.checkpoint_store import Which
-from dans.training.files import write_atomically
 from dans.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -438,12 +437,8 @@ class Run:
         target = Path(folder)
         if target.exists():
             raise InputError(f"{target}: is there already; name a new folder")
-        beside = target.with_name(f"{target.name}.part{os.getpid()}")
-        try:
-            shutil.copytree(self.path, beside)
-            beside.rename(target)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        with whole_folder(target) as beside:
+            shutil.copytree(self.path, beside, dirs_exist_ok=True)
         return Run(target, which=self.which)
 
 

@@ -3,13 +3,9 @@
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote
 
 import numpy as np
@@ -17,13 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from dans.config.temporary import PART, part_of, sweep
+from dans.config.writing import whole_folder, written
 from dans.data.progress import heartbeat
 from dans.errors import InputError, visible
 from dans.registry import choose
 from dans.runs.train import load
 from dans.training.checkpoint_store import Which
-from dans.training.files import named, sync
 
 
 @dataclass(frozen=True)
@@ -68,44 +63,19 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: there already, and not empty; name a folder that is not there")
     embeddings = Embeddings.of(where, which=which)
-    sweep(out.parent, f"{escape(out.name)}.*{PART}")
-    beside = part_of(out)
-    beside.mkdir(parents=True)
-    try:
-        with heartbeat(f"{out}: writing embeddings"):
-            for write in writers:
-                write(beside, embeddings)
-        names = sorted(path.name for path in beside.iterdir())
-        sync(beside)
-        beside.rename(out)
-    except OSError as error:
-        of = Path(str(error.filename or beside))
-        raise named(error, out if of == beside else out / of.name) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    sync(out.parent)
-    return [out / name for name in names]
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, as far as the disk; an ``OSError`` names it."""
-    try:
-        with path.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise named(error, path) from error
+    with whole_folder(out) as beside, heartbeat(f"{out}: writing embeddings"):
+        for write in writers:
+            write(beside, embeddings)
+    return sorted(out.iterdir())
 
 
 def write_npy(folder: Path, embeddings: Embeddings) -> None:
     """Write ``TABLE.npy`` for each table, and ``names.json``."""
     for name, table in embeddings.tables.items():
-        with _written(folder / f"{name}.npy") as file:
+        with written(folder / f"{name}.npy") as file:
             np.save(file, table.numpy())
     content = {**embeddings.names, "about": embeddings.about}
-    with _written(folder / "names.json") as file:
+    with written(folder / "names.json") as file:
         file.write(f"{json.dumps(content, indent=1)}\n".encode())
 
 
@@ -113,7 +83,7 @@ def write_safetensors(folder: Path, embeddings: Embeddings) -> None:
     """Write ``embeddings.safetensors``, names as JSON lists in its header."""
     rows = {f"{name}.names": json.dumps(names) for name, names in embeddings.names.items()}
     tables = {name: table.clone().contiguous() for name, table in embeddings.tables.items()}
-    with _written(folder / "embeddings.safetensors") as file:
+    with written(folder / "embeddings.safetensors") as file:
         file.write(save(tables, {**rows, **embeddings.about}))
 
 
@@ -121,14 +91,14 @@ def write_projector(folder: Path, embeddings: Embeddings) -> None:
     """Write the tab-separated files that ``tensorboard --logdir`` opens, each name on one line."""
     config = []
     for name, table in embeddings.tables.items():
-        with _written(folder / f"{name}.tsv") as file:
+        with written(folder / f"{name}.tsv") as file:
             np.savetxt(file, table.numpy(), fmt="%.9g", delimiter="\t")
         lines = "".join(f"{visible(row)}\n" for row in embeddings.names[name])
-        with _written(folder / f"{name}.names.tsv") as file:
+        with written(folder / f"{name}.names.tsv") as file:
             file.write(lines.encode())
         paths = f'tensor_path: "{name}.tsv" metadata_path: "{name}.names.tsv"'
         config.append(f'embeddings {{ tensor_name: "{name}" {paths} }}\n')
-    with _written(folder / "projector_config.pbtxt") as file:
+    with written(folder / "projector_config.pbtxt") as file:
         file.write("".join(config).encode())
 
 
@@ -139,7 +109,7 @@ def write_word2vec(folder: Path, embeddings: Embeddings) -> None:
     name back; gensim's ``KeyedVectors.load_word2vec_format`` reads the files.
     """
     for name, table in embeddings.tables.items():
-        with _written(folder / f"{name}.word2vec.txt") as file:
+        with written(folder / f"{name}.word2vec.txt") as file:
             file.write(f"{len(table)} {table.shape[1]}\n".encode())
             for row, numbers in zip(embeddings.names[name], table, strict=True):
                 word = re.sub(r"[\s%]", lambda found: quote(found[0]), row)

@@ -15,12 +15,12 @@ from typing import BinaryIO, TypeAlias
 import torch
 from torch import Tensor
 
+from dans.config.writing import write_atomically
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
 from dans.errors import InputError, counted, install_command, shown
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
-from dans.training.files import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from dans.analysis.plots import plain
+from dans.config.writing import write_atomically
 from dans.errors import InputError, visible
-from dans.training.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -45,7 +45,7 @@ from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.distributed import join
-from dans.training.files import Lock
+from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.reading import opened
+from dans.config.writing import write_atomically
 from dans.data.tensor_file import TYPES, checked, read_tensors, write_tensors
 from dans.errors import InputError
-from dans.training.files import write_atomically
 
 log = logging.getLogger(__name__)
 

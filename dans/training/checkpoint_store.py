@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from dans.config.old_names import renamed_state
 from dans.config.selection import Selection
+from dans.config.writing import link_atomically
 from dans.errors import InputError
 from dans.training.checkpoint import DamagedError, load_state, peek, save_state
 from dans.training.distributed import World
-from dans.training.files import link_atomically
 from dans.training.shards import Place, put, sweep_rows, take
 from dans.training.state_checks import other_run
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dans.config.reading import field, flat, flat_numbers, opened, parse_json, read_object
+from dans.config.writing import append, naming, opened_to_append, write_atomically
 from dans.errors import InputError, install_command
 from dans.registry import choose
-from dans.training.files import append, named, opened_to_append, write_atomically
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -127,10 +127,8 @@ class TensorBoard(Logger):
         # TensorBoard reads files in the order of their names.
         name = f"events.out.tfevents.{now // 10**9:010}.{now % 10**9:09}"
         self.path = self.folder / "tensorboard" / name
-        try:
+        with naming(self.path.parent):
             self.path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise named(error, self.path.parent) from error
         self._write(Event(file_version="brain.Event:2"))
         purged = past[-1].step if past else 0
         self._write(Event(step=purged, session_log=SessionLog(status=SessionLog.START)))
@@ -153,11 +151,8 @@ class TensorBoard(Logger):
         event.wall_time = time.time()
         content = io.BytesIO()
         RecordWriter(content).write(event.SerializeToString())
-        try:
-            with opened_to_append(self.path) as file:
-                file.write(content.getvalue())
-        except OSError as error:
-            raise named(error, self.path) from error
+        with naming(self.path), opened_to_append(self.path) as file:
+            file.write(content.getvalue())
 
 
 class MLflow(Logger):

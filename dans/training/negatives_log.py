@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
+from dans.config.writing import naming, opened_to_append
 from dans.data.graph import KnowledgeGraph
 from dans.models.batch import Negatives, Positives
 from dans.samplers.corruption import replaced
 from dans.samplers.listed import CORE, RECORDED
 from dans.samplers.nearest import identify
-from dans.training.files import named, opened_to_append
 
 #: Negatives turned into text at once.
 LINES = 2**16
@@ -59,18 +59,16 @@ class NegativesLog:
         new = not self.part.exists()
         size = max(1, LINES // max(1, negatives.corrupt_head.shape[1]))
         # No time and no name in gzip's header: equal runs write equal files.
-        try:
-            with (
-                opened_to_append(self.part) as file,
-                gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
-            ):
-                if new:
-                    packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
-                for start in range(0, len(positives), size):
-                    lines = self.lines(positives, negatives, slice(start, start + size))
-                    packed.write(lines.encode())
-        except OSError as error:
-            raise named(error, self.part) from error
+        with (
+            naming(self.part),
+            opened_to_append(self.part) as file,
+            gzip.GzipFile("", "wb", compresslevel=EFFORT, fileobj=file, mtime=0) as packed,
+        ):
+            if new:
+                packed.write(("\t".join((*CORE, *RECORDED)) + "\n").encode())
+            for start in range(0, len(positives), size):
+                lines = self.lines(positives, negatives, slice(start, start + size))
+                packed.write(lines.encode())
 
     def lines(self, positives: Positives, negatives: Negatives, part: slice) -> str:
         """The lines of some triples of a batch."""

@@ -12,11 +12,10 @@ from msgspec import structs
 
 from dans.config.reading import read_object
 from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig
-from dans.config.temporary import sweep
+from dans.config.writing import sweep, write_atomically
 from dans.errors import InputError
 from dans.memory import Budget, show_bytes, stated
 from dans.training.checkpoint_store import CheckpointStore
-from dans.training.files import write_atomically
 from dans.training.loggers import MetricsLog
 from dans.training.state_checks import difference
 

@@ -19,7 +19,7 @@ from dans.config.reading import flat, read_object
 from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.selection import Selection
-from dans.config.temporary import sweep
+from dans.config.writing import sweep
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, install_command, shown
 from dans.evaluation.classifier import ClassificationReport
@@ -30,7 +30,7 @@ from dans.runs.build import Objectives, Samplers, build_trainer
 from dans.runs.init_from import folder
 from dans.runs.train import train
 from dans.samplers import SAMPLERS
-from dans.training.files import Lock
+from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dans.config.schema import RunConfig
-from dans.training.files import write_atomically
+from dans.config.writing import write_atomically
 from dans.tuning.spaces import Choices, Part, written
 
 if TYPE_CHECKING:

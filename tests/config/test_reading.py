@@ -17,12 +17,12 @@ from dans.config.reading import (
     read_toml,
 )
 from dans.config.recipes import override, read_recipe
+from dans.config.writing import append
 from dans.data.cards import DatasetCard
 from dans.data.download import sha256
 from dans.data.readers import read
 from dans.errors import InputError
 from dans.training.checkpoint import carries_pickle, load_state
-from dans.training.files import append
 from dans.training.loggers import MetricsLog
 from dans.training.run_folder import RunFolder
 

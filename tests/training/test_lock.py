@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dans.errors import InputError
-from dans.training.files import Lock
+from dans.training.lock import Lock
 
 
 def test_a_folder_is_taken_once(tmp_path: Path) -> None:

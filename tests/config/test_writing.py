@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dans.config.temporary import sweep
-from dans.training.files import link_atomically, write_atomically
+from dans.config.writing import link_atomically, sweep, whole_folder, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -152,3 +151,18 @@ def test_what_a_killed_process_left_is_removed_and_no_more(tmp_path: Path) -> No
     assert names(tmp_path) == sorted(["a", left[1], *left[3:]])
     sweep(tmp_path, alone=True)
     assert names(tmp_path) == sorted(["a", *left[3:]])
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out[1]"
+    with pytest.raises(OSError, match="No such file") as caught, whole_folder(out) as folder:
+        (folder / "sub" / "a").touch()
+    assert caught.value.filename == str(out / "sub" / "a")
+    assert names(out.parent) == []
+    # By a process that is no more, and by one of the same number as this one.
+    for number in (dead(), os.getpid()):
+        (out.parent / f"{out.name}.{number}.part").mkdir()
+    with whole_folder(out) as folder:
+        (folder / "a").touch()
+        assert not out.exists()
+    assert (names(out.parent), names(out)) == ([out.name], ["a"])
