@@ -12,6 +12,7 @@ from torch import Tensor
 from dans.analysis.diversity import diversity, evenly
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.errors import InputError
+from dans.evaluation.text_table import aligned
 from dans.models.batch import Negatives, Positives, corrupted
 from dans.samplers.base import Mixture, NegativeSampler
 from dans.samplers.nearest import identify
@@ -284,14 +285,11 @@ def table(found: Mapping[str, Inspection]) -> list[str]:
     head = ["false %", *SPLITS, "masked %", "harder %", "score gap"]
     head += ["diversity", "distinct", "coverage", "draws/s"]
     marks = {name: "*" * (one.numbers["generated"] > 0) for name, one in found.items()}
-    width = max(len(name) + len(marks[name]) for name in found)
-    lines = ["".join([" " * width, *(f"{title:>10}" for title in head)])]
+    rows = [["", *head]]
     for name, one in found.items():
         n = one.numbers
         shares = [n["false_negatives"][s] for s in ("any", *SPLITS)] + [n["masked"], n["harder"]]
         others = ("score_gap", "diversity_within_query", "distinct", "coverage")
         cells = [cell(share, percent=True) for share in shares] + [cell(n[key]) for key in others]
-        cells.append(f"{n['draws_per_second']:.2g}")
-        lines.append("".join([f"{name + marks[name]:<{width}}", *(f"{c:>10}" for c in cells)]))
-    lines += NOTES[:2]
-    return lines + NOTES[2:] if any(marks.values()) else lines
+        rows.append([name + marks[name], *cells, f"{n['draws_per_second']:.2g}"])
+    return [*aligned(rows), *(NOTES if any(marks.values()) else NOTES[:2])]

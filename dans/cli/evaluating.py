@@ -139,7 +139,7 @@ def candidates(text: str) -> int | str:
 def run(args: Namespace) -> None:
     """Evaluate, and print the metrics."""
     from dans.evaluation.grouped_metrics import check_by, csv_text, table
-    from dans.runs.evaluate_run import answers_table, classification_table
+    from dans.runs.evaluate_run import classification_table
 
     if args.by is not None:
         check_by(args.by)
@@ -150,8 +150,7 @@ def run(args: Namespace) -> None:
         return
     report = (joint if args.ensemble else single)(args)
     if args.form is None:
-        parts = [report.table(), answers_table(report.details.get("answers"))]
-        parts += [classification_table(report.details.get("classification"))]
+        parts = [report.table(), classification_table(report.details.get("classification"))]
         parts += [report.adjusted_table()] * args.adjusted
         parts += [["", *table(report.rows(args.by))]] if args.by else []
         print("\n".join(chain(*parts)))

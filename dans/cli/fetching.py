@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dans.data.cards import DatasetCard
 
-ROW = "{:<18} {:>9} {:>9} {:>9} {:>7} {:>7}  {}"
-
 
 def add_options(parser: ArgumentParser) -> None:
     """Add names, and ``--list``."""
@@ -30,21 +28,26 @@ def run(args: Namespace) -> None:
     from dans.data.cards import cards, find_card
     from dans.data.graph import SPLITS, KnowledgeGraph
     from dans.errors import InputError
+    from dans.evaluation.text_table import aligned
 
     chosen = {name: find_card(name) for name in args.names or (cards() if args.list else ["umls"])}
-    if args.list:
-        print(ROW.format("name", "entities", "relations", *SPLITS, "found in"))
+    rows = [("name", "entities", "relations", *SPLITS, "found in")]
     for name, card in chosen.items():
         if card is None:
             raise InputError(f"{name!r}: a folder of your own needs no fetching")
-        print(row(card) if args.list else "\n".join(KnowledgeGraph.load(name).audit().lines()))
+        if args.list:
+            rows.append(row(card))
+        else:
+            print("\n".join(KnowledgeGraph.load(name).audit().lines()))
+    if args.list:
+        print("\n".join(aligned(rows, left=(0, len(rows[0]) - 1))))
 
 
-def row(card: "DatasetCard") -> str:
-    """A data set as a line of the table."""
+def row(card: "DatasetCard") -> tuple[str, ...]:
+    """A data set as a row of the table."""
     from dans.data.download import whereabouts
     from dans.data.graph import SPLITS
 
     sizes = [f"{card.splits[split].lines:,}" for split in SPLITS]
     counts = f"{card.entities:,}", f"{card.relations:,}"
-    return ROW.format(card.name, *counts, *sizes, whereabouts(card))
+    return (card.name, *counts, *sizes, whereabouts(card))

@@ -23,6 +23,7 @@ from dans.evaluation.adjusted import adjusted
 from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.grouped_metrics import Row, group_rows
 from dans.evaluation.ranking import metrics
+from dans.evaluation.text_table import aligned
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
 from dans.models.decoders.costs import query_cost, score_cost
@@ -107,11 +108,9 @@ class EvaluationReport:
 
     def adjusted_table(self) -> list[str]:
         """The lines of a table of the adjusted metrics: a row per metric, a column per side."""
-        lines = [f"{'adjusted':<24}" + "".join(f"{side:>11}" for side in self.adjusted)]
-        for name in next(iter(self.adjusted.values()), {}):
-            cells = (f"{numbers[name]:>11.4f}" for numbers in self.adjusted.values())
-            lines.append(f"{name:<24}" + "".join(cells))
-        return lines
+        names = next(iter(self.adjusted.values()), {})
+        rows = ([name, *(of[name] for of in self.adjusted.values())] for name in names)
+        return aligned([["adjusted", *self.adjusted], *rows])
 
     def side_rows(self, *, adjusted: bool = False) -> list[Row]:
         """The metrics as rows of a table, one for each side."""
@@ -155,12 +154,14 @@ class EvaluationReport:
         return limits(self.protocol)
 
     def table(self) -> list[str]:
-        """The lines of a table: a row per side, a column per metric; first what was not ranked."""
-        wide = max(11, 2 + max(map(len, self.both)))
-        lines = [f"{self.split:<6}" + "".join(f"{name:>{wide}}" for name in self.both)]
-        for side, numbers in self.metrics().items():
-            cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
-            lines.append(f"{side:<6}" + "".join(f"{cell:>{wide}}" for cell in cells))
+        """The lines of a table: first what was not ranked, then a row per side.
+
+        Where there are old and new entities, each kind of answer has a row too.
+        """
+        rows = self.metrics() | self.details.get("answers", {})
+        lines = aligned(
+            [[self.split, *self.both], *([name, *of.values()] for name, of in rows.items())]
+        )
         limited = self.limits()
         return [f"{limited[0].upper()}{limited[1:]}.", *lines] if limited else lines
 

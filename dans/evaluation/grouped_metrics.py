@@ -15,6 +15,7 @@ from torch import Tensor
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, shown, visible
 from dans.evaluation.ranking import metrics
+from dans.evaluation.text_table import aligned
 from dans.samplers.entity_types import cardinalities, read_concepts
 
 if TYPE_CHECKING:
@@ -223,20 +224,14 @@ def table(rows: Sequence[Row]) -> list[str]:
     Names are cut at 40 characters; NDCG@5 and AMRI are left to the other formats.
     """
     kept = [name for name in rows[0] if not name.endswith(("ndcg@5", "amri"))]
-    lines = [kept, *([_cell(row[name]) for name in kept] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    found = []
-    for first, *others in lines:
-        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        found.append("  ".join((f"{first:<{widths[0]}}", *cells)))
-    return found
+    return aligned([kept, *([_short(row[name]) for name in kept] for row in rows)])
 
 
-def _cell(value: str | float | None) -> str:
-    if isinstance(value, str):
-        text = visible(value)
-        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+def _short(cell: str | float | None) -> str | float | None:
+    if not isinstance(cell, str):
+        return cell
+    text = visible(cell)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def csv_text(rows: Sequence[Row]) -> str:

@@ -23,6 +23,7 @@ from dans.evaluation.evaluator import (
     limits,
 )
 from dans.evaluation.ranking import metrics, rank
+from dans.evaluation.text_table import aligned
 from dans.memory import Budget
 from dans.models.decoders import Decoder, Multilinear
 from dans.models.decoders.costs import query_cost
@@ -71,16 +72,11 @@ class RelationReport:
 
     def table(self) -> list[str]:
         """The lines of a table: a row for the model and for each baseline, a column per metric."""
-        rows = self.rows()
         lines = [f"Relations of {self.split} among {self.protocol['relations']:,}."]
         if limited := limits(self.protocol):
             lines.append(f"{limited[0].upper()}{limited[1:]}.")
-        wide = 2 + max(map(len, self.model))
-        lines.append(f"{'':<9}" + "".join(f"{name:>{wide}}" for name in self.model))
-        for title, numbers in rows.items():
-            cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
-            lines.append(f"{title:<9}" + "".join(f"{cell:>{wide}}" for cell in cells))
-        return lines
+        rows = ([title, *numbers.values()] for title, numbers in self.rows().items())
+        return [*lines, *aligned([["", *self.model], *rows])]
 
 
 class EndCounts:

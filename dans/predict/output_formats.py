@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import TypeAlias
 
 from dans.errors import InputError, visible
 from dans.evaluation.candidate_sets import CandidateSets
+from dans.evaluation.text_table import aligned
 from dans.predict.predictor import Predictor
 from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
 
@@ -130,7 +130,7 @@ class Table(OutputFormat):
             values = (f"{getattr(answer, name):.4f}" for name in shown)
             cells = [str(answer.rank), visible(_cut(answer.name)), *values]
             rows.append([*cells, ", ".join(answer.known) or "-"])
-        return title + "".join(f"{line}\n" for line in _aligned(rows))
+        return title + "".join(f"{line}\n" for line in aligned(rows, left=(1, len(rows[0]) - 1)))
 
 
 class JsonLines(OutputFormat):
@@ -199,20 +199,3 @@ def _numbers(triple: ScoredTriple, beside: Sequence[str]) -> Iterator[tuple[str,
     for name in beside:
         if (value := getattr(triple, name, None)) is not None:
             yield name, f"{value:.4f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Rows as lines: the second and the last column to the left, numbers to the right."""
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = []
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - _width(cell))
-            cells.append(cell + space if i in (1, len(row) - 1) else space + cell)
-        yield "  ".join(cells).rstrip()
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)

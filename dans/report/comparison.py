@@ -7,6 +7,7 @@ from typing import Any
 
 from dans.data.graph import Split
 from dans.evaluation.evaluator import Evaluator
+from dans.evaluation.text_table import aligned
 from dans.report.conclusion import Ranked, conclusion, split_name
 from dans.report.formatting import METRICS, four
 from dans.report.gather import LETTERS, check_folders, loaded, short_names
@@ -29,13 +30,11 @@ class Comparison:
         """A table with a row for each run, and the sentences of the conclusion."""
         runs = list(self.runs.values())
         split = split_name(runs[0].report.split)
-        titles = [f"{run.letter} {run.name}" for run in runs]
-        wide = max(map(len, (split, *titles)))
-        rows = [f"{split:<{wide}}" + "".join(f"{METRICS[name]:>11}" for name in SHOWN)]
-        for run, title in zip(runs, titles, strict=True):
-            cells = "".join(f"{run.report.both[name]:>11.4f}" for name in SHOWN)
-            rows.append(f"{title:<{wide}}{cells}")
-        return [*rows, "", *conclusion(runs, self.data)]
+        rows = (
+            [f"{run.letter} {run.name}", *(run.report.both[name] for name in SHOWN)] for run in runs
+        )
+        table = aligned([[split, *(METRICS[name] for name in SHOWN)], *rows])
+        return [*table, "", *conclusion(runs, self.data)]
 
 
 @undisturbed()

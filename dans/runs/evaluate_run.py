@@ -25,6 +25,7 @@ from dans.evaluation.evaluator import EvaluationReport, Evaluator, Ranks, Unseen
 from dans.evaluation.ranking import metrics
 from dans.evaluation.reliability import Reliability
 from dans.evaluation.sampled_ranking import ranking
+from dans.evaluation.text_table import aligned
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.extend import ENCODER, extend, is_extended
@@ -282,25 +283,14 @@ def classify(
     return content
 
 
-def answers_table(answers: Mapping[str, Mapping[str, float]] | None) -> list[str]:
-    """What ``by_answer`` returned as lines that continue the table of a report."""
-    lines = []
-    for name, numbers in (answers or {}).items():
-        wide = max(11, 2 + max(map(len, numbers)))
-        cells = (str(v) if isinstance(v, int) else f"{v:.4f}" for v in numbers.values())
-        lines.append(f"{name:<6}" + "".join(f"{cell:>{wide}}" for cell in cells))
-    return lines
-
-
 def classification_table(content: Mapping[str, Any] | None) -> list[str]:
     """What ``classify`` returned as lines of text."""
     if content is None:
         return []
     metrics = ("auc", "nll", "brier", "ece")
     rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
-    lines = [f"{'calibration':<12}" + "".join(f"{metric:>11}" for metric in metrics)]
-    for name, numbers in rows.items():
-        lines.append(f"{name:<12}" + "".join(f"{numbers[metric]:>11.4f}" for metric in metrics))
+    cells = ([name, *(numbers[metric] for metric in metrics)] for name, numbers in rows.items())
+    lines = aligned([["calibration", *metrics], *cells])
     lines.append(f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}")
     if content.get("optimistic"):
         lines.append("optimistic: the calibrations and the thresholds were fitted to these lines")

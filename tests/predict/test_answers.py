@@ -17,8 +17,9 @@ from dans.cli.command import set_encoding
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
+from dans.evaluation.text_table import width
 from dans.models.decoders import DistMult
-from dans.predict import Predictor, Query, answers, output_formats
+from dans.predict import Predictor, Query, answers
 from dans.predict.output_formats import FORMATS, Csv, JsonLines, QueryOptions, Table
 from dans.predict.queries import parse
 from dans.runs.train import configure, train
@@ -173,7 +174,7 @@ def test_a_table_is_aligned_and_steers_no_terminal() -> None:
     assert "train, valid and test" in rule
     assert columns.split() == ["rank", "tail", "score", "known"]
     assert len(rows) == 4
-    ends = {output_formats._width(row[: row.index(".")]) for row in rows}
+    ends = {width(row[: row.index(".")]) for row in rows}
     assert len(ends) == 1, "decimal points stand below each other"
 
 
