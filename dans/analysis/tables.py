@@ -543,9 +543,18 @@ def gap(difference: Difference) -> str:
     sign = "+" if difference.mean >= 0 else ""
     if math.isnan(difference.p):
         return f"{sign}{short(difference.mean)}"
-    p = short_p(difference.p)
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    p = with_letter(short_p(difference.p))
     return f"{sign}{short(difference.mean)} ± {short(difference.error)} ({p})"
+
+
+def with_letter(p: str) -> str:
+    """A p value with its letter.
+
+    Example:
+        >>> with_letter("0.031"), with_letter("< .001")
+        ('p = 0.031', 'p < .001')
+    """
+    return f"p {p}" if p.startswith("<") else f"p = {p}"
 
 
 def short_p(p: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dans.analysis.tables import holm
+from dans.analysis.tables import holm, with_letter
 from dans.errors import InputError
 from dans.evaluation.evaluator import EvaluationReport, Ranks
 from dans.report.formatting import four, p_value, percent, signed, whole
@@ -134,7 +134,7 @@ def sentence(pair: Pair) -> str:
                 f"{ours.mark} and {theirs.mark} have the same {numbers.partition(' against')[0]}."
             )
         return f"{better.mark} is above {worse.mark}, untested: {numbers}."
-    tested = f"95 % interval {signed(low)} to {signed(high)}, {shown_p(test.p)}"
+    tested = f"95 % interval {signed(low)} to {signed(high)}, {with_letter(p_value(test.p))}"
     difference = f"a difference of {four(abs(test.mean))}"
     verb = f"is{' not' * (test.p >= LEVEL)} significantly better than"
     said = f"{better.mark} {verb} {worse.mark}: {numbers}, {difference} ({tested})"
@@ -152,7 +152,7 @@ def _shares(pair: Pair, better: Ranked) -> str:
             place = SHARES[gap.metric]
             said += ", and" if said else "; but"
             said += f" {ahead.mark} ranks the right answer {place} in {one} of the queries, "
-            said += f"{behind.mark} in {other} ({shown_p(gap.test.p)})"
+            said += f"{behind.mark} in {other} ({with_letter(p_value(gap.test.p))})"
     return said
 
 
@@ -197,17 +197,6 @@ def protocol(run: Ranked, comparisons: int) -> str:
         f"{ranked}; p is of a paired t-test over these triples{holm_too}. This compares trained "
         "models, not methods: another seed may give another order."
     )
-
-
-def shown_p(p: float) -> str:
-    """A p value with its letter.
-
-    Example:
-        >>> shown_p(0.0312), shown_p(0.0001)
-        ('p = 0.031', 'p < 0.001')
-    """
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def split_name(split: str) -> str:
