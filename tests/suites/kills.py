@@ -129,11 +129,8 @@ def stopped(folder: Path, out: Path, recipe: str = "pretrain", *, save: int = 6)
 
 def assert_one_sentence(done: Any, *parts: str, status: int = 2) -> None:
     assert done.returncode == status, done.stderr
-    messages = [
-        line
-        for line in done.stderr.splitlines()
-        if not re.search(r"^starting from |: continues from step \d+ of \d+$", line)
-    ]
+    said = r"^starting from |: continues from step \d+ of \d+$|: holds no run to resume, "
+    messages = [line for line in done.stderr.splitlines() if not re.search(said, line)]
     assert len(messages) == 1, done.stderr
     assert messages[0].startswith("error: ")
     for part in parts:
