@@ -2,11 +2,11 @@
 
 import heapq
 import math
+import operator
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import SupportsIndex
 
 #: The name of this package on the package index, where ``dans`` is somebody else's.
 DISTRIBUTION = "dans-kg"
@@ -130,8 +130,12 @@ def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
 
 def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:
     """Refuse what is no whole number, and a count below ``least`` or above ``most``."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise InputError(f"{option}: expected a whole number, got {shown(value)}")
+    try:
+        operator.index(value)
+    except TypeError:
+        raise InputError(f"{option}: expected a whole number, got {shown(value)}") from None
+    if isinstance(value, bool):
+        raise InputError(f"{option}: expected a whole number, got {value}")
     if value < least:
         raise InputError(f"{option}: expected at least {least}, got {value}")
     if value > most:

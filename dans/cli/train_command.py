@@ -261,16 +261,18 @@ def pretrain_first(args: Namespace) -> None:
     from dans.training.run_folder import RunFolder
 
     recipe = recipe_of(args)
-    plain = renamed_options(override(read_recipe(recipe), assignments(args)))
+    given = assignments(args)
+    plain = renamed_options(override(read_recipe(recipe), given))
     before = f"pretrain/{recipe.base.stem}"
     if plain.get("init_from") != before or recipe.base.parent != RECIPES / "bases":
         if args.pretrain_steps is not None:
             start = plain.get("init_from") or "no pre-trained run"
             raise InputError(f"--pretrain-steps: no effect on a run that starts from {start}")
         return
-    shared = re.compile(rf"({'|'.join(RunConfig.INHERITED)}|train\.(seed|device))\b")
     steps = [] if args.pretrain_steps is None else [f"train.steps={args.pretrain_steps}"]
-    both = [text for text in assignments(args) if shared.match(text)]
+    both = [text for text in given if re.match(rf"({'|'.join(RunConfig.INHERITED)})\b", text)]
+    for key in {"train.seed", "train.device"} & dict(parse_assignments(given)).keys():
+        both.append(f"{key}={plain['train'][key.split('.')[1]]}")
     config = configure(Recipe(recipe.base), [*both, *steps])
     run = RunFolder(folder(before, config.train.seed))
     begun = args.out or folder(f"dans/{recipe.stem}", config.train.seed)

@@ -238,8 +238,9 @@ def spelled_out(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """
     found: list[tuple[str, Any]] = []
     for path, value in given:
-        if isinstance(value, Mapping) and value and path in SECTIONS:
-            found += [(f"{path}.{key}", one) for key, one in value.items()]
+        section = path in SECTIONS or (path.startswith("phase.") and path.count(".") == 1)
+        if isinstance(value, Mapping) and value and section:
+            found += spelled_out((f"{path}.{key}", one) for key, one in value.items())
         else:
             found.append((path, value))
     return found

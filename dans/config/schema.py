@@ -39,7 +39,7 @@ Combine = Literal["add", "concat", "gate", "only"]
 COMPONENTS = ("encoder", "decoder", "objective", "loss")
 
 #: The sections of which each option can be given alone.
-SECTIONS = (*COMPONENTS, "features", "graph", "train", "evaluation")
+SECTIONS = (*COMPONENTS, "features", "graph", "train", "evaluation", "phase")
 
 #: Sections of a recipe with the results of the recipe and of a paper; they are not configuration.
 RECORDS = ("expected", "paper")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.known_triples import KnownTriples
 from dans.data.objects import triples_of
 from dans.data.readers import Line
 from dans.data.sources import file_lines
@@ -100,9 +101,13 @@ def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
 
 def _warn_of_both(kg: KnowledgeGraph, triples: Tensor, labels: Tensor, where: str) -> None:
     """Warn of triples that are labelled true in a line, and false in another."""
-    true, false = ({tuple(t) for t in triples[labels == value].tolist()} for value in (True, False))
-    if both := true & false:
-        h, r, t = min(both)
+    sizes = kg.num_entities, kg.num_relations
+    if sizes[0] ** 2 * sizes[1] >= 2**63:
+        return
+    false = triples[~labels]
+    both = false[KnownTriples(triples[labels], *sizes).is_known(false)].unique(dim=0)
+    if len(both):
+        h, r, t = both[0].tolist()
         example = (kg.entities[h], kg.relations[r], kg.entities[t])
         many = f"{len(both)} triples are" if len(both) > 1 else "a triple is"
         log.warning("%s: %s labelled true and false, as %s", where, many, shown(example))

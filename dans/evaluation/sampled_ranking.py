@@ -88,7 +88,7 @@ class SampledEvaluator(Evaluator):
         """Find the domains and ranges, or check the candidates that are given."""
         kg = self.kg
         if self.candidates != "given":
-            if self.candidates >= kg.num_entities - 1:
+            if not self.types and self.candidates >= kg.num_entities - 1:
                 every = f"candidates: {self.candidates:,} of {kg.num_entities:,} entities"
                 log.warning("%s: each answer is ranked among all; leave the option out", every)
             sets = CandidateSets.seen(kg) if self.types else None

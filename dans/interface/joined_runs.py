@@ -10,7 +10,7 @@ from dans.data.graph import Split
 from dans.errors import InputError
 from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
-from dans.interface.run import Prediction, Run
+from dans.interface.run import Prediction, Run, same_checkpoint
 from dans.predict import Query, ScoredTriple
 from dans.predict.ensemble import Ensemble as Joint
 from dans.predict.ensemble import Join, check_members
@@ -38,8 +38,10 @@ class Ensemble:
     def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
         if isinstance(runs, (str, Path)):
             raise InputError(f"ensemble: expected a list of runs, got {str(runs)!r}")
-        self.paths = tuple((run if isinstance(run, Run) else Run(run)).path for run in runs)
+        opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+        self.paths = tuple(run.path for run in opened)
         check_members(self.paths, join)
+        self._which = same_checkpoint(opened)
         self._join: Join | None = join
 
     def __repr__(self) -> str:
@@ -48,7 +50,7 @@ class Ensemble:
     @cached_property
     def predictor(self) -> Joint:
         """Predictions for many queries at once; the runs are loaded when it is first used."""
-        return Joint.of_runs(self.paths, join=self._join)
+        return Joint.of_runs(self.paths, join=self._join, which=self._which)
 
     def evaluate(
         self,

@@ -24,7 +24,7 @@ from dans.config.recipes import (
     run_name,
     spelled_out,
 )
-from dans.config.schema import GraphConfig, RunConfig
+from dans.config.schema import COMPONENTS, GraphConfig, RunConfig
 from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, did_you_mean, shown
@@ -116,18 +116,20 @@ class Choice:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, np.generic):
-                object.__setattr__(self, name, value.item())
+            object.__setattr__(self, name, _of_python(value))
         given = self.options or {}
         if not isinstance(given, Mapping):
             raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
         spelled = spelled_out(given.items())
         if twice := sorted({key for key, _ in spelled if [k for k, _ in spelled].count(key) > 1}):
             raise InputError(f"options: {twice[0]}: given twice; leave one out")
-        given = {k: v.item() if isinstance(v, np.generic) else v for k, v in spelled}
+        given = dict(spelled)
         object.__setattr__(self, "options", given)
+        by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
+        if twice := sorted(by_name & given.keys()):
+            raise InputError(f"options: {twice[0]}: given twice; leave one out")
         for key, argument in ARGUMENTS.items():
-            if key in given and getattr(self, argument) is not None:
+            if key in {*given, *by_name} and getattr(self, argument) is not None:
                 raise InputError(f"options: {key}: given as {argument} already; leave one out")
         for key in {"loss", "loss.name"} & given.keys() if self.loss is not None else ():
             raise InputError(f"options: {key}: given as loss already; leave one out")
@@ -458,6 +460,15 @@ def _with_neighbors(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str
         return plain
     graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
     return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}
+
+
+def _of_python(value: Any) -> Any:
+    """A value with Python's numbers in place of NumPy's."""
+    if isinstance(value, Mapping):
+        return {key: _of_python(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_of_python(part) for part in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _section(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -75,6 +75,8 @@ class Run:
         data = Path(config.data).name or config.data
         said = f"{config.encoder.name} and {config.decoder.name} on {data}"
         said += f", trained by {self._trained_by}"
+        if self.which != "best":
+            said += f", at its {self.which} checkpoint"
         if store.file("best").exists():
             said += f"; best at step {store.best_step()}"
             if best := self._best_metric():
@@ -427,8 +429,11 @@ class Run:
         where = self.path / "report.html" if out is None else Path(out)
         if where.is_dir():
             raise InputError(f"out: {where}: a folder; expected the name of a file")
-        folders = [other.path if isinstance(other, Run) else Path(other) for other in others]
-        page = gather([self.path, *folders], split=split, which=self.which)
+        runs = [
+            self,
+            *(one if isinstance(one, Run) else Run(one, which=self.which) for one in others),
+        ]
+        page = gather([run.path for run in runs], split=split, which=same_checkpoint(runs))
         write_atomically(where, render(page).encode())
         return where
 
@@ -437,9 +442,22 @@ class Run:
         target = Path(folder)
         if target.exists():
             raise InputError(f"{target}: is there already; name a new folder")
+        if target.resolve().is_relative_to(self.path.resolve()):
+            raise InputError(f"{target}: inside the run; name a folder elsewhere")
         with whole_folder(target) as beside:
-            shutil.copytree(self.path, beside, dirs_exist_ok=True)
+            try:
+                shutil.copytree(self.path, beside, dirs_exist_ok=True)
+            except shutil.Error as error:
+                source, _, why = error.args[0][0]
+                raise InputError(f"{source}: cannot be copied: {why}") from None
         return Run(target, which=self.which)
+
+
+def same_checkpoint(runs: Sequence[Run]) -> Which:
+    """The checkpoint at which runs are opened; different ones are refused."""
+    if len({run.which for run in runs}) > 1:
+        raise InputError("runs: some are at their best checkpoint, others at their last")
+    return runs[0].which
 
 
 @dataclass(frozen=True)

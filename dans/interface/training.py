@@ -113,6 +113,8 @@ def train(
         2
     """
     kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
+    if isinstance(init_from, Run) and init_from.which != "best":
+        raise InputError("init_from: training starts from the best checkpoint, not from the last")
     start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
     if features is not None:
         if kg is None:

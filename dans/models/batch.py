@@ -182,9 +182,8 @@ class Positives:
         """Triples without embeddings, for samplers that do not use the model: (b, 3) ids."""
         if triples.device.type == "cpu" and triples.numel():
             low, high = triples.aminmax()
-            if low < 0 or (high >= num_entities and triples[:, ::2].max() >= num_entities):
-                known = f"expected ids of entities from 0 to {num_entities - 1}"
-                raise InputError(f"triples: {known}, got {int(low)} to {int(high)}")
+            if low < 0 or high >= num_entities:
+                _check_ids(triples, num_entities)
         empty = torch.empty(len(triples), 0, device=triples.device)
         entities = torch.empty(num_entities, 0, device=triples.device)
         return cls(triples, empty, empty, empty, empty, empty, entities, _no_embeddings)
@@ -374,6 +373,15 @@ class Negatives:
             positives.tail_query.unsqueeze(1),
         )
         return positives.score_query(query, self.embeddings)
+
+
+def _check_ids(triples: Tensor, num_entities: int) -> None:
+    """Refuse ids that no entity or relation has; how many relations there are is not known here."""
+    for name, columns, most in (("entities", [0, 2], num_entities - 1), ("relations", [1], None)):
+        low, high = (int(id) for id in triples[:, columns].aminmax())
+        if low < 0 or (most is not None and high > most):
+            known = "at least 0" if most is None else f"from 0 to {most}"
+            raise InputError(f"triples: expected ids of {name} {known}, got {low} to {high}")
 
 
 def rows_of(ids: Tensor, entity_ids: Tensor) -> Tensor:

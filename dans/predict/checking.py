@@ -76,7 +76,6 @@ def check(
             those of the predictor.
     """
     counted("top", top)
-    counted("top", top)
     ids = predictor.kg.train
     if triples is not None:
         own = OwnTriples.of(predictor.kg, triples, empty=True)

@@ -62,6 +62,9 @@ def test_all_others_as_candidates_give_the_exact_ranks(
     sampled = SampledEvaluator(busy, "test", candidates=59)
     assert "59 of 60 entities: each answer is ranked among all" in caplog.text
     assert equal(sampled.ranks(decoder, entities), exact)
+    caplog.clear()
+    SampledEvaluator(busy, "test", candidates=59, types=True)
+    assert not caplog.messages
     report = sampled.report(exact)
     plain = Evaluator(busy, "test").report(exact)
     assert {k.removeprefix("sampled_"): v for k, v in report.both.items()} == plain.both

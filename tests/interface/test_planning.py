@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from baselines.assembly import OBJECTIVES
-from dans.config.recipes import RECIPES, find_recipe, read_recipe
+from dans.config.recipes import RECIPES, find_recipe, override, read_recipe
 from dans.config.schema import Component, RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -167,6 +167,13 @@ def test_a_section_given_whole_is_its_options_one_by_one(kg: KnowledgeGraph) -> 
         Choice(steps=20, options={"train": {"steps": 5}})
     with pytest.raises(InputError, match=r"options: train.lr: given twice"):
         Choice(options={"train": {"lr": 0.5}, "train.lr": 0.1})
+    with pytest.raises(InputError, match=r"options: decoder.name: given twice"):
+        Choice(options={"decoder": "transe", "decoder.name": "rotate"})
+    with pytest.raises(InputError, match=r"options: decoder.name: given as decoder already"):
+        Choice(decoder="distmult", options={"decoder": "rotate"})
+    phases = {"generator": {"lr": 0.1, "batch": 2}, "discriminator": {"lr": 0.3}}
+    changed = override({"phase": phases}, ["phase={generator={lr=0.5}}"])["phase"]
+    assert changed == {"generator": {"lr": 0.5, "batch": 2}, "discriminator": {"lr": 0.3}}
 
 
 def test_numbers_of_numpy_are_numbers(kg: KnowledgeGraph) -> None:
@@ -174,6 +181,8 @@ def test_numbers_of_numpy_are_numbers(kg: KnowledgeGraph) -> None:
     (stage,) = plan(Choice(**numbers, options={"train.l2": np.float64(0.25)}), kg)
     (other,) = plan(Choice(steps=3, dim=8, lr=0.5, options={"train.l2": 0.25}), kg)
     assert stage.config == other.config
+    sampler: Any = {"name": "uniform", "k": np.int64(4)}
+    assert plan(Choice(sampler=sampler), kg)[-1].config.sampler[0].options == {"k": 4}
 
 
 def test_a_loss_setting_is_a_baseline() -> None:

@@ -279,11 +279,12 @@ def check_new_entities(trained: dans.Run, numbers: dict[str, list[float]]) -> No
 
 
 def test_a_run_is_opened_at_its_last_checkpoint(kg: dans.KnowledgeGraph, tmp_path: Path) -> None:
-    # The second step is so long that the first checkpoint stays the best.
+    # Steps so long that the first checkpoints are better than the last.
     options = {"train.validate_every": 1, "train.schedule": "constant"}
-    best = dans.train(kg, dim=4, steps=3, out=tmp_path / "run", options=options)
+    best = dans.train(kg, dim=4, steps=3, lr=1.0, out=tmp_path / "run", options=options)
     last = dans.open_run(best.path, which="last")
-    assert last.trained.step == 3
+    assert last.trained.step == 3 > best.best_step
+    assert last.evaluate() != best.evaluate()
     assert last.evaluate() == best.evaluate(which="last")
     again = last.evaluate(which="best")
     assert again == best.evaluate()
@@ -296,5 +297,14 @@ def test_a_run_is_opened_at_its_last_checkpoint(kg: dans.KnowledgeGraph, tmp_pat
     copy = best.save(tmp_path / "copy").path
     page = best.report(tmp_path / "page.html", others=[copy], split="test")
     assert page.exists()
+    assert "at its last checkpoint" in repr(last)
+    with pytest.raises(dans.InputError, match="some are at their best checkpoint, others at"):
+        best.report(tmp_path / "page.html", others=[last.save(tmp_path / "c")])
+    pair = [dans.open_run(path, which="last") for path in (best.path, copy)]
+    assert dans.Ensemble(pair).evaluate().both["mrr"] == last.evaluate().both["mrr"]
+    with pytest.raises(dans.InputError, match="init_from: training starts from the best"):
+        dans.train(kg, init_from=last, out=tmp_path / "more")
+    with pytest.raises(dans.InputError, match="inside the run"):
+        best.save(best.path / "copy")
     with pytest.raises(dans.InputError, match="which: expected best or last; got 'newest'"):
         dans.open_run(best.path, which="newest")  # type: ignore[arg-type]

@@ -130,8 +130,10 @@ def test_triples_without_embeddings_serve_ids_and_refuse_scores() -> None:
     assert torch.equal(negatives.triples(TRIPLES), corrupted(TRIPLES, IDS, SIDES))
     with pytest.raises(ValueError, match="no embeddings"):
         negatives.scores(positives)
-    with pytest.raises(InputError, match="triples: expected ids of entities from 0 to 5, got 0 to"):
+    with pytest.raises(InputError, match="expected ids of entities from 0 to 5, got 0 to 6"):
         Positives.of_ids(torch.tensor([[0, 9, 0], [0, 0, 6]]), 6)
+    with pytest.raises(InputError, match="expected ids of relations at least 0, got -1 to 9"):
+        Positives.of_ids(torch.tensor([[0, -1, 0], [0, 9, 0]]), 6)
     assert len(Positives.of_ids(torch.tensor([[0, 9, 0]]), 6)) == 1
 
 
