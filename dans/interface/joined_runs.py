@@ -31,8 +31,8 @@ class Ensemble:
             elsewhere.
 
     Raises:
-        InputError: fewer than two runs, one of them twice, a folder without a run, or an unknown
-            join.
+        InputError: fewer than two runs, one of them twice, some opened at their best checkpoint and
+            others at their last, a folder without a run, or an unknown join.
     """
 
     def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
