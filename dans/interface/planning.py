@@ -387,6 +387,8 @@ def _config(
         before = RunFolder(start).config()
         _check_model(choice, before)
         plain = {**plain, "init_from": str(start)}
+        if choice.encoder not in (None, before.encoder.name):
+            plain["encoder"] = {"name": choice.encoder, "skip": True}
         if kg is not None:
             plain["data"] = kg.source or kg.name
     if before is None:
@@ -482,8 +484,10 @@ def _of_model(key: str) -> bool:
 
 
 def _check_model(choice: Choice, before: RunConfig) -> None:
-    """Refuse to continue a run with another model."""
+    """Refuse to continue a run with another model, but for layers on top of a lookup."""
     wanted = {"encoder": choice.encoder, "decoder": choice.decoder, "dim": choice.dim}
+    if (choice.encoder, before.encoder.name) == ("rgcn", "lookup"):
+        del wanted["encoder"]
     there: dict[str, Any] = {"encoder": before.encoder.name, "decoder": before.decoder.name}
     there["dim"] = before.encoder.options.get("dim", choice.dim)
     for key, value in wanted.items():

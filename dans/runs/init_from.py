@@ -16,6 +16,7 @@ from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.models.embedding_tables import EntityTable
 from dans.models.model import Model
+from dans.models.rgcn import RGCN
 from dans.registry import choose, options
 from dans.runs.grown_graph import Growth, graph_before
 from dans.training.run_folder import RunFolder
@@ -23,6 +24,9 @@ from dans.training.shards import cut_weights
 from dans.training.state_checks import check_config, check_counts, check_like
 
 log = logging.getLogger(__name__)
+
+#: Options of a lookup that an RGCN which starts from it has too.
+OF_TABLES = ("dim", "initial_from")
 
 #: Default folder of runs, which lie there by kind, recipe and seed.
 RUNS = Path("runs")
@@ -60,16 +64,23 @@ def check_initial(before: RunConfig, config: RunConfig) -> None:
     """Refuse to initialise a run from another whose weights have another shape or meaning.
 
     Triples may be others, and the files of their features with them: whether the graph grew is
-    seen when it is there.
+    seen when it is there. An RGCN with ``skip`` may start from a lookup, whose table and decoder
+    it takes over: its last layer starts at zero, so that it embeds what the lookup does.
     """
+    adds_layers = (before.encoder.name, config.encoder.name) == ("lookup", "rgcn")
+    if adds_layers and not _settings(config, "encoder")["skip"]:
+        raise InputError("encoder.skip: must be true where an RGCN starts from a lookup")
     for key in (key for key in RunConfig.INHERITED if key != "data"):
+        if adds_layers and key == "graph":
+            continue
         one, other = (_settings(config, key) for config in (before, config))
-        for option in one | other:
+        for option in OF_TABLES if adds_layers and key == "encoder" else one | other:
             old, new = one.get(option), other.get(option)
             follows = (key, option) == ("features", "table") and before.data != config.data
             if old != new and option not in FREE.get(key, ()) and not follows:
                 name = f"{key}.{option}" if option else key
-                raise InputError(f"{name}: {new!r} here, {old!r} in the run it starts from")
+                found = f"{new!r} here, {old!r} in the run it starts from"
+                raise InputError(f"{name}: {found}; leave it out")
 
 
 def _settings(config: RunConfig, key: str) -> dict[str, Any]:
@@ -105,6 +116,9 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> tuple[i
             growth = Growth.of(graph_before(run, state["digest"]), kg)
         check_config(state, run.config())
         check_counts(state)
+        if isinstance(model.encoder, RGCN) and run.config().encoder.name == "lookup":
+            drawn = {f"encoder.{key}": one for key, one in model.encoder.state_dict().items()}
+            state = {**state, "model": {**drawn, **state["model"]}}
         if growth is not None:
             state = {**state, "model": growth.weights(state["model"], model)}
         else:

@@ -40,7 +40,7 @@ from dans.runs.build import (
     with_features,
 )
 from dans.runs.grown_graph import features_as_in, is_of
-from dans.runs.init_from import check_initial, initial_run, without_initial
+from dans.runs.init_from import OF_TABLES, check_initial, initial_run, without_initial
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
@@ -86,15 +86,21 @@ def configure(
 def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> RunConfig:
     """The configuration of a recipe that takes over data, graph, encoder and decoder of a run.
 
+    An RGCN takes over the width of a lookup.
+
     Raises:
         InputError: it changes an option of the model that the run's weights depend on.
     """
     inherited = {key: value for key, value in before.plain().items() if key in RunConfig.INHERITED}
-    config = RunConfig.parse(merge(inherited, plain), where=where)
+    merged = merge(inherited, plain)
+    if before.encoder.name == "lookup" and isinstance(merged["encoder"], Mapping):
+        shared = {key: it for key, it in before.encoder.options.items() if key in OF_TABLES}
+        merged["encoder"] = {**shared, **merged["encoder"]}
+    config = RunConfig.parse(merged, where=where)
     try:
         check_initial(before, config)
     except InputError as error:
-        raise InputError(f"{where}{': ' * bool(where)}{error}; leave it out") from None
+        raise InputError(f"{where}{': ' * bool(where)}{error}") from None
     return config
 
 

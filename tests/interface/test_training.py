@@ -106,6 +106,18 @@ def test_a_second_sampler_starts_from_the_same_run(
         dans.train(other, sampler="uniform", steps=1, init_from=before, out=tmp_path / "c")
 
 
+def test_an_rgcn_continues_from_a_lookup(kg: dans.KnowledgeGraph, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"sampler": "uniform:k=2", "options": {"train.validate_every": 1}}
+    dans.train(kg, encoder="lookup", dim=4, steps=1, out=tmp_path / "a", **own)
+    own |= {"init_from": tmp_path / "a" / "pretrain", "encoder": "rgcn"}
+    rgcn = dans.train(kg, steps=0, out=tmp_path / "b", **own)
+    assert torch.equal(rgcn.entities, dans.open_run(tmp_path / "a" / "pretrain").entities)
+    assert rgcn.config.encoder.name == "rgcn"
+    grown = rgcn.grow([("new", "r0", "e0")])
+    longer = dans.train(grown, steps=1, out=tmp_path / "c", **own)
+    assert longer.predict("new", "r0", top=2)
+
+
 def test_validation_among_some_entities_is_named_so(
     kg: dans.KnowledgeGraph, tmp_path: Path
 ) -> None:

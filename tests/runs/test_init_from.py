@@ -127,3 +127,36 @@ def test_features_are_beside_the_rows_given(kg: KnowledgeGraph, tmp_path: Path) 
     assert table[kg.entities.index("ada")].tolist() == [1, 2, 3, 4]
     drawn = build_model(RunConfig.parse(featured), known).state_dict()
     assert drawn["encoder.entities.table.weight"][kg.entities.index("ada")].tolist() != [1, 2, 3, 4]
+
+
+def test_an_rgcn_starts_as_the_lookup_it_is_put_on(recipe: Path, tmp_path: Path) -> None:
+    train(configure(recipe, []), tmp_path / "lookup")
+    then = recipe.with_name("then.toml")
+    then.write_text(
+        f'init_from = "{tmp_path / "lookup"}"\nloss = "logistic"\nsampler = ["uniform"]\n'
+    )
+    layers = ['encoder={name="rgcn", skip=true, layers=1}', "graph.norm=node", "train.threads=1"]
+    first = configure(then, [*layers, "train.steps=0"])
+    assert first.encoder.options["dim"] == 8
+    train(first, tmp_path / "start")
+    assert torch.equal(load(tmp_path / "start").entities, load(tmp_path / "lookup").entities)
+    assert evaluate(tmp_path / "start").both == evaluate(tmp_path / "lookup").both
+
+    train(configure(then, [*layers, "train.steps=2", "train.batch=5"]), tmp_path / "more")
+    weights = load(tmp_path / "more", which="last").model.state_dict()
+    assert weights["encoder.layers.0.matrices"].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ('{name="rgcn"}', "encoder.skip: must be true where an RGCN starts from a lookup"),
+        ('{name="rgcn", skip=true, dim=4}', "encoder.dim: 4 here, 8 in the run it starts from"),
+    ],
+)
+def test_an_rgcn_that_cannot_start_as_the_lookup_is_refused(
+    recipe: Path, tmp_path: Path, encoder: str, message: str
+) -> None:
+    train(configure(recipe, ["train.steps=0"]), tmp_path / "lookup")
+    with pytest.raises(InputError, match=message):
+        configure(recipe, [f"init_from={tmp_path / 'lookup'}", f"encoder={encoder}"])
