@@ -52,19 +52,21 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         every = {k: _records(root, k) for k in dict.fromkeys(row[1] for row in table["rows"])}
         names = [(k, run_name(column, row)) for _, k, row in table["rows"] for column in columns]
         shown = {name: every[k][name] for k, name in names if name in every[k]}
-        kinds = [f"`dans reproduce {k} --match '{match}'`, " for k in every]
         text = chosen(every, columns, table["rows"])
-        return f"{text}\n\n{source(shown, columns, made=''.join(kinds), records=records)}"
+        return f"{text}\n\n{source(shown, columns, kinds=list(every), match=match)}"
     if "pairs" in table:
-        return differences(results, columns, table["pairs"], unnamed=kind)
+        settings = dict.fromkeys(one for pair in table["pairs"] for one in pair)
+        names = [run_name(column, one) for column in columns for one in settings]
+        shown = {name: results[name] for name in names if name in results}
+        text = differences(results, columns, table["pairs"], unnamed=kind)
+        return f"{text}\n\n{source(shown, columns, kinds=[records], match=match)}"
     if columns:
         text = tables.across(results, columns, reference=table["reference"], unnamed=kind)
     elif "metrics" in table:
         text = tables.beside(results, table["metrics"], papers.get(kind, {}))
     else:
         text = tables.markdown(results, reference=table.get("reference"))
-    made = f"`dans reproduce {kind} --match '{match}'`, "
-    return f"{text}\n\n{source(results, columns, made=made, records=records)}"
+    return f"{text}\n\n{source(results, columns, kinds=[records], match=match)}"
 
 
 def search_log(path: Path, across: Sequence[str]) -> str:
@@ -105,7 +107,7 @@ def beside_paper(table: PaperTable, root: Path) -> str:
     records = _with_equals(root, paper_tables.recorded(root / "scripts" / "results"))
     found = {place: records[place] for place in table.cells if place in records}
     text = paper_tables.markdown(table, found)
-    return f"{text}\n\n{source(found, [], made=f'`dans reproduce {table.name}`, ')}"
+    return f"{text}\n\n{source(found, [], command=f'dans reproduce {table.name}')}"
 
 
 def chosen(
@@ -167,9 +169,24 @@ def differences(
 
 
 def source(
-    results: Mapping[str, Results], columns: Sequence[str], *, made: str = "", records: str = ""
+    results: Mapping[str, Results],
+    columns: Sequence[str],
+    *,
+    kinds: Sequence[str] = (),
+    match: str = "*",
+    command: str = "",
 ) -> str:
-    """The line under a table: commands, the commits of its recipes, and where the numbers are."""
+    """The line under a table: commands, the commits of its recipes, and where the numbers are.
+
+    Args:
+        kinds: the records of the runs, such as ``dans``, or ``dans-0.1`` of the kind ``dans``.
+        match: the pattern of their names.
+        command: what makes the runs where they are of many kinds, as of a paper's table.
+    """
+    most = max((len(result.best) for result in results.values()), default=5)
+    seeds = "" if most == 5 else f" --seeds {most}"
+    made = [f"dans reproduce {kind.split('-')[0]} --match '{match}'{seeds}" for kind in kinds]
+    made += [command] if command else []
     commits: dict[str, list[str]] = {}
     for name, result in results.items():
         its = [c for c in columns if f"{name}-".startswith(f"{c}-")]
@@ -179,9 +196,10 @@ def source(
     for commit, names in sorted(commits.items()):
         of = ", ".join(sorted(set(names))) if columns and len(commits) > 1 else ""
         said.append((commit or "not recorded") + (f" ({of})" if of else ""))
-    numbers = f"; the numbers: `scripts/results/{records}.json`" if records else ""
-    written = "`dans tabulate --pages`"
-    text = f"Source: {made}{written}; commit: {', '.join(said)}{numbers}."
+    files = " and ".join(f"`scripts/results/{kind}.json`" for kind in kinds)
+    numbers = f"; the numbers: {files}" if files else ""
+    commands = ", ".join(f"`{one}`" for one in (*made, "dans tabulate --pages"))
+    text = f"Source: {commands}; commit: {', '.join(said)}{numbers}."
     return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 

@@ -65,6 +65,14 @@ def test_source_names_the_commits_of_the_columns() -> None:
     assert "commit: not recorded." in source({"d": found["d"]}, [])
 
 
+def test_source_names_commands_that_make_all_seeds_and_every_file() -> None:
+    found = {"b-x": results([0.5] * 10), "b-y": results([0.5] * 5)}
+    said = " ".join(source(found, ["b"], kinds=["dans-0.1", "baselines"], match="b-*").split())
+    assert "`dans reproduce dans --match 'b-*' --seeds 10`, `dans reproduce baselines" in said
+    assert "`scripts/results/dans-0.1.json` and `scripts/results/baselines.json`." in said
+    assert "--seeds" not in source({"b-y": found["b-y"]}, ["b"], kinds=["dans"])
+
+
 def test_a_record_of_more_seeds_stays(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     assert merge(path, {"one": results([0.5, 0.6]), "two": results([0.1])}) == []
@@ -127,7 +135,7 @@ def test_one_call_writes_all_tables_and_expected_values(tmp_path: Path) -> None:
     assert "| dans | 2 | .800 ± .141 | .700 ± .141 | 2 of 2 |" in written
     assert "| dans − uniform | +.250 ± .050 (p = .126) |" in written
     assert "| DANS | .800 ± .141 / .700 ± .141 | 2 |" in written
-    assert "--match 'b*'`" in written
+    assert "--match 'b*' --seeds 2`" in written
     assert (expecting / "dans-b.toml").read_text().endswith("dans = 0.8\n")
     write_pages(tmp_path, {})
     assert page.read_text() == written
