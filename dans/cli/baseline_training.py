@@ -1,6 +1,6 @@
 """Train a baseline: softmax, shared negatives, Stay Positive.
 
-Softmax runs over all entities; a loss with shared negatives takes them from the batch; Stay
+Softmax runs over all entities; a loss with shared negatives draws them once for a batch; Stay
 Positive needs no negatives.
 
   dans baseline umls-distmult --loss sce
