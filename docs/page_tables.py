@@ -225,7 +225,7 @@ def expected(path: Path, results: Mapping[str, Results]) -> str:
         its = results[name]
         given = {"seeds": len(its.best), "commit": its.commit or head["commit"]}
         others = {key: value for key, value in given.items() if head[key] != value}
-        value = round(statistics.fmean(its.values("mrr")), 3)
+        value = round(statistics.fmean(its.numbers(head["metric"])), 3)
         text = ", ".join(f"{key} = {json.dumps(other)}" for key, other in others.items())
         lines.append(f"{row[1]} = " + (f"{{ value = {value}, {text} }}" if text else f"{value}"))
     return "\n".join(lines) + "\n"
