@@ -56,8 +56,8 @@ def content(table: Mapping[str, Any], root: Path, papers: Papers) -> str:
         return f"{text}\n\n{source(shown, columns, kinds=list(every), match=match)}"
     if "pairs" in table:
         settings = dict.fromkeys(one for pair in table["pairs"] for one in pair)
-        names = [run_name(column, one) for column in columns for one in settings]
-        shown = {name: results[name] for name in names if name in results}
+        paired = [run_name(column, one) for column in columns for one in settings]
+        shown = {name: results[name] for name in paired if name in results}
         text = differences(results, columns, table["pairs"], unnamed=kind)
         return f"{text}\n\n{source(shown, columns, kinds=[records], match=match)}"
     if columns:

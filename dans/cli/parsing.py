@@ -79,7 +79,7 @@ def add_run(
     metavar: str = "RUN_DIR",
 ) -> None:
     """Add the folder of a trained run, or several."""
-    what = "folder of a trained run" + ", or of several" * (nargs is not None)
+    what = "folder of a trained run" + ", or of several" * (nargs in ("+", "*"))
     parser.add_argument(name, type=Path, nargs=nargs, metavar=metavar, help=what)
     parser.set_defaults(trained=name)
 

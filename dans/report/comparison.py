@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dans.config.reading import flat
+from dans.config.schema import RunConfig
 from dans.data.graph import Split
 from dans.evaluation.evaluator import Evaluator
 from dans.evaluation.text_table import aligned
@@ -15,26 +17,34 @@ from dans.runs.evaluate_run import budget_of
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 
+#: Sections whose options differ in number: they are named as a whole.
+SECTIONS = ("sampler.", "phase.", "regularizer.")
+
 #: The metrics of the table.
 SHOWN = ("mrr", "hits@1", "hits@3", "hits@10", "mean_rank")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs of one data set that ranked the same triples, in the order given, by their folders."""
+    """Runs of one data set that ranked the same triples, in the order given, by their folders.
+
+    ``differing`` are the options that not all of them have alike, as `differing` names them.
+    """
 
     data: str
     runs: Mapping[Path, Ranked]
+    differing: Sequence[str] = ()
 
     def lines(self) -> list[str]:
-        """A table with a row for each run, and the sentences of the conclusion."""
+        """A table with a row for each run, the sentences of the conclusion, and what differs."""
         runs = list(self.runs.values())
         split = split_name(runs[0].report.split)
         rows = (
             [f"{run.letter} {run.name}", *(run.report.both[name] for name in SHOWN)] for run in runs
         )
         table = aligned([[split, *(METRICS[name] for name in SHOWN)], *rows])
-        return [*table, "", *conclusion(runs, self.data)]
+        differ = [f"They differ in {', '.join(self.differing)}."] if self.differing else []
+        return [*table, "", *conclusion(runs, self.data), *differ]
 
 
 @undisturbed()
@@ -51,14 +61,30 @@ def compare(folders: Sequence[Path], *, split: Split = "test", which: Which = "b
     check_folders(folders)
     names = short_names(folders)
     found: dict[Path, Ranked] = {}
-    data = ""
+    configs, data = [], ""
     for folder, trained in loaded(folders, which, split):
         evaluator = Evaluator(trained.kg, split, budget=budget_of(folder, trained))
         ranks = evaluator.ranks(trained.model.decoder, trained.entities)
         i, report = len(found), evaluator.report(ranks)
         found[folder] = Ranked(LETTERS[i], names[i], report, ranks)
+        configs.append(trained.config)
         data = trained.kg.name
-    return Comparison(data, found)
+    return Comparison(data, found, differing(configs))
+
+
+def differing(configs: Sequence[RunConfig]) -> list[str]:
+    """The options in which runs differ, but for their seeds; of samplers and phases, the section.
+
+    Example:
+        >>> one = {"data": "umls", "encoder": "lookup", "decoder": "distmult", "loss": "logistic"}
+        >>> other = {**one, "loss": "margin", "sampler": [{"name": "uniform", "k": 5}]}
+        >>> differing([RunConfig.parse(one), RunConfig.parse(other)])
+        ['loss.name', 'sampler']
+    """
+    plain = [dict(flat(config.plain())) for config in configs]
+    keys = dict.fromkeys(key for options in plain for key in options if key != "train.seed")
+    found = (key for key in keys if any(one.get(key) != plain[0].get(key) for one in plain))
+    return sorted({key.split(".")[0] if key.startswith(SECTIONS) else key for key in found})
 
 
 def recipe_of(folder: Path) -> tuple[str, str]:

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from dans.errors import InputError
-from dans.report.comparison import SHOWN, compare, held, recipe_of
+from dans.report.comparison import SHOWN, compare, differing, held, recipe_of
 from dans.report.gather import Page
+from dans.training.run_folder import RunFolder
 
 
 def test_comparison_has_the_numbers_and_the_conclusion_of_the_report(
@@ -16,13 +18,22 @@ def test_comparison_has_the_numbers_and_the_conclusion_of_the_report(
     found = compare(runs)
     for run, summary in zip(found.runs.values(), page.runs, strict=True):
         assert run.report == summary.report
-    head, first, second, empty, *conclusion = found.lines()
+    head, first, second, empty, *conclusion, differ = found.lines()
     assert head.split() == ["test", "MRR", "Hits@1", "Hits@3", "Hits@10", "mean", "rank"]
     for line, summary in zip((first, second), page.runs, strict=True):
         numbers = [f"{summary.report.both[name]:.4f}" for name in SHOWN]
         assert line.split() == [summary.letter, summary.name, *numbers]
     assert empty == ""
     assert tuple(conclusion) == page.conclusion
+    assert differ == f"They differ in {', '.join(found.differing)}."
+
+
+def test_what_runs_differ_in_is_named_but_for_their_seeds(runs: list[Path]) -> None:
+    config = RunFolder(runs[0]).config()
+    longer = structs.replace(config, train=structs.replace(config.train, steps=99, seed=7))
+    assert differing([config, longer]) == ["train.steps"]
+    assert differing([config]) == []
+    assert not compare(runs[:1]).lines()[-1].startswith("They differ")
 
 
 def test_folders_that_cannot_be_compared_are_refused(runs: list[Path], tmp_path: Path) -> None:
