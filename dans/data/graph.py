@@ -21,7 +21,7 @@ from dans.data.message_graph import MessageGraph, Norm
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin, name_warnings
 from dans.data.readers import SPLITS, Line, Split
-from dans.errors import InputError, nearest, one_of, shown
+from dans.errors import InputError, nearest, one_of, shown, textual
 
 if TYPE_CHECKING:
     import networkx
@@ -53,6 +53,7 @@ class Vocabulary:
 
     def index(self, name: str, *, where: str = "") -> int:
         """The id of a name; an error starts with ``where`` and offers close matches."""
+        textual(where or "name", name)
         if name not in self._ids:
             near = nearest(name, self.names)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.data.own_triples import OwnTriples
-from dans.errors import InputError, counted
+from dans.errors import InputError, boolean, counted
 from dans.evaluation.calibration import ABOUT_DRAWN, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, Restriction, candidate_sets
 from dans.evaluation.classifier import logits
@@ -221,6 +221,7 @@ class Predictor:
         ``FloatingPointError``.
         """
         counted("top", top)
+        boolean("new_only", new_only)
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
         if (ids >= 0).all(1).any():
             raise InputError("queries: a whole triple is no query; score it instead")

@@ -527,6 +527,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         r"data\['test'\]: expected the same types of nodes and edges as in train",
     ),
     "negative ids": (given(lambda: IDS - 1), {}, "expected ids of at least 0, got -1"),
+    "large ids of NumPy": (
+        given(lambda: IDS.numpy().astype(np.uint64) + np.uint64(2**63)),
+        {},
+        r"data: expected ids below 2\*\*63, got 92233720368547758\d\d; as text they are names",
+    ),
     "too few names": (given(lambda: IDS), {"entities": ["a"]}, "1 names, but there is the id 4"),
     "missing value": (
         given(lambda: FRAME.replace("e3", float("nan"))),
