@@ -61,6 +61,19 @@ def run(kg: dans.KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> da
             "above_score: expected a number, got Tru",
         ),
         (lambda run: list(run.missing(top=1, observed="no")), "observed: expected True or False"),
+        (lambda run: run.calibrate(seed=True), "seed: expected a whole number, got True"),
+        (lambda run: run.evaluate().by(None), "by: expected a name, got None"),
+        (
+            lambda run: run.predictor.predict(Query("e0", "r0")),
+            "queries: expected a list of queries",
+        ),
+        (lambda run: run.predictor.predict([("e0", "r0")]), r"queries\[0\]: expected a Query, got"),
+        (lambda run: run.predictor.load(5), "run: expected a path, got 5"),
+        (lambda run: run.kg.save(None), "folder: expected a path, got None"),
+        (
+            lambda run: dans.KnowledgeGraph.of(TRIPLES, None),
+            "valid: expected triples of names, got",
+        ),
         (lambda run: run.evaluate(which="first"), "which: known: best, last; got 'first'"),
     ],
 )
@@ -79,6 +92,8 @@ def test_numbers_and_names_of_numpy_and_pandas_are_taken(run: dans.Run) -> None:
             assert {a.name for a in run.predict("e0", "r0", among=restricted)} == set(among)
     some = run.evaluate(candidates=np.int64(3), seed=np.int64(1))
     assert some == run.evaluate(candidates=3, seed=1)
+    twice = run.predictor.predict(Query("e0", "r0") for _ in range(2))
+    assert twice[0] == twice[1] == list(run.predict("e0", "r0"))
 
 
 def test_public_names_are_listed_and_there() -> None:
