@@ -3,10 +3,16 @@
 import heapq
 import math
 import operator
+import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from numbers import Real
+from os import PathLike
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 #: The name of this package on the package index, where ``dans`` is somebody else's.
 DISTRIBUTION = "dans-kg"
@@ -96,8 +102,30 @@ def one_of(option: str, value: object, accepted: Sequence[object]) -> None:
         raise InputError(f"{option}: known: {', '.join(map(str, accepted))}; got {shown(value)}")
 
 
+def textual(option: str, value: object) -> None:
+    """Refuse a name that is no text."""
+    if not isinstance(value, str):
+        raise InputError(f"{option}: expected a name, got {shown(value)}")
+
+
+def folder_or_file(option: str, value: object) -> Path:
+    """The path that an option names; what is none is refused."""
+    if not isinstance(value, (str, PathLike)) or not isinstance(os.fspath(value), str):
+        raise InputError(f"{option}: expected a path, got {shown(value)}")
+    return Path(value)
+
+
+def listed(option: str, values: Iterable[T], what: str) -> list[T]:
+    """The members of an option that is a list; one by itself, as a name is, is refused."""
+    if isinstance(values, (str, bytes, PathLike, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"{option}: expected a list of {what}, got {shown(values)}")
+    return list(values)
+
+
 def finite(option: str, value: float) -> None:
-    """Refuse NaN and infinities."""
+    """Refuse NaN and infinities, and what is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{option}: expected a number, got {shown(value)}")
     if not math.isfinite(value):
         raise InputError(f"{option}: must be a finite number, got {value}")
 
@@ -126,6 +154,12 @@ def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
     number(option, value)
     if value > most:
         raise InputError(f"{option}: expected at most {most:g}, got {value}")
+
+
+def boolean(option: str, value: object) -> None:
+    """Refuse what is neither True nor False, such as ``"no"``, which Python counts as true."""
+    if value not in (True, False):
+        raise InputError(f"{option}: expected True or False, got {shown(value)}")
 
 
 def counted(option: str, value: int, *, least: int = 1, most: int = MOST) -> None:

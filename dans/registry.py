@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
-from dans.errors import InputError, did_you_mean, shown
+from dans.errors import InputError, did_you_mean, shown, textual
 from dans.memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -16,6 +16,7 @@ PLAIN = (bool, int, float, str, type(None))
 
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
     """The value of a name in a table; ``where``, such as ``decoder.name``, opens the error."""
+    textual(where, name)
     if name not in table:
         names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr)}"
         raise InputError(f"{where}: unknown name {shown(name)}; known: {names}")

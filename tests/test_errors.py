@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dans import errors
@@ -12,6 +13,7 @@ from dans.cli.parsing import parser
 from dans.errors import (
     InputError,
     above_zero,
+    boolean,
     did_you_mean,
     finite,
     install_command,
@@ -49,6 +51,13 @@ def test_a_choice_is_one_of_those_accepted() -> None:
     one_of("film", "b", ("a", "b"))
     with pytest.raises(InputError, match="power: known: 1, 2; got 3"):
         one_of("power", 3, (1, 2))
+
+
+def test_text_is_neither_true_nor_false() -> None:
+    boolean("new_only", np.True_)
+    for value in ("no", "", None, [], 2):
+        with pytest.raises(InputError, match="new_only: expected True or False, got"):
+            boolean("new_only", value)
 
 
 @pytest.mark.parametrize(

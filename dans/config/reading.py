@@ -270,6 +270,15 @@ def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"
 
 
+def of_python(value: Any) -> Any:
+    """Plain data whose numbers of NumPy and torch are Python's."""
+    if isinstance(value, Mapping):
+        return {key: of_python(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(of_python(part) for part in value)
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
 def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     """Convert plain data to a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
 

@@ -71,7 +71,7 @@ def extended(
             return kg.relations.index(name, where=f"{where}: relation")
         return further.setdefault(name, len(kg.relations) + len(further))
 
-    found = named(triples, what)
+    found = named(triples, kg, what)
     if isinstance(found, Tensor):
         raise InputError(f"{what}: expected names, for new entities have no ids; got whole numbers")
     rows = [

@@ -21,7 +21,7 @@ from dans.data.message_graph import MessageGraph, Norm
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin, name_warnings
 from dans.data.readers import SPLITS, Line, Split
-from dans.errors import InputError, nearest, one_of, shown
+from dans.errors import InputError, folder_or_file, nearest, one_of, shown, textual
 
 if TYPE_CHECKING:
     import networkx
@@ -53,6 +53,7 @@ class Vocabulary:
 
     def index(self, name: str, *, where: str = "") -> int:
         """The id of a name; an error starts with ``where`` and offers close matches."""
+        textual(where or "name", name)
         if name not in self._ids:
             near = nearest(name, self.names)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
@@ -255,7 +256,7 @@ class KnowledgeGraph:
         """
         from dans.data import saved_graph
 
-        saved_graph.write(self, Path(folder))
+        saved_graph.write(self, folder_or_file("folder", folder))
 
     @classmethod
     def of_lines(
@@ -485,6 +486,8 @@ class KnowledgeGraph:
 
 
 def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[Line]:
+    if isinstance(triples, str) or not isinstance(triples, Iterable):
+        raise InputError(f"{split}: expected triples of names, got {shown(triples)}")
     for i, triple in enumerate(triples):
         names = () if isinstance(triple, str) or not isinstance(triple, Iterable) else tuple(triple)
         if len(names) != 3 or not all(isinstance(name, str) and name.strip() for name in names):

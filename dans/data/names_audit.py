@@ -20,6 +20,18 @@ HEADERS = (
     {"tail", "t", "object", "obj", "o", "target", "dst", "to", "entity2", "e2", "node2"},
 )
 
+
+def is_named_again(relation: str, entity_again: bool, relation_again: bool) -> bool:
+    """Whether a first line is a triple, since its names occur again, as those of a header do not.
+
+    Words of headers are names too: ``e1``, ``type``, ``e2``. A column ``type`` may well hold the
+    relation ``type``, so that an entity has to occur again as well.
+    """
+    if relation.strip().casefold() in HEADERS[1]:
+        return entity_again and relation_again
+    return entity_again or relation_again
+
+
 #: The option that says that the first line is a header, of commands and in Python.
 HEADER = "--header (in Python header=True)"
 
@@ -110,6 +122,12 @@ def _header_lines(
             first = [entities[head], relations[relation], entities[tail]]
             pairs = zip(first, HEADERS, strict=True)
             if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
+                others = triples[1:]
+                entity_again = torch.isin(others[:, [0, 2]], triples[0, [0, 2]]).any()
+                if is_named_again(
+                    first[1], bool(entity_again), bool((others[:, 1] == relation).any())
+                ):
+                    continue
                 names = ", ".join(map(shown, first))
                 place = origins[split].place(0)
                 yield f"{place}: {names} looks like a header; remove that line, or say {HEADER}"

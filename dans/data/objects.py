@@ -26,7 +26,7 @@ from dans.data.triple_tables import (
     split_of,
     table_rows,
 )
-from dans.errors import InputError, shown
+from dans.errors import LARGEST, InputError, shown
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _of_array(data: Any, where: str) -> Triples:
             f"{where}: expected an array of shape (n, 3), head, relation and tail in columns, got"
             f" {tuple(data.shape)}{hint}"
         )
-    ids = _ids(data)
+    ids = _ids(data, where)
     if ids is not None:
         return ids
     if isinstance(data, Tensor) or data.dtype.kind not in "OUT":
@@ -151,13 +151,16 @@ def _of_array(data: Any, where: str) -> Triples:
     return list(listed_rows(data.tolist(), where))
 
 
-def _ids(values: Any) -> Tensor | None:
-    """Whole numbers as int64, or None for anything else."""
-    if isinstance(values, Tensor):
-        whole = not (values.is_floating_point() or values.is_complex())
-        return values.detach().cpu().long() if whole and values.dtype != torch.bool else None
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    return torch.from_numpy(array.astype(np.int64)) if array.dtype.kind in "iu" else None
+def _ids(values: Any, where: str) -> Tensor | None:
+    """Whole numbers as int64, or None for anything else; those of more than 63 bits are refused."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.dtype.kind not in "iu":
+        return None
+    if array.dtype.kind == "u" and array.size and int(array.max()) >= LARGEST:
+        raise InputError(
+            f"{where}: expected ids below 2**63, got {array.max()}; as text they are names"
+        )
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def _check_column(column: Any, where: str) -> None:
@@ -197,7 +200,7 @@ def _of_columns(
     if len(set(sizes.values())) > 1:
         raise InputError(f"{where}: expected columns of one length, got {shown(sizes)}")
     if names == ["head", "relation", "tail"]:
-        ids = [_ids(values[key]) for key in names]
+        ids = [_ids(values[key], f"{where}[{key!r}]") for key in names]
         if all(column is not None and column.ndim == 1 for column in ids):
             return torch.stack([column for column in ids if column is not None], dim=1)
     listed = [
@@ -267,7 +270,7 @@ def splits_of_dgl(data: Any, where: str) -> Tensor | None:
         if any(having):
             log.warning("%s: split is not read: not all types of edges have it", where)
         return None
-    parts = [_ids(data.edges[etype].data["split"]) for etype in types]
+    parts = [_ids(data.edges[etype].data["split"], where) for etype in types]
     numbers = torch.cat([part for part in parts if part is not None and part.ndim == 1])
     if len(numbers) != data.num_edges() or not set(numbers.unique().tolist()) <= {0, 1, 2}:
         raise InputError(
@@ -307,7 +310,7 @@ def _of_dgl(
         found = [name for name in ("etype", "_TYPE", "rel_type") if name in graph.edata]
         key = attribute if attribute is not None else next(iter(found), None)
         if key is not None:
-            ids = _ids(graph.edata[key]) if key in graph.edata else None
+            ids = _ids(graph.edata[key], where) if key in graph.edata else None
             if ids is None or ids.ndim != 1:
                 raise InputError(
                     f"{where}: columns: no edge data {shown(key)} of whole numbers, one for each"

@@ -41,19 +41,21 @@ class NamedLines:
     lines: Iterator[tuple[str, Line]]
 
 
-def named(given: Any, what: str = "triples") -> NamedLines | Tensor:
+def named(given: Any, kg: KnowledgeGraph, what: str = "triples") -> NamedLines | Tensor:
     """The lines of a file or of an object in memory; an array of ids, (f, 3), as it is.
 
     Args:
         given: a path of what `dans.load` reads as one file, or triples of names in a list, an
             iterator, a data frame or another object that it takes.
+        kg: by whose names a first triple is told from a header.
         what: the name of an argument, which opens errors about triples in memory.
 
     Raises:
         InputError: a triple is not three names; by file and line.
 
     Example:
-        >>> list(named([("ada", "knows", "bob")]).lines)
+        >>> kg = KnowledgeGraph.of([("ada", "knows", "bob")])
+        >>> list(named([("ada", "knows", "bob")], kg).lines)
         [('triples[0]', ('ada', 'knows', 'bob', True))]
     """
     if isinstance(given, Iterator):
@@ -67,7 +69,7 @@ def named(given: Any, what: str = "triples") -> NamedLines | Tensor:
     if not str(given):
         raise InputError(f"{what or 'triples'}: expected a path, got {given!r}")
     numbers = array("q")
-    labelled, lines = file_lines(Path(given), numbers)
+    labelled, lines = file_lines(Path(given), numbers, (kg.entities, kg.relations))
     return NamedLines(labelled, _placed(lines, str(given), numbers))
 
 
@@ -159,7 +161,7 @@ class OwnTriples:
         """
         one_of("unknown", unknown, get_args(Unknown))
         where = str(given) if isinstance(given, (str, os.PathLike)) else "triples"
-        found = named(given, where)
+        found = named(given, kg, where)
         if isinstance(found, Tensor):
             _check_ids(kg, found, where)
             if not (len(found) or empty):

@@ -445,7 +445,12 @@ def _of_rows(
     return kg
 
 
-def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
+def _rows(
+    path: Path,
+    options: Options,
+    numbers: array[int],
+    known: triple_tables.Known = triple_tables.NOTHING,
+) -> Iterator[Row]:
     """The rows of a file by its suffix; one that cannot be read is refused by what it is."""
     kind = _kind(path)
     try:
@@ -476,6 +481,7 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
             delimiter=options.delimiter,
             header=options.header,
             numbers=numbers,
+            known=known,
         )
     else:
         what = OTHERS.get(
@@ -491,17 +497,20 @@ def _rows(path: Path, options: Options, numbers: array[int]) -> Iterator[Row]:
     yield from chain([first], rows)
 
 
-def file_lines(path: Path, numbers: array[int]) -> tuple[bool, Iterator[Line]]:
+def file_lines(
+    path: Path, numbers: array[int], known: triple_tables.Known
+) -> tuple[bool, Iterator[Line]]:
     """Whether the lines of a file have labels, and the lines, which are of one split.
 
     A table has labels if its first line has four columns, by tabs, of which the last is 1 or -1.
-    While lines are read, the number of each in a text file goes into ``numbers``.
+    While lines are read, the number of each in a text file goes into ``numbers``. ``known`` are
+    names of the graph, by which a first triple is told from a header.
     """
     if _kind(path) in TEXT and path.is_file():
         _, first = next(numbered_lines(path), (0, ""))
         if len(columns := first.split("\t")) == 4 and columns[3] in ("1", "-1"):
             return True, _numbered(read(path, labelled=True), numbers)
-    return False, _lines(_rows(path, Options(), numbers), path, "test")
+    return False, _lines(_rows(path, Options(), numbers, known), path, "test")
 
 
 def _numbered(lines: Iterator[Line], numbers: array[int]) -> Iterator[Line]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from dans.data.names_audit import HEADERS
+from dans.data.names_audit import HEADERS, is_named_again
 from dans.data.readers import SPLIT_NAMES, Split, numbered_lines
 from dans.errors import InputError, did_you_mean, shown
 
@@ -22,6 +22,13 @@ ROLES = ("head", "relation", "tail")
 
 #: What separates columns, the likeliest first; and from how many lines it is guessed.
 DELIMITERS, SAMPLE = ("\t", ",", ";", "|", " "), 20
+
+#: Names of entities and of relations that are known already; and none.
+Known = tuple[Container[str], Container[str]]
+NOTHING: Known = ((), ())
+
+#: Rows that the first one is compared with, to tell a triple from a header.
+COMPARED = 1000
 
 #: The option that says which columns are read, of commands and in Python.
 COLUMNS = "--columns (in Python columns=)"
@@ -127,8 +134,11 @@ def read_table(
     delimiter: str | None = None,
     header: bool | None = None,
     numbers: array[int],
+    known: Known = NOTHING,
 ) -> Iterator[Row]:
     """The rows of a text table; the number of each line goes into ``numbers``.
+
+    A first row is no header if names of it are ``known``, or occur again in the next rows.
 
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
     are part of names. Spaces around another delimiter are none of the name's, but in quotes.
@@ -137,6 +147,8 @@ def read_table(
     for number, row in csv_rows(path, separator):
         where = f"{path}:{number}"
         if chosen is None:
+            if header is None and _starts_with_triple(path, separator, columns, known):
+                header = False
             chosen = Columns.choose(row, where, columns=columns, header=header)
             width = len(row)
             _say(path, number, separator, row, chosen)
@@ -148,6 +160,24 @@ def read_table(
         numbers.append(number)
         split = None if chosen.split is None else split_of(row[chosen.split], where)
         yield named_row([row[i] for i in chosen.places], split, where)
+
+
+def _starts_with_triple(
+    path: Path, separator: str, columns: Sequence[str | int] | None, known: Known
+) -> bool:
+    """Whether names of the first row occur in the next ones or are known, so it is no header."""
+    sample = [row for _, row in islice(csv_rows(path, separator), COMPARED)]
+    places = [i for i in (range(3) if columns is None else columns) if isinstance(i, int)]
+    widths = {len(row) for row in sample}
+    if len(places) < 3 or (columns is None and widths != {3}):
+        return False
+    if not 0 <= min(places) <= max(places) < min(widths):
+        return False
+    (head, relation, tail), *others = ([row[i] for i in places] for row in sample)
+    entities = {name for row in others for name in (row[0], row[2])}
+    again = any(name in entities or name in known[0] for name in (head, tail))
+    relations = {row[1] for row in others}
+    return is_named_again(relation, again, relation in relations or relation in known[1])
 
 
 def csv_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -236,7 +236,9 @@ class Restriction:
     relation_types: str | Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse files without effect, and types without their file."""
+        """Refuse files without effect, and types without their file; names are kept in order."""
+        if isinstance(self.among, Iterable) and not isinstance(self.among, str):
+            object.__setattr__(self, "among", tuple(self.among))
         said = self.among if isinstance(self.among, str) else ""
         check_among(said, self.entity_types is not None, self.relation_types is not None)
 

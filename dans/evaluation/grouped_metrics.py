@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError, shown, visible
+from dans.errors import InputError, shown, textual, visible
 from dans.evaluation.ranking import metrics
 from dans.evaluation.text_table import aligned
 from dans.samplers.entity_types import cardinalities, read_concepts
@@ -197,6 +197,7 @@ def check_by(by: str) -> tuple[str, str]:
         Traceback (most recent call last):
         dans.errors.InputError: by: expected one of relation, category, degree, type:FILE; got ...
     """
+    textual("by", by)
     kind, _, path = by.partition(":")
     if kind not in BY or bool(path) != (kind == "type"):
         accepted = ", ".join([*BY[:-1], "type:FILE"])

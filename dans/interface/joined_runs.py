@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dans.data.graph import Split
-from dans.errors import InputError
+from dans.errors import InputError, listed
 from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.interface.run import Prediction, Run, same_checkpoint
@@ -36,9 +36,8 @@ class Ensemble:
     """
 
     def __init__(self, runs: Sequence[Run | str | Path], *, join: Join | None = None) -> None:
-        if isinstance(runs, (str, Path)):
-            raise InputError(f"ensemble: expected a list of runs, got {str(runs)!r}")
-        opened = [run if isinstance(run, Run) else Run(run) for run in runs]
+        members = listed("ensemble", runs, "runs")
+        opened = [run if isinstance(run, Run) else Run(run) for run in members]
         self.paths = tuple(run.path for run in opened)
         check_members(self.paths, join)
         self._which = same_checkpoint(opened)

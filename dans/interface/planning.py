@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dans.config import old_names
+from dans.config.reading import of_python
 from dans.config.recipes import (
     DEFAULT_LOSS,
     RECIPES,
@@ -27,7 +26,7 @@ from dans.config.recipes import (
 from dans.config.schema import COMPONENTS, GraphConfig, RunConfig
 from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError, did_you_mean, shown
+from dans.errors import InputError, did_you_mean, shown, textual
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES
@@ -57,6 +56,9 @@ SETTING_ALONE = "the loss setting {} says what it is contrasted with; leave one 
 
 #: The option of that name, of commands and in Python.
 PRETRAIN_STEPS = "--pretrain-steps (in Python pretrain_steps=)"
+
+#: Options by their full names.
+OPTIONS = "--set (in Python options=)"
 
 #: Options of a recipe that are arguments too.
 ARGUMENTS = {
@@ -116,25 +118,27 @@ class Choice:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            object.__setattr__(self, name, _of_python(value))
+            object.__setattr__(self, name, of_python(value))
         given = self.options or {}
         if not isinstance(given, Mapping):
             raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
+        for key in given:
+            textual("options", key)
         spelled = spelled_out(given.items())
         if twice := sorted({key for key, _ in spelled if [k for k, _ in spelled].count(key) > 1}):
-            raise InputError(f"options: {twice[0]}: given twice; leave one out")
+            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
         given = dict(spelled)
         object.__setattr__(self, "options", given)
         by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
         if twice := sorted(by_name & given.keys()):
-            raise InputError(f"options: {twice[0]}: given twice; leave one out")
+            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
         for key, argument in ARGUMENTS.items():
             if key in {*given, *by_name} and getattr(self, argument) is not None:
-                raise InputError(f"options: {key}: given as {argument} already; leave one out")
+                raise InputError(f"{OPTIONS}: {key}: given as {argument} already; leave one out")
         for key in {"loss", "loss.name"} & given.keys() if self.loss is not None else ():
-            raise InputError(f"options: {key}: given as loss already; leave one out")
+            raise InputError(f"{OPTIONS}: {key}: given as loss already; leave one out")
         if "init_from" in given:
-            raise InputError("options: init_from: is an argument of its own; leave it out")
+            raise InputError(f"{OPTIONS}: init_from: is an argument of its own; leave it out")
         if self.encoder is not None:
             choose(ENCODERS, self.encoder, where="encoder")
         if self.decoder is not None:
@@ -172,6 +176,7 @@ def check_setting(name: str, kind: str, components: Mapping[str, object], *, whe
 
     ``sampled-softmax`` is a setting, and ``sampled_softmax`` the loss that is a part of it.
     """
+    textual(where, name)
     if name in components or name in settings(kind):
         return
     hint = did_you_mean(name, [*settings(kind), *components], repr)
@@ -255,7 +260,7 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
         InputError: a name that is unknown, or options that contradict each other.
     """
     if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
-        raise InputError("options: data: the triples are given already; leave it out")
+        raise InputError(f"{OPTIONS}: data: the triples are given already; leave it out")
     choice = _with_setting(_with_recipe(choice, kg))
     base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
@@ -462,15 +467,6 @@ def _with_neighbors(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str
         return plain
     graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
     return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}
-
-
-def _of_python(value: Any) -> Any:
-    """A value with Python's numbers in place of NumPy's."""
-    if isinstance(value, Mapping):
-        return {key: _of_python(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_of_python(part) for part in value)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _section(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from dans.config.writing import whole_folder, write_atomically
 from dans.data.extended_graph import extended
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
-from dans.errors import InputError, visible
+from dans.errors import InputError, folder_or_file, listed, one_of, visible
 from dans.evaluation.candidate_sets import Among, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, Unseen
 from dans.evaluation.relation_ranking import RelationReport
@@ -62,9 +62,8 @@ class Run:
     """
 
     def __init__(self, path: str | Path, *, which: Which = "best") -> None:
-        self.path = Path(path)
-        if which not in get_args(Which):
-            raise InputError(f"which: expected {' or '.join(get_args(Which))}; got {which!r}")
+        self.path = folder_or_file("run", path)
+        one_of("which", which, get_args(Which))
         #: the checkpoint that is loaded
         self.which: Which = which
         #: its configuration, defaults included
@@ -410,7 +409,7 @@ class Run:
 
         ``formats``: ``npy``, ``safetensors``, ``projector``, for TensorBoard, ``word2vec``.
         """
-        return export(self.path, Path(out), formats=formats, which=self.which)
+        return export(self.path, folder_or_file("out", out), formats=formats, which=self.which)
 
     def report(
         self,
@@ -426,12 +425,17 @@ class Run:
             others: runs on the same triples, or their folders, which are compared with this one.
             split: the triples to rank; None: test if every run was evaluated on it, else valid.
         """
-        where = self.path / "report.html" if out is None else Path(out)
+        where = self.path / "report.html" if out is None else folder_or_file("out", out)
         if where.is_dir():
             raise InputError(f"out: {where}: a folder; expected the name of a file")
+        if not where.parent.is_dir():
+            raise InputError(f"out: expected a folder that is there, got {where.parent}")
         runs = [
             self,
-            *(one if isinstance(one, Run) else Run(one, which=self.which) for one in others),
+            *(
+                one if isinstance(one, Run) else Run(one, which=self.which)
+                for one in listed("others", others, "runs")
+            ),
         ]
         page = gather([run.path for run in runs], split=split, which=same_checkpoint(runs))
         write_atomically(where, render(page).encode())
@@ -439,7 +443,7 @@ class Run:
 
     def save(self, folder: str | Path) -> Run:
         """Copy the run into a new folder, and return the copy."""
-        target = Path(folder)
+        target = folder_or_file("folder", folder)
         if target.exists():
             raise InputError(f"{target}: is there already; name a new folder")
         if target.resolve().is_relative_to(self.path.resolve()):

@@ -13,7 +13,7 @@ from msgspec import structs
 from baselines import assembly
 from dans.data.graph import KnowledgeGraph
 from dans.data.sources import load
-from dans.errors import InputError
+from dans.errors import InputError, boolean, folder_or_file, listed
 from dans.interface.planning import Choice, SamplerChoice, Stage, plan, with_default_loss
 from dans.interface.run import Run
 from dans.runs.build import build_trainer
@@ -112,10 +112,16 @@ def train(
         >>> len(answers)
         2
     """
+    boolean("resume", resume)
+    loggers = listed("loggers", loggers, "names")
     kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
     if isinstance(init_from, Run) and init_from.which != "best":
         raise InputError("init_from: training starts from the best checkpoint, not from the last")
-    start = init_from.path if isinstance(init_from, Run) else init_from and Path(init_from)
+    start = (
+        init_from.path
+        if isinstance(init_from, Run)
+        else init_from and folder_or_file("init_from", init_from)
+    )
     if features is not None:
         if kg is None:
             raise InputError("features: need data; or name files in features.table of the recipe")
@@ -146,7 +152,7 @@ def train(
         raise InputError("out: expected the folder of a run, got ''")
     if out is None and resume:
         raise InputError("resume: needs out, the folder of the run to continue with")
-    where = _numbered(stages[-1].name) if out is None else Path(out)
+    where = _numbered(stages[-1].name) if out is None else folder_or_file("out", out)
     try:
         carry_out(stages, kg, where, pretrained=where / "pretrain", resume=resume, loggers=loggers)
     except BaseException:

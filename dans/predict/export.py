@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dans.config.writing import whole_folder, written
 from dans.data.progress import heartbeat
-from dans.errors import InputError, visible
+from dans.errors import InputError, listed, visible
 from dans.registry import choose
 from dans.runs.train import load
 from dans.training.checkpoint_store import Which
@@ -58,7 +58,10 @@ def export(
 
     ``formats``: names in ``FORMATS``. Returns the files written.
     """
-    writers = [choose(FORMATS, name, where="format") for name in dict.fromkeys(formats)]
+    named = listed("formats", formats, "names")
+    if not named:
+        raise InputError(f"formats: expected some of {', '.join(sorted(FORMATS))}, got none")
+    writers = [choose(FORMATS, name, where="format") for name in dict.fromkeys(named)]
     out = Path(os.path.abspath(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: there already, and not empty; name a folder that is not there")

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from torch import Tensor
 from dans.config.writing import write_atomically
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
-from dans.errors import InputError, counted, install_command, shown
+from dans.errors import InputError, boolean, counted, finite, install_command, shown
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 
@@ -73,6 +72,8 @@ def missing(
     """
     if [above, above_score, top].count(None) != 2:
         raise InputError("missing: expected one of above, above_score and top")
+    if above is not None:
+        finite("above", above)
     if above is not None and not 0 <= above <= 1:
         raise InputError(f"above: expected a probability from 0 to 1, got {above:g}")
     if above is not None and predictor.calibration is None:
@@ -83,8 +84,9 @@ def missing(
         )
     if top is not None:
         counted("top", top)
-    if above_score is not None and not above_score > -math.inf:
-        raise InputError(f"above_score: expected a number, got {shown(above_score)}")
+    boolean("observed", observed)
+    if above_score is not None:
+        finite("above_score", above_score)
     names = predictor.kg.relations
     for name in relations or ():
         if not isinstance(name, str):

@@ -1,6 +1,6 @@
 """Ranked answers to queries by name, scores and ranks of triples by name, from a trained run."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dans.data.graph import SPLITS, KnowledgeGraph, Split, Vocabulary
 from dans.data.own_triples import OwnTriples
-from dans.errors import InputError, counted
+from dans.errors import InputError, boolean, counted, folder_or_file, listed, shown
 from dans.evaluation.calibration import ABOUT_DRAWN, DRAWN, Calibration
 from dans.evaluation.candidate_sets import Among, CandidateSets, Restriction, candidate_sets
 from dans.evaluation.classifier import logits
@@ -112,7 +112,7 @@ class Predictor:
                 ``new_entities`` likewise.
         """
         stated(memory_budget)
-        trained = restore(Path(where), which=which)
+        trained = restore(folder_or_file("run", where), which=which)
         found = cls.of(trained, where, which=which, memory_budget=memory_budget)
         if not is_extended(extra_triples, extra_features, new_entities):
             return found
@@ -206,7 +206,7 @@ class Predictor:
     @torch.no_grad()
     def predict(
         self,
-        queries: Sequence[Query],
+        queries: Iterable[Query],
         *,
         top: int = 10,
         new_only: bool = False,
@@ -221,6 +221,11 @@ class Predictor:
         ``FloatingPointError``.
         """
         counted("top", top)
+        boolean("new_only", new_only)
+        queries = listed("queries", queries, "queries")
+        for i, query in enumerate(queries):
+            if not isinstance(query, Query):
+                raise InputError(f"queries[{i}]: expected a Query, got {shown(query)}")
         ids = torch.tensor([self.ids(query) for query in queries], dtype=torch.int64).view(-1, 3)
         if (ids >= 0).all(1).any():
             raise InputError("queries: a whole triple is no query; score it instead")

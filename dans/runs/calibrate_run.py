@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dans.data.graph import Split
-from dans.errors import InputError
+from dans.errors import LARGEST, InputError, counted
 from dans.evaluation.calibration import DRAWN
 from dans.evaluation.drawn_negatives import with_drawn
 from dans.memory import stated
@@ -46,6 +46,8 @@ def calibrate(
             negatives not apart.
     """
     stated(memory_budget)
+    counted("seed", seed, least=0, most=LARGEST - 1)
+    seed = int(seed)
     trained = restore(where, which=which)
     kg = trained.kg
     if has_both(kg, "valid"):

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dans.config.old_names import renamed_state
 from dans.config.selection import Selection
 from dans.config.writing import link_atomically
-from dans.errors import InputError
+from dans.errors import InputError, one_of
 from dans.training.checkpoint import DamagedError, load_state, peek, save_state
 from dans.training.distributed import World
 from dans.training.shards import Place, put, sweep_rows, take
@@ -77,6 +77,7 @@ class CheckpointStore:
 
     def load(self, which: Which) -> dict[str, Any]:
         """Read a checkpoint; ``InputError`` if it is missing, damaged or of something else."""
+        one_of("which", which, get_args(Which))
         path = self.file(which)
         try:
             state = self.read(path)

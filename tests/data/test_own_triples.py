@@ -73,3 +73,15 @@ def test_a_graph_with_them_has_the_filter_set_of_all(kg: KnowledgeGraph, tmp_pat
     everything = torch.cat((kg.train, kg.valid, kg.test, own.lines[:1]))
     assert known.is_known(everything).all()
     assert len(known) == len(everything.unique(dim=0))
+
+
+def test_a_first_line_of_known_names_is_no_header(tmp_path: Path) -> None:
+    kg = KnowledgeGraph.of([("e1", "r0", "e2"), ("e3", "type", "e4")])
+    path = tmp_path / "own.tsv"
+    for lines, triples in (
+        ("e1\tr0\te2\ne3\ttype\te4\n", 2),
+        ("e2\ttype\te1\n", 1),
+        ("subject\ttype\tobject\ne1\tr0\te2\n", 1),
+    ):
+        path.write_text(lines)
+        assert len(OwnTriples.of(kg, path).lines) == triples

@@ -527,6 +527,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         r"data\['test'\]: expected the same types of nodes and edges as in train",
     ),
     "negative ids": (given(lambda: IDS - 1), {}, "expected ids of at least 0, got -1"),
+    "large ids of NumPy": (
+        given(lambda: IDS.numpy().astype(np.uint64) + np.uint64(2**63)),
+        {},
+        r"data: expected ids below 2\*\*63, got 92233720368547758\d\d; as text they are names",
+    ),
     "too few names": (given(lambda: IDS), {"entities": ["a"]}, "1 names, but there is the id 4"),
     "missing value": (
         given(lambda: FRAME.replace("e3", float("nan"))),
@@ -730,6 +735,40 @@ def test_a_warning_of_a_table_names_its_line(
     caplog.clear()
     load([*TRIPLES, ("E1", "knows", "e2")])
     assert "'e1' (data, triple 1) and 'E1' (data, triple 11)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [
+        ("e1 r0 e2\ne2 r1 e3\ne3 r0 e1", ("e1", "r0", "e2")),
+        ("e1 r0 e2\ne4 r1 e3\ne3 r0 e5", ("e1", "r0", "e2")),
+        ("e2 type e1\ne1 type e3", ("e2", "type", "e1")),
+        ("e1 rel e2\ne2 r1 e3\ne3 r0 e1", ("e2", "r1", "e3")),
+        ("subject type object\na type b\nb is c", ("a", "type", "b")),
+        ("source how target\na is b\nb is c", ("a", "is", "b")),
+        ("to by from\nb is a\nc is b", None),
+        ("to by from\nb by a\nc is b", ("to", "by", "from")),
+    ],
+)
+@pytest.mark.parametrize("end", [".tsv", ".csv"])
+def test_a_first_line_whose_names_occur_again_is_a_triple(
+    lines: str,
+    first: tuple[str, str, str] | None,
+    end: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / f"mine{end}"
+    path.write_text(lines.replace(" ", "\t" if end == ".tsv" else ","))
+    if first is None:
+        with pytest.raises(InputError, match="does not say which columns are head"):
+            load(path)
+        return
+    kg = load(path, split=(1, 0, 0))
+    h, r, t = kg.train[0].tolist()
+    assert (kg.entities[h], kg.relations[r], kg.entities[t]) == first
+    assert len(kg.train) == lines.count("\n") + (lines.startswith(" ".join(first)))
+    assert "looks like a header" not in caplog.text
 
 
 def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(

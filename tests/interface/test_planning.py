@@ -163,13 +163,13 @@ def test_a_section_given_whole_is_its_options_one_by_one(kg: KnowledgeGraph) -> 
     (stage,) = plan(Choice(steps=20, lr=0.05, seed=3, dim=8, options=given), kg)
     (other,) = plan(Choice(steps=20, lr=0.05, seed=3, dim=8, encoder="lookup"), kg)
     assert stage.config == other.config.replace(patience=5)
-    with pytest.raises(InputError, match=r"options: train.steps: given as steps already"):
+    with pytest.raises(InputError, match=r"--set .*: train.steps: given as steps already"):
         Choice(steps=20, options={"train": {"steps": 5}})
-    with pytest.raises(InputError, match=r"options: train.lr: given twice"):
+    with pytest.raises(InputError, match=r"--set .*: train.lr: given twice"):
         Choice(options={"train": {"lr": 0.5}, "train.lr": 0.1})
-    with pytest.raises(InputError, match=r"options: decoder.name: given twice"):
+    with pytest.raises(InputError, match=r"--set .*: decoder.name: given twice"):
         Choice(options={"decoder": "transe", "decoder.name": "rotate"})
-    with pytest.raises(InputError, match=r"options: decoder.name: given as decoder already"):
+    with pytest.raises(InputError, match=r"--set .*: decoder.name: given as decoder already"):
         Choice(decoder="distmult", options={"decoder": "rotate"})
     phases = {"generator": {"lr": 0.1, "batch": 2}, "discriminator": {"lr": 0.3}}
     changed = override({"phase": phases}, ["phase={generator={lr=0.5}}"])["phase"]
@@ -222,7 +222,7 @@ def test_a_recipe_of_ones_own(kg: KnowledgeGraph, tmp_path: Path) -> None:
         ({"recipe": "umls-distmut"}, "recipe: unknown name 'umls-distmut'.*did you mean"),
         ({"steps": -1}, "train.steps: expected at least 0, got -1"),
         ({"options": {"train.stepz": 1}}, "train.stepz: unknown option"),
-        ({"options": {"data": "umls"}}, "options: data: the triples are given already"),
+        ({"options": {"data": "umls"}}, "--set .*: data: the triples are given already"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(

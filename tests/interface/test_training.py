@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -26,6 +29,71 @@ def kg() -> dans.KnowledgeGraph:
 def run(kg: dans.KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> dans.Run:
     out = tmp_path_factory.mktemp("runs") / "dans"
     return dans.train(kg, sampler="dans", steps=4, pretrain_steps=4, out=out, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda run: dans.open_run(5), "run: expected a path, got 5"),
+        (lambda run: dans.Ensemble(run), "ensemble: expected a list of runs, got <Run"),
+        (lambda run: dans.Ensemble([run, None]), "run: expected a path, got None"),
+        (lambda run: run.report(others="runs/b"), "others: expected a list of runs, got 'runs/b'"),
+        (lambda run: run.report("no/report.html"), "out: expected a folder that is there, got no"),
+        (
+            lambda run: run.export("e", formats="npy"),
+            "formats: expected a list of names, got 'npy'",
+        ),
+        (lambda run: run.export("e", formats=[]), "formats: expected some of npy.* got none"),
+        (lambda run: run.export(b"e"), "out: expected a path, got b'e'"),
+        (lambda run: dans.train(TRIPLES, loggers="wandb"), "loggers: expected a list of names"),
+        (lambda run: dans.train(TRIPLES, resume="no"), "resume: expected True or False, got 'no'"),
+        (lambda run: dans.train(TRIPLES, out=5), "out: expected a path, got 5"),
+        (lambda run: dans.train(TRIPLES, init_from=5), "init_from: expected a path, got 5"),
+        (lambda run: dans.train(TRIPLES, loss=5), "loss: expected a name, got 5"),
+        (lambda run: dans.train(TRIPLES, decoder=dans.Run), "decoder: expected a name, got <class"),
+        (lambda run: dans.train(TRIPLES, options={3: 4}), "options: expected a name, got 3"),
+        (lambda run: run.predict("e0", "r0", among=[3]), r"among\[0\]: expected a name, got 3"),
+        (lambda run: run.predict("e0", "r0", new_only="no"), "new_only: expected True or False"),
+        (lambda run: run.explain("e0", "r0", None), "expected a name, got None"),
+        (lambda run: list(run.missing(above="0.5")), "above: expected a number, got '0.5'"),
+        (
+            lambda run: list(run.missing(above_score=True)),
+            "above_score: expected a number, got Tru",
+        ),
+        (lambda run: list(run.missing(top=1, observed="no")), "observed: expected True or False"),
+        (lambda run: run.calibrate(seed=True), "seed: expected a whole number, got True"),
+        (lambda run: run.evaluate().by(None), "by: expected a name, got None"),
+        (
+            lambda run: run.predictor.predict(Query("e0", "r0")),
+            "queries: expected a list of queries",
+        ),
+        (lambda run: run.predictor.predict([("e0", "r0")]), r"queries\[0\]: expected a Query, got"),
+        (lambda run: run.predictor.load(5), "run: expected a path, got 5"),
+        (lambda run: run.kg.save(None), "folder: expected a path, got None"),
+        (
+            lambda run: dans.KnowledgeGraph.of(TRIPLES, None),
+            "valid: expected triples of names, got",
+        ),
+        (lambda run: run.evaluate(which="first"), "which: known: best, last; got 'first'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_name(
+    call: Callable[[dans.Run], object], sentence: str, run: dans.Run
+) -> None:
+    with pytest.raises(dans.InputError, match=sentence):
+        call(run)
+
+
+def test_numbers_and_names_of_numpy_and_pandas_are_taken(run: dans.Run) -> None:
+    among = ["e1", "e2"]
+    for given in (pd.Series(among), np.array(among), (name for name in among)):
+        restricted = dans.Restriction(given)
+        for _ in range(2):
+            assert {a.name for a in run.predict("e0", "r0", among=restricted)} == set(among)
+    some = run.evaluate(candidates=np.int64(3), seed=np.int64(1))
+    assert some == run.evaluate(candidates=3, seed=1)
+    twice = run.predictor.predict(Query("e0", "r0") for _ in range(2))
+    assert twice[0] == twice[1] == list(run.predict("e0", "r0"))
 
 
 def test_public_names_are_listed_and_there() -> None:
@@ -318,5 +386,5 @@ def test_a_run_is_opened_at_its_last_checkpoint(kg: dans.KnowledgeGraph, tmp_pat
         dans.train(kg, init_from=last, out=tmp_path / "more")
     with pytest.raises(dans.InputError, match="inside the run"):
         best.save(best.path / "copy")
-    with pytest.raises(dans.InputError, match="which: expected best or last; got 'newest'"):
+    with pytest.raises(dans.InputError, match="which: known: best, last; got 'newest'"):
         dans.open_run(best.path, which="newest")  # type: ignore[arg-type]

@@ -61,6 +61,26 @@ def test_compiled_distances_of_what_is_no_number_are_none(
     assert found[[0, 2], :69].isfinite().all()
 
 
+@NEEDS_COMPILER
+@KINDS
+def test_a_distance_too_large_is_infinite_compiled_or_not(
+    distance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, e = pairs(3, 70, 4, torch.float32)
+    e.data[69, 3] = 3e38
+    q.data[1, 3], q.data[2, 0] = -3e38, torch.nan
+    weights = torch.ones(3, 70)
+    found = {}
+    for least in (0, 2**62):
+        monkeypatch.setattr(distances, "WORTH_COMPILING", least)
+        assert distances.compiled(q, e) is (least == 0)
+        found[least] = with_gradients(distance, q, e, weights)
+    assert found[0][0][1, 69] == torch.inf
+    assert found[0][0][2].isnan().all()
+    for ours, theirs in zip(*found.values(), strict=True):
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
 @KINDS
 def test_torch_computes_what_cannot_be_compiled(distance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distances, "library", lambda *_: None)

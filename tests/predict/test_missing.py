@@ -103,7 +103,7 @@ def test_what_cannot_be_meant_is_refused_at_once(
         ({"above": 1.5}, "from 0 to 1"),
         ({"top": 0}, "at least 1"),
         ({"top": 1.5}, "top: expected a whole number, got 1.5"),
-        ({"above_score": math.nan}, "above_score: expected a number, got nan"),
+        ({"above_score": math.nan}, "above_score: must be a finite number, got nan"),
         ({"relations": ["ows"], "top": 1}, "did you mean"),
         ({"relations": [[]], "top": 1}, r"relation: expected a name, got \[\]"),
     ):

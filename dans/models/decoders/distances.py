@@ -151,13 +151,21 @@ def _moduli(queries: Tensor, entities: Tensor) -> Tensor:
     epsilon = queries.new_tensor(EPSILON)
     total = queries.new_zeros(queries.shape[1], entities.shape[1])
     square, difference = torch.empty_like(total), torch.empty_like(total)
-    for k in range(half):
+
+    def squared(k: int) -> Tensor:
         torch.sub(queries[k].unsqueeze(1), entities[k], out=difference)
         torch.addcmul(epsilon, difference, difference, out=square)
         torch.sub(queries[half + k].unsqueeze(1), entities[half + k], out=difference)
-        square.addcmul_(difference, difference)
+        return square.addcmul_(difference, difference)
+
+    for k in range(half):
         # √x as x · 1/√x, because torch's rsqrt is vectorised on a CPU and its sqrt is not.
-        total.addcmul_(square, torch.rsqrt(square, out=difference))
+        total.addcmul_(squared(k), torch.rsqrt(square, out=difference))
+    if total.sum().isnan():
+        # ∞ · 1/√∞ is NaN, where the distance is infinite.
+        total.zero_()
+        for k in range(half):
+            total.add_(squared(k).sqrt_())
     return total
 
 
