@@ -7,7 +7,7 @@ import os
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
@@ -348,7 +348,13 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             else:
                 numbers = array("q")
                 origins[split] = Origin(str(path), numbers)
-                lines[split] = _lines(_rows(path, options, numbers), path, split)
+                named = _rows(path, options, numbers)
+                if split == "train" and (first := next(named, None)) is not None:
+                    named = chain([first], named)
+                    if options.header is None and list(numbers) == [1]:
+                        # The other splits, of which a short one says less, are alike.
+                        options = replace(options, header=False)
+                lines[split] = _lines(named, path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
             rows = {s: read(part) if isinstance(part, Path) else part for s, part in lines.items()}
