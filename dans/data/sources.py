@@ -351,9 +351,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
                 named = _rows(path, options, numbers)
                 if split == "train" and (first := next(named, None)) is not None:
                     named = chain([first], named)
-                    if options.header is None and list(numbers) == [1]:
-                        # The other splits, of which a short one says less, are alike.
-                        options = replace(options, header=False)
+                    options = _of_other_splits(options, numbers)
                 lines[split] = _lines(named, path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
@@ -373,6 +371,15 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             "%s: not read: %s; a split is called train, valid or test", folder, ", ".join(beside)
         )
     return kg
+
+
+def _of_other_splits(options: Options, numbers: Sequence[int]) -> Options:
+    """How files beside train are read: where it has no header, they, which may be short, have none.
+
+    ``numbers``: of the lines of train, of which the first at least is read.
+    """
+    headless = options.header is None and list(numbers[:1]) == [1]
+    return replace(options, header=False) if headless else options
 
 
 def _split_files(folder: Path) -> dict[Split, Path]:
@@ -568,7 +575,9 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
-            triples = list(_rows(_expanded(part), options, array("q")))
+            triples = list(_rows(_expanded(part), options, lines := array("q")))
+            if split == "train":
+                options = _of_other_splits(options, lines)
         else:
             triples, own = objects.triples_of(
                 part, where, columns=options.columns, entities=options.entities

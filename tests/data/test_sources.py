@@ -775,6 +775,8 @@ def test_a_short_split_has_no_header_where_train_has_none(tmp_path: Path) -> Non
     (tmp_path / "train.csv").write_text("e1,r0,e2\ne2,r0,e3\ne3,r0,e1\n")
     (tmp_path / "valid.csv").write_text("e1,rel,e2\ne3,r0,e3\n")
     assert [len(load(tmp_path).split(one)) for one in ("train", "valid")] == [3, 2]
+    files = {one: tmp_path / f"{one}.csv" for one in ("train", "valid")}
+    assert len(load(files).valid) == 2
     (tmp_path / "train.csv").write_text("head,relation,tail\ne1,r0,e2\ne2,r0,e3\n")
     (tmp_path / "valid.csv").write_text("head,relation,tail\ne1,r0,e2\n")
     assert [len(load(tmp_path).split(one)) for one in ("train", "valid")] == [2, 1]
