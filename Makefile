@@ -90,19 +90,19 @@ docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict --config-file docs/mkdocs.yml
 	@echo "the site:     docs/site/index.html"
 
-# One pre-trained run is trained further with DANS, and as long with uniform negatives, which is the
-# fair comparison, and with the degenerate-triple control. What has been trained already is kept:
-# --resume finds nothing left to do. The last line compares, and fails if DANS or uniform negatives
-# miss what is recorded for them.
+# One pre-trained run is trained further with DANS; as long, and under the same loss, with uniform
+# negatives, which is the fair comparison; and with the control. What has been trained already is
+# kept: --resume finds nothing left to do. The last line compares, and fails if a run misses what is
+# recorded for it.
 demo: pretrained := runs/pretrain/umls-distmult/seed0
-demo: uniform    := runs/dans/umls-distmult-uniform-filtered/seed0
+demo: uniform    := runs/dans/umls-distmult-self-adversarial-filtered/seed0
 demo: dans       := runs/dans/umls-distmult-dans-filtered/seed0
 demo: control    := runs/dans/umls-distmult-self-loop-filtered/seed0
 demo: softmax    := runs/baselines/umls-distmult-sampled-softmax-self-loop/seed0
 demo: $(VENV)/demo.stamp
 	$(py) scripts/fetch_datasets.py umls
 	$(py) scripts/pretrain_rgcn.py --recipe umls-distmult --resume
-	$(py) scripts/train_dans.py --recipe umls-distmult --sampler uniform-filtered --resume
+	$(py) scripts/train_dans.py --recipe umls-distmult --sampler self-adversarial-filtered --resume
 	$(py) scripts/train_dans.py --recipe umls-distmult --sampler dans-filtered --resume
 	$(py) scripts/train_dans.py --recipe umls-distmult --sampler self-loop-filtered --resume
 	$(py) scripts/train_baseline.py --recipe umls-distmult --loss sampled-softmax-self-loop --resume
