@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -117,16 +116,21 @@ def folder_or_file(option: str, value: object) -> Path:
 
 def listed(option: str, values: Iterable[T], what: str) -> list[T]:
     """The members of an option that is a list; one by itself, as a name is, is refused."""
-    if isinstance(values, (str, bytes, PathLike, Mapping)) or not isinstance(values, Iterable):
+    one = isinstance(values, (str, bytes, PathLike, Mapping)) or getattr(values, "ndim", 1) == 0
+    if one or not isinstance(values, Iterable):
         raise InputError(f"{option}: expected a list of {what}, got {shown(values)}")
     return list(values)
 
 
 def finite(option: str, value: float) -> None:
     """Refuse NaN and infinities, and what is no number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    try:
+        number = math.nan if isinstance(value, (bool, str)) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if math.isnan(number) and not isinstance(value, float):
         raise InputError(f"{option}: expected a number, got {shown(value)}")
-    if not math.isfinite(value):
+    if not math.isfinite(number):
         raise InputError(f"{option}: must be a finite number, got {value}")
 
 
@@ -158,7 +162,7 @@ def not_negative(option: str, value: float, *, most: float = LARGE) -> None:
 
 def boolean(option: str, value: object) -> None:
     """Refuse what is neither True nor False, such as ``"no"``, which Python counts as true."""
-    if value not in (True, False):
+    if type(value).__name__ not in ("bool", "bool_"):
         raise InputError(f"{option}: expected True or False, got {shown(value)}")
 
 

@@ -270,12 +270,12 @@ def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"
 
 
-def of_python(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Plain data whose numbers of NumPy and torch are Python's."""
     if isinstance(value, Mapping):
-        return {key: of_python(part) for key, part in value.items()}
+        return {key: to_python(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(of_python(part) for part in value)
+        return type(value)(to_python(part) for part in value)
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 

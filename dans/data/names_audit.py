@@ -21,6 +21,12 @@ HEADERS = (
 )
 
 
+def header_words(row: Sequence[str]) -> int:
+    """How many of three names are words of a header in their place."""
+    pairs = zip(row, HEADERS, strict=True)
+    return sum(name.strip().casefold() in words for name, words in pairs)
+
+
 def is_named_again(relation: str, entity_again: bool, relation_again: bool) -> bool:
     """Whether a first line is a triple, since its names occur again, as those of a header do not.
 
@@ -120,9 +126,11 @@ def _header_lines(
     for split, triples in lines.items():
         for head, relation, tail in triples[:1].tolist():
             first = [entities[head], relations[relation], entities[tail]]
-            pairs = zip(first, HEADERS, strict=True)
-            if sum(name.strip().casefold() in words for name, words in pairs) >= 2:
+            if header_words(first) >= 2:
                 others = triples[1:]
+                if split != "train":
+                    # A short split need not name anything again: train does.
+                    others = torch.cat((others, lines["train"]))
                 entity_again = torch.isin(others[:, [0, 2]], triples[0, [0, 2]]).any()
                 if is_named_again(
                     first[1], bool(entity_again), bool((others[:, 1] == relation).any())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dans.data.names_audit import HEADERS
-from dans.data.readers import SPLIT_NAMES, Split
+from dans.data.readers import SPLIT_NAMES, SPLITS, Split
 from dans.data.triple_tables import (
     EDGES,
     FRAME,
@@ -73,7 +73,8 @@ def by_split(data: object) -> dict[Split, object] | None:
                     f" {', '.join(map(shown, data))}"
                 )
             found[SPLIT_NAMES[key]] = part
-        return found
+        # Train first, whose names tell a first triple of the others from a header.
+        return {split: found[split] for split in SPLITS if split in found}
     if isinstance(data, tuple) and len(data) == 3 and all(map(_is_table, data)):
         return dict(zip(("train", "valid", "test"), data, strict=True))
     return None
@@ -153,6 +154,8 @@ def _of_array(data: Any, where: str) -> Triples:
 
 def _ids(values: Any, where: str) -> Tensor | None:
     """Whole numbers as int64, or None for anything else; those of more than 63 bits are refused."""
+    if isinstance(values, Tensor) and values.is_floating_point():
+        return None
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.dtype.kind not in "iu":
         return None

@@ -7,8 +7,8 @@ import os
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import chain
+from dataclasses import dataclass, fields
+from itertools import chain, islice
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -340,6 +340,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         for split in options.labelled:
             if split not in files:
                 raise InputError(f"labelled: {split}: there is no such file")
+        known = triple_tables.NOTHING
         for split, path in files.items():
             labelled = split in options.labelled
             if labelled or (_kind(path) in TEXT and not table):
@@ -348,10 +349,10 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             else:
                 numbers = array("q")
                 origins[split] = Origin(str(path), numbers)
-                named = _rows(path, options, numbers)
-                if split == "train" and (first := next(named, None)) is not None:
-                    named = chain([first], named)
-                    options = _of_other_splits(options, numbers)
+                named = _rows(path, options, numbers, known)
+                if split == "train":
+                    sample = list(islice(named, triple_tables.COMPARED))
+                    named, known = chain(sample, named), triple_tables.names_of(sample)
                 lines[split] = _lines(named, path, split)
         if id_files.is_dglke(folder):
             maps.update(id_files.DGLKE)
@@ -371,15 +372,6 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             "%s: not read: %s; a split is called train, valid or test", folder, ", ".join(beside)
         )
     return kg
-
-
-def _of_other_splits(options: Options, numbers: Sequence[int]) -> Options:
-    """How files beside train are read: where it has no header, they, which may be short, have none.
-
-    ``numbers``: of the lines of train, of which the first at least is read.
-    """
-    headless = options.header is None and list(numbers[:1]) == [1]
-    return replace(options, header=False) if headless else options
 
 
 def _split_files(folder: Path) -> dict[Split, Path]:
@@ -569,15 +561,16 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     found: dict[Split, objects.Triples] = {}
     given = splits is not None
     names: dict[str, Sequence[str]] = {}
+    known = triple_tables.NOTHING
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
         triples: objects.Triples
         parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
-            triples = list(_rows(_expanded(part), options, lines := array("q")))
+            triples = list(_rows(_expanded(part), options, array("q"), known))
             if split == "train":
-                options = _of_other_splits(options, lines)
+                known = triple_tables.names_of(triples[: triple_tables.COMPARED])
         else:
             triples, own = objects.triples_of(
                 part, where, columns=options.columns, entities=options.entities

@@ -12,7 +12,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from dans.data.names_audit import HEADERS, is_named_again
+from dans.data.names_audit import HEADERS, header_words, is_named_again
 from dans.data.readers import SPLIT_NAMES, Split, numbered_lines
 from dans.errors import InputError, did_you_mean, shown
 
@@ -149,6 +149,11 @@ def read_table(
         if chosen is None:
             if header is None and _starts_with_triple(path, separator, columns, known):
                 header = False
+                if len(row) == 3 and header_words(row) >= 2:
+                    log.info(
+                        "%s:%d: has words of a header and names that occur again; read as a triple",
+                        *(path, number),
+                    )
             chosen = Columns.choose(row, where, columns=columns, header=header)
             width = len(row)
             _say(path, number, separator, row, chosen)
@@ -160,6 +165,15 @@ def read_table(
         numbers.append(number)
         split = None if chosen.split is None else split_of(row[chosen.split], where)
         yield named_row([row[i] for i in chosen.places], split, where)
+
+
+def names_of(rows: Iterable[Row]) -> Known:
+    """The names of entities and of relations in rows."""
+    entities, relations = set(), set()
+    for head, relation, tail, _ in rows:
+        entities |= {head, tail}
+        relations.add(relation)
+    return entities, relations
 
 
 def _starts_with_triple(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dans.config import old_names
-from dans.config.reading import of_python
+from dans.config.reading import to_python
 from dans.config.recipes import (
     DEFAULT_LOSS,
     RECIPES,
@@ -118,7 +118,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            object.__setattr__(self, name, of_python(value))
+            object.__setattr__(self, name, to_python(value))
         given = self.options or {}
         if not isinstance(given, Mapping):
             raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")

@@ -120,7 +120,9 @@ def train(
     start = (
         init_from.path
         if isinstance(init_from, Run)
-        else init_from and folder_or_file("init_from", init_from)
+        else None
+        if init_from is None
+        else folder_or_file("init_from", init_from)
     )
     if features is not None:
         if kg is None:

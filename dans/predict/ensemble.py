@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from dans.config.reading import convert, of_python
+from dans.config.reading import convert, to_python
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, one_of, shown
@@ -203,7 +203,7 @@ class Ensemble(Predictor):
             raise InputError(f"{kg.name}: has no {split} triples")
         if has_both(kg, split):
             log.warning("%s: the lines labelled false are of no effect on a joint ranking", split)
-        chosen = convert(of_python({"most": most, "seed": seed}), EvaluationConfig)
+        chosen = convert(to_python({"most": most, "seed": seed}), EvaluationConfig)
         sets = self._of_recipes() if among is None else candidate_sets(among, kg)
         evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=self.budget)
         models = [ModelScores(member.decoder, member.entities) for member in self.members]

@@ -17,6 +17,9 @@ from dans.runs.evaluate_run import budget_of
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 
+#: Options that do not change what is trained, and the seed.
+FREE = ("train.seed", "train.threads", "train.device", "train.memory_budget", "train.log_negatives")
+
 #: Sections whose options differ in number: they are named as a whole.
 SECTIONS = ("sampler.", "phase.", "regularizer.")
 
@@ -73,7 +76,9 @@ def compare(folders: Sequence[Path], *, split: Split = "test", which: Which = "b
 
 
 def differing(configs: Sequence[RunConfig]) -> list[str]:
-    """The options in which runs differ, but for their seeds; of samplers and phases, the section.
+    """The options in which runs differ and that matter; of samplers and phases, the section.
+
+    Seeds, and where a run was trained, do not; of another run to start from, whether there is one.
 
     Example:
         >>> one = {"data": "umls", "encoder": "lookup", "decoder": "distmult", "loss": "logistic"}
@@ -81,8 +86,8 @@ def differing(configs: Sequence[RunConfig]) -> list[str]:
         >>> differing([RunConfig.parse(one), RunConfig.parse(other)])
         ['loss.name', 'sampler']
     """
-    plain = [dict(flat(config.plain())) for config in configs]
-    keys = dict.fromkeys(key for options in plain for key in options if key != "train.seed")
+    plain = [{**dict(flat(one.plain())), "init_from": bool(one.init_from)} for one in configs]
+    keys = dict.fromkeys(key for options in plain for key in options if key not in FREE)
     found = (key for key in keys if any(one.get(key) != plain[0].get(key) for one in plain))
     return sorted({key.split(".")[0] if key.startswith(SECTIONS) else key for key in found})
 

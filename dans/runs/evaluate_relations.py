@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dans.config.reading import convert, of_python
+from dans.config.reading import convert, to_python
 from dans.config.schema import EvaluationConfig, RunConfig
 from dans.data.graph import Split
 from dans.errors import InputError
@@ -42,7 +42,7 @@ def evaluate_relations(
     ``dans.runs.evaluate_run.evaluate``.
     """
     stated(memory_budget)
-    chosen = convert(of_python({"most": most, "seed": seed}), EvaluationConfig)
+    chosen = convert(to_python({"most": most, "seed": seed}), EvaluationConfig)
     trained = restore(where, which=which)
     if not len(trained.kg.split(split)):
         raise InputError(f"{trained.kg.name}: has no {split} triples")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dans.config.reading import convert, of_python
+from dans.config.reading import convert, to_python
 from dans.config.schema import Candidates, EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.known_triples import KnownTriples
@@ -82,7 +82,7 @@ def evaluate(
     """
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
-    chosen = convert(of_python(given), EvaluationConfig)
+    chosen = convert(to_python(given), EvaluationConfig)
     if among is not None and chosen.candidates != "all":
         raise InputError("among: not together with candidates, which are drawn or given")
     if triples is None and unknown != "refuse":

@@ -117,8 +117,10 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> tuple[i
         check_config(state, run.config())
         check_counts(state)
         if isinstance(model.encoder, RGCN) and run.config().encoder.name == "lookup":
-            drawn = {f"encoder.{key}": one for key, one in model.encoder.state_dict().items()}
-            state = {**state, "model": {**drawn, **state["model"]}}
+            # A lookup has the table; layers, and a row of unseen entities, are those drawn here.
+            drawn = model.encoder.state_dict().items()
+            own = {f"encoder.{key}": one for key, one in drawn if not key.startswith("entities.")}
+            state = {**state, "model": {**own, **state["model"]}}
         if growth is not None:
             state = {**state, "model": growth.weights(state["model"], model)}
         else:

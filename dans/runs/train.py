@@ -86,14 +86,15 @@ def configure(
 def inherit(plain: Mapping[str, Any], before: RunConfig, where: str = "") -> RunConfig:
     """The configuration of a recipe that takes over data, graph, encoder and decoder of a run.
 
-    An RGCN takes over the width of a lookup.
+    An encoder that is named anew takes over the width.
 
     Raises:
         InputError: it changes an option of the model that the run's weights depend on.
     """
     inherited = {key: value for key, value in before.plain().items() if key in RunConfig.INHERITED}
     merged = merge(inherited, plain)
-    if before.encoder.name == "lookup" and isinstance(merged["encoder"], Mapping):
+    if isinstance(merged["encoder"], Mapping):
+        # One that resumes finds them in its own folder, where the lookup may be gone.
         shared = {key: it for key, it in before.encoder.options.items() if key in OF_TABLES}
         merged["encoder"] = {**shared, **merged["encoder"]}
     config = RunConfig.parse(merged, where=where)

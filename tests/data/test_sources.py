@@ -771,15 +771,29 @@ def test_a_first_line_whose_names_occur_again_is_a_triple(
     assert "looks like a header" not in caplog.text
 
 
-def test_a_short_split_has_no_header_where_train_has_none(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_text("e1,r0,e2\ne2,r0,e3\ne3,r0,e1\n")
-    (tmp_path / "valid.csv").write_text("e1,rel,e2\ne3,r0,e3\n")
-    assert [len(load(tmp_path).split(one)) for one in ("train", "valid")] == [3, 2]
-    files = {one: tmp_path / f"{one}.csv" for one in ("train", "valid")}
-    assert len(load(files).valid) == 2
-    (tmp_path / "train.csv").write_text("head,relation,tail\ne1,r0,e2\ne2,r0,e3\n")
-    (tmp_path / "valid.csv").write_text("head,relation,tail\ne1,r0,e2\n")
+def test_a_short_split_is_compared_with_the_names_of_train(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, valid = tmp_path / "train.csv", tmp_path / "valid.csv"
+    train.write_text("e1,r0,e2\ne2,r0,e3\ne3,r0,e1\n")
+    valid.write_text("e1,r0,e2\ne3,r0,e3\n")
+    for where in (tmp_path, {"valid": valid, "train": train}):
+        assert [len(load(where).split(one)) for one in ("train", "valid")] == [3, 2]
+    assert "looks like a header" not in caplog.text
+    valid.write_text("head,relation,tail\ne1,r0,e2\n")
+    assert [len(load(tmp_path).split(one)) for one in ("train", "valid")] == [3, 1]
+    train.write_text("head,relation,tail\ne1,r0,e2\ne2,r0,e3\n")
     assert [len(load(tmp_path).split(one)) for one in ("train", "valid")] == [2, 1]
+
+
+def test_words_of_a_header_that_are_read_as_a_triple_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dans")
+    path = tmp_path / "mine.csv"
+    path.write_text("source,how,target\nlight,at,source\nheat,at,light\n")
+    assert load(path, split=(1, 0, 0)).num_entities == 4
+    assert f"{path}:1: has words of a header and names that occur again" in caplog.text
 
 
 def test_a_first_line_of_which_nothing_occurs_again_may_be_a_header(

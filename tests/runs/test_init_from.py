@@ -145,6 +145,8 @@ def test_an_rgcn_starts_as_the_lookup_it_is_put_on(recipe: Path, tmp_path: Path)
     train(configure(then, [*layers, "train.steps=2", "train.batch=5"]), tmp_path / "more")
     weights = load(tmp_path / "more", which="last").model.state_dict()
     assert weights["encoder.layers.0.matrices"].abs().sum() > 0
+    (tmp_path / "lookup").rename(tmp_path / "gone")
+    assert configure(then, [*layers, "train.steps=0"], resumed=tmp_path / "start") == first
 
 
 @pytest.mark.parametrize(

@@ -158,14 +158,16 @@ def _moduli(queries: Tensor, entities: Tensor) -> Tensor:
         torch.sub(queries[half + k].unsqueeze(1), entities[half + k], out=difference)
         return square.addcmul_(difference, difference)
 
-    for k in range(half):
-        # √x as x · 1/√x, because torch's rsqrt is vectorised on a CPU and its sqrt is not.
-        total.addcmul_(squared(k), torch.rsqrt(square, out=difference))
-    if total.sum().isnan():
+    if queries.device.type == "cpu":
+        for k in range(half):
+            # √x as x · 1/√x, because torch's rsqrt is vectorised on a CPU and its sqrt is not.
+            total.addcmul_(squared(k), torch.rsqrt(square, out=difference))
+        if not total.sum().isnan():
+            return total
         # ∞ · 1/√∞ is NaN, where the distance is infinite.
         total.zero_()
-        for k in range(half):
-            total.add_(squared(k).sqrt_())
+    for k in range(half):
+        total.add_(squared(k).sqrt_())
     return total
 
 
