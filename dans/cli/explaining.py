@@ -26,7 +26,7 @@ def add_options(parser: ArgumentParser) -> None:
         add(f"--{part}", metavar="NAME", required=True, help=f"name of the {part}")
     top = "the most paths, carrying triples and analogies, each (default: 5)"
     add("--top", type=cli.whole(1), default=5, metavar="N", help=top)
-    add("--format", choices=("text", "json"), default="text", help="of the output (default: text)")
+    add("--json", action="store_true", help="print the explanation as a JSON object")
     picture = "draw paths and carrying triples into this file, .png, .svg or .pdf"
     add("--picture", type=Path, metavar="FILE", help=picture)
     cli.add_model_option(parser)
@@ -49,4 +49,4 @@ def run(args: Namespace) -> None:
     found = Explainer.of(trained).explain(args.head, args.relation, args.tail, top=args.top)
     if args.picture is not None:
         found.draw(args.picture)
-    print(found.to_json() if args.format == "json" else found)
+    print(found.to_json() if args.json else found)

@@ -231,7 +231,7 @@ def test_triples_of_one_s_own_are_trained_on_and_queried(tmp_path: Path) -> None
     query = ["--head", "e0", "--relation", "r0", "--top", "2"]
     assert "(e0, r0, ?)" in succeed("dans", "predict", "run", *query, cwd=tmp_path).stdout
     triple = ["run", "--head", "e0", "--relation", "r0", "--tail"]
-    as_json = succeed("dans", "explain", *triple, "e3", "--format", "json", cwd=tmp_path)
+    as_json = succeed("dans", "explain", *triple, "e3", "--json", cwd=tmp_path)
     assert json.loads(as_json.stdout)["triple"] == ["e0", "r0", "e3"]
     assert (
         "\npaths of training triples"
