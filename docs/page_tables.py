@@ -179,7 +179,7 @@ def source(
     """The line under a table: commands, the commits of its recipes, and where the numbers are.
 
     Args:
-        kinds: the records of the runs, such as ``dans``, or ``dans-0.1`` of the kind ``dans``.
+        kinds: the records of the runs, such as ``dans``, or ``pretrain-kinship``, of a kind too.
         match: the pattern of their names.
         command: what makes the runs where they are of many kinds, as of a paper's table.
     """

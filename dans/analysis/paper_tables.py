@@ -16,7 +16,7 @@ ERRORS = ("nll", "brier", "platt.nll", "platt.brier")
 def recorded(folder: Path) -> dict[str, Results]:
     """All recorded runs, by place; a kind's own file comes before others of its kind.
 
-    ``dans.json`` comes before ``dans-0.1.json``, which has what was not trained again.
+    ``pretrain.json`` comes before ``pretrain-kinship.json``.
     """
     found: dict[str, Results] = {}
     for kind in COMMANDS:
