@@ -192,10 +192,10 @@ def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:
 
 def replaced(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
     """The entities that negatives replace, for the arguments of ``EntitySampler.draw``: (...)."""
-    heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
-    # A product instead of a choice: processors cannot predict branches on random sides.
-    side = corrupt_head.long()
-    return torch.addcmul(tails, heads - tails, side, out=side)
+    heads, _, tails = positives.triples[rows].unbind(-1)
+    # A choice by bits: processors cannot predict branches on random sides.
+    mask = corrupt_head.long().neg_()
+    return mask.bitwise_and_(heads ^ tails).bitwise_xor_(tails)
 
 
 def uncorrupted(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:

@@ -64,11 +64,8 @@ class Uniform(EntitySampler):
             return torch.randint(n, corrupt_head.shape, device=corrupt_head.device)
         if n < 2:
             raise InputError(f"entities: a negative must be another entity, and there is only {n}")
-        # To compare with both ends is faster than to look up first which one is replaced.
         drawn = torch.randint(n - 1, corrupt_head.shape, device=corrupt_head.device)
-        heads, tails = positives.triples[:, 0][rows], positives.triples[:, 2][rows]
-        same = (drawn == heads) & corrupt_head | (drawn == tails) & ~corrupt_head
-        return drawn.masked_fill_(same, n - 1)
+        return drawn.masked_fill_(drawn == replaced(positives, rows, corrupt_head), n - 1)
 
     def draw_from(self, pool: Tensor, true: Tensor) -> Tensor:
         """Entities of some, (p,) rising, but the true ones: (...)."""

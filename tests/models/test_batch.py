@@ -59,15 +59,14 @@ def test_shift_is_added_once_to_scores_of_triples_and_of_negatives() -> None:
     )
 
 
-@pytest.mark.parametrize("most", [1, 4, 2**14])
-def test_triples_are_corrupted_alike_in_parts_of_any_size(
-    most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dans.models.batch.CHUNK", most)
+def test_one_end_of_a_triple_is_corrupted_the_other_kept() -> None:
     torch.manual_seed(0)
     triples, ids = torch.randint(2**40, (7, 3)), torch.randint(2**40, (7, 3))
     side = torch.rand(7, 3) < 0.5
-    got = corrupted(triples, ids, side).tolist()
+    corrupt = corrupted(triples, ids, side)
+    # Loops that take triples row by row view them so.
+    assert torch.equal(corrupt.view(-1, 3), corrupt.reshape(-1, 3))
+    got = corrupt.tolist()
     for (h, r, t), row, heads, part in zip(
         triples.tolist(), ids.tolist(), side.tolist(), got, strict=True
     ):
