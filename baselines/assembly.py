@@ -1,5 +1,6 @@
 """The objectives and samplers of ``dans``, and those of the baselines beside them."""
 
+from collections import ChainMap
 from functools import partial
 
 from baselines.published_dans import PublishedDANS
@@ -10,13 +11,16 @@ from dans import objectives, samplers
 from dans.runs import train as assembly
 from dans.runs.build import Objectives, Samplers
 
-OBJECTIVES: Objectives = {
-    **objectives.OBJECTIVES,
-    "sampled": SampledNegatives,
-    "softmax": SoftmaxCrossEntropy,
-    "stay_positive": StayPositive,
-}
+# Views, not copies: a class that is entered in the tables of dans later is known here too.
+OBJECTIVES: Objectives = ChainMap(
+    {
+        "sampled": SampledNegatives,
+        "softmax": SoftmaxCrossEntropy,
+        "stay_positive": StayPositive,
+    },
+    objectives.OBJECTIVES,
+)
 
-SAMPLERS: Samplers = {**samplers.SAMPLERS, "published_dans": PublishedDANS}
+SAMPLERS: Samplers = ChainMap({"published_dans": PublishedDANS}, samplers.SAMPLERS)
 
 train = partial(assembly.train, objectives=OBJECTIVES, samplers=SAMPLERS)

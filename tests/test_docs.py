@@ -250,7 +250,8 @@ class World:
         own = name in TRAINS and arguments and not is_recipe(arguments[0])
         own = own and not arguments[0].startswith("-")
         if own:
-            arguments += ["--pretrain-steps", "2"] * ("--sampler" in arguments)
+            first = "--sampler" in arguments and "--init-from" not in arguments
+            arguments += ["--pretrain-steps", "2"] * first
         elif name in TRAINS:
             self.train(where, name, arguments)
         else:
@@ -358,6 +359,30 @@ def test_every_block_says_what_it_is() -> None:
             assert not re.search(r"^(>>>|\$|import |from |python |pip |make )", block.text, re.M)
     fences = [len(re.findall("```|~~~", page.read_text("utf-8"))) for page in PAGES]
     assert sum(fences) == 2 * len(every), "a fence that no pattern found"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "chosen", "after"),
+    [
+        ("extend-sampler.md", ["--sampler", "homesick:k=5", "--pretrain-steps", "2"], "dans"),
+        ("extend-decoder.md", ["--decoder", "hole"], "own.py"),
+    ],
+)
+def test_a_program_that_ends_with_main_is_the_command_with_what_it_adds(
+    page: str, chosen: list[str], after: str, tmp_path: Path
+) -> None:
+    World(tmp_path, lambda kind: tmp_path)
+    code = [block.text for block in blocks(DOCS / "pages" / page) if block.language == "python"]
+    (end,) = (i for i, text in enumerate(code) if "main()" in text)
+    (tmp_path / "own.py").write_text("".join([*code[:2], code[end]]), "utf-8")
+    own = str(tmp_path / "own.py")
+    given = ["train", "my-triples.tsv", *chosen, "--out", "mine", *BRIEF]
+    assert run("dans", *given, cwd=tmp_path).returncode == 2
+    done = run(own, *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    program = own if after == "own.py" else after
+    assert run(program, "evaluate", "mine", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.slow

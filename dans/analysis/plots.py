@@ -141,7 +141,7 @@ def diversity_picture(
     offered = [name for name in groups if name not in generated]
     panels = [("What is offered to the model", offered)]
     if generated:
-        panels.append(("What is generated, before it is decoded", [TRUTH, *generated]))
+        panels.append(("What is generated, before nearest entities are taken", [TRUTH, *generated]))
     figure = new_figure(6.0 * len(panels) + 0.6 if generated else 9, 9.6, fit=False)
     figure.text(0.02, 0.985, plain(title), fontsize=13, va="top")
     whole = np.concatenate(list(places.values()))
@@ -208,7 +208,7 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
         "diversity: mean distance of two points": "diversity",
         "diversity within a query": "diversity_within_query",
         "mean distance to the nearest true tail": "to_nearest_true_tail",
-        "told from true tails (AUC; 0.5: not at all)": f"auc_{TRUTH}",
+        "told from true tails (AUC; 0.5 or less: not at all)": f"auc_{TRUTH}",
         "told from uniform negatives likewise": "auc_uniform",
     }
 
@@ -233,6 +233,9 @@ def _draw_numbers(axes: "Axes", numbers: Mapping[str, Mapping[str, float | None]
     table.set_fontsize(9)
     for row in range(1, len(rows) + 1):
         table[row, 0].set_text_props(ha="left")
+    for column in range(len(numbers) + 1):
+        # Some names have two lines.
+        table[0, column].set_height(1.6 * table[1, column].get_height())
 
 
 def sampler_picture(path: Path, found: Mapping[str, Inspection], *, title: str) -> Path:

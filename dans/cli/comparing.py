@@ -1,8 +1,8 @@
 """Compare runs: metrics side by side, and which is best.
 
-Every run ranks the same triples of one data set. Later runs are compared with the first by a paired
-test, which says whether a difference is significant. With --expected, the metrics are held
-against those recorded for the recipes.
+Every run ranks the same triples of one data set. Later runs are compared with the first, and the
+best with the second best, by a paired test, which says whether a difference is significant. With
+--expected, the metrics are held against those recorded for the recipes.
 
   dans compare runs/pretrain/umls-distmult/seed0 runs/dans/umls-distmult/seed0
 """

@@ -222,7 +222,11 @@ def calibration(args: Namespace) -> None:
     measured = found["classification"]
     about = f"{measured['triples']:,} lines: {found['split']} triples and as many drawn negatives"
     lines = [f"{about}, seed {found['seed']}", *classification_table(measured)]
-    print("\n".join([*lines, "predictions of the run have the probabilities of platt"]))
+    print(
+        "\n".join(
+            [*lines, "dans predict, check and serve give the probabilities of platt from now on"]
+        )
+    )
 
 
 def refuse(args: Namespace, reason: str, *names: str) -> None:

@@ -5,6 +5,12 @@ False negatives are counted, too. With a run: its own samplers as trained, and t
 need no model. Writes samplers.json and, for a run, samplers.png; the picture needs the extra:
 pip install 'dans-kg[plots]'.
 
+The columns: false %, negatives that are triples, of any split and of each; masked %, negatives that
+a filter gives no weight; harder %, negatives that score above their triple; score gap, the mean of
+their scores less that of the triple; diversity, the mean distance of two negatives of a query over
+that of two entities; distinct, the share of different entities among the negatives of a query;
+coverage, the share of all entities that is drawn; draws/s, negatives drawn in a second.
+
   dans inspect runs/dans/umls-distmult/seed0 --sampler self_loop
   dans inspect --dataset umls --sampler uniform --sampler popularity:exponent=1
 """

@@ -18,6 +18,7 @@ too. Runs of one kind, which have an expected result:
   dans tabulate runs/dans --expected
 """
 
+import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -31,6 +32,8 @@ from dans.errors import InputError, did_you_mean, shown
 if TYPE_CHECKING:
     from dans.analysis.reproduction import Job
     from dans.analysis.tables import Results
+
+log = logging.getLogger(__name__)
 
 #: Seeds of runs that are in no table.
 SEEDS = 5
@@ -60,13 +63,16 @@ def run(args: Namespace) -> None:
         return
     if names:
         seeds = range(args.seeds or SEEDS)
-        work([Job(args.what, name, s, tuple(args.set)) for name in names for s in seeds], args)
-        return
-    table = papers.read(args.what)
-    found = jobs(cells, args.seeds or table.seeds, args.set)
-    left = [job for job in found if not job.is_finished()]
-    print(f"{table.title}: {progress(found, left)}", flush=True)
-    work(left, args)
+        found = [Job(args.what, name, s, tuple(args.set)) for name in names for s in seeds]
+        work(found, args)
+    else:
+        table = papers.read(args.what)
+        found = jobs(cells, args.seeds or table.seeds, args.set)
+        left = [job for job in found if not job.is_finished()]
+        print(f"{table.title}: {progress(found, left)}", flush=True)
+        work(left, args)
+    for kind in sorted({job.kind for job in found}):
+        log.info("the results: dans tabulate runs/%s --expected", kind)
 
 
 def requested(args: Namespace) -> tuple[list[papers.Cell], list[str]]:

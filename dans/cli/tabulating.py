@@ -1,6 +1,9 @@
 """Tabulate evaluated runs: means over seeds, differences.
 
-A cell is the mean ± standard deviation over seeds; differences are paired by seed.
+A cell is the mean ± standard deviation over seeds, of the checkpoint best on validation. A seed is
+best at step 0 if no step improved on the model it started from. s: seconds of training. False
+negatives are triples of a split, harder ones score above their triple. Differences are paired by
+seed. With --expected, ± is the tolerance; what is outside is missed.
 
   dans tabulate runs/dans --expected
   dans tabulate runs/dans --match 'umls-distmult*' --reference umls-distmult-uniform

@@ -1,9 +1,10 @@
 """Train on triples of your own, or by a recipe.
 
-Triples are trained on as by dans.train in Python: by a sampled softmax with the control, unless a
-sampler or a loss is named. A recipe is trained with DANS. A sampler continues from a pre-trained
-model; where there is none, that is trained first. A loss setting comes with its own negatives, or
-none, and without pre-training.
+Triples are trained on as by dans.train in Python, by a recipe of dans/recipes/own: with a sampled
+softmax and the control (the uncorrupted entity as a negative), unless a sampler or a loss is named.
+A recipe is trained with DANS. A sampler continues from a pre-trained model; where there is none,
+that is trained first. A loss setting comes with its own negatives, or none, and without
+pre-training. All options of a run stand in its config.json.
 
 A setting changes more than a loss or a sampler, such as relations, filter and training:
 sampled-softmax is a setting, sampled_softmax a loss.

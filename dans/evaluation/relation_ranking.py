@@ -72,7 +72,8 @@ class RelationReport:
 
     def table(self) -> list[str]:
         """The lines of a table: a row for the model and for each baseline, a column per metric."""
-        lines = [f"Relations of {self.split} among {self.protocol['relations']:,}."]
+        among = f"Relations of {self.split} triples among {self.protocol['relations']:,}"
+        lines = [f"{among}; frequency and ends are baselines that count training triples."]
         if limited := limits(self.protocol):
             lines.append(f"{limited[0].upper()}{limited[1:]}.")
         rows = ([title, *numbers.values()] for title, numbers in self.rows().items())

@@ -118,7 +118,7 @@ class Explanation:
         """The explanation for a person, every name on one line."""
         lines = [f"{_shown(self.triple)}: score {self.score:.4f}"]
         rest = "" if self.all_paths else "; not all edges of hubs were looked at"
-        lines += ["", f"paths of training triples (sum of the log shares of the triples{rest})"]
+        lines += ["", f"paths of training triples (sum of log shares, 0 is best{rest})"]
         lines += [f"  {path.score:8.4f}  {path}" for path in self.paths] or ["  none"]
         titles = {
             "gradient": "training triples that carry it (gradient × input)",

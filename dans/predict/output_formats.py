@@ -97,7 +97,7 @@ class Table(OutputFormat):
 
     def head(self) -> str:
         """The run, and what the columns mean."""
-        rule = "known: the splits, of train, valid and test, that hold it as a triple"
+        rule = "known: the splits that hold the triple already"
         if self.options.new_only:
             rule = "left out: answers that train, valid or test hold as a triple"
         if self.options.among is not None:

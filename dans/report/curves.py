@@ -22,7 +22,7 @@ ENOUGH = 3
 
 #: Numbers of a sampler's diagnosis, explained; see ``dans.samplers.dans.diagnostics``.
 MEANING = {
-    "discriminator_auc": "separates entities from generated negatives; 0.5: not at all",
+    "discriminator_auc": "separates entities from generated negatives; 0.5 or less: not at all",
     "auxiliary_accuracy": "share of generated negatives whose pathway is recognised",
     "pathway_cosine": "of the mean generated negatives of both pathways",
     "norm_ratio": "mean norm of generated negatives over that of entities",

@@ -99,7 +99,7 @@ def _missed(worst: list[Wrong]) -> Iterator[tuple[str, str, Names]]:
         for answer in one.answers:
             if not answer.known:
                 head, relation, tail = (part or answer.name for part in one.query.parts)
-                yield "predicted in its place", f"as the {side}", (head, relation, tail)
+                yield "the model's first answer instead", f"as the {side}", (head, relation, tail)
                 return
 
 

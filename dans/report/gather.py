@@ -133,7 +133,10 @@ def gather(
     ]
     if missing_report and split is None:
         paths = ", ".join(str(folders[i]) for i in missing_report)
-        log.warning("%s: not evaluated on test yet; every run is ranked on valid", paths)
+        log.warning(
+            "%s: not evaluated on test yet; every run is ranked on valid (--split test: on test)",
+            paths,
+        )
     split = split or ("valid" if missing_report else "test")
     runs, every = [], []
     names = short_names(folders)

@@ -29,7 +29,7 @@ class Wrong:
     """A query, the rank of its right answer, and the model's first answers.
 
     Args:
-        score: logit of the right answer to this query.
+        score: of the right answer to this query.
         degree: how many training triples contain the right answer.
         rank: filtered rank of the right answer, ties counted half.
         candidates: how many entities are ranked, the right answer included.
@@ -49,7 +49,7 @@ class Wrong:
 class Missing:
     """A high-scoring triple of no split, by names.
 
-    ``predicted`` is the entity that was, ``head`` or ``tail``; ``score`` is the logit, and
+    ``predicted`` is the entity that was, ``head`` or ``tail``; ``score`` its score, and
     ``probability`` None for a run without calibration.
     """
 
@@ -117,7 +117,7 @@ def query(kg: KnowledgeGraph, triple: Tensor, *, heads: bool) -> Query:
 
 @torch.no_grad()
 def score(predictor: Predictor, triple: Tensor, *, heads: bool) -> float:
-    """The logit of a triple, (3,) ids, as the answer to its head or its tail query.
+    """The score of a triple, (3,) ids, as the answer to its head or its tail query.
 
     With reciprocal relations the two differ.
     """

@@ -22,6 +22,7 @@ from dans.evaluation.grouped_metrics import DEGREES, degree_classes
 from dans.evaluation.sampled_ranking import stated
 from dans.predict.picture import ROLES
 from dans.report import explanations, formatting
+from dans.report.conclusion import split_name
 from dans.report.curves import Curve, begun
 from dans.report.embedding_plot import EmbeddingPlot
 from dans.report.gather import Page, RunSummary
@@ -82,7 +83,7 @@ def environment() -> Environment:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     for name in ["column", "digits", "four", "heading", "p_value", "percent", "signed", "whole"]:
         environment.filters[name] = getattr(formatting, name)
-    environment.filters["continued"] = continued
+    environment.filters |= {"continued": continued, "split_name": split_name}
     for function in (explanations.curve, explanations.point, explanations.steps):
         environment.filters[function.__name__] = function
     environment.tests["as_generated"] = lambda origin: origin.endswith(GENERATED)
@@ -158,9 +159,12 @@ def continued(run: RunSummary) -> str:
             f"{run.letter} continues from {start}, which is not there any more: its steps are "
             "counted from there."
         )
+    said = f"{run.letter} continues from step {run.before:,} of {start}: its curves start there, "
+    if not run.step:
+        return f"{said}and its step 0, evaluated above, is the model it started from."
     return (
-        f"{run.letter} continues from step {run.before:,} of {start}: its curves start there, and "
-        f"its step {run.step:,}, evaluated above, is step {run.before + run.step:,} in all."
+        f"{said}and its step {run.step:,}, evaluated above, is step {run.before + run.step:,} in "
+        "all."
     )
 
 

@@ -185,7 +185,7 @@ def lines(
     low = frame.levels[0]
     levels = [Text(shown, *frame.at(frame.start, y)) for y, shown in frame.labelled()]
     labels = [
-        Text(names[int(x)] if names else _short(x), frame.at(x, low)[0], SIZE[1] - MARGINS[3] + 14)
+        Text(names[int(x)] if names else _short(x), frame.at(x, low)[0], SIZE[1] - MARGINS[3] + 16)
         for x in frame.places
         if frame.start <= x <= frame.end + 1e-9
     ]

@@ -1,11 +1,12 @@
 """Negatives are trained, evaluated, resumed and started from like everything else."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 
-from baselines.assembly import OBJECTIVES, train
+from baselines.assembly import OBJECTIVES, SAMPLERS, train
 from baselines.stay_positive import StayPositive
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
@@ -13,6 +14,7 @@ from dans.objectives import OBJECTIVES as OWN
 from dans.runs.build import build_trainer
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load
+from dans.samplers import SAMPLERS as OWN_SAMPLERS
 from dans.training.run_folder import RunFolder
 from tests.suites.states import states_equal
 
@@ -49,6 +51,12 @@ def recipe_in(folder: Path, encoder: str = "lookup") -> Path:
 def test_the_table_holds_the_objectives_of_dans_too() -> None:
     assert OBJECTIVES.items() >= OWN.items()
     assert OBJECTIVES.keys() - OWN.keys() == {"sampled", "softmax", "stay_positive"}
+
+
+def test_a_class_entered_in_the_tables_of_dans_later_is_known() -> None:
+    with patch.dict(OWN_SAMPLERS, late=OWN_SAMPLERS["uniform"]), patch.dict(OWN, late=StayPositive):
+        assert "late" in SAMPLERS
+        assert "late" in OBJECTIVES
 
 
 @pytest.mark.parametrize("encoder", ["lookup", "rgcn"])

@@ -59,6 +59,10 @@ def test_a_table_is_made_and_what_is_finished_is_not_made_again(tmp_path: Path) 
     first, *folders = done.stdout.splitlines()
     assert first.startswith("DANS, Table 2: 0 of 2 runs are finished; 2 left: about ")
     assert folders == made
+    assert done.stderr.endswith(
+        "the results: dans tabulate runs/dans --expected\n"
+        "the results: dans tabulate runs/pretrain --expected\n"
+    )
     again = succeed("dans", *given, cwd=tmp_path)
     assert again.stdout == "DANS, Table 2: 2 of 2 runs are finished\n"
     listed = succeed("dans", "reproduce", "--list", "--seeds", "1", *options, cwd=tmp_path).stdout

@@ -171,7 +171,7 @@ def test_a_table_is_aligned_and_steers_no_terminal() -> None:
     assert "\x1b" not in text
     head, rule, blank, title, columns, *rows = text.splitlines()
     assert (head, blank, title) == ("a toy", "", "(a, r, ?)")
-    assert "train, valid and test" in rule
+    assert "the splits that hold the triple" in rule
     assert columns.split() == ["rank", "tail", "score", "known"]
     assert len(rows) == 4
     ends = {width(row[: row.index(".")]) for row in rows}

@@ -1,5 +1,6 @@
 """Learning curves from the lines of a run's metrics."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -19,7 +20,7 @@ from dans.report.curves import (
     steps_before,
 )
 from dans.report.gather import gather
-from dans.report.page import render
+from dans.report.page import continued, render
 from dans.training.checkpoint import load_state, save_state
 from dans.training.run_folder import RunFolder
 
@@ -157,6 +158,8 @@ def test_curves_of_a_continued_run_start_where_it_continued(
     assert [[step for step, _ in curve.points] for curve in mrr.curves] == [[0, 2, 4], [4, 6, 8]]
     assert "B continues from step 4 of " in render(page)
     assert ", evaluated above, is step " in render(page)
+    untrained = dataclasses.replace(page.runs[1], step=0)
+    assert continued(untrained).endswith("evaluated above, is the model it started from.")
 
 
 def test_steps_are_unknown_where_the_run_before_is_gone(runs: list[Path], tmp_path: Path) -> None:

@@ -206,7 +206,9 @@ def test_script_writes_the_page_into_the_run(runs: list[Path], tmp_path: Path) -
     done = run("report.py", "run", "--triples", 3, "--split", "valid", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run/report.html\n"
-    assert "valid · " in (tmp_path / "run" / "report.html").read_text("utf-8")
+    html = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "valid · " in html
+    assert "relations with validation triples" in html
     assert "on other" not in done.stderr
 
 
