@@ -26,6 +26,9 @@ from dans.errors import InputError, one_of, shown
 
 log = logging.getLogger(__name__)
 
+#: The name of an id that was given in an array; WN18RR has names such as ``00260881``.
+NUMBER = re.compile("0|[1-9][0-9]*")
+
 #: What becomes of a line with a name that the graph does not have.
 Unknown = Literal["refuse", "drop"]
 
@@ -97,7 +100,7 @@ def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
     # A graph of an array has its numbers as names: 1 may be the name of the entity with id 0.
     for what, names in (("entity", kg.entities.names), ("relation", kg.relations.names)):
         other = next((i for i, name in enumerate(names) if name != str(i)), None)
-        if other is not None and all(map(str.isdecimal, names)):
+        if other is not None and all(map(NUMBER.fullmatch, names)):
             found = f"where the {what} with id {other} has the name {names[other]!r}"
             raise InputError(
                 f"{where}: numbers of an array are ids of {kg.name}, {found}; give a list, as by"

@@ -57,8 +57,9 @@ def test_ids_are_not_taken_for_names_that_are_other_numbers() -> None:
         OwnTriples.of(kg, array[:2])
     named = OwnTriples.of(kg, array.tolist()).lines
     assert [kg.entities[i] for i in named[:, 0].tolist()] == ["1", "2", "3"]
-    same = load(array - torch.tensor([1, 0, 1]))
-    assert OwnTriples.of(same, same.train).lines.tolist() == same.train.tolist()
+    for names in (["0", "1", "2"], ["08", "09", "10"]):
+        same = load(array - torch.tensor([1, 0, 1]), entities=names)
+        assert OwnTriples.of(same, same.train).lines.tolist() == same.train.tolist()
 
 
 def test_a_triple_labelled_true_and_false_is_warned_of(
