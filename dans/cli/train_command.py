@@ -332,7 +332,7 @@ def train_data(args: Namespace) -> "tuple[Report, Path]":
         tell_if_new(where, args)
         return carry_out([last], kg, where, resume=args.resume, loggers=args.loggers), where
     default = folder(f"pretrain/{first[0].name}", first[0].config.train.seed)
-    pretrained = where / "pretrain" if args.out else default
+    pretrained = RunFolder(where).pretrained if args.out else default
     run = RunFolder(pretrained)
     if not run.exists:
         tell_if_new(where, args)

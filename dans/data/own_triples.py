@@ -26,6 +26,9 @@ from dans.errors import InputError, one_of, shown
 
 log = logging.getLogger(__name__)
 
+#: The name of an id that was given in an array; WN18RR has names such as ``00260881``.
+NUMBER = re.compile("0|[1-9][0-9]*")
+
 #: What becomes of a line with a name that the graph does not have.
 Unknown = Literal["refuse", "drop"]
 
@@ -93,6 +96,16 @@ def ids_of(kg: KnowledgeGraph, names: Sequence[str], where: str) -> list[int]:
 
 
 def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
+    """Refuse ids that the graph does not have, and numbers that may be its names, not its ids."""
+    # A graph of an array has its numbers as names: 1 may be the name of the entity with id 0.
+    for what, names in (("entity", kg.entities.names), ("relation", kg.relations.names)):
+        other = next((i for i, name in enumerate(names) if name != str(i)), None)
+        if other is not None and all(map(NUMBER.fullmatch, names)):
+            found = f"where the {what} with id {other} has the name {names[other]!r}"
+            raise InputError(
+                f"{where}: numbers of an array are ids of {kg.name}, {found}; give a list, as by"
+                " tolist(), whose numbers are names"
+            )
     sizes = torch.tensor([len(column) for column in _columns(kg)])
     wrong = ((ids < 0) | (ids >= sizes)).nonzero()
     if len(wrong):
@@ -147,12 +160,13 @@ class OwnTriples:
             kg: whose names are known.
             given: a path of what `dans.load` reads as one file; a text table may have labels, 1 or
                 -1, as its fourth column. Or triples of names in a list, an iterator, a data frame,
-                an array.
+                an array; whole numbers in an array are ids of the graph.
             unknown: ``refuse`` a name that the graph lacks, or ``drop`` its lines and count them.
             empty: take an object in memory without triples. A file without is always refused.
 
         Raises:
-            InputError: a name is unknown, by file and line; or there is no line, or none is left.
+            InputError: a name is unknown, by file and line; or there is no line, or none is left;
+                or numbers of an array may be ids or names, which differ.
 
         Example:
             >>> kg = KnowledgeGraph.of([("ada", "knows", "bob"), ("bob", "knows", "ada")])

@@ -634,7 +634,8 @@ def _of_ids(
         else:
             if len(used) < len(names):
                 left_out = len(names) - len(used)
-                log.info("data: %d of %d %s are in no triple; left out", left_out, len(names), kind)
+                sentence = "data: %d of %d %s are in no triple and left out; ids count the others"
+                log.info(sentence, left_out, len(names), kind)
             names = tuple(str(names[i]) for i in used.tolist())
         vocabularies.append(Vocabulary(names))
     sizes = [len(parts.get(split, ())) for split in SPLITS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -391,7 +392,7 @@ def _config(
     if start is not None:
         before = RunFolder(start).config()
         _check_model(choice, before)
-        plain = {**plain, "init_from": str(start)}
+        plain = {**plain, "init_from": os.path.abspath(start)}
         if choice.encoder not in (None, before.encoder.name):
             plain["encoder"] = {"name": choice.encoder, "skip": True}
         if kg is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class Run:
     """
 
     def __init__(self, path: str | Path, *, which: Which = "best") -> None:
-        self.path = folder_or_file("run", path)
+        # Whole, so that the run is found from another working folder too.
+        self.path = Path(os.path.abspath(folder_or_file("run", path)))
         one_of("which", which, get_args(Which))
         #: the checkpoint that is loaded
         self.which: Which = which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -156,7 +157,8 @@ def train(
         raise InputError("resume: needs out, the folder of the run to continue with")
     where = _numbered(stages[-1].name) if out is None else folder_or_file("out", out)
     try:
-        carry_out(stages, kg, where, pretrained=where / "pretrain", resume=resume, loggers=loggers)
+        pretrained = RunFolder(where).pretrained
+        carry_out(stages, kg, where, pretrained=pretrained, resume=resume, loggers=loggers)
     except BaseException:
         if out is None:
             with suppress(OSError):
@@ -193,7 +195,7 @@ def carry_out(
         return assembly.train(last.config, where, kg=kg, resume=resume, loggers=loggers)
     first = stages[0]
     before = pretrained or folder(f"{first.kind}/{first.name}", first.config.train.seed)
-    config = structs.replace(last.config, init_from=str(before))
+    config = structs.replace(last.config, init_from=os.path.abspath(before))
     RunFolder(where).check(config, resume=resume)
     if not RunFolder(before).exists:
         # An option of the sampler that is refused is refused before pre-training.

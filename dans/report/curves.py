@@ -91,7 +91,7 @@ def steps_before(run: RunFolder, *, most: int = 20) -> int | None:
     if not config.init_from:
         return 0
     try:
-        start = initial_run(config.init_from, config.train.seed)
+        start = initial_run(run.start(config), config.train.seed)
         before = steps_before(start, most=most - 1) if most else None
     except InputError:
         return None

@@ -1,6 +1,7 @@
 """Everything a report shows of trained runs, as dataclasses."""
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,7 +199,7 @@ def loaded(folders: Sequence[Path], which: Which, split: Split) -> Iterator[tupl
             )
         digest = trained.kg.digest
         if not len(trained.kg.split(split)):
-            others = f"dans evaluate {folder} --triples FILE ranks others"
+            others = f"dans evaluate {shlex.quote(str(folder))} --triples FILE ranks others"
             raise InputError(
                 f"{folder}: trained on a graph without {split} triples, which are ranked; {others}"
             )

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -53,6 +55,16 @@ class RunFolder:
     def features(self) -> Path:
         """The run's copy of the features of its entities, if it has any."""
         return self.path / "features.safetensors"
+
+    @property
+    def pretrained(self) -> Path:
+        """The folder inside of the run that it is initialised from, where one call trains both."""
+        return self.path / "pretrain"
+
+    def start(self, config: RunConfig) -> str:
+        """The run that it is initialised from, by name or by folder; one inside moves with it."""
+        inside = Path(config.init_from).name == self.pretrained.name
+        return str(self.pretrained) if inside and self.pretrained.exists() else config.init_from
 
     def restricting(self, chosen: EvaluationConfig) -> dict[str, tuple[Path, Path]]:
         """The files that restrict candidates, by option: as the recipe names them, and the copies.
@@ -110,6 +122,9 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
+            # A folder has many paths, and may have been moved.
+            if os.path.abspath(self.start(before)) == os.path.abspath(config.init_from):
+                before = structs.replace(before, init_from=config.init_from)
             free = {name: getattr(config.train, name) for name in FREE}
             if before.replace(**free) != config:
                 found = difference(before.plain(), config.plain(), free=RESUMING)
@@ -121,7 +136,8 @@ class RunFolder:
                 raise InputError(
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
                     f"the learning rate of {self.path} was scheduled for the former; continue by "
-                    f"--init-from {self.path} --out NEW (in Python init_from= and out=)"
+                    f"--init-from {shlex.quote(str(self.path))} --out NEW (in Python init_from=, "
+                    "out=)"
                 )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:

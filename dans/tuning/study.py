@@ -8,6 +8,7 @@ continued ends like one that was not.
 import json
 import logging
 import math
+import shlex
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ def tune(
     out = folder(f"{plan.kind}/{where.name}-tuned", study.config.train.seed)
     return (
         f"{where}: {trials} trials, {ended} ended early; the best is {best}; train it with: "
-        f"dans {COMMANDS[plan.kind]} {where / 'best.toml'} --out {out}"
+        + shlex.join(["dans", COMMANDS[plan.kind], str(where / "best.toml"), "--out", str(out)])
     )
 
 

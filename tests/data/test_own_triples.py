@@ -7,6 +7,7 @@ import torch
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.own_triples import OwnTriples
+from dans.data.sources import load
 from dans.errors import InputError
 
 
@@ -47,6 +48,18 @@ def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
     path.write_text("")
     with pytest.raises(InputError, match=rf"{path}: the file holds no triple"):
         OwnTriples.of(kg, path, empty=True)
+
+
+def test_ids_are_not_taken_for_names_that_are_other_numbers() -> None:
+    array = torch.tensor([[1, 0, 2], [2, 0, 3], [3, 0, 1]])
+    kg = load(array)
+    with pytest.raises(InputError, match=r"the entity with id 0 has the name '1'; give a list"):
+        OwnTriples.of(kg, array[:2])
+    named = OwnTriples.of(kg, array.tolist()).lines
+    assert [kg.entities[i] for i in named[:, 0].tolist()] == ["1", "2", "3"]
+    for names in (["0", "1", "2"], ["08", "09", "10"]):
+        same = load(array - torch.tensor([1, 0, 1]), entities=names)
+        assert OwnTriples.of(same, same.train).lines.tolist() == same.train.tolist()
 
 
 def test_a_triple_labelled_true_and_false_is_warned_of(

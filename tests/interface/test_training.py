@@ -1,5 +1,6 @@
 """``dans.train`` and the run it returns, on triples of one's own."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 
 import dans
 from dans.predict import Query
-from dans.report.curves import charts
+from dans.report.curves import charts, steps_before
 from dans.training.run_folder import RunFolder
 
 TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
@@ -156,6 +157,24 @@ def test_a_run_keeps_the_triples_that_were_in_memory(run: dans.Run) -> None:
     assert RunFolder(run.path / "pretrain").graph.exists()
 
 
+def test_a_run_is_found_and_resumed_from_another_folder_and_after_a_move(
+    kg: dans.KnowledgeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own: dict[str, Any] = {"sampler": "uniform:k=2", "steps": 2, "pretrain_steps": 2, **SMALL}
+    monkeypatch.chdir(tmp_path)
+    run = dans.train(kg, out="here", **own)
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir("there")
+    assert run.evaluate() == dans.train(kg, out="../here", resume=True, **own).evaluate()
+    (tmp_path / "here").rename("moved")
+    moved = dans.train(kg, out="moved", resume=True, **own)
+    assert steps_before(RunFolder(moved.path)) == dans.open_run("moved/pretrain").best_step
+    shutil.copytree("moved/pretrain", "pretrain")
+    del own["pretrain_steps"], own["dim"]
+    with pytest.raises(dans.InputError, match=r"init_from: '.*/moved/pretrain' then"):
+        dans.train(kg, out="moved", resume=True, init_from="pretrain", **own)
+
+
 def test_a_second_sampler_starts_from_the_same_run(
     kg: dans.KnowledgeGraph, run: dans.Run, tmp_path: Path
 ) -> None:
@@ -210,7 +229,7 @@ def test_runs_without_a_folder_are_numbered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     paths = [dans.train(kg, steps=1, **SMALL).path for _ in range(2)]
-    where = Path("runs/tiny-distmult-sampled-softmax-self-loop")
+    where = Path("runs/tiny-distmult-sampled-softmax-self-loop").absolute()
     assert paths == [where / "1", where / "2"]
     with pytest.raises(dans.InputError, match=r"train\.steps"):
         dans.train(kg, decoder="complex", steps=-1)
