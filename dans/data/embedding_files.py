@@ -16,6 +16,7 @@ from torch import Tensor
 from dans.config.reading import opened, read_object
 from dans.data.feature_tables import no_entity
 from dans.data.readers import numbered_lines
+from dans.data.tensor_file import reading
 from dans.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -51,11 +52,8 @@ def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
         (tensor([2, 1]), tensor([[1., 2.],
                 [3., 4.]]))
     """
-    try:
-        rows = _of_array(path) if path.suffix == ".npy" else _of_text(path)
-        first = next(rows, None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    rows = _of_array(path) if path.suffix == ".npy" else _of_text(path)
+    first = next(rows, None)
     if first is None:
         raise InputError(f"{path}: holds no row")
     found: dict[int, NDArray[np.float32]] = {}
@@ -117,16 +115,14 @@ def _of_text(path: Path) -> Iterator[Row]:
 
 def _of_array(path: Path) -> Iterator[Row]:
     """The rows of an array, with their names from the file beside it."""
-    try:
-        with opened(path) as file:
-            table = np.load(file)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: not an array of numbers: {error}") from None
+    with reading(path, "an array of numbers"), opened(path) as file:
+        table = np.load(file)
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu":
         found = f"shape {np.shape(table)} of {getattr(table, 'dtype', 'several arrays')}"
         raise InputError(f"{path}: expected rows of numbers, (r, d), got {found}")
     beside, key = path.with_name(NAMES), path.stem
-    names = read_object(beside).get(key)
+    with reading(beside):
+        names = read_object(beside).get(key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         rows = f"the names of the rows of {path.name}"
         raise InputError(f"{beside}: {key}: expected a list, {rows}, got {shown(names)}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from dans.config.reading import convert, kind_of, opened
 from dans.config.schema import FeatureKind, FeatureTable
 from dans.data.readers import numbered_lines
+from dans.data.tensor_file import reading
 from dans.data.triple_tables import csv_rows, parquet_table
 from dans.errors import LARGE, InputError, did_you_mean, nearest, shown
 
@@ -263,13 +264,8 @@ def _of_file(path: Path, table: FeatureTable) -> Cells:
     """A table from a file, by its suffix."""
     kind = kind_of(path)
     if path.suffix == ".npy":
-        try:
-            with opened(path) as file:
-                return _of_array(np.load(file), str(path))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: not an array of numbers or text: {error}") from None
+        with reading(path, "an array of numbers or text"), opened(path) as file:
+            return _of_array(np.load(file), str(path))
     if path.suffix == ".parquet":
         found = parquet_table(path)
         first, *others = [column.to_pylist() for column in found.columns]

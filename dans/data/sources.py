@@ -27,6 +27,7 @@ from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
 from dans.data.readers import SPLITS, Line, Split, numbered_lines, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
+from dans.data.tensor_file import reading
 from dans.data.triple_tables import Row
 from dans.errors import LARGEST, InputError, one_of, shown
 
@@ -458,11 +459,8 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows of a file by its suffix; one that cannot be read is refused by what it is."""
     kind = _kind(path)
-    try:
-        with opened(path) as file:
-            start = file.read(8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with reading(path), opened(path) as file:
+        start = file.read(8)
     packed = path.suffix == ".gz"
     found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)
     if found and not packed and kind not in OTHERS:

@@ -14,6 +14,7 @@ from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.sources import load
 from dans.data.splitting import InverseLeakage, split_triples
+from dans.data.tensor_file import writing
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -127,18 +128,15 @@ def write(
         wrong = next((name for name in names if set(name) & set("\t\n\r\0")), None)
         if wrong is not None:
             raise InputError(f"{shown(wrong)}: a name with a tab or a line end has no text file")
-    try:
-        with whole_folder(out) as folder:
-            for path, triples in files.items():
-                if len(triples):
-                    (folder / path).parent.mkdir(exist_ok=True)
-                    with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
-                        for head, relation, tail in triples.tolist():
-                            names = kg.entities[head], kg.relations[relation], kg.entities[tail]
-                            file.write("\t".join(names) + "\n")
-            head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
-            table = json.dumps(about, indent=2)
-            (folder / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with writing(out), whole_folder(out) as folder:
+        for path, triples in files.items():
+            if len(triples):
+                (folder / path).parent.mkdir(exist_ok=True)
+                with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
+                    for head, relation, tail in triples.tolist():
+                        names = kg.entities[head], kg.relations[relation], kg.entities[tail]
+                        file.write("\t".join(names) + "\n")
+        head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
+        table = json.dumps(about, indent=2)
+        (folder / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
     return about
