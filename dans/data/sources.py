@@ -20,7 +20,7 @@ from dans.config.reading import kind_of, opened
 from dans.data import id_files, objects, rdf, saved_graph, triple_tables
 from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
-from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.graph import KnowledgeGraph
 from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
@@ -310,9 +310,7 @@ def _by_cache(
     cache = IdCache(cache_folder() / "ids", files)
     if ids := cache.load():
         try:
-            vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-            train, valid, test = (ids.triples[split] for split in SPLITS)
-            return KnowledgeGraph(name, *vocabularies, train, valid, test)
+            return ids.graph(name)
         except InputError as error:
             log.warning("%s: ignored: %s", cache.path, error)
     kg = read()
@@ -398,9 +396,7 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     numbers = array("q")
     name = path.name.removesuffix(".gz").removesuffix(_kind(path))
     rows = _rows(path, options, numbers)
-    first = next(rows, None)
-    if first is None:
-        raise InputError(f"{path}: holds no triple")
+    first = next(rows)
     table = not set(options.changed()).isdisjoint(TABLE)
     # Of a table whose first line is a triple, in three columns and by tabs.
     if _kind(path) in TEXT and not table and first[3] is None and list(numbers) == [1]:
@@ -415,12 +411,12 @@ def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
     """The triples of a file without anything unusual, all in train; None for any other one."""
 
     def read_plain() -> KnowledgeGraph | None:
-        ids = NameIds()
-        triples = ids.of_plain_file(path)
-        if triples is None:
+        names = NameIds()
+        train = names.of_plain_file(path)
+        if train is None:
             return None
-        names = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
-        return KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
+        parts = {"train": train, "valid": train[:0], "test": train[:0]}
+        return Ids(tuple(names.entities), tuple(names.relations), parts).graph(name)
 
     return _by_cache({"train": path}, name, read_plain)
 
@@ -472,11 +468,7 @@ def _rows(
         table = triple_tables.parquet_table(path)
         rows = triple_tables.arrow_rows(table, str(path), options.columns)
     elif kind in (NT, *rdf.PARSERS):
-        lines = read(path) if kind == NT else rdf.read_rdf(path)
-        chosen = rdf.choose_terms(
-            lines, path, literals=options.literals, blank_nodes=options.blank_nodes
-        )
-        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
+        rows = _of_terms(read(path) if kind == NT else rdf.read_rdf(path), path, options)
     elif kind in (*TEXT, ".csv") or (options.delimiter and kind not in OTHERS):
         rows = triple_tables.read_table(
             path,
@@ -498,6 +490,14 @@ def _rows(
     if first is None:
         raise InputError(f"{path}: the file holds no triple; a split needs at least one")
     yield from chain([first], rows)
+
+
+def _of_terms(lines: Iterable[Line], where: object, options: Options) -> Iterator[Row]:
+    """Triples of RDF, without those that have a literal or a blank node that is not wanted."""
+    for head, relation, tail, _ in rdf.choose_terms(
+        lines, where, literals=options.literals, blank_nodes=options.blank_nodes
+    ):
+        yield head, relation, tail, None
 
 
 def file_lines(
@@ -542,14 +542,8 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     """The triples of an object in memory, whose splits are given, or are made by us."""
     if objects.library(data) == "rdflib" and hasattr(data, "triples"):
         options.only("a graph of rdflib", "literals", "blank_nodes", *SPLITTING)
-        chosen = rdf.choose_terms(
-            rdf.term_lines(rdf.triples_of_graph(data), "graph"),
-            "data",
-            literals=options.literals,
-            blank_nodes=options.blank_nodes,
-        )
-        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
-        return _of_rows(rows, "data", "unnamed", options)
+        lines = rdf.term_lines(rdf.triples_of_graph(data), "graph")
+        return _of_rows(_of_terms(lines, "data", options), "data", "unnamed", options)
     splits = objects.by_split(data)
     accepted = [*IN_MEMORY, *(SPLITTING if splits is None else ())]
     if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):
@@ -615,10 +609,12 @@ def _of_ids(
     relations: Sequence[str] | None,
 ) -> KnowledgeGraph:
     """A graph of the ids that occur; without names an id is its own name."""
-    triples = torch.cat([parts[split] for split in SPLITS if split in parts])
+    given = [parts.get(split, torch.empty(0, 3, dtype=torch.int64)) for split in SPLITS]
+    triples = torch.cat(given)
     if bool((triples < 0).any()):
         raise InputError(f"data: expected ids of at least 0, got {int(triples.min())}")
-    vocabularies, columns = [], list(triples.unbind(1))
+    vocabularies: list[tuple[str, ...]] = []
+    columns = list(triples.unbind(1))
     for kind, names, places in (("entities", entities, [0, 2]), ("relations", relations, [1])):
         used, ids = triples[:, places].unique(return_inverse=True)
         for place, column in zip(places, ids.unbind(1), strict=True):
@@ -634,10 +630,9 @@ def _of_ids(
                 left_out = len(names) - len(used)
                 log.info("data: %d of %d %s are in no triple; left out", left_out, len(names), kind)
             names = tuple(str(names[i]) for i in used.tolist())
-        vocabularies.append(Vocabulary(names))
-    sizes = [len(parts.get(split, ())) for split in SPLITS]
-    train, valid, test = torch.stack(columns, dim=1).split(sizes)
-    return KnowledgeGraph("unnamed", vocabularies[0], vocabularies[1], train, valid, test)
+        vocabularies.append(names)
+    found = torch.stack(columns, dim=1).split([len(part) for part in given])
+    return Ids(*vocabularies, dict(zip(SPLITS, found, strict=True))).graph("unnamed")
 
 
 def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:
