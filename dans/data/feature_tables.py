@@ -239,10 +239,7 @@ def _of_object(values: Any, where: str) -> Cells:
             if len(row) != len(rows[0]):
                 count = f"{len(row)} values, and {shown(names[0])} has {len(rows[0])}"
                 raise InputError(f"{where}: {shown(name)}: has {count}; expected as many")
-        values = np.empty((len(rows), len(rows[0]) if rows else 0), dtype=object)
-        for i, row in enumerate(rows):
-            for j, one in enumerate(row):
-                values[i, j] = one
+        return _rows(where, _counted(width), names, rows)
     return _of_array(values, where, columns, names)
 
 
@@ -308,5 +305,7 @@ def _rows(
 ) -> Cells:
     cells = np.empty((len(names), len(columns)), dtype=object)
     for i, row in enumerate(rows):
-        cells[i] = row
+        # One by one: a list may be a cell.
+        for j, cell in enumerate(row):
+            cells[i, j] = cell
     return Cells(where, tuple(columns), cells, [str(name) for name in names])

@@ -12,6 +12,8 @@ from torch import Tensor
 from dans.config.writing import whole_folder
 from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.data.known_triples import triple_keys
+from dans.data.query_index import first_rows
 from dans.data.sources import load
 from dans.data.splitting import InverseLeakage, split_triples
 from dans.data.tensor_file import writing
@@ -104,10 +106,8 @@ def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:
     if false := sum(int((~kg.lines(split)[1]).sum()) for split in SPLITS):
         log.warning("%s: %d lines are labelled false; they are left out", kg.name, false)
     triples = torch.cat([kg.split(split) for split in SPLITS])
-    _, inverse = triples.unique(dim=0, return_inverse=True)
-    first = torch.full((len(triples),), len(triples))
-    first.scatter_reduce_(0, inverse, torch.arange(len(triples)), "amin")
-    return kg, triples[first[first < len(triples)].sort().values]
+    keys = triple_keys(triples, kg.num_entities, kg.num_relations)
+    return kg, triples[first_rows(keys)]
 
 
 def check_new(out: Path) -> None:
