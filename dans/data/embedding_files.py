@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: What lies beside an array of ``dans export``, with the names of its rows.
 NAMES = "names.json"
 
-#: The line or the number of a row, its name, and its numbers, or what should be numbers.
-Row = tuple[int, str, Any]
+#: Where a row is, its name, and its numbers, or what should be numbers.
+Row = tuple[str, str, Any]
 
 
 def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
@@ -57,37 +57,32 @@ def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
     if first is None:
         raise InputError(f"{path}: holds no row")
     found: dict[int, NDArray[np.float32]] = {}
-    places: dict[int, int] = {}
-    array = path.suffix == ".npy"
-    at = str(path).replace("{", "{{").replace("}", "}}") + ("[{}]: {}" if array else ":{}: {}")
+    places: dict[int, str] = {}
     for place, written, given in chain((first,), rows):
-        numbers = _numbers(at, place, written, given)
-        decoded = written if array else unquote(written)
+        numbers = _numbers(place, written, given)
+        decoded = written if path.suffix == ".npy" else unquote(written)
         name = decoded if decoded in entities else written
         if name not in entities:
             continue
         entity = entities.index(name)
         if entity in places:
-            what = "row" if array else "line"
-            twice = f"has a row already, {what} {places[entity]}"
-            raise InputError(f"{at.format(place, shown(name))}: {twice}")
+            raise InputError(f"{place}: {shown(name)}: has a row already, {places[entity]}")
         found[entity], places[entity] = numbers, place
     if not found:
         raise no_entity(path, first[1], entities)
     return torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values())))
 
 
-def _numbers(at: str, place: int, name: str, given: Any) -> NDArray[np.float32]:
-    """A row as float32, all of them finite; ``at``: how an error says where it is."""
+def _numbers(place: str, name: str, given: Any) -> NDArray[np.float32]:
+    """A row as float32, all of them finite."""
     try:
         with np.errstate(over="ignore"):
             numbers = np.array(given, dtype=np.float64).astype(np.float32)
     except ValueError as error:
-        where = at.format(place, shown(name))
-        raise InputError(f"{where}: expected numbers: {error}") from None
+        raise InputError(f"{place}: {shown(name)}: expected numbers: {error}") from None
     for i in np.flatnonzero(~np.isfinite(numbers))[:1]:
-        where = at.format(place, shown(name))
-        raise InputError(f"{where}: number {i + 1} must be finite in 32 bits, got {given[i]}")
+        wrong = f"number {i + 1} must be finite in 32 bits, got {given[i]}"
+        raise InputError(f"{place}: {shown(name)}: {wrong}")
     return numbers
 
 
@@ -108,7 +103,7 @@ def _of_text(path: Path) -> Iterator[Row]:
             expected = f"a name without spaces, then {width} numbers with a space before each"
             raise InputError(f"{path}:{number}: expected {expected}, got {got}")
         done += 1
-        yield number, name, numbers
+        yield f"{path}:{number}", name, numbers
     if done != count:
         raise InputError(f"{path}: has {done} rows, and {count} by its first line; is it whole?")
 
@@ -130,4 +125,4 @@ def _of_array(path: Path) -> Iterator[Row]:
         rows = f"{len(table)} rows in {path.name}"
         raise InputError(f"{beside}: {key}: {len(names)} names for {rows}; expected one for each")
     for i, (name, row) in enumerate(zip(names, table, strict=True)):
-        yield i, name, row
+        yield f"{path}[{i}]", name, row

@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from dans.data.readers import SPLITS, Line, Split, numbered_lines, read, split_f
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.tensor_file import reading
 from dans.data.triple_tables import Row
-from dans.errors import LARGEST, InputError, one_of, shown
+from dans.errors import LARGEST, InputError, counted, one_of, shown
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +105,7 @@ class Options:
     def check(self) -> None:
         """Refuse values that no source takes."""
         check_shares(self.split)
-        whole = isinstance(self.seed, Integral) and not isinstance(self.seed, bool)
-        if not whole or not 0 <= self.seed < LARGEST:
-            raise InputError(
-                f"seed: expected a whole number of at least 0 and less than 2**63, got"
-                f" {shown(self.seed)}"
-            )
+        counted("seed", self.seed, least=0, most=LARGEST - 1)
         one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
         one_of("literals", self.literals, ("keep", "drop"))
         one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
@@ -325,7 +319,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
     origins: dict[Split, Origin] = {}
     lines: dict[Split, Iterable[Line] | Path] = {}
     maps: set[str] = set()
-    if id_files.is_openke(folder):
+    if id_files.holds(folder, id_files.OPENKE):
         options.only(f"{folder}, a folder of OpenKE")
         files, listed = id_files.read_openke(folder)
         lines.update(listed)
@@ -353,7 +347,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
                     sample = list(islice(named, triple_tables.COMPARED))
                     named, known = chain(sample, named), triple_tables.names_of(sample)
                 lines[split] = _lines(named, path, split)
-        if id_files.is_dglke(folder):
+        if id_files.holds(folder, id_files.DGLKE):
             maps.update(id_files.DGLKE)
             rows = {s: read(part) if isinstance(part, Path) else part for s, part in lines.items()}
             lines.update(id_files.with_maps(folder, files, rows))

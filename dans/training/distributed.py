@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
@@ -37,6 +38,7 @@ class LostProcessError(InputError):
     """Another process of the run has ended, or does not answer."""
 
 
+@dataclass(eq=False)
 class World:
     """The processes of a run, and this one's place among them.
 
@@ -47,9 +49,8 @@ class World:
     A shard of `EntityTable`: row e is kept by process e mod size.
     """
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank = rank
-        self.size = size
+    rank: int
+    size: int
 
     @property
     def leads(self) -> bool:
