@@ -47,7 +47,8 @@ class Ids(NamedTuple):
     def graph(self, name: str, **more: Any) -> KnowledgeGraph:
         """The graph of these names and triples; ``more`` as of `KnowledgeGraph`."""
         names = Vocabulary(self.entities), Vocabulary(self.relations)
-        return KnowledgeGraph(name, *names, *(self.triples[split] for split in SPLITS), **more)
+        train, valid, test = (self.triples[split] for split in SPLITS)
+        return KnowledgeGraph(name, *names, train, valid, test, **more)
 
     def write(self, path: Path, about: Mapping[str, str]) -> None:
         """Write a file of tensors, names as the bytes of JSON, with some text."""

@@ -94,11 +94,14 @@ def read(folder: Path) -> KnowledgeGraph:
             split: tensors.get(f"{split}.labels", torch.ones(len(triples), dtype=torch.bool))
             for split, triples in lines.items()
         }
+        train, valid, test = (lines[split][holds[split]] for split in SPLITS)
         kg = KnowledgeGraph(
             names.name,
             Vocabulary(tuple(names.entities)),
             Vocabulary(tuple(names.relations)),
-            *(lines[split][holds[split]] for split in SPLITS),
+            train,
+            valid,
+            test,
             labelled={split: (lines[split], holds[split]) for split in names.labelled},
             given_negatives={
                 split: (tensors[f"{split}.{GIVEN[0]}"], tensors[f"{split}.{GIVEN[1]}"])

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from dans.config.writing import whole_folder
-from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.known_triples import triple_keys
 from dans.data.query_index import first_rows
 from dans.data.sources import load
-from dans.data.splitting import InverseLeakage, split_triples
+from dans.data.splitting import InverseLeakage, split_entities, split_triples
 from dans.data.tensor_file import writing
 from dans.errors import InputError, shown
 
