@@ -87,13 +87,13 @@ def by_entities(
     check_new(out)
     kg, triples = whole(data, **(reading or {}))
     sizes = kg.num_entities, kg.num_relations
-    found = split_entities(triples, sizes, held_out, where=kg.name, **options)
+    parts, about = split_entities(triples, sizes, held_out, where=kg.name, **options)
     aside = ("extra", "test")
     files = {
         f"{UNSEEN}/{name}.txt" if name in aside else f"{name}.txt": part
-        for name, part in found.parts().items()
+        for name, part in parts.items()
     }
-    return write(out, kg, files, {"data": kg.name, **found.about}, INDUCTIVE)
+    return write(out, kg, files, {"data": kg.name, **about}, INDUCTIVE)
 
 
 def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -145,26 +144,6 @@ def _groups(
         yield groups[i], [listed[row] for row in groups[i]]
 
 
-@dataclass(frozen=True)
-class InductiveSplit:
-    """Four parts of the triples of a graph, (·, 3) each, and how they were made.
-
-    ``train`` and ``valid``: triples among the other entities. ``extra``: triples of
-    held-out entities that are given at prediction time, at least one of each. ``test``: other
-    triples of theirs, to be predicted. ``about``: the rule, its numbers and counts.
-    """
-
-    train: Tensor
-    valid: Tensor
-    extra: Tensor
-    test: Tensor
-    about: dict[str, Any]
-
-    def parts(self) -> dict[str, Tensor]:
-        """The four parts by name."""
-        return {name: getattr(self, name) for name in ("train", "valid", "extra", "test")}
-
-
 def split_entities(
     triples: Tensor,
     sizes: tuple[int, int],
@@ -175,7 +154,7 @@ def split_entities(
     both_new: bool = False,
     seed: int = 0,
     where: object = "triples",
-) -> InductiveSplit:
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split distinct triples such that training never sees a share of the entities.
 
     A random share of the entities is held out. Triples among the others are train and valid, each
@@ -201,13 +180,18 @@ def split_entities(
         seed: of all that is drawn.
         where: opens what is logged.
 
+    Returns:
+        The parts by name, (·, 3) each, and the rule with its numbers and counts. ``train`` and
+        ``valid`` are triples among the other entities; ``extra`` triples of held-out ones that are
+        given at prediction time, at least one of each; ``test`` others of theirs, to be predicted.
+
     Raises:
         InputError: a share is not in (0, 1), or leaves a part without triples.
 
     Example:
         >>> ring = torch.tensor([[i, 0, (i + k) % 10] for i in range(10) for k in (1, 2)])
-        >>> found = split_entities(ring, (10, 1), 0.2, valid=0.1)
-        >>> {name: len(part) for name, part in found.parts().items()}, found.about["left_out"]
+        >>> parts, about = split_entities(ring, (10, 1), 0.2, valid=0.1)
+        >>> {name: len(part) for name, part in parts.items()}, about["left_out"]
         ({'train': 11, 'valid': 1, 'extra': 4, 'test': 4}, {'among_held_out': 0, 'relations': 0})
     """
     for name, value in {"held_out": held_out, "test": test, "valid": valid}.items():
@@ -228,8 +212,8 @@ def split_entities(
         raise InputError(
             f"{where}: held_out: {held_out:g} of the entities leaves no triple to train on"
         )
-    parts = split_triples(inside, sizes, (1 - valid, valid, 0.0), seed=seed, where=where)
-    train = parts["train"]
+    shares = (1 - valid, valid, 0.0)
+    train, validation, _ = split_triples(inside, sizes, shares, seed=seed, where=where).values()
     if both_new:
         own = triples[unseen_ends > 0]
     seen = torch.zeros(m, dtype=torch.bool)
@@ -239,30 +223,29 @@ def split_entities(
         raise InputError(
             f"{where}: held_out: {held_out:g} of the entities leaves none with a triple"
         )
-    divided = split_triples(
+    extra, _, tested = split_triples(
         of_seen,
         sizes,
         (1 - test, 0.0, test),
         seed=seed,
         beside=train,
         where=f"{where}: held-out entities, extra as train",
-    )
-    found = InductiveSplit(train, parts["valid"], divided["train"], divided["test"], {})
-    ids = {name: part[:, [0, 2]].unique() for name, part in found.parts().items()}
-    new = {name: int((~kept[ids[name]]).sum()) for name in ("extra", "test")}
-    found.about.update(
-        rule="share of the entities held out; train and valid: triples among the others; extra and "
-        "test: triples with one held-out entity"
-        + (" or two" if both_new else "")
-        + ", at least one of each in extra",
-        source="after Hamaguchi et al. 2017, IJCAI",
-        seed=seed,
-        shares={"entities": held_out, "test": test, "valid": valid},
-        triples={name: len(part) for name, part in found.parts().items()},
-        entities={"train": len(ids["train"]), **{f"new in {k}": v for k, v in new.items()}},
-        left_out={
+    ).values()
+    parts = {"train": train, "valid": validation, "extra": extra, "test": tested}
+    ids = {name: part[:, [0, 2]].unique() for name, part in parts.items()}
+    new = {f"new in {name}": int((~kept[ids[name]]).sum()) for name in ("extra", "test")}
+    about = {
+        "rule": "share of the entities held out; train and valid: triples among the others; extra "
+        f"and test: triples with one held-out entity{' or two' if both_new else ''}, at least one "
+        "of each in extra",
+        "source": "after Hamaguchi et al. 2017, IJCAI",
+        "seed": seed,
+        "shares": {"entities": held_out, "test": test, "valid": valid},
+        "triples": {name: len(part) for name, part in parts.items()},
+        "entities": {"train": len(ids["train"]), **new},
+        "left_out": {
             "among_held_out": 0 if both_new else len(both),
             "relations": len(own) - len(of_seen),
         },
-    )
-    return found
+    }
+    return parts, about

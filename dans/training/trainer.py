@@ -27,9 +27,9 @@ from dans.objectives.regularizers import Regularizer
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
 from dans.training.callbacks import Diagnosis, DivergenceGuard, FirstPass, Plateau
-from dans.training.distributed import Gradients, LostProcessError, World, tables_of
+from dans.training.distributed import LostProcessError, World, tables_of
 from dans.training.negatives_log import NegativesLog
-from dans.training.optimizers import build_optimizer, descend, groups_of
+from dans.training.optimizers import Gradients, build_optimizer, descend, groups_of
 from dans.training.phases import PhaseOptimizers
 from dans.training.run_folder import RunFolder
 from dans.training.shards import cut, places

@@ -104,35 +104,36 @@ def ends(triples: Tensor) -> set[int]:
 def test_held_out_entities_are_in_no_training_triple_and_keep_one_of_theirs(
     seed: int, share: float, both_new: bool
 ) -> None:
-    found = split_entities(RING, (20, 2), share, seed=seed, both_new=both_new)
-    kept = ends(found.train)
-    assert ends(found.valid) <= kept
+    parts, about = split_entities(RING, (20, 2), share, seed=seed, both_new=both_new)
+    train, extra, test = (parts[name] for name in ("train", "extra", "test"))
+    kept = ends(train)
+    assert ends(parts["valid"]) <= kept
     assert len(kept) <= 20 - round(20 * share)
-    new = [len(set(row) - kept) for row in found.extra[:, [0, 2]].tolist()]
+    new = [len(set(row) - kept) for row in extra[:, [0, 2]].tolist()]
     assert set(new) <= ({1, 2} if both_new else {1})
-    assert ends(found.test) - kept <= ends(found.extra) - kept
-    assert set(found.extra[:, 1].tolist()) <= set(found.train[:, 1].tolist())
-    rows = sorted(map(tuple, torch.cat(list(found.parts().values())).tolist()))
-    left_out = sum(found.about["left_out"].values())
+    assert ends(test) - kept <= ends(extra) - kept
+    assert set(extra[:, 1].tolist()) <= set(train[:, 1].tolist())
+    rows = sorted(map(tuple, torch.cat(list(parts.values())).tolist()))
+    left_out = sum(about["left_out"].values())
     assert len(set(rows)) == len(rows) == len(RING) - left_out
     assert set(rows) <= set(map(tuple, RING.tolist()))
-    assert found.about["triples"]["test"] == len(found.test)
+    assert about["triples"]["test"] == len(test)
 
 
 def test_the_seed_decides() -> None:
-    one, same, other = (split_entities(RING, (20, 2), 0.2, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(one.test, same.test)
-    assert not torch.equal(one.train, other.train)
+    one, same, other = (split_entities(RING, (20, 2), 0.2, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(one["test"], same["test"])
+    assert not torch.equal(one["train"], other["train"])
 
 
 def test_relations_that_training_lacks_are_dropped_and_counted() -> None:
-    held_out = ends(RING) - ends(split_entities(RING, (20, 2), 0.1).train)
+    held_out = ends(RING) - ends(split_entities(RING, (20, 2), 0.1)[0]["train"])
     one = min(held_out)
     other = next(i for i in range(20) if i not in held_out)
     more = torch.cat((RING, torch.tensor([[one, 2, other]])))
-    found = split_entities(more, (20, 3), 0.1)
-    assert found.about["left_out"]["relations"] == 1
-    assert 2 not in torch.cat(list(found.parts().values()))[:, 1]
+    parts, about = split_entities(more, (20, 3), 0.1)
+    assert about["left_out"]["relations"] == 1
+    assert 2 not in torch.cat(list(parts.values()))[:, 1]
 
 
 @pytest.mark.parametrize(
