@@ -19,7 +19,7 @@ from dans.config.reading import kind_of, opened
 from dans.data import id_files, objects, rdf, saved_graph, triple_tables
 from dans.data.cards import DatasetCard, cards, find_card
 from dans.data.download import cache_folder, fetch
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
@@ -409,7 +409,7 @@ def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
         train = names.of_plain_file(path)
         if train is None:
             return None
-        parts = {"train": train, "valid": train[:0], "test": train[:0]}
+        parts: dict[Split, Tensor] = {"train": train, "valid": train[:0], "test": train[:0]}
         return Ids(tuple(names.entities), tuple(names.relations), parts).graph(name)
 
     return _by_cache({"train": path}, name, read_plain)
@@ -603,12 +603,10 @@ def _of_ids(
     relations: Sequence[str] | None,
 ) -> KnowledgeGraph:
     """A graph of the ids that occur; without names an id is its own name."""
-    given = [parts.get(split, torch.empty(0, 3, dtype=torch.int64)) for split in SPLITS]
-    triples = torch.cat(given)
+    triples = torch.cat([parts[split] for split in SPLITS if split in parts])
     if bool((triples < 0).any()):
         raise InputError(f"data: expected ids of at least 0, got {int(triples.min())}")
-    vocabularies: list[tuple[str, ...]] = []
-    columns = list(triples.unbind(1))
+    vocabularies, columns = [], list(triples.unbind(1))
     for kind, names, places in (("entities", entities, [0, 2]), ("relations", relations, [1])):
         used, ids = triples[:, places].unique(return_inverse=True)
         for place, column in zip(places, ids.unbind(1), strict=True):
@@ -624,9 +622,10 @@ def _of_ids(
                 left_out = len(names) - len(used)
                 log.info("data: %d of %d %s are in no triple; left out", left_out, len(names), kind)
             names = tuple(str(names[i]) for i in used.tolist())
-        vocabularies.append(names)
-    found = torch.stack(columns, dim=1).split([len(part) for part in given])
-    return Ids(*vocabularies, dict(zip(SPLITS, found, strict=True))).graph("unnamed")
+        vocabularies.append(Vocabulary(names))
+    sizes = [len(parts.get(split, ())) for split in SPLITS]
+    train, valid, test = torch.stack(columns, dim=1).split(sizes)
+    return KnowledgeGraph("unnamed", vocabularies[0], vocabularies[1], train, valid, test)
 
 
 def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:

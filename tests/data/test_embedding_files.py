@@ -70,7 +70,11 @@ def test_text_that_cannot_be_read_is_refused(tmp_path: Path, text: str, error: s
         (np.ones((2, 1)), {"entities": ["ada"]}, "names.json: own: expected a list.* got None"),
         (np.ones((2, 1)), {"own": ["ada"]}, "names.json: own: 1 names for 2 rows in own.npy"),
         (np.array([[1.0], [np.inf]]), {"own": ["a", "ada"]}, r"own.npy\[1\]: 'ada': number 1 must"),
-        (np.ones((2, 1)), {"own": ["ada", "ada"]}, r"own.npy\[1\]: 'ada': .* already, row 0"),
+        (
+            np.ones((2, 1)),
+            {"own": ["ada", "ada"]},
+            r"own.npy\[1\]: 'ada': .* already, .*own.npy\[0\]",
+        ),
         (np.ones((0, 1)), {"own": []}, "own.npy: holds no row"),
     ],
 )
