@@ -28,13 +28,12 @@ from dans.config.reading import opened, unpacked
 from dans.config.writing import sweep, whole, write_atomically
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.progress import on_terminal
-from dans.data.readers import SPLITS, Split, read, split_file
+from dans.data.readers import SPLITS, TABLES, Split, read, split_file
 from dans.errors import InputError
 from dans.memory import show_bytes
 
 log = logging.getLogger(__name__)
 
-_TABLES = (".tsv", ".txt")
 _RETRIES = 2
 
 #: The most bytes of a download whose card does not say how many it has, and of a member of one.
@@ -90,7 +89,7 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
         log.warning("%s: has another checksum than its card says; removed", cached)
         cached.unlink()
     for folder in _folders():
-        path = split_file(folder / card.name, split, _TABLES)
+        path = split_file(folder / card.name, split, TABLES)
         if path is not None and expected:
             _verify(path, expected, card)
         if path is not None:

@@ -24,7 +24,7 @@ from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
-from dans.data.readers import SPLITS, Line, Split, numbered_lines, read, split_files
+from dans.data.readers import SPLITS, TABLES, Line, Split, numbered_lines, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
 from dans.data.tensor_file import reading
 from dans.data.triple_tables import Row
@@ -32,10 +32,10 @@ from dans.errors import LARGEST, InputError, counted, one_of, shown
 
 log = logging.getLogger(__name__)
 
-TEXT, NT, PARQUET = (".tsv", ".txt"), ".nt", ".parquet"
+NT, PARQUET = ".nt", ".parquet"
 
 #: Suffixes of files that are read, each also with .gz.
-SUFFIXES = (*TEXT, ".csv", NT, *rdf.PARSERS, PARQUET)
+SUFFIXES = (*TABLES, ".csv", NT, *rdf.PARSERS, PARQUET)
 
 #: Options of tables, and of the split of triples that have none.
 TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
@@ -336,7 +336,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         known = triple_tables.NOTHING
         for split, path in files.items():
             labelled = split in options.labelled
-            if labelled or (_kind(path) in TEXT and not table):
+            if labelled or (_kind(path) in TABLES and not table):
                 origins[split] = Origin(str(path), range(1, sys.maxsize))
                 lines[split] = read(path, labelled=True) if labelled else path
             else:
@@ -393,7 +393,7 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     first = next(rows)
     table = not set(options.changed()).isdisjoint(TABLE)
     # Of a table whose first line is a triple, in three columns and by tabs.
-    if _kind(path) in TEXT and not table and first[3] is None and list(numbers) == [1]:
+    if _kind(path) in TABLES and not table and first[3] is None and list(numbers) == [1]:
         kg = _of_plain_file(path, name)
         if kg is not None:
             _warn(kg, path, {"train": Origin(str(path), range(1, sys.maxsize))})
@@ -463,7 +463,7 @@ def _rows(
         rows = triple_tables.arrow_rows(table, str(path), options.columns)
     elif kind in (NT, *rdf.PARSERS):
         rows = _of_terms(read(path) if kind == NT else rdf.read_rdf(path), path, options)
-    elif kind in (*TEXT, ".csv") or (options.delimiter and kind not in OTHERS):
+    elif kind in (*TABLES, ".csv") or (options.delimiter and kind not in OTHERS):
         rows = triple_tables.read_table(
             path,
             columns=options.columns,
@@ -503,7 +503,7 @@ def file_lines(
     While lines are read, the number of each in a text file goes into ``numbers``. ``known`` are
     names of the graph, by which a first triple is told from a header.
     """
-    if _kind(path) in TEXT and path.is_file():
+    if _kind(path) in TABLES and path.is_file():
         _, first = next(numbered_lines(path), (0, ""))
         if len(columns := first.split("\t")) == 4 and columns[3] in ("1", "-1"):
             return True, _numbered(read(path, labelled=True), numbers)
