@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dans.data.known_triples import KnownTriples, distinct
+from dans.data.known_triples import KnownTriples, distinct, triple_keys
 from dans.data.readers import Split
 
 #: Triples that are looked up at once.
@@ -141,10 +141,7 @@ class _Train:
         return entities, relations
 
     def keys(self, triples: Tensor) -> Tensor:
-        """As those of `KnownTriples`."""
-        heads, relations, tails = triples.unbind(1)
-        n, m = self.sizes
-        return (heads * m + relations) * n + tails
+        return triple_keys(triples, *self.sizes)
 
     def audit(self, split: Split, lines: Tensor, holds: Tensor) -> SplitAudit:
         triples, negatives = where_true(lines, holds), where_true(lines, ~holds)

@@ -172,10 +172,10 @@ def find_card(where: str | Path) -> DatasetCard | None:
         spelled = {_plain(name): path for name, path in known.items()}
         if _plain(where) in spelled:
             return DatasetCard.read(spelled[_plain(where)])
-    if isinstance(where, str) and re.match("[a-z][a-z0-9+.-]+://", where, re.IGNORECASE):
-        raise InputError(
-            f"{shown(where)}: URLs are not read; download the file, and give its path here"
-        )
+        if re.match("[a-z][a-z0-9+.-]+://", where, re.IGNORECASE):
+            raise InputError(
+                f"{shown(where)}: URLs are not read; download the file, and give its path here"
+            )
     if path.suffix or any(slash in str(where) for slash in "/\\"):
         raise InputError(f"{shown(str(where))}: no such file or folder{_beside(path)}")
     names = f"{', '.join(known)}{did_you_mean(str(where), known)}"

@@ -25,16 +25,15 @@ import pooch
 from tqdm import tqdm
 
 from dans.config.reading import opened, unpacked
-from dans.config.writing import sweep, whole
+from dans.config.writing import sweep, whole, write_atomically
 from dans.data.cards import TRANSFORMS, DatasetCard, Download, SplitFile, cards
 from dans.data.progress import on_terminal
-from dans.data.readers import SPLITS, Split, read, split_file
+from dans.data.readers import SPLITS, TABLES, Split, read, split_file
 from dans.errors import InputError
 from dans.memory import show_bytes
 
 log = logging.getLogger(__name__)
 
-_TABLES = (".tsv", ".txt")
 _RETRIES = 2
 
 #: The most bytes of a download whose card does not say how many it has, and of a member of one.
@@ -90,7 +89,7 @@ def local(card: DatasetCard, split: Split) -> tuple[Path | None, str]:
         log.warning("%s: has another checksum than its card says; removed", cached)
         cached.unlink()
     for folder in _folders():
-        path = split_file(folder / card.name, split, _TABLES)
+        path = split_file(folder / card.name, split, TABLES)
         if path is not None and expected:
             _verify(path, expected, card)
         if path is not None:
@@ -177,17 +176,11 @@ def _keep(data: bytes, card: DatasetCard, split: Split, origin: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         if not expected:
-            _write(_record(path), f"{got}\n".encode())
-        return _write(path, data)
+            write_atomically(_record(path), f"{got}\n".encode())
+        write_atomically(path, data)
     except OSError as error:
         why = f"cannot be written: {error.strerror}; DANS_CACHE names another folder"
         raise InputError(f"{path}: {why}") from error
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Write a file, whole or not at all."""
-    with whole(path) as file:
-        file.write(data)
     return path
 
 
@@ -262,7 +255,7 @@ def fetch_archive(card: DatasetCard) -> Path:
         sweep(folder)
         digest = _get(Download(url, expected or "", bytes=card.archive.bytes), path)
         if not expected:
-            _write(_record(path), f"{digest}\n".encode())
+            write_atomically(_record(path), f"{digest}\n".encode())
             log.warning(
                 "%s: its card has no checksum, as none is published; that of this download, %s, is"
                 " kept in %s and holds for later ones", card.name, digest, _record(path)

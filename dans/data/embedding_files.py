@@ -16,6 +16,7 @@ from torch import Tensor
 from dans.config.reading import opened, read_object
 from dans.data.feature_tables import no_entity
 from dans.data.readers import numbered_lines
+from dans.data.tensor_file import reading
 from dans.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 #: What lies beside an array of ``dans export``, with the names of its rows.
 NAMES = "names.json"
 
-#: The line or the number of a row, its name, and its numbers, or what should be numbers.
-Row = tuple[int, str, Any]
+#: Where a row is, its name, and its numbers, or what should be numbers.
+Row = tuple[str, str, Any]
 
 
 def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
@@ -51,45 +52,37 @@ def read_embeddings(path: Path, entities: Vocabulary) -> tuple[Tensor, Tensor]:
         (tensor([2, 1]), tensor([[1., 2.],
                 [3., 4.]]))
     """
-    try:
-        rows = _of_array(path) if path.suffix == ".npy" else _of_text(path)
-        first = next(rows, None)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    rows = _of_array(path) if path.suffix == ".npy" else _of_text(path)
+    first = next(rows, None)
     if first is None:
         raise InputError(f"{path}: holds no row")
     found: dict[int, NDArray[np.float32]] = {}
-    places: dict[int, int] = {}
-    array = path.suffix == ".npy"
-    at = str(path).replace("{", "{{").replace("}", "}}") + ("[{}]: {}" if array else ":{}: {}")
+    places: dict[int, str] = {}
     for place, written, given in chain((first,), rows):
-        numbers = _numbers(at, place, written, given)
-        decoded = written if array else unquote(written)
+        numbers = _numbers(place, written, given)
+        decoded = written if path.suffix == ".npy" else unquote(written)
         name = decoded if decoded in entities else written
         if name not in entities:
             continue
         entity = entities.index(name)
         if entity in places:
-            what = "row" if array else "line"
-            twice = f"has a row already, {what} {places[entity]}"
-            raise InputError(f"{at.format(place, shown(name))}: {twice}")
+            raise InputError(f"{place}: {shown(name)}: has a row already, {places[entity]}")
         found[entity], places[entity] = numbers, place
     if not found:
         raise no_entity(path, first[1], entities)
     return torch.tensor(list(found)), torch.from_numpy(np.stack(list(found.values())))
 
 
-def _numbers(at: str, place: int, name: str, given: Any) -> NDArray[np.float32]:
-    """A row as float32, all of them finite; ``at``: how an error says where it is."""
+def _numbers(place: str, name: str, given: Any) -> NDArray[np.float32]:
+    """A row as float32, all of them finite."""
     try:
         with np.errstate(over="ignore"):
             numbers = np.array(given, dtype=np.float64).astype(np.float32)
     except ValueError as error:
-        where = at.format(place, shown(name))
-        raise InputError(f"{where}: expected numbers: {error}") from None
+        raise InputError(f"{place}: {shown(name)}: expected numbers: {error}") from None
     for i in np.flatnonzero(~np.isfinite(numbers))[:1]:
-        where = at.format(place, shown(name))
-        raise InputError(f"{where}: number {i + 1} must be finite in 32 bits, got {given[i]}")
+        wrong = f"number {i + 1} must be finite in 32 bits, got {given[i]}"
+        raise InputError(f"{place}: {shown(name)}: {wrong}")
     return numbers
 
 
@@ -110,23 +103,21 @@ def _of_text(path: Path) -> Iterator[Row]:
             expected = f"a name without spaces, then {width} numbers with a space before each"
             raise InputError(f"{path}:{number}: expected {expected}, got {got}")
         done += 1
-        yield number, name, numbers
+        yield f"{path}:{number}", name, numbers
     if done != count:
         raise InputError(f"{path}: has {done} rows, and {count} by its first line; is it whole?")
 
 
 def _of_array(path: Path) -> Iterator[Row]:
     """The rows of an array, with their names from the file beside it."""
-    try:
-        with opened(path) as file:
-            table = np.load(file)
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: not an array of numbers: {error}") from None
+    with reading(path, "an array of numbers"), opened(path) as file:
+        table = np.load(file)
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu":
         found = f"shape {np.shape(table)} of {getattr(table, 'dtype', 'several arrays')}"
         raise InputError(f"{path}: expected rows of numbers, (r, d), got {found}")
     beside, key = path.with_name(NAMES), path.stem
-    names = read_object(beside).get(key)
+    with reading(beside):
+        names = read_object(beside).get(key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         rows = f"the names of the rows of {path.name}"
         raise InputError(f"{beside}: {key}: expected a list, {rows}, got {shown(names)}")
@@ -134,4 +125,4 @@ def _of_array(path: Path) -> Iterator[Row]:
         rows = f"{len(table)} rows in {path.name}"
         raise InputError(f"{beside}: {key}: {len(names)} names for {rows}; expected one for each")
     for i, (name, row) in enumerate(zip(names, table, strict=True)):
-        yield i, name, row
+        yield f"{path}[{i}]", name, row

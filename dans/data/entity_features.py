@@ -18,13 +18,12 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
 from dans.config.schema import FeatureKind, FeatureScale, FeatureTable
 from dans.config.writing import whole
 from dans.data.feature_tables import Cells, chosen, is_plain, read_cells
-from dans.data.tensor_file import checked, read_tensors, write_tensors
+from dans.data.tensor_file import checked, read_tensors, reading, write_tensors, writing
 from dans.errors import LARGE, InputError, did_you_mean, shown
 from dans.memory import room_for
 
@@ -304,29 +303,19 @@ class EntityFeatures:
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all; `load` reads it bit by bit the same."""
         about = {"features": VERSION, "blocks": msgspec.json.encode(self.blocks).decode()}
-        try:
-            with whole(path) as file:
-                write_tensors(file, {"values": self.values, "present": self.present}, about)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with writing(path), whole(path) as file:
+            write_tensors(file, {"values": self.values, "present": self.present}, about)
 
     @classmethod
     def load(cls, path: Path) -> EntityFeatures:
         """Read what `save` wrote; a file that is damaged is refused by its digest."""
-        try:
+        with reading(path, "features as dans saves them"):
             about, tensors = checked(path), read_tensors(path)
             if about["features"] != VERSION or "digest" not in about:
                 raise ValueError("another layout, or damaged")
             blocks = msgspec.json.decode(about["blocks"], type=tuple[Block, ...])
             # What is read may be the file itself, mapped into memory.
             return cls(tensors["values"].clone(), tensors["present"].clone(), blocks)
-        except InputError:
-            raise
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (SafetensorError, LookupError, ValueError, TypeError, msgspec.MsgspecError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: not features as dans saves them: {reason}") from None
 
 
 def _say(cells: Cells, block: Block, present: NDArray[np.bool_], entities: Vocabulary) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dans.data.feature_tables import Cells
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.own_triples import named
+from dans.data.query_index import first_rows
 from dans.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -124,10 +125,8 @@ def _new_names(kg: KnowledgeGraph, tables: Mapping[str, Cells]) -> Iterator[str]
 
 def _not_in(kg: KnowledgeGraph, given: Tensor) -> Tensor:
     """The distinct triples among (·, 3) that train lacks; ids may be beyond those of the graph."""
-    old = (given < torch.tensor([kg.num_entities, kg.num_relations, kg.num_entities])).all(1)
-    again = torch.zeros(len(given), dtype=torch.bool)
-    again[old] = kg.known(("train",)).is_known(given[old])
-    once = {tuple(row): i for i, row in reversed(list(enumerate(given.tolist())))}
-    first = torch.zeros(len(given), dtype=torch.bool)
-    first[list(once.values())] = True
-    return given[first & ~again]
+    sizes = torch.tensor([kg.num_entities, kg.num_relations, kg.num_entities])
+    some = given[first_rows(given.unique(dim=0, return_inverse=True)[1])]
+    new = (some >= sizes).any(1)
+    new[~new] = ~kg.known(("train",)).is_known(some[~new])
+    return some[new]

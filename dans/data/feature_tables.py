@@ -18,6 +18,7 @@ from torch import Tensor
 from dans.config.reading import convert, kind_of, opened
 from dans.config.schema import FeatureKind, FeatureTable
 from dans.data.readers import numbered_lines
+from dans.data.tensor_file import reading
 from dans.data.triple_tables import csv_rows, parquet_table
 from dans.errors import LARGE, InputError, did_you_mean, nearest, shown
 
@@ -238,10 +239,7 @@ def _of_object(values: Any, where: str) -> Cells:
             if len(row) != len(rows[0]):
                 count = f"{len(row)} values, and {shown(names[0])} has {len(rows[0])}"
                 raise InputError(f"{where}: {shown(name)}: has {count}; expected as many")
-        values = np.empty((len(rows), len(rows[0]) if rows else 0), dtype=object)
-        for i, row in enumerate(rows):
-            for j, one in enumerate(row):
-                values[i, j] = one
+        return _rows(where, _counted(width), names, rows)
     return _of_array(values, where, columns, names)
 
 
@@ -263,13 +261,8 @@ def _of_file(path: Path, table: FeatureTable) -> Cells:
     """A table from a file, by its suffix."""
     kind = kind_of(path)
     if path.suffix == ".npy":
-        try:
-            with opened(path) as file:
-                return _of_array(np.load(file), str(path))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: not an array of numbers or text: {error}") from None
+        with reading(path, "an array of numbers or text"), opened(path) as file:
+            return _of_array(np.load(file), str(path))
     if path.suffix == ".parquet":
         found = parquet_table(path)
         first, *others = [column.to_pylist() for column in found.columns]
@@ -312,5 +305,7 @@ def _rows(
 ) -> Cells:
     cells = np.empty((len(names), len(columns)), dtype=object)
     for i, row in enumerate(rows):
-        cells[i] = row
+        # One by one: a list may be a cell.
+        for j, cell in enumerate(row):
+            cells[i, j] = cell
     return Cells(where, tuple(columns), cells, [str(name) for name in names])

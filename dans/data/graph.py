@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from dans.data.audit import Audit, where_true
-from dans.data.known_triples import KnownTriples
+from dans.data.known_triples import KnownTriples, triple_keys
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin, name_warnings
+from dans.data.query_index import first_rows
 from dans.data.readers import SPLITS, Line, Split
 from dans.errors import InputError, folder_or_file, nearest, one_of, shown, textual
 
@@ -170,23 +171,10 @@ class KnowledgeGraph:
         if self.features is not None and len(self.features) != self.num_entities:
             given = f"{len(self.features)} rows for {self.num_entities} entities"
             raise InputError(f"features: expected a row for each entity, got {given}")
-        once = self._first_lines()
+        once = first_rows(triple_keys(self.train, self.num_entities, self.num_relations))
         if len(once) < len(self.train):
             self._lines["train"] = self.train
             object.__setattr__(self, "train", self.train[once])
-
-    def _first_lines(self) -> Tensor:
-        """The lines of train without repeats of earlier ones, in order."""
-        heads, relations, tails = self.train.unbind(1)
-        keys = (heads * self.num_relations + relations) * self.num_entities + tails
-        # NumPy sorts without positions several times faster; mostly nothing is repeated.
-        ordered = np.sort(keys.numpy())
-        if not bool((ordered[1:] == ordered[:-1]).any()):
-            return torch.arange(len(keys))
-        _, order = keys.sort(stable=True)
-        again = torch.zeros(len(keys), dtype=torch.bool)
-        again[order[1:]] = keys[order[1:]] == keys[order[:-1]]
-        return (~again).nonzero().squeeze(1)
 
     @classmethod
     def of(

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dans.config.reading import opened
 from dans.config.writing import sweep, whole
+from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
 from dans.data.tensor_file import checked, read_tensors, write_tensors
 from dans.errors import InputError, one_of
@@ -42,6 +43,12 @@ class Ids(NamedTuple):
     entities: tuple[str, ...]
     relations: tuple[str, ...]
     triples: Mapping[Split, Tensor]
+
+    def graph(self, name: str, **more: Any) -> KnowledgeGraph:
+        """The graph of these names and triples; ``more`` as of `KnowledgeGraph`."""
+        names = Vocabulary(self.entities), Vocabulary(self.relations)
+        train, valid, test = (self.triples[split] for split in SPLITS)
+        return KnowledgeGraph(name, *names, train, valid, test, **more)
 
     def write(self, path: Path, about: Mapping[str, str]) -> None:
         """Write a file of tensors, names as the bytes of JSON, with some text."""

@@ -15,14 +15,9 @@ OPENKE = ("entity2id.txt", "relation2id.txt", "train2id.txt")
 DGLKE = ("entities.dict", "relations.dict")
 
 
-def is_openke(folder: Path) -> bool:
-    """Are there the files of OpenKE?"""
-    return all((folder / name).is_file() for name in OPENKE)
-
-
-def is_dglke(folder: Path) -> bool:
-    """Are there the maps of DGL-KE and RotatE?"""
-    return all((folder / name).is_file() for name in DGLKE)
+def holds(folder: Path, names: Iterable[str]) -> bool:
+    """Are there all files of `OPENKE`, or of `DGLKE`, which RotatE has too?"""
+    return all((folder / name).is_file() for name in names)
 
 
 def read_openke(folder: Path) -> tuple[dict[Split, Path], dict[Split, Iterable[Line]]]:
@@ -35,7 +30,7 @@ def read_openke(folder: Path) -> tuple[dict[Split, Path], dict[Split, Iterable[L
     paths = {split: folder / f"{split}2id.txt" for split in SPLITS}
     files = {split: path for split, path in paths.items() if path.is_file()}
     return files, {
-        split: named_lines(_triples(path), entities, relations, path, first=2)
+        split: _named_lines(_triples(path), entities, relations, path, first=2)
         for split, path in files.items()
     }
 
@@ -84,37 +79,34 @@ def _triples(path: Path) -> Iterator[Line]:
         yield head, relation, tail, True
 
 
-def _maps(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Names of entities and of relations by id, from ``entities.dict`` and ``relations.dict``."""
-    maps = []
-    for path in (folder / name for name in DGLKE):
-        found: dict[str, str] = {}
-        for number, line in numbered_lines(path):
-            key, _, name = line.partition("\t")
-            if not name or not key.isdecimal() or key in found:
-                wanted = "an id of its own, a tab and a name"
-                raise InputError(f"{path}:{number}: expected {wanted}, got {shown(line)}")
-            found[key] = name
-        maps.append(found)
-    return maps[0], maps[1]
+def _map(path: Path) -> dict[str, str]:
+    """Names by ids, from lines of an id and a name."""
+    found: dict[str, str] = {}
+    for number, line in numbered_lines(path):
+        key, _, name = line.partition("\t")
+        if not name or not key.isdecimal() or key in found:
+            wanted = "an id of its own, a tab and a name"
+            raise InputError(f"{path}:{number}: expected {wanted}, got {shown(line)}")
+        found[key] = name
+    return found
 
 
 def with_maps(
     folder: Path, files: Mapping[Split, Path], lines: Mapping[Split, Iterable[Line]]
 ) -> dict[Split, Iterable[Line]]:
     """Lines of ids as lines of names, by the maps of DGL-KE; lines of names stay as they are."""
-    entities, relations = _maps(folder)
+    entities, relations = (_map(folder / name) for name in DGLKE)
     listed = {split: list(part) for split, part in lines.items()}
     known, types = set(entities.values()), set(relations.values())
     if all(h in known and r in types and t in known for h, r, t, _ in listed["train"]):
         return dict(listed)
     return {
-        split: named_lines(part, entities, relations, files[split])
+        split: _named_lines(part, entities, relations, files[split])
         for split, part in listed.items()
     }
 
 
-def named_lines(
+def _named_lines(
     triples: Iterable[Line],
     entities: Mapping[str, str],
     relations: Mapping[str, str],

@@ -20,7 +20,7 @@ SLOTS = 8
 class KnownTriples(nn.Module):
     """A set of triples, with exact membership and all answers to (h, r, ?) and (?, r, t).
 
-    A triple is an integer key, (h·m + r)·n + t. A hash table of bits rejects nearly all unknown
+    A triple is an integer key by `triple_keys`. A hash table of bits rejects nearly all unknown
     triples; a binary search in the sorted keys decides about the rest. Keys and table are made when
     first needed: a sampler without a filter has them for nothing. The tensors are buffers, which
     follow ``.to(device)`` and are left out of checkpoints.
@@ -66,7 +66,7 @@ class KnownTriples(nn.Module):
     def by_head(self) -> Tensor:
         """(f,) the sorted keys."""
         if self._by_head is None and self._triples is not None:
-            self._by_head, self._triples = distinct(self._key(*self._triples.unbind(1))), None
+            self._by_head, self._triples = distinct(self._key(self._triples)), None
         return cast(Tensor, self._by_head)
 
     @property
@@ -106,7 +106,7 @@ class KnownTriples(nn.Module):
 
     def is_known(self, triples: Tensor) -> Tensor:
         """(...) bool, whether each of (..., 3) triples is in the set; ids must be in range."""
-        return self._holds(self._key(*triples.unbind(-1)))
+        return self._holds(self._key(triples))
 
     def is_known_corrupted(self, positives: Tensor, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """(b, k) bool, whether corrupted triples are in the set.
@@ -114,13 +114,13 @@ class KnownTriples(nn.Module):
         The same as ``is_known(dans.models.batch.corrupted(…))``, without making those triples:
         (b, 3) positives, (b, k) entity ids, and (b, k) bool, whether they replace the head.
         """
-        heads, relations, tails = positives.unsqueeze(1).unbind(-1)
+        heads, _, tails = positives.unsqueeze(1).unbind(-1)
         side = corrupt_head.long()
         # The next tail has the next key, the next head the key n·m further on.
         more = torch.addcmul(tails, heads - tails, side)
         torch.sub(ids, more, out=more)
         worth = side.mul_(self.num_entities * self.num_relations - 1).add_(1)
-        return self._holds(more.mul_(worth).add_(self._key(heads, relations, tails)))
+        return self._holds(more.mul_(worth).add_(self._key(positives.unsqueeze(1))))
 
     def tails(self, heads: Tensor, relations: Tensor) -> tuple[Tensor, Tensor]:
         """All known answers to (b,) queries (h, r, ?).
@@ -133,8 +133,8 @@ class KnownTriples(nn.Module):
         """All known answers to (b,) queries (?, r, t), in the form of ``tails``."""
         return self._answers(self.by_tail, relations * self.num_entities + tails)
 
-    def _key(self, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
-        return (heads * self.num_relations + relations) * self.num_entities + tails
+    def _key(self, triples: Tensor) -> Tensor:
+        return triple_keys(triples, self.num_entities, self.num_relations)
 
     def _holds(self, keys: Tensor) -> Tensor:
         shape, keys = keys.shape, keys.flatten()
@@ -161,6 +161,12 @@ class KnownTriples(nn.Module):
         count = torch.searchsorted(keys, (queries + 1) * self.num_entities) - first
         rows, positions = ranges(first, count)
         return rows, keys[positions] % self.num_entities
+
+
+def triple_keys(triples: Tensor, num_entities: int, num_relations: int) -> Tensor:
+    """(...) keys of (..., 3) triples, (h·m + r)·n + t."""
+    heads, relations, tails = triples.unbind(-1)
+    return (heads * num_relations + relations) * num_entities + tails
 
 
 def distinct(keys: Tensor) -> Tensor:

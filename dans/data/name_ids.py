@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dans.config.reading import MOST_LINE, kind_of, unpacked
-from dans.data.readers import Line, read
+from dans.data.readers import TABLES, Line, read
 from dans.errors import InputError
 
 #: Bytes of a file that are read at once, cut at the end of a line.
@@ -83,7 +83,7 @@ class NameIds:
 
     def _of_blocks(self, path: Path) -> Tensor:
         """The ids of a plain file; ``ValueError`` before any name of a block that is unusual."""
-        if kind_of(path) not in (".tsv", ".txt"):
+        if kind_of(path) not in TABLES:
             raise ValueError("no table")
         parts = []
         entities, relations = self.entities, self.relations

@@ -31,7 +31,7 @@ from dans.config.reading import opened
 from dans.config.writing import beside, sweep, whole
 from dans.data.cards import DatasetCard
 from dans.data.download import archive_cache, archive_folder, fetch_archive
-from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.graph import KnowledgeGraph
 from dans.data.id_cache import Ids
 from dans.data.readers import SPLITS, Split
 from dans.data.tensor_file import read_tensors, write_tensors
@@ -223,10 +223,7 @@ def _read(kept: Path, name: str, stamp: str) -> KnowledgeGraph | None:
         if about.get("version") != VERSION or (stamp and about.get("stamp") != stamp):
             return None
         files = {split: _beside(kept, split) for split in GIVEN if _beside(kept, split).is_file()}
-        vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-        train, valid, test = (ids.triples[split] for split in SPLITS)
-        given = GivenNegatives(files)
-        return KnowledgeGraph(name, *vocabularies, train, valid, test, given_negatives=given)
+        return ids.graph(name, given_negatives=GivenNegatives(files))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, SafetensorError, ValueError, LookupError) as error:

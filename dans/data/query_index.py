@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -134,6 +135,23 @@ class QueryIndex(nn.Module):
         position = torch.searchsorted(self.keys, wanted)
         found = torch.cat((self.keys, self.keys.new_full((1,), -1)))[position] == wanted
         return torch.where(found, position, len(self))
+
+
+def first_rows(keys: Tensor) -> Tensor:
+    """The first row of each distinct key among (f,), rising.
+
+    Example:
+        >>> first_rows(torch.tensor([7, 3, 7, 5]))
+        tensor([0, 1, 3])
+    """
+    # NumPy sorts without positions several times faster; mostly nothing is repeated.
+    ordered = np.sort(keys.numpy())
+    if not bool((ordered[1:] == ordered[:-1]).any()):
+        return torch.arange(len(keys))
+    rising, order = keys.sort(stable=True)
+    first = torch.ones_like(keys, dtype=torch.bool)
+    first[1:] = rising[1:] != rising[:-1]
+    return order[first].sort().values
 
 
 def last(rows: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("validation", "val", "dev"), "valid"),
 }
 
+#: Suffixes of tables by tabs, and of all files that are read here, each also with .gz.
+TABLES = (".tsv", ".txt")
+SUFFIXES = (*TABLES, ".nt")
+
 #: head, relation, tail, label
 Line = tuple[str, str, str, bool]
 
@@ -31,8 +35,6 @@ _REFUSED = {
     "\r": "a carriage return inside the line; lines end with LF or CRLF",
 }
 _LABELS = {"1": True, "-1": False}
-_TABLES = (".tsv", ".txt")
-_SUFFIXES = (*_TABLES, ".nt")
 
 
 def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
@@ -50,11 +52,11 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
     triple is refused, as is NUL, a byte order mark or a carriage return inside a line.
     """
     kind = kind_of(path)
-    if kind not in _SUFFIXES:
+    if kind not in SUFFIXES:
         raise InputError(
-            f"{path}: unknown kind of file; known: {', '.join(_SUFFIXES)}, each also .gz"
+            f"{path}: unknown kind of file; known: {', '.join(SUFFIXES)}, each also .gz"
         )
-    if kind in _TABLES:
+    if kind in TABLES:
         triples = _table(path, labelled)
     elif labelled:
         raise InputError(f"{path}: N-Triples carry no labels; labelled triples need .tsv or .txt")
@@ -67,7 +69,7 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
         raise InputError(f"{path}: the file holds no triple; a split needs at least one")
 
 
-def split_file(folder: Path, split: str, kinds: tuple[str, ...] = _SUFFIXES) -> Path | None:
+def split_file(folder: Path, split: str, kinds: tuple[str, ...] = SUFFIXES) -> Path | None:
     """The one file of a split in a folder, by the suffixes allowed, plain or ``.gz``; or None."""
     names = [f"{split}{kind}{packed}" for kind in kinds for packed in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).exists()]
@@ -80,7 +82,7 @@ def split_file(folder: Path, split: str, kinds: tuple[str, ...] = _SUFFIXES) -> 
     return found[0] if found else None
 
 
-def split_files(folder: Path, kinds: tuple[str, ...] = _SUFFIXES) -> dict[Split, Path]:
+def split_files(folder: Path, kinds: tuple[str, ...] = SUFFIXES) -> dict[Split, Path]:
     """The files of the splits in a folder; valid and test may be missing.
 
     Without a file ``valid``, one called ``validation``, ``val`` or ``dev`` is the valid split.

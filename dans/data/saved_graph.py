@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from dans.config.writing import sweep, whole
 from dans.data.entity_features import EntityFeatures
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import write_tensors
+from dans.data.tensor_file import reading, write_tensors, writing
 from dans.errors import InputError
 
 NAMES, TRIPLES, FEATURES = "graph.json", "triples.safetensors", "features.safetensors"
@@ -64,7 +63,7 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
         list(kg.relations.names),
     )
     text = json.dumps(msgspec.structs.asdict(names), indent=1) + "\n"
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         if any(folder.iterdir()):
@@ -75,20 +74,19 @@ def write(kg: KnowledgeGraph, folder: Path) -> None:
             write_tensors(file, tensors, {})
         with whole(folder / NAMES) as file:
             file.write(text.encode())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def read(folder: Path) -> KnowledgeGraph:
     """Read what `write` wrote; a graph that is not the one written is refused by its digest."""
-    path = folder / NAMES
-    try:
+    path, expected = folder / NAMES, "a graph as dans saves it"
+    with reading(path, expected):
         with opened(path) as file:
             content = json.loads(file.read())
         if isinstance(content, dict) and content.get("version", 0) != VERSION:
             raise InputError(f"{path}: version: expected {VERSION}, got {content.get('version')!r}")
         names = msgspec.convert(content, Names)
-        path = folder / TRIPLES
+    path = folder / TRIPLES
+    with reading(path, expected):
         with opened(path) as file:
             tensors = safetensors.load(file.read())
         lines = {split: tensors[split] for split in SPLITS}
@@ -96,13 +94,14 @@ def read(folder: Path) -> KnowledgeGraph:
             split: tensors.get(f"{split}.labels", torch.ones(len(triples), dtype=torch.bool))
             for split, triples in lines.items()
         }
+        train, valid, test = (lines[split][holds[split]] for split in SPLITS)
         kg = KnowledgeGraph(
             names.name,
             Vocabulary(tuple(names.entities)),
             Vocabulary(tuple(names.relations)),
-            train=lines["train"][holds["train"]],
-            valid=lines["valid"][holds["valid"]],
-            test=lines["test"][holds["test"]],
+            train,
+            valid,
+            test,
             labelled={split: (lines[split], holds[split]) for split in names.labelled},
             given_negatives={
                 split: (tensors[f"{split}.{GIVEN[0]}"], tensors[f"{split}.{GIVEN[1]}"])
@@ -110,13 +109,6 @@ def read(folder: Path) -> KnowledgeGraph:
                 if f"{split}.{GIVEN[0]}" in tensors
             },
         )
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a graph as dans saves it: {reason}") from None
     if kg.digest != names.digest:
         raise InputError(f"{folder}: {NAMES} and {TRIPLES} are not of one graph, or are damaged")
     path = folder / FEATURES

@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,18 @@ from dans.data.id_cache import IdCache, Ids
 from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin
 from dans.data.ogb import read_ogb
-from dans.data.readers import SPLITS, Line, Split, numbered_lines, read, split_files
+from dans.data.readers import SPLITS, TABLES, Line, Split, numbered_lines, read, split_files
 from dans.data.splitting import InverseLeakage, check_shares, split_triples
+from dans.data.tensor_file import reading
 from dans.data.triple_tables import Row
-from dans.errors import LARGEST, InputError, one_of, shown
+from dans.errors import LARGEST, InputError, counted, one_of, shown
 
 log = logging.getLogger(__name__)
 
-TEXT, NT, PARQUET = (".tsv", ".txt"), ".nt", ".parquet"
+NT, PARQUET = ".nt", ".parquet"
 
 #: Suffixes of files that are read, each also with .gz.
-SUFFIXES = (*TEXT, ".csv", NT, *rdf.PARSERS, PARQUET)
+SUFFIXES = (*TABLES, ".csv", NT, *rdf.PARSERS, PARQUET)
 
 #: Options of tables, and of the split of triples that have none.
 TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
@@ -105,12 +105,7 @@ class Options:
     def check(self) -> None:
         """Refuse values that no source takes."""
         check_shares(self.split)
-        whole = isinstance(self.seed, Integral) and not isinstance(self.seed, bool)
-        if not whole or not 0 <= self.seed < LARGEST:
-            raise InputError(
-                f"seed: expected a whole number of at least 0 and less than 2**63, got"
-                f" {shown(self.seed)}"
-            )
+        counted("seed", self.seed, least=0, most=LARGEST - 1)
         one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
         one_of("literals", self.literals, ("keep", "drop"))
         one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
@@ -309,9 +304,7 @@ def _by_cache(
     cache = IdCache(cache_folder() / "ids", files)
     if ids := cache.load():
         try:
-            vocabularies = Vocabulary(ids.entities), Vocabulary(ids.relations)
-            train, valid, test = (ids.triples[split] for split in SPLITS)
-            return KnowledgeGraph(name, *vocabularies, train, valid, test)
+            return ids.graph(name)
         except InputError as error:
             log.warning("%s: ignored: %s", cache.path, error)
     kg = read()
@@ -326,7 +319,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
     origins: dict[Split, Origin] = {}
     lines: dict[Split, Iterable[Line] | Path] = {}
     maps: set[str] = set()
-    if id_files.is_openke(folder):
+    if id_files.holds(folder, id_files.OPENKE):
         options.only(f"{folder}, a folder of OpenKE")
         files, listed = id_files.read_openke(folder)
         lines.update(listed)
@@ -343,7 +336,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         known = triple_tables.NOTHING
         for split, path in files.items():
             labelled = split in options.labelled
-            if labelled or (_kind(path) in TEXT and not table):
+            if labelled or (_kind(path) in TABLES and not table):
                 origins[split] = Origin(str(path), range(1, sys.maxsize))
                 lines[split] = read(path, labelled=True) if labelled else path
             else:
@@ -354,7 +347,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
                     sample = list(islice(named, triple_tables.COMPARED))
                     named, known = chain(sample, named), triple_tables.names_of(sample)
                 lines[split] = _lines(named, path, split)
-        if id_files.is_dglke(folder):
+        if id_files.holds(folder, id_files.DGLKE):
             maps.update(id_files.DGLKE)
             rows = {s: read(part) if isinstance(part, Path) else part for s, part in lines.items()}
             lines.update(id_files.with_maps(folder, files, rows))
@@ -397,12 +390,10 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
     numbers = array("q")
     name = path.name.removesuffix(".gz").removesuffix(_kind(path))
     rows = _rows(path, options, numbers)
-    first = next(rows, None)
-    if first is None:
-        raise InputError(f"{path}: holds no triple")
+    first = next(rows)
     table = not set(options.changed()).isdisjoint(TABLE)
     # Of a table whose first line is a triple, in three columns and by tabs.
-    if _kind(path) in TEXT and not table and first[3] is None and list(numbers) == [1]:
+    if _kind(path) in TABLES and not table and first[3] is None and list(numbers) == [1]:
         kg = _of_plain_file(path, name)
         if kg is not None:
             _warn(kg, path, {"train": Origin(str(path), range(1, sys.maxsize))})
@@ -414,12 +405,12 @@ def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
     """The triples of a file without anything unusual, all in train; None for any other one."""
 
     def read_plain() -> KnowledgeGraph | None:
-        ids = NameIds()
-        triples = ids.of_plain_file(path)
-        if triples is None:
+        names = NameIds()
+        train = names.of_plain_file(path)
+        if train is None:
             return None
-        names = Vocabulary(tuple(ids.entities)), Vocabulary(tuple(ids.relations))
-        return KnowledgeGraph(name, *names, triples, triples[:0], triples[:0])
+        parts: dict[Split, Tensor] = {"train": train, "valid": train[:0], "test": train[:0]}
+        return Ids(tuple(names.entities), tuple(names.relations), parts).graph(name)
 
     return _by_cache({"train": path}, name, read_plain)
 
@@ -458,11 +449,8 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows of a file by its suffix; one that cannot be read is refused by what it is."""
     kind = _kind(path)
-    try:
-        with opened(path) as file:
-            start = file.read(8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with reading(path), opened(path) as file:
+        start = file.read(8)
     packed = path.suffix == ".gz"
     found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)
     if found and not packed and kind not in OTHERS:
@@ -474,12 +462,8 @@ def _rows(
         table = triple_tables.parquet_table(path)
         rows = triple_tables.arrow_rows(table, str(path), options.columns)
     elif kind in (NT, *rdf.PARSERS):
-        lines = read(path) if kind == NT else rdf.read_rdf(path)
-        chosen = rdf.choose_terms(
-            lines, path, literals=options.literals, blank_nodes=options.blank_nodes
-        )
-        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
-    elif kind in (*TEXT, ".csv") or (options.delimiter and kind not in OTHERS):
+        rows = _of_terms(read(path) if kind == NT else rdf.read_rdf(path), path, options)
+    elif kind in (*TABLES, ".csv") or (options.delimiter and kind not in OTHERS):
         rows = triple_tables.read_table(
             path,
             columns=options.columns,
@@ -502,6 +486,14 @@ def _rows(
     yield from chain([first], rows)
 
 
+def _of_terms(lines: Iterable[Line], where: object, options: Options) -> Iterator[Row]:
+    """Triples of RDF, without those that have a literal or a blank node that is not wanted."""
+    for head, relation, tail, _ in rdf.choose_terms(
+        lines, where, literals=options.literals, blank_nodes=options.blank_nodes
+    ):
+        yield head, relation, tail, None
+
+
 def file_lines(
     path: Path, numbers: array[int], known: triple_tables.Known
 ) -> tuple[bool, Iterator[Line]]:
@@ -511,7 +503,7 @@ def file_lines(
     While lines are read, the number of each in a text file goes into ``numbers``. ``known`` are
     names of the graph, by which a first triple is told from a header.
     """
-    if _kind(path) in TEXT and path.is_file():
+    if _kind(path) in TABLES and path.is_file():
         _, first = next(numbered_lines(path), (0, ""))
         if len(columns := first.split("\t")) == 4 and columns[3] in ("1", "-1"):
             return True, _numbered(read(path, labelled=True), numbers)
@@ -544,14 +536,8 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     """The triples of an object in memory, whose splits are given, or are made by us."""
     if objects.library(data) == "rdflib" and hasattr(data, "triples"):
         options.only("a graph of rdflib", "literals", "blank_nodes", *SPLITTING)
-        chosen = rdf.choose_terms(
-            rdf.term_lines(rdf.triples_of_graph(data), "graph"),
-            "data",
-            literals=options.literals,
-            blank_nodes=options.blank_nodes,
-        )
-        rows = ((head, relation, tail, None) for head, relation, tail, _ in chosen)
-        return _of_rows(rows, "data", "unnamed", options)
+        lines = rdf.term_lines(rdf.triples_of_graph(data), "graph")
+        return _of_rows(_of_terms(lines, "data", options), "data", "unnamed", options)
     splits = objects.by_split(data)
     accepted = [*IN_MEMORY, *(SPLITTING if splits is None else ())]
     if any(isinstance(part, (str, os.PathLike)) for part in (splits or {}).values()):

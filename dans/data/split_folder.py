@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from dans.config.writing import whole_folder
-from dans.data.entity_split import split_entities
 from dans.data.graph import SPLITS, KnowledgeGraph
+from dans.data.known_triples import triple_keys
+from dans.data.query_index import first_rows
 from dans.data.sources import load
-from dans.data.splitting import InverseLeakage, split_triples
+from dans.data.splitting import InverseLeakage, split_entities, split_triples
+from dans.data.tensor_file import writing
 from dans.errors import InputError, shown
 
 log = logging.getLogger(__name__)
@@ -85,13 +87,13 @@ def by_entities(
     check_new(out)
     kg, triples = whole(data, **(reading or {}))
     sizes = kg.num_entities, kg.num_relations
-    found = split_entities(triples, sizes, held_out, where=kg.name, **options)
+    parts, about = split_entities(triples, sizes, held_out, where=kg.name, **options)
     aside = ("extra", "test")
     files = {
         f"{UNSEEN}/{name}.txt" if name in aside else f"{name}.txt": part
-        for name, part in found.parts().items()
+        for name, part in parts.items()
     }
-    return write(out, kg, files, {"data": kg.name, **found.about}, INDUCTIVE)
+    return write(out, kg, files, {"data": kg.name, **about}, INDUCTIVE)
 
 
 def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:
@@ -103,10 +105,8 @@ def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:
     if false := sum(int((~kg.lines(split)[1]).sum()) for split in SPLITS):
         log.warning("%s: %d lines are labelled false; they are left out", kg.name, false)
     triples = torch.cat([kg.split(split) for split in SPLITS])
-    _, inverse = triples.unique(dim=0, return_inverse=True)
-    first = torch.full((len(triples),), len(triples))
-    first.scatter_reduce_(0, inverse, torch.arange(len(triples)), "amin")
-    return kg, triples[first[first < len(triples)].sort().values]
+    keys = triple_keys(triples, kg.num_entities, kg.num_relations)
+    return kg, triples[first_rows(keys)]
 
 
 def check_new(out: Path) -> None:
@@ -127,18 +127,15 @@ def write(
         wrong = next((name for name in names if set(name) & set("\t\n\r\0")), None)
         if wrong is not None:
             raise InputError(f"{shown(wrong)}: a name with a tab or a line end has no text file")
-    try:
-        with whole_folder(out) as folder:
-            for path, triples in files.items():
-                if len(triples):
-                    (folder / path).parent.mkdir(exist_ok=True)
-                    with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
-                        for head, relation, tail in triples.tolist():
-                            names = kg.entities[head], kg.relations[relation], kg.entities[tail]
-                            file.write("\t".join(names) + "\n")
-            head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
-            table = json.dumps(about, indent=2)
-            (folder / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    with writing(out), whole_folder(out) as folder:
+        for path, triples in files.items():
+            if len(triples):
+                (folder / path).parent.mkdir(exist_ok=True)
+                with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
+                    for head, relation, tail in triples.tolist():
+                        names = kg.entities[head], kg.relations[relation], kg.entities[tail]
+                        file.write("\t".join(names) + "\n")
+        head = f"# Triples of {kg.name}, divided by dans split\n\n{text}{chr(10) * bool(text)}"
+        table = json.dumps(about, indent=2)
+        (folder / "README.md").write_text(f"{head}```json\n{table}\n```\n", "utf-8")
     return about

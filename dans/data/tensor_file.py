@@ -7,15 +7,17 @@ all tensors, this needs none.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dans.config.reading import opened
+from dans.errors import InputError
 
 #: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
@@ -25,6 +27,9 @@ MOST_HEADER = 100_000_000
 
 #: Bytes that are digested and written at once.
 PIECE = 2**20
+
+#: What readers raise at content that is not what they expect.
+MALFORMED = (SafetensorError, LookupError, ValueError, TypeError, EOFError, RecursionError)
 
 #: What safetensors calls the types of numbers.
 TYPES = {
@@ -125,6 +130,36 @@ def checked(path: Path) -> dict[str, str]:
     if digest.hexdigest() != metadata["digest"]:
         raise ValueError("its content does not agree with its digest")
     return metadata
+
+
+@contextmanager
+def reading(path: Path, expected: str = "a file of tensors") -> Iterator[None]:
+    """Turn what goes wrong as a file is read in the block into a sentence: it is not as expected.
+
+    Example:
+        >>> with reading(Path("own.npy"), "an array"):
+        ...     raise EOFError("No data left in file")
+        Traceback (most recent call last):
+        dans.errors.InputError: own.npy: not an array: No data left in file
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MALFORMED as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not {expected}: {reason}") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into a sentence about the file or folder it writes."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -7,14 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 from dans.data.graph import Split
-from dans.errors import InputError, listed
-from dans.evaluation.candidate_sets import Among, candidate_sets
+from dans.errors import listed
+from dans.evaluation.candidate_sets import Among
 from dans.evaluation.evaluator import EvaluationReport, Unseen
-from dans.interface.run import Prediction, Run, same_checkpoint
-from dans.predict import Query, ScoredTriple
+from dans.interface.run import Prediction, Run, checked_query, same_checkpoint
+from dans.predict import ScoredTriple
 from dans.predict.ensemble import Ensemble as Joint
 from dans.predict.ensemble import Join, check_members
-from dans.predict.output_formats import QueryOptions, Table
 
 
 class Ensemble:
@@ -78,15 +77,8 @@ class Ensemble:
         among: Among | None = None,
     ) -> Prediction:
         """The best answers to a query, as ``Run.predict``; each is a ``JointAnswer``."""
-        query = Query(head, relation, tail)
-        if query.target is None:
-            raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        if among is not None and query.target == "relation":
-            raise InputError("among: restricts heads and tails; the query is for a relation")
-        sets = candidate_sets(among, self.predictor.kg)
-        answers = self.predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
-        table = Table(self.predictor, QueryOptions(top=top, new_only=new_only, among=sets))
-        return Prediction(query, tuple(answers), table)
+        query = checked_query(head, relation, tail, among)
+        return Prediction.of(self.predictor, query, top=top, new_only=new_only, among=among)
 
     def score(
         self, triples: Sequence[tuple[str, str, str]], *, among: Among | None = None

@@ -79,28 +79,9 @@ FROM_SCRATCH = ("sampler", "phase", "loss", "objective")
 
 @dataclass(frozen=True)
 class Choice:
-    """What to train, by name; None leaves a choice to the recipe.
+    """What to train, by name: the arguments of ``dans.train`` of these names, which says more.
 
-    Args:
-        recipe: a base of ``dans/recipes``, a base with a setting, or a file; None: the base of a
-            published data set and the decoder, and for other triples an RGCN with options that
-            suit most graphs.
-        encoder: ``rgcn`` or ``lookup``.
-        decoder: a name in ``dans.models.decoders.DECODERS``.
-        sampler: the sampler that continues from a pre-trained run: a setting of
-            ``dans/recipes/samplers``, a sampler with options as ``uniform:k=5,filter=mask``, a
-            mapping of its options with its ``name``, or several of these.
-        loss: a setting of ``dans/recipes/losses``, which trains without a sampler, or the loss
-            over a sampler's negatives, such as ``logistic``.
-        steps: of the run asked for; with a sampler, those after pre-training.
-        pretrain_steps: of pre-training; 0 trains with the sampler from the start.
-        dim: of the embeddings.
-        batch: triples of a step.
-        lr: the learning rate of the run asked for.
-        seed: random seed.
-        device: by its name in torch.
-        options: others of a recipe by their full names, such as ``{"train.l2": 0.1}``; those of
-            encoder, decoder and graph hold for pre-training too.
+    None leaves a choice to the recipe.
     """
 
     recipe: str | None = None
@@ -262,7 +243,11 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     """
     if kg is not None and any(key.split(".")[0] == "data" for key in choice.options or {}):
         raise InputError(f"{OPTIONS}: data: the triples are given already; leave it out")
-    choice = _with_setting(_with_recipe(choice, kg))
+    if choice.recipe is None and kg is not None:
+        # That of a published data set and the decoder, where there is one.
+        published = f"{kg.source}-{choice.decoder or 'distmult'}"
+        choice = replace(choice, recipe=published if published in bases() else None)
+    choice = _with_setting(choice)
     base, name = _base(choice, kg, start)
     if choice.pretrain_steps is not None and (choice.kind != "dans" or start is not None):
         raise InputError(f"{PRETRAIN_STEPS}: no effect without a sampler to train with afterwards")
@@ -297,14 +282,6 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
 
 
-def _with_recipe(choice: Choice, kg: KnowledgeGraph | None) -> Choice:
-    """A choice with the recipe of a published data set and a decoder, where there is one."""
-    if choice.recipe is None and kg is not None:
-        name = f"{kg.source}-{choice.decoder or 'distmult'}"
-        return replace(choice, recipe=name) if name in bases() else choice
-    return choice
-
-
 def _with_setting(choice: Choice) -> Choice:
     """A choice whose recipe is a base alone: ``umls-distmult-sce`` names a loss setting too."""
     recipe = choice.recipe
@@ -320,7 +297,7 @@ def _with_setting(choice: Choice) -> Choice:
     raise InputError(f"recipe: unknown name {shown(recipe)}; known: {known}, or a .toml file")
 
 
-def _base(choice: Choice, kg: KnowledgeGraph | None, start: Path | None = None) -> tuple[Path, str]:
+def _base(choice: Choice, kg: KnowledgeGraph | None, start: Path | None) -> tuple[Path, str]:
     """The file of the base of a choice, and the name of its runs."""
     if choice.recipe is not None:
         file = Path(choice.recipe)

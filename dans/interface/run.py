@@ -287,20 +287,12 @@ class Run:
                 one; see `extended`, which serves many queries. ``extra_features`` and
                 ``new_entities`` likewise.
         """
-        query = Query(head, relation, tail)
-        if among is not None and query.target == "relation":
-            raise InputError("among: restricts heads and tails; the query is for a relation")
-        if query.target is None:
-            raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
-        predictor = self.predictor
+        query, predictor = checked_query(head, relation, tail, among), self.predictor
         if is_extended(extra_triples, extra_features, new_entities):
             predictor = self.extended(
                 extra_triples, extra_features=extra_features, new_entities=new_entities
             )
-        sets = candidate_sets(among, predictor.kg)
-        options = QueryOptions(top=top, new_only=new_only, among=sets)
-        answers = predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
-        return Prediction(query, tuple(answers), Table(predictor, options))
+        return Prediction.of(predictor, query, top=top, new_only=new_only, among=among)
 
     def extended(
         self,
@@ -466,6 +458,18 @@ def same_checkpoint(runs: Sequence[Run]) -> Which:
     return runs[0].which
 
 
+def checked_query(
+    head: str | None, relation: str | None, tail: str | None, among: Among | None
+) -> Query:
+    """The query that two of head, relation and tail make; a whole triple is none."""
+    query = Query(head, relation, tail)
+    if query.target is None:
+        raise InputError("predict: a whole triple leaves nothing to predict; score it instead")
+    if among is not None and query.target == "relation":
+        raise InputError("among: restricts heads and tails; the query is for a relation")
+    return query
+
+
 @dataclass(frozen=True)
 class Prediction(Sequence[Answer]):
     """Ranked answers to a query, which print as a table."""
@@ -473,6 +477,16 @@ class Prediction(Sequence[Answer]):
     query: Query
     answers: tuple[Answer, ...]
     _table: Table
+
+    @classmethod
+    def of(
+        cls, predictor: Predictor, query: Query, *, top: int, new_only: bool, among: Among | None
+    ) -> Prediction:
+        """The best answers of a predictor to a query of `checked_query`."""
+        sets = candidate_sets(among, predictor.kg)
+        answers = predictor.predict([query], top=top, new_only=new_only, among=sets)[0]
+        table = Table(predictor, QueryOptions(top=top, new_only=new_only, among=sets))
+        return cls(query, tuple(answers), table)
 
     def __len__(self) -> int:
         return len(self.answers)

@@ -118,13 +118,9 @@ def train(
     kg = data if data is None or isinstance(data, KnowledgeGraph) else load(data)
     if isinstance(init_from, Run) and init_from.which != "best":
         raise InputError("init_from: training starts from the best checkpoint, not from the last")
-    start = (
-        init_from.path
-        if isinstance(init_from, Run)
-        else None
-        if init_from is None
-        else folder_or_file("init_from", init_from)
-    )
+    start = init_from.path if isinstance(init_from, Run) else None
+    if start is None and init_from is not None:
+        start = folder_or_file("init_from", init_from)
     if features is not None:
         if kg is None:
             raise InputError("features: need data; or name files in features.table of the recipe")
@@ -148,7 +144,7 @@ def train(
         device=device,
         options=options,
     )
-    stages = plan(with_default_loss(choice, start or None), kg, start=start or None)
+    stages = plan(with_default_loss(choice, start), kg, start=start)
     if features is not None and stages[-1].config.features is None:
         raise InputError("features: the run to start from was trained without; leave them out")
     if out == "":

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -109,6 +109,7 @@ def batches_of(triples: Tensor, config: TrainConfig, most: int | None = None) ->
     return Batches(len(triples), config.batch if most is None else min(config.batch, most))
 
 
+@dataclass(eq=False, repr=False)
 class BatchEncoder(ABC):
     """The batch encoder: the one seam by which a training step meets the graph.
 
@@ -124,15 +125,13 @@ class BatchEncoder(ABC):
     #: the name of its number in the log
     statistic: ClassVar[str]
 
-    def __init__(
-        self, train: Tensor, *, hold_out: bool = True, most: int | None = None, sparse: bool = False
-    ) -> None:
-        self.train = train
-        self.hold_out = hold_out
-        self.most = most
-        self.sparse = sparse
-        #: what `statistics` is the mean of, by step since the last validation
-        self.noted: list[float] = []
+    train: Tensor
+    _: KW_ONLY
+    hold_out: bool = True
+    most: int | None = None
+    sparse: bool = False
+    #: what `statistics` is the mean of, by step since the last validation
+    noted: list[float] = field(default_factory=list, init=False)
 
     def triples(self, rows: Tensor) -> Tensor:
         """The triples of (b,) rows, (b, 3); row f + i is triple i as a head query."""
@@ -175,6 +174,7 @@ def needed(triples: Tensor, proposal: Proposal) -> Tensor:
     return ids
 
 
+@dataclass(eq=False, repr=False)
 class FullGraph(BatchEncoder):
     """Encodes over the full message graph, or a random share of its triples, at every step.
 
@@ -183,24 +183,14 @@ class FullGraph(BatchEncoder):
     Args:
         messages: the message graph of the training triples, on the device of the model.
         sample: share of the triples that carry messages in a step.
-        train: as ``hold_out``, ``most`` and ``sparse``, see `BatchEncoder`.
+        train: and the others as in `BatchEncoder`.
     """
 
     statistic = "message_share"
 
-    def __init__(
-        self,
-        train: Tensor,
-        messages: MessageGraph,
-        *,
-        sample: float = 1.0,
-        hold_out: bool = True,
-        most: int | None = None,
-        sparse: bool = False,
-    ) -> None:
-        super().__init__(train, hold_out=hold_out, most=most, sparse=sparse)
-        self.messages = messages
-        self.sample = sample
+    messages: MessageGraph
+    _: KW_ONLY
+    sample: float = 1.0
 
     def positives(
         self,
@@ -241,6 +231,7 @@ class FullGraph(BatchEncoder):
         return model.embeddings(self.messages)
 
 
+@dataclass(eq=False, repr=False)
 class NeighborSampling(BatchEncoder):
     """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
 
@@ -250,26 +241,15 @@ class NeighborSampling(BatchEncoder):
         messages: all that the training triples send.
         fanout: of each layer; see `IncomingMessages.sample`.
         budget: of memory, for the embeddings of all entities.
-        train: as ``hold_out``, ``most`` and ``sparse``, see `BatchEncoder`.
+        train: and the others as in `BatchEncoder`.
     """
 
     statistic = "messages"
 
-    def __init__(
-        self,
-        train: Tensor,
-        messages: IncomingMessages,
-        fanout: Sequence[int],
-        *,
-        hold_out: bool = True,
-        most: int | None = None,
-        sparse: bool = False,
-        budget: Budget | None = None,
-    ) -> None:
-        super().__init__(train, hold_out=hold_out, most=most, sparse=sparse)
-        self.messages = messages
-        self.fanout = fanout
-        self.budget = budget
+    messages: IncomingMessages
+    fanout: Sequence[int]
+    _: KW_ONLY
+    budget: Budget | None = None
 
     def positives(
         self,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,7 +26,6 @@ from dans.errors import InputError
 from dans.evaluation.evaluator import Ranks
 from dans.models.batch import Share
 from dans.models.embedding_tables import EntityTable
-from dans.training.optimizers import norm_of
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class LostProcessError(InputError):
     """Another process of the run has ended, or does not answer."""
 
 
+@dataclass(eq=False)
 class World:
     """The processes of a run, and this one's place among them.
 
@@ -47,9 +48,8 @@ class World:
     A shard of `EntityTable`: row e is kept by process e mod size.
     """
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank = rank
-        self.size = size
+    rank: int
+    size: int
 
     @property
     def leads(self) -> bool:
@@ -129,41 +129,6 @@ class World:
             dist.all_reduce(highest, dist.ReduceOp.MAX)
         if not torch.equal(lowest, highest):
             raise RuntimeError("the processes of the run have drawn different random numbers")
-
-
-class Gradients:
-    """Joins the gradients of several processes; see `dans.training.optimizers.Reducer`.
-
-    Args:
-        tables: whose rows a single process keeps; it has their gradient already.
-    """
-
-    def __init__(self, world: World, tables: Iterable[EntityTable] = ()) -> None:
-        self.world = world
-        self.kept = {id(table.weight) for table in tables}
-
-    @torch.no_grad()
-    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add up the gradients of what is in each process."""
-        shared = [one for one in parameters if id(one) not in self.kept]
-        if not shared:
-            return
-        for one in shared:
-            # A process whose part of the batch does not reach a parameter takes part all the same.
-            one.grad = torch.zeros_like(one) if one.grad is None else one.grad.to_dense()
-        grads = [cast(Tensor, one.grad) for one in shared]
-        total = self.world.add(torch.cat([grad.flatten() for grad in grads]))
-        for grad, part in zip(grads, total.split([grad.numel() for grad in grads]), strict=True):
-            grad.copy_(part.view_as(grad))
-
-    @torch.no_grad()
-    def norm(self, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """The norm of the gradient over all processes."""
-        kept = [p.grad for p in parameters if id(p) in self.kept and p.grad is not None]
-        shared = [p.grad for p in parameters if id(p) not in self.kept and p.grad is not None]
-        squares = self.world.add(norm_of(kept).double().square())
-        whole: Tensor = (squares + norm_of(shared).double().square()).sqrt()
-        return whole.to(parameters[0].dtype)
 
 
 class _Gather(torch.autograd.Function):

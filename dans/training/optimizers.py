@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,9 @@ from torch.optim.adam import adam as update_by_adam
 
 from dans.config.schema import TrainConfig
 from dans.errors import InputError
+from dans.models.embedding_tables import EntityTable
 from dans.models.model import Model
+from dans.training.distributed import World
 
 #: Parameters, or groups of them with options of their own, as torch's optimizers take them.
 Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
@@ -199,24 +201,49 @@ def distinct(grad: Tensor) -> Tensor:
     return grad.coalesce()
 
 
-class Reducer(Protocol):
-    """Joins the gradients of several processes."""
-
-    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add up what all processes have, except of rows that one process alone keeps."""
-
-    def norm(self, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """The norm of the gradient over all processes, after `gradients`."""
-
-
 def norm_of(grads: Iterable[Tensor]) -> Tensor:
     """The norm of gradients together: ()."""
     norms = [torch.linalg.vector_norm(g._values() if g.is_sparse else g) for g in grads]
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
 
 
+class Gradients:
+    """Joins the gradients of several processes.
+
+    Args:
+        tables: whose rows a single process keeps; it has their gradient already.
+    """
+
+    def __init__(self, world: World, tables: Iterable[EntityTable] = ()) -> None:
+        self.world = world
+        self.kept = {id(table.weight) for table in tables}
+
+    @torch.no_grad()
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Add up the gradients of what is in each process."""
+        shared = [one for one in parameters if id(one) not in self.kept]
+        if not shared:
+            return
+        for one in shared:
+            # A process whose part of the batch does not reach a parameter takes part all the same.
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad.to_dense()
+        grads = [cast(Tensor, one.grad) for one in shared]
+        total = self.world.add(torch.cat([grad.flatten() for grad in grads]))
+        for grad, part in zip(grads, total.split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(part.view_as(grad))
+
+    @torch.no_grad()
+    def norm(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """The norm of the gradient over all processes."""
+        kept = [p.grad for p in parameters if id(p) in self.kept and p.grad is not None]
+        shared = [p.grad for p in parameters if id(p) not in self.kept and p.grad is not None]
+        squares = self.world.add(norm_of(kept).double().square())
+        whole: Tensor = (squares + norm_of(shared).double().square()).sqrt()
+        return whole.to(parameters[0].dtype)
+
+
 def clip(
-    parameters: Sequence[nn.Parameter], largest: float = math.inf, reducer: Reducer | None = None
+    parameters: Sequence[nn.Parameter], largest: float = math.inf, reducer: Gradients | None = None
 ) -> Tensor:
     """Clip the norm of the gradient of all parameters together; the norm before.
 
@@ -271,7 +298,7 @@ def descend(
     lr: float,
     check: Callable[[Tensor], None],
     largest: float = math.inf,
-    reducer: Reducer | None = None,
+    reducer: Gradients | None = None,
 ) -> None:
     """One step of an optimizer down the gradient of a loss, on the optimizer's parameters alone.
 

@@ -9,7 +9,7 @@ from dans.config.schema import PhaseConfig
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.training.optimizers import Reducer, adam, descend
+from dans.training.optimizers import Gradients, adam, descend
 
 
 def stop_unless_finite(losses: Mapping[str, Tensor]) -> None:
@@ -46,7 +46,7 @@ class PhaseOptimizers:
         *,
         where: str = "phase",
         check: Callable[[Mapping[str, Tensor]], None] = stop_unless_finite,
-        reducer: Reducer | None = None,
+        reducer: Gradients | None = None,
     ) -> None:
         given, names = configs or {}, [phase.name for phase in phases]
         for name in given:

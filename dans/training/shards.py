@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -98,12 +98,7 @@ def take(folder: Path, state: dict[str, Any], world: World | None) -> dict[str, 
                 raise DamagedError(f"{path}: {name}: expected {len(theirs)} rows, got {len(part)}")
             whole = rows.setdefault(name, part.new_empty(len(own), *part.shape[1:]))
             whole[(theirs[mine] - own.start) // own.step] = part[mine]
-
-    def filled(mark: Mapping[str, Any]) -> Tensor:
-        return rows[mark[ROWS]]
-
-    found: dict[str, Any] = _filled({k: v for k, v in state.items() if k != "shards"}, filled)
-    return found
+    return {key: _filled(item, rows) for key, item in state.items() if key != "shards"}
 
 
 def cut(state: dict[str, Any], where: Iterable[Place], world: Shard, n: int) -> dict[str, Any]:
@@ -148,9 +143,9 @@ def _changed(state: Any, here: Place, values: Mapping[Place, Any]) -> Any:
     return state
 
 
-def _filled(state: Any, fill: Callable[[Mapping[str, Any]], Tensor]) -> Any:
+def _filled(state: Any, rows: Mapping[str, Tensor]) -> Any:
     if not isinstance(state, Mapping):
         return state
     if state.keys() == {ROWS}:
-        return fill(state)
-    return {key: _filled(item, fill) for key, item in state.items()}
+        return rows[state[ROWS]]
+    return {key: _filled(item, rows) for key, item in state.items()}

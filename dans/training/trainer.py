@@ -27,9 +27,9 @@ from dans.objectives.regularizers import Regularizer
 from dans.seeding import random_state, restore_random_state
 from dans.training.batches import BatchEncoder, batches_of
 from dans.training.callbacks import Diagnosis, DivergenceGuard, FirstPass, Plateau
-from dans.training.distributed import Gradients, LostProcessError, World, tables_of
+from dans.training.distributed import LostProcessError, World, tables_of
 from dans.training.negatives_log import NegativesLog
-from dans.training.optimizers import build_optimizer, descend, groups_of
+from dans.training.optimizers import Gradients, build_optimizer, descend, groups_of
 from dans.training.phases import PhaseOptimizers
 from dans.training.run_folder import RunFolder
 from dans.training.shards import cut, places
@@ -314,15 +314,10 @@ class Trainer:
         numbers |= self.diagnosis.diagnose(self.done, entities)
         if shares := self.batch_encoder.statistics():
             numbers["graph"] = shares
-        if self.run is not None and self.writes:
-            self.run.metrics.record(self.done, "valid", numbers)
-        if self.run is not None and self.world is None:
-            self.run.checkpoints.save(self.state(), best=better)
-        elif self.run is not None and self.world is not None:
-            self.world.check_randomness()
-            state, n = self.state(), self.kg.num_entities
-            where = places(state, self.model, self.optimizer)
-            self.run.checkpoints.save_shared(state, where, self.world, n, best=better)
+        if self.run is not None:
+            if self.writes:
+                self.run.metrics.record(self.done, "valid", numbers)
+            self.save(self.run, best=better)
         self.begun = True
         if not (self.done or self.start_counts):
             self.forget_best()
@@ -330,6 +325,16 @@ class Trainer:
         if report is not None and self.watch is not None:
             self.watch(self.done, report)
         return report
+
+    def save(self, run: RunFolder, *, best: bool) -> None:
+        """Write a checkpoint; of several processes each writes its own rows."""
+        state = self.state()
+        if self.world is None:
+            run.checkpoints.save(state, best=best)
+            return
+        self.world.check_randomness()
+        where = places(state, self.model, self.optimizer)
+        run.checkpoints.save_shared(state, where, self.world, self.kg.num_entities, best=best)
 
     @property
     def writes(self) -> bool:

@@ -667,7 +667,11 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
         (given(lambda: "umls"), {"labelled": 1}, "labelled: expected names of splits, got 1"),
         (given(lambda: "umls"), {"name": 1}, "name: expected text, got 1"),
         *[
-            (given(lambda: TRIPLES), {"seed": seed}, "seed: expected a whole number of at least 0")
+            (
+                given(lambda: TRIPLES),
+                {"seed": seed},
+                r"seed: expected (a whole number|at \w+ \d+), got",
+            )
             for seed in ("x", 1.5, -1, 2**70, True)
         ],
         (given(lambda: f"umls{os.sep}"), {}, "'umls.': no such file or folder$"),
