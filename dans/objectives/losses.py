@@ -174,7 +174,9 @@ class SampledSoftmax(Loss):
     inner sum has the expectation Σ_{e ≠ true} exp(f(e) − f⁺) over all entities that can be drawn:
     the loss is that of softmax over them in the limit of many negatives, and below it on average.
     With the filter ``mask`` known triples are left out of that sum. N is the number on a negative's
-    side; a side without any adds 0, which matters with few negatives or uneven sides alone.
+    side; a side without any adds 0, and so do the entities that only one sampler of a mixture draws
+    where it has none on that side. This matters with few negatives or uneven sides alone: of k
+    fair coins, 2^(−k) of all sides have none.
 
     The sampler must know how often it draws an entity: ``NegativeSampler.expected_counts``.
 

@@ -80,11 +80,12 @@ class Concepts(nn.Module):
         """
         size = (len(self), self.num_concepts)
         pairs = torch.stack((self.entities, self.concepts))
-        ones = torch.ones(len(self.entities), device=pairs.device)
+        given = allowed.T.float()
+        ones = given.new_ones(len(self.entities))
         table = torch.sparse_coo_tensor(
             pairs, ones, size, is_coalesced=True, check_invariants=False
         )
-        count: Tensor = torch.sparse.mm(table, allowed.T.float())
+        count: Tensor = torch.sparse.mm(table, given)
         return count.T > 0
 
     def seen(self, triples: Tensor, num_relations: int) -> Tensor:

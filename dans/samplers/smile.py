@@ -315,9 +315,9 @@ class SMiLE(Uniform):
         groups = torch.zeros(len(anchors), len(self.sizes), dtype=torch.bool, device=rows.device)
         groups.index_put_((rows, self.groups[pairs[:, 1]]), groups.new_ones(()))
         if kind == "inter":
-            count = torch.zeros(len(anchors), self.num_types, device=rows.device)
-            count = count.index_add(1, self.kinds, groups.float())
-            groups = count[:, self.kinds] > groups.float()
+            some = groups.float()
+            count = some.new_zeros(len(anchors), self.num_types).index_add(1, self.kinds, some)
+            groups = count[:, self.kinds] > some
         ends = (groups * self.sizes).cumsum(1)
         total = ends[:, -1:]
         count = total.clamp(max=self.negatives)

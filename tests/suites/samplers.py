@@ -249,6 +249,20 @@ class SamplerSuite:
             update(phase, one)
         assert sampler(one).embeddings.isfinite().all()
 
+    def test_numbers_are_double_where_torch_makes_doubles(
+        self, case: str, kg: KnowledgeGraph
+    ) -> None:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            sampler, (positives, _, _) = make(case, kg), triples_as_embeddings(kg)
+            for phase in sampler.phases():
+                update(phase, positives)
+            found = [sampler(positives).embeddings, *sampler.terms(positives).values()]
+        finally:
+            torch.set_default_dtype(before)
+        assert {numbers.dtype for numbers in found} == {torch.float64}
+
     def test_ids_index_the_embeddings_and_the_relation_stays(
         self, case: str, kg: KnowledgeGraph
     ) -> None:
