@@ -116,7 +116,7 @@ def _of_array(path: Path) -> Iterator[Row]:
         found = f"shape {np.shape(table)} of {getattr(table, 'dtype', 'several arrays')}"
         raise InputError(f"{path}: expected rows of numbers, (r, d), got {found}")
     beside, key = path.with_name(NAMES), path.stem
-    with reading(beside):
+    with reading(beside, "an object of names"):
         names = read_object(beside).get(key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         rows = f"the names of the rows of {path.name}"

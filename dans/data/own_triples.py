@@ -103,8 +103,8 @@ def _check_ids(kg: KnowledgeGraph, ids: Tensor, where: str) -> None:
         if other is not None and all(map(NUMBER.fullmatch, names)):
             found = f"where the {what} with id {other} has the name {names[other]!r}"
             raise InputError(
-                f"{where}: numbers of an array are ids of {kg.name}, {found}; give a list, as by"
-                " tolist(), whose numbers are names"
+                f"{where}: numbers of an array are ids of {kg.name}, {found}; give a list of names:"
+                " tolist() if they are names, kg.entities[id] and kg.relations[id] if they are ids"
             )
     sizes = torch.tensor([len(column) for column in _columns(kg)])
     wrong = ((ids < 0) | (ids >= sizes)).nonzero()

@@ -449,7 +449,7 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows of a file by its suffix; one that cannot be read is refused by what it is."""
     kind = _kind(path)
-    with reading(path), opened(path) as file:
+    with reading(path, "an array of ids"), opened(path) as file:
         start = file.read(8)
     packed = path.suffix == ".gz"
     found = next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)

@@ -133,7 +133,7 @@ def checked(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def reading(path: Path, expected: str = "a file of tensors") -> Iterator[None]:
+def reading(path: Path, expected: str) -> Iterator[None]:
     """Turn what goes wrong as a file is read in the block into a sentence: it is not as expected.
 
     Example:

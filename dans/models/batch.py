@@ -351,7 +351,7 @@ class Negatives:
         return Proposal(ids, corrupt_head, valid).negatives(positives)
 
     def triples(self, positives: Tensor) -> Tensor:
-        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives."""
+        """The corrupted triples as ids: (b, k, 3) from the (b, 3) positives, stored by column."""
         if self.ids is None:
             raise ValueError("generated negatives have no ids; see dans.samplers.nearest")
         return corrupted(positives, self.ids, self.corrupt_head)

@@ -154,6 +154,8 @@ def continued(run: RunSummary) -> str:
     start = run.config.get("init_from", "")
     if not start:
         return ""
+    # Of a folder, what tells it from others; where it lies on a disk is nobody's business.
+    start = "/".join(Path(start).parts[-3:])
     if run.before is None:
         return (
             f"{run.letter} continues from {start}, which is not there any more: its steps are "

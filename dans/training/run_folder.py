@@ -62,7 +62,7 @@ class RunFolder:
         return self.path / "pretrain"
 
     def start(self, config: RunConfig) -> str:
-        """The run that it is initialised from, by name or by folder; one inside moves with it."""
+        """The run that it is initialised from; one called ``pretrain`` is that inside."""
         inside = Path(config.init_from).name == self.pretrained.name
         return str(self.pretrained) if inside and self.pretrained.exists() else config.init_from
 
@@ -122,9 +122,13 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
-            # A folder has many paths, and may have been moved.
-            if os.path.abspath(self.start(before)) == os.path.abspath(config.init_from):
-                before = structs.replace(before, init_from=config.init_from)
+            if before.init_from and config.init_from:
+                was, now = (
+                    Path(os.path.abspath(x)) for x in (self.start(before), config.init_from)
+                )
+                # A folder has many paths, and what was moved is now elsewhere by the same name.
+                if was == now or (not was.exists() and was.parts[-2:] == now.parts[-2:]):
+                    before = structs.replace(before, init_from=config.init_from)
             free = {name: getattr(config.train, name) for name in FREE}
             if before.replace(**free) != config:
                 found = difference(before.plain(), config.plain(), free=RESUMING)

@@ -53,8 +53,13 @@ def test_an_unknown_name_is_refused_by_its_line_or_dropped_and_counted(
 def test_ids_are_not_taken_for_names_that_are_other_numbers() -> None:
     array = torch.tensor([[1, 0, 2], [2, 0, 3], [3, 0, 1]])
     kg = load(array)
-    with pytest.raises(InputError, match=r"the entity with id 0 has the name '1'; give a list"):
+    with pytest.raises(
+        InputError, match=r"the entity with id 0 has the name '1'; give a list of names"
+    ):
         OwnTriples.of(kg, array[:2])
+    relations = load(torch.tensor([[0, 1, 1], [1, 2, 2], [2, 1, 0]]))
+    with pytest.raises(InputError, match="the relation with id 0 has the name '1'"):
+        OwnTriples.of(relations, relations.train)
     named = OwnTriples.of(kg, array.tolist()).lines
     assert [kg.entities[i] for i in named[:, 0].tolist()] == ["1", "2", "3"]
     for names in (["0", "1", "2"], ["08", "09", "10"]):

@@ -169,6 +169,13 @@ def test_a_run_is_found_and_resumed_from_another_folder_and_after_a_move(
     (tmp_path / "here").rename("moved")
     moved = dans.train(kg, out="moved", resume=True, **own)
     assert steps_before(RunFolder(moved.path)) == dans.open_run("moved/pretrain").best_step
+    dans.train(kg, out="after", init_from="moved/pretrain", sampler="uniform:k=2", steps=2)
+    monkeypatch.chdir(tmp_path.parent)
+    tmp_path.rename(tmp_path.parent / "project")
+    monkeypatch.chdir("project/there")
+    dans.train(
+        kg, out="after", init_from="moved/pretrain", sampler="uniform:k=2", steps=2, resume=True
+    )
     shutil.copytree("moved/pretrain", "pretrain")
     del own["pretrain_steps"], own["dim"]
     with pytest.raises(dans.InputError, match=r"init_from: '.*/moved/pretrain' then"):
