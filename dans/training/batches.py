@@ -183,7 +183,7 @@ class FullGraph(BatchEncoder):
     Args:
         messages: the message graph of the training triples, on the device of the model.
         sample: share of the triples that carry messages in a step.
-        train, hold_out, most, sparse: as of `BatchEncoder`.
+        train: as the next options, see `BatchEncoder`.
     """
 
     statistic = "message_share"
@@ -241,7 +241,7 @@ class NeighborSampling(BatchEncoder):
         messages: all that the training triples send.
         fanout: of each layer; see `IncomingMessages.sample`.
         budget: of memory, for the embeddings of all entities.
-        train, hold_out, most, sparse: as of `BatchEncoder`.
+        train: as the next options, see `BatchEncoder`.
     """
 
     statistic = "messages"
