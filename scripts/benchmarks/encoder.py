@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph
+from dans.memory import keep_freed_memory
 from dans.models.rgcn import RGCN, RGCNLayer
 from scripts.benchmarks.measure import Row, compete
 
@@ -125,7 +126,11 @@ def all_rows(dense: KnowledgeGraph, sparse: KnowledgeGraph) -> list[Row]:
 def make_step(
     name: str, train: Tensor, num_entities: int, num_relations: int, sample: int | None, layers: int
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A contender's piece of work; returns the embeddings and the input's gradient."""
+    """A contender's piece of work; returns the embeddings and the input's gradient.
+
+    Memory is kept as commands keep it, for all alike.
+    """
+    keep_freed_memory()
     torch.manual_seed(0)
     encoder = RGCN(num_entities, num_relations, WIDTH, layers=layers, bases=BASES, dropout=0.0)
     direction = torch.randn(num_entities, WIDTH)
