@@ -154,7 +154,7 @@ def continued(run: RunSummary) -> str:
     start = run.config.get("init_from", "")
     if not start:
         return ""
-    # Of a folder, what tells it from others; where it lies on a disk is nobody's business.
+    # Of a folder, what tells it from others, not where it lies on a disk.
     start = "/".join(Path(start).parts[-3:])
     if run.before is None:
         return (
