@@ -541,7 +541,7 @@ def test_every_table_of_results_says_where_it_comes_from() -> None:
             named_there = re.findall(r"\b[0-9a-f]{7}\b", said)
             assert named_there or "commit: not recorded" in " ".join(said.split()), mark
             assert set(named_there) <= commits, mark
-    assert found == 22
+    assert found == 25
 
 
 @pytest.fixture(scope="module")

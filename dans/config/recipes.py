@@ -32,7 +32,7 @@ DEFAULT = "dans"
 DEFAULT_LOSS = "sampled-softmax-self-loop"
 
 #: Names that an error lists in full, which all sampler settings are.
-LISTED = 30
+LISTED = 40
 
 
 @dataclass(frozen=True)
