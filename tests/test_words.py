@@ -89,11 +89,11 @@ def old_words(text: str) -> list[tuple[int, str]]:
     [(1, 'rival: write negative, competitor or baseline')]
     """
     found = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        for word, instead in WORDS.items():
-            for match in re.finditer(rf"(?<![A-Za-z]){word}(?![A-Za-z])", line):
-                found.append((number, f"{match.group()}: write {instead}"))
-    return found
+    for word, instead in WORDS.items():
+        for match in re.finditer(rf"(?<![A-Za-z]){word}(?![A-Za-z])", text):
+            number = text.count("\n", 0, match.start()) + 1
+            found.append((number, f"{match.group()}: write {instead}"))
+    return sorted(found)
 
 
 def old_names(text: str) -> list[tuple[int, str]]:

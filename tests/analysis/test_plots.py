@@ -71,17 +71,19 @@ def test_any_name_is_drawn_letter_by_letter(tmp_path: Path) -> None:
         dict.fromkeys(("all", "true", "false"), density),
     )
     shift = {"relations": [{"side": "tail", "queries": 3, "train‖test": 0.1}]}
+    path = tmp_path / "picture.png"
+    groups = {kind: Group(torch.randn(12, 4), torch.arange(12), ()) for kind in (TRUTH, *names)}
+    text = {"title": "\n".join(names), "caption": "\n".join(names)}
+    diversity_picture(path, groups, project(groups), measure(groups), **text)
+    found = {name: Inspection(numbers, torch.zeros(3)) for name in names}
+    sampler_picture(path, found, title="\n".join(names))
+    calibration_picture(path, dict.fromkeys(names, run))
+    figure = Figure()
+    draw_shifts(figure.subplots(), dict.fromkeys(names, shift))
+    figure.savefig(path)
     for name in names:
-        groups = {kind: Group(torch.randn(12, 4), torch.arange(12), ()) for kind in (TRUTH, name)}
-        path = tmp_path / "picture.png"
-        diversity_picture(path, groups, project(groups), measure(groups), title=name, caption=name)
-        sampler_picture(path, {name: Inspection(numbers, torch.zeros(3))}, title=name)
-        calibration_picture(path, {name: run})
-        figure = Figure()
-        draw_shifts(figure.subplots(), {name: shift})
-        figure.savefig(path)
-        text = Text(text=plain(name))
-        shown, mathematics = text._preprocess_math(text.get_text())
+        drawn = Text(text=plain(name))
+        shown, mathematics = drawn._preprocess_math(drawn.get_text())
         assert not mathematics
         assert shown == visible(name)
 
