@@ -29,9 +29,10 @@ def adjusted(
         adjusted_M = (M − E[M]) / (1 − E[M])
         z_M = (M − E[M]) / √Var[M], with the other sign for the mean rank
 
-    Adjusted values are 1 for a perfect model, and 0 expected of random scores; ``amr`` is 0 and 1.
-    z-scores tell how many standard deviations a model is better than random scores; they grow with
-    √q. A metric that random scores cannot miss, as where no query has a competitor, has 0 for both.
+    Adjusted values are 1 for a perfect model, and 0 expected of random scores; ``amr`` is
+    1 / E[MR], near 0, and 1. z-scores tell how many standard deviations a model is better than
+    random scores; they grow with √q. A metric that random scores cannot miss, as where no query has
+    a competitor, has 0 for both.
 
     Source: Berrendorf et al. 2020 (arXiv:2002.06914); Hoyt et al. 2022 (arXiv:2203.07544), §3.
 

@@ -386,6 +386,8 @@ def _config(
             plain = assign(plain, f"train.{key}", value)
     if choice.loss in LOSSES:
         plain = assign(plain, "loss", {"name": choice.loss})
+    if choice.recipe is None and before is None:
+        plain = _with_fanout(plain, choice.options or {})
     for key, value in names_first((choice.options or {}).items()):
         if before is None or start is not None or not _of_model(key):
             plain = assign(plain, key, value)
@@ -445,6 +447,14 @@ def _with_neighbors(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str
         return plain
     graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
     return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}
+
+
+def _with_fanout(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe of ours whose share of the messages makes way for a fanout, if that is chosen."""
+    if not given.get("graph.fanout") or "graph.sample" in given:
+        return plain
+    graph = {key: value for key, value in _section(plain, "graph").items() if key != "sample"}
+    return {**plain, "graph": graph}
 
 
 def _section(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 #: The file in the folder of a run with the sizes that were found to fit in memory.
 MEMORY = "memory.json"
 
+#: The files with what was measured of the checkpoints: reports, and statistics of the sampler.
+MEASUREMENTS = ("report*.json", "sampler.json")
+
 #: Schedules that are a function of the number of all steps.
 BY_STEPS = ("cosine", "linear")
 
@@ -144,17 +147,29 @@ class RunFolder:
                     "out=)"
                 )
 
-    def begin(self, config: RunConfig, *, resume: bool) -> None:
+    def begin(self, config: RunConfig, *, resume: bool, replaces: bool = False) -> None:
         """Check and make the folder, remove what a killed process left, write the configuration.
 
         No other process may be training in the folder.
+
+        Args:
+            replaces: training will replace the checkpoints, and what was measured of them is
+                removed.
         """
         self.check(config, resume=resume)
         self.path.mkdir(parents=True, exist_ok=True)
         for name in ("*.safetensors", "config.json", "metrics.jsonl", "environment.json"):
             sweep(self.path, f"{name}.*.part", alone=True)
         sweep(self.path)
+        # Before the configuration: by the two a run is known to be evaluated.
+        for path in self.measurements() if replaces else ():
+            log.info("%s: removed; it is of the run before it was trained further", path)
+            path.unlink()
         self.write_json("config.json", config.plain())
+
+    def measurements(self) -> list[Path]:
+        """The files with what was measured of the checkpoints as they are."""
+        return sorted(path for name in MEASUREMENTS for path in self.path.glob(name))
 
     def config(self) -> RunConfig:
         """The configuration of the run."""

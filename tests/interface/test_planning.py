@@ -317,6 +317,13 @@ def test_many_entities_have_steps_that_cost_what_their_batch_does(
         assert build_trainer(RunConfig.parse({**one.config.plain(), "init_from": ""}), kg, None)
 
 
+def test_a_fanout_replaces_the_share_of_messages_of_our_recipe(kg: KnowledgeGraph) -> None:
+    (stage,) = plan(Choice(options={"graph.fanout": [3, 4]}), kg)
+    assert stage.config.graph.fanout == (3, 4)
+    with pytest.raises(InputError, match=r"graph\.fanout: cannot be combined with sample"):
+        plan(Choice(options={"graph.fanout": [3, 4], "graph.sample": 0.5}), kg)
+
+
 def test_few_entities_are_all_encoded(kg: KnowledgeGraph) -> None:
     (stage,) = plan(with_default_loss(Choice()), kg)
     assert not stage.config.graph.fanout
