@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from baselines.assembly import train
 from dans.analysis.inspection import inspect_run
 from dans.config.papers import Cell
 from dans.config.recipes import COMMANDS, find_recipe, override, read_recipe
 from dans.config.schema import RunConfig
-from dans.runs.evaluate_run import evaluate
+from dans.runs.evaluate_run import evaluate, report_name
 from dans.runs.init_from import folder
 from dans.runs.train import configure
+from dans.training.checkpoint import peek
+from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
 
 
@@ -40,16 +43,25 @@ class Job:
         return configure(find_recipe(self.name, self.kind), changes, resumed=self.where)
 
     def is_evaluated(self) -> bool:
-        """Is it trained as its recipe says, and evaluated?"""
-        if not (self.where / "report.last.json").exists():
+        """Is it trained as its recipe says, to the end, and evaluated as it is?"""
+        run = RunFolder(self.where)
+        if not all(self._measured(report_name(which=which), which) for which in get_args(Which)):
             return False
-        return RunFolder(self.where).config() == self.config()
+        last = run.checkpoints.file("last")
+        if last.exists() and not run.is_over(peek(last, whole=False)):
+            return False
+        return run.config() == self.config()
 
     def is_finished(self) -> bool:
         """Is it evaluated, with statistics of its sampler where it has one?"""
         if not self.is_evaluated():
             return False
-        return not self.config().sampler or (self.where / "sampler.json").exists()
+        return not self.config().sampler or self._measured("sampler.json", "last")
+
+    def _measured(self, name: str, which: Which) -> bool:
+        """Is a file there, of the checkpoint that is there now?"""
+        run = RunFolder(self.where)
+        return (self.where / name).exists() and run.is_of(run.read_json(name), which)
 
     def starts_from(self) -> "Job | None":
         """The run that it starts from, if a recipe makes that."""
@@ -65,7 +77,7 @@ class Job:
             train(config, self.where, resume=True, loggers=loggers)
             evaluate(self.where)
             evaluate(self.where, which="last")
-        if config.sampler and not (evaluated and (self.where / "sampler.json").exists()):
+        if config.sampler and not (evaluated and self._measured("sampler.json", "last")):
             inspect_run(self.where)
 
 

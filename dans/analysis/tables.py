@@ -1,17 +1,24 @@
 """Tables of results: means over seeds, differences paired by seed, and the papers' numbers."""
 
 import json
+import logging
 import math
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dans.config.reading import convert, flat_numbers, parse_json, read_object, read_text
 from dans.config.reading import field as field_of
 from dans.config.writing import write_atomically
 from dans.errors import InputError, finite, shown
+
+if TYPE_CHECKING:
+    from dans.training.checkpoint_store import Which
+
+log = logging.getLogger(__name__)
 
 #: Metrics that are reported, in this order.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "ndcg@5")
@@ -22,6 +29,10 @@ STATISTICS = {
     "false_negatives": "false negatives",
     "harder": "harder than the triple",
 }
+
+
+#: Standard errors below this share of the mean are of rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,9 @@ def paired_test(differences: Sequence[float]) -> Difference:
     """Student's t-test of paired differences, at least one, against 0."""
     mean, deviation = mean_and_deviation(differences)
     error, count = deviation / math.sqrt(len(differences)), len(differences)
-    if not error:
+    # Equal differences of decimal fractions differ by their rounding.
+    if error <= ROUNDING * abs(mean):
+        error = 0.0
         # Equal differences have no spread to test them by, but for none at all.
         p = 1.0 if count > 1 and mean == 0 else math.nan
         return Difference(mean, error, p, None, None, count)
@@ -147,6 +160,8 @@ def collect(root: Path) -> dict[str, Results]:
             if not path.exists():
                 continue
             report = read_object(path)
+            if not _current(report, path, "best"):
+                continue
             seed = field_of(report, "seed", int, f"{path}: ")
             best[seed] = _metrics(report, path)
             if "step" in report:
@@ -156,15 +171,33 @@ def collect(root: Path) -> dict[str, Results]:
                 classified[seed] = flat_numbers(parts)
             seconds[seed] = _seconds(folder / "metrics.jsonl")
             if (path := folder / "report.last.json").exists():
-                last[seed] = _metrics(read_object(path), path)
-            if (folder / "sampler.json").exists():
-                sampler[seed] = _statistics(folder / "sampler.json")
+                report = read_object(path)
+                if _current(report, path, "last"):
+                    last[seed] = _metrics(report, path)
+            if (path := folder / "sampler.json").exists():
+                content = read_object(path)
+                if _current(content, path, content.get("model", "last")):
+                    sampler[seed] = _statistics(content, path)
         if best:
             found[recipe.name] = Results(best, last, seconds, steps, sampler, classified)
     if not found:
         do = "train some, then dans evaluate RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
     return found
+
+
+def _current(measured: Mapping[str, Any], path: Path, which: "Which") -> bool:
+    """Is it of the checkpoint that is there now? If not, it is left out, with a warning."""
+    # What only reads records does without torch.
+    from dans.training.run_folder import RunFolder
+
+    if RunFolder(path.parent).is_of(measured, which):
+        return True
+    command = "inspect" if path.name == "sampler.json" else "evaluate"
+    words = ["dans", command, str(path.parent), *["--model", "last"] * (".last." in path.name)]
+    sentence = "left out: the run was trained further; make it anew with:"
+    log.warning("%s: %s %s", path, sentence, shlex.join(words))
+    return False
 
 
 def _recorded(name: str, numbers: Any, path: Path) -> Results:
@@ -229,9 +262,8 @@ def _seconds(path: Path) -> float:
     return field_of(record, "seconds", float, f"{where}: ")
 
 
-def _statistics(path: Path) -> dict[str, float]:
+def _statistics(content: dict[str, Any], path: Path) -> dict[str, float]:
     """The ``STATISTICS`` of a sampler from its ``sampler.json``, those that are null left out."""
-    content = read_object(path)
     false = field_of(content, "false_negatives", dict, f"{path}: ")
     content["false_negatives"] = false.get("any")
     return {

@@ -4,7 +4,7 @@ A table is one of a paper's, or all runs of a kind that have an expected result.
 
 Each is trained with several seeds. Statistics of their samplers are written too. Runs that are
 finished are skipped, so that the same command continues where it was stopped; several can share the
-work, each with its own pattern.
+work, each with its own pattern, once what their runs start from is there.
 
   dans reproduce --list
   dans reproduce dans-2 --cells 'umls-distmult-*'

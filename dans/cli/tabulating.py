@@ -65,10 +65,14 @@ def run(args: Namespace) -> None:
     if args.runs is None:
         if not args.pages:
             raise InputError("runs: expected a folder or a file; --help lists what there is")
+        for name in ("reference", "across", "metrics", "json", "commit", "write", "expected"):
+            if getattr(args, name):
+                raise InputError(f"--{name}: no effect without a folder or a file of runs")
         write_pages()
         return
-    results = cli.matching(tables.collect(args.runs), args.match)
     kind = args.runs.stem.split("-")[0]
+    check(args, kind)
+    results = cli.matching(tables.collect(args.runs), args.match)
     if args.across:
         row = args.reference or "uniform"
         table = tables.across(results, args.across.split(","), reference=row, unnamed=kind)
@@ -88,3 +92,21 @@ def run(args: Namespace) -> None:
     if args.pages:
         write_pages()
     print(table)
+
+
+def check(args: Namespace, kind: str) -> None:
+    """Refuse options without effect."""
+    shape = "with --across" if args.across else "with --metrics" if args.metrics else ""
+    useless = {
+        "--expected": args.expected and shape,
+        "--reference": args.reference and args.metrics and not args.across and shape,
+        "--metrics": args.metrics and args.across and shape,
+        "--mark": args.mark != "results" and not args.write and "without --write",
+        "--commit": args.commit and not args.json and "without --json",
+    }
+    for option, why in useless.items():
+        if why:
+            raise InputError(f"{option}: no effect {why}")
+    if args.expected and not cli.records(kind, "expected"):
+        known = "the folder of runs is named after their kind: baselines, dans or pretrain"
+        raise InputError(f"--expected: no results are known of {kind}; {known}")

@@ -101,27 +101,28 @@ def write_tensors(
     file.seek(0, 2)
 
 
-def checked(path: Path) -> dict[str, str]:
+def checked(path: Path, *, whole: bool = True) -> dict[str, str]:
     """The text by name in a file that `write_tensors` wrote, after checking its digest.
 
-    Text without a ``digest`` is taken as it is.
+    Text without a ``digest`` is taken as it is, and so is all text without ``whole``, which reads
+    no more than the header.
 
     Raises:
         ValueError: the file is cut short, not of safetensors, or does not agree with its digest.
     """
     with opened(path) as file:
-        size, whole = file.read(8), os.fstat(file.fileno()).st_size
+        size, end = file.read(8), os.fstat(file.fileno()).st_size
         length = int.from_bytes(size, "little")
-        if MOST_HEADER < length <= whole:
+        if MOST_HEADER < length <= end:
             raise ValueError(f"its header has more than {MOST_HEADER:,} bytes")
-        header = file.read(min(length, whole))
+        header = file.read(min(length, end))
         if len(size) < 8 or len(header) < length:
             raise ValueError("it is cut short")
         content = json.loads(header)
         metadata = content.get("__metadata__") if isinstance(content, dict) else None
         if not isinstance(metadata, dict):
             raise ValueError("its header is none of ours")
-        if "digest" not in metadata:
+        if "digest" not in metadata or not whole:
             return metadata
         digest = hashlib.sha256(size)
         digest.update(header.replace(digest_field(metadata["digest"]), digest_field(BLANK), 1))

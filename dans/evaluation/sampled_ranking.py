@@ -152,7 +152,8 @@ class SampledEvaluator(Evaluator):
 
     def protocol(self) -> dict[str, Any]:
         """That of all entities, with where the candidates are from."""
-        chosen = EvaluationConfig(candidates=self.candidates, types=self.types, seed=self.seed)
+        seed = self.seed if isinstance(self.candidates, int) else 0
+        chosen = EvaluationConfig(candidates=self.candidates, types=self.types, seed=seed)
         return {**super().protocol(), **from_where(chosen)}
 
     def named(self, numbers: dict[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from dans.config.recipes import (
     run_name,
     spelled_out,
 )
-from dans.config.schema import COMPONENTS, GraphConfig, RunConfig
+from dans.config.schema import ALL, COMPONENTS, GraphConfig, RunConfig
 from dans.config.selection import Selection
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError, did_you_mean, shown, textual
@@ -245,7 +245,8 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
         raise InputError(f"{OPTIONS}: data: the triples are given already; leave it out")
     if choice.recipe is None and kg is not None:
         # That of a published data set and the decoder, where there is one.
-        published = f"{kg.source}-{choice.decoder or 'distmult'}"
+        decoder = RunFolder(start).config().decoder.name if start else choice.decoder
+        published = f"{kg.source}-{decoder or 'distmult'}"
         choice = replace(choice, recipe=published if published in bases() else None)
     choice = _with_setting(choice)
     base, name = _base(choice, kg, start)
@@ -277,7 +278,7 @@ def plan(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None
     first = replace(
         choice, steps=choice.pretrain_steps, lr=None, loss=None, sampler=None, options=options
     )
-    before = _config(plain, first, kg)
+    before = _config(plain, first, kg, whole=_needs_whole_graph(changes, choice.options or {}))
     config = _config(changes, choice, kg, before=before)
     return [Stage("pretrain", name, before), Stage("dans", whole, config, continues=True)]
 
@@ -352,11 +353,12 @@ def _config(
     *,
     start: Path | None = None,
     before: RunConfig | None = None,
+    whole: bool = False,
 ) -> RunConfig:
     """The configuration of a recipe with what was chosen over it.
 
     ``start``: the folder of the run that it is initialised from; ``before``: the configuration of
-    such a run, which is trained first.
+    such a run, which is trained first; ``whole``: what follows needs the whole message graph.
     """
     sampled = choice.kind != "baselines" or bool(plain.get("sampler"))
     if choice.recipe is None and kg is not None and sampled:
@@ -376,7 +378,8 @@ def _config(
             plain["data"] = kg.source or kg.name
     if before is None:
         plain = _with_model(plain, choice, kg)
-        if choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY:
+        many = choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY
+        if many and not whole:
             plain = _with_neighbors(plain, choice.options or {})
     numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
     if choice.seed is None and "train.seed" not in (choice.options or {}):
@@ -424,7 +427,10 @@ def _for_many(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     train = {"optimizer": "lazy_adam", "l2": 0.0}
     plain = merge(plain, {"train": train})
     if not Selection(str(given.get("train.select", "mrr"))).labelled:
-        plain = merge(plain, {"evaluation": {"candidates": SHARED, "most": RANKED}})
+        # Candidates are drawn or restricted, not both.
+        restricted = given.get("evaluation.among", "") not in ("", ALL)
+        drawn = {} if restricted else {"candidates": SHARED}
+        plain = merge(plain, {"evaluation": {**drawn, "most": RANKED}})
     samplers = [dict(part) for part in plain.get("sampler", ())]
     for part in samplers:
         preset = PRESETS.get(str(part.get("preset")), {})
@@ -441,12 +447,19 @@ def _with_neighbors(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str
     Not where a given option, or a sampler that scans all entities, needs the whole message graph.
     """
     encoder = _section(plain, "encoder")
-    whole = {"graph.sample", "graph"} & set(given) or given.get("train.encode") == "all"
-    scans = any(part["name"] in ("igan", "mcns", "smile") for part in plain.get("sampler", ()))
-    if whole or scans or not ENCODERS[str(encoder["name"])].uses_graph:
+    if _needs_whole_graph(plain, given) or not ENCODERS[str(encoder["name"])].uses_graph:
         return plain
     graph = {key: value for key, value in plain.get("graph", {}).items() if key != "sample"}
-    return {**plain, "graph": {**graph, "fanout": [FANOUT] * int(encoder.get("layers", 2))}}
+    layers = given.get("encoder.layers", encoder.get("layers", 2))
+    # What is no number is refused with the other options.
+    layers = layers if isinstance(layers, int) else 2
+    return {**plain, "graph": {**graph, "fanout": [FANOUT] * layers}}
+
+
+def _needs_whole_graph(plain: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Does a given option, or a sampler that scans all entities, need the whole message graph?"""
+    scans = any(part["name"] in ("igan", "mcns", "smile") for part in plain.get("sampler", ()))
+    return scans or "graph.sample" in given or given.get("train.encode") == "all"
 
 
 def _with_fanout(plain: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

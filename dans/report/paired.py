@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from dans.analysis.tables import Difference, paired_test
 from dans.evaluation.evaluator import Ranks
+from dans.training.run_folder import RunFolder
 
 #: The metrics compared, by their names in a report.
 METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
@@ -74,19 +76,28 @@ def over_seeds(
     """
     recipes: dict[str, dict[int, tuple[str, Mapping[str, float]]]] = {}
     for (name, config), numbers in zip(configs.items(), metrics, strict=True):
+        seed = config["train"]["seed"]
         options = {**config, "train": {**config["train"], "seed": None}}
+        options["init_from"] = _start(Path(config.get("init_from", "")), seed)
         recipe = recipes.setdefault(json.dumps(options, sort_keys=True), {})
-        recipe.setdefault(config["train"]["seed"], (name, numbers))
+        recipe.setdefault(seed, (name, numbers))
     first, *others = recipes.values()
     found = []
     for other in others:
         shared = sorted(first.keys() & other.keys())
         if len(shared) < 2:
             continue
-        ours, theirs = (tuple(name for name, _ in one.values()) for one in (other, first))
+        ours, theirs = (tuple(one[s][0] for s in shared) for one in (other, first))
         tests = {
             metric: paired_test([other[s][1][metric] - first[s][1][metric] for s in shared])
             for metric in METRICS
         }
         found.append(OverSeeds(ours, theirs, tests))
     return found
+
+
+def _start(start: Path, seed: int) -> str:
+    """The run that a seed starts from, without the seed, or ``pretrain`` for one inside."""
+    if start.name == RunFolder.PRETRAINED:
+        return start.name
+    return str(start.parent if start.name == f"seed{seed}" else start)

@@ -104,10 +104,9 @@ def initialise_from(model: Model, kg: KnowledgeGraph, run: RunFolder) -> tuple[i
 
     Returns the step they are of, and what is new in the graph; None: it is the same graph.
     """
-    last, config = run.checkpoints.load("last"), run.config().train
-    waited = (last["step"] - last["best"]["step"]) // config.validate_every
-    if last["step"] < config.steps and not 0 < config.patience <= waited:
-        stopped = f"stopped at step {last['step']} of {config.steps}"
+    last = run.checkpoints.load("last")
+    if not run.is_over(last):
+        stopped = f"stopped at step {last['step']} of {run.config().train.steps}"
         raise InputError(f"{run.path}: {stopped}; continue with it first, by --resume")
     state = run.checkpoints.load("best")
     try:

@@ -166,8 +166,7 @@ def train(
             where.mkdir(parents=True, exist_ok=True)
             lock.take()
             # Another process may have begun in a folder that was not there.
-            replaces = bool(state) and not trainer.is_over(config.train.steps)
-            run.begin(config, resume=resume and there, replaces=replaces)
+            run.begin(config, resume=resume and there)
             run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):

@@ -76,10 +76,13 @@ def load_state(path: Path) -> dict[str, Any]:
         return state
 
 
-def peek(path: Path) -> Any:
-    """Nested state with the names of tensors for the tensors, after checking the digest."""
+def peek(path: Path, *, whole: bool = True) -> Any:
+    """Nested state with the names of tensors for the tensors, after checking the digest.
+
+    Without ``whole`` only the header is read, and no digest is checked.
+    """
     with _refusing(path):
-        return json.loads(_check(path)["state"])
+        return json.loads(_check(path, whole=whole)["state"])
 
 
 @contextmanager
@@ -102,9 +105,9 @@ def _refusing(path: Path) -> Iterator[None]:
         raise DamagedError(f"{path}: not a checkpoint, or a damaged one: {error}") from None
 
 
-def _check(path: Path) -> dict[str, str]:
-    """Compare a file with its digest; the metadata of its header."""
-    metadata = checked(path)
+def _check(path: Path, *, whole: bool = True) -> dict[str, str]:
+    """Compare a file with its digest, if the whole is read; the metadata of its header."""
+    metadata = checked(path, whole=whole)
     if metadata.keys() == {"state"}:
         log.info("%s: of an earlier version, without a digest; taken as it is", path)
         return metadata

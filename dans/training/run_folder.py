@@ -5,6 +5,7 @@ import logging
 import os
 import shlex
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import torch
 from msgspec import structs
 
 from dans.config.reading import read_object
-from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig
+from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig, TrainConfig
 from dans.config.writing import sweep, write_atomically
 from dans.errors import InputError
 from dans.memory import Budget, show_bytes, stated
-from dans.training.checkpoint_store import CheckpointStore
+from dans.training.checkpoint import peek
+from dans.training.checkpoint_store import CheckpointStore, Which
 from dans.training.loggers import MetricsLog
 from dans.training.state_checks import difference
 
@@ -25,9 +27,6 @@ log = logging.getLogger(__name__)
 
 #: The file in the folder of a run with the sizes that were found to fit in memory.
 MEMORY = "memory.json"
-
-#: The files with what was measured of the checkpoints: reports, and statistics of the sampler.
-MEASUREMENTS = ("report*.json", "sampler.json")
 
 #: Schedules that are a function of the number of all steps.
 BY_STEPS = ("cosine", "linear")
@@ -39,6 +38,9 @@ RESUMING = tuple(f"train.{name}" for name in FREE)
 
 class RunFolder:
     """A run's ``config.json``, metrics, checkpoints, and reports; made at the first write."""
+
+    #: the name of a run inside of another, which starts from it
+    PRETRAINED = "pretrain"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +64,7 @@ class RunFolder:
     @property
     def pretrained(self) -> Path:
         """The folder inside of the run that it is initialised from, where one call trains both."""
-        return self.path / "pretrain"
+        return self.path / self.PRETRAINED
 
     def start(self, config: RunConfig) -> str:
         """The run that it is initialised from; one called ``pretrain`` is that inside."""
@@ -147,29 +149,33 @@ class RunFolder:
                     "out=)"
                 )
 
-    def begin(self, config: RunConfig, *, resume: bool, replaces: bool = False) -> None:
+    def begin(self, config: RunConfig, *, resume: bool) -> None:
         """Check and make the folder, remove what a killed process left, write the configuration.
 
         No other process may be training in the folder.
-
-        Args:
-            replaces: training will replace the checkpoints, and what was measured of them is
-                removed.
         """
         self.check(config, resume=resume)
         self.path.mkdir(parents=True, exist_ok=True)
         for name in ("*.safetensors", "config.json", "metrics.jsonl", "environment.json"):
             sweep(self.path, f"{name}.*.part", alone=True)
         sweep(self.path)
-        # Before the configuration: by the two a run is known to be evaluated.
-        for path in self.measurements() if replaces else ():
-            log.info("%s: removed; it is of the run before it was trained further", path)
-            path.unlink()
         self.write_json("config.json", config.plain())
 
-    def measurements(self) -> list[Path]:
-        """The files with what was measured of the checkpoints as they are."""
-        return sorted(path for name in MEASUREMENTS for path in self.path.glob(name))
+    def is_over(self, last: Mapping[str, Any]) -> bool:
+        """Is training over with this last checkpoint, by its steps or its patience?"""
+        train = self.config().train
+        return is_over(train, last["step"], last["best"]["step"], train.steps)
+
+    def is_of(self, measured: Mapping[str, Any], which: Which) -> bool:
+        """Was this measured of the checkpoint that is there now, by its step?
+
+        True where no step was written down, or the checkpoint was removed or cannot be read.
+        """
+        try:
+            there = peek(self.checkpoints.file(which), whole=False)["step"]
+        except InputError:
+            return True
+        return bool(measured.get("step", there) == there)
 
     def config(self) -> RunConfig:
         """The configuration of the run."""
@@ -225,3 +231,9 @@ class RunFolder:
         entries = content.get("entries", [content])
         entries = entries if isinstance(entries, list) else []
         return [one for one in entries if isinstance(one, dict)]
+
+
+def is_over(train: TrainConfig, step: int, best_step: int, steps: int) -> bool:
+    """Are all steps done, or has validation stopped improving for ``patience`` validations?"""
+    waited = (step - best_step) // train.validate_every
+    return step >= steps or 0 < train.patience <= waited

@@ -31,7 +31,7 @@ from dans.training.distributed import LostProcessError, World, tables_of
 from dans.training.negatives_log import NegativesLog
 from dans.training.optimizers import Gradients, build_optimizer, descend, groups_of
 from dans.training.phases import PhaseOptimizers
-from dans.training.run_folder import RunFolder
+from dans.training.run_folder import RunFolder, is_over
 from dans.training.shards import cut, places
 from dans.training.state_checks import (
     check_counts,
@@ -291,8 +291,7 @@ class Trainer:
 
     def is_over(self, steps: int) -> bool:
         """Are all steps done, or has validation stopped improving for ``patience`` validations?"""
-        waited = (self.done - self.best_step) // self.config.validate_every
-        return self.done >= steps or 0 < self.config.patience <= waited
+        return is_over(self.config, self.done, self.best_step, steps)
 
     def validate(
         self, terms: Mapping[str, float] | None = None

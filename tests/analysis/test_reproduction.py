@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from dans.analysis.reproduction import Job, jobs
+from dans.analysis.tables import collect
 from dans.config import papers
+from dans.runs.train import train
 from tests.suites.toy import lay
 
 
@@ -52,3 +54,27 @@ def test_a_run_is_finished_with_its_own_options_alone(
     assert job.is_finished()
     assert (job.where / "report.last.json").stat().st_mtime_ns == report
     assert not Job(job.kind, job.name, 0, (*changes, "train.lr=0.5")).is_finished()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_trained_further_is_evaluated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lay(tmp_path / "triples")
+    monkeypatch.chdir(tmp_path)
+    changes = (f"data={tmp_path / 'triples'}", "train.validate_every=1", "train.schedule=constant")
+    short, longer = (
+        Job("pretrain", "umls-distmult", 0, (*changes, f"train.steps={steps}")) for steps in (2, 4)
+    )
+    short.run()
+    assert collect(Path("runs/pretrain"))["umls-distmult"].last
+    # Stopped on its way from 2 to 4, by the configuration it has the steps of the longer one.
+    path = short.where / "config.json"
+    path.write_text(path.read_text().replace('"steps": 2', '"steps": 4'))
+    assert not longer.is_evaluated()
+    train(longer.config(), longer.where, resume=True)
+    assert not longer.is_evaluated()
+    assert not collect(Path("runs/pretrain"))["umls-distmult"].last
+    assert "report.last.json: left out: the run was trained further" in caplog.text
+    longer.run()
+    assert longer.is_evaluated()

@@ -20,6 +20,7 @@ from dans.analysis.tables import (
     to_json,
 )
 from dans.errors import InputError
+from dans.training.checkpoint import save_state
 
 
 def results(values: dict[int, float]) -> Results:
@@ -55,6 +56,11 @@ def test_one_seed_has_no_p_value() -> None:
     difference = compare(results({0: 0.5}), results({0: 0.4}), "mrr")
     assert math.isnan(difference.p)
     assert gap(difference) == "+.100"
+
+
+def test_equal_differences_are_not_tested_by_their_rounding() -> None:
+    difference = compare(results({0: 0.1, 1: 0.15}), results({0: 0.05, 1: 0.1}), "mrr")
+    assert math.isnan(difference.p)
 
 
 def test_equal_runs_do_not_differ() -> None:
@@ -165,6 +171,22 @@ def test_what_samplers_offer_is_tabulated_where_it_is_known(tmp_path: Path) -> N
     assert "sampler" not in numbers["two"]
     assert numbers["one"]["sampler"]["false_negatives"]["mean"] == 0.16
     assert numbers["one"]["sampler"]["seconds_per_step"]["values"] == [0.01, 0.03]
+
+
+def test_what_is_of_a_checkpoint_that_was_replaced_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path, "one", 0, 0.5, last=0.4)
+    keep(tmp_path, "two", 0, 0.6)
+    (tmp_path / "one" / "seed0" / "sampler.json").write_text('{"model": "last", "step": 50}')
+    save_state(tmp_path / "one" / "seed0" / "last.safetensors", {"step": 60})
+    save_state(tmp_path / "two" / "seed0" / "best.safetensors", {"step": 60})
+    found = collect(tmp_path)
+    assert found.keys() == {"one"}
+    assert not found["one"].sampler
+    for name, command in (("sampler", "inspect"), ("report", "evaluate")):
+        assert f"{name}.json: left out: the run was trained further; make it" in caplog.text
+        assert f"anew with: dans {command} {tmp_path}" in caplog.text
 
 
 def test_run_of_no_step_has_no_time_of_a_step(tmp_path: Path) -> None:

@@ -95,6 +95,10 @@ def test_a_command_shows_how_it_is_called_and_has_a_script(name: str) -> None:
         (["baseline", "umls"], "--loss: expected one of discounted, "),
         (["train", "umls", "--decoder", "distmul"], "did you mean 'distmult'?"),
         (["tabulate"], "runs: expected a folder or a file; --help"),
+        (["tabulate", "runs/dans", "--mark", "here"], "--mark: no effect without --write"),
+        (["tabulate", "--pages", "--json", "x.json"], "--json: no effect without a folder or a"),
+        (["tabulate", "x", "--across", "a", "--expected"], "--expected: no effect with --across"),
+        (["tabulate", "runs/mine", "--expected"], "--expected: no results are known of mine"),
         (["pretrain", "umls-distmul"], "did you mean umls-distmult"),
     ],
 )

@@ -116,6 +116,8 @@ def test_given_negatives_are_ranked_as_they_are(busy: KnowledgeGraph) -> None:
     some = SampledEvaluator(kg, "test", candidates="given", most=20, seed=3)
     few = some.ranks(decoder, entities)
     assert torch.equal(few.optimistic, ranks.optimistic[some.rows])
+    # The seed is that of the triples, not of the candidates.
+    assert some.report(few).protocol["candidates"] == report.protocol["candidates"]
 
 
 def test_drawn_candidates_are_ranked_as_by_hand(busy: KnowledgeGraph) -> None:

@@ -22,6 +22,7 @@ from dans.interface.planning import (
 from dans.models.decoders import DECODERS
 from dans.runs.build import build_trainer
 from dans.runs.train import configure
+from dans.training.run_folder import RunFolder
 
 #: 0.1's name of the control's runs.
 OLD = "umls-distmult-" + "kept"
@@ -136,6 +137,14 @@ def test_published_triples_have_their_own_recipe() -> None:
     assert stage.config == configure(find_recipe("umls-distmult", "pretrain"), ["train.seed=0"])
     (tuned,) = plan(Choice(recipe="kinship-complex"), None)
     assert tuned.config.data == "kinship"
+
+
+def test_a_run_continues_by_the_recipe_of_its_own_decoder(tmp_path: Path) -> None:
+    config = configure(find_recipe("umls-complex", "pretrain"), [])
+    RunFolder(tmp_path).begin(config, resume=False)
+    kg = KnowledgeGraph.load("umls")
+    (stage,) = plan(Choice(sampler="self-loop"), kg, start=tmp_path)
+    assert stage.name == "umls-complex-self-loop"
 
 
 @pytest.mark.parametrize("name", ["umls-distmult-self-loop", "umls-distmult-" + "kept"])
@@ -322,6 +331,21 @@ def test_a_fanout_replaces_the_share_of_messages_of_our_recipe(kg: KnowledgeGrap
     assert stage.config.graph.fanout == (3, 4)
     with pytest.raises(InputError, match=r"graph\.fanout: cannot be combined with sample"):
         plan(Choice(options={"graph.fanout": [3, 4], "graph.sample": 0.5}), kg)
+
+
+def test_many_entities_are_all_encoded_where_the_sampler_or_an_option_needs_them(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dans.interface.planning.MANY", kg.num_entities - 1)
+    for choice in (
+        Choice(sampler="mcns"),
+        Choice(sampler="uniform", options={"train.encode": "all"}),
+    ):
+        assert not any(stage.config.graph.fanout for stage in plan(choice, kg))
+    (stage,) = plan(with_default_loss(Choice(options={"encoder.layers": 1})), kg)
+    assert stage.config.graph.fanout == (10,)
+    (stage,) = plan(with_default_loss(Choice(options={"evaluation.among": "domain-range"})), kg)
+    assert (stage.config.evaluation.candidates, stage.config.evaluation.most) == ("all", 5000)
 
 
 def test_few_entities_are_all_encoded(kg: KnowledgeGraph) -> None:

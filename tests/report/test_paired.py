@@ -52,7 +52,23 @@ def test_runs_that_differ_by_seed_alone_are_one_recipe() -> None:
     configs = {"A": config(0.1, 0), "B": config(0.1, 1), "C": config(0.2, 1), "D": config(0.2, 0)}
     values = (0.5, 0.6, 0.7, 0.9)
     (found,) = over_seeds(configs, [dict.fromkeys(METRICS, value) for value in values])
-    assert (found.ours, found.theirs) == (("C", "D"), ("A", "B"))
+    assert (found.ours, found.theirs) == (("D", "C"), ("A", "B"))
     assert found.tests["mrr"].mean == pytest.approx((0.9 - 0.5 + 0.7 - 0.6) / 2)
     assert found.tests["mrr"].count == 2
     assert over_seeds({"A": configs["A"], "C": configs["C"]}, [{}, {}]) == []
+
+
+def test_seeds_that_start_from_a_run_each_are_one_recipe_and_those_shared_are_named() -> None:
+    def config(lr: float, seed: int, start: str) -> dict[str, object]:
+        return {"train": {"lr": lr, "seed": seed}, "init_from": start}
+
+    configs = {f"A{s}": config(0.1, s, f"before/seed{s}") for s in range(3)}
+    configs |= {f"B{s}": config(0.2, s, f"before/seed{s}") for s in range(2)}
+    (found,) = over_seeds(configs, [dict.fromkeys(METRICS, 0.1 * i) for i in range(5)])
+    assert (found.ours, found.theirs) == (("B0", "B1"), ("A0", "A1"))
+    others = {f"C{s}": config(0.1, s, f"other/seed{s}") for s in range(2)}
+    (found,) = over_seeds(
+        {"A0": configs["A0"], "A1": configs["A1"], **others},
+        [dict.fromkeys(METRICS, 0.1 * i) for i in range(4)],
+    )
+    assert (found.ours, found.theirs) == (("C0", "C1"), ("A0", "A1"))

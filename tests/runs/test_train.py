@@ -160,22 +160,6 @@ def test_finished_run_resumed_says_where_it_stands(recipe: Path, tmp_path: Path)
     assert train(configure(recipe, []), tmp_path / "run", resume=True) == first
 
 
-def test_what_was_measured_of_a_run_goes_when_it_is_trained_further(
-    recipe: Path, tmp_path: Path
-) -> None:
-    where = tmp_path / "run"
-    constant = ["train.schedule=constant"]
-    train(configure(recipe, constant), where)
-    evaluate(where, which="last")
-    inspect_run(where)
-    measured = RunFolder(where).measurements()
-    assert [path.name for path in measured] == ["report.last.json", "sampler.json"]
-    train(configure(recipe, constant), where, resume=True)
-    assert RunFolder(where).measurements() == measured
-    train(configure(recipe, [*constant, "train.steps=6"]), where, resume=True)
-    assert RunFolder(where).measurements() == []
-
-
 def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
     with pytest.raises(InputError, match=r"make it with: dans pretrain far"):
         configure(recipe, ["init_from=pretrain/far"])

@@ -30,6 +30,25 @@ def test_configuration_comes_back(tmp_path: Path) -> None:
     assert run.config() == CONFIG
 
 
+def test_what_was_measured_is_of_the_checkpoint_of_its_step(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.is_of({"step": 2}, "best"), "weights may be deleted"
+    save_state(run.checkpoints.file("best"), {"step": 2})
+    assert run.is_of({"step": 2}, "best")
+    assert run.is_of({}, "best"), "reports of before have no step"
+    assert not run.is_of({"step": 1}, "best")
+    run.checkpoints.file("best").write_bytes(b"damaged")
+    assert run.is_of({"step": 1}, "best")
+
+
+def test_training_is_over_by_its_steps_or_its_patience(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin(CONFIG.replace(validate_every=1, patience=2), resume=False)
+    over = [run.is_over({"step": step, "best": {"step": best}}) for step, best in ((2, 1), (3, 1))]
+    assert over == [False, True]
+    assert run.is_over({"step": 5, "best": {"step": 5}})
+
+
 def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(CONFIG, resume=False)
     with pytest.raises(InputError, match=r"already holds a run; --resume .* continues"):
