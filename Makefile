@@ -69,8 +69,9 @@ lint: $(VENV)/test.stamp
 # With `make -j2`, mypy has the core that the slowest test leaves, and the other way round.
 test: lint pytest
 
+# Work is stolen, not dealt out: tests of a module stay together, and what they share is made once.
 pytest: $(VENV)/test.stamp
-	$(py) -m pytest -n auto --maxprocesses 4
+	$(py) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 # Beside `make test`, which runs on one Python: two more would take longer than all of it.
 VERSIONS ?= 3.10 3.12
@@ -80,7 +81,7 @@ test-versions:
 	@for version in $(VERSIONS); do \
 		if ! python$$version -c '' 2>/dev/null; then echo "python$$version: not here"; continue; fi; \
 		$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=python$$version .venv-$$version/test.stamp; \
-		.venv-$$version/bin/python -m pytest -n auto --maxprocesses 4 -m 'not slow'; \
+		.venv-$$version/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m 'not slow'; \
 	done
 
 bench: $(VENV)/bench.stamp
