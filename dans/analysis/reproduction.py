@@ -13,7 +13,7 @@ from dans.config.schema import RunConfig
 from dans.runs.evaluate_run import evaluate, report_name
 from dans.runs.init_from import folder
 from dans.runs.train import configure
-from dans.training.checkpoint import peek
+from dans.training.checkpoint import DamagedError, peek
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
 
@@ -48,9 +48,12 @@ class Job:
         if not all(self._measured(report_name(which=which), which) for which in get_args(Which)):
             return False
         last = run.checkpoints.file("last")
-        if last.exists() and not run.is_over(peek(last, whole=False)):
+        try:
+            over = not last.exists() or run.is_over(peek(last, whole=False))
+        except DamagedError:
+            # Resuming mends it.
             return False
-        return run.config() == self.config()
+        return over and run.config() == self.config()
 
     def is_finished(self) -> bool:
         """Is it evaluated, with statistics of its sampler where it has one?"""

@@ -78,3 +78,5 @@ def test_a_run_that_is_trained_further_is_evaluated_again(
     assert "report.last.json: left out: the run was trained further" in caplog.text
     longer.run()
     assert longer.is_evaluated()
+    longer.where.joinpath("last.safetensors").write_bytes(b"damaged")
+    assert not longer.is_evaluated()
