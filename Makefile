@@ -41,10 +41,11 @@ $(py):
 		"$(or $(PYTHON:%='%' is none of them),none was found):" \
 		"name one with 'make PYTHON=python3.11'." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@$(pip) --upgrade pip || echo "pip could not be upgraded: the older one takes twice as long"
 
-# On all cores, where pip compiles on one, and without the packages' own tests, near a third of the work; the
-# few modules that are for other Pythons fail silently.
-compile = $(py) -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib/python3*/site-packages || true
+# Beside pip, on a core of its own, what the first imports need (torch, and what it brings) is compiled; the rest
+# is where it is imported, less than half of all. The few modules that are for other Pythons fail silently.
+compile = $(py) -W ignore -m compileall -qq -x '/(tests?|pip|setuptools)/' $(VENV)/lib/python3*/site-packages || true
 
 # torch goes first, so that no other package chooses its build.
 $(VENV)/torch.stamp: $(py)
@@ -52,8 +53,7 @@ $(VENV)/torch.stamp: $(py)
 	@touch $@
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/torch.stamp
-	$(pip) -e '.[$(extras)]'
-	@$(compile)
+	@$(compile) & $(pip) -e '.[$(extras)]'; wait
 	@touch $@
 
 $(VENV)/demo.stamp:  extras := zoo,plots
