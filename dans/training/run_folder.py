@@ -127,6 +127,9 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
+            # A path may be relative in one of them.
+            if os.path.abspath(before.data) == os.path.abspath(config.data):
+                before = structs.replace(before, data=config.data)
             if before.init_from and config.init_from:
                 was, now = (
                     Path(os.path.abspath(x)) for x in (self.start(before), config.init_from)
