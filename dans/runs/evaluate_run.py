@@ -302,11 +302,12 @@ def classify(
 
 
 def classification_table(content: Mapping[str, Any] | None) -> list[str]:
-    """What ``classify`` returned as lines of text."""
+    """What ``classify``, or that of an ensemble, returned as lines of text."""
     if content is None:
         return []
     metrics = ("auc", "nll", "brier", "ece")
-    rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
+    own = content.get("probabilities", "as is")
+    rows = {own: content} | {name: content[name] for name in CALIBRATIONS if name in content}
     cells = ([name, *(numbers[metric] for metric in metrics)] for name, numbers in rows.items())
     lines = aligned([["calibration", *metrics], *cells])
     lines.append(f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}")
