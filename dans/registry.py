@@ -2,13 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
 from dans.errors import InputError, did_you_mean, shown, textual
 from dans.memory import is_out_of_memory
 
 T = TypeVar("T")
+
+#: The type of an option that is the path of a file, or of a folder of files.
+File: TypeAlias = Annotated[str, "file"]
 
 #: Types that are checked before the constructor is called; it checks all others itself.
 PLAIN = (bool, int, float, str, type(None))
@@ -84,7 +87,24 @@ def build(
 
 def hints(factory: Callable[..., object]) -> dict[str, Any]:
     """The declared types of a factory's parameters, where they can be read."""
+    return _hints(factory, extras=False)
+
+
+def file_options(factory: Callable[..., object]) -> list[str]:
+    """The parameters of a factory that are paths, those declared as ``File``.
+
+    Example:
+        >>> def read(names: File | None = None, k: int = 1) -> None: ...
+        >>> file_options(read)
+        ['names']
+    """
+    declared = _hints(factory, extras=True).items()
+    return [name for name, kind in declared if File in (kind, *get_args(kind))]
+
+
+def _hints(factory: Callable[..., object], *, extras: bool) -> dict[str, Any]:
     try:
-        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        there = factory.__init__ if inspect.isclass(factory) else factory
+        return get_type_hints(there, include_extras=extras)
     except (NameError, TypeError):
         return {}

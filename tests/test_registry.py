@@ -2,8 +2,9 @@
 
 import pytest
 
+from baselines.assembly import SAMPLERS
 from dans.errors import InputError
-from dans.registry import build, choose
+from dans.registry import build, choose, file_options, hints
 
 
 class Part:
@@ -34,6 +35,13 @@ def test_arguments_of_the_caller_that_the_constructor_lacks_are_left_out() -> No
 def test_mistakes_are_named(name: str, given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build(TABLE, name, where="x", given=given, size=3)
+
+
+def test_every_text_that_a_sampler_takes_is_known_to_be_a_file() -> None:
+    for kind in SAMPLERS.values():
+        texts = [name for name, hint in hints(kind).items() if hint in (str, str | None)]
+        assert texts == file_options(kind)
+    assert file_options(SAMPLERS["listed"]) == ["file"]
 
 
 def test_refusals_of_the_constructor_carry_the_section() -> None:

@@ -23,6 +23,7 @@ from dans.data.sources import load
 from dans.errors import InputError, install_command
 from dans.interface import planning
 from dans.runs.train import configure
+from dans.runs.train import load as load_run
 from dans.training.checkpoint_store import CheckpointStore
 from dans.training.run_folder import RunFolder
 from dans.training.trainer import Trainer
@@ -408,11 +409,45 @@ def test_triples_are_searched_as_they_are_trained(
     best = configure(where / "best.toml", [])
     (stage,) = planning.plan(planning.with_default_loss(planning.Choice()), load("mine.tsv"))
     expected = stage.config
-    assert (best.data, best.loss, best.sampler) == ("mine.tsv", expected.loss, expected.sampler)
+    assert best.data == str(tmp_path / "mine.tsv")
+    assert (best.loss, best.sampler) == (expected.loss, expected.sampler)
     with pytest.raises(InputError, match="--kind dans: expected a recipe"):
         dispatch(["tune", "mine.tsv", "--space", "train.lr=0.01,0.1", "--kind", "dans"])
     with pytest.raises(InputError, match="expected what to train, as in: dans tune umls-distmult"):
         dispatch(["tune", "--space", "train.lr=0.01,0.1"])
+
+
+def test_a_study_of_a_relative_path_continues_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "own.toml").write_text(OWN.format(data="triples"))
+    space, steps = "train.lr=0.01,0.1", ["--set", "train.steps=2"]
+    given = [str(tmp_path / "own.toml"), "--space", space, *steps, "--out", str(tmp_path / "study")]
+    monkeypatch.chdir(tmp_path)
+    dispatch(["tune", *given, "--trials", "1"])
+    assert study_json(tmp_path / "study")["plan"]["config"]["data"] == str(tmp_path / "triples")
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir("away")
+    load_run(tmp_path / "study" / "trial-0000")
+    again = ["--set", f"data={tmp_path / 'triples'}"]
+    dispatch(["tune", *given, *again, "--trials", "2"])
+    assert states(tmp_path / "study") == ["complete", "complete"]
+
+
+def test_an_earlier_study_with_a_path_as_typed_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "own.toml").write_text(OWN.format(data="triples"))
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as earlier:
+        for module in ("plan", "study"):
+            earlier.setattr(f"dans.tuning.{module}.absolute", lambda data: data)
+        tune(plan(Path("own.toml"), "train.lr=0.01,0.1"), 1, where=Path("study"))
+    assert study_json(Path("study"))["plan"]["config"]["data"] == "triples"
+    tune(plan(Path("own.toml"), "train.lr=0.01,0.1"), 2, where=Path("study"))
+    assert len(states(Path("study"))) == 2
 
 
 def test_missing_optuna_is_named(

@@ -7,8 +7,9 @@ calibrated on validation. The calibration is saved in calibration.json; fitting 
 pip install 'dans-kg[calibration]'.
 
 Candidates are all entities, unless the run's recipe or an option restricts them. With --ensemble,
-several runs on the same triples are ranked as one, and nothing is written; what their recipes
-restrict counts where they agree, and --among has to say it where they differ. With --calibrate,
+several runs on the same triples are ranked as one, labelled lines are classified by the mean of
+their calibrated probabilities, and nothing is written; what their recipes restrict counts where
+they agree, and --among has to say it where they differ. With --calibrate,
 where no line is labelled, the calibration is fitted to the validation triples and, for each, a
 drawn negative: the triple with a random head or tail, which no split holds. A probability is then
 the share of true triples among such pairs, half of which are true.

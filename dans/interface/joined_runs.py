@@ -61,6 +61,7 @@ class Ensemble:
     ) -> EvaluationReport:
         """Rank the triples of a split, as ``Run.evaluate``; nothing is written.
 
+        Labelled lines are classified by the mean of the runs' calibrated probabilities.
         Without ``among``, candidates are restricted as the recipes of all runs say; where they
         differ, that is an ``InputError``.
         """

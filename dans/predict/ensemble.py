@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from dans.config.reading import convert, to_python
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.errors import InputError, one_of, shown
+from dans.evaluation import classification as measures
 from dans.evaluation.calibration import ABOUT_DRAWN
 from dans.evaluation.candidate_sets import Among, CandidateSets, candidate_sets
 from dans.evaluation.evaluator import EvaluationReport, ModelScores, Unseen
@@ -24,6 +26,7 @@ from dans.evaluation.joint_scores import (
     ranks_of_all,
     softmax,
 )
+from dans.evaluation.reliability import Reliability
 from dans.evaluation.sampled_ranking import ranking
 from dans.predict.predictor import Predictor
 from dans.predict.queries import Answer, ScoredTriple
@@ -193,7 +196,9 @@ class Ensemble(Predictor):
         """The filtered ranking of a split among all entities, or some, by the joint scores.
 
         Arguments are those of ``dans.runs.evaluate_run.evaluate``; nothing is written. Where
-        candidates are restricted, scores are standardised over all entities, as in ``predict``.
+        candidates are restricted, scores are standardised over all entities, as in ``predict``. A
+        split of lines that are labelled true and false is classified too, by `classify`, where each
+        member has a calibration on such lines.
 
         Raises:
             InputError: ``among`` is None, and the recipes of the members restrict differently.
@@ -201,13 +206,48 @@ class Ensemble(Predictor):
         kg = self.kg
         if not len(kg.split(split)):
             raise InputError(f"{kg.name}: has no {split} triples")
-        if has_both(kg, split):
-            log.warning("%s: the lines labelled false are of no effect on a joint ranking", split)
         chosen = convert(to_python({"most": most, "seed": seed}), EvaluationConfig)
         sets = self._of_recipes() if among is None else candidate_sets(among, kg)
         evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=self.budget)
         models = [ModelScores(member.decoder, member.entities) for member in self.members]
-        return evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
+        report = evaluator.report(evaluator.ranks_by(JointScores(models, self.standards)))
+        if not has_both(kg, split):
+            return report
+        if not self.calibrated or self.drawn:
+            which = next(m for m in self.members if m.calibration is None or m.drawn)
+            said = "%s: labelled lines are not classified: %s has no calibration on such lines"
+            log.warning(said, split, which.about or "a member")
+            return report
+        return replace(report, details={"classification": self.classify(split)})
+
+    def classify(self, split: Split) -> dict[str, Any]:
+        """Classification metrics of a labelled split, by the mean of the members' probabilities.
+
+        p(h, r, t) = 1/K Σ_k σ(a_k φ_k(h, r, t) + b_k), with the calibration (a_k, b_k) of member k,
+        whatever is averaged for the ranking. The threshold of each relation is the one best on
+        validation, as in ``dans.runs.evaluate_run.classify``.
+        """
+        lines, labels = self.kg.lines(split)
+        scores = self._mean_log_odds(lines)
+        content: dict[str, Any] = dict(measures.classification(scores, labels))
+        content |= {"ece": Reliability.of(scores.sigmoid(), labels).error, "threshold": "zero"}
+        content["probabilities"] = "mean of members"
+        if split == "valid":
+            content["optimistic"] = True
+        if has_both(self.kg, "valid"):
+            own, holds = self.kg.lines("valid")
+            m = self.kg.num_relations
+            cuts = measures.thresholds(self._mean_log_odds(own), holds, own[:, 1], m)
+            accuracy = measures.accuracy(scores, labels, cuts[lines[:, 1]])
+            content |= {"accuracy": accuracy, "threshold": "by relation"}
+        return content
+
+    def _mean_log_odds(self, ids: Tensor) -> Tensor:
+        """(f,) log odds of the mean of the members' probabilities, also where these round to 1."""
+        each = torch.stack(
+            [m.calibration.logits(m._logits(ids)) for m in self.members if m.calibration]
+        )
+        return logsigmoid(each).logsumexp(0) - logsigmoid(-each).logsumexp(0)
 
     def _of_recipes(self) -> CandidateSets | None:
         """The candidates on which the recipes of all members agree."""

@@ -142,7 +142,7 @@ class Predictor:
             drawn=drawn,
             budget=budget,
             about=about + ABOUT_DRAWN * drawn,
-            restriction=restriction_of(where, trained),
+            restriction=restriction_of(where, trained.config),
         )
 
     def extended(

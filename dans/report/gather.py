@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dans.config.reading import field
+from dans.config.selection import RESTRICTED
 from dans.data.graph import Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import DRAWN, Fitted
@@ -22,10 +23,21 @@ from dans.report.conclusion import Ranked, conclusion
 from dans.report.curves import Chart, charts, number, recorded, steps_before
 from dans.report.embedding_plot import EmbeddingPlot, embedding_plot, measured
 from dans.report.explanations import Explained, explanations
+from dans.report.formatting import four
 from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.report.plausibility import Checked, least_plausible, relations
-from dans.runs.evaluate_run import budget_of, classify, fitted_of, has_both, report_name
+from dans.runs.evaluate_run import (
+    among_parts,
+    budget_of,
+    classify,
+    fitted_of,
+    has_both,
+    is_evaluated,
+    recipe_sets,
+    report_name,
+    restriction_of,
+)
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
@@ -72,7 +84,7 @@ class RunSummary:
         name: the shortest end of its path that no other run of the page has.
         before: the training steps of the weights it started with, by ``steps_before``.
         agrees: whether the saved report has the same metrics.
-        agreement: the same in a sentence.
+        agreement: the same in a sentence, and how the report by the recipe was ranked if otherwise.
         seconds: of training, up to the last validation.
         parameters: how many are trainable.
         environment: versions, machine and command that trained it; empty where not recorded.
@@ -129,9 +141,7 @@ def gather(
     if triples < 1:
         raise InputError(f"--triples: expected at least 1, got {triples}")
     lines = [recorded(RunFolder(folder)) for folder in folders]
-    missing_report = [
-        i for i, f in enumerate(folders) if not (f / report_name(which=which)).exists()
-    ]
+    missing_report = [i for i, f in enumerate(folders) if not is_evaluated(f, which)]
     if missing_report and split is None:
         paths = ", ".join(str(folders[i]) for i in missing_report)
         log.warning(
@@ -216,6 +226,7 @@ def summarise(
     ranks = evaluator.ranks(decoder, entities)
     report = evaluator.report(ranks)
     agrees, agreement = compared(folder, report, split=split, which=which)
+    agreement += by_recipe(folder, trained, split=split, which=which)
     fitted = fitted_of(folder, trained, which, budget)
     platt = fitted.calibrations.get("platt") if fitted else None
     predictor = Predictor(kg, decoder, entities, calibration=platt, budget=budget)
@@ -269,6 +280,24 @@ def compared(
     if before.get("protocol") != now["protocol"]:
         return False, f"{name} was made by another protocol: {shown(before.get('protocol'))}."
     return True, f"Ranked anew for this page, and equal to {name}."
+
+
+def by_recipe(folder: Path, trained: Trained, *, split: Split, which: Which) -> str:
+    """How the report that a recipe's restriction made was ranked, and its MRR; empty without one.
+
+    The sentence follows another.
+    """
+    sets = recipe_sets(folder, restriction_of(folder, trained.config), trained.kg)
+    name = report_name(split=split, which=which, more=among_parts(sets))
+    if sets is None or not (folder / name).exists():
+        return ""
+    where = f"{folder / name}: "
+    both = field(RunFolder(folder).read_json(name), "both", dict, where)
+    mrr = four(number(both, f"{RESTRICTED}mrr", f"{where}both."))
+    return (
+        f" This page ranks among all entities; {name}, as the recipe says, among {sets.about}: "
+        f"its restricted MRR, {mrr}, is not comparable."
+    )
 
 
 def reliability(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 
 from dans.config.schema import Component, EvaluationConfig, GraphConfig, RunConfig
 from dans.config.selection import Selection
@@ -25,7 +26,7 @@ from dans.models.model import Model
 from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS, Regularizer
-from dans.registry import build, choose, options
+from dans.registry import build, choose, file_options, options
 from dans.runs.init_from import initial_run, initialise_from, initialise_rows
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
@@ -33,7 +34,7 @@ from dans.seeding import find_device, seed_everything
 from dans.training.batches import BatchEncoder, FullGraph, NeighborSampling, batches_of
 from dans.training.distributed import World
 from dans.training.negatives_log import NegativesLog
-from dans.training.run_folder import RunFolder
+from dans.training.run_folder import SAMPLER_FILES, RunFolder
 from dans.training.state_checks import meaning
 from dans.training.trainer import Trainer
 
@@ -124,6 +125,29 @@ def build_member(
         entity_names=kg.entities,
         relation_names=kg.relations,
     )
+
+
+def sampler_files(config: RunConfig, samplers: Samplers = SAMPLERS) -> dict[str, str]:
+    """The files that the samplers read, by the sampler's number and its option."""
+    return {
+        f"{i}.{option}": file
+        for i, part in enumerate(config.sampler)
+        for option in (file_options(samplers[part.name]) if part.name in samplers else ())
+        if isinstance(file := part.options.get(option), str)
+    }
+
+
+def with_copies(
+    config: RunConfig, run: RunFolder | None, samplers: Samplers = SAMPLERS
+) -> RunConfig:
+    """A configuration whose samplers read the run's copies of their files, where it has them."""
+    copies = {} if run is None else run.copied(SAMPLER_FILES, sampler_files(config, samplers))
+    parts = list(config.sampler)
+    for name, copy in copies.items():
+        number, _, option = name.partition(".")
+        part = parts[int(number)]
+        parts[int(number)] = replace(part, options={**part.options, option: copy})
+    return replace(config, sampler=tuple(parts))
 
 
 def with_preset(part: Component, where: str) -> dict[str, Any]:
@@ -242,7 +266,8 @@ def build_trainer(
     budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
     batch_encoder = build_batch_encoder(config, kg, model, device, budget)
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
-    objective = build_objective(config, kg, dim, objectives, samplers, budget=budget)
+    own = with_copies(config, run, samplers)
+    objective = build_objective(own, kg, dim, objectives, samplers, budget=budget)
     choose_encoded(config, kg, model, objective)
     if world is not None:
         check_shared(config, kg, model, objective, world)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dans.config.reading import convert, to_python
-from dans.config.schema import Candidates, EvaluationConfig
+from dans.config.schema import ALL, Candidates, EvaluationConfig, RunConfig
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
 from dans.data.known_triples import KnownTriples
 from dans.data.own_triples import OwnTriples, Unknown
@@ -29,7 +29,7 @@ from dans.evaluation.text_table import aligned
 from dans.memory import Budget, stated
 from dans.registry import choose
 from dans.runs.extend import ENCODER, extend, is_extended
-from dans.runs.train import Trained, restore
+from dans.runs.train import Trained, graph_of, restore
 from dans.seeding import undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.run_folder import RunFolder
@@ -106,7 +106,7 @@ def evaluate(
     budget = budget_of(where, trained, memory_budget)
     sets = candidate_sets(among, kg)
     if among is None and chosen.candidates == "all":
-        sets = recipe_sets(where, restriction_of(where, trained), kg)
+        sets = recipe_sets(where, restriction_of(where, trained.config), kg)
     evaluator = ranking(kg, split, chosen, sets=sets, unseen=unseen, budget=budget)
     evaluator.label = own.label if own else split
     ranks = evaluator.ranks(trained.model.decoder, trained.entities)
@@ -128,7 +128,7 @@ def evaluate(
         labelled = replace(trained, kg=kg)
         details["classification"] = classify(labelled, split, fitted, budget=budget)
     report = replace(report, protocol=protocol, details=details)
-    more = [] if sets is None else [f"among-{report.protocol['candidates']['among']}"]
+    more = among_parts(sets)
     if larger:
         more += ["extended", *([new_entities] * (new_entities != ENCODER))]
         more += ["features"] * (extra_features is not None)
@@ -139,9 +139,22 @@ def evaluate(
     return report
 
 
-def restriction_of(where: str | Path, trained: Trained) -> Restriction | None:
+def restriction_of(where: str | Path, config: RunConfig) -> Restriction | None:
     """What the recipe of a run restricts candidates to, its files being the run's copies."""
-    return Restriction.of(RunFolder(Path(where)).restricted(trained.config.evaluation))
+    return Restriction.of(RunFolder(Path(where)).restricted(config.evaluation))
+
+
+def is_evaluated(where: Path, which: Which = "best") -> bool:
+    """Is there a report of test, among all entities or as the run's recipe restricts them?"""
+    if (where / report_name(which=which)).exists():
+        return True
+    run = RunFolder(where)
+    config = run.config()
+    # A graph is loaded only where its candidates are in the name.
+    if config.evaluation.among in ("", ALL):
+        return False
+    sets = recipe_sets(where, restriction_of(where, config), graph_of(config, run))
+    return (where / report_name(which=which, more=among_parts(sets))).exists()
 
 
 def recipe_sets(
@@ -153,6 +166,11 @@ def recipe_sets(
     except InputError as error:
         instead = '--among all (in Python among="all") ranks among all entities'
         raise InputError(f"{where}: the recipe's evaluation: {error}; {instead}") from error
+
+
+def among_parts(sets: CandidateSets | None) -> list[str]:
+    """What a report among some candidates has in its name."""
+    return [] if sets is None else [f"among-{sets.label}"]
 
 
 def unlike(run: RunFolder, name: str, protocol: Mapping[str, Any]) -> str:
@@ -284,11 +302,12 @@ def classify(
 
 
 def classification_table(content: Mapping[str, Any] | None) -> list[str]:
-    """What ``classify`` returned as lines of text."""
+    """What ``classify``, or that of an ensemble, returned as lines of text."""
     if content is None:
         return []
     metrics = ("auc", "nll", "brier", "ece")
-    rows = {"as is": content} | {name: content[name] for name in CALIBRATIONS if name in content}
+    own = content.get("probabilities", "as is")
+    rows = {own: content} | {name: content[name] for name in CALIBRATIONS if name in content}
     cells = ([name, *(numbers[metric] for metric in metrics)] for name, numbers in rows.items())
     lines = aligned([["calibration", *metrics], *cells])
     lines.append(f"accuracy {content['accuracy']:.4f}, threshold {content['threshold']}")

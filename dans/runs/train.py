@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import structs
 
 import dans
 from dans.compiled import compiler_version
@@ -37,6 +38,8 @@ from dans.runs.build import (
     build_model,
     build_objective,
     build_trainer,
+    sampler_files,
+    with_copies,
     with_features,
 )
 from dans.runs.grown_graph import features_as_in, is_of
@@ -47,7 +50,7 @@ from dans.training.checkpoint_store import Which
 from dans.training.distributed import join
 from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
-from dans.training.run_folder import RunFolder
+from dans.training.run_folder import AMONG, SAMPLER_FILES, RunFolder, restricting
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like
 from dans.training.trainer import Watch, explain_interruption
 
@@ -141,6 +144,9 @@ def train(
             world.wait()
     else:
         kg = features_of(config, run, kg, resume=resume)
+    # A folder is not copied: its path has to lead there from any working folder.
+    if kg.source == os.path.realpath(config.data):
+        config = structs.replace(config, data=kg.source)
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
@@ -181,7 +187,8 @@ def train(
                 kg.with_features(None).save(run.graph)
             if config.features is not None and kg.features is not None:
                 kg.features.save(run.features)
-            run.copy_restriction(config.evaluation)
+            run.copy(AMONG, restricting(config.evaluation))
+            run.copy(SAMPLER_FILES, sampler_files(config, samplers))
         finished = False
         try:
             if leads:
@@ -207,6 +214,8 @@ class Trained:
     #: of its objective
     state: Mapping[str, Any]
     samplers: Samplers = field(default_factory=lambda: SAMPLERS)
+    #: its folder, with copies of the files that its samplers read
+    run: RunFolder | None = None
 
     @cached_property
     @undisturbed()
@@ -215,7 +224,8 @@ class Trained:
         name, dim = self.config.objective.name, self.model.encoder.dim
         if not self.config.sampler:
             raise InputError(f"sampler: the run was trained without one, by {name}")
-        objective = build_objective(self.config, self.kg, dim, samplers=self.samplers)
+        config = with_copies(self.config, self.run, self.samplers)
+        objective = build_objective(config, self.kg, dim, samplers=self.samplers)
         check_like(self.state, objective, "checkpoint: objective")
         try:
             objective.load_state_dict(self.state)
@@ -276,7 +286,7 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
         restore_random_state(state["random"])
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    return Trained(config, kg, model, entities, state["step"], state["objective"], samplers)
+    return Trained(config, kg, model, entities, state["step"], state["objective"], samplers, run)
 
 
 def embeddings_of(config: RunConfig, kg: KnowledgeGraph, model: Model) -> torch.Tensor:

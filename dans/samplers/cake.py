@@ -8,6 +8,7 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.models.embedding_tables import constants
+from dans.registry import File
 from dans.samplers.corruption import (
     EntitySampler,
     Filter,
@@ -66,7 +67,7 @@ class CAKE(EntitySampler):
         triples: Tensor,
         num_entities: int,
         num_relations: int,
-        concepts: str | None = None,
+        concepts: File | None = None,
         entity_names: Vocabulary | None = None,
         side: Side = "coin",
         filter: Filter = "resample",

@@ -16,6 +16,7 @@ from dans.data.query_index import repeats
 from dans.errors import InputError, one_of
 from dans.models.batch import Positives
 from dans.models.embedding_tables import constants
+from dans.registry import File
 from dans.samplers.corruption import EntitySampler, Filter, Mask, Side, any_other, replaced
 from dans.samplers.entity_sets import below, distinct
 
@@ -66,7 +67,7 @@ class Listed(EntitySampler):
 
     def __init__(
         self,
-        file: str,
+        file: File,
         k: int = 20,
         *,
         side: Side = "coin",

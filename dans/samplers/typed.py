@@ -6,6 +6,7 @@ from torch import Tensor
 from dans.data.graph import Vocabulary
 from dans.data.known_triples import KnownTriples
 from dans.models.batch import Positives
+from dans.registry import File
 from dans.samplers.corruption import EntitySampler, Filter, Side, replaced
 from dans.samplers.entity_sets import EntitySets
 from dans.samplers.entity_types import concepts_of, slot_of, stretches
@@ -35,7 +36,7 @@ class Typed(EntitySampler):
         triples: Tensor,
         num_entities: int,
         num_relations: int,
-        types: str | None = None,
+        types: File | None = None,
         entity_names: Vocabulary | None = None,
         side: Side = "coin",
         filter: Filter = "none",

@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 #: The file in the folder of a run with the sizes that were found to fit in memory.
 MEMORY = "memory.json"
 
+#: The folders in that of a run with copies of the files that restrict candidates, and of those that
+#: samplers read.
+AMONG, SAMPLER_FILES = "among", "samplers"
+
 #: Schedules that are a function of the number of all steps.
 BY_STEPS = ("cosine", "linear")
 
@@ -71,40 +75,38 @@ class RunFolder:
         inside = Path(config.init_from).name == self.pretrained.name
         return str(self.pretrained) if inside and self.pretrained.exists() else config.init_from
 
-    def restricting(self, chosen: EvaluationConfig) -> dict[str, tuple[Path, Path]]:
-        """The files that restrict candidates, by option: as the recipe names them, and the copies.
-
-        A copy keeps the end of the name, which says whether it is packed.
-        """
-        given = {
-            name: getattr(chosen, name) for name in ("among", "entity_types", "relation_types")
-        }
-        if given["among"] in (ALL, DOMAIN_RANGE) or given["among"].startswith(TYPE):
-            del given["among"]
-        copies = self.path / "among"
-        return {
-            name: (Path(file), copies / f"{name}{Path(file).suffix}")
-            for name, file in given.items()
-            if file
-        }
-
     def restricted(self, chosen: EvaluationConfig) -> EvaluationConfig:
-        """The section ``[evaluation]`` with the run's copies of the files that it names.
+        """The section ``[evaluation]`` with the run's copies of the files that it names."""
+        return structs.replace(chosen, **self.copied(AMONG, restricting(chosen)))
+
+    def copied(self, place: str, files: Mapping[str, str]) -> dict[str, str]:
+        """The run's copies of files, by the options that name these.
 
         Runs of before have no copies; their files are those of the recipe.
         """
-        files = self.restricting(chosen).items()
-        return structs.replace(
-            chosen, **{name: str(copy) for name, (_, copy) in files if copy.exists()}
-        )
+        copies = {name: self._copy(place, name, file) for name, file in files.items()}
+        return {name: str(copy) for name, copy in copies.items() if copy.exists()}
 
-    def copy_restriction(self, chosen: EvaluationConfig) -> None:
-        """Copy the files that restrict candidates into the folder, but for those that are there."""
-        for file, copy in self.restricting(chosen).values():
-            if not copy.exists():
-                copy.parent.mkdir(exist_ok=True)
-                with file.open("rb") as source:
-                    write_atomically(copy, partial(shutil.copyfileobj, source))
+    def copy(self, place: str, files: Mapping[str, str]) -> None:
+        """Copy files, or folders of files, into a part of the run's, but for those there."""
+        for name, file in files.items():
+            source, copy = Path(file), self._copy(place, name, file)
+            if copy.exists():
+                continue
+            copy.parent.mkdir(exist_ok=True)
+            if source.is_dir():
+                beside = copy.with_name(f"{copy.name}.part")
+                shutil.rmtree(beside, ignore_errors=True)
+                # Of a folder, its tables alone are read.
+                shutil.copytree(source, beside, ignore=but_tables)
+                beside.replace(copy)
+            else:
+                with source.open("rb") as content:
+                    write_atomically(copy, partial(shutil.copyfileobj, content))
+
+    def _copy(self, place: str, name: str, file: str) -> Path:
+        # The end of the name says whether it is packed.
+        return self.path / place / f"{name}{Path(file).suffix}"
 
     @property
     def exists(self) -> bool:
@@ -127,6 +129,9 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
+            # A path may be relative in one of them.
+            if os.path.realpath(before.data) == os.path.realpath(config.data):
+                before = structs.replace(before, data=config.data)
             if before.init_from and config.init_from:
                 was, now = (
                     Path(os.path.abspath(x)) for x in (self.start(before), config.init_from)
@@ -231,6 +236,19 @@ class RunFolder:
         entries = content.get("entries", [content])
         entries = entries if isinstance(entries, list) else []
         return [one for one in entries if isinstance(one, dict)]
+
+
+def but_tables(folder: str, names: list[str]) -> list[str]:
+    """Those of the names in a folder that are of no table."""
+    return [name for name in names if not name.endswith((".tsv", ".tsv.gz"))]
+
+
+def restricting(chosen: EvaluationConfig) -> dict[str, str]:
+    """The files that restrict candidates, by option."""
+    given = {name: getattr(chosen, name) for name in ("among", "entity_types", "relation_types")}
+    if given["among"] in (ALL, DOMAIN_RANGE) or given["among"].startswith(TYPE):
+        del given["among"]
+    return {name: file for name, file in given.items() if file}
 
 
 def is_over(train: TrainConfig, step: int, best_step: int, steps: int) -> bool:

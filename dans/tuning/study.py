@@ -16,12 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dans.config.reading import flat, read_object
 from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.selection import Selection
 from dans.config.writing import sweep
 from dans.data.graph import KnowledgeGraph
+from dans.data.sources import absolute
 from dans.errors import InputError, install_command, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
@@ -167,8 +170,10 @@ class Study:
         if not isinstance(before, dict) or not isinstance(before.get("config"), dict):
             raise InputError(f"{path}: damaged: what the study searches is missing")
         # Read as today: an option that is newer than the study has its default.
-        config = RunConfig.parse(before["config"], where=str(path)).plain()
-        old, new = dict(flat({**before, "config": config})), dict(flat(self.definition))
+        config = RunConfig.parse(before["config"], where=str(path))
+        # Earlier studies hold the path as it was typed.
+        config = replace(config, data=absolute(config.data))
+        old, new = dict(flat({**before, "config": config.plain()})), dict(flat(self.definition))
         for key in {**old, **new}:
             if old.get(key) != new.get(key):
                 raise InputError(

@@ -11,16 +11,18 @@ import torch
 
 import dans
 from dans.cli.main import dispatch
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.evaluation.candidate_sets import Restriction
+from dans.evaluation.classification import accuracy, thresholds
 from dans.evaluation.relation_ranking import RelationPosterior
 from dans.models.decoders import DistMult
 from dans.predict import Predictor, Query
 from dans.predict.answers import predict
-from dans.predict.ensemble import Ensemble, JointAnswer, JointTriple
+from dans.predict.ensemble import Ensemble, Join, JointAnswer, JointTriple
 from dans.predict.output_formats import QueryOptions
+from dans.runs.evaluate_run import classification_table
 from dans.runs.train import configure, train
 from tests.suites.toy import RECIPE, lay
 
@@ -106,15 +108,50 @@ def test_evaluation_ranks_as_queries_do(kg: KnowledgeGraph, among: Any) -> None:
         ensemble.evaluate("test", among=among)
 
 
-def test_joint_evaluation_says_that_lines_labelled_false_have_no_effect(
-    kg: KnowledgeGraph, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def labelled(kg: KnowledgeGraph) -> KnowledgeGraph:
+    """With a line labelled false for each of the others, turned round."""
+
+    def both(split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+        own = kg.split(split)
+        return torch.cat((own, own.flip(1))), torch.arange(2 * len(own)) < len(own)
+
+    return replace(kg, labelled={"valid": both("valid"), "test": both("test")})
+
+
+@pytest.mark.parametrize("join", ["probabilities", "ranks"])
+def test_labelled_lines_are_classified_by_the_mean_of_the_members_probabilities(
+    labelled: KnowledgeGraph, join: Join
 ) -> None:
-    holds = torch.ones(len(kg.test) + 1, dtype=torch.bool)
-    holds[-1] = False
-    lines = torch.cat((kg.test, kg.test[:1].flip(1)))
-    labelled = replace(kg, labelled={"test": (lines, holds)})
-    Ensemble([member_of(labelled, seed) for seed in range(2)]).evaluate("test")
-    assert "test: the lines labelled false are of no effect on a joint ranking" in caplog.text
+    platts = Platt(1.0, 0.5), Platt(60.0, -0.5)
+    members = [member_of(labelled, i, calibration=own) for i, own in enumerate(platts)]
+    ensemble = Ensemble(members, join=join)
+    found = ensemble.evaluate("test").details["classification"]
+
+    def mean_of(lines: torch.Tensor) -> torch.Tensor:
+        pairs = zip(members, platts, strict=True)
+        return torch.stack([own.probabilities(m._logits(lines)) for m, own in pairs]).mean(0)
+
+    lines, holds = labelled.lines("test")
+    mean = mean_of(lines)
+    assert found["brier"] == pytest.approx(float((mean - holds.double()).square().mean()))
+    own, truth = labelled.lines("valid")
+    cuts = thresholds(mean_of(own), truth, own[:, 1], labelled.num_relations)
+    assert found["accuracy"] == accuracy(mean, holds, cuts[lines[:, 1]])
+    assert "optimistic" not in found
+    assert ensemble.evaluate("valid").details["classification"]["optimistic"]
+    assert classification_table(found)[1].startswith("mean of members")
+
+
+def test_labelled_lines_are_not_classified_without_a_calibration_on_such(
+    labelled: KnowledgeGraph, caplog: pytest.LogCaptureFixture
+) -> None:
+    platt = Platt(1.0, 0.5)
+    for without in (member_of(labelled, 1), member_of(labelled, 1, calibration=platt, drawn=True)):
+        caplog.clear()
+        ensemble = Ensemble([member_of(labelled, 0, calibration=platt), without])
+        assert not ensemble.evaluate("test").details
+        assert "test: labelled lines are not classified: a member has no cal" in caplog.text
 
 
 def test_members_of_other_triples_are_refused_with_what_differs(kg: KnowledgeGraph) -> None:

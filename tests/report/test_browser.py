@@ -293,11 +293,30 @@ def test_tables_of_many_runs_fit_on_paper(
     assert (page_of == "wide") == turned
 
 
+def test_relations_of_three_runs_fit_on_a_desk(browser: Chrome, page: Page, tmp_path: Path) -> None:
+    (tmp_path / "three.html").write_text(render(repeated(page, 3)), "utf-8")
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
+    browser.get((tmp_path / "three.html").as_uri())
+    room, wide = browser.execute_script(
+        """
+        const table = document.querySelector("#relations table");
+        table.querySelectorAll("tbody bdi").forEach((one, i) => {
+          one.textContent = ["manifestation_of", "/people/person/nationality"][i % 2];
+        });
+        table.parentElement.style.overflowY = "scroll";
+        return [table.parentElement.clientWidth, table.parentElement.scrollWidth];
+        """
+    )
+    assert wide <= room
+
+
 def repeated(page: Page, number: int) -> Page:
     """A page of so many runs, all of them the first two again."""
     runs = tuple(replace(page.runs[i % 2], letter="ABCDEFGH"[i]) for i in range(number))
     parts = {
-        key: tuple(replace(part, scores=part.scores * (number // 2)) for part in getattr(page, key))
+        key: tuple(
+            replace(part, scores=(part.scores * number)[:number]) for part in getattr(page, key)
+        )
         for key in ("classes", "degrees", "relations")
     }
     return replace(page, runs=runs, **parts)

@@ -18,6 +18,7 @@ from dans.report.page import render
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure, load, train
 from tests.suites.labelled import labelled_recipe
+from tests.suites.toy import RECIPE, lay
 
 
 def test_metrics_are_those_of_the_folders_own_report(page: Page, runs: list[Path]) -> None:
@@ -92,6 +93,35 @@ def test_run_never_evaluated_is_ranked_on_validation(runs: list[Path], tmp_path:
     assert page.split == "valid"
     assert page.runs[0].agreement == "Ranked for this page; the folder keeps no report.valid.json."
     assert gather([folder], split="test", which="last", triples=2).runs[0].step == 4
+
+
+@pytest.mark.parametrize(
+    "section", ['among = "domain-range"', 'among = "{names}"', "candidates = 3"]
+)
+def test_the_evaluation_by_a_runs_own_recipe_is_found_and_named(
+    tmp_path: Path, section: str
+) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "names.txt").write_text("e1\ne4\ne6\n")
+    section = section.format(names=tmp_path / "names.txt")
+    recipe = f"{RECIPE.format(data=tmp_path / 'triples')}[evaluation]\n{section}\n"
+    (tmp_path / "recipe.toml").write_text(recipe)
+    run = tmp_path / "run"
+    train(configure(tmp_path / "recipe.toml", []), run)
+    assert gather([run], triples=2).unevaluated == ("A",)
+    report = evaluate(run)
+    page = gather([run], triples=2)
+    assert (page.split, page.unevaluated) == ("test", ())
+    said = page.runs[0].agreement
+    if "candidates" in section:
+        assert said == "Ranked anew for this page, and equal to report.json."
+        return
+    ranked = report.protocol["candidates"]
+    name = f"report.among-{ranked['among']}.json"
+    assert f"{name}, as the recipe says, among {ranked['about']}" in said
+    assert f"restricted MRR, {report.selection_metric:.4f}, is not comparable" in said
+    evaluate(run, among="all")
+    assert "equal to report.json. This page ranks among all" in gather([run]).runs[0].agreement
 
 
 def test_later_runs_are_compared_with_the_first(page: Page) -> None:

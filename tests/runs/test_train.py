@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import sys
 import warnings
@@ -27,7 +28,7 @@ from dans.report.gather import gather
 from dans.runs.build import build_evaluator, build_trainer, notices
 from dans.runs.evaluate_run import evaluate, labelled_probabilities, probabilities
 from dans.runs.train import configure, load, train
-from dans.samplers import Mixture, Uniform
+from dans.samplers import SAMPLERS, Mixture, Uniform
 from dans.training.checkpoint import save_state
 from dans.training.run_folder import RunFolder
 from tests.suites.labelled import labelled_recipe
@@ -309,6 +310,36 @@ def world() -> dict[str, object]:
         "folder": os.getcwd(),
         "path": list(sys.path),
     }
+
+
+@pytest.mark.parametrize(
+    ("sampler", "path"),
+    [("typed:types=", "types.tsv"), ("cake:concepts=", "types.tsv"), ("listed:file=", "lists")],
+)
+def test_a_run_of_relative_paths_continues_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(Path("triples"))
+    Path("types.tsv").write_text("".join(f"e{i}\tt{i % 2}\n" for i in range(7)))
+    Path("lists").mkdir()
+    Path("lists", "one.tsv").write_text("e0\tr0\te3\ttail\te5\n")
+    Path("lists", "unread.txt").write_text("")
+    Path("own.toml").write_text(RECIPE.format(data="triples"))
+    name, option = sampler.rstrip("=").split(":")
+    own = [f'sampler=[{{name="{name}", {option}="{path}"}}]']
+    config, run = configure(tmp_path / "own.toml", own), tmp_path / "run"
+    train(config.replace(steps=2), run)
+    (tmp_path / "types.tsv").unlink()
+    shutil.rmtree(tmp_path / "lists")
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir("away")
+    kept = RunFolder(run).config()
+    assert kept.data == str(tmp_path / "triples")
+    train(kept.replace(steps=4), run, resume=True)
+    assert type(load(run).sampler) is SAMPLERS[name]
+    assert evaluate(run).split == "test"
+    assert not list((run / "samplers").rglob("*.txt"))
 
 
 def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dans.config.schema import RunConfig
 from dans.errors import InputError
@@ -65,6 +66,15 @@ def test_resuming_with_another_option_is_refused_by_name(tmp_path: Path) -> None
     RunFolder(tmp_path).begin(CONFIG, resume=False)
     with pytest.raises(InputError, match=r"train.lr: 0.001 then, 0.5 now"):
         RunFolder(tmp_path).begin(CONFIG.replace(lr=0.5, steps=9), resume=True)
+
+
+def test_a_relative_and_an_absolute_path_are_the_same_triples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    RunFolder(tmp_path).begin(replace(CONFIG, data="triples"), resume=False)
+    RunFolder(tmp_path).begin(replace(CONFIG, data=str(tmp_path / "triples")), resume=True)
+    assert RunFolder(tmp_path).config().data == str(tmp_path / "triples")
 
 
 def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
