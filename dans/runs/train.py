@@ -45,7 +45,7 @@ from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.distributed import join
-from dans.training.lock import Lock
+from dans.training.lock import Lock, LockedError
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like
@@ -115,6 +115,7 @@ def train(
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
+    lock: Lock | None = None,
 ) -> EvaluationReport | ClassificationReport | None:
     """Train a run in a folder, or resume it; returns the last validation.
 
@@ -127,6 +128,7 @@ def train(
         watch: called after each validation, its checkpoint written; an exception in it ends
             training.
         objectives: those that can be chosen, by name; ``samplers`` likewise.
+        lock: the folder's, of a caller who has more to do there; it keeps it.
     """
     check_loggers(loggers)
     run = RunFolder(where)
@@ -144,7 +146,7 @@ def train(
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
-    with Lock(where) if leads else nullcontext() as lock:
+    with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
         there = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
@@ -165,6 +167,8 @@ def train(
         if lock is not None:
             where.mkdir(parents=True, exist_ok=True)
             lock.take()
+            if resume and run.exists and not there:
+                raise LockedError(f"{where}: another process made this run meanwhile; try again")
             # Another process may have begun in a folder that was not there.
             run.begin(config, resume=resume and there)
             run.metrics.rewind(trainer.done if state else -1)
