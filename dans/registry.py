@@ -14,11 +14,18 @@ T = TypeVar("T")
 PLAIN = (bool, int, float, str, type(None))
 
 
+#: How a name that is in no table may come into one: the end of a message.
+ADDING = (
+    "; one of your own is entered by a program: import it first, or end it with "
+    "dans.cli.main.main() and run it in place of dans, as in: python PROGRAM evaluate RUN_DIR"
+)
+
+
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
     """The value of a name in a table; ``where``, such as ``decoder.name``, opens the error."""
     textual(where, name)
     if name not in table:
-        names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr)}"
+        names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr) or ADDING}"
         raise InputError(f"{where}: unknown name {shown(name)}; known: {names}")
     return table[name]
 

@@ -269,7 +269,10 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
-    model = build_model(config, kg)
+    try:
+        model = build_model(config, kg)
+    except InputError as error:
+        raise InputError(f"{where}/config.json: {error}") from error
     check_like(state["model"], model, f"{file}: model")
     model.load_state_dict(state["model"])
     model.to(device).eval()
