@@ -1,6 +1,7 @@
 """Names are looked up in dicts, options are checked against constructors."""
 
 import pytest
+import torch
 
 from dans.errors import InputError
 from dans.registry import build, choose
@@ -34,6 +35,25 @@ def test_arguments_of_the_caller_that_the_constructor_lacks_are_left_out() -> No
 def test_mistakes_are_named(name: str, given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build(TABLE, name, where="x", given=given, size=3)
+
+
+class Loose(Part):
+    """A constructor that passes on whatever it is given."""
+
+    def __init__(self, *args: int, **kwargs: bool) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Plain(torch.nn.Module):
+    """The constructor of torch's modules, which takes anything and uses nothing."""
+
+
+def test_arguments_come_by_the_names_of_a_constructor_alone() -> None:
+    assert build({"plain": Plain}, "plain", size=3)
+    with pytest.raises(InputError, match=r"loose cannot be built: .*; it is given .* not \*args"):
+        build({"loose": Loose}, "loose", where="x", size=3)
+    with pytest.raises(InputError, match=r"x\.args: unknown option of loose; known: none"):
+        build({"loose": Loose}, "loose", where="x", given={"args": 1}, size=3)
 
 
 def test_refusals_of_the_constructor_carry_the_section() -> None:
