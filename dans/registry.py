@@ -17,18 +17,29 @@ File: TypeAlias = Annotated[str, "file"]
 PLAIN = (bool, int, float, str, type(None))
 
 
+#: Parameters without names, which nothing is given by.
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+#: How a name that is in no table may come into one: the end of a message.
+ADDING = (
+    "; one of your own is entered by a program: import it first, or end it with "
+    "dans.cli.main.main() and run it in place of dans, as in: python PROGRAM evaluate RUN_DIR"
+)
+
+
 def choose(table: Mapping[str, T], name: str, *, where: str) -> T:
     """The value of a name in a table; ``where``, such as ``decoder.name``, opens the error."""
     textual(where, name)
     if name not in table:
-        names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr)}"
+        names = f"{', '.join(sorted(table))}{did_you_mean(name, table, repr) or ADDING}"
         raise InputError(f"{where}: unknown name {shown(name)}; known: {names}")
     return table[name]
 
 
 def options(factory: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    """The parameters of a factory, in order."""
-    return dict(inspect.signature(factory).parameters)
+    """The parameters of a factory that have a name, in order: not ``*args`` or ``**kwargs``."""
+    every = inspect.signature(factory).parameters
+    return {name: one for name, one in every.items() if one.kind not in VARIADIC}
 
 
 def build(
@@ -81,6 +92,8 @@ def build(
         too_large = is_out_of_memory(error) or "overflow" in str(error)
         if isinstance(error, TypeError) or too_large:
             sentence = str(error).partition("\n")[0]
+            if len(inspect.signature(factory).parameters) > len(accepted):
+                sentence += "; it is given what its constructor names, not *args or **kwargs"
             raise InputError(f"{where}: {name} cannot be built: {sentence}") from error
         raise
 

@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -98,6 +99,14 @@ class Running:
         """Send it a signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def says(self, text: str, timeout: float = 60) -> None:
+        """Wait until it has written a text to standard error."""
+        deadline = time.monotonic() + timeout
+        while text not in self._streams[2].read_text("utf-8"):
+            assert self.poll() is None, f"ended without saying {text}"
+            assert time.monotonic() < deadline, f"has not said {text} in {timeout} s"
+            time.sleep(0.01)
 
     def wait(self, timeout: float = 300) -> CompletedProcess[str]:
         """Its status and what it wrote, once it has ended."""

@@ -1,6 +1,7 @@
 """Names are looked up in dicts, options are checked against constructors."""
 
 import pytest
+import torch
 
 from baselines.assembly import SAMPLERS
 from dans.errors import InputError
@@ -42,6 +43,25 @@ def test_every_text_that_a_sampler_takes_is_known_to_be_a_file() -> None:
         texts = [name for name, hint in hints(kind).items() if hint in (str, str | None)]
         assert texts == file_options(kind)
     assert file_options(SAMPLERS["listed"]) == ["file"]
+
+
+class Loose(Part):
+    """A constructor that passes on whatever it is given."""
+
+    def __init__(self, *args: int, **kwargs: bool) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Plain(torch.nn.Module):
+    """The constructor of torch's modules, which takes anything and uses nothing."""
+
+
+def test_arguments_come_by_the_names_of_a_constructor_alone() -> None:
+    assert build({"plain": Plain}, "plain", size=3)
+    with pytest.raises(InputError, match=r"loose cannot be built: .*; it is given .* not \*args"):
+        build({"loose": Loose}, "loose", where="x", size=3)
+    with pytest.raises(InputError, match=r"x\.args: unknown option of loose; known: none"):
+        build({"loose": Loose}, "loose", where="x", given={"args": 1}, size=3)
 
 
 def test_refusals_of_the_constructor_carry_the_section() -> None:

@@ -1,6 +1,7 @@
 """Training, evaluating and inspecting the runs of recipes, those that are finished left out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,6 +16,7 @@ from dans.runs.init_from import folder
 from dans.runs.train import configure
 from dans.training.checkpoint import DamagedError, peek
 from dans.training.checkpoint_store import Which
+from dans.training.lock import Lock, LockedError
 from dans.training.run_folder import RunFolder
 
 
@@ -74,10 +76,24 @@ class Job:
         return Job(kind, name, self.seed, self.assignments) if kind in COMMANDS else None
 
     def run(self, *, loggers: Sequence[str] = ()) -> None:
-        """Train or resume it, evaluate and inspect it, as far as that is not done."""
+        """Train or resume it, evaluate and inspect it, as far as that is not done.
+
+        A process that is at it, or at the run that it starts from, is waited for; what that leaves
+        undone is done here.
+        """
+        if start := self.starts_from():
+            with Lock(start.where).wait():
+                pass
+        while True:
+            # Both may have found no folder, and made it.
+            with suppress(LockedError), Lock(self.where).wait() as lock:
+                self._finish(lock, loggers)
+                return
+
+    def _finish(self, lock: Lock, loggers: Sequence[str]) -> None:
         config, evaluated = self.config(), self.is_evaluated()
         if not evaluated:
-            train(config, self.where, resume=True, loggers=loggers)
+            train(config, self.where, resume=True, loggers=loggers, lock=lock)
             evaluate(self.where)
             evaluate(self.where, which="last")
         if config.sampler and not (evaluated and self._measured("sampler.json", "last")):

@@ -3,8 +3,8 @@
 A table is one of a paper's, or all runs of a kind that have an expected result.
 
 Each is trained with several seeds. Statistics of their samplers are written too. Runs that are
-finished are skipped, so that the same command continues where it was stopped; several can share the
-work, each with its own pattern, once what their runs start from is there.
+finished are skipped, so that the same command continues where it was stopped. Several commands can
+share the work, each with its own pattern: where one is at a run, another that needs it waits.
 
   dans reproduce --list
   dans reproduce dans-2 --cells 'umls-distmult-*'
@@ -19,6 +19,7 @@ too. Runs of one kind, which have an expected result:
 """
 
 import logging
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -56,6 +57,8 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """List the tables, or train, evaluate and inspect one run after the other."""
     cells, names = requested(args)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("torchrun: reproduce takes one process; dans train takes several")
     from dans.analysis.reproduction import Job, jobs
 
     if args.list:

@@ -31,7 +31,7 @@ from dans.errors import InputError, did_you_mean, shown, textual
 from dans.models import ENCODERS
 from dans.models.decoders import DECODERS
 from dans.objectives.losses import LOSSES
-from dans.registry import choose
+from dans.registry import ADDING, choose
 from dans.runs.build import MANY
 from dans.runs.init_from import initial_run
 from dans.runs.train import inherit
@@ -161,7 +161,7 @@ def check_setting(name: str, kind: str, components: Mapping[str, object], *, whe
     textual(where, name)
     if name in components or name in settings(kind):
         return
-    hint = did_you_mean(name, [*settings(kind), *components], repr)
+    hint = did_you_mean(name, [*settings(kind), *components], repr) or ADDING
     listed = f"{SETTINGS[kind]}: {', '.join(sorted(components))}{hint}"
     both = f"settings: {', '.join(settings(kind))}; {listed}"
     raise InputError(f"{where}: unknown name {shown(name)}; {both}")

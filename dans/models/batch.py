@@ -193,6 +193,9 @@ class Positives:
         """Check shapes."""
         if self.triples.ndim != 2 or self.triples.shape[1] != 3:
             raise ValueError(f"triples: expected (b, 3), got {tuple(self.triples.shape)}")
+        if not len(self.triples):
+            # Means over none are NaN: losses, regularizers, what a sampler learns by.
+            raise InputError("triples: a batch of none; expected at least one")
         for name in ("h", "t", "tail_query", "head_query"):
             rows = len(getattr(self, name))
             if rows != len(self.triples):

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dans.errors import not_negative, number, one_of
+from dans.errors import InputError, not_negative, number, one_of
 
 #: How a triple is weighed against its negatives.
 Balance = Literal["terms", "triples", "sum"]
@@ -52,6 +52,28 @@ class Loss(nn.Module, ABC):
     #: does it estimate a sum over all entities of a side? The sides are then given apart, with the
     #: weights 1 / expected count of each negative.
     estimates_sum: ClassVar[bool] = False
+
+    def __call__(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """``forward``, once there are scores to compare: a mean over none is NaN.
+
+        Raises:
+            InputError: no triple, no negative, or shapes that do not fit, such as (b,) scores.
+        """
+        b, k = negative.shape if negative.ndim == 2 else (0, 0)
+        if not b * k:
+            got = tuple(negative.shape)
+            raise InputError(f"negative: expected (b, k) scores, b and k at least 1; got {got}")
+        if positive.shape not in ((b, 1), (b, k)):
+            got = tuple(positive.shape)
+            raise InputError(f"positive: expected ({b}, 1) or ({b}, {k}) scores, got {got}")
+        loss: Tensor = super().__call__(positive, negative, valid, weights)
+        return loss
 
     @abstractmethod
     def forward(

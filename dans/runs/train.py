@@ -48,7 +48,7 @@ from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
 from dans.training.distributed import join
-from dans.training.lock import Lock
+from dans.training.lock import Lock, LockedError
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import AMONG, SAMPLER_FILES, RunFolder, restricting
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like
@@ -118,6 +118,7 @@ def train(
     watch: Watch | None = None,
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
+    lock: Lock | None = None,
 ) -> EvaluationReport | ClassificationReport | None:
     """Train a run in a folder, or resume it; returns the last validation.
 
@@ -130,6 +131,7 @@ def train(
         watch: called after each validation, its checkpoint written; an exception in it ends
             training.
         objectives: those that can be chosen, by name; ``samplers`` likewise.
+        lock: the folder's, of a caller who has more to do there; it keeps it.
     """
     check_loggers(loggers)
     run = RunFolder(where)
@@ -150,7 +152,7 @@ def train(
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
-    with Lock(where) if leads else nullcontext() as lock:
+    with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
         there = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
@@ -171,6 +173,8 @@ def train(
         if lock is not None:
             where.mkdir(parents=True, exist_ok=True)
             lock.take()
+            if resume and run.exists and not there:
+                raise LockedError(f"{where}: another process made this run meanwhile; try again")
             # Another process may have begun in a folder that was not there.
             run.begin(config, resume=resume and there)
             run.metrics.rewind(trainer.done if state else -1)
@@ -275,7 +279,10 @@ def restore(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.train.seed)
-    model = build_model(config, kg)
+    try:
+        model = build_model(config, kg)
+    except InputError as error:
+        raise InputError(f"{where}/config.json: {error}") from error
     check_like(state["model"], model, f"{file}: model")
     model.load_state_dict(state["model"])
     model.to(device).eval()

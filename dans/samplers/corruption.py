@@ -136,6 +136,11 @@ class EntitySampler(NegativeSampler):
         corrupt_head = self.sides(positives)
         rows = torch.arange(len(positives), device=corrupt_head.device).unsqueeze(1)
         ids = self.draw(positives, rows, corrupt_head)
+        if ids.shape != corrupt_head.shape or ids.dtype != torch.int64:
+            expected = f"{tuple(corrupt_head.shape)} ids, int64"
+            found = f"{tuple(ids.shape)}, {str(ids.dtype).removeprefix('torch.')}"
+            name = type(self).__name__.lower()
+            raise InputError(f"sampler: draw of {name}: expected {expected}; got {found}")
         if self.filter == "none":
             return Proposal(ids, corrupt_head)
         valid = self.unknown(positives.triples, ids, corrupt_head)

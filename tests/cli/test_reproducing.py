@@ -1,5 +1,8 @@
 """The command that makes runs: which of them it makes, and what it refuses."""
 
+import json
+import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,8 @@ from dans.cli import reproducing
 from dans.cli.main import run_command
 from dans.config import papers
 from dans.errors import InputError
-from tests.processes import succeed
+from dans.training.lock import Lock
+from tests.processes import Running, succeed
 from tests.suites.toy import lay
 
 
@@ -48,12 +52,17 @@ def test_cells_are_chosen_by_recipe_or_by_kind_and_recipe() -> None:
     assert len(reproducing.chosen(table, "*")) == len(table.cells)
 
 
+def options(folder: Path) -> list[str]:
+    """Options of runs with one seed and two steps, on a toy graph that is laid in a folder."""
+    lay(folder / "triples")
+    changes = (f"data={folder / 'triples'}", "train.steps=2", "train.validate_every=1")
+    return ["--seeds", "1", *(option for change in changes for option in ("--set", change))]
+
+
 @pytest.mark.slow
 def test_a_table_is_made_and_what_is_finished_is_not_made_again(tmp_path: Path) -> None:
-    lay(tmp_path / "triples")
-    changes = (f"data={tmp_path / 'triples'}", "train.steps=2", "train.validate_every=1")
-    options = [option for change in changes for option in ("--set", change)]
-    given = ["reproduce", "dans-2", "--cells", "umls-distmult-uniform", "--seeds", "1", *options]
+    few = options(tmp_path)
+    given = ["reproduce", "dans-2", "--cells", "umls-distmult-uniform", *few]
     done = succeed("dans", *given, cwd=tmp_path)
     made = ["runs/pretrain/umls-distmult/seed0", "runs/dans/umls-distmult-uniform/seed0"]
     first, *folders = done.stdout.splitlines()
@@ -65,8 +74,42 @@ def test_a_table_is_made_and_what_is_finished_is_not_made_again(tmp_path: Path) 
     )
     again = succeed("dans", *given, cwd=tmp_path)
     assert again.stdout == "DANS, Table 2: 2 of 2 runs are finished\n"
-    listed = succeed("dans", "reproduce", "--list", "--seeds", "1", *options, cwd=tmp_path).stdout
+    listed = succeed("dans", "reproduce", "--list", *few, cwd=tmp_path).stdout
     (line,) = (line for line in listed.splitlines() if line.startswith("dans-2"))
     n = len(papers.read("dans-2").cells)
     assert f" of {n} cells are recorded; here, 2 of {n} runs are finished; {n - 2} left" in line
     assert [line.split()[0] for line in listed.splitlines()] == papers.names()
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
+    given = ("reproduce", "dans-2", *options(tmp_path), "--cells", "umls-distmult-uniform")
+    start = Path("runs/pretrain/umls-distmult/seed0")
+    (tmp_path / start).mkdir(parents=True)
+    waits = f"{start}: another process is at this run"
+    with ExitStack() as every:
+        with Lock(tmp_path / start):
+            stopped, waiting = (
+                every.enter_context(Running("dans", *given, cwd=tmp_path)) for _ in range(2)
+            )
+            stopped.says(waits)
+            stopped.send(signal.SIGINT)
+            done = stopped.wait()
+            assert (done.returncode, done.stderr.splitlines()[1:]) == (130, ["error: interrupted"])
+            waiting.says(waits)
+        done = waiting.wait()
+    assert not done.returncode, done.stderr
+    assert done.stdout.splitlines()[1:] == [str(start), "runs/dans/umls-distmult-uniform/seed0"]
+
+
+@pytest.mark.slow
+def test_commands_that_share_a_run_make_it_once(tmp_path: Path) -> None:
+    given = ("reproduce", "dans-2", *options(tmp_path), "--cells")
+    with ExitStack() as every:
+        cells = ("umls-distmult-uniform", "umls-distmult-mcns")
+        both = [every.enter_context(Running("dans", *given, name, cwd=tmp_path)) for name in cells]
+        for done in [one.wait() for one in both]:
+            assert not done.returncode, done.stderr
+    metrics = tmp_path / "runs/pretrain/umls-distmult/seed0/metrics.jsonl"
+    steps = [json.loads(line).get("step") for line in metrics.read_text().splitlines()]
+    assert len(steps) == len(set(steps))

@@ -98,6 +98,14 @@ def test_shapes_are_checked_at_the_border() -> None:
         Positives(TRIPLES[:, :2], *[torch.zeros(2, 4)] * 6, score_query=torch.mul)
 
 
+def test_a_batch_of_no_triple_is_refused() -> None:
+    none, entities = torch.empty(0, 3, dtype=torch.int64), torch.ones(5, 2)
+    with pytest.raises(InputError, match="triples: a batch of none; expected at least one"):
+        Positives.from_embeddings(none, entities)
+    with pytest.raises(InputError, match="triples: a batch of none; expected at least one"):
+        Positives.of_ids(none, len(entities))
+
+
 def test_detached_triples_cannot_move_the_model() -> None:
     positives = batch(DistMult(2, 4), torch.randn(6, 4, requires_grad=True), TRIPLES).detach()
     assert not positives.scores().requires_grad

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
-from dans.models.decoders import DECODERS, RotatE, TuckER
+from dans.models.decoders import DECODERS, Decoder, RotatE, TuckER, base
 from dans.models.decoders.multilinear import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
@@ -161,6 +161,35 @@ def test_rotate_phases_fill_the_circle() -> None:
     assert phases.abs().max() <= math.pi
     assert phases.min() < -3
     assert phases.max() > 3
+
+
+class Squared(Decoder):
+    """A decoder of a user's own: minus a squared distance, and no fast way for all entities."""
+
+    dot = False
+
+    def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+        return h + r
+
+    def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+        return t - r
+
+    def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
+        return -(query - entity).square().sum(-1)
+
+
+def test_scores_that_are_no_products_are_never_taken_for_products(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = Squared(num_relations=2, dim=3, relation_dim=3)
+    queries, entities = torch.randn(5, 3), torch.randn(7, 3)
+    by_pairs = decoder.score_query(queries[:, None], entities)
+    for chunk in (base.CHUNK, 50):
+        monkeypatch.setattr(base, "CHUNK", chunk)
+        torch.testing.assert_close(decoder.score_all(queries, entities), by_pairs)
+    monkeypatch.setattr(Squared, "dot", True)
+    with pytest.raises(InputError, match="dot: squared has a score_query of its own; its class"):
+        Squared(num_relations=2, dim=3, relation_dim=3)
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -98,6 +98,23 @@ def test_triple_without_a_valid_negative_has_its_own_term_alone(name: str, balan
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize(
+    ("positive", "negative", "message"),
+    [
+        ((0, 1), (0, 3), r"negative: .* b and k at least 1; got \(0, 3\)"),
+        ((2, 1), (2, 0), r"negative: .*; got \(2, 0\)"),
+        ((2, 1), (2,), r"negative: .*; got \(2,\)"),
+        ((2,), (2, 3), r"positive: expected \(2, 1\) or \(2, 3\) scores, got \(2,\)"),
+    ],
+)
+def test_scores_without_a_loss_are_refused(
+    name: str, positive: tuple[int, ...], negative: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        LOSSES[name]()(torch.zeros(positive), torch.zeros(negative))
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
 def test_huge_scores_have_finite_losses_and_gradients(name: str) -> None:
     positive = torch.tensor([[-1e9]], requires_grad=True)
     negative = torch.tensor([[1e9, -1e9]], requires_grad=True)

@@ -22,6 +22,7 @@ from dans.analysis.inspection import compare_samplers, compare_without_model, in
 from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
+from dans.models.decoders import DECODERS, DistMult
 from dans.predict.export import Embeddings
 from dans.predict.predictor import Predictor
 from dans.report.gather import gather
@@ -52,6 +53,17 @@ def test_trained_run_comes_back_with_its_vectors(recipe: Path, tmp_path: Path) -
     assert torch.equal(once.entities, again.entities)
     assert once.entities.shape == (7, 8)
     assert load(tmp_path / "run", which="last").step == 4
+
+
+def test_run_of_a_decoder_that_no_table_has_says_how_to_open_it(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DECODERS, "hole", DistMult)
+    train(configure(recipe, ["decoder.name=hole"]), tmp_path / "run")
+    monkeypatch.delitem(DECODERS, "hole")
+    message = rf"{tmp_path}/run/config.json: decoder.name: unknown name 'hole'; .* run it in place"
+    with pytest.raises(InputError, match=message):
+        evaluate(tmp_path / "run")
 
 
 def test_run_that_starts_from_another_takes_over_its_weights(recipe: Path, tmp_path: Path) -> None:

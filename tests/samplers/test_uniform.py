@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -186,3 +187,12 @@ def test_popularity_refuses_what_leaves_nothing_to_draw() -> None:
         Popularity(triples=torch.tensor([[0, 0, 1]]), num_entities=3, smoothing=-1.0)
     with pytest.raises(InputError, match="exponent: must be a finite number, got nan"):
         Popularity(triples=torch.tensor([[0, 0, 1]]), num_entities=3, exponent=float("nan"))
+
+
+@pytest.mark.parametrize("wrong", [lambda ids: ids[:, 0], lambda ids: ids.float()])
+def test_a_draw_of_another_shape_or_type_is_named(
+    wrong: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Uniform, "draw", lambda self, *_: wrong(torch.zeros(1, 2).long()))
+    with pytest.raises(InputError, match=r"sampler: draw of uniform: expected \(1, 2\) ids, int64"):
+        Uniform(k=2)(Positives.of_ids(torch.tensor([[0, 0, 1]]), 3))

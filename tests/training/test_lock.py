@@ -2,7 +2,9 @@
 
 import builtins
 import fcntl
+import os
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -27,6 +29,21 @@ def test_a_folder_that_is_made_later_is_taken_then(tmp_path: Path) -> None:
         assert lock.take()
         with pytest.raises(InputError, match="new: another process"), Lock(tmp_path / "new"):
             pass
+
+
+def test_whoever_waits_says_for_whom_and_takes_the_folder_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="dans")
+    with Lock(tmp_path) as other:
+        later = Timer(0.2, other.__exit__)
+        later.start()
+        with Lock(tmp_path).wait() as lock:
+            assert lock.take()
+    later.join()
+    who = f" (process {os.getpid()})" if Path("/proc/locks").exists() else ""
+    sentence = f"{tmp_path}: another process is at this run{who}; waiting until it ends"
+    assert caplog.messages == [sentence]
 
 
 @pytest.mark.parametrize("missing", ["fcntl", "flock"])

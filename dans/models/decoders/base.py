@@ -42,7 +42,7 @@ class Decoder(nn.Module, ABC):
 
     #: does f(h, r, t) = f(t, r, h) hold for every input?
     symmetric: ClassVar[bool] = False
-    #: is ``score_query`` a dot product, plus ``shift``?
+    #: is ``score_query`` a dot product, plus ``shift``? False where a subclass has one of its own
     dot: ClassVar[bool] = True
     #: is an entity embedding packed as two halves?
     halves: ClassVar[bool] = False
@@ -60,8 +60,13 @@ class Decoder(nn.Module, ABC):
         init: float = math.sqrt(2),
         initial: Initial = "xavier_uniform",
     ) -> None:
+        name = type(self).__name__.lower()
+        if self.dot and type(self).score_query is not Decoder.score_query:
+            # Negatives and all entities would be scored by products all the same.
+            raise InputError(
+                f"dot: {name} has a score_query of its own; its class needs dot = False"
+            )
         if self.halves and dim % 2:
-            name = type(self).__name__.lower()
             raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
         counted("dim", dim)
@@ -104,8 +109,15 @@ class Decoder(nn.Module, ABC):
     def score_all(self, queries: Tensor, entities: Tensor) -> Tensor:
         """Scores of every entity for every query: (b, n) from (b, d) and (n, d).
 
-        Stored entity by entity, because that matrix product is up to twice as fast.
+        Products are stored entity by entity, because that is up to twice as fast. Other scores are
+        made pair by pair; a subclass that knows a faster way has it here.
         """
+        if not self.dot:
+
+            def score(some: Tensor, _: Tensor) -> Tensor:
+                return self.score_query(some.unsqueeze(1), entities)
+
+            return in_chunks(score, entities.numel(), queries, queries)
         scores = (entities @ queries.T).T
         return scores + self.shift if self.shift else scores
 

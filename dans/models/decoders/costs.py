@@ -1,6 +1,6 @@
 """How many numbers decoders hold at most for queries and scores, for memory budgets."""
 
-from dans.models.decoders.base import Decoder
+from dans.models.decoders.base import CHUNK, Decoder
 from dans.models.decoders.distances import tile_shape
 from dans.models.decoders.rescal import RESCAL, matrices_at_a_time
 from dans.models.decoders.rotate import RotatE
@@ -30,4 +30,7 @@ def score_cost(decoder: Decoder, rows: int, entities: int) -> int:
     if isinstance(decoder, TransE):
         norms = 2 * (rows + entities) * (decoder.dim + 2) if decoder.p == 2 else 0
         return 3 * rows * entities + norms
+    if not decoder.dot:
+        each = entities * decoder.dim
+        return 2 * rows * entities + 3 * min(rows * each, max(CHUNK, each))
     return 2 * rows * entities
