@@ -195,3 +195,8 @@ def test_the_words_of_the_field_are_used() -> None:
         for line, what in old_names(text)
     ]
     assert not offenders, "\n".join(offenders)
+
+
+def test_no_mark_of_a_merge_is_left() -> None:
+    read = texts() | {"CHANGELOG.md": (ROOT / "CHANGELOG.md").read_text("utf-8")}
+    assert not [name for name, text in read.items() if re.search(r"(?m)^(<{7}|>{7})( |$)", text)]

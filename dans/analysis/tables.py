@@ -148,13 +148,14 @@ def collect(root: Path) -> dict[str, Results]:
     """Every evaluated run below ``root/<recipe>/seed<N>``, by recipe; or what ``to_json`` wrote.
 
     Raises:
-        InputError: nothing evaluated is there.
+        InputError: nothing evaluated is there, or two runs of a recipe have the same seed.
     """
     if root.suffix == ".json":
         return {name: _recorded(name, numbers, root) for name, numbers in read_object(root).items()}
     found: dict[str, Results] = {}
     for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
         best, last, seconds, steps, sampler, classified = {}, {}, {}, {}, {}, {}
+        places: dict[int, Path] = {}
         for folder in sorted(recipe.glob("seed*")):
             path = folder / "report.json"
             if not path.exists():
@@ -163,6 +164,9 @@ def collect(root: Path) -> dict[str, Results]:
             if not _current(report, path, "best"):
                 continue
             seed = field_of(report, "seed", int, f"{path}: ")
+            if (other := places.setdefault(seed, folder)) != folder:
+                once = "a table has each seed once: train one by another --seed, or move it away"
+                raise InputError(f"{folder}: has seed {seed}, as {other} has; {once}")
             best[seed] = _metrics(report, path)
             if "step" in report:
                 steps[seed] = field_of(report, "step", int, f"{path}: ")

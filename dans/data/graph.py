@@ -456,6 +456,11 @@ class KnowledgeGraph:
         """What looks like a mistake in names, columns and splits; `files` says where these are."""
         lines = {split: self.lines(split)[0] for split in SPLITS}
         found = name_warnings(self.entities.names, self.relations.names, lines, files)
+        return found + self.overlaps()
+
+    def overlaps(self) -> list[str]:
+        """A sentence for each of valid and test that has triples of train."""
+        found = []
         for split in SPLITS[1:]:
             if again := self._in_train(split):
                 found.append(

@@ -5,7 +5,7 @@ Errors name the file and the line, counted from 1. Names stay as they are: ``007
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -67,6 +67,16 @@ def read(path: Path, *, labelled: bool = False) -> Iterator[Line]:
         yield line
     if line is None:
         raise InputError(f"{path}: the file holds no triple; a split needs at least one")
+
+
+def first_without_line(names: Iterable[str]) -> str | None:
+    r"""The first name that a line of tab-separated columns cannot hold as it is, if any.
+
+    Example:
+        >>> first_without_line(['"a" b', "a\tb"])
+        'a\tb'
+    """
+    return next((name for name in names if not set(name).isdisjoint(("\t", "\n", *_REFUSED))), None)
 
 
 def split_file(folder: Path, split: str, kinds: tuple[str, ...] = SUFFIXES) -> Path | None:

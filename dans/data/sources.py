@@ -50,7 +50,7 @@ OTHERS = {
         "a spreadsheet: save the sheet as CSV, or give pandas.read_excel(path)",
     ),
     ".json": "JSON: give json.load(file), where it is a list of triples or of objects",
-    ".jsonl": "lines of JSON: give pandas.read_json(path, lines=True)",
+    ".jsonl": "lines of JSON: give pandas.read_json(path, lines=True, dtype=False)",
     ".jsonld": "JSON-LD, which may need the web: convert it to N-Triples",
     **dict.fromkeys(
         (".zip", ".tar", ".tgz", ".7z", ".rar"),

@@ -13,6 +13,7 @@ from dans.config.writing import whole_folder
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.known_triples import triple_keys
 from dans.data.query_index import first_rows
+from dans.data.readers import first_without_line
 from dans.data.sources import load
 from dans.data.splitting import InverseLeakage, split_entities, split_triples
 from dans.data.tensor_file import writing
@@ -124,9 +125,9 @@ def write(
         InputError: a name has a tab or a line end in it.
     """
     for names in (kg.entities.names, kg.relations.names):
-        wrong = next((name for name in names if set(name) & set("\t\n\r\0")), None)
-        if wrong is not None:
-            raise InputError(f"{shown(wrong)}: a name with a tab or a line end has no text file")
+        if (wrong := first_without_line(names)) is not None:
+            no_file = "a name with a tab or a line end has no text file; rename it first"
+            raise InputError(f"{shown(wrong)}: {no_file}")
     with writing(out), whole_folder(out) as folder:
         for path, triples in files.items():
             if len(triples):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ from dans.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -325,8 +328,9 @@ class Run:
         """The run's graph with further triples in train, to train on: ``init_from`` the run.
 
         New entities and relations that they name are added; valid and test stay as they are, so
-        that the run has not seen what the next one is evaluated on. Features are not taken along:
-        give those of all entities to ``dans.train``.
+        that the run has not seen what the next one is evaluated on; a warning counts their triples
+        that are in train now. Features are not taken along: give those of all entities to
+        ``dans.train``.
 
         Args:
             triples: by name: a path, or triples in a list or a data frame. Those that train has are
@@ -335,7 +339,11 @@ class Run:
         Raises:
             InputError: a triple is not three names; by file and line.
         """
-        return extended(self.kg.with_features(None), triples, new_relations=True)
+        before = self.kg.with_features(None)
+        kg = extended(before, triples, new_relations=True)
+        for overlap in kg.overlaps() if kg is not before else ():
+            log.warning("%s: %s", kg.name, overlap)
+        return kg
 
     def score(self, triples: Any, *, among: Among | None = None) -> list[ScoredTriple]:
         """Scores of whole triples by name, with their filtered ranks.

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from dans.config.writing import write_atomically
 from dans.data.graph import SPLITS, KnowledgeGraph
 from dans.data.progress import Pulse
+from dans.data.readers import first_without_line
 from dans.errors import InputError, boolean, counted, finite, install_command, shown
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
@@ -196,8 +196,12 @@ def _block(
 def write(path: Path, triples: Iterator[ScoredTriple]) -> int:
     """Write triples into a file as they come, whole or not at all; returns how many.
 
-    The end of the name says how: ``.tsv`` and ``.csv`` with a header and quotes where they are
-    needed; ``.jsonl``, an object a line; ``.parquet``, a row group for ``AT_ONCE`` triples at most.
+    The end of the name says how: ``.tsv`` and ``.csv`` with a header, names in a ``.tsv`` as they
+    are and in a ``.csv`` with quotes where they are needed; ``.jsonl``, an object a line;
+    ``.parquet``, a row group for ``AT_ONCE`` triples at most.
+
+    Raises:
+        InputError: a name has a tab or a line end in it, and the file is a ``.tsv``.
     """
     check_name(path)
     written = 0
@@ -221,10 +225,20 @@ def check_name(path: Path) -> None:
         raise InputError(f"{path}: Parquet needs pyarrow: {install}, or name a .csv")
 
 
-def _separated(file: BinaryIO, blocks: Iterator[Rows], delimiter: str) -> None:
+def _tabs(file: BinaryIO, blocks: Iterator[Rows]) -> None:
+    for row in chain([COLUMNS], chain.from_iterable(blocks)):
+        cells = ["" if cell is None else str(cell) for cell in row]
+        if (wrong := first_without_line(cells)) is not None:
+            others = ", ".join(kind for kind in WRITERS if kind != ".tsv")
+            no_tsv = "a name with a tab or a line end has no .tsv, where quotes are part of names"
+            raise InputError(f"{shown(wrong)}: {no_tsv}; name one of {others}")
+        file.write(("\t".join(cells) + "\n").encode())
+
+
+def _commas(file: BinaryIO, blocks: Iterator[Rows]) -> None:
     for rows in chain([[COLUMNS]], blocks):
         text = io.StringIO(newline="")
-        csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+        csv.writer(text, lineterminator="\n").writerows(rows)
         file.write(text.getvalue().encode())
 
 
@@ -247,8 +261,8 @@ def _parquet(file: BinaryIO, blocks: Iterator[Rows]) -> None:
 
 #: By the end of a file's name, what writes blocks of rows into it.
 WRITERS: dict[str, Callable[[BinaryIO, Iterator[Rows]], None]] = {
-    ".tsv": partial(_separated, delimiter="\t"),
-    ".csv": partial(_separated, delimiter=","),
+    ".tsv": _tabs,
+    ".csv": _commas,
     ".jsonl": _json_lines,
     ".parquet": _parquet,
 }

@@ -183,6 +183,8 @@ class Server(ThreadingHTTPServer):
                 raise InputError(f"{query.target}: missing; a triple has head, relation and tail")
             triple = (query.head or "", query.relation or "", query.tail or "")
             if path == "/score":
+                # An unknown name is said by the parameter that has it.
+                self.predictor.ids(query)
                 return asdict(self.predictor.rank([triple])[0])
             return self._explained(triple, _top(given, 5))
         if query.target is None:

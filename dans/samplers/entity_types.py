@@ -123,23 +123,26 @@ def pseudo_types(triples: Tensor, num_entities: int, num_relations: int) -> Conc
 def read_concepts(path: str, names: Vocabulary) -> Concepts:
     """Concepts from a file: on each line the name of an entity, a tab, and a concept it has.
 
-    An entity may have several lines, or none. The file is UTF-8, plain or ``.gz``. Errors name file
-    and line.
+    An entity may have several lines, or none; empty lines are skipped. The file is UTF-8, plain or
+    ``.gz``. Errors name file and line.
     """
     numbers: dict[str, int] = {}
     pairs = []
     for number, line in lines(Path(path)):
+        if not line:
+            continue
         where, columns = f"{path}:{number}", line.split("\t")
         if len(columns) != 2:
-            raise InputError(f"{where}: found {len(columns)} columns, expected 2: entity, concept")
+            found = f"{len(columns)} column{'s' * (len(columns) != 1)}"
+            raise InputError(f"{where}: found {found}, expected 2: entity, type")
         entity, concept = columns
         if not (entity.strip() and concept.strip()):
-            missing = "concept" if entity.strip() else "entity"
-            raise InputError(f"{where}: empty {missing}; expected entity, concept")
+            missing = "type" if entity.strip() else "entity"
+            raise InputError(f"{where}: empty {missing}; expected entity, type")
         i = names.index(entity, where=f"{where}: expected an entity of the graph")
         pairs.append((i, numbers.setdefault(concept, len(numbers))))
     if not pairs:
-        raise InputError(f"{path}: the file holds no line; expected entity, tab, concept")
+        raise InputError(f"{path}: the file holds no line; expected entity, tab, type")
     return Concepts(torch.tensor(pairs), len(names), len(numbers), numbers)
 
 

@@ -109,6 +109,14 @@ def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
     assert plain["two"]["last"] == {}
 
 
+def test_two_runs_of_one_seed_are_refused(tmp_path: Path) -> None:
+    keep(tmp_path, "one", 0, 0.5)
+    (tmp_path / "one" / "seed0").rename(tmp_path / "one" / "seed1")
+    keep(tmp_path, "one", 0, 0.6)
+    with pytest.raises(InputError, match=r"seed1: has seed 0, as .*seed0 has; .* another --seed"):
+        collect(tmp_path)
+
+
 def test_rows_are_held_to_what_recipes_expect(tmp_path: Path) -> None:
     keep(tmp_path, "one", 0, 0.6)
     keep(tmp_path, "two", 0, 0.6)

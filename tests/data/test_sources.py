@@ -364,6 +364,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "Parquet, packed": (wrote("mine.parquet.gz", b""), {}, "is Parquet packed by gzip: unpack it"),
     "archive": (wrote("mine.zip", b"PK\x03\x04"), {}, "is an archive: unpack it"),
     "JSON": (wrote("mine.json", json.dumps(TRIPLES)), {}, r"is JSON: give json.load\(file\)"),
+    "lines of JSON": (wrote("mine.jsonl", "{}"), {}, r"read_json\(path, lines=True, dtype=False\)"),
     "JSON-LD": (wrote("mine.jsonld", "{}"), {}, "is JSON-LD, .*: convert it to N-Triples"),
     "pickle": (wrote("mine.pkl", b"\x80\x04."), {}, "is a pickle, which is never loaded: give the"),
     "NumPy file": (wrote("mine.npy", b"\x93NUMPY"), {}, r"is arrays: give numpy.load\(path\)"),

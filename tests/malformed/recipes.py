@@ -168,7 +168,7 @@ CASES = [
     sampler("no such list", 'name = "listed"\nfile = "gone.tsv"', "sampler.0.file: gone.tsv: "),
     file("a list of a third side", "listed", "file", "e0\tr0\te4\tleft\te2\n", "side: known: head"),
     file("types of an unknown name", "typed", "types", "e99\tthing\n", "own.tsv:1: ", "e99"),
-    file("empty concept", "cake", "concepts", "e0\t \n", "own.tsv:1: empty concept"),
+    file("empty concept", "cake", "concepts", "e0\t \n", "own.tsv:1: empty type"),
     train("rate beyond numbers", f"lr = {10**400}", HERE, "train.lr: ", "below 2^63"),
     train("no labels to select by", 'select = "nll"', "train.select: nll: ", "labelled"),
     train("queries for negatives", 'batch_by = "queries"', "train.batch_by: queries"),

@@ -1,12 +1,13 @@
 """The least plausible triples come first, by shares worked out by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.models.decoders import DistMult
@@ -81,6 +82,15 @@ def test_probabilities_stand_where_there_are_labels() -> None:
         assert one.triple.probability == pytest.approx(expected)
         assert 0 < expected < 1
     assert table(found).splitlines()[1].split("\t")[2] == f"{found[0].triple.probability:.4f}"
+
+
+def test_each_triple_of_a_table_is_one_line_of_six_columns() -> None:
+    predictor = toy()
+    names = ("tab\there", "line\nend", "c\x1b[2J")
+    predictor.kg = replace(predictor.kg, entities=Vocabulary(names))
+    rows = [line.split("\t") for line in table(check(predictor)).splitlines()]
+    assert [len(row) for row in rows] == [6] * 4
+    assert rows[1][3:] == ["tab\\there", "r", "line\\nend"]
 
 
 def test_table_and_file(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
+from dans.data.own_triples import named
 from dans.errors import InputError
 from dans.evaluation.calibration import Platt
 from dans.models.decoders import DistMult
 from dans.predict import Predictor
 from dans.predict.missing import COLUMNS, missing, write
+from dans.predict.queries import ScoredTriple
 
 
 def predictor_of(kg: KnowledgeGraph, *, reciprocal: bool = False, **given: object) -> Predictor:
@@ -90,6 +93,19 @@ def test_a_file_is_whole_or_not_there(
         write(tmp_path / "wrong.parquet", missing(predictor, top=1))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["new.csv", "new.jsonl", "new.parquet", "new.tsv"]
+
+
+def test_names_in_a_file_are_those_that_are_read_from_it(tmp_path: Path) -> None:
+    names = ['"a" b', 'c"', "d,e", "'f"]
+    kg = KnowledgeGraph.of([(h, "is", t) for h, t in pairwise(names)])
+    expected = list(missing(predictor_of(kg), top=2))
+    for kind in (".tsv", ".csv"):
+        write(path := tmp_path / f"new{kind}", iter(expected))
+        read = [names for _, (*names, _) in named(path, kg).lines]  # type: ignore[union-attr]
+        assert read == [[one.head, one.relation, one.tail] for one in expected]
+    with pytest.raises(InputError, match=r"'a\\tb': a name with a tab .* one of \.csv"):
+        write(tmp_path / "no.tsv", iter([ScoredTriple("a\tb", "is", "c", 0.0, None, ())]))
+    assert not (tmp_path / "no.tsv").exists()
 
 
 def test_what_cannot_be_meant_is_refused_at_once(

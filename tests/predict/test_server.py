@@ -110,6 +110,7 @@ def test_the_page_shows_answers_and_escapes_names(server: Server) -> None:
         ("/predict?head=ada&relation=owns&new=false", 400, "new: expected 1, "),
         ("/predict?head=%ff&relation=owns", 400, "UTF-8"),
         ("/score?head=ada&relation=owns", 400, "tail: missing"),
+        ("/score?head=ad&relation=owns&tail=map", 400, "head: unknown name 'ad'"),
         ("/../../etc/passwd", 404, "no such path"),
         ("/entities?prefix=" + "x" * 9000, 413, "at most"),
     ],

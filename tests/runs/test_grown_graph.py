@@ -163,6 +163,16 @@ def test_training_continues_with_what_the_run_knew(
     assert margins[1].mean() > margins[0].mean() + 1
 
 
+def test_held_out_triples_that_are_put_into_train_are_counted(
+    run: dans.Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    run.grow(NEW)
+    assert "in train too" not in caplog.text
+    assert len(run.grow([*NEW, OLD[0], OLD[2]]).valid) == 2
+    assert "tiny: in train too: 1 of 2 valid triples; that" in caplog.text
+    assert "tiny: in train too: 1 of 1 test triples; that" in caplog.text
+
+
 def test_a_graph_in_another_order_is_taken_over_by_name(run: dans.Run, tmp_path: Path) -> None:
     names = [[tuple(row) for row in run.kg.to_pandas(split).values[:, :3]] for split in SPLITS]
     kg = KnowledgeGraph.of(names[0][::-1], names[1], names[2], name="turned")

@@ -105,13 +105,13 @@ def test_what_a_slot_was_seen_with_is_the_union_of_its_entities(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("ada\tperson\nbob person\n", ":2: found 1 columns, expected 2: entity, concept"),
+        ("ada\tperson\nbob person\n", ":2: found 1 column, expected 2: entity, type"),
         ("ada\tperson\tpilot\n", ":1: found 3 columns, expected 2"),
-        ("ada\tperson\n\n", ":2: found 1 columns, expected 2"),
-        ("ada\t\n", ":1: empty concept; expected entity, concept"),
-        ("\tperson\n", ":1: empty entity; expected entity, concept"),
+        ("ada\t\n", ":1: empty type; expected entity, type"),
+        ("\tperson\n", ":1: empty entity; expected entity, type"),
         ("ada\tperson\nbop\tperson\n", ":2: expected an entity of the graph: .*mean 'bob'"),
-        ("", "holds no line; expected entity, tab, concept"),
+        ("", "holds no line; expected entity, tab, type"),
+        ("\n", "holds no line; expected entity, tab, type"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(
@@ -124,11 +124,11 @@ def test_what_is_wrong_in_a_file_is_named(
     assert str(error.value).startswith(str(path))
 
 
-def test_line_ends_and_byte_order_marks_of_other_systems_are_read(
+def test_line_ends_empty_lines_and_byte_order_marks_of_other_systems_are_read(
     tmp_path: Path, kg: KnowledgeGraph
 ) -> None:
     path = tmp_path / "other.tsv"
-    path.write_bytes("\ufeffada\tperson\r\nbob\tperson\r\n".encode())
+    path.write_bytes("\ufeffada\tperson\r\n\r\nbob\tperson\r\n\r\n".encode())
     table = read_concepts(str(path), kg.entities)
     assert table.num_concepts == 1
     assert table.having(torch.tensor([[True]])).sum() == 2
