@@ -53,7 +53,8 @@ $(VENV)/torch.stamp: $(py)
 	@touch $@
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/torch.stamp
-	@$(compile) & $(pip) -e '.[$(extras)]'; wait
+	@echo "$(pip) -e '.[$(extras)]'"; trap 'kill %1 2>/dev/null || true' EXIT; \
+		($(compile)) & $(pip) -e '.[$(extras)]'; wait
 	@touch $@
 
 $(VENV)/demo.stamp:  extras := zoo,plots

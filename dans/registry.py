@@ -16,8 +16,7 @@ File: TypeAlias = Annotated[str, "file"]
 #: Types that are checked before the constructor is called; it checks all others itself.
 PLAIN = (bool, int, float, str, type(None))
 
-
-#: Parameters without names, which nothing is given by.
+#: ``*args`` and ``**kwargs``, which no option can name.
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 #: How a name that is in no table may come into one: the end of a message.

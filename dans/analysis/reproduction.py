@@ -78,8 +78,8 @@ class Job:
     def run(self, *, loggers: Sequence[str] = ()) -> None:
         """Train or resume it, evaluate and inspect it, as far as that is not done.
 
-        A process that is at it, or at the run that it starts from, is waited for; what that leaves
-        undone is done here.
+        A process that is at it, or at the run that it starts from, is waited for. What that leaves
+        undone of this run is done here; a start that is not finished is refused.
         """
         if start := self.starts_from():
             with Lock(start.where).wait():

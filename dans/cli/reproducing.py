@@ -57,13 +57,13 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """List the tables, or train, evaluate and inspect one run after the other."""
     cells, names = requested(args)
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise InputError("torchrun: reproduce takes one process; dans train takes several")
     from dans.analysis.reproduction import Job, jobs
 
     if args.list:
         print(listed(args.seeds, args.set))
         return
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("torchrun: reproduce takes one process; dans train takes several")
     if names:
         seeds = range(args.seeds or SEEDS)
         found = [Job(args.what, name, s, tuple(args.set)) for name in names for s in seeds]

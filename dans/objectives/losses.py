@@ -72,7 +72,12 @@ class Loss(nn.Module, ABC):
         if positive.shape not in ((b, 1), (b, k)):
             got = tuple(positive.shape)
             raise InputError(f"positive: expected ({b}, 1) or ({b}, {k}) scores, got {got}")
-        loss: Tensor = super().__call__(positive, negative, valid, weights)
+        every = {"valid": valid, "weights": weights}
+        given = {name: values for name, values in every.items() if values is not None}
+        for name, values in given.items():
+            if values.shape != negative.shape and not (name == "weights" and values.ndim == 0):
+                raise InputError(f"{name}: expected ({b}, {k}), got {tuple(values.shape)}")
+        loss: Tensor = super().__call__(positive, negative, **given)
         return loss
 
     @abstractmethod

@@ -28,15 +28,13 @@ from dans.report.mistakes import Missing, Wrong, missing, worst
 from dans.report.paired import Gap, OverSeeds, gaps, over_seeds
 from dans.report.plausibility import Checked, least_plausible, relations
 from dans.runs.evaluate_run import (
-    among_parts,
     budget_of,
     classify,
     fitted_of,
     has_both,
     is_evaluated,
-    recipe_sets,
+    report_by_recipe,
     report_name,
-    restriction_of,
 )
 from dans.runs.train import Trained, restore
 from dans.seeding import undisturbed
@@ -287,10 +285,10 @@ def by_recipe(folder: Path, trained: Trained, *, split: Split, which: Which) -> 
 
     The sentence follows another.
     """
-    sets = recipe_sets(folder, restriction_of(folder, trained.config), trained.kg)
-    name = report_name(split=split, which=which, more=among_parts(sets))
-    if sets is None or not (folder / name).exists():
+    found = report_by_recipe(folder, trained.config, trained.kg, split=split, which=which)
+    if found is None:
         return ""
+    name, sets = found
     where = f"{folder / name}: "
     both = field(RunFolder(folder).read_json(name), "both", dict, where)
     mrr = four(number(both, f"{RESTRICTED}mrr", f"{where}both."))

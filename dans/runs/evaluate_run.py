@@ -153,8 +153,26 @@ def is_evaluated(where: Path, which: Which = "best") -> bool:
     # A graph is loaded only where its candidates are in the name.
     if config.evaluation.among in ("", ALL):
         return False
-    sets = recipe_sets(where, restriction_of(where, config), graph_of(config, run))
-    return (where / report_name(which=which, more=among_parts(sets))).exists()
+    return report_by_recipe(where, config, graph_of(config, run), which=which) is not None
+
+
+def report_by_recipe(
+    where: Path, config: RunConfig, kg: KnowledgeGraph, *, split: Split = "test", which: Which
+) -> tuple[str, CandidateSets] | None:
+    """The name of the report among the candidates that a run's recipe restricts to, and these.
+
+    None where it restricts none, where the file that names them is gone, and where no such report
+    is of the checkpoint that is there now.
+    """
+    try:
+        sets = recipe_sets(where, restriction_of(where, config), kg)
+    except InputError:
+        return None
+    name = report_name(split=split, which=which, more=among_parts(sets))
+    run = RunFolder(where)
+    if sets is None or not (where / name).exists() or not run.is_of(run.read_json(name), which):
+        return None
+    return name, sets
 
 
 def recipe_sets(

@@ -149,7 +149,7 @@ def graph_before(run: RunFolder, digest: str) -> KnowledgeGraph:
     Raises:
         InputError: what was read then is not there any more.
     """
-    data = run.graph if run.graph.exists() else run.config().data
+    data = run.triples(run.config().data)
     kg = KnowledgeGraph.load(data)
     if kg.digest != digest:
         why = "so nothing says which entity a row is of"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec import structs
 
 import dans
 from dans.compiled import compiler_version
@@ -50,7 +49,7 @@ from dans.training.checkpoint_store import Which
 from dans.training.distributed import join
 from dans.training.lock import Lock, LockedError
 from dans.training.loggers import check_loggers
-from dans.training.run_folder import AMONG, SAMPLER_FILES, RunFolder, restricting
+from dans.training.run_folder import AMONG, PLACE, SAMPLER_FILES, RunFolder, restricting
 from dans.training.state_checks import check_config, check_counts, check_digest, check_like
 from dans.training.trainer import Watch, explain_interruption
 
@@ -146,14 +145,12 @@ def train(
             world.wait()
     else:
         kg = features_of(config, run, kg, resume=resume)
-    # A folder is not copied: its path has to lead there from any working folder.
-    if kg.source == os.path.realpath(config.data):
-        config = structs.replace(config, data=kg.source)
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
     with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
-        there = lock is not None and lock.take()
+        # Is the folder there, and no other process in it?
+        found = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
         # A run that continues has weights of its own.
@@ -173,10 +170,10 @@ def train(
         if lock is not None:
             where.mkdir(parents=True, exist_ok=True)
             lock.take()
-            if resume and run.exists and not there:
+            if resume and run.exists and not found:
                 raise LockedError(f"{where}: another process made this run meanwhile; try again")
             # Another process may have begun in a folder that was not there.
-            run.begin(config, resume=resume and there)
+            run.begin(config, resume=resume and found)
             run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):
@@ -187,6 +184,9 @@ def train(
             warn_of_other_bits(run, current)
         if leads:
             run.write_json("environment.json", current)
+            if Path(kg.source).is_absolute():
+                # A folder of triples is not copied.
+                run.write_json(PLACE, {"triples": kg.source})
             if not kg.source and not run.graph.exists():
                 kg.with_features(None).save(run.graph)
             if config.features is not None and kg.features is not None:
@@ -320,12 +320,12 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
 def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> KnowledgeGraph:
     """The triples of a run: its own copy, that of the run it starts from, or as it names them."""
     where: str | Path = config.data
-    if resume and run.graph.exists():
-        where = run.graph
+    if resume and run.exists:
+        where = run.triples(config.data)
     elif config.init_from and not run.exists:
         before = initial_run(config.init_from, config.train.seed)
-        if config.data == before.config().data and before.graph.exists():
-            where = before.graph
+        if config.data == before.config().data:
+            where = before.triples(config.data)
     return features_of(config, run, KnowledgeGraph.load(where), resume=resume)
 
 

@@ -61,12 +61,13 @@ class Lock:
 
                 sentence = "%s: another process is at this run%s; waiting until it ends"
                 log.info(sentence, self.folder, holder(self.folder))
-                handle = os.open(self.folder, os.O_RDONLY)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-                finally:
-                    # Taken anew by its name: the folder may have been removed meanwhile.
-                    os.close(handle)
+                # Taken anew by its name: the folder may have been removed meanwhile.
+                with suppress(FileNotFoundError):
+                    handle = os.open(self.folder, os.O_RDONLY)
+                    try:
+                        fcntl.flock(handle, fcntl.LOCK_EX)
+                    finally:
+                        os.close(handle)
 
     def __enter__(self) -> "Lock":
         self.take()

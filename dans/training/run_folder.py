@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from msgspec import structs
 
-from dans.config.reading import read_object
+from dans.config.reading import field, read_object
 from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig, TrainConfig
 from dans.config.writing import sweep, write_atomically
 from dans.errors import InputError
@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 
 #: The file in the folder of a run with the sizes that were found to fit in memory.
 MEMORY = "memory.json"
+
+#: The file in the folder of a run with the path of its folder of triples.
+PLACE = "place.json"
 
 #: The folders in that of a run with copies of the files that restrict candidates, and of those that
 #: samplers read.
@@ -60,6 +63,18 @@ class RunFolder:
         """The folder of the run's copy of its triples, where they have no place of their own."""
         return self.path / "graph"
 
+    def triples(self, data: str) -> str:
+        """Where its triples are: in its copy, where they were as it trained, or as named.
+
+        A folder is found by its path from another working folder, and by its name where both it
+        and the run were moved.
+        """
+        if self.graph.exists():
+            return str(self.graph)
+        kept = self.read_json(PLACE) if (self.path / PLACE).exists() else {}
+        was = field(kept, "triples", str, f"{self.path / PLACE}: ") if kept else ""
+        return was if os.path.exists(was) else data
+
     @property
     def features(self) -> Path:
         """The run's copy of the features of its entities, if it has any."""
@@ -88,7 +103,7 @@ class RunFolder:
         return {name: str(copy) for name, copy in copies.items() if copy.exists()}
 
     def copy(self, place: str, files: Mapping[str, str]) -> None:
-        """Copy files, or folders of files, into a part of the run's, but for those there."""
+        """Copy files, or folders of files, into a folder of the run's, but for those there."""
         for name, file in files.items():
             source, copy = Path(file), self._copy(place, name, file)
             if copy.exists():
@@ -130,7 +145,8 @@ class RunFolder:
             self.metrics.read()
             before = self.config()
             # A path may be relative in one of them.
-            if os.path.realpath(before.data) == os.path.realpath(config.data):
+            places = {os.path.realpath(x) for x in (before.data, self.triples(before.data))}
+            if os.path.realpath(config.data) in places:
                 before = structs.replace(before, data=config.data)
             if before.init_from and config.init_from:
                 was, now = (

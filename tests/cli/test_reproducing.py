@@ -35,6 +35,12 @@ def test_what_cannot_be_made_is_refused_in_a_sentence(given: list[str], message:
         run_command("reproduce", given)
 
 
+def test_one_process_makes_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="torchrun: reproduce takes one process; dans train takes"):
+        run_command("reproduce", ["dans-2"])
+
+
 def test_cells_are_chosen_by_recipe_or_by_kind_and_recipe() -> None:
     table = papers.read("dans-2")
     for pattern, places in (

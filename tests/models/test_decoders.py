@@ -190,6 +190,9 @@ def test_scores_that_are_no_products_are_never_taken_for_products(
     monkeypatch.setattr(Squared, "dot", True)
     with pytest.raises(InputError, match="dot: squared has a score_query of its own; its class"):
         Squared(num_relations=2, dim=3, relation_dim=3)
+    monkeypatch.setattr(DECODERS["distmult"], "score", lambda *_: torch.zeros(1), raising=False)
+    with pytest.raises(InputError, match="dot: distmult has a score of its own; its class needs"):
+        make("distmult")
 
 
 def test_options_out_of_range_are_refused() -> None:

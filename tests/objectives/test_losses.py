@@ -112,6 +112,8 @@ def test_scores_without_a_loss_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         LOSSES[name]()(torch.zeros(positive), torch.zeros(negative))
+    with pytest.raises(InputError, match=r"valid: expected \(2, 3\), got \(1,\)"):
+        LOSSES[name]()(POSITIVE, NEGATIVE, torch.ones(1, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -88,7 +88,9 @@ def test_each_triple_of_a_table_is_one_line_of_six_columns() -> None:
     predictor = toy()
     names = ("tab\there", "line\nend", "c\x1b[2J")
     predictor.kg = replace(predictor.kg, entities=Vocabulary(names))
-    rows = [line.split("\t") for line in table(check(predictor)).splitlines()]
+    text = table(check(predictor))
+    rows = [line.split("\t") for line in text.splitlines()]
+    assert "\x1b" not in text
     assert [len(row) for row in rows] == [6] * 4
     assert rows[1][3:] == ["tab\\there", "r", "line\\nend"]
 

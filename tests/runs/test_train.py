@@ -346,12 +346,26 @@ def test_a_run_of_relative_paths_continues_in_another_folder(
     shutil.rmtree(tmp_path / "lists")
     (tmp_path / "away").mkdir()
     monkeypatch.chdir("away")
-    kept = RunFolder(run).config()
-    assert kept.data == str(tmp_path / "triples")
-    train(kept.replace(steps=4), run, resume=True)
+    train(RunFolder(run).config().replace(steps=4), run, resume=True)
     assert type(load(run).sampler) is SAMPLERS[name]
     assert evaluate(run).split == "test"
     assert not list((run / "samplers").rglob("*.txt"))
+
+
+def test_a_run_and_its_folder_of_triples_are_moved_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "before").mkdir()
+    monkeypatch.chdir(tmp_path / "before")
+    lay(Path("triples"))
+    Path("own.toml").write_text(RECIPE.format(data="triples"))
+    config = configure(Path("own.toml").absolute(), [])
+    train(config.replace(steps=2), Path("run"))
+    monkeypatch.chdir(tmp_path)
+    Path("before").rename("after")
+    monkeypatch.chdir("after")
+    assert evaluate(Path("run")).split == "test"
+    train(config.replace(steps=4), Path("run"), resume=True)
 
 
 def test_reading_a_run_changes_nothing_of_the_world_around_it(recipe: Path, tmp_path: Path) -> None:

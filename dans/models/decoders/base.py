@@ -61,11 +61,12 @@ class Decoder(nn.Module, ABC):
         initial: Initial = "xavier_uniform",
     ) -> None:
         name = type(self).__name__.lower()
-        if self.dot and type(self).score_query is not Decoder.score_query:
-            # Negatives and all entities would be scored by products all the same.
-            raise InputError(
-                f"dot: {name} has a score_query of its own; its class needs dot = False"
-            )
+        for method in ("score_query", "score"):
+            if self.dot and getattr(type(self), method) is not getattr(Decoder, method):
+                # Negatives and all entities would be scored by products all the same.
+                raise InputError(
+                    f"dot: {name} has a {method} of its own; its class needs dot = False"
+                )
         if self.halves and dim % 2:
             raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
