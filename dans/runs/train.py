@@ -186,7 +186,7 @@ def train(
             run.write_json("environment.json", current)
             if Path(kg.source).is_absolute():
                 # A folder of triples is not copied.
-                run.write_json(PLACE, {"triples": kg.source})
+                run.write_json(PLACE, {"data": config.data, "triples": kg.source})
             if not kg.source and not run.graph.exists():
                 kg.with_features(None).save(run.graph)
             if config.features is not None and kg.features is not None:

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 #: The file in the folder of a run with the sizes that were found to fit in memory.
 MEMORY = "memory.json"
 
-#: The file in the folder of a run with the path of its folder of triples.
+#: The file in the folder of a run with its option ``data``, a folder of triples, and the whole path
+#: of that.
 PLACE = "place.json"
 
 #: The folders in that of a run with copies of the files that restrict candidates, and of those that
@@ -71,9 +72,11 @@ class RunFolder:
         """
         if self.graph.exists():
             return str(self.graph)
-        kept = self.read_json(PLACE) if (self.path / PLACE).exists() else {}
-        was = field(kept, "triples", str, f"{self.path / PLACE}: ") if kept else ""
-        return was if os.path.exists(was) else data
+        if not (self.path / PLACE).exists():
+            return data
+        kept, where = self.read_json(PLACE), f"{self.path / PLACE}: "
+        named, was = (field(kept, key, str, where) for key in ("data", "triples"))
+        return was if named == data and os.path.exists(was) else data
 
     @property
     def features(self) -> Path:
