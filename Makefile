@@ -43,9 +43,10 @@ $(py):
 	$(PYTHON) -m venv $(VENV)
 	@$(pip) --upgrade pip || echo "pip could not be upgraded: the older one takes twice as long"
 
-# Beside pip, on a core of its own, what the first imports need (torch, and what it brings) is compiled; the rest
-# is where it is imported, less than half of all. The few modules that are for other Pythons fail silently.
-compile = $(py) -W ignore -m compileall -qq -x '/(tests?|pip|setuptools)/' $(VENV)/lib/python3*/site-packages || true
+# pip would compile on one core, and what is never imported too. Without warnings, as DGL and others have escapes that
+# Python warns of; the few modules that are for other Pythons fail silently.
+compile = $(py) -W ignore -m compileall -qq -j 0 -x '$(uncompiled)' $(VENV)/lib/python3*/site-packages || true
+uncompiled := /(tests?|pip|setuptools|mlflow|databricks|selenium|google|mypy|fontTools|pygments/lexers)/
 
 # torch goes first, so that no other package chooses its build.
 $(VENV)/torch.stamp: $(py)
@@ -53,8 +54,8 @@ $(VENV)/torch.stamp: $(py)
 	@touch $@
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/torch.stamp
-	@echo "$(pip) -e '.[$(extras)]'"; trap 'kill %1 2>/dev/null || true' EXIT; \
-		($(compile)) & $(pip) -e '.[$(extras)]'; wait
+	$(pip) -e '.[$(extras)]'
+	@$(compile)
 	@touch $@
 
 $(VENV)/demo.stamp:  extras := zoo,plots
