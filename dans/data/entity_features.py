@@ -23,7 +23,7 @@ from torch import Tensor
 from dans.config.schema import FeatureKind, FeatureScale, FeatureTable
 from dans.config.writing import whole
 from dans.data.feature_tables import Cells, chosen, is_plain, read_cells
-from dans.data.tensor_file import checked, read_tensors, reading, write_tensors, writing
+from dans.data.tensor_file import read_checked, reading, write_tensors, writing
 from dans.errors import LARGE, InputError, did_you_mean, shown
 from dans.memory import room_for
 
@@ -310,7 +310,7 @@ class EntityFeatures:
     def load(cls, path: Path) -> EntityFeatures:
         """Read what `save` wrote; a file that is damaged is refused by its digest."""
         with reading(path, "features as dans saves them"):
-            about, tensors = checked(path), read_tensors(path)
+            about, tensors = read_checked(path)
             if about["features"] != VERSION or "digest" not in about:
                 raise ValueError("another layout, or damaged")
             blocks = msgspec.json.decode(about["blocks"], type=tuple[Block, ...])

@@ -22,7 +22,7 @@ from dans.config.reading import opened
 from dans.config.writing import sweep, whole
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.readers import SPLITS, Split
-from dans.data.tensor_file import checked, read_tensors, write_tensors
+from dans.data.tensor_file import read_checked, write_tensors
 from dans.errors import InputError, one_of
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Ids(NamedTuple):
     @classmethod
     def read(cls, path: Path) -> tuple[dict[str, str], Ids]:
         """The text and the ids in a file that `write` wrote; other files have other errors."""
-        about, tensors = checked(path), read_tensors(path)
+        about, tensors = read_checked(path)
         names = [json.loads(tensors[kind].numpy().tobytes()) for kind in ("entities", "relations")]
         triples = {split: tensors[split].long() for split in SPLITS}
         return about, cls(tuple(names[0]), tuple(names[1]), triples)

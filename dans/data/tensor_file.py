@@ -7,10 +7,10 @@ all tensors, this needs none.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from dans.config.reading import opened
 from dans.errors import InputError
+
+T = TypeVar("T")
 
 #: Placeholder of the digest while it is computed.
 BLANK = "0" * 64
@@ -161,6 +163,30 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def of_one_file(path: Path, read: Callable[[Path], T]) -> T:
+    """What a function reads that opens a file several times, from one content of it.
+
+    Where another process replaces the file meanwhile, it is read again: a header would be taken
+    for that of other tensors.
+    """
+    while True:
+        before = _identity(path)
+        found = read(path)
+        if _identity(path) == before:
+            return found
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    with opened(path) as file:
+        it = os.fstat(file.fileno())
+    return it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns
+
+
+def read_checked(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The text by name and the tensors in a file that `write_tensors` wrote, by its digest."""
+    return of_one_file(path, lambda path: (checked(path), read_tensors(path)))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

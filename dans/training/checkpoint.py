@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dans.config.reading import opened
 from dans.config.writing import write_atomically
-from dans.data.tensor_file import TYPES, checked, read_tensors, write_tensors
+from dans.data.tensor_file import TYPES, checked, of_one_file, read_tensors, write_tensors
 from dans.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,8 @@ def load_state(path: Path) -> dict[str, Any]:
         InputError: it carries a pickle, or is of a later version, or cannot be opened.
     """
     with _refusing(path):
-        skeleton = json.loads(_check(path)["state"])
-        state = _fill(skeleton, read_tensors(path))
+        about, tensors = of_one_file(path, lambda path: (_check(path), read_tensors(path)))
+        state = _fill(json.loads(about["state"]), tensors)
         if not isinstance(state, dict):
             raise TypeError(f"expected a dictionary, got {type(state).__name__}")
         return state

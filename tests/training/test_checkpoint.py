@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from safetensors.torch import save_file
 
+from dans.data.tensor_file import read_tensors
 from dans.errors import InputError
 from dans.training import checkpoint
 from dans.training.checkpoint import DamagedError, load_state, save_state, write_state
@@ -57,6 +58,22 @@ def test_tensors_that_share_memory_are_kept(tmp_path: Path) -> None:
 )
 def test_states_that_differ_are_told_apart(change: dict[str, object]) -> None:
     assert not states_equal(STATE, {**STATE, **change})
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, later = tmp_path / "best", [{"step": 10, "w": torch.ones(5), "v": torch.zeros(2)}]
+    new = dict(later[0])
+
+    def replaced(path: Path) -> dict[str, torch.Tensor]:
+        if later:
+            save_state(path, later.pop())
+        return read_tensors(path)
+
+    save_state(path, {"step": 9, "w": torch.zeros(7)})
+    monkeypatch.setattr(checkpoint, "read_tensors", replaced)
+    assert states_equal(load_state(path), new)
 
 
 def test_what_is_no_plain_data_is_refused(tmp_path: Path) -> None:
