@@ -166,7 +166,11 @@ def test_a_sampler_that_looks_at_the_model_sees_it_and_learns(kg: KnowledgeGraph
     assert table.grad is None
 
 
-def test_workers_draw_but_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
+def test_workers_draw_but_do_not_look_at_the_model(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long torch waits for a worker that has failed.
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
     g = homogeneous(kg)
     drawn = [
         negatives.num_edges() for _, _, negatives, _ in workers(g, NegativeEdges(bernoulli(kg)))

@@ -220,7 +220,11 @@ def test_inverse_triples_are_triples_like_others(kg: KnowledgeGraph) -> None:
     assert len(result.losses) == 1
 
 
-def test_workers_do_not_look_at_the_model(kg: KnowledgeGraph) -> None:
+def test_workers_do_not_look_at_the_model(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long torch waits for a worker that has failed.
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.1)
     model = model_of(kg)
     sampler = make(kg, sampler="dans", options=NEAREST, model=model)
     triples = torch.utils.data.DataLoader(
