@@ -1,5 +1,6 @@
 """PyKEEN's own pipeline, with negatives of ours."""
 
+import gc
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -232,6 +233,7 @@ def test_workers_do_not_look_at_the_model(
     )
     with pytest.raises(InputError, match="num_workers: must be 0"):
         list(triples)
+    gc.collect()
 
 
 def draw(sampler: DansNegativeSampler, kg: KnowledgeGraph) -> Tensor:
