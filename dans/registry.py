@@ -1,7 +1,7 @@
 """Components by name: a dict from names to classes, and one function that builds from it."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert
@@ -95,6 +95,19 @@ def build(
                 sentence += "; it is given what its constructor names, not *args or **kwargs"
             raise InputError(f"{where}: {name} cannot be built: {sentence}") from error
         raise
+
+
+def derivation(kind: type, names: Set[str]) -> int:
+    """How far up the bases of a class one of some methods is defined; 0: in the class itself.
+
+    Example:
+        >>> class Loud(dict):
+        ...     def pop(self, key): ...
+        >>> derivation(Loud, {"pop", "keys"}), derivation(Loud, {"keys"})
+        (0, 1)
+    """
+    bases = enumerate(kind.__mro__)
+    return next(i for i, base in bases if not names.isdisjoint(vars(base)))
 
 
 def hints(factory: Callable[..., object]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class NegativeSampling(Objective):
 
     def draw(self, positives: Positives) -> Negatives:
         """The negatives of a batch."""
-        return self.sampler(positives)  # type: ignore[no-any-return]
+        return self.sampler(positives)
 
     @torch.no_grad()
     def importance(self, positives: Positives, negatives: Negatives) -> tuple[Tensor, Tensor]:

@@ -50,6 +50,17 @@ class NegativeSampler(nn.Module, ABC):
     #: negatives per triple
     k: int
 
+    def __call__(self, positives: Positives) -> Negatives:
+        """``forward``; ``InputError`` where it has other than ``k`` negatives for each triple."""
+        negatives: Negatives = super().__call__(positives)
+        found, expected = tuple(negatives.corrupt_head.shape), (len(positives), self.k)
+        if found != expected:
+            raise InputError(
+                f"sampler: {type(self).__name__.lower()} returned {found} negatives; expected "
+                f"{expected}: k = {self.k} for each of {len(positives)} triples"
+            )
+        return negatives
+
     @abstractmethod
     def forward(self, positives: Positives) -> Negatives:
         """(b, k) negatives of b triples: those of ``positives.proposal``, if there is one."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from dans.data.known_triples import KnownTriples
 from dans.errors import MOST_ROUNDS, InputError, counted, one_of
 from dans.models.batch import Negatives, Positives, Proposal
+from dans.registry import derivation
 from dans.samplers.base import NegativeSampler
 
 #: Which side is corrupted: by a fair coin for each negative, or always the same.
@@ -81,13 +82,9 @@ class EntitySampler(NegativeSampler):
     @property
     def not_counted(self) -> str:
         """Whether the class has probabilities of its own draws, and the filter keeps them."""
-        order = type(self).__mro__
-        draws, counts = (
-            next(i for i, kind in enumerate(order) if not vars(kind).keys().isdisjoint(names))
-            for names in ({"draw"}, {"probability", "expected_counts"})
-        )
+        kind, counts = type(self), {"probability", "expected_counts"}
         # A subclass that draws in its own way does not inherit the probabilities of another.
-        if counts > draws:
+        if derivation(kind, {"draw"}) < derivation(kind, counts):
             return super().not_counted
         drawn = "draws known triples again, as often as there are"
         return (

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dans.errors import InputError
 from dans.models.decoders import DECODERS, Decoder, RotatE, TuckER, base
+from dans.models.decoders.costs import query_cost, score_cost
 from dans.models.decoders.multilinear import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
@@ -20,6 +21,7 @@ from tests.suites.decoders import (
     close,
     embeddings,
     gradients,
+    kind_of,
     make,
 )
 
@@ -166,8 +168,6 @@ def test_rotate_phases_fill_the_circle() -> None:
 class Squared(Decoder):
     """A decoder of a user's own: minus a squared distance, and no fast way for all entities."""
 
-    dot = False
-
     def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
         return h + r
 
@@ -187,11 +187,59 @@ def test_scores_that_are_no_products_are_never_taken_for_products(
     for chunk in (base.CHUNK, 50):
         monkeypatch.setattr(base, "CHUNK", chunk)
         torch.testing.assert_close(decoder.score_all(queries, entities), by_pairs)
-    monkeypatch.setattr(Squared, "dot", True)
-    with pytest.raises(InputError, match="dot: squared has a score_query of its own; its class"):
-        Squared(num_relations=2, dim=3, relation_dim=3)
+    assert not decoder.dot
+
+
+@pytest.mark.parametrize("name", [*DECODERS, *VARIANTS])
+def test_a_subclass_inherits_no_shortcut_that_disagrees_with_its_own_methods(name: str) -> None:
+    kind, given = DECODERS[kind_of(name)[0]], kind_of(name)[1]
+
+    class Scaled(kind):  # type: ignore[misc, valid-type]
+        """Another comparison of queries with entities."""
+
+        def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
+            return 2 * super().score_query(query.tanh(), entity)
+
+    class Turned(kind):  # type: ignore[misc, valid-type]
+        """Other queries, from embeddings alone."""
+
+        def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+            return super().tail_query(h, r).tanh()
+
+        def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+            return super().head_query(r, t).tanh()
+
+    class Both(Scaled, Turned):
+        """Those of both."""
+
+    for own in (Scaled, Turned, Both):
+        decoder = own(num_relations=RELATIONS, dim=DIM, **given).double()
+        h, t, ids = embeddings(5, DIM), embeddings(5, DIM, seed=3), torch.arange(5) % RELATIONS
+        r = decoder.embeddings(ids)
+        tails, heads = decoder.tail_query(h, r), decoder.head_query(r, t)
+        assert close(decoder.score_all(tails, t), decoder.score_query(tails[:, None], t))
+        both = decoder.both_queries(h, ids, t)
+        assert close(both[0], tails)
+        assert close(both[1], heads)
+        assert close(decoder.tail_queries(h, ids), tails)
+        assert close(decoder.head_queries(ids, t), heads)
+        rows = decoder.score_relations(h, t)[torch.arange(5), ids]
+        assert close(rows, decoder.score(h, r, t))
+        assert score_cost(decoder, 5, 5) > 0
+        assert query_cost(decoder, 5) > 0
+
+
+def test_a_subclass_inherits_every_shortcut_that_agrees() -> None:
+    for kind in DECODERS.values():
+        own = type("Own", (kind,), {"prepare": lambda _, entities: 2 * entities})
+        assert all(getattr(own, name) is getattr(kind, name) for name in base.SHORTCUTS)
+    assert DECODERS["transe"].score_all is not Decoder.score_all
+    assert TuckER.both_queries is not Decoder.both_queries
+
+
+def test_a_score_beside_that_of_queries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DECODERS["distmult"], "score", lambda *_: torch.zeros(1), raising=False)
-    with pytest.raises(InputError, match="dot: distmult has a score of its own; its class needs"):
+    with pytest.raises(InputError, match="score: distmult has one of its own, which is not what"):
         make("distmult")
 
 

@@ -122,6 +122,24 @@ class Weighing(Uniform):
         return {"own": positives.h.sum()}
 
 
+class Twins(Uniform):
+    """Twice the negatives that its k says."""
+
+    def forward(self, positives: Positives) -> Negatives:
+        two = [super(Twins, self).forward(positives) for _ in range(2)]
+        heads = torch.cat([one.corrupt_head for one in two], dim=1)
+        return Negatives(torch.cat([one.embeddings for one in two], dim=1), heads)
+
+
+def test_other_than_k_negatives_for_each_triple_are_refused(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    b = len(positives)
+    expected = rf"sampler: twins returned \({b}, 6\) negatives; expected \({b}, 3\): k = 3 for each"
+    for sampler in (Twins(k=3), Mixture(Uniform(k=2), Twins(k=3))):
+        with pytest.raises(InputError, match=expected):
+            sampler(positives)
+
+
 def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     mixture = Mixture(Uniform(k=2), Weighing(k=1))

@@ -12,9 +12,20 @@ from torch.utils.checkpoint import checkpoint
 from dans.errors import InputError, counted
 from dans.memory import room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
+from dans.registry import derivation
 
 #: Intermediate numbers per chunk when pairs are scored against all relations.
 CHUNK = 2**24
+
+#: Methods that some decoders have a faster form of, the methods that each agrees with, and what a
+#: faster form is made with beside them.
+SHORTCUTS: dict[str, tuple[set[str], set[str]]] = {
+    "score_all": ({"score_query"}, set()),
+    "score_relations": ({"tail_query", "score_query"}, {"relation_query"}),
+    "both_queries": ({"tail_queries", "head_queries", "tail_query", "head_query"}, set()),
+    "tail_queries": ({"tail_query"}, set()),
+    "head_queries": ({"head_query"}, set()),
+}
 
 
 class Decoder(nn.Module, ABC):
@@ -26,6 +37,9 @@ class Decoder(nn.Module, ABC):
         score(h, r, t) = score_query(tail_query(h, r), t) = score_query(head_query(r, t), h)
 
     ``tail_queries`` and ``head_queries`` do the same from relation ids, with dropout in training.
+
+    A class may have a faster form of a method in ``SHORTCUTS``. Subclasses inherit it until one has
+    another form of what it agrees with: that one has the method as it is here.
 
     With ``reciprocal``, the relation table has a second row r⁻ per relation, (?, r, t) becomes
     (t, r⁻, ?), and a triple has two scores (Lacroix et al. 2018, arXiv:1806.07297).
@@ -42,12 +56,20 @@ class Decoder(nn.Module, ABC):
 
     #: does f(h, r, t) = f(t, r, h) hold for every input?
     symmetric: ClassVar[bool] = False
-    #: is ``score_query`` a dot product, plus ``shift``? False where a subclass has one of its own
+    #: is ``score_query`` the dot product here, plus ``shift``? False where a subclass has another
     dot: ClassVar[bool] = True
     #: is an entity embedding packed as two halves?
     halves: ClassVar[bool] = False
     #: what ``score_query`` adds to a dot product
     shift: float = 0.0
+
+    def __init_subclass__(cls, **given: object) -> None:
+        """Leave out the shortcuts that do not agree with what the class has of its own."""
+        super().__init_subclass__(**given)
+        cls.dot = cls.score_query is Decoder.score_query
+        for name, (agrees_with, made_with) in SHORTCUTS.items():
+            if derivation(cls, agrees_with) < derivation(cls, {name, *made_with}):
+                setattr(cls, name, getattr(Decoder, name))
 
     def __init__(
         self,
@@ -61,12 +83,11 @@ class Decoder(nn.Module, ABC):
         initial: Initial = "xavier_uniform",
     ) -> None:
         name = type(self).__name__.lower()
-        for method in ("score_query", "score"):
-            if self.dot and getattr(type(self), method) is not getattr(Decoder, method):
-                # Negatives and all entities would be scored by products all the same.
-                raise InputError(
-                    f"dot: {name} has a {method} of its own; its class needs dot = False"
-                )
+        if type(self).score is not Decoder.score:
+            raise InputError(
+                f"score: {name} has one of its own, which is not what is trained and ranked; "
+                "expected tail_query, head_query and score_query"
+            )
         if self.halves and dim % 2:
             raise InputError(f"dim: {name} needs an even number, got {dim}")
         super().__init__()
@@ -154,13 +175,17 @@ class Decoder(nn.Module, ABC):
 
     def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
         """Query embeddings of (h, r, ?) by relation id: (b, d) from (b, d) and (b,)."""
-        return self.tail_query(h, self.dropped_embeddings(relations))
+        return self.drop_query(self.tail_query(h, self.dropped_embeddings(relations)))
 
     def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
         """Query embeddings of (?, r, t) by relation id: (b, d) from (b,) and (b, d)."""
         if self.reciprocal:
             return self.tail_queries(t, relations + self.num_relations)
-        return self.head_query(self.dropped_embeddings(relations), t)
+        return self.drop_query(self.head_query(self.dropped_embeddings(relations), t))
+
+    def drop_query(self, queries: Tensor) -> Tensor:
+        """Dropout of query embeddings in training: none, unless a decoder has it."""
+        return queries
 
     def dropped_embeddings(self, relations: Tensor) -> Tensor:
         """Relation embeddings by id, with dropout in training."""

@@ -99,16 +99,6 @@ class Multilinear(Decoder):
         r: Tensor = self.relation(relations)
         return r if self.bound is None else r.tanh() * (self.bound / self.max_score)
 
-    def tail_queries(self, h: Tensor, relations: Tensor) -> Tensor:
-        """Query embeddings of (h, r, ?) by relation id, (b, d), with query dropout."""
-        return self.drop_query(super().tail_queries(h, relations))
-
-    def head_queries(self, relations: Tensor, t: Tensor) -> Tensor:
-        """Query embeddings of (?, r, t) by relation id, (b, d), with query dropout."""
-        queries = super().head_queries(relations, t)
-        # Reciprocal head queries are tail queries, which have been through dropout.
-        return queries if self.reciprocal else self.drop_query(queries)
-
     def drop_query(self, queries: Tensor) -> Tensor:
         """Query dropout, in training."""
         return drop(queries, self.query_dropout, self.training)

@@ -23,7 +23,6 @@ class RotatE(Decoder):
         gamma: γ, as for `TransE`.
     """
 
-    dot: ClassVar[bool] = False
     halves: ClassVar[bool] = True
 
     def __init__(

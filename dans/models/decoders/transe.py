@@ -1,7 +1,6 @@
 """TransE."""
 
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,8 +26,6 @@ class TransE(Decoder):
         >>> TransE(num_relations=2, dim=2, p=2, gamma=6.).score(h, r, t)
         tensor(1.)
     """
-
-    dot: ClassVar[bool] = False
 
     def __init__(
         self,
