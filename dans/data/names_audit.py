@@ -226,8 +226,9 @@ def _quoted(name: str) -> bool:
 
 
 def _stray_quote(name: str) -> bool:
-    one = name.startswith('"') != name.endswith('"')
-    return one and not _LITERAL.match(name)
+    # Of an even number each has its other half, as in a nickname or a title.
+    odd = name.count('"') % 2 == 1
+    return odd and name.startswith('"') != name.endswith('"') and not _LITERAL.match(name)
 
 
 _LITERAL = re.compile(r'".*"(@[a-z-]+[a-z0-9-]*|\^\^<.*>)\Z', re.DOTALL | re.IGNORECASE)

@@ -26,6 +26,7 @@ SUSPECT: dict[str, tuple[tuple[str, str, str], str]] = {
     "direction": (("ada", "knows\u200f", "bob"), "1 of 3 relations have invisible characters"),
     "quotes": (('"ada"', "knows", "bob"), "1 of 4 entities stand in quotes"),
     "stray quote": (('"ada', "knows", "bob"), "1 of 4 entities start or end with a stray quote"),
+    "quoted inside": (('"Al" Yankovic', "knows", 'the "Joneses"'), ""),
     "apostrophe": (("'t Hooft", "knows", "the Joneses'"), ""),
     "literal": (('"7"^^<x:int>', "knows", "bob"), "1 of 4 entities are typed or tagged literals"),
     "blank node": (("_:b0", "knows", "bob"), "1 of 4 entities are blank nodes, such as '_:b0'"),
@@ -48,6 +49,16 @@ def test_what_looks_like_a_mistake_is_said(
         assert caplog.text.count(sentence) == 1
     else:
         assert "entities" not in caplog.text
+
+
+def test_names_that_a_table_quotes_have_no_stray_quotes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text('"a ""b"" c",likes,"x, y"\n"""a"" b",likes,"c ""d"""\n"x, y",likes,tea\n')
+    kg = KnowledgeGraph.load(file)
+    assert kg.entities.names == ('a "b" c', "x, y", '"a" b', 'c "d"', "tea")
+    assert "stray" not in caplog.text
 
 
 def test_columns_in_another_order_are_said() -> None:
