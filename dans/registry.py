@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Set
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
-from dans.config.reading import convert
+from dans.config.reading import convert, to_python
 from dans.errors import InputError, did_you_mean, shown, textual
 from dans.memory import is_out_of_memory
 
@@ -67,23 +67,24 @@ def build(
     accepted = options(factory)
     supplied = {key: value for key, value in known.items() if key in accepted}
     settable = [key for key in accepted if key not in supplied]
-    for key in given or {}:
+    given = to_python(given or {})
+    for key in given:
         if key not in settable:
             raise InputError(
                 f"{where}.{key}: unknown option of {name}; known: {', '.join(settable) or 'none'}"
             )
     declared = hints(factory)
-    for key, value in (given or {}).items():
+    for key, value in given.items():
         kind: Any = declared.get(key)
         if all(part in PLAIN for part in get_args(kind) or [kind]):
             convert(value, kind, f"{where}.", key)
         if isinstance(value, str) and "\0" in value:
             raise InputError(f"{where}.{key}: expected a string without NUL, got {shown(value)}")
     for key in settable:
-        if accepted[key].default is inspect.Parameter.empty and key not in (given or {}):
+        if accepted[key].default is inspect.Parameter.empty and key not in given:
             raise InputError(f"{where}.{key}: missing; {name} needs it")
     try:
-        return factory(**supplied, **(given or {}))
+        return factory(**supplied, **given)
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
     except (TypeError, RuntimeError, MemoryError) as error:

@@ -271,11 +271,18 @@ def _is_surrogate(character: str) -> bool:
 
 
 def to_python(value: Any) -> Any:
-    """Plain data whose numbers of NumPy and torch are Python's."""
+    """Plain data whose numbers of NumPy and torch are Python's, and whose paths are text.
+
+    Example:
+        >>> to_python({"encoder": {"initial_from": Path("rows.npz")}})
+        {'encoder': {'initial_from': 'rows.npz'}}
+    """
     if isinstance(value, Mapping):
         return {key: to_python(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(to_python(part) for part in value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct, structs
 
 from dans.config.old_names import renamed_options
-from dans.config.reading import convert
+from dans.config.reading import convert, to_python
 from dans.config.selection import RESTRICTED, SAMPLED, Selection
 from dans.errors import LARGE, InputError, number, shown
 from dans.memory import stated
@@ -308,7 +308,7 @@ class RunConfig(Section, frozen=True):
             Traceback (most recent call last):
             dans.errors.InputError: train.learning_rate: unknown option; known: steps, ...
         """
-        plain = renamed_options(plain)
+        plain = renamed_options(to_python(plain))
         where = f"{where}: " if where else ""
         sections = {
             key: _opened(key, value, where) for key, value in plain.items() if key not in RECORDS

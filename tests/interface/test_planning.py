@@ -194,6 +194,18 @@ def test_numbers_of_numpy_are_numbers(kg: KnowledgeGraph) -> None:
     assert plan(Choice(sampler=sampler), kg)[-1].config.sampler[0].options == {"k": 4}
 
 
+def test_paths_are_taken_where_texts_are_and_stored_as_texts(kg: KnowledgeGraph) -> None:
+    file, text = Path("rows") / "all.npz", str(Path("rows") / "all.npz")
+    sampler = {"name": "listed", "file": file}
+    given = {"encoder": {"initial_from": file}, "evaluation.among": file}
+    (stage,) = plan(Choice(sampler=sampler, pretrain_steps=0, options=given), kg)
+    assert stage.config.encoder.options["initial_from"] == text
+    assert stage.config.sampler[0].options["file"] == text
+    assert stage.config.evaluation.among == text
+    plain = {**stage.config.plain(), "data": file, "features": {"table": {"image": {"file": file}}}}
+    assert RunConfig.parse(plain).plain()["data"] == text
+
+
 def test_a_loss_setting_is_a_baseline() -> None:
     (stage,) = plan(Choice(recipe="umls-distmult-sce"), None)
     assert (stage.kind, stage.name) == ("baselines", "umls-distmult-sce")
