@@ -42,6 +42,8 @@ OWN = (
 
 TRIALS = 4
 
+TWO = ("--set", "train.steps=2")
+
 SPACE = ("train.lr=1e-3..1.0:log", "encoder.dim=2..8:step=2", "loss.balance=triples,terms")
 
 
@@ -409,7 +411,7 @@ def test_triples_are_searched_as_they_are_trained(
     best = configure(where / "best.toml", [])
     (stage,) = planning.plan(planning.with_default_loss(planning.Choice()), load("mine.tsv"))
     expected = stage.config
-    assert best.data == str(tmp_path / "mine.tsv")
+    assert best.data == "mine.tsv"
     assert (best.loss, best.sampler) == (expected.loss, expected.sampler)
     with pytest.raises(InputError, match="--kind dans: expected a recipe"):
         dispatch(["tune", "mine.tsv", "--space", "train.lr=0.01,0.1", "--kind", "dans"])
@@ -426,7 +428,7 @@ def test_a_study_of_a_relative_path_continues_from_another_folder(
     given = [str(tmp_path / "own.toml"), "--space", space, *steps, "--out", str(tmp_path / "study")]
     monkeypatch.chdir(tmp_path)
     dispatch(["tune", *given, "--trials", "1"])
-    assert study_json(tmp_path / "study")["plan"]["config"]["data"] == str(tmp_path / "triples")
+    assert study_json(tmp_path / "study")["plan"]["config"]["data"] == "triples"
     (tmp_path / "away").mkdir()
     monkeypatch.chdir("away")
     load_run(tmp_path / "study" / "trial-0000")
@@ -435,19 +437,55 @@ def test_a_study_of_a_relative_path_continues_from_another_folder(
     assert states(tmp_path / "study") == ["complete", "complete"]
 
 
-def test_an_earlier_study_with_a_path_as_typed_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def project(folder: Path, data: str) -> Path:
+    """A folder with triples, and a recipe that names them."""
+    lay(folder / "triples")
+    (folder / "own.toml").write_text(OWN.format(data=data))
+    return folder
+
+
+@pytest.mark.parametrize("by", ["typed", "absolute"])
+def test_a_study_of_a_folder_that_was_moved_is_read_and_continues(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lay(tmp_path / "triples")
-    (tmp_path / "own.toml").write_text(OWN.format(data="triples"))
-    monkeypatch.chdir(tmp_path)
-    with monkeypatch.context() as earlier:
-        for module in ("plan", "study"):
-            earlier.setattr(f"dans.tuning.{module}.absolute", lambda data: data)
-        tune(plan(Path("own.toml"), "train.lr=0.01,0.1"), 1, where=Path("study"))
-    assert study_json(Path("study"))["plan"]["config"]["data"] == "triples"
-    tune(plan(Path("own.toml"), "train.lr=0.01,0.1"), 2, where=Path("study"))
+    before, after = tmp_path / "before", tmp_path / "after"
+    # An absolute path is what earlier studies hold.
+    project(before, "triples" if by == "typed" else str(before / "triples"))
+    monkeypatch.chdir(before)
+    searched = plan(Path("own.toml"), "train.lr=0.01,0.1")
+    with monkeypatch.context() as patch:
+        dies = dying(CheckpointStore.save, 2, after=True)
+        patch.setattr(CheckpointStore, "save", dies)
+        with pytest.raises(Killed):
+            tune(searched, 1, where=Path("study"))
+    if by == "typed":
+        written = [*Path("study").glob("*.*"), *Path("study").rglob("config.json")]
+        assert not any(str(before).encode() in file.read_bytes() for file in written)
+    before.rename(after)
+    monkeypatch.chdir(after)
+    Path("own.toml").write_text(OWN.format(data="triples"))
+    tune(searched, 2, where=Path("study"))
     assert len(states(Path("study"))) == 2
+    assert load_run(Path("study/trial-0000")).kg.num_entities
+
+
+def test_a_study_reads_its_triples_once_and_says_each_notice_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(project(tmp_path, "triples"))
+    with Path("triples/train.tsv").open("a") as file:
+        file.write("Head\trelation\ttail \n")
+    tune(plan(Path("own.toml"), "train.lr=0.0,0.1", "train.batch=2..4"), 4, where=Path("study"))
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any("start or end with a space" in text for text in warnings)
+    assert len(warnings) == len(set(warnings))
+    caplog.clear()
+    dispatch(["tune", "triples", *TWO, "--trials", "2", "--space", "train.l2=0.0,0.1"])
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any("start or end with a space" in text for text in warnings)
+    assert len(warnings) == len(set(warnings))
+    with pytest.raises(InputError, match="--set data: triples is given already; leave one out"):
+        dispatch(["tune", "triples", "--set", "data=umls", "--space", "train.l2=0.0,0.1"])
 
 
 def test_missing_optuna_is_named(

@@ -25,6 +25,7 @@ from dans.errors import InputError
 
 if TYPE_CHECKING:
     from dans.config.recipes import Recipe
+    from dans.data.graph import KnowledgeGraph
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -57,29 +58,35 @@ def run(args: Namespace) -> None:
     from dans.tuning import Plan, tune
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
-    recipe, kind = recipe_of(args)
+    recipe, kind, kg = recipe_of(args)
     sets = (*args.set, *seed)
     plan = Plan(recipe, kind, tuple(args.space), sets, args.search, args.prune)
     # What the objective is may be for the search to choose.
     if kind == "baselines" and not any(text.startswith("objective") for text in args.space):
         check_baseline(recipe, plan.config(), chosen(args))
-    given = {"where": args.out, "loggers": args.loggers}
+    given = {"where": args.out, "kg": kg, "loggers": args.loggers}
     print(tune(plan, args.trials, **given, objectives=OBJECTIVES, samplers=SAMPLERS))
 
 
-def recipe_of(args: Namespace) -> "tuple[Recipe, str]":
-    """The recipe to vary, and the kind of its runs; triples stand for what a plan makes of them."""
+def recipe_of(args: Namespace) -> "tuple[Recipe, str, KnowledgeGraph | None]":
+    """The recipe to vary, the kind of its runs, and the triples, if they were read for it.
+
+    Triples stand for what a plan makes of them.
+    """
     from dans.interface.planning import Choice, is_recipe, named_setting, plan, with_default_loss
     from dans.tuning import DraftRecipe
 
     what = chosen(args, "tune")
     if args.recipe or is_recipe(what):
         kind = args.kind or named_setting(what)[1] or "pretrain"
-        return find_recipe(what, kind), kind
+        return find_recipe(what, kind), kind, None
     if args.kind == "dans":
         expected = "expected a recipe, whose pre-trained run is there"
         raise InputError(f"--kind dans: {expected}; got the triples {what}")
+    if any(text.partition("=")[0].strip() == "data" for text in args.set):
+        raise InputError(f"--set data: {what} is given already; leave one out")
     choice = Choice() if args.kind == "pretrain" else with_default_loss(Choice())
-    (stage,) = plan(choice, load_named(what))
+    kg = load_named(what)
+    (stage,) = plan(choice, kg)
     sections = {**stage.config.plain(), "data": what}
-    return DraftRecipe(Path(f"{stage.name}.toml"), sections=sections), stage.kind
+    return DraftRecipe(Path(f"{stage.name}.toml"), sections=sections), stage.kind, kg

@@ -230,18 +230,6 @@ def load(
     return kg
 
 
-def absolute(data: str) -> str:
-    """What names the same triples from any working folder: a data set's name, or an absolute path.
-
-    Example:
-        >>> absolute("umls"), absolute(os.curdir) == os.getcwd()
-        ('umls', True)
-    """
-    if data in cards() or not os.path.lexists(_expanded(data)):
-        return data
-    return os.path.abspath(data if os.path.lexists(data) else _expanded(data))
-
-
 def _expanded(where: str | os.PathLike[str]) -> Path:
     """A path, with the home folder instead of a leading ``~``."""
     return Path(os.path.expanduser(where))

@@ -17,7 +17,7 @@ from dans.data.sources import load
 from dans.errors import InputError, boolean, folder_or_file, listed
 from dans.interface.planning import Choice, SamplerChoice, Stage, plan, with_default_loss
 from dans.interface.run import Run
-from dans.runs.build import build_trainer
+from dans.runs.build import probe
 from dans.runs.grown_graph import features_as_in, is_of
 from dans.runs.init_from import RUNS, folder
 from dans.seeding import undisturbed
@@ -202,15 +202,9 @@ def carry_out(
 
 def check_stage(stage: Stage, kg: KnowledgeGraph | None) -> None:
     """Build all that a stage needs, without training it and without notices."""
-    logger = logging.getLogger("dans")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        graph = KnowledgeGraph.load(stage.config.data) if kg is None else kg
-        config = structs.replace(stage.config, init_from="")
-        build_trainer(config, graph, None, assembly.OBJECTIVES, assembly.SAMPLERS)
-    finally:
-        logger.setLevel(level)
+    graph = KnowledgeGraph.load(stage.config.data) if kg is None else kg
+    config = structs.replace(stage.config, init_from="")
+    probe(config, graph, assembly.OBJECTIVES, assembly.SAMPLERS)
 
 
 def _numbered(name: str) -> Path:

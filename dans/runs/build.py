@@ -242,10 +242,13 @@ def build_trainer(
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
     world: World | None = None,
+    *,
+    said: set[str] | None = None,
 ) -> Trainer:
     """The trainer of a configuration, seeded; its weights are those of the run ``init_from``.
 
     Without one, initial embeddings are those of ``encoder.initial_from``, as far as it has them.
+    Notices in ``said`` are not said again, and those said are added.
     """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
@@ -300,9 +303,28 @@ def build_trainer(
                     )
     elif file := model.encoder.initial_from:
         log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
+    said = set() if said is None else said
     for notice in notices(config, kg):
-        log.warning("%s", notice)
+        if notice not in said:
+            log.warning("%s", notice)
+        said.add(notice)
     return trainer
+
+
+def probe(
+    config: RunConfig,
+    kg: KnowledgeGraph,
+    objectives: Objectives = OBJECTIVES,
+    samplers: Samplers = SAMPLERS,
+) -> Trainer:
+    """`build_trainer` without a folder and without notices, to see whether anything is refused."""
+    logger = logging.getLogger("dans")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return build_trainer(config, kg, None, objectives, samplers)
+    finally:
+        logger.setLevel(level)
 
 
 def build_batch_encoder(

@@ -118,6 +118,7 @@ def train(
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
     lock: Lock | None = None,
+    said: set[str] | None = None,
 ) -> EvaluationReport | ClassificationReport | None:
     """Train a run in a folder, or resume it; returns the last validation.
 
@@ -131,6 +132,7 @@ def train(
             training.
         objectives: those that can be chosen, by name; ``samplers`` likewise.
         lock: the folder's, of a caller who has more to do there; it keeps it.
+        said: notices that are not to be said again; those said are added.
     """
     check_loggers(loggers)
     run = RunFolder(where)
@@ -156,7 +158,7 @@ def train(
         # A run that continues has weights of its own.
         fresh = without_initial(config) if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):
-            trainer = build_trainer(fresh, kg, run, objectives, samplers, world)
+            trainer = build_trainer(fresh, kg, run, objectives, samplers, world, said=said)
         trainer.watch = watch
         if state:
             check_config(state, config)
@@ -318,6 +320,11 @@ def load(where: Path, *, which: Which = "best", samplers: Samplers = SAMPLERS) -
 
 
 def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> KnowledgeGraph:
+    """The triples of a run, with the features that it has."""
+    return features_of(config, run, triples_of(config, run, resume=resume), resume=resume)
+
+
+def triples_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> KnowledgeGraph:
     """The triples of a run: its own copy, that of the run it starts from, or as it names them."""
     where: str | Path = config.data
     if resume and run.exists:
@@ -326,7 +333,7 @@ def graph_of(config: RunConfig, run: RunFolder, *, resume: bool = True) -> Knowl
         before = initial_run(config.init_from, config.train.seed)
         if config.data == before.config().data:
             where = before.triples(config.data)
-    return features_of(config, run, KnowledgeGraph.load(where), resume=resume)
+    return KnowledgeGraph.load(where)
 
 
 def features_of(

@@ -78,6 +78,17 @@ class RunFolder:
         named, was = (field(kept, key, str, where) for key in ("data", "triples"))
         return was if named == data and os.path.exists(was) else data
 
+    def same_triples(self, was: str, now: str) -> bool:
+        """Does ``now`` name the triples that ``was`` named as the run trained?
+
+        A folder has many paths, and what was moved is now elsewhere by the same name.
+        """
+        before = self.triples(was)
+        moved = os.path.isabs(was) and not os.path.exists(before) and os.path.exists(now)
+        if moved and os.path.basename(was) == os.path.basename(now):
+            return True
+        return os.path.realpath(now) in map(os.path.realpath, (was, before))
+
     @property
     def features(self) -> Path:
         """The run's copy of the features of its entities, if it has any."""
@@ -147,9 +158,7 @@ class RunFolder:
         if self.exists:
             self.metrics.read()
             before = self.config()
-            # A path may be relative in one of them.
-            places = {os.path.realpath(x) for x in (before.data, self.triples(before.data))}
-            if os.path.realpath(config.data) in places:
+            if self.same_triples(before.data, config.data):
                 before = structs.replace(before, data=config.data)
             if before.init_from and config.init_from:
                 was, now = (

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from dans.config.recipes import Recipe, component
 from dans.config.schema import RunConfig
-from dans.data.sources import absolute
 from dans.errors import InputError, not_negative
 from dans.registry import build
 from dans.runs.init_from import RUNS
@@ -118,10 +115,9 @@ class Plan:
         return RUNS / "tune" / self.kind / self.recipe.stem
 
     def config(self, params: dict[str, Any] | None = None) -> RunConfig:
-        """The recipe's configuration with a trial's options, its triples found from any folder."""
+        """The recipe's configuration with a trial's options."""
         chosen = [f"{key}={written(value)}" for key, value in (params or {}).items()]
-        config = configure(self.recipe, [*self.assignments, *chosen])
-        return replace(config, data=absolute(config.data))
+        return configure(self.recipe, [*self.assignments, *chosen])
 
     def definition(self) -> dict[str, Any]:
         """What may not change when the study is continued."""

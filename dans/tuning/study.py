@@ -13,6 +13,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,14 @@ from dans.config.schema import RunConfig
 from dans.config.selection import Selection
 from dans.config.writing import sweep
 from dans.data.graph import KnowledgeGraph
-from dans.data.sources import absolute
 from dans.errors import InputError, install_command, shown
 from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
 from dans.objectives import OBJECTIVES
-from dans.runs.build import Objectives, Samplers, build_trainer
+from dans.runs.build import Objectives, Samplers, probe
 from dans.runs.init_from import folder
-from dans.runs.train import train
+from dans.runs.train import train, triples_of
 from dans.samplers import SAMPLERS
 from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
@@ -52,6 +52,7 @@ def tune(
     trials: int,
     *,
     where: Path | None = None,
+    kg: KnowledgeGraph | None = None,
     loggers: Sequence[str] = (),
     objectives: Objectives = OBJECTIVES,
     samplers: Samplers = SAMPLERS,
@@ -60,6 +61,7 @@ def tune(
 
     Args:
         where: the folder; None: that of the plan.
+        kg: the triples that the plan names, if they were read already.
         loggers: those of each run, beside those always on.
 
     Returns:
@@ -68,7 +70,7 @@ def tune(
     if trials < 1:
         raise InputError(f"--trials: expected at least 1, got {trials}")
     where = where or plan.folder
-    study = Study(plan, where, loggers=loggers, objectives=objectives, samplers=samplers)
+    study = Study(plan, where, kg=kg, loggers=loggers, objectives=objectives, samplers=samplers)
     study.check()
     where.mkdir(parents=True, exist_ok=True)
     with Lock(where), database_errors(where), study:
@@ -132,6 +134,7 @@ class Study:
         plan: Plan,
         where: Path,
         *,
+        kg: KnowledgeGraph | None = None,
         loggers: Sequence[str],
         objectives: Objectives,
         samplers: Samplers,
@@ -149,7 +152,7 @@ class Study:
         optuna.logging.disable_default_handler()
         optuna.logging.enable_propagation()
         check_loggers(loggers)
-        self.plan, self.where, self.loggers = plan, where, loggers
+        self.plan, self.where, self.loggers, self.read = plan, where, loggers, kg
         self.objectives, self.samplers = objectives, samplers
         self.space = parse_space(plan.space)
         self.config = plan.config()
@@ -159,6 +162,17 @@ class Study:
         build_from(SEARCHES, "search", plan.search, seed=0)
         #: as it comes back from JSON
         self.definition = json.loads(json.dumps(plan.definition()))
+        #: notices on data and recipe, which are those of many trials
+        self.said: set[str] = set()
+
+    @cached_property
+    def kg(self) -> KnowledgeGraph:
+        """The triples of all trials, read once; from where the first trial has them."""
+        return self.read or triples_of(self.config, self.run_of(0))
+
+    def run_of(self, number: int) -> RunFolder:
+        """The run of a trial."""
+        return RunFolder(self.where / f"trial-{number:04d}")
 
     def check(self) -> None:
         """Refuse a plan that does not fit the folder or the recipe; writes nothing."""
@@ -171,8 +185,8 @@ class Study:
             raise InputError(f"{path}: damaged: what the study searches is missing")
         # Read as today: an option that is newer than the study has its default.
         config = RunConfig.parse(before["config"], where=str(path))
-        # Earlier studies hold the path as it was typed.
-        config = replace(config, data=absolute(config.data))
+        if self.run_of(0).same_triples(config.data, self.config.data):
+            config = replace(config, data=self.config.data)
         old, new = dict(flat({**before, "config": config.plain()})), dict(flat(self.definition))
         for key in {**old, **new}:
             if old.get(key) != new.get(key):
@@ -186,24 +200,23 @@ class Study:
 
         Options that are invalid only in combination end their trials, not the study.
         """
-        kg = KnowledgeGraph.load(self.config.data)
-        if build_trainer(self.config, kg, None, self.objectives, self.samplers).evaluator is None:
-            raise InputError(f"data: {kg.name} has no validation triples to choose by")
+        if probe(self.config, self.kg, self.objectives, self.samplers).evaluator is None:
+            raise InputError(f"data: {self.kg.name} has no validation triples to choose by")
         for text, (key, part) in zip(self.plan.space, self.space.items(), strict=True):
             for value in part.extremes:
-                if reason := self.refusal({key: value}, kg):
+                if reason := self.refusal({key: value}):
                     raise InputError(f"--space {text}: {written(value)} is refused: {reason}")
             whole = isinstance(part, Numbers) and part.whole
-            if whole and not self.refusal({key: part.extremes[0] + 0.5}, kg):
+            if whole and not self.refusal({key: part.extremes[0] + 0.5}):
                 raise InputError(
                     f"--space {text}: {key} takes fractions; write 0.0..1.0 for what lies between "
                     "0 and 1, or 0,1 for either"
                 )
 
-    def refusal(self, params: dict[str, Any], kg: KnowledgeGraph) -> str:
+    def refusal(self, params: dict[str, Any]) -> str:
         """Why a run with these options is refused; empty where it is not."""
         try:
-            build_trainer(self.plan.config(params), kg, None, self.objectives, self.samplers)
+            probe(self.plan.config(params), self.kg, self.objectives, self.samplers)
         except InputError as error:
             return str(error)
         return ""
@@ -232,7 +245,7 @@ class Study:
                 left.unlink()
             storage = _storage(beside)
             optuna.create_study(
-                storage=storage, study_name=str(self.where), direction=self.direction
+                storage=storage, study_name=self.where.resolve().name, direction=self.direction
             )
             _close(storage)
             beside.replace(path)
@@ -311,7 +324,7 @@ class Study:
         import optuna
 
         frozen = self.optuna.get_trials(deepcopy=False)[-1]
-        run = RunFolder(self.where / f"trial-{frozen.number:04d}")
+        run = self.run_of(frozen.number)
         known, reason = run.exists, ""
         try:
             config = self.plan.config(self.trials()[-1].params)
@@ -320,11 +333,13 @@ class Study:
             train(
                 config,
                 run.path,
+                kg=self.kg,
                 resume=True,
                 loggers=self.loggers,
                 watch=pruning,
                 objectives=self.objectives,
                 samplers=self.samplers,
+                said=self.said,
             )
             pruning.catch_up()
         except optuna.TrialPruned as end:
