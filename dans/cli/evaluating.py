@@ -221,7 +221,9 @@ def calibration(args: Namespace) -> None:
         print(json.dumps(found, indent=2))
         return
     measured = found["classification"]
-    about = f"{measured['triples']:,} lines: {found['split']} triples and as many drawn negatives"
+    positives, both = found["positives"], measured["triples"]
+    # A triple that each entity completes to a true one has no negative.
+    about = f"{positives:,} {found['split']} triples and {both - positives:,} drawn negatives"
     lines = [f"{about}, seed {found['seed']}", *classification_table(measured)]
     print(
         "\n".join(

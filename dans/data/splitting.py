@@ -191,8 +191,10 @@ def split_entities(
     Example:
         >>> ring = torch.tensor([[i, 0, (i + k) % 10] for i in range(10) for k in (1, 2)])
         >>> parts, about = split_entities(ring, (10, 1), 0.2, valid=0.1)
-        >>> {name: len(part) for name, part in parts.items()}, about["left_out"]
-        ({'train': 11, 'valid': 1, 'extra': 4, 'test': 4}, {'among_held_out': 0, 'relations': 0})
+        >>> {name: len(part) for name, part in parts.items()}
+        {'train': 11, 'valid': 1, 'extra': 4, 'test': 4}
+        >>> about["left_out"]
+        {'triples among held-out entities': 0, 'triples of relations that train lacks': 0}
     """
     for name, value in {"held_out": held_out, "test": test, "valid": valid}.items():
         if not 0 < value < 1 and (name, value) != ("valid", 0):
@@ -244,8 +246,8 @@ def split_entities(
         "triples": {name: len(part) for name, part in parts.items()},
         "entities": {"train": len(ids["train"]), **new},
         "left_out": {
-            "among_held_out": 0 if both_new else len(both),
-            "relations": len(own) - len(of_seen),
+            "triples among held-out entities": 0 if both_new else len(both),
+            "triples of relations that train lacks": len(own) - len(of_seen),
         },
     }
     return parts, about

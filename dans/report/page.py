@@ -149,19 +149,23 @@ def validation(page: Page) -> str:
     return f"{each} These are different protocols: their numbers are not comparable."
 
 
-def continued(run: RunSummary) -> str:
-    """What a run continued, in a sentence; empty where it started anew."""
+def continued(run: RunSummary, *, several: bool) -> str:
+    """What a run continued, in a sentence; empty where it started anew.
+
+    It is called by its letter only on a page of several runs, where letters are introduced.
+    """
     start = run.config.get("init_from", "")
     if not start:
         return ""
     # Of a folder, what tells it from others, not where it lies on a disk.
     start = "/".join(Path(start).parts[-3:])
+    subject = run.letter if several else "This run"
     if run.before is None:
         return (
-            f"{run.letter} continues from {start}, which is not there any more: its steps are "
+            f"{subject} continues from {start}, which is not there any more: its steps are "
             "counted from there."
         )
-    said = f"{run.letter} continues from step {run.before:,} of {start}: its curves start there, "
+    said = f"{subject} continues from step {run.before:,} of {start}: its curves start there, "
     if not run.step:
         return f"{said}and its step 0, evaluated above, is the model it started from."
     return (

@@ -38,8 +38,9 @@ def calibrate(
         memory_budget: as ``train.memory_budget``, whose value is the default.
 
     Returns:
-        What is written: ``negatives``, ``seed``, ``split``, and under ``classification`` the
-        metrics of ``dans.runs.evaluate_run.classify``.
+        What is written: ``negatives``, ``seed``, ``split`` and how many ``positives`` it has, and
+        under ``classification`` the metrics of ``dans.runs.evaluate_run.classify``, whose
+        ``triples`` count the negatives too.
 
     Raises:
         InputError: the run's validation lines are labelled; or the model's scores tell triples and
@@ -62,6 +63,10 @@ def calibrate(
     drawn = replace(trained, kg=with_drawn(kg, dict.fromkeys(("valid", split)), seed))
     fitted = replace(fit(drawn, budget=budget), digest=trained.digest, negatives=DRAWN)
     measured = classify(drawn, split, fitted, budget=budget)
-    content = {**fitted.to_json(), "seed": seed, "split": split, "classification": measured}
+    content = {
+        **fitted.to_json(),
+        **{"seed": seed, "split": split, "positives": len(kg.split(split))},
+        "classification": measured,
+    }
     RunFolder(where).write_json(calibration_name(which), content)
     return content

@@ -1,9 +1,11 @@
 """A split is a folder that is loaded again; of held-out entities it shows training nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from dans.cli.main import dispatch
 from dans.data.graph import KnowledgeGraph
 from dans.data.split_folder import by_entities, by_triples, write
 from dans.errors import InputError
@@ -50,3 +52,11 @@ def test_nothing_is_overwritten_or_left_half_written(source: Path, tmp_path: Pat
     with pytest.raises(InputError, match="a name with a tab"):
         write(tmp_path / "new", odd, {"train.txt": odd.train}, {}, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "ring.tsv"]
+
+
+def test_what_an_inductive_split_left_out_is_said_in_full(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dispatch(["split", str(source), "--inductive", "--out", str(tmp_path / "out")])
+    said = r"left out: \d triples among held-out entities, 0 triples of relations that train lacks$"
+    assert re.search(said, capsys.readouterr().out, re.MULTILINE)

@@ -132,7 +132,7 @@ def test_relations_that_training_lacks_are_dropped_and_counted() -> None:
     other = next(i for i in range(20) if i not in held_out)
     more = torch.cat((RING, torch.tensor([[one, 2, other]])))
     parts, about = split_entities(more, (20, 3), 0.1)
-    assert about["left_out"]["relations"] == 1
+    assert about["left_out"]["triples of relations that train lacks"] == 1
     assert 2 not in torch.cat(list(parts.values()))[:, 1]
 
 

@@ -159,7 +159,10 @@ def test_curves_of_a_continued_run_start_where_it_continued(
     assert "B continues from step 4 of " in render(page)
     assert ", evaluated above, is step " in render(page)
     untrained = dataclasses.replace(page.runs[1], step=0)
-    assert continued(untrained).endswith("evaluated above, is the model it started from.")
+    said = continued(untrained, several=True)
+    assert said.endswith("evaluated above, is the model it started from.")
+    # No letter is introduced on a page of one run.
+    assert "This run continues from step 4 of " in render(gather([second], triples=12))
 
 
 def test_steps_are_unknown_where_the_run_before_is_gone(runs: list[Path], tmp_path: Path) -> None:

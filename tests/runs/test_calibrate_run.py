@@ -57,7 +57,9 @@ def test_probabilities_are_of_triples_and_as_many_negatives(
     assert (joint.join, joint.calibrated) == ("z-scores", True)
     dispatch(["evaluate", str(run.path), "--calibrate", "--seed", "1"])
     out = capsys.readouterr().out
-    assert "test triples and as many drawn negatives, seed 1" in out
+    positives = int(holds.sum())
+    said = f"{positives} test triples and {len(holds) - positives} drawn negatives, seed 1\n"
+    assert out.startswith(said)
     assert "the probabilities of platt" in out
     assert "optimistic" not in out
     assert json.loads((run.path / "calibration.json").read_text()) == written
