@@ -38,6 +38,9 @@ LONGEST = 1200
 #: grows with the square of the length, and is seconds for 100,000 names.
 LONGEST_NAME, COMPARED = 200, 64
 
+#: Characters of a name that text for people shows.
+LONGEST_SHOWN = 160
+
 
 class InputError(ValueError):
     r"""Something the user gave cannot be used: a file, a line, a key, a name, an option.
@@ -72,6 +75,17 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def shortened(name: str) -> str:
+    r"""A name for people: on one line, cut after `LONGEST_SHOWN` characters.
+
+    Example:
+        >>> shortened("green\ttea"), len(shortened("x" * 1000))
+        ('green\\ttea', 161)
+    """
+    cut = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+    return visible(cut)
 
 
 def bounded(text: str, most: int = LONGEST) -> str:

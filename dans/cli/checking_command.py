@@ -3,9 +3,9 @@
 Without a file, those of its training triples; a file holds triples to check, three names a line,
 separated by tabs. Plausibility is the geometric mean of the shares of head and tail, by a softmax
 of the scores of all entities, other known answers left out. Training triples send no messages while
-they are checked. Output is tab-separated, or JSON, the least plausible triple first; the
-probability is empty unless the run is calibrated (dans evaluate --calibrate, where no line is
-labelled).
+they are checked. Output is tab-separated, with very long names cut, or JSON; the least plausible
+triple is the first, and the probability is empty unless the run is calibrated (dans evaluate
+--calibrate, where no line is labelled).
 
   dans check runs/dans/umls-distmult/seed0 --top 50
   dans check runs/dans/umls-distmult/seed0 triples.tsv

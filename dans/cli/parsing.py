@@ -168,7 +168,8 @@ def add_training_options(parser: argparse.ArgumentParser, *, kind: str) -> None:
     if kind == "dans":
         sampler = f"of negatives: a setting of dans/recipes/samplers; {OF_RECIPES}; for data, also"
         others = "for a recipe file, what it says; for data, none: a sampled softmax"
-        usual = f"{sampler} SAMPLER:OPTION=VALUE,... (default for a recipe: {DEFAULT}; {others})"
+        sampler += " SAMPLER:OPTION=VALUE,..., several joined by +"
+        usual = f"{sampler} (default for a recipe: {DEFAULT}; {others})"
         add("--sampler", metavar="NAME|FILE", help=usual)
     setting = f"a setting of dans/recipes/losses, such as sce; {OF_RECIPES}"
     plain = "the loss over negatives, such as logistic"

@@ -20,7 +20,8 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the runs, and what of them is shown."""
     cli.add_run(parser, name="runs", nargs="+", metavar="RUN")
     add = parser.add_argument
-    split = "triples to rank (default: test, if every run was evaluated on it, or else valid)"
+    split = "triples to rank (default: test, if every run was evaluated on it or valid has none, "
+    split += "or else valid)"
     add("--split", choices=("valid", "test"), help=split)
     cli.add_model_option(parser)
     out = "file to write (default: report.html in the run's folder, or here for several runs)"

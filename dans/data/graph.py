@@ -22,7 +22,16 @@ from dans.data.name_ids import NameIds
 from dans.data.names_audit import Origin, name_warnings
 from dans.data.query_index import first_rows
 from dans.data.readers import SPLITS, Line, Split
-from dans.errors import InputError, folder_or_file, nearest, one_of, shown, textual
+from dans.errors import (
+    LONGEST_SHOWN,
+    InputError,
+    folder_or_file,
+    nearest,
+    one_of,
+    shortened,
+    shown,
+    textual,
+)
 
 if TYPE_CHECKING:
     import networkx
@@ -57,9 +66,10 @@ class Vocabulary:
         textual(where or "name", name)
         if name not in self._ids:
             near = nearest(name, self.names)
-            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            alike = " or ".join(shown(one, LONGEST_SHOWN) for one in near)
+            hint = f"; did you mean {alike}?" if near else ""
             if not near and len(self.names) <= LISTED:
-                hint = f"; known: {', '.join(self.names)}"
+                hint = f"; known: {', '.join(map(shortened, self.names))}"
             raise InputError(f"{where}{': ' * bool(where)}unknown name {shown(name)}{hint}")
         return self._ids[name]
 

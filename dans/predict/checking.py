@@ -13,7 +13,7 @@ from dans.data.graph import KnowledgeGraph
 from dans.data.known_triples import KnownTriples
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.own_triples import OwnTriples
-from dans.errors import InputError, counted, visible
+from dans.errors import InputError, counted, shortened
 from dans.predict.predictor import Predictor
 from dans.predict.queries import ScoredTriple
 from dans.runs.train import Trained
@@ -148,12 +148,15 @@ def encoder_of(trained: Trained) -> Encode | None:
 
 
 def table(checked: Iterable[CheckedTriple]) -> str:
-    """The checked triples as lines of tab-separated columns, with a header; names on one line."""
+    """The checked triples as lines of tab-separated columns, with a header.
+
+    Names stand on one line, long ones cut.
+    """
     rows = ["plausibility\tscore\tprobability\thead\trelation\ttail"]
     for one in checked:
         triple = one.triple
         probability = "" if triple.probability is None else f"{triple.probability:.4f}"
         columns = (f"{one.plausibility:.3g}", f"{triple.score:.4f}", probability)
-        names = map(visible, (triple.head, triple.relation, triple.tail))
+        names = map(shortened, (triple.head, triple.relation, triple.tail))
         rows.append("\t".join((*columns, *names)))
     return "\n".join(rows)

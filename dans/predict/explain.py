@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from dans.data.graph import KnowledgeGraph
 from dans.data.message_graph import MessageGraph, Norm
 from dans.data.neighbor_sampling import Block, IncomingMessages
-from dans.errors import InputError, counted, visible
+from dans.errors import InputError, counted, shortened
 from dans.evaluation.classifier import logits
 from dans.memory import Budget
 from dans.models.decoders import Decoder
@@ -64,8 +64,8 @@ class Path:
         (head, _, tail), text = self.triples[0], ""
         for (head, relation, tail), forth in zip(self.triples, self.forward, strict=True):
             start, end = (head, tail) if forth else (tail, head)
-            arrow = f"--{visible(relation)}-->" if forth else f"<--{visible(relation)}--"
-            text += f"{'' if text else visible(start)} {arrow} {visible(end)}"
+            arrow = f"--{shortened(relation)}-->" if forth else f"<--{shortened(relation)}--"
+            text += f"{'' if text else shortened(start)} {arrow} {shortened(end)}"
         return text.lstrip()
 
 
@@ -115,7 +115,7 @@ class Explanation:
     analogies: tuple[Support, ...]
 
     def __str__(self) -> str:
-        """The explanation for a person, every name on one line."""
+        """The explanation for a person: every name on one line, long ones cut."""
         lines = [f"{_shown(self.triple)}: score {self.score:.4f}"]
         rest = "" if self.all_paths else "; not all edges of hubs were looked at"
         lines += ["", f"paths of training triples (sum of log shares, 0 is best{rest})"]
@@ -172,7 +172,9 @@ class Explanation:
 
 
 def _shown(triple: Names) -> str:
-    return f"({', '.join(map(visible, triple))})"
+    """A triple in brackets; a name that holds a comma stands in quotes."""
+    short = map(shortened, triple)
+    return f"({', '.join(repr(name) if ',' in name else name for name in short)})"
 
 
 class Explainer:

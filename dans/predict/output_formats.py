@@ -9,14 +9,11 @@ from dataclasses import asdict, dataclass
 from itertools import compress
 from typing import TypeAlias
 
-from dans.errors import InputError, visible
+from dans.errors import InputError, shortened, visible
 from dans.evaluation.candidate_sets import CandidateSets
 from dans.evaluation.text_table import aligned
 from dans.predict.predictor import Predictor
 from dans.predict.queries import PARTS, Answer, Part, Query, ScoredTriple
-
-#: Characters of a name that a table shows.
-LONGEST = 160
 
 #: Ranked answers to a query with a missing part; the score of a whole triple.
 Answers: TypeAlias = "list[Answer] | ScoredTriple"
@@ -112,8 +109,7 @@ class Table(OutputFormat):
 
     def text(self, query: Query, answers: Answers) -> str:
         """A heading and a row for each answer; a line for each number of a triple."""
-        short = Query(*(name and _cut(name) for name in query.parts))
-        title = f"\n{visible(str(short))}\n"
+        title = f"\n{Query(*(name and shortened(name) for name in query.parts))}\n"
         if isinstance(answers, ScoredTriple):
             numbers = list(_numbers(answers, self.predictor.beside))
             wide = max(12, *(len(name) for name, _ in numbers))
@@ -128,7 +124,7 @@ class Table(OutputFormat):
         rows = [["rank", str(query.target), *titles, "known"]]
         for answer in answers:
             values = (f"{getattr(answer, name):.4f}" for name in shown)
-            cells = [str(answer.rank), visible(_cut(answer.name)), *values]
+            cells = [str(answer.rank), shortened(answer.name), *values]
             rows.append([*cells, ", ".join(answer.known) or "-"])
         return title + "".join(f"{line}\n" for line in aligned(rows, left=(1, len(rows[0]) - 1)))
 
@@ -181,10 +177,6 @@ class Csv(OutputFormat):
 
 #: Formats by name; a table by default.
 FORMATS: dict[str | None, type[OutputFormat]] = {None: Table, "json": JsonLines, "csv": Csv}
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
 def _numbers(triple: ScoredTriple, beside: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dans.config.reading import field
 from dans.config.selection import RESTRICTED
-from dans.data.graph import Split
+from dans.data.graph import KnowledgeGraph, Split
 from dans.errors import InputError, shown
 from dans.evaluation.calibration import DRAWN, Fitted
 from dans.evaluation.classifier import Classifier
@@ -54,9 +54,9 @@ TOLERANCE = 1e-6
 class Page:
     """Everything a report shows: what was ranked, the runs, metrics by group, and charts.
 
-    ``unevaluated`` are the letters of the runs without a saved report of test, ``conclusion`` its
-    sentences, ``pairs`` the differences of every later run to the first, and ``seeds`` those of
-    recipes over seeds.
+    ``unevaluated`` are the letters of the runs without a saved report of test, where there are test
+    triples, ``conclusion`` its sentences, ``pairs`` the differences of every later run to the
+    first, and ``seeds`` those of recipes over seeds.
     """
 
     split: Split
@@ -127,7 +127,7 @@ def gather(
 
     Args:
         folders: of the runs, each once; later ones are compared with the first.
-        split: whose triples are ranked; None: test if every run was evaluated on it, else valid.
+        split: whose triples are ranked; None: by `usual_split`.
         which: best or last checkpoints.
         triples: of one relation, for which negatives are drawn for the embedding plot.
 
@@ -140,17 +140,16 @@ def gather(
         raise InputError(f"--triples: expected at least 1, got {triples}")
     lines = [recorded(RunFolder(folder)) for folder in folders]
     missing_report = [i for i, f in enumerate(folders) if not is_evaluated(f, which)]
-    if missing_report and split is None:
-        paths = ", ".join(str(folders[i]) for i in missing_report)
-        log.warning(
-            "%s: not evaluated on test yet; every run is ranked on valid (--split test: on test)",
-            paths,
-        )
-    split = split or ("valid" if missing_report else "test")
     runs, every = [], []
     names = short_names(folders)
+    ranked_split: Split = split or "test"
     for i, (folder, trained) in enumerate(loaded(folders, which, split)):
-        run, ranks = summarise(folder, trained, LETTERS[i], names[i], split=split, which=which)
+        if split is None and not i:
+            # All runs have the same triples.
+            ranked_split = usual_split(trained.kg, [folders[i] for i in missing_report])
+        run, ranks = summarise(
+            folder, trained, LETTERS[i], names[i], split=ranked_split, which=which
+        )
         seconds = lines[i][-1].get("seconds", 0.0) if lines[i] else 0.0
         plot = embedding_plot(trained, triples=triples)
         runs.append(replace(run, seconds=seconds, embedding_plot=plot))
@@ -166,9 +165,9 @@ def gather(
         Ranked(run.letter, run.name, run.report, of) for run, of in zip(runs, every, strict=True)
     ]
     return Page(
-        split=split,
+        split=ranked_split,
         which=which,
-        unevaluated=tuple(LETTERS[i] for i in missing_report),
+        unevaluated=tuple(LETTERS[i] for i in missing_report if len(kg.test)),
         data=DataSet.of(kg),
         runs=tuple(runs),
         classes=tuple(by_class(kg, every)),
@@ -194,8 +193,36 @@ def check_folders(folders: Sequence[Path]) -> None:
         RunFolder(folder).config()
 
 
-def loaded(folders: Sequence[Path], which: Which, split: Split) -> Iterator[tuple[Path, Trained]]:
-    """Load run after run, all of the same data set, which has triples in the split."""
+def usual_split(kg: KnowledgeGraph, unevaluated: Sequence[Path]) -> Split:
+    """Test if every run was evaluated on it, else valid; the other one where that has no triples.
+
+    A warning says why it is not test of runs that were evaluated.
+
+    Args:
+        unevaluated: the folders of the runs that were not evaluated on test.
+    """
+    if not len(kg.test):
+        log.warning("%s: has no test triples; every run is ranked on valid", kg.name)
+        return "valid"
+    if not unevaluated:
+        return "test"
+    if not len(kg.valid):
+        log.warning("%s: has no valid triples; every run is ranked on test", kg.name)
+        return "test"
+    log.warning(
+        "%s: not evaluated on test yet; every run is ranked on valid (--split test: on test)",
+        ", ".join(map(str, unevaluated)),
+    )
+    return "valid"
+
+
+def loaded(
+    folders: Sequence[Path], which: Which, split: Split | None
+) -> Iterator[tuple[Path, Trained]]:
+    """Load run after run, all of the same data set, which has triples in the split.
+
+    Without a split, triples of valid or of test do.
+    """
     digest = ""
     for folder in folders:
         log.info("reading %s", folder)
@@ -206,10 +233,15 @@ def loaded(folders: Sequence[Path], which: Which, split: Split) -> Iterator[tupl
                 "data set, or a report for each"
             )
         digest = trained.kg.digest
-        if not len(trained.kg.split(split)):
+        held_out: tuple[Split, ...] = ("valid", "test")
+        there = [one for one in held_out if len(trained.kg.split(one))]
+        if not (len(trained.kg.split(split)) if split else there):
             others = f"dans evaluate {shlex.quote(str(folder))} --triples FILE ranks others"
+            if there:
+                others = f"--split {there[0]} ranks those of {there[0]}"
             raise InputError(
-                f"{folder}: trained on a graph without {split} triples, which are ranked; {others}"
+                f"{folder}: trained on a graph without {split or 'valid and test'} triples, which "
+                f"are ranked; {others}"
             )
         yield folder, trained
 

@@ -304,9 +304,12 @@ def build_trainer(
     elif file := model.encoder.initial_from:
         log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
     said = set() if said is None else said
-    for notice in notices(config, kg):
+    # The size is often a recipe's, and not one that a user asked for.
+    levels = dict.fromkeys(limits_of_batch(config, kg), logging.INFO)
+    levels |= dict.fromkeys(notices(config, kg), logging.WARNING)
+    for notice, level in levels.items():
         if notice not in said:
-            log.warning("%s", notice)
+            log.log(level, "%s", notice)
         said.add(notice)
     return trainer
 
@@ -425,13 +428,19 @@ def steps_size(config: RunConfig, kg: KnowledgeGraph) -> int:
     return batches_of(kg.train, config.train, batch_limit(config, kg)).size
 
 
+def limits_of_batch(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
+    """A sentence where batches are smaller than ``train.batch``."""
+    if steps_of_pass(config, kg) <= len(batches_of(kg.train, config.train)):
+        return []
+    limit = f"a batch has at most {batch_limit(config, kg)} of the {len(kg.train)} training"
+    return [
+        f"train.batch: {limit} triples, so that the others send messages (graph.hold_out_share)"
+    ]
+
+
 def notices(config: RunConfig, kg: KnowledgeGraph) -> list[str]:
-    """What a user should know of a configuration that is accepted, one sentence each."""
+    """What a user should be warned of in a configuration that is accepted, one sentence each."""
     found = []
-    if steps_of_pass(config, kg) > len(batches_of(kg.train, config.train)):
-        limit = f"a batch has at most {batch_limit(config, kg)} of the {len(kg.train)} training"
-        why = "so that the others send messages (graph.hold_out_share)"
-        found.append(f"train.batch: {limit} triples, {why}")
     if kg.num_entities > MANY:
         found += notices_of_size(config, kg)
     if not config.train.lr:

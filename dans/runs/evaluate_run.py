@@ -145,8 +145,12 @@ def restriction_of(where: str | Path, config: RunConfig) -> Restriction | None:
 
 
 def is_evaluated(where: Path, which: Which = "best") -> bool:
-    """Is there a report of test, among all entities or as the run's recipe restricts them?"""
-    if (where / report_name(which=which)).exists():
+    """Is there a report of test, among all entities or as the run's recipe restricts them?
+
+    One without the triples of unseen entities counts too.
+    """
+    unseen: tuple[Unseen, ...] = ("rank", "drop")
+    if any((where / report_name(which=which, unseen=one)).exists() for one in unseen):
         return True
     run = RunFolder(where)
     config = run.config()

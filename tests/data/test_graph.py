@@ -62,6 +62,10 @@ def test_an_unknown_name_is_refused_with_near_spellings() -> None:
         names.index("concept:brid")
     with pytest.raises(InputError, match=r"unknown name 'zzz'; known: concept:bird, "):
         names.index("zzz")
+    for near in ("x", "zzz"):
+        with pytest.raises(InputError) as caught:
+            Vocabulary(("x" * 5000,)).index(near)
+        assert len(str(caught.value)) < 300
 
 
 def test_a_name_has_one_id() -> None:

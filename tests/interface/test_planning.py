@@ -95,6 +95,11 @@ def test_from_the_start_a_sampler_has_the_steps_of_pre_training(kg: KnowledgeGra
     [
         ("uniform:k=5,filter=mask", [Component("uniform", {"k": 5, "filter": "mask"})]),
         ("uniform:k=2 + self_loop", [Component("uniform", {"k": 2}), Component("self_loop")]),
+        ("uniform:k=2+self_loop", [Component("uniform", {"k": 2}), Component("self_loop")]),
+        (
+            "sans:k=5+uniform:k=1e+3",
+            [Component("sans", {"k": 5}), Component("uniform", {"k": 1000})],
+        ),
         ({"name": "sans", "k": 3}, [Component("sans", {"k": 3})]),
         ([{"name": "uniform"}], [Component("uniform")]),
     ],

@@ -86,12 +86,13 @@ def test_probabilities_stand_where_there_are_labels() -> None:
 
 def test_each_triple_of_a_table_is_one_line_of_six_columns() -> None:
     predictor = toy()
-    names = ("tab\there", "line\nend", "c\x1b[2J")
+    names = ("tab\there", "line\nend", "c\x1b[2J" + "x" * 5000)
     predictor.kg = replace(predictor.kg, entities=Vocabulary(names))
     text = table(check(predictor))
     rows = [line.split("\t") for line in text.splitlines()]
     assert "\x1b" not in text
     assert [len(row) for row in rows] == [6] * 4
+    assert max(map(len, text.splitlines())) < 500
     assert rows[1][3:] == ["tab\\there", "r", "line\\nend"]
 
 

@@ -1,5 +1,6 @@
 """Explanations name real paths, and triples whose removal is measured."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from dans.config.schema import GraphConfig
-from dans.data.graph import KnowledgeGraph
+from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.data.message_graph import Norm
 from dans.errors import InputError
 from dans.evaluation.classifier import logits
@@ -269,3 +270,18 @@ def test_an_explanation_is_text_json_and_a_graph(kg: KnowledgeGraph) -> None:
     train = {tuple(row) for row in kg.to_pandas("train")[["head", "relation", "tail"]].values}
     edges = {(h, r, t) for h, t, r in graph.edges(keys=True)}
     assert edges - {found.triple} <= train
+
+
+def test_long_names_are_cut_for_people_and_those_with_a_comma_stand_in_quotes(
+    kg: KnowledgeGraph,
+) -> None:
+    long, comma = "x" * 5000, "bob, the first"
+    renamed = {"ada": long, "bob": comma}
+    names = tuple(renamed.get(name, name) for name in kg.entities.names)
+    kg = dataclasses.replace(kg, entities=Vocabulary(names))
+    found = explainer_of(kg).explain(long, "owns", "map")
+    text = str(found)
+    assert text.startswith(f"({'x' * 160}…, owns, map): score ")
+    assert f"'{comma}'" in text
+    assert long not in text
+    assert long in found.to_json()

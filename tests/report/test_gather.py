@@ -201,6 +201,28 @@ def test_runs_of_other_triples_are_refused(runs: list[Path], other: Path) -> Non
         gather([runs[0], other], triples=2)
 
 
+@pytest.mark.parametrize(("split", "other"), [("valid", "test"), ("test", "valid")])
+def test_the_split_that_has_triples_is_ranked_and_the_notice_says_which(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str, other: str
+) -> None:
+    lay(tmp_path / "triples")
+    (tmp_path / "triples" / f"{other}.tsv").unlink()
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(data=tmp_path / "triples"))
+    train(configure(tmp_path / "recipe.toml", []), tmp_path / "run")
+    page = gather([tmp_path / "run"], triples=2)
+    assert (page.split, page.runs[0].report.both["queries"]) == (split, 4)
+    assert f"has no {other} triples; every run is ranked on {split}" in caplog.text
+    assert "not evaluated on test yet" not in f"{caplog.text}{render(page)}".lower()
+    with pytest.raises(InputError, match=f"without {other} triples, .* --split {split} ranks"):
+        gather([tmp_path / "run"], split=other, triples=2)  # type: ignore[arg-type]
+
+
+def test_an_evaluation_without_unseen_entities_is_one(runs: list[Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    (folder / "report.json").rename(folder / "report.drop.json")
+    assert gather([folder], triples=2).split == "test"
+
+
 def test_a_run_without_held_out_triples_is_refused(tmp_path: Path) -> None:
     (tmp_path / "triples").mkdir()
     (tmp_path / "triples" / "train.tsv").write_text("a\tr\tb\nb\tr\tc\n")
@@ -209,7 +231,8 @@ def test_a_run_without_held_out_triples_is_refused(tmp_path: Path) -> None:
         'decoder = "distmult"\nloss = "logistic"\nsampler = ["uniform"]\n[train]\nsteps = 1\n'
     )
     train(configure(tmp_path / "recipe.toml", []), tmp_path / "run")
-    with pytest.raises(InputError, match="run: trained on a graph without valid triples, which"):
+    said = "run: trained on a graph without valid and test triples, which are ranked; dans evaluate"
+    with pytest.raises(InputError, match=said):
         gather([tmp_path / "run"])
     with pytest.raises(InputError, match="run: trained on a graph without test triples, which"):
         compare([tmp_path / "run"])
