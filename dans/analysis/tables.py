@@ -41,7 +41,8 @@ class Results:
 
     Args:
         best: metrics of both sides, of the checkpoint best on validation.
-        last: likewise of the last checkpoint; empty where it was not evaluated.
+        last: likewise of the last checkpoint, which may be the best one; empty where it was not
+            evaluated.
         seconds: training time.
         sampler: its ``STATISTICS``; empty where it was not inspected.
         classified: metrics of classification, with a dot between the parts of a name, as in
@@ -174,6 +175,8 @@ def collect(root: Path) -> dict[str, Results]:
                 parts = field_of(report, "classification", dict, f"{path}: ")
                 classified[seed] = flat_numbers(parts)
             seconds[seed] = _seconds(folder / "metrics.jsonl")
+            if steps.get(seed) == _last_step(folder):
+                last[seed] = best[seed]
             if (path := folder / "report.last.json").exists():
                 report = read_object(path)
                 if _current(report, path, "last"):
@@ -188,6 +191,13 @@ def collect(root: Path) -> dict[str, Results]:
         do = "train some, then dans evaluate RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
     return found
+
+
+def _last_step(folder: Path) -> int | None:
+    """The step of the last checkpoint of a run, if it is there."""
+    from dans.training.run_folder import RunFolder
+
+    return RunFolder(folder).step("last")
 
 
 def _current(measured: Mapping[str, Any], path: Path, which: "Which") -> bool:

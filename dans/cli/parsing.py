@@ -218,6 +218,8 @@ def add_data_options(group: argparse._ArgumentGroup) -> None:
     add("--delimiter", type=lambda text: "\t" if text == "tab" else text, help=delimiter)
     header = "whether the first line names the columns (default: whether it looks so)"
     add("--header", action=argparse.BooleanOptionalAction, help=header)
+    labelled = "splits of a folder whose lines have a fourth column, 1 for true and -1 for false"
+    add("--labelled", type=lambda text: text.split(","), metavar="SPLIT,...", help=labelled)
     for option, what in (("literals", "literal"), ("blank-nodes", "blank node")):
         rdf = f"keep or drop triples of RDF with a {what} (default: keep)"
         add(f"--{option}", choices=("keep", "drop"), help=rdf)

@@ -52,7 +52,7 @@ def run(args: Namespace) -> None:
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if "split" in given:
         given["shares"] = given.pop("split")
-    reading = ("columns", "delimiter", "header", "literals", "blank_nodes")
+    reading = ("columns", "delimiter", "header", "labelled", "literals", "blank_nodes")
     how = {name: getattr(args, name) for name in reading if getattr(args, name) is not None}
     about = (by_entities if args.inductive else by_triples)(
         args.data, args.out, reading=how, **given

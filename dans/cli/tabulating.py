@@ -1,7 +1,9 @@
 """Tabulate evaluated runs: means over seeds, differences.
 
 A cell is the mean ± standard deviation over seeds, of the checkpoint best on validation. A seed is
-best at step 0 if no step improved on the model it started from. s: seconds of training. False
+best at step 0 if no step improved on the model it started from. A dash means that nothing was
+evaluated; under "MRR, last step", dans evaluate RUN --model last does it, unless the last step is
+the best one, whose numbers are the same. s: seconds of training. False
 negatives are triples of a split, harder ones score above their triple. Differences are paired by
 seed. With --expected, ± is the tolerance; what is outside is missed.
 

@@ -69,6 +69,7 @@ READING = (
     "columns",
     "delimiter",
     "header",
+    "labelled",
     "literals",
     "blank_nodes",
 )

@@ -48,7 +48,7 @@ def by_triples(
         shares: of the triples.
         seed: of the order.
         inverse_leakage: as in `split_triples`.
-        reading: how a table of triples is read, as by `load`: columns, delimiter, header.
+        reading: how a table of triples is read, as by `load`: columns, delimiter, header, labelled.
 
     Returns:
         The rule, its numbers and counts, which stand in ``README.md``.
@@ -102,7 +102,9 @@ def whole(data: str | Path, **reading: Any) -> tuple[KnowledgeGraph, Tensor]:
 
     Lines that are labelled false are no triples: they are counted in a warning.
     """
-    kg = load(data, split=(1.0, 0.0, 0.0), **reading) if Path(data).is_file() else load(data)
+    if Path(data).is_file():
+        reading = {"split": (1.0, 0.0, 0.0), **reading}
+    kg = load(data, **reading)
     if false := sum(int((~kg.lines(split)[1]).sum()) for split in SPLITS):
         log.warning("%s: %d lines are labelled false; they are left out", kg.name, false)
     triples = torch.cat([kg.split(split) for split in SPLITS])

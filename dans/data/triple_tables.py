@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ COLUMNS = "--columns (in Python columns=)"
 LIST = "leave such rows out first", "as by int() or str()"
 EDGES = "remove such edges first", LIST[1]
 FRAME = "leave such rows out first, as by dropna()", "as by astype(int) or astype(str)"
+
+#: Spaces before a cell, and such a cell in quotes.
+_SPACES = re.compile(" *")
+_QUOTED = re.compile(' *"(?:[^"]|"")*"')
 
 #: head, relation, tail, and the split that a column of the table names
 Row = tuple[str, str, str, Split | None]
@@ -203,7 +208,7 @@ def csv_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         for row in rows:
             number = rows.line_num
             if separator != "\t":
-                row = _stripped(row, "".join(raw))
+                row = _stripped(row, "".join(raw), separator)
             raw.clear()
             if row:
                 yield number, row
@@ -223,14 +228,21 @@ def _dialect(separator: str) -> dict[str, Any]:
     return {"delimiter": separator, "quoting": quoting, "skipinitialspace": separator != "\t"}
 
 
-def _stripped(cells: list[str], raw: str) -> list[str]:
+def _stripped(cells: list[str], raw: str, separator: str) -> list[str]:
     """The cells of a row, without spaces around those that stand in no quotes in its text."""
-    return [
-        cell
-        if cell == cell.strip() or '"{}"'.format(cell.replace('"', '""')) in raw
-        else cell.strip()
-        for cell in cells
-    ]
+    if all(cell == cell.strip() for cell in cells):
+        return cells
+    found, end = [], -1
+    for cell in cells:
+        quoted = _QUOTED.match(raw, end + 1)
+        found.append(cell if quoted else cell.strip())
+        if quoted:
+            end = quoted.end()
+        else:
+            # As csv does, which skips leading spaces even where they are the delimiter.
+            start = _SPACES.match(raw, end + 1)
+            end = raw.find(separator, start.end() if start else end + 1)
+    return found
 
 
 def _sniff(path: Path) -> str:

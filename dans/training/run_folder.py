@@ -204,11 +204,15 @@ class RunFolder:
 
         True where no step was written down, or the checkpoint was removed or cannot be read.
         """
+        there = self.step(which)
+        return there is None or bool(measured.get("step", there) == there)
+
+    def step(self, which: Which) -> int | None:
+        """The step of a checkpoint; None where it was removed or cannot be read."""
         try:
-            there = peek(self.checkpoints.file(which), whole=False)["step"]
+            return int(peek(self.checkpoints.file(which), whole=False)["step"])
         except InputError:
-            return True
-        return bool(measured.get("step", there) == there)
+            return None
 
     def config(self) -> RunConfig:
         """The configuration of the run."""

@@ -109,6 +109,14 @@ def test_runs_are_collected_and_tabulated(tmp_path: Path) -> None:
     assert plain["two"]["last"] == {}
 
 
+def test_a_best_step_that_is_the_last_has_its_numbers(tmp_path: Path) -> None:
+    for recipe, step in (("one", 50), ("two", 60)):
+        keep(tmp_path, recipe, 0, 0.5)
+        save_state(tmp_path / recipe / "seed0" / "last.safetensors", {"step": step})
+    found = collect(tmp_path)
+    assert [found[name].values("mrr", last=True) for name in ("one", "two")] == [[0.5], []]
+
+
 def test_two_runs_of_one_seed_are_refused(tmp_path: Path) -> None:
     keep(tmp_path, "one", 0, 0.5)
     (tmp_path / "one" / "seed0").rename(tmp_path / "one" / "seed1")

@@ -266,6 +266,27 @@ def test_what_was_pre_trained_is_trained_further(tmp_path: Path) -> None:
     assert "--out names another folder" in other.stderr
 
 
+def test_labelled_splits_are_named_by_an_option_that_the_refusal_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay(tmp_path / "lab")
+    for split in ("valid", "test"):
+        lines = (tmp_path / "lab" / f"{split}.tsv").read_text().splitlines()
+        labelled = "".join(f"{line}\t{label}\n" for line in lines for label in ("1", "-1"))
+        (tmp_path / "lab" / f"{split}.tsv").write_text(labelled)
+    brief = ["train", "lab", *BRIEF[:4], *BRIEF[6:], "--out", "run"]
+    with pytest.raises(InputError, match=r"--labelled valid,test, or in Python dans\.load"):
+        main.dispatch(brief)
+    with pytest.raises(InputError, match="labelled: known: train, valid, test; got 'dev'"):
+        main.dispatch([*brief, "--labelled", "dev"])
+    main.dispatch([*brief, "--labelled", "valid,test"])
+    main.dispatch(["evaluate", "run"])
+    assert "accuracy 0.5000" in capsys.readouterr().out
+    main.dispatch(["split", "lab", "--labelled", "valid,test", "--out", "parts"])
+    assert "triples" in capsys.readouterr().out
+
+
 def test_literals_and_blank_nodes_are_dropped_on_request(tmp_path: Path) -> None:
     lines = [f"<u:{i % 5}> <u:r> <u:{(i * i + 1) % 5}> ." for i in range(20)]
     lines += [f'<u:{i}> <u:r> "{i}" .\n_:b <u:r> <u:{i}> .' for i in range(5)]

@@ -1024,3 +1024,12 @@ def test_a_missing_library_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=rf"{name}: .*needs {module}: pip install {module}, or"):
         load(wrote(name, "")(tmp_path))
+
+
+def test_only_in_quotes_are_spaces_around_a_cell_of_the_name(tmp_path: Path) -> None:
+    """Other cells lose theirs, even where another cell of the row has the same text in quotes."""
+    rows = [('"a "', "a "), (' "b\n "', "b "), ('"c, ""d"" "', '"c "'), ('" "" "', "e")]
+    path = tmp_path / "spaces.csv"
+    path.write_text("".join(f"{head},r,{tail}\n" for head, tail in rows))
+    found = [(head, tail) for head, _, tail in named(load(path, split=(1, 0, 0)), "train")]
+    assert found == [("a ", "a"), ("b\n ", "b"), ('c, "d" ', "c "), (' " ', "e")]
