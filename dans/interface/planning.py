@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from baselines.assembly import SAMPLERS
 from dans.config import old_names
 from dans.config.reading import to_python
 from dans.config.recipes import (
@@ -35,7 +36,6 @@ from dans.registry import ADDING, choose
 from dans.runs.build import MANY
 from dans.runs.init_from import initial_run
 from dans.runs.train import inherit
-from dans.samplers import SAMPLERS
 from dans.samplers.dans.sampler import PRESETS
 from dans.training.run_folder import RunFolder
 
@@ -327,7 +327,7 @@ def _sampler(given: SamplerChoice | None) -> tuple[str, list[dict[str, Any]] | N
         return given, None
     if isinstance(given, str):
         # Without spaces a plus joins where a sampler's name follows: in 1e+3 it is of the number.
-        known = "|".join(map(re.escape, sorted(SAMPLERS)))
+        known = "|".join(map(re.escape, sorted({*SAMPLERS, *settings("dans")})))
         joining = rf"\s\+\s|\s*\+\s*(?=(?:{known})\s*(?:[:+]|$))"
         texts = [component(text) for text in re.split(joining, given)]
         sections: list[Any] = [{"name": part.name, **part.options} for part in texts]

@@ -71,7 +71,7 @@ def train(
         decoder: ``distmult`` (the default), ``complex``, ``rotate``, ``transe``, ``rescal``,
             ``tucker`` or ``simple``.
         sampler: of negatives: a setting such as ``dans-filtered`` or ``nscaching``, a sampler with
-            options as ``"uniform:k=5,filter=mask"``, several joined by ``" + "``, or a mapping, or
+            options as ``"uniform:k=5,filter=mask"``, several joined by ``+``, or a mapping, or
             list of mappings, of names and options. None: one run, with the negatives of the loss
             setting, or else those of the recipe, which are uniform.
         loss: a loss setting, which takes no sampler, such as ``sce`` (softmax over all entities) or

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baselines.assembly import OBJECTIVES
+from baselines.assembly import OBJECTIVES, SAMPLERS
 from dans.config.recipes import RECIPES, find_recipe, override, read_recipe
 from dans.config.schema import Component, RunConfig
 from dans.data.graph import KnowledgeGraph
@@ -370,3 +370,12 @@ def test_few_entities_are_all_encoded(kg: KnowledgeGraph) -> None:
     assert not stage.config.graph.fanout
     assert stage.config.train.optimizer == "adam"
     assert stage.config.evaluation.candidates == "all"
+
+
+def test_samplers_of_the_baselines_are_chosen_and_listed_as_where_samplers_are_inspected(
+    kg: KnowledgeGraph,
+) -> None:
+    *_, last = plan(Choice(sampler="published_dans"), kg)
+    assert [part.name for part in last.config.sampler] == ["published_dans"]
+    with pytest.raises(InputError, match=f"samplers: {', '.join(sorted(SAMPLERS))};"):
+        plan(Choice(sampler="nope"), kg)
