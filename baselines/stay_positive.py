@@ -79,7 +79,9 @@ class StayPositive(Objective):
         Raises:
             ValueError: ``positives`` holds all entities, though only the batch's are needed.
         """
-        if not isinstance(decoder, Multilinear):
+        how = type(decoder).score_relations
+        # A subclass with other queries or scores has another sum.
+        if not isinstance(decoder, Multilinear) or how is not Multilinear.score_relations:
             raise InputError(_no_sum(type(decoder).__name__.lower()))
         if self.over == "batch" and positives.entity_ids is None:
             raise ValueError(

@@ -175,7 +175,7 @@ def collect(root: Path) -> dict[str, Results]:
                 parts = field_of(report, "classification", dict, f"{path}: ")
                 classified[seed] = flat_numbers(parts)
             seconds[seed] = _seconds(folder / "metrics.jsonl")
-            if steps.get(seed) == _last_step(folder):
+            if seed in steps and steps[seed] == _last_step(folder):
                 last[seed] = best[seed]
             if (path := folder / "report.last.json").exists():
                 report = read_object(path)

@@ -226,9 +226,10 @@ def _quoted(name: str) -> bool:
 
 
 def _stray_quote(name: str) -> bool:
-    # Of an even number each has its other half, as in a nickname or a title.
-    odd = name.count('"') % 2 == 1
-    return odd and name.startswith('"') != name.endswith('"') and not _LITERAL.match(name)
+    # Of an even number each has its other half, as in a nickname or a title; two together are one
+    # that a table has escaped.
+    single = name.count('"') % 2 == 1 or name.startswith('""') or name.endswith('""')
+    return single and name.startswith('"') != name.endswith('"') and not _LITERAL.match(name)
 
 
 _LITERAL = re.compile(r'".*"(@[a-z-]+[a-z0-9-]*|\^\^<.*>)\Z', re.DOTALL | re.IGNORECASE)

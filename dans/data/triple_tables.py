@@ -232,16 +232,17 @@ def _stripped(cells: list[str], raw: str, separator: str) -> list[str]:
     """The cells of a row, without spaces around those that stand in no quotes in its text."""
     if all(cell == cell.strip() for cell in cells):
         return cells
-    found, end = [], -1
+    found, start = [], 0
     for cell in cells:
-        quoted = _QUOTED.match(raw, end + 1)
+        quoted = _QUOTED.match(raw, start)
         found.append(cell if quoted else cell.strip())
         if quoted:
             end = quoted.end()
         else:
             # As csv does, which skips leading spaces even where they are the delimiter.
-            start = _SPACES.match(raw, end + 1)
-            end = raw.find(separator, start.end() if start else end + 1)
+            spaces = _SPACES.match(raw, start)
+            end = raw.find(separator, spaces.end() if spaces else start)
+        start = end + len(separator)
     return found
 
 

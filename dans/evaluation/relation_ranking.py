@@ -274,7 +274,8 @@ def known_relations(known: KnownTriples, heads: Tensor, tails: Tensor) -> tuple[
 def relation_bytes(decoder: Decoder, entities: Tensor) -> tuple[int, int]:
     """Bytes held to score and rank all relations of a pair, and beside all pairs."""
     m, size = decoder.num_relations, entities.element_size()
-    wide = decoder.pair_width if isinstance(decoder, Multilinear) else m * decoder.dim
+    product = type(decoder).score_relations is Multilinear.score_relations
+    wide = decoder.pair_width if isinstance(decoder, Multilinear) and product else m * decoder.dim
     # Beside the decoder's own memory: the scores, and what finding known triples takes.
     each = (query_cost(decoder, 1) + 4 * wide) * size + 64 * m
     return each, 2 * decoder.relation.weight.numel() * size

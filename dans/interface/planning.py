@@ -326,10 +326,11 @@ def _sampler(given: SamplerChoice | None) -> tuple[str, list[dict[str, Any]] | N
     if isinstance(given, str) and given in settings("dans"):
         return given, None
     if isinstance(given, str):
-        # Without spaces a plus joins where a sampler's name follows: in 1e+3 it is of the number.
-        known = "|".join(map(re.escape, sorted({*SAMPLERS, *settings("dans")})))
-        joining = rf"\s\+\s|\s*\+\s*(?=(?:{known})\s*(?:[:+]|$))"
-        texts = [component(text) for text in re.split(joining, given)]
+        # Without spaces a plus joins where a name follows: in 1e+3 it is of the number.
+        texts = [
+            component(text)
+            for text in re.split(r"\s\+\s|\s*\+\s*(?=[A-Za-z][\w-]*\s*(?:[:+]|$))", given)
+        ]
         sections: list[Any] = [{"name": part.name, **part.options} for part in texts]
     else:
         if not isinstance(given, (Mapping, Sequence)):

@@ -173,8 +173,8 @@ class Explanation:
 
 def _shown(triple: Names) -> str:
     """A triple in brackets; a name that holds a comma stands in quotes."""
-    short = map(shortened, triple)
-    return f"({', '.join(repr(name) if ',' in name else name for name in short)})"
+    names = (f"'{name}'" if "," in name else name for name in map(shortened, triple))
+    return f"({', '.join(names)})"
 
 
 class Explainer:

@@ -6,7 +6,6 @@ from dans.analysis.diversity import evenly
 from dans.data.graph import Split
 from dans.evaluation.relation_ranking import RelationReport, rank_relations
 from dans.memory import Budget
-from dans.models.decoders import Multilinear
 from dans.predict import Predictor
 from dans.predict.checking import CheckedTriple, check, encoder_of
 from dans.report.explanations import MOST_TRIPLES
@@ -73,4 +72,4 @@ def least_plausible(trained: Trained, predictor: Predictor) -> Checked | str:
 
 
 def _slower(trained: Trained) -> int:
-    return 1 if isinstance(trained.model.decoder, Multilinear) else SLOWER
+    return 1 if trained.model.decoder.dot else SLOWER

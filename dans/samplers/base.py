@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.models.batch import Negatives, Positives, Proposal
 
 
@@ -52,12 +52,17 @@ class NegativeSampler(nn.Module, ABC):
 
     def __call__(self, positives: Positives) -> Negatives:
         """``forward``; ``InputError`` where it has other than ``k`` negatives for each triple."""
+        name = f"sampler: {type(self).__name__.lower()}"
+        if not isinstance(getattr(self, "k", None), int):
+            raise InputError(f"{name} has no k, the number of its negatives for each triple")
         negatives: Negatives = super().__call__(positives)
+        if not isinstance(negatives, Negatives):
+            raise InputError(f"{name} returned {shown(negatives)}; expected Negatives")
         found, expected = tuple(negatives.corrupt_head.shape), (len(positives), self.k)
         if found != expected:
             raise InputError(
-                f"sampler: {type(self).__name__.lower()} returned {found} negatives; expected "
-                f"{expected}: k = {self.k} for each of {len(positives)} triples"
+                f"{name} returned {found} negatives; expected {expected}: k = {self.k} for each of "
+                f"{len(positives)} triples"
             )
         return negatives
 

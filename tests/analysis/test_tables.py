@@ -113,8 +113,14 @@ def test_a_best_step_that_is_the_last_has_its_numbers(tmp_path: Path) -> None:
     for recipe, step in (("one", 50), ("two", 60)):
         keep(tmp_path, recipe, 0, 0.5)
         save_state(tmp_path / recipe / "seed0" / "last.safetensors", {"step": step})
+    keep(tmp_path, "three", 0, 0.5)
+    report = tmp_path / "three" / "seed0" / "report.json"
+    content = json.loads(report.read_text())
+    del content["step"]
+    report.write_text(json.dumps(content))
     found = collect(tmp_path)
-    assert [found[name].values("mrr", last=True) for name in ("one", "two")] == [[0.5], []]
+    last = [found[name].values("mrr", last=True) for name in ("one", "two", "three")]
+    assert last == [[0.5], [], []]
 
 
 def test_two_runs_of_one_seed_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ SUSPECT: dict[str, tuple[tuple[str, str, str], str]] = {
     "direction": (("ada", "knows\u200f", "bob"), "1 of 3 relations have invisible characters"),
     "quotes": (('"ada"', "knows", "bob"), "1 of 4 entities stand in quotes"),
     "stray quote": (('"ada', "knows", "bob"), "1 of 4 entities start or end with a stray quote"),
+    "half of a cell": (
+        ('""ada', "knows", "bob"),
+        "1 of 4 entities start or end with a stray quote",
+    ),
     "quoted inside": (('"Al" Yankovic', "knows", 'the "Joneses"'), ""),
     "apostrophe": (("'t Hooft", "knows", "the Joneses'"), ""),
     "literal": (('"7"^^<x:int>', "knows", "bob"), "1 of 4 entities are typed or tagged literals"),

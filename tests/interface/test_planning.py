@@ -110,6 +110,11 @@ def test_samplers_are_settings_texts_or_mappings(
     assert list(plan(Choice(sampler=sampler), kg)[-1].config.sampler) == found
 
 
+def test_an_unknown_name_among_joined_samplers_is_said_alone(kg: KnowledgeGraph) -> None:
+    with pytest.raises(InputError, match=r"sampler\.1: unknown name 'unifrm'"):
+        plan(Choice(sampler="sans:k=5+unifrm"), kg)
+
+
 def test_every_setting_and_decoder_makes_a_plan_for_own_triples(kg: KnowledgeGraph) -> None:
     for decoder in DECODERS:
         for sampler in settings("dans"):

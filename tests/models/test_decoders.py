@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dans.errors import InputError
 from dans.models.decoders import DECODERS, Decoder, RotatE, TuckER, base
-from dans.models.decoders.costs import query_cost, score_cost
+from dans.models.decoders.costs import score_cost
 from dans.models.decoders.multilinear import conjugate
 from dans.registry import build, options
 from tests.suites.decoders import (
@@ -225,8 +225,6 @@ def test_a_subclass_inherits_no_shortcut_that_disagrees_with_its_own_methods(nam
         assert close(decoder.head_queries(ids, t), heads)
         rows = decoder.score_relations(h, t)[torch.arange(5), ids]
         assert close(rows, decoder.score(h, r, t))
-        assert score_cost(decoder, 5, 5) > 0
-        assert query_cost(decoder, 5) > 0
 
 
 def test_a_subclass_inherits_every_shortcut_that_agrees() -> None:
@@ -235,6 +233,39 @@ def test_a_subclass_inherits_every_shortcut_that_agrees() -> None:
         assert all(getattr(own, name) is getattr(kind, name) for name in base.SHORTCUTS)
     assert DECODERS["transe"].score_all is not Decoder.score_all
     assert TuckER.both_queries is not Decoder.both_queries
+
+
+def test_a_subclass_with_other_matrices_scores_relations_by_them() -> None:
+    class Doubled(DECODERS["rescal"]):  # type: ignore[misc]
+        """Twice the matrix of each relation."""
+
+        def matrices(self, r: Tensor) -> Tensor:
+            return 2 * super().matrices(r)
+
+    decoder = Doubled(num_relations=RELATIONS, dim=DIM).double()
+    h, t, ids = embeddings(5, DIM), embeddings(5, DIM, seed=3), torch.arange(5) % RELATIONS
+    rows = decoder.score_relations(h, t)[torch.arange(5), ids]
+    assert close(rows, decoder.score(h, decoder.embeddings(ids), t))
+
+
+def test_costs_are_of_the_methods_that_are_used() -> None:
+    class Own(DECODERS["transe"]):  # type: ignore[misc]
+        """Another comparison of queries with entities."""
+
+        def score_query(self, query: Tensor, entity: Tensor) -> Tensor:
+            return (query * entity).tanh().sum(-1)
+
+    own, kind = (c(num_relations=RELATIONS, dim=DIM) for c in (Own, DECODERS["transe"]))
+    assert score_cost(own, 5, 7) == 2 * 5 * 7 + 3 * 5 * 7 * DIM
+    assert score_cost(own, 5, 7) != score_cost(kind, 5, 7)
+
+
+def test_whether_scores_are_products_follows_from_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="dot: Odd has False, which follows from its score_query"):
+        type("Odd", (DECODERS["distmult"],), {"dot": False})
+    monkeypatch.setattr(DECODERS["distmult"], "score_query", lambda *_: torch.zeros(1))
+    with pytest.raises(InputError, match="score_query: distmult got another one after"):
+        make("distmult")
 
 
 def test_a_score_beside_that_of_queries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

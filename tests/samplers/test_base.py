@@ -138,6 +138,12 @@ def test_other_than_k_negatives_for_each_triple_are_refused(kg: KnowledgeGraph) 
     for sampler in (Twins(k=3), Mixture(Uniform(k=2), Twins(k=3))):
         with pytest.raises(InputError, match=expected):
             sampler(positives)
+    with pytest.raises(InputError, match="sampler: uniform returned None; expected Negatives"):
+        type("Uniform", (Twins,), {"forward": lambda *_: None})(k=3)(positives)
+    nameless = Uniform(k=3)
+    del nameless.k
+    with pytest.raises(InputError, match="sampler: uniform has no k, the number of its negatives"):
+        nameless(positives)
 
 
 def test_a_mixture_joins_weights_and_terms_and_refuses_names_that_clash(kg: KnowledgeGraph) -> None:

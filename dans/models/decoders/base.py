@@ -21,7 +21,7 @@ CHUNK = 2**24
 #: faster form is made with beside them.
 SHORTCUTS: dict[str, tuple[set[str], set[str]]] = {
     "score_all": ({"score_query"}, set()),
-    "score_relations": ({"tail_query", "score_query"}, {"relation_query"}),
+    "score_relations": ({"tail_query", "matrices", "score_query"}, {"relation_query"}),
     "both_queries": ({"tail_queries", "head_queries", "tail_query", "head_query"}, set()),
     "tail_queries": ({"tail_query"}, set()),
     "head_queries": ({"head_query"}, set()),
@@ -66,7 +66,13 @@ class Decoder(nn.Module, ABC):
     def __init_subclass__(cls, **given: object) -> None:
         """Leave out the shortcuts that do not agree with what the class has of its own."""
         super().__init_subclass__(**given)
-        cls.dot = cls.score_query is Decoder.score_query
+        dot = cls.score_query is Decoder.score_query
+        if vars(cls).get("dot", dot) != dot:
+            raise InputError(
+                f"dot: {cls.__name__} has {cls.dot}, which follows from its score_query and is "
+                f"{dot}; leave it out"
+            )
+        cls.dot = dot
         for name, (agrees_with, made_with) in SHORTCUTS.items():
             if derivation(cls, agrees_with) < derivation(cls, {name, *made_with}):
                 setattr(cls, name, getattr(Decoder, name))
@@ -87,6 +93,11 @@ class Decoder(nn.Module, ABC):
             raise InputError(
                 f"score: {name} has one of its own, which is not what is trained and ranked; "
                 "expected tail_query, head_query and score_query"
+            )
+        if self.dot != (type(self).score_query is Decoder.score_query):
+            raise InputError(
+                f"score_query: {name} got another one after its class was made; expected a "
+                "subclass that has it"
             )
         if self.halves and dim % 2:
             raise InputError(f"dim: {name} needs an even number, got {dim}")
