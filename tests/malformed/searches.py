@@ -53,7 +53,7 @@ CASES = [
         "run/best.safetensors: ",
         "damaged",
         files={"run/best.safetensors": b"{}"},
-        warned=2,
+        warned=1,
     ),
     Case(
         "report of a run with garbage for metrics",
