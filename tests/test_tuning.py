@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -411,7 +412,7 @@ def test_triples_are_searched_as_they_are_trained(
     best = configure(where / "best.toml", [])
     (stage,) = planning.plan(planning.with_default_loss(planning.Choice()), load("mine.tsv"))
     expected = stage.config
-    assert best.data == "mine.tsv"
+    assert best.data == str(tmp_path / "mine.tsv")
     assert (best.loss, best.sampler) == (expected.loss, expected.sampler)
     with pytest.raises(InputError, match="--kind dans: expected a recipe"):
         dispatch(["tune", "mine.tsv", "--space", "train.lr=0.01,0.1", "--kind", "dans"])
@@ -466,7 +467,80 @@ def test_a_study_of_a_folder_that_was_moved_is_read_and_continues(
     Path("own.toml").write_text(OWN.format(data="triples"))
     tune(searched, 2, where=Path("study"))
     assert len(states(Path("study"))) == 2
-    assert load_run(Path("study/trial-0000")).kg.num_entities
+    first, second = (load_run(Path(f"study/trial-000{i}")).kg.digest for i in (0, 1))
+    assert first == second == load("triples").digest
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "known"),
+    [
+        ("triples", "triples", "digest"),
+        ("triples", "triples", "checkpoint"),
+        ("{}/before/triples", "{}/after/triples", "digest"),
+        ("{}/before/triples/", "{}/after/others/", "digest"),
+        ("umls", "./umls", "digest"),
+    ],
+)
+def test_a_study_does_not_continue_with_other_triples(
+    then: str, now: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then, now = then.format(tmp_path), now.format(tmp_path)
+    monkeypatch.chdir(project(tmp_path / "before", then))
+    searched = plan(Path("own.toml"), "train.lr=0.01,0.1", assignments=("train.steps=2",))
+    where = tmp_path / "study"
+    tune(searched, 1, where=where)
+    if known == "checkpoint":
+        # Earlier studies hold none.
+        content = study_json(where)
+        del content["digest"]
+        (where / "study.json").write_text(json.dumps(content))
+    after = project(tmp_path / "after", now)
+    with (after / "triples" / "train.tsv").open("a") as file:
+        file.write("e0\tr0\tnew\n")
+    for name in ("others", "umls"):
+        shutil.copytree(after / "triples", after / name)
+    shutil.rmtree(tmp_path / "before")
+    monkeypatch.chdir(after)
+    with pytest.raises(InputError) as refused:
+        tune(searched, 2, where=where)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{where / 'study.json'}: this study ")
+    assert f"{then!r}" in sentence
+    assert f"{now!r}" in sentence
+    assert len(states(where)) == 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_each_trial_of_a_file_keeps_its_own_triples(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project(tmp_path, "mine.tsv"))
+    lines = [line for split in FACTS.values() for line in split]
+    Path("mine.tsv").write_text("\n".join(lines) + "\n")
+    searched = plan(Path("own.toml"), "train.lr=0.01,0.1", assignments=("train.steps=2",))
+    tune(searched, 1, where=Path("study"))
+    digest = load_run(Path("study/trial-0000")).kg.digest
+    if not there:
+        Path("mine.tsv").unlink()
+    tune(searched, 2, where=Path("study"))
+    shutil.rmtree("study/trial-0000")
+    assert load_run(Path("study/trial-0001")).kg.digest == digest
+
+
+@pytest.mark.parametrize("data", ["triples", "mine.tsv", "umls"])
+def test_the_best_recipe_trains_from_any_working_folder(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project(tmp_path, data))
+    Path("mine.tsv").write_text("\n".join(FACTS["train"] * 2) + "\n")
+    tune(plan(Path("own.toml"), "train.lr=0.01,0.1", assignments=("train.steps=2",)), 1)
+    (best,) = Path.cwd().glob("runs/tune/*/*/best.toml")
+    assert study_json(best.parent)["plan"]["config"]["data"] == data
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir("away")
+    dispatch(["pretrain", str(best), "--out", "run"])
+    assert load_run(Path("run")).kg.digest == study_json(best.parent)["digest"]
+    assert configure(best, []).data == (data if data == "umls" else str(tmp_path / data))
 
 
 def test_a_study_reads_its_triples_once_and_says_each_notice_once(

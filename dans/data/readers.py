@@ -147,8 +147,9 @@ def _table(path: Path, labelled: bool) -> Iterator[Line]:
             if not labelled and len(columns) == 4 and columns[3].strip() in _LABELS:
                 label_hint = (
                     "; if the fourth says true (1) and false (-1), name the labelled splits of the "
-                    "folder: --labelled valid,test, or in Python dans.load(..., "
-                    'labelled=["valid", "test"]); a card names them itself'
+                    "folder: by --labelled valid,test of dans train, pretrain, baseline and split, "
+                    'or in Python by dans.load(..., labelled=["valid", "test"]); for other '
+                    "commands, write a card, which names them itself"
                 )
             raise InputError(
                 f"{path}:{number}: found {found}, expected {len(expected)}: {', '.join(expected)}"

@@ -16,6 +16,7 @@ from msgspec import structs
 from dans.config.reading import field, read_object
 from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig, TrainConfig
 from dans.config.writing import sweep, write_atomically
+from dans.data.cards import cards
 from dans.errors import InputError
 from dans.memory import Budget, show_bytes, stated
 from dans.training.checkpoint import peek
@@ -81,11 +82,14 @@ class RunFolder:
     def same_triples(self, was: str, now: str) -> bool:
         """Does ``now`` name the triples that ``was`` named as the run trained?
 
-        A folder has many paths, and what was moved is now elsewhere by the same name.
+        A folder has many paths, and what was moved is now elsewhere by the same name. The name of
+        a card is no path.
         """
+        if {was, now} & cards().keys():
+            return was == now
         before = self.triples(was)
         moved = os.path.isabs(was) and not os.path.exists(before) and os.path.exists(now)
-        if moved and os.path.basename(was) == os.path.basename(now):
+        if moved and Path(was).name == Path(now).name:
             return True
         return os.path.realpath(now) in map(os.path.realpath, (was, before))
 

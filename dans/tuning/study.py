@@ -8,18 +8,19 @@ continued ends like one that was not.
 import json
 import logging
 import math
+import os
 import shlex
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from dans.config.reading import flat, read_object
+from dans.config.reading import convert, flat, read_object
 from dans.config.recipes import COMMANDS
 from dans.config.schema import RunConfig
 from dans.config.selection import Selection
@@ -34,6 +35,7 @@ from dans.runs.build import Objectives, Samplers, probe
 from dans.runs.init_from import folder
 from dans.runs.train import train, triples_of
 from dans.samplers import SAMPLERS
+from dans.training.checkpoint import peek
 from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import RunFolder
@@ -167,8 +169,23 @@ class Study:
 
     @cached_property
     def kg(self) -> KnowledgeGraph:
-        """The triples of all trials, read once; from where the first trial has them."""
-        return self.read or triples_of(self.config, self.run_of(0))
+        """The triples of all trials, read once: those named, or else those of the first trial."""
+        if self.read is not None:
+            return self.read
+        first = self.run_of(0)
+        if self.named:
+            return KnowledgeGraph.load(self.config.data)
+        kg = triples_of(self.config, first)
+        # Each trial has a copy of its own, so that the first one may be deleted.
+        return kg.renamed(kg.name) if kg.source == str(first.graph.resolve()) else kg
+
+    @property
+    def named(self) -> bool:
+        """Is there a file or a folder that the recipe names?
+
+        Runs that start from another one have the triples of that.
+        """
+        return os.path.exists(self.config.data) and not self.config.init_from
 
     def run_of(self, number: int) -> RunFolder:
         """The run of a trial."""
@@ -185,6 +202,7 @@ class Study:
             raise InputError(f"{path}: damaged: what the study searches is missing")
         # Read as today: an option that is newer than the study has its default.
         config = RunConfig.parse(before["config"], where=str(path))
+        called = config.data
         if self.run_of(0).same_triples(config.data, self.config.data):
             config = replace(config, data=self.config.data)
         old, new = dict(flat({**before, "config": config.plain()})), dict(flat(self.definition))
@@ -194,6 +212,27 @@ class Study:
                     f"{path}: this study searches otherwise ({key}: {old.get(key)!r} then, "
                     f"{new.get(key)!r} now); --out names another folder"
                 )
+        self.check_triples(path, called)
+
+    def check_triples(self, path: Path, before: str) -> None:
+        """Refuse other triples than the study's, which were called ``before``."""
+        then = self.digest_before(path)
+        if then not in ("", self.kg.digest):
+            raise InputError(
+                f"{path}: this study is of other triples ({before!r}, digest {then[:12]}… then; "
+                f"{self.config.data!r}, {self.kg.digest[:12]}… now); --out names another folder"
+            )
+
+    def digest_before(self, path: Path) -> str:
+        """The digest of the study's triples; empty where it is not known."""
+        content = read_object(path)
+        if "digest" in content:
+            return convert(content["digest"], str, f"{path}: ", "digest")
+        # Earlier studies have it in their checkpoints alone.
+        for run in sorted(self.where.glob("trial-*")):
+            with suppress(InputError, LookupError):
+                return str(peek(RunFolder(run).checkpoints.file("last"), whole=False)["digest"])
+        return ""
 
     def check_space(self) -> None:
         """Refuse a space with an end or a choice that the recipe does not accept.
@@ -228,7 +267,7 @@ class Study:
                 raise InputError(
                     f"{self.where}: holds something else than a study; --out names another folder"
                 )
-            write_results(self.where, self.definition, [], None)
+            write_results(self.where, self.definition, self.kg.digest, [], None)
         self.open()
         return self
 
@@ -371,11 +410,21 @@ class Study:
         """Write the files of all trials so far, of ``trials`` wanted, and the best as a recipe."""
         found = self.trials()
         best = best_of(found, least=self.least)
-        write_results(self.where, self.definition, found, best)
+        write_results(self.where, self.definition, self.kg.digest, found, best)
         if best is not None:
-            config = self.plan.config(best.params)
+            config = replace(self.plan.config(best.params), data=self.data_of(best))
             write_best(self.where / "best.toml", best, config, trials=trials)
         return found
+
+    def data_of(self, best: Trial) -> str:
+        """The triples by a name or a path that holds in any working folder.
+
+        A recipe does not resolve paths by its own folder.
+        """
+        if self.kg.source:
+            return self.kg.source
+        data = self.config.data
+        return os.path.abspath(data if self.named else self.run_of(best.number).triples(data))
 
 
 def wrong_with(frozen: "optuna.trial.FrozenTrial", space: Mapping[str, Any], *, last: bool) -> str:

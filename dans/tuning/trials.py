@@ -69,11 +69,15 @@ def best_of(trials: Sequence[Trial], *, least: bool) -> Trial | None:
 
 
 def write_results(
-    folder: Path, plan: Mapping[str, Any], trials: Sequence[Trial], best: Trial | None
+    folder: Path, plan: Mapping[str, Any], digest: str, trials: Sequence[Trial], best: Trial | None
 ) -> None:
-    """Write ``study.json``, with everything, and ``trials.csv``, with one row each."""
+    """Write ``study.json``, with everything, and ``trials.csv``, with one row each.
+
+    ``digest`` is that of the triples.
+    """
     content = {
         "plan": plan,
+        "digest": digest,
         "best": None if best is None else best.number,
         "trials": [asdict(trial) for trial in trials],
     }

@@ -278,8 +278,14 @@ def test_labelled_splits_are_named_by_an_option_that_the_refusal_names(
         labelled = "".join(f"{line}\t{label}\n" for line in lines for label in ("1", "-1"))
         (tmp_path / "lab" / f"{split}.tsv").write_text(labelled)
     brief = ["train", "lab", *BRIEF[:4], *BRIEF[6:], "--out", "run"]
-    with pytest.raises(InputError, match=r"--labelled valid,test, or in Python dans\.load"):
+    with pytest.raises(InputError, match=r"in Python by dans\.load") as refused:
         main.dispatch(brief)
+    (named,) = re.findall("--labelled valid,test of dans ([a-z, ]+), or", str(refused.value))
+    for name in main.COMMANDS:
+        options = parsing.parser("")
+        main.load(name).add_options(options)
+        has = "--labelled" in options.format_help()
+        assert has is (name in re.split(", | and ", named)), name
     with pytest.raises(InputError, match="labelled: known: train, valid, test; got 'dev'"):
         main.dispatch([*brief, "--labelled", "dev"])
     main.dispatch([*brief, "--labelled", "valid,test"])

@@ -157,7 +157,7 @@ def test_labels_are_read_only_where_labelled(tmp_path: Path) -> None:
     path = wrote(tmp_path, b"ada\tknows\tbob\t1\nada\tknows\ttea\t-1\n")
     expected: list[Line] = [("ada", "knows", "bob", True), ("ada", "knows", "tea", False)]
     assert list(read(path, labelled=True)) == expected
-    assert "name the labelled splits of the folder: --labelled valid,test" in refusal(path)
+    assert "name the labelled splits of the folder: by --labelled valid,test of" in refusal(path)
     assert "found 3 columns, expected 4" in refusal(wrote(tmp_path, GOOD), labelled=True)
 
 
