@@ -31,8 +31,8 @@ PEERS: dict[str, tuple[tuple[str, dict[str, object]], tuple[str, dict[str, objec
     "bernoulli": (("bernoulli", {}), ("bernoulli", {})),
 }
 
-#: Samplers that may choose among some drawn entities in place of all, and among how many.
-CANDIDATES = {"igan": 4096, "smile": 1024}
+#: Samplers that may choose among some drawn entities in place of all, and among how many each.
+CANDIDATES = {"igan": (2048, 4096), "smile": (512, 1024)}
 
 #: Draws in a round: a single one of 512 x 20 takes a fraction of a millisecond.
 DRAWS = 20
@@ -126,7 +126,7 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
         k: negatives of each; DANS splits them between its pathways.
     """
     adaptive = [name for name, sampler in SAMPLERS.items() if sampler.adaptive]
-    adaptive += [f"{name}, {number:,} candidates" for name, number in CANDIDATES.items()]
+    adaptive += [f"{name}, {c} candidates" for name, counts in CANDIDATES.items() for c in counts]
     work = f"step of {batch} triples by sampler, k={k}, DistMult d=100, {kg.name}"
     return compete(work, ["uniform", *adaptive], make_step, kg.name, batch, k, rounds=rounds)
 
@@ -134,7 +134,7 @@ def step_rows(kg: KnowledgeGraph, *, batch: int = 8192, k: int = 20, rounds: int
 def make_step(name: str, data: str, batch: int, k: int) -> Callable[[], object]:
     """One step with one sampler and its default options, or with few candidates."""
     name, _, few = name.partition(", ")
-    options = {"candidates": CANDIDATES[name]} if few else {}
+    options = {"candidates": int(few.split()[0])} if few else {}
     pathways = 2 if SAMPLERS[name] is DANS else 1
     config = RunConfig.parse(
         {
