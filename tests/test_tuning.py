@@ -253,6 +253,27 @@ def test_a_metric_of_which_less_is_better_is_minimised(
     assert all(t["value"] == min(t["metrics"].values()) for t in trials)
 
 
+def test_a_trial_on_a_graph_that_grew_has_the_value_of_its_best_checkpoint(
+    recipe: Path, tmp_path: Path
+) -> None:
+    dispatch(["pretrain", str(recipe), "--steps", "30", "--out", str(tmp_path / "run")])
+    lay(tmp_path / "grown")
+    with (tmp_path / "grown" / "train.tsv").open("a") as file:
+        file.write("e0\tr0\tnew\n")
+    own = Path(shutil.copy(recipe, tmp_path / "grown.toml"))
+    own.write_text(f'init_from = "{tmp_path / "run"}"\n{own.read_text()}')
+    grown = (f"data={tmp_path / 'grown'}", "train.steps=4")
+    # Every trial makes the model worse.
+    searched = plan(own, "train.lr=5.0,9.0", assignments=grown, prune="none")
+    tune(searched, 2, where=tmp_path / "study")
+    for trial in study_json(tmp_path / "study")["trials"]:
+        run = RunFolder(tmp_path / "study" / f"trial-{trial['number']:04d}")
+        before, *after = (line["both"]["mrr"] for line in run.metrics.read())
+        assert before > max(after)
+        best = {"mrr": trial["value"], "step": trial["step"]}
+        assert run.checkpoints.load("best")["best"] == best
+
+
 def test_a_study_continues_to_more_trials_and_not_to_fewer(
     recipe: Path, whole: Path, tmp_path: Path
 ) -> None:

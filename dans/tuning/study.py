@@ -109,12 +109,17 @@ class Pruning:
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Report and decide every validation of the run that is not yet."""
+        """Report and decide every validation of the run that is not yet.
+
+        But for that before the first step where it cannot be the best, as in a graph that grew.
+        """
         import optuna
 
+        last = peek(self.run.checkpoints.file("last"), whole=False)
+        first = 0 if last.get("start_counts", True) else min(1, self.steps)
         for line in self.run.metrics.read():
             step = line["step"]
-            if line["event"] != "valid" or step in self.decided:
+            if line["event"] != "valid" or step < first or step in self.decided:
                 continue
             if step not in self.reported:
                 self.trial.report(self.selection.value(line), step)
