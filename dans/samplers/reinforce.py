@@ -90,7 +90,8 @@ class Reinforced(EntitySampler):
 
     with one side and one draw e′ per triple, its reward ρ and a baseline b: the score-function
     gradient of the expected reward (Williams 1992). The first ``pretrain`` updates minimise
-    −mean log p_G(e | query) instead, e being the true entity.
+    −mean log p_G(e | query) instead, e being the true entity; where only some entities are encoded,
+    so do the updates left in the step in which that ends.
 
     Negatives are drawn from G with replacement, their ``side`` as that of the triples that G learns
     from. Unless ``filter`` is ``none``, G chooses known triples only where all its candidates are
@@ -192,11 +193,14 @@ class Reinforced(EntitySampler):
         """L_G: ()."""
         check_entities(positives, self.num_entities, "the generator chooses among")
         triples, proposal, candidates = positives.triples, positives.proposal, None
+        pretraining = bool(self.updates < self.pretrain)
         if proposal is None or proposal.corrupt_head is None:
             side = relation_sides(self.head_probability, triples, 1).squeeze(1)
         else:
             side, candidates = proposal.corrupt_head[:, 0], proposal.candidates
-        if bool(self.updates < self.pretrain):
+            # A step that began in pre-training proposed none, and others may not be encoded.
+            pretraining |= candidates is None and positives.entity_ids is not None
+        if pretraining:
             choice = self.imitate(triples, side)
             loss = -choice.log_p.mean()
         else:

@@ -165,3 +165,15 @@ def test_large_graphs_encode_some_by_themselves(
     (notice,) = notices(config(), kg)
     assert notice.startswith("train.optimizer: adam updates all of 8 entities in each step")
     assert not notices(config(train={"optimizer": "lazy_adam"}), kg)
+
+
+def test_pretraining_of_kbgan_may_end_in_the_middle_of_a_step() -> None:
+    swept = {"kbgan": {"batch": 4, "sweep": True}}
+    sampler = [{"name": "kbgan", "k": 2, "pretrain": 3}]
+    train = {"encode": "some", "optimizer": "adagrad"}
+    trained = trainer(many(), sampler=sampler, phase=swept, train=train)
+    updates = []
+    for _ in range(3):
+        trained.step()
+        updates.append(int(trained.objective.sampler.updates))
+    assert updates == [2, 4, 6]
