@@ -149,8 +149,8 @@ class RunFolder:
     def check(self, config: RunConfig, *, resume: bool) -> None:
         """Refuse to train in a folder of another run, or of this one unless it resumes.
 
-        A run may resume to more ``train.steps`` than before, unless its learning rate was a
-        function of their number.
+        A run may resume to other ``train.steps`` than before, unless its learning rate depends on
+        their number.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a file; expected the folder of a run, or a new name")
@@ -178,10 +178,11 @@ class RunFolder:
                     f"{self.path}/config.json: this run was made with another configuration "
                     f"({found}); --out (in Python out=) names another folder"
                 )
-            if before.train.schedule in BY_STEPS and before.train.steps != config.train.steps:
+            bound = bound_steps(before.train)
+            if bound and before.train.steps != config.train.steps:
                 raise InputError(
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
-                    f"the learning rate of {self.path} was scheduled for the former; continue by "
+                    f"the learning rate of {self.path} {bound}; continue by "
                     f"--init-from {shlex.quote(str(self.path))} --out NEW (in Python init_from=, "
                     "out=)"
                 )
@@ -285,6 +286,18 @@ def restricting(chosen: EvaluationConfig) -> dict[str, str]:
     if given["among"] in (ALL, DOMAIN_RANGE) or given["among"].startswith(TYPE):
         del given["among"]
     return {name: file for name, file in given.items() if file}
+
+
+def bound_steps(train: TrainConfig) -> str:
+    """How the learning rate of a run depends on its number of steps; empty where it does not."""
+    if train.schedule in BY_STEPS:
+        return "was scheduled for the former"
+    if train.schedule == "plateau" and train.steps % train.validate_every:
+        return (
+            "decays by validations (plateau), and the last step has one of its own; expected a "
+            f"multiple of train.validate_every, {train.validate_every}, for the former"
+        )
+    return ""
 
 
 def is_over(train: TrainConfig, step: int, best_step: int, steps: int) -> bool:

@@ -112,7 +112,9 @@ class Trainer:
     """Trains a model, and before each of its steps the phases of its sampler.
 
     One optimizer for the model and an Adam for each phase. ``fit(6)`` equals ``fit(3)``, save,
-    load, ``fit(6)``, to the bit on a CPU with the same number of threads.
+    load, ``fit(6)``, to the bit on a CPU with the same number of threads. As the last step is
+    validated, what counts validations (the schedule ``plateau``, patience, the best checkpoint)
+    needs a multiple of ``validate_every`` in place of 3.
 
     Args:
         kg: the triples.

@@ -87,9 +87,13 @@ def test_scheduled_run_cannot_be_prolonged(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).config().train.steps == 5
 
 
-def test_plateau_run_can_be_prolonged(tmp_path: Path) -> None:
-    RunFolder(tmp_path).begin(CONFIG.replace(schedule="plateau"), resume=False)
-    RunFolder(tmp_path).begin(CONFIG.replace(schedule="plateau", steps=9), resume=True)
+def test_plateau_run_can_be_prolonged_after_a_whole_number_of_validations(tmp_path: Path) -> None:
+    whole = CONFIG.replace(schedule="plateau", validate_every=5)
+    RunFolder(tmp_path).begin(whole, resume=False)
+    RunFolder(tmp_path).begin(whole.replace(steps=9), resume=True)
+    sentence = r"9 then, 10 now; .*plateau.* expected a multiple of train.validate_every, 5, for"
+    with pytest.raises(InputError, match=sentence):
+        RunFolder(tmp_path).begin(whole.replace(steps=10), resume=True)
     assert RunFolder(tmp_path).config().train.steps == 9
 
 
