@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,20 +19,24 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's generators, by type of device."""
-    state = {"cpu": torch.get_rng_state()}
+def random_state() -> dict[str, Any]:
+    """The state of torch's generators, by type of device; of GPUs a list, by number."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()
+        state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 
 
-def restore_random_state(state: dict[str, Tensor]) -> None:
-    """Set torch's generators to what ``random_state`` returned."""
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Set torch's generators to what ``random_state`` returned, those of devices that are there."""
     try:
         torch.set_rng_state(state["cpu"])
         if "cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
+            there, given = torch.cuda.device_count(), state["cuda"]
+            # Checkpoints of before have the state of one alone, the current device.
+            alone = isinstance(given, Tensor)
+            for device, one in [("cuda", given)] if alone else enumerate(given[:there]):
+                torch.cuda.set_rng_state(one, device)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"random: not the state of torch's generators: {error}") from error
 

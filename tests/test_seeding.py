@@ -25,6 +25,26 @@ def test_state_is_restored() -> None:
     assert torch.equal(torch.rand(4), first)
 
 
+def test_states_of_all_gpus_that_are_there_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {number: torch.tensor([number], dtype=torch.uint8) for number in range(3)}
+    gpus = {
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "device_count": lambda: len(states),
+        "get_rng_state_all": lambda: list(states.values()),
+        "set_rng_state": lambda state, device="cuda": states.update({device: state}),
+    }
+    for name, answer in gpus.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    kept, current = random_state(), {"cuda": torch.tensor([7], dtype=torch.uint8)}
+    states = {0: current["cuda"], 1: current["cuda"]}
+    restore_random_state(kept)
+    assert states == {0: kept["cuda"][0], 1: kept["cuda"][1]}
+    # Checkpoints of before have the state of the current device.
+    restore_random_state({**kept, **current})
+    assert states["cuda"] is current["cuda"]
+
+
 def test_missing_device_is_refused() -> None:
     assert find_device("cpu").type == "cpu"
     with pytest.raises(InputError, match=r"train.device: 'abacus' cannot be used here; known: cpu"):
