@@ -40,7 +40,7 @@ GATHERED = 2**20
 #: Up to so many members for each candidate, the members of a set are drawn from by a list.
 LISTED = 4
 
-#: Times that a candidate is drawn again if it is known or there already; then it is left out.
+#: Times that a candidate is drawn again if it is known or there already; then all are listed.
 ROUNDS = 64
 
 
@@ -272,7 +272,7 @@ class Draws:
     def by_rounds(
         self, triples: Tensor, sizes: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Drawn again, and again, where they are known or there already."""
+        """Drawn again, and again, where they are known or there already; then by a list."""
         ids = torch.zeros(len(triples), self.k, dtype=torch.int64)
         bad = torch.ones_like(ids, dtype=torch.bool)
         rows = torch.arange(len(triples))
@@ -289,7 +289,11 @@ class Draws:
             ids[rows], bad[rows] = own, open_
             rows = rows[open_.any(1)]
             if not len(rows):
-                break
+                return ids, ~bad
+        # Nearly all of these members are known; few queries are left, and few are listed at a time.
+        for part in rows.split(max(1, DRAWN // int(sizes[rows].max()))):
+            ids[part], there = self.by_list(triples[part], sizes[part], generator)
+            bad[part] = ~there
         return ids, ~bad
 
 

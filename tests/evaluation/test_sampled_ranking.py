@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from dans.config.schema import EvaluationConfig
 from dans.data.graph import KnowledgeGraph, Vocabulary
+from dans.data.known_triples import KnownTriples
 from dans.errors import InputError
 from dans.evaluation import sampled_ranking
 from dans.evaluation.evaluator import Evaluator, Ranks
@@ -170,6 +171,20 @@ def test_every_candidate_is_as_likely(busy: KnowledgeGraph, k: int) -> None:
     assert torch.equal(~free, draws.is_known(triple[:1], every.unsqueeze(0))[0])
     mean = 4000 * k / int(free.sum())
     assert (counts[free] - mean).abs().max() < 5 * mean**0.5
+
+
+def test_candidates_are_found_where_nearly_all_entities_are_known() -> None:
+    n, free = 1000, 5
+    heads = torch.tensor([0, 1]).repeat_interleave(n - free)
+    tails = torch.arange(n - free).repeat(2)
+    known = KnownTriples(torch.stack((heads, torch.zeros_like(heads), tails), 1), n, 1)
+    rare = torch.tensor([[0, 0, 7], [1, 0, 8]])
+    for k, expected in ((4, 4), (9, free)):
+        ids, valid = sampled_ranking.Draws(known, 2, k)(rare, torch.Generator().manual_seed(0))
+        assert valid.sum(1).tolist() == [expected] * 2
+        for row, own in zip(ids, valid, strict=True):
+            assert len(row[own].unique()) == expected
+            assert row[own].min() >= n - free
 
 
 def test_a_relation_without_training_triples_draws_from_all() -> None:
