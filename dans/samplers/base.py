@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from dans.data.known_triples import KnownTriples
 from dans.errors import InputError, shown
 from dans.models.batch import Negatives, Positives, Proposal
+
+#: What a mixture collects from its samplers by name.
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -249,8 +252,8 @@ class Mixture(NegativeSampler):
         return dict(terms)
 
     def diagnose(self, positives: Positives) -> dict[str, float]:
-        """All numbers."""
-        return {k: v for sampler in self.samplers for k, v in sampler.diagnose(positives).items()}
+        """All numbers; a repeated name gets the number of its sampler."""
+        return _numbered([sampler.diagnose(positives) for sampler in self.samplers], "_")
 
     def origins(self, positives: Positives) -> dict[str, Negatives]:
         """Negatives by origin; a repeated name gets the number of its sampler."""
@@ -273,12 +276,12 @@ def _of_member(loss: Callable[[Positives], Tensor], i: int, positives: Positives
     return loss(_own(positives, i))
 
 
-def _numbered(parts: Sequence[Mapping[str, Negatives]]) -> dict[str, Negatives]:
+def _numbered(parts: Sequence[Mapping[str, Value]], between: str = " ") -> dict[str, Value]:
     """The entries of all parts; a repeated name gets the number of its part, counted from 1."""
-    found: dict[str, Negatives] = {}
+    found: dict[str, Value] = {}
     for i, part in enumerate(parts, start=1):
-        for name, negatives in part.items():
-            found[f"{name} {i}" if name in found else name] = negatives
+        for name, value in part.items():
+            found[f"{name}{between}{i}" if name in found else name] = value
     return found
 
 

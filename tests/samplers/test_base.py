@@ -88,6 +88,9 @@ def test_a_mixture_learns_and_reports_what_its_members_do(kg: KnowledgeGraph) ->
     ]
     assert "discriminator_auc" in mixture.diagnose(positives)
     assert set(mixture.origins(positives)) == {"uniform", "entity pathway", "relation pathway"}
+    alike = [make(name, kg) for name in ("kbgan", "igan")]
+    names = ["reward", "entropy", "reward_2", "entropy_2"]
+    assert list(Mixture(*alike).diagnose(positives)) == names
 
 
 def test_generated_embeddings_of_a_mixture_bear_the_names_of_what_is_offered_for_them(
