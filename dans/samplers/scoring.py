@@ -49,7 +49,8 @@ class Scorer:
     def score_all(self) -> Tensor:
         """Scores of all entities, for the tail queries and then the head queries: (2b, n)."""
         if self.positives.dot:
-            return self.queries @ self.entities.T
+            scores = self.queries @ self.entities.T
+            return scores + self.positives.shift if self.positives.shift else scores
         size = max(1, PART // max(1, self.entities.numel()))
         parts = [
             self.positives.score_query(part.unsqueeze(1), self.entities)

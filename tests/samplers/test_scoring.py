@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dans.data.graph import KnowledgeGraph
-from dans.models.decoders import DECODERS
+from dans.models.batch import Positives
+from dans.models.decoders import DECODERS, DistMult
 from dans.samplers import scoring
 from dans.samplers.scoring import Scorer, score_gap
 from tests.suites.samplers import triples_as_embeddings
@@ -36,6 +37,14 @@ def test_scores_are_those_of_negatives(
         scores = scorer(rows, ids, side)
         torch.testing.assert_close(scores, wanted)
         assert not scores.requires_grad
+
+
+def test_scores_by_table_have_the_shift_of_the_decoder(kg: KnowledgeGraph) -> None:
+    decoder = DistMult(kg.num_relations, 4, shift=5.0)
+    positives = Positives.from_embeddings(kg.train, torch.randn(kg.num_entities, 4), decoder)
+    rows, side = torch.arange(len(kg.train)), kg.train[:, 0] % 2 == 0
+    found = [Scorer(positives, expected=n)(rows, kg.train[:, 0], side) for n in (0, 10**6)]
+    torch.testing.assert_close(*found)
 
 
 def test_a_table_that_would_be_too_large_or_too_little_used_is_not_made(
