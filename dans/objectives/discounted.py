@@ -37,7 +37,8 @@ class Discriminator(nn.Module):
         dim: width of its embeddings.
         pool: entities in the pool.
         init: standard deviation of the initial embeddings.
-        decay: weight of mean e² + mean r².
+        decay: weight of mean e² + mean r², over all entities, after dropout, and the relations of
+            the batch; those of their inverses do not decay.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Discounted(NegativeSampling):
         pool: entities that it is trained against in a step.
         init: standard deviation of its initial embeddings.
         dropout: of its entity embeddings.
-        decay: weight of its mean e² + mean r².
+        decay: weight of its mean e² + mean r², as in `Discriminator`.
         repeats: its updates per step.
     """
 
