@@ -22,7 +22,7 @@ from dans.errors import InputError, one_of
 from dans.evaluation.adjusted import adjusted
 from dans.evaluation.competitors import Queries, query_competitors
 from dans.evaluation.grouped_metrics import Row, group_rows
-from dans.evaluation.ranking import metrics
+from dans.evaluation.ranking import metrics, refuse_nan
 from dans.evaluation.text_table import aligned
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
@@ -397,16 +397,10 @@ class Evaluator:
         return query_competitors(scores, queries, first)
 
     def _refuse_nan(self, scores: Tensor, left: int, *, relations: Tensor) -> None:
-        # The sum is NaN if a score is, or if +∞ and −∞ are among them: a cheap test, then an exact.
-        if not scores.sum().isnan():
-            return
-        wrong = scores.isnan().nonzero()
-        if len(wrong):
-            row, entity = wrong[0].tolist()
-            column = left + entity if self.columns is None else int(self.columns[left + entity])
-            relation, name = self.kg.relations[int(relations[row])], self.kg.entities[column]
-            where = f"relation {relation!r}: the score of entity {name!r}"
-            raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
+        def entity(_: int, column: int) -> int:
+            return left + column if self.columns is None else int(self.columns[left + column])
+
+        refuse_nan(scores, relations, self.kg, entity)
 
 
 class BlockScores(Protocol):

@@ -1,9 +1,11 @@
 """Ranks of right answers among their competitors, and the metrics of ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from dans.data.graph import KnowledgeGraph
 
 #: Scores compared at a time: the comparisons stay in the cache until they are summed.
 COMPARED = 2**19
@@ -41,6 +43,27 @@ def rank(scores: Tensor, truth: Tensor, known: tuple[Tensor, Tensor] | None = No
     if known is not None:
         scores[known] = torch.nan
     return 1 + count_competitors(scores, gold).double().mean(0)
+
+
+def refuse_nan(
+    scores: Tensor, relations: Tensor, kg: KnowledgeGraph, entity: Callable[[int, int], int]
+) -> None:
+    """Refuse scores, (b, k), of which one is NaN, by its relation and its entity.
+
+    ``relations`` are (b,) ids, ``entity`` is given a row and a column.
+
+    Raises:
+        FloatingPointError: one is.
+    """
+    # The sum is NaN if a score is, or if +∞ and −∞ are among them: a cheap test, then an exact.
+    if not scores.sum().isnan():
+        return
+    wrong = scores.isnan().nonzero()
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        relation, name = kg.relations[int(relations[row])], kg.entities[entity(row, column)]
+        where = f"relation {relation!r}: the score of entity {name!r}"
+        raise FloatingPointError(f"{where} is NaN; the model has diverged and has no rank")
 
 
 def count_competitors(scores: Tensor, gold: Tensor) -> Tensor:

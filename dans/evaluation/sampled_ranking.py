@@ -21,7 +21,7 @@ from dans.data.progress import Pulse
 from dans.errors import InputError, counted
 from dans.evaluation.candidate_sets import CandidateSets, Restriction, candidate_sets
 from dans.evaluation.evaluator import Evaluator, Ranks, Unseen, limits
-from dans.evaluation.ranking import count_competitors
+from dans.evaluation.ranking import count_competitors, refuse_nan
 from dans.evaluation.restricted_ranking import RestrictedEvaluator
 from dans.memory import Budget
 from dans.models.decoders.base import Decoder
@@ -185,7 +185,7 @@ class SampledEvaluator(Evaluator):
             own = columns[part]
             embedded = entities.index_select(0, own.flatten()).view(*own.shape, -1)
             scores = decoder.score_query(queries[part].unsqueeze(1), embedded)
-            self._check(scores, own, relations[part])
+            refuse_nan(scores, relations[part], self.kg, lambda i, j: int(own[i, j]))
             others = scores[:, 1:].masked_fill(~valid[part], torch.nan)
             return count_competitors(others, scores[:, 0])
 
@@ -197,17 +197,6 @@ class SampledEvaluator(Evaluator):
         parts = budget.chunks(len(triples), each, competitors, most=most, fixed=fixed)
         above = torch.cat(list(parts), 1)
         return torch.cat((1 + above, 1 + valid.sum(1).unsqueeze(0))).cpu()
-
-    def _check(self, scores: Tensor, ids: Tensor, relations: Tensor) -> None:
-        wrong = scores.isnan()
-        if bool(wrong.any()):
-            row, column = wrong.nonzero()[0].tolist()
-            relation = self.kg.relations[int(relations[row])]
-            where = f"relation {relation!r}: the score of entity "
-            name = repr(self.kg.entities[int(ids[row, column])])
-            raise FloatingPointError(
-                f"{where}{name} is NaN; the model has diverged and has no rank"
-            )
 
 
 class Draws:

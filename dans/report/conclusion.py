@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from dans.analysis.tables import holm, with_letter
 from dans.errors import InputError
+from dans.evaluation.adjusted import reciprocal_moments
 from dans.evaluation.evaluator import EvaluationReport, Ranks
 from dans.report.formatting import four, p_value, percent, signed, whole
 from dans.report.paired import Gap, gaps
@@ -171,13 +170,13 @@ def random_mrr(ranks: Ranks) -> float:
     """The expected MRR of random order: the mean of H_n / n over queries with n candidates.
 
     Example:
+        >>> import torch
         >>> one = torch.ones(1, 2, dtype=torch.int64)
         >>> random_mrr(Ranks(torch.zeros(1, 3), one, one, 2 * one))
         0.75
     """
-    n = ranks.candidates.double()
-    harmonic = torch.digamma(n + 1) - torch.digamma(torch.ones_like(n))
-    return round(float((harmonic / n).mean()), 6)
+    means, _ = reciprocal_moments(ranks.candidates.double())
+    return round(float(means.mean()), 6)
 
 
 def protocol(run: Ranked, comparisons: int) -> str:
