@@ -12,6 +12,7 @@ from dans.models.batch import Negatives, Positives, Proposal
 from dans.models.decoders import Decoder
 from dans.objectives.losses import Loss
 from dans.samplers.base import NegativeSampler, Phase
+from dans.samplers.corruption import end
 
 
 class Objective(nn.Module, ABC):
@@ -150,8 +151,7 @@ class NegativeSampling(Objective):
             raise ValueError("negatives without ids have no expected counts")
         head, ids = negatives.corrupt_head, negatives.ids
         counts = self.sampler.expected_counts(positives, ids, head, head)
-        true = torch.where(head, positives.triples[:, :1], positives.triples[:, 2:])
-        valid = (ids != true) & (counts > 0)
+        valid = (ids != end(positives.triples.unsqueeze(1), head)) & (counts > 0)
         if negatives.valid is not None:
             valid &= negatives.valid
         importance = (1 / counts.where(valid, 1)).to(negatives.embeddings.dtype)

@@ -16,6 +16,9 @@ from dans.samplers.base import NegativeSampler
 Side = Literal["coin", "head", "tail"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
+#: The same, or by the relation's cardinalities (see ``uniform.Bernoulli``).
+AnySide = Literal["bernoulli", "coin", "head", "tail"]
+
 #: A negative that is a known triple counts all the same, is marked invalid, or is drawn again.
 Filter = Literal["none", "mask", "resample"]
 
@@ -180,6 +183,12 @@ def sides(side: Side, b: int, k: int, device: torch.device) -> Tensor:
     return torch.full((b, k), side == "head", device=device)
 
 
+def without_relations(side: AnySide) -> Side:
+    """The side of a sampler whose ``head_probability`` is set where relations decide."""
+    one_of("side", side, get_args(AnySide))
+    return "coin" if side == "bernoulli" else side
+
+
 def number_of_side(own: Tensor, corrupt_head: Tensor) -> Tensor:
     """How many of a triple's (b, ·) negatives are of the side of each of (b, k): (b, k) ids."""
     heads = own.sum(1, keepdim=True)
@@ -194,15 +203,20 @@ def relation_sides(head_probability: Tensor, triples: Tensor, k: int) -> Tensor:
 
 def replaced(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
     """The entities that negatives replace, for the arguments of ``EntitySampler.draw``: (...)."""
-    heads, _, tails = positives.triples[rows].unbind(-1)
-    # A choice by bits: processors cannot predict branches on random sides.
-    mask = corrupt_head.long().neg_()
-    return mask.bitwise_and_(heads ^ tails).bitwise_xor_(tails)
+    return end(positives.triples[rows], corrupt_head)
 
 
 def uncorrupted(positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
     """The entities at the other end of the triples, as ``replaced`` takes its arguments: (...)."""
-    return replaced(positives, rows, ~corrupt_head)
+    return end(positives.triples[rows], ~corrupt_head)
+
+
+def end(triples: Tensor, head: Tensor) -> Tensor:
+    """The heads of (..., 3) triples where ``head``, else their tails: in the shape of ``head``."""
+    heads, _, tails = triples.unbind(-1)
+    # A choice by bits: processors cannot predict branches on random sides.
+    mask = head.long().neg_()
+    return mask.bitwise_and_(heads ^ tails).bitwise_xor_(tails)
 
 
 def any_other(true: Tensor, n: int) -> Tensor:

@@ -12,10 +12,9 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import counted, number, one_of
 from dans.memory import room_for
 from dans.models.batch import Positives
-from dans.samplers.corruption import Mask
+from dans.samplers.corruption import AnySide, Mask, end
 from dans.samplers.entity_types import stretches
-from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced, Sides, ends
-from dans.samplers.scoring import Scorer
+from dans.samplers.reinforce import ELEMENTS, Choice, Reinforced
 
 #: From a slice of the queries to flat pairs, a row of the slice and an entity it may not draw.
 Excluded: TypeAlias = Callable[[slice], tuple[Tensor, Tensor]]
@@ -64,7 +63,7 @@ class IGAN(Reinforced):
         triples: Tensor,
         width: int = 100,
         margin: float = 1.0,
-        side: Sides = "bernoulli",
+        side: AnySide = "bernoulli",
         baseline: Literal["none", "batch"] = "none",
         pretrain: int = 0,
         repeats: int = 1,
@@ -119,7 +118,7 @@ class IGAN(Reinforced):
 
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, in a softmax over itself and all that may be drawn."""
-        true = ends(triples, corrupt_head)[1].unsqueeze(1)
+        true = end(triples, corrupt_head).unsqueeze(1)
         return self.softmax(triples, corrupt_head, true, 1)
 
     @property
@@ -137,7 +136,7 @@ class IGAN(Reinforced):
         found = torch.zeros(ids.shape, dtype=torch.float64, device=ids.device)
         for side in (False, True):
             heads = torch.full((len(positives),), side, device=ids.device)
-            given = torch.cat((ids, ends(positives.triples, heads)[1].unsqueeze(1)), dim=1)
+            given = torch.cat((ids, end(positives.triples, heads).unsqueeze(1)), dim=1)
             choice = self.softmax(positives.triples, heads, given, given.shape[1])
             p, true = choice.log_p.double().exp().split([ids.shape[1], 1], dim=1)
             found = torch.where(corrupt_head == side, p / (1 - true).clamp(min=1e-9), found)
@@ -145,7 +144,7 @@ class IGAN(Reinforced):
 
     def softmax(self, triples: Tensor, side: Tensor, given: Tensor | None, k: int) -> Choice:
         """Entities drawn, the true one excluded, or given; and their log-probabilities."""
-        centre, true = ends(triples, side)
+        centre, true = end(triples, ~side), end(triples, side)
         weight: Tensor = self.output.weight
         bias: Tensor = self.output.bias
         drawn = None
@@ -176,7 +175,7 @@ class IGAN(Reinforced):
         if self.filter == "none" or self.known is None:
             return triples.new_empty(0), triples.new_empty(0)
         heads, relations, tails = triples.unbind(-1)
-        true = ends(triples, corrupt_head)[1]
+        true = end(triples, corrupt_head)
         rows = torch.arange(len(triples), device=triples.device)
         of_head, of_tail = rows[corrupt_head], rows[~corrupt_head]
         h_rows, h = self.known.heads(relations[of_head], tails[of_head])
@@ -189,8 +188,7 @@ class IGAN(Reinforced):
 
     def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ = tanh(γ + f(e′) − f(e)): (b,)."""
-        rows = torch.arange(len(positives), device=ids.device)
-        negative = Scorer(positives)(rows, ids, corrupt_head)
+        negative = self.score(positives, ids, corrupt_head)
         with torch.no_grad():
             true = positives.scores(corrupt_head.unsqueeze(1)).squeeze(1)
         return torch.tanh(self.margin + negative - true)

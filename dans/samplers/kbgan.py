@@ -11,9 +11,9 @@ from dans.data.known_triples import KnownTriples
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, one_of
 from dans.memory import room_for
 from dans.models.batch import Positives, Proposal
-from dans.samplers.corruption import Filter, any_other
-from dans.samplers.reinforce import Choice, Reinforced, Sides, ends
-from dans.samplers.scoring import Scorer
+from dans.models.decoders.multilinear import conjugate, multiply
+from dans.samplers.corruption import AnySide, Filter, any_other, end
+from dans.samplers.reinforce import Choice, Reinforced
 
 #: How G scores a triple: Σ h r t over reals, or Re Σ h r conj(t) over complex numbers.
 Generator = Literal["distmult", "complex"]
@@ -57,7 +57,7 @@ class KBGAN(Reinforced):
         width: int = 50,
         candidates: int = 20,
         temperature: float = 1.0,
-        side: Sides = "bernoulli",
+        side: AnySide = "bernoulli",
         baseline: Literal["epoch", "batch"] = "batch",
         pretrain: int = 1000,
         repeats: int = 1,
@@ -114,7 +114,7 @@ class KBGAN(Reinforced):
 
     def uniform(self, triples: Tensor, corrupt_head: Tensor) -> Tensor:
         """Uniform candidates: (q, N_c) ids."""
-        true = ends(triples, corrupt_head)[1].unsqueeze(1).expand(-1, self.candidates)
+        true = end(triples, corrupt_head).unsqueeze(1).expand(-1, self.candidates)
         return any_other(true, self.num_entities)
 
     def choose(
@@ -129,7 +129,7 @@ class KBGAN(Reinforced):
 
     def imitate(self, triples: Tensor, corrupt_head: Tensor) -> Choice:
         """The true entity, among itself and the candidates."""
-        true = ends(triples, corrupt_head)[1].unsqueeze(1)
+        true = end(triples, corrupt_head).unsqueeze(1)
         negatives = self.uniform(triples, corrupt_head)
         allowed = self.allowed(triples, negatives, corrupt_head)
         ids = torch.cat((true, negatives), dim=1)
@@ -146,26 +146,16 @@ class KBGAN(Reinforced):
         self, triples: Tensor, corrupt_head: Tensor, ids: Tensor, allowed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """log p over (q, c) ids, of which ``allowed`` may be drawn; and G's embeddings used."""
-        given = F.embedding(ends(triples, corrupt_head)[0], self.entities)
+        given = F.embedding(end(triples, ~corrupt_head), self.entities)
         r = F.embedding(triples[:, 1], self.relations)
         embeddings = F.embedding(ids, self.entities)
-        distmult = self.generator == "distmult"
-        query = given * r if distmult else complex_query(given, r, corrupt_head)
+        if self.generator == "distmult":
+            query = given * r
+        else:
+            query = multiply(given, torch.where(corrupt_head.unsqueeze(-1), conjugate(r), r))
         logits = (embeddings @ query.unsqueeze(-1)).squeeze(-1) / self.temperature
         return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1), (given, r, embeddings)
 
     def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ = f(e′): (b,)."""
-        rows = torch.arange(len(positives), device=ids.device)
-        return Scorer(positives)(rows, ids, corrupt_head)
-
-
-def complex_query(given: Tensor, r: Tensor, corrupt_head: Tensor) -> Tensor:
-    """ComplEx's query embeddings: h · r for tail queries, t · conj(r) for head queries, (q, d).
-
-    Embeddings are [real | imaginary]; the dot product with a candidate's is Re Σ h r conj(t).
-    """
-    re, im = given.chunk(2, dim=-1)
-    r_re, r_im = r.chunk(2, dim=-1)
-    r_im = torch.where(corrupt_head.unsqueeze(-1), -r_im, r_im)
-    return torch.cat((re * r_re - im * r_im, re * r_im + im * r_re), dim=-1)
+        return self.score(positives, ids, corrupt_head)

@@ -11,7 +11,14 @@ from dans.data.query_index import QueryIndex, last, repeats
 from dans.errors import LEAST_DIVISOR, InputError, above_zero, counted, not_negative, one_of
 from dans.memory import room_for
 from dans.models.batch import Negatives, Positives, Proposal
-from dans.samplers.corruption import EntitySampler, Filter, Side, any_other, replaced
+from dans.samplers.corruption import (
+    AnySide,
+    EntitySampler,
+    Filter,
+    any_other,
+    replaced,
+    without_relations,
+)
 from dans.samplers.scoring import Scorer, check_entities, score_gap
 from dans.samplers.uniform import head_probability
 
@@ -67,13 +74,12 @@ class NSCaching(EntitySampler):
         update: Update = "importance",
         temperature: float | None = None,
         lazy: int = 0,
-        side: Side | Literal["bernoulli"] = "bernoulli",
+        side: AnySide = "bernoulli",
         filter: Filter = "mask",
         known: KnownTriples | None = None,
         rounds: int = 20,
     ) -> None:
-        one_of("side", side, ("bernoulli", "coin", "head", "tail"))
-        plain: Side = "coin" if side == "bernoulli" else side
+        plain = without_relations(side)
         super().__init__(k, side=plain, filter=filter, known=known, rounds=rounds)
         counted("size", size)
         counted("fresh", fresh)

@@ -7,15 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import MOST_ROUNDS, InputError, counted, not_negative, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, not_negative
 from dans.models.batch import Positives
 from dans.samplers.base import Phase
-from dans.samplers.corruption import EntitySampler, Filter, relation_sides
-from dans.samplers.scoring import check_entities
+from dans.samplers.corruption import (
+    AnySide,
+    EntitySampler,
+    Filter,
+    relation_sides,
+    without_relations,
+)
+from dans.samplers.scoring import Scorer, check_entities
 from dans.samplers.uniform import head_probability
 
-#: By the relation's cardinalities (see ``uniform.Bernoulli``), a fair coin, or always the same.
-Sides = Literal["bernoulli", "coin", "head", "tail"]
 #: What is subtracted from rewards: nothing; the mean of the epoch before; or the batch's mean, and
 #: then they are divided by the batch's standard deviation.
 Baseline = Literal["none", "epoch", "batch"]
@@ -110,7 +114,7 @@ class Reinforced(EntitySampler):
         num_entities: int,
         num_relations: int,
         triples: Tensor,
-        side: Sides,
+        side: AnySide,
         baseline: Baseline,
         pretrain: int,
         repeats: int,
@@ -119,8 +123,7 @@ class Reinforced(EntitySampler):
         known: KnownTriples | None,
         rounds: int = 20,
     ) -> None:
-        one_of("side", side, ("bernoulli", "coin", "head", "tail"))
-        plain = "coin" if side == "bernoulli" else side
+        plain = without_relations(side)
         super().__init__(k, side=plain, filter=filter, known=known, rounds=rounds)
         if num_entities < 2:
             raise InputError(
@@ -162,6 +165,11 @@ class Reinforced(EntitySampler):
     @abstractmethod
     def reward(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
         """ρ of one negative of each triple, without gradient: (b,) from (b,) ids."""
+
+    def score(self, positives: Positives, ids: Tensor, corrupt_head: Tensor) -> Tensor:
+        """f(e′), the model's scores, of the same."""
+        rows = torch.arange(len(positives), device=ids.device)
+        return Scorer(positives)(rows, ids, corrupt_head)
 
     @torch.no_grad()
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
@@ -224,9 +232,3 @@ class Reinforced(EntitySampler):
             choice = self.choose(positives.triples, side, 1)
         reward = self.reward(positives, choice.ids.squeeze(1), side)
         return {"reward": float(reward.mean()), "entropy": -float(choice.log_p.mean())}
-
-
-def ends(triples: Tensor, corrupt_head: Tensor) -> tuple[Tensor, Tensor]:
-    """The uncorrupted and the true entity of each query, (q,) each."""
-    heads, _, tails = triples.unbind(-1)
-    return torch.where(corrupt_head, tails, heads), torch.where(corrupt_head, heads, tails)

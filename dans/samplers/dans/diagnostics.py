@@ -12,7 +12,7 @@ from dans.models.auc import share_above
 from dans.models.batch import Negatives, Positives
 from dans.models.model import eval_mode
 from dans.samplers.base import NegativeSampler
-from dans.samplers.corruption import any_of
+from dans.samplers.corruption import any_of, end
 from dans.samplers.dans.networks import Discriminator
 from dans.samplers.nearest import nearest, nearest_of_drawn
 
@@ -119,9 +119,10 @@ def nearest_shares(
         ids = nearest_of_drawn(embeddings, positives, drawn, triples[:, ::2])
     else:
         ids = nearest(embeddings, positives.entities)
-    uncorrupted = torch.where(corrupt_head, triples[:, 2], triples[:, 0])
-    true = torch.where(corrupt_head, triples[:, 0], triples[:, 2])
-    shares = {"nearest_uncorrupted": ids == uncorrupted, "nearest_true": ids == true}
+    shares = {
+        "nearest_uncorrupted": ids == end(triples, ~corrupt_head),
+        "nearest_true": ids == end(triples, corrupt_head),
+    }
     if known is not None:
         found = known.is_known_corrupted(triples, ids.unsqueeze(1), corrupt_head.unsqueeze(1))
         shares["nearest_known"] = found.squeeze(1)
