@@ -75,14 +75,8 @@ class Frequency(Uniform):
         if self.noise == "exact" or drawn.ids is None or drawn.corrupt_head is None:
             return drawn
         rows = torch.arange(len(positives), device=drawn.ids.device).unsqueeze(1)
-        true = replaced(positives, rows, drawn.corrupt_head) if self.exclude_true else None
-        side = (~drawn.corrupt_head).long()
-        total = self.cumulative[:, -1][side]
-        if true is not None:
-            total = total - self.counts[side, true]
-        return replace(
-            drawn, weights=self.counts[side, drawn.ids] / total * (n - self.exclude_true)
-        )
+        probability = self.probability(positives, rows, drawn.ids, drawn.corrupt_head)
+        return replace(drawn, weights=probability * (n - self.exclude_true))
 
     def draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """Entities by q, or uniformly where they are weighed."""
