@@ -110,12 +110,7 @@ class NegativeSampling(Objective):
             positive, negative, head = map(positives.gather, (positive, negative, head))
             valid = None if valid is None else positives.gather(valid)
             weights = None if weights is None else positives.gather(weights)
-        if self.loss.estimates_sum and valid is not None:
-            parts = [self.loss(positive, negative, valid & side, weights) for side in (~head, head)]
-            loss = torch.stack(parts).sum()
-        else:
-            loss = self.loss(positive, negative, valid, weights)
-        terms: dict[str, Tensor] = {"loss": loss}
+        terms = {"loss": self.compare(positive, negative, head, valid, weights)}
         if self.l2:
             squares = positives.entities.square().mean() + decoder.relation.weight.square().mean()
             terms["l2"] = self.l2 * squares
@@ -140,6 +135,20 @@ class NegativeSampling(Objective):
     def draw(self, positives: Positives) -> Negatives:
         """The negatives of a batch."""
         return self.sampler(positives)
+
+    def compare(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        corrupt_head: Tensor,
+        valid: Tensor | None,
+        weights: Tensor | None,
+    ) -> Tensor:
+        """The loss of scores; one that estimates a sum over all entities has it for each side."""
+        if not self.loss.estimates_sum or valid is None:
+            return self.loss(positive, negative, valid, weights)
+        sides = (valid & ~corrupt_head, valid & corrupt_head)
+        return torch.stack([self.loss(positive, negative, side, weights) for side in sides]).sum()
 
     @torch.no_grad()
     def importance(self, positives: Positives, negatives: Negatives) -> tuple[Tensor, Tensor]:
