@@ -306,7 +306,6 @@ class SMiLE(Uniform):
 
         Args:
             kind: ``inter`` or ``intra``.
-            anchors: as above.
             pairs: (p, 2) of these anchors, rising.
             rows: (p,) the index of each pair's anchor.
             start: (a,) in [0, 1), where to start in the list of negatives.

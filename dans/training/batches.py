@@ -178,12 +178,12 @@ def needed(triples: Tensor, proposal: Proposal) -> Tensor:
 class FullGraph(BatchEncoder):
     """Encodes over the full message graph, or a random share of its triples, at every step.
 
-    Logged is the share of the training triples that sent messages, if some did not.
+    Logged is the share of the training triples that sent messages, if some did not. Other arguments
+    are those of `BatchEncoder`.
 
     Args:
         messages: the message graph of the training triples, on the device of the model.
         sample: share of the triples that carry messages in a step.
-        train: as the next options, see `BatchEncoder`.
     """
 
     statistic = "message_share"
@@ -235,13 +235,12 @@ class FullGraph(BatchEncoder):
 class NeighborSampling(BatchEncoder):
     """Encodes the entities that a step needs, from a few messages drawn for each in each layer.
 
-    Logged is the number of messages drawn.
+    Logged is the number of messages drawn. Other arguments are those of `BatchEncoder`.
 
     Args:
         messages: all that the training triples send.
         fanout: of each layer; see `IncomingMessages.sample`.
         budget: of memory, for the embeddings of all entities.
-        train: as the next options, see `BatchEncoder`.
     """
 
     statistic = "messages"
