@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from copy import deepcopy
-from typing import ClassVar, Self
+from typing import ClassVar, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +13,10 @@ from dans.errors import InputError, counted
 from dans.memory import Budget, room_for
 from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
 from dans.models.features import FeaturedTable, FeatureInput, entity_table
+
+
+#: The encoder that is extended.
+Extended = TypeVar("Extended", bound="Encoder")
 
 
 class Encoder(nn.Module, ABC):
@@ -41,7 +45,7 @@ class Encoder(nn.Module, ABC):
         """The parameters of its layers, whose learning rate ``train.layer_lr`` changes."""
         return []
 
-    def extended(self, values: Tensor, present: Tensor) -> Self:
+    def extended(self: Extended, values: Tensor, present: Tensor) -> Extended:
         """A copy with further entities, which have features; see `FeaturedTable.extended`.
 
         Args:

@@ -104,7 +104,7 @@ def environment() -> Environment:
 
 def asset(name: str) -> str:
     """The text of a style or script."""
-    return files("dans.report").joinpath("templates", name).read_text("utf-8")
+    return files("dans.report").joinpath("templates").joinpath(name).read_text("utf-8")
 
 
 def digest(text: str) -> str:
