@@ -87,8 +87,10 @@ class Cells:
         raise self._refused(row, column, "expected a number", hint)
 
     def _refused(self, row: int, column: int, expected: str, hint: str = "") -> InputError:
-        cell = f"column {self.columns[column]}: {expected}, got {shown(self.cells[row, column])}"
-        return InputError(f"{self.place(row)}: {cell}{hint}")
+        found = self.cells[row, column]
+        found = shown(found.item() if isinstance(found, np.generic) else found)
+        cell = f"column {self.columns[column]}: {expected}, got {found}{hint}"
+        return InputError(f"{self.place(row)}: {cell}")
 
     def categories(self) -> Iterator[tuple[int, int, str]]:
         """The row, the column and the name of every category."""
@@ -206,12 +208,23 @@ def _holds_text(cells: Cells, place: str) -> bool:
     """Is a table in memory one of text rather than numbers?"""
     if cells.cells.dtype.kind in "fiub":
         return False
-    kinds = [any(isinstance(x, (str, *MANY)) for x in column) for column in cells.cells.T]
+    kinds = []
+    for column, name in zip(cells.cells.T, cells.columns, strict=True):
+        text = [x for x in column if isinstance(x, MANY) or _is_text(x)]
+        numbers = [x for x in column if isinstance(x, (Real, np.number)) and x == x]
+        if text and numbers:
+            both = f"column {shown(name)} holds numbers and text, as {shown(text[0])}"
+            raise InputError(f'{place}: {both}; kind = "categories" takes both')
+        kinds.append(bool(text))
     if any(kinds) and not all(kinds):
         text, number = (shown(cells.columns[kinds.index(kind)]) for kind in (True, False))
         both = f"column {text} holds text and column {number} none"
         raise InputError(f"{place}: {both}; give two tables, each with its columns and kind")
     return any(kinds)
+
+
+def _is_text(cell: object) -> bool:
+    return isinstance(cell, str) and cell.strip().casefold() not in MISSING
 
 
 def _of_object(values: Any, where: str) -> Cells:

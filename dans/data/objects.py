@@ -21,6 +21,7 @@ from dans.data.triple_tables import (
     FRAME,
     Row,
     arrow_rows,
+    check_encodable,
     listed_rows,
     named_row,
     split_of,
@@ -59,6 +60,7 @@ def names_of(option: str, names: object) -> list[str]:
         known = isinstance(name, (str, Integral)) and not isinstance(name, bool)
         if not known or not str(name).strip():
             raise InputError(f"{option}[{i}]: expected a name, got {shown(name)}")
+        check_encodable(str(name), f"{option}[{i}]")
     return [str(name) for name in listed]
 
 

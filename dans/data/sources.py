@@ -328,8 +328,10 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         files = _split_files(folder)
         table = not set(options.changed()).isdisjoint(TABLE)
         kinds = set(map(_kind, files.values()))
-        of_rdf = ("literals", "blank_nodes") if kinds & {NT, *rdf.PARSERS} else ()
-        options.only(f"{folder}, which has splits", *TABLE, *of_rdf, "labelled")
+        in_rdf = {NT, *rdf.PARSERS}
+        of_rdf = ("literals", "blank_nodes") if kinds & in_rdf else ()
+        of_tables = TABLE if kinds - in_rdf else ()
+        options.only(f"{folder}, which has splits", *of_tables, *of_rdf, "labelled")
         for split in options.labelled:
             if split not in files:
                 raise InputError(f"labelled: {split}: there is no such file")

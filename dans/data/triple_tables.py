@@ -301,8 +301,20 @@ def named_row(
     for name, role in zip(names, ROLES, strict=True):
         if not name.strip():
             raise InputError(f"{where}: the {role} is empty")
+        check_encodable(name, where)
     head, relation, tail = names
     return head, relation, tail, split
+
+
+def check_encodable(name: str, where: object) -> None:
+    """Refuse a name with half of a surrogate pair, which no file can hold."""
+    if name.isascii():
+        return
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        half = f"{ascii(name[error.start])[1:-1]} is not a character that a name may contain"
+        raise InputError(f"{where}: {shown(name)}: {half}") from None
 
 
 def _number(value: object, where: object, gap: str, convert: str) -> str:

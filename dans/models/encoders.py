@@ -14,7 +14,6 @@ from dans.memory import Budget, room_for
 from dans.models.embedding_tables import EntityTable, Initial, check_share, drop
 from dans.models.features import FeaturedTable, FeatureInput, entity_table
 
-
 #: The encoder that is extended.
 Extended = TypeVar("Extended", bound="Encoder")
 

@@ -259,9 +259,10 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.allows(self.headers.get("Host")):
             raise RequestError(400, "Host: expected an address of this server, or localhost")
         try:
-            url = urlsplit(self.path)
+            # Bytes are read as latin-1; those above 127 are names that came without percents.
+            url = urlsplit(self.path.encode("latin-1").decode("utf-8"))
         except ValueError:
-            raise RequestError(400, "expected a path and parameters") from None
+            raise RequestError(400, "expected a path and parameters, in UTF-8") from None
         if url.path not in PATHS:
             raise RequestError(404, f"{shown(url.path)}: no such path; known: {', '.join(PATHS)}")
         given: dict[str, str] = {}
@@ -294,7 +295,8 @@ class Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are logged for those who debug."""

@@ -155,6 +155,8 @@ def train(
         found = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
+        if resume and state is None:
+            run.check_new()
         # A run that continues has weights of its own.
         fresh = without_initial(config) if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):

@@ -187,6 +187,15 @@ class RunFolder:
                     "out=)"
                 )
 
+    def check_new(self) -> None:
+        """Refuse to train anew in the folder of a run that trained and lost its checkpoints."""
+        reached = max((line["step"] for line in self.metrics.read()), default=0)
+        if reached:
+            raise InputError(
+                f"{self.path}: its metrics reach step {reached:,}, and its checkpoints are gone; "
+                "--out (in Python out=) names another folder"
+            )
+
     def begin(self, config: RunConfig, *, resume: bool) -> None:
         """Check and make the folder, remove what a killed process left, write the configuration.
 
@@ -197,6 +206,9 @@ class RunFolder:
         for name in ("*.safetensors", "config.json", "metrics.jsonl", "environment.json"):
             sweep(self.path, f"{name}.*.part", alone=True)
         sweep(self.path)
+        if self.exists and os.path.realpath(config.data) == os.path.realpath(self.graph):
+            # Its own copy of its triples is no other name for them.
+            config = structs.replace(config, data=self.config().data)
         self.write_json("config.json", config.plain())
 
     def is_over(self, last: Mapping[str, Any]) -> bool:

@@ -121,9 +121,11 @@ def test_what_is_wrong_with_a_file_is_said(
         ({"ada": object()}, "features: t[0]: 'ada': column 1: expected a number"),
         (np.zeros((2, 2, 2)), "features: t: expected rows of numbers or text, (n, f), got shape"),
         (pd.DataFrame({"x": ["a"], "y": [1]}, ["ada"]), "column 'x' holds text and column 'y'"),
+        ({"ada": 1, "bob": "red"}, "column '1' holds numbers and text, as 'red'; kind = "),
         ("ages.json", "ages.json: unknown kind of file for features; known: .csv"),
         ("gone.npy", "gone.npy: cannot be read: No such file"),
         ({"values": {"ada": float("inf")}}, "must be between ±1e+15, got inf"),
+        (np.array([[0.0], [np.inf], [0.0]]), "must be between ±1e+15, got inf"),
     ],
 )
 def test_what_is_wrong_with_an_object_is_said(given: Any, sentence: str) -> None:

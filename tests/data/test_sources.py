@@ -19,6 +19,7 @@ import torch
 
 from dans.data import sources
 from dans.data.graph import SPLITS, KnowledgeGraph, Split
+from dans.data.objects import names_of
 from dans.data.sources import load
 from dans.errors import InputError
 from tests.data.conftest import Shipped
@@ -639,6 +640,7 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
         (folder(train__tsv=text()), {"split": (0.5, 0.25, 0.25)}, "split: has no effect on .*mine"),
         (folder(train__tsv=text()), {"literals": "drop"}, "literals: has no effect on .*mine"),
         (wrote("mine.nt", ""), {"columns": (0, 1, 2)}, "columns: has no effect on .*mine.nt"),
+        (folder(train__nt=""), {"delimiter": "|"}, "delimiter: has no effect on .*mine"),
         (wrote("mine.tsv", text()), {"blank_nodes": "drop"}, "blank_nodes: has no effect"),
         (wrote("mine.tsv", text()), {"labelled": ["train"]}, "labelled: only for a folder"),
         (
@@ -1033,3 +1035,10 @@ def test_only_in_quotes_are_spaces_around_a_cell_of_the_name(tmp_path: Path) -> 
     path.write_text("".join(f"{head},r,{tail}\n" for head, tail in rows))
     found = [(head, tail) for head, _, tail in named(load(path, split=(1, 0, 0)), "train")]
     assert found == [("a ", "a"), ("b\n ", "b"), ('c, "d" ', "c "), (' " ', "e")]
+
+
+def test_half_of_a_surrogate_pair_is_no_name() -> None:
+    with pytest.raises(InputError, match=r"\\ud800 is not a character that a name may contain"):
+        KnowledgeGraph.load([("a", "r", "b\ud800")])
+    with pytest.raises(InputError, match=r"entities\[1\]: .*ud800 is not a character"):
+        names_of("entities", ["a", "b\ud800"])

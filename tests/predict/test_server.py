@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -125,11 +126,19 @@ def test_wrong_requests_are_refused_in_json(
 def test_other_methods_hosts_and_bodies_are_refused(server: Server) -> None:
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         assert ask(server, "/health", method=method)[0] == 405
+    assert ask(server, "/health", method="HEAD") == (405, "")
     assert ask(server, "/health", **{"Content-Length": "5"})[0] == 413
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", ""):
         assert ask(server, "/health", Host=host)[0] == 400
     for host in ("localhost:8000", "127.0.0.1", "[::1]:99"):
         assert ask(server, "/health", Host=host)[0] == 200
+
+
+def test_names_without_percents_are_read_as_utf_8(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as asking:
+        path = "/predict?head=Zürich&relation=owns"
+        asking.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert "unknown name 'Z\\u00fcrich'" in asking.makefile().read()
 
 
 def test_too_many_at_a_time_are_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,23 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
         RunFolder(tmp_path / "a").begin(CONFIG, resume=False)
 
 
+def test_a_run_that_lost_its_checkpoints_is_not_begun_anew(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin(CONFIG, resume=False)
+    run.check_new()
+    run.metrics.record(3, "valid", {})
+    with pytest.raises(InputError, match="metrics reach step 3, and its checkpoints are gone; --o"):
+        run.check_new()
+
+
+def test_a_run_keeps_its_name_where_it_resumes_by_its_own_triples(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin(replace(CONFIG, data="own"), resume=False)
+    run.graph.mkdir()
+    run.begin(replace(CONFIG, data=str(run.graph)), resume=True)
+    assert run.config().data == "own"
+
+
 def test_what_a_kill_left_is_removed_when_a_run_resumes(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(CONFIG, resume=False)
     for name in ("last.safetensors", "config.json", "metrics.jsonl"):
