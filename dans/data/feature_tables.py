@@ -217,8 +217,8 @@ def _holds_text(cells: Cells, place: str) -> bool:
             raise InputError(f'{place}: {both}; kind = "categories" takes both')
         kinds.append(bool(text))
     if any(kinds) and not all(kinds):
-        text, number = (shown(cells.columns[kinds.index(kind)]) for kind in (True, False))
-        both = f"column {text} holds text and column {number} none"
+        with_text, without = (shown(cells.columns[kinds.index(kind)]) for kind in (True, False))
+        both = f"column {with_text} holds text and column {without} none"
         raise InputError(f"{place}: {both}; give two tables, each with its columns and kind")
     return any(kinds)
 
