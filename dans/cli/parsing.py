@@ -54,8 +54,8 @@ def parser(description: str | None, *, prog: str | None = None) -> argparse.Argu
     return Parser(description=text, prog=prog, formatter_class=form)
 
 
-def whole(least: int | None = None) -> Callable[[str], int]:
-    """The type of an option that is a whole number of at most 64 bits, and at least ``least``."""
+def whole(least: int | None = None, most: int = LARGEST - 1) -> Callable[[str], int]:
+    """The type of an option that is a whole number, of at least ``least`` and at most ``most``."""
     what = "a whole number" + ("" if least is None else f" of at least {least}")
 
     def parse(text: str) -> int:
@@ -63,8 +63,9 @@ def whole(least: int | None = None) -> Callable[[str], int]:
         fits = re.fullmatch(r"[+-]?[0-9]{1,100}", text)
         if not fits or (least is not None and int(text) < least):
             raise argparse.ArgumentTypeError(f"expected {what}, got {shown(text)}")
-        if abs(int(text)) >= LARGEST:
-            message = f"expected a whole number below 2^63, got {shown(text)}"
+        if abs(int(text)) > most:
+            bound = "below 2^63" if most == LARGEST - 1 else f"of at most {most}"
+            message = f"expected a whole number {bound}, got {shown(text)}"
             raise argparse.ArgumentTypeError(message)
         return int(text)
 

@@ -495,6 +495,7 @@ def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[
         names = () if isinstance(triple, str) or not isinstance(triple, Iterable) else tuple(triple)
         if len(names) != 3 or not all(isinstance(name, str) and name.strip() for name in names):
             raise InputError(
-                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(triple)}"
+                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(triple)}; "
+                "dans.load takes data frames and arrays"
             )
         yield *names, True

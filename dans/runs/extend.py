@@ -29,7 +29,10 @@ def is_extended(extra_triples: Any, extra_features: Any, new_entities: str = ENC
     if extra_triples is not None or extra_features is not None:
         return True
     if new_entities != ENCODER:
-        raise InputError("new_entities: has no effect without extra_triples; leave it out")
+        raise InputError(
+            "new_entities (--new-entities): has no effect without extra_triples (--extra-triples); "
+            "leave it out"
+        )
     return False
 
 

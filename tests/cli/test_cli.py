@@ -100,6 +100,7 @@ def test_a_command_shows_how_it_is_called_and_has_a_script(name: str) -> None:
         (["tabulate", "x", "--across", "a", "--expected"], "--expected: no effect with --across"),
         (["tabulate", "runs/mine", "--expected"], "--expected: no results are known of mine"),
         (["pretrain", "umls-distmul"], "did you mean umls-distmult"),
+        (["serve", "run", "--port", "99999"], "--port: expected a whole number of at most 65535"),
     ],
 )
 def test_what_is_mistyped_ends_in_a_sentence(
