@@ -18,7 +18,8 @@ def add_options(parser: ArgumentParser) -> None:
     cli.add_run(parser, name="runs", nargs="+")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine)")
-    add("--port", type=cli.whole(0, 65535), default=8000, help="0: any that is free (default: 8000)")
+    port = "0: any that is free (default: 8000)"
+    add("--port", type=cli.whole(0, 65535), default=8000, help=port)
     cli.add_join_option(parser)
     cli.add_model_option(parser)
     cli.add_memory_option(parser)
