@@ -155,8 +155,8 @@ def train(
         found = lock is not None and lock.take()
         run.check(config, resume=resume)
         state = run.checkpoints.resume() if resume else None
-        if resume and state is None:
-            run.check_new()
+        if resume and state is None and leads:
+            run.tell_if_lost()
         # A run that continues has weights of its own.
         fresh = without_initial(config) if state else config
         with needing_room(str(where), "a smaller encoder.dim may help"):

@@ -187,13 +187,15 @@ class RunFolder:
                     "out=)"
                 )
 
-    def check_new(self) -> None:
-        """Refuse to train anew in the folder of a run that trained and lost its checkpoints."""
+    def tell_if_lost(self) -> None:
+        """Warn that a run that trained has no checkpoints left, so that it resumes by none."""
         reached = max((line["step"] for line in self.metrics.read()), default=0)
         if reached:
-            raise InputError(
-                f"{self.path}: its metrics reach step {reached:,}, and its checkpoints are gone; "
-                "--out (in Python out=) names another folder"
+            log.warning(
+                "%s: its metrics reach step %s, and its checkpoints are gone, so training starts "
+                "anew",
+                self.path,
+                f"{reached:,}",
             )
 
     def begin(self, config: RunConfig, *, resume: bool) -> None:

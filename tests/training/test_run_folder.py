@@ -181,13 +181,16 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
         RunFolder(tmp_path / "a").begin(CONFIG, resume=False)
 
 
-def test_a_run_that_lost_its_checkpoints_is_not_begun_anew(tmp_path: Path) -> None:
+def test_a_run_that_lost_its_checkpoints_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = RunFolder(tmp_path)
     run.begin(CONFIG, resume=False)
-    run.check_new()
+    run.tell_if_lost()
+    assert not caplog.messages
     run.metrics.record(3, "valid", {})
-    with pytest.raises(InputError, match="metrics reach step 3, and its checkpoints are gone; --o"):
-        run.check_new()
+    run.tell_if_lost()
+    assert "reach step 3, and its checkpoints are gone, so training starts anew" in caplog.text
 
 
 def test_a_run_keeps_its_name_where_it_resumes_by_its_own_triples(tmp_path: Path) -> None:
