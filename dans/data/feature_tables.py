@@ -210,12 +210,14 @@ def _holds_text(cells: Cells, place: str) -> bool:
         return False
     kinds = []
     for column, name in zip(cells.cells.T, cells.columns, strict=True):
-        text = [x for x in column if isinstance(x, MANY) or _is_text(x)]
-        numbers = [x for x in column if isinstance(x, (Real, np.number)) and x == x]
-        if text and numbers:
+        lists = any(isinstance(x, MANY) for x in column)
+        text = [x for x in column if _is_text(x)]
+        numbers = any(isinstance(x, (Real, np.number)) and x == x for x in column)
+        if text and numbers and not lists:
             both = f"column {shown(name)} holds numbers and text, as {shown(text[0])}"
             raise InputError(f'{place}: {both}; kind = "categories" takes both')
-        kinds.append(bool(text))
+        # Beside numbers, text such as "na" is a number that is missing.
+        kinds.append(lists or (not numbers and any(isinstance(x, str) for x in column)))
     if any(kinds) and not all(kinds):
         with_text, without = (shown(cells.columns[kinds.index(kind)]) for kind in (True, False))
         both = f"column {with_text} holds text and column {without} none"

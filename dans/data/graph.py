@@ -494,8 +494,9 @@ def _checked(split: Split, triples: Iterable[tuple[str, str, str]]) -> Iterable[
     for i, triple in enumerate(triples):
         names = () if isinstance(triple, str) or not isinstance(triple, Iterable) else tuple(triple)
         if len(names) != 3 or not all(isinstance(name, str) and name.strip() for name in names):
-            raise InputError(
-                f"{split}[{i}]: expected three names, head, relation, tail, got {shown(triple)}; "
-                "dans.load takes data frames and arrays"
-            )
+            # A data frame gives the names of its columns, an array its rows.
+            listed = isinstance(triple, (tuple, list))
+            hint = "" if listed else "; dans.load takes data frames and arrays"
+            got = f"got {shown(triple)}{hint}"
+            raise InputError(f"{split}[{i}]: expected three names, head, relation, tail, {got}")
         yield *names, True

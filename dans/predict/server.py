@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -229,6 +230,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request of a client."""
 
     server: Server
+    raw_requestline: bytes
     timeout = SILENT
     server_version, sys_version = "dans", ""
 
@@ -253,16 +255,22 @@ class Handler(BaseHTTPRequestHandler):
             status, content = 500, {"error": "the server failed; its log says how"}
         self._send(status, f"{json.dumps(content)}\n".encode())
 
+    def parse_request(self) -> bool:
+        """Bytes above 127 are of names without percents; two of them are white space in latin-1."""
+        self.raw_requestline = re.sub(
+            rb"[\x80-\xff]", lambda byte: b"%%%02X" % byte[0][0], self.raw_requestline
+        )
+        return super().parse_request()
+
     def _parsed(self) -> tuple[str, dict[str, str]]:
         if len(self.path) > LONGEST or self.headers.get("Content-Length", "0") != "0":
             raise RequestError(413, f"expected at most {LONGEST:,} characters, and no body")
         if not self.server.allows(self.headers.get("Host")):
             raise RequestError(400, "Host: expected an address of this server, or localhost")
         try:
-            # Bytes are read as latin-1; those above 127 are names that came without percents.
-            url = urlsplit(self.path.encode("latin-1").decode("utf-8"))
+            url = urlsplit(self.path)
         except ValueError:
-            raise RequestError(400, "expected a path and parameters, in UTF-8") from None
+            raise RequestError(400, "expected a path and parameters") from None
         if url.path not in PATHS:
             raise RequestError(404, f"{shown(url.path)}: no such path; known: {', '.join(PATHS)}")
         given: dict[str, str] = {}

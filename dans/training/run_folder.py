@@ -178,7 +178,7 @@ class RunFolder:
                     f"{self.path}/config.json: this run was made with another configuration "
                     f"({found}); --out (in Python out=) names another folder"
                 )
-            bound = bound_steps(before.train)
+            bound = self.bound_steps(before.train)
             if bound and before.train.steps != config.train.steps:
                 raise InputError(
                     f"train.steps: {before.train.steps} then, {config.train.steps} now; "
@@ -186,6 +186,18 @@ class RunFolder:
                     f"--init-from {shlex.quote(str(self.path))} --out NEW (in Python init_from=, "
                     "out=)"
                 )
+
+    def bound_steps(self, train: TrainConfig) -> str:
+        """How its learning rate depends on its number of steps; empty where it does not."""
+        if train.schedule in BY_STEPS:
+            return "was scheduled for the former"
+        uneven = train.schedule == "plateau" and train.steps % train.validate_every
+        if uneven and self.step("last") == train.steps:
+            return (
+                "decays by validations (plateau), and the last step had one of its own; expected a "
+                f"multiple of train.validate_every, {train.validate_every}, for the former"
+            )
+        return ""
 
     def tell_if_lost(self) -> None:
         """Warn that a run that trained has no checkpoints left, so that it resumes by none."""
@@ -300,18 +312,6 @@ def restricting(chosen: EvaluationConfig) -> dict[str, str]:
     if given["among"] in (ALL, DOMAIN_RANGE) or given["among"].startswith(TYPE):
         del given["among"]
     return {name: file for name, file in given.items() if file}
-
-
-def bound_steps(train: TrainConfig) -> str:
-    """How the learning rate of a run depends on its number of steps; empty where it does not."""
-    if train.schedule in BY_STEPS:
-        return "was scheduled for the former"
-    if train.schedule == "plateau" and train.steps % train.validate_every:
-        return (
-            "decays by validations (plateau), and the last step has one of its own; expected a "
-            f"multiple of train.validate_every, {train.validate_every}, for the former"
-        )
-    return ""
 
 
 def is_over(train: TrainConfig, step: int, best_step: int, steps: int) -> bool:

@@ -108,6 +108,12 @@ class Pruning:
         """After a validation and its checkpoint."""
         self.catch_up()
 
+    @cached_property
+    def start_counts(self) -> bool:
+        """Can the model before the first step be the best?"""
+        last = peek(self.run.checkpoints.file("last"), whole=False)
+        return not self.steps or bool(last.get("start_counts", True))
+
     def catch_up(self) -> None:
         """Report and decide every validation of the run that is not yet.
 
@@ -115,11 +121,11 @@ class Pruning:
         """
         import optuna
 
-        last = peek(self.run.checkpoints.file("last"), whole=False)
-        first = 0 if last.get("start_counts", True) else min(1, self.steps)
         for line in self.run.metrics.read():
             step = line["step"]
-            if line["event"] != "valid" or step < first or step in self.decided:
+            if line["event"] != "valid" or step in self.decided:
+                continue
+            if step == 0 and not self.start_counts:
                 continue
             if step not in self.reported:
                 self.trial.report(self.selection.value(line), step)

@@ -133,6 +133,20 @@ def test_what_is_wrong_with_an_object_is_said(given: Any, sentence: str) -> None
         read(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (pd.DataFrame({"x": ["a", "b"], "y": ["", ""]}, NAMES[:2]), "categories"),
+        ({"ada": ["a", "na"], "bob": ["b", ""]}, "categories"),
+        (pd.DataFrame({"x": [[1, 2], 3]}, NAMES[:2]), "categories"),
+        ({"ada": "na", "bob": 1.5}, "numbers"),
+        ({"ada": "NA", "bob": "na"}, "categories"),
+    ],
+)
+def test_a_table_in_memory_is_of_text_unless_it_has_numbers(given: Any, kind: str) -> None:
+    assert read(given).blocks[0].kind == kind
+
+
 def test_an_array_with_objects_is_no_array(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{}, 1, 2], dtype=object))
     with pytest.raises(InputError, match=r"a.npy: not an array of numbers or text"):

@@ -91,6 +91,9 @@ def test_plateau_run_can_be_prolonged_after_a_whole_number_of_validations(tmp_pa
     whole = CONFIG.replace(schedule="plateau", validate_every=5)
     RunFolder(tmp_path).begin(whole, resume=False)
     RunFolder(tmp_path).begin(whole.replace(steps=9), resume=True)
+    RunFolder(tmp_path).begin(whole.replace(steps=8), resume=True)  # not reached
+    RunFolder(tmp_path).begin(whole.replace(steps=9), resume=True)
+    save_state(RunFolder(tmp_path).checkpoints.file("last"), {"step": 9})
     sentence = r"9 then, 10 now; .*plateau.* expected a multiple of train.validate_every, 5, for"
     with pytest.raises(InputError, match=sentence):
         RunFolder(tmp_path).begin(whole.replace(steps=10), resume=True)
