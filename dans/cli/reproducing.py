@@ -104,7 +104,10 @@ def requested(args: Namespace) -> tuple[list[papers.Cell], list[str]]:
 def work(found: "Sequence[Job]", args: Namespace) -> None:
     """Make each run in turn, and print its folder."""
     for job in found:
-        job.run(loggers=args.loggers)
+        try:
+            job.run(loggers=args.loggers)
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"in {job.where}; the same command continues") from None
         print(job.where, flush=True)
 
 

@@ -38,8 +38,16 @@ def is_named_again(relation: str, entity_again: bool, relation_again: bool) -> b
     return entity_again or relation_again
 
 
-#: The option that says that the first line is a header, of commands and in Python.
-HEADER = "--header (in Python header=True)"
+#: The options that say how a table is read, by the commands that have them and in Python: other
+#: commands read tables too, and take a folder that ``dans split`` wrote.
+COLUMNS, DELIMITER, HEADER = (
+    f"--{option} of dans train and split ({in_python} of dans.load)"
+    for option, in_python in (
+        ("columns", "columns="),
+        ("delimiter", "delimiter="),
+        ("header", "header=True"),
+    )
+)
 
 #: Characters that are not seen: controls, format characters (zero width, direction marks),
 #: separators of lines and paragraphs, surrogates.
@@ -89,7 +97,7 @@ def name_warnings(
         found.append(
             f"{len(relations):,} relations and {len(entities):,} entities, of train {heads:,} heads"
             f" and {tails:,} tails: see that the columns are head, relation, tail, in this order; "
-            "--columns (in Python columns=) chooses others"
+            f"{COLUMNS} chooses others"
         )
     for kind, listed, columns in (("entities", entities, [0, 2]), ("relations", relations, [1])):
 

@@ -475,9 +475,7 @@ def _rows(
             known=known,
         )
     else:
-        what = OTHERS.get(
-            kind, "unknown: give a table the suffix .csv, or say --delimiter (in Python delimiter=)"
-        )
+        what = OTHERS.get(kind, "unknown: give a table the suffix .csv")
         raise InputError(
             f"{path}: its kind, {kind or 'without a suffix'}, is {what}; read are"
             f" {', '.join(SUFFIXES)}, each but the last also .gz"

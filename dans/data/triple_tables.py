@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from dans.data.names_audit import HEADERS, header_words, is_named_again
+from dans.data.names_audit import COLUMNS, DELIMITER, HEADERS, header_words, is_named_again
 from dans.data.readers import SPLIT_NAMES, Split, numbered_lines
 from dans.errors import InputError, did_you_mean, shown
 
@@ -30,9 +30,6 @@ NOTHING: Known = ((), ())
 
 #: Rows that the first one is compared with, to tell a triple from a header.
 COMPARED = 1000
-
-#: The option that says which columns are read, of commands and in Python.
-COLUMNS = "--columns (in Python columns=)"
 
 #: What to do about a missing value, and how to convert another: of a list, of edges, of a frame.
 LIST = "leave such rows out first", "as by int() or str()"
@@ -97,9 +94,9 @@ class Columns:
             split = plain.index("split") if plain.count("split") == 1 else None
             return cls(places, True, split)  # type: ignore[arg-type]
         if len(first) != 3:
-            hint = f"name three with {COLUMNS}, by header or position"
+            hint = f"keep three, or choose three, by header or position, with {COLUMNS}"
             if len(first) < 3 and text:
-                hint = "another character may separate them: --delimiter (in Python delimiter=)"
+                hint = f"separate them by tabs, or name the character with {DELIMITER}"
             elif len(first) < 3:
                 hint = "a triple needs all three"
             raise InputError(
@@ -115,7 +112,7 @@ class Columns:
             hint = otherwise if text and header is None else ""
             raise InputError(
                 f"{where}: the header {listed} does not say which columns are {', '.join(ROLES)}; "
-                f"name three with {COLUMNS}, by header or position{hint}"
+                f"name three so, or choose three, by header or position, with {COLUMNS}{hint}"
             )
         return cls((0, 1, 2), likely if header is None else header)
 
@@ -278,7 +275,7 @@ def _say(path: Path, line: int, separator: str, first: Sequence[str], chosen: Co
 def split_of(
     name: object,
     where: object,
-    remedy: str = f"name three columns with {COLUMNS} to leave the column split out",
+    remedy: str = f"drop that column, or choose three others with {COLUMNS}",
 ) -> Split:
     """The split that a row names; ``remedy`` says how to do without."""
     if not isinstance(name, str) or name not in SPLIT_NAMES:

@@ -92,7 +92,7 @@ class CheckpointStore:
                 raise
             raise DamagedError(
                 f"{error}; {other.name} is another model and does not stand in for it, but "
-                "--resume may continue from there"
+                "training with --resume may continue from there"
             ) from None
 
     def resume(self) -> dict[str, Any] | None:

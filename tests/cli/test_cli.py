@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dans.cli.train_command import load, outcome
 from dans.config.reading import read_toml
 from dans.config.recipes import COMMANDS as KINDS
 from dans.config.schema import RunConfig
+from dans.data.own_triples import named
 from dans.errors import InputError, install_command
 from dans.predict.export import FORMATS
 from dans.predict.queries import PARTS
@@ -295,6 +297,26 @@ def test_labelled_splits_are_named_by_an_option_that_the_refusal_names(
     main.dispatch(["split", "lab", "--labelled", "valid,test", "--out", "parts"])
     divided = dans.load(tmp_path / "parts")
     assert len(divided.train) + len(divided.valid) + len(divided.test) == true
+
+
+def test_advice_names_the_commands_that_have_the_options_of_tables(tmp_path: Path) -> None:
+    wrong = {
+        "delimiter": "ada^knows^bob\n",
+        "columns": "ada\tknows\tbob\t.5\n",
+        "no-header": "von,to,relation\nada,bob,knows\n",
+    }
+    kg = dans.load({"train": [("ada", "knows", "bob")]})
+    for option, text in wrong.items():
+        (tmp_path / "table.tsv").write_text(text)
+        with pytest.raises(InputError, match=f"--{option} ") as refused:
+            list(named(tmp_path / "table.tsv", kg).lines)
+        of_both = r"--\w+ of dans (\w+) and (\w+) \((\w+)= of"
+        ((*commands, argument),) = re.findall(of_both, str(refused.value))
+        assert argument in signature(dans.load).parameters
+        for name in commands:
+            options = parsing.parser("")
+            main.load(name).add_options(options)
+            assert f"--{option}" in options.format_help()
 
 
 def test_literals_and_blank_nodes_are_dropped_on_request(tmp_path: Path) -> None:

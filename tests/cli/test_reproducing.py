@@ -2,6 +2,7 @@
 
 import json
 import signal
+from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from dans.cli import reproducing
 from dans.cli.main import run_command
 from dans.config import papers
-from dans.errors import InputError
+from dans.errors import InputError, Terminated
 from dans.training.lock import Lock
 from tests.processes import Running, succeed
 from tests.suites.toy import lay
@@ -87,6 +88,17 @@ def test_a_table_is_made_and_what_is_finished_is_not_made_again(tmp_path: Path) 
     assert [line.split()[0] for line in listed.splitlines()] == papers.names()
 
 
+def test_an_interrupted_run_is_continued_by_the_same_command() -> None:
+    class Job:
+        where = Path("runs/seed0")
+
+        def run(self, *, loggers: list[str]) -> None:
+            raise Terminated("in step 3; --resume continues from there")
+
+    with pytest.raises(Terminated, match=r"^in runs/seed0; the same command continues$"):
+        reproducing.work([Job()], Namespace(loggers=[]))  # type: ignore[list-item]
+
+
 @pytest.mark.slow
 def test_a_run_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
     given = ("reproduce", "dans-2", *options(tmp_path), "--cells", "umls-distmult-uniform")
@@ -101,7 +113,8 @@ def test_a_run_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
             stopped.says(waits)
             stopped.send(signal.SIGINT)
             done = stopped.wait()
-            assert (done.returncode, done.stderr.splitlines()[1:]) == (130, ["error: interrupted"])
+            said = f"error: interrupted in {start}; the same command continues"
+            assert (done.returncode, done.stderr.splitlines()[1:]) == (130, [said])
             waiting.says(waits)
         done = waiting.wait()
     assert not done.returncode, done.stderr
