@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     """Predict probabilities, and draw."""
     cli.check_packages("matplotlib")
     from dans.analysis.plots import calibration_picture
-    from dans.config.writing import write_atomically
+    from dans.config.writing import check_file, write_atomically
     from dans.errors import InputError
     from dans.evaluation.reliability import Calibrated
     from dans.report.gather import check_folders
@@ -37,10 +37,12 @@ def run(args: Namespace) -> None:
 
     if args.out.suffix != ".png":
         raise InputError(f"--out: expected a name that ends in .png, got {args.out}")
+    beside = args.out.with_suffix(".json")
+    for file in (args.out, beside):
+        check_file("--out", file)
     check_folders(args.runs)
     predicted = {str(run): labelled_probabilities(run, which=args.model) for run in args.runs}
     found = {name: Calibrated.of(*pair, args.bins) for name, pair in predicted.items()}
-    beside = args.out.with_suffix(".json")
     content = {name: one.to_json() for name, one in found.items()}
     write_atomically(beside, json.dumps(content, indent=1).encode())
     print(f"{calibration_picture(args.out, found)}\n{beside}")

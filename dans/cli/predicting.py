@@ -76,6 +76,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def predict_missing(args: Namespace) -> str:
     """Write the missing triples that are wanted; returns a line that says how many."""
+    from dans.config.writing import check_file
     from dans.predict import Predictor
     from dans.predict.missing import check_name, missing, write
 
@@ -86,6 +87,7 @@ def predict_missing(args: Namespace) -> str:
     if args.out is None:
         raise InputError("--out: missing; name the file to write")
     check_name(args.out)
+    check_file("--out", args.out)
     if len(args.runs) > 1:
         raise InputError("--missing: expected one run")
     loading = {"which": args.model, "memory_budget": args.memory_budget, **cli.extension(args)}

@@ -13,6 +13,8 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
+from dans.errors import InputError
+
 #: How the name of a file ends that is being written; before it stands the number of the process.
 PART = ".part"
 
@@ -178,6 +180,19 @@ def opened_to_append(path: Path) -> BinaryIO:
         return os.fdopen(handle, "ab")
     os.close(handle)
     raise OSError(errno.EINVAL, "a pipe, not a regular file", str(path))
+
+
+def check_file(where: str, path: Path) -> None:
+    """Refuse a file that is to be written later where a folder is, or its own is not there.
+
+    Args:
+        where: what opens the error, such as an option.
+        path: the file.
+    """
+    if path.is_dir():
+        raise InputError(f"{where}: {path}: a folder; expected the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{where}: expected a folder that is there, got {path.parent}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 from baselines.assembly import SAMPLERS
 from dans.config.schema import Candidates, RunConfig
 from dans.config.selection import Selection
-from dans.config.writing import whole_folder, write_atomically
+from dans.config.writing import check_file, whole_folder, write_atomically
 from dans.data.extended_graph import extended
 from dans.data.graph import KnowledgeGraph, Split
 from dans.data.own_triples import Unknown
@@ -428,10 +428,7 @@ class Run:
             split: the triples to rank; None: test if every run was evaluated on it, else valid.
         """
         where = self.path / "report.html" if out is None else folder_or_file("out", out)
-        if where.is_dir():
-            raise InputError(f"out: {where}: a folder; expected the name of a file")
-        if not where.parent.is_dir():
-            raise InputError(f"out: expected a folder that is there, got {where.parent}")
+        check_file("out", where)
         runs = [
             self,
             *(

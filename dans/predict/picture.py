@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from dans.analysis.plots import plain
-from dans.config.writing import write_atomically
+from dans.config.writing import check_file, write_atomically
 from dans.errors import InputError, visible
 
 if TYPE_CHECKING:
@@ -289,8 +289,7 @@ def checked(path: FilePath) -> FilePath:
     """The path of a picture, refused where no picture can be written."""
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"{path}: expected a name that ends in .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: expected a folder that is there, got {path.parent}")
+    check_file("picture", path)
     return path
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from dans.analysis.diversity import GENERATED
 from dans.config.reading import convert, flat
 from dans.config.schema import EvaluationConfig
+from dans.config.writing import check_file
 from dans.data.graph import SPLITS
 from dans.errors import InputError
 from dans.evaluation.grouped_metrics import DEGREES, degree_classes
@@ -291,6 +292,5 @@ def destination(folders: Sequence[Path], out: Path | None = None) -> Path:
         return folders[0] / "report.html" if len(folders) == 1 else Path("report.html")
     if out.suffix not in (".html", ".htm"):
         raise InputError(f"--out: expected a name that ends in .html, got {out}")
-    if not out.parent.is_dir():
-        raise InputError(f"--out: expected a folder that is there, got {out.parent}")
+    check_file("--out", out)
     return out

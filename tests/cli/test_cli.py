@@ -145,6 +145,30 @@ def test_pictures_without_their_packages_are_refused(
         main.run_command("plot-calibration", [str(tmp_path), "--out", "a.png"])
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "file"),
+    [
+        ("plot-calibration", "--out", "c.png"),
+        ("report", "--out", "r.html"),
+        ("predict --missing --top 1", "--out", "new.tsv"),
+        ("explain --head a --relation b --tail c", "--picture", "e.svg"),
+    ],
+)
+def test_a_file_without_a_folder_is_refused_by_the_name_that_was_given(
+    command: str, option: str, file: str, tmp_path: Path
+) -> None:
+    name, *others = command.split()
+    (tmp_path / file).mkdir()
+    where = "picture" if option == "--picture" else option
+    nowhere = tmp_path / "nodir"
+    for out, message in [
+        (nowhere / file, f"{where}: expected a folder that is there, got {nowhere}"),
+        (tmp_path / file, f"{where}: {tmp_path / file}: a folder; expected the name of a file"),
+    ]:
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            main.run_command(name, [str(tmp_path), *others, option, str(out)])
+
+
 @pytest.mark.slow
 def test_samplers_are_measured_where_there_is_no_picture(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
