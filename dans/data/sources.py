@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from array import array
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, islice
@@ -72,14 +73,15 @@ OTHERS = {
     ".bin": "perhaps a DGL graph: give dgl.load_graphs(path)[0][0]",
 }
 
-#: What the first bytes of a file say, whatever its name.
+#: What the first bytes of a file say, whatever its name; the mark of UTF-32 begins as UTF-16's.
 MAGIC = {
     b"PK\x03\x04": "an archive or a spreadsheet: unpack it, or save the sheet as CSV",
     b"PAR1": "Parquet: give it the suffix .parquet",
     b"\x1f\x8b": "packed by gzip: give it the further suffix .gz",
     b"SQLite": OTHERS[".db"],
     b"BZh": OTHERS[".bz2"],
-    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16: save it in UTF-8"),
+    **dict.fromkeys((BOM_UTF32_LE, BOM_UTF32_BE), "text in UTF-32: save it in UTF-8"),
+    **dict.fromkeys((BOM_UTF16_LE, BOM_UTF16_BE), "text in UTF-16: save it in UTF-8"),
 }
 
 #: Files beside splits that nobody expects to be read.

@@ -356,11 +356,14 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         "mine.csv: cannot be read as .csv; it is an archive or a spreadsheet: unpack it, or save",
     ),
-    "UTF-16": (
-        wrote("mine.csv", text(",").encode("utf-16")),
-        {},
-        "mine.csv: cannot be read as .csv; it is text in UTF-16: save it in UTF-8",
-    ),
+    **{
+        code: (
+            wrote("mine.csv", f"\ufeff{text(',')}".encode(code)),
+            {},
+            f"mine.csv: cannot be read as .csv; it is text in {code[:6]}: save it in UTF-8",
+        )
+        for code in ("UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE")
+    },
     "Latin-1": (wrote("mine.csv", "é,r,b\n".encode("latin-1")), {}, "is not UTF-8; save the file"),
     "Parquet, packed": (wrote("mine.parquet.gz", b""), {}, "is Parquet packed by gzip: unpack it"),
     "archive": (wrote("mine.zip", b"PK\x03\x04"), {}, "is an archive: unpack it"),
