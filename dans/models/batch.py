@@ -344,7 +344,8 @@ class Negatives:
         for name in ("corrupt_head", "ids", "valid", "weights", "partial_ids"):
             given = getattr(self, name)
             if given is not None and given.shape != expected:
-                raise ValueError(f"{name}: expected {tuple(expected)}, got {tuple(given.shape)}")
+                found = f"{tuple(expected)}, got {tuple(given.shape)}"
+                raise InputError(f"negatives: {name}: expected {found}")
 
     @classmethod
     def of(

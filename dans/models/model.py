@@ -11,6 +11,7 @@ from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
 from dans.memory import Budget
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
+from dans.models.decoders.base import check_shapes
 from dans.models.encoders import Encoder
 
 
@@ -43,6 +44,8 @@ class Model(nn.Module):
         super().__init__()
         if encoder.dim != decoder.dim:
             raise ValueError(f"encoder gives {encoder.dim} numbers, decoder takes {decoder.dim}")
+        with eval_mode(decoder):
+            check_shapes(decoder)
         self.encoder = encoder
         self.decoder = decoder
 

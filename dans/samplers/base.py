@@ -67,6 +67,9 @@ class NegativeSampler(nn.Module, ABC):
                 f"{name} returned {found} negatives; expected {expected}: k = {self.k} for each of "
                 f"{len(positives)} triples"
             )
+        found, expected = tuple(negatives.embeddings.shape), (*expected, positives.h.shape[-1])
+        if found != expected:
+            raise InputError(f"{name} returned {found} embeddings; expected {expected}")
         return negatives
 
     @abstractmethod

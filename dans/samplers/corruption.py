@@ -135,18 +135,23 @@ class EntitySampler(NegativeSampler):
         """A draw: negatives by id, and ``valid`` where there is a filter."""
         corrupt_head = self.sides(positives)
         rows = torch.arange(len(positives), device=corrupt_head.device).unsqueeze(1)
-        ids = self.draw(positives, rows, corrupt_head)
-        if ids.shape != corrupt_head.shape or ids.dtype != torch.int64:
-            expected = f"{tuple(corrupt_head.shape)} ids, int64"
-            found = f"{tuple(ids.shape)}, {str(ids.dtype).removeprefix('torch.')}"
-            name = type(self).__name__.lower()
-            raise InputError(f"sampler: draw of {name}: expected {expected}; got {found}")
+        ids = self._checked_draw(positives, rows, corrupt_head)
         if self.filter == "none":
             return Proposal(ids, corrupt_head)
         valid = self.unknown(positives.triples, ids, corrupt_head)
         if self.filter == "resample":
             ids, valid = self.redraw(positives, ids, corrupt_head, valid)
         return Proposal(ids, corrupt_head, valid)
+
+    def _checked_draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
+        """``draw``; other than an id for each negative is refused."""
+        ids = self.draw(positives, rows, corrupt_head)
+        if ids.shape != corrupt_head.shape or ids.dtype != torch.int64:
+            expected = f"{tuple(corrupt_head.shape)} ids, int64"
+            found = f"{tuple(ids.shape)}, {str(ids.dtype).removeprefix('torch.')}"
+            name = type(self).__name__.lower()
+            raise InputError(f"sampler: draw of {name}: expected {expected}; got {found}")
+        return ids
 
     def forward(self, positives: Positives) -> Negatives:
         """The negatives proposed, or drawn here."""
@@ -164,7 +169,7 @@ class EntitySampler(NegativeSampler):
         for _ in range(self.rounds):
             if not len(slots):
                 break
-            drawn = self.draw(positives, rows, side)
+            drawn = self._checked_draw(positives, rows, side)
             clean = self.unknown(triples, drawn.unsqueeze(1), side.unsqueeze(1)).squeeze(1)
             ids.index_copy_(0, slots, drawn)
             valid.index_copy_(0, slots, clean)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dans.config.schema import TrainConfig
 from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
+from dans.errors import InputError, shown
 from dans.models.model import Model
 from dans.objectives.base import Objective
 from dans.samplers.dans.diagnostics import warnings
@@ -35,8 +35,15 @@ class DivergenceGuard:
         self.first: dict[str, float] = {}
 
     def check(self, step: int, terms: Mapping[str, Tensor]) -> None:
-        """Raise ``FloatingPointError`` at a term that is not finite or has exploded."""
+        """Raise ``FloatingPointError`` at a term that is not finite or has exploded.
+
+        Raises:
+            InputError: a term is no scalar.
+        """
         for name, term in terms.items():
+            if not isinstance(term, Tensor) or term.ndim:
+                found = tuple(term.shape) if isinstance(term, Tensor) else shown(term)
+                raise InputError(f"{name}: expected a scalar to minimise; got {found}")
             value = float(term.detach())
             if not math.isfinite(value):
                 raise FloatingPointError(f"step {step}: {name} is {value}")

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from dans.errors import InputError
+from dans.models import Lookup
 from dans.models.decoders import DECODERS, Decoder, RotatE, TuckER, base
 from dans.models.decoders.costs import score_cost
 from dans.models.decoders.multilinear import conjugate
+from dans.models.model import Model
 from dans.registry import build, options
 from tests.suites.decoders import (
     DIM,
@@ -272,6 +274,30 @@ def test_a_score_beside_that_of_queries_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(DECODERS["distmult"], "score", lambda *_: torch.zeros(1), raising=False)
     with pytest.raises(InputError, match="score: distmult has one of its own, which is not what"):
         make("distmult")
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "message"),
+    [
+        ("score_query", lambda q, e: q * e, "(3, 2) from (3, 1, 8) and (3, 2, 8); got (3, 2, 8)"),
+        ("score_query", lambda q, e: (q * e).sum(), "(3, 2) from (3, 1, 8) and (3, 2, 8); got ()"),
+        ("tail_query", lambda h, r: (h * r).sum(-1), "(3, 8) from (3, 8) and (3, 8); got (3,)"),
+        ("head_query", lambda r, t: None, "(3, 8) from (3, 8) and (3, 8); got None"),
+        ("score_all", lambda q, e: e @ q.T, "(3, 2) from (3, 8) and (2, 8); got (2, 3)"),
+        ("relation_query", lambda h, t: h[:, :1], "(3, 8) from (3, 8) and (3, 8); got (3, 1)"),
+        ("prepare", lambda x: x[:1], "(3, 8) from (3, 8); got (1, 8)"),
+    ],
+)
+def test_a_method_that_returns_another_shape_is_named(
+    method: str, wrong: Callable[..., object], message: str
+) -> None:
+    def call(self: Decoder, *given: Tensor) -> object:
+        return wrong(*given)
+
+    kind = type("Own", (DECODERS["distmult"],), {method: call})
+    with pytest.raises(InputError) as refused:
+        Model(Lookup(2, dim=8), kind(num_relations=2, dim=8))
+    assert str(refused.value) == f"decoder: {method} of Own: expected {message}"
 
 
 def test_options_out_of_range_are_refused() -> None:

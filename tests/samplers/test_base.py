@@ -134,6 +134,22 @@ class Twins(Uniform):
         return Negatives(torch.cat([one.embeddings for one in two], dim=1), heads)
 
 
+class Narrow(Uniform):
+    """Negatives with fewer numbers than the entities have."""
+
+    def forward(self, positives: Positives) -> Negatives:
+        negatives = super().forward(positives)
+        return replace(negatives, embeddings=negatives.embeddings[..., 1:])
+
+
+def test_negatives_of_another_width_are_refused(kg: KnowledgeGraph) -> None:
+    positives, _, _ = triples_as_embeddings(kg)
+    b, d = positives.h.shape
+    found = rf"sampler: narrow returned \({b}, 3, {d - 1}\) embeddings; expected \({b}, 3, {d}\)"
+    with pytest.raises(InputError, match=found):
+        Narrow(k=3)(positives)
+
+
 def test_other_than_k_negatives_for_each_triple_are_refused(kg: KnowledgeGraph) -> None:
     positives, _, _ = triples_as_embeddings(kg)
     b = len(positives)

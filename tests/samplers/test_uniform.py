@@ -196,3 +196,16 @@ def test_a_draw_of_another_shape_or_type_is_named(
     monkeypatch.setattr(Uniform, "draw", lambda self, *_: wrong(torch.zeros(1, 2).long()))
     with pytest.raises(InputError, match=r"sampler: draw of uniform: expected \(1, 2\) ids, int64"):
         Uniform(k=2)(Positives.of_ids(torch.tensor([[0, 0, 1]]), 3))
+
+
+def test_a_draw_of_another_shape_is_named_where_known_triples_are_drawn_again(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The true answer at first, and then one entity whatever is asked for.
+    tails = kg.train[:, 2:].expand(-1, 2)
+    answers = iter((tails, torch.zeros(1).long()))
+    monkeypatch.setattr(Uniform, "draw", lambda self, *_: next(answers))
+    sampler = Uniform(k=2, side="tail", filter="resample", known=kg.known(("train",)))
+    expected = rf"draw of uniform: expected \({tails.numel()},\) ids, int64; got \(1,\), int64"
+    with pytest.raises(InputError, match=expected):
+        sampler(Positives.of_ids(kg.train, kg.num_entities))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
 from dans.training.callbacks import DivergenceGuard
@@ -25,6 +26,14 @@ def test_infinite_loss_stops_before_it_spoils_a_parameter(kg: KnowledgeGraph) ->
     with pytest.raises(FloatingPointError, match="step 1: loss is nan"):
         moving.step()
     assert states_equal(moving.model.state_dict(), before)
+
+
+@pytest.mark.parametrize(("wrong", "found"), [(torch.ones(2), r"\(2,\)"), (0.5, "0.5")])
+def test_a_term_that_is_no_scalar_is_named(wrong: object, found: str, kg: KnowledgeGraph) -> None:
+    moving = trainer(kg)
+    moving.objective.forward = lambda decoder, positives: {"own": wrong}  # type: ignore
+    with pytest.raises(InputError, match=f"own: expected a scalar to minimise; got {found}$"):
+        moving.step()
 
 
 def test_gradient_that_is_no_number_stops_before_it_spoils_a_parameter(kg: KnowledgeGraph) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from dans.errors import InputError, counted
+from dans.errors import InputError, counted, shown
 from dans.memory import room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 from dans.registry import derivation
@@ -201,6 +201,41 @@ class Decoder(nn.Module, ABC):
     def dropped_embeddings(self, relations: Tensor) -> Tensor:
         """Relation embeddings by id, with dropout in training."""
         return drop(self.embeddings(relations), self.dropout, self.training)
+
+
+@torch.no_grad()
+def check_shapes(decoder: Decoder) -> None:
+    """Refuse a decoder whose methods return another shape than they should, on embeddings of ones.
+
+    The first is named, in the order in which they use each other. What the decoder scores all
+    relations by is left out: it would take memory.
+    """
+    weight, d = decoder.relation.weight, decoder.dim
+    ids = torch.zeros(3, dtype=torch.int64, device=weight.device)
+    x, y, query, entity = (weight.new_ones(*shape, d) for shape in ((3,), (2,), (3, 1), (3, 2)))
+    r = decoder.embeddings(ids)
+    calls: dict[str, tuple[tuple[Tensor, ...], tuple[int, ...]]] = {
+        "prepare": ((x,), (3, d)),
+        "tail_query": ((x, r), (3, d)),
+        "head_query": ((r, x), (3, d)),
+        "tail_queries": ((x, ids), (3, d)),
+        "head_queries": ((ids, x), (3, d)),
+        "score_query": ((query, entity), (3, 2)),
+        "score_all": ((x, y), (3, 2)),
+        "relation_query": ((x, x), tuple(r.shape)),
+    }
+    unused = {"head_query"} if decoder.reciprocal else set()
+    for name, (given, expected) in calls.items():
+        if name in unused or not hasattr(decoder, name):
+            continue
+        found = getattr(decoder, name)(*given)
+        shape = tuple(found.shape) if isinstance(found, Tensor) else shown(found)
+        if shape != expected:
+            shapes = " and ".join(str(tuple(one.shape)) for one in given)
+            raise InputError(
+                f"decoder: {name} of {type(decoder).__name__}: expected {expected} from {shapes}; "
+                f"got {shape}"
+            )
 
 
 def in_chunks(
