@@ -6,7 +6,6 @@ data sets, relations) go through ``plain``: titles, labels of points and of axes
 
 import textwrap
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from dans.analysis.diversity import (
     measure,
     project,
 )
+from dans.analysis.fonts import draw_figure
 from dans.analysis.sampler_statistics import Inspection
 from dans.config.writing import write_atomically
 from dans.errors import visible
@@ -67,9 +67,7 @@ def new_figure(width: float, height: float, *, fit: bool = True) -> "Figure":
 
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure, whole or not at all."""
-    picture = BytesIO()
-    figure.savefig(picture, dpi=150, format=path.suffix.removeprefix("."))
-    write_atomically(path, picture.getvalue())
+    write_atomically(path, draw_figure(figure, path.suffix.removeprefix(".")))
 
 
 def plain(name: str) -> str:

@@ -9,12 +9,11 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
-from dans.analysis.plots import plain
-from dans.config.writing import check_file, write_atomically
+from dans.analysis.plots import plain, save_figure
+from dans.config.writing import check_file
 from dans.errors import InputError, visible
 
 if TYPE_CHECKING:
@@ -280,9 +279,7 @@ def draw(found: Explanation, where: str | FilePath | Axes) -> None:
     width, height = layout.size
     figure: Figure = Figure(figsize=(width / 100, height / 100 + 0.35))
     _draw(layout, figure.add_axes((0, 0, 1, 1)))
-    picture = BytesIO()
-    figure.savefig(picture, dpi=150, format=path.suffix[1:])
-    write_atomically(path, picture.getvalue())
+    save_figure(figure, path)
 
 
 def checked(path: FilePath) -> FilePath:
