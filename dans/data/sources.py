@@ -345,7 +345,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
                 lines[split] = read(path, labelled=True) if labelled else path
             else:
                 numbers = array("q")
-                origins[split] = Origin(str(path), numbers)
+                origins[split] = Origin(str(path), numbers, _has_quotes(path, options))
                 named = _rows(path, options, numbers, known)
                 if split == "train":
                     sample = list(islice(named, triple_tables.COMPARED))
@@ -402,7 +402,8 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
         if kg is not None:
             _warn(kg, path, {"train": Origin(str(path), range(1, sys.maxsize))})
             return _split(kg, str(path), options)
-    return _of_rows(chain([first], rows), str(path), name, options, numbers)
+    quotes = _has_quotes(path, options)
+    return _of_rows(chain([first], rows), str(path), name, options, numbers, quotes=quotes)
 
 
 def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
@@ -419,8 +420,21 @@ def _of_plain_file(path: Path, name: str) -> KnowledgeGraph | None:
     return _by_cache({"train": path}, name, read_plain)
 
 
+def _has_quotes(path: Path, options: Options) -> bool:
+    """Are quotes around the cells of a file understood? Those of a table without tabs are."""
+    if _kind(path) in (NT, *rdf.PARSERS, PARQUET):
+        return False
+    return (options.delimiter or triple_tables.sniff(path)) != "\t"
+
+
 def _of_rows(
-    rows: Iterator[Row], where: str, name: str, options: Options, numbers: Sequence[int] = ()
+    rows: Iterator[Row],
+    where: str,
+    name: str,
+    options: Options,
+    numbers: Sequence[int] = (),
+    *,
+    quotes: bool = False,
 ) -> KnowledgeGraph:
     """The graph of rows of names, split by what they say or by us."""
     first = next(rows, None)
@@ -429,7 +443,7 @@ def _of_rows(
     rows = chain([first], rows)
     if first[3] is None:
         kg = KnowledgeGraph.of_lines({"train": _lines(rows, where, "train")}, name=name)
-        _warn(kg, where, {"train": Origin(where, numbers)})
+        _warn(kg, where, {"train": Origin(where, numbers, quotes)})
         return _split(kg, where, options)
     options.only(f"{where}, whose triples have a split already", *TABLE)
     parts: dict[Split, list[Line]] = {split: [] for split in SPLITS}
@@ -441,7 +455,7 @@ def _of_rows(
     if not parts["train"]:
         raise InputError(f"{where}: holds no triple to train on: the split of none is train")
     kg = KnowledgeGraph.of_lines(parts, name=name)
-    _warn(kg, where, {split: Origin(where, found) for split, found in places.items()})
+    _warn(kg, where, {split: Origin(where, found, quotes) for split, found in places.items()})
     return kg
 
 

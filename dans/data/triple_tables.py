@@ -145,7 +145,7 @@ def read_table(
     Quotes are understood as in CSV (RFC 4180), except where tabs separate the columns: there they
     are part of names. Spaces around another delimiter are none of the name's, but in quotes.
     """
-    chosen, separator = None, delimiter or _sniff(path)
+    chosen, separator = None, delimiter or sniff(path)
     for number, row in csv_rows(path, separator):
         where = f"{path}:{number}"
         if chosen is None:
@@ -243,7 +243,7 @@ def _stripped(cells: list[str], raw: str, separator: str) -> list[str]:
     return found
 
 
-def _sniff(path: Path) -> str:
+def sniff(path: Path) -> str:
     """The delimiter that gives the first lines of a file as many columns each, best 3.
 
     Tabs are the first choice, as they seldom stand in names, whatever the number of columns.

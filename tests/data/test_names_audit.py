@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import dans
 from dans.data.graph import KnowledgeGraph
 
 PLAIN = [("ada", "knows", "bob"), ("bob", "likes", "tea"), ("ada", "likes", "tea")]
@@ -63,6 +64,23 @@ def test_names_that_a_table_quotes_have_no_stray_quotes(
     kg = KnowledgeGraph.load(file)
     assert kg.entities.names == ('a "b" c', "x, y", '"a" b', 'c "d"', "tea")
     assert "stray" not in caplog.text
+
+
+@pytest.mark.parametrize("cell", ['5"', '"5"""', '"""5"'])
+def test_a_quote_at_one_end_is_a_stray_one_where_quotes_are_not_understood(
+    cell: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [(cell, "wide", "shelf"), ("shelf", "of", "house"), ("house", "wide", "shelf")]
+    (tmp_path / "folder").mkdir()
+    for file in ("own.csv", "folder/train.csv"):
+        (tmp_path / file).write_text("".join(",".join(row) + "\n" for row in rows))
+    dans.load(tmp_path / "own.csv")
+    dans.load(tmp_path / "folder")
+    assert "stray" not in caplog.text
+    rows.append(('5"', "of", "shelf"))
+    (tmp_path / "own.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    dans.load(tmp_path / "own.tsv")
+    assert "start or end with a stray quote, such as '5\"'" in caplog.text
 
 
 def test_columns_in_another_order_are_said() -> None:
