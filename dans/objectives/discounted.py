@@ -29,13 +29,13 @@ class Discriminator(nn.Module):
     """Scores D(q, e) of an entity as the answer to a query, from embeddings of its own.
 
     A table of entities and a decoder with relations for both directions, trained beside the model
-    by softmax over a pool of entities drawn for each batch, or over all where they are no more. It
+    by softmax over negatives that a batch shares, or over all entities where they are no more. It
     never sees the model, so that its mistakes are its own.
 
     Args:
         decoder: the name of the decoder that scores.
         dim: width of its embeddings.
-        pool: entities in the pool.
+        pool: shared negatives of a batch.
         init: standard deviation of the initial embeddings.
         decay: weight of mean e² + mean r², over all entities, after dropout, and the relations of
             the batch; those of their inverses do not decay.
@@ -74,11 +74,11 @@ class Discriminator(nn.Module):
         return Positives.from_embeddings(triples, self.decoder.prepare(table), self.decoder)
 
     def loss(self, positives: Positives) -> Tensor:
-        """Softmax over the pool, estimated for all entities, and the weight decay: a scalar."""
+        """Softmax over shared negatives, estimated for all, and the weight decay: a scalar."""
         own = self.embed(positives.triples)
         n = len(own.entities)
-        pool = torch.randperm(n, device=own.triples.device)[: self.pool]
-        entities = F.embedding(pool, own.entities)
+        shared = torch.randperm(n, device=own.triples.device)[: self.pool]
+        entities = F.embedding(shared, own.entities)
         heads, _, tails = own.triples.unbind(-1)
         total = self.decay * (own.entities.square().mean() + own.r.square().mean())
         sides = ((own.tail_query, own.t, tails), (own.head_query, own.h, heads))
@@ -86,8 +86,8 @@ class Discriminator(nn.Module):
             total = total + self.softmax(
                 own.score_query(query, answer).unsqueeze(1),
                 self.decoder.score_all(query, entities),
-                pool != true.unsqueeze(1),
-                own.entities.new_tensor(n / len(pool)),
+                shared != true.unsqueeze(1),
+                own.entities.new_tensor(n / len(shared)),
             )
         return total
 
@@ -126,7 +126,7 @@ class Discounted(NegativeSampling):
         floor: the least weight.
         discriminator: its decoder.
         width: d of its embeddings.
-        pool: entities that it is trained against in a step.
+        pool: shared negatives that it is trained against in a step.
         init: standard deviation of its initial embeddings.
         dropout: of its entity embeddings.
         decay: weight of its mean e² + mean r², as in `Discriminator`.

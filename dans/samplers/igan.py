@@ -123,9 +123,9 @@ class IGAN(Reinforced):
 
     @property
     def not_counted(self) -> str:
-        """A pool of candidates is another for each batch."""
+        """Candidates are others for each batch."""
         if self.candidates:
-            return "candidates: how often a pool has an entity is not known; 0 is needed"
+            return "candidates: how often an entity is one is not known; 0 is needed"
         return super().not_counted
 
     @torch.no_grad()

@@ -148,10 +148,10 @@ class SMiLE(Uniform):
         """Only if each anchor has a draw of its own."""
         if self.candidates:
             return ""
-        return "the contrast of SMiLE looks at all entities; candidates = 1000 looks at a pool"
+        return "the contrast of SMiLE looks at all entities; candidates = 1000 looks at that many"
 
     def propose(self, positives: Positives) -> Proposal:
-        """Its draws, and the pool of its contrast."""
+        """Its draws, and the candidates of its contrast."""
         if self.needs_all_entities:
             raise InputError(self.needs_all_entities)
         n, device = positives.num_entities, positives.triples.device

@@ -67,14 +67,14 @@ class Uniform(EntitySampler):
         drawn = torch.randint(n - 1, corrupt_head.shape, device=corrupt_head.device)
         return drawn.masked_fill_(drawn == replaced(positives, rows, corrupt_head), n - 1)
 
-    def draw_from(self, pool: Tensor, true: Tensor) -> Tensor:
+    def draw_from(self, shared: Tensor, true: Tensor) -> Tensor:
         """Entities of some, (p,) rising, but the true ones: (...)."""
         if not self.exclude_true:
-            return pool[torch.randint(len(pool), true.shape, device=pool.device)]
-        at = torch.searchsorted(pool, true)
-        inside = pool[at.clamp(max=len(pool) - 1)] == true
-        drawn = below(len(pool) - inside.long())
-        return pool[drawn + (inside & (drawn >= at)).long()]
+            return shared[torch.randint(len(shared), true.shape, device=shared.device)]
+        at = torch.searchsorted(shared, true)
+        inside = shared[at.clamp(max=len(shared) - 1)] == true
+        drawn = below(len(shared) - inside.long())
+        return shared[drawn + (inside & (drawn >= at)).long()]
 
     def probability(
         self, positives: Positives, rows: Tensor, ids: Tensor, corrupt_head: Tensor

@@ -143,7 +143,7 @@ def test_runs_start_from_each_other() -> None:
         ({"train": {"encode": "all"}}, "graph.fanout: .* train.encode: all"),
         (
             {"sampler": [{"name": "dans", "decode": "nearest"}]},
-            "graph.fanout: .* candidates = 1000 searches a pool",
+            "graph.fanout: .* candidates = 1000 searches that many",
         ),
         (
             {"regularizer": [{"name": "table", "entities": 0.1}]},

@@ -136,8 +136,8 @@ def sparse_graph() -> KnowledgeGraph:
     [
         ({"name": "igan"}, "the network of IGAN has an output for every entity"),
         ({"name": "mcns"}, "the chains of MCNS score whatever entity they come to"),
-        ({"name": "smile"}, "candidates = 1000 looks at a pool"),
-        ({"name": "dans", "decode": "nearest"}, "candidates = 1000 searches a pool"),
+        ({"name": "smile"}, "candidates = 1000 looks at that many"),
+        ({"name": "dans", "decode": "nearest"}, "candidates = 1000 searches that many"),
     ],
 )
 def test_a_sampler_that_needs_all_is_refused_by_name(

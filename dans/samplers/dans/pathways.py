@@ -58,7 +58,7 @@ class Pathway(nn.Module, ABC):
     def deviation(self, positives: Positives) -> Tensor | float:
         """The standard deviation s of a draw: (d,), or one number.
 
-        That of all entities; where some are encoded, of the pool of the proposal, else of these.
+        That of all entities; where some are encoded, of the shared ones of the proposal, or these.
         """
         if self.noise_scale == "absolute":
             return self.noise

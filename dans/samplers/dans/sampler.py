@@ -180,7 +180,7 @@ class DANS(NegativeSampler):
         """Only if it searches all for the nearest."""
         if self.decode == "vector" or self.candidates:
             return ""
-        return f"decode = {self.decode} searches all entities; candidates = 1000 searches a pool"
+        return f"decode = {self.decode} searches all entities; candidates = 1000 searches that many"
 
     @property
     def needs_whole_batch(self) -> str:
@@ -193,16 +193,16 @@ class DANS(NegativeSampler):
         )
 
     def propose(self, positives: Positives) -> Proposal:
-        """The candidates for the nearest entity; without them, a pool that noise is relative to."""
+        """The candidates for the nearest entity; without them, what noise is relative to."""
         if self.needs_all_entities:
             raise InputError(self.needs_all_entities)
-        pool, n = self.pool(positives), positives.num_entities
+        shared, n = self.drawn_candidates(positives), positives.num_entities
         relative = any(one.noise_scale == "relative" for one in self.pathways.values())
-        if pool is None and relative:
-            pool = any_of(n, MEASURED, positives.triples.device)
-        return Proposal(shared=pool)
+        if shared is None and relative:
+            shared = any_of(n, MEASURED, positives.triples.device)
+        return Proposal(shared=shared)
 
-    def pool(self, positives: Positives) -> Tensor | None:
+    def drawn_candidates(self, positives: Positives) -> Tensor | None:
         """Candidates for the nearest entity, (c,) rising ids; None where none are drawn."""
         if not self.candidates:
             return None
@@ -232,7 +232,7 @@ class DANS(NegativeSampler):
         own = positives.triples[:, ::2].repeat_interleave(count, dim=0)
         exclude = own if self.decode == "nearest_other" else None
         proposal = positives.proposal
-        drawn = self.pool(positives) if proposal is None else proposal.shared
+        drawn = self.drawn_candidates(positives) if proposal is None else proposal.shared
         every = positives.entity_ids is None
         if drawn is None or (every and len(drawn) == len(entities)):
             return nearest(generated, entities, exclude).view(b, count)
