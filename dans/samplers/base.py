@@ -67,9 +67,10 @@ class NegativeSampler(nn.Module, ABC):
                 f"{name} returned {found} negatives; expected {expected}: k = {self.k} for each of "
                 f"{len(positives)} triples"
             )
-        found, expected = tuple(negatives.embeddings.shape), (*expected, positives.h.shape[-1])
-        if found != expected:
-            raise InputError(f"{name} returned {found} embeddings; expected {expected}")
+        width = positives.h.shape[-1]
+        if negatives.embeddings.shape != (*expected, width):
+            got = tuple(negatives.embeddings.shape)
+            raise InputError(f"{name} returned {got} embeddings; expected {(*expected, width)}")
         return negatives
 
     @abstractmethod
