@@ -329,9 +329,10 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 def brief(choice: Choice, kg: KnowledgeGraph | None, *, start: Path | None = None) -> list[Stage]:
     """The plan of a choice, with few steps where it names none."""
-    if choice.steps is None:
-        first = None if start or choice.sampler is None else 2
-        choice = replace(choice, steps=2, pretrain_steps=first)
+    steps, first = choice.steps, choice.pretrain_steps
+    if first is None and start is None and choice.sampler is not None:
+        first = 2
+    choice = replace(choice, steps=2 if steps is None else steps, pretrain_steps=first)
     return plan(choice, kg, start=start)
 
 
@@ -544,13 +545,25 @@ def test_every_table_of_results_says_where_it_comes_from() -> None:
     assert found == 25
 
 
+#: Its command, without two parts that take a third of the time and that no test looks at: Ruff,
+#: started for each signature to lay it out, and the search index, for which pages are parsed again.
+MKDOCS = """
+import sys
+from material.plugins.search.plugin import SearchIndex
+from mkdocs.__main__ import cli
+sys.modules["ruff.__main__"] = None
+SearchIndex.add_entry_from_context = lambda *_: None
+cli()
+"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as `make docs` builds it, in a folder of its own; a warning fails."""
     folder = tmp_path_factory.mktemp("site")
     command = ["build", "--strict", "--config-file", str(DOCS / "mkdocs.yml")]
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", *command, "--site-dir", str(folder)],
+        [sys.executable, "-c", MKDOCS, *command, "--site-dir", str(folder)],
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,

@@ -110,7 +110,6 @@ def test_recorded_seeds_are_met_to_the_digit(tmp_path: Path) -> None:
     start = tmp_path / "pretrain"
     for kind, name in (
         ("pretrain", "umls-distmult"),
-        ("dans", "umls-distmult-uniform-filtered"),
         ("dans", "umls-distmult-self-loop-filtered"),
     ):
         changes = ["train.seed=0"] + ([f"init_from={start}"] if kind == "dans" else [])

@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import optuna
 import pytest
@@ -72,6 +73,29 @@ def whole(recipe: Path) -> Path:
 def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is killed here is processes, not machines: nothing waits for the disk."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    connect = sqlite3.connect
+
+    def hasty(*given: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*given, **options)
+        with suppress(sqlite3.Error):  # damaged: whoever reads it says so
+            connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", hasty)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _migrations_are_read_once() -> Iterator[None]:
+    """Optuna runs all its migrations' files whenever a study is opened, to know the last one."""
+    versions: Any = optuna.storages._rdb.storage._VersionManager
+    read, found = versions._create_alembic_script, []
+
+    def once(self: Any) -> Any:
+        found[:] = found or [read(self)]
+        return found[0]
+
+    with mock.patch.object(versions, "_create_alembic_script", once):
+        yield
 
 
 def plan(recipe: Path, *space: str, **changes: Any) -> Plan:

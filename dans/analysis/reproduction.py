@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -102,13 +102,10 @@ class Job:
 
 def jobs(cells: Iterable[Cell], seeds: int, assignments: Sequence[str] = ()) -> list[Job]:
     """The runs of cells, each after the run that it starts from; all of a seed before the next."""
-    every = list(cells)
-    found: dict[Job, None] = {}
-    for seed in range(seeds):
-        for cell in every:
-            for job in _chain(Job(cell.kind, cell.name, seed, tuple(assignments))):
-                found[job] = None
-    return list(found)
+    first = (Job(cell.kind, cell.name, 0, tuple(assignments)) for cell in cells)
+    # What a run starts from does not depend on the seed, and recipes are read once.
+    every = dict.fromkeys(job for one in first for job in _chain(one))
+    return [replace(job, seed=seed) for seed in range(seeds) for job in every]
 
 
 def _chain(job: Job) -> Iterator[Job]:

@@ -72,7 +72,7 @@ def run(args: Namespace) -> None:
         table = papers.read(args.what)
         found = jobs(cells, args.seeds or table.seeds, args.set)
         left = [job for job in found if not job.is_finished()]
-        print(f"{table.title}: {progress(found, left)}", flush=True)
+        print(f"{table.title}: {progress(found, left, recorded())}", flush=True)
         work(left, args)
     for kind in sorted({job.kind for job in found}):
         log.info("the results: dans tabulate runs/%s --expected", kind)
@@ -122,18 +122,20 @@ def chosen(table: papers.PaperTable, pattern: str) -> list[papers.Cell]:
     return found
 
 
-def progress(found: "Sequence[Job]", left: "Sequence[Job]") -> str:
+def progress(
+    found: "Sequence[Job]", left: "Sequence[Job]", records: "Mapping[str, Results]"
+) -> str:
     """How many runs are finished, how many are left, and how long they take by the records."""
     done = f"{len(found) - len(left)} of {len(found)} runs are finished"
-    return f"{done}; {estimate(left)}" if left else done
+    return f"{done}; {estimate(left, records)}" if left else done
 
 
-def estimate(left: "Sequence[Job]") -> str:
+def estimate(left: "Sequence[Job]", records: "Mapping[str, Results]") -> str:
     """How long runs take, in words, by the records of a checkout."""
     from dans.analysis import paper_tables
     from dans.data.progress import duration
 
-    seconds, unknown = paper_tables.left([job.place for job in left], recorded())
+    seconds, unknown = paper_tables.left([job.place for job in left], records)
     if unknown == len(left):
         return f"{len(left)} left, of which no time is recorded"
     others = f", and {unknown} of which no time is recorded" if unknown else ""
@@ -159,6 +161,6 @@ def listed(seeds: int | None, assignments: Sequence[str]) -> str:
         left = [job for job in found if not job.is_finished()]
         lines.append(
             f"{name:<20}{table.title}: {there} of {len(table.cells)} cells are recorded; here, "
-            f"{progress(found, left)}"
+            f"{progress(found, left, records)}"
         )
     return "\n".join(lines)

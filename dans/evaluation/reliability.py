@@ -78,10 +78,12 @@ class Density:
     def of(cls, probabilities: Tensor) -> "Density":
         """The density of (f,) probabilities, by Gaussian kernels reflected at 0 and 1.
 
-            f(x) = mean_i [K(x − p_i) + K(x + p_i) + K(2 − x − p_i)],  K of width s f^(−1/5)
+            f(x) = mean_i [K(x − p_i) + K(x + p_i) + K(2 − x − p_i)
+                           + K(x − p_i − 2) + K(x − p_i + 2)],  K of width s f^(−1/5)
 
         The width is Scott's (1992), or the distance of two points where that is more, so that no
-        spike falls between them; reflection: Silverman 1986, §2.10.
+        spike falls between them; reflection: Silverman 1986, §2.10. The second line, of images
+        reflected twice, is nothing unless kernels are wide, as those of two or three lines can be.
         """
         p = probabilities.double()
         if not len(p):
@@ -89,10 +91,11 @@ class Density:
         counts = torch.histc(p, HISTOGRAM_BINS, 0, 1)
         scott = float(p.std()) * len(p) ** -0.2 if len(p) > 1 else 0.0
         width = max(scott, 1 / (POINTS - 1))
+        images = [p, -p, 2 - p, *([p + 2, p - 2] if width > 0.1 else [])]
         parts = []
         for x in torch.linspace(0, 1, POINTS, dtype=torch.float64).split(CHUNK):
             column = x.unsqueeze(1)
-            kernels = [((column - q) / width).square() for q in (p, -p, 2 - p)]
+            kernels = [((column - q) / width).square() for q in images]
             parts.append(sum((-kernel / 2).exp().mean(1) for kernel in kernels))
         curve = torch.cat(parts) / (width * (2 * torch.pi) ** 0.5)
         return cls((counts * HISTOGRAM_BINS / len(p)).tolist(), curve.tolist(), width)

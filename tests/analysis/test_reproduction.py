@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dans.analysis import reproduction
 from dans.analysis.reproduction import Job, jobs
 from dans.analysis.tables import collect
 from dans.config import papers
+from dans.config.recipes import Recipe, read_recipe
 from dans.runs.train import train
 from tests.suites.toy import lay
 
@@ -17,6 +19,13 @@ def test_a_run_comes_after_what_it_starts_from_and_seed_by_seed() -> None:
     places = [(job.place, job.seed) for job in jobs(chosen, 2)]
     once = ["pretrain/umls-rotate", "dans/umls-rotate-uniform", "dans/umls-rotate-mcns"]
     assert places == [(place, seed) for seed in (0, 1) for place in once]
+
+
+def test_recipes_are_read_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Recipe | Path] = []
+    monkeypatch.setattr(reproduction, "read_recipe", lambda r: read.append(r) or read_recipe(r))
+    jobs([papers.read("dans-2").cells["dans/umls-rotate-uniform"]], 9)
+    assert len(read) == 2, "its own, and that of its start"
 
 
 def test_pre_training_with_another_loss_is_a_run_too() -> None:

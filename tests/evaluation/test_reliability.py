@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -33,11 +33,12 @@ def case(seed: int, size: int = 500) -> tuple[Tensor, Tensor]:
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 1000), size=st.integers(1, 60), power=st.sampled_from([0.1, 1.0, 9.0]))
+@example(seed=320, size=2, power=9.0)  # one at each end: the widest kernels
 def test_density_loses_no_mass_at_the_ends(seed: int, size: int, power: float) -> None:
     p = case(seed, size)[0] ** power
     found = Density.of(p)
     mass = torch.trapezoid(torch.tensor(found.curve), dx=1 / (POINTS - 1))
-    assert mass.item() == pytest.approx(1, abs=2e-2)
+    assert mass.item() == pytest.approx(1, abs=2e-3)
     assert sum(found.histogram) / HISTOGRAM_BINS == pytest.approx(1)
 
 
