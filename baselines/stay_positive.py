@@ -79,9 +79,7 @@ class StayPositive(Objective):
         Raises:
             ValueError: ``positives`` holds all entities, though only the batch's are needed.
         """
-        how = type(decoder).score_relations
-        # A subclass with other queries or scores has another sum.
-        if not isinstance(decoder, Multilinear) or how is not Multilinear.score_relations:
+        if not isinstance(decoder, Multilinear) or not has_sum(type(decoder)):
             raise InputError(_no_sum(type(decoder).__name__.lower()))
         if self.over == "batch" and positives.entity_ids is None:
             raise ValueError(
@@ -118,5 +116,10 @@ def _no_sum(decoder: str) -> str:
 
 
 def summable() -> list[str]:
-    """The names of the multilinear decoders."""
-    return [name for name, kind in DECODERS.items() if issubclass(kind, Multilinear)]
+    """The names of the multilinear decoders, without subclasses of other queries or scores."""
+    return [name for name, kind in DECODERS.items() if has_sum(kind)]
+
+
+def has_sum(kind: type[Decoder]) -> bool:
+    """Are the scores of a decoder those whose sum `Multilinear.total` is?"""
+    return issubclass(kind, Multilinear) and kind.score_relations is Multilinear.score_relations

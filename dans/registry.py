@@ -86,7 +86,10 @@ def build(
     try:
         return factory(**supplied, **given)
     except InputError as error:
-        raise InputError(f"{where}.{error}") from error
+        # A loss or a sampler that the caller gave has a section of its own.
+        about = str(error).partition(":")[0]
+        opening = "" if about in supplied and about in ("loss", "sampler") else f"{where}."
+        raise InputError(f"{opening}{error}") from error
     except (TypeError, RuntimeError, MemoryError) as error:
         # Torch reports sizes beyond 64 bits as an overflow.
         too_large = is_out_of_memory(error) or "overflow" in str(error)

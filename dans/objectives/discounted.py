@@ -164,6 +164,8 @@ class Discounted(NegativeSampling):
         one_of("discount", discount, get_args(Discount))
         if discount == "unknown" and known is None:
             raise InputError("discount: unknown needs the known triples; without them all works")
+        if discriminator == "complex" and width % 2:
+            raise InputError(f"width: complex needs an even number, got {width}")
         self.known = known if discount == "unknown" else None
         self.discriminator = Discriminator(
             num_entities,

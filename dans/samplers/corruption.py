@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dans.data.known_triples import KnownTriples
-from dans.errors import MOST_ROUNDS, InputError, counted, one_of
+from dans.errors import MOST_ROUNDS, InputError, counted, one_of, shown
 from dans.models.batch import Negatives, Positives, Proposal
 from dans.registry import derivation
 from dans.samplers.base import NegativeSampler
@@ -146,9 +146,11 @@ class EntitySampler(NegativeSampler):
     def _checked_draw(self, positives: Positives, rows: Tensor, corrupt_head: Tensor) -> Tensor:
         """``draw``; other than an id for each negative is refused."""
         ids = self.draw(positives, rows, corrupt_head)
-        if ids.shape != corrupt_head.shape or ids.dtype != torch.int64:
+        is_tensor = isinstance(ids, Tensor)
+        if not is_tensor or ids.shape != corrupt_head.shape or ids.dtype != torch.int64:
             expected = f"{tuple(corrupt_head.shape)} ids, int64"
-            found = f"{tuple(ids.shape)}, {str(ids.dtype).removeprefix('torch.')}"
+            kind = str(ids.dtype).removeprefix("torch.") if is_tensor else ""
+            found = f"{tuple(ids.shape)}, {kind}" if is_tensor else shown(ids)
             name = type(self).__name__.lower()
             raise InputError(f"sampler: draw of {name}: expected {expected}; got {found}")
         return ids

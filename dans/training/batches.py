@@ -12,6 +12,7 @@ from dans.config.schema import TrainConfig
 from dans.data.message_graph import MessageGraph
 from dans.data.neighbor_sampling import IncomingMessages
 from dans.data.query_index import Groups
+from dans.errors import InputError
 from dans.memory import Budget
 from dans.models.batch import Positives, Proposal, Share, own_of, own_randomness
 from dans.models.model import Model
@@ -168,9 +169,12 @@ def part(triples: Tensor, proposal: Proposal, share: Share | None) -> tuple[Tens
     return triples[share.start : share.stop], proposal.slice(share.start, share.stop)
 
 
-def needed(triples: Tensor, proposal: Proposal) -> Tensor:
-    """The entities of (b, 3) triples and of a proposal: (u,) rising ids."""
+def needed(triples: Tensor, proposal: Proposal, n: int) -> Tensor:
+    """The entities of (b, 3) triples and of a proposal, of n there are: (u,) rising ids."""
     ids: Tensor = torch.cat((triples[:, [0, 2]].flatten(), *proposal.entities())).unique()
+    low, high = ids[[0, -1]].tolist()
+    if low < 0 or high >= n:
+        raise InputError(f"negatives: expected ids from 0 to {n - 1}, got {low} to {high}")
     return ids
 
 
@@ -205,7 +209,7 @@ class FullGraph(BatchEncoder):
         if proposal is None:
             return model.encode_batch(triples, messages)
         triples, proposal = part(triples, proposal, share)
-        ids = needed(triples, proposal)
+        ids = needed(triples, proposal, self.messages.num_entities)
         with own_randomness(share):
             entities = model.encode_rows(messages, ids, sparse=self.sparse)
             positives = model.positives(
@@ -259,7 +263,7 @@ class NeighborSampling(BatchEncoder):
     ) -> Positives:
         """The triples of (b,) rows with embeddings for this step."""
         triples, n = self.triples(rows), self.messages.num_entities
-        ids = torch.arange(n) if proposal is None else needed(triples, proposal)
+        ids = torch.arange(n) if proposal is None else needed(triples, proposal, n)
         # Several processes encode a part each of what the whole batch needs, not what their own
         # triples need: much of that is the same.
         encoded, place = (ids, ids) if share is None else own_of(ids, share.shard)
@@ -274,7 +278,7 @@ class NeighborSampling(BatchEncoder):
                 return model.positives(triples, entities)
             if share is not None:
                 triples, proposal = part(triples, proposal, share)
-                every, ids = ids, needed(triples, proposal)
+                every, ids = ids, needed(triples, proposal, n)
                 place = place[torch.searchsorted(every, ids)]
                 entities = share.shard.fetch(entities, place, sparse=False)
             positives = model.positives(triples, entities, entity_ids=ids, num_entities=n)

@@ -14,7 +14,7 @@ from baselines.stay_positive import StayPositive, summable
 from dans.data.graph import KnowledgeGraph
 from dans.errors import InputError
 from dans.models.batch import Positives
-from dans.models.decoders import DECODERS, Multilinear
+from dans.models.decoders import DECODERS, ComplEx, Multilinear
 from dans.models.encoders import Lookup
 from dans.models.model import Model
 from dans.registry import build
@@ -185,6 +185,19 @@ def test_decoders_without_a_closed_sum_are_refused(kg: KnowledgeGraph, name: str
         terms(kg, model)
     with pytest.raises(InputError, match=f"objective.{message}"):
         build(OBJECTIVES, "stay_positive", where="objective", num_batches=1, decoder=name)
+
+
+def test_a_subclass_with_other_queries_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Turned(ComplEx):
+        def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+            return super().tail_query(h, r) + h
+
+    monkeypatch.setitem(DECODERS, "turned", Turned)
+    assert "turned" not in summable()
+    with pytest.raises(InputError, match=r"objective\.name: stay_positive needs .*; got turned$"):
+        build(OBJECTIVES, "stay_positive", where="objective", num_batches=1, decoder="turned")
 
 
 def test_the_batch_is_not_taken_to_be_all_entities(kg: KnowledgeGraph) -> None:

@@ -35,8 +35,8 @@ def discounted(
 ) -> Discounted:
     torch.manual_seed(1)
     sizes: dict[str, Any] = {"num_entities": kg.num_entities, "num_relations": kg.num_relations}
-    given = {"discount": "all", **given}
-    return Discounted(sampler or Uniform(3), loss or Logistic(), **sizes, width=6, **given)
+    given = {"discount": "all", "width": 6, **given}
+    return Discounted(sampler or Uniform(3), loss or Logistic(), **sizes, **given)
 
 
 def scores_by_hand(objective: Discounted, triple: Tensor, entity: int, *, head: bool) -> float:
@@ -142,6 +142,7 @@ def test_generated_negatives_are_refused(kg: KnowledgeGraph) -> None:
         ({"pool": 0}, "pool"),
         ({"discriminator": "nothing"}, "discriminator"),
         ({"dropout": 1.0}, "dropout"),
+        ({"width": 7}, "^width: complex needs an even number, got 7"),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(

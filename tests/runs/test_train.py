@@ -187,6 +187,7 @@ def test_missing_start_says_how_to_make_it(recipe: Path) -> None:
         ("decoder.gamma=3", "decoder.gamma: unknown option of complex"),
         ("encoder.dim=7", "decoder.dim: complex needs an even number, got 7"),
         ("loss.name=logit", "loss.name: unknown name 'logit'"),
+        ("sampler.0.name=nscaching,loss.name=sampled_softmax", "^loss: SampledSoftmax weighs each"),
         ("sampler.0.name=unifrom", "sampler.0.name: unknown name 'unifrom'"),
         ("sampler.0.n=3", "sampler.0.n: unknown option of uniform"),
         ("sampler.0.k=0", "sampler.0.k"),
@@ -196,7 +197,7 @@ def test_mistakes_are_named_and_nothing_is_written(
     recipe: Path, tmp_path: Path, change: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train(configure(recipe, [change]), tmp_path / "run")
+        train(configure(recipe, change.split(",")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

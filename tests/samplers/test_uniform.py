@@ -189,7 +189,9 @@ def test_popularity_refuses_what_leaves_nothing_to_draw() -> None:
         Popularity(triples=torch.tensor([[0, 0, 1]]), num_entities=3, exponent=float("nan"))
 
 
-@pytest.mark.parametrize("wrong", [lambda ids: ids[:, 0], lambda ids: ids.float()])
+@pytest.mark.parametrize(
+    "wrong", [lambda ids: ids[:, 0], lambda ids: ids.float(), lambda ids: None]
+)
 def test_a_draw_of_another_shape_or_type_is_named(
     wrong: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from dans.config.schema import RunConfig
 from dans.data.graph import KnowledgeGraph, Vocabulary
 from dans.errors import InputError
 from dans.runs.build import build_trainer, notices
+from dans.samplers import Uniform
 from dans.samplers.dans.sampler import PRESETS
 from dans.training.trainer import Trainer
 
@@ -177,3 +178,13 @@ def test_pretraining_of_kbgan_may_end_in_the_middle_of_a_step() -> None:
         trained.step()
         updates.append(int(trained.objective.sampler.updates))
     assert updates == [2, 4, 6]
+
+
+@pytest.mark.parametrize("wrong", [-1, 99])
+@pytest.mark.parametrize("encode", ["all", "some"])
+def test_ids_that_are_none_of_an_entity_are_named(
+    kg: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch, encode: str, wrong: int
+) -> None:
+    monkeypatch.setattr(Uniform, "draw", lambda self, _, rows, side: torch.full(side.shape, wrong))
+    with pytest.raises(InputError, match=f"negatives: expected ids from 0 to 7, got .*{wrong}"):
+        trainer(kg, train={"encode": encode}).step()
