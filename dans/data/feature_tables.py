@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dans.config.reading import convert, kind_of, opened
 from dans.config.schema import FeatureKind, FeatureTable
+from dans.data.objects import as_array, names_of
 from dans.data.readers import numbered_lines
 from dans.data.tensor_file import reading
 from dans.data.triple_tables import csv_rows, parquet_table
@@ -182,7 +183,7 @@ def read_cells(
         if len(names) != len(cells.cells):
             rows = f"{len(cells.cells)} rows in {cells.where}"
             raise InputError(f"{place}.names: {len(names)} names for {rows}; expected one for each")
-        cells = replace(cells, names=list(map(str, names)))
+        cells = replace(cells, names=names_of(f"{place}.names", names))
     return cells, table
 
 
@@ -233,21 +234,18 @@ def _of_object(values: Any, where: str) -> Cells:
     """A table from an array, a tensor, a data frame, or a mapping by entity names."""
     names: list[str] | None = None
     columns: tuple[str, ...] = ()
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.is_floating_point() else values).numpy()
-    elif hasattr(values, "to_frame") and not hasattr(values, "columns"):
+    if hasattr(values, "to_frame") and not hasattr(values, "columns"):
         values = values.to_frame()
     if hasattr(values, "columns") and hasattr(values, "index"):
         names, columns = [str(x) for x in values.index], tuple(str(x) for x in values.columns)
         values = values.to_numpy()
     elif isinstance(values, Mapping):
         names = [str(name) for name in values]
-        rows = list(values.values())
+        rows = [_plain(x, f"{where}: {shown(str(name))}") for name, x in values.items()]
         if any(isinstance(x, MANY) and any(isinstance(y, str) for y in x) for x in rows):
             # Each holds the categories of an entity.
             rows = [[row] for row in rows]
-        rows = [list(x) if isinstance(x, (*MANY, np.ndarray, Tensor)) else [x] for x in rows]
+        rows = [list(x) if isinstance(x, MANY) else [x] for x in rows]
         width = max(map(len, rows), default=0)
         rows = [row * width if row == [None] else row for row in rows]
         for name, row in zip(names, rows, strict=True):
@@ -255,14 +253,28 @@ def _of_object(values: Any, where: str) -> Cells:
                 count = f"{len(row)} values, and {shown(names[0])} has {len(rows[0])}"
                 raise InputError(f"{where}: {shown(name)}: has {count}; expected as many")
         return _rows(where, _counted(width), names, rows)
+    elif isinstance(values, (list, tuple)):
+        values = [_plain(x, f"{where}[{i}]") for i, x in enumerate(values)]
     return _of_array(values, where, columns, names)
+
+
+def _plain(given: Any, where: str, *, most: int = 1) -> Any:
+    """What an entity is given, without arrays and tensors: they become numbers and lists."""
+    if isinstance(given, (list, tuple)) and most:
+        return [_plain(one, where, most=0) for one in given]
+    if not isinstance(given, (np.ndarray, Tensor)):
+        return given
+    if given.ndim > most:
+        wanted = "a number or a row of them, (f,)" if most else "a number"
+        raise InputError(f"{where}: expected {wanted}, got shape {tuple(given.shape)}")
+    return as_array(given, where).tolist()
 
 
 def _of_array(
     values: Any, where: str, columns: tuple[str, ...] = (), names: list[str] | None = None
 ) -> Cells:
     try:
-        cells = np.asarray(values)
+        cells = as_array(values, where)
     except (ValueError, TypeError):
         raise InputError(f"{where}: expected an array (n, f), got {shown(values)}") from None
     cells = cells[:, None] if cells.ndim == 1 else cells

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dans.data.names_audit import HEADERS
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 #: Names of entities, or those of each type of node.
 EntityNames = Sequence[str] | Mapping[str, Sequence[str]]
 
+#: Floats of torch that NumPy has too.
+IN_NUMPY = (torch.float16, torch.float32, torch.float64)
+
 #: Triples of ids, (·, 3), or rows of names.
 Triples = Tensor | list[Row]
 
@@ -48,6 +52,31 @@ def library(data: object) -> str:
     names = [kind.__module__.split(".")[0] for kind in type(data).__mro__]
     known = ("pandas", "pyarrow", "networkx", "dgl", "rdflib", "torch", "numpy")
     return next((name for name in names if name in known), names[0])
+
+
+def as_array(values: Any, where: str) -> NDArray[Any]:
+    """An array of what is one nearly: a tensor, on any device or sparse, or a masked array.
+
+    A masked cell is None, or NaN among floats.
+    """
+    if isinstance(values, Tensor):
+        try:
+            values = values.detach()
+            values = values if values.layout == torch.strided else values.to_dense()
+            lacking = values.is_floating_point() and values.dtype not in IN_NUMPY
+            dense: NDArray[Any] = (values.float() if lacking else values).numpy(force=True)
+            return dense
+        except (TypeError, RuntimeError):
+            kind = f"{values.layout} of {values.dtype} on {values.device}".replace("torch.", "")
+            raise InputError(
+                f"{where}: expected a dense tensor of whole numbers or floats, got {kind}"
+            ) from None
+    array = np.asarray(values)
+    if array.dtype.kind in "fiubOUT" and np.ma.is_masked(values):
+        floats = array.dtype.kind == "f" and array.ndim
+        array = array.astype(array.dtype if floats else object)
+        array[np.ma.getmaskarray(values)] = np.nan if floats else None
+    return array
 
 
 def names_of(option: str, names: object) -> list[str]:
@@ -145,20 +174,19 @@ def _of_array(data: Any, where: str) -> Triples:
             f"{where}: expected an array of shape (n, 3), head, relation and tail in columns, got"
             f" {tuple(data.shape)}{hint}"
         )
-    ids = _ids(data, where)
+    array = as_array(data, where)
+    ids = _ids(array, where)
     if ids is not None:
         return ids
-    if isinstance(data, Tensor) or data.dtype.kind not in "OUT":
+    if array.dtype.kind not in "OUT":
         kind = str(data.dtype).removeprefix("torch.")
         raise InputError(f"{where}: expected whole numbers or text, got {kind}; convert it first")
-    return list(listed_rows(data.tolist(), where))
+    return list(listed_rows(array.tolist(), where))
 
 
 def _ids(values: Any, where: str) -> Tensor | None:
     """Whole numbers as int64, or None for anything else; those of more than 63 bits are refused."""
-    if isinstance(values, Tensor) and values.is_floating_point():
-        return None
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    array = as_array(values, where)
     if array.dtype.kind not in "iu":
         return None
     if array.dtype.kind == "u" and array.size and int(array.max()) >= LARGEST:
@@ -187,6 +215,13 @@ def _of_columns(
     if left_out:
         log.info("%s: %s: not read; ranking is against all entities", where, ", ".join(left_out))
     names = [key for key in data if key not in (*left_out, "head_type", "tail_type")]
+    data = {
+        key: as_array(column, f"{where}[{key!r}]")
+        if isinstance(column, (Tensor, np.ndarray))
+        else column
+        for key, column in data.items()
+        if key not in left_out
+    }
     values = {key: data[key] for key in names}
     if {"head", "tail", "head_type", "tail_type"} <= data.keys():
         for key in ("head", "head_type", "tail", "tail_type"):
@@ -196,7 +231,9 @@ def _of_columns(
             if not isinstance(ids, list) or len(ids) != len(kinds):
                 raise InputError(f"{where}: expected {key} and {key}_type of one length")
             typed = zip(kinds, ids, strict=True)
-            values[key] = [f"{kind}:{i}" for kind, i in typed]
+            values[key] = [
+                None if kind is None or i is None else f"{kind}:{i}" for kind, i in typed
+            ]
     if columns is None and {"head", "relation", "tail"} <= values.keys():
         names = ["head", "relation", "tail"]
     for key in names:

@@ -317,7 +317,7 @@ def check_encodable(name: str, where: object) -> None:
 def _number(value: object, where: object, gap: str, convert: str) -> str:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
-    gaps = ("NoneType", "NAType", "NaTType")
+    gaps = ("NoneType", "NAType", "NaTType", "MaskedConstant")
     if type(value).__name__ in gaps or (isinstance(value, float) and value != value):
         raise InputError(f"{where}: a missing value; {gap}")
     raise InputError(

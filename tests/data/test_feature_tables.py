@@ -60,6 +60,56 @@ def test_every_source_of_numbers_gives_the_same(tmp_path: Path) -> None:
         assert torch.equal(found.present, first.present), source
 
 
+def test_tensors_and_arrays_of_an_entity_are_its_numbers() -> None:
+    x, y = torch.tensor([1.0, 2.0, 6.0], requires_grad=True), torch.tensor([10.0, 20.0, 30.0])
+    table = torch.stack((x, y), 1)
+    first = read(table)
+    for source in (
+        dict(zip(NAMES, table, strict=True)),
+        dict(zip(NAMES, table.detach().numpy(), strict=True)),
+        dict(zip(NAMES, table.bfloat16(), strict=True)),
+        {name: list(row) for name, row in zip(NAMES, table, strict=True)},
+        {name: row.to_sparse() for name, row in zip(NAMES, table, strict=True)},
+        list(table),
+        table.to_sparse(),
+        table.bfloat16(),
+    ):
+        assert torch.equal(read(source).values, first.values), source
+    for column in (x, x.detach().numpy()):
+        by_name = dict(zip(NAMES, column, strict=True))
+        assert torch.equal(read(by_name).values, first.values[:, :1])
+    one = {name: np.array(number) for name, number in zip(NAMES, [1, 2, 6], strict=True)}
+    assert torch.equal(read(one).values, first.values[:, :1])
+    text = {"ada": np.array(["cat", "pet"]), "bob": np.array("man"), "cy": np.array(["pet"])}
+    assert read(text).labels == ["t.1=cat", "t.1=man", "t.1=pet"]
+
+
+def test_a_tensor_of_64_bits_is_not_rounded() -> None:
+    numbers = 1.6e9 + np.array([0.0, 10.0, 20.0])
+    found = read(torch.from_numpy(numbers))
+    assert torch.equal(found.values, read(numbers).values)
+    assert found.values[:, 0].tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
+    by_name = dict(zip(NAMES, torch.from_numpy(numbers), strict=True))
+    assert torch.equal(read(by_name).values, found.values)
+
+
+def test_a_masked_cell_is_missing() -> None:
+    mask = [False, False, True]
+    for numbers in (np.array([1.0, 2.0, 1000.0]), np.array([1, 2, 1000])):
+        masked = np.ma.array(numbers, mask=mask)
+        first = read(np.array([1.0, 2.0, np.nan]))
+        assert first.labels == ["t.1", "t missing"]
+        for source in (masked, list(masked), dict(zip(NAMES, masked, strict=True))):
+            assert torch.equal(read(source).values, first.values), source
+    text = np.ma.array(["cat", "man", "pet"], mask=mask)
+    for source in (text, dict(zip(NAMES, text, strict=True))):
+        assert read(source).labels == ["t.1=cat", "t.1=man", "t missing"]
+    ids = np.ma.array([7, 8, 9], mask=mask)
+    assert read({"values": ids, "kind": "categories"}).labels == ["t.1=7", "t.1=8", "t missing"]
+    rows = dict(zip(NAMES, np.ma.array(NUMBERS, mask=np.isnan(NUMBERS)), strict=True))
+    assert torch.equal(read(rows).values, read(NUMBERS).values)
+
+
 def test_every_source_of_categories_gives_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array(["cat", "man", "cat"]))
     sources: list[Any] = [
@@ -118,6 +168,20 @@ def test_what_is_wrong_with_a_file_is_said(
         (NUMBERS[:2], "features: t: 2 rows without names; expected a row for each of the 3"),
         ({"values": NUMBERS, "names": NAMES[:2]}, "features.table.t.names: 2 names for 3 rows"),
         ({"ada": [1], "bob": [1, 2]}, "features: t: 'bob': has 2 values, and 'ada' has 1"),
+        (
+            {"ada": torch.ones(1, 2)},
+            "features: t: 'ada': expected a number or a row of them, (f,),",
+        ),
+        ({"ada": [np.ones(2)]}, "features: t: 'ada': expected a number, got shape (2,)"),
+        (
+            torch.ones(3, 1, device="meta"),
+            "features: t: expected an array (n, f), got tensor(..., ",
+        ),
+        (
+            {"ada": torch.ones(1, device="meta")},
+            "t: 'ada': expected a dense tensor of whole numbers",
+        ),
+        ({"values": NUMBERS, "names": np.ma.array(NAMES, mask=[0, 1, 0])}, "names[1]: expected a"),
         ({"ada": object()}, "features: t[0]: 'ada': column 1: expected a number"),
         (np.zeros((2, 2, 2)), "features: t: expected rows of numbers or text, (n, f), got shape"),
         (pd.DataFrame({"x": ["a"], "y": [1]}, ["ada"]), "column 'x' holds text and column 'y'"),

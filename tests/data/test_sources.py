@@ -45,6 +45,13 @@ def all_named(kg: KnowledgeGraph) -> set[Names]:
     return {triple for split in SPLITS for triple in named(kg, split)}
 
 
+def masked(triples: np.ndarray) -> np.ma.MaskedArray:
+    """An array whose cell at the tail of triple 3 is masked."""
+    mask = np.zeros(triples.shape, dtype=bool)
+    mask[3, 2] = True
+    return np.ma.array(triples, mask=mask)
+
+
 def text(separator: str = "\t", triples: list[Names] = TRIPLES, before: str = "") -> str:
     return before + "".join(f"{separator.join(triple)}\n" for triple in triples)
 
@@ -238,6 +245,12 @@ LOADED: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     "tuple of three": (given(lambda: tuple(THREE.values())), {}),
     "NumPy, text": (given(lambda: np.array(TRIPLES)), {}),
     "NumPy, ids": (given(lambda: IDS.numpy().astype(np.uint32)), NAMED),
+    "NumPy, ids, no cell masked": (given(lambda: np.ma.array(IDS.numpy())), NAMED),
+    "torch, ids, sparse": (given(lambda: IDS.to_sparse()), NAMED),
+    "columns, sparse": (
+        given(lambda: {name: IDS[:, i].to_sparse() for i, name in enumerate(COLUMNS)}),
+        NAMED,
+    ),
     "torch, ids, three": (given(lambda: (IDS[:8].int(), IDS[8:9].int(), IDS[9:].int())), NAMED),
     "OGB": (
         given(lambda: {
@@ -449,6 +462,32 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         "train.txt:1: no name has the id 'e3'",
     ),
+    **{
+        f"masked {kind}": (given(lambda make=make: {"train": make()}), {}, r"\['train'\]" + place)
+        for kind, make, place in [
+            ("ids", lambda: masked(IDS.numpy()), r"\[3\]: a missing value; leave such rows out"),
+            ("names", lambda: masked(np.array(TRIPLES)), r"\[3\]: a missing value; leave such"),
+            ("rows", lambda: list(masked(IDS.numpy())), r"\[3\]: a missing value; leave such"),
+            (
+                "cells",
+                lambda: [("a", "r", "b"), ("b", "r", np.ma.masked)],
+                r"\[1\]: a missing value; leave such",
+            ),
+            (
+                "columns",
+                lambda: dict(zip(FRAME.columns, masked(IDS.numpy()).T, strict=True)),
+                r"\[3\]: a missing value; leave such",
+            ),
+            (
+                "typed columns",
+                lambda: {
+                    **dict(zip(FRAME.columns, masked(IDS.numpy()).T, strict=True)),
+                    **{"head_type": ["a"] * 10, "tail_type": ["b"] * 10},
+                },
+                r"\[3\]: a missing value; leave such",
+            ),
+        ]
+    },
     "floats": (given(lambda: IDS.float()), {}, r"expected whole numbers or text, got float32"),
     "(3, n)": (given(lambda: IDS.T), {}, r"of shape \(n, 3\), .*got \(3, 10\); transpose it"),
     "whole floats": (
