@@ -46,7 +46,7 @@ from dans.runs.init_from import OF_TABLES, check_initial, initial_run, without_i
 from dans.samplers import SAMPLERS, NegativeSampler
 from dans.seeding import find_device, restore_random_state, seed_everything, undisturbed
 from dans.training.checkpoint_store import Which
-from dans.training.distributed import join
+from dans.training.distributed import World, join
 from dans.training.lock import Lock, LockedError
 from dans.training.loggers import check_loggers
 from dans.training.run_folder import AMONG, PLACE, SAMPLER_FILES, RunFolder, restricting
@@ -138,18 +138,7 @@ def train(
     run = RunFolder(where)
     world = join(find_device(config.train.device))
     leads, run.checkpoints.world = world is None or world.leads, world
-    if kg is None:
-        # The first process alone downloads and converts.
-        if not leads and world is not None:
-            world.wait()
-        kg = graph_of(config, run, resume=resume)
-        if leads and world is not None:
-            world.wait()
-    else:
-        kg = features_of(config, run, kg, resume=resume)
-    if world is not None:
-        world.check_equal("the triples", kg.digest)
-        world.check_equal("the configuration", config.plain())
+    kg = _triples(config, run, kg, world, resume=resume)
     with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
         # Is the folder there, and no other process in it?
         found = lock is not None and lock.take()
@@ -172,12 +161,7 @@ def train(
             # What others have yet to look at must not change.
             world.wait()
         if lock is not None:
-            where.mkdir(parents=True, exist_ok=True)
-            lock.take()
-            if resume and run.exists and not found:
-                raise LockedError(f"{where}: another process made this run meanwhile; try again")
-            # Another process may have begun in a folder that was not there.
-            run.begin(config, resume=resume and found)
+            _begin(run, config, lock, resume=resume, found=found)
             run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):
@@ -188,15 +172,7 @@ def train(
             warn_of_other_bits(run, current)
         if leads:
             run.write_json("environment.json", current)
-            if Path(kg.source).is_absolute():
-                # A folder of triples is not copied.
-                run.write_json(PLACE, {"data": config.data, "triples": kg.source})
-            if not kg.source and not run.graph.exists():
-                kg.with_features(None).save(run.graph)
-            if config.features is not None and kg.features is not None:
-                kg.features.save(run.features)
-            run.copy(AMONG, restricting(config.evaluation))
-            run.copy(SAMPLER_FILES, sampler_files(config, samplers))
+            _keep_inputs(run, config, kg, samplers)
         finished = False
         try:
             if leads:
@@ -208,6 +184,53 @@ def train(
             if leads:
                 run.metrics.close(finished=finished)
         return report
+
+
+def _triples(
+    config: RunConfig,
+    run: RunFolder,
+    kg: KnowledgeGraph | None,
+    world: World | None,
+    *,
+    resume: bool,
+) -> KnowledgeGraph:
+    """The triples given, with the run's features, or those it names; the same in all processes."""
+    if kg is not None:
+        kg = features_of(config, run, kg, resume=resume)
+    else:
+        # The first process alone downloads and converts.
+        if world is not None and not world.leads:
+            world.wait()
+        kg = graph_of(config, run, resume=resume)
+        if world is not None and world.leads:
+            world.wait()
+    if world is not None:
+        world.check_equal("the triples", kg.digest)
+        world.check_equal("the configuration", config.plain())
+    return kg
+
+
+def _begin(run: RunFolder, config: RunConfig, lock: Lock, *, resume: bool, found: bool) -> None:
+    """Make the folder a run's, unless another process did so since it was not ``found``."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    lock.take()
+    if resume and run.exists and not found:
+        raise LockedError(f"{run.path}: another process made this run meanwhile; try again")
+    # Another process may have begun in a folder that was not there.
+    run.begin(config, resume=resume and found)
+
+
+def _keep_inputs(run: RunFolder, config: RunConfig, kg: KnowledgeGraph, samplers: Samplers) -> None:
+    """Keep in the folder what the run reads: triples, features, files; or where they are."""
+    if Path(kg.source).is_absolute():
+        # A folder of triples is not copied.
+        run.write_json(PLACE, {"data": config.data, "triples": kg.source})
+    if not kg.source and not run.graph.exists():
+        kg.with_features(None).save(run.graph)
+    if config.features is not None and kg.features is not None:
+        kg.features.save(run.features)
+    run.copy(AMONG, restricting(config.evaluation))
+    run.copy(SAMPLER_FILES, sampler_files(config, samplers))
 
 
 @dataclass(frozen=True)
