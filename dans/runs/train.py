@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -173,16 +174,22 @@ def train(
         if leads:
             run.write_json("environment.json", current)
             _keep_inputs(run, config, kg, samplers)
-        finished = False
+        finished = refused = False
         try:
             if leads:
                 with explain_interruption(trainer):
                     run.metrics.start(loggers, config.plain())
             report = trainer.fit(config.train.steps)
             finished = True
+        except InputError:
+            refused = True
+            raise
         finally:
             if leads:
                 run.metrics.close(finished=finished)
+            if refused and lock is not None and not found and run.step("last") is None:
+                # Nothing is there that could be lost; the corrected command finds the name free.
+                shutil.rmtree(where, ignore_errors=True)
         return report
 
 

@@ -264,7 +264,9 @@ class RunFolder:
             sentence = f"{path}: not there, so {self.path} is not the folder of a run"
             raise InputError(sentence) from None
 
-    def memory_budget(self, text: str | int, device: torch.device) -> Budget:
+    def memory_budget(
+        self, text: str | int, device: torch.device, *, option: str = "train.memory_budget"
+    ) -> Budget:
         """The memory budget of the run, at most what ``memory.json`` has found to fit.
 
         A size found after an allocation failed holds for the same limit, written as
@@ -284,7 +286,7 @@ class RunFolder:
         found = next((size for size in sizes if type(size) is int and size > 0), None)
         if found:
             log.info("%s: continuing with %s at a time", self.path / MEMORY, show_bytes(found))
-        return Budget(limit, device=device, found=found, remember=remember)
+        return Budget(limit, device=device, found=found, remember=remember, option=option)
 
     def _found_sizes(self) -> list[dict[str, Any]]:
         """The entries of ``memory.json``; none where the file cannot be used."""
