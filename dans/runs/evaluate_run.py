@@ -80,6 +80,7 @@ def evaluate(
             the queries whose answer is a ``new`` entity, and of those whose answer is an ``old``
             one, under ``answers``.
     """
+    run = RunFolder(where)
     stated(memory_budget)
     given = {"candidates": candidates, "types": types, "seed": seed, "most": most}
     chosen = convert(to_python(given), EvaluationConfig)
@@ -87,22 +88,11 @@ def evaluate(
         raise InputError("among: not together with candidates, which are drawn or given")
     if triples is None and unknown != "refuse":
         raise InputError("unknown: has no effect without triples; leave it out")
-    trained = restore(where, which=which)
-    before = trained
+    before = trained = restore(where, which=which)
     larger = is_extended(extra_triples, extra_features, new_entities)
     if larger:
-        trained = extend(trained, extra_triples, new_entities, extra_features=extra_features)
-    kg, own = trained.kg, None
-    if triples is not None:
-        if split != "test":
-            raise InputError(f"split: {split}: has no effect on triples of one's own; leave it out")
-        own = OwnTriples.of(kg, triples, unknown=unknown)
-        kg = own.graph(kg)
-    if not len(kg.split(split)):
-        if own:
-            raise InputError(f"{own.name}: has no line labelled 1")
-        others = "--triples FILE (in Python triples=) evaluates on others"
-        raise InputError(f"{kg.name}: has no {split} triples; {others}")
+        trained = extend(before, extra_triples, new_entities, extra_features=extra_features)
+    kg, own = ranked(trained.kg, split, triples, unknown)
     budget = budget_of(where, trained, memory_budget)
     sets = candidate_sets(among, kg)
     if among is None and chosen.candidates == "all":
@@ -124,7 +114,7 @@ def evaluate(
     if has_both(kg, split):
         fitted = fitted_of(where, before, which, budget)
         if fitted and fitted.negatives != DRAWN:
-            RunFolder(where).write_json(calibration_name(which), fitted.to_json())
+            run.write_json(calibration_name(which), fitted.to_json())
         labelled = replace(trained, kg=kg)
         details["classification"] = classify(labelled, split, fitted, budget=budget)
     report = replace(report, protocol=protocol, details=details)
@@ -134,9 +124,27 @@ def evaluate(
         more += ["features"] * (extra_features is not None)
     name = report_name(split=report.split, which=which, unseen=unseen, evaluation=chosen, more=more)
     if further:
-        name = unlike(RunFolder(where), name, report.protocol)
-    RunFolder(where).write_json(name, report.to_json())
+        name = unlike(run, name, report.protocol)
+    run.write_json(name, report.to_json())
     return report
+
+
+def ranked(
+    kg: KnowledgeGraph, split: Split, triples: Any, unknown: Unknown
+) -> tuple[KnowledgeGraph, OwnTriples | None]:
+    """The graph whose split is ranked; triples of one's own, if any, stand for its test triples."""
+    own = None
+    if triples is not None:
+        if split != "test":
+            raise InputError(f"split: {split}: has no effect on triples of one's own; leave it out")
+        own = OwnTriples.of(kg, triples, unknown=unknown)
+        kg = own.graph(kg)
+    if not len(kg.split(split)):
+        if own:
+            raise InputError(f"{own.name}: has no line labelled 1")
+        others = "--triples FILE (in Python triples=) evaluates on others"
+        raise InputError(f"{kg.name}: has no {split} triples; {others}")
+    return kg, own
 
 
 def restriction_of(where: str | Path, config: RunConfig) -> Restriction | None:
