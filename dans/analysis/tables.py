@@ -153,44 +153,47 @@ def collect(root: Path) -> dict[str, Results]:
     """
     if root.suffix == ".json":
         return {name: _recorded(name, numbers, root) for name, numbers in read_object(root).items()}
-    found: dict[str, Results] = {}
-    for recipe in sorted(path for path in root.glob("*") if path.is_dir()):
-        best, last, seconds, steps, sampler, classified = {}, {}, {}, {}, {}, {}
-        places: dict[int, Path] = {}
-        for folder in sorted(recipe.glob("seed*")):
-            path = folder / "report.json"
-            if not path.exists():
-                continue
-            report = read_object(path)
-            if not _current(report, path, "best"):
-                continue
-            seed = field_of(report, "seed", int, f"{path}: ")
-            if (other := places.setdefault(seed, folder)) != folder:
-                once = "a table has each seed once: train one by another --seed, or move it away"
-                raise InputError(f"{folder}: has seed {seed}, as {other} has; {once}")
-            best[seed] = _metrics(report, path)
-            if "step" in report:
-                steps[seed] = field_of(report, "step", int, f"{path}: ")
-            if "classification" in report:
-                parts = field_of(report, "classification", dict, f"{path}: ")
-                classified[seed] = flat_numbers(parts)
-            seconds[seed] = _seconds(folder / "metrics.jsonl")
-            if seed in steps and steps[seed] == _last_step(folder):
-                last[seed] = best[seed]
-            if (path := folder / "report.last.json").exists():
-                report = read_object(path)
-                if _current(report, path, "last"):
-                    last[seed] = _metrics(report, path)
-            if (path := folder / "sampler.json").exists():
-                content = read_object(path)
-                if _current(content, path, content.get("model", "last")):
-                    sampler[seed] = _statistics(content, path)
-        if best:
-            found[recipe.name] = Results(best, last, seconds, steps, sampler, classified)
+    folders = sorted(path for path in root.glob("*") if path.is_dir())
+    found = {folder.name: of_seeds for folder in folders if (of_seeds := _of_seeds(folder)).best}
     if not found:
         do = "train some, then dans evaluate RUN_DIR"
         raise InputError(f"{root}: no evaluated run; {do}")
     return found
+
+
+def _of_seeds(recipe: Path) -> Results:
+    """The evaluated runs ``seed<N>`` in the folder of a recipe; ``best`` is empty if none is."""
+    best, last, seconds, steps, sampler, classified = {}, {}, {}, {}, {}, {}
+    places: dict[int, Path] = {}
+    for folder in sorted(recipe.glob("seed*")):
+        path = folder / "report.json"
+        if not path.exists():
+            continue
+        report = read_object(path)
+        if not _current(report, path, "best"):
+            continue
+        seed = field_of(report, "seed", int, f"{path}: ")
+        if (other := places.setdefault(seed, folder)) != folder:
+            once = "a table has each seed once: train one by another --seed, or move it away"
+            raise InputError(f"{folder}: has seed {seed}, as {other} has; {once}")
+        best[seed] = _metrics(report, path)
+        if "step" in report:
+            steps[seed] = field_of(report, "step", int, f"{path}: ")
+        if "classification" in report:
+            parts = field_of(report, "classification", dict, f"{path}: ")
+            classified[seed] = flat_numbers(parts)
+        seconds[seed] = _seconds(folder / "metrics.jsonl")
+        if seed in steps and steps[seed] == _last_step(folder):
+            last[seed] = best[seed]
+        if (path := folder / "report.last.json").exists():
+            report = read_object(path)
+            if _current(report, path, "last"):
+                last[seed] = _metrics(report, path)
+        if (path := folder / "sampler.json").exists():
+            content = read_object(path)
+            if _current(content, path, content.get("model", "last")):
+                sampler[seed] = _statistics(content, path)
+    return Results(best, last, seconds, steps, sampler, classified)
 
 
 def _last_step(folder: Path) -> int | None:
