@@ -187,7 +187,7 @@ def train(
         finally:
             if leads:
                 run.metrics.close(finished=finished)
-            if refused and lock is not None and not found and run.step("last") is None:
+            if refused and lock is not None and not found and run.checkpoints.newest is None:
                 # Nothing is there that could be lost; the corrected command finds the name free.
                 shutil.rmtree(where, ignore_errors=True)
         return report
