@@ -100,6 +100,7 @@ class Budget:
         device: whose memory; None: main memory.
         found: what fitted in an earlier budget, whose ``remember`` was given it.
         remember: is given each size found after a failed allocation.
+        option: the option that states the limit, which opens errors.
 
     Example:
         >>> budget = Budget(1000)
@@ -116,13 +117,15 @@ class Budget:
         device: "torch.device | None" = None,
         found: int | None = None,
         remember: Callable[[int], None] | None = None,
+        option: str = "memory_budget",
     ) -> None:
         if limit is not None and limit < 1:
-            raise InputError(f"memory_budget: expected at least 1 byte, got {limit}")
+            raise InputError(f"{option}: expected at least 1 byte, got {limit}")
         self.limit = limit
         self.device = device
         self.found = found
         self.remember = remember
+        self.option = option
 
     @cached_property
     def _allowed(self) -> int:
@@ -178,7 +181,7 @@ class Budget:
         """Refuse work whose smallest piece takes more than a stated limit."""
         if self.limit is not None and least > self.limit:
             raise InputError(
-                f"memory_budget: expected at least {show_bytes(least)}, which this work takes even "
+                f"{self.option}: expected at least {show_bytes(least)}, which this work takes even "
                 f"bit by bit, got {show_bytes(self.limit)}"
             )
 

@@ -265,8 +265,11 @@ def build_trainer(
     elif model.encoder.initial_from:
         found = initialise_rows(model, kg)
     model.to(device)
-    size = config.train.memory_budget
-    budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
+    size, option = config.train.memory_budget, "train.memory_budget"
+    if run is None:
+        budget = Budget(stated(size), device=device, option=option)
+    else:
+        budget = run.memory_budget(size, device, option=option)
     batch_encoder = build_batch_encoder(config, kg, model, device, budget)
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     own = with_copies(config, run, samplers)

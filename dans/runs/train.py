@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,7 +150,8 @@ def train(
     if world is not None:
         world.check_equal("the triples", kg.digest)
         world.check_equal("the configuration", config.plain())
-    with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
+    own_lock = Lock(where) if leads and lock is None else nullcontext(lock)
+    with own_lock as lock, ExitStack() as undoing:
         # Is the folder there, and no other process in it?
         found = lock is not None and lock.take()
         run.check(config, resume=resume)
@@ -176,6 +177,7 @@ def train(
             lock.take()
             if resume and run.exists and not found:
                 raise LockedError(f"{where}: another process made this run meanwhile; try again")
+            undoing.enter_context(run.undone_unless_saved(made=not found))
             # Another process may have begun in a folder that was not there.
             run.begin(config, resume=resume and found)
             run.metrics.rewind(trainer.done if state else -1)
