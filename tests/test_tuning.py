@@ -278,7 +278,7 @@ def test_a_metric_of_which_less_is_better_is_minimised(
 
 
 def test_a_trial_on_a_graph_that_grew_has_the_value_of_its_best_checkpoint(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dispatch(["pretrain", str(recipe), "--steps", "30", "--out", str(tmp_path / "run")])
     lay(tmp_path / "grown")
@@ -289,7 +289,11 @@ def test_a_trial_on_a_graph_that_grew_has_the_value_of_its_best_checkpoint(
     grown = (f"data={tmp_path / 'grown'}", "train.steps=4")
     # Every trial makes the model worse.
     searched = plan(own, "train.lr=5.0,9.0", assignments=grown, prune="none")
-    tune(searched, 2, where=tmp_path / "study")
+    with caplog.at_level("INFO"):
+        tune(searched, 2, where=tmp_path / "study")
+    said = [one.getMessage() for one in caplog.records]
+    for opening in ("starting from ", "the graph grew: "):
+        assert len([text for text in said if text.startswith(opening)]) == 1
     for trial in study_json(tmp_path / "study")["trials"]:
         run = RunFolder(tmp_path / "study" / f"trial-{trial['number']:04d}")
         before, *after = (line["both"]["mrr"] for line in run.metrics.read())
