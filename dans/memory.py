@@ -100,7 +100,7 @@ class Budget:
         device: whose memory; None: main memory.
         found: what fitted in an earlier budget, whose ``remember`` was given it.
         remember: is given each size found after a failed allocation.
-        option: what states the limit.
+        option: the option that states the limit, which opens errors.
 
     Example:
         >>> budget = Budget(1000)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Set
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from dans.config.reading import convert, to_python
@@ -15,6 +16,9 @@ File: TypeAlias = Annotated[str, "file"]
 
 #: Types that are checked before the constructor is called; it checks all others itself.
 PLAIN = (bool, int, float, str, type(None))
+
+#: Types of one path, or of several, which options give as text.
+PATHS = (Path, type(None), Ellipsis)
 
 #: ``*args`` and ``**kwargs``, which no option can name.
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -67,7 +71,7 @@ def build(
     accepted = options(factory)
     supplied = {key: value for key, value in known.items() if key in accepted}
     settable = [key for key in accepted if key not in supplied]
-    given = to_python(given or {})
+    given = dict(to_python(given or {}))
     for key in given:
         if key not in settable:
             raise InputError(
@@ -76,8 +80,11 @@ def build(
     declared = hints(factory)
     for key, value in given.items():
         kind: Any = declared.get(key)
-        if all(part in PLAIN for part in get_args(kind) or [kind]):
+        parts = get_args(kind) or (kind,)
+        if all(part in PLAIN for part in parts):
             convert(value, kind, f"{where}.", key)
+        elif all(part in PATHS for part in parts):
+            given[key] = convert(value, kind, f"{where}.", key)
         if isinstance(value, str) and "\0" in value:
             raise InputError(f"{where}.{key}: expected a string without NUL, got {shown(value)}")
     for key in settable:

@@ -1,5 +1,8 @@
 """Names are looked up in dicts, options are checked against constructors."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -82,6 +85,30 @@ def test_refusals_of_the_constructor_carry_the_section() -> None:
 def test_options_are_of_the_kind_that_is_declared(given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         build(TABLE, "part", where="x", given={"size": 1, **given})
+
+
+class Filed:
+    """A constructor whose options are paths."""
+
+    def __init__(
+        self,
+        file: Path,
+        other: Path | None = None,
+        more: tuple[Path, ...] = (),
+        by: Callable[[str], str] = str,
+    ) -> None:
+        self.paths, self.by = (file, other, *more), by
+
+
+def test_an_option_that_is_declared_as_a_path_is_one() -> None:
+    given = {"file": "a.txt", "other": Path("b"), "more": ["c", "d"], "by": str.upper}
+    filed = build({"filed": Filed}, "filed", given=given)
+    assert filed.paths == tuple(map(Path, ("a.txt", "b", "c", "d")))
+    assert given["file"] == "a.txt"
+    assert build({"filed": Filed}, "filed", given={"file": "a", "other": None}).paths[1] is None
+    for value in (5, ["a"]):
+        with pytest.raises(InputError, match=r"x\.file: expected a path, got"):
+            build({"filed": Filed}, "filed", where="x", given={"file": value})
 
 
 def test_missing_option_is_an_input_error() -> None:

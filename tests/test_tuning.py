@@ -278,7 +278,7 @@ def test_a_metric_of_which_less_is_better_is_minimised(
 
 
 def test_a_trial_on_a_graph_that_grew_has_the_value_of_its_best_checkpoint(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dispatch(["pretrain", str(recipe), "--steps", "30", "--out", str(tmp_path / "run")])
     lay(tmp_path / "grown")
@@ -289,7 +289,11 @@ def test_a_trial_on_a_graph_that_grew_has_the_value_of_its_best_checkpoint(
     grown = (f"data={tmp_path / 'grown'}", "train.steps=4")
     # Every trial makes the model worse.
     searched = plan(own, "train.lr=5.0,9.0", assignments=grown, prune="none")
-    tune(searched, 2, where=tmp_path / "study")
+    with caplog.at_level("INFO"):
+        tune(searched, 2, where=tmp_path / "study")
+    said = [one.getMessage() for one in caplog.records]
+    for opening in ("starting from ", "the graph grew: "):
+        assert len([text for text in said if text.startswith(opening)]) == 1
     for trial in study_json(tmp_path / "study")["trials"]:
         run = RunFolder(tmp_path / "study" / f"trial-{trial['number']:04d}")
         before, *after = (line["both"]["mrr"] for line in run.metrics.read())
@@ -586,6 +590,38 @@ def test_the_best_recipe_trains_from_any_working_folder(
     dispatch(["pretrain", str(best), "--out", "run"])
     assert load_run(Path("run")).kg.digest == study_json(best.parent)["digest"]
     assert configure(best, []).data == (data if data == "umls" else str(tmp_path / data))
+
+
+def test_the_best_recipe_finds_its_run_and_files_from_any_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project(tmp_path, "triples"))
+    (tmp_path / "away").mkdir()
+    own = Path("own.toml").read_text()
+    table = 'kind = "categories"\nfile = "rows.csv"\n'
+    Path("featured.toml").write_text(f"{own}\n[features.table.age]\n{table}")
+    Path("rows.csv").write_text("name,what\ne0,old\ne1,new\n")
+    Path("among.txt").write_text("".join(f"e{i}\n" for i in range(5)))
+    few = ("train.steps=2", "evaluation.among=among.txt")
+    Path("types.tsv").write_text("e0\tman\ne1\tman\ne2\tdog\n")
+    typed = (*few, "sampler.0.name=typed", "sampler.0.types=types.tsv")
+    tune(plan(Path("featured.toml"), "train.lr=0.01,0.1", assignments=typed), 1, where=Path("a"))
+    dispatch(["pretrain", "featured.toml", "--steps", "2", "--out", "base"])
+    Path("later.toml").write_text(f'init_from = "base"\n{own}')
+    tune(plan(Path("later.toml"), "train.lr=0.01,0.1", assignments=few), 1, where=Path("b"))
+    # A name is that of a run of each seed.
+    dispatch(["pretrain", "own.toml", "--steps", "2", "--seed", "1"])
+    Path("named.toml").write_text(f'init_from = "pretrain/own"\n{own}')
+    seeded = (*few, "train.seed=1")
+    tune(plan(Path("named.toml"), "train.lr=0.01,0.1", assignments=seeded), 1, where=Path("c"))
+    assert 'init_from = "pretrain/own"' in Path("c/best.toml").read_text()
+    monkeypatch.chdir("away")
+    for study in ("a", "b"):
+        dispatch(["pretrain", str(tmp_path / study / "best.toml"), "--out", study])
+        assert load_run(Path(study)).kg.features is not None
+    absent = re.escape(f"{tmp_path}/away/runs/pretrain/own/seed1: the run to start from is not")
+    with pytest.raises(InputError, match=f"{absent} there; make it with: .* --seed 1, or give"):
+        configure(tmp_path / "c" / "best.toml", [])
 
 
 def test_a_study_reads_its_triples_once_and_says_each_notice_once(

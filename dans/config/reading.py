@@ -46,7 +46,7 @@ T = TypeVar("T")
 #: Types of plain data in messages.
 WORDS: dict[object, str] = {
     **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
-    **{list: "a list", tuple: "a list", dict: "an object"},
+    **{list: "a list", tuple: "a list", dict: "an object", Path: "a path"},
 }
 
 #: Bytes of a file of settings or of results, and of a line; depth of sections within each other.
@@ -287,7 +287,7 @@ def to_python(value: Any) -> Any:
 
 
 def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
-    """Convert plain data to a type: a msgspec Struct, a builtin, or a list, tuple or dict of these.
+    """Convert plain data to a type: a msgspec Struct, a builtin, a path, or a list or so of these.
 
     Whole numbers are accepted as floats; a float by itself must be finite, and those of a tuple no
     NaN. An error starts with ``where`` and the path of the value, such as ``train.lr``.
@@ -299,7 +299,7 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
     """
     check_sizes(value, where, path)
     try:
-        converted = msgspec.convert(value, kind)
+        converted = msgspec.convert(value, kind, dec_hook=_path)
     except msgspec.ValidationError as error:
         inner = [part for part in get_args(kind) if part is not type(None)]
         optional = get_origin(kind) in (Union, UnionType) and len(inner) == 1
@@ -310,6 +310,12 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
         if isinstance(part, float) and math.isnan(part):
             finite(f"{where}{path}.{i}", part)
     return converted
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is not Path:
+        raise NotImplementedError
+    return Path(value)
 
 
 def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> NoReturn:

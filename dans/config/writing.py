@@ -27,11 +27,11 @@ def beside(path: Path) -> Iterator[Path]:
     """Where the block writes a file or a folder before it renames it; else nothing is left."""
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     # Never written into: one left here may be a second name of a file that is kept.
-    _remove(part)
+    remove(part)
     try:
         yield part
     finally:
-        _remove(part)
+        remove(part)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def sweep(folder: Path, pattern: str = f"*{PART}", *, alone: bool = False) -> No
     for path in folder.glob(pattern):
         number = path.name.removesuffix(PART).rpartition(".")[2]
         if number.isdecimal() and (alone or not _alive(int(number))):
-            _remove(path)
+            remove(path)
 
 
 def _sweep_beside(path: Path) -> None:
@@ -147,7 +147,8 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds, where it is there and may be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return

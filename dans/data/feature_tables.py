@@ -275,6 +275,8 @@ def _of_array(
 ) -> Cells:
     try:
         cells = as_array(values, where)
+    except InputError:
+        raise
     except (ValueError, TypeError):
         raise InputError(f"{where}: expected an array (n, f), got {shown(values)}") from None
     cells = cells[:, None] if cells.ndim == 1 else cells

@@ -29,6 +29,7 @@ from dans.data.triple_tables import (
     table_rows,
 )
 from dans.errors import LARGEST, InputError, shown
+from dans.memory import NoRoomError, free, show_bytes
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,9 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
     if isinstance(values, Tensor):
         try:
             values = values.detach()
-            values = values if values.layout == torch.strided else values.to_dense()
+            if values.layout != torch.strided:
+                check_room(values, where)
+                values = values.cpu().to_dense()
             lacking = values.is_floating_point() and values.dtype not in IN_NUMPY
             dense: NDArray[Any] = (values.float() if lacking else values).numpy(force=True)
             return dense
@@ -77,6 +80,17 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
         array = array.astype(array.dtype if floats else object)
         array[np.ma.getmaskarray(values)] = np.nan if floats else None
     return array
+
+
+def check_room(sparse: Tensor, where: str) -> None:
+    """Refuse a sparse tensor whose dense form exceeds the free memory."""
+    size = sparse.numel() * sparse.element_size()
+    # Asking takes a millisecond, which small ones are spared.
+    if size > 2**26 and size > (left := free()):
+        raise NoRoomError(
+            f"{where}: a sparse tensor of shape {tuple(sparse.shape)}, which takes "
+            f"{show_bytes(size)} as a dense one; {show_bytes(left)} are free"
+        )
 
 
 def names_of(option: str, names: object) -> list[str]:

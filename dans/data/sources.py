@@ -39,7 +39,7 @@ NT, PARQUET = ".nt", ".parquet"
 SUFFIXES = (*TABLES, ".csv", NT, *rdf.PARSERS, PARQUET)
 
 #: Options of tables, and of the split of triples that have none.
-TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "inverse_leakage")
+TABLE, SPLITTING = ("columns", "delimiter", "header"), ("split", "seed", "inverse_leakage")
 
 #: Options of data in memory.
 IN_MEMORY = ("columns", "entities", "relations")
@@ -90,27 +90,31 @@ ASIDE = ("README", "LICENSE", "LICENCE", "CITATION", "NOTICE")
 
 @dataclass(frozen=True)
 class Options:
-    """What `load` is given beside the data; see there."""
+    """What `load` is given beside the data; see there. What is not given is None."""
 
-    split: Sequence[float] = (0.8, 0.1, 0.1)
-    seed: int = 0
-    inverse_leakage: InverseLeakage = "allow"
+    split: Sequence[float] | None = None
+    seed: int | None = None
+    inverse_leakage: InverseLeakage | None = None
     columns: str | Sequence[str | int] | None = None
     delimiter: str | None = None
     header: bool | None = None
-    literals: rdf.Choice = "keep"
-    blank_nodes: rdf.Choice = "keep"
+    literals: rdf.Choice | None = None
+    blank_nodes: rdf.Choice | None = None
     entities: objects.EntityNames | None = None
     relations: Sequence[str] | None = None
     labelled: Sequence[Split] = ()
 
     def check(self) -> None:
         """Refuse values that no source takes."""
-        check_shares(self.split)
-        counted("seed", self.seed, least=0, most=LARGEST - 1)
-        one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
-        one_of("literals", self.literals, ("keep", "drop"))
-        one_of("blank_nodes", self.blank_nodes, ("keep", "drop"))
+        if self.split is not None:
+            check_shares(self.split)
+        if self.seed is not None:
+            counted("seed", self.seed, least=0, most=LARGEST - 1)
+        if self.inverse_leakage is not None:
+            one_of("inverse_leakage", self.inverse_leakage, ("allow", "avoid"))
+        for name in ("literals", "blank_nodes"):
+            if getattr(self, name) is not None:
+                one_of(name, getattr(self, name), ("keep", "drop"))
         if not isinstance(self.labelled, Iterable):
             raise InputError(f"labelled: expected names of splits, got {shown(self.labelled)}")
         for split in self.labelled:
@@ -132,20 +136,13 @@ class Options:
         if self.header is not None and not isinstance(self.header, bool):
             raise InputError(f"header: expected True, False or None, got {shown(self.header)}")
 
-    def changed(self) -> list[str]:
-        """The names of options with another value than the default; a seed alone is none."""
-        return [
-            field.name
-            for field in fields(self)
-            if field.name != "seed"
-            and (value := getattr(self, field.name)) is not field.default
-            and not (isinstance(value, Sequence) and tuple(value) == field.default)
-            and not (isinstance(value, str) and value == field.default)
-        ]
+    def given(self) -> list[str]:
+        """The names of the options that were given, be it with the value that they have without."""
+        return [one.name for one in fields(self) if getattr(self, one.name) is not one.default]
 
     def only(self, what: str, *accepted: str) -> None:
         """Refuse an option that has no effect on a source."""
-        for name in self.changed():
+        for name in self.given():
             if name not in accepted:
                 raise InputError(f"{name}: has no effect on {what}")
 
@@ -153,14 +150,14 @@ class Options:
 def load(
     data: object,
     *,
-    split: Sequence[float] = (0.8, 0.1, 0.1),
-    seed: int = 0,
-    inverse_leakage: InverseLeakage = "allow",
+    split: Sequence[float] | None = None,
+    seed: int | None = None,
+    inverse_leakage: InverseLeakage | None = None,
     columns: str | Sequence[str | int] | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-    literals: rdf.Choice = "keep",
-    blank_nodes: rdf.Choice = "keep",
+    literals: rdf.Choice | None = None,
+    blank_nodes: rdf.Choice | None = None,
     entities: objects.EntityNames | None = None,
     relations: Sequence[str] | None = None,
     labelled: Sequence[Split] = (),
@@ -180,15 +177,16 @@ def load(
             a list of triples of names, or of dictionaries; a pandas data frame; an integer array
             (n, 3); a dictionary of columns, as OGB's; a networkx or a DGL graph;
             a dictionary of these, also of paths, or a tuple of three, as train, valid and test.
-        split: shares of train, valid and test.
-        seed: of the split.
-        inverse_leakage: ``"avoid"`` keeps the triples between two entities in one split.
+        split: shares of train, valid and test; by default 0.8, 0.1 and 0.1.
+        seed: of the split; by default 0.
+        inverse_leakage: ``"avoid"`` keeps the triples between two entities in one split; by default
+            ``"allow"``.
         columns: head, relation and tail of a table, by name or position; of a graph, the name of
             the edge attribute that holds the relation.
         delimiter: of columns; by default the one that fits the first lines.
         header: whether a table has one; by default, whether the first line looks like it. A split
             that is ``.tsv`` or ``.txt`` has none, unless an option for tables is given.
-        literals: of RDF, whether to ``"keep"`` or ``"drop"`` triples with one.
+        literals: of RDF, whether to ``"keep"``, as by default, or ``"drop"`` triples with one.
         blank_nodes: of RDF, likewise.
         entities: names by id, for arrays and DGL graphs; for several types of nodes, by type.
         relations: names by id, for arrays.
@@ -254,7 +252,7 @@ def _of_path(where: str | Path, options: Options) -> KnowledgeGraph:
         kg = saved_graph.read(path)
     else:
         kg = _of_folder(path, options)
-    return kg.renamed(kg.name, "" if options.changed() else str(path.resolve()))
+    return kg.renamed(kg.name, "" if options.given() else str(path.resolve()))
 
 
 def _of_card(card: DatasetCard) -> KnowledgeGraph:
@@ -328,7 +326,7 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
         maps.update(id_files.OPENKE)
     else:
         files = _split_files(folder)
-        table = not set(options.changed()).isdisjoint(TABLE)
+        table = not set(options.given()).isdisjoint(TABLE)
         kinds = set(map(_kind, files.values()))
         in_rdf = {NT, *rdf.PARSERS}
         of_rdf = ("literals", "blank_nodes") if kinds & in_rdf else ()
@@ -388,14 +386,14 @@ def _of_file(path: Path, options: Options) -> KnowledgeGraph:
         accepted = ("literals", "blank_nodes")
     elif _kind(path) == PARQUET:
         accepted = ("columns",)
-    if "labelled" in options.changed():
+    if "labelled" in options.given():
         raise InputError("labelled: only for a folder with a file for each split")
     options.only(str(path), *accepted, *SPLITTING)
     numbers = array("q")
     name = path.name.removesuffix(".gz").removesuffix(_kind(path))
     rows = _rows(path, options, numbers)
     first = next(rows)
-    table = not set(options.changed()).isdisjoint(TABLE)
+    table = not set(options.given()).isdisjoint(TABLE)
     # Of a table whose first line is a triple, in three columns and by tabs.
     if _kind(path) in TABLES and not table and first[3] is None and list(numbers) == [1]:
         kg = _of_plain_file(path, name)
@@ -505,7 +503,10 @@ def _rows(
 def _of_terms(lines: Iterable[Line], where: object, options: Options) -> Iterator[Row]:
     """Triples of RDF, without those that have a literal or a blank node that is not wanted."""
     for head, relation, tail, _ in rdf.choose_terms(
-        lines, where, literals=options.literals, blank_nodes=options.blank_nodes
+        lines,
+        where,
+        literals=options.literals or "keep",
+        blank_nodes=options.blank_nodes or "keep",
     ):
         yield head, relation, tail, None
 
@@ -653,9 +654,9 @@ def _split(kg: KnowledgeGraph, where: str, options: Options) -> KnowledgeGraph:
     parts = split_triples(
         kg.train,
         (kg.num_entities, kg.num_relations),
-        options.split,
-        seed=int(options.seed),
-        inverse_leakage=options.inverse_leakage,
+        (0.8, 0.1, 0.1) if options.split is None else options.split,
+        seed=int(options.seed or 0),
+        inverse_leakage=options.inverse_leakage or "allow",
         where=where,
     )
     train, valid, test = parts.values()

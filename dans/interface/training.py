@@ -157,9 +157,9 @@ def train(
         carry_out(stages, kg, where, pretrained=pretrained, resume=resume, loggers=loggers)
     except BaseException:
         if out is None:
-            with suppress(OSError):
-                where.rmdir()
-                where.parent.rmdir()
+            for made in (where, where.parent):
+                with suppress(OSError):
+                    made.rmdir()
         raise
     run = Run(where)
     if run.config.init_from and run.best_step == 0 and run.config.train.steps > 0:

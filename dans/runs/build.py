@@ -265,8 +265,11 @@ def build_trainer(
     elif model.encoder.initial_from:
         found = initialise_rows(model, kg)
     model.to(device)
-    size = config.train.memory_budget
-    budget = run.memory_budget(size, device) if run else Budget(stated(size), device=device)
+    size, option = config.train.memory_budget, "train.memory_budget"
+    if run is None:
+        budget = Budget(stated(size), device=device, option=option)
+    else:
+        budget = run.memory_budget(size, device, option=option)
     batch_encoder = build_batch_encoder(config, kg, model, device, budget)
     dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
     own = with_copies(config, run, samplers)
@@ -289,23 +292,25 @@ def build_trainer(
         world=world,
     )
     # Whatever is refused is refused above, before anything is logged.
+    levels: dict[str, int] = {}
     if config.init_from:
-        log.info("starting from %s, step %d", start.path, at)
+        levels[f"starting from {start.path}, step {at}"] = logging.INFO
         if growth is not None:
             trainer.start_counts = not growth.has_new
-            log.info("the graph grew: %s; the optimizer starts anew", growth)
+            levels[f"the graph grew: {growth}; the optimizer starts anew"] = logging.INFO
             for split in SPLITS[1:]:
                 if known := growth.trained_on(split):
-                    log.warning(
-                        "%d of the %d triples of %s were in train of the run to start from, so "
-                        "their metrics are too good; run.grow keeps the splits",
-                        *(known, len(kg.split(split)), split),
-                    )
+                    levels[
+                        f"{known} of the {len(kg.split(split))} triples of {split} were in train "
+                        "of the run to start from, so their metrics are too good; run.grow keeps "
+                        "the splits"
+                    ] = logging.WARNING
     elif file := model.encoder.initial_from:
-        log.info("%s: initial embeddings of %d of %d entities", file, found, kg.num_entities)
+        counts = f"{found} of {kg.num_entities} entities"
+        levels[f"{file}: initial embeddings of {counts}"] = logging.INFO
     said = set() if said is None else said
     # The size is often a recipe's, and not one that a user asked for.
-    levels = dict.fromkeys(limits_of_batch(config, kg), logging.INFO)
+    levels |= dict.fromkeys(limits_of_batch(config, kg), logging.INFO)
     levels |= dict.fromkeys(notices(config, kg), logging.WARNING)
     for notice, level in levels.items():
         if notice not in said:

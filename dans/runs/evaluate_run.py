@@ -261,10 +261,8 @@ def by_answer(ranks: Ranks, old: int, evaluator: Evaluator) -> dict[str, dict[st
 
 def budget_of(where: Path, trained: Trained, memory_budget: str | int = "") -> Budget:
     """The memory budget for evaluating a run; its own unless another is given."""
-    device, of_training = trained.entities.device, trained.config.train.memory_budget
-    if memory_budget:
-        return RunFolder(where).memory_budget(memory_budget, device, option="memory_budget")
-    return RunFolder(where).memory_budget(of_training, device)
+    chosen = memory_budget or trained.config.train.memory_budget
+    return RunFolder(where).memory_budget(chosen, trained.entities.device)
 
 
 def report_name(

@@ -54,8 +54,8 @@ def initial_run(start: str, seed: int) -> RunFolder:
         kind, recipe = Path(start).parent.name, Path(start).name
         command = COMMANDS.get(kind, COMMANDS["pretrain"])
         raise InputError(
-            f"{run.path}: the run to start from is not there; make it with: "
-            f"dans {command} {recipe} --seed {seed}"
+            f"{run.path.absolute()}: the run to start from is not there; make it with: "
+            f"dans {command} {recipe} --seed {seed}, or give init_from the folder of one elsewhere"
         )
     return run
 

@@ -4,9 +4,8 @@ import hashlib
 import logging
 import os
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -140,7 +139,8 @@ def train(
     world = join(find_device(config.train.device))
     leads, run.checkpoints.world = world is None or world.leads, world
     kg = _triples(config, run, kg, world, resume=resume)
-    with Lock(where) if leads and lock is None else nullcontext(lock) as lock:
+    own_lock = Lock(where) if leads and lock is None else nullcontext(lock)
+    with own_lock as lock, ExitStack() as undoing:
         # Is the folder there, and no other process in it?
         found = lock is not None and lock.take()
         run.check(config, resume=resume)
@@ -162,7 +162,7 @@ def train(
             # What others have yet to look at must not change.
             world.wait()
         if lock is not None:
-            _begin(run, config, lock, resume=resume, found=found)
+            _begin(run, config, lock, undoing, resume=resume, found=found)
             run.metrics.rewind(trainer.done if state else -1)
         best = trainer.best_step if trainer.evaluator is not None else trainer.done
         if state and not run.checkpoints.mend_best(best, state):
@@ -174,22 +174,16 @@ def train(
         if leads:
             run.write_json("environment.json", current)
             _keep_inputs(run, config, kg, samplers)
-        finished = refused = False
+        finished = False
         try:
             if leads:
                 with explain_interruption(trainer):
                     run.metrics.start(loggers, config.plain())
             report = trainer.fit(config.train.steps)
             finished = True
-        except InputError:
-            refused = True
-            raise
         finally:
             if leads:
                 run.metrics.close(finished=finished)
-            if refused and lock is not None and not found and run.checkpoints.newest is None:
-                # Nothing is there that could be lost; the corrected command finds the name free.
-                shutil.rmtree(where, ignore_errors=True)
         return report
 
 
@@ -217,12 +211,18 @@ def _triples(
     return kg
 
 
-def _begin(run: RunFolder, config: RunConfig, lock: Lock, *, resume: bool, found: bool) -> None:
-    """Make the folder a run's, unless another process did so since it was not ``found``."""
+def _begin(
+    run: RunFolder, config: RunConfig, lock: Lock, undoing: ExitStack, *, resume: bool, found: bool
+) -> None:
+    """Make the folder a run's, unless another process did so since it was not ``found``.
+
+    ``undoing`` takes it back where training fails before its first checkpoint.
+    """
     run.path.mkdir(parents=True, exist_ok=True)
     lock.take()
     if resume and run.exists and not found:
         raise LockedError(f"{run.path}: another process made this run meanwhile; try again")
+    undoing.enter_context(run.undone_unless_saved(made=not found))
     # Another process may have begun in a folder that was not there.
     run.begin(config, resume=resume and found)
 

@@ -53,6 +53,11 @@ class CheckpointStore:
         """The file of a checkpoint."""
         return self.folder / f"{which}.safetensors"
 
+    @property
+    def exist(self) -> bool:
+        """Is there any checkpoint?"""
+        return any(x.exists() for x in (self.file("last"), self.previous, self.file("best")))
+
     def save_shared(
         self, state: Mapping[str, Any], where: list[Place], world: World, n: int, *, best: bool
     ) -> None:

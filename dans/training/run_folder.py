@@ -5,7 +5,8 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from msgspec import structs
 
 from dans.config.reading import field, read_object
 from dans.config.schema import ALL, DOMAIN_RANGE, TYPE, EvaluationConfig, RunConfig, TrainConfig
-from dans.config.writing import sweep, write_atomically
+from dans.config.writing import remove, sweep, write_atomically
 from dans.data.cards import cards
 from dans.errors import InputError
 from dans.memory import Budget, show_bytes, stated
@@ -225,6 +226,27 @@ class RunFolder:
             config = structs.replace(config, data=self.config().data)
         self.write_json("config.json", config.plain())
 
+    @contextmanager
+    def undone_unless_saved(self, *, made: bool) -> Iterator[None]:
+        """Remove what the block wrote of a new run, if it fails before the first checkpoint.
+
+        So the corrected command, or the same one, finds no run in its way. ``made``: the folder is
+        the run's own, and goes too.
+        """
+        there, existed = set(self.path.iterdir()), self.exists
+        try:
+            yield
+        except BaseException:
+            if not (existed or self.checkpoints.exist):
+                for path in set(self.path.iterdir()) - there:
+                    # Not the run that another process has begun inside of it meanwhile.
+                    if not any(path.rglob("config.json")):
+                        remove(path)
+                if made:
+                    with suppress(OSError):
+                        self.path.rmdir()
+            raise
+
     def is_over(self, last: Mapping[str, Any]) -> bool:
         """Is training over with this last checkpoint, by its steps or its patience?"""
         train = self.config().train
@@ -265,12 +287,13 @@ class RunFolder:
             raise InputError(sentence) from None
 
     def memory_budget(
-        self, text: str | int, device: torch.device, *, option: str = "train.memory_budget"
+        self, text: str | int, device: torch.device, *, option: str = "memory_budget"
     ) -> Budget:
         """The memory budget of the run, at most what ``memory.json`` has found to fit.
 
         A size found after an allocation failed holds for the same limit, written as
         ``train.memory_budget``, on the same kind of device; deleting the file forgets it.
+        ``option`` is the one that the text is from.
         """
         limit = stated(text)
         own = {"limit": limit, "device": device.type}

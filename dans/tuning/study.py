@@ -31,14 +31,14 @@ from dans.evaluation.classifier import ClassificationReport
 from dans.evaluation.evaluator import EvaluationReport
 from dans.memory import NoRoomError
 from dans.objectives import OBJECTIVES
-from dans.runs.build import Objectives, Samplers, probe
+from dans.runs.build import Objectives, Samplers, probe, sampler_files
 from dans.runs.init_from import folder
 from dans.runs.train import train, triples_of
 from dans.samplers import SAMPLERS
 from dans.training.checkpoint import peek
 from dans.training.lock import Lock
 from dans.training.loggers import check_loggers
-from dans.training.run_folder import RunFolder
+from dans.training.run_folder import RunFolder, restricting
 from dans.tuning.plan import PRUNERS, SEARCHES, Plan, build_from, distribution
 from dans.tuning.spaces import Numbers, parse_space, written
 from dans.tuning.trials import Trial, best_of, write_best, write_results
@@ -424,6 +424,7 @@ class Study:
         write_results(self.where, self.definition, self.kg.digest, found, best)
         if best is not None:
             config = replace(self.plan.config(best.params), data=self.data_of(best))
+            config = with_whole_paths(config, self.samplers)
             write_best(self.where / "best.toml", best, config, trials=trials)
         return found
 
@@ -436,6 +437,37 @@ class Study:
             return self.kg.source
         data = self.config.data
         return os.path.abspath(data if self.named else self.run_of(best.number).triples(data))
+
+
+def with_whole_paths(config: RunConfig, samplers: Samplers) -> RunConfig:
+    """A configuration that finds its files, and the run it starts from, in any working folder.
+
+    The name of a run under ``runs``, which stands for one of each seed, remains.
+    """
+    parts = [replace(part, options=dict(part.options)) for part in config.sampler]
+    for key, file in sampler_files(config, samplers).items():
+        number, _, option = key.partition(".")
+        parts[int(number)].options[option] = os.path.abspath(file)
+    files = {key: os.path.abspath(file) for key, file in restricting(config.evaluation).items()}
+    config = replace(config, sampler=tuple(parts), evaluation=replace(config.evaluation, **files))
+    if config.init_from:
+        # All else is that run's, and must be as there.
+        there = RunFolder(Path(config.init_from)).exists
+        return replace(config, init_from=os.path.abspath(config.init_from)) if there else config
+    if rows := config.encoder.options.get("initial_from"):
+        options = {**config.encoder.options, "initial_from": os.path.abspath(rows)}
+        config = replace(config, encoder=replace(config.encoder, options=options))
+    if config.features is None:
+        return config
+    tables = {
+        name: replace(
+            table,
+            file=os.path.abspath(table.file),
+            names=table.names and os.path.abspath(table.names),
+        )
+        for name, table in config.features.table.items()
+    }
+    return replace(config, features=replace(config.features, table=tables))
 
 
 def wrong_with(frozen: "optuna.trial.FrozenTrial", space: Mapping[str, Any], *, last: bool) -> str:

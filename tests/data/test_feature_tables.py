@@ -84,6 +84,13 @@ def test_tensors_and_arrays_of_an_entity_are_its_numbers() -> None:
     assert read(text).labels == ["t.1=cat", "t.1=man", "t.1=pet"]
 
 
+def test_a_sparse_tensor_that_is_too_large_when_dense_is_refused_by_its_size() -> None:
+    some = torch.tensor([[0, 1], [0, 5]]), torch.ones(2)
+    large = torch.sparse_coo_tensor(*some, (10**6, 10**7), check_invariants=True)
+    with pytest.raises(InputError, match=r"shape \(1000000, 10000000\), which takes 40000 GB as"):
+        read(large)
+
+
 def test_a_tensor_of_64_bits_is_not_rounded() -> None:
     numbers = 1.6e9 + np.array([0.0, 10.0, 20.0])
     found = read(torch.from_numpy(numbers))
@@ -175,7 +182,7 @@ def test_what_is_wrong_with_a_file_is_said(
         ({"ada": [np.ones(2)]}, "features: t: 'ada': expected a number, got shape (2,)"),
         (
             torch.ones(3, 1, device="meta"),
-            "features: t: expected an array (n, f), got tensor(..., ",
+            "features: t: expected a dense tensor of whole numbers or floats, got strided of ",
         ),
         (
             {"ada": torch.ones(1, device="meta")},

@@ -680,6 +680,12 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
     ("make", "options", "why"),
     [
         (folder(train__tsv=text()), {"split": (0.5, 0.25, 0.25)}, "split: has no effect on .*mine"),
+        (folder(train__tsv=text()), {"split": (0.8, 0.1, 0.1)}, "split: has no effect on .*mine"),
+        (folder(train__tsv=text()), {"seed": 0}, "seed: has no effect on .*mine"),
+        (given(lambda: "umls"), {"seed": 3}, "seed: has no effect on a data set with a card"),
+        (given(lambda: "umls"), {"inverse_leakage": "allow"}, "inverse_leakage: has no effect"),
+        (given(lambda: {"train": TRIPLES}), {"seed": 0}, "seed: has no effect on data in memory"),
+        (folder(train__tsv=text()), {"literals": "keep"}, "literals: has no effect on .*mine"),
         (folder(train__tsv=text()), {"literals": "drop"}, "literals: has no effect on .*mine"),
         (wrote("mine.nt", ""), {"columns": (0, 1, 2)}, "columns: has no effect on .*mine.nt"),
         (folder(train__nt=""), {"delimiter": "|"}, "delimiter: has no effect on .*mine"),

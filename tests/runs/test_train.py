@@ -201,6 +201,41 @@ def test_mistakes_are_named_and_nothing_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, OSError])
+def test_a_run_that_fails_before_its_first_checkpoint_is_not_in_the_way(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("full")
+
+    kept = tmp_path / "own" / "pretrain" / "notes.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("tea")
+    with monkeypatch.context() as patch:
+        patch.setattr("dans.training.trainer.Trainer.evaluate", fail)
+        for where in (tmp_path / "new", tmp_path / "own"):
+            with pytest.raises(InputError if error is OSError else error):
+                train(configure(recipe, []), where)
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "own").rglob("*.*")) == [kept]
+    train(configure(recipe, ["train.steps=2"]), tmp_path / "own")
+
+
+def test_a_run_that_fails_after_its_first_checkpoint_is_kept(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise InputError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dans.training.trainer.Trainer.step", fail)
+        with pytest.raises(InputError, match="full"):
+            train(configure(recipe, []), tmp_path / "run")
+    with pytest.raises(InputError, match="already holds a run"):
+        train(configure(recipe, []), tmp_path / "run")
+    train(configure(recipe, []), tmp_path / "run", resume=True)
+
+
 def test_unknown_preset_is_refused(recipe: Path, tmp_path: Path) -> None:
     changes = ["sampler.0.name=dans", "sampler.0.preset=best"]
     with pytest.raises(InputError, match=r"sampler\.0\.preset: known: paper, dans; got 'best'"):
