@@ -237,7 +237,8 @@ class RunFolder:
         try:
             yield
         except BaseException:
-            if not (existed or self.checkpoints.exist):
+            # Someone may have removed it.
+            if self.path.is_dir() and not (existed or self.checkpoints.exist):
                 for path in set(self.path.iterdir()) - there:
                     # Not the run that another process has begun inside of it meanwhile.
                     if not any(path.rglob("config.json")):
