@@ -218,6 +218,14 @@ def _check_column(column: Any, where: str) -> None:
         raise InputError(f"{where}: expected one dimension, got {tuple(column.shape)}")
 
 
+def _typed(kind: object, local: object) -> object:
+    """The name of a local id, ``kind:local``; or what of the two is no part of a name."""
+    for part in (kind, local):
+        if not isinstance(part, (str, Integral)) or isinstance(part, bool):
+            return part
+    return f"{kind}:{local}"
+
+
 def _of_columns(
     data: Mapping[Any, Any], where: str, columns: Sequence[str | int] | None
 ) -> Triples:
@@ -241,13 +249,10 @@ def _of_columns(
         for key in ("head", "head_type", "tail", "tail_type"):
             _check_column(data[key], f"{where}[{key!r}]")
         for key in ("head", "tail"):
-            kinds, ids = list(data[f"{key}_type"]), np.asarray(data[key]).tolist()
-            if not isinstance(ids, list) or len(ids) != len(kinds):
+            kinds, ids = list(data[f"{key}_type"]), list(data[key])
+            if len(ids) != len(kinds):
                 raise InputError(f"{where}: expected {key} and {key}_type of one length")
-            typed = zip(kinds, ids, strict=True)
-            values[key] = [
-                None if kind is None or i is None else f"{kind}:{i}" for kind, i in typed
-            ]
+            values[key] = [_typed(kind, i) for kind, i in zip(kinds, ids, strict=True)]
     if columns is None and {"head", "relation", "tail"} <= values.keys():
         names = ["head", "relation", "tail"]
     for key in names:

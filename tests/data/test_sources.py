@@ -488,6 +488,33 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
             ),
         ]
     },
+    "typed column, missing id": (
+        given(
+            lambda: {
+                **{**COLUMNS, "head": pandas.Series([*range(9), None], dtype="Int64")},
+                **{"head_type": ["a"] * 10, "tail_type": ["b"] * 10},
+            }
+        ),
+        {},
+        r"\[9\]: a missing value; leave such",
+    ),
+    "typed column, floats": (
+        given(
+            lambda: {
+                **{**COLUMNS, "head": [*range(9), 1.0]},
+                **{"head_type": ["a"] * 10, "tail_type": ["b"] * 10},
+            }
+        ),
+        {},
+        r"\[9\]: expected text or a whole number, got 1.0",
+    ),
+    "typed column, missing type": (
+        given(
+            lambda: {**COLUMNS, "head_type": ["a"] * 9 + [float("nan")], "tail_type": ["b"] * 10}
+        ),
+        {},
+        r"\[9\]: a missing value; leave such",
+    ),
     "floats": (given(lambda: IDS.float()), {}, r"expected whole numbers or text, got float32"),
     "(3, n)": (given(lambda: IDS.T), {}, r"of shape \(n, 3\), .*got \(3, 10\); transpose it"),
     "whole floats": (
