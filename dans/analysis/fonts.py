@@ -29,13 +29,15 @@ def draw_figure(figure: "Figure", kind: str) -> bytes:
     Letters that the usual font lacks are drawn in fonts of this machine that have them; what none
     has is a box, and one message says so.
     """
-    content, missing = _drawn(figure, kind)
+    content, missing, others = _drawn(figure, kind)
     if missing:
         with _quiet():
             families = fallbacks(missing)
             for text in _texts(figure):
                 text.set_fontfamily([*text.get_fontfamily(), *families])
-            content, missing = _drawn(figure, kind)
+            content, missing, others = _drawn(figure, kind)
+    for one in others:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     if missing:
         log.warning(
             "%d of the picture's characters, such as %s, are drawn as boxes: no font that "
@@ -45,18 +47,18 @@ def draw_figure(figure: "Figure", kind: str) -> bytes:
     return content
 
 
-def _drawn(figure: "Figure", kind: str) -> tuple[bytes, set[str]]:
-    """The content, and the letters that no font had."""
-    picture, missing = BytesIO(), set()
+def _drawn(figure: "Figure", kind: str) -> tuple[bytes, set[str], list[warnings.WarningMessage]]:
+    """The content, the letters that no font had, and what was warned of besides."""
+    picture, missing, others = BytesIO(), set(), []
     with warnings.catch_warnings(record=True) as said:
         warnings.filterwarnings("always", NO_GLYPH.pattern)
         figure.savefig(picture, dpi=150, format=kind)
     for one in said:
         if not (found := NO_GLYPH.match(str(one.message))):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            others.append(one)
         elif found[1]:
             missing.add(chr(int(found[1])))
-    return picture.getvalue(), missing
+    return picture.getvalue(), missing, others
 
 
 @contextmanager
@@ -83,7 +85,10 @@ def _texts(figure: "Figure") -> Iterator["Text"]:
 
 
 def fallbacks(letters: Set[str]) -> list[str]:
-    """Families of fonts that have the letters: as few as may be, those without serifs first."""
+    """Families of fonts that have the letters: again and again the one with most of those left.
+
+    Of equals, one without serifs.
+    """
     from matplotlib.font_manager import fontManager, get_font
 
     left = set(map(ord, letters))

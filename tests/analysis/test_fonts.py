@@ -56,3 +56,19 @@ def test_other_warnings_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: warnings.warn("other", stacklevel=1))
     with pytest.warns(UserWarning, match="^other$"):
         draw_figure(Figure(), "png")
+
+
+def test_other_warnings_are_given_once_where_it_is_drawn_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = Figure.savefig
+
+    def savefig(*given: object, **options: object) -> None:
+        warnings.warn("other", stacklevel=1)
+        drawn(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    usual = {"font.family": "cmr10", "axes.formatter.use_mathtext": True}
+    with matplotlib.rc_context(usual), pytest.warns(UserWarning, match="^other$") as said:
+        draw_figure(figure(), "png")
+    assert len(said) == 1
