@@ -224,3 +224,21 @@ def test_damaged_configuration_is_named(tmp_path: Path, content: str, message: s
 def test_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the folder of a run"):
         RunFolder(tmp_path).config()
+
+
+def test_a_run_that_another_process_began_inside_is_kept(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    own, other = run.path / "config.json", run.path / "other/seed0/config.json"
+    run.path.mkdir()
+
+    def refused() -> None:
+        with run.undone_unless_saved(made=True):
+            other.parent.mkdir(parents=True)
+            for file in (own, other):
+                file.write_text("{}")
+            raise InputError("refused")
+
+    with pytest.raises(InputError, match="refused"):
+        refused()
+    assert other.exists()
+    assert not own.exists()
