@@ -41,7 +41,7 @@ def run(args: Namespace) -> None:
     from dans.runs.train import load
 
     if args.picture is not None:
-        checked(args.picture)
+        checked(args.picture, "--picture")
     trained = load(args.run, which=args.model)
     names = trained.kg.entities, trained.kg.relations, trained.kg.entities
     for part, known in zip(("head", "relation", "tail"), names, strict=True):

@@ -313,6 +313,7 @@ def convert(value: Any, kind: type[T], where: str = "", path: str = "") -> T:
 
 
 def _path(kind: type, value: Any) -> Any:
+    """For msgspec, which takes ``NotImplementedError`` for a type that it cannot make."""
     if kind is not Path:
         raise NotImplementedError
     return Path(value)

@@ -261,14 +261,14 @@ TESTS: Iterable[tuple[str, Callable[[str], bool], str, str]] = (
         "stand in quotes",
         _quoted,
         "\"'",
-        "quotes are part of a name here: remove them, or give a quoted table the suffix .csv; of "
+        "quotes are part of a name here: remove them, or separate a quoted table by commas; of "
         "RDF, literals='drop' leaves them out",
     ),
     (
         "start or end with a stray quote",
         _stray_quote,
         '"',
-        "a line may have been cut inside of quotes: give a quoted table the suffix .csv",
+        "a line may have been cut inside of quotes: separate a quoted table by commas",
     ),
     (
         "are typed or tagged literals",

@@ -273,7 +273,7 @@ def draw(found: Explanation, where: str | FilePath | Axes) -> None:
     if not isinstance(where, (str, FilePath)):
         _draw(layout, where)
         return
-    path = checked(FilePath(where))
+    path = checked(FilePath(where), "where")
     from matplotlib.figure import Figure
 
     width, height = layout.size
@@ -282,11 +282,11 @@ def draw(found: Explanation, where: str | FilePath | Axes) -> None:
     save_figure(figure, path)
 
 
-def checked(path: FilePath) -> FilePath:
-    """The path of a picture, refused where no picture can be written."""
+def checked(path: FilePath, option: str) -> FilePath:
+    """The path of a picture that an option names, refused where no picture can be written."""
     if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"{path}: expected a name that ends in .png, .svg or .pdf")
-    check_file("picture", path)
+        raise InputError(f"{option}: {path}: expected a name that ends in .png, .svg or .pdf")
+    check_file(option, path)
     return path
 
 

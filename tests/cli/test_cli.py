@@ -159,11 +159,10 @@ def test_a_file_without_a_folder_is_refused_by_the_name_that_was_given(
 ) -> None:
     name, *others = command.split()
     (tmp_path / file).mkdir()
-    where = "picture" if option == "--picture" else option
     nowhere = tmp_path / "nodir"
     for out, message in [
-        (nowhere / file, f"{where}: expected a folder that is there, got {nowhere}"),
-        (tmp_path / file, f"{where}: {tmp_path / file}: a folder; expected the name of a file"),
+        (nowhere / file, f"{option}: expected a folder that is there, got {nowhere}"),
+        (tmp_path / file, f"{option}: {tmp_path / file}: a folder; expected the name of a file"),
     ]:
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             main.run_command(name, [str(tmp_path), *others, option, str(out)])

@@ -207,8 +207,8 @@ class Decoder(nn.Module, ABC):
 def check_shapes(decoder: Decoder) -> None:
     """Refuse a decoder whose methods return another shape than they should, on embeddings of ones.
 
-    The first is named, in the order in which they use each other. What the decoder scores all
-    relations by is left out: it would take memory.
+    The first is named, in the order in which they use each other. ``both_queries``, which returns
+    two, is left out, and so is ``score_relations``, which would take memory.
     """
     weight, d = decoder.relation.weight, decoder.dim
     ids = torch.zeros(3, dtype=torch.int64, device=weight.device)
