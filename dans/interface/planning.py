@@ -71,6 +71,8 @@ ARGUMENTS = {
     "encoder.dim": "dim",
     "encoder.name": "encoder",
     "decoder.name": "decoder",
+    "loss": "loss",
+    "loss.name": "loss",
 }
 
 #: What a sampler setting changes where there is no pre-training for it to continue.
@@ -101,26 +103,7 @@ class Choice:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             object.__setattr__(self, name, to_python(value))
-        given = self.options or {}
-        if not isinstance(given, Mapping):
-            raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
-        for key in given:
-            textual("options", key)
-        spelled = spelled_out(given.items())
-        if twice := sorted({key for key, _ in spelled if [k for k, _ in spelled].count(key) > 1}):
-            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
-        given = dict(spelled)
-        object.__setattr__(self, "options", given)
-        by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
-        if twice := sorted(by_name & given.keys()):
-            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
-        for key, argument in ARGUMENTS.items():
-            if key in {*given, *by_name} and getattr(self, argument) is not None:
-                raise InputError(f"{OPTIONS}: {key}: given as {argument} already; leave one out")
-        for key in {"loss", "loss.name"} & given.keys() if self.loss is not None else ():
-            raise InputError(f"{OPTIONS}: {key}: given as loss already; leave one out")
-        if "init_from" in given:
-            raise InputError(f"{OPTIONS}: init_from: is an argument of its own; leave it out")
+        object.__setattr__(self, "options", self._spelled_out())
         if self.encoder is not None:
             choose(ENCODERS, self.encoder, where="encoder")
         if self.decoder is not None:
@@ -129,6 +112,26 @@ class Choice:
             check_setting(self.loss, "baselines", LOSSES, where="loss")
         if self.sampler is not None and self.kind == "baselines":
             raise InputError(f"sampler: {SETTING_ALONE.format(self.loss)}")
+
+    def _spelled_out(self) -> dict[str, Any]:
+        """The options by full name; one that is given twice, or as an argument, is refused."""
+        given = self.options or {}
+        if not isinstance(given, Mapping):
+            raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
+        for key in given:
+            textual("options", key)
+        spelled = spelled_out(given.items())
+        given, keys = dict(spelled), [key for key, _ in spelled]
+        by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
+        repeated = {key for key in keys if keys.count(key) > 1}
+        if twice := sorted(repeated) or sorted(by_name & given.keys()):
+            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
+        for key, argument in ARGUMENTS.items():
+            if key in {*given, *by_name} and getattr(self, argument) is not None:
+                raise InputError(f"{OPTIONS}: {key}: given as {argument} already; leave one out")
+        if "init_from" in given:
+            raise InputError(f"{OPTIONS}: init_from: is an argument of its own; leave it out")
+        return given
 
     @property
     def kind(self) -> str:
