@@ -47,6 +47,9 @@ KNOWN = (
     " a pandas data frame, a networkx or a DGL graph"
 )
 
+#: Triples of a graph of PyTorch Geometric.
+STACKED = "torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
+
 
 def library(data: object) -> str:
     """The library that an object's type, or a type it inherits from, is of."""
@@ -160,25 +163,34 @@ def triples_of(
         return _of_columns(data, where, columns), {}
     if isinstance(data, (str, bytes)) or not isinstance(data, Sequence):
         name = f"{type(data).__module__}.{type(data).__qualname__}"
-        hint = ""
-        if kind == "torch_geometric":
-            hint = "; give torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
-        elif hasattr(data, "to_pandas"):
-            hint = "; call its to_pandas()"
-        elif isinstance(data, Iterator):
-            hint = "; make it a list"
-        raise InputError(f"{where}: expected {KNOWN}; got {name}{hint}")
+        raise InputError(f"{where}: expected {KNOWN}; got {name}{_remedy(data)}")
     if data and all(isinstance(row, Mapping) for row in data):
-        names = list(data[0])
-        for i, row in enumerate(data):
-            if list(row) != names and set(row) != set(names):
-                keys = ", ".join(map(shown, names))
-                raise InputError(f"{where}[{i}]: expected the keys {keys}, got {shown(list(row))}")
-        listed = [[row[name] for row in data] for name in names]
-        return list(table_rows(names, listed, where, wanted=columns)), {}
+        return list(_of_dictionaries(data, where, columns)), {}
     if columns is not None:
         raise InputError("columns: triples in a list have no other columns to choose from")
     return list(listed_rows(data, where)), {}
+
+
+def _remedy(data: object) -> str:
+    """What to do with an object that is not read, where it is one that is converted easily."""
+    if library(data) == "torch_geometric":
+        return f"; give {STACKED}"
+    if hasattr(data, "to_pandas"):
+        return "; call its to_pandas()"
+    return "; make it a list" if isinstance(data, Iterator) else ""
+
+
+def _of_dictionaries(
+    rows: Sequence[Mapping[Any, Any]], where: str, columns: Sequence[str | int] | None
+) -> Iterator[Row]:
+    """A list of dictionaries with the same keys."""
+    names = list(rows[0])
+    for i, row in enumerate(rows):
+        if list(row) != names and set(row) != set(names):
+            keys = ", ".join(map(shown, names))
+            raise InputError(f"{where}[{i}]: expected the keys {keys}, got {shown(list(row))}")
+    listed = [[row[name] for row in rows] for name in names]
+    return table_rows(names, listed, where, wanted=columns)
 
 
 def _of_array(data: Any, where: str) -> Triples:
@@ -223,8 +235,7 @@ def _of_columns(
 ) -> Triples:
     """A dictionary of columns, as OGB's: local ids with ``head_type`` are named by their type."""
     if "edge_index" in data:
-        stacked = "torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
-        raise InputError(f"{where}: expected head, relation and tail; of PyG give {stacked}")
+        raise InputError(f"{where}: expected head, relation and tail; of PyG give {STACKED}")
     left_out = [key for key in data if str(key).endswith("_neg")]
     if left_out:
         log.info("%s: %s: not read; ranking is against all entities", where, ", ".join(left_out))
