@@ -351,27 +351,7 @@ def _of_dgl(
     graph: Any, where: str, attribute: object, entities: EntityNames | None
 ) -> tuple[Tensor, dict[str, Sequence[str]]]:
     """The edges of a heterograph, or of a graph whose edges have a type as data."""
-    kinds, names = graph.ntypes, []
-    known = ", ".join(map(shown, kinds))
-    if isinstance(entities, Mapping):
-        for kind in entities:
-            if kind not in kinds:
-                raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
-    if len(kinds) == 1 and not isinstance(entities, Mapping):
-        names = list(map(str, range(graph.num_nodes())) if entities is None else entities)
-    elif entities is not None and not isinstance(entities, Mapping):
-        raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
-    else:
-        for kind in kinds:
-            given = entities.get(kind) if isinstance(entities, Mapping) else None
-            own = [f"{kind}:{i}" for i in range(graph.num_nodes(kind))] if given is None else given
-            if len(own) != graph.num_nodes(kind):
-                raise InputError(
-                    f"entities: {kind}: expected {graph.num_nodes(kind)} names, got {len(own)}"
-                )
-            names += own
-    counts = [0, *(graph.num_nodes(kind) for kind in kinds)]
-    first = dict(zip(kinds, np.cumsum(counts).tolist(), strict=False))
+    names = _names_of_nodes(graph, entities)
     types = graph.canonical_etypes
     if len(types) == 1:
         found = [name for name in ("etype", "_TYPE", "rel_type") if name in graph.edata]
@@ -392,6 +372,8 @@ def _of_dgl(
             f"{where}: a DGL graph without types of edges; expected a heterograph, or ids of"
             " relations in graph.edata['etype']"
         )
+    counts = [0, *(graph.num_nodes(kind) for kind in graph.ntypes)]
+    first = dict(zip(graph.ntypes, np.cumsum(counts).tolist(), strict=False))
     plain = [etype for _, etype, _ in types]
     parts = []
     for i, etype in enumerate(types):
@@ -400,3 +382,25 @@ def _of_dgl(
         parts.append(torch.stack((heads + first[etype[0]], ids, tails + first[etype[2]]), 1))
     relations = [":".join(etype) if plain.count(etype[1]) > 1 else etype[1] for etype in types]
     return torch.cat(parts), {"entities": names, "relations": relations}
+
+
+def _names_of_nodes(graph: Any, entities: EntityNames | None) -> list[str]:
+    """The names of nodes, one type after the other; by default numbers, of several by type."""
+    kinds = graph.ntypes
+    known = ", ".join(map(shown, kinds))
+    if not isinstance(entities, Mapping):
+        if len(kinds) == 1:
+            return list(map(str, range(graph.num_nodes())) if entities is None else entities)
+        if entities is not None:
+            raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
+        entities = {}
+    for kind in entities:
+        if kind not in kinds:
+            raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
+    names: list[str] = []
+    for kind in kinds:
+        size, own = graph.num_nodes(kind), entities.get(kind)
+        if own is not None and len(own) != size:
+            raise InputError(f"entities: {kind}: expected {size} names, got {len(own)}")
+        names += [f"{kind}:{i}" for i in range(size)] if own is None else own
+    return names
