@@ -579,7 +579,6 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
         triples: objects.Triples
-        parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
             triples = list(_rows(_expanded(part), options, array("q"), known))
@@ -592,10 +591,9 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         if found and own != names:
             raise InputError(f"{where}: expected the same types of nodes and edges as in train")
         names = own
+        parts = {split: triples}
         numbers = objects.splits_of_dgl(part, where)
-        if numbers is None or not isinstance(triples, Tensor):
-            parts = {split: triples}
-        else:
+        if numbers is not None and isinstance(triples, Tensor):
             parts = {name: triples[numbers == i] for i, name in enumerate(SPLITS)}
             if splits is not None and len(parts[split]) < len(triples):
                 raise InputError(f"{where}: read as {split}, but has edges of another split")
@@ -604,22 +602,31 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         found.update({name: rows for name, rows in parts.items() if len(rows)})
     if "train" not in found:
         raise InputError("data: holds no triple to train on")
-    ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
-    if not ids:
-        options.only("triples of names", *(set(accepted) - {"entities", "relations"}))
-        rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
-        if splits is None:
-            return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
-        kg = KnowledgeGraph.of_lines(
-            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows_of.items()}
-        )
-    elif len(ids) < len(found):
+    return _of_parts(found, names, options, given=given)
+
+
+def _of_parts(
+    parts: Mapping[Split, objects.Triples],
+    names: Mapping[str, Sequence[str]],
+    options: Options,
+    *,
+    given: bool,
+) -> KnowledgeGraph:
+    """The graph of splits in memory, of ids or of names; where none was given, they are made."""
+    ids = {split: part for split, part in parts.items() if isinstance(part, Tensor)}
+    rows = {split: part for split, part in parts.items() if not isinstance(part, Tensor)}
+    if ids and rows:
         raise InputError("data: expected ids in each split, or names in each; got both")
+    if ids:
+        entities = names.get("entities", options.entities)
+        relations = names.get("relations") if options.relations is None else options.relations
+        kg = _of_ids(ids, entities, relations)
     else:
-        kg = _of_ids(
-            ids,
-            names.get("entities", options.entities),
-            names.get("relations") if options.relations is None else options.relations,
+        options.only("triples of names", *(set(options.given()) - {"entities", "relations"}))
+        if not given:
+            return _of_rows(iter(rows["train"]), "data", "unnamed", options)
+        kg = KnowledgeGraph.of_lines(
+            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows.items()}
         )
     _warn(kg, "data", {})
     return kg if given else _split(kg, "data", options)
