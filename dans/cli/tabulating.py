@@ -50,26 +50,12 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Collect the numbers, print the table, write files."""
-    import runpy
     from dataclasses import replace
 
     from dans.analysis import tables
 
-    checkout = cli.RESULTS.parents[1]
-    if args.pages and not (checkout / "docs" / "tables.toml").is_file():
-        raise InputError("--pages: the pages are not installed; it works in a checkout alone")
-
-    def write_pages() -> None:
-        # It lies with the pages, and is not installed either.
-        module = runpy.run_path(str(checkout / "docs" / "page_tables.py"))
-        module["write_pages"](checkout, {"baselines": papers.published("baselines")})
-
+    check_pages(args)
     if args.runs is None:
-        if not args.pages:
-            raise InputError("runs: expected a folder or a file; --help lists what there is")
-        for name in ("reference", "across", "metrics", "json", "commit", "write", "expected"):
-            if getattr(args, name):
-                raise InputError(f"--{name}: no effect without a folder or a file of runs")
         write_pages()
         return
     kind = args.runs.stem.split("-")[0]
@@ -94,6 +80,28 @@ def run(args: Namespace) -> None:
     if args.pages:
         write_pages()
     print(table)
+
+
+def write_pages() -> None:
+    """Write the tables of the pages from the records, by the script that lies with the pages."""
+    import runpy
+
+    checkout = cli.RESULTS.parents[1]
+    module = runpy.run_path(str(checkout / "docs" / "page_tables.py"))
+    module["write_pages"](checkout, {"baselines": papers.published("baselines")})
+
+
+def check_pages(args: Namespace) -> None:
+    """Refuse ``--pages`` outside a checkout, and options that have no effect without runs."""
+    if args.pages and not (cli.RESULTS.parents[1] / "docs" / "tables.toml").is_file():
+        raise InputError("--pages: the pages are not installed; it works in a checkout alone")
+    if args.runs is not None:
+        return
+    if not args.pages:
+        raise InputError("runs: expected a folder or a file; --help lists what there is")
+    for name in ("reference", "across", "metrics", "json", "commit", "write", "expected"):
+        if getattr(args, name):
+            raise InputError(f"--{name}: no effect without a folder or a file of runs")
 
 
 def check(args: Namespace, kind: str) -> None:

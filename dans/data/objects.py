@@ -47,6 +47,9 @@ KNOWN = (
     " a pandas data frame, a networkx or a DGL graph"
 )
 
+#: Triples of a graph of PyTorch Geometric.
+STACKED = "torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
+
 
 def library(data: object) -> str:
     """The library that an object's type, or a type it inherits from, is of."""
@@ -160,25 +163,34 @@ def triples_of(
         return _of_columns(data, where, columns), {}
     if isinstance(data, (str, bytes)) or not isinstance(data, Sequence):
         name = f"{type(data).__module__}.{type(data).__qualname__}"
-        hint = ""
-        if kind == "torch_geometric":
-            hint = "; give torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
-        elif hasattr(data, "to_pandas"):
-            hint = "; call its to_pandas()"
-        elif isinstance(data, Iterator):
-            hint = "; make it a list"
-        raise InputError(f"{where}: expected {KNOWN}; got {name}{hint}")
+        raise InputError(f"{where}: expected {KNOWN}; got {name}{_remedy(data)}")
     if data and all(isinstance(row, Mapping) for row in data):
-        names = list(data[0])
-        for i, row in enumerate(data):
-            if list(row) != names and set(row) != set(names):
-                keys = ", ".join(map(shown, names))
-                raise InputError(f"{where}[{i}]: expected the keys {keys}, got {shown(list(row))}")
-        listed = [[row[name] for row in data] for name in names]
-        return list(table_rows(names, listed, where, wanted=columns)), {}
+        return list(_of_dictionaries(data, where, columns)), {}
     if columns is not None:
         raise InputError("columns: triples in a list have no other columns to choose from")
     return list(listed_rows(data, where)), {}
+
+
+def _remedy(data: object) -> str:
+    """What to do with an object that is not read, where it is one that is converted easily."""
+    if library(data) == "torch_geometric":
+        return f"; give {STACKED}"
+    if hasattr(data, "to_pandas"):
+        return "; call its to_pandas()"
+    return "; make it a list" if isinstance(data, Iterator) else ""
+
+
+def _of_dictionaries(
+    rows: Sequence[Mapping[Any, Any]], where: str, columns: Sequence[str | int] | None
+) -> Iterator[Row]:
+    """A list of dictionaries with the same keys."""
+    names = list(rows[0])
+    for i, row in enumerate(rows):
+        if list(row) != names and set(row) != set(names):
+            keys = ", ".join(map(shown, names))
+            raise InputError(f"{where}[{i}]: expected the keys {keys}, got {shown(list(row))}")
+    listed = [[row[name] for row in rows] for name in names]
+    return table_rows(names, listed, where, wanted=columns)
 
 
 def _of_array(data: Any, where: str) -> Triples:
@@ -231,8 +243,7 @@ def _of_columns(
 ) -> Triples:
     """A dictionary of columns, as OGB's: local ids with ``head_type`` are named by their type."""
     if "edge_index" in data:
-        stacked = "torch.stack((edge_index[0], edge_type, edge_index[1]), 1)"
-        raise InputError(f"{where}: expected head, relation and tail; of PyG give {stacked}")
+        raise InputError(f"{where}: expected head, relation and tail; of PyG give {STACKED}")
     left_out = [key for key in data if str(key).endswith("_neg")]
     if left_out:
         log.info("%s: %s: not read; ranking is against all entities", where, ", ".join(left_out))
@@ -345,27 +356,7 @@ def _of_dgl(
     graph: Any, where: str, attribute: object, entities: EntityNames | None
 ) -> tuple[Tensor, dict[str, Sequence[str]]]:
     """The edges of a heterograph, or of a graph whose edges have a type as data."""
-    kinds, names = graph.ntypes, []
-    known = ", ".join(map(shown, kinds))
-    if isinstance(entities, Mapping):
-        for kind in entities:
-            if kind not in kinds:
-                raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
-    if len(kinds) == 1 and not isinstance(entities, Mapping):
-        names = list(map(str, range(graph.num_nodes())) if entities is None else entities)
-    elif entities is not None and not isinstance(entities, Mapping):
-        raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
-    else:
-        for kind in kinds:
-            given = entities.get(kind) if isinstance(entities, Mapping) else None
-            own = [f"{kind}:{i}" for i in range(graph.num_nodes(kind))] if given is None else given
-            if len(own) != graph.num_nodes(kind):
-                raise InputError(
-                    f"entities: {kind}: expected {graph.num_nodes(kind)} names, got {len(own)}"
-                )
-            names += own
-    counts = [0, *(graph.num_nodes(kind) for kind in kinds)]
-    first = dict(zip(kinds, np.cumsum(counts).tolist(), strict=False))
+    names = _names_of_nodes(graph, entities)
     types = graph.canonical_etypes
     if len(types) == 1:
         found = [name for name in ("etype", "_TYPE", "rel_type") if name in graph.edata]
@@ -386,6 +377,8 @@ def _of_dgl(
             f"{where}: a DGL graph without types of edges; expected a heterograph, or ids of"
             " relations in graph.edata['etype']"
         )
+    counts = [0, *(graph.num_nodes(kind) for kind in graph.ntypes)]
+    first = dict(zip(graph.ntypes, np.cumsum(counts).tolist(), strict=False))
     plain = [etype for _, etype, _ in types]
     parts = []
     for i, etype in enumerate(types):
@@ -394,3 +387,25 @@ def _of_dgl(
         parts.append(torch.stack((heads + first[etype[0]], ids, tails + first[etype[2]]), 1))
     relations = [":".join(etype) if plain.count(etype[1]) > 1 else etype[1] for etype in types]
     return torch.cat(parts), {"entities": names, "relations": relations}
+
+
+def _names_of_nodes(graph: Any, entities: EntityNames | None) -> list[str]:
+    """The names of nodes, one type after the other; by default numbers, of several by type."""
+    kinds = graph.ntypes
+    known = ", ".join(map(shown, kinds))
+    if not isinstance(entities, Mapping):
+        if len(kinds) == 1:
+            return list(map(str, range(graph.num_nodes())) if entities is None else entities)
+        if entities is not None:
+            raise InputError(f"entities: expected a dictionary of names by type of node: {known}")
+        entities = {}
+    for kind in entities:
+        if kind not in kinds:
+            raise InputError(f"entities: {shown(kind)}: the types of nodes are {known}")
+    names: list[str] = []
+    for kind in kinds:
+        size, own = graph.num_nodes(kind), entities.get(kind)
+        if own is not None and len(own) != size:
+            raise InputError(f"entities: {kind}: expected {size} names, got {len(own)}")
+        names += [f"{kind}:{i}" for i in range(size)] if own is None else own
+    return names

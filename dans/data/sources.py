@@ -87,6 +87,9 @@ MAGIC = {
 #: Files beside splits that nobody expects to be read.
 ASIDE = ("README", "LICENSE", "LICENCE", "CITATION", "NOTICE")
 
+#: The lines of each split, or the file that holds them in our format.
+Lines = Mapping[Split, Iterable[Line] | Path]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -259,7 +262,7 @@ def _of_card(card: DatasetCard) -> KnowledgeGraph:
     if card.archive:
         return _counted(read_ogb(card), card)
     files = fetch(card)
-    lines: dict[Split, Iterable[Line] | Path] = {
+    lines: Lines = {
         split: read(path, labelled=True) if split in card.labelled else path
         for split, path in files.items()
     }
@@ -281,10 +284,7 @@ def _counted(kg: KnowledgeGraph, card: DatasetCard) -> KnowledgeGraph:
 
 
 def _of_lines(
-    lines: Mapping[Split, Iterable[Line] | Path],
-    files: Mapping[Split, Path],
-    labelled: Sequence[Split],
-    name: str,
+    lines: Lines, files: Mapping[Split, Path], labelled: Sequence[Split], name: str
 ) -> KnowledgeGraph:
     tables = {split: part for split, part in lines.items() if isinstance(part, Path)}
     kg = _by_cache(
@@ -317,45 +317,21 @@ def _by_cache(
 def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
     """The splits of a folder: a file each, in any of our formats, or as of OpenKE or DGL-KE."""
     origins: dict[Split, Origin] = {}
-    lines: dict[Split, Iterable[Line] | Path] = {}
-    maps: set[str] = set()
+    lines: Lines
+    maps: Sequence[str] = ()
     if id_files.holds(folder, id_files.OPENKE):
         options.only(f"{folder}, a folder of OpenKE")
-        files, listed = id_files.read_openke(folder)
-        lines.update(listed)
-        maps.update(id_files.OPENKE)
+        (files, lines), maps = id_files.read_openke(folder), id_files.OPENKE
     else:
         files = _split_files(folder)
-        table = not set(options.given()).isdisjoint(TABLE)
-        kinds = set(map(_kind, files.values()))
-        in_rdf = {NT, *rdf.PARSERS}
-        of_rdf = ("literals", "blank_nodes") if kinds & in_rdf else ()
-        of_tables = TABLE if kinds - in_rdf else ()
-        options.only(f"{folder}, which has splits", *of_tables, *of_rdf, "labelled")
-        for split in options.labelled:
-            if split not in files:
-                raise InputError(f"labelled: {split}: there is no such file")
-        known = triple_tables.NOTHING
-        for split, path in files.items():
-            labelled = split in options.labelled
-            if labelled or (_kind(path) in TABLES and not table):
-                origins[split] = Origin(str(path), range(1, sys.maxsize))
-                lines[split] = read(path, labelled=True) if labelled else path
-            else:
-                numbers = array("q")
-                origins[split] = Origin(str(path), numbers, _has_quotes(path, options))
-                named = _rows(path, options, numbers, known)
-                if split == "train":
-                    sample = list(islice(named, triple_tables.COMPARED))
-                    named, known = chain(sample, named), triple_tables.names_of(sample)
-                lines[split] = _lines(named, path, split)
+        _check_for_splits(options, folder, files)
+        lines, origins = _lines_of_splits(files, options)
         if id_files.holds(folder, id_files.DGLKE):
-            maps.update(id_files.DGLKE)
             rows = {s: read(part) if isinstance(part, Path) else part for s, part in lines.items()}
-            lines.update(id_files.with_maps(folder, files, rows))
+            lines, maps = id_files.with_maps(folder, files, rows), id_files.DGLKE
     kg = _of_lines(lines, files, options.labelled, folder.resolve().name)
     _warn(kg, folder, origins)
-    read_files = {path.name for path in files.values()} | maps
+    read_files = {*maps, *(path.name for path in files.values())}
     beside = [
         path.name
         for path in sorted(folder.iterdir())
@@ -367,6 +343,41 @@ def _of_folder(folder: Path, options: Options) -> KnowledgeGraph:
             "%s: not read: %s; a split is called train, valid or test", folder, ", ".join(beside)
         )
     return kg
+
+
+def _check_for_splits(options: Options, folder: Path, files: Mapping[Split, Path]) -> None:
+    """Refuse options without effect on a folder's splits, by the formats of their files."""
+    kinds, in_rdf = set(map(_kind, files.values())), {NT, *rdf.PARSERS}
+    of_rdf = ("literals", "blank_nodes") if kinds & in_rdf else ()
+    of_tables = TABLE if kinds - in_rdf else ()
+    options.only(f"{folder}, which has splits", *of_tables, *of_rdf, "labelled")
+    for split in options.labelled:
+        if split not in files:
+            raise InputError(f"labelled: {split}: there is no such file")
+
+
+def _lines_of_splits(
+    files: Mapping[Split, Path], options: Options
+) -> tuple[Lines, dict[Split, Origin]]:
+    """The lines of each split of a folder, and where they are from."""
+    lines: dict[Split, Iterable[Line] | Path] = {}
+    origins: dict[Split, Origin] = {}
+    known = triple_tables.NOTHING
+    table = not set(options.given()).isdisjoint(TABLE)
+    for split, path in files.items():
+        labelled = split in options.labelled
+        if labelled or (_kind(path) in TABLES and not table):
+            origins[split] = Origin(str(path), range(1, sys.maxsize))
+            lines[split] = read(path, labelled=True) if labelled else path
+        else:
+            numbers = array("q")
+            origins[split] = Origin(str(path), numbers, _has_quotes(path, options))
+            named = _rows(path, options, numbers, known)
+            if split == "train":
+                sample = list(islice(named, triple_tables.COMPARED))
+                named, known = chain(sample, named), triple_tables.names_of(sample)
+            lines[split] = _lines(named, path, split)
+    return lines, origins
 
 
 def _split_files(folder: Path) -> dict[Split, Path]:
@@ -568,7 +579,6 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
     for split, part in (whole if splits is None else splits).items():
         where = "data" if splits is None else f"data[{split!r}]"
         triples: objects.Triples
-        parts: dict[Split, objects.Triples]
         own: dict[str, Sequence[str]] = {}
         if isinstance(part, (str, os.PathLike)):
             triples = list(_rows(_expanded(part), options, array("q"), known))
@@ -581,10 +591,9 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         if found and own != names:
             raise InputError(f"{where}: expected the same types of nodes and edges as in train")
         names = own
+        parts = {split: triples}
         numbers = objects.splits_of_dgl(part, where)
-        if numbers is None or not isinstance(triples, Tensor):
-            parts = {split: triples}
-        else:
+        if numbers is not None and isinstance(triples, Tensor):
             parts = {name: triples[numbers == i] for i, name in enumerate(SPLITS)}
             if splits is not None and len(parts[split]) < len(triples):
                 raise InputError(f"{where}: read as {split}, but has edges of another split")
@@ -593,22 +602,31 @@ def _of_object(data: Any, options: Options) -> KnowledgeGraph:
         found.update({name: rows for name, rows in parts.items() if len(rows)})
     if "train" not in found:
         raise InputError("data: holds no triple to train on")
-    ids = {split: part for split, part in found.items() if isinstance(part, Tensor)}
-    if not ids:
-        options.only("triples of names", *(set(accepted) - {"entities", "relations"}))
-        rows_of = {split: part for split, part in found.items() if not isinstance(part, Tensor)}
-        if splits is None:
-            return _of_rows(iter(rows_of["train"]), "data", "unnamed", options)
-        kg = KnowledgeGraph.of_lines(
-            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows_of.items()}
-        )
-    elif len(ids) < len(found):
+    return _of_parts(found, names, options, given=given)
+
+
+def _of_parts(
+    parts: Mapping[Split, objects.Triples],
+    names: Mapping[str, Sequence[str]],
+    options: Options,
+    *,
+    given: bool,
+) -> KnowledgeGraph:
+    """The graph of splits in memory, of ids or of names; where none was given, they are made."""
+    ids = {split: part for split, part in parts.items() if isinstance(part, Tensor)}
+    rows = {split: part for split, part in parts.items() if not isinstance(part, Tensor)}
+    if ids and rows:
         raise InputError("data: expected ids in each split, or names in each; got both")
+    if ids:
+        entities = names.get("entities", options.entities)
+        relations = names.get("relations") if options.relations is None else options.relations
+        kg = _of_ids(ids, entities, relations)
     else:
-        kg = _of_ids(
-            ids,
-            names.get("entities", options.entities),
-            names.get("relations") if options.relations is None else options.relations,
+        options.only("triples of names", *(set(options.given()) - {"entities", "relations"}))
+        if not given:
+            return _of_rows(iter(rows["train"]), "data", "unnamed", options)
+        kg = KnowledgeGraph.of_lines(
+            {split: _lines(part, f"data[{split!r}]", split) for split, part in rows.items()}
         )
     _warn(kg, "data", {})
     return kg if given else _split(kg, "data", options)

@@ -71,6 +71,8 @@ ARGUMENTS = {
     "encoder.dim": "dim",
     "encoder.name": "encoder",
     "decoder.name": "decoder",
+    "loss": "loss",
+    "loss.name": "loss",
 }
 
 #: What a sampler setting changes where there is no pre-training for it to continue.
@@ -101,26 +103,7 @@ class Choice:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             object.__setattr__(self, name, to_python(value))
-        given = self.options or {}
-        if not isinstance(given, Mapping):
-            raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
-        for key in given:
-            textual("options", key)
-        spelled = spelled_out(given.items())
-        if twice := sorted({key for key, _ in spelled if [k for k, _ in spelled].count(key) > 1}):
-            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
-        given = dict(spelled)
-        object.__setattr__(self, "options", given)
-        by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
-        if twice := sorted(by_name & given.keys()):
-            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
-        for key, argument in ARGUMENTS.items():
-            if key in {*given, *by_name} and getattr(self, argument) is not None:
-                raise InputError(f"{OPTIONS}: {key}: given as {argument} already; leave one out")
-        for key in {"loss", "loss.name"} & given.keys() if self.loss is not None else ():
-            raise InputError(f"{OPTIONS}: {key}: given as loss already; leave one out")
-        if "init_from" in given:
-            raise InputError(f"{OPTIONS}: init_from: is an argument of its own; leave it out")
+        object.__setattr__(self, "options", self._spelled_out())
         if self.encoder is not None:
             choose(ENCODERS, self.encoder, where="encoder")
         if self.decoder is not None:
@@ -129,6 +112,26 @@ class Choice:
             check_setting(self.loss, "baselines", LOSSES, where="loss")
         if self.sampler is not None and self.kind == "baselines":
             raise InputError(f"sampler: {SETTING_ALONE.format(self.loss)}")
+
+    def _spelled_out(self) -> dict[str, Any]:
+        """The options by full name; one that is given twice, or as an argument, is refused."""
+        given = self.options or {}
+        if not isinstance(given, Mapping):
+            raise InputError(f"options: expected a mapping of names to values, got {shown(given)}")
+        for key in given:
+            textual("options", key)
+        spelled = spelled_out(given.items())
+        given, keys = dict(spelled), [key for key, _ in spelled]
+        by_name = {f"{key}.name" for key in COMPONENTS if isinstance(given.get(key), str)}
+        repeated = {key for key in keys if keys.count(key) > 1}
+        if twice := sorted(repeated) or sorted(by_name & given.keys()):
+            raise InputError(f"{OPTIONS}: {twice[0]}: given twice; leave one out")
+        for key, argument in ARGUMENTS.items():
+            if key in {*given, *by_name} and getattr(self, argument) is not None:
+                raise InputError(f"{OPTIONS}: {key}: given as {argument} already; leave one out")
+        if "init_from" in given:
+            raise InputError(f"{OPTIONS}: init_from: is an argument of its own; leave it out")
+        return given
 
     @property
     def kind(self) -> str:
@@ -364,14 +367,14 @@ def _config(
     ``start``: the folder of the run that it is initialised from; ``before``: the configuration of
     such a run, which is trained first; ``whole``: what follows needs the whole message graph.
     """
+    given = choice.options or {}
     sampled = choice.kind != "baselines" or bool(plain.get("sampler"))
-    if choice.recipe is None and kg is not None and sampled:
-        batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, len(kg.train) // 10))
-        # A larger share of the triples would not be held out of the messages.
-        batch = min(batch, max(1, int(GraphConfig().hold_out_share * len(kg.train))))
-        plain = merge(plain, {"train": {"batch": batch}})
-        if kg.num_entities > MANY:
-            plain = _for_many(plain, choice.options or {})
+    own = kg if choice.recipe is None and sampled else None
+    many = own is not None and own.num_entities > MANY
+    if own is not None:
+        plain = merge(plain, {"train": {"batch": _batch_of(len(own.train))}})
+    if many:
+        plain = _for_many(plain, given)
     if start is not None:
         before = RunFolder(start).config()
         _check_model(choice, before)
@@ -382,27 +385,37 @@ def _config(
             plain["data"] = kg.source or kg.name
     if before is None:
         plain = _with_model(plain, choice, kg)
-        many = choice.recipe is None and kg is not None and sampled and kg.num_entities > MANY
         if many and not whole:
-            plain = _with_neighbors(plain, choice.options or {})
-    numbers = {"steps": choice.steps, "batch": choice.batch, "lr": choice.lr, "seed": choice.seed}
-    if choice.seed is None and "train.seed" not in (choice.options or {}):
-        numbers["seed"] = 0
-    for key, value in {**numbers, "device": choice.device}.items():
-        if value is not None:
-            plain = assign(plain, f"train.{key}", value)
-    if choice.loss in LOSSES:
-        plain = assign(plain, "loss", {"name": choice.loss})
+            plain = _with_neighbors(plain, given)
+    plain = _with_training(plain, choice)
     if choice.recipe is None and before is None:
-        plain = _with_fanout(plain, choice.options or {})
-    for key, value in names_first((choice.options or {}).items()):
+        plain = _with_fanout(plain, given)
+    for key, value in names_first(given.items()):
         if before is None or start is not None or not _of_model(key):
             plain = assign(plain, key, value)
     config = RunConfig.parse(plain) if before is None else inherit(plain, before)
-    ours = kg.features if kg is not None and before is None else None
-    if ours is not None and config.features is not None and config.features.table:
+    table = config.features is not None and config.features.table
+    if table and kg is not None and kg.features is not None and before is None:
         raise InputError("features.table: the triples come with features; leave one of them out")
     return config
+
+
+def _batch_of(triples: int) -> int:
+    """The batch of a recipe for triples of one's own."""
+    batch = min(LARGEST_BATCH, max(SMALLEST_BATCH, triples // 10))
+    # A larger share of the triples would not be held out of the messages.
+    return min(batch, max(1, int(GraphConfig().hold_out_share * triples)))
+
+
+def _with_training(plain: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    """A recipe with the numbers, device and loss that were chosen; the seed, if none was, is 0."""
+    chosen = {key: getattr(choice, key) for key in ("steps", "batch", "lr", "seed", "device")}
+    if choice.seed is None and "train.seed" not in (choice.options or {}):
+        chosen["seed"] = 0
+    for key, value in chosen.items():
+        if value is not None:
+            plain = assign(plain, f"train.{key}", value)
+    return assign(plain, "loss", {"name": choice.loss}) if choice.loss in LOSSES else plain
 
 
 def _with_model(plain: dict[str, Any], choice: Choice, kg: KnowledgeGraph | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from dans.objectives import OBJECTIVES, Objective
 from dans.objectives.losses import LOSSES
 from dans.objectives.regularizers import REGULARIZERS, Regularizer
 from dans.registry import build, choose, file_options, options
+from dans.runs.grown_graph import Growth
 from dans.runs.init_from import initial_run, initialise_from, initialise_rows
 from dans.samplers import SAMPLERS, Mixture, NegativeSampler
 from dans.samplers.dans.sampler import PRESETS
@@ -259,11 +260,7 @@ def build_trainer(
     if not model.encoder.uses_graph and config.graph != GraphConfig():
         encoder = f"the encoder {config.encoder.name}, which does not use the graph"
         raise InputError(f"graph: has no effect on {encoder}; leave it out")
-    if config.init_from:
-        start = initial_run(config.init_from, config.train.seed)
-        at, growth = initialise_from(model, kg, start)
-    elif model.encoder.initial_from:
-        found = initialise_rows(model, kg)
+    levels, growth = initialise(config, kg, model)
     model.to(device)
     size, option = config.train.memory_budget, "train.memory_budget"
     if run is None:
@@ -271,9 +268,8 @@ def build_trainer(
     else:
         budget = run.memory_budget(size, device, option=option)
     batch_encoder = build_batch_encoder(config, kg, model, device, budget)
-    dim, logged = model.encoder.dim, config.train.log_negatives and run is not None
-    own = with_copies(config, run, samplers)
-    objective = build_objective(own, kg, dim, objectives, samplers, budget=budget)
+    own, logged = with_copies(config, run, samplers), config.train.log_negatives
+    objective = build_objective(own, kg, model.encoder.dim, objectives, samplers, budget=budget)
     choose_encoded(config, kg, model, objective)
     if world is not None:
         check_shared(config, kg, model, objective, world)
@@ -291,23 +287,8 @@ def build_trainer(
         negatives_log=NegativesLog(run.path / "negatives", kg) if run and logged else None,
         world=world,
     )
+    trainer.start_counts = growth is None or not growth.has_new
     # Whatever is refused is refused above, before anything is logged.
-    levels: dict[str, int] = {}
-    if config.init_from:
-        levels[f"starting from {start.path}, step {at}"] = logging.INFO
-        if growth is not None:
-            trainer.start_counts = not growth.has_new
-            levels[f"the graph grew: {growth}; the optimizer starts anew"] = logging.INFO
-            for split in SPLITS[1:]:
-                if known := growth.trained_on(split):
-                    levels[
-                        f"{known} of the {len(kg.split(split))} triples of {split} were in train "
-                        "of the run to start from, so their metrics are too good; run.grow keeps "
-                        "the splits"
-                    ] = logging.WARNING
-    elif file := model.encoder.initial_from:
-        counts = f"{found} of {kg.num_entities} entities"
-        levels[f"{file}: initial embeddings of {counts}"] = logging.INFO
     said = set() if said is None else said
     # The size is often a recipe's, and not one that a user asked for.
     levels |= dict.fromkeys(limits_of_batch(config, kg), logging.INFO)
@@ -317,6 +298,33 @@ def build_trainer(
             log.log(level, "%s", notice)
         said.add(notice)
     return trainer
+
+
+def initialise(
+    config: RunConfig, kg: KnowledgeGraph, model: Model
+) -> tuple[dict[str, int], Growth | None]:
+    """Give a model the weights of ``init_from``, or the rows of ``encoder.initial_from``, if any.
+
+    Returns notices of it with their levels, and how the graph grew since the run ``init_from``.
+    """
+    if not config.init_from:
+        if not (file := model.encoder.initial_from):
+            return {}, None
+        counts = f"{initialise_rows(model, kg)} of {kg.num_entities} entities"
+        return {f"{file}: initial embeddings of {counts}": logging.INFO}, None
+    start = initial_run(config.init_from, config.train.seed)
+    step, growth = initialise_from(model, kg, start)
+    levels = {f"starting from {start.path}, step {step}": logging.INFO}
+    if growth is not None:
+        levels[f"the graph grew: {growth}; the optimizer starts anew"] = logging.INFO
+        for split in SPLITS[1:]:
+            if known := growth.trained_on(split):
+                levels[
+                    f"{known} of the {len(kg.split(split))} triples of {split} were in train "
+                    "of the run to start from, so their metrics are too good; run.grow keeps "
+                    "the splits"
+                ] = logging.WARNING
+    return levels, growth
 
 
 def probe(
