@@ -110,7 +110,8 @@ def test_new_entities_are_embedded_by_their_features(runs: dict[str, Trained], n
     missing = extend(trained, EXTRA)
     assert missing.kg.features.present[n:].sum() == 0
     assert not torch.equal(missing.entities[n], more.entities[n])
-    assert torch.equal(missing.entities[n], missing.entities[n + 1]) == looked_up
+    # The rows of a matrix product of equal rows may differ in their last digits.
+    assert torch.allclose(missing.entities[n], missing.entities[n + 1]) == looked_up
 
 
 def test_features_that_have_no_effect_are_refused(

@@ -93,10 +93,10 @@ class Generator(nn.Module):
         """Generated negatives from prior draws, (b, k, d) each; None is without FiLM."""
         x = prior
         for m, (linear, norm) in enumerate(zip(self.hidden, self.norms, strict=True)):
-            x = F.leaky_relu(norm(linear(x)), SLOPE)
+            x = F.leaky_relu(norm(linear(x)), SLOPE, inplace=True)
             if modulation is not None:
                 factor, shift = modulation[m]
-                x = x * factor + shift
+                x = (x * factor).add_(shift)
         generated: Tensor = self.last(x)
         if self.output == "residual":
             return prior + generated
