@@ -13,6 +13,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 from dans.report.gather import Page
 from dans.report.page import render
@@ -31,6 +32,9 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 MISSING = "the report's tests need a browser: install chromium and chromium-driver (Debian's names)"
+
+#: Seconds that a page may take to open.
+PATIENCE = 60
 
 #: How an element is brought into view.
 MIDDLE = "{block: 'center', behavior: 'instant'}"
@@ -68,8 +72,19 @@ def file(html: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 def opened(browser: Chrome, file: str) -> Chrome:
     """The page, opened anew from a file on a desk."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
-    browser.get(file)
+    visit(browser, file)
     return browser
+
+
+def visit(browser: Chrome, address: str) -> None:
+    """Open a page, and wait until its script has run: a busy machine's browser is not that far."""
+    browser.get("about:blank")
+    browser.get(address)
+    WebDriverWait(browser, PATIENCE).until(
+        lambda one: one.execute_script(
+            "return location.protocol != 'about:' && document.readyState == 'complete'"
+        )
+    )
 
 
 def tip(browser: Chrome) -> str:
@@ -238,7 +253,7 @@ def test_names_in_the_picture_of_an_explanation_stay_in_their_boxes(opened: Chro
 @pytest.mark.parametrize("device", [DESK, PHONE], ids=["desk", "phone"])
 def test_nothing_sticks_out_at_the_side(browser: Chrome, file: str, device: dict[str, int]) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
-    browser.get(file)
+    visit(browser, file)
     wide = browser.execute_script("return document.documentElement.scrollWidth")
     assert wide <= device["width"]
 
@@ -250,7 +265,7 @@ def test_buttons_of_a_legend_are_large_enough_for_a_finger(opened: Chrome) -> No
 
 def test_names_in_a_table_that_scrolls_are_not_broken(browser: Chrome, file: str) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    browser.get(file)
+    visit(browser, file)
     broken = browser.execute_script(
         """
         const named = document.querySelectorAll("#relations tbody bdi, header tbody bdi");
@@ -277,7 +292,7 @@ def test_tables_of_many_runs_fit_on_paper(
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
-        browser.get((tmp_path / "many.html").as_uri())
+        visit(browser, (tmp_path / "many.html").as_uri())
         ends = browser.execute_script(
             """
             return [...document.querySelectorAll("table")].map((table) =>
@@ -296,7 +311,7 @@ def test_tables_of_many_runs_fit_on_paper(
 def test_relations_of_three_runs_fit_on_a_desk(browser: Chrome, page: Page, tmp_path: Path) -> None:
     (tmp_path / "three.html").write_text(render(repeated(page, 3)), "utf-8")
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESK)
-    browser.get((tmp_path / "three.html").as_uri())
+    visit(browser, (tmp_path / "three.html").as_uri())
     room, wide = browser.execute_script(
         """
         const table = document.querySelector("#relations table");
