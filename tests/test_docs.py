@@ -559,7 +559,7 @@ cli()
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as `make docs` builds it, in a folder of its own; a warning fails."""
+    """The site of `make docs` but for those two parts, in a folder of its own; a warning fails."""
     folder = tmp_path_factory.mktemp("site")
     command = ["build", "--strict", "--config-file", str(DOCS / "mkdocs.yml")]
     done = subprocess.run(

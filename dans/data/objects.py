@@ -29,7 +29,7 @@ from dans.data.triple_tables import (
     table_rows,
 )
 from dans.errors import LARGEST, InputError, shown
-from dans.memory import NoRoomError, free, show_bytes
+from dans.memory import NoRoomError, free, is_out_of_memory, show_bytes
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,10 @@ def as_array(values: Any, where: str) -> NDArray[Any]:
             lacking = values.is_floating_point() and values.dtype not in IN_NUMPY
             dense: NDArray[Any] = (values.float() if lacking else values).numpy(force=True)
             return dense
-        except (TypeError, RuntimeError):
+        except (TypeError, RuntimeError) as error:
             kind = f"{values.layout} of {values.dtype} on {values.device}".replace("torch.", "")
+            if is_out_of_memory(error):
+                raise NoRoomError(f"{where}: out of memory for a dense copy of {kind}") from error
             raise InputError(
                 f"{where}: expected a dense tensor of whole numbers or floats, got {kind}"
             ) from None

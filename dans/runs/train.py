@@ -218,11 +218,12 @@ def _begin(
 
     ``undoing`` takes it back where training fails before its first checkpoint.
     """
+    made = [path for path in (run.path, *run.path.parents) if not path.exists()]
     run.path.mkdir(parents=True, exist_ok=True)
     lock.take()
     if resume and run.exists and not found:
         raise LockedError(f"{run.path}: another process made this run meanwhile; try again")
-    undoing.enter_context(run.undone_unless_saved(made=not found))
+    undoing.enter_context(run.undone_unless_saved(made))
     # Another process may have begun in a folder that was not there.
     run.begin(config, resume=resume and found)
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -227,11 +227,11 @@ class RunFolder:
         self.write_json("config.json", config.plain())
 
     @contextmanager
-    def undone_unless_saved(self, *, made: bool) -> Iterator[None]:
+    def undone_unless_saved(self, made: Iterable[Path] = ()) -> Iterator[None]:
         """Remove what the block wrote of a new run, if it fails before the first checkpoint.
 
-        So the corrected command, or the same one, finds no run in its way. ``made``: the folder is
-        the run's own, and goes too.
+        So the corrected command, or the same one, finds no run in its way. Folders that were
+        ``made`` for it, the innermost first, go too where they are empty.
         """
         there, existed = set(self.path.iterdir()), self.exists
         try:
@@ -243,9 +243,9 @@ class RunFolder:
                     # Not the run that another process has begun inside of it meanwhile.
                     if not any(path.rglob("config.json")):
                         remove(path)
-                if made:
-                    with suppress(OSError):
-                        self.path.rmdir()
+                with suppress(OSError):
+                    for path in made:
+                        path.rmdir()
             raise
 
     def is_over(self, last: Mapping[str, Any]) -> bool:

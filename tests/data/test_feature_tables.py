@@ -13,6 +13,7 @@ import torch
 from dans.data.entity_features import EntityFeatures
 from dans.data.graph import Vocabulary
 from dans.errors import InputError
+from dans.memory import NoRoomError
 
 NAMES = ("ada", "bob", "cy")
 ENTITIES = Vocabulary(NAMES)
@@ -89,6 +90,17 @@ def test_a_sparse_tensor_that_is_too_large_when_dense_is_refused_by_its_size() -
     large = torch.sparse_coo_tensor(*some, (10**6, 10**7), check_invariants=True)
     with pytest.raises(InputError, match=r"shape \(1000000, 10000000\), which takes 40000 GB as"):
         read(large)
+
+
+def test_a_tensor_that_finds_no_memory_is_no_wrong_kind_of_tensor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: torch.Tensor) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes.")
+
+    monkeypatch.setattr(torch.Tensor, "to_dense", refuse)
+    with pytest.raises(NoRoomError, match=r"t: out of memory for a dense copy of sparse_coo of"):
+        read(torch.eye(3).to_sparse())
 
 
 def test_a_tensor_of_64_bits_is_not_rounded() -> None:

@@ -286,6 +286,13 @@ def test_a_score_beside_that_of_queries_is_refused(monkeypatch: pytest.MonkeyPat
         ("score_all", lambda q, e: e @ q.T, "(3, 2) from (3, 8) and (2, 8); got (2, 3)"),
         ("relation_query", lambda h, t: h[:, :1], "(3, 8) from (3, 8) and (3, 8); got (3, 1)"),
         ("prepare", lambda x: x[:1], "(3, 8) from (3, 8); got (1, 8)"),
+        ("embeddings", lambda ids: torch.ones(8), "(3, 8) from (3,); got (8,)"),
+        ("embeddings", lambda ids: None, "(3, 8) from (3,); got None"),
+        (
+            "both_queries",
+            lambda h, ids, t: (h, t[:1]),
+            "((3, 8), (3, 8)) from (3, 8) and (3,) and (3, 8); got ((3, 8), (1, 8))",
+        ),
     ],
 )
 def test_a_method_that_returns_another_shape_is_named(

@@ -213,7 +213,7 @@ def test_a_run_that_fails_before_its_first_checkpoint_is_not_in_the_way(
     kept.write_text("tea")
     with monkeypatch.context() as patch:
         patch.setattr("dans.training.trainer.Trainer.evaluate", fail)
-        for where in (tmp_path / "new", tmp_path / "own"):
+        for where in (tmp_path / "new" / "a" / "b", tmp_path / "own"):
             with pytest.raises(InputError if error is OSError else error):
                 train(configure(recipe, []), where)
     assert not (tmp_path / "new").exists()

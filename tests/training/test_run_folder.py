@@ -232,7 +232,7 @@ def test_a_run_that_another_process_began_inside_is_kept(tmp_path: Path) -> None
     run.path.mkdir()
 
     def refused() -> None:
-        with run.undone_unless_saved(made=True):
+        with run.undone_unless_saved([run.path]):
             other.parent.mkdir(parents=True)
             for file in (own, other):
                 file.write_text("{}")

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,9 @@ from dans.registry import derivation
 
 #: Intermediate numbers per chunk when pairs are scored against all relations.
 CHUNK = 2**24
+
+#: The shape of a tensor.
+Shape = tuple[int, ...]
 
 #: Methods that some decoders have a faster form of, the methods that each agrees with, and what a
 #: faster form is made with beside them.
@@ -207,35 +210,53 @@ class Decoder(nn.Module, ABC):
 def check_shapes(decoder: Decoder) -> None:
     """Refuse a decoder whose methods return another shape than they should, on embeddings of ones.
 
-    The first is named, in the order in which they use each other. ``both_queries``, which returns
-    two, is left out, and so is ``score_relations``, which would take memory.
+    The first is named, in the order in which they use each other. ``score_relations``, which would
+    take memory, is left out.
     """
     weight, d = decoder.relation.weight, decoder.dim
     ids = torch.zeros(3, dtype=torch.int64, device=weight.device)
     x, y, query, entity = (weight.new_ones(*shape, d) for shape in ((3,), (2,), (3, 1), (3, 2)))
     r = decoder.embeddings(ids)
-    calls: dict[str, tuple[tuple[Tensor, ...], tuple[int, ...]]] = {
+    # How many numbers a relation has is the decoder's own affair.
+    width = r.shape[-1] if isinstance(r, Tensor) and r.ndim else weight.shape[1]
+    _check_shape(decoder, "embeddings", (ids,), r, (3, width))
+    calls: dict[str, tuple[tuple[Tensor, ...], Shape | tuple[Shape, ...]]] = {
         "prepare": ((x,), (3, d)),
         "tail_query": ((x, r), (3, d)),
         "head_query": ((r, x), (3, d)),
         "tail_queries": ((x, ids), (3, d)),
         "head_queries": ((ids, x), (3, d)),
+        "both_queries": ((x, ids, x), ((3, d), (3, d))),
         "score_query": ((query, entity), (3, 2)),
         "score_all": ((x, y), (3, 2)),
-        "relation_query": ((x, x), tuple(r.shape)),
+        "relation_query": ((x, x), (3, width)),
     }
     unused = {"head_query"} if decoder.reciprocal else set()
     for name, (given, expected) in calls.items():
-        if name in unused or not hasattr(decoder, name):
-            continue
-        found = getattr(decoder, name)(*given)
-        shape = tuple(found.shape) if isinstance(found, Tensor) else shown(found)
-        if shape != expected:
-            shapes = " and ".join(str(tuple(one.shape)) for one in given)
-            raise InputError(
-                f"decoder: {name} of {type(decoder).__name__}: expected {expected} from {shapes}; "
-                f"got {shape}"
-            )
+        if name not in unused and hasattr(decoder, name):
+            _check_shape(decoder, name, given, getattr(decoder, name)(*given), expected)
+
+
+def _check_shape(
+    decoder: Decoder,
+    name: str,
+    given: Sequence[Tensor],
+    found: object,
+    expected: Shape | tuple[Shape, ...],
+) -> None:
+    """Refuse what a method returned for tensors, unless it has the expected shape, or shapes."""
+    shape = tuple(map(_shape, found)) if isinstance(found, tuple) else _shape(found)
+    if shape != expected:
+        shapes = " and ".join(str(tuple(one.shape)) for one in given)
+        raise InputError(
+            f"decoder: {name} of {type(decoder).__name__}: expected {expected} from {shapes}; "
+            f"got {shape}"
+        )
+
+
+def _shape(found: object) -> Shape | str:
+    """The shape of a tensor; of anything else, what it is."""
+    return tuple(found.shape) if isinstance(found, Tensor) else shown(found)
 
 
 def in_chunks(
