@@ -31,6 +31,27 @@ def test_scores_of_negatives_are_scores_of_the_corrupted_triples(name: str) -> N
     torch.testing.assert_close(negatives.scores(positives), expected)
 
 
+def test_gradients_of_scores_are_those_of_the_corrupted_triples() -> None:
+    decoder = DistMult(2, 6).double()
+    entities = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 3, dtype=torch.float64)
+    positives = batch(decoder, entities, TRIPLES)
+    negatives = Negatives.of(positives, IDS, SIDES)
+    heads, relations, tails = negatives.triples(TRIPLES).unbind(-1)
+    expected = decoder.score(entities[heads], decoder.relation(relations), entities[tails])
+    inputs = entities, decoder.relation.weight
+    found = torch.autograd.grad((negatives.scores(positives) * weight).sum(), inputs)
+    for one, other in zip(
+        found, torch.autograd.grad((expected * weight).sum(), inputs), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+    # Beside embeddings that have none, the queries still get their part.
+    fixed = Negatives(negatives.embeddings.detach(), SIDES)
+    again = batch(decoder, entities, TRIPLES)
+    found = torch.autograd.grad(fixed.scores(again).sum(), inputs)
+    assert all(part.abs().sum() > 0 for part in found)
+
+
 def test_reciprocal_triples_are_scored_by_the_query_of_their_negatives() -> None:
     decoder = DistMult(2, 6, reciprocal=True)
     entities = torch.randn(6, 6)
