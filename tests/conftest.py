@@ -3,6 +3,7 @@
 import pytest
 
 from dans.data.graph import KnowledgeGraph
+from dans.errors import InputError
 
 
 @pytest.fixture
@@ -39,3 +40,12 @@ def kg() -> KnowledgeGraph:
             ("pot", "near", "map"),
         ],
     )
+
+
+@pytest.fixture
+def umls() -> None:
+    """Skips where the data set is not here."""
+    try:
+        KnowledgeGraph.load("umls")
+    except InputError as error:
+        pytest.skip(f"UMLS is not here: {error}")

@@ -14,8 +14,6 @@ from dans.analysis.tables import collect
 from dans.cli.parsing import RESULTS
 from dans.config import old_names, papers
 from dans.config.recipes import Recipe, find_recipe, run_name
-from dans.data.graph import KnowledgeGraph
-from dans.errors import InputError
 from dans.predict import Predictor
 from dans.runs.evaluate_run import evaluate
 from dans.runs.train import configure
@@ -55,15 +53,6 @@ def holds(files: set[str], recipe: Recipe, kind: str) -> bool:
     setting = recipe.setting.stem if recipe.setting else ""
     names = {recipe.stem, run_name(recipe.base.stem, BEFORE.get(setting, setting))}
     return bool(names & old)
-
-
-@pytest.fixture
-def umls() -> None:
-    """Skips where the data set is not here."""
-    try:
-        KnowledgeGraph.load("umls")
-    except InputError as error:
-        pytest.skip(f"UMLS is not here: {error}")
 
 
 def test_each_commit_named_holds_the_recipe_it_is_named_for() -> None:

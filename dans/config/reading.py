@@ -329,7 +329,10 @@ def _refuse(error: Exception, value: Any, kind: Any, where: str, path: str) -> N
         known = {field.encode_name: field for field in fields(of)}
         for key in value:
             if key not in known:
-                names = f"{', '.join(known)}{did_you_mean(str(key), known)}"
+                # Without the file, which stands in front of where.
+                section = f"{where}{dot}".rpartition(": ")[2]
+                near = did_you_mean(str(key), known, section.__add__)
+                names = f"{', '.join(known)}{near}"
                 raise InputError(f"{where}{dot}{key}: unknown option; known: {names}") from None
         parts = {key: known[key].type for key in value}
     elif isinstance(value, Mapping) and of is dict and types:

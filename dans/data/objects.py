@@ -177,9 +177,12 @@ def _remedy(data: object) -> str:
     """What to do with an object that is not read, where it is one that is converted easily."""
     if library(data) == "torch_geometric":
         return f"; give {STACKED}"
+    if library(data) == "pykeen":
+        own = "{'train': x.training.triples, 'valid': x.validation.triples, ...}"
+        return "; give its triples" if hasattr(type(data), "triples") else f"; give {own}"
     if hasattr(data, "to_pandas"):
         return "; call its to_pandas()"
-    return "; make it a list" if isinstance(data, Iterator) else ""
+    return "; make it a list" if isinstance(data, (Iterator, Set)) else ""
 
 
 def _of_dictionaries(

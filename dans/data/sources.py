@@ -118,8 +118,8 @@ class Options:
         for name in ("literals", "blank_nodes"):
             if getattr(self, name) is not None:
                 one_of(name, getattr(self, name), ("keep", "drop"))
-        if not isinstance(self.labelled, Iterable):
-            raise InputError(f"labelled: expected names of splits, got {shown(self.labelled)}")
+        if isinstance(self.labelled, str) or not isinstance(self.labelled, Iterable):
+            raise InputError(f"labelled: expected a list of splits, got {shown(self.labelled)}")
         for split in self.labelled:
             one_of("labelled", split, SPLITS)
         if self.columns is not None and not isinstance(self.columns, str):

@@ -11,7 +11,7 @@ from dans.data.neighbor_sampling import IncomingMessages, Neighborhood
 from dans.memory import Budget
 from dans.models.batch import Positives
 from dans.models.decoders import Decoder
-from dans.models.decoders.base import check_shapes
+from dans.models.decoders.base import check_queries, check_shapes
 from dans.models.encoders import Encoder
 
 
@@ -46,6 +46,7 @@ class Model(nn.Module):
             raise ValueError(f"encoder gives {encoder.dim} numbers, decoder takes {decoder.dim}")
         with eval_mode(decoder):
             check_shapes(decoder)
+            check_queries(decoder)
         self.encoder = encoder
         self.decoder = decoder
 

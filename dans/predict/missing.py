@@ -91,7 +91,11 @@ def missing(
     for name in relations or ():
         if not isinstance(name, str):
             raise InputError(f"relation: expected a name, got {shown(name)}")
-    ids = range(len(names)) if relations is None else [names.index(name) for name in relations]
+    ids = (
+        range(len(names))
+        if relations is None
+        else [names.index(name, where="relation") for name in relations]
+    )
     return _found(predictor, ids, above, above_score, top, observed)
 
 

@@ -19,8 +19,9 @@ from dans.evaluation.evaluator import Evaluator
 from dans.evaluation.sampled_ranking import ranking
 from dans.memory import Budget, stated
 from dans.models import ENCODERS
-from dans.models.decoders import DECODERS
+from dans.models.decoders import DECODERS, Decoder
 from dans.models.embedding_tables import sharing
+from dans.models.encoders import Encoder
 from dans.models.features import FeatureInput
 from dans.models.model import Model
 from dans.objectives import OBJECTIVES, Objective
@@ -66,6 +67,8 @@ def build_model(config: RunConfig, kg: KnowledgeGraph) -> Model:
     )
     sizes["dim"] = encoder.dim
     decoder = build(DECODERS, other.name, where="decoder", given=other.options, **sizes)
+    check_kind("encoder", encoder, Encoder)
+    check_kind("decoder", decoder, Decoder)
     return Model(encoder, decoder)
 
 
@@ -112,7 +115,7 @@ def build_member(
     part: Component, kg: KnowledgeGraph, dim: int, samplers: Samplers = SAMPLERS, *, where: str
 ) -> NegativeSampler:
     """One of the samplers; ``where`` its options come from opens every error."""
-    return build(
+    sampler = build(
         samplers,
         part.name,
         where=where,
@@ -126,6 +129,15 @@ def build_member(
         entity_names=kg.entities,
         relation_names=kg.relations,
     )
+    check_kind(where, sampler, NegativeSampler)
+    return sampler
+
+
+def check_kind(where: str, made: object, kind: type) -> None:
+    """Refuse a component of one's own that is of another kind than its place asks for."""
+    if not isinstance(made, kind):
+        name = type(made).__name__
+        raise InputError(f"{where}: {name} is no {kind.__name__}; expected a subclass of it")
 
 
 def sampler_files(config: RunConfig, samplers: Samplers = SAMPLERS) -> dict[str, str]:

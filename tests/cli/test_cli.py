@@ -292,6 +292,16 @@ def test_what_was_pre_trained_is_trained_further(tmp_path: Path) -> None:
     assert "--out names another folder" in other.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("umls")
+def test_a_pre_trained_model_that_is_not_the_recipe_s_is_said(tmp_path: Path) -> None:
+    brief = ["umls-distmult", "--steps", "1", "--set", "train.threads=1", "--out"]
+    first = succeed("dans", "train", *brief, "quick", "--pretrain-steps", "1", cwd=tmp_path)
+    assert "not the recipe's" not in first.stderr
+    second = succeed("dans", "train", *brief, "real", cwd=tmp_path)
+    assert "is not the recipe's: train.steps: 1 then, 700 now" in second.stderr
+
+
 def test_labelled_splits_are_named_by_an_option_that_the_refusal_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

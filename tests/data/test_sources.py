@@ -625,7 +625,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         "'eval': expected one each of train, valid and test",
     ),
-    "a set": (given(lambda: set(TRIPLES)), {}, "expected a name, a path, .*; got builtins.set"),
+    "a set": (
+        given(lambda: set(TRIPLES)),
+        {},
+        "expected a name, a path, .*; got builtins.set; make",
+    ),
     "a generator": (given(lambda: iter(TRIPLES)), {}, "got builtins.list_iterator; make it a list"),
     "edge_index": (
         given(lambda: {"edge_index": IDS.T[:2], "edge_type": IDS[:, 1]}),
@@ -742,7 +746,8 @@ def test_what_cannot_be_read_is_refused_with_how_to_convert(kind: str, tmp_path:
         (given(lambda: "umls"), {"delimiter": 3}, "delimiter: expected one character, .* got 3"),
         (given(lambda: "umls"), {"columns": 3}, "columns: expected the names or the positions"),
         (given(lambda: "umls"), {"header": "yes"}, "header: expected True, False or None, got 'y"),
-        (given(lambda: "umls"), {"labelled": 1}, "labelled: expected names of splits, got 1"),
+        (given(lambda: "umls"), {"labelled": 1}, "labelled: expected a list of splits, got 1"),
+        (given(lambda: "umls"), {"labelled": "test"}, "labelled: expected a list of splits, got"),
         (given(lambda: "umls"), {"name": 1}, "name: expected text, got 1"),
         *[
             (

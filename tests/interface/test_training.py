@@ -13,8 +13,10 @@ import pytest
 import torch
 
 import dans
+from dans.models.decoders import DECODERS
 from dans.predict import Query
 from dans.report.curves import charts, steps_before
+from dans.samplers import SAMPLERS
 from dans.training.run_folder import RunFolder
 
 TRIPLES = [(f"e{i % 7}", f"r{i % 3}", f"e{(i * i + 3) % 7}") for i in range(30)]
@@ -121,6 +123,21 @@ def test_a_run_evaluates_predicts_and_says_what_it_is(run: dans.Run) -> None:
     assert f"validation MRR {best:.4f}" in repr(run)
     assert run.entities.shape == (7, 8)
     assert len(run.sampler(run.trained.positives(run.kg.test)).embeddings) == 3
+
+
+@pytest.mark.parametrize(("table", "option"), [(SAMPLERS, "sampler"), (DECODERS, "decoder")])
+def test_a_component_of_another_kind_is_named(
+    table: dict[str, object], option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Other(torch.nn.Module):
+        """Neither a sampler nor a decoder."""
+
+        k, dim = 3, 8
+
+    monkeypatch.setitem(table, "other", Other)
+    with pytest.raises(dans.InputError, match=rf"{option}.*: Other is no \w+; expected a subclass"):
+        dans.train(TRIPLES, **{option: "other"}, steps=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_whole_triple_is_no_query(run: dans.Run) -> None:

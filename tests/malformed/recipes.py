@@ -77,7 +77,7 @@ CASES = [
         HERE,
         "train.step: unknown option",
         "known: steps",
-        "did you mean steps?",
+        "did you mean train.steps?",
     ),
     recipe("data of another name", '"triples"', '"factz"', "'factz'", "known: "),
     recipe(

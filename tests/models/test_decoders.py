@@ -307,6 +307,28 @@ def test_a_method_that_returns_another_shape_is_named(
     assert str(refused.value) == f"decoder: {method} of Own: expected {message}"
 
 
+def test_queries_that_disagree_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    class Own(DECODERS["distmult"]):  # type: ignore[misc]
+        """Another tail query alone."""
+
+        def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
+            return h * r.roll(1, -1)
+
+    Model(Lookup(2, dim=8), Own(num_relations=2, dim=8, reciprocal=True))
+    assert not caplog.records
+    Model(Lookup(2, dim=8), Own(num_relations=2, dim=8))
+    assert "tail_query and head_query of Own give one triple scores of" in caplog.text
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_queries_of_our_decoders_agree(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    decoder, before = make(name), torch.get_rng_state()
+    base.check_queries(decoder)
+    base.check_queries(decoder.float())
+    assert not caplog.records
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(InputError, match="p: expected 1 or 2, got 3"):
         make("transe", p=3)

@@ -1,5 +1,6 @@
 """The interface of decoders: scores of triples of embeddings."""
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from dans.errors import InputError, counted, shown
 from dans.memory import room_for
 from dans.models.embedding_tables import Initial, check_share, draw, drop
 from dans.registry import derivation
+
+log = logging.getLogger(__name__)
 
 #: Intermediate numbers per chunk when pairs are scored against all relations.
 CHUNK = 2**24
@@ -235,6 +238,27 @@ def check_shapes(decoder: Decoder) -> None:
     for name, (given, expected) in calls.items():
         if name not in unused and hasattr(decoder, name):
             _check_shape(decoder, name, given, getattr(decoder, name)(*given), expected)
+
+
+@torch.no_grad()
+def check_queries(decoder: Decoder) -> None:
+    """Warn of a decoder whose two queries do not give one triple the same score."""
+    weight, d = decoder.relation.weight, decoder.dim
+    ids = torch.zeros(1, dtype=torch.int64, device=weight.device)
+    # No random numbers: those of training would change.
+    values = torch.arange(1, 2 * d + 1, device=weight.device, dtype=weight.dtype).sin()
+    h, t = decoder.prepare(values.view(2, d)).split(1)
+    r = decoder.embeddings(ids)
+    as_tail = decoder.score_query(decoder.tail_query(h, r), t)
+    as_head = decoder.score_query(decoder.head_query(r, t), h)
+    if not decoder.reciprocal and not torch.allclose(as_tail, as_head, rtol=1e-2, atol=1e-3):
+        log.warning(
+            "decoder: tail_query and head_query of %s give one triple scores of %.3g and %.3g; "
+            "expected the same, unless reciprocal = true",
+            type(decoder).__name__,
+            as_tail.item(),
+            as_head.item(),
+        )
 
 
 def _check_shape(
