@@ -261,7 +261,7 @@ def pretrain_first(args: Namespace) -> None:
     from dans.runs.init_from import folder
     from dans.runs.train import configure, inherit
     from dans.training.run_folder import RunFolder
-    from dans.training.state_checks import difference
+    from dans.training.state_checks import FREE, difference
 
     recipe = recipe_of(args)
     given = assignments(args)
@@ -283,7 +283,8 @@ def pretrain_first(args: Namespace) -> None:
         return
     there = run.checkpoints.file("best").exists()
     if there and args.pretrain_steps is None and not (args.resume and run.config() == config):
-        if differs := difference(run.config().plain(), config.plain()):
+        free = tuple(option for option in FREE if option != "train.steps")
+        if differs := difference(run.config().plain(), config.plain(), free=free):
             log.warning(
                 "%s: the pre-trained model that this run continues is not the recipe's: %s; "
                 "remove that folder to pre-train by the recipe",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dans.errors import InputError
@@ -394,7 +393,6 @@ class _Products(torch.autograd.Function):
         return torch.where(corrupt_head, as_head, as_tail)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         embeddings, tail_query, head_query, corrupt_head = ctx.saved_tensors
         of_head = grad * corrupt_head

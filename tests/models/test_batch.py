@@ -45,6 +45,17 @@ def test_gradients_of_scores_are_those_of_the_corrupted_triples() -> None:
         found, torch.autograd.grad((expected * weight).sum(), inputs), strict=True
     ):
         torch.testing.assert_close(one, other)
+    # Second derivatives too, as of a penalty on gradients.
+    parts = (positives.tail_query, positives.head_query, negatives.embeddings)
+    free = [part.detach().clone().requires_grad_() for part in parts]
+
+    def scores(*given: torch.Tensor) -> torch.Tensor:
+        tail, head, embeddings = given
+        changed = replace(positives, tail_query=tail, head_query=head)
+        return Negatives(embeddings, SIDES).scores(changed)
+
+    assert torch.autograd.gradcheck(scores, free)
+    assert torch.autograd.gradgradcheck(scores, free)
     # Beside embeddings that have none, the queries still get their part.
     fixed = Negatives(negatives.embeddings.detach(), SIDES)
     again = batch(decoder, entities, TRIPLES)

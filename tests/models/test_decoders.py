@@ -314,6 +314,10 @@ def test_queries_that_disagree_are_said(caplog: pytest.LogCaptureFixture) -> Non
         def tail_query(self, h: Tensor, r: Tensor) -> Tensor:
             return h * r.roll(1, -1)
 
+        def head_query(self, r: Tensor, t: Tensor) -> Tensor:
+            assert not self.reciprocal, "reciprocal relations need no head query"
+            return r * t
+
     Model(Lookup(2, dim=8), Own(num_relations=2, dim=8, reciprocal=True))
     assert not caplog.records
     Model(Lookup(2, dim=8), Own(num_relations=2, dim=8))
